@@ -1,0 +1,28 @@
+"""What a user can do wrong, said in one sentence."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SettingError(ValueError):
+    """A setting that cannot work: its text names the setting and what would work. Exit code 2."""
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on, such as a loss that is no longer finite. Exit code 1."""
+
+
+class Interrupted(Exception):
+    """The run was asked to stop by a signal and has saved its state."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by signal {signum}")
+        self.signum = signum
+
+
+def choices(wrong: str, valid: Iterable[str], what: str = "choices") -> str:
+    """The end of an error sentence: the nearest spelling, if any is near, and all that is valid."""
+    names = sorted(str(name) for name in valid)
+    near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{hint}{what}: {', '.join(names)}"

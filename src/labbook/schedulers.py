@@ -1,0 +1,116 @@
+"""Learning-rate schedules with warm-up, counted in steps or in epochs; `optimizer.lr` is always the peak."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+Interval = Literal["step", "epoch"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A scheduler and how often it is to be stepped."""
+
+    scheduler: LRScheduler
+    interval: Interval
+
+
+def warmed_up(
+    factor: Callable[[float], float], epochs: int, steps_per_epoch: int, warmup_epochs: float, interval: Interval
+) -> Callable[[int], float]:
+    """The factor of the learning rate at a count of steps or epochs.
+
+    It rises linearly during `warmup_epochs`, never from zero, and then follows `factor`, which takes the part of
+    the remaining training that is done, from 0 to 1.
+    """
+    unit = 1 if interval == "epoch" else steps_per_epoch
+    warmup, total = warmup_epochs * unit, epochs * unit
+
+    def at(count: int) -> float:
+        if count < warmup:
+            return (count + 1) / (warmup + 1)
+        return factor(min(1.0, (count - warmup) / max(1.0, total - warmup)))
+
+    return at
+
+
+def constant(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    warmup_epochs: NonNegativeFloat = 0.0,
+    interval: Interval = "step",
+) -> Schedule:
+    """The learning rate stays, after an optional warm-up."""
+    rule = warmed_up(lambda done: 1.0, epochs, steps_per_epoch, warmup_epochs, interval)
+    return Schedule(LambdaLR(optimizer, rule), interval)
+
+
+def step(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    milestones: Sequence[NonNegativeFloat] = (0.5, 0.75),
+    gamma: PositiveFloat = 0.1,
+    warmup_epochs: NonNegativeFloat = 0.0,
+    interval: Interval = "epoch",
+) -> Schedule:
+    """Multiplied by `gamma` at each milestone, a part of the training after the warm-up."""
+    rule = warmed_up(
+        lambda done: gamma ** sum(done >= milestone for milestone in milestones),
+        epochs,
+        steps_per_epoch,
+        warmup_epochs,
+        interval,
+    )
+    return Schedule(LambdaLR(optimizer, rule), interval)
+
+
+def cosine(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    final_factor: NonNegativeFloat = 0.0,
+    warmup_epochs: NonNegativeFloat = 0.0,
+    interval: Interval = "step",
+) -> Schedule:
+    """Half a cosine from the learning rate down to `final_factor` of it (Loshchilov and Hutter, 2017)."""
+    rule = warmed_up(
+        lambda done: final_factor + (1 - final_factor) * (1 + math.cos(math.pi * done)) / 2,
+        epochs,
+        steps_per_epoch,
+        warmup_epochs,
+        interval,
+    )
+    return Schedule(LambdaLR(optimizer, rule), interval)
+
+
+def onecycle(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    warmup_fraction: NonNegativeFloat = 0.3,
+    start_factor: PositiveFloat = 0.04,
+    final_factor: NonNegativeFloat = 1e-4,
+    interval: Interval = "step",
+) -> Schedule:
+    """Up along half a cosine and down along another (Smith and Topin, 2018); the momentum is left alone."""
+
+    def between(start: float, end: float, done: float) -> float:
+        return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+
+    def factor(done: float) -> float:
+        if done < warmup_fraction:
+            return between(start_factor, 1.0, done / warmup_fraction)
+        return between(1.0, final_factor, (done - warmup_fraction) / max(1e-12, 1 - warmup_fraction))
+
+    return Schedule(LambdaLR(optimizer, warmed_up(factor, epochs, steps_per_epoch, 0.0, interval)), interval)
