@@ -52,14 +52,23 @@ def locate(target: Any, name: str) -> Any:
 
 @lru_cache(maxsize=512)
 def parameters(target: Any) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
-    """The parameters a target takes by keyword, and their annotations."""
-    function = target.__init__ if inspect.isclass(target) else target
-    function = inspect.unwrap(function)
-    found = {key: value for key, value in inspect.signature(function).parameters.items() if key != "self"}
-    try:
-        hints = typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # an annotation that only a type checker can resolve
-        hints = {}
+    """The parameters a target takes by keyword, and their annotations.
+
+    A class that hands `**options` on to its base takes the base's parameters too.
+    """
+    owners = [item for item in target.__mro__ if "__init__" in vars(item)] if inspect.isclass(target) else [target]
+    found: dict[str, inspect.Parameter] = {}
+    hints: dict[str, Any] = {}
+    for owner in owners:
+        function = inspect.unwrap(owner.__init__ if inspect.isclass(owner) else owner)
+        own = {key: item for key, item in inspect.signature(function).parameters.items() if key != "self"}
+        found = own | {key: item for key, item in found.items() if item.kind is not item.VAR_KEYWORD}
+        try:
+            hints = typing.get_type_hints(function, include_extras=True) | hints
+        except (NameError, TypeError):  # an annotation that only a type checker can resolve
+            pass
+        if not any(item.kind is item.VAR_KEYWORD for item in own.values()):
+            break
     return found, hints
 
 

@@ -1,0 +1,107 @@
+"""Augmentation of a whole batch at a time in which every image gets its own draw.
+
+Each transform takes pixels [n, C, H, W] of scale 0..255 and a generator on their device. (torchvision's v2
+transforms draw once for a batch.)
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from labbook.errors import SettingError, choices
+
+Transform = Callable[[Tensor, Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Mirror left and right with a given probability."""
+
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise SettingError(f"data.augment: flip takes a probability from 0 to 1, not {self.probability}")
+
+    def __call__(self, images: Tensor, random: Generator) -> Tensor:
+        flipped = torch.rand(len(images), generator=random, device=images.device) < self.probability
+        return torch.where(flipped.view(-1, 1, 1, 1), images.flip(-1), images)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Pad with zeros on every side and cut the old size out at a random place."""
+
+    padding: int = 4
+
+    def __post_init__(self) -> None:
+        if self.padding != int(self.padding) or self.padding < 1:
+            raise SettingError(f"data.augment: crop takes a padding of at least 1 pixel, not {self.padding}")
+
+    def __call__(self, images: Tensor, random: Generator) -> Tensor:
+        n, _, height, width = images.shape
+        offsets = torch.randint(0, 2 * int(self.padding) + 1, (2, n), generator=random, device=images.device)
+        return crop(images, int(self.padding), offsets[0], offsets[1])
+
+
+def crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
+    """The window of each padded image [n, C, H, W] that starts at its own `top` and `left` (int64 [n])."""
+    n, channels, height, width = images.shape
+    padded = F.pad(images, (padding,) * 4)
+    rows = top.view(-1, 1) + torch.arange(height, device=images.device)  # [n, H]
+    columns = left.view(-1, 1) + torch.arange(width, device=images.device)  # [n, W]
+    image = torch.arange(n, device=images.device).view(-1, 1, 1, 1)
+    channel = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
+    return padded[image, channel, rows.view(n, 1, height, 1), columns.view(n, 1, 1, width)]
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """Turn about the centre by an angle drawn from [-degrees, degrees]; bilinear, zeros outside."""
+
+    degrees: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.degrees <= 180:
+            raise SettingError(f"data.augment: rotation takes degrees above 0 and up to 180, not {self.degrees}")
+
+    def __call__(self, images: Tensor, random: Generator) -> Tensor:
+        draws = torch.rand(len(images), generator=random, device=images.device)
+        return rotate(images, (2 * draws - 1) * self.degrees)
+
+
+def rotate(images: Tensor, degrees: Tensor) -> Tensor:
+    """Each image [n, C, H, W] turned counter-clockwise by its own angle (float [n]); the result is float32."""
+    images = images.float()
+    height, width = images.shape[-2:]
+    angle = degrees * (math.pi / 180)
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    # affine_grid works in coordinates from -1 to 1, so an image that is not square needs its aspect put in.
+    rows = [cos, -sin * (height / width), zero, sin * (width / height), cos, zero]
+    theta = torch.stack(rows, dim=1).view(-1, 2, 3)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+TRANSFORMS: dict[str, Callable[..., Transform]] = {"flip": Flip, "crop": Crop, "rotation": Rotation}
+
+
+def parse(items: Sequence[str | Mapping[str, Any]]) -> tuple[Transform, ...]:
+    """The transforms of a list such as `["flip", {"crop": 4}, {"rotation": 2}]`, in its order.
+
+    Raises:
+        SettingError: a name that is none, or an amount out of range.
+    """
+    transforms = []
+    for item in items:
+        pairs = [(item, [])] if isinstance(item, str) else [(name, [amount]) for name, amount in item.items()]
+        for name, amount in pairs:
+            if name not in TRANSFORMS:
+                raise SettingError(f"data.augment: {name} is unknown; {choices(name, TRANSFORMS)}")
+            transforms.append(TRANSFORMS[name](*amount))
+    return tuple(transforms)

@@ -1,0 +1,129 @@
+"""Folders of photographs, decoded and resized once into a file that is read by memory map."""
+
+import hashlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from filelock import FileLock
+from PIL import Image, ImageOps
+from rich.progress import track
+
+from labbook.data.module import Images
+from labbook.errors import SettingError
+
+log = logging.getLogger(__name__)
+
+OnCorrupt = Literal["raise", "skip"]
+FORMAT = 1  # part of the key: to be raised when what is written or how it is decoded changes
+AT_ONCE = 512  # images that are decoded ahead of the writer
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An image file and the index of its class."""
+
+    path: Path
+    label: int
+
+
+def cached(
+    files: Sequence[Labelled], size: int, channels: int, on_corrupt: OnCorrupt, folder: Path, what: str
+) -> Images:
+    """The images of `files`, from the cache in `folder` if these very files were decoded with these settings before.
+
+    Two processes at once decode once; an interrupted one leaves nothing behind that could be taken for whole.
+
+    Raises:
+        SettingError: a file that cannot be read as an image, unless `on_corrupt` is "skip".
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    key = fingerprint(files, size, channels, on_corrupt)
+    pixels, about = folder / f"{key}.pixels", folder / f"{key}.json"
+    if not about.exists():
+        with FileLock(folder / f"{key}.lock"):
+            if not about.exists():
+                write(files, size, channels, on_corrupt, pixels, about, what)
+    facts = json.loads(about.read_text(encoding="utf-8"))
+    if facts["skipped"]:
+        log.warning("%s: %d unreadable images skipped, the first is %s", what, len(facts["skipped"]), facts["skipped"][0])
+    shape = (len(facts["labels"]), channels, size, size)
+    if not facts["labels"]:
+        raise SettingError(f"{what}: none of {len(files)} files can be read as an image")
+    # Copy-on-write, because torch wants memory that it could write to; nothing ever does.
+    memory = np.memmap(pixels, dtype=np.uint8, mode="c", shape=shape)
+    return Images(torch.from_numpy(memory), torch.tensor(facts["labels"]))
+
+
+def fingerprint(files: Sequence[Labelled], size: int, channels: int, on_corrupt: OnCorrupt) -> str:
+    """A name for what decoding would give: changes with any file's path, length or time, and with the settings."""
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(repr((FORMAT, size, channels, on_corrupt)).encode())
+    for file in files:
+        status = file.path.stat()
+        digest.update(repr((str(file.path.absolute()), file.label, status.st_size, status.st_mtime_ns)).encode())
+    return digest.hexdigest()
+
+
+def write(
+    files: Sequence[Labelled],
+    size: int,
+    channels: int,
+    on_corrupt: OnCorrupt,
+    pixels: Path,
+    about: Path,
+    what: str,
+) -> None:
+    """Decode all files into `pixels`, and then, as the sign that it is whole, write `about`."""
+    partial = pixels.with_suffix(".partial")
+    labels: list[int] = []
+    skipped: list[str] = []
+    with partial.open("wb") as sink:
+        decoded = decode_all(files, size, channels)
+        for file, image in zip(files, track(decoded, what, len(files), disable=not sys.stderr.isatty()), strict=True):
+            if isinstance(image, np.ndarray):
+                sink.write(image.tobytes())
+                labels.append(file.label)
+            elif on_corrupt == "raise":
+                raise SettingError(f"{file.path} {image}; data.on_corrupt=skip leaves such files out")
+            else:
+                skipped.append(str(file.path))
+        sink.flush()
+        os.fsync(sink.fileno())
+    partial.replace(pixels)
+    whole = about.with_suffix(".partial-json")
+    whole.write_text(json.dumps({"labels": labels, "skipped": skipped}), encoding="utf-8")
+    whole.replace(about)
+
+
+def decode_all(files: Sequence[Labelled], size: int, channels: int) -> Iterator[np.ndarray | str]:
+    """Each file's image, or why it has none, in order; all cores decode (Pillow lets go of Python's lock for that)."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for start in range(0, len(files), AT_ONCE):
+            yield from pool.map(lambda file: decode(file.path, size, channels), files[start : start + AT_ONCE])
+
+
+def decode(path: Path, size: int, channels: int) -> np.ndarray | str:
+    """One image as uint8 [C, size, size], upright, resized without regard to its aspect; or why it cannot be read."""
+    mode = "L" if channels == 1 else "RGB"
+    try:
+        with Image.open(path) as image:
+            image.draft(mode, (2 * size, 2 * size))  # a JPEG much larger than asked for is decoded smaller
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode in ("P", "PA", "LA"):
+                upright = upright.convert("RGBA")
+            resized = upright.convert(mode).resize((size, size), Image.Resampling.BILINEAR)
+    except Image.UnidentifiedImageError:
+        return "is no image"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return f"cannot be decoded ({error})"
+    array = np.asarray(resized)
+    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))

@@ -1,0 +1,270 @@
+"""The base of every data module: split, order, batch, augment and normalise one uint8 tensor."""
+
+import logging
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Lt
+from pydantic import NonNegativeInt, PositiveInt
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+
+from labbook.data import augment as augmentation
+from labbook.data.loader import Batch, TensorLoader
+from labbook.data.randomness import generator, permutation
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError
+
+log = logging.getLogger(__name__)
+
+Split = Literal["train", "val", "test"]
+Normalize = Literal["unit", "half", "dataset", "imagenet"] | dict[Literal["mean", "std"], list[float]]
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+GREY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as Pillow converts
+
+
+class Images(NamedTuple):
+    """One part of a data set."""
+
+    pixels: Tensor  # uint8 [N, C, H, W]
+    labels: Tensor  # int64 [N]
+
+
+# The sets read last, by what they were read from: the runs of a sweep share them.
+_recent: OrderedDict[tuple[Any, ...], tuple[Images, Images]] = OrderedDict()
+RECENT = 2
+
+
+class ImageDataModule(LightningDataModule):
+    """What all data sets share; a data set adds how it is read (`read`) and what it is (the class attributes).
+
+    The options are those of configs/base/data.yaml. `seed` draws order and augmentation.
+
+    Raises:
+        SettingError: options that do not go together.
+    """
+
+    class_names: tuple[str, ...] = ()
+    native_size: ClassVar[int] = 0  # pixels
+    native_channels: ClassVar[int] = 3
+    mean: ClassVar[tuple[float, ...]] = ()  # per native channel, of pixels scaled to [0, 1]
+    std: ClassVar[tuple[float, ...]] = ()
+
+    def __init__(
+        self,
+        *,
+        root: str = "data",
+        batch_size: PositiveInt = 64,
+        shuffle: bool = True,
+        val_fraction: Annotated[float, Ge(0), Lt(1)] = 0.1,
+        val_seed: NonNegativeInt = 0,
+        val_from: Literal["random", "tail"] = "random",
+        validate_on: Literal["val", "test"] = "val",
+        image_size: PositiveInt | None = None,
+        channels: Literal[1, 3] | None = None,
+        normalize: Normalize = "dataset",
+        augment: Sequence[str | dict[str, float]] = (),
+        limit: PositiveInt | None = None,
+        drop_last: bool = False,
+        resident: Literal["auto"] | bool = "auto",
+        seed: NonNegativeInt = 42,
+    ) -> None:
+        super().__init__()
+        self.root, self.batch_size, self.shuffle, self.drop_last = root, batch_size, shuffle, drop_last
+        self.val_fraction, self.val_seed, self.val_from = val_fraction, val_seed, val_from
+        self.validate_on, self.limit, self.resident, self.seed = validate_on, limit, resident, seed
+        self.image_size = image_size or self.native_size
+        self.channels = channels or self.native_channels
+        self.transforms = augmentation.parse(augment)
+        self.mean_and_std = self._mean_and_std(normalize)
+        self.memory_format = torch.contiguous_format
+        self.test_split: Split = "test"
+        self._on_device: dict[tuple[str, torch.device], Images] = {}
+        self.parts: dict[str, Images] = {}
+        self.rows: dict[Split, Tensor] = {}
+
+    # What a data set adds ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def read(self) -> tuple[Images, Images]:
+        """The whole training set and the official test set; of any size and number of channels.
+
+        Raises:
+            SettingError: a set that is not there or is damaged: what was looked for and how to get it.
+        """
+
+    def source(self) -> tuple[Any, ...]:
+        """What `read` depends on: equal sources are read once in a process."""
+        return (type(self), self.root, self.image_size, self.channels)
+
+    # The spec ------------------------------------------------------------------------------------------------------
+
+    @property
+    def spec(self) -> ImageSpec:
+        """What a model must know, without reading a pixel."""
+        return ImageSpec(self.channels, self.image_size, self.class_names, *self.mean_and_std)
+
+    def _mean_and_std(self, normalize: Normalize) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        if isinstance(normalize, Mapping):
+            given = [tuple(map(float, normalize.get(key, ()))) for key in ("mean", "std")]
+            if any(len(values) != self.channels for values in given) or min(given[1]) <= 0:
+                raise SettingError(
+                    f"data.normalize needs mean and std with {self.channels} numbers each (one a channel), std above 0"
+                )
+            return given[0], given[1]
+        mean, std = {
+            "unit": ((0.0,), (1.0,)),
+            "half": ((0.5,), (0.5,)),
+            "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+            "dataset": (self.mean, self.std),
+        }[normalize]
+        if not mean:
+            raise SettingError("data.normalize=dataset: this set has no known figures; choices: half, imagenet, unit or mean and std")
+        return self._per_channel(mean), self._per_channel(std)
+
+    def _per_channel(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        """One value for each channel shown: a grey image takes the mean of three, a colour one repeats a single one."""
+        if len(values) == self.channels:
+            return values
+        return (sum(values) / len(values),) * self.channels
+
+    # Reading and splitting -----------------------------------------------------------------------------------------
+
+    def prepare_data(self) -> None:
+        """Read (and where needed download) once, before other processes look for the files."""
+        self.load()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the set, unless this process has it, and divide it.
+
+        Raises:
+            SettingError: a set or a division of it without any image for training.
+        """
+        if self.rows:
+            return
+        train, test = self.load()
+        self.parts = {"train": self._limited(train), "test": self._limited(test)}
+        count = len(self.parts["train"].labels)
+        keep, held_out = self._division(count)
+        test_rows = torch.arange(len(self.parts["test"].labels))
+        self.rows = {"train": keep, "val": test_rows if self.validate_on == "test" else held_out, "test": test_rows}
+        if len(keep) == 0:
+            raise SettingError(f"data.val_fraction={self.val_fraction} leaves none of {count} images for training")
+        if self.drop_last and self.batch_size > len(keep):
+            raise SettingError(
+                f"data.batch_size={self.batch_size} is larger than the {len(keep)} training images, and"
+                " data.drop_last=true leaves the only batch out: use a smaller batch or drop_last=false"
+            )
+
+    def load(self) -> tuple[Images, Images]:
+        """Training and test set at the size and channels asked for; read once in a process."""
+        key = self.source()
+        if key not in _recent:
+            train, test = self.read()
+            _recent[key] = (self._shaped(train), self._shaped(test))
+            while len(_recent) > RECENT:
+                _recent.popitem(last=False)
+        _recent.move_to_end(key)
+        return _recent[key]
+
+    def _limited(self, images: Images) -> Images:
+        return Images(images.pixels[: self.limit], images.labels[: self.limit])
+
+    def _shaped(self, images: Images) -> Images:
+        return Images(shaped(images.pixels, self.image_size, self.channels), images.labels.long())
+
+    def _division(self, count: int) -> tuple[Tensor, Tensor]:
+        """Rows to train on and rows held out for validation, each in the order of the set."""
+        held_out = 0 if self.validate_on == "test" else round(count * self.val_fraction)
+        order = torch.arange(count)
+        if self.val_from == "random":
+            order = permutation(count, self.val_seed)
+        return order[: count - held_out].sort().values, order[count - held_out :].sort().values
+
+    # Loaders -------------------------------------------------------------------------------------------------------
+
+    def train_dataloader(self) -> TensorLoader:
+        """Batches of the training images in the order of the epoch, to be augmented."""
+        return self._loader("train", training=True, shuffle=self.shuffle, drop_last=self.drop_last)
+
+    def val_dataloader(self) -> TensorLoader | list[Any]:
+        """Batches of the validation images; an empty list where none are held out."""
+        return self._loader("val") if len(self.rows["val"]) else []
+
+    def test_dataloader(self) -> TensorLoader:
+        """Batches of the official test set, or of the part that `test_split` names."""
+        return self._loader(self.test_split)
+
+    def _loader(self, split: Split, **order: bool) -> TensorLoader:
+        part = "test" if split == "test" or (split == "val" and self.validate_on == "test") else "train"
+        images = self._placed(part)
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return TensorLoader(
+            images.pixels, images.labels, self.rows[split], self.batch_size,
+            **order, seed=self.seed, rank=rank, world_size=world_size,
+        )  # fmt: skip
+
+    def _placed(self, part: str) -> Images:
+        """The images on the device that trains, if they are to be resident there; else where they are."""
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        images = self.parts[part]
+        if self.resident is False or (self.resident == "auto" and not fits(images.pixels, device)):
+            return images
+        if (part, device) not in self._on_device:
+            self._on_device[part, device] = Images(images.pixels.to(device), images.labels.to(device))
+        return self._on_device[part, device]
+
+    def teardown(self, stage: str | None = None) -> None:
+        """Give the device's memory back."""
+        self._on_device.clear()
+
+    # What happens to a batch ---------------------------------------------------------------------------------------
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move what is not there yet."""
+        if batch.images.device == device:
+            return batch
+        images, labels = batch.images, batch.labels
+        if device.type == "cuda":
+            images = images.pin_memory()
+        return batch._replace(images=images.to(device, non_blocking=True), labels=labels.to(device))
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augment training images and normalise, for the whole batch on the device."""
+        images = batch.images
+        if batch.training and self.transforms:
+            rank = self.trainer.global_rank if self.trainer else 0
+            random = generator(images.device, self.seed, batch.epoch, batch.step, rank)
+            for transform in self.transforms:
+                images = transform(images, random)
+        return batch._replace(images=self.spec.normalize(images).contiguous(memory_format=self.memory_format))
+
+
+def shaped(pixels: Tensor, size: int, channels: int) -> Tensor:
+    """Images uint8 [N, C, H, W] at a square size (bilinear, antialiased) and with 1 or 3 channels."""
+    if pixels.shape[1] == 1 and channels == 3:
+        pixels = pixels.expand(-1, 3, -1, -1)
+    elif pixels.shape[1] == 3 and channels == 1:
+        weights = torch.tensor(GREY).view(1, 3, 1, 1)
+        pixels = torch.cat([(part.float() * weights).sum(1, keepdim=True).round().byte() for part in pixels.split(4096)])
+    if pixels.shape[-2:] != (size, size):
+        pixels = torch.cat([resized(part, size) for part in pixels.split(4096)])
+    return pixels
+
+
+def resized(pixels: Tensor, size: int) -> Tensor:
+    """Images uint8 [N, C, H, W] to [N, C, size, size]."""
+    return F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+
+
+def fits(pixels: Tensor, device: torch.device) -> bool:
+    """Whether a set may live on the device: on a GPU if it takes less than half of what is free."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return pixels.numel() < free / 2
+    return device.type == "mps"

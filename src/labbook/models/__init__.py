@@ -1,0 +1,1 @@
+"""Architectures, one a file, on the one training task of `classifier.py`."""

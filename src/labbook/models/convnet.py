@@ -1,0 +1,59 @@
+"""A plain convnet (labs A and C)."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from annotated_types import Ge, Lt, MinLen
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from labbook.data.spec import ImageSpec
+from labbook.models.activations import Activation
+from labbook.models.activations import activation as layer
+from labbook.models.classifier import Classifier, Task
+from labbook.models.mlp import dense
+
+
+class ConvNet(Classifier):
+    """Blocks of convolution, activation and pooling by 2, then dropout, `hidden` dense layers and the last one.
+
+    The defaults are lab C's network (C2); `kernel_size=5 dropout=0` gives lab A's (A2).
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        task: Task | None = None,
+        *,
+        channels: Annotated[Sequence[PositiveInt], MinLen(1)] = (32, 64),
+        kernel_size: PositiveInt = 3,
+        padding: NonNegativeInt = 0,
+        hidden: Sequence[PositiveInt] = (),
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.5,
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__(spec, task)
+        self.require_size(spec, smallest_size(len(channels), kernel_size, padding))
+        blocks: list[nn.Module] = []
+        inputs, side = spec.channels, spec.size
+        for outputs in channels:
+            blocks += [nn.Conv2d(inputs, outputs, kernel_size, padding=padding), layer(activation), nn.MaxPool2d(2)]
+            inputs, side = outputs, (side + 2 * padding - kernel_size + 1) // 2
+        self.features = nn.Sequential(*blocks)
+        self.dropout = nn.Dropout(dropout)
+        self.hidden = dense(inputs * side**2, hidden, [activation] * len(hidden), dropout=0.0)
+        self.head = nn.Linear(hidden[-1] if hidden else inputs * side**2, spec.num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n, C, H, W] -> logits [n, classes]."""
+        features = self.features(images).flatten(1)  # [n, channels * side * side]
+        logits: Tensor = self.head(self.hidden(self.dropout(features)))
+        return logits
+
+
+def smallest_size(blocks: int, kernel_size: int, padding: int) -> int:
+    """Pixels that leave one behind so many blocks of convolution and pooling by 2."""
+    size = 1
+    for _ in range(blocks):
+        size = max(2 * size + kernel_size - 1 - 2 * padding, 1)
+    return size

@@ -1,0 +1,59 @@
+"""Multilayer perceptron (labs A, C and E)."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from annotated_types import Ge, Lt
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError
+from labbook.models.activations import Activation
+from labbook.models.activations import activation as layer
+from labbook.models.classifier import Classifier, Task
+
+
+class MLP(Classifier):
+    """Dense layers on the flattened image.
+
+    `hidden` lists the units of each hidden layer; without it there are `depth` layers of `width` units. One
+    `activation` serves all hidden layers, or a list has one for each.
+
+    Raises:
+        SettingError: a list of activations of another length.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        task: Task | None = None,
+        *,
+        hidden: Sequence[PositiveInt] | None = None,
+        depth: NonNegativeInt = 1,
+        width: PositiveInt = 128,
+        activation: Activation | Sequence[Activation] = "relu",
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    ) -> None:
+        super().__init__(spec, task)
+        units = list(hidden) if hidden is not None else [width] * depth
+        names = [activation] * len(units) if isinstance(activation, str) else list(activation)
+        if len(names) != len(units):
+            raise SettingError(f"model.activation lists {len(names)} activations for {len(units)} hidden layers: give one for each")
+        self.layers = dense(spec.channels * spec.size**2, units, names, dropout)
+        self.head = nn.Linear(units[-1] if units else spec.channels * spec.size**2, spec.num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n, C, H, W] -> logits [n, classes]."""
+        logits: Tensor = self.head(self.layers(images.flatten(1)))
+        return logits
+
+
+def dense(inputs: int, units: Sequence[int], activations: Sequence[Activation], dropout: float) -> nn.Sequential:
+    """Hidden layers: linear, activation and, if any, dropout for each entry of `units`."""
+    layers: list[nn.Module] = []
+    for outputs, name in zip(units, activations, strict=True):
+        layers += [nn.Linear(inputs, outputs), layer(name)]
+        layers += [nn.Dropout(dropout)] if dropout else []
+        inputs = outputs
+    return nn.Sequential(*layers)
