@@ -1,10 +1,32 @@
+"""Train an image classifier: `python train.py --help` tells what there is to choose."""
+
 import hydra
 from omegaconf import DictConfig
+
 from labbook import cli
 from labbook.config import EXECUTION_WHITELIST
+
+
 @hydra.main(config_path="configs", config_name="train", execution_whitelist=EXECUTION_WHITELIST)
 @cli.job
-def main(config: DictConfig) -> float | None:
-    print("OK")
+def main(config: DictConfig) -> float:
+    """One run: build, fit, report. Returns the figure that a sweep compares runs by."""
+    from labbook import hardware, runs, training  # torch and Lightning take seconds, which a refusal need not wait for
+
+    training.check(config)
+    choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
+    data = training.build_data(config)
+    model = training.build_model(config, data)
+
+    with runs.open_run(config) as run:
+        run.introduce(model, data, choice)
+        data.setup()
+        trainer = training.build_trainer(config, choice, run, data)
+        training.fit(trainer, model, data, run, choice.channels_last, config.compile)
+        metrics = training.evaluate(trainer, model, data, config)
+        run.finish(metrics)
+    return training.objective(metrics, config.objective)
+
+
 if __name__ == "__main__":
     cli.command_line(main)

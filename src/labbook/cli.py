@@ -1,5 +1,6 @@
 """The command line: help for a person, and every refusal in one sentence. Imports no torch."""
 
+import errno
 import functools
 import os
 import re
@@ -20,9 +21,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from labbook import config as settings
+from labbook import runs
 from labbook.errors import Interrupted, SettingError, TrainingError, choices
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 HELP = """\
 Train an image classifier: python train.py [GROUP=CHOICE ...] [SETTING=VALUE ...]
@@ -133,11 +137,16 @@ def job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     @functools.wraps(task)
     def guarded(config: DictConfig) -> Any:
         try:
-            return task(checked(config))
+            config = checked(config)
+            return task(runs.continued(config, list(HydraConfig.get().overrides.task), settings.GROUPS) if config.resume else config)
         except SettingError as error:
             refuse(str(error), 2)
         except TrainingError as error:
             refuse(str(error), 1)
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            refuse(f"cannot write {error.filename or 'a file'}: {error.strerror or error}", 2)
         except Interrupted as stop:
             sys.exit(128 + stop.signum)
         except KeyboardInterrupt:

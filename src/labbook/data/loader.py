@@ -48,9 +48,11 @@ class TensorLoader:
         self.images, self.labels, self.rows = images, labels, rows
         self.batch_size, self.training, self.shuffle, self.drop_last = batch_size, training, shuffle, drop_last
         self.seed, self.rank, self.world_size = seed, rank, world_size
-        self.sampler = self  # Lightning tells the epoch to a loader's `sampler.set_epoch`
+        if training:
+            self.sampler = self  # Lightning tells the epoch to a loader's `sampler.set_epoch`
         self.epoch = 0
-        self.step = 0
+        self.step = 0  # the next one
+        self._start = 0  # where the next iteration begins, if it goes on with an epoch
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -60,7 +62,7 @@ class TensorLoader:
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next iteration belongs to; an epoch that was left in the middle goes on there."""
         if epoch != self.epoch:
-            self.epoch, self.step = epoch, 0
+            self.epoch, self.step, self._start = epoch, 0, 0
 
     def order(self) -> Tensor:
         """The images of this epoch in their order, int64 on the images' device."""
@@ -71,7 +73,7 @@ class TensorLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         rows = self.order()
-        start, self.step = self.step, 0
+        start, self._start = self._start, 0
         for step in range(start, len(self)):
             index = rows[step * self.batch_size : (step + 1) * self.batch_size]
             self.step = step + 1
@@ -94,4 +96,5 @@ class TensorLoader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from a position that `state_dict` gave."""
-        self.epoch, self.step = state["epoch"], state["step"]
+        self.epoch = state["epoch"]
+        self.step = self._start = state["step"]

@@ -1,0 +1,115 @@
+"""What accompanies a training: a progress bar and pictures."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pydantic import NonNegativeInt
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TaskID, TextColumn, TimeRemainingColumn
+
+from labbook import figures
+from labbook.data.module import ImageDataModule
+from labbook.loggers import write_picture
+from labbook.models.classifier import Classifier, Outcome
+from labbook.recorder import Recorder
+
+REFRESH = 0.2  # seconds between two drawings of the bar
+
+
+class Progress(Callback):
+    """A bar for the steps of the epoch, drawn anew by time and not by step; by default only on a terminal."""
+
+    def __init__(self, bar: bool | None = None) -> None:
+        self.wanted = sys.stdout.isatty() if bar is None else bar
+        self._bar: Bar | None = None
+        self._task = TaskID(0)
+        self._drawn = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's bar."""
+        if not (self.wanted and trainer.is_global_zero):
+            return
+        if self._bar is None:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Bar(*columns, auto_refresh=False, transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task("")
+        self._bar.reset(self._task, total=int(trainer.num_training_batches), description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Draw, if the last time is long enough ago."""
+        if self._bar is not None and time.monotonic() - self._drawn > REFRESH:
+            self._drawn = time.monotonic()
+            self._bar.update(self._task, completed=batch_idx + 1, refresh=True)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the bar away."""
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Take the bar away."""
+        self._close()
+
+
+class Pictures(Callback):
+    """Samples as the network sees them, learning curves, confusion matrix and the surest mistakes.
+
+    All go to the loggers; curves and confusion matrix also to figures/ in the run folder.
+    """
+
+    def __init__(self, samples: NonNegativeInt = 32, mistakes: NonNegativeInt = 25) -> None:
+        self.samples, self.mistakes = samples, mistakes
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The first training images, augmented, with their classes."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not (self.samples and trainer.loggers and trainer.is_global_zero):
+            return
+        assert isinstance(data, ImageDataModule)
+        batch = next(iter(data.train_dataloader()), None)
+        if batch is not None:
+            device = trainer.strategy.root_device
+            batch = data.on_after_batch_transfer(data.transfer_batch_to_device(batch, device, 0), 0)
+            names = [data.spec.class_names[label] for label in batch.labels[: self.samples]]
+            figure = figures.gallery(figures.shown(batch.images[: self.samples], data.spec), names, "training images as the network sees them")
+            write_picture(trainer.loggers, "samples", figure, trainer.global_step)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Everything that needs the test's predictions."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not trainer.is_global_zero or data.test_split != "test":
+            return
+        assert isinstance(data, ImageDataModule) and isinstance(pl_module, Classifier) and pl_module.outcome is not None
+        outcome = pl_module.outcome
+        recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]
+        folder = Path(trainer.default_root_dir) / "figures"
+        folder.mkdir(exist_ok=True)
+        pictures = {
+            "curves": figures.curves(recorder.rows, "test" if data.validate_on == "test" else "validation"),
+            "confusion_matrix": figures.confusion_matrix(outcome.confusion, data.spec.class_names, outcome.figures.acc),
+        }
+        for name, figure in pictures.items():
+            figure.savefig(folder / f"{name}.png")
+            write_picture(trainer.loggers, name, figure, trainer.global_step)
+        wrong = surest_mistakes(outcome, self.mistakes)
+        if wrong:
+            names = data.spec.class_names
+            captions = [f"{names[outcome.labels[i]]}: {names[outcome.predicted[i]]} {outcome.confidence[i]:.0%}" for i in wrong]
+            pixels = figures.shown(data.parts["test"].pixels[outcome.rows[wrong]])
+            title = "test images taken for another class: true class: predicted class and its probability"
+            write_picture(trainer.loggers, "mistakes", figures.gallery(pixels, captions, title, columns=5), trainer.global_step)
+
+
+def surest_mistakes(outcome: Outcome, count: int) -> list[int]:
+    """Positions in the outcome whose prediction is wrong, the most confident first."""
+    wrong = (outcome.predicted != outcome.labels).nonzero().flatten()
+    order = outcome.confidence[wrong].argsort(descending=True, stable=True)
+    positions: list[int] = wrong[order][:count].tolist()
+    return positions

@@ -1,0 +1,82 @@
+"""TensorBoard without the files nobody reads, and pictures for whichever logger there is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from torch.utils.tensorboard.writer import SummaryWriter
+
+
+class TensorBoard(TensorBoardLogger):
+    """Event files directly in the run folder; the configuration is in config.yaml already, so hparams.yaml is not written."""
+
+    def __init__(self, save_dir: str, purge_step: int | None = None) -> None:
+        options = {} if purge_step is None else {"purge_step": purge_step}
+        super().__init__(save_dir, name="", version="", default_hp_metric=False, **options)
+
+    def save(self) -> None:
+        """Flush the events."""
+        self.experiment.flush()
+
+    def finalize(self, status: str) -> None:
+        """Flush the events; the file stays open for what comes after the fit, until `close`."""
+        self.experiment.flush()
+
+    def close(self) -> None:
+        """End the event file and the thread that writes it."""
+        self.experiment.close()
+
+
+def write_picture(loggers: list[Logger], tag: str, figure: Figure, step: int, caption: str = "") -> None:
+    """Give a figure to each logger that takes pictures."""
+    pixels = array(figure)
+    for logger in loggers:
+        experiment: Any = logger.experiment
+        if isinstance(experiment, SummaryWriter):
+            experiment.add_image(tag, pixels, step, dataformats="HWC")
+        elif hasattr(logger, "log_image"):  # Weights & Biases
+            logger.log_image(tag, [pixels], step=step, caption=[caption or tag])
+        elif hasattr(experiment, "log_image"):  # MLflow
+            experiment.log_image(logger.version, pixels, f"{tag}.png")
+
+
+def array(figure: Figure) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    """A figure as pixels, uint8 [height, width, 3]."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[str, Any]) -> None:
+    """What a run was and came to: hyper-parameters with the final figures, and the configuration as text."""
+    plain = {key: value for key, value in flat(config).items() if not key.startswith(("choices", "published", "log_dir", "resume"))}
+    final = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(plain, final)
+            text = OmegaConf.to_yaml(config, resolve=True).replace("\n", "\n    ")
+            logger.experiment.add_text("configuration", f"    {text}")
+        else:
+            logger.log_hyperparams(plain)
+            logger.log_metrics(dict(final))
+
+
+def flat(config: DictConfig) -> dict[str, Any]:
+    """A configuration as one level of dotted names; lists as text."""
+    found: dict[str, Any] = {}
+
+    def visit(node: Any, prefix: str) -> None:
+        for key, value in node.items():
+            if isinstance(value, dict):
+                visit(value, f"{prefix}{key}.")
+            elif value is not None:
+                found[f"{prefix}{key}"] = value if isinstance(value, (bool, int, float, str)) else str(value)
+
+    visit(OmegaConf.to_container(config, resolve=True), "")
+    return found
+

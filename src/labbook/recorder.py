@@ -1,0 +1,106 @@
+"""One row an epoch: metrics.csv, a line on the terminal, and the figures of the run as it stands."""
+
+import csv
+import io
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+
+from labbook.runs import write_whole
+
+log = logging.getLogger("labbook")
+
+Row = dict[str, float]
+
+
+class Recorder(Checkpoint):
+    """Keeps a row of figures for every epoch.
+
+    It derives from Lightning's `Checkpoint` because only those callbacks are called after the network has reported
+    the epoch. The rows are part of the checkpoint, so a resumed run has each epoch once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[Row] = []
+        self.seconds = 0.0  # of all epochs, validation included
+        self._before = 0.0  # seconds spent on the unfinished epoch before the run was interrupted
+        self._training: float | None = None  # seconds of this epoch's training steps, once they are over
+        self._epoch_started: float | None = None
+
+    @property
+    def images_per_second(self) -> float:
+        """Training images over the seconds of their training steps, all epochs together."""
+        seconds = sum(row["images"] / row["images_per_second"] for row in self.rows)
+        return sum(row["images"] for row in self.rows) / seconds if seconds else 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock: an epoch that goes on in the middle does not tell its start."""
+        self._epoch_started, self._training = time.perf_counter(), None
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's clock."""
+        self._epoch_started, self._training = time.perf_counter(), None
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The training part of the epoch is over."""
+        self._training = self._elapsed()
+
+    def _elapsed(self) -> float:
+        """Seconds since this epoch was started or gone on with; none between epochs."""
+        return time.perf_counter() - self._epoch_started if self._epoch_started is not None else 0.0
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the row, write the table anew and say the epoch."""
+        elapsed = self._elapsed()
+        training = self._before + (self._training or elapsed)
+        images = self._images(trainer)
+        metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if "/" in name}
+        row: Row = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            **{name: metrics[name] for name in sorted(metrics, key=lambda name: (name.startswith("val"), name))},
+            "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "images": images,
+            "seconds": self._before + elapsed,
+            "images_per_second": images / training,
+        }
+        self.rows.append(row)
+        self.seconds += row["seconds"]
+        self._before, self._training, self._epoch_started = 0.0, None, None
+        if trainer.is_global_zero:
+            write_whole(self.path, table(self.rows))
+            log.info(line(row, trainer.max_epochs or 0))
+
+    def _images(self, trainer: Trainer) -> int:
+        loader = trainer.train_dataloader
+        return min(len(loader.rows), int(trainer.num_training_batches) * loader.batch_size)  # type: ignore[union-attr]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far, and the seconds that an unfinished epoch has taken."""
+        return {"rows": self.rows, "seconds": self.seconds, "unfinished": self._before + self._elapsed()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the rows of a checkpoint."""
+        self.rows, self.seconds = state_dict["rows"], state_dict["seconds"]
+        self._before = state_dict["unfinished"]
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as CSV; a column that only some rows have stays empty in the others."""
+    columns = list(dict.fromkeys(name for row in rows for name in row if name != "images"))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def line(row: Row, epochs: int) -> str:
+    """An epoch in words."""
+    figures = "  ".join(f"{name} {row[name]:.4f}" for name in ("train/loss", "train/acc", "val/loss", "val/acc") if name in row)
+    return f"epoch {int(row['epoch']):>{len(str(epochs))}}/{epochs}  {figures}  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"

@@ -1,0 +1,267 @@
+"""What a run folder holds, how it is named, and how it is found again. Imports no torch."""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from labbook import __version__
+from labbook.errors import Interrupted, SettingError
+from labbook.signals import StopSignals
+
+log = logging.getLogger("labbook")
+
+Status = Literal["running", "finished", "interrupted", "failed"]
+
+# Settings that do not change what a run computes: they are left out of its identity, and may change when it goes on.
+INDIFFERENT = ("log_dir", "logger", "callbacks", "resume", "checkpoint", "published", "data.root", "data.cache_dir", "data.resident")
+# Settings that change what a run computes but that a resumed run may take new.
+EXTENSIBLE = ("epochs", "trainer", "compile", "channels_last", "test_on", "train_acc_eval")
+
+CONFIG, METRICS, TABLE, LOG = "config.yaml", "metrics.json", "metrics.csv", "train.log"
+# Tells the other processes of a distributed run the folder that the first one made.
+FOLDER_VARIABLE = "LABBOOK_RUN_FOLDER"
+
+
+class Run:
+    """A run folder that is being filled. Used as a context, it logs to the folder and keeps the status true."""
+
+    def __init__(self, path: Path, config: DictConfig, leads: bool = True) -> None:
+        self.path, self.config, self.leads = path, config, leads
+        self.signals = StopSignals()
+        self.metrics: dict[str, Any] = {}
+        self.closing = ExitStack()  # what else is to be closed when the run ends, however it ends
+        self._handlers: list[logging.Handler] = []
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """The state to go on from, if there is one."""
+        path = self.path / "checkpoints" / "last.ckpt"
+        return path if path.exists() else None
+
+    def record(self, metrics: Mapping[str, Any], status: Status) -> None:
+        """Write metrics.json anew: what was recorded before, the new figures and the status."""
+        self.metrics |= metrics
+        if self.leads:
+            content = self.metrics | {"status": status, "seed": self.config.seed, "code_version": code_version()}
+            write_whole(self.path / METRICS, json.dumps(content, indent=2) + "\n")
+
+    def introduce(self, model: Any, data: Any, choice: Any) -> None:
+        """Say what is about to be trained, on what and why there."""
+        spec = data.spec
+        log.info("%s, %s parameters, on %s: %d classes, %d channels, %d pixels", type(model).__name__,
+                 f"{model.num_parameters:,}", type(data).__name__, spec.num_classes, spec.channels, spec.size)  # fmt: skip
+        log.info("device: %s", choice)
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Record the final figures and say the result."""
+        self.record(metrics, "finished")
+        log.info("test  loss %.4f  acc %.4f  (weights of epoch %d, %.1f s of training)",
+                 metrics["test/loss"], metrics["test/acc"], metrics["tested_epoch"], metrics["train_seconds"])  # fmt: skip
+
+    def __enter__(self) -> "Run":
+        self.metrics = read_metrics(self.path) if self.config.resume else {}
+        self._log_to_folder()
+        if self.leads:
+            command = " ".join(Path(word).name if index == 0 else word for index, word in enumerate(sys.argv))
+            config = OmegaConf.to_yaml(self.config, resolve=True)
+            write_whole(self.path / CONFIG, f"# python {command}\n{config}")
+        self.record({}, "running")
+        self.signals.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.signals.__exit__(kind, error, tb)
+        self.closing.close()
+        if isinstance(error, (Interrupted, KeyboardInterrupt)):
+            self.record({}, "interrupted")
+            log.info("interrupted; to continue: python train.py resume=%s", self.path)
+        elif error is not None:
+            self.record({"reason": f"{type(error).__name__}: {error}"}, "failed")
+            log.info("failed: %s", error)
+        log.info("run: %s", self.path)
+        for handler in self._handlers:
+            for name in ("labbook", "pytorch_lightning"):
+                logging.getLogger(name).removeHandler(handler)
+            handler.close()
+
+    def _log_to_folder(self) -> None:
+        """Everything said to train.log, with the time; what the program itself says to the terminal, without."""
+        lightning = logging.getLogger("pytorch_lightning")
+        lightning.handlers.clear()
+        lightning.propagate = False
+        log.propagate = False
+        log.setLevel(logging.INFO)
+        if not self.leads:
+            return
+        file = logging.FileHandler(self.path / LOG, encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        lightning.addHandler(file)
+        self._handlers = [file, Console()]
+        for handler in self._handlers:
+            log.addHandler(handler)
+
+
+class Console(logging.Handler):
+    """Prints to whatever standard output is at the time, so that lines appear above a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        print(self.format(record), flush=True)
+
+
+def open_run(config: DictConfig) -> Run:
+    """The folder of a new run, made, or of the run that `config.resume` names.
+
+    Raises:
+        SettingError: the place for runs cannot be written to.
+    """
+    if inherited := os.environ.get(FOLDER_VARIABLE):
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            return Run(Path(inherited), config, leads=False)
+    if config.resume:
+        path = Path(config.resume)
+    else:
+        parent, name = place(config)
+        path = make_folder(parent, name)
+    os.environ[FOLDER_VARIABLE] = str(path.absolute())
+    return Run(path, config)
+
+
+def place(config: DictConfig) -> tuple[Path, str]:
+    """The parent folder and the name of a run: date and choices, or what a sweep varies and the identity."""
+    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
+        return Path(HydraConfig.get().sweep.dir), f"{slug(list(HydraConfig.get().overrides.task))}-{identity(config)}"
+    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    chosen = [str(config.choices[group]) for group in ("model", "data") if group in config.choices]
+    return Path(config.log_dir) / "runs", "_".join([now, *chosen])
+
+
+def make_folder(parent: Path, name: str) -> Path:
+    """A folder that no other run has, even one that starts in the same second.
+
+    Raises:
+        SettingError: it cannot be made.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while True:
+            path = parent / (name if number == 1 else f"{name}_{number}")
+            try:
+                path.mkdir()
+                return path
+            except FileExistsError:
+                number += 1
+    except OSError as error:
+        raise SettingError(f"cannot make a run folder in {parent} ({error.strerror}): name another place with log_dir=FOLDER") from error
+
+
+def slug(overrides: list[str], longest: int = 60) -> str:
+    """Overrides as a short name that every file system takes: `model.depth=2` becomes `depth-2`."""
+    parts = [override.partition("=") for override in sorted(overrides)]
+    words = [f"{key.lstrip('+~').rpartition('.')[2]}-{value}" for key, _, value in parts]
+    return re.sub(r"[^A-Za-z0-9.]+", "-", "_".join(words)).strip("-.")[:longest] or "run"
+
+
+def identity(config: DictConfig) -> str:
+    """Eight characters that are equal for runs that compute the same: a hash without the `INDIFFERENT` settings."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    for name in (*INDIFFERENT, "choices"):
+        *parents, key = name.split(".")
+        node: Any = plain
+        for parent in parents:
+            node = node[parent]
+        node.pop(key, None)
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def read_config(path: Path) -> DictConfig:
+    """The configuration of a finished or interrupted run.
+
+    Raises:
+        SettingError: the folder is no run, or its configuration cannot be read.
+    """
+    file = path / CONFIG
+    if not file.is_file():
+        raise SettingError(f"{path} is no run folder: it has no {CONFIG}")
+    try:
+        config = OmegaConf.load(file)
+    except (OSError, YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise SettingError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(config, DictConfig) or "model" not in config or "data" not in config:
+        raise SettingError(f"{file} is not the configuration of a run: it has no model and data")
+    return config
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """What metrics.json of a run holds; nothing where there is none or it is damaged."""
+    try:
+        content = json.loads((path / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
+    """The configuration of the run that `config.resume` names, with the overrides that a resumed run may take.
+
+    Raises:
+        SettingError: no run, one that is finished, or an override that would make it another run.
+    """
+    path = Path(config.resume)
+    saved = read_config(path)
+    for override in overrides:
+        name, _, value = override.lstrip("+~").partition("=")
+        may_change = any(name == item or name.startswith(f"{item}.") for item in (*INDIFFERENT, *EXTENSIBLE))
+        if may_change and name != "resume":
+            OmegaConf.update(saved, name, OmegaConf.select(config, name), merge=False, force_add=True)
+        elif name in groups and saved.choices.get(name) == value:
+            continue
+        elif name != "resume" and (name in groups or OmegaConf.select(saved, name) != OmegaConf.select(config, name)):
+            was = saved.choices.get(name) if name in groups else OmegaConf.select(saved, name)
+            raise SettingError(
+                f"{path} was started with {name}={was}, so {override} would be another run; a resumed run takes new values"
+                f" of {', '.join((*EXTENSIBLE, *INDIFFERENT))}"
+            )
+    done = read_metrics(path)
+    if done.get("status") == "finished" and done.get("epochs", 0) >= saved.epochs:
+        raise SettingError(f"{path} has finished its {done['epochs']} epochs: to train on, give more, such as epochs={2 * done['epochs']}")
+    saved.resume = str(path)
+    return saved
+
+
+@cache
+def code_version() -> str:
+    """The package's version and, in a git checkout, the commit and whether files differ from it."""
+    here = Path(__file__).parent
+    try:
+        command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude=*"]
+        commit = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__}+{commit}"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a small file at once, so that a reader sees the old one or the new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,57 @@
+"""Ctrl-C and SIGTERM, noticed at the next good moment."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any
+
+from labbook.errors import Interrupted
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopSignals:
+    """While entered, the first signal is kept for `received` where `deferred`, and raised at once elsewhere.
+
+    A second signal always ends the program at once.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._deferring = False
+        self._previous: dict[int, Any] = {}
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Within this, a signal is only noted: the training loop saves its state before it stops."""
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
+
+    def raise_received(self) -> None:
+        """Stop here if a signal came.
+
+        Raises:
+            Interrupted: a signal came.
+        """
+        if self.received is not None:
+            raise Interrupted(self.received)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        first = self.received is None
+        self.received = signum
+        if not (first and self._deferring):
+            raise Interrupted(signum)
+
+    def __enter__(self) -> "StopSignals":
+        self.received = None
+        for item in SIGNALS:
+            self._previous[item] = signal.signal(item, self._handle)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for item, handler in self._previous.items():
+            signal.signal(item, handler)
