@@ -17,10 +17,10 @@ def main(config: DictConfig) -> float:
     choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
     data = training.build_data(config)
     model = training.build_model(config, data)
+    data.setup()
 
     with runs.open_run(config) as run:
         run.introduce(model, data, choice)
-        data.setup()
         trainer = training.build_trainer(config, choice, run, data)
         training.fit(trainer, model, data, run, choice.channels_last, config.compile)
         metrics = training.evaluate(trainer, model, data, config)

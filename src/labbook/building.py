@@ -89,7 +89,7 @@ def check_value(annotation: Any, value: Any, name: str) -> None:
         # Validated as JSON, a list may stand for a tuple, but a string never for a number.
         adapter.validate_json(json.dumps(value), strict=True)
     except pydantic.ValidationError as error:
-        complaints = [item for item in error.errors() if item["type"] != "is_instance_of"]
+        complaints = [item for item in error.errors() if not item["type"].startswith(("is_instance", "needs_python"))]
         texts = [item["msg"].removeprefix("Value error, ").replace("Input should be", "must be") for item in complaints]
         reason = " or ".join(dict.fromkeys(texts)) or "must be of another type"
         raise SettingError(f"{name} {reason}, not {value!r}") from error
@@ -126,7 +126,7 @@ def check(node: Any, name: str, supplied: Mapping[str, Any] | None = None) -> No
             if not (isinstance(value, dict) and "_target_" in value):
                 check_value(hints.get(key, Any), value, f"{name}.{key}")
         elif key not in known and not takes_any:
-            raise SettingError(f"{name}.{key} is no setting of {node['_target_']}; {choices(str(key), known, 'settings')}")
+            raise SettingError(f"{name}.{key} is no setting of {node['_target_']}; {choices(str(key), known.keys() - supplied.keys(), 'settings')}")
     if not node.get("_partial_"):
         for key, item in known.items():
             required = item.default is item.empty and item.kind not in (item.VAR_KEYWORD, item.VAR_POSITIONAL)

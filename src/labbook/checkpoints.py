@@ -111,10 +111,10 @@ class Checkpoints(Checkpoint):
         return self.folder / "best.ckpt"
 
     def is_better(self, value: float) -> bool:
-        """Whether the objective has not been as good before."""
+        """Whether the objective is as good as it ever was; of equal epochs the later one has learned more."""
         if self.best is None:
             return True
-        return value < self.best if "loss" in self.objective else value > self.best
+        return value <= self.best if "loss" in self.objective else value >= self.best
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the folder."""

@@ -34,7 +34,7 @@ Train an image classifier: python train.py [GROUP=CHOICE ...] [SETTING=VALUE ...
 Groups and their choices (* is the default):
 {groups}
 Settings reached for first (all of them: python train.py --cfg job):
-  seed=42  epochs=20  optimizer.lr=0.001  data.batch_size=64  data.shuffle=true  data.root=data
+  seed=42  epochs=30  optimizer.lr=0.001  data.batch_size=64  data.shuffle=true  data.root=data
   model.SETTING (see the choice with --cfg job -p model)  trainer.precision=32  log_dir=logs
 
 Examples:

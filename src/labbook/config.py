@@ -59,7 +59,7 @@ class TrainConfig:
     callbacks: Any = None
 
     seed: int = ranged(42, ge=0)
-    epochs: int = ranged(20, ge=1)
+    epochs: int = ranged(30, ge=1)
     task: TaskConfig = field(default_factory=TaskConfig)
     test_on: Literal["best", "last"] = "best"
     train_acc_eval: bool = False

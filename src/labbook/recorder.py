@@ -31,6 +31,7 @@ class Recorder(Checkpoint):
         self._before = 0.0  # seconds spent on the unfinished epoch before the run was interrupted
         self._training: float | None = None  # seconds of this epoch's training steps, once they are over
         self._epoch_started: float | None = None
+        self._lr = 0.0  # of the epoch's first step
 
     @property
     def images_per_second(self) -> float:
@@ -44,6 +45,7 @@ class Recorder(Checkpoint):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clock."""
+        self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
         self._epoch_started, self._training = time.perf_counter(), None
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -64,7 +66,7 @@ class Recorder(Checkpoint):
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
             **{name: metrics[name] for name in sorted(metrics, key=lambda name: (name.startswith("val"), name))},
-            "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "lr": self._lr,
             "images": images,
             "seconds": self._before + elapsed,
             "images_per_second": images / training,
@@ -82,12 +84,12 @@ class Recorder(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, and the seconds that an unfinished epoch has taken."""
-        return {"rows": self.rows, "seconds": self.seconds, "unfinished": self._before + self._elapsed()}
+        return {"rows": self.rows, "seconds": self.seconds, "unfinished": self._before + self._elapsed(), "lr": self._lr}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the rows of a checkpoint."""
         self.rows, self.seconds = state_dict["rows"], state_dict["seconds"]
-        self._before = state_dict["unfinished"]
+        self._before, self._lr = state_dict["unfinished"], state_dict["lr"]
 
 
 def table(rows: list[Row]) -> str:

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -48,6 +49,7 @@ class Run:
         self.metrics: dict[str, Any] = {}
         self.closing = ExitStack()  # what else is to be closed when the run ends, however it ends
         self._handlers: list[logging.Handler] = []
+        self._before = {name: (path / name).read_text(encoding="utf-8") for name in (CONFIG, METRICS) if (path / name).is_file()}
 
     @property
     def last_checkpoint(self) -> Path | None:
@@ -74,9 +76,13 @@ class Run:
         self.record(metrics, "finished")
         log.info("test  loss %.4f  acc %.4f  (weights of epoch %d, %.1f s of training)",
                  metrics["test/loss"], metrics["test/acc"], metrics["tested_epoch"], metrics["train_seconds"])  # fmt: skip
+        published = self.config.published or {}
+        for name, figure in published.get("final", {}).items():
+            if name in metrics:
+                log.info("%s  published %.4f  ours %.4f  (%+.4f)", name, figure, metrics[name], metrics[name] - figure)
 
     def __enter__(self) -> "Run":
-        self.metrics = read_metrics(self.path) if self.config.resume else {}
+        self.metrics = {key: value for key, value in read_metrics(self.path).items() if key != "reason"}
         self._log_to_folder()
         if self.leads:
             command = " ".join(Path(word).name if index == 0 else word for index, word in enumerate(sys.argv))
@@ -94,12 +100,31 @@ class Run:
             log.info("interrupted; to continue: python train.py resume=%s", self.path)
         elif error is not None:
             self.record({"reason": f"{type(error).__name__}: {error}"}, "failed")
-            log.info("failed: %s", error)
-        log.info("run: %s", self.path)
+            self._log_traceback(error)
+        if isinstance(error, SettingError):
+            self._undo()
+        else:
+            log.info("run: %s", self.path)
         for handler in self._handlers:
             for name in ("labbook", "pytorch_lightning"):
                 logging.getLogger(name).removeHandler(handler)
             handler.close()
+
+    def _undo(self) -> None:
+        """A refused setting leaves no folder behind, and the folder of a run that was to go on as it was."""
+        if not self.leads:
+            return
+        for name, text in self._before.items():
+            write_whole(self.path / name, text)
+        if not self._before:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def _log_traceback(self, error: BaseException) -> None:
+        """What went wrong and where, to train.log only: the command line tells the user."""
+        for handler in self._handlers:
+            if isinstance(handler, logging.FileHandler):
+                told = (type(error), error, error.__traceback__)
+                handler.handle(log.makeRecord(log.name, logging.ERROR, "", 0, "failed", (), told))
 
     def _log_to_folder(self) -> None:
         """Everything said to train.log, with the time; what the program itself says to the terminal, without."""
@@ -244,8 +269,19 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
     done = read_metrics(path)
     if done.get("status") == "finished" and done.get("epochs", 0) >= saved.epochs:
         raise SettingError(f"{path} has finished its {done['epochs']} epochs: to train on, give more, such as epochs={2 * done['epochs']}")
+    trained = epochs_trained(path)
+    if saved.epochs < trained:
+        raise SettingError(f"{path} was trained for {trained} epochs already, so epochs={saved.epochs} is too few")
     saved.resume = str(path)
     return saved
+
+
+def epochs_trained(path: Path) -> int:
+    """How many epochs a run has a row of in its metrics.csv."""
+    try:
+        return max(len((path / TABLE).read_text(encoding="utf-8").splitlines()) - 1, 0)
+    except OSError:
+        return 0
 
 
 @cache
