@@ -7,7 +7,7 @@ from labbook import cli
 from labbook.config import EXECUTION_WHITELIST
 
 
-@hydra.main(config_path="configs", config_name="train", execution_whitelist=EXECUTION_WHITELIST)
+@hydra.main(config_path=str(cli.CONFIGS), config_name="train", execution_whitelist=EXECUTION_WHITELIST)
 @cli.job
 def main(config: DictConfig) -> float:
     """One run: build, fit, report. Returns the figure that a sweep compares runs by."""

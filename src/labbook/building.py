@@ -4,6 +4,7 @@ import inspect
 import json
 import typing
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -63,10 +64,8 @@ def parameters(target: Any) -> tuple[dict[str, inspect.Parameter], dict[str, Any
         function = inspect.unwrap(owner.__init__ if inspect.isclass(owner) else owner)
         own = {key: item for key, item in inspect.signature(function).parameters.items() if key != "self"}
         found = own | {key: item for key, item in found.items() if item.kind is not item.VAR_KEYWORD}
-        try:
+        with suppress(NameError, TypeError):  # an annotation that only a type checker can resolve
             hints = typing.get_type_hints(function, include_extras=True) | hints
-        except (NameError, TypeError):  # an annotation that only a type checker can resolve
-            pass
         if not any(item.kind is item.VAR_KEYWORD for item in own.values()):
             break
     return found, hints
@@ -126,7 +125,8 @@ def check(node: Any, name: str, supplied: Mapping[str, Any] | None = None) -> No
             if not (isinstance(value, dict) and "_target_" in value):
                 check_value(hints.get(key, Any), value, f"{name}.{key}")
         elif key not in known and not takes_any:
-            raise SettingError(f"{name}.{key} is no setting of {node['_target_']}; {choices(str(key), known.keys() - supplied.keys(), 'settings')}")
+            valid = choices(str(key), known.keys() - supplied.keys(), "settings")
+            raise SettingError(f"{name}.{key} is no setting of {node['_target_']}; {valid}")
     if not node.get("_partial_"):
         for key, item in known.items():
             required = item.default is item.empty and item.kind not in (item.VAR_KEYWORD, item.VAR_POSITIONAL)

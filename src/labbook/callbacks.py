@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import NonNegativeInt
 from pytorch_lightning import Callback, LightningModule, Trainer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from labbook import figures
 from labbook.data.module import ImageDataModule
@@ -36,9 +37,15 @@ class Progress(Callback):
             self._bar = Bar(*columns, auto_refresh=False, transient=True)
             self._bar.start()
             self._task = self._bar.add_task("")
-        self._bar.reset(self._task, total=int(trainer.num_training_batches), description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+        self._bar.reset(
+            self._task,
+            total=int(trainer.num_training_batches),
+            description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
+        )
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Draw, if the last time is long enough ago."""
         if self._bar is not None and time.monotonic() - self._drawn > REFRESH:
             self._drawn = time.monotonic()
@@ -78,7 +85,11 @@ class Pictures(Callback):
             device = trainer.strategy.root_device
             batch = data.on_after_batch_transfer(data.transfer_batch_to_device(batch, device, 0), 0)
             names = [data.spec.class_names[label] for label in batch.labels[: self.samples]]
-            figure = figures.gallery(figures.shown(batch.images[: self.samples], data.spec), names, "training images as the network sees them")
+            figure = figures.gallery(
+                figures.shown(batch.images[: self.samples], data.spec),
+                names,
+                "training images as the network sees them",
+            )
             write_picture(trainer.loggers, "samples", figure, trainer.global_step)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -86,7 +97,9 @@ class Pictures(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or data.test_split != "test":
             return
-        assert isinstance(data, ImageDataModule) and isinstance(pl_module, Classifier) and pl_module.outcome is not None
+        assert isinstance(data, ImageDataModule)
+        assert isinstance(pl_module, Classifier)
+        assert pl_module.outcome is not None
         outcome = pl_module.outcome
         recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]
         folder = Path(trainer.default_root_dir) / "figures"
@@ -101,10 +114,14 @@ class Pictures(Callback):
         wrong = surest_mistakes(outcome, self.mistakes)
         if wrong:
             names = data.spec.class_names
-            captions = [f"{names[outcome.labels[i]]}: {names[outcome.predicted[i]]} {outcome.confidence[i]:.0%}" for i in wrong]
+            captions = [
+                f"{names[outcome.labels[i]]}: {names[outcome.predicted[i]]} {outcome.confidence[i]:.0%}" for i in wrong
+            ]
             pixels = figures.shown(data.parts["test"].pixels[outcome.rows[wrong]])
             title = "test images taken for another class: true class: predicted class and its probability"
-            write_picture(trainer.loggers, "mistakes", figures.gallery(pixels, captions, title, columns=5), trainer.global_step)
+            write_picture(
+                trainer.loggers, "mistakes", figures.gallery(pixels, captions, title, columns=5), trainer.global_step
+            )
 
 
 def surest_mistakes(outcome: Outcome, count: int) -> list[int]:

@@ -52,7 +52,9 @@ def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     except FileNotFoundError as error:
         raise SettingError(f"there is no checkpoint {path}") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, ValueError) as error:
-        raise SettingError(f"{path} is not a whole checkpoint of tensors and plain data, so it is not loaded") from error
+        raise SettingError(
+            f"{path} is not a whole checkpoint of tensors and plain data, so it is not loaded"
+        ) from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise SettingError(f"{path} is not a checkpoint of a run: it has no weights")
     return content
@@ -82,7 +84,8 @@ def check_fits(model: LightningModule, weights: dict[str, torch.Tensor], path: P
         shapes = [tuple(state[name].shape) if name in state else None for state in (own, weights)]
         if shapes[0] != shapes[1]:
             raise SettingError(
-                f"{path} holds another network than {type(model).__name__} as configured: {name} is {shapes[1]} there and {shapes[0]} here"
+                f"{path} holds another network than {type(model).__name__} as configured:"
+                f" {name} is {shapes[1]} there and {shapes[0]} here"
             )
 
 
@@ -129,7 +132,9 @@ class Checkpoints(Checkpoint):
                 torch.cuda.set_rng_state_all(self._random["cuda"])
             self._random = {}
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Save in the middle of an epoch when it is time or a signal came; the end of an epoch is saved anyway."""
         stop = together(trainer, self.signals.received is not None)
         late = together(trainer, time.monotonic() - self._saved_at > self.every_seconds)

@@ -21,8 +21,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from labbook import config as settings
-from labbook import runs
 from labbook.errors import Interrupted, SettingError, TrainingError, choices
+from labbook.resuming import continued
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -56,7 +56,9 @@ def description(path: Path) -> str:
 
 def help_text(configs: Path = CONFIGS) -> str:
     """The page that `--help` prints, made from the listing of `configs/` and the comment that opens each file."""
-    defaults = dict(re.findall(r"^  - (\w+): (\w+)", (configs / "train.yaml").read_text(encoding="utf-8"), re.MULTILINE))
+    defaults = dict(
+        re.findall(r"^  - (\w+): (\w+)", (configs / "train.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     lines = []
     for group in settings.GROUPS:
         lines.append(f"  {group}=")
@@ -83,7 +85,9 @@ def checked(config: DictConfig) -> DictConfig:
     for name in sorted(OmegaConf.missing_keys(config)):
         raise SettingError(f"{name} has no default: give {name}=VALUE")
     with open_dict(config):
-        config.choices = {group: chosen.get(group) for group in settings.GROUPS if chosen.get(group) not in (None, "null")}
+        config.choices = {
+            group: chosen.get(group) for group in settings.GROUPS if chosen.get(group) not in (None, "null")
+        }
     return config
 
 
@@ -101,7 +105,8 @@ def explain(error: Exception, overrides: list[str]) -> str:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return f"{group}={name} is unknown; {choices(name, error.options)}"
     if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}': write SETTING=VALUE, a list as [a,b], and quote what the shell would change"
+        hint = "write SETTING=VALUE, a list as [a,b], and quote what the shell would change"
+        return f"cannot read '{error.override}': {hint}"
     if ambiguous := re.match(r"Ambiguous value for argument '(\S+)=(.+?)'|Sweep parameters '(\S+)=(.+?)'", str(error)):
         name, values = [part for part in ambiguous.groups() if part]
         return f"{name}={values} gives several values: add -m to sweep over them, or write {name}=[{values}] for a list"
@@ -138,7 +143,9 @@ def job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     def guarded(config: DictConfig) -> Any:
         try:
             config = checked(config)
-            return task(runs.continued(config, list(HydraConfig.get().overrides.task), settings.GROUPS) if config.resume else config)
+            return task(
+                continued(config, list(HydraConfig.get().overrides.task), settings.GROUPS) if config.resume else config
+            )
         except SettingError as error:
             refuse(str(error), 2)
         except TrainingError as error:
@@ -171,4 +178,3 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
             raise
         refuse(explain(error, [item for item in arguments if "=" in item]), 2)
     sys.exit(0)
-

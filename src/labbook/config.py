@@ -1,6 +1,6 @@
 """The typed root of the configuration; nothing here imports torch, so that a wrong setting is refused at once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 from hydra.core.config_store import ConfigStore
@@ -78,25 +78,25 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=TrainConfig)
 
 
-def check_ranges(config: DictConfig, node: type = TrainConfig, prefix: str = "") -> None:
+def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str = "") -> None:
     """Refuse root settings that are out of range.
 
     Raises:
         SettingError: naming the setting, its limit and its value.
     """
     words = {"ge": ("at least", "__ge__"), "gt": ("more than", "__gt__"), "lt": ("less than", "__lt__")}
-    for item in node.__dataclass_fields__.values():
+    for item in fields(node):
         value = config[item.name]
         for bound, limit in item.metadata.items():
             word, compare = words[bound]
             if not getattr(float(value), compare)(float(limit)):
                 raise SettingError(f"{prefix}{item.name} must be {word} {limit}, not {value}")
-        if isinstance(item.type, type) and hasattr(item.type, "__dataclass_fields__"):
+        if isinstance(item.type, type) and is_dataclass(item.type):
             check_ranges(value, item.type, f"{prefix}{item.name}.")
 
 
 def unknown_keys(config: Any, reference: Any, prefix: str = "") -> list[str]:
-    """Dotted names in `config` that `reference` does not have; values of nodes with another `_target_` are not compared."""
+    """Dotted names in `config` that `reference` does not have; nodes with another `_target_` are not compared."""
     if not isinstance(config, dict) or not isinstance(reference, dict):
         return []
     if config.get("_target_") != reference.get("_target_"):

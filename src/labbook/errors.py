@@ -12,7 +12,7 @@ class TrainingError(RuntimeError):
     """A training that cannot go on, such as a loss that is no longer finite. Exit code 1."""
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """The run was asked to stop by a signal and has saved its state."""
 
     def __init__(self, signum: int) -> None:

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from labbook.errors import SettingError, choices
@@ -57,7 +58,7 @@ def describe() -> Machine:
 def cpu_name() -> str:
     """The processor as its maker names it, where the system says."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as info:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as info:
             return next(line.split(":")[1].strip() for line in info if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or "CPU"
@@ -76,7 +77,9 @@ def choose_accelerator(asked: str, machine: Machine) -> Accelerator:
         raise SettingError(f"trainer.accelerator={asked} is unknown; {choices(asked, ACCELERATORS)}")
     if not present[asked]:
         here = ", ".join(name for name in ("gpu", "mps", "cpu") if present[name])
-        raise SettingError(f"trainer.accelerator={asked}: this machine has none; it has {here}, and trainer=auto takes the best")
+        raise SettingError(
+            f"trainer.accelerator={asked}: this machine has none; it has {here}, and trainer=auto takes the best"
+        )
     return "gpu" if asked in ("gpu", "cuda") else "mps" if asked == "mps" else "cpu"
 
 

@@ -11,11 +11,12 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 
 class TensorBoard(TensorBoardLogger):
-    """Event files directly in the run folder; the configuration is in config.yaml already, so hparams.yaml is not written."""
+    """Event files directly in the run folder, without hparams.yaml: config.yaml says it all."""
 
     def __init__(self, save_dir: str, purge_step: int | None = None) -> None:
-        options = {} if purge_step is None else {"purge_step": purge_step}
-        super().__init__(save_dir, name="", version="", default_hp_metric=False, **options)
+        super().__init__(save_dir, name="", version="", default_hp_metric=False)
+        if purge_step is not None:
+            self._kwargs["purge_step"] = purge_step  # what lies behind it was lost with the interruption
 
     def save(self) -> None:
         """Flush the events."""
@@ -34,7 +35,7 @@ def write_picture(loggers: list[Logger], tag: str, figure: Figure, step: int, ca
     """Give a figure to each logger that takes pictures."""
     pixels = array(figure)
     for logger in loggers:
-        experiment: Any = logger.experiment
+        experiment: Any = getattr(logger, "experiment", None)
         if isinstance(experiment, SummaryWriter):
             experiment.add_image(tag, pixels, step, dataformats="HWC")
         elif hasattr(logger, "log_image"):  # Weights & Biases
@@ -47,14 +48,18 @@ def array(figure: Figure) -> "np.ndarray[Any, np.dtype[np.uint8]]":
     """A figure as pixels, uint8 [height, width, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[str, Any]) -> None:
     """What a run was and came to: hyper-parameters with the final figures, and the configuration as text."""
-    plain = {key: value for key, value in flat(config).items() if not key.startswith(("choices", "published", "log_dir", "resume"))}
+    plain = {
+        key: value
+        for key, value in flat(config).items()
+        if not key.startswith(("choices", "published", "log_dir", "resume"))
+    }
     final = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
@@ -79,4 +84,3 @@ def flat(config: DictConfig) -> dict[str, Any]:
 
     visit(OmegaConf.to_container(config, resolve=True), "")
     return found
-

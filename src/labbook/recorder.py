@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
+from labbook.data.loader import TensorLoader
 from labbook.runs import write_whole
 
 log = logging.getLogger("labbook")
@@ -80,11 +81,17 @@ class Recorder(Checkpoint):
 
     def _images(self, trainer: Trainer) -> int:
         loader = trainer.train_dataloader
-        return min(len(loader.rows), int(trainer.num_training_batches) * loader.batch_size)  # type: ignore[union-attr]
+        assert isinstance(loader, TensorLoader)
+        return min(len(loader.rows), int(trainer.num_training_batches) * loader.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, and the seconds that an unfinished epoch has taken."""
-        return {"rows": self.rows, "seconds": self.seconds, "unfinished": self._before + self._elapsed(), "lr": self._lr}
+        return {
+            "rows": self.rows,
+            "seconds": self.seconds,
+            "unfinished": self._before + self._elapsed(),
+            "lr": self._lr,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the rows of a checkpoint."""
@@ -104,5 +111,7 @@ def table(rows: list[Row]) -> str:
 
 def line(row: Row, epochs: int) -> str:
     """An epoch in words."""
-    figures = "  ".join(f"{name} {row[name]:.4f}" for name in ("train/loss", "train/acc", "val/loss", "val/acc") if name in row)
-    return f"epoch {int(row['epoch']):>{len(str(epochs))}}/{epochs}  {figures}  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"
+    names = [name for name in ("train/loss", "train/acc", "val/loss", "val/acc") if name in row]
+    figures = "  ".join(f"{name} {row[name]:.4f}" for name in names)
+    number = f"{int(row['epoch']):>{len(str(epochs))}}/{epochs}"
+    return f"epoch {number}  {figures}  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"

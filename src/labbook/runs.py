@@ -19,8 +19,6 @@ from typing import Any, Literal
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from labbook import __version__
 from labbook.errors import Interrupted, SettingError
@@ -31,10 +29,17 @@ log = logging.getLogger("labbook")
 Status = Literal["running", "finished", "interrupted", "failed"]
 
 # Settings that do not change what a run computes: they are left out of its identity, and may change when it goes on.
-INDIFFERENT = ("log_dir", "logger", "callbacks", "resume", "checkpoint", "published", "data.root", "data.cache_dir", "data.resident")
-# Settings that change what a run computes but that a resumed run may take new.
-EXTENSIBLE = ("epochs", "trainer", "compile", "channels_last", "test_on", "train_acc_eval")
-
+INDIFFERENT = (
+    "log_dir",
+    "logger",
+    "callbacks",
+    "resume",
+    "checkpoint",
+    "published",
+    "data.root",
+    "data.cache_dir",
+    "data.resident",
+)
 CONFIG, METRICS, TABLE, LOG = "config.yaml", "metrics.json", "metrics.csv", "train.log"
 # Tells the other processes of a distributed run the folder that the first one made.
 FOLDER_VARIABLE = "LABBOOK_RUN_FOLDER"
@@ -49,7 +54,9 @@ class Run:
         self.metrics: dict[str, Any] = {}
         self.closing = ExitStack()  # what else is to be closed when the run ends, however it ends
         self._handlers: list[logging.Handler] = []
-        self._before = {name: (path / name).read_text(encoding="utf-8") for name in (CONFIG, METRICS) if (path / name).is_file()}
+        self._before = {
+            name: (path / name).read_text(encoding="utf-8") for name in (CONFIG, METRICS) if (path / name).is_file()
+        }
 
     @property
     def last_checkpoint(self) -> Path | None:
@@ -67,15 +74,15 @@ class Run:
     def introduce(self, model: Any, data: Any, choice: Any) -> None:
         """Say what is about to be trained, on what and why there."""
         spec = data.spec
-        log.info("%s, %s parameters, on %s: %d classes, %d channels, %d pixels", type(model).__name__,
-                 f"{model.num_parameters:,}", type(data).__name__, spec.num_classes, spec.channels, spec.size)  # fmt: skip
+        images = f"{spec.num_classes} classes, {spec.channels} channels, {spec.size} pixels"
+        log.info("%s, %s parameters, on %s: %s", nameof(model), f"{model.num_parameters:,}", nameof(data), images)
         log.info("device: %s", choice)
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Record the final figures and say the result."""
         self.record(metrics, "finished")
-        log.info("test  loss %.4f  acc %.4f  (weights of epoch %d, %.1f s of training)",
-                 metrics["test/loss"], metrics["test/acc"], metrics["tested_epoch"], metrics["train_seconds"])  # fmt: skip
+        origin = f"weights of epoch {metrics['tested_epoch']}, {metrics['train_seconds']:.1f} s of training"
+        log.info("test  loss %.4f  acc %.4f  (%s)", metrics["test/loss"], metrics["test/acc"], origin)
         published = self.config.published or {}
         for name, figure in published.get("final", {}).items():
             if name in metrics:
@@ -151,15 +158,19 @@ class Console(logging.Handler):
         print(self.format(record), flush=True)
 
 
+def nameof(item: object) -> str:
+    """What kind of thing this is."""
+    return type(item).__name__
+
+
 def open_run(config: DictConfig) -> Run:
     """The folder of a new run, made, or of the run that `config.resume` names.
 
     Raises:
         SettingError: the place for runs cannot be written to.
     """
-    if inherited := os.environ.get(FOLDER_VARIABLE):
-        if os.environ.get("LOCAL_RANK", "0") != "0":
-            return Run(Path(inherited), config, leads=False)
+    if os.environ.get("LOCAL_RANK", "0") != "0" and FOLDER_VARIABLE in os.environ:
+        return Run(Path(os.environ[FOLDER_VARIABLE]), config, leads=False)
     if config.resume:
         path = Path(config.resume)
     else:
@@ -195,7 +206,9 @@ def make_folder(parent: Path, name: str) -> Path:
             except FileExistsError:
                 number += 1
     except OSError as error:
-        raise SettingError(f"cannot make a run folder in {parent} ({error.strerror}): name another place with log_dir=FOLDER") from error
+        raise SettingError(
+            f"cannot make a run folder in {parent} ({error.strerror}): name another place with log_dir=FOLDER"
+        ) from error
 
 
 def slug(overrides: list[str], longest: int = 60) -> str:
@@ -218,24 +231,6 @@ def identity(config: DictConfig) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def read_config(path: Path) -> DictConfig:
-    """The configuration of a finished or interrupted run.
-
-    Raises:
-        SettingError: the folder is no run, or its configuration cannot be read.
-    """
-    file = path / CONFIG
-    if not file.is_file():
-        raise SettingError(f"{path} is no run folder: it has no {CONFIG}")
-    try:
-        config = OmegaConf.load(file)
-    except (OSError, YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise SettingError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(config, DictConfig) or "model" not in config or "data" not in config:
-        raise SettingError(f"{file} is not the configuration of a run: it has no model and data")
-    return config
-
-
 def read_metrics(path: Path) -> dict[str, Any]:
     """What metrics.json of a run holds; nothing where there is none or it is damaged."""
     try:
@@ -243,45 +238,6 @@ def read_metrics(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
-    """The configuration of the run that `config.resume` names, with the overrides that a resumed run may take.
-
-    Raises:
-        SettingError: no run, one that is finished, or an override that would make it another run.
-    """
-    path = Path(config.resume)
-    saved = read_config(path)
-    for override in overrides:
-        name, _, value = override.lstrip("+~").partition("=")
-        may_change = any(name == item or name.startswith(f"{item}.") for item in (*INDIFFERENT, *EXTENSIBLE))
-        if may_change and name != "resume":
-            OmegaConf.update(saved, name, OmegaConf.select(config, name), merge=False, force_add=True)
-        elif name in groups and saved.choices.get(name) == value:
-            continue
-        elif name != "resume" and (name in groups or OmegaConf.select(saved, name) != OmegaConf.select(config, name)):
-            was = saved.choices.get(name) if name in groups else OmegaConf.select(saved, name)
-            raise SettingError(
-                f"{path} was started with {name}={was}, so {override} would be another run; a resumed run takes new values"
-                f" of {', '.join((*EXTENSIBLE, *INDIFFERENT))}"
-            )
-    done = read_metrics(path)
-    if done.get("status") == "finished" and done.get("epochs", 0) >= saved.epochs:
-        raise SettingError(f"{path} has finished its {done['epochs']} epochs: to train on, give more, such as epochs={2 * done['epochs']}")
-    trained = epochs_trained(path)
-    if saved.epochs < trained:
-        raise SettingError(f"{path} was trained for {trained} epochs already, so epochs={saved.epochs} is too few")
-    saved.resume = str(path)
-    return saved
-
-
-def epochs_trained(path: Path) -> int:
-    """How many epochs a run has a row of in its metrics.csv."""
-    try:
-        return max(len((path / TABLE).read_text(encoding="utf-8").splitlines()) - 1, 0)
-    except OSError:
-        return 0
 
 
 @cache

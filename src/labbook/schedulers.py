@@ -48,7 +48,7 @@ def constant(
     interval: Interval = "step",
 ) -> Schedule:
     """The learning rate stays, after an optional warm-up."""
-    rule = warmed_up(lambda done: 1.0, epochs, steps_per_epoch, warmup_epochs, interval)
+    rule = warmed_up(lambda _: 1.0, epochs, steps_per_epoch, warmup_epochs, interval)
     return Schedule(LambdaLR(optimizer, rule), interval)
 
 

@@ -119,7 +119,9 @@ def build_logger(config: DictConfig, run: Run) -> Logger | bool:
         logger: Logger = building.build(config.logger, **options)
     except (ImportError, ModuleNotFoundError) as error:
         extra = config.choices.get("logger")
-        raise SettingError(f"logger={extra} is not installed: make setup EXTRAS={extra}, or pip install {extra}") from error
+        raise SettingError(
+            f"logger={extra} is not installed: make setup EXTRAS={extra}, or pip install {extra}"
+        ) from error
     if isinstance(logger, TensorBoard):
         run.closing.callback(logger.close)
     return logger
@@ -133,7 +135,7 @@ def fit(trainer: Trainer, model: Classifier, data: ImageDataModule, run: Run, la
         Interrupted: a signal came; the state was saved first.
     """
     if layout and model.convolutional:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.to(memory_format=torch.channels_last)
         data.memory_format = torch.channels_last
     if compiled:
         model.compile()
@@ -147,7 +149,7 @@ def fit(trainer: Trainer, model: Classifier, data: ImageDataModule, run: Run, la
     run.signals.raise_received()
 
 
-def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split = "test") -> Outcome:
+def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> Outcome:
     """Evaluate the network as it is on one part of the data."""
     data.test_split = split
     trainer.test(model, datamodule=data, verbose=False)
@@ -162,7 +164,7 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
     tested_epoch = trainer.current_epoch
     if saved.select and saved.best_epoch is not None:
         tested_epoch = checkpoints.load_weights(model, saved.best_path)
-    outcome = test(trainer, model, data)
+    outcome = test(trainer, model, data, "test")
     row = recorder.rows[tested_epoch - 1]
     metrics: dict[str, Any] = {name: value for name, value in row.items() if name.startswith(("train/", "val/"))}
     metrics |= {"test/loss": outcome.figures.loss, "test/acc": outcome.figures.acc}
@@ -190,4 +192,3 @@ def objective(metrics: dict[str, Any], name: str) -> float:
         known = ", ".join(key for key, item in metrics.items() if isinstance(item, float))
         raise SettingError(f"objective={name} is no figure of this run; choices: {known}")
     return float(value)
-

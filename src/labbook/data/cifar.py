@@ -9,7 +9,7 @@ class CIFAR10(TorchvisionDataModule):
     dataset = "CIFAR10"
     folder = "cifar-10-batches-py"
     by_hand = "put cifar-10-python.tar.gz (md5 c58f30108f718f92721af3b95e74349a) beside that folder"
-    class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    class_names: tuple[str, ...] = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     native_size = 32
     native_channels = 3
     mean = (0.4914, 0.4822, 0.4465)

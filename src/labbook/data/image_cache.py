@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 from filelock import FileLock
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.progress import track
 
 from labbook.data.module import Images
@@ -121,7 +121,7 @@ def decode(path: Path, size: int, channels: int) -> np.ndarray | str:
             if upright.mode in ("P", "PA", "LA"):
                 upright = upright.convert("RGBA")
             resized = upright.convert(mode).resize((size, size), Image.Resampling.BILINEAR)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         return "is no image"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return f"cannot be decoded ({error})"

@@ -251,9 +251,9 @@ def shaped(pixels: Tensor, size: int, channels: int) -> Tensor:
         pixels = pixels.expand(-1, 3, -1, -1)
     elif pixels.shape[1] == 3 and channels == 1:
         weights = torch.tensor(GREY).view(1, 3, 1, 1)
-        pixels = torch.cat([(part.float() * weights).sum(1, keepdim=True).round().byte() for part in pixels.split(4096)])
+        pixels = torch.cat([(part.float() * weights).sum(1, keepdim=True).round().byte() for part in torch.split(pixels, 4096)])
     if pixels.shape[-2:] != (size, size):
-        pixels = torch.cat([resized(part, size) for part in pixels.split(4096)])
+        pixels = torch.cat([resized(part, size) for part in torch.split(pixels, 4096)])
     return pixels
 
 

@@ -32,7 +32,8 @@ class CatsDogsCNN(Classifier):
         super().__init__(spec, task)
         if len(channels) != len(kernel_sizes):
             raise SettingError(
-                f"model.channels has {len(channels)} entries and model.kernel_sizes {len(kernel_sizes)}: give one of each a block"
+                f"model.channels has {len(channels)} entries and model.kernel_sizes {len(kernel_sizes)}:"
+                " give one of each for every block"
             )
         smallest = 1
         for kernel_size in reversed(kernel_sizes):
@@ -41,7 +42,12 @@ class CatsDogsCNN(Classifier):
         blocks: list[nn.Module] = []
         inputs, side = spec.channels, spec.size
         for outputs, kernel_size in zip(channels, kernel_sizes, strict=True):
-            blocks += [nn.Conv2d(inputs, outputs, kernel_size, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)]
+            blocks += [
+                nn.Conv2d(inputs, outputs, kernel_size, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
             inputs, side = outputs, (side - kernel_size + 1) // 2
         self.features = nn.Sequential(*blocks)
         self.head = nn.Linear(inputs * side**2, spec.num_classes)

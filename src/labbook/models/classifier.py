@@ -1,9 +1,8 @@
 """The one training task that all architectures share."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -29,7 +28,7 @@ class Task:
     `steps_per_epoch`.
     """
 
-    optimizer: Callable[[Iterable[Tensor]], Optimizer] = partial(torch.optim.Adam, lr=1e-3)
+    optimizer: Callable[..., Optimizer] = torch.optim.Adam
     scheduler: Callable[..., Schedule | LRScheduler] | None = None
     label_smoothing: float = 0.0
 
@@ -174,7 +173,7 @@ class Classifier(LightningModule):
         # Lightning cannot clip scaled gradients for an optimizer that unscales them itself.
         clips_scaled = bool(trainer.gradient_clip_val) and trainer.precision == "16-mixed"
         options = {"fused": True} if has_fused(self.task.optimizer) and not clips_scaled else {}
-        optimizer = self.task.optimizer(self.parameters(), **options)  # type: ignore[call-arg]
+        optimizer = self.task.optimizer(self.parameters(), **options)
         if self.task.scheduler is None:
             return optimizer
         steps = int(trainer.estimated_stepping_batches) // (trainer.max_epochs or 1)
@@ -183,7 +182,10 @@ class Classifier(LightningModule):
         schedule = self.task.scheduler(optimizer, **{key: value for key, value in counts.items() if key in known})
         if not isinstance(schedule, Schedule):
             schedule = Schedule(schedule, "epoch")
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule.scheduler, "interval": schedule.interval}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule.scheduler, "interval": schedule.interval},
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the sums of an unfinished epoch."""
@@ -197,4 +199,6 @@ class Classifier(LightningModule):
 
 def has_fused(optimizer: Callable[..., Any]) -> bool:
     """Whether an optimizer does its step in one kernel on request (AlexNet's Adam: 0.42 s plain, 0.045 s fused)."""
-    return "fused" in inspect.signature(optimizer).parameters and getattr(optimizer, "keywords", {}).get("fused") is None
+    return (
+        "fused" in inspect.signature(optimizer).parameters and getattr(optimizer, "keywords", {}).get("fused") is None
+    )

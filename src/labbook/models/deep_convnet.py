@@ -28,7 +28,12 @@ class DeepConvNet(Classifier):
         blocks: list[nn.Module] = []
         inputs = spec.channels
         for outputs in channels:
-            blocks += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)]
+            blocks += [
+                nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
             inputs = outputs
         self.features = nn.Sequential(*blocks)
         side = spec.size // 2 ** len(channels)

@@ -35,5 +35,3 @@ class LeNet5(Classifier):
         """Images [n, C, H, W] -> logits [n, classes]."""
         logits: Tensor = self.classifier(self.features(images).flatten(1))
         return logits
-
-

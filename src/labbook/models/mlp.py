@@ -39,7 +39,9 @@ class MLP(Classifier):
         units = list(hidden) if hidden is not None else [width] * depth
         names = [activation] * len(units) if isinstance(activation, str) else list(activation)
         if len(names) != len(units):
-            raise SettingError(f"model.activation lists {len(names)} activations for {len(units)} hidden layers: give one for each")
+            raise SettingError(
+                f"model.activation lists {len(names)} activations for {len(units)} hidden layers: give one for each"
+            )
         self.layers = dense(spec.channels * spec.size**2, units, names, dropout)
         self.head = nn.Linear(units[-1] if units else spec.channels * spec.size**2, spec.num_classes)
 

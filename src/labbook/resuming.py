@@ -1,0 +1,73 @@
+"""A run found again: its configuration read, and the settings it may go on with. Imports no torch."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from labbook.errors import SettingError
+from labbook.runs import CONFIG, INDIFFERENT, TABLE, read_metrics
+
+# Settings that change what a run computes but that a resumed run may take new.
+EXTENSIBLE = ("epochs", "trainer", "compile", "channels_last", "test_on", "train_acc_eval")
+
+
+def read_config(path: Path) -> DictConfig:
+    """The configuration of a finished or interrupted run.
+
+    Raises:
+        SettingError: the folder is no run, or its configuration cannot be read.
+    """
+    file = path / CONFIG
+    if not file.is_file():
+        raise SettingError(f"{path} is no run folder: it has no {CONFIG}")
+    try:
+        config = OmegaConf.load(file)
+    except (OSError, YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise SettingError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(config, DictConfig) or "model" not in config or "data" not in config:
+        raise SettingError(f"{file} is not the configuration of a run: it has no model and data")
+    return config
+
+
+def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
+    """The configuration of the run that `config.resume` names, with the overrides that a resumed run may take.
+
+    Raises:
+        SettingError: no run, one that is finished, or an override that would make it another run.
+    """
+    path = Path(config.resume)
+    saved = read_config(path)
+    for override in overrides:
+        name, _, value = override.lstrip("+~").partition("=")
+        may_change = any(name == item or name.startswith(f"{item}.") for item in (*INDIFFERENT, *EXTENSIBLE))
+        if may_change and name != "resume":
+            OmegaConf.update(saved, name, OmegaConf.select(config, name), merge=False, force_add=True)
+        elif name in groups and saved.choices.get(name) == value:
+            continue
+        elif name != "resume" and (name in groups or OmegaConf.select(saved, name) != OmegaConf.select(config, name)):
+            was = saved.choices.get(name) if name in groups else OmegaConf.select(saved, name)
+            raise SettingError(
+                f"{path} was started with {name}={was}, so {override} would be another run;"
+                f" a resumed run takes new values of {', '.join((*EXTENSIBLE, *INDIFFERENT))}"
+            )
+    done = read_metrics(path)
+    if done.get("status") == "finished" and done.get("epochs", 0) >= saved.epochs:
+        raise SettingError(
+            f"{path} has finished its {done['epochs']} epochs:"
+            f" to train on, give more, such as epochs={2 * done['epochs']}"
+        )
+    trained = epochs_trained(path)
+    if saved.epochs < trained:
+        raise SettingError(f"{path} was trained for {trained} epochs already, so epochs={saved.epochs} is too few")
+    saved.resume = str(path)
+    return saved
+
+
+def epochs_trained(path: Path) -> int:
+    """How many epochs a run has a row of in its metrics.csv."""
+    try:
+        return max(len((path / TABLE).read_text(encoding="utf-8").splitlines()) - 1, 0)
+    except OSError:
+        return 0

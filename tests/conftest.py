@@ -1,0 +1,65 @@
+"""The program as a function: arguments in; exit code, output and run folder out."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+from labbook import cli, runs
+from labbook.data import module
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def run(self) -> Path:
+        """The run folder that the last line of the output names."""
+        last = self.out.rstrip().splitlines()[-1]
+        assert last.startswith("run: "), self.out + self.err
+        return Path(last.removeprefix("run: "))
+
+    @property
+    def sentence(self) -> str:
+        """The one line of a refusal."""
+        lines = self.err.strip().splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("error: "), self.err
+        return lines[0].removeprefix("error: ")
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def labbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """`python train.py ARGUMENTS` in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        monkeypatch.delenv(runs.FOLDER_VARIABLE, raising=False)
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.command_line(train.main)
+        captured = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), captured.out, captured.err)
+
+    return command
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    """Every test reads its data anew and draws from the same random state."""
+    module._recent.clear()
+    torch.manual_seed(0)
