@@ -1,0 +1,63 @@
+# `make train` and `make test` set everything up by themselves; `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+EXTRAS ?= $(shell cat $(VENV)/.extras 2>/dev/null)
+EXTRA_LOCKS := $(EXTRAS:%=requirements-%.lock)
+
+export UV_COMPILE_BYTECODE = 1
+
+.PHONY: help setup train test test-slow lint format lock tensorboard clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: $(STAMP)  ## environment in .venv; EXTRAS="wandb mlflow" adds loggers, EXTRAS= takes them away
+
+# The locks are installed to the letter; again only when they, pyproject.toml or EXTRAS changed.
+$(STAMP): requirements.lock pyproject.toml $(EXTRA_LOCKS) $(VENV)/.extras
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock $(EXTRA_LOCKS)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+.PHONY: FORCE
+$(VENV)/.extras: FORCE
+	@mkdir -p $(VENV)
+	@echo '$(EXTRAS)' | cmp -s - $@ || echo '$(EXTRAS)' > $@
+
+train: $(STAMP)  ## train the default, or ARGS="model=alexnet data=cifar10"
+	$(BIN)/python train.py $(ARGS)
+
+test: $(STAMP)  ## all quick tests, or ARGS="tests/test_cli.py -k help"
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(STAMP)  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(STAMP)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## mend the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url \
+	--prerelease if-necessary-or-explicit --custom-compile-command "make lock"
+lock:  ## newest versions that pyproject.toml allows, into the locks
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(COMPILE) --upgrade --extra dev --output-file requirements.lock pyproject.toml
+	$(COMPILE) --upgrade --extra wandb --constraints requirements.lock --output-file requirements-wandb.lock pyproject.toml
+	$(COMPILE) --upgrade --extra mlflow --constraints requirements.lock --output-file requirements-mlflow.lock pyproject.toml
+
+tensorboard: $(STAMP)  ## all runs in logs/, in the browser
+	$(BIN)/tensorboard --logdir logs $(ARGS)
+
+clean:  ## environment and caches; never logs/ or data/
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis src/labbook.egg-info
