@@ -11,7 +11,7 @@ from labbook.config import EXECUTION_WHITELIST
 @cli.job
 def main(config: DictConfig) -> float:
     """One run: build, fit, report. Returns the figure that a sweep compares runs by."""
-    from labbook import hardware, runs, training  # torch and Lightning take seconds, which a refusal need not wait for
+    from labbook import evaluation, hardware, runs, training  # takes seconds, which a refusal need not wait for
 
     training.check(config)
     choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
@@ -23,9 +23,9 @@ def main(config: DictConfig) -> float:
         run.introduce(model, data, choice)
         trainer = training.build_trainer(config, choice, run, data)
         training.fit(trainer, model, data, run, choice.channels_last, config.compile)
-        metrics = training.evaluate(trainer, model, data, config)
+        metrics = evaluation.evaluate(trainer, model, data, config)
         run.finish(metrics)
-    return training.objective(metrics, config.objective)
+    return evaluation.objective(metrics, config.objective)
 
 
 if __name__ == "__main__":

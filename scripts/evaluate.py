@@ -1,4 +1,4 @@
-"""Test a run's network again: python scripts/evaluate.py RUN [SETTING=VALUE ...]
+"""Test a run's network again, with `python scripts/evaluate.py RUN [SETTING=VALUE ...]`.
 
 RUN is the folder that a run named in its last line. Settings such as data.root=FOLDER or trainer.precision=32 stand in
 for those of the run; the data may also be another set of the same classes.
@@ -7,13 +7,11 @@ for those of the run; the data may also be another set of the same classes.
 import argparse
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from labbook.cli import sentences
-from labbook.resuming import read_config
+from labbook.resuming import read_config, with_settings
 
 
-@sentences
+@sentences()
 def main() -> None:
     """Print loss, accuracy and the accuracy of each class."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -21,16 +19,16 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="instead of the run's own")
     parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
     parser.add_argument("--split", choices=("test", "val", "train"), default="test")
-    arguments = parser.parse_args()
-    config = OmegaConf.merge(read_config(arguments.run), OmegaConf.from_dotlist(arguments.settings))
+    arguments = parser.parse_intermixed_args()
+    config = with_settings(read_config(arguments.run), arguments.settings)
 
     from labbook import evaluation  # torch takes seconds, which a refusal need not wait for
 
-    outcome = evaluation.evaluate_run(arguments.run, config, arguments.split, arguments.weights)
-    names = outcome.class_names
-    print(f"{arguments.split}  loss {outcome.figures.loss:.4f}  acc {outcome.figures.acc:.4f}  n {outcome.figures.images}")
-    for name, row, index in zip(names, outcome.confusion, range(len(names)), strict=True):
-        print(f"  {name:<20} acc {int(row[index]) / max(int(row.sum()), 1):.4f}  n {int(row.sum())}")
+    outcome, data = evaluation.evaluate_run(arguments.run, config, arguments.split, arguments.weights)
+    figures = outcome.figures
+    print(f"{arguments.split}  loss {figures.loss:.4f}  acc {figures.acc:.4f}  n {figures.images}")
+    for index, (name, row) in enumerate(zip(data.spec.class_names, outcome.confusion.tolist(), strict=True)):
+        print(f"  {name:<20} acc {row[index] / max(sum(row), 1):.4f}  n {sum(row)}")
 
 
 if __name__ == "__main__":

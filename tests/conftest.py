@@ -39,6 +39,9 @@ class Ended:
 
 Command = Callable[..., Ended]
 
+# Tests run beside each other, and their networks are too small for several threads to help.
+torch.set_num_threads(1)
+
 
 @pytest.fixture
 def labbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:

@@ -1,12 +1,226 @@
-"""The whole program on the embedded digits."""
+"""The whole program: what a run leaves behind, and that it is the same each time."""
 
+import csv
 import json
+from pathlib import Path
+from typing import Any
 
+import pytest
+import torch
+from omegaconf import OmegaConf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from labbook.data import module
+from labbook.data.digits import Digits
 from tests.conftest import Command
 
+QUICK = ("model=mlp", "trainer.precision=32", "epochs=2")
 
-def test_a_run_ends_with_its_folder(labbook: Command) -> None:
-    ended = labbook("model=mlp", "epochs=1", "trainer.precision=32")
+KEYS = {
+    "train/loss", "train/acc", "val/loss", "val/acc", "test/loss", "test/acc", "train_seconds", "images_per_second",
+    "epochs", "parameters", "seed", "device", "precision", "status", "code_version",
+}  # fmt: skip
+
+
+def metrics_of(run: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run / "metrics.json").read_text())
+    return content
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def weights_of(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+    return weights
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = weights_of(one), weights_of(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def without_times(run: Path) -> list[dict[str, str]]:
+    return [{key: value for key, value in row.items() if "second" not in key} for row in rows_of(run)]
+
+
+def test_a_run_folder_holds_exactly_what_is_promised(labbook: Command) -> None:
+    ended = labbook(*QUICK)
     assert ended.code == 0, ended.err
-    metrics = json.loads((ended.run / "metrics.json").read_text())
-    assert metrics["status"] == "finished"
+    assert ended.err == ""
+    files = sorted(str(path.relative_to(ended.run)) for path in ended.run.rglob("*") if path.is_file())
+    events = [name for name in files if name.startswith("events.out.")]
+    assert len(events) == 1
+    assert [name for name in files if name not in events] == [
+        "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml",
+        "figures/confusion_matrix.png", "figures/curves.png", "metrics.csv", "metrics.json", "train.log",
+    ]  # fmt: skip
+    assert ended.run.parent == Path("logs/runs")
+
+
+def test_metrics_are_the_final_figures(labbook: Command) -> None:
+    run = labbook(*QUICK, "train_acc_eval=true", "seed=0").run
+    metrics, rows = metrics_of(run), rows_of(run)
+    assert metrics.keys() >= KEYS | {"train/acc_eval"}
+    assert (metrics["status"], metrics["seed"], metrics["epochs"]) == ("finished", 0, 2)
+    assert (metrics["device"], metrics["precision"], metrics["parameters"]) == ("cpu", "32-true", 101_770)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    tested = rows[metrics["tested_epoch"] - 1]
+    for name in ("train/loss", "train/acc", "val/loss", "val/acc"):
+        assert metrics[name] == float(tested[name])
+    assert metrics["train_seconds"] == pytest.approx(sum(float(row["seconds"]) for row in rows))
+    confusion = torch.tensor(metrics["test/confusion_matrix"])
+    assert confusion.sum() == 360
+    assert metrics["test/acc"] == pytest.approx(confusion.diagonal().sum().item() / 360)
+
+
+def test_the_log_has_what_the_terminal_had(labbook: Command) -> None:
+    ended = labbook(*QUICK)
+    log = (ended.run / "train.log").read_text()
+    for line in ended.out.strip().splitlines():
+        assert line in log
+    assert "device: CPU" in ended.out
+    assert "as asked; 32-true" in ended.out
+
+
+def test_tensorboard_holds_scalars_pictures_and_hyper_parameters(labbook: Command) -> None:
+    run = labbook(*QUICK).run
+    events = EventAccumulator(str(run)).Reload()
+    tags = events.Tags()
+    assert {"train/loss", "train/acc", "val/loss", "val/acc"} <= set(tags["scalars"])
+    assert [event.step for event in events.Scalars("val/acc")] == [21 - 1, 42 - 1]
+    assert {"samples", "curves", "confusion_matrix", "mistakes"} <= set(tags["images"])
+    plugins = events.SummaryMetadata("_hparams_/session_start_info").plugin_data
+    assert b"optimizer.lr" in plugins.content
+    assert events.Scalars("final/test/acc")[0].value == pytest.approx(metrics_of(run)["test/acc"])
+
+
+def test_the_same_command_gives_the_same_bits(labbook: Command) -> None:
+    one, other = (labbook("epochs=2", "trainer.precision=32").run for _ in range(2))
+    assert one != other
+    assert same_weights(one, other)
+    assert without_times(one) == without_times(other)
+
+
+def test_seeds_differ_and_zero_is_one(labbook: Command) -> None:
+    zero, again, one = (labbook(*QUICK, f"seed={seed}").run for seed in (0, 0, 1))
+    assert same_weights(zero, again)
+    assert not same_weights(zero, one)
+
+
+def test_the_config_is_enough_to_do_it_again(labbook: Command, tmp_path: Path) -> None:
+    run = labbook(*QUICK, "optimizer.lr=0.003", "model.width=32").run
+    saved = OmegaConf.load(run / "config.yaml")
+    assert saved.optimizer.lr == 0.003
+    assert saved.choices.model == "mlp"
+    groups = [f"{group}={choice}" for group, choice in saved.choices.items()]
+    again = labbook(*groups, *(f"{key}={saved[key]}" for key in ("seed", "epochs")), "trainer.precision=32",
+                    f"optimizer.lr={saved.optimizer.lr}", f"model.width={saved.model.width}").run  # fmt: skip
+    assert same_weights(run, again)
+
+
+def test_best_weights_are_those_of_the_best_epoch(labbook: Command) -> None:
+    run = labbook("model=mlp", "trainer.precision=32", "epochs=5", "optimizer.lr=0.05").run
+    metrics, rows = metrics_of(run), rows_of(run)
+    best = max(float(row["val/acc"]) for row in rows)
+    assert metrics["val/acc"] == best
+    content = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    assert content["epoch"] + 1 == metrics["tested_epoch"]
+
+
+def test_a_test_set_that_is_watched_chooses_nothing(labbook: Command) -> None:
+    run = labbook(*QUICK, "data.validate_on=test").run
+    metrics = metrics_of(run)
+    assert metrics["test/acc"] == pytest.approx(metrics["val/acc"])
+    assert metrics["tested_epoch"] == 2
+    assert not (run / "checkpoints" / "best.ckpt").exists()
+
+
+def test_without_validation(labbook: Command) -> None:
+    run = labbook(*QUICK, "data.val_fraction=0").run
+    assert "val/acc" not in metrics_of(run)
+    assert metrics_of(run)["tested_epoch"] == 2
+
+
+def test_other_loggers_and_callbacks(labbook: Command) -> None:
+    run = labbook(*QUICK, "logger=none", "callbacks=none").run
+    files = sorted(str(path.relative_to(run)) for path in run.rglob("*") if path.is_file())
+    checkpoints = ["checkpoints/best.ckpt", "checkpoints/last.ckpt"]
+    assert files == [*checkpoints, "config.yaml", "metrics.csv", "metrics.json", "train.log"]
+
+
+def test_early_stopping_stops(labbook: Command) -> None:
+    ended = labbook("model=mlp", "trainer.precision=32", "callbacks=early_stopping", "epochs=40",
+                    "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=0.5")  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert metrics_of(ended.run)["epochs"] < 5
+
+
+@pytest.mark.parametrize("debug", ["fast", "overfit", "profile"])
+def test_debugging(labbook: Command, debug: str) -> None:
+    ended = labbook("model=mlp", "trainer.precision=32", f"debug={debug}")
+    assert ended.code == 0, ended.err
+    row = rows_of(ended.run)[-1]
+    if debug == "fast":
+        assert (row["epoch"], row["step"]) == ("1", "1")
+    if debug == "overfit":
+        assert float(row["train/loss"]) < 0.02
+    if debug == "profile":
+        assert "run_training_epoch" in (ended.run / "train.log").read_text() + ended.out
+
+
+@pytest.mark.parametrize("model", ["lenet5", "convnet", "deep_convnet", "alexnet"])
+def test_every_architecture_trains_on_the_default(labbook: Command, model: str) -> None:
+    settings = ["model.hidden=64"] if model == "alexnet" else []
+    ended = labbook(f"model={model}", "epochs=1", "data.limit=200", *settings)
+    assert ended.code == 0, ended.err
+    assert "on Digits: 10 classes, 1 channels, 28 pixels" in ended.out
+
+
+def test_a_sweep_reads_the_data_once_and_starts_each_run_clean(
+    labbook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = 0
+    original = Digits.read
+
+    def counted(self: Digits) -> tuple[module.Images, module.Images]:
+        nonlocal read
+        read += 1
+        return original(self)
+
+    monkeypatch.setattr(Digits, "read", counted)
+    ended = labbook("-m", *QUICK, "model.depth=1,2", "optimizer=sgd,adam")
+    assert ended.code == 0, ended.err
+    assert read == 1
+    runs = [Path(line.removeprefix("run: ")) for line in ended.out.splitlines() if line.startswith("run: ")]
+    assert len(set(runs)) == 4
+    assert {run.parent.parent for run in runs} == {Path("logs/sweeps")}
+    alone = labbook(*QUICK, "model.depth=2", "optimizer=adam").run
+    in_sweep = next(run for run in runs if "depth-2" in run.name and "adam" in run.name)
+    assert same_weights(alone, in_sweep)
+    assert without_times(alone) == without_times(in_sweep)
+
+
+def test_runs_never_meet(labbook: Command) -> None:
+    folders = [labbook("model=mlp", "debug=fast").run for _ in range(3)]
+    assert len(set(folders)) == 3
+
+
+def test_checkpoints_hold_only_tensors_and_plain_data(labbook: Command) -> None:
+    run = labbook(*QUICK, "scheduler=cosine").run
+
+    def walk(item: Any) -> None:
+        if isinstance(item, dict):
+            for key, value in item.items():
+                assert isinstance(key, (str, int))
+                walk(value)
+        elif isinstance(item, (list, tuple)):
+            for value in item:
+                walk(value)
+        else:
+            assert item is None or isinstance(item, (bool, int, float, str, torch.Tensor)), type(item)
+
+    for name in ("last", "best"):
+        walk(torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True))

@@ -3,28 +3,35 @@
 import inspect
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Annotated, Any
 
 import pydantic
+import torch
 from annotated_types import Ge, Gt
-from hydra.errors import HydraException, InstantiationException
-from hydra.utils import execution_whitelist, get_object, instantiate
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from labbook.config import EXECUTION_WHITELIST
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, choices, first_line
 
-# Limits that torch's own optimizers document but do not put into their annotations.
+# Limits that torch and Lightning document but do not put into their annotations.
 LIMITS: dict[str, Any] = {
     "lr": Gt(0),
     "eps": Ge(0),
     "momentum": Ge(0),
     "weight_decay": Ge(0),
     "accumulate_grad_batches": Ge(1),
+    "check_val_every_n_epoch": Ge(1),
     "gradient_clip_val": Ge(0),
+    "limit_test_batches": Gt(0),
+    "limit_train_batches": Gt(0),
+    "limit_val_batches": Gt(0),
+    "patience": Ge(0),
 }
 
 
@@ -39,16 +46,33 @@ def locate(target: Any, name: str) -> Any:
     Raises:
         SettingError: the whitelist does not allow it, or it does not exist.
     """
+    refused = SettingError(f"{name}._target_={target} is not allowed; allowed are {', '.join(EXECUTION_WHITELIST)}")
     if not isinstance(target, str) or not allowed(target):
-        raise SettingError(f"{name}._target_={target} is not allowed; allowed are {', '.join(EXECUTION_WHITELIST)}")
+        raise refused
     try:
-        with execution_whitelist(EXECUTION_WHITELIST):
-            return get_object(target)
-    except (ImportError, AttributeError, ValueError, HydraException) as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if missing and not missing.startswith("labbook"):
-            raise SettingError(f"{name} needs the package {missing}, which is not installed") from error
-        raise SettingError(f"{name}._target_={target} does not exist") from error
+        node = {"_target_": target, "_partial_": True}
+        return instantiate(node, _execution_whitelist_=EXECUTION_WHITELIST).func
+    except HydraException as error:
+        causes = list(chain_of(error.__cause__))
+        if not causes:  # there is such a name, but it stands for something of another package, or for no callable
+            raise refused from error
+        missing = [item.name for item in causes if isinstance(item, ModuleNotFoundError) and item.name]
+        if missing and not any(target.startswith(item) for item in missing):
+            raise SettingError(f"{name} needs the package {missing[-1]}, which is not installed") from error
+        if missing or isinstance(causes[-1], AttributeError):
+            raise SettingError(f"{name}._target_={target} does not exist") from error
+        reason = f"{type(causes[-1]).__name__}: {first_line(causes[-1])}"
+        raise SettingError(f"{name}._target_={target} cannot be imported: {reason}") from error
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and its causes, down to the first."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+PLAIN = pydantic.ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 @lru_cache(maxsize=512)
@@ -77,21 +101,35 @@ def check_value(annotation: Any, value: Any, name: str) -> None:
     Raises:
         SettingError: naming the setting, what is expected and what was given.
     """
+    expected = [annotation]
     limit = LIMITS.get(name.rpartition(".")[2])
     if limit is not None and isinstance(value, (int, float)):
-        annotation = Annotated[float, limit]
-    try:
-        adapter = pydantic.TypeAdapter(annotation, config=pydantic.ConfigDict(arbitrary_types_allowed=True))
-    except pydantic.errors.PydanticUserError:
-        return
-    try:
-        # Validated as JSON, a list may stand for a tuple, but a string never for a number.
-        adapter.validate_json(json.dumps(value), strict=True)
-    except pydantic.ValidationError as error:
-        complaints = [item for item in error.errors() if not item["type"].startswith(("is_instance", "needs_python"))]
-        texts = [item["msg"].removeprefix("Value error, ").replace("Input should be", "must be") for item in complaints]
-        reason = " or ".join(dict.fromkeys(texts)) or "must be of another type"
-        raise SettingError(f"{name} {reason}, not {value!r}") from error
+        expected.append(Annotated[float, limit])
+    for item in expected:
+        try:
+            adapter = pydantic.TypeAdapter(item, config=PLAIN)
+        except pydantic.errors.PydanticUserError:
+            continue
+        try:
+            # Validated as JSON, a list may stand for a tuple, but a string never for a number.
+            adapter.validate_json(json.dumps(value), strict=True)
+        except pydantic.ValidationError as error:
+            raise SettingError(f"{name} {complaint(error)}, not {value!r}") from error
+
+
+def complaint(error: pydantic.ValidationError) -> str:
+    """What was expected, in a configuration's words: "must be a list", where JSON says array."""
+    words = {"Input should be": "must be", "a valid array": "a list", "an object": "a mapping"}
+    lengths = {"missing": "more", "too_short": "more", "too_long": "fewer"}
+    texts = []
+    for item in error.errors():
+        if item["type"].startswith(("is_instance", "needs_python")):
+            continue  # what only Python code can give
+        text = item["msg"]
+        for word, better in words.items():
+            text = text.replace(word, better)
+        texts.append(f"must have {lengths[item['type']]} entries" if item["type"] in lengths else text)
+    return " or ".join(dict.fromkeys(texts)) or "must be of another type"
 
 
 def check(node: Any, name: str, supplied: Mapping[str, Any] | None = None) -> None:
@@ -101,7 +139,8 @@ def check(node: Any, name: str, supplied: Mapping[str, Any] | None = None) -> No
     value given here stands in for the node's own.
 
     Raises:
-        SettingError: a target that is not allowed, an unknown or missing argument, a wrong type or range.
+        SettingError: a target that is not allowed, an unknown or missing argument, a wrong type or range, or
+            optimizer settings that do not go together.
     """
     if isinstance(node, DictConfig):
         node = OmegaConf.to_container(node, resolve=True)
@@ -132,19 +171,51 @@ def check(node: Any, name: str, supplied: Mapping[str, Any] | None = None) -> No
             required = item.default is item.empty and item.kind not in (item.VAR_KEYWORD, item.VAR_POSITIONAL)
             if required and key not in settings and key not in supplied:
                 raise SettingError(f"{name}.{key} is missing: {node['_target_']} needs it")
+    elif inspect.isclass(target) and issubclass(target, torch.optim.Optimizer):
+        try_optimizer(node, name)
+
+
+def try_optimizer(node: Mapping[str, Any], name: str) -> None:
+    """Make the optimizer for one number: only its constructor knows which settings go together.
+
+    Raises:
+        SettingError: they do not, in torch's words.
+    """
+    try:
+        build(node)([torch.zeros(1, 1, requires_grad=True)])
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise SettingError(f"{name}: {first_line(error)}") from error
 
 
 def build(node: Any, **supplied: Any) -> Any:
     """The object that a checked node describes, made with the node's settings and the `supplied` arguments.
 
+    Of a node without a `_target_`, the objects of all nodes inside, by name, without those that are null.
+
     Raises:
         SettingError: raised by the target itself for settings that do not go together.
     """
-    if not node or "_target_" not in node:
-        return {key: build(value) for key, value in (node or {}).items()}
+    if not node:
+        return {}
+    if "_target_" not in node:
+        return {key: build_inner(value, str(key)) for key, value in node.items() if value}
+    target = str(node["_target_"])
     try:
         return instantiate(node, **supplied, _convert_="all", _execution_whitelist_=EXECUTION_WHITELIST)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, SettingError):
-            raise error.__cause__ from None
+    except SettingError:
         raise
+    except (HydraException, MisconfigurationException, TypeError, ValueError) as error:
+        if target.startswith("labbook."):  # a bug of ours, which is worth its traceback
+            raise
+        raise SettingError(f"{target}: {first_line(error)}") from error
+
+
+def build_inner(node: Any, name: str) -> Any:
+    """The object of one node inside another.
+
+    Raises:
+        SettingError: it is no node, or has no `_target_`; see also `build`.
+    """
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise SettingError(f"{name}={node} is nothing that can be built: it has no _target_")
+    return build(node)

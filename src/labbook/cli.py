@@ -1,27 +1,31 @@
 """The command line: help for a person, and every refusal in one sentence. Imports no torch."""
 
+import argparse
 import errno
 import functools
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     HydraException,
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from labbook import config as settings
-from labbook.errors import Interrupted, SettingError, TrainingError, choices
+from labbook.errors import Interrupted, SettingError, TrainingError, choices, first_line
 from labbook.resuming import continued
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -54,6 +58,11 @@ def description(path: Path) -> str:
     return next((line for line in lines if not line.startswith("@")), "")
 
 
+def files_of(group: str, configs: Path = CONFIGS) -> list[Path]:
+    """The choices of a group."""
+    return sorted((configs / group).glob("*.yaml"))
+
+
 def help_text(configs: Path = CONFIGS) -> str:
     """The page that `--help` prints, made from the listing of `configs/` and the comment that opens each file."""
     defaults = dict(
@@ -62,7 +71,7 @@ def help_text(configs: Path = CONFIGS) -> str:
     lines = []
     for group in settings.GROUPS:
         lines.append(f"  {group}=")
-        for path in sorted((configs / group).glob("*.yaml")):
+        for path in files_of(group, configs):
             mark = "*" if defaults.get(group) == path.stem else " "
             lines.append(f"   {mark} {path.stem:<18} {description(path)}")
     return HELP.format(groups="\n".join(lines) + "\n")
@@ -76,29 +85,37 @@ def checked(config: DictConfig) -> DictConfig:
     Raises:
         SettingError: naming the setting.
     """
-    chosen = HydraConfig.get().runtime.choices
-    added = {item.lstrip("+").split("=")[0] for item in HydraConfig.get().overrides.task if item.startswith("+")}
-    if chosen.get("experiment") or chosen.get("debug"):
-        files = [f"{group}={chosen[group]}" for group in settings.GROUPS[:-2]]
-        settings.check_keys(config, hydra.compose("train", overrides=files), added)
-    settings.check_ranges(config)
-    for name in sorted(OmegaConf.missing_keys(config)):
-        raise SettingError(f"{name} has no default: give {name}=VALUE")
+    chosen = {
+        group: choice for group, choice in HydraConfig.get().runtime.choices.items() if choice not in (None, "null")
+    }
+    settings.check_root(config)
+    files = [f"{group}={chosen[group]}" for group in settings.FILES if group in chosen]
+    if files:
+        added = {item.lstrip("+").split("=")[0] for item in HydraConfig.get().overrides.task if item.startswith("+")}
+        groups = [
+            f"{group}={chosen[group]}" for group in settings.GROUPS if group in chosen and group not in settings.FILES
+        ]
+        settings.check_keys(config, hydra.compose("train", overrides=groups), added, ", ".join(files))
+    if config.resume == "":
+        raise SettingError("resume= names no folder: give the folder of a run, as its last line of output does")
     with open_dict(config):
-        config.choices = {
-            group: chosen.get(group) for group in settings.GROUPS if chosen.get(group) not in (None, "null")
-        }
+        config.choices = {group: chosen[group] for group in settings.GROUPS if group in chosen}
     return config
 
 
-def known_settings(overrides: list[str]) -> DictConfig:
-    """The configuration that the group choices among `overrides` give, to look up valid keys in."""
-    groups = [item for item in overrides if item.split("=")[0] in settings.GROUPS[:-2] and "," not in item]
+def known_settings(arguments: list[str]) -> DictConfig:
+    """The configuration that the group choices among `arguments` give, to look up valid keys in."""
+    groups = [group for group in settings.GROUPS if group not in settings.FILES]
+    chosen = [item for item in arguments if item.partition("=")[0] in groups and "," not in item]
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config-dir", "-cd")
+    folder = parser.parse_known_args(arguments)[0].config_dir
+    also = [f"hydra.searchpath=[{Path(folder).absolute()}]"] if folder else []
     with hydra.initialize_config_dir(str(CONFIGS)):
-        return hydra.compose("train", overrides=groups)
+        return hydra.compose("train", overrides=[*chosen, *also])
 
 
-def explain(error: Exception, overrides: list[str]) -> str:
+def explain(error: Exception, arguments: list[str]) -> str:
     """One sentence for what Hydra refused: the setting, and the valid choices."""
     cause = error.__cause__ or error.__context__
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
@@ -109,55 +126,69 @@ def explain(error: Exception, overrides: list[str]) -> str:
         return f"cannot read '{error.override}': {hint}"
     if ambiguous := re.match(r"Ambiguous value for argument '(\S+)=(.+?)'|Sweep parameters '(\S+)=(.+?)'", str(error)):
         name, values = [part for part in ambiguous.groups() if part]
-        return f"{name}={values} gives several values: add -m to sweep over them, or write {name}=[{values}] for a list"
+        or_list = "" if name in settings.GROUPS else f", or write {name}=[{values}] for a list"
+        return f"{name}={values} gives several values: add -m to sweep over them{or_list}"
+    if again := re.search(
+        r"Multiple values for (\w+)\.|force-add of config groups is not supported: '\+\+(\w+)", str(error)
+    ):
+        name = again.group(1) or again.group(2)
+        return f"{name} is chosen without a sign before it: {name}=CHOICE"
+    file = re.match(r"In '(.+?)'", str(error))
+    where = f"{file.group(1)}.yaml: " if file else ""
+    if no_group := re.search(r"Invalid Defaults List override '/?(\w+): ", str(error)):
+        return f"{where}{no_group.group(1)} is no group; {choices(no_group.group(1), settings.GROUPS)}"
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         name = str(cause.full_key)
-        parent, _, key = name.rpartition(".")
-        known = known_settings(overrides)
-        beside = OmegaConf.select(known, parent) if parent else known
-        file = re.match(r"In '(.+?)'", str(error))
-        where = f"configs/{file.group(1)}.yaml: " if file else ""
-        return f"{where}{name} is no setting; {choices(key, settings.visible(beside), 'settings here')}"
+        if file and name in settings.FILES:
+            return f"{where}its first line must be '# @package _global_', as its settings are those of the root"
+        return f"{where}{settings.no_setting(name, known_settings(arguments))}"
     if isinstance(cause, ValidationError) and cause.full_key:
-        return f"{cause.full_key}: {first_line(cause)}"
+        return f"{where}{cause.full_key}: {first_line(cause)}"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {first_line(error)}"
     if isinstance(cause, OmegaConfBaseException):
         return f"{first_line(error)}: {first_line(cause)}"
-    return " ".join(str(error).split())
-
-
-def first_line(error: BaseException) -> str:
-    """The error's own sentence without the lines that say where it was raised."""
-    return str(error).strip().split("\n")[0].rstrip(".")
+    return str(error)
 
 
 def refuse(text: str, code: int) -> NoReturn:
     """End the program with one sentence on the error stream."""
-    print(f"error: {text}", file=sys.stderr)
+    print(f"error: {' '.join(text.split())}", file=sys.stderr)
     sys.exit(code)
 
 
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Where the user, the data or a signal ends what is done within: one sentence and an exit code, no traceback."""
+    try:
+        yield
+    except SettingError as error:
+        refuse(str(error), 2)
+    except (HydraException, OmegaConfBaseException) as error:
+        refuse(explain(error, sys.argv[1:]), 2)
+    except TrainingError as error:
+        refuse(str(error), 1)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        refuse(f"cannot write {error.filename or 'a file'}: {error.strerror or error}", 2)
+    except Interrupted as stop:
+        sys.exit(128 + stop.signum)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
 def job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    """The task of one run, ended with a sentence and an exit code where the user, the data or a signal ends it."""
+    """The task of one run: its configuration checked, or that of the run which it continues, and its end in words."""
 
     @functools.wraps(task)
     def guarded(config: DictConfig) -> Any:
-        try:
+        with sentences():
             config = checked(config)
-            return task(
-                continued(config, list(HydraConfig.get().overrides.task), settings.GROUPS) if config.resume else config
-            )
-        except SettingError as error:
-            refuse(str(error), 2)
-        except TrainingError as error:
-            refuse(str(error), 1)
-        except OSError as error:
-            if error.errno not in UNWRITABLE:
-                raise
-            refuse(f"cannot write {error.filename or 'a file'}: {error.strerror or error}", 2)
-        except Interrupted as stop:
-            sys.exit(128 + stop.signum)
-        except KeyboardInterrupt:
-            sys.exit(128 + signal.SIGINT)
+            if config.resume:
+                going_on = continued(config, list(HydraConfig.get().overrides.task), settings.GROUPS)
+                config = settings.typed(going_on, f"{config.resume}/config.yaml")
+            return task(config)
 
     return guarded
 
@@ -169,12 +200,39 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         print(help_text())
         sys.exit(0)
     settings.register()
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
-    try:
-        main()
-    except (HydraException, OmegaConfBaseException) as error:
-        if wants_traceback:
-            raise
-        refuse(explain(error, [item for item in arguments if "=" in item]), 2)
+    with sentences():
+        refuse_dashes(arguments)
+        try:
+            main()
+        except yaml.YAMLError as error:
+            raise SettingError(f"a file of the configuration cannot be read: {error}") from error
+        except ValueError as error:
+            if not str(error).startswith("Config group override must be"):
+                raise
+            raise SettingError(no_choice(arguments)) from error
     sys.exit(0)
+
+
+def refuse_dashes(arguments: list[str]) -> None:
+    """Refuse settings written as options, such as --epochs=3 or --epochs 3.
+
+    Raises:
+        SettingError: saying how they are written.
+    """
+    known = {*settings.GROUPS, *(item.name for item in fields(settings.TrainConfig))}
+    for argument in arguments:
+        name, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("--") and name.partition(".")[0] in known:
+            raise SettingError(
+                f"{argument}: settings are written without dashes, {name}={value if equals else 'VALUE'}"
+            )
+
+
+def no_choice(arguments: list[str]) -> str:
+    """What to say of a group that is given something else than a name, such as model=null or model=3."""
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name in settings.GROUPS and not isinstance(yaml.safe_load(value), str):
+            return f"{name}={value} is no choice; {choices(value, (path.stem for path in files_of(name)))}"
+    return "a setting has no name: write SETTING=VALUE"

@@ -1,14 +1,21 @@
 """The typed root of the configuration; nothing here imports torch, so that a wrong setting is refused at once."""
 
+import operator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, choices, first_line
 
 GROUPS = ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "experiment", "debug")
+FILES = ("experiment", "debug")  # groups whose files hold settings of the root
+OPTIONAL = ("scheduler", "logger", "callbacks")  # groups that a run can do without
+
+# Figures that a run may be chosen by; those of the test set are not among them.
+Objective = Literal["val/acc", "val/loss", "val/top5_acc", "train/acc", "train/loss", "train/top5_acc"]
 
 # What a configuration may name in `_target_`. Whole packages would let it reach torch.load or torch.hub.
 EXECUTION_WHITELIST = (
@@ -28,7 +35,7 @@ EXECUTION_WHITELIST = (
 
 
 def ranged(default: Any, **bounds: float) -> Any:
-    """A field with limits: `ge` (at least), `gt` (more than), `lt` (less than)."""
+    """A field with limits: `ge` (at least), `gt` (more than), `le` (at most), `lt` (less than)."""
     return field(default=default, metadata=bounds)
 
 
@@ -58,7 +65,7 @@ class TrainConfig:
     logger: Any = None
     callbacks: Any = None
 
-    seed: int = ranged(42, ge=0)
+    seed: int = ranged(42, ge=0, le=2**32 - 1)  # as NumPy takes them
     epochs: int = ranged(30, ge=1)
     task: TaskConfig = field(default_factory=TaskConfig)
     test_on: Literal["best", "last"] = "best"
@@ -68,14 +75,43 @@ class TrainConfig:
     log_dir: str = "logs"
     resume: str | None = None
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
-    objective: str = "val/acc"
+    objective: Objective = "val/acc"
     published: Any = None
     choices: Any = field(default_factory=dict)
 
 
 def register() -> None:
     """Make the schema known to Hydra under the name that configs/train.yaml starts from."""
-    ConfigStore.instance().store(name="schema", node=TrainConfig)
+    ConfigStore.instance().store(name="schema", node=TrainConfig, replace=True)
+
+
+def check_root(config: DictConfig) -> None:
+    """Refuse a configuration whose root is not whole or holds values out of range.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    for name in sorted(OmegaConf.missing_keys(config)):
+        raise SettingError(f"{name} is not set: give {name}=VALUE")
+    check_groups(config)
+    check_ranges(config)
+
+
+def typed(config: DictConfig, origin: str) -> DictConfig:
+    """A configuration that was read from a file, with the types of the schema.
+
+    Raises:
+        SettingError: a root value of a wrong type, or out of range.
+    """
+    schema = OmegaConf.structured(TrainConfig)
+    OmegaConf.set_struct(schema, False)
+    try:
+        whole = OmegaConf.merge(schema, config)
+    except OmegaConfBaseException as error:
+        raise SettingError(f"{origin}: {error.full_key}: {first_line(error)}") from error
+    assert isinstance(whole, DictConfig)
+    check_root(whole)
+    return whole
 
 
 def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str = "") -> None:
@@ -84,49 +120,72 @@ def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str 
     Raises:
         SettingError: naming the setting, its limit and its value.
     """
-    words = {"ge": ("at least", "__ge__"), "gt": ("more than", "__gt__"), "lt": ("less than", "__lt__")}
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     for item in fields(node):
         value = config[item.name]
         for bound, limit in item.metadata.items():
-            word, compare = words[bound]
-            if not getattr(float(value), compare)(float(limit)):
-                raise SettingError(f"{prefix}{item.name} must be {word} {limit}, not {value}")
+            if not getattr(operator, bound)(value, limit):
+                raise SettingError(f"{prefix}{item.name} must be {words[bound]} {limit}, not {value}")
         if isinstance(item.type, type) and is_dataclass(item.type):
             check_ranges(value, item.type, f"{prefix}{item.name}.")
 
 
+def check_groups(config: DictConfig) -> None:
+    """Refuse a group that is no group of settings, as an experiment's `model: mlp` makes it.
+
+    Raises:
+        SettingError: naming the group and how a choice is made.
+    """
+    for group in (group for group in GROUPS if group not in FILES):
+        node = config[group]
+        whole = isinstance(node, DictConfig) and "_target_" in node
+        if not (whole or (group in OPTIONAL and (node is None or isinstance(node, DictConfig)))):
+            how = f"{group}=CHOICE on the command line, or '- override /{group}: CHOICE' in a file's defaults"
+            raise SettingError(f"{group} must be one of its choices and not {node}: write {how}")
+
+
 def unknown_keys(config: Any, reference: Any, prefix: str = "") -> list[str]:
-    """Dotted names in `config` that `reference` does not have; nodes with another `_target_` are not compared."""
+    """Dotted names in `config` that `reference` does not have; nodes with another `_target_` are not compared.
+
+    A whole node with a `_target_` may be new, such as one more callback.
+    """
     if not isinstance(config, dict) or not isinstance(reference, dict):
         return []
     if config.get("_target_") != reference.get("_target_"):
         return []
     unknown = []
     for key, value in config.items():
-        if key not in reference:
-            unknown.append(f"{prefix}{key}")
-        else:
+        if key in reference:
             unknown += unknown_keys(value, reference[key], f"{prefix}{key}.")
+        elif not (isinstance(value, dict) and "_target_" in value):
+            unknown.append(f"{prefix}{key}")
     return unknown
 
 
-def check_keys(config: DictConfig, reference: DictConfig, added: set[str]) -> None:
+def check_keys(config: DictConfig, reference: DictConfig, added: set[str], files: str) -> None:
     """Refuse keys that an experiment or debug file adds to a group without the group's own file knowing them.
 
     Hydra guards the command line itself, but merges files without a question. `reference` is the configuration
-    without those files, `added` the names that the command line added on purpose with a leading `+`.
+    without those `files`, `added` the names that the command line added on purpose with a leading `+`.
 
     Raises:
-        SettingError: naming the key, the nearest spelling and the valid keys beside it.
+        SettingError: naming the file, the key, the nearest spelling and the valid keys beside it.
     """
     plain = OmegaConf.to_container(config, resolve=False)
     known = OmegaConf.to_container(reference, resolve=False)
     for name in unknown_keys(plain, known):
-        if any(name == key or name.startswith(f"{key}.") for key in added) or name.startswith("published."):
-            continue
-        parent, _, key = name.rpartition(".")
-        beside = OmegaConf.select(reference, parent) if parent else reference
-        raise SettingError(f"{name} is no setting; {choices(key, visible(beside), 'settings here')}")
+        if not any(f"{name}.".startswith(f"{key}.") or key.startswith(f"{name}.") for key in added):
+            raise SettingError(f"{files}: {no_setting(name, reference)}")
+
+
+def no_setting(name: str, reference: DictConfig) -> str:
+    """What to say of a dotted name that is no setting: the nearest spelling, and all that `reference` has there."""
+    parent, _, key = name.rpartition(".")
+    if parent:
+        beside = set(visible(OmegaConf.select(reference, parent)))
+    else:
+        beside = {*visible(reference), *GROUPS} - {"choices"}  # those are the program's own note
+    return f"{name} is no setting; {choices(key, beside, 'settings here')}"
 
 
 def visible(node: Any) -> list[str]:

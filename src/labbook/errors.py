@@ -26,3 +26,8 @@ def choices(wrong: str, valid: Iterable[str], what: str = "choices") -> str:
     near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"{hint}{what}: {', '.join(names)}"
+
+
+def first_line(error: BaseException) -> str:
+    """The error's own sentence without the lines that say where it was raised."""
+    return str(error).strip().split("\n")[0].rstrip(".")

@@ -119,8 +119,8 @@ def choose(asked: Mapping[str, Any], machine: Machine, channels_last: bool | Non
     Raises:
         SettingError: see `choose_accelerator` and `choose_precision`.
     """
-    accelerator = choose_accelerator(str(asked["accelerator"]), machine)
-    precision, why = choose_precision(str(asked["precision"]), accelerator, machine)
+    accelerator = choose_accelerator(str(asked.get("accelerator", "auto")), machine)
+    precision, why = choose_precision(str(asked.get("precision", "auto")), accelerator, machine)
     name = {"gpu": machine.gpu_name, "mps": "Apple GPU", "cpu": machine.cpu_name}[accelerator]
     layout = accelerator != "mps" if channels_last is None else channels_last
     return Choice(accelerator, precision, layout, f"{accelerator.upper()} ({name}), {why}")

@@ -6,7 +6,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from labbook.errors import SettingError
+from labbook.config import visible
+from labbook.errors import SettingError, choices
 from labbook.runs import CONFIG, INDIFFERENT, TABLE, read_metrics
 
 # Settings that change what a run computes but that a resumed run may take new.
@@ -71,3 +72,21 @@ def epochs_trained(path: Path) -> int:
         return max(len((path / TABLE).read_text(encoding="utf-8").splitlines()) - 1, 0)
     except OSError:
         return 0
+
+
+def with_settings(config: DictConfig, settings: list[str]) -> DictConfig:
+    """A run's configuration with some settings replaced, each given as `key=value`.
+
+    Raises:
+        SettingError: a key that the configuration does not have, or no `=`.
+    """
+    for setting in settings:
+        name, equals, _ = setting.partition("=")
+        parent, _, key = name.rpartition(".")
+        beside = OmegaConf.select(config, parent) if parent else config
+        if not equals or not isinstance(beside, DictConfig) or key not in beside:
+            valid = visible(beside) if isinstance(beside, DictConfig) else visible(config)
+            raise SettingError(f"{setting} is not SETTING=VALUE of this run; {choices(key, valid, 'settings here')}")
+    replaced = OmegaConf.merge(config, OmegaConf.from_dotlist(settings))
+    assert isinstance(replaced, DictConfig)
+    return replaced

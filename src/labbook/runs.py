@@ -136,8 +136,6 @@ class Run:
     def _log_to_folder(self) -> None:
         """Everything said to train.log, with the time; what the program itself says to the terminal, without."""
         lightning = logging.getLogger("pytorch_lightning")
-        lightning.handlers.clear()
-        lightning.propagate = False
         log.propagate = False
         log.setLevel(logging.INFO)
         if not self.leads:

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Ge, Le
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 Interval = Literal["step", "epoch"]
+Part = Annotated[float, Ge(0), Le(1)]  # of the training
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def step(
     epochs: int,
     steps_per_epoch: int,
     *,
-    milestones: Sequence[NonNegativeFloat] = (0.5, 0.75),
+    milestones: Sequence[Part] = (0.5, 0.75),
     gamma: PositiveFloat = 0.1,
     warmup_epochs: NonNegativeFloat = 0.0,
     interval: Interval = "epoch",
@@ -98,7 +100,7 @@ def onecycle(
     epochs: int,
     steps_per_epoch: int,
     *,
-    warmup_fraction: NonNegativeFloat = 0.3,
+    warmup_fraction: Part = 0.3,
     start_factor: PositiveFloat = 0.04,
     final_factor: NonNegativeFloat = 1e-4,
     interval: Interval = "step",

@@ -5,6 +5,8 @@ import warnings
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
@@ -12,11 +14,11 @@ from pytorch_lightning.loggers import Logger
 
 from labbook import building, checkpoints
 from labbook.checkpoints import Checkpoints, WholeFileIO
-from labbook.data.module import ImageDataModule, Split
+from labbook.data.module import ImageDataModule
 from labbook.errors import SettingError
 from labbook.hardware import Choice
-from labbook.loggers import TensorBoard, write_summary
-from labbook.models.classifier import Classifier, Outcome, Task
+from labbook.loggers import TensorBoard
+from labbook.models.classifier import Classifier, Task
 from labbook.recorder import Recorder
 from labbook.runs import Run
 
@@ -24,6 +26,11 @@ log = logging.getLogger("labbook")
 
 # Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
+
+# What Lightning says of itself goes to train.log, where a run adds its handler, and not to the terminal.
+for _name in ("pytorch_lightning", "lightning_fabric"):
+    logging.getLogger(_name).handlers.clear()
+    logging.getLogger(_name).propagate = False
 
 # What the program itself gives to each group's target, so a configuration need not.
 SUPPLIED: dict[str, dict[str, Any]] = {
@@ -38,8 +45,11 @@ def check(config: DictConfig) -> None:
     """Hold every `_target_` against the signature it names, before data or device is touched.
 
     Raises:
-        SettingError: see `building.check`.
+        SettingError: see `building.check`; also for several processes in a sweep, which Lightning cannot start there.
     """
+    in_sweep = HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
+    if in_sweep and str(config.trainer.strategy).startswith("ddp"):
+        raise SettingError("trainer=ddp does not work in a sweep (-m): start its runs one by one, or use trainer=auto")
     for group in ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks"):
         building.check(config[group], group, SUPPLIED.get(group))
 
@@ -86,26 +96,35 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
         Recorder(run.path / "metrics.csv"),
         Checkpoints(run.path / "checkpoints", config.objective, select, config.checkpoint.every_minutes, run.signals),
     ]
-    deterministic = config.trainer.deterministic
-    torch.set_float32_matmul_precision("highest" if deterministic else "high")  # "high" is TF32 where there is any
-    batches = -(-len(data.rows["train"]) // data.batch_size)
-    return building.build(  # type: ignore[no-any-return]
+    options: dict[str, Any] = {} if validated else {"limit_val_batches": 0}
+    return quiet_trainer(
         config.trainer,
-        accelerator=choice.accelerator,
-        precision=choice.precision,
+        choice,
         max_epochs=config.epochs,
         callbacks=callbacks,
         logger=build_logger(config, run),
         plugins=[WholeFileIO()],
         default_root_dir=str(run.path),
-        benchmark=not deterministic,
-        log_every_n_steps=max(1, min(50, batches)),
-        enable_checkpointing=True,
+        **options,
+    )
+
+
+def quiet_trainer(node: DictConfig, choice: Choice, **options: Any) -> Trainer:
+    """A Lightning Trainer on the chosen device that neither draws nor writes anything by itself."""
+    torch.set_float32_matmul_precision("highest" if node.deterministic else "high")  # "high" is TF32 where there is any
+    trainer = building.build(
+        node,
+        accelerator=choice.accelerator,
+        precision=choice.precision,
+        benchmark=not node.deterministic,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
+        **options,
     )
+    assert isinstance(trainer, Trainer)
+    return trainer
 
 
 def build_logger(config: DictConfig, run: Run) -> Logger | bool:
@@ -127,6 +146,13 @@ def build_logger(config: DictConfig, run: Run) -> Logger | bool:
     return logger
 
 
+def arrange(model: Classifier, data: ImageDataModule, channels_last: bool) -> None:
+    """Lay weights and images out in memory channels-last, where the network has convolutions to gain by it."""
+    if channels_last and model.convolutional:
+        model.to(memory_format=torch.channels_last)
+        data.memory_format = torch.channels_last
+
+
 def fit(trainer: Trainer, model: Classifier, data: ImageDataModule, run: Run, layout: bool, compiled: bool) -> None:
     """Train, from the run's last checkpoint if there is one; `layout`: channels-last.
 
@@ -134,61 +160,14 @@ def fit(trainer: Trainer, model: Classifier, data: ImageDataModule, run: Run, la
         TrainingError: the loss is no longer finite.
         Interrupted: a signal came; the state was saved first.
     """
-    if layout and model.convolutional:
-        model.to(memory_format=torch.channels_last)
-        data.memory_format = torch.channels_last
+    arrange(model, data, layout)
     if compiled:
         model.compile()
     last = run.last_checkpoint
     if last is not None:
         checkpoints.check_fits(model, checkpoints.load(last)["state_dict"], last)
     with run.signals.deferred(), warnings.catch_warnings():
-        # Lightning speaks of checkpoints that were there before and of loaders that are no DataLoader.
-        warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists and is not empty.*")
+        # Lightning's interval is for figures of single steps; here they are logged by the epoch.
+        warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
         trainer.fit(model, datamodule=data, ckpt_path=last, weights_only=True if last else None)
     run.signals.raise_received()
-
-
-def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> Outcome:
-    """Evaluate the network as it is on one part of the data."""
-    data.test_split = split
-    trainer.test(model, datamodule=data, verbose=False)
-    assert model.outcome is not None
-    return model.outcome
-
-
-def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config: DictConfig) -> dict[str, Any]:
-    """Test the best or last weights and gather the run's final figures."""
-    recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]
-    saved = next(item for item in trainer.callbacks if isinstance(item, Checkpoints))  # type: ignore[attr-defined]
-    tested_epoch = trainer.current_epoch
-    if saved.select and saved.best_epoch is not None:
-        tested_epoch = checkpoints.load_weights(model, saved.best_path)
-    outcome = test(trainer, model, data, "test")
-    row = recorder.rows[tested_epoch - 1]
-    metrics: dict[str, Any] = {name: value for name, value in row.items() if name.startswith(("train/", "val/"))}
-    metrics |= {"test/loss": outcome.figures.loss, "test/acc": outcome.figures.acc}
-    if config.train_acc_eval:
-        metrics["train/acc_eval"] = test(trainer, model, data, "train").figures.acc
-    metrics |= {
-        "train_seconds": recorder.seconds,
-        "images_per_second": recorder.images_per_second,
-        "epochs": trainer.current_epoch,
-        "tested_epoch": tested_epoch,
-        "parameters": model.num_parameters,
-        "device": str(trainer.strategy.root_device),
-        "precision": str(trainer.precision),
-        "class_names": list(data.spec.class_names),
-        "test/confusion_matrix": outcome.confusion.tolist(),
-    }
-    write_summary(trainer.loggers, config, metrics)
-    return metrics
-
-
-def objective(metrics: dict[str, Any], name: str) -> float:
-    """The figure that a sweep compares runs by; the training's own where nothing was held out."""
-    value = metrics.get(name, metrics.get(name.replace("val/", "train/")))
-    if value is None:
-        known = ", ".join(key for key, item in metrics.items() if isinstance(item, float))
-        raise SettingError(f"objective={name} is no figure of this run; choices: {known}")
-    return float(value)

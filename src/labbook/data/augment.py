@@ -29,6 +29,7 @@ class Flip:
             raise SettingError(f"data.augment: flip takes a probability from 0 to 1, not {self.probability}")
 
     def __call__(self, images: Tensor, random: Generator) -> Tensor:
+        """Each image mirrored or not."""
         flipped = torch.rand(len(images), generator=random, device=images.device) < self.probability
         return torch.where(flipped.view(-1, 1, 1, 1), images.flip(-1), images)
 
@@ -40,12 +41,12 @@ class Crop:
     padding: int = 4
 
     def __post_init__(self) -> None:
-        if self.padding != int(self.padding) or self.padding < 1:
-            raise SettingError(f"data.augment: crop takes a padding of at least 1 pixel, not {self.padding}")
+        if not float(self.padding).is_integer() or self.padding < 1:
+            raise SettingError(f"data.augment: crop takes a padding in whole pixels, at least 1, not {self.padding}")
 
     def __call__(self, images: Tensor, random: Generator) -> Tensor:
-        n, _, height, width = images.shape
-        offsets = torch.randint(0, 2 * int(self.padding) + 1, (2, n), generator=random, device=images.device)
+        """Each image moved by up to `padding` pixels in both directions."""
+        offsets = torch.randint(0, 2 * int(self.padding) + 1, (2, len(images)), generator=random, device=images.device)
         return crop(images, int(self.padding), offsets[0], offsets[1])
 
 
@@ -71,6 +72,7 @@ class Rotation:
             raise SettingError(f"data.augment: rotation takes degrees above 0 and up to 180, not {self.degrees}")
 
     def __call__(self, images: Tensor, random: Generator) -> Tensor:
+        """Each image turned, as float32."""
         draws = torch.rand(len(images), generator=random, device=images.device)
         return rotate(images, (2 * draws - 1) * self.degrees)
 

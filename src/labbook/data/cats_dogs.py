@@ -1,6 +1,7 @@
 """Cats against dogs: 8,000 photographs to train and 2,000 to test."""
 
 from pathlib import Path
+from typing import Any
 
 from labbook.data.image_folder import ImageFolder
 
@@ -10,10 +11,14 @@ class CatsDogs(ImageFolder):
 
     native_size = 256
 
+    def __init__(self, *, train_folder: str = "training_set", test_folder: str = "test_set", **options: Any) -> None:
+        super().__init__(train_folder=train_folder, test_folder=test_folder, **options)
+
     def missing(self, folder: Path) -> str:
         """Where the set is to be had."""
         return (
-            f"{folder} is not there: get the cats-and-dogs photographs (kaggle datasets download tongpython/cat-and-dog, free"
-            f" with an account) and arrange them as {self.train_folder}/cats, {self.train_folder}/dogs,"
-            f" {self.test_folder}/cats and {self.test_folder}/dogs, or name another place with data.root=FOLDER"
+            f"{folder} is not there: get the cats-and-dogs photographs (free with an account:"
+            f" kaggle datasets download tongpython/cat-and-dog) and arrange them as {self.train_folder}/cats,"
+            f" {self.train_folder}/dogs, {self.test_folder}/cats and {self.test_folder}/dogs, or name another place"
+            " with data.root=FOLDER"
         )

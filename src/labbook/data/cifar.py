@@ -2,6 +2,16 @@
 
 from labbook.data.torchvision_set import TorchvisionDataModule
 
+FINE_CLASSES = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
+forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
+mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
+willow_tree wolf woman worm
+"""
+
 
 class CIFAR10(TorchvisionDataModule):
     """50,000 photographs to train, 10,000 to test, 32 x 32, colour."""
@@ -9,7 +19,10 @@ class CIFAR10(TorchvisionDataModule):
     dataset = "CIFAR10"
     folder = "cifar-10-batches-py"
     by_hand = "put cifar-10-python.tar.gz (md5 c58f30108f718f92721af3b95e74349a) beside that folder"
-    class_names: tuple[str, ...] = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    class_names: tuple[str, ...] = (
+        "airplane", "automobile", "bird", "cat", "deer",
+        "dog", "frog", "horse", "ship", "truck",
+    )  # fmt: skip
     native_size = 32
     native_channels = 3
     mean = (0.4914, 0.4822, 0.4465)
@@ -22,14 +35,6 @@ class CIFAR100(CIFAR10):
     dataset = "CIFAR100"
     folder = "cifar-100-python"
     by_hand = "put cifar-100-python.tar.gz (md5 eb9058c3a382ffc7106e4002c42a8d85) beside that folder"
-    class_names = tuple(
-        "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle"
-        " caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant"
-        " flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man"
-        " maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree"
-        " plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper"
-        " snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train"
-        " trout tulip turtle wardrobe whale willow_tree wolf woman worm".split()
-    )
+    class_names = tuple(FINE_CLASSES.split())
     mean = (0.5071, 0.4865, 0.4409)
     std = (0.2673, 0.2564, 0.2762)

@@ -16,12 +16,15 @@ class Digits(ImageDataModule):
     class_names = tuple("0123456789")
     native_size = 8
     native_channels = 1
-    mean = (0.3054,)
-    std = (0.3755,)
+    mean = (0.3053,)
+    std = (0.3762,)
 
     def read(self) -> tuple[Images, Images]:
         """Both parts from the file in the package, shades 0..16 spread to 0..255."""
-        with files("labbook.data").joinpath("digits.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with (
+            files("labbook.data").joinpath("digits.npz").open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             shades = torch.from_numpy(arrays["images"].astype(np.float32))
             labels = torch.from_numpy(arrays["labels"])
         pixels = (shades * (255 / 16)).round().byte().unsqueeze(1)

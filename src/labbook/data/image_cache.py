@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from filelock import FileLock
 from PIL import Image, ImageOps, UnidentifiedImageError
+from rich.console import Console
 from rich.progress import track
 
 from labbook.data.module import Images
@@ -23,7 +24,7 @@ from labbook.errors import SettingError
 log = logging.getLogger(__name__)
 
 OnCorrupt = Literal["raise", "skip"]
-FORMAT = 1  # part of the key: to be raised when what is written or how it is decoded changes
+FORMAT = 2  # part of the key: to be raised when what is written or how it is decoded changes
 AT_ONCE = 512  # images that are decoded ahead of the writer
 
 
@@ -48,19 +49,20 @@ def cached(
     folder.mkdir(parents=True, exist_ok=True)
     key = fingerprint(files, size, channels, on_corrupt)
     pixels, about = folder / f"{key}.pixels", folder / f"{key}.json"
-    if not about.exists():
+    facts = known(pixels, about, channels * size * size)
+    if facts is None:
         with FileLock(folder / f"{key}.lock"):
-            if not about.exists():
-                write(files, size, channels, on_corrupt, pixels, about, what)
-    facts = json.loads(about.read_text(encoding="utf-8"))
-    if facts["skipped"]:
-        log.warning("%s: %d unreadable images skipped, the first is %s", what, len(facts["skipped"]), facts["skipped"][0])
-    shape = (len(facts["labels"]), channels, size, size)
-    if not facts["labels"]:
+            facts = known(pixels, about, channels * size * size)
+            if facts is None:
+                facts = write(files, size, channels, on_corrupt, pixels, about, what)
+    labels, skipped = facts["labels"], facts["skipped"]
+    if skipped:
+        log.warning("%s: %d unreadable images skipped, the first is %s", what, len(skipped), skipped[0])
+    if not labels:
         raise SettingError(f"{what}: none of {len(files)} files can be read as an image")
     # Copy-on-write, because torch wants memory that it could write to; nothing ever does.
-    memory = np.memmap(pixels, dtype=np.uint8, mode="c", shape=shape)
-    return Images(torch.from_numpy(memory), torch.tensor(facts["labels"]))
+    memory = np.memmap(pixels, dtype=np.uint8, mode="c", shape=(len(labels), channels, size, size))
+    return Images(torch.from_numpy(memory), torch.tensor(labels))
 
 
 def fingerprint(files: Sequence[Labelled], size: int, channels: int, on_corrupt: OnCorrupt) -> str:
@@ -73,6 +75,15 @@ def fingerprint(files: Sequence[Labelled], size: int, channels: int, on_corrupt:
     return digest.hexdigest()
 
 
+def known(pixels: Path, about: Path, image_bytes: int) -> dict[str, list[Any]] | None:
+    """What `about` says of the images in `pixels`; None unless both are there and whole."""
+    try:
+        facts: dict[str, list[Any]] = json.loads(about.read_text(encoding="utf-8"))
+        return facts if pixels.stat().st_size == len(facts["labels"]) * image_bytes else None
+    except (OSError, ValueError):
+        return None
+
+
 def write(
     files: Sequence[Labelled],
     size: int,
@@ -81,27 +92,33 @@ def write(
     pixels: Path,
     about: Path,
     what: str,
-) -> None:
-    """Decode all files into `pixels`, and then, as the sign that it is whole, write `about`."""
+) -> dict[str, list[Any]]:
+    """Decode all files into `pixels`, and then, as the sign that it is whole, write `about`, which is returned."""
     partial = pixels.with_suffix(".partial")
     labels: list[int] = []
     skipped: list[str] = []
-    with partial.open("wb") as sink:
-        decoded = decode_all(files, size, channels)
-        for file, image in zip(files, track(decoded, what, len(files), disable=not sys.stderr.isatty()), strict=True):
-            if isinstance(image, np.ndarray):
-                sink.write(image.tobytes())
-                labels.append(file.label)
-            elif on_corrupt == "raise":
-                raise SettingError(f"{file.path} {image}; data.on_corrupt=skip leaves such files out")
-            else:
-                skipped.append(str(file.path))
-        sink.flush()
-        os.fsync(sink.fileno())
-    partial.replace(pixels)
+    decoded = decode_all(files, size, channels)
+    shown = track(decoded, what, len(files), console=Console(stderr=True), disable=not sys.stderr.isatty())
+    try:
+        with partial.open("wb") as sink:
+            for file, image in zip(files, shown, strict=True):
+                if isinstance(image, np.ndarray):
+                    sink.write(image.tobytes())
+                    labels.append(file.label)
+                elif on_corrupt == "raise":
+                    raise SettingError(f"{file.path} {image}; data.on_corrupt=skip leaves such files out")
+                else:
+                    skipped.append(str(file.path))
+            sink.flush()
+            os.fsync(sink.fileno())
+        partial.replace(pixels)
+    finally:
+        partial.unlink(missing_ok=True)
+    facts: dict[str, list[Any]] = {"labels": labels, "skipped": skipped}
     whole = about.with_suffix(".partial-json")
-    whole.write_text(json.dumps({"labels": labels, "skipped": skipped}), encoding="utf-8")
+    whole.write_text(json.dumps(facts), encoding="utf-8")
     whole.replace(about)
+    return facts
 
 
 def decode_all(files: Sequence[Labelled], size: int, channels: int) -> Iterator[np.ndarray | str]:
@@ -117,13 +134,22 @@ def decode(path: Path, size: int, channels: int) -> np.ndarray | str:
     try:
         with Image.open(path) as image:
             image.draft(mode, (2 * size, 2 * size))  # a JPEG much larger than asked for is decoded smaller
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode in ("P", "PA", "LA"):
-                upright = upright.convert("RGBA")
+            upright = eight_bits(ImageOps.exif_transpose(image))
             resized = upright.convert(mode).resize((size, size), Image.Resampling.BILINEAR)
     except UnidentifiedImageError:
         return "is no image"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # each format's decoder has its own ways to fail
         return f"cannot be decoded ({error})"
     array = np.asarray(resized)
     return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """The image in a mode that Pillow converts without loss of meaning: it would cut off all shades above 255."""
+    if image.mode in ("P", "PA", "LA"):
+        return image.convert("RGBA")
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("32-bit pixels, whose range is not known: save it with 8 or 16 bits")
+    return image

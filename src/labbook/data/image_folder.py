@@ -35,8 +35,9 @@ class ImageFolder(ImageDataModule):
     ) -> None:
         if root is None:
             raise SettingError("data.root is not set: give the folder of your images, data.root=FOLDER")
-        self.train_folder, self.test_folder = Path(root) / train_folder, Path(root) / test_folder
-        self.on_corrupt, self.cache_dir = on_corrupt, Path(cache_dir)
+        folder = Path(root).expanduser()
+        self.train_folder, self.test_folder = folder / train_folder, folder / test_folder
+        self.on_corrupt, self.cache_dir = on_corrupt, Path(cache_dir).expanduser()
         self.class_names = self._class_names()
         super().__init__(root=root, **options)
 
@@ -52,8 +53,9 @@ class ImageFolder(ImageDataModule):
         names = [subfolders(folder, self.missing) for folder in (self.train_folder, self.test_folder)]
         if names[0] != names[1]:
             only = [sorted(set(names[0]) - set(names[1])), sorted(set(names[1]) - set(names[0]))]
-            parts = [f"only in {folder}: {', '.join(extra)}" for folder, extra in zip((self.train_folder, self.test_folder), only, strict=True) if extra]
-            raise SettingError(f"training and test folders hold different classes ({'; '.join(parts)})")
+            folders = zip((self.train_folder, self.test_folder), only, strict=True)
+            parts = "; ".join(f"only in {folder}: {', '.join(extra)}" for folder, extra in folders if extra)
+            raise SettingError(f"training and test folders hold different classes ({parts})")
         return names[0]
 
     def missing(self, folder: Path) -> str:
@@ -68,7 +70,8 @@ class ImageFolder(ImageDataModule):
 
 def subfolders(folder: Path, missing: Any) -> tuple[str, ...]:
     """The names of the folders in `folder`, sorted."""
-    names = sorted(item.name for item in folder.iterdir() if item.is_dir() and not hidden(item)) if folder.is_dir() else []
+    inside = folder.iterdir() if folder.is_dir() else ()
+    names = sorted(item.name for item in inside if item.is_dir() and not hidden(item.name))
     if not names:
         raise SettingError(missing(folder))
     return tuple(names)
@@ -76,12 +79,13 @@ def subfolders(folder: Path, missing: Any) -> tuple[str, ...]:
 
 def labelled(folder: Path, label: int) -> list[Labelled]:
     """Every file below a class's folder, sorted by path."""
-    files = sorted(item for item in folder.rglob("*") if item.is_file() and not hidden(item))
+    inside = (item for item in folder.rglob("*") if not any(map(hidden, item.relative_to(folder).parts)))
+    files = sorted(item for item in inside if item.is_file())
     if not files:
         raise SettingError(f"{folder} holds no image: every class needs at least one")
     return [Labelled(path, label) for path in files]
 
 
-def hidden(path: Path) -> bool:
-    """Files that systems leave beside images without being asked."""
-    return path.name.startswith(".") or path.name.lower() in ("thumbs.db", "desktop.ini")
+def hidden(name: str) -> bool:
+    """Whether systems leave a file or folder of this name beside images without being asked."""
+    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini", "__macosx")

@@ -4,6 +4,7 @@ import logging
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -75,7 +76,8 @@ class ImageDataModule(LightningDataModule):
         seed: NonNegativeInt = 42,
     ) -> None:
         super().__init__()
-        self.root, self.batch_size, self.shuffle, self.drop_last = root, batch_size, shuffle, drop_last
+        self.root = str(Path(root).expanduser())  # a shell leaves the ~ of data.root=~/images as it is
+        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.val_fraction, self.val_seed, self.val_from = val_fraction, val_seed, val_from
         self.validate_on, self.limit, self.resident, self.seed = validate_on, limit, resident, seed
         self.image_size = image_size or self.native_size
@@ -124,7 +126,9 @@ class ImageDataModule(LightningDataModule):
             "dataset": (self.mean, self.std),
         }[normalize]
         if not mean:
-            raise SettingError("data.normalize=dataset: this set has no known figures; choices: half, imagenet, unit or mean and std")
+            raise SettingError(
+                "data.normalize=dataset: this set has no known figures; choices: half, imagenet, unit or mean and std"
+            )
         return self._per_channel(mean), self._per_channel(std)
 
     def _per_channel(self, values: tuple[float, ...]) -> tuple[float, ...]:
@@ -151,8 +155,6 @@ class ImageDataModule(LightningDataModule):
         self.parts = {"train": self._limited(train), "test": self._limited(test)}
         count = len(self.parts["train"].labels)
         keep, held_out = self._division(count)
-        test_rows = torch.arange(len(self.parts["test"].labels))
-        self.rows = {"train": keep, "val": test_rows if self.validate_on == "test" else held_out, "test": test_rows}
         if len(keep) == 0:
             raise SettingError(f"data.val_fraction={self.val_fraction} leaves none of {count} images for training")
         if self.drop_last and self.batch_size > len(keep):
@@ -160,6 +162,8 @@ class ImageDataModule(LightningDataModule):
                 f"data.batch_size={self.batch_size} is larger than the {len(keep)} training images, and"
                 " data.drop_last=true leaves the only batch out: use a smaller batch or drop_last=false"
             )
+        test_rows = torch.arange(len(self.parts["test"].labels))
+        self.rows = {"train": keep, "val": test_rows if self.validate_on == "test" else held_out, "test": test_rows}
 
     def load(self) -> tuple[Images, Images]:
         """Training and test set at the size and channels asked for; read once in a process."""
@@ -251,7 +255,8 @@ def shaped(pixels: Tensor, size: int, channels: int) -> Tensor:
         pixels = pixels.expand(-1, 3, -1, -1)
     elif pixels.shape[1] == 3 and channels == 1:
         weights = torch.tensor(GREY).view(1, 3, 1, 1)
-        pixels = torch.cat([(part.float() * weights).sum(1, keepdim=True).round().byte() for part in torch.split(pixels, 4096)])
+        parts = torch.split(pixels, 4096)
+        pixels = torch.cat([(part.float() * weights).sum(1, keepdim=True).round().byte() for part in parts])
     if pixels.shape[-2:] != (size, size):
         pixels = torch.cat([resized(part, size) for part in torch.split(pixels, 4096)])
     return pixels

@@ -28,4 +28,4 @@ class ImageSpec:
         """Pixels 0..255 [N, C, H, W], of any type, to normalised float32."""
         mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
-        return images.float().mul_(1 / (255 * std)).sub_(mean / std)
+        return images.to(torch.float32, copy=True).mul_(1 / (255 * std)).sub_(mean / std)

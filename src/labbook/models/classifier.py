@@ -156,7 +156,9 @@ class Classifier(LightningModule):
         metrics = {f"{stage}/loss": figures.loss, f"{stage}/acc": figures.acc}
         if self._top5:
             metrics[f"{stage}/top5_acc"] = figures.top5_acc
-        self.log_dict({name: torch.tensor(value, dtype=torch.float32) for name, value in metrics.items()})
+        # Every process has the same figures already; saying so to Lightning costs nothing with one process.
+        values = {name: torch.tensor(value, dtype=torch.float32) for name, value in metrics.items()}
+        self.log_dict(values, sync_dist=self.trainer.world_size > 1)
 
     def _summed(self, values: Tensor) -> Tensor:
         """A tensor added up over all processes."""
@@ -176,9 +178,8 @@ class Classifier(LightningModule):
         optimizer = self.task.optimizer(self.parameters(), **options)
         if self.task.scheduler is None:
             return optimizer
-        steps = int(trainer.estimated_stepping_batches) // (trainer.max_epochs or 1)
         known = inspect.signature(self.task.scheduler).parameters
-        counts = {"epochs": trainer.max_epochs, "steps_per_epoch": steps}
+        counts = {"epochs": trainer.max_epochs, "steps_per_epoch": self._steps_per_epoch()}
         schedule = self.task.scheduler(optimizer, **{key: value for key, value in counts.items() if key in known})
         if not isinstance(schedule, Schedule):
             schedule = Schedule(schedule, "epoch")
@@ -186,6 +187,14 @@ class Classifier(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule.scheduler, "interval": schedule.interval},
         }
+
+    def _steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch. (Lightning's own count would start the loaders before their state is restored.)"""
+        trainer = self.trainer
+        batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
+        limit = trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        return -(-batches // trainer.accumulate_grad_batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the sums of an unfinished epoch."""

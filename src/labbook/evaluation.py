@@ -1,0 +1,81 @@
+"""What a network has learned: the test, the run's final figures, and a finished run tested again."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from pytorch_lightning import Trainer
+
+from labbook import checkpoints, hardware, training
+from labbook.checkpoints import Checkpoints
+from labbook.data.module import ImageDataModule, Split
+from labbook.errors import SettingError
+from labbook.loggers import write_summary
+from labbook.models.classifier import Classifier, Outcome
+from labbook.recorder import Recorder
+
+
+def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> Outcome:
+    """Evaluate the network as it is on one part of the data."""
+    data.test_split = split
+    trainer.test(model, datamodule=data, verbose=False)
+    assert model.outcome is not None
+    return model.outcome
+
+
+def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config: DictConfig) -> dict[str, Any]:
+    """Test the best or last weights and gather the run's final figures."""
+    recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]
+    saved = next(item for item in trainer.callbacks if isinstance(item, Checkpoints))  # type: ignore[attr-defined]
+    tested_epoch = trainer.current_epoch
+    if saved.select and saved.best_epoch is not None:
+        tested_epoch = checkpoints.load_weights(model, saved.best_path)
+    outcome = test(trainer, model, data, "test")
+    row = recorder.rows[tested_epoch - 1]
+    metrics: dict[str, Any] = {name: value for name, value in row.items() if name.startswith(("train/", "val/"))}
+    metrics |= {"test/loss": outcome.figures.loss, "test/acc": outcome.figures.acc}
+    if config.train_acc_eval:
+        metrics["train/acc_eval"] = test(trainer, model, data, "train").figures.acc
+    metrics |= {
+        "train_seconds": recorder.seconds,
+        "images_per_second": recorder.images_per_second,
+        "epochs": trainer.current_epoch,
+        "tested_epoch": tested_epoch,
+        "parameters": model.num_parameters,
+        "device": str(trainer.strategy.root_device),
+        "precision": str(trainer.precision),
+        "class_names": list(data.spec.class_names),
+        "test/confusion_matrix": outcome.confusion.tolist(),
+    }
+    write_summary(trainer.loggers, config, metrics)
+    return metrics
+
+
+def objective(metrics: dict[str, Any], name: str) -> float:
+    """The figure that a sweep compares runs by; the training's own where nothing was held out."""
+    value = metrics.get(name, metrics.get(name.replace("val/", "train/")))
+    if value is None:
+        known = ", ".join(key for key, item in metrics.items() if isinstance(item, float))
+        raise SettingError(f"objective={name} is no figure of this run; choices: {known}")
+    return float(value)
+
+
+def evaluate_run(
+    path: Path, config: DictConfig, split: Split, weights: str | None = None
+) -> tuple[Outcome, ImageDataModule]:
+    """Test a run's network again, on `config.data`; `weights` is "best", "last" or, if None, what the run tested.
+
+    Raises:
+        SettingError: settings that do not go together, or no whole checkpoint of this network.
+    """
+    training.check(config)
+    choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
+    data = training.build_data(config)
+    model = training.build_model(config, data)
+    best = path / "checkpoints" / "best.ckpt"
+    chosen = weights or ("best" if config.test_on == "best" and best.exists() else "last")
+    checkpoints.load_weights(model, best.with_name(f"{chosen}.ckpt"))
+    training.arrange(model, data, choice.channels_last)
+    data.setup()
+    trainer = training.quiet_trainer(config.trainer, choice, logger=False, enable_checkpointing=False)
+    return test(trainer, model, data, split), data

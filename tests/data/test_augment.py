@@ -1,0 +1,142 @@
+"""Batched augmentation against a plain reference, one image at a time."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Generator, Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as reference
+
+from labbook.data import augment
+from labbook.data.augment import Crop, Flip, Rotation, Transform, parse
+from labbook.errors import SettingError
+from tests.data.samples import few, noise
+
+SHAPES = st.tuples(st.integers(1, 6), st.sampled_from([1, 3]), st.integers(3, 17), st.integers(3, 17))
+EACH = pytest.mark.parametrize("transform", [Flip(), Crop(3), Rotation(30)], ids=lambda item: type(item).__name__)
+
+
+def draws(seed: int = 0) -> Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@few
+@given(shape=SHAPES, padding=st.integers(1, 5), data=st.data())
+def test_crop_is_pad_and_crop_of_each_image(shape: tuple[int, ...], padding: int, data: st.DataObject) -> None:
+    images = noise(*shape)
+    n, _, height, width = shape
+    offsets = st.lists(st.integers(0, 2 * padding), min_size=n, max_size=n)
+    top, left = data.draw(offsets), data.draw(offsets)
+    cropped = augment.crop(images, padding, torch.tensor(top), torch.tensor(left))
+    for index, image in enumerate(images):
+        padded = reference.pad(image, [padding])
+        assert torch.equal(cropped[index], reference.crop(padded, top[index], left[index], height, width))
+
+
+@few
+@given(shape=SHAPES, data=st.data())
+def test_rotation_is_that_of_each_image(shape: tuple[int, ...], data: st.DataObject) -> None:
+    images = noise(*shape)
+    degrees = data.draw(st.lists(st.floats(-180, 180, width=32), min_size=shape[0], max_size=shape[0]))
+    rotated = augment.rotate(images, torch.tensor(degrees))
+    for index, image in enumerate(images):
+        expected = reference.rotate(image.float(), degrees[index], InterpolationMode.BILINEAR)
+        # A pixel whose place falls on the very edge may count as outside in one and as inside in the other.
+        off = (rotated[index] - expected).abs() > 0.05
+        assert off.float().mean() <= (0.1 if degrees[index] % 45 == 0 else 0.02), degrees[index]
+
+
+def test_a_quarter_turn_is_counter_clockwise() -> None:
+    images = noise(2, 3, 8, 8)
+    turned = augment.rotate(images, torch.tensor([90.0, 0.0]))
+    torch.testing.assert_close(turned[0], images[0].rot90(1, (1, 2)).float(), atol=0.01, rtol=0)
+    torch.testing.assert_close(turned[1], images[1].float(), atol=0.01, rtol=0)
+
+
+def test_rotation_draws_from_the_whole_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Tensor] = []
+    monkeypatch.setattr(augment, "rotate", lambda images, degrees: asked.append(degrees))
+    Rotation(20)(noise(2000, 1, 1, 1), draws())
+    assert asked[0].abs().max() <= 20
+    assert asked[0].min() < -19
+    assert asked[0].max() > 19
+    assert abs(asked[0].mean()) < 1
+
+
+def test_crop_reaches_every_offset() -> None:
+    single = torch.zeros(3000, 1, 5, 5, dtype=torch.uint8)
+    single[:, :, 2, 2] = 1
+    places = Crop(2)(single, draws()).flatten(1).argmax(1).unique()
+    assert len(places) == 25
+
+
+@pytest.mark.parametrize(
+    ("probability", "low", "high"), [(0.0, 0, 0), (0.5, 450, 550), (0.9, 860, 940), (1.0, 1000, 1000)]
+)
+def test_flip_mirrors_as_many_as_asked(probability: float, low: int, high: int) -> None:
+    images = noise(1000, 3, 2, 4)
+    flipped = Flip(probability)(images, draws())
+    mirrored = (flipped == images.flip(-1)).flatten(1).all(1)
+    assert torch.equal(flipped[~mirrored], images[~mirrored])
+    assert low <= mirrored.sum() <= high
+
+
+@EACH
+def test_each_image_has_its_own_draw(transform: Transform) -> None:
+    same = noise(1, 1, 12, 12).expand(64, -1, -1, -1)
+    results = {tuple(image.flatten().tolist()) for image in transform(same, draws())}
+    assert len(results) >= (2 if isinstance(transform, Flip) else 25)
+
+
+@EACH
+def test_the_draw_decides(transform: Transform) -> None:
+    images = noise(16, 3, 8, 8)
+    first = transform(images, draws(1))
+    assert torch.equal(transform(images, draws(1)), first)
+    assert not torch.equal(transform(images, draws(2)), first)
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(4, 1, 8, 8), (3, 3, 5, 9), (1, 3, 1, 1)])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_shape_and_scale_stay_and_the_images_are_not_written_to(
+    transform: Transform, shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    images = noise(*shape).to(dtype)
+    before = images.clone()
+    after = transform(images, draws())
+    assert after.shape == images.shape
+    assert after.dtype == (torch.float32 if isinstance(transform, Rotation) else dtype)
+    assert torch.equal(images, before)
+    assert 0 <= after.min() <= after.max() <= 255.01
+
+
+def test_a_list_becomes_transforms_in_its_order() -> None:
+    assert parse([]) == ()
+    assert parse(["flip", {"crop": 2}, {"rotation": 1.5}]) == (Flip(0.5), Crop(2), Rotation(1.5))
+    assert parse(["crop", "rotation", {"flip": 0.25}]) == (Crop(4), Rotation(10), Flip(0.25))
+    assert parse([{"flip": 1, "crop": 1}]) == (Flip(1), Crop(1))
+
+
+@pytest.mark.parametrize(
+    ("item", "sentence"),
+    [
+        ("flipp", "data.augment: flipp is unknown; did you mean flip? choices: crop, flip, rotation"),
+        ({"blur": 2}, "data.augment: blur is unknown; choices: crop, flip, rotation"),
+        ({"flip": 1.5}, "data.augment: flip takes a probability from 0 to 1, not 1.5"),
+        ({"flip": -0.1}, "data.augment: flip takes a probability from 0 to 1, not -0.1"),
+        ({"crop": 0}, "data.augment: crop takes a padding in whole pixels, at least 1, not 0"),
+        ({"crop": 2.5}, "data.augment: crop takes a padding in whole pixels, at least 1, not 2.5"),
+        ({"crop": float("nan")}, "data.augment: crop takes a padding in whole pixels, at least 1, not nan"),
+        ({"rotation": 0}, "data.augment: rotation takes degrees above 0 and up to 180, not 0"),
+        ({"rotation": 181}, "data.augment: rotation takes degrees above 0 and up to 180, not 181"),
+        ({"rotation": float("nan")}, "data.augment: rotation takes degrees above 0 and up to 180, not nan"),
+    ],
+)
+def test_a_wrong_name_or_amount_is_refused(item: Any, sentence: str) -> None:
+    with pytest.raises(SettingError) as refusal:
+        parse(["flip", item])
+    assert str(refusal.value) == sentence

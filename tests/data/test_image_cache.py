@@ -1,0 +1,428 @@
+"""Photographs are decoded once, rightly, and never half."""
+
+import json
+import logging
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from labbook.data import image_cache
+from labbook.data.image_cache import Labelled, cached, decode
+from labbook.data.module import Images
+from labbook.errors import SettingError
+from tests.data.samples import noise, photograph, truncate
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Labelled]:
+    """Ten images, each of its own shade of red, of classes 0, 1, 0, 1, ..."""
+    folder = tmp_path / "photographs"
+    return [Labelled(photograph(folder / f"{n}.png", (10 * n, 0, 99)), n % 2) for n in range(10)]
+
+
+@pytest.fixture
+def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files decoded so far."""
+    seen: list[Path] = []
+
+    def counting(path: Path, size: int, channels: int) -> Any:
+        seen.append(path)
+        return decode(path, size, channels)
+
+    monkeypatch.setattr(image_cache, "decode", counting)
+    return seen
+
+
+def read(files: list[Labelled], folder: Path, size: int = 4, channels: int = 3, on_corrupt: Any = "raise") -> Images:
+    return cached(files, size, channels, on_corrupt, folder / "cache", "images")
+
+
+def shades(images: Images) -> list[int]:
+    """The red of the first pixel of each image."""
+    return images.pixels[:, 0, 0, 0].tolist()
+
+
+def leftovers(folder: Path) -> set[str]:
+    """The kinds of file in the cache, but for the locks."""
+    return {path.suffix for path in (folder / "cache").iterdir()} - {".lock"}
+
+
+# Decoding ----------------------------------------------------------------------------------------------------------
+
+
+def pixels(path: Path, size: int, channels: int) -> np.ndarray:
+    image = decode(path, size, channels)
+    assert isinstance(image, np.ndarray), image
+    assert image.dtype == np.uint8
+    assert image.shape == (channels, size, size)
+    assert image.flags.c_contiguous
+    return image
+
+
+def test_pixels_are_those_of_the_file(tmp_path: Path) -> None:
+    image = noise(7, 7, 3).numpy()
+    Image.fromarray(image).save(tmp_path / "a.png")
+    assert np.array_equal(pixels(tmp_path / "a.png", 7, 3), image.transpose(2, 0, 1))
+
+
+def test_another_shape_becomes_a_square(tmp_path: Path) -> None:
+    image = Image.fromarray(noise(9, 20, 3).numpy())
+    image.save(tmp_path / "a.png")
+    expected = np.asarray(image.resize((6, 6), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    assert np.array_equal(pixels(tmp_path / "a.png", 6, 3), expected)
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "name", "rgb"),
+    [
+        ("RGB", (200, 100, 50), "a.jpg", (200, 100, 50)),
+        ("L", 80, "a.jpg", (80, 80, 80)),
+        ("CMYK", (0, 255, 255, 0), "a.jpg", (255, 0, 0)),
+        ("RGBA", (200, 100, 50, 128), "a.png", (200, 100, 50)),
+        ("LA", (80, 128), "a.png", (80, 80, 80)),
+        ("1", 1, "a.png", (255, 255, 255)),
+        ("I;16", 80 * 256 + 17, "a.png", (80, 80, 80)),
+        ("RGB", (200, 100, 50), "a.bmp", (200, 100, 50)),
+        ("RGB", (200, 100, 50), "a.webp", (200, 100, 50)),
+        ("RGB", (200, 100, 50), "a.gif", (200, 100, 50)),
+        ("RGB", (200, 100, 50), "a.tif", (200, 100, 50)),
+    ],
+    ids=lambda item: str(item).replace(" ", ""),
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_kind_of_image_shows_its_colour(
+    mode: str, colour: Any, name: str, rgb: tuple[int, ...], channels: int, tmp_path: Path
+) -> None:
+    shown = pixels(photograph(tmp_path / name, colour, mode=mode), 4, channels)
+    expected = rgb if channels == 3 else (round(0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]),)
+    for channel, value in enumerate(expected):
+        assert np.abs(shown[channel].astype(int) - value).max() <= 3
+
+
+def test_a_palette_is_looked_up_and_not_taken_for_grey(tmp_path: Path) -> None:
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([0, 0, 0, 250, 120, 10])
+    image.save(tmp_path / "plain.png")
+    image.save(tmp_path / "transparent.png", transparency=b"\x00\x80")
+    for name in ("plain.png", "transparent.png"):
+        assert pixels(tmp_path / name, 2, 3)[:, 0, 0].tolist() == [250, 120, 10]
+
+
+@pytest.mark.parametrize(("orientation", "left_after"), [(1, RED), (3, BLUE), (6, None), (8, None)])
+def test_a_photograph_is_turned_upright(orientation: int, left_after: Any, tmp_path: Path) -> None:
+    image = Image.new("RGB", (32, 32), RED)
+    image.paste(BLUE, (16, 0, 32, 32))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    shown = pixels(tmp_path / "a.jpg", 32, 3)
+    if left_after:
+        assert np.abs(shown[:, 16, 4].astype(int) - left_after).max() < 20
+    else:  # left becomes top where the camera was held with its right side down, and bottom the other way
+        top = RED if orientation == 6 else BLUE
+        assert np.abs(shown[:, 4, 16].astype(int) - top).max() < 20
+
+
+def test_a_large_jpeg_decoded_smaller_looks_the_same(tmp_path: Path) -> None:
+    row = np.linspace(0, 255, 600).astype(np.uint8)
+    image = Image.fromarray(np.broadcast_to(row[None, :, None], (400, 600, 3)).copy())
+    image.save(tmp_path / "a.jpg", quality=95)
+    expected = np.asarray(image.resize((20, 20), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    assert np.abs(pixels(tmp_path / "a.jpg", 20, 3).astype(int) - expected).max() <= 4
+
+
+def broken(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Files that are no images, and the beginning of what is said of them."""
+    text = folder / "notes.jpg"
+    text.write_text("bring milk")
+    empty = folder / "empty.png"
+    empty.touch()
+    jpeg, png = folder / "cut.jpg", folder / "cut.png"
+    for path in (jpeg, png):
+        Image.fromarray(noise(40, 40, 3).numpy()).save(path)
+        truncate(path, 0.6)
+    measured = folder / "measured.tif"
+    Image.fromarray(np.full((8, 8), 4000.0, np.float32)).save(measured)
+    return {
+        "text": (text, "is no image"),
+        "empty": (empty, "is no image"),
+        "jpeg": (jpeg, "cannot be decoded (image file is truncated"),
+        "png": (png, "cannot be decoded (image file is truncated"),
+        "32 bits": (measured, "cannot be decoded (32-bit pixels, whose range is not known: save it with 8 or 16 bits)"),
+        "gone": (folder / "gone.png", "cannot be decoded ([Errno 2]"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "jpeg", "png", "32 bits", "gone"])
+def test_what_cannot_be_decoded_is_said(kind: str, tmp_path: Path) -> None:
+    path, reason = broken(tmp_path)[kind]
+    assert str(decode(path, 8, 3)).startswith(reason)
+
+
+def test_a_decoder_may_fail_in_its_own_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("decoding of color planes failed")
+
+    monkeypatch.setattr(image_cache.ImageOps, "exif_transpose", fail)
+    assert decode(photograph(tmp_path / "a.png"), 8, 3) == "cannot be decoded (decoding of color planes failed)"
+
+
+# The cache ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 10, 512])
+def test_images_and_labels_are_those_of_the_files_in_their_order(
+    at_once: int, files: list[Labelled], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_cache, "AT_ONCE", at_once)
+    images = read(files, tmp_path)
+    assert images.pixels.shape == (10, 3, 4, 4)
+    assert images.pixels.dtype == torch.uint8
+    assert shades(images) == [10 * n for n in range(10)]
+    assert images.labels.tolist() == [0, 1] * 5
+    assert images.labels.dtype == torch.int64
+
+
+def test_the_second_time_nothing_is_decoded(files: list[Labelled], tmp_path: Path, decodings: list[Path]) -> None:
+    first = read(files, tmp_path)
+    assert len(decodings) == 10
+    second = read(files, tmp_path)
+    assert len(decodings) == 10
+    assert torch.equal(second.pixels, first.pixels)
+    assert torch.equal(second.labels, first.labels)
+    assert leftovers(tmp_path) == {".json", ".pixels"}
+
+
+def touched(files: list[Labelled]) -> list[Labelled]:
+    os.utime(files[3].path, ns=(1, 1))
+    return files
+
+
+def longer(files: list[Labelled]) -> list[Labelled]:
+    status = files[3].path.stat()
+    with files[3].path.open("ab") as file:
+        file.write(b"more")
+    os.utime(files[3].path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return files
+
+
+def moved(files: list[Labelled]) -> list[Labelled]:
+    return [Labelled(files[0].path.rename(files[0].path.with_name("moved.png")), 0), *files[1:]]
+
+
+CHANGES: dict[str, Callable[[list[Labelled]], list[Labelled]]] = {
+    "touched": touched,
+    "longer": longer,
+    "moved": moved,
+    "one less": lambda files: files[1:],
+    "another order": lambda files: files[::-1],
+    "another class": lambda files: [Labelled(files[0].path, 1), *files[1:]],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_when_a_file_changes_all_are_decoded_anew(
+    change: str, files: list[Labelled], tmp_path: Path, decodings: list[Path]
+) -> None:
+    read(files, tmp_path)
+    changed = CHANGES[change](files)
+    images = read(changed, tmp_path)
+    assert len(decodings) == 10 + len(changed)
+    assert images.labels.tolist() == [file.label for file in changed]
+
+
+@pytest.mark.parametrize("settings", [{"size": 5}, {"channels": 1}, {"on_corrupt": "skip"}], ids=str)
+def test_other_settings_have_a_cache_of_their_own(
+    settings: dict[str, Any], files: list[Labelled], tmp_path: Path, decodings: list[Path]
+) -> None:
+    read(files, tmp_path)
+    images = read(files, tmp_path, **settings)
+    assert len(decodings) == 20
+    assert images.pixels.shape[1:] == (settings.get("channels", 3), settings.get("size", 4), settings.get("size", 4))
+    assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
+    assert len(decodings) == 20
+
+
+def test_images_are_a_memory_map_and_no_copy(
+    files: list[Labelled], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps: list[np.memmap[Any, Any]] = []
+    original = np.memmap
+    monkeypatch.setattr(np, "memmap", lambda *items, **options: maps.append(original(*items, **options)) or maps[-1])
+    images = read(files, tmp_path)
+    assert images.pixels.data_ptr() == maps[0].ctypes.data
+    images.pixels.zero_()  # nobody does, but it must not reach the file
+    assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
+
+
+# Interruption and company ------------------------------------------------------------------------------------------
+
+
+def test_interrupted_it_leaves_nothing_and_starts_clean(
+    files: list[Labelled], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: Path, size: int, channels: int) -> Any:
+        if path.name == "6.png":
+            raise KeyboardInterrupt
+        return decode(path, size, channels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(image_cache, "decode", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            read(files, tmp_path)
+    assert leftovers(tmp_path) == set()
+    assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
+
+
+@pytest.mark.parametrize("suffixes", [[".partial"], [".pixels"], [".pixels", ".partial-json"]], ids=str)
+def test_what_a_killed_process_left_is_not_taken_for_whole(
+    suffixes: list[str], files: list[Labelled], tmp_path: Path
+) -> None:
+    key = image_cache.fingerprint(files, 4, 3, "raise")
+    (tmp_path / "cache").mkdir()
+    for suffix in suffixes:
+        (tmp_path / "cache" / f"{key}{suffix}").write_bytes(b"?" * 5000)
+    assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
+    assert leftovers(tmp_path) == {".json", ".pixels"}
+
+
+@pytest.mark.parametrize("harm", ["short", "no pixels", "no json", "empty json"])
+def test_a_damaged_cache_is_made_anew(harm: str, files: list[Labelled], tmp_path: Path) -> None:
+    read(files, tmp_path)
+    (about,) = (tmp_path / "cache").glob("*.json")
+    stored = about.with_suffix(".pixels")
+    {
+        "short": lambda: truncate(stored, 0.5),
+        "no pixels": stored.unlink,
+        "no json": about.unlink,
+        "empty json": lambda: truncate(about, 0),
+    }[harm]()
+    assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
+
+
+def test_threads_at_once_decode_once_and_agree(files: list[Labelled], tmp_path: Path, decodings: list[Path]) -> None:
+    together = threading.Barrier(4)
+
+    def one(_: int) -> Images:
+        together.wait(10)
+        return read(files, tmp_path)
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(one, range(4)))
+    assert len(decodings) == 10
+    assert all(shades(images) == [10 * n for n in range(10)] for images in results)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_processes_at_once_decode_once_and_agree(
+    files: list[Labelled], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork = multiprocessing.get_context("fork")
+    together, results = fork.Barrier(3), fork.SimpleQueue()
+
+    def noted(path: Path, size: int, channels: int) -> Any:
+        with (tmp_path / "decoded").open("a") as file:
+            file.write(f"{path}\n")
+        time.sleep(0.01)  # long enough for the others to come
+        return decode(path, size, channels)
+
+    def one() -> None:
+        together.wait(10)
+        results.put(shades(read(files, tmp_path)))
+
+    monkeypatch.setattr(image_cache, "decode", noted)
+    processes = [fork.Process(target=one) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert [results.get() for _ in processes] == [[10 * n for n in range(10)]] * 3
+    assert len((tmp_path / "decoded").read_text().splitlines()) == 10
+
+
+# Files that are no images ------------------------------------------------------------------------------------------
+
+
+def with_broken(files: list[Labelled], folder: Path) -> list[Labelled]:
+    """Two unreadable files among the readable ones."""
+    bad = broken(folder)
+    return [files[0], Labelled(bad["text"][0], 1), *files[1:9], Labelled(bad["jpeg"][0], 1), files[9]]
+
+
+def test_the_first_unreadable_file_is_named(files: list[Labelled], tmp_path: Path) -> None:
+    with pytest.raises(SettingError) as refusal:
+        read(with_broken(files, tmp_path), tmp_path)
+    assert str(refusal.value) == f"{tmp_path / 'notes.jpg'} is no image; data.on_corrupt=skip leaves such files out"
+    assert leftovers(tmp_path) == set()
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    path = broken(tmp_path)["jpeg"][0]
+    with pytest.raises(SettingError) as refusal:
+        read([Labelled(path, 0)], tmp_path)
+    assert str(refusal.value).startswith(f"{path} cannot be decoded (image file is truncated (")
+    assert str(refusal.value).endswith("); data.on_corrupt=skip leaves such files out")
+
+
+def test_unreadable_files_can_be_left_out_and_are_counted(
+    files: list[Labelled], tmp_path: Path, caplog: pytest.LogCaptureFixture, decodings: list[Path]
+) -> None:
+    some = with_broken(files, tmp_path)
+    for _ in range(2):  # a cache that is used again says so again
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            images = read(some, tmp_path, on_corrupt="skip")
+        assert caplog.messages == [f"images: 2 unreadable images skipped, the first is {tmp_path / 'notes.jpg'}"]
+        assert shades(images) == [10 * n for n in range(10)]
+        assert images.labels.tolist() == [0, 1] * 5
+    assert len(decodings) == len(some)
+
+
+def test_a_set_without_any_readable_image_is_refused(tmp_path: Path) -> None:
+    bad = [Labelled(path, 0) for path, _ in list(broken(tmp_path).values())[:3]]
+    for _ in range(2):
+        with pytest.raises(SettingError) as refusal:
+            read(bad, tmp_path, on_corrupt="skip")
+        assert str(refusal.value) == "images: none of 3 files can be read as an image"
+
+
+def test_what_was_skipped_is_written_down(files: list[Labelled], tmp_path: Path) -> None:
+    read(with_broken(files, tmp_path), tmp_path, on_corrupt="skip")
+    (about,) = (tmp_path / "cache").glob("*.json")
+    assert json.loads(about.read_text())["skipped"] == [str(tmp_path / "notes.jpg"), str(tmp_path / "cut.jpg")]
+
+
+# Progress ----------------------------------------------------------------------------------------------------------
+
+
+def test_progress_is_shown_on_the_error_stream_of_a_terminal(
+    files: list[Labelled], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    read(files, tmp_path)
+    shown = capsys.readouterr()
+    assert "images" in shown.err
+    assert shown.out == ""
+
+
+def test_without_a_terminal_no_progress_is_shown(
+    files: list[Labelled], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    read(files, tmp_path)
+    shown = capfd.readouterr()
+    assert (shown.out, shown.err) == ("", "")

@@ -1,0 +1,193 @@
+"""A folder for each class."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labbook.data import image_folder
+from labbook.data.image_folder import ImageFolder
+from labbook.errors import SettingError
+from tests.data.samples import album, photograph, truncate
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return album(tmp_path / "pets", {"train": 4, "test": 2})
+
+
+def folder(root: Path, **options: Any) -> ImageFolder:
+    defaults = {"image_size": 8, "normalize": "unit", "cache_dir": str(root.parent / "cache")}
+    return ImageFolder(root=str(root), **defaults | options)
+
+
+def refusal(root: Path, **options: Any) -> str:
+    with pytest.raises(SettingError) as refused:
+        folder(root, **options).prepare_data()
+    return str(refused.value)
+
+
+def test_images_have_the_class_of_their_folder(root: Path) -> None:
+    module = folder(root)
+    assert module.class_names == ("cat", "dog")
+    train, test = module.load()
+    assert train.labels.tolist() == [0] * 4 + [1] * 4
+    assert test.labels.tolist() == [0] * 2 + [1] * 2
+    assert train.pixels.shape == (8, 3, 8, 8)
+    assert train.pixels[:, 0, 0, 0].tolist() == list(range(1, 9))  # the colours that `album` gave in this order
+    assert test.pixels[:, 0, 0, 0].tolist() == list(range(9, 13))
+
+
+def test_classes_are_sorted_whatever_the_disk_lists_first(tmp_path: Path) -> None:
+    root = album(tmp_path / "a", {"train": 1, "test": 1}, classes=("zebra", "Ant", "cow", "10", "9"))
+    assert folder(root).class_names == ("10", "9", "Ant", "cow", "zebra")
+    assert folder(root).load()[0].pixels[:, 0, 0, 0].tolist() == [4, 5, 2, 3, 1]
+
+
+def test_images_may_lie_in_folders_below_and_have_any_format(root: Path) -> None:
+    photograph(root / "train" / "dog" / "holiday" / "beach.JPEG", (250, 250, 250))
+    photograph(root / "train" / "dog" / "0.bmp", (249, 249, 249))
+    shades = folder(root).load()[0].pixels[4:, 0, 0, 0].tolist()
+    assert shades == [249, 5, 6, 7, 8, 250]
+
+
+def test_what_systems_leave_beside_images_is_ignored(root: Path) -> None:
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._0.png", ".ipynb_checkpoints/0.png", "__MACOSX/0.png"):
+        path = root / "train" / "cat" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"no image")
+    (root / "train" / ".cache").mkdir()
+    (root / "train" / "labels.csv").write_text("no class")
+    module = folder(root)
+    assert module.class_names == ("cat", "dog")
+    assert len(module.load()[0].labels) == 8
+
+
+def test_a_hidden_folder_above_hides_nothing(tmp_path: Path) -> None:
+    assert len(folder(album(tmp_path / ".data", {"train": 1, "test": 1})).load()[0].labels) == 2
+
+
+def test_the_two_folders_may_have_other_names(tmp_path: Path) -> None:
+    root = album(tmp_path / "a", {"training_set": 3, "held_out": 1})
+    train, test = folder(root, train_folder="training_set", test_folder="held_out").load()
+    assert (len(train.labels), len(test.labels)) == (6, 2)
+
+
+def test_a_home_folder_may_be_written_short(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(root.parent))
+    module = ImageFolder(root="~/pets", normalize="unit", cache_dir="~/cache")
+    module.prepare_data()
+    assert len(list((root.parent / "cache").glob("*.pixels"))) == 2
+
+
+def test_grey_is_decoded_as_grey(root: Path) -> None:
+    module = folder(root, channels=1)
+    assert module.load()[0].pixels.shape == (8, 1, 8, 8)
+    assert module.spec.channels == 1
+    assert module.load()[0].pixels[0, 0, 0, 0] == round(0.299 * 1 + 0.587 * 2 + 0.114 * 254)
+
+
+def test_a_set_of_its_own_figures_must_be_told_them(root: Path) -> None:
+    assert refusal(root, normalize="dataset").startswith("data.normalize=dataset: this set has no known figures")
+
+
+def test_an_equal_module_neither_reads_nor_decodes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = folder(root).load()
+    monkeypatch.setattr(image_folder, "cached", None)
+    assert folder(root, batch_size=2, limit=3).load()[0].pixels is first[0].pixels
+
+
+@pytest.mark.parametrize("option", [{"channels": 1}, {"image_size": 4}, {"on_corrupt": "skip"}, {"cache_dir": "other"}])
+def test_other_settings_are_not_taken_from_memory(
+    option: dict[str, Any], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root.parent)
+    first = folder(root).load()
+    assert folder(root, **option).load()[0].pixels is not first[0].pixels
+
+
+def test_one_set_of_photographs_can_be_shown_at_two_sizes(root: Path) -> None:
+    assert folder(root, image_size=8).load()[0].pixels.shape[-1] == 8
+    assert folder(root, image_size=5).load()[0].pixels.shape[-1] == 5
+
+
+# What is wrong is said -----------------------------------------------------------------------------------------------
+
+
+def test_a_root_must_be_given() -> None:
+    with pytest.raises(SettingError) as refused:
+        ImageFolder()
+    assert str(refused.value) == "data.root is not set: give the folder of your images, data.root=FOLDER"
+
+
+LAYOUT = "data.root must hold a folder for each class, as in train/cat/1.jpg and test/cat/2.jpg"
+
+
+def test_a_missing_root_is_said(tmp_path: Path) -> None:
+    missing = tmp_path / "nothing"
+    assert refusal(missing) == f"{missing / 'train'} is no folder with classes in it: {LAYOUT}"
+
+
+def test_a_root_that_is_a_file_is_said(tmp_path: Path) -> None:
+    file = photograph(tmp_path / "a.png")
+    assert refusal(file) == f"{file / 'train'} is no folder with classes in it: {LAYOUT}"
+
+
+def test_a_missing_test_folder_is_said(tmp_path: Path) -> None:
+    root = album(tmp_path / "a", {"train": 1})
+    assert refusal(root) == f"{root / 'test'} is no folder with classes in it: {LAYOUT}"
+
+
+def test_images_without_class_folders_are_said(tmp_path: Path) -> None:
+    root = album(tmp_path / "a", {"test": 1})
+    photograph(root / "train" / "1.png")
+    assert refusal(root) == f"{root / 'train'} is no folder with classes in it: {LAYOUT}"
+
+
+def test_an_empty_class_is_said(root: Path) -> None:
+    for path in (root / "train" / "dog").iterdir():
+        path.unlink()
+    assert refusal(root) == f"{root / 'train' / 'dog'} holds no image: every class needs at least one"
+
+
+def test_different_classes_are_said(root: Path) -> None:
+    photograph(root / "train" / "cow" / "1.png")
+    photograph(root / "train" / "ant" / "1.png")
+    photograph(root / "test" / "owl" / "1.png")
+    assert refusal(root) == (
+        "training and test folders hold different classes"
+        f" (only in {root / 'train'}: ant, cow; only in {root / 'test'}: owl)"
+    )
+
+
+def test_a_class_in_one_part_only_is_said(root: Path) -> None:
+    photograph(root / "test" / "owl" / "1.png")
+    said = refusal(root)
+    assert said == f"training and test folders hold different classes (only in {root / 'test'}: owl)"
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_an_unreadable_image_is_named_or_skipped(part: str, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bad = photograph(root / part / "dog" / "1.jpg", size=(60, 60))
+    truncate(bad, 0.5)
+    assert refusal(root).startswith(f"{bad} cannot be decoded (")
+    train, test = folder(root, on_corrupt="skip").load()
+    assert (len(train.labels), len(test.labels)) == (8, 4)
+    assert caplog.messages == [f"images of {root / part}: 1 unreadable images skipped, the first is {bad}"]
+
+
+def test_a_part_without_any_readable_image_is_said(root: Path) -> None:
+    for path in (root / "test").rglob("*.png"):
+        path.write_text("no image")
+    said = refusal(root, on_corrupt="skip")
+    assert said == f"images of {root / 'test'}: none of 4 files can be read as an image"
+
+
+def test_batches_come_from_the_memory_map(root: Path) -> None:
+    module = folder(root, batch_size=3, val_fraction=0.25, shuffle=False)
+    module.setup()
+    batches = list(module.train_dataloader())
+    pixels = torch.cat([batch.images for batch in batches])
+    assert torch.equal(pixels, module.parts["train"].pixels[module.rows["train"]])
+    assert module.train_dataloader().images.data_ptr() == module.load()[0].pixels.data_ptr()

@@ -1,0 +1,46 @@
+"""Draws depend on the position and on nothing else."""
+
+import itertools
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labbook.data.randomness import generator, permutation
+from tests.data.samples import few
+
+CPU = torch.device("cpu")
+POSITION = st.lists(st.integers(0, 2**40), min_size=1, max_size=4)
+
+
+@few
+@given(POSITION)
+def test_a_position_gives_the_same_draws_whatever_came_before(position: list[int]) -> None:
+    first = torch.rand(5, generator=generator(CPU, *position))
+    torch.rand(3)
+    assert torch.equal(torch.rand(5, generator=generator(CPU, *position)), first)
+
+
+def test_no_two_positions_share_their_draws() -> None:
+    positions = [*itertools.product(range(12), repeat=2), *itertools.product(range(12), repeat=3)]
+    seeds = {generator(CPU, *position).initial_seed() for position in positions}
+    assert len(seeds) == len(positions)
+
+
+def test_draws_are_those_of_earlier_versions() -> None:
+    """Changing this changes every run that anyone wants to repeat."""
+    assert generator(CPU, 42, 0, 0).initial_seed() == 1178754221486968309
+
+
+def test_the_global_random_state_is_left_alone() -> None:
+    before = torch.random.get_rng_state()
+    permutation(10, 1, 2)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@few
+@given(st.integers(0, 300), POSITION)
+def test_a_permutation_holds_every_index_once(count: int, position: list[int]) -> None:
+    order = permutation(count, *position)
+    assert order.dtype == torch.int64
+    assert order.sort().values.tolist() == list(range(count))

@@ -1,0 +1,137 @@
+"""Every architecture in configs/model, found by its file, on every kind of image."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig, OmegaConf
+
+from labbook import building
+from labbook.cli import CONFIGS
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError
+from labbook.models.classifier import Classifier
+
+MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
+SMALLEST = {"cats_dogs_cnn": 179}  # pixels, of those that need more than 28
+# Settings that make a network small without changing its structure.
+SMALL = {"alexnet": {"hidden": 64}}
+
+
+def spec_of(channels: int, size: int, classes: int) -> ImageSpec:
+    names = tuple(f"class {index}" for index in range(classes))
+    return ImageSpec(channels, size, names, (0.5,) * channels, (0.5,) * channels)
+
+
+def node_of(name: str) -> DictConfig:
+    node = OmegaConf.load(CONFIGS / "model" / f"{name}.yaml")
+    assert isinstance(node, DictConfig)
+    return node
+
+
+def build(name: str, channels: int = 1, size: int = 28, classes: int = 10, **settings: object) -> Classifier:
+    spec = spec_of(channels, max(size, SMALLEST.get(name, 0)), classes)
+    torch.manual_seed(0)
+    model = building.build(node_of(name), spec=spec, **(SMALL.get(name, {}) | settings))
+    assert isinstance(model, Classifier)
+    return model
+
+
+def images_for(model: Classifier, count: int) -> torch.Tensor:
+    return torch.randn(count, model.spec.channels, model.spec.size, model.spec.size)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [28, 32, 33, 64])
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_a_gradient_reaches_every_parameter(name: str, channels: int, size: int, classes: int) -> None:
+    model = build(name, channels, size, classes)
+    logits = model(images_for(model, 4))
+    assert logits.shape == (4, classes)
+    F.cross_entropy(logits, torch.arange(4) % classes).backward()
+    for parameter_name, parameter in model.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.isfinite().all(), parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_batch_is_learned_by_heart(name: str) -> None:
+    model = build(name, **({"dropout": 0.0} if "dropout" in node_of(name) else {}))
+    images, labels = images_for(model, 8), torch.arange(8)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(120):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1
+    assert (model(images).argmax(1) == labels).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_survive_saving_with_weights_only(name: str, tmp_path: Path) -> None:
+    model, other = build(name).eval(), build(name).eval()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(1.0)
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    other.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+    images = images_for(model, 2)
+    assert torch.equal(model(images), other(images))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_too_small_is_refused_with_a_size_that_works(name: str, channels: int) -> None:
+    sizes = range(1, 200)
+    refused: list[int] = []
+    for size in sizes:
+        try:
+            model = building.build(node_of(name), spec=spec_of(channels, size, 10), **SMALL.get(name, {}))
+        except SettingError as error:
+            refused.append(size)
+            proposed = int(str(error).split("data.image_size=")[1].split()[0])
+        else:
+            model.eval()
+            assert model(torch.randn(1, channels, size, size)).shape == (1, 10)
+            break
+    assert size == (proposed if refused else 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "parameters"),
+    [
+        ("lenet5", (1, 28, 10), 61_706),  # LeNet-5 with a dense second convolution and 10 outputs
+        ("mlp", (1, 28, 10), 784 * 128 + 128 + 128 * 10 + 10),
+        ("convnet", (1, 28, 10), 34_826),  # lab C's summary
+        ("cats_dogs_cnn", (3, 256, 2), None),
+    ],
+)
+def test_parameters_are_those_of_the_lab(name: str, spec: tuple[int, int, int], parameters: int | None) -> None:
+    model = build(name, *spec)
+    if name == "cats_dogs_cnn":
+        assert model.head.in_features == 512
+    else:
+        assert model.num_parameters == parameters
+
+
+def test_mlp_shapes() -> None:
+    assert build("mlp", depth=3, width=7).num_parameters == 784 * 7 + 7 + 2 * (7 * 7 + 7) + 7 * 10 + 10
+    assert build("mlp", hidden=[5, 4]).num_parameters == 784 * 5 + 5 + 5 * 4 + 4 + 4 * 10 + 10
+    assert build("mlp", depth=0).num_parameters == 7850
+    tanh_then_relu = build("mlp", depth=2, activation=["tanh", "relu"])
+    assert [type(layer).__name__ for layer in tanh_then_relu.layers] == ["Linear", "Tanh", "Linear", "ReLU"]
+    with pytest.raises(SettingError, match="lists 1 activations for 2 hidden layers"):
+        build("mlp", depth=2, activation=["tanh"])
+
+
+def test_convnet_of_lab_a() -> None:
+    assert build("convnet", kernel_size=5, dropout=0.0).features(torch.zeros(1, 1, 28, 28)).shape == (1, 64, 4, 4)
+
+
+def test_cats_dogs_cnn_wants_a_kernel_for_each_block() -> None:
+    with pytest.raises(SettingError, match=r"model\.channels has 6 entries and model\.kernel_sizes 1"):
+        build("cats_dogs_cnn", kernel_sizes=[3])

@@ -1,0 +1,138 @@
+"""The training task: figures against torchmetrics, optimizers, schedules."""
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pytorch_lightning import Trainer
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from labbook import schedulers
+from labbook.data.digits import Digits
+from labbook.data.loader import Batch
+from labbook.errors import TrainingError
+from labbook.metrics import Figures, LossWatch, RunningSums
+from labbook.models.classifier import Task, has_fused
+from labbook.models.mlp import MLP
+
+
+def trainer(**options: object) -> Trainer:
+    return Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, **options,
+    )  # fmt: skip
+
+
+def test_sums_are_the_means_over_all_images() -> None:
+    torch.manual_seed(1)
+    logits, labels = torch.randn(50, 12), torch.randint(0, 12, (50,))
+    sums = RunningSums()
+    for part in (slice(0, 32), slice(32, 50)):
+        sums.update(F.cross_entropy(logits[part], labels[part]), logits[part], labels[part], top5=True)
+    figures = Figures.of(sums.total())
+    assert figures.images == 50
+    assert figures.loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-6)
+    assert figures.acc == pytest.approx(multiclass_accuracy(logits, labels, 12, average="micro").item())
+    top5 = multiclass_accuracy(logits, labels, 12, average="micro", top_k=5)
+    assert figures.top5_acc == pytest.approx(top5.item())
+
+
+def test_sums_go_on_from_a_checkpoint() -> None:
+    logits, labels = torch.randn(20, 10), torch.randint(0, 10, (20,))
+    whole, first, second = RunningSums(), RunningSums(), RunningSums()
+    whole.update(F.cross_entropy(logits, labels), logits, labels, top5=True)
+    first.update(F.cross_entropy(logits, labels), logits, labels, top5=True)
+    second.load(first.state(), torch.device("cpu"))
+    for sums in (whole, second):
+        sums.update(F.cross_entropy(logits, labels), logits, labels, top5=True)
+    assert torch.equal(whole.total(), second.total())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_the_first_bad_loss_is_named(bad: float) -> None:
+    watch = LossWatch()
+    for step in range(1, 11):
+        watch.add(torch.tensor(bad if step >= 7 else 1.0), step)
+    with pytest.raises(TrainingError, match=r"in step 7; try a smaller optimizer\.lr"):
+        watch.look(10)
+
+
+def test_a_bad_loss_is_found_without_being_asked() -> None:
+    watch = LossWatch()
+    for step in range(1, LossWatch.every):
+        watch.add(torch.tensor(float("nan") if step == 3 else 1.0), step)
+    with pytest.raises(TrainingError, match="in step 3"):
+        watch.add(torch.tensor(1.0), LossWatch.every)
+
+
+def test_label_smoothing_reaches_the_loss() -> None:
+    data = Digits(val_fraction=0.0)
+    data.setup()
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    plain, smoothed = (MLP(data.spec, Task(label_smoothing=amount)) for amount in (0.0, 0.3))
+    smoothed.load_state_dict(plain.state_dict())
+    losses = []
+    for model in (plain, smoothed):
+        model.trainer = trainer()
+        losses.append(model.training_step(batch, 0).item())
+    logits = plain(batch.images)
+    assert losses[0] == pytest.approx(F.cross_entropy(logits, batch.labels).item(), rel=1e-5)
+    assert losses[1] == pytest.approx(F.cross_entropy(logits, batch.labels, label_smoothing=0.3).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("interval", ["step", "epoch"])
+def test_schedules_reach_their_end_with_the_training(interval: str) -> None:
+    data = Digits(val_fraction=0.0, limit=128, batch_size=32)
+    cosine = partial(schedulers.cosine, interval=interval)
+    model = MLP(data.spec, Task(partial(torch.optim.SGD, lr=0.5), cosine), )  # fmt: skip
+    fitted = trainer(max_epochs=3, limit_val_batches=0)
+    fitted.fit(model, datamodule=data)
+    assert fitted.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_scheduler_of_torch_works_too() -> None:
+    data = Digits(val_fraction=0.0, limit=64)
+    exponential = partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)
+    model = MLP(data.spec, Task(partial(torch.optim.SGD, lr=1.0), exponential))
+    fitted = trainer(max_epochs=2, limit_val_batches=0)
+    fitted.fit(model, datamodule=data)
+    assert fitted.optimizers[0].param_groups[0]["lr"] == 0.25
+
+
+def test_fused_where_there_is_one() -> None:
+    assert has_fused(partial(torch.optim.Adam, lr=0.1))
+    assert has_fused(torch.optim.SGD)
+    assert not has_fused(torch.optim.RMSprop)
+    assert not has_fused(partial(torch.optim.Adam, fused=False))
+
+
+def test_the_outcome_of_a_test_is_what_the_network_says() -> None:
+    data = Digits()
+    data.setup()
+    model = MLP(data.spec).eval()
+    trainer().test(model, datamodule=data, verbose=False)
+    outcome = model.outcome
+    assert outcome is not None
+    pixels, labels = data.parts["test"]
+    logits = model(data.spec.normalize(pixels))
+    assert outcome.figures.loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
+    assert torch.equal(outcome.predicted, logits.argmax(1))
+    assert torch.equal(outcome.labels, labels)
+    assert torch.equal(outcome.rows, torch.arange(360))
+    assert outcome.confusion.sum() == 360
+    for true, predicted in zip(labels, outcome.predicted, strict=True):
+        assert outcome.confusion[true, predicted] > 0
+    assert outcome.confusion.diagonal().sum() / 360 == pytest.approx(outcome.figures.acc)
+
+
+def test_an_image_without_weight_does_not_count() -> None:
+    data = Digits()
+    data.setup()
+    model = MLP(data.spec)
+    model.trainer = trainer()
+    images = data.spec.normalize(data.parts["train"].pixels[:1])
+    label = data.parts["train"].labels[:1]
+    loss = model.training_step(Batch(images, label, torch.tensor([0]), True, 0, 0, weight=0.0), 0)
+    assert loss.item() == 0.0
+    assert model._train.images == 0

@@ -1,0 +1,58 @@
+"""A finished run tested again."""
+
+import sys
+
+import pytest
+
+from scripts import evaluate
+from tests.conftest import Command, Ended
+from tests.test_train import metrics_of
+
+
+@pytest.fixture
+def again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    def command(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            evaluate.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return Ended(code, captured.out, captured.err)
+
+    return command
+
+
+def test_the_same_figures_again(labbook: Command, again: Command) -> None:
+    run = labbook("epochs=3", "trainer.precision=32").run
+    ended = again(str(run))
+    assert ended.code == 0, ended.err
+    metrics = metrics_of(run)
+    assert ended.out.startswith(f"test  loss {metrics['test/loss']:.4f}  acc {metrics['test/acc']:.4f}  n 360")
+    assert len(ended.out.splitlines()) == 11
+
+
+def test_other_parts_and_settings(labbook: Command, again: Command) -> None:
+    run = labbook("model=mlp", "epochs=1", "trainer.precision=32", "train_acc_eval=true").run
+    train = again(str(run), "--split", "train", "--weights", "last")
+    assert f"acc {metrics_of(run)['train/acc_eval']:.4f}  n 1293" in train.out
+    assert "n 20" in again(str(run), "data.limit=20").out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere"], "nowhere is no run folder: it has no config.yaml"),
+        (["RUN", "data.batchsize=3"], "did you mean batch_size?"),
+        (["RUN", "data.batch_size=0"], "data.batch_size must be greater than 0, not 0"),
+        (["RUN", "model.width=5"], "last.ckpt holds another network than MLP as configured"),
+        (["RUN", "data._target_=os.system"], "data._target_=os.system is not allowed"),
+    ],
+)
+def test_refusals(labbook: Command, again: Command, arguments: list[str], sentence: str) -> None:
+    run = str(labbook("model=mlp", "debug=fast", "data.validate_on=test").run)
+    ended = again(*[run if argument == "RUN" else argument for argument in arguments])
+    assert ended.code == 2
+    assert sentence in ended.sentence

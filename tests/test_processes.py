@@ -1,0 +1,62 @@
+"""What needs interpreters of its own: several processes, signals from outside, start-up."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+from tests.test_train import metrics_of, rows_of
+
+ROOT = Path(__file__).parents[1]
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("LABBOOK_", "PYTEST_"))}
+    environment["OMP_NUM_THREADS"] = "1"
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def test_two_processes_compute_what_one_does(labbook: Command, tmp_path: Path) -> None:
+    settings = (
+        "trainer.precision=32",
+        "epochs=2",
+        "data.augment=[]",
+        "callbacks=none",
+        "data.limit=333",
+        "data.batch_size=50",
+    )
+    one = labbook(*settings).run
+    process = start("trainer=ddp", "trainer.accelerator=cpu", *settings, cwd=tmp_path)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert out.count("run: ") == 1
+    two = tmp_path / out.strip().splitlines()[-1].removeprefix("run: ")
+    for mine, theirs in zip(rows_of(one), rows_of(two), strict=True):
+        for name in ("train/loss", "train/acc", "val/loss", "val/acc"):
+            assert float(mine[name]) == pytest.approx(float(theirs[name]), rel=1e-3, abs=1e-4), name
+    assert sum(map(sum, metrics_of(two)["test/confusion_matrix"])) == 333
+    assert metrics_of(one)["test/acc"] == pytest.approx(metrics_of(two)["test/acc"], abs=0.01)
+    assert len(list((tmp_path / "logs" / "runs").iterdir())) == 2
+
+
+def test_control_c_from_outside(tmp_path: Path) -> None:
+    process = start("model=mlp", "epochs=100000", cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("logs/runs/*/metrics.csv")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == ""
+    assert out.strip().splitlines()[-2].startswith("interrupted; to continue: python train.py resume=logs/runs/")
+    run = tmp_path / out.strip().splitlines()[-1].removeprefix("run: ")
+    assert metrics_of(run)["status"] == "interrupted"
+    assert (run / "checkpoints" / "last.ckpt").exists()

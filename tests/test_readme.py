@@ -1,0 +1,118 @@
+"""Every command of the README, run."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from labbook.cli import CONFIGS
+from labbook.config import GROUPS
+from tests.conftest import Command
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.strip().splitlines()]
+TRAINING = [line for line in COMMANDS if line.startswith("python train.py") and "--" not in line]
+# What makes a documented command quick and lets it find its images; the README's own words come first.
+QUICKLY = ["data.limit=60", "epochs=1"]
+
+
+def test_the_first_command_comes_early() -> None:
+    lines = README.splitlines()
+    assert lines.index("make train") < 25
+
+
+def test_every_command_is_known_here() -> None:
+    known = {"make train", "make tensorboard", "python train.py --help", "python scripts/evaluate.py logs/runs/NAME",
+             "python train.py model=alexnet --cfg job", 'make train ARGS="model=alexnet data=cifar10"'}  # fmt: skip
+    assert set(COMMANDS) - set(TRAINING) == known
+
+
+def test_make_knows_its_targets() -> None:
+    for target in {line.split()[1] for line in COMMANDS if line.startswith("make")} | {"test", "lint", "help", "lock"}:
+        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def make_images(root: Path) -> None:
+    """MNIST's files and a folder of photographs, with a few random pictures each."""
+    raw = root / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        pixels, labels = torch.randint(0, 256, (80, 28, 28)), torch.arange(80) % 10
+        header = b"".join(number.to_bytes(4, "big") for number in (2051, 80, 28, 28))
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(header + bytes(pixels.flatten().tolist()))
+        header = b"".join(number.to_bytes(4, "big") for number in (2049, 80))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(header + bytes(labels.tolist()))
+    for part in ("train", "test"):
+        for name in ("cats", "dogs"):
+            folder = root / "FOLDER" / part / name
+            folder.mkdir(parents=True)
+            for number in range(4):
+                Image.new("RGB", (90, 70), (number * 40, 99, 0)).save(folder / f"{number}.jpg")
+
+
+@pytest.mark.parametrize("line", TRAINING)
+def test_every_training_runs(labbook: Command, tmp_path: Path, line: str) -> None:
+    make_images(tmp_path)
+    words = shlex.split(line)[2:]
+    if words[0].startswith("resume="):
+        run = labbook("model=mlp", "epochs=1").run
+        words = [f"resume={run}", "epochs=2"]
+        quickly = []
+    else:
+        quickly = [word for word in QUICKLY if word.split("=")[0] not in {item.split("=")[0] for item in words}]
+    ended = labbook(*words, *quickly)
+    assert ended.code == 0, ended.err
+    assert ended.run.is_dir()
+
+
+def test_the_whole_default_reaches_its_accuracy(labbook: Command) -> None:
+    ended = labbook()
+    accuracy = re.search(r"^test .* acc (\S+)", ended.out, re.MULTILINE)
+    assert accuracy is not None
+    assert float(accuracy[1]) >= 0.97
+
+
+def test_the_configuration_is_printed(labbook: Command) -> None:
+    ended = labbook("model=alexnet", "--cfg", "job")
+    assert ended.code == 0
+    assert "_target_: labbook.models.alexnet.AlexNet" in ended.out
+
+
+def test_the_groups_of_the_readme_are_those_there_are() -> None:
+    for group in GROUPS:
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
+        listed = set(re.findall(r"`(\w+)`", row)) - {group}
+        assert listed == {path.stem for path in (CONFIGS / group).glob("*.yaml")}, group
+
+
+@pytest.mark.parametrize(("kind", "name"), [("model", "linear"), ("data", "noise")])
+def test_what_the_readme_adds_works(
+    labbook: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, name: str
+) -> None:
+    package = "models" if kind == "model" else kind
+    code = next(block for block in blocks("python") if f"class {name.capitalize()}(" in block)
+    settings = next(block for block in blocks("yaml") if f"labbook.{package}.{name}." in block)
+    module = __import__(f"labbook.{package}", fromlist=["__path__"])
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / f"{name}.py").write_text(code)
+    monkeypatch.setattr(module, "__path__", [*module.__path__, str(tmp_path / "package")])
+    (tmp_path / "more" / kind).mkdir(parents=True)
+    (tmp_path / "more" / kind / f"{name}.yaml").write_text(settings)
+    try:
+        ended = labbook(f"{kind}={name}", "model=mlp" if kind == "data" else "data=digits", "epochs=1",
+                        f"hydra.searchpath=[file://{tmp_path / 'more'}]")  # fmt: skip
+    finally:
+        sys.modules.pop(f"labbook.{package}.{name}", None)
+    assert ended.code == 0, ended.err
