@@ -90,6 +90,16 @@ def test_the_configuration_is_printed(labbook: Command) -> None:
     assert "_target_: labbook.models.alexnet.AlexNet" in ended.out
 
 
+@pytest.mark.filterwarnings("ignore:.*smaller than the logging interval")
+def test_the_notebook_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = next(block for block in blocks("python") if "trainer.fit" in block)
+    exec(compile(code, "README.md", "exec"), {})
+    assert "Figures(loss=" in capsys.readouterr().out
+
+
 def test_the_groups_of_the_readme_are_those_there_are() -> None:
     for group in GROUPS:
         row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))

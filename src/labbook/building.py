@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from labbook.config import EXECUTION_WHITELIST
 from labbook.errors import SettingError, choices, first_line
@@ -142,7 +142,7 @@ def check(node: Any, name: str, supplied: Mapping[str, Any] | None = None) -> No
         SettingError: a target that is not allowed, an unknown or missing argument, a wrong type or range, or
             optimizer settings that do not go together.
     """
-    if isinstance(node, DictConfig):
+    if OmegaConf.is_config(node):
         node = OmegaConf.to_container(node, resolve=True)
     if isinstance(node, list):
         for index, item in enumerate(node):

@@ -114,11 +114,10 @@ class Pictures(Callback):
         wrong = surest_mistakes(outcome, self.mistakes)
         if wrong:
             names = data.spec.class_names
-            captions = [
-                f"{names[outcome.labels[i]]}: {names[outcome.predicted[i]]} {outcome.confidence[i]:.0%}" for i in wrong
-            ]
+            said = zip(outcome.labels[wrong], outcome.predicted[wrong], outcome.confidence[wrong], strict=True)
+            captions = [f"{names[true]} → {names[taken]}  {sure:.0%}" for true, taken, sure in said]
             pixels = figures.shown(data.parts["test"].pixels[outcome.rows[wrong]])
-            title = "test images taken for another class: true class: predicted class and its probability"
+            title = "test images taken for another class (true → predicted, its probability)"
             write_picture(
                 trainer.loggers, "mistakes", figures.gallery(pixels, captions, title, columns=5), trainer.global_step
             )

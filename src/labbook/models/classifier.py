@@ -189,8 +189,8 @@ class Classifier(LightningModule):
         }
 
     def _steps_per_epoch(self) -> int:
-        """Optimizer steps in an epoch. (Lightning's own count would start the loaders before their state is restored.)"""
-        trainer = self.trainer
+        """Optimizer steps in an epoch."""
+        trainer = self.trainer  # its own estimate would start the loaders before their state is restored
         batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
         limit = trainer.limit_train_batches
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)

@@ -1,0 +1,419 @@
+"""Nodes held against the signatures they name, and built."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+import torch
+from annotated_types import Ge, Lt, MinLen
+from omegaconf import OmegaConf
+from pydantic import NonNegativeInt, PositiveInt
+
+from labbook import building, config
+from labbook.errors import SettingError
+
+HERE = __name__
+
+
+class Part:
+    """Something to put into something else."""
+
+    def __init__(self, size: PositiveInt = 1) -> None:
+        self.size = size
+
+
+class Thing:
+    """One parameter of every kind."""
+
+    def __init__(
+        self,
+        given: Any,
+        needed: int,
+        *,
+        count: PositiveInt = 1,
+        rate: Annotated[float, Ge(0), Lt(1)] = 0.5,
+        flag: bool = False,
+        name: str = "x",
+        kind: Literal["this", "that"] = "this",
+        maybe: NonNegativeInt | None = None,
+        pair: tuple[float, float] = (0.0, 1.0),
+        many: Annotated[Sequence[PositiveInt], MinLen(1)] = (1,),
+        one_or_many: Literal["a", "b"] | Sequence[Literal["a", "b"]] = "a",
+        mapping: dict[str, float] | None = None,
+        part: Part | None = None,
+        parts: Sequence[Any] = (),
+        lr: float = 0.1,
+    ) -> None:
+        self.settings = {key: value for key, value in locals().items() if key != "self"}
+
+
+class Derived(Thing):
+    """Adds one parameter and hands the others on."""
+
+    def __init__(self, *, extra: int = 0, **options: Any) -> None:
+        super().__init__(None, **options)
+        self.extra = extra
+
+
+def contrary(first: int = 1, second: int = 2) -> tuple[int, int]:
+    """Settings that do not go together."""
+    if first > second:
+        raise SettingError(f"first={first} is more than second={second}")
+    return first, second
+
+
+@pytest.fixture(autouse=True)
+def _allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "EXECUTION_WHITELIST", (*config.EXECUTION_WHITELIST, f"{HERE}.*"))
+
+
+def node(target: str = "Thing", /, **settings: Any) -> dict[str, Any]:
+    return {"_target_": f"{HERE}.{target}", **settings}
+
+
+def refused(item: Any, supplied: dict[str, Any] | None = None) -> str:
+    with pytest.raises(SettingError) as error:
+        building.check(OmegaConf.create({"thing": item}).thing, "thing", supplied)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+SUPPLIED = {"given": None}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"count": 3},
+        {"rate": 0.25},
+        {"rate": 0},  # an int for a float
+        {"flag": True},
+        {"name": "3"},
+        {"kind": "that"},
+        {"maybe": None},
+        {"maybe": 0},
+        {"pair": [0.9, 0.999]},  # a list for a tuple
+        {"pair": [1, 2]},
+        {"many": [1, 2, 3]},
+        {"one_or_many": "b"},
+        {"one_or_many": ["a", "b"]},
+        {"mapping": {"a": 1.5, "b": 2}},
+        {"mapping": None},
+        {"part": node("Part", size=2)},
+        {"part": None},
+        {"parts": [node("Part"), node("Part", size=3)]},
+    ],
+    ids=str,
+)
+def test_what_fits_passes(settings: dict[str, Any]) -> None:
+    building.check(OmegaConf.create(node(needed=1, **settings)), "thing", SUPPLIED)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"count": 0}, "thing.count must be greater than 0, not 0"),
+        ({"count": -1}, "thing.count must be greater than 0, not -1"),
+        ({"count": 1.0}, "thing.count must be a valid integer, not 1.0"),
+        ({"count": 2.5}, "thing.count must be a valid integer, not 2.5"),
+        ({"count": "3"}, "thing.count must be a valid integer, not '3'"),
+        ({"count": True}, "thing.count must be a valid integer, not True"),
+        ({"count": None}, "thing.count must be a valid integer, not None"),
+        ({"count": [1]}, "thing.count must be a valid integer, not [1]"),
+        ({"rate": "0.5"}, "thing.rate must be a valid number, not '0.5'"),
+        ({"rate": True}, "thing.rate must be a valid number, not True"),
+        ({"rate": 1}, "thing.rate must be less than 1, not 1"),
+        ({"rate": -0.1}, "thing.rate must be greater than or equal to 0, not -0.1"),
+        ({"rate": float("nan")}, "thing.rate must be a finite number, not nan"),
+        ({"rate": float("-inf")}, "thing.rate must be a finite number, not -inf"),
+        ({"flag": 1}, "thing.flag must be a valid boolean, not 1"),
+        ({"flag": "yes"}, "thing.flag must be a valid boolean, not 'yes'"),
+        ({"name": 3}, "thing.name must be a valid string, not 3"),
+        ({"kind": "those"}, "thing.kind must be 'this' or 'that', not 'those'"),
+        ({"maybe": -1}, "thing.maybe must be greater than or equal to 0, not -1"),
+        ({"maybe": "none"}, "thing.maybe must be a valid integer, not 'none'"),
+        ({"pair": 0.9}, "thing.pair must be a list, not 0.9"),
+        ({"pair": [0.9]}, "thing.pair must have more entries, not [0.9]"),
+        ({"pair": [0.9, 0.9, 0.9]}, "thing.pair must have fewer entries, not [0.9, 0.9, 0.9]"),
+        ({"pair": [0.9, "b"]}, "thing.pair must be a valid number, not [0.9, 'b']"),
+        ({"many": 3}, "thing.many must be a list, not 3"),
+        ({"many": []}, "thing.many must have more entries, not []"),
+        ({"many": [1, 0]}, "thing.many must be greater than 0, not [1, 0]"),
+        ({"one_or_many": "c"}, "thing.one_or_many must be 'a' or 'b' or must be a list, not 'c'"),
+        ({"one_or_many": ["a", "c"]}, "thing.one_or_many must be 'a' or 'b', not ['a', 'c']"),
+        ({"mapping": "a"}, "thing.mapping must be a mapping, not 'a'"),
+        ({"mapping": {"a": "b"}}, "thing.mapping must be a valid number, not {'a': 'b'}"),
+        ({"part": 3}, "thing.part must be of another type, not 3"),
+        ({"part": node("Part", size=0)}, "thing.part.size must be greater than 0, not 0"),
+        ({"part": node("Part", sice=0)}, f"thing.part.sice is no setting of {HERE}.Part; did you mean size?"),
+        ({"parts": [node("Part"), node("Part", size=0)]}, "thing.parts[1].size must be greater than 0, not 0"),
+        ({"mapping": {"a": node("Part", size=0)}}, "thing.mapping.a.size must be greater than 0, not 0"),
+        ({"lr": 0.0}, "thing.lr must be greater than 0, not 0.0"),  # by name: torch does not annotate it
+        ({"lr": "0.1"}, "thing.lr must be a valid number, not '0.1'"),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_refused_in_words(settings: dict[str, Any], text: str) -> None:
+    assert refused(node(needed=1, **settings), SUPPLIED).startswith(text)
+
+
+def test_a_limit_by_name_does_not_replace_the_annotated_type() -> None:
+    trainer = {"_target_": "pytorch_lightning.Trainer", "accumulate_grad_batches": 1.5}
+    assert refused(trainer) == "thing.accumulate_grad_batches must be a valid integer, not 1.5"
+
+
+def test_an_unknown_setting_is_refused_with_those_there_are() -> None:
+    text = refused(node(needed=1, cuont=3), SUPPLIED)
+    assert text.startswith(
+        f"thing.cuont is no setting of {HERE}.Thing; did you mean count? settings: count, flag, kind"
+    )
+    assert "given" not in text  # the program gives it
+
+
+def test_a_missing_setting_is_refused() -> None:
+    assert refused(node(), SUPPLIED) == f"thing.needed is missing: {HERE}.Thing needs it"
+    assert refused(node(needed=1)) == f"thing.given is missing: {HERE}.Thing needs it"
+
+
+def test_a_partial_node_may_lack_what_is_given_later() -> None:
+    building.check(node(_partial_=True), "thing")
+    assert "greater than 0" in refused(node(_partial_=True, count=0))
+
+
+def test_a_class_that_hands_its_options_on_takes_its_bases_settings() -> None:
+    building.check(node("Derived", extra=1, needed=2, count=3), "thing", SUPPLIED)
+    assert refused(node("Derived", needed=2, count=0), SUPPLIED) == "thing.count must be greater than 0, not 0"
+    text = refused(node("Derived", needed=2, exrta=0), SUPPLIED)
+    assert "did you mean extra?" in text
+    assert "count" in text
+
+
+def test_interpolations_are_checked_by_their_value() -> None:
+    tree = OmegaConf.create({"seed": 0, "name": "a", "thing": node(needed="${seed}", count="${seed}")})
+    with pytest.raises(SettingError, match=r"^thing\.count must be greater than 0, not 0$"):
+        building.check(tree.thing, "thing", SUPPLIED)
+    tree.thing.count = "${name}"
+    with pytest.raises(SettingError, match=r"^thing\.count must be a valid integer, not 'a'$"):
+        building.check(tree.thing, "thing", SUPPLIED)
+    tree.thing.count = 2
+    building.check(tree.thing, "thing", SUPPLIED)
+
+
+@pytest.mark.parametrize("item", [{}, {"a": 1, "b": [2]}, [1, 2]], ids=str)
+def test_nodes_without_a_target_are_looked_into_and_no_more(item: Any) -> None:
+    building.check(OmegaConf.create(item), "thing")
+
+
+# Targets ---------------------------------------------------------------------------------------------------------
+
+FORBIDDEN = [
+    "os.system",
+    "builtins.eval",
+    "builtins.exec",
+    "torch.load",
+    "torch.hub.load",
+    "subprocess.run",
+    "functools.partial",
+    "hydra.utils.instantiate",
+    "hydra.utils.call",
+    "labbook.runs.make_folder",
+    "torch.optim",
+    "pytorch_lightning.Trainerx",
+    "torch.optimx.Adam",
+    # names of other packages' functions inside the modules that are allowed
+    "labbook.callbacks.sys.exit",
+    "labbook.data.module.torch.hub.load",
+    "labbook.data.digits.np.load",
+    "torch.optim.sgd.torch.load",
+    "pytorch_lightning.callbacks.model_checkpoint.os.system",
+    # no callables
+    "labbook.models.mlp",
+    "",
+    3,
+    None,
+    ["os.system"],
+]
+
+
+@pytest.mark.parametrize("target", FORBIDDEN, ids=str)
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda evil: evil,
+        lambda evil: {"inner": evil},
+        lambda evil: [{"a": 1}, evil],
+        lambda evil: node(needed=1, part=evil),
+        lambda evil: node(needed=1, parts=[[evil]]),
+        lambda evil: node("Part", size=evil),
+    ],
+    ids=["itself", "in a mapping", "in a list", "as a setting", "in lists of a setting", "for a number"],
+)
+def test_a_target_that_is_not_allowed_is_refused(target: Any, place: Any) -> None:
+    text = refused(place({"_target_": target}), SUPPLIED)
+    assert f"._target_={target} is not allowed; allowed are labbook.callbacks.*, " in text
+    assert "pytorch_lightning.Trainer" in text
+
+
+def test_what_is_refused_is_not_even_run(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    for target in ("os.system", "labbook.data.image_cache.os.system", "subprocess.getoutput"):
+        evil = {"_target_": target, "command": f"touch {canary}", "cmd": f"touch {canary}"}
+        refused({"thing": evil})
+        with pytest.raises(SettingError):  # also where nobody had checked
+            building.build({"_target_": "torch.optim.SGD", "_partial_": True, "lr": evil})
+    assert not canary.exists()
+
+
+def test_every_allowed_pattern_names_something_that_exists() -> None:
+    assert EXAMPLES.keys() == set(config.EXECUTION_WHITELIST)
+    for example in EXAMPLES.values():
+        assert callable(building.locate(example, "x")), example
+
+
+EXAMPLES = {
+    "labbook.callbacks.*": "labbook.callbacks.Progress",
+    "pytorch_lightning.Trainer": "pytorch_lightning.Trainer",
+    "labbook.data.*": "labbook.data.digits.Digits",
+    "labbook.loggers.*": "labbook.loggers.TensorBoard",
+    "labbook.models.*": "labbook.models.mlp.MLP",
+    "labbook.schedulers.*": "labbook.schedulers.cosine",
+    "pytorch_lightning.callbacks.*": "pytorch_lightning.callbacks.EarlyStopping",
+    "pytorch_lightning.loggers.*": "pytorch_lightning.loggers.WandbLogger",
+    "pytorch_lightning.profilers.*": "pytorch_lightning.profilers.SimpleProfiler",
+    "torch.optim.*": "torch.optim.Adam",
+    "torchmetrics.*": "torchmetrics.Accuracy",
+    "torchvision.models.*": "torchvision.models.resnet18",
+}
+
+
+@pytest.mark.parametrize(
+    "target", ["labbook.models.nope.Net", "labbook.models.mlp.Nope", "torch.optim.Adamm", "labbook.models.mlp.MLP.nope"]
+)
+def test_a_target_that_does_not_exist_is_refused(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused({"_target_": target}) == f"thing._target_={target} does not exist"
+    assert capsys.readouterr() == ("", "")
+
+
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(building, "EXECUTION_WHITELIST", (f"{name}.*",))
+
+
+def test_a_package_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module(tmp_path, monkeypatch, "needy", "import no_such_package\nclass Net: ...\n")
+    assert refused({"_target_": "needy.Net"}) == "thing needs the package no_such_package, which is not installed"
+
+
+def test_a_module_that_cannot_be_read_is_not_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module(tmp_path, monkeypatch, "broken", "class Net(:\n")
+    assert refused({"_target_": "broken.Net"}).startswith("thing._target_=broken.Net cannot be imported: SyntaxError: ")
+
+
+# Building --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_checked_can_be_built() -> None:
+    tree = OmegaConf.create(node(needed=1, pair=[1, 2], part=node("Part", size=7), mapping={"a": 1}))
+    building.check(tree, "thing", SUPPLIED)
+    thing = building.build(tree, given="by the program")
+    assert thing.settings["given"] == "by the program"
+    assert thing.settings["part"].size == 7
+    assert type(thing.settings["pair"]) is list  # plain data, not OmegaConf's own
+    assert type(thing.settings["mapping"]) is dict
+
+
+def test_nothing_is_built_from_nothing() -> None:
+    assert building.build(None) == {}
+    assert building.build({}) == {}
+
+
+def test_of_a_group_each_node_is_built_and_what_is_null_left_out() -> None:
+    built = building.build(OmegaConf.create({"a": node("Part", size=2), "b": None, "c": {}}))
+    assert list(built) == ["a"]
+    assert built["a"].size == 2
+
+
+@pytest.mark.parametrize("value", [3, "Progress", {"bar": True}, [1]], ids=str)
+def test_what_is_no_node_is_not_built(value: Any) -> None:
+    with pytest.raises(SettingError, match="has no _target_") as error:
+        building.build(OmegaConf.create({"progress": value}))
+    assert str(error.value).startswith("progress=")
+
+
+def test_a_sentence_of_the_target_reaches_the_user() -> None:
+    with pytest.raises(SettingError, match=r"^first=3 is more than second=2$"):
+        building.build(node("contrary", first=3))
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"_target_": "pytorch_lightning.Trainer", "profiler": "fast"}, "profiler"),
+        ({"_target_": "pytorch_lightning.Trainer", "strategy": "dpp", "accelerator": "cpu"}, "strategy='dpp'"),
+        ({"_target_": "pytorch_lightning.callbacks.EarlyStopping", "monitor": "x", "mode": "up"}, "min, max"),
+        ({"_target_": "torchvision.models.resnet18", "padding": 2}, "padding"),
+    ],
+    ids=lambda item: str(item.get("_target_")) if isinstance(item, dict) else "",
+)
+def test_what_a_library_refuses_is_said_in_its_words(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(SettingError, match=re.escape(text)) as error:
+        building.build(settings)
+    assert str(error.value).startswith(f"{settings['_target_']}: ")
+
+
+def test_a_mistake_of_the_program_keeps_its_traceback() -> None:
+    with pytest.raises(TypeError, match="missing 3 required"):
+        building.build({"_target_": "labbook.schedulers.cosine"})  # nobody gave it an optimizer
+
+
+# Optimizers ------------------------------------------------------------------------------------------------------
+
+
+def sgd(**settings: Any) -> dict[str, Any]:
+    return {"_target_": "torch.optim.SGD", "_partial_": True, **settings}
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        (sgd(lr=0.1, momentum=0.0, nesterov=True), "Nesterov momentum requires a momentum"),
+        ({"_target_": "torch.optim.Adam", "_partial_": True, "betas": [0.9, 1.5]}, "beta parameter at index 1: 1.5"),
+        ({"_target_": "torch.optim.Adam", "_partial_": True, "fused": True, "foreach": True}, "`fused` and `foreach`"),
+        ({"_target_": "torch.optim.RMSprop", "_partial_": True, "alpha": -1}, "alpha"),
+    ],
+    ids=lambda item: str(item.get("_target_")) if isinstance(item, dict) else "",
+)
+def test_optimizer_settings_that_do_not_go_together_are_refused_at_once(settings: dict[str, Any], text: str) -> None:
+    assert text in refused(settings)
+    assert refused(settings).startswith("thing: ")
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "LBFGS", "Muon"])
+def test_torchs_optimizers_pass(name: str) -> None:
+    if not hasattr(torch.optim, name):
+        pytest.skip("not in this torch")
+    building.check({"_target_": f"torch.optim.{name}", "_partial_": True, "lr": 0.01}, "optimizer")
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"lr": 0}, "thing.lr must be greater than 0, not 0"),
+        ({"lr": -0.1}, "thing.lr must be greater than 0, not -0.1"),
+        ({"lr": "abc"}, "thing.lr must be a valid number, not 'abc'"),
+        ({"lr": float("inf")}, "thing.lr must be a finite number, not inf"),
+        ({"lr": True}, "thing.lr must be a valid number, not True"),
+        ({"momentum": -0.9}, "thing.momentum must be greater than or equal to 0, not -0.9"),
+        ({"weight_decay": -1}, "thing.weight_decay must be greater than or equal to 0, not -1"),
+        ({"nesterov": "no"}, "thing.nesterov must be a valid boolean, not 'no'"),
+    ],
+    ids=str,
+)
+def test_torchs_settings_have_limits(settings: dict[str, Any], text: str) -> None:
+    assert refused(sgd(**settings)) == text

@@ -1,0 +1,297 @@
+"""Every file in configs/, found by glob: composed, held against what it names, and with nothing left out."""
+
+import copy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from labbook import building, cli, config, training
+from labbook.config import FILES, GROUPS, OPTIONAL, TrainConfig
+from labbook.errors import SettingError
+
+FOUND = sorted(path.relative_to(cli.CONFIGS) for path in cli.CONFIGS.rglob("*.yaml"))
+CHOICES = [(path.parent.name, path.stem) for path in FOUND if path.parent.name in GROUPS]
+OF_TARGETS = [(group, name) for group, name in CHOICES if group not in FILES]
+# What the program gives to a target, which a file therefore does not hold.
+GIVEN = {"optimizer": {"params"}, "scheduler": {"optimizer", "epochs", "steps_per_epoch"}}
+
+
+def composed(*overrides: str) -> DictConfig:
+    return copy.deepcopy(compose_once(overrides))
+
+
+@cache
+def compose_once(overrides: tuple[str, ...]) -> DictConfig:
+    config.register()
+    with hydra.initialize_config_dir(str(cli.CONFIGS)):
+        return hydra.compose("train", overrides=list(overrides))
+
+
+def settings_of(node: Any) -> dict[str, Any]:
+    plain = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(plain, dict)
+    return {key: value for key, value in plain.items() if key not in ("_target_", "_partial_")}
+
+
+def signature(group: str, node: Any) -> dict[str, Any]:
+    """The parameters of a node's target that a configuration may set."""
+    parameters, _ = building.parameters(building.locate(node["_target_"], group))
+    given = training.SUPPLIED.get(group, {}).keys() - {"precision", "accelerator"} | GIVEN.get(group, set())
+    return {key: item for key, item in parameters.items() if key not in given}
+
+
+# The files -------------------------------------------------------------------------------------------------------
+
+
+def test_there_is_a_folder_for_each_group_and_no_other_file() -> None:
+    assert {str(path.parent) for path in FOUND} == {*GROUPS, "base", "."}
+    assert [path.name for path in FOUND if path.parent == Path()] == ["train.yaml"]
+    assert [path.name for path in FOUND if path.parent == Path("base")] == ["data.yaml"]
+    assert {path.suffix for path in cli.CONFIGS.rglob("*") if path.is_file()} == {".yaml"}
+
+
+@pytest.mark.parametrize("path", FOUND, ids=str)
+def test_each_file_opens_with_what_it_is(path: Path) -> None:
+    lines = (cli.CONFIGS / path).read_text(encoding="utf-8").splitlines()
+    comments = [line for line in lines[:2] if line.startswith("# ") and "@package" not in line]
+    assert comments, "the first line, after an instruction to Hydra, is a comment: --help prints it"
+    if path.parent.name in GROUPS:
+        assert cli.description(cli.CONFIGS / path) == comments[0].removeprefix("# ")
+        assert len(comments[0]) < 110
+
+
+@pytest.mark.parametrize("path", [path for path in FOUND if path.parent.name in FILES], ids=str)
+def test_files_for_the_root_say_so(path: Path) -> None:
+    assert (cli.CONFIGS / path).read_text(encoding="utf-8").startswith("# @package _global_\n")
+
+
+@pytest.mark.parametrize(("group", "name"), CHOICES)
+def test_each_choice_composes_and_fits_what_it_names(group: str, name: str) -> None:
+    tree = composed(f"{group}={name}")
+    config.check_root(tree)
+    training.check(tree)
+
+
+@pytest.mark.parametrize("name", [name for group, name in CHOICES if group == "experiment"])
+@pytest.mark.parametrize("debug", [name for group, name in CHOICES if group == "debug"])
+def test_each_experiment_can_be_debugged(name: str, debug: str) -> None:
+    tree = composed(f"experiment={name}", f"debug={debug}")
+    config.check_root(tree)
+    training.check(tree)
+
+
+@pytest.mark.parametrize(("group", "name"), [choice for choice in CHOICES if choice[0] in FILES])
+def test_experiments_and_debug_files_set_nothing_that_is_no_setting(group: str, name: str) -> None:
+    content = yaml.safe_load((cli.CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8"))
+    chosen = [item for entry in content.get("defaults", []) for item in entry.items()]
+    groups = [f"{key.removeprefix('override /')}={choice}" for key, choice in chosen]
+    config.check_keys(composed(f"{group}={name}"), composed(*groups), set(), f"{group}={name}")
+
+
+@pytest.mark.parametrize(("group", "name"), OF_TARGETS)
+def test_each_file_lists_the_settings_of_its_target(group: str, name: str) -> None:
+    node = composed(f"{group}={name}")[group]
+    if "_target_" not in node:
+        return  # `none`, and callbacks: a node for each
+    known = signature(group, node)
+    listed = settings_of(node).keys()
+    assert listed <= known.keys()
+    if group in ("model", "data", "scheduler"):
+        assert listed == known.keys(), "every setting can be set without a +"
+    if group == "optimizer":
+        assert {"lr", "weight_decay"} <= listed
+
+
+@pytest.mark.parametrize("name", [name for group, name in OF_TARGETS if group == "callbacks"])
+def test_each_callback_lists_settings_of_its_target(name: str) -> None:
+    for key, node in (composed(f"callbacks={name}").callbacks or {}).items():
+        known = signature("callbacks", node)
+        listed = settings_of(node).keys()
+        assert listed <= known.keys(), key
+        assert not node._target_.startswith("labbook.") or listed == known.keys(), key
+
+
+@pytest.mark.parametrize(("group", "name"), OF_TARGETS)
+def test_each_value_has_the_annotated_type(group: str, name: str) -> None:
+    node = composed(f"{group}={name}")[group]
+    for item in [node] if "_target_" in node else [child for child in node.values() if child]:
+        hints = building.parameters(building.locate(item._target_, group))[1]
+        values = settings_of(item)
+        if group == "trainer":  # whose `auto` is ours
+            values |= {"precision": "32-true", "accelerator": "cpu"}
+        for key, value in values.items():
+            assert key in hints or not item._target_.startswith("labbook."), f"{key} is not annotated"
+            building.check_value(hints.get(key, Any), value, f"{group}.{key}")
+
+
+@pytest.mark.parametrize(("group", "name"), [choice for choice in CHOICES if choice[0] in ("model", "scheduler")])
+def test_files_and_code_have_the_same_defaults(group: str, name: str) -> None:
+    node = composed(f"{group}={name}")[group]
+    defaults = {key: item.default for key, item in signature(group, node).items()}
+    assert {key: plain(value) for key, value in defaults.items()} == settings_of(node)
+
+
+def test_the_options_of_all_data_sets_have_the_defaults_of_the_code() -> None:
+    base = yaml.safe_load((cli.CONFIGS / "base" / "data.yaml").read_text(encoding="utf-8"))
+    parameters, _ = building.parameters(building.locate("labbook.data.module.ImageDataModule", "data"))
+    assert {key: plain(item.default) for key, item in parameters.items() if key != "seed"} == base
+
+
+def plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+# The root --------------------------------------------------------------------------------------------------------
+
+
+def test_the_root_file_lists_every_setting_of_the_schema() -> None:
+    listed = yaml.safe_load((cli.CONFIGS / "train.yaml").read_text(encoding="utf-8")).keys()
+    schema = OmegaConf.structured(TrainConfig)
+    assert listed - {"defaults", "hydra"} == {str(key) for key in schema} - set(GROUPS) - {"choices"}
+
+
+def test_the_root_file_and_the_schema_have_the_same_defaults() -> None:
+    tree, schema = composed(), OmegaConf.structured(TrainConfig)
+    names = [str(key) for key in schema if key not in GROUPS]
+    assert {name: tree[name] for name in names} == {name: schema[name] for name in names}
+
+
+def test_each_group_has_a_default_that_exists() -> None:
+    tree = composed()
+    for group in GROUPS:
+        if group not in FILES:
+            assert tree[group]._target_ if group not in OPTIONAL else tree[group]
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("seed=-1", "seed must be at least 0, not -1"),
+        ("seed=4294967296", "seed must be at most 4294967295, not 4294967296"),
+        ("epochs=0", "epochs must be at least 1, not 0"),
+        ("epochs=-5", "epochs must be at least 1, not -5"),
+        ("task.label_smoothing=1.0", "task.label_smoothing must be less than 1, not 1.0"),
+        ("task.label_smoothing=-0.1", "task.label_smoothing must be at least 0, not -0.1"),
+        ("task.label_smoothing=nan", "task.label_smoothing must be at least 0, not nan"),
+        ("checkpoint.every_minutes=0", "checkpoint.every_minutes must be more than 0, not 0.0"),
+    ],
+)
+def test_root_values_out_of_range_are_refused(override: str, text: str) -> None:
+    with pytest.raises(SettingError) as error:
+        config.check_root(composed(override))
+    assert str(error.value) == text
+
+
+@pytest.mark.parametrize(
+    "override", ["seed=0", "seed=4294967295", "epochs=1", "task.label_smoothing=0", "task.label_smoothing=0.99"]
+)
+def test_root_values_at_their_limits_are_taken(override: str) -> None:
+    config.check_root(composed(override))
+
+
+@pytest.mark.parametrize("group", [group for group in GROUPS if group not in (*OPTIONAL, *FILES)])
+@pytest.mark.parametrize("value", [None, "mlp", 3, [1], {"depth": 3}], ids=str)
+def test_a_group_that_holds_no_choice_is_refused(group: str, value: Any) -> None:
+    tree = composed()
+    tree[group] = value
+    with pytest.raises(
+        SettingError, match=rf"^{group} must be one of its choices and not .*'- override /{group}: CHOICE'"
+    ):
+        config.check_root(tree)
+
+
+@pytest.mark.parametrize("group", OPTIONAL)
+def test_an_optional_group_may_be_empty(group: str) -> None:
+    tree = composed()
+    tree[group] = None
+    config.check_root(tree)
+    tree[group] = "adam"
+    with pytest.raises(SettingError, match=f"^{group} must be one of its choices and not adam"):
+        config.check_root(tree)
+
+
+def test_a_group_that_is_not_there_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"^optimizer is not set: give optimizer=VALUE$"):
+        config.check_root(composed("~optimizer"))
+
+
+# Keys that files bring in ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("added", "unknown"),
+    [
+        ({"epohcs": 3}, ["epohcs"]),
+        ({"task": {"label_smoothin": 0.1}}, ["task.label_smoothin"]),
+        ({"model": {"paddin": 1, "padding": 3}}, ["model.paddin"]),
+        ({"callbacks": {"pictures": {"sampels": 1}}}, ["callbacks.pictures.sampels"]),
+        ({"callbacks": {"more": {"_target_": "labbook.callbacks.Progress"}}}, []),
+        ({"callbacks": {"more": {"bar": True}}}, ["callbacks.more"]),
+        ({"model": {"_target_": "labbook.models.mlp.MLP", "width": 3}}, []),  # for the signature to judge
+        ({"data": {"augment": [{"crop": 3}]}, "epochs": 3}, []),
+        ({"published": {"final": {"test/acc": 0.9}}}, []),
+    ],
+    ids=str,
+)
+def test_keys_that_no_file_knows_are_found(added: dict[str, Any], unknown: list[str]) -> None:
+    reference = OmegaConf.to_container(composed())
+    assert isinstance(reference, dict)
+    tree = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(reference), added))
+    assert config.unknown_keys(tree, reference) == unknown
+
+
+@pytest.mark.parametrize("added", [{"model.paddin"}, {"model"}, {"model.paddin.deeper"}])
+def test_keys_that_the_command_line_adds_on_purpose_pass(added: set[str]) -> None:
+    reference = composed()
+    tree = composed("+model.paddin=3")
+    config.check_keys(tree, reference, added, "debug=fast")
+    with pytest.raises(SettingError) as error:
+        config.check_keys(tree, reference, {"model.padd", "optimizer.paddin"}, "debug=fast")
+    text = "debug=fast: model.paddin is no setting; did you mean padding? settings here: activation, padding"
+    assert str(error.value) == text
+
+
+def test_at_the_root_the_groups_are_settings_too_and_notes_are_none() -> None:
+    text = config.no_setting("expriment", composed())
+    assert text.startswith("expriment is no setting; did you mean experiment? settings here: ")
+    listed = text.rpartition(": ")[2].split(", ")
+    assert {*GROUPS, "seed", "epochs", "resume"} <= set(listed)
+    assert "choices" not in listed
+
+
+# A configuration read from a file ----------------------------------------------------------------------------------
+
+
+def test_a_saved_configuration_is_typed_again_and_keeps_what_was_added() -> None:
+    saved = OmegaConf.create(OmegaConf.to_yaml(composed("epochs=7", "+note=mine"), resolve=True))
+    again = config.typed(saved, "run/config.yaml")
+    assert (again.epochs, again.note, again.model) == (7, "mine", saved.model)
+    assert OmegaConf.to_container(again) == OmegaConf.to_container(saved)
+
+
+def test_settings_that_a_saved_configuration_does_not_know_have_their_defaults() -> None:
+    saved = OmegaConf.create(OmegaConf.to_yaml(composed(), resolve=True))
+    del saved["task"]
+    assert config.typed(saved, "run/config.yaml").task.label_smoothing == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("epochs", "many", "run/config.yaml: epochs: Value 'many' of type 'str' could not be converted to Integer"),
+        ("epochs", -1, "epochs must be at least 1, not -1"),
+        ("test_on", "first", "run/config.yaml: test_on: Invalid value 'first', expected one of ['best', 'last']"),
+        ("model", "mlp", "model must be one of its choices and not mlp"),
+    ],
+)
+def test_a_saved_configuration_that_was_spoiled_is_refused(name: str, value: Any, text: str) -> None:
+    saved = OmegaConf.create(OmegaConf.to_yaml(composed(), resolve=True))
+    saved[name] = value
+    with pytest.raises(SettingError) as error:
+        config.typed(saved, "run/config.yaml")
+    assert str(error.value).startswith(text)

@@ -1,0 +1,192 @@
+"""What `auto` means on which machine. Every rule is a pure function of a description."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labbook.errors import SettingError
+from labbook.hardware import (
+    ACCELERATORS,
+    PRECISIONS,
+    Machine,
+    choose,
+    choose_accelerator,
+    choose_precision,
+    cpu_name,
+    describe,
+)
+
+AUTO = {"accelerator": "auto", "precision": "auto"}
+
+H100 = Machine(gpus=8, capability=(9, 0), gpu_name="NVIDIA H100 80GB HBM3", cpu_name="Xeon", cpu_bf16=True)
+A100 = Machine(gpus=1, capability=(8, 0), gpu_name="NVIDIA A100-SXM4-40GB", cpu_name="EPYC")
+RTX3060 = Machine(gpus=1, capability=(8, 6), gpu_name="NVIDIA GeForce RTX 3060", cpu_name="Ryzen")
+RTX5090 = Machine(gpus=1, capability=(12, 0), gpu_name="NVIDIA GeForce RTX 5090", cpu_name="Ryzen")
+T4 = Machine(gpus=1, capability=(7, 5), gpu_name="Tesla T4", cpu_name="Xeon")
+V100 = Machine(gpus=4, capability=(7, 0), gpu_name="Tesla V100-SXM2-16GB", cpu_name="Xeon")
+GTX1080 = Machine(gpus=1, capability=(6, 1), gpu_name="NVIDIA GeForce GTX 1080", cpu_name="Core i7")
+K80 = Machine(gpus=2, capability=(3, 7), gpu_name="Tesla K80", cpu_name="Xeon")
+M2 = Machine(mps=True, cpu_name="Apple M2")
+SAPPHIRE_RAPIDS = Machine(cpu_name="Xeon Platinum 8480+", cpu_bf16=True)
+LAPTOP = Machine(cpu_name="Core i5-8250U")
+
+
+@pytest.mark.parametrize(
+    ("machine", "accelerator", "precision", "channels_last", "reasons"),
+    [
+        (H100, "gpu", "bf16-mixed", True, ("NVIDIA H100 80GB HBM3", "9.0", "bf16")),
+        (A100, "gpu", "bf16-mixed", True, ("NVIDIA A100-SXM4-40GB", "8.0", "bf16")),
+        (RTX3060, "gpu", "bf16-mixed", True, ("RTX 3060", "8.6")),
+        (RTX5090, "gpu", "bf16-mixed", True, ("RTX 5090", "12.0")),
+        (T4, "gpu", "16-mixed", True, ("Tesla T4", "7.5", "not bf16")),
+        (V100, "gpu", "16-mixed", True, ("Tesla V100-SXM2-16GB", "7.0", "not bf16")),
+        (GTX1080, "gpu", "32-true", True, ("GTX 1080", "6.1", "slow below 32 bits")),
+        (K80, "gpu", "32-true", True, ("Tesla K80", "3.7")),
+        (M2, "mps", "32-true", False, ("MPS", "Apple GPU")),
+        (SAPPHIRE_RAPIDS, "cpu", "bf16-mixed", True, ("CPU", "Xeon Platinum 8480+", "multiplies bf16")),
+        (LAPTOP, "cpu", "32-true", True, ("CPU", "Core i5-8250U", "no bf16 instructions")),
+    ],
+    ids=lambda item: item.gpu_name or item.cpu_name if isinstance(item, Machine) else None,
+)
+def test_what_auto_chooses_and_why(
+    machine: Machine, accelerator: str, precision: str, channels_last: bool, reasons: tuple[str, ...]
+) -> None:
+    choice = choose(AUTO, machine)
+    assert (choice.accelerator, choice.precision, choice.channels_last) == (accelerator, precision, channels_last)
+    for reason in reasons:
+        assert reason in choice.reason
+    assert str(choice) == f"{choice.reason}; {precision}, {'channels-last' if channels_last else 'channels-first'}"
+
+
+def test_the_cpu_is_judged_by_itself_where_there_is_a_gpu_too() -> None:
+    choice = choose({"accelerator": "cpu", "precision": "auto"}, T4)
+    assert (choice.accelerator, choice.precision) == ("cpu", "32-true")
+    assert "Xeon" in choice.reason
+    assert "T4" not in choice.reason
+    assert choose({"accelerator": "cpu", "precision": "auto"}, H100).precision == "bf16-mixed"
+
+
+@pytest.mark.parametrize("asked", ["gpu", "cuda"])
+def test_a_gpu_goes_by_both_names(asked: str) -> None:
+    assert choose_accelerator(asked, A100) == "gpu"
+
+
+@pytest.mark.parametrize(
+    ("asked", "machine", "has"),
+    [("gpu", LAPTOP, "it has cpu"), ("cuda", M2, "it has mps, cpu"), ("mps", A100, "it has gpu, cpu")],
+)
+def test_a_device_that_is_not_there_is_refused_and_what_is_there_named(asked: str, machine: Machine, has: str) -> None:
+    with pytest.raises(
+        SettingError, match=f"^trainer.accelerator={asked}: this machine has none; {has}, and trainer=auto"
+    ):
+        choose_accelerator(asked, machine)
+
+
+def test_an_unknown_accelerator_is_refused_with_the_choices() -> None:
+    with pytest.raises(SettingError) as refused:
+        choose_accelerator("gpus", A100)
+    assert (
+        str(refused.value)
+        == f"trainer.accelerator=gpus is unknown; did you mean gpu? choices: {', '.join(sorted(ACCELERATORS))}"
+    )
+
+
+@pytest.mark.parametrize("machine", [A100, GTX1080, M2, LAPTOP])
+@pytest.mark.parametrize(
+    ("asked", "chosen"), [("32", "32-true"), ("64", "64-true"), ("16-mixed", "16-mixed"), ("bf16-mixed", "bf16-mixed")]
+)
+def test_a_precision_that_is_asked_for_is_taken(asked: str, chosen: str, machine: Machine) -> None:
+    choice = choose({"accelerator": "auto", "precision": asked}, machine)
+    assert choice.precision == chosen
+    assert choice.reason.endswith("as asked")
+
+
+def test_a_precision_may_be_a_number_as_yaml_reads_it() -> None:
+    assert choose({"accelerator": "cpu", "precision": 32}, SAPPHIRE_RAPIDS).precision == "32-true"
+
+
+@pytest.mark.parametrize("asked", ["8", "bf16", "fp16", "16", ""])
+def test_an_unknown_precision_is_refused_with_the_choices(asked: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        choose_precision(asked, "cpu", LAPTOP)
+    assert str(refused.value).startswith(f"trainer.precision={asked} is unknown; ")
+    assert str(refused.value).endswith(f"choices: {', '.join(sorted(PRECISIONS))}")
+
+
+@pytest.mark.parametrize("machine", [A100, M2, LAPTOP])
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_layout_is_as_asked_where_it_is_asked(asked: bool, machine: Machine) -> None:
+    assert choose(AUTO, machine, channels_last=asked).channels_last is asked
+
+
+def test_a_trainer_without_these_settings_means_auto() -> None:
+    assert choose({}, T4) == choose(AUTO, T4)
+
+
+def cuda_with(monkeypatch: pytest.MonkeyPatch, *gpus: tuple[str, tuple[int, int]]) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(gpus))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: gpus[index][0])
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: gpus[index][1])
+
+
+def test_of_several_gpus_the_oldest_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda_with(monkeypatch, ("NVIDIA A100", (8, 0)), ("Tesla T4", (7, 5)))
+    machine = describe()
+    assert (machine.gpus, machine.capability, machine.gpu_name) == (2, (7, 5), "NVIDIA A100")
+    assert choose(AUTO, machine).precision == "16-mixed"
+
+
+def test_a_capability_is_compared_as_two_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda_with(monkeypatch, ("new", (12, 0)), ("newer", (10, 3)))
+    assert describe().capability == (10, 3)
+
+
+def test_a_machine_without_gpus_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda_with(monkeypatch)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    machine = describe()
+    assert (machine.gpus, machine.capability, machine.gpu_name, machine.mps) == (0, (0, 0), "", False)
+    assert machine.cpu_name
+    assert choose(AUTO, machine).accelerator == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("avx512_bf16", "amx", "bf16"),
+    [(False, False, False), (True, False, True), (False, True, True), (True, True, True)],
+)
+def test_either_instruction_set_makes_a_cpu_fit_for_bf16(
+    avx512_bf16: bool, amx: bool, bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert describe().cpu_bf16 is bf16
+
+
+def opening(monkeypatch: pytest.MonkeyPatch, content: str | None) -> None:
+    real = Path.open
+
+    def opened(self: Path, *args: Any, **options: Any) -> Any:
+        if str(self) != "/proc/cpuinfo":
+            return real(self, *args, **options)
+        if content is None:
+            raise FileNotFoundError(self)
+        return io.StringIO(content)
+
+    monkeypatch.setattr(Path, "open", opened)
+
+
+def test_the_cpu_is_named_as_its_maker_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    opening(
+        monkeypatch, "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Gold 6130\nprocessor\t: 1\nmodel name\t: other\n"
+    )
+    assert cpu_name() == "Intel(R) Xeon(R) Gold 6130"
+
+
+@pytest.mark.parametrize("content", [None, "processor\t: 0\n"])
+def test_a_cpu_without_a_name_is_a_cpu(content: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening(monkeypatch, content)
+    monkeypatch.setattr("platform.processor", lambda: "")
+    assert cpu_name() == "CPU"
