@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -69,8 +70,7 @@ def test_help_fits_a_terminal_of_common_width(labbook: Command) -> None:
 def examples(text: str) -> list[list[str]]:
     """The arguments of the examples on the help page."""
     block = text.partition("Examples:\n")[2].partition("\n\n")[0]
-    commands = [line.split("   ")[0].strip() if "   " in line.strip() else line for line in block.splitlines()]
-    return [shlex.split(command.strip().split("  ")[0])[2:] for command in commands]
+    return [shlex.split(re.split(r"\s{2,}", line.strip())[0])[2:] for line in block.splitlines()]
 
 
 def test_help_shows_five_examples_that_are_true(labbook: Command) -> None:

@@ -169,29 +169,34 @@ def test_each_group_has_a_default_that_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "text"),
+    ("name", "value", "text"),
     [
-        ("seed=-1", "seed must be at least 0, not -1"),
-        ("seed=4294967296", "seed must be at most 4294967295, not 4294967296"),
-        ("epochs=0", "epochs must be at least 1, not 0"),
-        ("epochs=-5", "epochs must be at least 1, not -5"),
-        ("task.label_smoothing=1.0", "task.label_smoothing must be less than 1, not 1.0"),
-        ("task.label_smoothing=-0.1", "task.label_smoothing must be at least 0, not -0.1"),
-        ("task.label_smoothing=nan", "task.label_smoothing must be at least 0, not nan"),
-        ("checkpoint.every_minutes=0", "checkpoint.every_minutes must be more than 0, not 0.0"),
+        ("seed", -1, "seed must be at least 0, not -1"),
+        ("seed", 2**32, "seed must be at most 4294967295, not 4294967296"),
+        ("epochs", 0, "epochs must be at least 1, not 0"),
+        ("epochs", -5, "epochs must be at least 1, not -5"),
+        ("task.label_smoothing", 1.0, "task.label_smoothing must be less than 1, not 1.0"),
+        ("task.label_smoothing", -0.1, "task.label_smoothing must be at least 0, not -0.1"),
+        ("task.label_smoothing", float("nan"), "task.label_smoothing must be at least 0, not nan"),
+        ("checkpoint.every_minutes", 0, "checkpoint.every_minutes must be more than 0, not 0.0"),
     ],
 )
-def test_root_values_out_of_range_are_refused(override: str, text: str) -> None:
+def test_root_values_out_of_range_are_refused(name: str, value: float, text: str) -> None:
+    tree = composed()
+    OmegaConf.update(tree, name, value)
     with pytest.raises(SettingError) as error:
-        config.check_root(composed(override))
+        config.check_root(tree)
     assert str(error.value) == text
 
 
 @pytest.mark.parametrize(
-    "override", ["seed=0", "seed=4294967295", "epochs=1", "task.label_smoothing=0", "task.label_smoothing=0.99"]
+    ("name", "value"),
+    [("seed", 0), ("seed", 2**32 - 1), ("epochs", 1), ("task.label_smoothing", 0), ("task.label_smoothing", 0.99)],
 )
-def test_root_values_at_their_limits_are_taken(override: str) -> None:
-    config.check_root(composed(override))
+def test_root_values_at_their_limits_are_taken(name: str, value: float) -> None:
+    tree = composed()
+    OmegaConf.update(tree, name, value)
+    config.check_root(tree)
 
 
 @pytest.mark.parametrize("group", [group for group in GROUPS if group not in (*OPTIONAL, *FILES)])

@@ -1,0 +1,569 @@
+"""Whatever a user gets wrong ends in one sentence that names the setting, and leaves nothing behind.
+
+Each refusal is the whole program's: exit code 2, one line on the error stream, no run folder.
+"""
+
+import errno
+import json
+import os
+import pickle
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+import torch
+import yaml
+
+from labbook import cli, config, hardware, recorder, training
+from labbook.config import GROUPS
+from tests.conftest import Command, Ended
+
+CHOICES = {group: [path.stem for path in sorted((cli.CONFIGS / group).glob("*.yaml"))] for group in GROUPS}
+QUICK = ("model=mlp", "data.limit=64", "trainer.precision=32", "callbacks=none", "logger=none")
+
+
+def refused(ended: Ended, *parts: str) -> str:
+    """The sentence of a refusal, made sure that it is one and holds all `parts`."""
+    assert ended.code == 2, ended.out + ended.err
+    sentence = ended.sentence
+    for part in parts:
+        assert part in sentence
+    assert "run: " not in ended.out
+    assert "Traceback" not in ended.err
+    assert not list(Path("logs").rglob("*/*"))  # nothing in logs/runs, and no other folder
+    return sentence
+
+
+# Choices -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_an_unknown_choice_is_refused_with_all_choices(group: str, labbook: Command) -> None:
+    right = CHOICES[group][-1]
+    wrong = f"{right[:-1]}x"
+    sentence = refused(labbook(f"{group}={wrong}"))
+    assert sentence == f"{group}={wrong} is unknown; did you mean {right}? choices: {', '.join(CHOICES[group])}"
+
+
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("value", ["null", "3", "true"])
+def test_a_choice_that_is_no_name_is_refused_with_all_choices(group: str, value: str, labbook: Command) -> None:
+    sentence = refused(labbook(f"{group}={value}"))
+    assert sentence == f"{group}={value} is no choice; choices: {', '.join(CHOICES[group])}"
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_misspelt_group_is_refused(group: str, labbook: Command) -> None:
+    wrong = f"{group[:-2]}{group[-1]}{group[-2]}"
+    refused(labbook(f"{wrong}={CHOICES[group][0]}"), f"{wrong} is no setting; did you mean {group}? settings here: ")
+
+
+@pytest.mark.parametrize("argument", ["+model=mlp", "++model=mlp", "+debug=fast"])
+def test_a_choice_takes_no_plus(argument: str, labbook: Command) -> None:
+    name = argument.lstrip("+").partition("=")[0]
+    assert refused(labbook(argument)) == f"{name} is chosen without a sign before it: {name}=CHOICE"
+
+
+# Settings ----------------------------------------------------------------------------------------------------------
+
+REFUSED: list[tuple[str, str]] = [
+    # misspelt
+    ("epoch=3", "epoch is no setting; did you mean epochs? settings here: callbacks, channels_last, checkpoint, "),
+    ("sede=3", "sede is no setting; did you mean seed?"),
+    (
+        "optimizer.learning_rate=0.1",
+        "optimizer.learning_rate is no setting; settings here: betas, eps, lr, weight_decay",
+    ),
+    ("model=mlp model.widht=3", "model.widht is no setting; did you mean width? settings here: activation, depth, "),
+    ("data.batchsize=3", "data.batchsize is no setting; did you mean batch_size?"),
+    ("trainer.precison=32", "trainer.precison is no setting; did you mean precision?"),
+    ("callbacks.pictures.sample=3", "callbacks.pictures.sample is no setting; did you mean samples?"),
+    ("task.label_smothing=0.1", "task.label_smothing is no setting; did you mean label_smoothing?"),
+    ("model.deep.er=1", "model.deep is no setting; settings here: activation, padding"),
+    # of the wrong type, at the root
+    ("seed=abc", "seed: Value 'abc' of type 'str' could not be converted to Integer"),
+    ("seed=1.5", "seed: Value '1.5' of type 'float' could not be converted to Integer"),
+    ("seed=true", "seed: Value 'True' of type 'bool' could not be converted to Integer"),
+    ("seed=null", "seed: "),
+    ("epochs=2.5", "epochs: Value '2.5'"),
+    ("task.label_smoothing=abc", "task.label_smoothing: Value 'abc'"),
+    ("train_acc_eval=perhaps", "train_acc_eval: Value 'perhaps' is not a valid bool"),
+    ("channels_last=perhaps", "channels_last: Value 'perhaps' is not a valid bool"),
+    ("test_on=first", "test_on: Invalid value 'first', expected one of ['best', 'last']"),
+    ("log_dir=null", "log_dir: "),
+    # of the wrong type, in a group
+    ("optimizer.lr=abc", "optimizer.lr must be a valid number, not 'abc'"),
+    ("optimizer.lr=null", "optimizer.lr must be a valid number, not None"),
+    ("optimizer.betas=0.9", "optimizer.betas must be a list, not 0.9"),
+    ("optimizer.betas=[0.9]", "optimizer.betas must have more entries, not [0.9]"),
+    ("data.batch_size=2.5", "data.batch_size must be a valid integer, not 2.5"),
+    ("data.batch_size=abc", "data.batch_size must be a valid integer, not 'abc'"),
+    ("data.shuffle=maybe", "data.shuffle must be a valid boolean, not 'maybe'"),
+    ("data.shuffle=1", "data.shuffle must be a valid boolean, not 1"),
+    ("data.resident=sometimes", "data.resident must be 'auto' or must be a valid boolean, not 'sometimes'"),
+    ("data.root=3", "data.root must be a valid string, not 3"),
+    ("data.augment=flip", "data.augment must be a list, not 'flip'"),
+    ("data.val_from=head", "data.val_from must be 'random' or 'tail', not 'head'"),
+    ("data.validate_on=train", "data.validate_on must be 'val' or 'test', not 'train'"),
+    ("data.channels=2", "data.channels must be 1 or 3, not 2"),
+    ("model=mlp model.dropout=yes", "model.dropout must be a valid number, not 'yes'"),
+    ("model=mlp model.hidden=512", "model.hidden must be a list, not 512"),
+    ("model=mlp model.hidden=[512,a]", "model.hidden must be a valid integer, not [512, 'a']"),
+    ("model.activation=swish", "model.activation must be 'relu', 'tanh', 'sigmoid' or 'gelu', not 'swish'"),
+    ("scheduler.interval=never", "scheduler.interval must be 'step' or 'epoch', not 'never'"),
+    ("trainer.deterministic=maybe", "trainer.deterministic must be a valid boolean or must be 'warn', not 'maybe'"),
+    ("trainer.accumulate_grad_batches=1.5", "trainer.accumulate_grad_batches must be a valid integer, not 1.5"),
+    ("callbacks.pictures.samples=-1", "callbacks.pictures.samples must be greater than or equal to 0, not -1"),
+    # out of range
+    ("seed=-1", "seed must be at least 0, not -1"),
+    ("seed=99999999999", "seed must be at most 4294967295, not 99999999999"),
+    ("epochs=0", "epochs must be at least 1, not 0"),
+    ("epochs=-3", "epochs must be at least 1, not -3"),
+    ("checkpoint.every_minutes=-1", "checkpoint.every_minutes must be more than 0, not -1.0"),
+    ("task.label_smoothing=1.0", "task.label_smoothing must be less than 1, not 1.0"),
+    ("task.label_smoothing=-0.1", "task.label_smoothing must be at least 0, not -0.1"),
+    ("optimizer.lr=0", "optimizer.lr must be greater than 0, not 0"),
+    ("optimizer.lr=-0.1", "optimizer.lr must be greater than 0, not -0.1"),
+    ("optimizer.lr=nan", "optimizer.lr must be a finite number, not nan"),
+    ("optimizer.weight_decay=-1", "optimizer.weight_decay must be greater than or equal to 0, not -1"),
+    ("optimizer=sgd optimizer.momentum=-0.9", "optimizer.momentum must be greater than or equal to 0, not -0.9"),
+    ("data.batch_size=0", "data.batch_size must be greater than 0, not 0"),
+    ("data.batch_size=-8", "data.batch_size must be greater than 0, not -8"),
+    ("data.val_fraction=1.2", "data.val_fraction must be less than 1, not 1.2"),
+    ("data.val_fraction=-0.1", "data.val_fraction must be greater than or equal to 0, not -0.1"),
+    ("data.val_fraction=0.9999", "data.val_fraction=0.9999 leaves none of 1437 images for training"),
+    ("data.limit=0", "data.limit must be greater than 0, not 0"),
+    ("data.image_size=0", "data.image_size must be greater than 0, not 0"),
+    ("model=mlp model.dropout=1", "model.dropout must be less than 1, not 1"),
+    ("model=mlp model.hidden=[512,-1]", "model.hidden must be greater than 0, not [512, -1]"),
+    ("model=mlp model.depth=-1", "model.depth must be greater than or equal to 0, not -1"),
+    ("scheduler.warmup_epochs=-1", "scheduler.warmup_epochs must be greater than or equal to 0, not -1"),
+    ("scheduler=step scheduler.gamma=0", "scheduler.gamma must be greater than 0, not 0"),
+    (
+        "scheduler=step scheduler.milestones=[30,60]",
+        "scheduler.milestones must be less than or equal to 1, not [30, 60]",
+    ),
+    (
+        "scheduler=onecycle scheduler.warmup_fraction=5",
+        "scheduler.warmup_fraction must be less than or equal to 1, not 5",
+    ),
+    ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches must be greater than or equal to 1, not 0"),
+    ("trainer.gradient_clip_val=-1", "trainer.gradient_clip_val must be greater than or equal to 0, not -1"),
+    ("trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch must be greater than or equal to 1, not 0"),
+    ("trainer.limit_train_batches=0", "trainer.limit_train_batches must be greater than 0, not 0"),
+    ("trainer.limit_test_batches=0", "trainer.limit_test_batches must be greater than 0, not 0"),
+    # unknown names in lists and of figures
+    ("objective=val/f1", "objective: Invalid value 'val/f1', expected one of ['val/acc', 'val/loss', "),
+    ("objective=test/acc", "objective: Invalid value 'test/acc', expected one of ['val/acc', 'val/loss', "),
+    ("data.augment=[flop]", "data.augment: flop is unknown; did you mean flip? choices: crop, flip, rotation"),
+    ("data.augment=[{rotation:400}]", "data.augment: rotation takes degrees above 0 and up to 180, not 400"),
+    ("trainer.precision=8", "trainer.precision=8 is unknown; choices: 16-mixed, 16-true, 32, "),
+    ("trainer.accelerator=gpus", "trainer.accelerator=gpus is unknown; did you mean gpu? choices: auto, cpu, "),
+    # settings that do not go together
+    ("optimizer=sgd optimizer.nesterov=true", "optimizer: Nesterov momentum requires a momentum"),
+    ("optimizer.betas=[0.9,1.5]", "optimizer: Invalid beta parameter at index 1: 1.5"),
+    (
+        "model=mlp model.depth=3 model.activation=[relu,tanh]",
+        "model.activation lists 2 activations for 3 hidden layers",
+    ),
+    (
+        "model=mlp model.hidden=[8] model.activation=[relu,tanh]",
+        "model.activation lists 2 activations for 1 hidden layers",
+    ),
+    ("model=cats_dogs_cnn model.channels=[1]", "model.channels has 1 entries and model.kernel_sizes 6"),
+    ("data.drop_last=true data.batch_size=5000", "data.batch_size=5000 is larger than the 1293 training images"),
+    (
+        "callbacks=early_stopping data.val_fraction=0",
+        "callbacks=early_stopping has nothing to watch: give data.val_fraction",
+    ),
+    ("callbacks=early_stopping data.validate_on=test", "would choose by the test set: use data.validate_on=val"),
+    ("callbacks=early_stopping callbacks.early_stopping.mode=up", "`mode` can be min, max, got up"),
+    ("trainer.devices=0", "`Trainer(devices=0)` value is not a valid input using cpu accelerator"),
+    ("trainer.strategy=dpp", "You selected an invalid strategy name: `strategy='dpp'`"),
+    ("trainer.profiler=fast", "it can only be one of ['simple', 'advanced', 'pytorch', 'xla']"),
+    # several values without a sweep
+    ("seed=1,2", "seed=1,2 gives several values: add -m to sweep over them, or write seed=[1,2] for a list"),
+    ("model=mlp,lenet5", "model=mlp,lenet5 gives several values: add -m to sweep over them"),
+    # what is not written as a setting
+    ("nonsense", "cannot read 'nonsense': write SETTING=VALUE, a list as [a,b], and quote what the shell would change"),
+    ("seed=[1", "cannot read 'seed=[1': write SETTING=VALUE"),
+    ("=3", "a setting has no name: write SETTING=VALUE"),
+    ("--epochs 3", "--epochs: settings are written without dashes, epochs=VALUE"),
+    ("--optimizer.lr=3", "--optimizer.lr=3: settings are written without dashes, optimizer.lr=3"),
+    # what is taken away or refers to nothing
+    ("~optimizer", "optimizer is not set: give optimizer=VALUE"),
+    ("~trainer debug=fast", "trainer must be one of its choices and not"),
+    ("epochs=${nothing}", "epochs: Interpolation key 'nothing' not found"),
+    ("data.batch_size=${nothing}", "data.batch_size: Interpolation key 'nothing' not found"),
+    ("+callbacks.more=3", "more=3 is nothing that can be built: it has no _target_"),
+    # places that are none
+    ("resume=", "resume= names no folder: give the folder of a run"),
+    ("resume=nowhere", "nowhere is no run folder: it has no config.yaml"),
+    ("data=image_folder", "data.root is not set: give the folder of your images, data.root=FOLDER"),
+    ("data=image_folder data.root=nowhere", "nowhere/train is no folder with classes in it"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), REFUSED, ids=[arguments for arguments, _ in REFUSED])
+def test_a_setting_that_cannot_work_is_refused(arguments: str, sentence: str, labbook: Command) -> None:
+    refused(labbook(*arguments.split()), sentence)
+
+
+def test_a_sweep_over_what_cannot_work_is_refused(labbook: Command) -> None:
+    for override, sentence in (
+        ("seed=1,abc", "seed: Value 'abc'"),
+        ("optimizer.lrr=1,2", "optimizer.lrr is no setting"),
+    ):
+        ended = labbook("-m", override)
+        assert ended.code == 2
+        assert ended.sentence.startswith(sentence)
+        assert not list(Path("logs").rglob("config.yaml"))
+
+
+@pytest.mark.parametrize("argument", ["optimizer.betas=[0.8,0.99]", "epochs=1", "model.activation=gelu"])
+def test_the_neighbours_of_what_is_refused_work(argument: str, labbook: Command) -> None:
+    ended = labbook("data.limit=32", "callbacks=none", "logger=none", "debug=fast", argument)
+    assert ended.code == 0, ended.err
+    assert ended.err == ""
+
+
+# Targets -----------------------------------------------------------------------------------------------------------
+
+EVIL = "{_target_:os.system,command:'touch canary'}"
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *(f"{group}._target_=os.system" for group in ("model", "data", "optimizer", "scheduler", "trainer", "logger")),
+        "model._target_=builtins.eval",
+        "model._target_=torch.load",
+        "data._target_=torch.hub.load",
+        "optimizer._target_=functools.partial",
+        "trainer._target_=hydra.utils.instantiate",
+        "callbacks.progress._target_=subprocess.run",
+        f"+callbacks.evil={EVIL}",
+        f"+callbacks.evil={EVIL.replace('os.system', 'labbook.data.image_cache.os.system')}",
+        f"+callbacks.evil={EVIL.replace('os.system', 'pytorch_lightning.callbacks.model_checkpoint.os.system')}",
+        f"+callbacks.evil={{_target_:pytorch_lightning.callbacks.LambdaCallback,on_fit_start:{EVIL}}}",
+        f"data.augment=[flip,{EVIL}]",
+        f"data.augment=[[{EVIL}]]",
+        f"data.normalize={EVIL}",
+        f"model.activation={EVIL}",
+        f"optimizer.lr={EVIL}",
+        f"+trainer.callbacks=[{EVIL}]",
+        f"trainer.profiler={EVIL}",
+    ],
+)
+def test_no_setting_runs_what_is_not_allowed(argument: str, labbook: Command, tmp_path: Path) -> None:
+    sentence = refused(labbook(argument))
+    assert re.search(r"_target_=\S+ is not allowed; allowed are labbook\.callbacks\.\*, ", sentence), sentence
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("target", ["torch.optim.Adamm", "torch.optim.adamm.Adam"])
+def test_a_target_that_does_not_exist_is_refused(target: str, labbook: Command) -> None:
+    assert refused(labbook(f"optimizer._target_={target}")) == f"optimizer._target_={target} does not exist"
+
+
+def test_a_setting_of_another_target_is_refused(labbook: Command) -> None:
+    refused(
+        labbook("optimizer._target_=torch.optim.LBFGS"),
+        "optimizer.betas is no setting of torch.optim.LBFGS; settings: history_size, ",
+    )
+
+
+# The machine -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argument", "accelerator"),
+    [("trainer=gpu", "gpu"), ("trainer.accelerator=cuda", "cuda"), ("trainer.accelerator=mps", "mps")],
+)
+def test_a_device_that_is_not_there_is_refused(
+    argument: str, accelerator: str, labbook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "describe", hardware.Machine)
+    sentence = refused(labbook(argument))
+    assert sentence == (
+        f"trainer.accelerator={accelerator}: this machine has none; it has cpu, and trainer=auto takes the best"
+    )
+
+
+# Networks and images that do not fit -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "model=alexnet data.image_size=8 model.hidden=4",
+        "model=lenet5 data.image_size=4",
+        "model=lenet5 data.image_size=8 model.padding=0",
+        "model=cats_dogs_cnn",
+        "model=cats_dogs_cnn model.channels=[2,2,2] model.kernel_sizes=[9,9,2]",
+        "model=convnet model.channels=[2,2,2,2,2]",
+        "model=convnet model.channels=[2,2] model.kernel_size=11 data.image_size=12",
+        "model=deep_convnet model.channels=[2,2,2,2,2] model.hidden=4",
+    ],
+)
+def test_images_too_small_for_a_network_are_refused_with_the_size_that_works(arguments: str, labbook: Command) -> None:
+    sentence = refused(labbook(*arguments.split()), "needs images of at least")
+    helps = re.search(r"use data\.image_size=(\d+) or more$", sentence)
+    assert helps, sentence
+    size = int(helps.group(1))
+    assert logits(*arguments.split(), f"data.image_size={size}").shape == (2, 10)
+    refused(labbook(*arguments.split(), f"data.image_size={size - 1}"), f"use data.image_size={size} or more")
+
+
+def logits(*overrides: str) -> torch.Tensor:
+    """What the configured network makes of two black images."""
+    config.register()
+    with hydra.initialize_config_dir(str(cli.CONFIGS)):
+        tree = hydra.compose("train", overrides=list(overrides))
+    data = training.build_data(tree)
+    model = training.build_model(tree, data)
+    with torch.no_grad():
+        made: torch.Tensor = model.eval()(torch.zeros(2, data.spec.channels, data.spec.size, data.spec.size))
+    return made
+
+
+# Packages that are not installed -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_logger_that_is_not_installed_is_refused(
+    name: str, labbook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    sentence = refused(labbook(f"logger={name}"))
+    assert sentence.startswith(f"logger={name} is not installed: ")
+    assert f"pip install {name}" in sentence
+
+
+# Places that cannot be written -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["occupied", "occupied/below"])
+def test_a_place_for_runs_that_cannot_be_made_is_refused(place: str, labbook: Command, tmp_path: Path) -> None:
+    (tmp_path / "occupied").write_text("a file\n")
+    sentence = refused(labbook(f"log_dir={place}"))
+    assert (
+        sentence
+        == f"cannot make a run folder in {place}/runs (Not a directory): name another place with log_dir=FOLDER"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["occupied"]
+
+
+def full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
+
+
+@pytest.mark.parametrize(("module", "name"), [(torch, "save"), (recorder, "write_whole")], ids=["checkpoint", "table"])
+def test_a_full_disk_ends_the_run_and_spares_the_checkpoint_of_before(
+    module: Any, name: str, labbook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = labbook(*QUICK, "epochs=1").run
+    last = run / "checkpoints" / "last.ckpt"
+    before = last.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, full)
+        ended = labbook(f"resume={run}", "epochs=3")
+    assert ended.code != 0
+    assert ended.sentence == "cannot write somewhere: No space left on device"
+    assert last.read_bytes() == before
+    assert torch.load(last, weights_only=True)["epoch"] == 0
+    assert not list(run.rglob("*partial*"))
+    assert json.loads((run / "metrics.json").read_text())["status"] == "failed"
+    again = labbook(f"resume={run}", "epochs=3")
+    assert again.code == 0, again.err
+    assert json.loads((run / "metrics.json").read_text())["epochs"] == 3
+
+
+def test_a_disk_that_is_full_from_the_first_epoch_on_ends_the_run(
+    labbook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "save", full)
+    ended = labbook(*QUICK, "epochs=1")
+    assert ended.code != 0
+    assert ended.sentence == "cannot write somewhere: No space left on device"
+
+
+# A loss that is no number ------------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_last_good_checkpoint(labbook: Command) -> None:
+    # One step an epoch: the rate explodes for the third step, and the fourth sees what became of the weights.
+    explode = (
+        "optimizer=sgd",
+        "optimizer.lr=1.0",
+        "scheduler=step",
+        "scheduler.milestones=[0.5]",
+        "scheduler.gamma=1e30",
+    )
+    ended = labbook(*QUICK, *explode, "epochs=4")
+    assert ended.code == 1
+    assert re.match(r"the loss became (nan|inf) in step 4; try a smaller optimizer\.lr, ", ended.sentence)
+    run = ended.run
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["status"] == "failed"
+    assert "step 4" in metrics["reason"]
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert (content["epoch"], content["global_step"]) == (2, 3)
+    assert all(weight.isfinite().all() for weight in content["state_dict"].values())
+
+
+# Runs that cannot be continued -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(labbook: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two epochs, trained once and copied for each test."""
+    trained = tmp_path_factory.getbasetemp() / "trained"
+    if not trained.exists():
+        ended = labbook(*QUICK, "epochs=2")
+        assert ended.code == 0, ended.err
+        ended.run.rename(trained)
+        shutil.rmtree("logs")
+    return Path(shutil.copytree(trained, "mine"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a run but what it said."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "train.log"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("", "mine has finished its 2 epochs: to train on, give more, such as epochs=4"),
+        ("epochs=2", "mine has finished its 2 epochs"),
+        ("epochs=1", "epochs"),
+        ("epochs=0", "epochs must be at least 1, not 0"),
+        (
+            "epochs=3 optimizer.lr=0.5",
+            "mine was started with optimizer.lr=0.001, so optimizer.lr=0.5 would be another run",
+        ),
+        ("epochs=3 model=lenet5", "mine was started with model=mlp, so model=lenet5 would be another run"),
+        ("epochs=3 data=mnist", "mine was started with data=digits, so data=mnist would be another run"),
+        ("epochs=3 seed=7", "mine was started with seed=42, so seed=7 would be another run"),
+        (
+            "epochs=3 model=mlp model.width=9",
+            "mine was started with model.width=128, so model.width=9 would be another run",
+        ),
+        ("epochs=3 +optimizer.amsgrad=true", "so +optimizer.amsgrad=true would be another run"),
+        ("epochs=3 experiment=c1_mlp_mnist", "so experiment=c1_mlp_mnist would be another run"),
+        ("epochs=3 model=mlp model.widht=9", "model.widht is no setting; did you mean width?"),
+        ("epochs=3 trainer.precision=8", "trainer.precision=8 is unknown; choices: "),
+    ],
+)
+def test_a_run_is_not_continued_as_another(arguments: str, sentence: str, run: Path, labbook: Command) -> None:
+    before = contents(run)
+    refused(labbook(f"resume={run}", *arguments.split()), sentence)
+    assert contents(run) == before
+
+
+def test_what_a_continued_run_may_change_is_said(run: Path, labbook: Command) -> None:
+    sentence = refused(labbook(f"resume={run}", "epochs=3", "optimizer.lr=0.5"))
+    assert "a resumed run takes new values of epochs, trainer, " in sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"model: [1\n", "mine/config.yaml cannot be read: "),
+        (b"\xff\xfe\x00", "mine/config.yaml cannot be read: "),
+        (b"", "mine/config.yaml is not the configuration of a run: it has no model and data"),
+        (b"just words\n", "mine/config.yaml"),
+        (b"- a\n- b\n", "mine/config.yaml"),
+        (b"model: {}\ndata: {}\n", ""),
+    ],
+    ids=["damaged", "binary", "empty", "text", "list", "cut short"],
+)
+def test_a_run_with_a_spoiled_configuration_is_not_continued(
+    content: bytes, sentence: str, run: Path, labbook: Command
+) -> None:
+    (run / "config.yaml").write_bytes(content)
+    before = contents(run)
+    refused(labbook(f"resume={run}", "epochs=3"), sentence)
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("optimizer.lr", "abc", "optimizer.lr must be a valid number, not 'abc'"),
+        ("test_on", "first", "mine/config.yaml: test_on: Invalid value 'first'"),
+        (
+            "model.width",
+            7,
+            "holds another network than MLP as configured: head.weight is (10, 128) there and (10, 7) here",
+        ),
+        ("model.widht", 7, "model.widht is no setting of labbook.models.mlp.MLP; did you mean width?"),
+        ("callbacks.evil", {"_target_": "os.system", "command": "touch canary"}, "_target_=os.system is not allowed"),
+    ],
+)
+def test_a_run_whose_configuration_was_edited_is_not_continued(
+    name: str, value: Any, sentence: str, run: Path, labbook: Command
+) -> None:
+    content = yaml.safe_load((run / "config.yaml").read_text())
+    *parents, key = name.split(".")
+    node = content
+    for parent in parents:
+        node = node[parent]
+    node[key] = value
+    (run / "config.yaml").write_text(yaml.safe_dump(content))
+    before = contents(run)
+    refused(labbook(f"resume={run}", "epochs=3"), sentence)
+    assert contents(run) == before
+    assert not Path("canary").exists()
+
+
+class Code:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("touch canary",)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def a_pickle_of_code(path: Path) -> None:
+    path.write_bytes(pickle.dumps(Code(), protocol=2))
+
+
+def a_checkpoint_with_code(path: Path) -> None:
+    torch.save({**torch.load(path, weights_only=True), "extra": Code()}, path)
+
+
+def something_else(path: Path) -> None:
+    torch.save([1, 2, 3], path)
+
+
+@pytest.mark.parametrize("spoil", [truncated, emptied, a_pickle_of_code, a_checkpoint_with_code, something_else])
+@pytest.mark.parametrize("logger", ["none", "tensorboard"])
+def test_a_spoiled_checkpoint_is_not_loaded(spoil: Any, logger: str, run: Path, labbook: Command) -> None:
+    spoil(run / "checkpoints" / "last.ckpt")
+    before = contents(run)
+    sentence = refused(labbook(f"resume={run}", "epochs=3", f"logger={logger}"))
+    assert sentence.startswith("mine/checkpoints/last.ckpt is not a ")
+    assert contents(run) == before
+    assert not Path("canary").exists()
+
+
+def test_the_code_would_run_if_it_were_loaded_carelessly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    a_pickle_of_code(tmp_path / "x")
+    with pytest.raises(RuntimeError, match="corrupt file"):  # found too late
+        torch.load(tmp_path / "x", weights_only=False)
+    assert (tmp_path / "canary").exists()
