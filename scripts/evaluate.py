@@ -26,7 +26,7 @@ def main() -> None:
 
     outcome, data = evaluation.evaluate_run(arguments.run, config, arguments.split, arguments.weights)
     figures = outcome.figures
-    print(f"{arguments.split}  loss {figures.loss:.4f}  acc {figures.acc:.4f}  n {figures.images}")
+    print(f"{arguments.split} loss {figures.loss:.4f} acc {figures.acc:.4f}  n {figures.images}")
     for index, (name, row) in enumerate(zip(data.spec.class_names, outcome.confusion.tolist(), strict=True)):
         print(f"  {name:<20} acc {row[index] / max(sum(row), 1):.4f}  n {sum(row)}")
 

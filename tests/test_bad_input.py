@@ -49,17 +49,16 @@ def test_an_unknown_choice_is_refused_with_all_choices(group: str, labbook: Comm
     assert sentence == f"{group}={wrong} is unknown; did you mean {right}? choices: {', '.join(CHOICES[group])}"
 
 
-@pytest.mark.parametrize("group", GROUPS)
-@pytest.mark.parametrize("value", ["null", "3", "true"])
+@pytest.mark.parametrize(("group", "value"), [*((group, "null") for group in GROUPS), ("model", "3"), ("data", "true")])
 def test_a_choice_that_is_no_name_is_refused_with_all_choices(group: str, value: str, labbook: Command) -> None:
     sentence = refused(labbook(f"{group}={value}"))
-    assert sentence == f"{group}={value} is no choice; choices: {', '.join(CHOICES[group])}"
+    assert sentence == f"{group}={value} is not a choice; choices: {', '.join(CHOICES[group])}"
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_misspelt_group_is_refused(group: str, labbook: Command) -> None:
     wrong = f"{group[:-2]}{group[-1]}{group[-2]}"
-    refused(labbook(f"{wrong}={CHOICES[group][0]}"), f"{wrong} is no setting; did you mean {group}? settings here: ")
+    refused(labbook(f"{wrong}={CHOICES[group][0]}"), f"{wrong} is not a setting; did you mean {group}? settings here: ")
 
 
 @pytest.mark.parametrize("argument", ["+model=mlp", "++model=mlp", "+debug=fast"])
@@ -72,47 +71,35 @@ def test_a_choice_takes_no_plus(argument: str, labbook: Command) -> None:
 
 REFUSED: list[tuple[str, str]] = [
     # misspelt
-    ("epoch=3", "epoch is no setting; did you mean epochs? settings here: callbacks, channels_last, checkpoint, "),
-    ("sede=3", "sede is no setting; did you mean seed?"),
+    ("epoch=3", "epoch is not a setting; did you mean epochs? settings here: callbacks, channels_last, checkpoint, "),
     (
         "optimizer.learning_rate=0.1",
-        "optimizer.learning_rate is no setting; settings here: betas, eps, lr, weight_decay",
+        "optimizer.learning_rate is not a setting; settings here: betas, eps, lr, weight_decay",
     ),
-    ("model=mlp model.widht=3", "model.widht is no setting; did you mean width? settings here: activation, depth, "),
-    ("data.batchsize=3", "data.batchsize is no setting; did you mean batch_size?"),
-    ("trainer.precison=32", "trainer.precison is no setting; did you mean precision?"),
-    ("callbacks.pictures.sample=3", "callbacks.pictures.sample is no setting; did you mean samples?"),
-    ("task.label_smothing=0.1", "task.label_smothing is no setting; did you mean label_smoothing?"),
-    ("model.deep.er=1", "model.deep is no setting; settings here: activation, padding"),
+    ("model=mlp model.widht=3", "model.widht is not a setting; did you mean width? settings here: activation, depth, "),
+    ("data.batchsize=3", "data.batchsize is not a setting; did you mean batch_size?"),
+    ("callbacks.pictures.sample=3", "callbacks.pictures.sample is not a setting; did you mean samples?"),
+    ("task.label_smothing=0.1", "task.label_smothing is not a setting; did you mean label_smoothing?"),
+    ("model.deep.er=1", "model.deep is not a setting; settings here: activation, padding"),
     # of the wrong type, at the root
     ("seed=abc", "seed: Value 'abc' of type 'str' could not be converted to Integer"),
-    ("seed=1.5", "seed: Value '1.5' of type 'float' could not be converted to Integer"),
-    ("seed=true", "seed: Value 'True' of type 'bool' could not be converted to Integer"),
     ("seed=null", "seed: "),
     ("epochs=2.5", "epochs: Value '2.5'"),
-    ("task.label_smoothing=abc", "task.label_smoothing: Value 'abc'"),
     ("train_acc_eval=perhaps", "train_acc_eval: Value 'perhaps' is not a valid bool"),
-    ("channels_last=perhaps", "channels_last: Value 'perhaps' is not a valid bool"),
     ("test_on=first", "test_on: Invalid value 'first', expected one of ['best', 'last']"),
-    ("log_dir=null", "log_dir: "),
     # of the wrong type, in a group
     ("optimizer.lr=abc", "optimizer.lr must be a valid number, not 'abc'"),
-    ("optimizer.lr=null", "optimizer.lr must be a valid number, not None"),
-    ("optimizer.betas=0.9", "optimizer.betas must be a list, not 0.9"),
     ("optimizer.betas=[0.9]", "optimizer.betas must have more entries, not [0.9]"),
     ("data.batch_size=2.5", "data.batch_size must be a valid integer, not 2.5"),
     ("data.batch_size=abc", "data.batch_size must be a valid integer, not 'abc'"),
     ("data.shuffle=maybe", "data.shuffle must be a valid boolean, not 'maybe'"),
-    ("data.shuffle=1", "data.shuffle must be a valid boolean, not 1"),
     ("data.resident=sometimes", "data.resident must be 'auto' or must be a valid boolean, not 'sometimes'"),
     ("data.root=3", "data.root must be a valid string, not 3"),
     ("data.augment=flip", "data.augment must be a list, not 'flip'"),
-    ("data.val_from=head", "data.val_from must be 'random' or 'tail', not 'head'"),
     ("data.validate_on=train", "data.validate_on must be 'val' or 'test', not 'train'"),
     ("data.channels=2", "data.channels must be 1 or 3, not 2"),
     ("model=mlp model.dropout=yes", "model.dropout must be a valid number, not 'yes'"),
     ("model=mlp model.hidden=512", "model.hidden must be a list, not 512"),
-    ("model=mlp model.hidden=[512,a]", "model.hidden must be a valid integer, not [512, 'a']"),
     ("model.activation=swish", "model.activation must be 'relu', 'tanh', 'sigmoid' or 'gelu', not 'swish'"),
     ("scheduler.interval=never", "scheduler.interval must be 'step' or 'epoch', not 'never'"),
     ("trainer.deterministic=maybe", "trainer.deterministic must be a valid boolean or must be 'warn', not 'maybe'"),
@@ -122,27 +109,16 @@ REFUSED: list[tuple[str, str]] = [
     ("seed=-1", "seed must be at least 0, not -1"),
     ("seed=99999999999", "seed must be at most 4294967295, not 99999999999"),
     ("epochs=0", "epochs must be at least 1, not 0"),
-    ("epochs=-3", "epochs must be at least 1, not -3"),
-    ("checkpoint.every_minutes=-1", "checkpoint.every_minutes must be more than 0, not -1.0"),
     ("task.label_smoothing=1.0", "task.label_smoothing must be less than 1, not 1.0"),
-    ("task.label_smoothing=-0.1", "task.label_smoothing must be at least 0, not -0.1"),
     ("optimizer.lr=0", "optimizer.lr must be greater than 0, not 0"),
     ("optimizer.lr=-0.1", "optimizer.lr must be greater than 0, not -0.1"),
     ("optimizer.lr=nan", "optimizer.lr must be a finite number, not nan"),
-    ("optimizer.weight_decay=-1", "optimizer.weight_decay must be greater than or equal to 0, not -1"),
-    ("optimizer=sgd optimizer.momentum=-0.9", "optimizer.momentum must be greater than or equal to 0, not -0.9"),
     ("data.batch_size=0", "data.batch_size must be greater than 0, not 0"),
-    ("data.batch_size=-8", "data.batch_size must be greater than 0, not -8"),
     ("data.val_fraction=1.2", "data.val_fraction must be less than 1, not 1.2"),
-    ("data.val_fraction=-0.1", "data.val_fraction must be greater than or equal to 0, not -0.1"),
     ("data.val_fraction=0.9999", "data.val_fraction=0.9999 leaves none of 1437 images for training"),
     ("data.limit=0", "data.limit must be greater than 0, not 0"),
-    ("data.image_size=0", "data.image_size must be greater than 0, not 0"),
     ("model=mlp model.dropout=1", "model.dropout must be less than 1, not 1"),
-    ("model=mlp model.hidden=[512,-1]", "model.hidden must be greater than 0, not [512, -1]"),
-    ("model=mlp model.depth=-1", "model.depth must be greater than or equal to 0, not -1"),
     ("scheduler.warmup_epochs=-1", "scheduler.warmup_epochs must be greater than or equal to 0, not -1"),
-    ("scheduler=step scheduler.gamma=0", "scheduler.gamma must be greater than 0, not 0"),
     (
         "scheduler=step scheduler.milestones=[30,60]",
         "scheduler.milestones must be less than or equal to 1, not [30, 60]",
@@ -151,17 +127,14 @@ REFUSED: list[tuple[str, str]] = [
         "scheduler=onecycle scheduler.warmup_fraction=5",
         "scheduler.warmup_fraction must be less than or equal to 1, not 5",
     ),
-    ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches must be greater than or equal to 1, not 0"),
-    ("trainer.gradient_clip_val=-1", "trainer.gradient_clip_val must be greater than or equal to 0, not -1"),
     ("trainer.check_val_every_n_epoch=0", "trainer.check_val_every_n_epoch must be greater than or equal to 1, not 0"),
     ("trainer.limit_train_batches=0", "trainer.limit_train_batches must be greater than 0, not 0"),
-    ("trainer.limit_test_batches=0", "trainer.limit_test_batches must be greater than 0, not 0"),
     # unknown names in lists and of figures
     ("objective=val/f1", "objective: Invalid value 'val/f1', expected one of ['val/acc', 'val/loss', "),
     ("objective=test/acc", "objective: Invalid value 'test/acc', expected one of ['val/acc', 'val/loss', "),
     ("data.augment=[flop]", "data.augment: flop is unknown; did you mean flip? choices: crop, flip, rotation"),
     ("data.augment=[{rotation:400}]", "data.augment: rotation takes degrees above 0 and up to 180, not 400"),
-    ("trainer.precision=8", "trainer.precision=8 is unknown; choices: 16-mixed, 16-true, 32, "),
+    ("trainer.precision=8", "trainer.precision=8 is unknown; choices: 16-mixed, 32, "),
     ("trainer.accelerator=gpus", "trainer.accelerator=gpus is unknown; did you mean gpu? choices: auto, cpu, "),
     # settings that do not go together
     ("optimizer=sgd optimizer.nesterov=true", "optimizer: Nesterov momentum requires a momentum"),
@@ -181,7 +154,9 @@ REFUSED: list[tuple[str, str]] = [
         "callbacks=early_stopping has nothing to watch: give data.val_fraction",
     ),
     ("callbacks=early_stopping data.validate_on=test", "would choose by the test set: use data.validate_on=val"),
-    ("callbacks=early_stopping callbacks.early_stopping.mode=up", "`mode` can be min, max, got up"),
+    ("callbacks=early_stopping callbacks.early_stopping.mode=up", "callbacks.early_stopping.mode is not a setting"),
+    ("+trainer.max_epochs=2", "trainer.max_epochs is set by the program: use epochs=N"),
+    ("model=cats_dogs_cnn +trainer.plugins=[]", "trainer.plugins is set by the program: leave it out"),
     ("trainer.devices=0", "`Trainer(devices=0)` value is not a valid input using cpu accelerator"),
     ("trainer.strategy=dpp", "You selected an invalid strategy name: `strategy='dpp'`"),
     ("trainer.profiler=fast", "it can only be one of ['simple', 'advanced', 'pytorch', 'xla']"),
@@ -202,7 +177,7 @@ REFUSED: list[tuple[str, str]] = [
     ("+callbacks.more=3", "more=3 is nothing that can be built: it has no _target_"),
     # places that are none
     ("resume=", "resume= names no folder: give the folder of a run"),
-    ("resume=nowhere", "nowhere is no run folder: it has no config.yaml"),
+    ("resume=nowhere", "nowhere is not a run folder: it has no config.yaml"),
     ("data=image_folder", "data.root is not set: give the folder of your images, data.root=FOLDER"),
     ("data=image_folder data.root=nowhere", "nowhere/train is no folder with classes in it"),
 ]
@@ -216,7 +191,7 @@ def test_a_setting_that_cannot_work_is_refused(arguments: str, sentence: str, la
 def test_a_sweep_over_what_cannot_work_is_refused(labbook: Command) -> None:
     for override, sentence in (
         ("seed=1,abc", "seed: Value 'abc'"),
-        ("optimizer.lrr=1,2", "optimizer.lrr is no setting"),
+        ("optimizer.lrr=1,2", "optimizer.lrr is not a setting"),
     ):
         ended = labbook("-m", override)
         assert ended.code == 2
@@ -255,7 +230,7 @@ EVIL = "{_target_:os.system,command:'touch canary'}"
         f"data.normalize={EVIL}",
         f"model.activation={EVIL}",
         f"optimizer.lr={EVIL}",
-        f"+trainer.callbacks=[{EVIL}]",
+        f"+trainer.fast_dev_run={EVIL}",
         f"trainer.profiler={EVIL}",
     ],
 )
@@ -273,7 +248,7 @@ def test_a_target_that_does_not_exist_is_refused(target: str, labbook: Command) 
 def test_a_setting_of_another_target_is_refused(labbook: Command) -> None:
     refused(
         labbook("optimizer._target_=torch.optim.LBFGS"),
-        "optimizer.betas is no setting of torch.optim.LBFGS; settings: history_size, ",
+        "optimizer.betas is not a setting of torch.optim.LBFGS; settings: history_size, ",
     )
 
 
@@ -457,7 +432,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         ),
         ("epochs=3 +optimizer.amsgrad=true", "so +optimizer.amsgrad=true would be another run"),
         ("epochs=3 experiment=c1_mlp_mnist", "so experiment=c1_mlp_mnist would be another run"),
-        ("epochs=3 model=mlp model.widht=9", "model.widht is no setting; did you mean width?"),
+        ("epochs=3 model=mlp model.widht=9", "model.widht is not a setting; did you mean width?"),
         ("epochs=3 trainer.precision=8", "trainer.precision=8 is unknown; choices: "),
     ],
 )
@@ -503,7 +478,7 @@ def test_a_run_with_a_spoiled_configuration_is_not_continued(
             7,
             "holds another network than MLP as configured: head.weight is (10, 128) there and (10, 7) here",
         ),
-        ("model.widht", 7, "model.widht is no setting of labbook.models.mlp.MLP; did you mean width?"),
+        ("model.widht", 7, "model.widht is not a setting of labbook.models.mlp.MLP; did you mean width?"),
         ("callbacks.evil", {"_target_": "os.system", "command": "touch canary"}, "_target_=os.system is not allowed"),
     ],
 )

@@ -148,7 +148,7 @@ def test_what_fits_passes(settings: dict[str, Any]) -> None:
         ({"mapping": {"a": "b"}}, "thing.mapping must be a valid number, not {'a': 'b'}"),
         ({"part": 3}, "thing.part must be of another type, not 3"),
         ({"part": node("Part", size=0)}, "thing.part.size must be greater than 0, not 0"),
-        ({"part": node("Part", sice=0)}, f"thing.part.sice is no setting of {HERE}.Part; did you mean size?"),
+        ({"part": node("Part", sice=0)}, f"thing.part.sice is not a setting of {HERE}.Part; did you mean size?"),
         ({"parts": [node("Part"), node("Part", size=0)]}, "thing.parts[1].size must be greater than 0, not 0"),
         ({"mapping": {"a": node("Part", size=0)}}, "thing.mapping.a.size must be greater than 0, not 0"),
         ({"lr": 0.0}, "thing.lr must be greater than 0, not 0.0"),  # by name: torch does not annotate it
@@ -168,7 +168,7 @@ def test_a_limit_by_name_does_not_replace_the_annotated_type() -> None:
 def test_an_unknown_setting_is_refused_with_those_there_are() -> None:
     text = refused(node(needed=1, cuont=3), SUPPLIED)
     assert text.startswith(
-        f"thing.cuont is no setting of {HERE}.Thing; did you mean count? settings: count, flag, kind"
+        f"thing.cuont is not a setting of {HERE}.Thing; did you mean count? settings: count, flag, kind"
     )
     assert "given" not in text  # the program gives it
 

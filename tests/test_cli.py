@@ -160,34 +160,37 @@ def test_completion_can_be_installed(labbook: Command) -> None:
 # Without torch -----------------------------------------------------------------------------------------------------
 
 TYPOS = {
-    "typo_root": ("epohcs: 3", "experiment/typo_root.yaml: epohcs is no setting; did you mean epochs?"),
-    "typo_task": ("task:\n  label_smoothin: 0.1", "typo_task.yaml: task.label_smoothin is no setting; did you mean"),
-    "typo_group": ("model:\n  paddin: 1", "experiment=typo_group: model.paddin is no setting; did you mean padding?"),
+    "typo_root": ("epohcs: 3", "experiment/typo_root.yaml: epohcs is not a setting; did you mean epochs?"),
+    "typo_task": ("task:\n  label_smoothin: 0.1", "typo_task.yaml: task.label_smoothin is not a setting; did you mean"),
+    "typo_group": (
+        "model:\n  paddin: 1",
+        "experiment=typo_group: model.paddin is not a setting; did you mean padding?",
+    ),
     "typo_nested": (
         "callbacks:\n  pictures:\n    sampels: 3",
-        "experiment=typo_nested: callbacks.pictures.sampels is no setting; did you mean samples?",
+        "experiment=typo_nested: callbacks.pictures.sampels is not a setting; did you mean samples?",
     ),
     "typo_choice": ("defaults:\n  - override /model: lenet", "model=lenet is unknown; did you mean lenet5? choices: "),
-    "typo_override": ("defaults:\n  - override /modle: mlp", "modle is no group; did you mean model? choices: "),
+    "typo_override": ("defaults:\n  - override /modle: mlp", "modle is not a group; did you mean model? choices: "),
     "wrong_type": ("seed: abc", "experiment/wrong_type.yaml: seed: Value 'abc' of type 'str' could not"),
     "scalar": ("model: mlp", "model must be one of its choices and not mlp: write model=CHOICE on the command line"),
     "broken": ("data: [1", "broken.yaml"),
 }
 
 REFUSED_AT_ONCE = [
-    (["modle=mlp"], "modle is no setting; did you mean model?"),
+    (["modle=mlp"], "modle is not a setting; did you mean model?"),
     (["model=lenet"], "model=lenet is unknown; did you mean lenet5?"),
     (
         ["optimizer.lrr=0.1"],
-        "optimizer.lrr is no setting; did you mean lr? settings here: betas, eps, lr, weight_decay",
+        "optimizer.lrr is not a setting; did you mean lr? settings here: betas, eps, lr, weight_decay",
     ),
-    (["model=alexnet", "model.dropuot=0.1"], "model.dropuot is no setting; did you mean dropout?"),
+    (["model=alexnet", "model.dropuot=0.1"], "model.dropuot is not a setting; did you mean dropout?"),
     (["model=mlp,lenet5"], "model=mlp,lenet5 gives several values: add -m"),
-    (["model=null"], "model=null is no choice; choices: alexnet"),
+    (["model=null"], "model=null is not a choice; choices: alexnet"),
     (["seed=abc"], "seed: Value 'abc'"),
     (["epochs=0"], "epochs must be at least 1, not 0"),
     (["--epochs=3"], "--epochs=3: settings are written without dashes, epochs=3"),
-    (["resume=nowhere"], "nowhere is no run folder"),
+    (["resume=nowhere"], "nowhere is not a run folder"),
     (["nonsense"], "cannot read 'nonsense'"),
 ]
 
@@ -283,17 +286,17 @@ def test_typos_in_files_are_refused_however_the_file_is_found(
     folder = written(tmp_path / "more", group, "# @package _global_\ndata:\n  btach_size: 3\n")
     ended = labbook(way.format(folder), f"{group}=mine")
     assert ended.code == 2
-    assert ended.sentence.startswith(f"{group}=mine: data.btach_size is no setting; did you mean batch_size?")
+    assert ended.sentence.startswith(f"{group}=mine: data.btach_size is not a setting; did you mean batch_size?")
     assert not (tmp_path / "logs").exists()
 
 
 def test_a_typo_is_found_beside_a_model_of_ones_own(labbook: Command, tmp_path: Path) -> None:
     folder = written(tmp_path / "more", "model", "# mine\n_target_: labbook.models.mlp.MLP\nwidth: 3\n")
     ended = labbook(f"--config-dir={folder}", "model=mine", "model.widht=4")
-    assert ended.sentence == "model.widht is no setting; did you mean width? settings here: width"
+    assert ended.sentence == "model.widht is not a setting; did you mean width? settings here: width"
     written(tmp_path / "more", "experiment", "# @package _global_\nmodel:\n  widht: 4\n")
     ended = labbook("--config-dir", folder, "model=mine", "experiment=mine")
-    assert ended.sentence.startswith("experiment=mine: model.widht is no setting; did you mean width?")
+    assert ended.sentence.startswith("experiment=mine: model.widht is not a setting; did you mean width?")
 
 
 def test_a_file_of_the_root_without_its_first_line_is_explained(labbook: Command, tmp_path: Path) -> None:
@@ -307,7 +310,7 @@ def test_an_experiment_may_add_a_callback(labbook: Command, tmp_path: Path) -> N
     folder = written(tmp_path / "more", "experiment", text)
     ended = labbook(f"--config-dir={folder}", "experiment=mine")
     assert ended.sentence.startswith(
-        "callbacks.more.baar is no setting of labbook.callbacks.Progress; did you mean bar?"
+        "callbacks.more.baar is not a setting of labbook.callbacks.Progress; did you mean bar?"
     )
 
 
@@ -324,8 +327,11 @@ def test_what_the_command_line_adds_with_a_plus_is_kept(labbook: Command) -> Non
     ("override", "text"),
     [
         ("+optimizer.amsgrad=3", "optimizer.amsgrad must be a valid boolean, not 3"),
-        ("+model.paddin=3", "model.paddin is no setting of labbook.models.lenet5.LeNet5; did you mean padding?"),
-        ("+model.deep.er=3", "model.deep is no setting of labbook.models.lenet5.LeNet5; settings: activation, padding"),
+        ("+model.paddin=3", "model.paddin is not a setting of labbook.models.lenet5.LeNet5; did you mean padding?"),
+        (
+            "+model.deep.er=3",
+            "model.deep is not a setting of labbook.models.lenet5.LeNet5; settings: activation, padding",
+        ),
     ],
 )
 @pytest.mark.parametrize("debug", [[], ["debug=fast"]], ids=["", "debug"])
@@ -351,7 +357,7 @@ def test_what_is_added_with_a_plus_is_still_held_against_the_signature(
             "error: cannot write a/b: No space left on device\n",
         ),
         (OSError(errno.EROFS, "Read-only file system"), 2, "error: cannot write a file: Read-only file system\n"),
-        (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "error: cannot write /x: Permission denied\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "error: no access to /x: Permission denied\n"),
         (Interrupted(signal.SIGINT), 130, ""),
         (Interrupted(signal.SIGTERM), 143, ""),
         (KeyboardInterrupt(), 130, ""),

@@ -30,7 +30,7 @@ def test_the_same_figures_again(labbook: Command, again: Command) -> None:
     ended = again(str(run))
     assert ended.code == 0, ended.err
     metrics = metrics_of(run)
-    assert ended.out.startswith(f"test  loss {metrics['test/loss']:.4f}  acc {metrics['test/acc']:.4f}  n 360")
+    assert ended.out.startswith(f"test loss {metrics['test/loss']:.4f} acc {metrics['test/acc']:.4f}  n 360")
     assert len(ended.out.splitlines()) == 11
 
 
@@ -44,7 +44,7 @@ def test_other_parts_and_settings(labbook: Command, again: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nowhere"], "nowhere is no run folder: it has no config.yaml"),
+        (["nowhere"], "nowhere is not a run folder: it has no config.yaml"),
         (["RUN", "data.batchsize=3"], "did you mean batch_size?"),
         (["RUN", "data.batch_size=0"], "data.batch_size must be greater than 0, not 0"),
         (["RUN", "model.width=5"], "last.ckpt holds another network than MLP as configured"),

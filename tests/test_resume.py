@@ -110,3 +110,22 @@ def test_a_folder_can_be_moved_before_it_goes_on(labbook: Command, tmp_path: Pat
     assert more.code == 0, more.err
     assert more.run == moved
     assert metrics_of(moved)["epochs"] == 2
+
+
+def test_a_run_that_stopped_early_is_finished(labbook: Command) -> None:
+    stopping = (
+        "callbacks=early_stopping",
+        "callbacks.early_stopping.patience=1",
+        "callbacks.early_stopping.min_delta=0.5",
+    )
+    run = labbook("model=mlp", "trainer.precision=32", "epochs=30", *stopping).run
+    again = labbook(f"resume={run}")
+    assert again.code == 2
+    assert "has finished its" in again.sentence
+
+
+def test_another_logger_is_noted(labbook: Command) -> None:
+    run = labbook("model=mlp", "trainer.precision=32", "epochs=1").run
+    more = labbook(f"resume={run}", "epochs=2", "logger=none")
+    assert more.code == 0, more.err
+    assert "logger: none" in (run / "config.yaml").read_text()

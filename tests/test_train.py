@@ -10,8 +10,10 @@ import torch
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from labbook import checkpoints, evaluation
 from labbook.data import module
 from labbook.data.digits import Digits
+from labbook.errors import SettingError
 from tests.conftest import Command
 
 QUICK = ("model=mlp", "trainer.precision=32", "epochs=2")
@@ -82,7 +84,7 @@ def test_the_log_has_what_the_terminal_had(labbook: Command) -> None:
     for line in ended.out.strip().splitlines():
         assert line in log
     assert "device: CPU" in ended.out
-    assert "as asked; 32-true" in ended.out
+    assert "32-true (as asked)" in ended.out
 
 
 def test_tensorboard_holds_scalars_pictures_and_hyper_parameters(labbook: Command) -> None:
@@ -176,7 +178,7 @@ def test_every_architecture_trains_on_the_default(labbook: Command, model: str) 
     settings = ["model.hidden=64"] if model == "alexnet" else []
     ended = labbook(f"model={model}", "epochs=1", "data.limit=200", *settings)
     assert ended.code == 0, ended.err
-    assert "on Digits: 10 classes, 1 channels, 28 pixels" in ended.out
+    assert "on Digits: 10 classes, 1 x 28 x 28 pixels" in ended.out
 
 
 def test_a_sweep_reads_the_data_once_and_starts_each_run_clean(
@@ -224,3 +226,48 @@ def test_checkpoints_hold_only_tensors_and_plain_data(labbook: Command) -> None:
 
     for name in ("last", "best"):
         walk(torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True))
+
+
+def test_early_stopping_knows_that_a_loss_falls(labbook: Command) -> None:
+    watched = ("callbacks=early_stopping", "objective=val/loss", "callbacks.early_stopping.patience=2")
+    run = labbook("model=mlp", "trainer.precision=32", "epochs=5", *watched).run
+    losses = [float(row["val/loss"]) for row in rows_of(run)]
+    assert len(losses) == 5
+    assert losses[-1] < losses[0]
+
+
+def test_an_epoch_without_validation_has_no_old_figures(labbook: Command) -> None:
+    run = labbook("model=mlp", "trainer.precision=32", "epochs=5", "trainer.check_val_every_n_epoch=2").run
+    assert [bool(row["val/acc"]) for row in rows_of(run)] == [False, True, False, True, False]
+    assert metrics_of(run)["tested_epoch"] in (2, 4)
+
+
+def test_a_diverged_epoch_does_not_replace_a_good_checkpoint(labbook: Command) -> None:
+    ended = labbook(
+        "model=mlp", "trainer.precision=32", "epochs=3", "optimizer=sgd", "optimizer.lr=1e38", "data.batch_size=2000"
+    )
+    assert ended.code == 1
+    assert not list((ended.run / "checkpoints").iterdir())
+    assert metrics_of(ended.run)["status"] == "failed"
+
+
+def test_a_refusal_after_training_keeps_what_was_trained(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(*_: object) -> None:
+        raise SettingError("the weights cannot be read")
+
+    monkeypatch.setattr(checkpoints, "load_weights", refusing)
+    ended = labbook(*QUICK)
+    assert ended.code == 2
+    assert (ended.run / "checkpoints" / "last.ckpt").exists()
+    assert metrics_of(ended.run)["status"] == "failed"
+
+
+@pytest.mark.parametrize(("validate_on", "name"), [("val", "val/acc"), ("test", "train/acc")])
+def test_a_sweep_is_never_told_the_test_figures(
+    labbook: Command, monkeypatch: pytest.MonkeyPatch, validate_on: str, name: str
+) -> None:
+    told = []
+    original = evaluation.objective
+    monkeypatch.setattr(evaluation, "objective", lambda *given: told.append(original(*given)) or told[-1])
+    run = labbook(*QUICK, f"data.validate_on={validate_on}").run
+    assert told == [metrics_of(run)[name]]

@@ -35,27 +35,20 @@ LIMITS: dict[str, Any] = {
 }
 
 
-def allowed(target: str) -> bool:
-    """Whether the whitelist lets a configuration name this target."""
-    return any(target == item or (item.endswith(".*") and target.startswith(item[:-1])) for item in EXECUTION_WHITELIST)
-
-
 def locate(target: Any, name: str) -> Any:
     """The object that `_target_: target` of the node `name` stands for.
 
     Raises:
         SettingError: the whitelist does not allow it, or it does not exist.
     """
-    refused = SettingError(f"{name}._target_={target} is not allowed; allowed are {', '.join(EXECUTION_WHITELIST)}")
-    if not isinstance(target, str) or not allowed(target):
-        raise refused
     try:
         node = {"_target_": target, "_partial_": True}
         return instantiate(node, _execution_whitelist_=EXECUTION_WHITELIST).func
     except HydraException as error:
         causes = list(chain_of(error.__cause__))
-        if not causes:  # there is such a name, but it stands for something of another package, or for no callable
-            raise refused from error
+        if not causes:  # refused by name, or for being another package's under an allowed name, or no callable
+            valid = ", ".join(EXECUTION_WHITELIST)
+            raise SettingError(f"{name}._target_={target} is not allowed; allowed are {valid}") from error
         missing = [item.name for item in causes if isinstance(item, ModuleNotFoundError) and item.name]
         if missing and not any(target.startswith(item) for item in missing):
             raise SettingError(f"{name} needs the package {missing[-1]}, which is not installed") from error
@@ -165,7 +158,7 @@ def check(node: Any, name: str, supplied: Mapping[str, Any] | None = None) -> No
                 check_value(hints.get(key, Any), value, f"{name}.{key}")
         elif key not in known and not takes_any:
             valid = choices(str(key), known.keys() - supplied.keys(), "settings")
-            raise SettingError(f"{name}.{key} is no setting of {node['_target_']}; {valid}")
+            raise SettingError(f"{name}.{key} is not a setting of {node['_target_']}; {valid}")
     if not node.get("_partial_"):
         for key, item in known.items():
             required = item.default is item.empty and item.kind not in (item.VAR_KEYWORD, item.VAR_POSITIONAL)

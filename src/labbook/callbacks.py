@@ -5,14 +5,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeFloat, NonNegativeInt
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from labbook import figures
 from labbook.data.module import ImageDataModule
 from labbook.loggers import write_picture
+from labbook.metrics import lower_is_better
 from labbook.models.classifier import Classifier, Outcome
 from labbook.recorder import Recorder
 
@@ -121,6 +123,15 @@ class Pictures(Callback):
             write_picture(
                 trainer.loggers, "mistakes", figures.gallery(pixels, captions, title, columns=5), trainer.global_step
             )
+
+
+class EarlyStopping(LightningEarlyStopping):
+    """Lightning's, with the direction that the figure's name tells: a loss is to fall, an accuracy to rise."""
+
+    def __init__(
+        self, monitor: str = "val/acc", patience: NonNegativeInt = 5, min_delta: NonNegativeFloat = 0.0
+    ) -> None:
+        super().__init__(monitor, min_delta, patience, mode="min" if lower_is_better(monitor) else "max")
 
 
 def surest_mistakes(outcome: Outcome, count: int) -> list[int]:

@@ -1,7 +1,9 @@
 """Saving and loading the state of a run: whole files only, of tensors and plain data only."""
 
+import math
 import os
 import pickle
+import signal
 import time
 import zipfile
 from collections.abc import Callable
@@ -13,8 +15,10 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from labbook.errors import SettingError
+from labbook.errors import Interrupted, SettingError, TrainingError
+from labbook.metrics import diverged, lower_is_better
 from labbook.models.classifier import Classifier
+from labbook.recorder import Recorder
 from labbook.signals import StopSignals
 
 
@@ -95,8 +99,17 @@ class Checkpoints(Checkpoint):
     The random state of torch is kept too, so that a resumed run goes on as if it had never stopped.
     """
 
-    def __init__(self, folder: Path, objective: str, select: bool, every_minutes: float, signals: StopSignals) -> None:
-        self.folder, self.objective, self.select = folder, objective, select
+    def __init__(
+        self,
+        folder: Path,
+        recorder: Recorder,
+        signals: StopSignals,
+        *,
+        objective: str = "val/acc",
+        select: bool = True,
+        every_minutes: float = 10.0,
+    ) -> None:
+        self.folder, self.recorder, self.objective, self.select = folder, recorder, objective, select
         self.every_seconds, self.signals = 60 * every_minutes, signals
         self.best: float | None = None
         self.best_epoch: int | None = None  # counted from 1
@@ -115,9 +128,9 @@ class Checkpoints(Checkpoint):
 
     def is_better(self, value: float) -> bool:
         """Whether the objective is as good as it ever was; of equal epochs the later one has learned more."""
-        if self.best is None:
-            return True
-        return value <= self.best if "loss" in self.objective else value >= self.best
+        if not math.isfinite(value) or self.best is None:
+            return math.isfinite(value)
+        return value <= self.best if lower_is_better(self.objective) else value >= self.best
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the folder."""
@@ -136,28 +149,42 @@ class Checkpoints(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save in the middle of an epoch when it is time or a signal came; the end of an epoch is saved anyway."""
-        stop = together(trainer, self.signals.received is not None)
-        late = together(trainer, time.monotonic() - self._saved_at > self.every_seconds)
+        stop = any_rank(trainer, self.signals.received is not None)
+        late = any_rank(trainer, time.monotonic() - self._saved_at > self.every_seconds)
         if (stop or late) and batch_idx + 1 < trainer.num_training_batches:
             self._save_last(trainer, pl_module)
             if stop:
-                self.signals.raise_received()
+                self._stop()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the epoch, and its weights too where the objective improved."""
-        value = trainer.callback_metrics.get(self.objective)
-        if self.select and value is not None and self.is_better(value.item()):
-            self.best, self.best_epoch = value.item(), trainer.current_epoch + 1
+        row = self.recorder.rows[-1]
+        if not math.isfinite(row.get("val/loss", 0.0)):
+            raise TrainingError(diverged(f"validation loss became {row['val/loss']}", trainer.global_step))
+        self._refuse_diverged(trainer, pl_module)
+        value = row.get(self.objective)
+        if self.select and value is not None and self.is_better(value):
+            self.best, self.best_epoch = value, trainer.current_epoch + 1
             trainer.save_checkpoint(self.best_path, weights_only=True)
         self._save_last(trainer, pl_module)
-        if together(trainer, self.signals.received is not None):
-            self.signals.raise_received()
+        if any_rank(trainer, self.signals.received is not None):
+            self._stop()
 
     def _save_last(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Classifier)
-        pl_module.watch_loss()  # never over a good checkpoint with weights that are no numbers
+        self._refuse_diverged(trainer, pl_module)
         trainer.save_checkpoint(self.last_path)
         self._saved_at = time.monotonic()
+
+    def _stop(self) -> None:
+        """Stop this process, also where only another one was told to."""
+        raise Interrupted(self.signals.received or signal.SIGTERM)
+
+    def _refuse_diverged(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Never write over a good checkpoint with weights that are not finite."""
+        assert isinstance(pl_module, Classifier)
+        pl_module.watch_loss()
+        if not torch.stack([weight.isfinite().all() for weight in pl_module.parameters()]).all():
+            raise TrainingError(diverged("weights are not finite", trainer.global_step))
 
     def state_dict(self) -> dict[str, Any]:
         """The best so far, and where torch's random numbers stand."""
@@ -173,7 +200,7 @@ class Checkpoints(Checkpoint):
         self.best, self.best_epoch, self._random = state_dict["best"], state_dict["best_epoch"], state_dict["random"]
 
 
-def together(trainer: Trainer, mine: bool) -> bool:
+def any_rank(trainer: Trainer, mine: bool) -> bool:
     """Whether any process says yes, so that all do the same."""
     if trainer.world_size == 1:
         return mine

@@ -136,7 +136,7 @@ def explain(error: Exception, arguments: list[str]) -> str:
     file = re.match(r"In '(.+?)'", str(error))
     where = f"{file.group(1)}.yaml: " if file else ""
     if no_group := re.search(r"Invalid Defaults List override '/?(\w+): ", str(error)):
-        return f"{where}{no_group.group(1)} is no group; {choices(no_group.group(1), settings.GROUPS)}"
+        return f"{where}{no_group.group(1)} is not a group; {choices(no_group.group(1), settings.GROUPS)}"
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         name = str(cause.full_key)
         if file and name in settings.FILES:
@@ -171,7 +171,10 @@ def sentences() -> Iterator[None]:
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        refuse(f"cannot write {error.filename or 'a file'}: {error.strerror or error}", 2)
+        denied = error.errno in (errno.EACCES, errno.EPERM)
+        refuse(
+            f"{'no access to' if denied else 'cannot write'} {error.filename or 'a file'}: {error.strerror or error}", 2
+        )
     except Interrupted as stop:
         sys.exit(128 + stop.signum)
     except KeyboardInterrupt:
@@ -234,5 +237,5 @@ def no_choice(arguments: list[str]) -> str:
     for argument in arguments:
         name, _, value = argument.partition("=")
         if name in settings.GROUPS and not isinstance(yaml.safe_load(value), str):
-            return f"{name}={value} is no choice; {choices(value, (path.stem for path in files_of(name)))}"
+            return f"{name}={value} is not a choice; {choices(value, (path.stem for path in files_of(name)))}"
     return "a setting has no name: write SETTING=VALUE"

@@ -131,7 +131,7 @@ def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str 
 
 
 def check_groups(config: DictConfig) -> None:
-    """Refuse a group that is no group of settings, as an experiment's `model: mlp` makes it.
+    """Refuse a group that is not a group of settings, as an experiment's `model: mlp` makes it.
 
     Raises:
         SettingError: naming the group and how a choice is made.
@@ -179,13 +179,13 @@ def check_keys(config: DictConfig, reference: DictConfig, added: set[str], files
 
 
 def no_setting(name: str, reference: DictConfig) -> str:
-    """What to say of a dotted name that is no setting: the nearest spelling, and all that `reference` has there."""
+    """What to say of a dotted name that is not a setting: the nearest spelling, and all that `reference` has there."""
     parent, _, key = name.rpartition(".")
     if parent:
         beside = set(visible(OmegaConf.select(reference, parent)))
     else:
         beside = {*visible(reference), *GROUPS} - {"choices"}  # those are the program's own note
-    return f"{name} is no setting; {choices(key, beside, 'settings here')}"
+    return f"{name} is not a setting; {choices(key, beside, 'settings here')}"
 
 
 def visible(node: Any) -> list[str]:

@@ -34,6 +34,8 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
     row = recorder.rows[tested_epoch - 1]
     metrics: dict[str, Any] = {name: value for name, value in row.items() if name.startswith(("train/", "val/"))}
     metrics |= {"test/loss": outcome.figures.loss, "test/acc": outcome.figures.acc}
+    if model.has_top5:
+        metrics["test/top5_acc"] = outcome.figures.top5_acc
     if config.train_acc_eval:
         metrics["train/acc_eval"] = test(trainer, model, data, "train").figures.acc
     metrics |= {
@@ -44,6 +46,7 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
         "parameters": model.num_parameters,
         "device": str(trainer.strategy.root_device),
         "precision": str(trainer.precision),
+        "skipped_images": sum(len(part.skipped) for part in data.parts.values()),
         "class_names": list(data.spec.class_names),
         "test/confusion_matrix": outcome.confusion.tolist(),
     }
@@ -51,9 +54,11 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
     return metrics
 
 
-def objective(metrics: dict[str, Any], name: str) -> float:
-    """The figure that a sweep compares runs by; the training's own where nothing was held out."""
-    value = metrics.get(name, metrics.get(name.replace("val/", "train/")))
+def objective(metrics: dict[str, Any], name: str, data: ImageDataModule) -> float:
+    """The figure that a sweep compares runs by: the training's own where nothing but the test set was held out."""
+    if data.validate_on == "test" or name not in metrics:
+        name = name.replace("val/", "train/")
+    value = metrics.get(name)
     if value is None:
         known = ", ".join(key for key, item in metrics.items() if isinstance(item, float))
         raise SettingError(f"objective={name} is no figure of this run; choices: {known}")

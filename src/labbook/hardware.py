@@ -10,7 +10,7 @@ from labbook.errors import SettingError, choices
 
 Accelerator = Literal["cpu", "gpu", "mps"]
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
-PRECISIONS = ("auto", "32", "32-true", "64", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true")
+PRECISIONS = ("auto", "32", "32-true", "16-mixed", "bf16-mixed")
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,6 @@ class Choice:
     precision: str
     channels_last: bool
     reason: str
-
-    def __str__(self) -> str:
-        layout = "channels-last" if self.channels_last else "channels-first"
-        return f"{self.reason}; {self.precision}, {layout}"
 
 
 def describe() -> Machine:
@@ -95,7 +91,7 @@ def choose_precision(asked: str, accelerator: Accelerator, machine: Machine) -> 
     if asked not in PRECISIONS:
         raise SettingError(f"trainer.precision={asked} is unknown; {choices(asked, PRECISIONS)}")
     if asked != "auto":
-        return ({"32": "32-true", "64": "64-true"}.get(asked, asked), "as asked")
+        return ("32-true" if asked == "32" else asked, "as asked")
     if accelerator == "gpu":
         major, minor = machine.capability
         if major >= 8:
@@ -123,4 +119,4 @@ def choose(asked: Mapping[str, Any], machine: Machine, channels_last: bool | Non
     precision, why = choose_precision(str(asked.get("precision", "auto")), accelerator, machine)
     name = {"gpu": machine.gpu_name, "mps": "Apple GPU", "cpu": machine.cpu_name}[accelerator]
     layout = accelerator != "mps" if channels_last is None else channels_last
-    return Choice(accelerator, precision, layout, f"{accelerator.upper()} ({name}), {why}")
+    return Choice(accelerator, precision, layout, f"{accelerator.upper()} ({name}), {precision} ({why})")

@@ -24,17 +24,16 @@ class RunningSums:
             # float64 where there is one: in float32 a count stops growing at 2**24 images
             exact = torch.float32 if logits.device.type == "mps" else torch.float64
             batch = torch.stack([loss.detach().to(exact) * count, correct.to(exact), among.to(exact)])
-            self.sums = batch if self.sums is None else self.sums.add_(batch)
+            self.sums = batch if self.sums is None else self.sums.to(batch).add_(batch)
             self.images += count
 
     def state(self) -> list[float]:
         """What a checkpoint in the middle of an epoch must hold."""
         return [*(self.sums.tolist() if self.sums is not None else [0.0] * 3), float(self.images)]
 
-    def load(self, state: list[float], device: torch.device) -> None:
-        """Go on from `state`."""
-        exact = torch.float32 if device.type == "mps" else torch.float64
-        self.sums, self.images = torch.tensor(state[:3], dtype=exact, device=device), int(state[3])
+    def load(self, state: list[float]) -> None:
+        """Go on from `state`, on the device of the next batch."""
+        self.sums, self.images = torch.tensor(state[:3], dtype=torch.float64), int(state[3])
 
     def total(self) -> Tensor:
         """All four sums as one tensor, to be added over processes."""
@@ -68,31 +67,40 @@ class LossWatch:
 
     def __init__(self) -> None:
         self.losses: list[Tensor] = []
+        self.steps: list[int] = []
 
-    def add(self, loss: Tensor, global_step: int) -> None:
+    def add(self, loss: Tensor, step: int) -> None:
         """Note the loss of a step, and look at the noted ones when there are enough.
 
         Raises:
             TrainingError: see `look`.
         """
         self.losses.append(loss.detach())
+        self.steps.append(step)
         if len(self.losses) >= self.every:
-            self.look(global_step)
+            self.look()
 
-    def look(self, global_step: int) -> None:
-        """Look at the losses noted since the last look; `global_step` is the step of the newest.
+    def look(self) -> None:
+        """Look at the losses noted since the last look.
 
         Raises:
             TrainingError: naming the first step whose loss is not finite.
         """
         if not self.losses:
             return
-        values = torch.stack(self.losses).float()
-        first = global_step - len(self.losses) + 1
-        self.losses = []
+        values, steps = torch.stack(self.losses).float(), self.steps
+        self.losses, self.steps = [], []
         if not values.isfinite().all():
             index = int((~values.isfinite()).nonzero()[0])
-            raise TrainingError(
-                f"the loss became {values[index].item()} in step {first + index}; try a smaller optimizer.lr,"
-                " trainer.gradient_clip_val=1 or trainer.precision=32"
-            )
+            raise TrainingError(diverged(f"loss became {values[index].item()}", steps[index]))
+
+
+def diverged(what: str, step: int) -> str:
+    """What to say, and to advise, of a training that left the finite numbers in a step."""
+    advice = "try a smaller optimizer.lr, trainer.gradient_clip_val=1 or trainer.precision=32"
+    return f"the {what} in step {step}; {advice}"
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether a figure of this name is the better the smaller it is."""
+    return "loss" in name

@@ -62,7 +62,8 @@ class Recorder(Checkpoint):
         elapsed = self._elapsed()
         training = self._before + (self._training or elapsed)
         images = self._images(trainer)
-        metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if "/" in name}
+        parts = ("train/", "val/") if self._training is not None else ("train/",)  # Lightning keeps old figures
+        metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith(parts)}
         row: Row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
@@ -111,7 +112,12 @@ def table(rows: list[Row]) -> str:
 
 def line(row: Row, epochs: int) -> str:
     """An epoch in words."""
-    names = [name for name in ("train/loss", "train/acc", "val/loss", "val/acc") if name in row]
-    figures = "  ".join(f"{name} {row[name]:.4f}" for name in names)
+    figures = [f"{part} loss {row[f'{part}/loss']:.4f} acc {row[f'{part}/acc']:.4f}" for part in parts_of(row)]
     number = f"{int(row['epoch']):>{len(str(epochs))}}/{epochs}"
-    return f"epoch {number}  {figures}  {row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"
+    pace = f"{row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"
+    return "  ".join([f"epoch {number}", *figures, pace])
+
+
+def parts_of(row: Row) -> list[str]:
+    """The parts of the data that a row has figures of."""
+    return [part for part in ("train", "val") if f"{part}/loss" in row]

@@ -10,8 +10,11 @@ from labbook.config import visible
 from labbook.errors import SettingError, choices
 from labbook.runs import CONFIG, INDIFFERENT, TABLE, read_metrics
 
-# Settings that change what a run computes but that a resumed run may take new.
-EXTENSIBLE = ("epochs", "trainer", "compile", "channels_last", "test_on", "train_acc_eval")
+# Settings that a resumed run may take new: those that do not change what it computes, and some that do.
+CHANGEABLE = (
+    *("epochs", "trainer", "compile", "channels_last", "test_on", "train_acc_eval"),
+    *(name for name in INDIFFERENT if name not in ("log_dir", "resume")),
+)
 
 
 def read_config(path: Path) -> DictConfig:
@@ -22,7 +25,7 @@ def read_config(path: Path) -> DictConfig:
     """
     file = path / CONFIG
     if not file.is_file():
-        raise SettingError(f"{path} is no run folder: it has no {CONFIG}")
+        raise SettingError(f"{path} is not a run folder: it has no {CONFIG}")
     try:
         config = OmegaConf.load(file)
     except (OSError, YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
@@ -40,10 +43,13 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
     """
     path = Path(config.resume)
     saved = read_config(path)
+    planned = saved.epochs
     for override in overrides:
         name, _, value = override.lstrip("+~").partition("=")
-        may_change = any(name == item or name.startswith(f"{item}.") for item in (*INDIFFERENT, *EXTENSIBLE))
-        if may_change and name != "resume":
+        may_change = any(name == item or name.startswith(f"{item}.") for item in CHANGEABLE)
+        if may_change:
+            if name in groups:
+                saved.choices[name] = value
             OmegaConf.update(saved, name, OmegaConf.select(config, name), merge=False, force_add=True)
         elif name in groups and saved.choices.get(name) == value:
             continue
@@ -51,10 +57,10 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
             was = saved.choices.get(name) if name in groups else OmegaConf.select(saved, name)
             raise SettingError(
                 f"{path} was started with {name}={was}, so {override} would be another run;"
-                f" a resumed run takes new values of {', '.join((*EXTENSIBLE, *INDIFFERENT))}"
+                f" a resumed run takes new values of {', '.join(CHANGEABLE)}"
             )
     done = read_metrics(path)
-    if done.get("status") == "finished" and done.get("epochs", 0) >= saved.epochs:
+    if done.get("status") == "finished" and saved.epochs <= planned:
         raise SettingError(
             f"{path} has finished its {done['epochs']} epochs:"
             f" to train on, give more, such as epochs={2 * done['epochs']}"

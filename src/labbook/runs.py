@@ -69,20 +69,25 @@ class Run:
         self.metrics |= metrics
         if self.leads:
             content = self.metrics | {"status": status, "seed": self.config.seed, "code_version": code_version()}
-            write_whole(self.path / METRICS, json.dumps(content, indent=2) + "\n")
+            lines = (f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
+            write_whole(self.path / METRICS, "{\n" + ",\n".join(lines) + "\n}\n")
 
     def introduce(self, model: Any, data: Any, choice: Any) -> None:
         """Say what is about to be trained, on what and why there."""
         spec = data.spec
-        images = f"{spec.num_classes} classes, {spec.channels} channels, {spec.size} pixels"
-        log.info("%s, %s parameters, on %s: %s", nameof(model), f"{model.num_parameters:,}", nameof(data), images)
-        log.info("device: %s", choice)
+        images = f"{spec.num_classes} classes, {spec.channels} x {spec.size} x {spec.size} pixels"
+        network = f"{type(model).__name__}, {model.num_parameters:,} parameters"
+        log.info("%s, on %s: %s", network, type(data).__name__, images)
+        layout = ", channels-last" if model.convolutional and choice.channels_last else ""
+        log.info("device: %s%s", choice.reason, layout)
+        for note in data.notes:
+            log.warning("%s", note)
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Record the final figures and say the result."""
         self.record(metrics, "finished")
         origin = f"weights of epoch {metrics['tested_epoch']}, {metrics['train_seconds']:.1f} s of training"
-        log.info("test  loss %.4f  acc %.4f  (%s)", metrics["test/loss"], metrics["test/acc"], origin)
+        log.info("test loss %.4f acc %.4f  (%s)", metrics["test/loss"], metrics["test/acc"], origin)
         published = self.config.published or {}
         for name, figure in published.get("final", {}).items():
             if name in metrics:
@@ -108,7 +113,8 @@ class Run:
         elif error is not None:
             self.record({"reason": f"{type(error).__name__}: {error}"}, "failed")
             self._log_traceback(error)
-        if isinstance(error, SettingError):
+        os.environ.pop(FOLDER_VARIABLE, None)
+        if isinstance(error, SettingError) and (self.last_checkpoint is None or self._before):
             self._undo()
         else:
             log.info("run: %s", self.path)
@@ -156,19 +162,26 @@ class Console(logging.Handler):
         print(self.format(record), flush=True)
 
 
-def nameof(item: object) -> str:
-    """What kind of thing this is."""
-    return type(item).__name__
-
-
 def open_run(config: DictConfig) -> Run:
     """The folder of a new run, made, or of the run that `config.resume` names.
 
+    Processes that `trainer=ddp` starts are told the folder; those that torchrun starts must be told it by whoever
+    runs that.
+
     Raises:
-        SettingError: the place for runs cannot be written to.
+        SettingError: the place for runs cannot be written to, or several processes do not know their folder.
     """
-    if os.environ.get("LOCAL_RANK", "0") != "0" and FOLDER_VARIABLE in os.environ:
-        return Run(Path(os.environ[FOLDER_VARIABLE]), config, leads=False)
+    rank = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+    told = os.environ.get(FOLDER_VARIABLE)
+    if "TORCHELASTIC_RUN_ID" in os.environ and not told:
+        raise SettingError(
+            f"processes started by torchrun share a run folder: set {FOLDER_VARIABLE}=FOLDER for all of them"
+        )
+    if rank > 0 and told:
+        return Run(Path(told), config, leads=False)
+    if told and "TORCHELASTIC_RUN_ID" in os.environ:
+        Path(told).mkdir(parents=True, exist_ok=True)
+        return Run(Path(told), config)
     if config.resume:
         path = Path(config.resume)
     else:

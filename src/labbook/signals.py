@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM, noticed at the next good moment."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
@@ -48,6 +49,8 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         self.received = None
+        if threading.current_thread() is not threading.main_thread():
+            return self  # Python delivers signals to the main thread alone
         for item in SIGNALS:
             self._previous[item] = signal.signal(item, self._handle)
         return self

@@ -1,4 +1,4 @@
-"""From objects to results: the trainer, the fit and the test. Knows no configuration beyond the trainer's own."""
+"""From a configuration to objects, and the fit."""
 
 import logging
 import warnings
@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 from labbook import building, checkpoints
 from labbook.checkpoints import Checkpoints, WholeFileIO
@@ -20,9 +20,7 @@ from labbook.hardware import Choice
 from labbook.loggers import TensorBoard
 from labbook.models.classifier import Classifier, Task
 from labbook.recorder import Recorder
-from labbook.runs import Run
-
-log = logging.getLogger("labbook")
+from labbook.runs import TABLE, Run
 
 # Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
@@ -32,11 +30,24 @@ for _name in ("pytorch_lightning", "lightning_fabric"):
     logging.getLogger(_name).handlers.clear()
     logging.getLogger(_name).propagate = False
 
+# Arguments of the Trainer that the program sets, and what a user may reach for instead.
+OURS = {
+    "max_epochs": "use epochs=N",
+    "callbacks": "use the group callbacks",
+    "logger": "use the group logger",
+    "default_root_dir": "use log_dir=FOLDER",
+    "enable_progress_bar": "use callbacks.progress.bar=false",
+    "benchmark": "it is on unless trainer.deterministic=true",
+    **dict.fromkeys(
+        ("plugins", "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler"), "leave it out"
+    ),
+}
+
 # What the program itself gives to each group's target, so a configuration need not.
 SUPPLIED: dict[str, dict[str, Any]] = {
     "data": {"seed": None},
     "model": {"spec": None, "task": None},
-    "trainer": {"precision": None, "accelerator": None},
+    "trainer": {"precision": None, "accelerator": None, **dict.fromkeys(OURS)},
     "logger": {"save_dir": None},
 }
 
@@ -50,6 +61,9 @@ def check(config: DictConfig) -> None:
     in_sweep = HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
     if in_sweep and str(config.trainer.strategy).startswith("ddp"):
         raise SettingError("trainer=ddp does not work in a sweep (-m): start its runs one by one, or use trainer=auto")
+    for name, instead in OURS.items():
+        if name in config.trainer:
+            raise SettingError(f"trainer.{name} is set by the program: {instead}")
     for group in ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks"):
         building.check(config[group], group, SUPPLIED.get(group))
 
@@ -75,6 +89,10 @@ def build_model(config: DictConfig, data: ImageDataModule) -> Classifier:
     task = Task(building.build(config.optimizer), building.build(config.scheduler) or None, config.task.label_smoothing)
     model = building.build(config.model, spec=data.spec, task=task)
     assert isinstance(model, Classifier)
+    if "top5" in config.objective and not model.has_top5:
+        raise SettingError(
+            f"objective={config.objective} needs at least 10 classes, and the data has {data.spec.num_classes}"
+        )
     return model
 
 
@@ -92,10 +110,9 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
             raise SettingError("callbacks=early_stopping would choose by the test set: use data.validate_on=val")
         if isinstance(callback, EarlyStopping) and not validated:
             raise SettingError("callbacks=early_stopping has nothing to watch: give data.val_fraction above 0")
-    callbacks += [
-        Recorder(run.path / "metrics.csv"),
-        Checkpoints(run.path / "checkpoints", config.objective, select, config.checkpoint.every_minutes, run.signals),
-    ]
+    recorder = Recorder(run.path / TABLE)
+    saving = {"objective": config.objective, "select": select, "every_minutes": config.checkpoint.every_minutes}
+    callbacks += [recorder, Checkpoints(run.path / "checkpoints", recorder, run.signals, **saving)]
     options: dict[str, Any] = {} if validated else {"limit_val_batches": 0}
     return quiet_trainer(
         config.trainer,
@@ -143,6 +160,8 @@ def build_logger(config: DictConfig, run: Run) -> Logger | bool:
         ) from error
     if isinstance(logger, TensorBoard):
         run.closing.callback(logger.close)
+    if isinstance(logger, WandbLogger):
+        run.closing.callback(lambda: logger.experiment.finish())  # or the next run of a sweep would go on with this
     return logger
 
 
@@ -153,14 +172,16 @@ def arrange(model: Classifier, data: ImageDataModule, channels_last: bool) -> No
         data.memory_format = torch.channels_last
 
 
-def fit(trainer: Trainer, model: Classifier, data: ImageDataModule, run: Run, layout: bool, compiled: bool) -> None:
-    """Train, from the run's last checkpoint if there is one; `layout`: channels-last.
+def fit(
+    trainer: Trainer, model: Classifier, data: ImageDataModule, run: Run, channels_last: bool, compiled: bool
+) -> None:
+    """Train, from the run's last checkpoint if there is one.
 
     Raises:
         TrainingError: the loss is no longer finite.
         Interrupted: a signal came; the state was saved first.
     """
-    arrange(model, data, layout)
+    arrange(model, data, channels_last)
     if compiled:
         model.compile()
     last = run.last_checkpoint

@@ -94,9 +94,9 @@ def idx(values: Tensor) -> bytes:
 def write_mnist(raw: Path, train: Images, test: Images) -> None:
     """The four files of MNIST, unpacked."""
     raw.mkdir(parents=True)
-    for part, (pixels, labels) in {"train": train, "t10k": test}.items():
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(pixels.squeeze(1)))
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx(labels))
+    for part, images in {"train": train, "t10k": test}.items():
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(images.pixels.squeeze(1)))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx(images.labels))
 
 
 class Python2Pickler(pickle._Pickler):

@@ -168,13 +168,22 @@ def test_a_class_in_one_part_only_is_said(root: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_an_unreadable_image_is_named_or_skipped(part: str, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreadable_image_is_named_or_skipped(part: str, root: Path) -> None:
     bad = photograph(root / part / "dog" / "1.jpg", size=(60, 60))
     truncate(bad, 0.5)
     assert refusal(root).startswith(f"{bad} cannot be decoded (")
-    train, test = folder(root, on_corrupt="skip").load()
-    assert (len(train.labels), len(test.labels)) == (8, 4)
-    assert caplog.messages == [f"images of {root / part}: 1 unreadable images skipped, the first is {bad}"]
+    data = folder(root, on_corrupt="skip")
+    data.setup()
+    assert [len(data.parts[name].labels) for name in ("train", "test")] == [8, 4]
+    assert data.notes == [f"{part}: 1 unreadable images skipped, the first is {bad}"]
+
+
+def test_a_limit_that_keeps_one_class_is_said(root: Path) -> None:
+    data = folder(root, limit=2)
+    data.setup()
+    assert data.notes == [
+        f"{part}: data.limit=2 keeps only images of class {data.class_names[0]}" for part in ("train", "test")
+    ]
 
 
 def test_a_part_without_any_readable_image_is_said(root: Path) -> None:

@@ -43,7 +43,7 @@ def test_sums_go_on_from_a_checkpoint() -> None:
     whole, first, second = RunningSums(), RunningSums(), RunningSums()
     whole.update(F.cross_entropy(logits, labels), logits, labels, top5=True)
     first.update(F.cross_entropy(logits, labels), logits, labels, top5=True)
-    second.load(first.state(), torch.device("cpu"))
+    second.load(first.state())
     for sums in (whole, second):
         sums.update(F.cross_entropy(logits, labels), logits, labels, top5=True)
     assert torch.equal(whole.total(), second.total())
@@ -55,7 +55,7 @@ def test_the_first_bad_loss_is_named(bad: float) -> None:
     for step in range(1, 11):
         watch.add(torch.tensor(bad if step >= 7 else 1.0), step)
     with pytest.raises(TrainingError, match=r"in step 7; try a smaller optimizer\.lr"):
-        watch.look(10)
+        watch.look()
 
 
 def test_a_bad_loss_is_found_without_being_asked() -> None:
@@ -114,7 +114,7 @@ def test_the_outcome_of_a_test_is_what_the_network_says() -> None:
     trainer().test(model, datamodule=data, verbose=False)
     outcome = model.outcome
     assert outcome is not None
-    pixels, labels = data.parts["test"]
+    pixels, labels = data.parts["test"][:2]
     logits = model(data.spec.normalize(pixels))
     assert outcome.figures.loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
     assert torch.equal(outcome.predicted, logits.argmax(1))

@@ -1,6 +1,5 @@
 """The base of every data module: split, order, batch, augment and normalise one uint8 tensor."""
 
-import logging
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,6 @@ from labbook.data.randomness import generator, permutation
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 
-log = logging.getLogger(__name__)
-
 Split = Literal["train", "val", "test"]
 Normalize = Literal["unit", "half", "dataset", "imagenet"] | dict[Literal["mean", "std"], list[float]]
 
@@ -34,6 +31,7 @@ class Images(NamedTuple):
 
     pixels: Tensor  # uint8 [N, C, H, W]
     labels: Tensor  # int64 [N]
+    skipped: tuple[str, ...] = ()  # files that could not be read
 
 
 # The sets read last, by what they were read from: the runs of a sweep share them.
@@ -165,6 +163,20 @@ class ImageDataModule(LightningDataModule):
         test_rows = torch.arange(len(self.parts["test"].labels))
         self.rows = {"train": keep, "val": test_rows if self.validate_on == "test" else held_out, "test": test_rows}
 
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the images that were read."""
+        notes = []
+        for part, images in self.parts.items():
+            if images.skipped:
+                notes.append(
+                    f"{part}: {len(images.skipped)} unreadable images skipped, the first is {images.skipped[0]}"
+                )
+            if self.limit and len(self.class_names) > 1 and bool((images.labels == images.labels[0]).all()):
+                only = self.class_names[int(images.labels[0])]
+                notes.append(f"{part}: data.limit={self.limit} keeps only images of class {only}")
+        return notes
+
     def load(self) -> tuple[Images, Images]:
         """Training and test set at the size and channels asked for; read once in a process."""
         key = self.source()
@@ -177,10 +189,11 @@ class ImageDataModule(LightningDataModule):
         return _recent[key]
 
     def _limited(self, images: Images) -> Images:
-        return Images(images.pixels[: self.limit], images.labels[: self.limit])
+        return images._replace(pixels=images.pixels[: self.limit], labels=images.labels[: self.limit])
 
     def _shaped(self, images: Images) -> Images:
-        return Images(shaped(images.pixels, self.image_size, self.channels), images.labels.long())
+        pixels = shaped(images.pixels, self.image_size, self.channels)
+        return images._replace(pixels=pixels, labels=images.labels.long())
 
     def _division(self, count: int) -> tuple[Tensor, Tensor]:
         """Rows to train on and rows held out for validation, each in the order of the set."""

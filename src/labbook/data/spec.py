@@ -1,9 +1,16 @@
 """The only handshake between data and model."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+
+@lru_cache(maxsize=16)
+def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """One number a channel as float32 [C, 1, 1]; remembered, as sending it to a GPU would stop that for a moment."""
+    return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,5 @@ class ImageSpec:
 
     def normalize(self, images: Tensor) -> Tensor:
         """Pixels 0..255 [N, C, H, W], of any type, to normalised float32."""
-        mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
+        mean, std = per_channel(self.mean, images.device), per_channel(self.std, images.device)
         return images.to(torch.float32, copy=True).mul_(1 / (255 * std)).sub_(mean / std)

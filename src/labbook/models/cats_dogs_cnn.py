@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.classifier import Classifier, Task
+from labbook.models.convnet import smallest_size
 
 
 class CatsDogsCNN(Classifier):
@@ -35,10 +36,7 @@ class CatsDogsCNN(Classifier):
                 f"model.channels has {len(channels)} entries and model.kernel_sizes {len(kernel_sizes)}:"
                 " give one of each for every block"
             )
-        smallest = 1
-        for kernel_size in reversed(kernel_sizes):
-            smallest = 2 * smallest + kernel_size - 1
-        self.require_size(spec, smallest)
+        self.require_size(spec, smallest_size(kernel_sizes, padding=0))
         blocks: list[nn.Module] = []
         inputs, side = spec.channels, spec.size
         for outputs, kernel_size in zip(channels, kernel_sizes, strict=True):

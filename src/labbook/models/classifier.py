@@ -65,7 +65,7 @@ class Classifier(LightningModule):
         self._train, self._evaluation = RunningSums(), RunningSums()
         self._losses = LossWatch()
         self._tested: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-        self._top5 = spec.num_classes >= 10  # below that, five guesses say little
+        self.has_top5 = spec.num_classes >= 10  # below that, five guesses say little
 
     def require_size(self, spec: ImageSpec, smallest: int) -> None:
         """Refuse images that would vanish in the layers.
@@ -97,7 +97,7 @@ class Classifier(LightningModule):
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.task.label_smoothing)
         self._losses.add(loss, self.trainer.global_step + 1)
         if batch.weight > 0:
-            self._train.update(loss, logits, batch.labels, self._top5)
+            self._train.update(loss, logits, batch.labels, self.has_top5)
         return loss if batch.weight == 1 else loss * batch.weight
 
     def on_train_epoch_end(self) -> None:
@@ -115,7 +115,7 @@ class Classifier(LightningModule):
         Raises:
             TrainingError: naming the step where one was not.
         """
-        self._losses.look(self.trainer.global_step)
+        self._losses.look()
 
     # Validation and test -------------------------------------------------------------------------------------------
 
@@ -130,9 +130,9 @@ class Classifier(LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch of test images to the figures and keep what was predicted."""
         logits = self._evaluate(batch)
-        if batch.weight > 0:
-            confidence, predicted = logits.float().softmax(1).max(1)
-            self._tested.append((batch.rows, batch.labels, predicted, confidence))
+        count = len(logits) if batch.weight > 0 else 0
+        confidence, predicted = logits.float().softmax(1).max(1)
+        self._tested.append((batch.rows[:count], batch.labels[:count], predicted[:count], confidence[:count]))
 
     def on_test_epoch_end(self) -> None:
         """Put together the `outcome`; with several processes, the predictions are those of this process."""
@@ -147,14 +147,14 @@ class Classifier(LightningModule):
     def _evaluate(self, batch: Batch) -> Tensor:
         logits: Tensor = self(batch.images)
         if batch.weight > 0:
-            self._evaluation.update(F.cross_entropy(logits, batch.labels), logits, batch.labels, self._top5)
+            self._evaluation.update(F.cross_entropy(logits, batch.labels), logits, batch.labels, self.has_top5)
         return logits
 
     def _report(self, stage: str, sums: RunningSums) -> None:
         figures = Figures.of(self._summed(sums.total()))
         sums.reset()
         metrics = {f"{stage}/loss": figures.loss, f"{stage}/acc": figures.acc}
-        if self._top5:
+        if self.has_top5:
             metrics[f"{stage}/top5_acc"] = figures.top5_acc
         # Every process has the same figures already; saying so to Lightning costs nothing with one process.
         values = {name: torch.tensor(value, dtype=torch.float32) for name, value in metrics.items()}
@@ -197,13 +197,13 @@ class Classifier(LightningModule):
         return -(-batches // trainer.accumulate_grad_batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the sums of an unfinished epoch."""
-        checkpoint["train_sums"] = self._train.state()
+        """Keep the sums of an unfinished epoch, over all processes."""
+        checkpoint["train_sums"] = self._summed(self._train.total()).tolist()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on adding where an unfinished epoch was left."""
-        if checkpoint.get("train_sums", [0.0])[-1]:
-            self._train.load(checkpoint["train_sums"], self.device)
+        if checkpoint.get("train_sums", [0.0])[-1] and self.trainer.is_global_zero:
+            self._train.load(checkpoint["train_sums"])
 
 
 def has_fused(optimizer: Callable[..., Any]) -> bool:

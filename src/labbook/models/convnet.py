@@ -33,7 +33,7 @@ class ConvNet(Classifier):
         activation: Activation = "relu",
     ) -> None:
         super().__init__(spec, task)
-        self.require_size(spec, smallest_size(len(channels), kernel_size, padding))
+        self.require_size(spec, smallest_size([kernel_size] * len(channels), padding))
         blocks: list[nn.Module] = []
         inputs, side = spec.channels, spec.size
         for outputs in channels:
@@ -51,9 +51,9 @@ class ConvNet(Classifier):
         return logits
 
 
-def smallest_size(blocks: int, kernel_size: int, padding: int) -> int:
-    """Pixels that leave one behind so many blocks of convolution and pooling by 2."""
+def smallest_size(kernel_sizes: Sequence[int], padding: int) -> int:
+    """Pixels that leave one behind a block of convolution and pooling by 2 for each kernel size."""
     size = 1
-    for _ in range(blocks):
+    for kernel_size in reversed(kernel_sizes):
         size = max(2 * size + kernel_size - 1 - 2 * padding, 1)
     return size
