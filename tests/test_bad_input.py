@@ -155,6 +155,12 @@ REFUSED: list[tuple[str, str]] = [
     ),
     ("callbacks=early_stopping data.validate_on=test", "would choose by the test set: use data.validate_on=val"),
     ("callbacks=early_stopping callbacks.early_stopping.mode=up", "callbacks.early_stopping.mode is not a setting"),
+    ("+model.spec=3", "model.spec is set by the program: it is that of the data"),
+    ("+data.seed=7", "data.seed is set by the program: use seed=N"),
+    ("+logger.save_dir=x", "logger.save_dir is set by the program: use log_dir=FOLDER"),
+    ("data.val_seed=99999999999999999999", "data.val_seed must be less than 4294967296"),
+    ("trainer.limit_train_batches=0.001", "trainer: "),
+    ("callbacks=early_stopping callbacks.early_stopping.monitor=val/accc", "callbacks.early_stopping.monitor must be"),
     ("+trainer.max_epochs=2", "trainer.max_epochs is set by the program: use epochs=N"),
     ("model=cats_dogs_cnn +trainer.plugins=[]", "trainer.plugins is set by the program: leave it out"),
     ("trainer.devices=0", "`Trainer(devices=0)` value is not a valid input using cpu accelerator"),
@@ -370,8 +376,18 @@ def test_a_disk_that_is_full_from_the_first_epoch_on_ends_the_run(
 # A loss that is no number ------------------------------------------------------------------------------------------
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_last_good_checkpoint(labbook: Command) -> None:
-    # One step an epoch: the rate explodes for the third step, and the fourth sees what became of the weights.
+@pytest.mark.parametrize(
+    ("held_out", "sentence", "epochs"),
+    [
+        ("0.1", r"the validation loss became (nan|inf) in step 3; try a smaller optimizer\.lr, ", 2),
+        ("0", r"the loss became (nan|inf) in step 4; try a smaller optimizer\.lr, ", 3),
+    ],
+    ids=["validation", "training"],
+)
+def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_last_good_checkpoint(
+    held_out: str, sentence: str, epochs: int, labbook: Command
+) -> None:
+    # One step an epoch: the rate explodes for the third step, the fourth has the weights that this leaves.
     explode = (
         "optimizer=sgd",
         "optimizer.lr=1.0",
@@ -379,15 +395,15 @@ def test_a_loss_that_is_no_number_ends_the_run_and_spares_the_last_good_checkpoi
         "scheduler.milestones=[0.5]",
         "scheduler.gamma=1e30",
     )
-    ended = labbook(*QUICK, *explode, "epochs=4")
+    ended = labbook(*QUICK, *explode, f"data.val_fraction={held_out}", "epochs=4")
     assert ended.code == 1
-    assert re.match(r"the loss became (nan|inf) in step 4; try a smaller optimizer\.lr, ", ended.sentence)
+    assert re.match(sentence, ended.sentence), ended.sentence
     run = ended.run
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["status"] == "failed"
-    assert "step 4" in metrics["reason"]
+    assert ended.sentence in metrics["reason"]
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    assert (content["epoch"], content["global_step"]) == (2, 3)
+    assert (content["epoch"], content["global_step"]) == (epochs - 1, epochs)
     assert all(weight.isfinite().all() for weight in content["state_dict"].values())
 
 
@@ -542,3 +558,25 @@ def test_the_code_would_run_if_it_were_loaded_carelessly(tmp_path: Path, monkeyp
     with pytest.raises(RuntimeError, match="corrupt file"):  # found too late
         torch.load(tmp_path / "x", weights_only=False)
     assert (tmp_path / "canary").exists()
+
+
+def test_a_full_disk_that_torch_hides_is_said(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hidden(*_: object, **__: object) -> None:
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            raise RuntimeError("unexpected pos 704 vs 598")  # noqa: B904 - as torch does it
+
+    monkeypatch.setattr(torch, "save", hidden)
+    ended = labbook(*QUICK, "epochs=1")
+    assert ended.code == 2
+    assert re.match(r"cannot write \S+/checkpoints/(best|last)\.ckpt: No space left on device$", ended.sentence)
+
+
+def test_best_weights_are_not_a_state_to_go_on_from(labbook: Command) -> None:
+    run = labbook(*QUICK, "epochs=1").run
+    folder = run / "checkpoints"
+    (folder / "last.ckpt").write_bytes((folder / "best.ckpt").read_bytes())
+    ended = labbook(f"resume={run}", "epochs=2")
+    assert ended.code == 2
+    assert ended.sentence.endswith("last.ckpt holds weights alone, so a run cannot go on from it")

@@ -125,11 +125,11 @@ def complaint(error: pydantic.ValidationError) -> str:
     return " or ".join(dict.fromkeys(texts)) or "must be of another type"
 
 
-def check(node: Any, name: str, supplied: Mapping[str, Any] | None = None) -> None:
+def check(node: Any, name: str, supplied: Mapping[str, str | None] | None = None) -> None:
     """Hold one node, and the nodes inside, against the signatures of what they name, without building anything.
 
-    `supplied` are the arguments that the program itself will add; they are not looked for in the node, and a
-    value given here stands in for the node's own.
+    `supplied` are the arguments that the program itself will add, so the node need not have them. It must not have
+    them either where there is a text, which says what a user is to do instead.
 
     Raises:
         SettingError: a target that is not allowed, an unknown or missing argument, a wrong type or range, or
@@ -140,25 +140,29 @@ def check(node: Any, name: str, supplied: Mapping[str, Any] | None = None) -> No
     if isinstance(node, list):
         for index, item in enumerate(node):
             check(item, f"{name}[{index}]")
-    if not isinstance(node, dict):
-        return
-    settings = {key: value for key, value in node.items() if key not in ("_target_", "_partial_", "_convert_")}
-    if "_target_" not in node:
-        for key, value in settings.items():
+    elif isinstance(node, dict) and "_target_" not in node:
+        for key, value in node.items():
             check(value, f"{name}.{key}")
-        return
-    supplied = supplied or {}
+    elif isinstance(node, dict):
+        check_target(node, name, supplied or {})
+
+
+def check_target(node: Mapping[str, Any], name: str, supplied: Mapping[str, str | None]) -> None:
+    """`check` for a node that has a `_target_`."""
     target = locate(node["_target_"], name)
     known, hints = parameters(target)
     takes_any = any(item.kind is item.VAR_KEYWORD for item in known.values())
+    settings = {key: value for key, value in node.items() if key not in ("_target_", "_partial_", "_convert_")}
     for key, value in settings.items():
+        if instead := supplied.get(key):
+            raise SettingError(f"{name}.{key} is set by the program: {instead}")
+        if key not in known and not takes_any:
+            valid = choices(str(key), known.keys() - supplied.keys(), "settings")
+            raise SettingError(f"{name}.{key} is not a setting of {node['_target_']}; {valid}")
         if key in known and key not in supplied:
             check(value, f"{name}.{key}")
             if not (isinstance(value, dict) and "_target_" in value):
                 check_value(hints.get(key, Any), value, f"{name}.{key}")
-        elif key not in known and not takes_any:
-            valid = choices(str(key), known.keys() - supplied.keys(), "settings")
-            raise SettingError(f"{name}.{key} is not a setting of {node['_target_']}; {valid}")
     if not node.get("_partial_"):
         for key, item in known.items():
             required = item.default is item.empty and item.kind not in (item.VAR_KEYWORD, item.VAR_POSITIONAL)

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 
 from labbook import figures
+from labbook.config import Objective
 from labbook.data.module import ImageDataModule
 from labbook.loggers import write_picture
 from labbook.metrics import lower_is_better
@@ -129,7 +130,7 @@ class EarlyStopping(LightningEarlyStopping):
     """Lightning's, with the direction that the figure's name tells: a loss is to fall, an accuracy to rise."""
 
     def __init__(
-        self, monitor: str = "val/acc", patience: NonNegativeInt = 5, min_delta: NonNegativeFloat = 0.0
+        self, monitor: Objective = "val/acc", patience: NonNegativeInt = 5, min_delta: NonNegativeFloat = 0.0
     ) -> None:
         super().__init__(monitor, min_delta, patience, mode="min" if lower_is_better(monitor) else "max")
 

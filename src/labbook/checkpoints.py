@@ -39,8 +39,11 @@ class WholeFileIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
-        except RuntimeError as error:  # torch's writer hides the reason of a failed write, a full disk most of the time
-            raise OSError(getattr(error.__cause__, "errno", None), f"could not write {path}: {error}") from error
+        except RuntimeError as error:
+            reason = error.__context__  # torch's writer hides why a write failed: mostly a full disk
+            if not isinstance(reason, OSError):
+                raise
+            raise OSError(reason.errno, reason.strerror, str(path)) from error
         finally:
             partial.unlink(missing_ok=True)
 
@@ -61,6 +64,19 @@ def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise SettingError(f"{path} is not a checkpoint of a run: it has no weights")
+    return content
+
+
+def load_state(model: LightningModule, path: Path) -> dict[str, Any]:
+    """A checkpoint that a run can go on from.
+
+    Raises:
+        SettingError: no whole checkpoint, one of another network, or one that holds weights alone.
+    """
+    content = load(path)
+    check_fits(model, content["state_dict"], path)
+    if "loops" not in content or "optimizer_states" not in content:
+        raise SettingError(f"{path} holds weights alone, so a run cannot go on from it")
     return content
 
 

@@ -75,7 +75,7 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
 def epochs_trained(path: Path) -> int:
     """How many epochs a run has a row of in its metrics.csv."""
     try:
-        return max(len((path / TABLE).read_text(encoding="utf-8").splitlines()) - 1, 0)
+        return max(len((path / TABLE).read_text(encoding="utf-8", errors="replace").splitlines()) - 1, 0)
     except OSError:
         return 0
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
@@ -15,7 +16,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from labbook import building, checkpoints
 from labbook.checkpoints import Checkpoints, WholeFileIO
 from labbook.data.module import ImageDataModule
-from labbook.errors import SettingError
+from labbook.errors import SettingError, first_line
 from labbook.hardware import Choice
 from labbook.loggers import TensorBoard
 from labbook.models.classifier import Classifier, Task
@@ -43,12 +44,13 @@ OURS = {
     ),
 }
 
-# What the program itself gives to each group's target, so a configuration need not.
-SUPPLIED: dict[str, dict[str, Any]] = {
-    "data": {"seed": None},
-    "model": {"spec": None, "task": None},
-    "trainer": {"precision": None, "accelerator": None, **dict.fromkeys(OURS)},
-    "logger": {"save_dir": None},
+# What the program itself gives to each group's target, and what a user may reach for instead; None: for the
+# group's own setting, which `hardware` has made definite.
+SUPPLIED: dict[str, dict[str, str | None]] = {
+    "data": {"seed": "use seed=N"},
+    "model": {"spec": "it is that of the data", "task": "use the groups optimizer and scheduler, or task.SETTING"},
+    "trainer": {"precision": None, "accelerator": None, **OURS},
+    "logger": {"save_dir": "use log_dir=FOLDER"},
 }
 
 
@@ -61,9 +63,6 @@ def check(config: DictConfig) -> None:
     in_sweep = HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
     if in_sweep and str(config.trainer.strategy).startswith("ddp"):
         raise SettingError("trainer=ddp does not work in a sweep (-m): start its runs one by one, or use trainer=auto")
-    for name, instead in OURS.items():
-        if name in config.trainer:
-            raise SettingError(f"trainer.{name} is set by the program: {instead}")
     for group in ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks"):
         building.check(config[group], group, SUPPLIED.get(group))
 
@@ -128,12 +127,13 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
 
 def quiet_trainer(node: DictConfig, choice: Choice, **options: Any) -> Trainer:
     """A Lightning Trainer on the chosen device that neither draws nor writes anything by itself."""
-    torch.set_float32_matmul_precision("highest" if node.deterministic else "high")  # "high" is TF32 where there is any
+    deterministic = node.get("deterministic", False)
+    torch.set_float32_matmul_precision("highest" if deterministic else "high")  # "high" is TF32 where there is any
     trainer = building.build(
         node,
         accelerator=choice.accelerator,
         precision=choice.precision,
-        benchmark=not node.deterministic,
+        benchmark=not deterministic,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -186,9 +186,12 @@ def fit(
         model.compile()
     last = run.last_checkpoint
     if last is not None:
-        checkpoints.check_fits(model, checkpoints.load(last)["state_dict"], last)
+        checkpoints.load_state(model, last)
     with run.signals.deferred(), warnings.catch_warnings():
         # Lightning's interval is for figures of single steps; here they are logged by the epoch.
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-        trainer.fit(model, datamodule=data, ckpt_path=last, weights_only=True if last else None)
+        try:
+            trainer.fit(model, datamodule=data, ckpt_path=last, weights_only=True if last else None)
+        except MisconfigurationException as error:  # what Lightning finds out only with the data at hand
+            raise SettingError(f"trainer: {first_line(error)}") from error
     run.signals.raise_received()

@@ -61,7 +61,7 @@ class ImageDataModule(LightningDataModule):
         batch_size: PositiveInt = 64,
         shuffle: bool = True,
         val_fraction: Annotated[float, Ge(0), Lt(1)] = 0.1,
-        val_seed: NonNegativeInt = 0,
+        val_seed: Annotated[int, Ge(0), Lt(2**32)] = 0,
         val_from: Literal["random", "tail"] = "random",
         validate_on: Literal["val", "test"] = "val",
         image_size: PositiveInt | None = None,
