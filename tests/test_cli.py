@@ -103,7 +103,9 @@ def test_the_settings_that_help_names_exist(labbook: Command) -> None:
         "data.batch_size",
         "data.shuffle",
     }
-    assert composed(*named) == composed("trainer.precision=32"), "all others are shown with their defaults"
+    assert composed(*named) == composed("trainer.precision=32", "data.limit=1000"), (
+        "all others are shown with their defaults"
+    )
 
 
 # Printing the configuration ----------------------------------------------------------------------------------------

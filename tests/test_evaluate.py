@@ -52,7 +52,7 @@ def test_other_parts_and_settings(labbook: Command, again: Command) -> None:
     ],
 )
 def test_refusals(labbook: Command, again: Command, arguments: list[str], sentence: str) -> None:
-    run = str(labbook("model=mlp", "debug=fast", "data.validate_on=test").run)
+    run = str(labbook("model=mlp", "debug=fast", "data.validate_on=test", "callbacks=none").run)
     ended = again(*[run if argument == "RUN" else argument for argument in arguments])
     assert ended.code == 2
     assert sentence in ended.sentence

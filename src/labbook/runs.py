@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -59,6 +60,11 @@ class Run:
         }
 
     @property
+    def resumes(self) -> bool:
+        """Whether the folder is that of a run that was there before."""
+        return bool(self._before)
+
+    @property
     def last_checkpoint(self) -> Path | None:
         """The state to go on from, if there is one."""
         path = self.path / "checkpoints" / "last.ckpt"
@@ -89,9 +95,12 @@ class Run:
         origin = f"weights of epoch {metrics['tested_epoch']}, {metrics['train_seconds']:.1f} s of training"
         log.info("test loss %.4f acc %.4f  (%s)", metrics["test/loss"], metrics["test/acc"], origin)
         published = self.config.published or {}
+        planned = published.get("epochs", metrics["epochs"])
+        unlike = "" if planned == metrics["epochs"] else f", after {planned} epochs there and {metrics['epochs']} here"
         for name, figure in published.get("final", {}).items():
             if name in metrics:
-                log.info("%s  published %.4f  ours %.4f  (%+.4f)", name, figure, metrics[name], metrics[name] - figure)
+                ours = metrics[name]
+                log.info("%s  published %.4f  ours %.4f  (%+.4f%s)", name, figure, ours, ours - figure, unlike)
 
     def __enter__(self) -> "Run":
         self.metrics = {key: value for key, value in read_metrics(self.path).items() if key != "reason"}
@@ -194,7 +203,8 @@ def open_run(config: DictConfig) -> Run:
 def place(config: DictConfig) -> tuple[Path, str]:
     """The parent folder and the name of a run: date and choices, or what a sweep varies and the identity."""
     if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
-        return Path(HydraConfig.get().sweep.dir), f"{slug(list(HydraConfig.get().overrides.task))}-{identity(config)}"
+        job = varying(list(HydraConfig.get().overrides.task), sys.argv[1:])
+        return Path(HydraConfig.get().sweep.dir), f"{slug(job)}-{identity(config)}"
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     chosen = [str(config.choices[group]) for group in ("model", "data") if group in config.choices]
     return Path(config.log_dir) / "runs", "_".join([now, *chosen])
@@ -222,11 +232,19 @@ def make_folder(parent: Path, name: str) -> Path:
         ) from error
 
 
+def varying(overrides: list[str], arguments: list[str]) -> list[str]:
+    """Those of a job's overrides whose keys the command line sweeps over; all, if it does not say which."""
+    settings = [item for item in arguments if "=" in item and not item.startswith("-")]
+    parsed = OverridesParser.create().parse_overrides(settings)
+    swept = {item.get_key_element() for item in parsed if item.is_sweep_override()}
+    return [item for item in overrides if item.partition("=")[0] in swept] or overrides
+
+
 def slug(overrides: list[str], longest: int = 60) -> str:
     """Overrides as a short name that every file system takes: `model.depth=2` becomes `depth-2`."""
     parts = [override.partition("=") for override in sorted(overrides)]
     words = [f"{key.lstrip('+~').rpartition('.')[2]}-{value}" for key, _, value in parts]
-    return re.sub(r"[^A-Za-z0-9.]+", "-", "_".join(words)).strip("-.")[:longest] or "run"
+    return re.sub(r"[^A-Za-z0-9._]+", "-", "_".join(words)).strip("-.")[:longest] or "run"
 
 
 def identity(config: DictConfig) -> str:

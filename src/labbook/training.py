@@ -31,6 +31,8 @@ for _name in ("pytorch_lightning", "lightning_fabric"):
     logging.getLogger(_name).handlers.clear()
     logging.getLogger(_name).propagate = False
 
+log = logging.getLogger("labbook")
+
 # Arguments of the Trainer that the program sets, and what a user may reach for instead.
 OURS = {
     "max_epochs": "use epochs=N",
@@ -186,7 +188,10 @@ def fit(
         model.compile()
     last = run.last_checkpoint
     if last is not None:
-        checkpoints.load_state(model, last)
+        state = checkpoints.load_state(model, last)
+        log.info("going on from epoch %d, step %d", state["epoch"] + 1, state["global_step"])
+    elif run.resumes:
+        log.warning("nothing was saved before this run was interrupted: starting from the beginning")
     with run.signals.deferred(), warnings.catch_warnings():
         # Lightning's interval is for figures of single steps; here they are logged by the epoch.
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")

@@ -67,6 +67,8 @@ def test_one_batch_is_learned_by_heart(name: str) -> None:
         loss = F.cross_entropy(model(images), labels)
         loss.backward()
         optimizer.step()
+        if loss.item() < 0.05:
+            break
     assert loss.item() < 0.1
     assert (model(images).argmax(1) == labels).all()
 
