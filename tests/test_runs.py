@@ -51,7 +51,7 @@ def test_only_what_varies_is_in_the_name() -> None:
 def test_what_does_not_change_the_result_does_not_change_the_identity(config: DictConfig, name: str) -> None:
     before = runs.identity(config)
     if name == "checkpoint":
-        config.checkpoint.every_minutes = 3
+        config.checkpoint.every_minutes = 3.0
     else:
         OmegaConf.update(config, name, "elsewhere", merge=False)
     assert runs.identity(config) == before
