@@ -202,7 +202,7 @@ def open_run(config: DictConfig) -> Run:
 
 def place(config: DictConfig) -> tuple[Path, str]:
     """The parent folder and the name of a run: date and choices, or what a sweep varies and the identity."""
-    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
+    if in_sweep():
         job = varying(list(HydraConfig.get().overrides.task), sys.argv[1:])
         return Path(HydraConfig.get().sweep.dir), f"{slug(job)}-{identity(config)}"
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
@@ -230,6 +230,11 @@ def make_folder(parent: Path, name: str) -> Path:
         raise SettingError(
             f"cannot make a run folder in {parent} ({error.strerror}): name another place with log_dir=FOLDER"
         ) from error
+
+
+def in_sweep() -> bool:
+    """Whether this run is one of several that `-m` started."""
+    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
 
 
 def varying(overrides: list[str], arguments: list[str]) -> list[str]:

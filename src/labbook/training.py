@@ -5,8 +5,6 @@ import warnings
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer, seed_everything
@@ -21,7 +19,7 @@ from labbook.hardware import Choice
 from labbook.loggers import TensorBoard
 from labbook.models.classifier import Classifier, Task
 from labbook.recorder import Recorder
-from labbook.runs import TABLE, Run
+from labbook.runs import TABLE, Run, in_sweep
 
 # Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
@@ -62,8 +60,7 @@ def check(config: DictConfig) -> None:
     Raises:
         SettingError: see `building.check`; also for several processes in a sweep, which Lightning cannot start there.
     """
-    in_sweep = HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
-    if in_sweep and str(config.trainer.strategy).startswith("ddp"):
+    if in_sweep() and str(config.trainer.strategy).startswith("ddp"):
         raise SettingError("trainer=ddp does not work in a sweep (-m): start its runs one by one, or use trainer=auto")
     for group in ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks"):
         building.check(config[group], group, SUPPLIED.get(group))
