@@ -14,7 +14,7 @@ export UV_COMPILE_BYTECODE = 1
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-setup: $(STAMP)  ## environment in .venv; EXTRAS="wandb mlflow" adds loggers, EXTRAS= takes them away
+setup: $(STAMP)  ## environment in .venv; EXTRAS="joblib wandb" adds what is optional, EXTRAS= takes it away
 
 # The locks are installed to the letter; again only when they, pyproject.toml or EXTRAS changed.
 $(STAMP): requirements.lock pyproject.toml $(EXTRA_LOCKS) $(VENV)/.extras
@@ -47,14 +47,17 @@ format: $(STAMP)  ## mend the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+OPTIONAL := wandb mlflow joblib ray submitit optuna
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url \
 	--prerelease if-necessary-or-explicit --custom-compile-command "make lock"
 lock:  ## newest versions that pyproject.toml allows, into the locks
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(COMPILE) --upgrade --extra dev --output-file requirements.lock pyproject.toml
-	$(COMPILE) --upgrade --extra wandb --constraints requirements.lock --output-file requirements-wandb.lock pyproject.toml
-	$(COMPILE) --upgrade --extra mlflow --constraints requirements.lock --output-file requirements-mlflow.lock pyproject.toml
+	for extra in $(OPTIONAL); do \
+		$(COMPILE) --upgrade --extra $$extra --constraints requirements.lock \
+			--output-file requirements-$$extra.lock pyproject.toml || exit 1; \
+	done
 
 tensorboard: $(STAMP)  ## all runs in logs/, in the browser
 	$(BIN)/tensorboard --logdir logs $(ARGS)

@@ -10,8 +10,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from labbook.errors import SettingError, choices, first_line
 
-GROUPS = ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "experiment", "debug")
-FILES = ("experiment", "debug")  # groups whose files hold settings of the root
+GROUPS = ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "experiment", "debug", "sweep")
+FILES = ("experiment", "debug", "sweep")  # groups whose files hold settings of the root
 OPTIONAL = ("scheduler", "logger", "callbacks")  # groups that a run can do without
 
 # Figures that a run may be chosen by; those of the test set are not among them.
@@ -44,6 +44,7 @@ class TaskConfig:
     """How every architecture is trained: the options of `labbook.models.classifier.Task`."""
 
     label_smoothing: float = ranged(0.0, ge=0, lt=1)
+    gradient_norms: bool = False
 
 
 @dataclass
@@ -51,6 +52,30 @@ class CheckpointConfig:
     """When the state of a run is saved."""
 
     every_minutes: float = ranged(10.0, gt=0)
+
+
+@dataclass
+class JobConfig:
+    """What the program itself tells each run of a sweep."""
+
+    folder: str | None = None  # the run's folder, in the sweep's
+    launch: str | None = None  # the command that started it, so that one failure can stop all its runs
+    label: str | None = None  # what a parallel run puts before its lines
+    trial: int | None = None  # of a search
+
+
+@dataclass
+class SweepConfig:
+    """How the runs of `-m` are kept together and continued."""
+
+    name: str | None = None
+    rerun: bool = False
+    retry_failed: bool = True
+    max_failures: int = ranged(0, ge=0)
+    on_error: Literal["continue", "stop"] = "continue"
+    n_trials: int = ranged(20, ge=1)
+    prune: bool = True
+    job: JobConfig = field(default_factory=JobConfig)
 
 
 @dataclass
@@ -66,6 +91,7 @@ class TrainConfig:
     callbacks: Any = None
 
     seed: int = ranged(42, ge=0, le=2**32 - 1)  # as NumPy takes them
+    seeds: int = ranged(1, ge=1)
     epochs: int = ranged(30, ge=1)
     task: TaskConfig = field(default_factory=TaskConfig)
     test_on: Literal["best", "last"] = "best"
@@ -77,6 +103,7 @@ class TrainConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     objective: Objective = "val/acc"
     published: Any = None
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     choices: Any = field(default_factory=dict)
 
 
