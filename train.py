@@ -25,7 +25,7 @@ def main(config: DictConfig) -> float:
         training.fit(trainer, model, data, run, choice.channels_last, config.compile)
         metrics = evaluation.evaluate(trainer, model, data, config)
         run.finish(metrics)
-    return evaluation.objective(metrics, config.objective, data)
+    return float(metrics["objective"])
 
 
 if __name__ == "__main__":

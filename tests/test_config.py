@@ -87,9 +87,9 @@ def test_each_experiment_can_be_tried_on_one_batch(name: str) -> None:
 
 @pytest.mark.parametrize(("group", "name"), [choice for choice in CHOICES if choice[0] in FILES])
 def test_experiments_and_debug_files_set_nothing_that_is_no_setting(group: str, name: str) -> None:
-    content = yaml.safe_load((cli.CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8"))
-    chosen = [item for entry in content.get("defaults", []) for item in entry.items()]
-    groups = [f"{key.removeprefix('override /')}={choice}" for key, choice in chosen]
+    with hydra.initialize_config_dir(str(cli.CONFIGS)):
+        whole = hydra.compose("train", overrides=[f"{group}={name}"], return_hydra_config=True)
+    groups = [f"{other}={whole.hydra.runtime.choices[other]}" for other in GROUPS if other not in FILES]
     config.check_keys(composed(f"{group}={name}"), composed(*groups), set(), f"{group}={name}")
 
 

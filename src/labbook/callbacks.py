@@ -12,10 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 
 from labbook import figures
-from labbook.config import Objective
+from labbook.config import Objective, lower_is_better
 from labbook.data.module import ImageDataModule
 from labbook.loggers import write_picture
-from labbook.metrics import lower_is_better
 from labbook.models.classifier import Classifier, Outcome
 from labbook.recorder import Recorder
 

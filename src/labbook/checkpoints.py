@@ -15,8 +15,9 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
+from labbook.config import lower_is_better
 from labbook.errors import Interrupted, SettingError, TrainingError
-from labbook.metrics import diverged, lower_is_better
+from labbook.metrics import diverged
 from labbook.models.classifier import Classifier
 from labbook.recorder import Recorder
 from labbook.signals import StopSignals

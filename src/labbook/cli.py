@@ -21,16 +21,16 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from labbook import config as settings
-from labbook.errors import Interrupted, SettingError, TrainingError, choices, first_line
+from labbook.errors import Interrupted, SettingError, TrainingError, choices, first_line, unwritable
 from labbook.resuming import continued
+from labbook.signals import hand_on
+from labbook.sweeps import jobs, sweepers
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 HELP = """\
 Train an image classifier: python train.py [GROUP=CHOICE ...] [SETTING=VALUE ...]
@@ -75,32 +75,6 @@ def help_text(configs: Path = CONFIGS) -> str:
             mark = "*" if defaults.get(group) == path.stem else " "
             lines.append(f"   {mark} {path.stem:<18} {description(path)}")
     return HELP.format(groups="\n".join(lines) + "\n")
-
-
-def checked(config: DictConfig) -> DictConfig:
-    """The configuration of one job, refused before anything slow is imported if a key or a root value is wrong.
-
-    Also notes under `choices` which file of each group was taken.
-
-    Raises:
-        SettingError: naming the setting.
-    """
-    chosen = {
-        group: choice for group, choice in HydraConfig.get().runtime.choices.items() if choice not in (None, "null")
-    }
-    settings.check_root(config)
-    files = [f"{group}={chosen[group]}" for group in settings.FILES if group in chosen]
-    if files:
-        added = {item.lstrip("+").split("=")[0] for item in HydraConfig.get().overrides.task if item.startswith("+")}
-        groups = [
-            f"{group}={chosen[group]}" for group in settings.GROUPS if group in chosen and group not in settings.FILES
-        ]
-        settings.check_keys(config, hydra.compose("train", overrides=groups), added, ", ".join(files))
-    if config.resume == "":
-        raise SettingError("resume= names no folder: give the folder of a run, as its last line of output does")
-    with open_dict(config):
-        config.choices = {group: chosen[group] for group in settings.GROUPS if group in chosen}
-    return config
 
 
 def known_settings(arguments: list[str]) -> DictConfig:
@@ -169,13 +143,14 @@ def sentences() -> Iterator[None]:
     except TrainingError as error:
         refuse(str(error), 1)
     except OSError as error:
-        if error.errno not in UNWRITABLE:
+        if not unwritable(error):
             raise
         denied = error.errno in (errno.EACCES, errno.EPERM)
         refuse(
             f"{'no access to' if denied else 'cannot write'} {error.filename or 'a file'}: {error.strerror or error}", 2
         )
     except Interrupted as stop:
+        hand_on(stop.signum)
         sys.exit(128 + stop.signum)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
@@ -187,7 +162,9 @@ def job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     @functools.wraps(task)
     def guarded(config: DictConfig) -> Any:
         with sentences():
-            config = checked(config)
+            config = settings.checked(config)
+            if config.sweep.job.folder:
+                return jobs.run(task, config)
             if config.resume:
                 going_on = continued(config, list(HydraConfig.get().overrides.task), settings.GROUPS)
                 config = settings.typed(going_on, f"{config.resume}/config.yaml")
@@ -203,6 +180,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         print(help_text())
         sys.exit(0)
     settings.register()
+    sweepers.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
     with sentences():
         refuse_dashes(arguments)

@@ -2,12 +2,17 @@
 
 import operator
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any, Literal
 
+import hydra
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from labbook import published
 from labbook.errors import SettingError, choices, first_line
 
 GROUPS = ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "experiment", "debug", "sweep")
@@ -16,6 +21,12 @@ OPTIONAL = ("scheduler", "logger", "callbacks")  # groups that a run can do with
 
 # Figures that a run may be chosen by; those of the test set are not among them.
 Objective = Literal["val/acc", "val/loss", "val/top5_acc", "train/acc", "train/loss", "train/top5_acc"]
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether a figure of this name is the better the smaller it is."""
+    return "loss" in name
+
 
 # What a configuration may name in `_target_`. Whole packages would let it reach torch.load or torch.hub.
 EXECUTION_WHITELIST = (
@@ -60,7 +71,8 @@ class JobConfig:
 
     folder: str | None = None  # the run's folder, in the sweep's
     launch: str | None = None  # the command that started it, so that one failure can stop all its runs
-    label: str | None = None  # what a parallel run puts before its lines
+    label: str | None = None  # which of how many it is
+    parallel: bool = False  # others print to the same terminal
     trial: int | None = None  # of a search
 
 
@@ -112,6 +124,62 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=TrainConfig, replace=True)
 
 
+def checked(config: DictConfig) -> DictConfig:
+    """The configuration of one job, refused before anything slow is imported if a key or a root value is wrong.
+
+    Also notes under `choices` which file of each group was taken.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    chosen = {
+        group: choice for group, choice in HydraConfig.get().runtime.choices.items() if choice not in (None, "null")
+    }
+    check_root(config)
+    if not config.sweep.job.folder:  # the runs of a sweep were checked before the first of them began
+        check_mode(config, chosen.get("sweep"))
+        check_files(config, chosen)
+    with open_dict(config):
+        config.choices = {group: chosen[group] for group in GROUPS if group in chosen}
+    return config
+
+
+def check_mode(config: DictConfig, preset: str | None) -> None:
+    """Refuse settings that only a sweep, or only a single run, can have.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    sweeping = HydraConfig.get().mode is RunMode.MULTIRUN
+    if config.resume == "":
+        raise SettingError("resume= names no folder: give the folder of a run, as its last line of output does")
+    if sweeping and config.resume:
+        raise SettingError("resume= continues one run; a sweep (-m) goes on by itself when its command is given again")
+    if preset and not sweeping:
+        raise SettingError(f"sweep={preset} makes several runs: add -m")
+    if config.seeds > 1 and not sweeping:
+        raise SettingError(f"seeds={config.seeds} makes several runs: add -m, or use seed=N for another seed")
+
+
+def check_files(config: DictConfig, chosen: dict[str, str]) -> None:
+    """Refuse keys that the files of `FILES` add to a group without the group's own file knowing them.
+
+    Raises:
+        SettingError: see `check_keys`.
+    """
+    files = [f"{group}={chosen[group]}" for group in FILES if group in chosen]
+    if files:
+        added = {item.lstrip("+").split("=")[0] for item in HydraConfig.get().overrides.task if item.startswith("+")}
+        groups = [f"{group}={chosen[group]}" for group in GROUPS if group in chosen and group not in FILES]
+        check_keys(config, reference(tuple(groups)), added, ", ".join(files))
+
+
+@cache
+def reference(groups: tuple[str, ...]) -> DictConfig:
+    """The configuration that choices of groups give by themselves."""
+    return hydra.compose("train", overrides=list(groups))
+
+
 def check_root(config: DictConfig) -> None:
     """Refuse a configuration whose root is not whole or holds values out of range.
 
@@ -122,6 +190,7 @@ def check_root(config: DictConfig) -> None:
         raise SettingError(f"{name} is not set: give {name}=VALUE")
     check_groups(config)
     check_ranges(config)
+    published.check(config.published)
 
 
 def typed(config: DictConfig, origin: str) -> DictConfig:

@@ -1,7 +1,10 @@
 """What a user can do wrong, said in one sentence."""
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class SettingError(ValueError):
@@ -31,3 +34,8 @@ def choices(wrong: str, valid: Iterable[str], what: str = "choices") -> str:
 def first_line(error: BaseException) -> str:
     """The error's own sentence without the lines that say where it was raised."""
     return str(error).strip().split("\n")[0].rstrip(".")
+
+
+def unwritable(error: OSError) -> bool:
+    """Whether there is no room or no right to write."""
+    return error.errno in UNWRITABLE

@@ -50,6 +50,7 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
         "class_names": list(data.spec.class_names),
         "test/confusion_matrix": outcome.confusion.tolist(),
     }
+    metrics["objective"] = objective(metrics, config.objective, data)
     write_summary(trainer.loggers, config, metrics)
     return metrics
 

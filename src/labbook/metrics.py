@@ -99,8 +99,3 @@ def diverged(what: str, step: int) -> str:
     """What to say, and to advise, of a training that left the finite numbers in a step."""
     advice = "try a smaller optimizer.lr, trainer.gradient_clip_val=1 or trainer.precision=32"
     return f"the {what} in step {step}; {advice}"
-
-
-def lower_is_better(name: str) -> bool:
-    """Whether a figure of this name is the better the smaller it is."""
-    return "loss" in name

@@ -17,6 +17,8 @@ log = logging.getLogger("labbook")
 
 Row = dict[str, float]
 
+PARTS = ("train", "val", "gradient")  # first words of the figures that make a row
+
 
 class Recorder(Checkpoint):
     """Keeps a row of figures for every epoch.
@@ -62,12 +64,14 @@ class Recorder(Checkpoint):
         elapsed = self._elapsed()
         training = self._before + (self._training or elapsed)
         images = self._images(trainer)
-        parts = ("train/", "val/") if self._training is not None else ("train/",)  # Lightning keeps old figures
-        metrics = {name: value.item() for name, value in trainer.callback_metrics.items() if name.startswith(parts)}
+        parts = PARTS if self._training is not None else ("train", "gradient")  # Lightning keeps old figures
+        metrics = {
+            name: value.item() for name, value in trainer.callback_metrics.items() if name.partition("/")[0] in parts
+        }
         row: Row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
-            **{name: metrics[name] for name in sorted(metrics, key=lambda name: (name.startswith("val"), name))},
+            **{name: metrics[name] for name in sorted(metrics, key=place)},
             "lr": self._lr,
             "images": images,
             "seconds": self._before + elapsed,
@@ -98,6 +102,12 @@ class Recorder(Checkpoint):
         """Take up the rows of a checkpoint."""
         self.rows, self.seconds = state_dict["rows"], state_dict["seconds"]
         self._before, self._lr = state_dict["unfinished"], state_dict["lr"]
+
+
+def place(name: str) -> tuple[int, str]:
+    """Where a figure stands in the row; the layers of a network stay in its order."""
+    part = name.partition("/")[0]
+    return PARTS.index(part), "" if part == "gradient" else name
 
 
 def table(rows: list[Row]) -> str:

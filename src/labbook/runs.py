@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,20 +13,19 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from labbook import __version__
-from labbook.errors import Interrupted, SettingError
+from labbook import __version__, published
+from labbook.errors import Interrupted, SettingError, TrainingError
 from labbook.signals import StopSignals
 
 log = logging.getLogger("labbook")
 
-Status = Literal["running", "finished", "interrupted", "failed"]
+Status = Literal["running", "finished", "pruned", "interrupted", "failed"]
 
 # Settings that do not change what a run computes: they are left out of its identity, and may change when it goes on.
 INDIFFERENT = (
@@ -37,6 +35,8 @@ INDIFFERENT = (
     "resume",
     "checkpoint",
     "published",
+    "seeds",
+    "sweep",
     "data.root",
     "data.cache_dir",
     "data.resident",
@@ -53,6 +53,7 @@ class Run:
         self.path, self.config, self.leads = path, config, leads
         self.signals = StopSignals()
         self.metrics: dict[str, Any] = {}
+        self.pruned = False  # ended early by a search, as it was hopeless
         self.closing = ExitStack()  # what else is to be closed when the run ends, however it ends
         self._handlers: list[logging.Handler] = []
         self._before = {
@@ -63,6 +64,11 @@ class Run:
     def resumes(self) -> bool:
         """Whether the folder is that of a run that was there before."""
         return bool(self._before)
+
+    @property
+    def part_of_sweep(self) -> bool:
+        """Whether the run is one of a sweep, whose table tells how it ended."""
+        return self.config.sweep.job.folder is not None
 
     @property
     def last_checkpoint(self) -> Path | None:
@@ -91,25 +97,22 @@ class Run:
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Record the final figures and say the result."""
-        self.record(metrics, "finished")
+        self.record(metrics, "pruned" if self.pruned else "finished")
         origin = f"weights of epoch {metrics['tested_epoch']}, {metrics['train_seconds']:.1f} s of training"
         log.info("test loss %.4f acc %.4f  (%s)", metrics["test/loss"], metrics["test/acc"], origin)
-        published = self.config.published or {}
-        planned = published.get("epochs", metrics["epochs"])
-        unlike = "" if planned == metrics["epochs"] else f", after {planned} epochs there and {metrics['epochs']} here"
-        for name, figure in published.get("final", {}).items():
-            if name in metrics:
-                ours = metrics[name]
-                log.info("%s  published %.4f  ours %.4f  (%+.4f%s)", name, figure, ours, ours - figure, unlike)
+        plain = cast(dict[str, Any], OmegaConf.to_container(self.config, resolve=True))
+        for line in published.compared(plain, metrics):
+            log.info("%s", line)
 
     def __enter__(self) -> "Run":
         self.metrics = {key: value for key, value in read_metrics(self.path).items() if key != "reason"}
         self._log_to_folder()
         if self.leads:
             command = " ".join(Path(word).name if index == 0 else word for index, word in enumerate(sys.argv))
-            config = OmegaConf.to_yaml(self.config, resolve=True)
+            lasting = {key: value for key, value in self.config.items() if key not in ("sweep", "seeds")}
+            config = OmegaConf.to_yaml(lasting, resolve=True)
             write_whole(self.path / CONFIG, f"# python {command}\n{config}")
-        self.record({}, "running")
+        self.record({"resumed": self.metrics.get("resumed", 0) + 1} if self.resumes else {}, "running")
         self.signals.__enter__()
         return self
 
@@ -118,12 +121,14 @@ class Run:
         self.closing.close()
         if isinstance(error, (Interrupted, KeyboardInterrupt)):
             self.record({}, "interrupted")
-            log.info("interrupted; to continue: python train.py resume=%s", self.path)
+            how = "" if self.part_of_sweep else f"; to continue: python train.py resume={self.path}"
+            log.info("interrupted%s", how)
         elif error is not None:
-            self.record({"reason": f"{type(error).__name__}: {error}"}, "failed")
+            self.record({"reason": reason(error)}, "failed")
             self._log_traceback(error)
         os.environ.pop(FOLDER_VARIABLE, None)
-        if isinstance(error, SettingError) and (self.last_checkpoint is None or self._before):
+        nothing_new = self.last_checkpoint is None or self._before
+        if isinstance(error, SettingError) and nothing_new and not self.part_of_sweep:
             self._undo()
         else:
             log.info("run: %s", self.path)
@@ -158,7 +163,8 @@ class Run:
         file = logging.FileHandler(self.path / LOG, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         lightning.addHandler(file)
-        self._handlers = [file, Console()]
+        job = self.config.sweep.job
+        self._handlers = [file, Console(f"[{job.label}] " if job.parallel else "")]
         for handler in self._handlers:
             log.addHandler(handler)
 
@@ -166,9 +172,13 @@ class Run:
 class Console(logging.Handler):
     """Prints to whatever standard output is at the time, so that lines appear above a progress bar."""
 
+    def __init__(self, prefix: str = "") -> None:
+        super().__init__()
+        self.prefix = prefix  # tells which run speaks, where several share a terminal
+
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line."""
-        print(self.format(record), flush=True)
+        print(f"{self.prefix}{self.format(record)}", flush=True)
 
 
 def open_run(config: DictConfig) -> Run:
@@ -191,7 +201,10 @@ def open_run(config: DictConfig) -> Run:
     if told and "TORCHELASTIC_RUN_ID" in os.environ:
         Path(told).mkdir(parents=True, exist_ok=True)
         return Run(Path(told), config)
-    if config.resume:
+    if config.sweep.job.folder:
+        path = Path(HydraConfig.get().sweep.dir) / config.sweep.job.folder
+        path.mkdir(parents=True, exist_ok=True)
+    elif config.resume:
         path = Path(config.resume)
     else:
         parent, name = place(config)
@@ -201,10 +214,7 @@ def open_run(config: DictConfig) -> Run:
 
 
 def place(config: DictConfig) -> tuple[Path, str]:
-    """The parent folder and the name of a run: date and choices, or what a sweep varies and the identity."""
-    if in_sweep():
-        job = varying(list(HydraConfig.get().overrides.task), sys.argv[1:])
-        return Path(HydraConfig.get().sweep.dir), f"{slug(job)}-{identity(config)}"
+    """The parent folder and the name of a single run: date and choices."""
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     chosen = [str(config.choices[group]) for group in ("model", "data") if group in config.choices]
     return Path(config.log_dir) / "runs", "_".join([now, *chosen])
@@ -237,21 +247,6 @@ def in_sweep() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
 
 
-def varying(overrides: list[str], arguments: list[str]) -> list[str]:
-    """Those of a job's overrides whose keys the command line sweeps over; all, if it does not say which."""
-    settings = [item for item in arguments if "=" in item and not item.startswith("-")]
-    parsed = OverridesParser.create().parse_overrides(settings)
-    swept = {item.get_key_element() for item in parsed if item.is_sweep_override()}
-    return [item for item in overrides if item.partition("=")[0] in swept] or overrides
-
-
-def slug(overrides: list[str], longest: int = 60) -> str:
-    """Overrides as a short name that every file system takes: `model.depth=2` becomes `depth-2`."""
-    parts = [override.partition("=") for override in sorted(overrides)]
-    words = [f"{key.lstrip('+~').rpartition('.')[2]}-{value}" for key, _, value in parts]
-    return re.sub(r"[^A-Za-z0-9._]+", "-", "_".join(words)).strip("-.")[:longest] or "run"
-
-
 def identity(config: DictConfig) -> str:
     """Eight characters that are equal for runs that compute the same: a hash without the `INDIFFERENT` settings."""
     plain = OmegaConf.to_container(config, resolve=True)
@@ -263,6 +258,12 @@ def identity(config: DictConfig) -> str:
             node = node[parent]
         node.pop(key, None)
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def reason(error: BaseException) -> str:
+    """Why a run failed, in one line; errors of others are told with their kind."""
+    told = " ".join(str(error).split())
+    return told if isinstance(error, (SettingError, TrainingError)) else f"{type(error).__name__}: {told}"
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from labbook.errors import Interrupted
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Slurm sends USR1, or through submitit USR2, before it ends a job; Windows has neither.
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 
 
 class StopSignals:
@@ -52,9 +53,23 @@ class StopSignals:
         if threading.current_thread() is not threading.main_thread():
             return self  # Python delivers signals to the main thread alone
         for item in SIGNALS:
-            self._previous[item] = signal.signal(item, self._handle)
+            if not (item == signal.SIGTERM and of_submitit(item)):  # it lets that one pass: another will follow
+                self._previous[item] = signal.signal(item, self._handle)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         for item, handler in self._previous.items():
             signal.signal(item, handler)
+
+
+def of_submitit(signum: int) -> bool:
+    """Whether submitit, which started this process, listens to a signal."""
+    handler = signal.getsignal(signum)
+    return callable(handler) and str(getattr(handler, "__module__", "")).startswith("submitit")
+
+
+def hand_on(signum: int) -> None:
+    """Give a signal, now that the state is saved, to submitit, which has the run put into the queue again."""
+    handler = signal.getsignal(signum)
+    if of_submitit(signum) and callable(handler):
+        handler(signum, None)

@@ -15,6 +15,7 @@ from labbook import building, checkpoints
 from labbook.checkpoints import Checkpoints, WholeFileIO
 from labbook.data.module import ImageDataModule
 from labbook.errors import SettingError, first_line
+from labbook.gradients import GradientNorms
 from labbook.hardware import Choice
 from labbook.loggers import TensorBoard
 from labbook.models.classifier import Classifier, Task
@@ -108,9 +109,14 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
             raise SettingError("callbacks=early_stopping would choose by the test set: use data.validate_on=val")
         if isinstance(callback, EarlyStopping) and not validated:
             raise SettingError("callbacks=early_stopping has nothing to watch: give data.val_fraction above 0")
+    callbacks += [GradientNorms()] if config.task.gradient_norms else []
     recorder = Recorder(run.path / TABLE)
     saving = {"objective": config.objective, "select": select, "every_minutes": config.checkpoint.every_minutes}
     callbacks += [recorder, Checkpoints(run.path / "checkpoints", recorder, run.signals, **saving)]
+    if config.sweep.job.trial is not None and config.sweep.prune:
+        from labbook.sweeps.pruning import Pruning  # only a search has Optuna
+
+        callbacks.append(Pruning(run, recorder, config.sweep.job.trial, config.objective))
     options: dict[str, Any] = {} if validated else {"limit_val_batches": 0}
     return quiet_trainer(
         config.trainer,
@@ -148,8 +154,9 @@ def build_logger(config: DictConfig, run: Run) -> Logger | bool:
     if not config.logger:
         return False
     options: dict[str, Any] = {"save_dir": str(run.path)}
-    if config.logger._target_.endswith(TensorBoard.__name__) and config.resume and run.last_checkpoint:
-        options["purge_step"] = checkpoints.load(run.last_checkpoint)["global_step"] + 1
+    if config.logger._target_.endswith(TensorBoard.__name__) and run.resumes:
+        last = run.last_checkpoint
+        options["purge_step"] = checkpoints.load(last)["global_step"] + 1 if last else 0
     try:
         logger: Logger = building.build(config.logger, **options)
     except (ImportError, ModuleNotFoundError) as error:

@@ -1,0 +1,63 @@
+"""The norm of every layer's gradient, as means over the epoch: shows a gradient that vanishes or explodes."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
+
+
+class GradientNorms(Callback):
+    """Logs `gradient/LAYER`: the L2 norm of the loss's gradient by a layer's own parameters, the mean over the steps.
+
+    Of the gradient as it is before any clipping. The sums stay on the device: one synchronisation an epoch.
+    """
+
+    def __init__(self) -> None:
+        self.layers: dict[str, list[nn.Parameter]] = {}
+        self.sums: Tensor | None = None  # float [layers + 1]: the norms of all steps so far, and how many steps
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find the layers."""
+        self.layers = layers_of(pl_module)
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Add the norms of this step; one that 16-bit scaling is about to skip counts for nothing."""
+        gradients = ([item.grad for item in layer if item.grad is not None] for layer in self.layers.values())
+        norms = torch.stack([get_total_norm(tensors).to(pl_module.device) for tensors in gradients])  # [layers]
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            norms = norms / scaler.scale(torch.ones_like(norms))  # a fused optimizer unscales in its own step
+        step = torch.cat([norms, torch.ones_like(norms[:1])])
+        step = torch.where(norms.isfinite().all(), step, 0.0).to(torch.float32 if step.is_mps else torch.float64)
+        self.sums = step if self.sums is None else self.sums.to(step) + step
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report the means of the epoch and begin anew."""
+        assert self.sums is not None
+        *sums, steps = self.sums.tolist()
+        means = [torch.tensor(value / steps if steps else torch.nan) for value in sums]
+        values = {f"gradient/{name}": mean for name, mean in zip(self.layers, means, strict=True)}
+        # Every process has the same gradients already; saying so to Lightning costs nothing with one process.
+        pl_module.log_dict(values, sync_dist=trainer.world_size > 1)
+        self.sums = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums of an unfinished epoch."""
+        return {"sums": None if self.sums is None else self.sums.tolist()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on adding where an unfinished epoch was left."""
+        if state_dict["sums"] is not None:
+            self.sums = torch.tensor(state_dict["sums"], dtype=torch.float64)
+
+
+def layers_of(network: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """The parameters that each module owns and training changes, by the module's name, in the order of the network."""
+    own = {
+        name or type(network).__name__: [item for item in module.parameters(recurse=False) if item.requires_grad]
+        for name, module in network.named_modules()
+    }
+    return {name: parameters for name, parameters in own.items() if parameters}

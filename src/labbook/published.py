@@ -1,0 +1,80 @@
+"""What a lab published, found for the settings of a run and said beside ours. Imports no torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import OmegaConf
+from pydantic import BaseModel, ConfigDict, PositiveInt, TypeAdapter, ValidationError
+
+from labbook.errors import SettingError
+
+
+class Entry(BaseModel):
+    """One row of a lab's report, as the list `published` of an experiment or a sweep holds it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    system: str  # the lab's name for it: C2
+    final: dict[str, float]  # figures by the names that metrics.json has
+    epochs: PositiveInt | None = None  # after which the lab had them
+    where: dict[str, Any] = {}  # choices of groups and settings that a run must have; none: any run
+    by_epoch: dict[str, list[float]] = {}  # figures by the names that metrics.csv has, from the first epoch
+
+
+ENTRIES = TypeAdapter(list[Entry])
+
+
+def entries(published: Any) -> list[Any]:
+    """The setting `published` as a list: nothing is an empty one, a mapping alone a list of one."""
+    plain = OmegaConf.to_container(published, resolve=True) if OmegaConf.is_config(published) else published
+    if plain is None:
+        return []
+    return plain if isinstance(plain, list) else [plain]
+
+
+def check(published: Any) -> None:
+    """Refuse a setting `published` that is no list of entries.
+
+    Raises:
+        SettingError: naming the entry and what is wrong with it.
+    """
+    try:
+        ENTRIES.validate_python(entries(published))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
+        wrong = first["msg"].replace(" or instance of Entry", "")
+        form = "{system: NAME, final: {test/acc: NUMBER}}, with epochs, where and by_epoch if need be"
+        raise SettingError(f"published{place}: {wrong}; an entry is {form}") from error
+
+
+def entry(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The first entry of `config["published"]` whose `where` holds for a plain configuration."""
+    found = (item for item in entries(config.get("published")) if holds(item.get("where", {}), config))
+    return next(found, None)
+
+
+def holds(where: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Whether a plain configuration has these choices (optimizer: sgd) and settings (optimizer.lr: 0.1)."""
+    choices = config.get("choices") or {}
+    return all((choices[name] if name in choices else setting(config, name)) == value for name, value in where.items())
+
+
+def setting(config: Mapping[str, Any], name: str) -> Any:
+    """The value of a dotted name; None where there is none."""
+    node: Any = config
+    for key in name.split("."):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
+
+
+def compared(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+    """A line for each published figure of this run's settings that was measured: theirs, ours and the difference."""
+    found = entry(config) or {}
+    planned = found.get("epochs") or metrics["epochs"]
+    unlike = "" if planned == metrics["epochs"] else f", after {planned} epochs there and {metrics['epochs']} here"
+    return [
+        f"{name}  published {figure:.4f}  ours {metrics[name]:.4f}  ({metrics[name] - figure:+.4f}{unlike})"
+        for name, figure in found.get("final", {}).items()
+        if name in metrics
+    ]

@@ -1,0 +1,81 @@
+"""Learning curves by setting."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from labbook.report.charts import OTHERS, Line, Picture, logarithmic, picture, spans_widely, whole_numbers
+from labbook.report.grouping import Report
+from labbook.report.reading import Floats, Run
+
+Curve = tuple[Floats, Floats, Floats | None]  # epochs, mean, standard deviation
+
+
+def learning_curves(report: Report, lines: Sequence[Line]) -> list[Picture]:
+    """Accuracy and loss, held-out and training, one line a setting."""
+    held_out = "test" if report.on_test else "validation"
+    pictures = []
+    for name, words in (("acc", "accuracy"), ("loss", "loss")):
+        for part, part_words in (("val", held_out), ("train", "training")):
+            curves = [curve(row.runs, f"{part}/{name}") for row in report.rows]
+            if any(each is not None for each in curves):
+                said = f"{part_words.capitalize()} {words} by epoch."
+                pictures.append(_lines(curves, lines, f"{part_words} {words}", said))
+    return pictures
+
+
+def curve(runs: Sequence[Run], name: str) -> Curve | None:
+    """A column of metrics.csv over the runs of a setting, epoch by epoch; None where no run has it."""
+    tables = [run.table for run in runs if name in run.table and "epoch" in run.table]
+    if not tables:
+        return None
+    points = np.concatenate([np.column_stack([table["epoch"], table[name]]) for table in tables])
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        return None
+    epochs, which, counts = np.unique(points[:, 0], return_inverse=True, return_counts=True)
+    means = np.bincount(which, points[:, 1]) / counts
+    squares = np.bincount(which, (points[:, 1] - means[which]) ** 2)
+    return epochs, means, np.sqrt(squares / np.maximum(counts - 1, 1)) if counts.max() > 1 else None
+
+
+def _lines(curves: Sequence[Curve | None], lines: Sequence[Line], ylabel: str, caption: str) -> Picture:
+    """One line for each curve that there is, the best settings on top."""
+    band = any(each is not None and each[2] is not None for each in curves)
+    values = [value for each in curves if each is not None for value in each[1].tolist()]
+    log = "loss" in ylabel and spans_widely(values)
+
+    def draw(axes: Axes) -> None:
+        draw_curves(axes, curves, lines)
+        axes.set(xlabel="epoch", ylabel=ylabel)
+        whole_numbers(axes)
+        if log:
+            logarithmic(axes, "y")
+
+    caption += " The band is one standard deviation over the seeds." if band else ""
+    return picture(draw, caption, f"Line chart: {ylabel} by epoch, one line a setting. {_extremes(curves, lines)}")
+
+
+def draw_curves(axes: Axes, curves: Sequence[Curve | None], lines: Sequence[Line], marker: str | None = None) -> None:
+    """The named settings in their colours, the others in grey behind them."""
+    pairs = [(each, line) for each, line in zip(curves, lines, strict=True) if each is not None]
+    grey = [np.column_stack(each[:2]) for each, line in pairs if not line.named]
+    axes.add_collection(LineCollection(grey, colors=OTHERS, linewidths=0.7, alpha=0.5))
+    for (epochs, means, spreads), line in reversed(pairs):
+        if not line.named:
+            continue
+        point = "o" if len(epochs) < 2 else marker
+        axes.plot(epochs, means, color=line.colour, linestyle=line.dashes, marker=point, markersize=4)
+        if spreads is not None:
+            axes.fill_between(epochs, means - spreads, means + spreads, color=line.colour, alpha=0.15, linewidth=0)
+    axes.autoscale_view()
+
+
+def _extremes(curves: Sequence[Curve | None], lines: Sequence[Line]) -> str:
+    ends = [(float(each[1][-1]), line.label) for each, line in zip(curves, lines, strict=True) if each is not None]
+    (low, lowest), (high, highest) = min(ends), max(ends)
+    if len(ends) == 1:
+        return f"It ends at {low:.4g}."
+    return f"At their last epochs: {low:.4g} ({lowest}) to {high:.4g} ({highest})."

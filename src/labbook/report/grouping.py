@@ -1,0 +1,173 @@
+"""One row for each setting, over its seeds: means, deviations and what a lab published."""
+
+import statistics
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labbook import published
+from labbook.report.columns import Column, key, order, short_names, text, varying
+from labbook.report.reading import Run, Sweep
+from labbook.sweeps.folder import State
+
+OBJECTIVE = "objective"  # how metrics.json calls the figure that runs are compared by
+ACCURACY = {"val/acc": "val acc", "test/acc": "test acc", "train/acc": "train acc"}
+SHOWN = ACCURACY | {"train_seconds": "seconds", "images_per_second": "images/s"}
+STATES: tuple[State, ...] = ("finished", "running", "interrupted", "failed", "pruned", "new", "damaged")
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A figure over the runs that have it."""
+
+    n: int
+    mean: float
+    sd: float | None  # of a sample; None for a single run
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Mean | None":
+        """None of nothing."""
+        if not values:
+            return None
+        return cls(len(values), statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting: the runs that differ in their seeds only."""
+
+    values: tuple[Any, ...]  # of the report's columns
+    label: str
+    runs: tuple[Run, ...]
+    published: dict[str, float]  # figure -> what a lab had for this setting
+    system: str  # the lab's name for it
+    unlike: bool  # whether the lab trained for another number of epochs
+    old: bool  # whether other code than the newest made one of its figures
+
+    @property
+    def finished(self) -> list[Run]:
+        """The runs whose figures count."""
+        return [run for run in self.runs if run.state == "finished"]
+
+    def figure(self, name: str) -> Mean | None:
+        """A final figure over the finished runs.
+
+        `train/acc` is measured after training over the whole training set (`train/acc_eval`) where the runs did so.
+        """
+        names = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
+        found = (self.exact(each) for each in names)
+        return next((mean for mean in found if mean is not None), None)
+
+    def exact(self, name: str) -> Mean | None:
+        """The figure that the runs have under this very name."""
+        values = (run.figure(name) for run in self.finished)
+        return Mean.of([value for value in values if value is not None])
+
+    def difference(self, name: str) -> float | None:
+        """Ours less what was published."""
+        ours = self.exact(name)
+        return ours.mean - self.published[name] if ours and name in self.published else None
+
+    def best(self, objective: str) -> Run | None:
+        """The finished run with the best figure to compare by."""
+        runs = [run for run in self.finished if run.figure(OBJECTIVE) is not None]
+        sign = -1 if lower_is_better(objective) else 1
+        return max(runs, key=lambda run: sign * (run.figure(OBJECTIVE) or 0.0), default=None)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a sweep came to."""
+
+    sweep: Sweep
+    columns: tuple[Column, ...]
+    names: tuple[str, ...]  # short ones of the columns
+    rows: tuple[Row, ...]  # the best first
+    figures: tuple[str, ...]  # which final figures are shown
+    on_test: bool  # whether the runs were validated on the test set
+
+    @property
+    def published(self) -> list[str]:
+        """Which figures a lab published of any row."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.published))
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many runs there are in each state."""
+        counts = Counter(run.state for run in self.sweep.runs)
+        return {state: counts[state] for state in STATES if counts[state]}
+
+    @property
+    def failures(self) -> list[Run]:
+        """The runs that failed."""
+        return [run for run in self.sweep.runs if run.state == "failed"]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """How many runs with figures each version of the code made, the newest first."""
+        return versions(self.sweep.runs)
+
+    @property
+    def measured_after(self) -> bool:
+        """Whether a row's training accuracy was measured after training."""
+        return any(row.exact("train/acc_eval") for row in self.rows)
+
+    @property
+    def ranked(self) -> list[Row]:
+        """The rows that have a figure to compare by."""
+        return [row for row in self.rows if row.exact(OBJECTIVE)]
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether a figure of this name is the better the smaller it is."""
+    return "loss" in name
+
+
+def group(sweep: Sweep) -> Report:
+    """The runs of a sweep by setting, the best first; those without a legible configuration are only counted."""
+    runs = [run for run in sweep.runs if run.config]
+    columns = varying(runs, sweep.over)
+    names = short_names(columns, (*SHOWN.values(), "n"))
+    on_test = bool(runs) and all(run.settings.get("data.validate_on") == "test" for run in runs)
+    newest = next(iter(versions(sweep.runs)), "")
+    settings: dict[Hashable, list[Run]] = {}
+    for run in runs:
+        settings.setdefault(tuple(key(column.of(run)) for column in columns), []).append(run)
+    rows = [row_of(members, columns, names, newest) for members in settings.values()]
+    rows.sort(key=lambda row: [order(value) for value in row.values])
+    rows.sort(key=lambda row: rank(row, sweep.objective))
+    return Report(sweep, tuple(columns), tuple(names), tuple(rows), shown(rows, sweep.objective, on_test), on_test)
+
+
+def row_of(runs: Sequence[Run], columns: Sequence[Column], names: Sequence[str], newest: str) -> Row:
+    """The row of runs that have one setting."""
+    values = tuple(column.of(runs[0]) for column in columns)
+    label = ", ".join(f"{name} {text(value)}" for name, value in zip(names, values, strict=True) if value is not None)
+    entry = published.entry(runs[0].config) or {}
+    old = any(run.version != newest for run in runs if run.state == "finished")
+    unlike = entry.get("epochs") not in (None, runs[0].settings.get("epochs"))
+    final, system = entry.get("final", {}), entry.get("system", "")
+    return Row(values, label or "the one setting", tuple(runs), final, system, unlike, old)
+
+
+def shown(rows: Sequence[Row], objective: str, on_test: bool) -> tuple[str, ...]:
+    """The figures that any row has; first the one that runs are compared by, if it is not an accuracy."""
+    names = list(SHOWN) if objective in SHOWN else [objective, *SHOWN]
+    left_out = "val/" if on_test else None  # those would be figures of the test set
+    return tuple(
+        name for name in names if not (left_out and name.startswith(left_out)) and any(row.figure(name) for row in rows)
+    )
+
+
+def rank(row: Row, objective: str) -> tuple[bool, float]:
+    """Sorts the best row first and those without a figure last."""
+    mean = row.exact(OBJECTIVE)
+    sign = 1 if lower_is_better(objective) else -1
+    return (mean is None, sign * mean.mean if mean else 0.0)
+
+
+def versions(runs: Sequence[Run]) -> dict[str, int]:
+    """How many finished runs each version of the code made, that of the run which ended last first."""
+    finished = sorted((run for run in runs if run.state == "finished"), key=lambda run: run.ended, reverse=True)
+    return dict(Counter(run.version for run in finished))

@@ -1,0 +1,100 @@
+"""The report of a sweep as files: one self-contained page, and the table as CSV and Markdown."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from labbook.report import reading, tables
+from labbook.report.cells import beside, cells, footnotes, headings, spread, tally, title
+from labbook.report.charts import Line, Picture, lines_of
+from labbook.report.confusion import matrices
+from labbook.report.curves import learning_curves
+from labbook.report.effects import effects, maps
+from labbook.report.facts import compared_by, facts
+from labbook.report.gradients import gradients
+from labbook.report.grouping import Report, group
+from labbook.runs import write_whole
+
+HERE = Path(__file__).parent
+PAGE, CSV, MARKDOWN = "report.html", "summary.csv", "summary.md"
+
+
+@dataclass(frozen=True)
+class Section:
+    """Pictures of one kind, under a heading, with the legend that they share."""
+
+    heading: str
+    pictures: list[Picture]
+    lines: list[Line]
+    others: int = 0  # settings that are drawn in grey
+
+
+def write(folder: Path) -> Report:
+    """Read a sweep's folder, in whatever state its runs are, and write its three files into it.
+
+    Raises:
+        SettingError: the folder is no sweep's.
+    """
+    report = group(reading.read(folder))
+    write_whole(folder / CSV, tables.as_csv(report))
+    write_whole(folder / MARKDOWN, tables.as_markdown(report))
+    write_whole(folder / PAGE, html(report))
+    return report
+
+
+def html(report: Report) -> str:
+    """The page, which needs nothing but itself."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        style=_verbatim("page.css"),
+        script=_verbatim("page.js"),
+        tally=tally(report),
+        facts=[(name, value) for name, value in facts(report) if value],
+        best=best(report),
+        headings=headings(report),
+        rows=[(row, cells(report, row)) for row in report.rows],
+        footnotes=footnotes(report),
+        sections=sections(report),
+        now=f"{datetime.now():%Y-%m-%d %H:%M}",
+    )
+
+
+def best(report: Report) -> list[tuple[str, str]]:
+    """The best setting's figures; nothing while there are none."""
+    if not report.ranked:
+        return []
+    row = report.ranked[0]
+    figures = [(title(name), spread(name, row.figure(name))) for name in report.figures if name != "images_per_second"]
+    theirs = [(f"published {title(name)}", beside(row, name)) for name in row.published]
+    return [(name, value) for name, value in (*figures, *theirs) if value]
+
+
+def sections(report: Report) -> list[Section]:
+    """All pictures that the runs have figures for."""
+    lines = lines_of([row.label for row in report.rows])
+    named = [line for line in lines if line.named]
+    others = len(lines) - len(named)
+    drawn: list[tuple[str, Callable[[], list[Picture]], bool]] = [
+        ("Learning curves", lambda: learning_curves(report, lines), True),
+        ("What each parameter does", lambda: effects(report), False),
+        (f"{compared_by(report)} by two parameters", lambda: maps(report), False),
+        ("Gradients", lambda: gradients(report, lines), True),
+        ("What is mistaken for what", lambda: matrices(report), False),
+    ]
+    found = [
+        Section(heading[0].upper() + heading[1:], draw(), named if legend else [], others if legend else 0)
+        for heading, draw, legend in drawn
+    ]
+    return [section for section in found if section.pictures]
+
+
+def _verbatim(name: str) -> Any:
+    return Markup((HERE / name).read_text(encoding="utf-8"))

@@ -1,0 +1,189 @@
+"""A sweep's folder read into records. Imports no torch."""
+
+import csv
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from labbook.errors import SettingError
+from labbook.runs import CONFIG, LOG, METRICS, TABLE, read_metrics
+from labbook.sweeps.folder import MARK, State, SweepFolder, read_mark
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+MATRIX, CLASSES = "test/confusion_matrix", "class_names"  # large: read again of the few runs that are drawn
+GRADIENT = "gradient/"  # what the columns of a layer's gradient norm begin with
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the folder of one run says; what it does not say, or not legibly, is empty."""
+
+    path: Path
+    state: State
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    table: dict[str, Floats]  # metrics.csv by column, float [epochs], nan where a row has no figure
+    started: float  # seconds since 1970
+    ended: float
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All settings by their dotted names; lists are values."""
+        return flat(self.config)
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """Which file of each group was taken."""
+        chosen = self.config.get("choices")
+        return {str(group): str(name) for group, name in chosen.items()} if isinstance(chosen, dict) else {}
+
+    @property
+    def version(self) -> str:
+        """The code that made it."""
+        return str(self.metrics.get("code_version", "unknown"))
+
+    @property
+    def machine(self) -> str:
+        """The device and the precision, as metrics.json has them."""
+        return ", ".join(str(self.metrics[name]) for name in ("device", "precision") if name in self.metrics)
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in one line."""
+        lines = str(self.metrics.get("reason", "")).strip().splitlines()
+        return lines[0] if lines else "no reason was recorded"
+
+    @property
+    def log(self) -> Path:
+        """Where the traceback of a failure lies."""
+        return self.path / LOG
+
+    def figure(self, name: str) -> float | None:
+        """A final figure; None where there is none that is finite."""
+        value = self.metrics.get(name)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        return float(value) if number and value is not None else None
+
+    def confusion(self) -> tuple[Floats, list[str]] | None:
+        """Counts by true and predicted class, [classes, classes], and the classes' names; None where there are none."""
+        metrics = read_metrics(self.path)
+        try:
+            counts = np.array(metrics[MATRIX], dtype=np.float64)
+            names = [str(name) for name in metrics[CLASSES]]
+        except (KeyError, TypeError, ValueError):
+            return None
+        return (counts, names) if names and counts.shape == (len(names), len(names)) else None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep's own notes and its runs, by name."""
+
+    path: Path
+    over: tuple[str, ...]  # keys that were swept, in their order
+    commands: tuple[str, ...]
+    objective: str
+    runs: tuple[Run, ...] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """That of the folder."""
+        return self.path.resolve().name
+
+
+def read(folder: Path) -> Sweep:
+    """All that a sweep's folder holds, whatever state its runs are in.
+
+    Raises:
+        SettingError: there is no such folder, or no sweep made it.
+    """
+    if not folder.is_dir():
+        raise SettingError(f"{folder} is not a folder: name one of those in logs/sweeps")
+    mark = read_mark(folder)
+    if mark is None:
+        what = "cannot be read" if (folder / MARK).exists() else "is not there"
+        raise SettingError(f"{folder} was not made by a sweep: its {MARK} {what}")
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
+    sweep = SweepFolder(folder)
+    runs = tuple(read_run(sweep, path) for path in paths if (path / CONFIG).exists() or (path / METRICS).exists())
+    over, commands = (_texts(mark.get(name)) for name in ("over", "commands"))
+    return Sweep(folder, tuple(key.lstrip("+~") for key in over), commands, str(mark.get("objective", "val/acc")), runs)
+
+
+def read_run(sweep: SweepFolder, path: Path) -> Run:
+    """One run's folder, as far as it can be read."""
+    state, metrics = sweep.state(path.name)
+    slim = {name: value for name, value in metrics.items() if name not in (MATRIX, CLASSES)}
+    config = read_config(path / CONFIG)
+    started, ended = (_written(path / name) for name in (CONFIG, METRICS))
+    return Run(path, state if config else "damaged", config, slim, read_table(path / TABLE), started, ended or started)
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """A resolved configuration as plain data; nothing where there is none or it is damaged."""
+    try:
+        content = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, yaml.YAMLError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_table(file: Path) -> dict[str, Floats]:
+    """The columns of a run's metrics.csv, in their order; a row cut short and what is no number count as absent."""
+    try:
+        rows = list(csv.reader(file.read_text(encoding="utf-8", errors="replace").splitlines()))
+    except (OSError, csv.Error):
+        return {}
+    if not rows:
+        return {}
+    names = rows[0]
+    cells = [[_number(cell) for cell in row] for row in rows[1:] if len(row) == len(names)]
+    values = np.array(cells, dtype=np.float64).reshape(len(cells), len(names))
+    return dict(zip(names, values.T, strict=True))
+
+
+def device_line(run: Run) -> str:
+    """What the run itself said of its device, such as the processor's name; nothing where it did not."""
+    try:
+        text = run.log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    said = re.search(r" INFO device: (.+)", text)
+    return said.group(1).strip() if said else ""
+
+
+def flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A plain configuration as one level of dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
+
+
+def _written(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0

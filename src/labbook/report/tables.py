@@ -1,0 +1,125 @@
+"""The table of a sweep on the terminal, as CSV and as Markdown."""
+
+import csv
+import io
+import re
+
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from labbook.report.cells import Heading, cells, footnotes, headings, tally
+from labbook.report.columns import text
+from labbook.report.facts import facts
+from labbook.report.grouping import OBJECTIVE, Report, Row
+
+WIDTH = 100  # columns, where the output is no terminal
+MOST_ROWS = 40  # on the terminal
+WIDEST = 32  # characters of a setting's value
+
+
+def show(report: Report, console: Console | None = None) -> None:
+    """Print the table, the state of the runs and the failures."""
+    console = console or Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    if report.rows:
+        console.print(terminal_table(report, console.width))
+    for note in [*_cut(report), *footnotes(report)]:
+        console.print(Text(note, style="dim"))
+    console.print(Text(tally(report), style="bold"))
+    for run in report.failures:
+        for line in (f"failed: {run.path}", f"  {run.reason}", f"  traceback: {run.log}"):
+            console.print(Text(line), soft_wrap=True)
+
+
+def terminal_table(report: Report, width: int) -> Table:
+    """As many columns as there is room for, the most important ones."""
+    heads = headings(report)
+    rows = [[cell.text for cell in cells(report, row)] for row in report.rows[:MOST_ROWS]]
+    widths = [
+        min(max(cell_len(line[index]) for line in [[head.title for head in heads], *rows]), WIDEST)
+        for index in range(len(heads))
+    ]
+    kept = fitting(heads, widths, width)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for index in kept:
+        justify: JustifyMethod = "right" if heads[index].numeric else "left"
+        table.add_column(Text(heads[index].title), justify=justify, no_wrap=True, overflow="ellipsis", max_width=WIDEST)
+    for row in rows:
+        table.add_row(*(Text(row[index]) for index in kept))
+    return table
+
+
+def fitting(heads: list[Heading], widths: list[int], room: int) -> list[int]:
+    """Which columns to show: without the least important ones until the others fit, and at least two."""
+    kept = list(range(len(heads)))
+    while len(kept) > 2 and sum(widths[index] + 2 for index in kept) - 2 > room:
+        kept.remove(min(kept, key=lambda index: (heads[index].importance, -index)))
+    return kept
+
+
+def _cut(report: Report) -> list[str]:
+    more = len(report.rows) - MOST_ROWS
+    return [f"... and {more} more settings in summary.csv"] if more > 0 else []
+
+
+def as_csv(report: Report) -> str:
+    """Raw numbers under their full names, a line for each setting."""
+    figures = [*dict.fromkeys([*report.figures, "train/acc_eval", *report.published])]
+    figures = [name for name in figures if any(row.exact(name) for row in report.rows)]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    pairs = [f"{name}{part}" for name in figures for part in ("", " sd")]
+    theirs = [f"{name} {part}" for name in report.published for part in ("published", "difference")]
+    counts = ["runs", "finished", OBJECTIVE]
+    writer.writerow([*(column.name for column in report.columns), *counts, *pairs, *theirs, "system", "code_version"])
+    for row in report.rows:
+        writer.writerow([*map(_raw, row.values), *_numbers(row, figures, report.published), row.system, _versions(row)])
+    return out.getvalue()
+
+
+def _numbers(row: Row, figures: list[str], published: list[str]) -> list[object]:
+    objective = row.exact(OBJECTIVE)
+    found: list[object] = [len(row.runs), len(row.finished), objective.mean if objective else None]
+    for name in figures:
+        mean = row.exact(name)
+        found += [mean.mean, mean.sd] if mean else [None, None]
+    for name in published:
+        found += [row.published.get(name), row.difference(name)]
+    return found
+
+
+def _raw(value: object) -> object:
+    return value if isinstance(value, float) else text(value) if value is not None else ""
+
+
+def _versions(row: Row) -> str:
+    return " ".join(dict.fromkeys(run.version for run in row.finished))
+
+
+def as_markdown(report: Report) -> str:
+    """A table as GitHub shows it, and what one must know to read it."""
+    lines = [f"# {escaped(report.sweep.name)}", "", tally(report), ""]
+    if report.rows:
+        heads = headings(report)
+        lines += [_line([escaped(head.title) for head in heads])]
+        lines += [_line(["---:" if head.numeric else "---" for head in heads])]
+        lines += [_line([escaped(cell.text) for cell in cells(report, row)]) for row in report.rows]
+        lines.append("")
+    lines += [f"{escaped(note)}\n" for note in footnotes(report)]
+    lines += [f"- {escaped(name)}: {escaped(value)}" for name, value in facts(report) if value]
+    lines += [f"- failed: {escaped(str(run.path))}: {escaped(run.reason)}" for run in report.failures]
+    lines += ["", "Commands:", "", *(f"    {' '.join(command.split())}" for command in report.sweep.commands)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _line(parts: list[str]) -> str:
+    return f"| {' | '.join(parts)} |"
+
+
+def escaped(words: str) -> str:
+    """Words that Markdown and HTML take as they are."""
+    plain = " ".join(words.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*|\[\]~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))", r"\\\1", plain)

@@ -1,0 +1,66 @@
+"""Who is at work on which run: a lock that the operating system takes back when its holder dies."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from labbook.runs import write_whole
+
+CLAIMS = ".claims"  # in a sweep's folder
+
+
+@contextmanager
+def claimed(sweep: Path, name: str) -> Iterator[bool]:
+    """Hold the claim on the run (or anything else) of that name; False if somebody else holds it."""
+    lock, note = _lock(sweep, name), sweep / CLAIMS / f"{name}.json"
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        since = datetime.now().astimezone().isoformat(timespec="seconds")
+        write_whole(note, json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": since}))
+        yield True
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def holder(sweep: Path, name: str) -> str | None:
+    """Who holds a claim, in words; None where nobody does."""
+    if not (sweep / CLAIMS / f"{name}.lock").exists():
+        return None
+    lock = _lock(sweep, name)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return _described(sweep / CLAIMS / f"{name}.json")
+    lock.release()
+    return None
+
+
+def held(sweep: Path) -> dict[str, str]:
+    """All claims that somebody holds: name -> who."""
+    names = (path.stem for path in sorted((sweep / CLAIMS).glob("*.lock")))
+    return {name: who for name in names if (who := holder(sweep, name)) is not None}
+
+
+def _lock(sweep: Path, name: str) -> FileLock:
+    folder = sweep / CLAIMS
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{name}.lock", is_singleton=False)
+
+
+def _described(note: Path) -> str:
+    try:
+        content = json.loads(note.read_text(encoding="utf-8"))
+        return f"process {content['process']} on {content['host']} since {content['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,97 @@
+"""One run of a sweep, in whichever process its launcher chose. Imports no torch by itself."""
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from labbook.errors import Interrupted, unwritable
+from labbook.runs import LOG, Run, read_metrics, reason
+from labbook.sweeps import claims
+from labbook.sweeps.folder import FINAL, SweepFolder
+
+
+class RunFailed(Exception):  # noqa: N818 - it is the run that failed
+    """A run of a sweep has failed and its folder says why; the others go on."""
+
+
+class NotStarted(Exception):  # noqa: N818 - nothing went wrong here
+    """The sweep was stopped before this run began."""
+
+
+def stop_mark(sweep: Path, launch: str) -> Path:
+    """The file that tells the runs of one command that no more of them are to begin."""
+    return sweep / claims.CLAIMS / f"{launch}.stop"
+
+
+def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
+    """Do a run that is not done, from where it stands. Returns its objective; None if somebody else is at it.
+
+    Raises:
+        RunFailed: it failed, as often as `sweep.max_failures` lets it try again.
+        NotStarted: the sweep was stopped.
+    """
+    sweep = SweepFolder(Path(HydraConfig.get().sweep.dir))
+    job, name = config.sweep.job, str(config.sweep.job.folder)
+    with claims.claimed(sweep.path, name) as mine:
+        if not mine:
+            return None
+        if stop_mark(sweep.path, job.launch).exists():
+            raise NotStarted(name)
+        state, metrics = sweep.state(name)
+        if state in FINAL:  # somebody else has finished it meanwhile
+            return float(metrics["objective"])
+        say(job, f"{'' if job.parallel else f'run {job.label}: '}{name}{begun(state, metrics)}")
+        if state == "damaged":
+            kept = sweep.set_aside(Path(config.log_dir), name)
+            say(job, f"its metrics.json is damaged, so it is done again; the old folder is kept as {kept}")
+        return attempts(task, config, sweep.path / name)
+
+
+def attempts(task: Callable[[DictConfig], Any], config: DictConfig, folder: Path) -> float:
+    """Run the task, again from its last checkpoint where it fails."""
+    most = config.sweep.max_failures
+    for attempt in range(most + 1):
+        try:
+            return float(task(config))
+        except Interrupted:
+            raise
+        except OSError as error:
+            if unwritable(error):  # the other runs would find no room either
+                raise
+            told = record(error, folder, config)
+        except Exception as error:
+            told = record(error, folder, config)
+        say(config.sweep.job, f"failed: {told} (traceback: {folder / LOG})", error=True)
+        if attempt < most:
+            say(config.sweep.job, f"trying again ({attempt + 1} of {most})")
+    if config.sweep.on_error == "stop":
+        stop_mark(folder.parent, config.sweep.job.launch).touch()
+    raise RunFailed(told)
+
+
+def record(error: Exception, folder: Path, config: DictConfig) -> str:
+    """Make sure that the run's folder tells why it failed, also where it failed before it had one."""
+    told = reason(error)
+    metrics = read_metrics(folder)
+    if (metrics.get("status"), metrics.get("reason")) != ("failed", told):
+        folder.mkdir(exist_ok=True)
+        with suppress(type(error)), Run(folder, config):
+            raise error
+    return told
+
+
+def begun(state: str, metrics: dict[str, Any]) -> str:
+    """What to say of a run that is not new."""
+    if state == "failed":
+        return f" (failed before: {metrics.get('reason', 'for an unknown reason')})"
+    return " (was interrupted)" if state in ("interrupted", "running") else ""
+
+
+def say(job: DictConfig, text: str, error: bool = False) -> None:
+    """A line on the terminal, marked with the run where several share it."""
+    print(f"[{job.label}] {text}" if job.parallel else text, file=sys.stderr if error else sys.stdout, flush=True)

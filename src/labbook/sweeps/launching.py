@@ -1,0 +1,226 @@
+"""Launches what is left of a sweep, through whichever launcher was chosen."""
+
+import copy
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from labbook import config as settings
+from labbook.errors import TrainingError, first_line
+from labbook.runs import identity
+from labbook.sweeps import claims, jobs, launchers
+from labbook.sweeps.folder import FINAL, Index, SweepFolder
+from labbook.sweeps.naming import slug
+
+OURS = (jobs.RunFailed, jobs.NotStarted)
+POLL = 1.0  # seconds between two looks at a run that somebody else does
+
+
+@dataclass(frozen=True)
+class Job:
+    """One combination of the swept settings."""
+
+    number: int  # in the whole sweep, from 0
+    overrides: list[str]
+
+
+class Continuing(Launcher):
+    """A launcher in front of another one, which gets only those runs that are not done yet.
+
+    It composes each job once before any of them begins, so that a wrong setting is refused at once; jobs that lead
+    to the same run are launched once.
+    """
+
+    def __init__(
+        self, inner: Launcher, sweep: SweepFolder, over: list[str], context: HydraContext, config: DictConfig
+    ) -> None:
+        self.inner, self.sweep, self.over, self.context, self.config = inner, sweep, over, context, config
+        self.launch_id = uuid.uuid4().hex[:8]
+        self.total = 0  # jobs of the whole sweep
+        self.at_once: int | None = None  # jobs that the inner launcher gets together; None: all
+        self.names: list[str] = []  # run folders of the last launch, in the order of its jobs
+        self.resumed: set[str] = set()  # runs that were begun by an earlier command
+        self.skipped: set[str] = set()  # runs that were done already
+        self.index = Index(sweep.path, search_path(context))
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Nothing: the inner launcher was set up before."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a failure was to end the sweep, and one came."""
+        return jobs.stop_mark(self.sweep.path, self.launch_id).exists()
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        """The return of each job: stored, of a run that was done before, or new."""
+        every = [list(overrides) for overrides in job_overrides]
+        self.names = [self._name(overrides) for overrides in every]
+        self.sweep.open(self.over, self.config.objective)
+        self.index.save()
+        returns: dict[str, JobReturn] = {}
+        todo: dict[str, Job] = {}
+        for number, (name, overrides) in enumerate(zip(self.names, every, strict=True), initial_job_idx):
+            if name not in returns and name not in todo:
+                stored = self._stored(name)
+                if stored is None:
+                    todo[name] = Job(number, overrides)
+                else:
+                    returns[name] = stored
+        self._announce(todo, returns)
+        returns |= self._launch(todo)
+        return [returns[name] for name in self.names]
+
+    def _launch(self, todo: dict[str, "Job"]) -> dict[str, JobReturn]:
+        """Launch runs until none is left that is not done, waiting for those that somebody else does."""
+        returns: dict[str, JobReturn] = {}
+        if todo:
+            launchers.prepare(self.inner)
+        with ended_by_signals(launchers.parallel(self.inner)):
+            while todo:
+                for batch in batched(todo.items(), self.at_once or len(todo)):
+                    told = [self._told(name, job) for name, job in batch]
+                    results = self._launched(told, first=batch[0][1].number)
+                    returns |= {name: result for (name, _), result in zip(batch, results, strict=True)}
+                todo = {name: job for name, job in todo.items() if is_held(returns[name])}
+                if self.stopped:
+                    break
+                self._wait(list(todo))
+        return returns
+
+    def _launched(self, told: list[list[str]], first: int) -> Sequence[JobReturn]:
+        """What the inner launcher makes of some jobs; a run's own failure is among its returns.
+
+        Raises:
+            TrainingError: a process died.
+        """
+        try:
+            results = self.inner.launch(told, initial_job_idx=first)
+        except Exception as error:
+            if type(error).__name__ not in launchers.DEATHS:
+                raise
+            raise TrainingError(
+                f"a process of the sweep died ({first_line(error)}): the same command goes on with it"
+            ) from error
+        for result in results:
+            if result.status is JobStatus.FAILED and not isinstance(result._return_value, OURS):
+                _ = result.return_value  # raises what the program itself did not foresee
+        return results
+
+    def _told(self, name: str, job: "Job") -> list[str]:
+        """A job's overrides, with what the program itself tells the run."""
+        return [
+            *job.overrides,
+            f"sweep.name={self.sweep.path.name}",
+            f"sweep.job.folder={name}",
+            f"sweep.job.launch={self.launch_id}",
+            f"sweep.job.label={job.number + 1}/{self.total}",
+            f"sweep.job.parallel={launchers.parallel(self.inner)}",
+        ]
+
+    def _name(self, overrides: list[str]) -> str:
+        """The folder of the run that a job's overrides lead to."""
+        key = "\n".join(overrides)
+        if key not in self.index.names:
+            config = self._composed(overrides)
+            varying = [item for item in overrides if item.partition("=")[0] in self.over]
+            self.index.names[key] = f"{slug(varying or overrides)}-{identity(config)}"
+        return self.index.names[key]
+
+    def _composed(self, overrides: list[str]) -> DictConfig:
+        """The configuration of a job, checked.
+
+        Raises:
+            SettingError, HydraException: it cannot be.
+        """
+        whole = self.context.config_loader.load_sweep_config(self.config, overrides)
+        before = HydraConfig.instance().cfg
+        with open_dict(whole):
+            whole.hydra.mode = self.config.hydra.mode
+        HydraConfig.instance().set_config(whole)
+        try:
+            config = copy.copy(whole)
+            with open_dict(config):
+                del config["hydra"]
+            return settings.checked(config)
+        finally:
+            HydraConfig.instance().cfg = before
+
+    def _stored(self, name: str) -> JobReturn | None:
+        """What is known of a run that is not to be done again."""
+        state, metrics = self.sweep.state(name)
+        if state in FINAL:
+            self.skipped.add(name)
+            return JobReturn(status=JobStatus.COMPLETED, _return_value=float(metrics["objective"]))
+        if state == "failed" and not self.config.sweep.retry_failed:
+            return JobReturn(status=JobStatus.FAILED, _return_value=jobs.RunFailed(metrics.get("reason", "")))
+        if state in ("failed", "interrupted"):
+            self.resumed.add(name)
+        return None
+
+    def _announce(self, todo: dict[str, Job], returns: dict[str, JobReturn]) -> None:
+        """Say what there is to do."""
+        if same := sorted({name for name in self.names if self.names.count(name) > 1}):
+            print(f"settings that come to the same run, which is done once: {', '.join(same)}")
+        counts = {
+            "finished already": sum(result.status is JobStatus.COMPLETED for result in returns.values()),
+            "failed before and left so (sweep.retry_failed=false)": sum(
+                result.status is JobStatus.FAILED for result in returns.values()
+            ),
+            "begun before": sum(name in self.resumed for name in todo),
+        }
+        if self.total == len(self.names) and any(counts.values()):
+            said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+            print(f"of {len(todo) + len(returns)} runs: {said}", flush=True)
+
+    def _wait(self, names: list[str]) -> None:
+        """Wait until one of the runs that others hold is free."""
+        who = {name: claims.holder(self.sweep.path, name) for name in names}
+        for name, holder in who.items():
+            if holder:
+                print(f"waiting for {name}, done by {holder}", flush=True)
+        while names and all(claims.holder(self.sweep.path, name) for name in names):
+            time.sleep(POLL)
+
+
+def batched(items: Iterable[tuple[str, Job]], size: int) -> Iterator[list[tuple[str, Job]]]:
+    """Parts of at most `size`."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def is_held(result: JobReturn) -> bool:
+    """Whether a job found its run in somebody else's hands."""
+    return result.status is JobStatus.COMPLETED and result.return_value is None
+
+
+@contextmanager
+def ended_by_signals(parallel: bool) -> Iterator[None]:
+    """Where runs are in other processes, SIGTERM ends this one in the way that Ctrl-C does, so that they end too."""
+    if not parallel:
+        yield
+        return
+
+    before = signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def search_path(context: HydraContext) -> list[Path]:
+    """The folders that configuration files are read from."""
+    sources = context.config_loader.get_sources()
+    return [Path(source.path) for source in sources if source.scheme() == "file"]

@@ -1,0 +1,73 @@
+"""How a sweep and its runs are named: the same command, the same names."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+
+from labbook.runs import INDIFFERENT
+
+LONGEST = 60  # characters of settings in a name
+
+
+def parsed(overrides: list[str]) -> list[Override]:
+    """Overrides as Hydra understands them."""
+    return OverridesParser.create().parse_overrides(overrides)
+
+
+def swept(overrides: list[str]) -> list[str]:
+    """The keys that have several values, in order."""
+    return [item.get_key_element() for item in parsed(overrides) if item.is_sweep_override()]
+
+
+def sweep_name(overrides: list[str], preset: str | None, search: bool = False) -> str:
+    """A name that tells a sweep: its preset, what is fixed and which keys are swept.
+
+    The swept values are not part of it, so that a command with one value more is the same sweep.
+    """
+    telling = [item for item in parsed(overrides) if not _indifferent(item.get_key_element())]
+    fixed = [f"{item.get_key_element()}={item.get_value_element_as_str()}" for item in telling if not _varies(item)]
+    over = [item.get_key_element() for item in telling if _varies(item)]
+    words = [preset or "", slug(fixed) if fixed else ""]
+    if over:
+        words += ["by", shortened("_".join(_last(key) for key in over))]
+    return "_".join(word for word in (*words, "search" if search else "") if word) or "sweep"
+
+
+def slug(overrides: Iterable[str]) -> str:
+    """Overrides as a short name that every file system takes: `model.depth=2` becomes `depth-2`; groups come first."""
+    pairs = [
+        override.partition("=")
+        for override in sorted(overrides, key=lambda item: ("." in item.partition("=")[0], item))
+    ]
+    return shortened("_".join(f"{_last(key)}-{_rounded(value)}" for key, _, value in pairs)) or "run"
+
+
+def shortened(text: str) -> str:
+    """Letters, digits and a few signs; too long a text is cut and told from others by a hash of the whole."""
+    plain = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-._")
+    if len(plain) <= LONGEST:
+        return plain
+    return f"{plain[: LONGEST - 5].rstrip('-._')}-{hashlib.sha256(text.encode()).hexdigest()[:4]}"
+
+
+def _last(key: str) -> str:
+    return key.lstrip("+~").rpartition(".")[2]
+
+
+def _rounded(value: str) -> str:
+    """Long numbers, as a search draws them, with four digits: the run's hash tells them apart."""
+    return f"{float(value):.4g}" if re.fullmatch(r"-?\d*\.\d{4,}(e-?\d+)?", value) else value
+
+
+def _varies(item: Override) -> bool:
+    return bool(item.is_sweep_override())
+
+
+def _indifferent(key: str) -> bool:
+    """Whether a setting says nothing of what is computed, or what each run's own name tells."""
+    name = key.lstrip("+~").replace("/", ".")
+    roots = (*INDIFFERENT, "hydra")
+    return any(name == item or name.startswith(f"{item}.") for item in roots)

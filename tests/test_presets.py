@@ -1,0 +1,218 @@
+"""The presets of sweeps: what each one runs, and the published figures that its runs are held against."""
+
+import itertools
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+import torch
+import torch.nn.functional as F
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from labbook import cli, config, published, training
+
+PRESETS = [path.stem for path in sorted((cli.CONFIGS / "sweep").glob("*.yaml"))]
+
+Figures = dict[str, float]
+
+
+def c(optimizer: str, epochs: int, train: float, test: float, **more: float) -> tuple[str, Figures]:
+    return f"optimizer={optimizer} epochs={epochs}", {"test/acc": test, "train/acc_eval": train, **more}
+
+
+def e(settings: str, accuracy: float, seconds: float) -> tuple[str, Figures]:
+    return settings, {"val/acc": accuracy, "train_seconds": seconds}
+
+
+# What the labs reported, by preset, system and the settings of the run.
+REPORTED: dict[str, dict[str, list[tuple[str, Figures]]]] = {
+    "a": {
+        "A1": [("experiment=a1_mlp_mnist", {"train/acc": 0.8924})],
+        "A2": [("experiment=a2_convnet_mnist", {"test/acc": 0.9711, "train/acc": 0.9609})],
+        "A3": [("experiment=a3_convnet_mnist", {"test/acc": 0.9895})],
+        "A4": [("experiment=a4_convnet_mnist", {"test/acc": 0.9907})],
+        "A5": [("experiment=a5_convnet_mnist", {"test/acc": 0.9919, "val/acc": 0.9934, "train/acc": 0.9982})],
+    },
+    "b": {
+        "B1": [("experiment=b1_lenet5_mnist", {"test/acc": 0.9866, "train/loss": 0.0176})],
+        "B2": [("experiment=b2_alexnet_cifar10", {"test/acc": 0.6275, "train/acc": 0.6175})],
+    },
+    "c1": {
+        "C1": [
+            c("keras_rmsprop", 2, 0.9796, 0.9717),
+            c("keras_rmsprop", 15, 0.99975, 0.9825),
+            c("sgd", 2, 0.8850, 0.8926),
+            c("sgd", 15, 0.9357, 0.9354),
+            c("keras_adam", 2, 0.9785, 0.9715),
+            c("keras_adam", 15, 0.9997, 0.9824),
+        ]
+    },
+    "c2": {
+        "C2": [
+            c("keras_rmsprop", 2, 0.9811, 0.9832),
+            c("keras_rmsprop", 15, 0.9943, 0.9909),
+            c("sgd", 2, 0.9123, 0.9231),
+            c("sgd", 15, 0.9748, 0.9750),
+            c("keras_adam", 2, 0.9817, 0.9819),
+            c("keras_adam", 15, 0.99575, 0.9918, train_seconds=281.6),
+        ]
+    },
+    "d": {
+        "D1": [("experiment=d1_cats_dogs data.shuffle=True", {"test/acc": 0.7415, "train/acc": 0.8111})],
+        "D2": [("experiment=d1_cats_dogs data.shuffle=False", {"test/acc": 0.5, "train/acc": 0.935})],
+        "D3": [("experiment=d3_cats_dogs data.shuffle=True", {"test/acc": 0.8455, "train/acc": 0.8749})],
+        "D4": [("experiment=d3_cats_dogs data.shuffle=False", {"test/acc": 0.5, "train/acc": 0.252})],
+    },
+    "e1_width": {
+        "E1": [
+            e("model.width=50", 0.9693, 40.6),
+            e("model.width=100", 0.9743, 50.7),
+            e("model.width=200", 0.9765, 74.6),
+            e("model.width=300", 0.9771, 89.3),
+            e("model.width=500", 0.9776, 94.6),
+        ]
+    },
+    "e3_depth": {
+        "E3": [
+            e("model.depth=2", 0.9737, 61.8),
+            e("model.depth=3", 0.9781, 78.9),
+            e("model.depth=4", 0.9739, 67.9),
+            e("model.depth=5", 0.9766, 78.3),
+        ]
+    },
+    "e_activations": {
+        "E2": [e("model.hidden=[128,64] model.activation=relu", 0.9747, 62.4)],
+        "E3": [e("model.hidden=[128,128] model.activation=relu", 0.9737, 61.8)],
+        "E4": [e("model.hidden=[128,128] model.activation=sigmoid", 0.9738, 74.0)],
+        "E5": [e("model.hidden=[128,128] model.activation=[relu,tanh]", 0.9775, 73.1)],
+    },
+    "e_batch_size": {
+        "E0": [("data.batch_size=32", {"val/acc": 0.9735})],
+        "E6": [e("data.batch_size=10000", 0.9099, 8.6)],
+        "E7": [e("data.batch_size=1", 0.9707, 1361.0)],
+    },
+}
+
+
+@cache
+def composed(*overrides: str) -> DictConfig:
+    config.register()
+    with hydra.initialize_config_dir(str(cli.CONFIGS)):
+        return hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
+
+
+def values(override: Override) -> list[str]:
+    """The values of a swept parameter; of an interval its ends."""
+    key = override.get_key_element()
+    if override.is_interval_sweep():
+        ends = override.value()
+        return [f"{key}={ends.start}", f"{key}={ends.end}"]
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+@cache
+def combinations(preset: str) -> list[tuple[str, ...]]:
+    """The overrides of each run; of a search, those of its lowest and of its highest values."""
+    whole = composed(f"sweep={preset}").hydra
+    lines = [f"{key}={value}" for key, value in whole.sweeper.params.items()]
+    swept = [values(override) for override in OverridesParser.create().parse_overrides(lines)]
+    if whole.runtime.choices["hydra/sweeper"] == "optuna":
+        return [tuple(item[index] for item in swept) for index in (0, -1)]
+    return list(itertools.product(*swept))
+
+
+RUNS = [(f"sweep={preset}", *overrides) for preset in PRESETS for overrides in combinations(preset)]
+
+
+def run_of(*overrides: str) -> DictConfig:
+    """The configuration of one run, as the program notes it."""
+    tree = composed(*overrides).copy()
+    chosen = tree.hydra.runtime.choices
+    with open_dict(tree):
+        tree.choices = {group: chosen[group] for group in config.GROUPS if chosen.get(group)}
+        del tree["hydra"]
+    return tree
+
+
+def entry_of(*overrides: str) -> dict[str, Any] | None:
+    plain = OmegaConf.to_container(run_of(*overrides), resolve=True)
+    assert isinstance(plain, dict)
+    return published.entry(plain)
+
+
+@pytest.mark.parametrize("overrides", RUNS, ids=" ".join)
+def test_each_run_composes_and_its_network_learns_from_such_images(overrides: tuple[str, ...], tmp_path: Path) -> None:
+    tree = run_of(*overrides)
+    config.check_root(tree)
+    training.check(tree)
+    if tree.choices.data == "cats_dogs":  # whose classes are the names of folders
+        for name in ("cats", "dogs"):
+            (tmp_path / tree.data.train_folder / name).mkdir(parents=True)
+        tree.data.root = str(tmp_path)
+    data = training.build_data(tree)
+    model = training.build_model(tree, data)
+    logits = model(torch.rand(2, data.spec.channels, data.spec.size, data.spec.size))
+    assert logits.shape == (2, data.spec.num_classes)
+    F.cross_entropy(logits, torch.tensor([0, 1])).backward()
+    assert all(item.grad is not None for item in model.parameters())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_preset_has_several_runs_that_differ(preset: str) -> None:
+    runs = [OmegaConf.to_yaml(run_of(*overrides), resolve=True) for overrides in RUNS if overrides[0][6:] == preset]
+    assert len(set(runs)) == len(runs) > 1
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_run_is_held_against_what_the_lab_reported_of_it(preset: str) -> None:
+    reported = REPORTED.get(preset, {}).items()
+    expected = {settings: (system, final) for system, rows in reported for settings, final in rows}
+    found = {" ".join(overrides): entry_of(f"sweep={preset}", *overrides) for overrides in combinations(preset)}
+    assert {settings: (row["system"], row["final"]) for settings, row in found.items() if row} == expected
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_published_row_is_that_of_one_run(preset: str) -> None:
+    runs = [(f"sweep={preset}", *overrides) for overrides in combinations(preset)]
+    rows = {str(row) for run in runs for row in published.entries(run_of(*run).published)}
+    assert sorted(str(row) for run in runs if (row := entry_of(*run))) == sorted(rows)
+
+
+def test_an_experiment_alone_is_held_against_its_row() -> None:
+    found = entry_of("experiment=e0_mlp_mnist")
+    assert found is not None
+    assert (found["system"], found["epochs"], found["final"]) == ("E0", 6, {"val/acc": 0.9735})
+    assert run_of("experiment=e0_mlp_mnist").epochs == 6
+
+
+# Settings that tell whether a run is the lab's --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overrides", [run for run in RUNS if run[0].startswith("sweep=e")], ids=" ".join)
+def test_the_runs_of_lab_e_differ_only_in_what_is_varied(overrides: tuple[str, ...]) -> None:
+    tree = run_of(*overrides)
+    assert (tree.epochs, tree.test_on, tree.optimizer.lr, tree.optimizer.eps) == (10, "last", 0.001, 1e-7)
+    assert (tree.choices.model, tree.choices.data, tree.choices.optimizer) == ("mlp", "mnist", "keras_adam")
+    assert (tree.data.normalize, tree.data.val_fraction, tree.data.val_from) == ("unit", 0.2, "tail")
+    assert tree.data.batch_size == 32 or "e_batch_size" in overrides[0]
+    assert (tree.model.depth, tree.model.width) == (1, 128) or overrides[0] in ("sweep=e1_width", "sweep=e3_depth")
+
+
+@pytest.mark.parametrize("overrides", [run for run in RUNS if run[0] == "sweep=d"], ids=" ".join)
+def test_in_lab_d_each_optimizer_has_its_own_rate(overrides: tuple[str, ...]) -> None:
+    tree = run_of(*overrides)
+    assert (tree.choices.optimizer, tree.optimizer.lr) in {("sgd", 0.1), ("adam", 0.01)}
+
+
+@pytest.mark.parametrize("overrides", [run for run in RUNS if run[0] in ("sweep=a", "sweep=b")], ids=" ".join)
+def test_digits_are_never_flipped(overrides: tuple[str, ...]) -> None:
+    tree = run_of(*overrides)
+    assert (tree.choices.data, list(tree.data.augment)) in [("mnist", []), ("cifar10", ["flip", {"crop": 4}])]
+
+
+def test_gradients_are_measured() -> None:
+    assert all(run_of(*run).task.gradient_norms for run in RUNS if run[0] == "sweep=gradients")
