@@ -150,8 +150,8 @@ def test_each_run_composes_and_its_network_learns_from_such_images(overrides: tu
     config.check_root(tree)
     training.check(tree)
     if tree.choices.data == "cats_dogs":  # whose classes are the names of folders
-        for name in ("cats", "dogs"):
-            (tmp_path / tree.data.train_folder / name).mkdir(parents=True)
+        for part, name in itertools.product((tree.data.train_folder, tree.data.test_folder), ("cats", "dogs")):
+            (tmp_path / part / name).mkdir(parents=True)
         tree.data.root = str(tmp_path)
     data = training.build_data(tree)
     model = training.build_model(tree, data)
@@ -163,7 +163,9 @@ def test_each_run_composes_and_its_network_learns_from_such_images(overrides: tu
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_preset_has_several_runs_that_differ(preset: str) -> None:
-    runs = [OmegaConf.to_yaml(run_of(*overrides), resolve=True) for overrides in RUNS if overrides[0][6:] == preset]
+    runs = [
+        OmegaConf.to_yaml(run_of(*overrides), resolve=True) for overrides in RUNS if overrides[0] == f"sweep={preset}"
+    ]
     assert len(set(runs)) == len(runs) > 1
 
 

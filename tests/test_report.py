@@ -1,1 +1,230 @@
-"""What a sweep's report says, of run folders made up on the spot."""
+"""How a sweep's report groups its runs, of run folders made up on the spot."""
+
+import copy
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labbook.report import cells
+from labbook.report.grouping import Mean, Report, group
+from labbook.report.reading import Run, Sweep
+
+SETTINGS: dict[str, Any] = {
+    "model": {"_target_": "labbook.models.mlp.MLP", "depth": 1, "activation": "relu"},
+    "data": {"batch_size": 64, "validate_on": "val", "root": "data"},
+    "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.001},
+    "logger": {"_target_": "labbook.loggers.TensorBoard"},
+    "seed": 0,
+    "seeds": 1,
+    "epochs": 3,
+    "published": None,
+    "choices": {"model": "mlp", "data": "digits", "optimizer": "adam", "logger": "tensorboard"},
+}
+SWEPT = {"model.depth": (1, 2, 4), "model.activation": ("relu", "sigmoid")}
+
+
+def config_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """A run's configuration: `optimizer.lr` is a setting, `optimizer` a choice."""
+    config = copy.deepcopy(SETTINGS)
+    for name, value in settings.items():
+        *parents, last = ["choices", name] if name in config["choices"] else name.split(".")
+        node = config
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return config
+
+
+def figures_of(accuracy: float, **others: Any) -> dict[str, Any]:
+    """The metrics.json of a finished run."""
+    final = {"val/acc": accuracy, "test/acc": accuracy - 0.01, "train/acc": accuracy + 0.01, "val/loss": 1 - accuracy}
+    made = {"train_seconds": 10.0, "images_per_second": 5000.0, "objective": accuracy, "device": "cpu"}
+    matrix = {"class_names": ["cat", "dog"], "test/confusion_matrix": [[9, 1], [3, 7]]}
+    return final | made | matrix | {"precision": "32-true", "status": "finished", "code_version": "1.0"} | others
+
+
+def table_of(accuracy: float, epochs: int = 3, layers: int = 0) -> str:
+    """The metrics.csv of a run."""
+    names = [f"gradient/layers.{layer}" for layer in range(layers)]
+    lines = [",".join(["epoch", "train/acc", "train/loss", "val/acc", "val/loss", *names])]
+    for epoch in range(1, epochs + 1):
+        right = accuracy * epoch / epochs
+        norms = [0.1 ** (layers - layer) for layer in range(layers)]
+        lines.append(",".join(map(str, [epoch, right, 1 - right, right, 1.1 - right, *norms])))
+    return "\n".join(lines) + "\n"
+
+
+def add_run(
+    sweep: Path, name: str, settings: dict[str, Any], metrics: dict[str, Any] | None = None, table: str = ""
+) -> Path:
+    """Write a run's folder into a sweep's."""
+    folder = sweep / name
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(f"# python train.py\n{yaml.safe_dump(config_of(settings), sort_keys=False)}")
+    if metrics is not None:
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    if table:
+        (folder / "metrics.csv").write_text(table)
+    return folder
+
+
+def mark(sweep: Path, over: list[str], objective: str = "val/acc") -> Path:
+    """Make a folder one of a sweep."""
+    sweep.mkdir(parents=True, exist_ok=True)
+    content = {"made_by": "labbook", "over": over, "commands": ["python train.py -m a=1,2"], "objective": objective}
+    (sweep / "sweep.json").write_text(json.dumps(content))
+    return sweep
+
+
+def make_grid(folder: Path) -> Path:
+    """Depth by activation over two seeds, with gradients and published figures; one run failed."""
+    sweep = mark(folder / "grid", list(SWEPT))
+    final = {"val/acc": 0.9, "train_seconds": 12.5}
+    theirs = [{"system": "E3", "where": {"model.depth": 2, "model.activation": "relu"}, "final": final}]
+    for depth in SWEPT["model.depth"]:
+        for activation in SWEPT["model.activation"]:
+            for seed in (0, 1):
+                settings = {"model.depth": depth, "model.activation": activation, "seed": seed, "published": theirs}
+                right = 0.8 + 0.02 * int(depth) + 0.01 * seed - (0.1 if activation == "sigmoid" else 0)
+                table = table_of(right, layers=int(depth) + 1)
+                add_run(sweep, f"{depth}_{activation}_{seed}", settings, figures_of(right, seed=seed), table)
+    failed = {"status": "failed", "reason": "TrainingError: the loss became nan\nand more", "code_version": "1.0"}
+    (sweep / "4_sigmoid_1" / "metrics.json").write_text(json.dumps(failed))
+    return sweep
+
+
+def in_memory(runs: list[tuple[dict[str, Any], dict[str, Any]]], over: list[str], objective: str = "val/acc") -> Report:
+    """The report of runs that are nowhere on disk, given as settings and metrics."""
+    made = [
+        Run(
+            Path(f"run{number}"), metrics.get("status", "finished"), config_of(settings), metrics, {}, 1.0, number + 2.0
+        )
+        for number, (settings, metrics) in enumerate(runs)
+    ]
+    return group(Sweep(Path("sweep"), tuple(over), (), objective, tuple(made)))
+
+
+@given(
+    st.dictionaries(st.integers(1, 9), st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=1, max_size=5),
+    st.sampled_from(["val/acc", "val/loss"]),
+)
+def test_means_and_order(accuracies: dict[int, list[float]], objective: str) -> None:
+    runs = [
+        ({"model.depth": depth, "seed": seed}, figures_of(value))
+        for depth, values in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
+    report = in_memory(runs, ["model.depth"], objective)
+    assert len(report.rows) == len(accuracies)
+    means = []
+    for row in report.rows:
+        values = accuracies[row.values[0]] if report.columns else next(iter(accuracies.values()))
+        figure = row.exact("objective")
+        assert figure is not None
+        assert figure.n == len(values)
+        assert figure.mean == pytest.approx(sum(values) / len(values))
+        assert figure.sd == (pytest.approx(statistics.stdev(values)) if len(values) > 1 else None)
+        means.append(figure.mean)
+    assert means == sorted(means, reverse=objective == "val/acc")
+
+
+@pytest.mark.parametrize(
+    ("settings", "over", "columns"),
+    [
+        ([{}, {"seed": 1}], ["seed"], []),
+        ([{"optimizer": "sgd", "optimizer.lr": 0.1}, {"optimizer.lr": 0.001}], ["optimizer"], ["optimizer"]),
+        (
+            [{"optimizer": "sgd", "optimizer.lr": 0.1}, {"optimizer.lr": 0.1}, {"optimizer.lr": 0.2}],
+            ["optimizer", "optimizer.lr"],
+            ["optimizer", "optimizer.lr"],
+        ),
+        # what comes with a choice of another group is no column, what differs beside it is one
+        ([{"experiment": "a", "epochs": 2}, {"experiment": "b", "epochs": 9}], ["experiment"], ["experiment"]),
+        (
+            [{"model.depth": 1}, {"model.depth": 2, "epochs": 9}, {"model.depth": 2}],
+            ["model.depth"],
+            ["model.depth", "epochs"],
+        ),
+        ([{"logger": "none", "data.root": "x"}, {"sweep.name": "y"}], [], []),
+        ([{"model.hidden": [8, 4]}, {"model.hidden": [8]}], ["model.hidden"], ["model.hidden"]),
+        ([{"data.shuffle": True}, {"data.shuffle": 1}], ["data.shuffle"], ["data.shuffle"]),
+        ([{"epochs": 2, "model.depth": 3}, {}], ["model.depth", "epochs"], ["model.depth", "epochs"]),
+    ],
+)
+def test_columns(settings: list[dict[str, Any]], over: list[str], columns: list[str]) -> None:
+    for each in settings:  # an experiment is a group, too
+        if "experiment" in each:
+            each["choices.experiment"] = each.pop("experiment")
+    report = in_memory([(each, figures_of(0.5)) for each in settings], over)
+    assert [column.name for column in report.columns] == columns
+
+
+def test_short_names_only_where_they_tell_enough() -> None:
+    runs: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"model.depth": 1, "data.depth": 1}, {}),
+        ({"model.depth": 2, "data.depth": 3, "model.n": 4}, {}),
+    ]
+    runs += [({"model.depth": 2, "data.depth": 1, "model.n": 5, "optimizer.lr": 1.0}, {})]
+    report = in_memory(runs, ["model.depth", "data.depth", "model.n", "optimizer.lr"])
+    assert report.names == ("model.depth", "data.depth", "model.n", "lr")
+
+
+def test_only_finished_runs_count() -> None:
+    others = [({"seed": seed}, figures_of(0.1, status=state)) for seed, state in enumerate(("failed", "pruned"), 1)]
+    report = in_memory([({}, figures_of(0.9)), *others], [])
+    (row,) = report.rows
+    assert row.figure("val/acc") == Mean(1, 0.9, None)
+    assert cells.cells(report, row)[0].text == "1 of 3"
+    assert cells.tally(report) == "3 runs: 1 finished, 1 failed, 1 pruned"
+
+
+def test_settings_without_a_figure_come_last() -> None:
+    runs = [({"model.depth": 1}, {"status": "failed"}), ({"model.depth": 2}, figures_of(0.1))]
+    assert [row.values for row in in_memory(runs, ["model.depth"]).rows] == [(2,), (1,)]
+
+
+def test_published_figures_and_differences() -> None:
+    entries = [
+        {"system": "C2", "epochs": 2, "where": {"optimizer": "sgd"}, "final": {"test/acc": 0.5, "train/acc_eval": 0.7}},
+        {"system": "C9", "final": {"train_seconds": 4.0}},
+    ]
+    runs = [({"optimizer": "sgd", "published": entries}, figures_of(0.6, **{"train/acc_eval": 0.9}))]
+    runs += [({"published": entries}, figures_of(0.8)), ({"optimizer": "rmsprop"}, figures_of(0.7))]
+    report = in_memory(runs, ["optimizer"])
+    adam, rmsprop, sgd = report.rows
+    assert (sgd.published, sgd.system, sgd.unlike) == ({"test/acc": 0.5, "train/acc_eval": 0.7}, "C2", True)
+    assert sgd.difference("test/acc") == pytest.approx(0.09)
+    assert sgd.difference("train/acc_eval") == pytest.approx(0.2)
+    assert adam.difference("train_seconds") == pytest.approx(6.0)
+    assert (rmsprop.published, rmsprop.difference("test/acc")) == ({}, None)
+    assert cells.beside(sgd, "test/acc") == "0.5000† (+0.0900)"
+    assert any("C9, C2" in note for note in cells.footnotes(report))
+
+
+def test_training_accuracy_is_the_one_measured_after_training() -> None:
+    report = in_memory([({}, figures_of(0.5, **{"train/acc_eval": 0.75}))], [])
+    assert report.rows[0].figure("train/acc") == Mean(1, 0.75, None)
+    assert any("measured after training" in note for note in cells.footnotes(report))
+
+
+def test_no_validation_figures_where_that_was_the_test_set() -> None:
+    on_test = {"data.validate_on": "test"}
+    report = in_memory([(on_test, figures_of(0.5)), (on_test | {"epochs": 5}, figures_of(0.6))], ["epochs"])
+    assert "val/acc" not in report.figures
+    assert "test/acc" in report.figures
+    mixed = in_memory([(on_test, figures_of(0.5)), ({}, figures_of(0.6))], ["data.validate_on"])
+    assert "val/acc" in mixed.figures
+
+
+def test_figures_of_older_code_are_marked() -> None:
+    runs = [({"epochs": 1}, figures_of(0.9, code_version="old")), ({"epochs": 2}, figures_of(0.8, code_version="new"))]
+    report = in_memory(runs, ["epochs"])
+    assert list(report.versions) == ["new", "old"]
+    assert [row.old for row in report.rows] == [True, False]
+    assert "* has figures of other code than the newest, new (1): old (1)." in cells.footnotes(report)

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from pydantic import NonNegativeFloat, NonNegativeInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
@@ -87,12 +88,9 @@ class Pictures(Callback):
             device = trainer.strategy.root_device
             batch = data.on_after_batch_transfer(data.transfer_batch_to_device(batch, device, 0), 0)
             names = [data.spec.class_names[label] for label in batch.labels[: self.samples]]
-            figure = figures.gallery(
-                figures.shown(batch.images[: self.samples], data.spec),
-                names,
-                "training images as the network sees them",
-            )
-            write_picture(trainer.loggers, "samples", figure, trainer.global_step)
+            title = "training images as the network sees them"
+            picture = figures.gallery(figures.shown(batch.images[: self.samples], data.spec), names, title)
+            write_picture(trainer.loggers, "samples", picture, trainer.global_step)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Everything that needs the test's predictions."""
@@ -110,9 +108,9 @@ class Pictures(Callback):
             "curves": figures.curves(recorder.rows, "test" if data.validate_on == "test" else "validation"),
             "confusion_matrix": figures.confusion_matrix(outcome.confusion, data.spec.class_names, outcome.figures.acc),
         }
-        for name, figure in pictures.items():
-            figure.savefig(folder / f"{name}.png")
-            write_picture(trainer.loggers, name, figure, trainer.global_step)
+        for name, picture in pictures.items():
+            Image.fromarray(picture).save(folder / f"{name}.png")
+            write_picture(trainer.loggers, name, picture, trainer.global_step)
         wrong = surest_mistakes(outcome, self.mistakes)
         if wrong:
             names = data.spec.class_names

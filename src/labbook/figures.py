@@ -1,22 +1,33 @@
-"""Pictures of a run, as matplotlib figures made without any global state."""
+"""Pictures of a run as pixels, uint8 [height, width, 3], made without any global state."""
 
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from labbook.data.spec import ImageSpec
 from labbook.recorder import Row
 
 TRAIN, HELD_OUT = "#1f77b4", "#d62728"
+CELL, MARGIN = 144, 8  # pixels of an image in a gallery, and around it
 MOST_NUMBERS = 20  # classes up to which a confusion matrix has its counts written in
 
 
-def curves(rows: Sequence[Row], held_out: str) -> Figure:
+Picture = NDArray[np.uint8]
+
+
+def curves(rows: Sequence[Row], held_out: str) -> Picture:
     """Loss and accuracy by epoch, training against `held_out` (the name of what was validated on)."""
-    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
+    figure = Figure(figsize=(9, 3.6), dpi=120)
+    figure.subplots_adjust(left=0.06, right=0.98, bottom=0.14, top=0.91, wspace=0.15)
     for axes, name, title in zip(figure.subplots(1, 2), ("loss", "acc"), ("loss", "accuracy"), strict=True):
         for part, label, colour in (("train", "training", TRAIN), ("val", held_out, HELD_OUT)):
             points = [(row["epoch"], row[f"{part}/{name}"]) for row in rows if f"{part}/{name}" in row]
@@ -26,10 +37,10 @@ def curves(rows: Sequence[Row], held_out: str) -> Figure:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
-    return figure
+    return pixels(figure)
 
 
-def confusion_matrix(counts: Tensor, class_names: Sequence[str], accuracy: float) -> Figure:
+def confusion_matrix(counts: Tensor, class_names: Sequence[str], accuracy: float) -> Picture:
     """True classes downwards, predicted across, coloured by the part of the true class; int64 [classes, classes]."""
     matrix = counts.numpy()
     classes = len(class_names)
@@ -48,30 +59,53 @@ def confusion_matrix(counts: Tensor, class_names: Sequence[str], accuracy: float
         for row, column in np.argwhere(matrix):
             colour = "white" if share[row, column] > 0.5 else "black"
             axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", color=colour, fontsize=8)
-    return figure
+    return pixels(figure)
 
 
-def gallery(images: "np.ndarray[Any, Any]", captions: Sequence[str], title: str, columns: int = 8) -> Figure:
-    """Images [n, H, W, C] in [0, 1] in a grid, each with its caption."""
+def gallery(images: Picture, captions: Sequence[str], title: str, columns: int = 8) -> Picture:
+    """Images [n, H, W, C] in a grid, each with its caption."""
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.35 * columns, 1.55 * rows + 0.4), dpi=120, layout="constrained")
-    figure.suptitle(title, fontsize=10)
-    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-        axes.set_axis_off()
-        if index < len(images):
-            image = images[index]
-            axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1)
-            axes.set_title(captions[index], fontsize=7)
-    return figure
+    line, step = 22, CELL + MARGIN  # pixels of a line of text, and from an image to the next
+    page = Image.new("RGB", (columns * step + MARGIN, rows * (step + line) + 2 * line), "white")
+    draw = ImageDraw.Draw(page)
+    draw.text((page.width / 2, line), title, fill="black", font=font(15), anchor="mm")
+    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        left = index % columns * step + MARGIN
+        top = index // columns * (step + line) + 2 * line
+        draw.text((left + CELL / 2, top + line / 2), fitted(caption), fill="black", font=font(11), anchor="mm")
+        tile = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
+        page.paste(tile.resize((CELL, CELL), Image.Resampling.NEAREST), (left, top + line))
+    return np.asarray(page)
 
 
-def shown(images: Tensor, spec: ImageSpec | None = None) -> "np.ndarray[Any, Any]":
+def fitted(caption: str) -> str:
+    """A caption, cut where it is wider than its image."""
+    while font(11).getlength(caption) > CELL and len(caption) > 2:
+        caption = f"{caption[:-2]}…"
+    return caption
+
+
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """The font of the other pictures."""
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+
+
+def pixels(figure: Figure) -> Picture:
+    """A figure, drawn."""
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn: Picture = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return drawn
+
+
+def shown(images: Tensor, spec: ImageSpec | None = None) -> Picture:
     """Images [n, C, H, W] as `gallery` takes them: uint8 pixels, or what `spec` normalised, taken back."""
-    pixels = images.float().cpu()
-    if spec is None:
-        pixels = pixels / 255
-    else:
-        pixels = pixels * pixels.new_tensor(spec.std).view(-1, 1, 1) + pixels.new_tensor(spec.mean).view(-1, 1, 1)
-    result: np.ndarray[Any, Any] = pixels.clamp(0, 1).permute(0, 2, 3, 1).numpy()
+    values = images.float().cpu()
+    if spec is not None:
+        values = 255 * (
+            values * values.new_tensor(spec.std).view(-1, 1, 1) + values.new_tensor(spec.mean).view(-1, 1, 1)
+        )
+    result: Picture = values.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
     return result

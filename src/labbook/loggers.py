@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from torch.utils.tensorboard.writer import SummaryWriter
+
+from labbook.figures import Picture
 
 
 class TensorBoard(TensorBoardLogger):
@@ -31,9 +31,8 @@ class TensorBoard(TensorBoardLogger):
         self.experiment.close()
 
 
-def write_picture(loggers: list[Logger], tag: str, figure: Figure, step: int, caption: str = "") -> None:
-    """Give a figure to each logger that takes pictures."""
-    pixels = array(figure)
+def write_picture(loggers: list[Logger], tag: str, pixels: Picture, step: int, caption: str = "") -> None:
+    """Give a picture to each logger that takes them."""
     for logger in loggers:
         experiment: Any = getattr(logger, "experiment", None)
         if isinstance(experiment, SummaryWriter):
@@ -42,15 +41,6 @@ def write_picture(loggers: list[Logger], tag: str, figure: Figure, step: int, ca
             logger.log_image(tag, [pixels], step=step, caption=[caption or tag])
         elif hasattr(experiment, "log_image"):  # MLflow
             experiment.log_image(logger.version, pixels, f"{tag}.png")
-
-
-def array(figure: Figure) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    """A figure as pixels, uint8 [height, width, 3]."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[str, Any]) -> None:

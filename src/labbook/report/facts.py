@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from labbook.report.cells import title
+from labbook.report.columns import text
 from labbook.report.grouping import Report, lower_is_better
 from labbook.report.reading import Run, device_line
 
@@ -39,7 +40,7 @@ def constants(report: Report) -> str:
     for group in ("experiment", "model", "data", "optimizer", "scheduler"):
         chosen = {run.choices.get(group) for run in runs}
         same += [f"{group}={name}" for name in chosen if name is not None and len(chosen) == 1]
-    epochs = {run.settings.get("epochs") for run in runs}
+    epochs = {text(run.settings["epochs"]) for run in runs if "epochs" in run.settings}
     return " ".join([*same, *(f"epochs={count}" for count in epochs if len(epochs) == 1)])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labbook import published
+from labbook.errors import SettingError
 from labbook.report.columns import Column, key, order, short_names, text, varying
 from labbook.report.reading import Run, Sweep
 from labbook.sweeps.folder import State
@@ -144,11 +145,20 @@ def row_of(runs: Sequence[Run], columns: Sequence[Column], names: Sequence[str],
     """The row of runs that have one setting."""
     values = tuple(column.of(runs[0]) for column in columns)
     label = ", ".join(f"{name} {text(value)}" for name, value in zip(names, values, strict=True) if value is not None)
-    entry = published.entry(runs[0].config) or {}
+    entry = published_for(runs[0].config)
     old = any(run.version != newest for run in runs if run.state == "finished")
     unlike = entry.get("epochs") not in (None, runs[0].settings.get("epochs"))
     final, system = entry.get("final", {}), entry.get("system", "")
     return Row(values, label or "the one setting", tuple(runs), final, system, unlike, old)
+
+
+def published_for(config: dict[str, Any]) -> dict[str, Any]:
+    """What a lab published of a configuration's settings; nothing where that is not legible."""
+    try:
+        published.check(config.get("published"))
+    except SettingError:
+        return {}
+    return published.entry(config) or {}
 
 
 def shown(rows: Sequence[Row], objective: str, on_test: bool) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from labbook.report.curves import learning_curves
 from labbook.report.effects import effects, maps
 from labbook.report.facts import compared_by, facts
 from labbook.report.gradients import gradients
-from labbook.report.grouping import Report, group
+from labbook.report.grouping import Report, group, lower_is_better
 from labbook.runs import write_whole
 
 HERE = Path(__file__).parent
@@ -59,6 +59,7 @@ def html(report: Report) -> str:
         tally=tally(report),
         facts=[(name, value) for name, value in facts(report) if value],
         best=best(report),
+        lower_is_better=lower_is_better(report.sweep.objective),
         headings=headings(report),
         rows=[(row, cells(report, row)) for row in report.rows],
         footnotes=footnotes(report),
