@@ -95,7 +95,7 @@ def test_figures_that_were_measured_are_compared() -> None:
     metrics = {"epochs": 10, "test/acc": 0.9312, "train_seconds": 61.26}
     assert published.compared(CONFIG | {"published": row(final=final)}, metrics) == [
         "test/acc  published 0.9200  ours 0.9312  (+0.0112)",
-        "train_seconds  published 100.0000  ours 61.2600  (-38.7400)",
+        "train_seconds  published 100.0  ours 61.3  (-38.7)",
     ]
     assert published.compared(CONFIG | {"published": row(epochs=15)}, metrics) == [
         "test/acc  published 0.9000  ours 0.9312  (+0.0312, after 15 epochs there and 10 here)"

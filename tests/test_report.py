@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labbook.report import cells
@@ -110,6 +110,7 @@ def in_memory(runs: list[tuple[dict[str, Any], dict[str, Any]]], over: list[str]
     return group(Sweep(Path("sweep"), tuple(over), (), objective, tuple(made)))
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.integers(1, 9), st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=1, max_size=5),
     st.sampled_from(["val/acc", "val/loss"]),
@@ -169,8 +170,8 @@ def test_short_names_only_where_they_tell_enough() -> None:
     runs: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({"model.depth": 1, "data.depth": 1}, {}),
         ({"model.depth": 2, "data.depth": 3, "model.n": 4}, {}),
+        ({"model.depth": 2, "data.depth": 1, "model.n": 5, "optimizer.lr": 1.0}, {}),
     ]
-    runs += [({"model.depth": 2, "data.depth": 1, "model.n": 5, "optimizer.lr": 1.0}, {})]
     report = in_memory(runs, ["model.depth", "data.depth", "model.n", "optimizer.lr"])
     assert report.names == ("model.depth", "data.depth", "model.n", "lr")
 

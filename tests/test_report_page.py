@@ -79,6 +79,10 @@ def test_more_settings_than_colours(tmp_path: Path) -> None:
     lines = charts.lines_of([row.label for row in report.rows])
     assert [line.named for line in lines] == [True] * 12 + [False] * 3
     assert len({(line.colour, str(line.dashes)) for line in lines}) == 13
+    sweep = mark(tmp_path / "s", ["epochs"])
+    for number, (settings, metrics) in enumerate(runs):
+        add_run(sweep, str(number), settings, metrics, table_of(0.5))
+    assert page.html(group(reading.read(sweep))).count("3 others") == 1
 
 
 def test_text_is_escaped_everywhere(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_a_sweep_reads_the_data_once_and_starts_each_run_clean(
     assert len(set(runs)) == 4
     assert {run.parent.parent for run in runs} == {Path("logs/sweeps")}
     alone = labbook(*QUICK, "model.depth=2", "optimizer=adam", "callbacks=none").run
-    in_sweep = next(run for run in runs if run.name.startswith("depth-2_optimizer-adam-"))
+    in_sweep = next(run for run in runs if run.name.startswith("optimizer-adam_depth-2-"))
     assert same_weights(alone, in_sweep)
     assert without_times(alone) == without_times(in_sweep)
 

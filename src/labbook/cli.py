@@ -28,7 +28,7 @@ from labbook import config as settings
 from labbook.errors import Interrupted, SettingError, TrainingError, choices, first_line, unwritable
 from labbook.resuming import continued
 from labbook.signals import hand_on
-from labbook.sweeps import jobs, sweepers
+from labbook.sweeps import jobs, launchers, sweepers
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -92,6 +92,8 @@ def known_settings(arguments: list[str]) -> DictConfig:
 def explain(error: Exception, arguments: list[str]) -> str:
     """One sentence for what Hydra refused: the setting, and the valid choices."""
     cause = error.__cause__ or error.__context__
+    if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("hydra/sweeper/sampler"):
+        return launchers.not_installed("hydra/sweeper=optuna", "optuna")
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return f"{group}={name} is unknown; {choices(name, error.options)}"
@@ -188,6 +190,11 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
             main()
         except yaml.YAMLError as error:
             raise SettingError(f"a file of the configuration cannot be read: {error}") from error
+        except RuntimeError as error:
+            extra = launchers.missing_extra(str(error))
+            if extra is None:
+                raise
+            raise SettingError(launchers.not_installed(f"hydra/launcher={extra}", extra)) from error
         except ValueError as error:
             if not str(error).startswith("Config group override must be"):
                 raise

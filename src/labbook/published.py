@@ -73,8 +73,10 @@ def compared(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]
     found = entry(config) or {}
     planned = found.get("epochs") or metrics["epochs"]
     unlike = "" if planned == metrics["epochs"] else f", after {planned} epochs there and {metrics['epochs']} here"
-    return [
-        f"{name}  published {figure:.4f}  ours {metrics[name]:.4f}  ({metrics[name] - figure:+.4f}{unlike})"
-        for name, figure in found.get("final", {}).items()
-        if name in metrics
-    ]
+    lines = []
+    for name in (name for name in found.get("final", {}) if name in metrics):
+        theirs, ours = found["final"][name], metrics[name]
+        places = 1 if name.endswith("seconds") else 4
+        difference = f"{ours - theirs:+.{places}f}{unlike}"
+        lines.append(f"{name}  published {theirs:.{places}f}  ours {ours:.{places}f}  ({difference})")
+    return lines

@@ -123,7 +123,8 @@ def published(rows: Iterable[Row], index: int, name: str) -> list[Point]:
 def draw_points(axes: Axes, scale: Scale, series: Series, colour: str) -> None:
     """Dots, the line through their means, and open diamonds."""
     places = [scale.place(value) for value, _ in series.measured]
-    axes.plot(places, [figure for _, figure in series.measured], "o", color=colour, alpha=0.35, markersize=3.5, mew=0)
+    faint = 0.35 * min(1.0, 60 / max(len(places), 1))  # so that many dots show where they are dense
+    axes.plot(places, [figure for _, figure in series.measured], "o", color=colour, alpha=faint, markersize=3.5, mew=0)
     means = mean_by_value(series.measured, scale)
     line = "-" if scale.numeric else ":"
     axes.plot(*zip(*means, strict=True) if means else ([], []), line, color=colour, marker="o", markersize=5)

@@ -1,6 +1,6 @@
 """One row for each setting, over its seeds: means, deviations and what a lab published."""
 
-import statistics
+import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,10 @@ class Mean:
         """None of nothing."""
         if not values:
             return None
-        return cls(len(values), statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+        count = len(values)
+        mean = sum(values) / count
+        squares = sum((value - mean) * (value - mean) for value in values)
+        return cls(count, mean, math.sqrt(squares / (count - 1)) if count > 1 else None)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ class Section:
     heading: str
     pictures: list[Picture]
     lines: list[Line]
-    others: int = 0  # settings that are drawn in grey
 
 
 def write(folder: Path) -> Report:
@@ -81,8 +80,6 @@ def best(report: Report) -> list[tuple[str, str]]:
 def sections(report: Report) -> list[Section]:
     """All pictures that the runs have figures for."""
     lines = lines_of([row.label for row in report.rows])
-    named = [line for line in lines if line.named]
-    others = len(lines) - len(named)
     drawn: list[tuple[str, Callable[[], list[Picture]], bool]] = [
         ("Learning curves", lambda: learning_curves(report, lines), True),
         ("What each parameter does", lambda: effects(report), False),
@@ -91,8 +88,7 @@ def sections(report: Report) -> list[Section]:
         ("What is mistaken for what", lambda: matrices(report), False),
     ]
     found = [
-        Section(heading[0].upper() + heading[1:], draw(), named if legend else [], others if legend else 0)
-        for heading, draw, legend in drawn
+        Section(heading[0].upper() + heading[1:], draw(), lines if legend else []) for heading, draw, legend in drawn
     ]
     return [section for section in found if section.pictures]
 

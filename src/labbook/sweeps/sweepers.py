@@ -61,7 +61,7 @@ def register() -> None:
     """Make the sweepers known to Hydra; the search only where its extra is installed."""
     plugins = Plugins.instance()
     plugins.register(Grid)
-    if find_spec("hydra_plugins.hydra_optuna_sweeper"):
+    if find_spec("hydra_plugins") and find_spec("hydra_plugins.hydra_optuna_sweeper"):
         from labbook.sweeps.search import Search
 
         plugins.register(Search)
