@@ -23,10 +23,10 @@ class Ended:
 
     @property
     def run(self) -> Path:
-        """The run folder that the last line of the output names."""
-        last = self.out.rstrip().splitlines()[-1]
-        assert last.startswith("run: "), self.out + self.err
-        return Path(last.removeprefix("run: "))
+        """The run's or the sweep's folder, which the last line of the output names."""
+        word, _, path = self.out.rstrip().splitlines()[-1].partition(": ")
+        assert word in ("run", "sweep"), self.out + self.err
+        return Path(path)
 
     @property
     def sentence(self) -> str:

@@ -1,4 +1,4 @@
-"""Every command of the README, run."""
+"""Every command of the README and of docs/, run."""
 
 import re
 import shlex
@@ -16,14 +16,21 @@ from tests.conftest import Command
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
-COMMANDS = [line for block in blocks("sh") for line in block.strip().splitlines()]
-TRAINING = [line for line in COMMANDS if line.startswith("python train.py") and "--" not in line]
+def commands(page: str) -> list[str]:
+    return [line for block in blocks("sh", page) for line in block.strip().splitlines()]
+
+
+COMMANDS = list(dict.fromkeys(line for page in (README, *DOCS) for line in commands(page)))
+TRAINING = [line for line in COMMANDS if line.startswith("python train.py") and " --" not in line]
+BEST = "python train.py --config-dir=logs/sweeps/NAME experiment=best"
+REPORT = "python scripts/report.py logs/sweeps/NAME"
 # What makes a documented command quick and lets it find its images; the README's own words come first.
 QUICKLY = ["data.limit=60", "epochs=1"]
 
@@ -35,7 +42,8 @@ def test_the_first_command_comes_early() -> None:
 
 def test_every_command_is_known_here() -> None:
     known = {"make train", "make tensorboard", "python train.py --help", "python scripts/evaluate.py logs/runs/NAME",
-             "python train.py model=alexnet --cfg job", 'make train ARGS="model=alexnet data=cifar10"'}  # fmt: skip
+             "python train.py model=alexnet --cfg job", 'make train ARGS="model=alexnet data=cifar10"',
+             'make setup EXTRAS="joblib optuna"', BEST, REPORT}  # fmt: skip
     assert set(COMMANDS) - set(TRAINING) == known
 
 
@@ -62,20 +70,53 @@ def make_images(root: Path) -> None:
                 Image.new("RGB", (90, 70), (number * 40, 99, 0)).save(folder / f"{number}.jpg")
 
 
+def skip_without_extra(words: list[str]) -> None:
+    for word, plugin in (("joblib", "hydra_joblib_launcher"), ("optuna", "hydra_optuna_sweeper"),
+                         ("search_lenet5", "hydra_optuna_sweeper")):  # fmt: skip
+        if any(item.endswith(f"={word}") for item in words):
+            pytest.importorskip(f"hydra_plugins.{plugin}", reason=f"the extra for {word} is not installed")
+
+
 @pytest.mark.parametrize("line", TRAINING)
 def test_every_training_runs(labbook: Command, tmp_path: Path, line: str) -> None:
-    make_images(tmp_path)
     words = shlex.split(line)[2:]
+    skip_without_extra(words)
+    make_images(tmp_path)
     if words[0].startswith("resume="):
         run = labbook("model=mlp", "epochs=1").run
         words = [f"resume={run}", "epochs=2"]
         quickly = []
     else:
-        quickly = ["callbacks=none"] if "-m" in words else []
-        quickly += [word for word in QUICKLY if word.split("=")[0] not in {item.split("=")[0] for item in words}]
+        quickly = ["callbacks=none", "seeds=1"] if "-m" in words else []
+        quickly += ["sweep.n_trials=2"] if any("optuna" in word or "search" in word for word in words) else []
+        given = {item.split("=")[0] for item in words}
+        quickly = [word for word in [*quickly, *QUICKLY] if word.split("=")[0] not in given]
     ended = labbook(*words, *quickly)
     assert ended.code == 0, ended.err
     assert ended.run.is_dir()
+
+
+def test_the_best_of_a_sweep_is_done_again_and_the_report_made_again(labbook: Command) -> None:
+    sweep = labbook("-m", "sweep.name=NAME", "model=mlp", "model.depth=1,2", "callbacks=none", *QUICKLY).run
+    (sweep / "report.html").unlink()
+    words = shlex.split(REPORT)
+    made = subprocess.run([sys.executable, ROOT / words[1], *words[2:]], capture_output=True, text=True, check=True)
+    assert "2 runs: 2 finished" in made.stdout
+    assert (sweep / "report.html").is_file()
+    again = labbook(*shlex.split(BEST)[2:], "callbacks=none")
+    assert again.code == 0, again.err
+    test = re.findall(r"^test loss .* acc \S+", again.out, re.MULTILINE)
+    assert test[0] in labbook("-m", "sweep.name=OTHER", "model=mlp", "model.depth=1,2", "callbacks=none", *QUICKLY).out
+
+
+def test_a_preset_like_the_documented_one_works(labbook: Command, tmp_path: Path) -> None:
+    settings = next(block for page in DOCS for block in blocks("yaml", page) if "my lab" in block)
+    (tmp_path / "more" / "sweep").mkdir(parents=True)
+    (tmp_path / "more" / "sweep" / "mine.yaml").write_text(settings)
+    ended = labbook("-m", "--config-dir=more", "sweep=mine", "callbacks=none", *QUICKLY)
+    assert ended.code == 0, ended.err
+    assert ended.run.name == "mine_epochs-1_limit-60"
+    assert "0.9000" in ended.out  # the published figure, in the table
 
 
 def test_the_whole_default_reaches_its_accuracy(labbook: Command) -> None:

@@ -24,29 +24,6 @@ def config() -> DictConfig:
     return composed
 
 
-@pytest.mark.parametrize(
-    ("overrides", "name"),
-    [
-        (["model.depth=2"], "depth-2"),
-        (["optimizer=sgd", "model.depth=2"], "depth-2_optimizer-sgd"),
-        (["optimizer.lr=1e-3"], "lr-1e-3"),
-        (["+model.hidden=[512,256]"], "hidden-512-256"),
-        (["data.root=/a/../b\\c:*?"], "root-a-..-b-c"),
-        ([], "run"),
-        (["a.b=" + "x" * 200], "b-" + "x" * 58),
-    ],
-)
-def test_slugs_are_names_that_every_file_system_takes(overrides: list[str], name: str) -> None:
-    assert runs.slug(overrides) == name
-
-
-def test_only_what_varies_is_in_the_name() -> None:
-    arguments = ["-m", "model=mlp", "model.depth=2,3", "optimizer=sgd,adam", "epochs=3"]
-    job = ["model=mlp", "model.depth=2", "optimizer=sgd", "epochs=3"]
-    assert runs.varying(job, arguments) == ["model.depth=2", "optimizer=sgd"]
-    assert runs.varying(job, ["-m", "sweep=some"]) == job
-
-
 @pytest.mark.parametrize("name", [item for item in runs.INDIFFERENT if item != "data.cache_dir"])
 def test_what_does_not_change_the_result_does_not_change_the_identity(config: DictConfig, name: str) -> None:
     before = runs.identity(config)

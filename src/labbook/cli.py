@@ -194,7 +194,8 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
             extra = launchers.missing_extra(str(error))
             if extra is None:
                 raise
-            raise SettingError(launchers.not_installed(f"hydra/launcher={extra}", extra)) from error
+            asked = next((item for item in arguments if item.startswith("hydra/launcher=")), f"the launcher {extra}")
+            raise SettingError(launchers.not_installed(asked, extra)) from error
         except ValueError as error:
             if not str(error).startswith("Config group override must be"):
                 raise

@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
+from labbook.config import lower_is_better
 from labbook.report.cells import title
 from labbook.report.columns import text
-from labbook.report.grouping import Report, lower_is_better
+from labbook.report.grouping import Report
 from labbook.report.reading import Run, device_line
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labbook import published
+from labbook.config import lower_is_better
 from labbook.errors import SettingError
 from labbook.report.columns import Column, key, order, short_names, text, varying
 from labbook.report.reading import Run, Sweep
@@ -121,11 +122,6 @@ class Report:
     def ranked(self) -> list[Row]:
         """The rows that have a figure to compare by."""
         return [row for row in self.rows if row.exact(OBJECTIVE)]
-
-
-def lower_is_better(name: str) -> bool:
-    """Whether a figure of this name is the better the smaller it is."""
-    return "loss" in name
 
 
 def group(sweep: Sweep) -> Report:

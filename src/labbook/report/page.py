@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from labbook.config import lower_is_better
 from labbook.report import reading, tables
 from labbook.report.cells import beside, cells, footnotes, headings, spread, tally, title
 from labbook.report.charts import Line, Picture, lines_of
@@ -17,7 +18,7 @@ from labbook.report.curves import learning_curves
 from labbook.report.effects import effects, maps
 from labbook.report.facts import compared_by, facts
 from labbook.report.gradients import gradients
-from labbook.report.grouping import Report, group, lower_is_better
+from labbook.report.grouping import Report, group
 from labbook.runs import write_whole
 
 HERE = Path(__file__).parent

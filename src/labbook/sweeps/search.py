@@ -20,12 +20,12 @@ class Search(OptunaSweeper):
 
     command: SweepCommand
 
-    def __init__(self, sampler: Any, storage: str, n_jobs: int = 1, params: DictConfig | None = None) -> None:
+    def __init__(self, sampler: Any, storage: str | None, n_jobs: int = 1, params: DictConfig | None = None) -> None:
         # Hydra's own loop is not used: it knows no trials of before and none that were ended early.
         super().__init__(
             sampler,
             direction="maximize",
-            storage=storage,
+            storage=None,
             study_name=None,
             n_trials=0,
             n_jobs=n_jobs,
@@ -33,7 +33,6 @@ class Search(OptunaSweeper):
             custom_search_space=None,
             params=params,
         )
-        self.storage = storage
         if isinstance(self.sweeper.sampler, partial):
             raise SettingError("hydra/sweeper/sampler=grid: for every combination use hydra/sweeper=basic")
         self.sampler = sampler
@@ -44,6 +43,7 @@ class Search(OptunaSweeper):
             raise SettingError(f"seeds={config.seeds} repeats a grid; a search (hydra/sweeper=optuna) takes seed=N")
         self.arguments = [*self.sweeper._parse_sweeper_params_config(), *config.hydra.overrides.task]
         self.command = SweepCommand(config, self.arguments, search=True)
+        self.storage = str(config.hydra.sweeper.storage)  # only now, as it lies in the sweep's folder
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self.command.lead(self.sweeper.launcher, hydra_context)
 

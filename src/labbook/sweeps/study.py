@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, TrialState
 
 from labbook.config import lower_is_better
+from labbook.errors import SettingError, first_line
 
 STUDY = "labbook"  # its name in its storage
 AGAIN = "queued again"  # numbers of trials, noted on the study
@@ -16,10 +17,17 @@ SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
 def opened(storage: str, objective: str) -> optuna.Study:
-    """The study as it stands, or a new one."""
+    """The study as it stands, or a new one.
+
+    Raises:
+        SettingError: the storage cannot be opened.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction: Literal["minimize", "maximize"] = "minimize" if lower_is_better(objective) else "maximize"
-    return optuna.create_study(study_name=STUDY, storage=storage, direction=direction, load_if_exists=True)
+    try:
+        return optuna.create_study(study_name=STUDY, storage=storage, direction=direction, load_if_exists=True)
+    except Exception as error:  # of SQLAlchemy, a database's driver or Optuna
+        raise SettingError(f"hydra.sweeper.storage={storage} cannot be opened: {first_line(error)}") from error
 
 
 def trial_of(storage: str, number: int) -> optuna.trial.Trial:
