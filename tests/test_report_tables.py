@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import statistics
 import subprocess
 import sys
@@ -44,14 +45,17 @@ def test_csv_has_raw_numbers(grid: Path) -> None:
 
 
 def test_markdown_says_what_one_must_know(grid: Path) -> None:
-    (grid / "1_relu_0" / "train.log").write_text("2026-01-01 00:00:00,000 INFO device: CPU (Some Make), 32-true\n")
+    for run in grid.glob("*/metrics.json"):
+        told = {"hardware": "CPU (Some Make), 32-true", "versions": "Python 3, torch 9"}
+        run.write_text(json.dumps(json.loads(run.read_text()) | told))
     page.write(grid)
     text = (grid / "summary.md").read_text()
     assert "| 4 | relu | 2 | 0.8850 ± 0.0071 |" in text
     assert "| 0.9000 (-0.0550) | 12.5 (-2.5) |" in text
     assert "- n: 1 to 2 finished runs a setting" in text
     assert "- hardware: CPU (Some Make), 32-true" in text
-    assert "- versions: 1.0 (11)" in text
+    assert "- libraries: Python 3, torch 9" in text
+    assert "- code: 1.0 (11)" in text
     assert "- constant: model=mlp data=digits optimizer=adam epochs=3" in text
     assert "    python train.py -m a=1,2\n" in text
 

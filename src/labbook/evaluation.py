@@ -1,8 +1,11 @@
 """What a network has learned: the test, the run's final figures, and a finished run tested again."""
 
+import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
@@ -46,6 +49,8 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
         "parameters": model.num_parameters,
         "device": str(trainer.strategy.root_device),
         "precision": str(trainer.precision),
+        "threads": torch.get_num_threads(),
+        "versions": libraries(),
         "skipped_images": sum(len(part.skipped) for part in data.parts.values()),
         "class_names": list(data.spec.class_names),
         "test/confusion_matrix": outcome.confusion.tolist(),
@@ -53,6 +58,12 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
     metrics["objective"] = objective(metrics, config.objective, data)
     write_summary(trainer.loggers, config, metrics)
     return metrics
+
+
+def libraries() -> str:
+    """What the run's figures depend on besides its own code."""
+    lightning = version("pytorch-lightning")
+    return f"Python {platform.python_version()}, torch {torch.__version__}, Lightning {lightning}"
 
 
 def objective(metrics: dict[str, Any], name: str, data: ImageDataModule) -> float:

@@ -92,6 +92,7 @@ class Run:
         log.info("%s, on %s: %s", network, type(data).__name__, images)
         layout = ", channels-last" if model.convolutional and choice.channels_last else ""
         log.info("device: %s%s", choice.reason, layout)
+        self.metrics["hardware"] = choice.reason
         for note in data.notes:
             log.warning("%s", note)
 

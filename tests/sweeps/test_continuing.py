@@ -14,9 +14,10 @@ from tests.test_resume import signal_at
 WIDTHS = "model.width=4,8"
 
 
+@pytest.mark.usefixtures("drawn")
 def test_each_run_has_a_folder_of_its_own_in_that_of_the_sweep(labbook: Command) -> None:
     sweep = done(labbook(*TINY, WIDTHS, "optimizer=sgd,adam"))
-    assert sweep == Path("logs/sweeps/epochs-1_limit-100_model-mlp_precision-32_by_width_optimizer")
+    assert sweep == Path("logs/sweeps/epochs-1_model-mlp_limit-100_precision-32_by_width_optimizer")
     names = {name.rpartition("-")[0] for name in runs_of(sweep)}
     assert names == {f"optimizer-{name}_width-{width}" for name in ("sgd", "adam") for width in (4, 8)}
     hashes = {name.rpartition("-")[2] for name in runs_of(sweep)}

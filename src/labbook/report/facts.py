@@ -6,7 +6,7 @@ from labbook.config import lower_is_better
 from labbook.report.cells import title
 from labbook.report.columns import text
 from labbook.report.grouping import Report
-from labbook.report.reading import Run, device_line
+from labbook.report.reading import Run
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
@@ -22,7 +22,11 @@ def facts(report: Report) -> list[tuple[str, str]]:
         ("compared by", f"{compared_by(report)} ({better} is better)"),
         ("constant", constants(report)),
         ("hardware", "; ".join(machines(report))),
-        ("versions", ", ".join(f"{version} ({count})" for version, count in report.versions.items())),
+        (
+            "libraries",
+            "; ".join(sorted({str(run.metrics["versions"]) for run in report.sweep.runs if "versions" in run.metrics})),
+        ),
+        ("code", ", ".join(f"{version} ({count})" for version, count in report.versions.items())),
         ("when", when(report)),
         ("resumed", went_on),
     ]
@@ -52,7 +56,7 @@ def machines(report: Report) -> list[str]:
         if run.state == "finished" and run.machine:
             found.setdefault(run.machine, []).append(run)
     several = len(found) > 1
-    said = ((device_line(runs[0]) or machine, len(runs)) for machine, runs in found.items())
+    said = ((str(runs[0].metrics.get("hardware", machine)), len(runs)) for machine, runs in found.items())
     return [f"{words} ({count} runs)" if several else words for words, count in said]
 
 

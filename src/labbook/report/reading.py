@@ -2,7 +2,6 @@
 
 import csv
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -148,16 +147,6 @@ def read_table(file: Path) -> dict[str, Floats]:
     cells = [[_number(cell) for cell in row] for row in rows[1:] if len(row) == len(names)]
     values = np.array(cells, dtype=np.float64).reshape(len(cells), len(names))
     return dict(zip(names, values.T, strict=True))
-
-
-def device_line(run: Run) -> str:
-    """What the run itself said of its device, such as the processor's name; nothing where it did not."""
-    try:
-        text = run.log.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    said = re.search(r" INFO device: (.+)", text)
-    return said.group(1).strip() if said else ""
 
 
 def flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,230 @@
+"""A failure costs one run; the reason is one line, and the same command tries again."""
+
+import errno
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labbook import evaluation, training
+from labbook.checkpoints import WholeFileIO
+from labbook.errors import TrainingError
+from tests.conftest import Command, Ended
+from tests.sweeps.running import LONGER, TINY, begun, done, figures_of, folder_of, metrics_of, runs_of
+
+WIDTHS = "model.width=4,8,16"
+Evaluate = Callable[..., dict[str, Any]]
+
+
+class Breaking:
+    """The end of training, broken for runs of one width as often as it is told."""
+
+    def __init__(self, width: int, times: int, error: Exception) -> None:
+        self.width, self.times, self.error = width, times, error
+        self.original: Evaluate = evaluation.evaluate
+
+    def __call__(self, trainer: Any, model: Any, data: Any, config: Any) -> dict[str, Any]:
+        if config.model.width == self.width and self.times:
+            self.times -= 1
+            raise self.error
+        return self.original(trainer, model, data, config)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Breaking]:
+    def broken(width: int = 8, times: int = 1, error: Exception | None = None) -> Breaking:
+        breaking = Breaking(width, times, error or KeyError("a bug\nof two lines"))
+        monkeypatch.setattr(evaluation, "evaluate", breaking)
+        return breaking
+
+    return broken
+
+
+def failed(sweep: Path) -> Path:
+    """The one run that failed."""
+    (name,) = [name for name, metrics in runs_of(sweep).items() if metrics["status"] == "failed"]
+    return sweep / name
+
+
+def errors(ended: Ended) -> list[str]:
+    return ended.err.strip().splitlines()
+
+
+def test_a_failure_in_the_middle_costs_one_run(labbook: Command, broken: Callable[..., Breaking]) -> None:
+    broken()
+    ended = labbook(*TINY, WIDTHS)
+    assert ended.code == 1
+    sweep = folder_of(ended)
+    assert begun(ended.out) == 3
+    run = failed(sweep)
+    assert run.name.startswith("width-8-")
+    reason = "KeyError: 'a bug\\nof two lines'"
+    assert metrics_of(run)["reason"] == reason
+    log = (run / "train.log").read_text()
+    assert "Traceback (most recent call last)" in log
+    assert "KeyError" in log
+    assert errors(ended) == [
+        f"failed: {reason} (traceback: {run / 'train.log'})",
+        "error: 1 of 3 runs failed: the same command tries them again",
+    ]
+    assert "this command: 2 finished, 1 failed" in ended.out
+    assert len((sweep / "summary.csv").read_text().splitlines()) == 4
+    assert "Traceback" not in ended.out + ended.err
+
+
+def test_a_failed_run_is_tried_again_from_its_last_checkpoint(
+    labbook: Command, broken: Callable[..., Breaking]
+) -> None:
+    whole = done(labbook(*TINY, WIDTHS, "log_dir=whole"))
+    broken()
+    sweep = folder_of(labbook(*TINY, WIDTHS))
+    name = failed(sweep).name
+    again = labbook(*TINY, WIDTHS)
+    assert done(again) == sweep
+    assert f"{name} (failed before: KeyError" in again.out
+    assert begun(again.out) == 0  # it had trained to the end
+    assert "this command: 1 finished, 1 of them resumed, 2 skipped as finished before" in again.out
+    assert "reason" not in metrics_of(sweep / name)
+    assert figures_of(sweep) == figures_of(whole)
+
+
+def test_failed_runs_may_be_left_so(labbook: Command, broken: Callable[..., Breaking]) -> None:
+    broken()
+    sweep = folder_of(labbook(*TINY, WIDTHS))
+    before = runs_of(sweep)
+    left = labbook(*TINY, "model.width=4,8,16,32", "sweep.retry_failed=false")
+    assert left.code == 1
+    assert begun(left.out) == 1
+    assert "1 failed before and left so (sweep.retry_failed=false)" in left.out
+    assert before.items() <= runs_of(sweep).items()
+
+
+def test_a_run_may_be_tried_again_at_once(labbook: Command, broken: Callable[..., Breaking]) -> None:
+    whole = done(labbook(*TINY, WIDTHS, "log_dir=whole"))
+    broken(times=2)
+    ended = labbook(*TINY, WIDTHS, "sweep.max_failures=2")
+    sweep = done(ended)
+    assert "trying again (1 of 2)" in ended.out
+    assert "trying again (2 of 2)" in ended.out
+    assert len(errors(ended)) == 2
+    assert figures_of(sweep) == figures_of(whole)
+
+
+def test_a_run_is_not_tried_more_often_than_asked(labbook: Command, broken: Callable[..., Breaking]) -> None:
+    breaking = broken(times=5)
+    ended = labbook(*TINY, WIDTHS, "sweep.max_failures=2")
+    assert ended.code == 1
+    assert breaking.times == 2
+    assert len(errors(ended)) == 4
+
+
+def test_a_failure_may_stop_the_sweep(labbook: Command, broken: Callable[..., Breaking]) -> None:
+    broken()
+    ended = labbook(*TINY, WIDTHS, "sweep.on_error=stop")
+    assert ended.code == 1
+    sweep = folder_of(ended)
+    assert begun(ended.out) == 2
+    assert len(runs_of(sweep)) == 2
+    assert errors(ended)[-1] == (
+        "error: 1 of 3 runs failed; the sweep was stopped there (sweep.on_error=stop): the same command tries them again"
+    )
+    again = labbook(*TINY, WIDTHS, "sweep.on_error=stop")
+    assert done(again) == sweep
+    assert len(runs_of(sweep)) == 3
+
+
+def test_what_the_program_foresaw_is_told_in_its_own_words(labbook: Command, broken: Callable[..., Breaking]) -> None:
+    broken(error=TrainingError("the loss is no longer finite: try a smaller optimizer.lr"))
+    ended = labbook(*TINY, WIDTHS)
+    assert ended.code == 1
+    assert errors(ended)[0].startswith("failed: the loss is no longer finite: try a smaller optimizer.lr (traceback: ")
+
+
+def test_a_diverging_run_fails_and_the_others_go_on(labbook: Command) -> None:
+    ended = labbook(*TINY, "optimizer=sgd", "optimizer.lr=0.1,1e38,0.01", "data.batch_size=30")
+    assert ended.code == 1
+    sweep = folder_of(ended)
+    assert sorted(run["status"] for run in runs_of(sweep).values()) == ["failed", "finished", "finished"]
+    assert len(errors(ended)) == 2
+
+
+def test_a_failure_before_there_is_a_folder_is_recorded_too(
+    labbook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = training.build_model
+
+    def build(config: Any, data: Any) -> Any:
+        if config.model.width == 8:
+            raise RuntimeError("no memory")
+        return original(config, data)
+
+    monkeypatch.setattr(training, "build_model", build)
+    ended = labbook(*TINY, WIDTHS)
+    assert ended.code == 1
+    run = failed(folder_of(ended))
+    assert metrics_of(run)["reason"] == "RuntimeError: no memory"
+    assert "Traceback" in (run / "train.log").read_text()
+    assert (run / "config.yaml").exists()
+    monkeypatch.setattr(training, "build_model", original)
+    assert done(labbook(*TINY, WIDTHS)) == run.parent
+
+
+def test_a_damaged_checkpoint_fails_its_run_alone(labbook: Command, broken: Callable[..., Breaking]) -> None:
+    broken()
+    run = failed(folder_of(labbook(*TINY, WIDTHS)))
+    (run / "checkpoints" / "last.ckpt").write_bytes(b"PK")
+    again = labbook(*TINY, "model.width=4,8,16,32")
+    assert again.code == 1
+    assert begun(again.out) == 1
+    assert "is not a whole checkpoint" in metrics_of(run)["reason"]
+
+
+def test_a_full_disk_stops_the_sweep_which_then_goes_on(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = done(labbook(*LONGER, WIDTHS, "log_dir=whole"))
+    original, saved = WholeFileIO.save_checkpoint, 0
+
+    def save(self: WholeFileIO, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        nonlocal saved
+        saved += Path(path).name == "last.ckpt"
+        if saved == 5:  # in the middle of the second run
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        original(self, checkpoint, path, storage_options)
+
+    monkeypatch.setattr(WholeFileIO, "save_checkpoint", save)
+    full = labbook(*LONGER, WIDTHS)
+    assert full.code == 2
+    assert full.sentence.startswith("cannot write ")
+    assert full.sentence.endswith("last.ckpt: No space left on device")
+    assert "the sweep is not done: the same command goes on with it" in full.out
+    sweep = folder_of(full)
+    assert len(runs_of(sweep)) == 2
+    monkeypatch.setattr(WholeFileIO, "save_checkpoint", original)
+    rest = labbook(*LONGER, WIDTHS)
+    assert done(rest) == sweep
+    assert begun(rest.out) == 1
+    assert figures_of(sweep) == figures_of(whole)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_command_tells_what_the_first_left(
+    labbook: Command, monkeypatch: pytest.MonkeyPatch, signum: int
+) -> None:
+    def stopping(*_: object) -> None:
+        signal.raise_signal(signum)
+
+    monkeypatch.setattr(evaluation, "evaluate", stopping)
+    stopped = labbook(*TINY, WIDTHS)
+    assert stopped.code == 128 + signum
+    (run,) = runs_of(folder_of(stopped)).values()
+    assert run["status"] == "interrupted"
+
+
+def test_a_failed_run_s_weights_are_those_it_goes_on_with(labbook: Command, broken: Callable[..., Breaking]) -> None:
+    broken()
+    run = failed(folder_of(labbook(*TINY, WIDTHS)))
+    before = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    done(labbook(*TINY, WIDTHS))
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == before

@@ -1,0 +1,142 @@
+"""A wrong sweep is refused before any of its runs begins, in one sentence, and leaves nothing behind."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command, Ended
+from tests.sweeps.running import PLAIN, TINY, done, run
+
+REFUSED = [
+    ("nothing swept", [], "-m sweeps over several values and none is given: KEY=A,B, seeds=N or sweep=PRESET"),
+    ("resume", ["resume=logs/runs/x", "model.width=4,8"], "resume= continues one run; a sweep (-m) goes on by itself"),
+    ("swept seed", ["seeds=2", "seed=1,2"], "seeds=2 and several values of seed do not go together"),
+    ("no seeds", ["seeds=0"], "seeds must be at least 1, not 0"),
+    ("swept seeds", ["seeds=1,2"], "seeds"),
+    ("unknown key", ["model.widht=4,8"], "model.widht is not a setting; did you mean width?"),
+    ("unknown key, not swept", ["model.widht=4", "seed=1,2"], "model.widht is not a setting; did you mean width?"),
+    ("unknown choice", ["optimizer=adam,adma"], "optimizer=adma is unknown; did you mean adam?"),
+    ("unknown preset", ["sweep=smok"], "sweep=smok is unknown; did you mean smoke?"),
+    ("unknown launcher", ["hydra/launcher=job", "seed=1,2"], "hydra/launcher=job is unknown; did you mean joblib?"),
+    ("value out of range", ["epochs=1,0"], "epochs must be at least 1, not 0"),
+    ("another out of range", ["task.label_smoothing=0.1,1"], "task.label_smoothing must be less than 1, not 1.0"),
+    ("value of another type", ["epochs=1,many"], "epochs"),
+    ("setting of sweeps out of range", ["sweep.max_failures=-1", "seed=1,2"], "sweep.max_failures must be at least 0"),
+    ("unknown way to end", ["sweep.on_error=halt", "seed=1,2"], "sweep.on_error"),
+    ("unknown setting of sweeps", ["sweep.retry=true", "seed=1,2"], "sweep.retry is not a setting"),
+    ("no trials", ["hydra/sweeper=optuna", "seed=1,2", "sweep.n_trials=0"], "sweep.n_trials must be at least 1, not 0"),
+    ("search by grid", ["hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "seed=1,2"],
+     "hydra/sweeper/sampler=grid: for every combination use hydra/sweeper=basic"),
+    ("search with seeds", ["hydra/sweeper=optuna", "seeds=2", "model.width=4,8"], "seeds=2 repeats a grid"),
+    ("search of nothing", ["hydra/sweeper=optuna"], "-m sweeps over several values and none is given"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "text"), [item[1:] for item in REFUSED], ids=[item[0] for item in REFUSED])
+def test_refusals(labbook: Command, tmp_path: Path, arguments: list[str], text: str) -> None:
+    ended = labbook(*TINY, *arguments)
+    assert ended.code == 2, ended.out
+    assert text in ended.sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["sweep=smoke"], "sweep=smoke makes several runs: add -m"),
+        (["seeds=3"], "seeds=3 makes several runs: add -m, or use seed=N for another seed"),
+    ],
+)
+def test_what_only_a_sweep_can_have(labbook: Command, tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    ended = labbook(*PLAIN, *arguments)
+    assert (ended.code, ended.sentence) == (2, sentence)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_leaves_a_sweep_that_was_there(labbook: Command) -> None:
+    sweep = done(labbook(*TINY, "model.width=4,8"))
+    files = {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
+    ended = labbook(*TINY, "model.width=4,8,0x")
+    assert ended.code == 2
+    assert {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()} == files
+
+
+def test_a_setting_that_cannot_work_in_a_sweep(labbook: Command) -> None:
+    ended = labbook(*TINY, "trainer=ddp", "trainer.accelerator=cpu", "model.width=4,8")
+    assert ended.code != 0
+    assert "trainer=ddp does not work in a sweep (-m)" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_folder_of_something_else_is_left_alone(labbook: Command) -> None:
+    mine = Path("logs/sweeps/mine")
+    mine.mkdir(parents=True)
+    (mine / "notes.txt").write_text("mine")
+    ended = labbook(*TINY, "model.width=4,8", "sweep.name=mine")
+    assert (ended.code, ended.sentence) == (
+        2,
+        "logs/sweeps/mine is there already and was not made by a sweep: choose another sweep.name=NAME",
+    )
+    assert [path.name for path in mine.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("text", ['{"made_by": "somebody"}', "[1]", "{", ""])
+def test_a_mark_of_something_else_is_none(labbook: Command, text: str) -> None:
+    mine = Path("logs/sweeps/mine")
+    mine.mkdir(parents=True)
+    (mine / "sweep.json").write_text(text)
+    ended = labbook(*TINY, "model.width=4,8", "sweep.name=mine")
+    assert ended.code == 2
+    assert "was not made by a sweep" in ended.sentence
+    assert [path.name for path in mine.iterdir()] == ["sweep.json"]
+
+
+def test_starting_over_does_not_move_what_something_else_made(labbook: Command) -> None:
+    mine = Path("logs/sweeps/mine")
+    mine.mkdir(parents=True)
+    (mine / "notes.txt").write_text("mine")
+    ended = labbook(*TINY, "model.width=4,8", "sweep.name=mine", "sweep.rerun=true")
+    assert ended.code == 2
+    assert [path.name for path in mine.iterdir()] == ["notes.txt"]
+
+
+def test_a_place_that_cannot_be_written_to(labbook: Command) -> None:
+    Path("file").write_text("")
+    ended = labbook(*TINY, "model.width=4,8", "log_dir=file")
+    assert ended.code == 2
+    assert "name another place with log_dir=FOLDER" in ended.sentence
+
+
+# An interpreter to which no plugin of Hydra is installed.
+BARE = """
+import sys
+sys.modules["hydra_plugins"] = None
+import train
+from labbook import cli
+
+sys.argv[0] = "train.py"
+cli.command_line(train.main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("choice", "extra"),
+    [
+        ("hydra/launcher=joblib", "joblib"),
+        ("hydra/launcher=ray", "ray"),
+        ("hydra/launcher=submitit_local", "submitit"),
+        ("hydra/launcher=submitit_slurm", "submitit"),
+        ("hydra/sweeper=optuna", "optuna"),
+    ],
+)
+def test_an_extra_that_is_not_installed(tmp_path: Path, choice: str, extra: str) -> None:
+    ended: Ended = run(*TINY, "model.width=4,8", choice, cwd=tmp_path, code=BARE)
+    assert ended.code == 2, ended.out + ended.err
+    assert ended.sentence.startswith(f"{choice} is not installed: make setup EXTRAS={extra}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sweeps_need_no_extra(tmp_path: Path) -> None:
+    ended = run(*TINY, "model.width=4,8", cwd=tmp_path, code=BARE)
+    assert ended.code == 0, ended.err
+    assert "2 runs: 2 finished" in ended.out
