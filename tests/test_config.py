@@ -49,7 +49,7 @@ def signature(group: str, node: Any) -> dict[str, Any]:
 
 
 def test_there_is_a_folder_for_each_group_and_no_other_file() -> None:
-    assert {str(path.parent) for path in FOUND} == {*GROUPS, "base", "."}
+    assert {str(path.parent) for path in FOUND} == {*GROUPS, "base", ".", "hydra/launcher", "hydra/sweeper"}
     assert [path.name for path in FOUND if path.parent == Path()] == ["train.yaml"]
     assert [path.name for path in FOUND if path.parent == Path("base")] == ["data.yaml"]
     assert {path.suffix for path in cli.CONFIGS.rglob("*") if path.is_file()} == {".yaml"}
@@ -150,14 +150,17 @@ def plain(value: Any) -> Any:
 
 
 def test_the_root_file_lists_every_setting_of_the_schema() -> None:
-    listed = yaml.safe_load((cli.CONFIGS / "train.yaml").read_text(encoding="utf-8")).keys()
+    listed = yaml.safe_load((cli.CONFIGS / "train.yaml").read_text(encoding="utf-8"))
     schema = OmegaConf.structured(TrainConfig)
-    assert listed - {"defaults", "hydra"} == {str(key) for key in schema} - set(GROUPS) - {"choices"}
+    # the group sweep holds settings of the root, among them those of the same name
+    own = {str(key) for key in schema} - set(GROUPS) - {"choices"} | {"sweep"}
+    assert listed.keys() - {"defaults", "hydra"} == own
+    assert listed["sweep"].keys() == {str(key) for key in schema.sweep} - {"job"}
 
 
 def test_the_root_file_and_the_schema_have_the_same_defaults() -> None:
     tree, schema = composed(), OmegaConf.structured(TrainConfig)
-    names = [str(key) for key in schema if key not in GROUPS]
+    names = [str(key) for key in schema if key not in GROUPS or key == "sweep"]
     assert {name: tree[name] for name in names} == {name: schema[name] for name in names}
 
 

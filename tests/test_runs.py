@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 
 import hydra
@@ -24,25 +25,77 @@ def config() -> DictConfig:
     return composed
 
 
-@pytest.mark.parametrize("name", [item for item in runs.INDIFFERENT if item != "data.cache_dir"])
+# Another value for each setting that changes no result, and for each that does.
+INDIFFERENT = {
+    "log_dir": "elsewhere",
+    "logger": None,
+    "callbacks": {"progress": {"_target_": "labbook.callbacks.Progress", "bar": True}},
+    "resume": "logs/runs/some",
+    "checkpoint.every_minutes": 3.0,
+    "published": [{"system": "A1"}],
+    "seeds": 3,
+    "sweep.name": "mine",
+    "sweep.on_error": "stop",
+    "sweep.job.folder": "some",
+    "sweep.job.label": "1/2",
+    "data.root": "elsewhere",
+    "data.cache_dir": "elsewhere",
+    "data.resident": False,
+}
+TELLING = {
+    "seed": 1, "epochs": 31, "test_on": "last", "objective": "val/loss", "train_acc_eval": True, "compile": True,
+    "channels_last": True, "task.label_smoothing": 0.1, "task.gradient_norms": True, "optimizer.lr": 0.1,
+    "optimizer._target_": "torch.optim.SGD", "scheduler.warmup_epochs": 2.0, "model.padding": 1,
+    "model._target_": "labbook.models.mlp.MLP", "data.shuffle": False, "data.val_seed": 1, "data.augment": [],
+    "data.limit": 100, "data.batch_size": 3, "data.validate_on": "test", "trainer.precision": 32,
+    "trainer.gradient_clip_val": 1.0, "trainer.deterministic": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", INDIFFERENT)
 def test_what_does_not_change_the_result_does_not_change_the_identity(config: DictConfig, name: str) -> None:
     before = runs.identity(config)
-    if name == "checkpoint":
-        config.checkpoint.every_minutes = 3.0
-    else:
-        OmegaConf.update(config, name, "elsewhere", merge=False)
+    OmegaConf.update(config, name, INDIFFERENT[name], merge=False, force_add=True)
     assert runs.identity(config) == before
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("seed", 1), ("epochs", 31), ("optimizer.lr", 0.1), ("model.padding", 1), ("data.shuffle", False),
-     ("trainer.precision", 32), ("task.label_smoothing", 0.1), ("data.val_seed", 1), ("test_on", "last")],
-)  # fmt: skip
-def test_what_changes_the_result_changes_the_identity(config: DictConfig, name: str, value: object) -> None:
+@pytest.mark.parametrize("name", TELLING)
+def test_what_changes_the_result_changes_the_identity(config: DictConfig, name: str) -> None:
     before = runs.identity(config)
-    OmegaConf.update(config, name, value)
+    OmegaConf.update(config, name, TELLING[name])
     assert runs.identity(config) != before
+
+
+def test_every_setting_of_the_root_is_one_or_the_other() -> None:
+    roots = {name.partition(".")[0] for name in (*INDIFFERENT, *TELLING)}
+    assert roots == {item.name for item in fields(settings.TrainConfig)} - {"choices"}
+    assert {
+        name for name in runs.INDIFFERENT if not any(f"{item}.".startswith(f"{name}.") for item in INDIFFERENT)
+    } == set()
+
+
+def test_early_stopping_changes_the_result(config: DictConfig) -> None:
+    before = runs.identity(config)
+    stopping = {"_target_": "labbook.callbacks.EarlyStopping", "monitor": "val/acc", "patience": 1}
+    OmegaConf.update(config, "callbacks.early_stopping", stopping, force_add=True)
+    assert runs.identity(config) != before
+
+
+@pytest.mark.parametrize("values", [(0.1, 0.2), (1, 2), ("a", "b"), ([1], [1, 1]), (None, 0), (True, False)])
+def test_other_values_are_another_identity(config: DictConfig, values: tuple[object, object]) -> None:
+    with open_dict(config):
+        config.model.extra = values[0]
+        one = runs.identity(config)
+        config.model.extra = values[1]
+        assert runs.identity(config) != one
+
+
+def test_the_order_of_settings_is_not_in_the_identity(config: DictConfig) -> None:
+    plain = OmegaConf.to_container(config)
+    assert isinstance(plain, dict)
+    other = OmegaConf.create(dict(reversed(plain.items())))
+    assert runs.identity(other) == runs.identity(config)
+    assert len(runs.identity(config)) == 8
 
 
 def test_folders_never_meet(tmp_path: Path) -> None:

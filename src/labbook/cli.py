@@ -26,9 +26,11 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from labbook import config as settings
 from labbook.errors import Interrupted, SettingError, TrainingError, choices, first_line, unwritable
-from labbook.resuming import continued
+from labbook.identity import identity
+from labbook.resuming import continued, read_config
 from labbook.signals import hand_on
-from labbook.sweeps import jobs, launchers, sweepers
+from labbook.sweeps import claims, jobs, launchers, sweepers
+from labbook.sweeps.folder import read_mark
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -168,11 +170,30 @@ def job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
             if config.sweep.job.folder:
                 return jobs.run(task, config)
             if config.resume:
-                going_on = continued(config, list(HydraConfig.get().overrides.task), settings.GROUPS)
-                config = settings.typed(going_on, f"{config.resume}/config.yaml")
+                return resumed(task, config)
             return task(config)
 
     return guarded
+
+
+def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
+    """Go on with the run that `config.resume` names; one of a sweep only as the sweep itself would do it.
+
+    Raises:
+        SettingError: see `continued`; or somebody is at work on the run.
+    """
+    folder, origin = Path(config.resume), f"{config.resume}/config.yaml"
+    going_on = settings.typed(continued(config, list(HydraConfig.get().overrides.task), settings.GROUPS), origin)
+    if read_mark(folder.parent) is None:
+        return task(going_on)
+    if identity(going_on) != identity(settings.typed(read_config(folder), origin)):
+        raise SettingError(
+            f"{folder} is a run of a sweep and stays as it is: give the sweep's command another value instead"
+        )
+    with claims.claimed(folder.parent, folder.name) as mine:
+        if not mine:
+            raise SettingError(f"{folder} is being worked on by {claims.holder(folder.parent, folder.name)}")
+        return task(going_on)
 
 
 def command_line(main: Callable[[], Any]) -> NoReturn:

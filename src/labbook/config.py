@@ -28,6 +28,11 @@ def lower_is_better(name: str) -> bool:
     return "loss" in name
 
 
+def held_out(name: str, validate_on: str) -> str:
+    """The figure that stands for `name` when something is chosen: never one of the test set."""
+    return name.replace("val/", "train/") if validate_on == "test" else name
+
+
 # What a configuration may name in `_target_`. Whole packages would let it reach torch.load or torch.hub.
 EXECUTION_WHITELIST = (
     "labbook.callbacks.*",
@@ -155,6 +160,8 @@ def check_mode(config: DictConfig, preset: str | None) -> None:
         raise SettingError("resume= names no folder: give the folder of a run, as its last line of output does")
     if sweeping and config.resume:
         raise SettingError("resume= continues one run; a sweep (-m) goes on by itself when its command is given again")
+    if sweeping and str(config.trainer.get("strategy")).startswith("ddp"):
+        raise SettingError("trainer=ddp does not work in a sweep (-m): start its runs one by one, or use trainer=auto")
     if preset and not sweeping:
         raise SettingError(f"sweep={preset} makes several runs: add -m")
     if config.seeds > 1 and not sweeping:

@@ -11,6 +11,7 @@ from pytorch_lightning import Trainer
 
 from labbook import checkpoints, hardware, training
 from labbook.checkpoints import Checkpoints
+from labbook.config import held_out
 from labbook.data.module import ImageDataModule, Split
 from labbook.errors import SettingError
 from labbook.loggers import write_summary
@@ -68,7 +69,8 @@ def libraries() -> str:
 
 def objective(metrics: dict[str, Any], name: str, data: ImageDataModule) -> float:
     """The figure that a sweep compares runs by: the training's own where nothing but the test set was held out."""
-    if data.validate_on == "test" or name not in metrics:
+    name = held_out(name, data.validate_on)
+    if name not in metrics:
         name = name.replace("val/", "train/")
     value = metrics.get(name)
     if value is None:

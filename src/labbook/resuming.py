@@ -8,12 +8,12 @@ from yaml import YAMLError
 
 from labbook.config import visible
 from labbook.errors import SettingError, choices
-from labbook.runs import CONFIG, INDIFFERENT, TABLE, read_metrics
+from labbook.runs import CONFIG, TABLE, read_metrics
 
 # Settings that a resumed run may take new: those that do not change what it computes, and some that do.
 CHANGEABLE = (
     *("epochs", "trainer", "compile", "channels_last", "test_on", "train_acc_eval"),
-    *(name for name in INDIFFERENT if name not in ("log_dir", "resume")),
+    *("logger", "callbacks", "checkpoint", "published", "data.root", "data.cache_dir", "data.resident"),
 )
 
 

@@ -1,12 +1,13 @@
 """What a run folder holds, how it is named, and how it is found again. Imports no torch."""
 
-import hashlib
 import json
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import datetime
@@ -16,31 +17,16 @@ from types import TracebackType
 from typing import Any, Literal, cast
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from labbook import __version__, published
-from labbook.errors import Interrupted, SettingError, TrainingError
+from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
 from labbook.signals import StopSignals
 
 log = logging.getLogger("labbook")
 
 Status = Literal["running", "finished", "pruned", "interrupted", "failed"]
 
-# Settings that do not change what a run computes: they are left out of its identity, and may change when it goes on.
-INDIFFERENT = (
-    "log_dir",
-    "logger",
-    "callbacks",
-    "resume",
-    "checkpoint",
-    "published",
-    "seeds",
-    "sweep",
-    "data.root",
-    "data.cache_dir",
-    "data.resident",
-)
 CONFIG, METRICS, TABLE, LOG = "config.yaml", "metrics.json", "metrics.csv", "train.log"
 # Tells the other processes of a distributed run the folder that the first one made.
 FOLDER_VARIABLE = "LABBOOK_RUN_FOLDER"
@@ -109,34 +95,41 @@ class Run:
         self.metrics = {key: value for key, value in read_metrics(self.path).items() if key != "reason"}
         self._log_to_folder()
         if self.leads:
-            command = " ".join(Path(word).name if index == 0 else word for index, word in enumerate(sys.argv))
             lasting = {key: value for key, value in self.config.items() if key not in ("sweep", "seeds")}
             config = OmegaConf.to_yaml(lasting, resolve=True)
-            write_whole(self.path / CONFIG, f"# python {command}\n{config}")
+            write_whole(self.path / CONFIG, f"# {command_line()}\n{config}")
         self.record({"resumed": self.metrics.get("resumed", 0) + 1} if self.resumes else {}, "running")
         self.signals.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.signals.__exit__(kind, error, tb)
-        self.closing.close()
+        try:
+            self.closing.close()
+            if error is not None:
+                self._end_early(error)
+            nothing_new = self.last_checkpoint is None or self._before
+            if isinstance(error, SettingError) and nothing_new and not self.part_of_sweep:
+                self._undo()
+            else:
+                log.info("run: %s", self.path)
+        finally:
+            os.environ.pop(FOLDER_VARIABLE, None)
+            for handler in self._handlers:
+                for name in ("labbook", "pytorch_lightning"):
+                    logging.getLogger(name).removeHandler(handler)
+                handler.close()
+
+    def _end_early(self, error: BaseException) -> None:
+        """Record how the run was ended. Where there is no room left to write, it was interrupted."""
         if isinstance(error, (Interrupted, KeyboardInterrupt)):
             self.record({}, "interrupted")
             how = "" if self.part_of_sweep else f"; to continue: python train.py resume={self.path}"
             log.info("interrupted%s", how)
-        elif error is not None:
-            self.record({"reason": reason(error)}, "failed")
-            self._log_traceback(error)
-        os.environ.pop(FOLDER_VARIABLE, None)
-        nothing_new = self.last_checkpoint is None or self._before
-        if isinstance(error, SettingError) and nothing_new and not self.part_of_sweep:
-            self._undo()
         else:
-            log.info("run: %s", self.path)
-        for handler in self._handlers:
-            for name in ("labbook", "pytorch_lightning"):
-                logging.getLogger(name).removeHandler(handler)
-            handler.close()
+            full = isinstance(error, OSError) and unwritable(error)
+            self.record({"reason": reason(error)}, "interrupted" if full else "failed")
+            self._log_traceback(error)
 
     def _undo(self) -> None:
         """A refused setting leaves no folder behind, and the folder of a run that was to go on as it was."""
@@ -243,24 +236,6 @@ def make_folder(parent: Path, name: str) -> Path:
         ) from error
 
 
-def in_sweep() -> bool:
-    """Whether this run is one of several that `-m` started."""
-    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
-
-
-def identity(config: DictConfig) -> str:
-    """Eight characters that are equal for runs that compute the same: a hash without the `INDIFFERENT` settings."""
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    for name in (*INDIFFERENT, "choices"):
-        *parents, key = name.split(".")
-        node: Any = plain
-        for parent in parents:
-            node = node[parent]
-        node.pop(key, None)
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
-
-
 def reason(error: BaseException) -> str:
     """Why a run failed, in one line; errors of others are told with their kind."""
     told = " ".join(str(error).split())
@@ -290,6 +265,15 @@ def code_version() -> str:
 
 def write_whole(path: Path, text: str) -> None:
     """Replace a small file at once, so that a reader sees the old one or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")  # several processes may write it
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def command_line() -> str:
+    """The command that started this process, as a shell takes it, in one line."""
+    words = ["python", Path(sys.argv[0]).name, *sys.argv[1:]]
+    return " ".join(shlex.join(words).split())

@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 
 from labbook import building, checkpoints
 from labbook.checkpoints import Checkpoints, WholeFileIO
+from labbook.config import held_out
 from labbook.data.module import ImageDataModule
 from labbook.errors import SettingError, first_line
 from labbook.gradients import GradientNorms
@@ -20,7 +21,7 @@ from labbook.hardware import Choice
 from labbook.loggers import TensorBoard
 from labbook.models.classifier import Classifier, Task
 from labbook.recorder import Recorder
-from labbook.runs import TABLE, Run, in_sweep
+from labbook.runs import TABLE, Run
 
 # Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
@@ -59,10 +60,8 @@ def check(config: DictConfig) -> None:
     """Hold every `_target_` against the signature it names, before data or device is touched.
 
     Raises:
-        SettingError: see `building.check`; also for several processes in a sweep, which Lightning cannot start there.
+        SettingError: see `building.check`.
     """
-    if in_sweep() and str(config.trainer.strategy).startswith("ddp"):
-        raise SettingError("trainer=ddp does not work in a sweep (-m): start its runs one by one, or use trainer=auto")
     for group in ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks"):
         building.check(config[group], group, SUPPLIED.get(group))
 
@@ -116,7 +115,8 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
     if config.sweep.job.trial is not None and config.sweep.prune:
         from labbook.sweeps.pruning import Pruning  # only a search has Optuna
 
-        callbacks.append(Pruning(run, recorder, config.sweep.job.trial, config.objective))
+        objective = held_out(config.objective, data.validate_on)
+        callbacks.append(Pruning(run, recorder, config.sweep.job.trial, objective))
     options: dict[str, Any] = {} if validated else {"limit_val_batches": 0}
     return quiet_trainer(
         config.trainer,

@@ -72,9 +72,10 @@ def environment(**variables: str) -> dict[str, str]:
 def start(*arguments: str, cwd: Path, code: str | None = None, **variables: str) -> subprocess.Popen[str]:
     """`python train.py ARGUMENTS`, or a program given as text that gets them, in an interpreter of its own."""
     program = [str(ROOT / "train.py")] if code is None else ["-c", code]
+    found = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
         [sys.executable, *program, *arguments],
-        cwd=cwd, env=environment(PYTHONPATH=str(ROOT)) | variables, text=True,
+        cwd=cwd, env=environment(PYTHONPATH=found) | variables, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 

@@ -128,9 +128,8 @@ def test_a_failure_may_stop_the_sweep(labbook: Command, broken: Callable[..., Br
     sweep = folder_of(ended)
     assert begun(ended.out) == 2
     assert len(runs_of(sweep)) == 2
-    assert errors(ended)[-1] == (
-        "error: 1 of 3 runs failed; the sweep was stopped there (sweep.on_error=stop): the same command tries them again"
-    )
+    stopped = "the sweep was stopped there (sweep.on_error=stop)"
+    assert errors(ended)[-1] == f"error: 1 of 3 runs failed; {stopped}: the same command tries them again"
     again = labbook(*TINY, WIDTHS, "sweep.on_error=stop")
     assert done(again) == sweep
     assert len(runs_of(sweep)) == 3
@@ -151,9 +150,7 @@ def test_a_diverging_run_fails_and_the_others_go_on(labbook: Command) -> None:
     assert len(errors(ended)) == 2
 
 
-def test_a_failure_before_there_is_a_folder_is_recorded_too(
-    labbook: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_before_there_is_a_folder_is_recorded_too(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     original = training.build_model
 
     def build(config: Any, data: Any) -> Any:

@@ -6,10 +6,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from labbook.identity import INDIFFERENT
 from labbook.report.reading import Run
-from labbook.runs import INDIFFERENT
 
-NEVER = (*INDIFFERENT, "seed", "seeds", "sweep", "choices", "published")
+NEVER = (*INDIFFERENT, "seed", "choices")
 Number = int | float
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from labbook.config import lower_is_better
+from labbook.config import held_out, lower_is_better
 from labbook.report.cells import title
 from labbook.report.columns import text
 from labbook.report.grouping import Report
@@ -35,7 +35,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
 def compared_by(report: Report) -> str:
     """The figure that rows are sorted by: the training's own where nothing but the test set was held out."""
     name = report.sweep.objective
-    return title(name.replace("val/", "train/") if report.on_test else name)
+    return title(held_out(name, "test" if report.on_test else "val"))
 
 
 def constants(report: Report) -> str:

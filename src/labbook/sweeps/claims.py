@@ -16,11 +16,14 @@ CLAIMS = ".claims"  # in a sweep's folder
 
 
 @contextmanager
-def claimed(sweep: Path, name: str) -> Iterator[bool]:
-    """Hold the claim on the run (or anything else) of that name; False if somebody else holds it."""
-    lock, note = _lock(sweep, name), sweep / CLAIMS / f"{name}.json"
+def claimed(sweep: Path, name: str, patience: float = 0.2) -> Iterator[bool]:
+    """Hold the claim on the run (or anything else) of that name; False if somebody else holds it.
+
+    `patience` is how many seconds to try for: long enough for one who only looks whether it is held.
+    """
+    lock, note = _lock(sweep, name), sweep / CLAIMS / f"{_key(name)}.json"
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=patience)
     except Timeout:
         yield False
         return
@@ -35,13 +38,13 @@ def claimed(sweep: Path, name: str) -> Iterator[bool]:
 
 def holder(sweep: Path, name: str) -> str | None:
     """Who holds a claim, in words; None where nobody does."""
-    if not (sweep / CLAIMS / f"{name}.lock").exists():
+    if not (sweep / CLAIMS / f"{_key(name)}.lock").exists():
         return None
     lock = _lock(sweep, name)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        return _described(sweep / CLAIMS / f"{name}.json")
+        return _described(sweep / CLAIMS / f"{_key(name)}.json")
     lock.release()
     return None
 
@@ -55,7 +58,12 @@ def held(sweep: Path) -> dict[str, str]:
 def _lock(sweep: Path, name: str) -> FileLock:
     folder = sweep / CLAIMS
     folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{name}.lock", is_singleton=False)
+    return FileLock(folder / f"{_key(name)}.lock", fallback_to_soft=False)
+
+
+def _key(name: str) -> str:
+    """A run is claimed by its identity, the last part of its name, so that it has one claim under any name."""
+    return name.rpartition("-")[2]
 
 
 def _described(note: Path) -> str:

@@ -1,6 +1,6 @@
 """One command's work on a sweep, from its folder to its table."""
 
-import shutil
+import re
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,6 @@ class SweepCommand:
     """A sweep as one command works on it. Used as a context around its launches, it ends in the result."""
 
     launcher: Continuing
-    is_new: bool  # no command before this one made the folder
 
     def __init__(self, config: DictConfig, arguments: list[str], search: bool = False) -> None:
         """`arguments` are the overrides of the command and of the preset, the swept ones among them.
@@ -31,7 +30,7 @@ class SweepCommand:
             SettingError: a folder that is not the sweep's, or nothing to sweep over.
         """
         settings.check_ranges(config)
-        self.config = config
+        self.config, self.arguments = config, arguments
         self.over = swept(arguments)
         if not self.over:
             raise SettingError("-m sweeps over several values and none is given: KEY=A,B, seeds=N or sweep=PRESET")
@@ -39,19 +38,17 @@ class SweepCommand:
             preset = config.hydra.runtime.choices.get("sweep")
             with open_dict(config):
                 config.sweep.name = sweep_name(list(config.hydra.overrides.task), preset, search)
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(config.sweep.name)):
+            raise SettingError(f"sweep.name={config.sweep.name} must be of letters, digits, '.', '_' and '-'")
         self.folder = SweepFolder(Path(config.hydra.sweep.dir))
 
     def lead(self, launcher: Launcher | None, context: HydraContext) -> None:
         """Put the choice of what is left to do in front of a launcher."""
         assert launcher is not None
-        if self.config.sweep.rerun and self.folder.path.exists():
-            kept = self.folder.set_aside(Path(self.config.log_dir))
-            print(f"sweep.rerun=true: what was there is kept in {kept}")
         self.folder.check()
         self.launcher = Continuing(launcher, self.folder, self.over, context, self.config)
 
     def __enter__(self) -> "SweepCommand":
-        self.is_new = not self.folder.path.exists()
         print(f"sweep: {self.folder.path}")
         if where := launchers.where_output_goes(self.launcher.inner):
             print(where)
@@ -63,8 +60,6 @@ class SweepCommand:
             print(f"the sweep is not done: the same command goes on with it\nsweep: {self.folder.path}", flush=True)
         if error is None:
             self.conclude()
-        elif self.is_new and not self.folder.runs():
-            shutil.rmtree(self.folder.path, ignore_errors=True)  # a refused sweep leaves nothing behind
 
     def conclude(self) -> None:
         """Show the table, write the page, and tell how it ended.
@@ -82,7 +77,8 @@ class SweepCommand:
             best = row.best(self.config.objective)
             assert best is not None
             found = f"best of the sweep by {self.config.objective}: {row.label}"
-            again = experiment.write(self.folder.path, best.path.name, best.config, found)
+            added = [item for item in self.arguments if item.startswith(("+", "~"))]
+            again = experiment.write(self.folder.path, best.path.name, best.config, found, added)
             print(f"best: {row.label}, done again by {again}")
         print(f"sweep: {self.folder.path}", flush=True)
         failed = self.names("failed")
@@ -98,12 +94,13 @@ class SweepCommand:
 
     def account(self) -> str:
         """What this command did."""
-        skipped, resumed = self.launcher.skipped, self.launcher.resumed
+        launched, resumed = self.launcher.launched, self.launcher.resumed
+        finished, failed = self.names("finished"), self.names("failed")
         counts = {
-            "finished": len(self.names("finished") - skipped),
-            "of them resumed": len(self.names("finished") & resumed),
-            "pruned": len(self.names("pruned") - skipped),
-            "skipped as finished before": len(skipped),
-            "failed": len(self.names("failed")),
+            "finished": len(finished & launched),
+            "of them resumed": len(finished & resumed),
+            "pruned": len(self.names("pruned") & launched),
+            "skipped as finished before": len(self.launcher.skipped),
+            "failed": len(failed),
         }
         return "this command: " + (", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing")

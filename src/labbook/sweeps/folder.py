@@ -3,8 +3,10 @@
 import hashlib
 import json
 import math
-import sys
-from collections.abc import Iterable
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,11 +14,11 @@ from typing import Any, Literal
 
 from labbook import __file__ as package
 from labbook.errors import SettingError
-from labbook.runs import CONFIG, METRICS, read_metrics, write_whole
+from labbook.runs import CONFIG, METRICS, command_line, read_metrics, write_whole
 from labbook.sweeps import claims
 
 MARK, INDEX = "sweep.json", ".index.json"
-FINAL = ("finished", "pruned")  # nothing is left to do
+WITH_FIGURES = ("finished", "pruned")
 
 State = Literal["new", "running", "interrupted", "failed", "finished", "pruned", "damaged"]
 
@@ -32,9 +34,9 @@ class SweepFolder:
         folder = self.path / name
         metrics = read_metrics(folder)
         status = metrics.get("status")
-        if status in FINAL and not _figure(metrics.get("objective")):
+        if status in WITH_FIGURES and not _figure(metrics.get("objective")):
             return "damaged", metrics
-        if status in (*FINAL, "failed", "interrupted"):
+        if status in (*WITH_FIGURES, "failed", "interrupted"):
             return status, metrics
         if status == "running":  # a killed run says so too
             return ("running" if claims.holder(self.path, name) else "interrupted"), metrics
@@ -56,46 +58,55 @@ class SweepFolder:
                 f"{self.path} is there already and was not made by a sweep: choose another sweep.name=NAME"
             )
 
-    def open(self, over: list[str], objective: str) -> None:
+    def by_identity(self) -> dict[str, str]:
+        """The run folders that are there, by the identity that ends their names."""
+        return {name.rpartition("-")[2]: name for name in self.runs()}
+
+    def begin(self, over: list[str], objective: str) -> None:
         """Make the folder, or add this command to those that made it.
 
         Raises:
-            SettingError: it cannot be made.
+            SettingError: it cannot be made, or is not a sweep's.
         """
-        mark = read_mark(self.path) or {"made_by": "labbook", "over": [], "commands": []}
-        command = " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
-        mark["over"] = list(dict.fromkeys([*mark["over"], *over]))
-        mark["commands"] = [*(item for item in mark["commands"] if item != command), command]
-        mark["objective"] = objective
+        self.check()
+        command = command_line()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path / MARK, json.dumps(mark, indent=2) + "\n")
+            with claims.claimed(self.path, "manifest", patience=30):  # others may be adding theirs
+                mark = read_mark(self.path) or {"made_by": "labbook", "over": [], "commands": []}
+                mark["over"] = list(dict.fromkeys([*mark["over"], *over]))
+                mark["commands"] = [*(item for item in mark["commands"] if item != command), command]
+                mark["objective"] = objective
+                write_whole(self.path / MARK, json.dumps(mark, indent=2) + "\n")
         except OSError as error:
             raise SettingError(
                 f"cannot write to {self.path} ({error.strerror}): name another place with log_dir=FOLDER"
             ) from error
 
-    def set_aside(self, log_dir: Path, name: str | None = None) -> Path:
-        """Move a run, or the whole sweep, to log_dir/replaced, where nothing looks for it any more.
+    def set_run_aside(self, name: str, log_dir: Path) -> Path:
+        """Move a run to log_dir/replaced, where nothing looks for it any more."""
+        return moved(self.path / name, log_dir / "replaced" / self.path.name / name)
+
+    def set_aside(self, log_dir: Path) -> Path:
+        """Move the whole sweep to log_dir/replaced.
 
         Raises:
-            SettingError: somebody is at work in the sweep.
+            SettingError: it is not a sweep's, or somebody is at work in it.
         """
-        if name is None and (busy := claims.held(self.path)):
-            who = ", ".join(f"{run} by {holder}" for run, holder in busy.items())
-            raise SettingError(f"sweep.rerun=true would move what is being worked on: {who}")
-        date = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        source = self.path / (name or "")
-        target = (
-            log_dir / "replaced" / self.path.name / f"{name}_{date}"
-            if name
-            else log_dir / "replaced" / (f"{self.path.name}_{date}")
-        )
-        while target.exists():
-            target = target.with_name(target.name + "_")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source.rename(target)
-        return target
+        self.check()
+        if busy := claims.held(self.path):
+            raise SettingError(f"sweep.rerun=true would move what is being worked on by {', '.join(busy.values())}")
+        return moved(self.path, log_dir / "replaced" / self.path.name)
+
+
+def moved(source: Path, target: Path) -> Path:
+    """Move a folder beside others of its name, told apart by the time."""
+    date = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    target = target.with_name(f"{target.name}_{date}")
+    while target.exists():
+        target = target.with_name(f"{target.name}_")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(source, target)
+    return target
 
 
 def read_mark(path: Path) -> dict[str, Any] | None:
@@ -108,7 +119,7 @@ def read_mark(path: Path) -> dict[str, Any] | None:
 
 
 class Index:
-    """Which run a job's overrides lead to, remembered so that finished ones need not be composed again.
+    """The identity of the run that a job's overrides lead to, remembered so that it need not be composed again.
 
     What is remembered holds for one state of the configuration's files and of the package.
     """
@@ -116,29 +127,37 @@ class Index:
     def __init__(self, sweep: Path, roots: Iterable[Path]) -> None:
         self.file = sweep / INDEX
         self.state = fingerprint([*roots, Path(package).parent])
-        self.names: dict[str, str] = {}
+        self.identities: dict[str, str] = {}
         try:
             content = json.loads(self.file.read_text(encoding="utf-8"))
-            self.names = dict(content["names"]) if content["state"] == self.state else {}
+            self.identities = dict(content["identities"]) if content["state"] == self.state else {}
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        self._saved = len(self.names)
+        self._saved = len(self.identities)
 
     def save(self) -> None:
         """Write what was learned."""
-        if len(self.names) > self._saved:
-            write_whole(self.file, json.dumps({"state": self.state, "names": self.names}))
-            self._saved = len(self.names)
+        if len(self.identities) > self._saved or not self.file.exists():
+            write_whole(self.file, json.dumps({"state": self.state, "identities": self.identities}))
+            self._saved = len(self.identities)
 
 
 def fingerprint(roots: Iterable[Path]) -> str:
     """A hash of all configuration files under some folders, and of the Python files that lie directly in them."""
     digest = hashlib.sha256()
     for root in roots:
-        for path in sorted([*root.rglob("*.yaml"), *root.glob("*.py")]):
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(root)} {len(content)} ".encode() + content)
+        for path in [*configurations(root), *sorted(root.glob("*.py"))]:
+            with suppress(FileNotFoundError):  # gone since it was listed
+                content = path.read_bytes()
+                digest.update(f"{path.relative_to(root)} {len(content)} ".encode() + content)
     return digest.hexdigest()
+
+
+def configurations(root: Path) -> Iterator[Path]:
+    """The configuration files under a folder, without those of runs that may lie there too."""
+    for folder, subfolders, files in os.walk(root):
+        subfolders[:] = [] if METRICS in files else sorted(subfolders)
+        yield from (Path(folder) / name for name in sorted(files) if name.endswith(".yaml") and METRICS not in files)
 
 
 def _figure(value: Any) -> bool:

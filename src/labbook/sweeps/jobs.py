@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from labbook.errors import Interrupted, unwritable
 from labbook.runs import LOG, Run, read_metrics, reason
 from labbook.sweeps import claims
-from labbook.sweeps.folder import FINAL, SweepFolder
+from labbook.sweeps.folder import SweepFolder
 
 
 class RunFailed(Exception):  # noqa: N818 - it is the run that failed
@@ -43,11 +43,14 @@ def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
         if stop_mark(sweep.path, job.launch).exists():
             raise NotStarted(name)
         state, metrics = sweep.state(name)
-        if state in FINAL:  # somebody else has finished it meanwhile
+        done = ("finished", "pruned") if job.trial is not None and config.sweep.prune else ("finished",)
+        if state in done:  # somebody else has finished it meanwhile
             return float(metrics["objective"])
+        if state == "failed" and not config.sweep.retry_failed:
+            raise RunFailed(metrics.get("reason", ""))
         say(job, f"{'' if job.parallel else f'run {job.label}: '}{name}{begun(state, metrics)}")
         if state == "damaged":
-            kept = sweep.set_aside(Path(config.log_dir), name)
+            kept = sweep.set_run_aside(name, Path(config.log_dir))
             say(job, f"its metrics.json is damaged, so it is done again; the old folder is kept as {kept}")
         return attempts(task, config, sweep.path / name)
 

@@ -1,6 +1,7 @@
 """Launches what is left of a sweep, through whichever launcher was chosen."""
 
 import copy
+import json
 import signal
 import sys
 import time
@@ -15,16 +16,18 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook import config as settings
 from labbook.errors import TrainingError, first_line
-from labbook.runs import identity
+from labbook.identity import identity
+from labbook.runs import METRICS, read_metrics, write_whole
 from labbook.sweeps import claims, jobs, launchers
-from labbook.sweeps.folder import FINAL, Index, SweepFolder
+from labbook.sweeps.folder import WITH_FIGURES, Index, SweepFolder
 from labbook.sweeps.naming import slug
 
 OURS = (jobs.RunFailed, jobs.NotStarted)
+MOST_DEATHS = 2  # of a run's process, within one command, after which the run has failed
 POLL = 1.0  # seconds between two looks at a run that somebody else does
 
 
@@ -47,12 +50,15 @@ class Continuing(Launcher):
         self, inner: Launcher, sweep: SweepFolder, over: list[str], context: HydraContext, config: DictConfig
     ) -> None:
         self.inner, self.sweep, self.over, self.context, self.config = inner, sweep, over, context, config
-        self.launch_id = uuid.uuid4().hex[:8]
+        self.launch_id = f"launch-{uuid.uuid4().hex[:8]}"
         self.total = 0  # jobs of the whole sweep
+        self.searching = False  # jobs come a few at a time, and may be ended early
         self.at_once: int | None = None  # jobs that the inner launcher gets together; None: all
         self.names: list[str] = []  # run folders of the last launch, in the order of its jobs
-        self.resumed: set[str] = set()  # runs that were begun by an earlier command
-        self.skipped: set[str] = set()  # runs that were done already
+        self.begun = False  # whether the sweep's folder was made or taken up
+        self.launched: set[str] = set()  # runs that were not done when they were come to
+        self.resumed: set[str] = set()  # of those, the ones that were begun before
+        self.skipped: set[str] = set()  # runs that were done before
         self.index = Index(sweep.path, search_path(context))
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -66,8 +72,13 @@ class Continuing(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """The return of each job: stored, of a run that was done before, or new."""
         every = [list(overrides) for overrides in job_overrides]
-        self.names = [self._name(overrides) for overrides in every]
-        self.sweep.open(self.over, self.config.objective)
+        identities = [self._identity(overrides) for overrides in every]
+        self.begin()
+        there = self.sweep.by_identity()
+        self.names = [
+            there.setdefault(identity, f"{self._slug(overrides)}-{identity}")
+            for identity, overrides in zip(identities, every, strict=True)
+        ]
         self.index.save()
         returns: dict[str, JobReturn] = {}
         todo: dict[str, Job] = {}
@@ -82,6 +93,16 @@ class Continuing(Launcher):
         returns |= self._launch(todo)
         return [returns[name] for name in self.names]
 
+    def begin(self) -> None:
+        """Make the sweep's folder, or take it up; first move it aside if it is to be started over."""
+        if self.begun:
+            return
+        if self.config.sweep.rerun and self.sweep.path.exists():
+            kept = self.sweep.set_aside(Path(self.config.log_dir))
+            print(f"sweep.rerun=true: what was there is kept in {kept}")
+        self.sweep.begin(self.over, self.config.objective)
+        self.begun = True
+
     def _launch(self, todo: dict[str, "Job"]) -> dict[str, JobReturn]:
         """Launch runs until none is left that is not done, waiting for those that somebody else does."""
         returns: dict[str, JobReturn] = {}
@@ -91,7 +112,7 @@ class Continuing(Launcher):
             while todo:
                 for batch in batched(todo.items(), self.at_once or len(todo)):
                     told = [self._told(name, job) for name, job in batch]
-                    results = self._launched(told, first=batch[0][1].number)
+                    results = self._launched([name for name, _ in batch], told, first=batch[0][1].number)
                     returns |= {name: result for (name, _), result in zip(batch, results, strict=True)}
                 todo = {name: job for name, job in todo.items() if is_held(returns[name])}
                 if self.stopped:
@@ -99,46 +120,75 @@ class Continuing(Launcher):
                 self._wait(list(todo))
         return returns
 
-    def _launched(self, told: list[list[str]], first: int) -> Sequence[JobReturn]:
+    def _launched(self, names: list[str], told: list[list[str]], first: int) -> Sequence[JobReturn]:
         """What the inner launcher makes of some jobs; a run's own failure is among its returns.
 
         Raises:
-            TrainingError: a process died.
+            TrainingError: a process died, but not of any of these runs.
         """
         try:
             results = self.inner.launch(told, initial_job_idx=first)
         except Exception as error:
             if type(error).__name__ not in launchers.DEATHS:
                 raise
-            raise TrainingError(
-                f"a process of the sweep died ({first_line(error)}): the same command goes on with it"
-            ) from error
+            victims = [name for name in names if self.sweep.state(name)[0] == "interrupted"]
+            if not victims:
+                raise TrainingError(f"the sweep's processes died ({first_line(error)})") from error
+            for name in victims:
+                self._note_death(name)
+            return [self._after_death(name) for name in names]
         for result in results:
             if result.status is JobStatus.FAILED and not isinstance(result._return_value, OURS):
                 _ = result.return_value  # raises what the program itself did not foresee
         return results
 
+    def _note_death(self, name: str) -> None:
+        """Count that a run's process died; one that dies again and again has failed, and the others can go on."""
+        metrics = read_metrics(self.sweep.path / name)
+        metrics["deaths"] = metrics.get("deaths", 0) + 1
+        if metrics["deaths"] >= MOST_DEATHS:
+            metrics |= {"status": "failed", "reason": f"its process died {metrics['deaths']} times", "deaths": 0}
+            print(f"failed: {name}: {metrics['reason']}", file=sys.stderr, flush=True)
+        else:
+            print(f"the process of {name} died, or of one beside it: it goes on", flush=True)
+        write_whole(self.sweep.path / name / METRICS, json.dumps(metrics, indent=2))
+
+    def _after_death(self, name: str) -> JobReturn:
+        """What to make of a run whose return was lost: it is done, failed, or to be launched again."""
+        state, metrics = self.sweep.state(name)
+        if state == "failed":
+            return JobReturn(status=JobStatus.FAILED, _return_value=jobs.RunFailed(metrics.get("reason", "")))
+        objective = float(metrics["objective"]) if state in WITH_FIGURES else None
+        return JobReturn(status=JobStatus.COMPLETED, _return_value=objective)
+
     def _told(self, name: str, job: "Job") -> list[str]:
         """A job's overrides, with what the program itself tells the run."""
         return [
             *job.overrides,
-            f"sweep.name={self.sweep.path.name}",
-            f"sweep.job.folder={name}",
-            f"sweep.job.launch={self.launch_id}",
-            f"sweep.job.label={job.number + 1}/{self.total}",
+            f"sweep.name='{self.sweep.path.name}'",
+            f"sweep.job.folder='{name}'",
+            f"sweep.job.launch='{self.launch_id}'",
+            f"sweep.job.label='{job.number + 1}/{self.total}'",
             f"sweep.job.parallel={launchers.parallel(self.inner)}",
         ]
 
-    def _name(self, overrides: list[str]) -> str:
-        """The folder of the run that a job's overrides lead to."""
+    def _identity(self, overrides: list[str]) -> str:
+        """The identity of the run that a job's overrides lead to."""
         key = "\n".join(overrides)
-        if key not in self.index.names:
-            config = self._composed(overrides)
-            varying = [item for item in overrides if item.partition("=")[0] in self.over]
-            self.index.names[key] = f"{slug(varying or overrides)}-{identity(config)}"
-        return self.index.names[key]
+        known = self.index.identities.get(key)
+        if known is not None:
+            return known
+        config = self.composed(overrides)
+        found = identity(config)
+        if not depends_on_surroundings(config):
+            self.index.identities[key] = found
+        return found
 
-    def _composed(self, overrides: list[str]) -> DictConfig:
+    def _slug(self, overrides: list[str]) -> str:
+        """The first part of the name of a job's run: what varies in the sweep."""
+        return slug([item for item in overrides if item.partition("=")[0] in self.over] or overrides)
+
+    def composed(self, overrides: list[str]) -> DictConfig:
         """The configuration of a job, checked.
 
         Raises:
@@ -160,12 +210,14 @@ class Continuing(Launcher):
     def _stored(self, name: str) -> JobReturn | None:
         """What is known of a run that is not to be done again."""
         state, metrics = self.sweep.state(name)
-        if state in FINAL:
-            self.skipped.add(name)
+        if state == "finished" or (state == "pruned" and self.searching and self.config.sweep.prune):
+            if name not in self.launched:
+                self.skipped.add(name)
             return JobReturn(status=JobStatus.COMPLETED, _return_value=float(metrics["objective"]))
         if state == "failed" and not self.config.sweep.retry_failed:
             return JobReturn(status=JobStatus.FAILED, _return_value=jobs.RunFailed(metrics.get("reason", "")))
-        if state in ("failed", "interrupted"):
+        self.launched.add(name)
+        if state in ("failed", "interrupted", "pruned"):
             self.resumed.add(name)
         return None
 
@@ -180,7 +232,7 @@ class Continuing(Launcher):
             ),
             "begun before": sum(name in self.resumed for name in todo),
         }
-        if self.total == len(self.names) and any(counts.values()):
+        if not self.searching and any(counts.values()):
             said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
             print(f"of {len(todo) + len(returns)} runs: {said}", flush=True)
 
@@ -218,6 +270,12 @@ def ended_by_signals(parallel: bool) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def depends_on_surroundings(config: DictConfig) -> bool:
+    """Whether a configuration takes values from the environment or the clock, which may be others the next time."""
+    text = json.dumps(OmegaConf.to_container(config, resolve=False), default=str)
+    return any(f"${{{resolver}" in text for resolver in ("oc.env", "now", "hydra", "env"))
 
 
 def search_path(context: HydraContext) -> list[Path]:

@@ -4,17 +4,18 @@ import hashlib
 import re
 from collections.abc import Iterable
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from labbook.runs import INDIFFERENT
+from labbook.identity import INDIFFERENT
 
 LONGEST = 60  # characters of settings in a name
 
 
-def parsed(overrides: list[str]) -> list[Override]:
-    """Overrides as Hydra understands them."""
-    return OverridesParser.create().parse_overrides(overrides)
+def parsed(overrides: list[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Overrides as Hydra understands them; a `loader` is needed for the values of `glob(...)`."""
+    return OverridesParser.create(config_loader=loader).parse_overrides(overrides)
 
 
 def swept(overrides: list[str]) -> list[str]:
@@ -59,6 +60,7 @@ def _last(key: str) -> str:
 
 def _rounded(value: str) -> str:
     """Long numbers, as a search draws them, with four digits: the run's hash tells them apart."""
+    value = value.replace("e+", "e")
     return f"{float(value):.4g}" if re.fullmatch(r"-?\d*\.\d{4,}(e-?\d+)?", value) else value
 
 
@@ -69,5 +71,5 @@ def _varies(item: Override) -> bool:
 def _indifferent(key: str) -> bool:
     """Whether a setting says nothing of what is computed, or what each run's own name tells."""
     name = key.lstrip("+~").replace("/", ".")
-    roots = (*INDIFFERENT, "hydra")
+    roots = (*INDIFFERENT, "hydra", "callbacks", "data.root")
     return any(name == item or name.startswith(f"{item}.") for item in roots)

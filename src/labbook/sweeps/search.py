@@ -1,5 +1,7 @@
 """A search with Optuna: its study lies in the sweep's folder, so that the same command goes on with it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -59,26 +61,45 @@ class Search(OptunaSweeper):
         launcher, total = self.command.launcher, self.command.config.sweep.n_trials
         worker = f"search-{launcher.launch_id}"
         names: list[str] = []
-        with self.command as command, claims.claimed(command.folder.path, worker):
-            command.folder.open(command.over, command.config.objective)
-            study = studies.opened(self.storage, command.config.objective)
-            studies.requeue(study, claims.held(command.folder.path), command.config.sweep.retry_failed)
-            launcher.total = total
-            while (missing := total - studies.taken(study, worker)) > 0 and not launcher.stopped:
+        with self.command as command, self._begun(worker):
+            folder = command.folder.path
+            with claims.claimed(folder, "study", patience=60):  # another search may be making it
+                study = studies.opened(self.storage, command.config.objective)
+                studies.requeue(study, claims.held(folder), command.config.sweep.retry_failed)
+            launcher.total, launcher.searching = total, True
+            while (taken := studies.taken(study, worker)) < total and not launcher.stopped:
                 study.sampler = studies.sampler(self.sampler, drawn=len(study.get_trials(deepcopy=False)))
-                trials = [study.ask() for _ in range(min(missing, self.sweeper.n_jobs))]
-                self._launch(trials, worker)
+                trials = [studies.ask(study, worker) for _ in range(min(total - taken, self.sweeper.n_jobs))]
+                self._launch(trials, first=taken)
                 for trial, name in zip(trials, launcher.names, strict=True):
                     studies.tell(study, trial, *command.folder.state(name))
                 names += launcher.names
             launcher.names = names
 
-    def _launch(self, trials: "list[optuna.Trial]", worker: str) -> None:
-        """Do the runs of some trials."""
+    @contextmanager
+    def _begun(self, worker: str) -> Iterator[None]:
+        """The sweep's folder, once a trial of it is known to compose, and the sign that this search is at work."""
+        space, fixed, removed = self._space()
+        example = {**{name: example_of(distribution) for name, distribution in space.items()}, **fixed}
+        self.command.launcher.composed([*(f"{name}={value}" for name, value in example.items()), *removed])
+        self.command.launcher.begin()
+        with claims.claimed(self.command.folder.path, worker):
+            yield
+
+    def _space(self) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+        """What is drawn from, what is fixed and what is taken away; a later argument overrides an earlier one."""
         from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
 
-        for trial in trials:
-            trial.set_user_attr("worker", worker)
-        jobs = self.sweeper._configure_trials(trials, *create_params_from_overrides(self.arguments))
+        space, fixed, removed = create_params_from_overrides(self.arguments)
+        return {name: each for name, each in space.items() if name not in fixed}, fixed, removed
+
+    def _launch(self, trials: "list[optuna.Trial]", first: int) -> None:
+        """Do the runs of some trials."""
+        jobs = self.sweeper._configure_trials(trials, *self._space())
         told = [[*job, f"sweep.job.trial={trial.number}"] for job, trial in zip(jobs, trials, strict=True)]
-        self.command.launcher.launch(told, initial_job_idx=trials[0].number)
+        self.command.launcher.launch(told, initial_job_idx=first)
+
+
+def example_of(distribution: Any) -> Any:
+    """A value that a distribution can give."""
+    return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low

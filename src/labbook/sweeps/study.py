@@ -30,6 +30,13 @@ def opened(storage: str, objective: str) -> optuna.Study:
         raise SettingError(f"hydra.sweeper.storage={storage} cannot be opened: {first_line(error)}") from error
 
 
+def ask(study: optuna.Study, worker: str) -> optuna.Trial:
+    """A new trial, marked as that of a worker."""
+    trial = study.ask()
+    trial.set_user_attr("worker", worker)
+    return trial
+
+
 def trial_of(storage: str, number: int) -> optuna.trial.Trial:
     """A running trial, as the run that does it needs it."""
     study = optuna.load_study(study_name=STUDY, storage=storage)
@@ -47,9 +54,10 @@ def sampler(node: DictConfig, drawn: int) -> optuna.samplers.BaseSampler:
 def tell(study: optuna.Study, trial: optuna.Trial, state: str, metrics: Mapping[str, Any]) -> None:
     """What became of a trial's run."""
     if state == "finished":
-        study.tell(trial, values=float(metrics["objective"]))
+        study.tell(trial, values=float(metrics["objective"]), skip_if_finished=True)
     else:
-        study.tell(trial, state=TrialState.PRUNED if state == "pruned" else TrialState.FAIL)
+        became = TrialState.PRUNED if state == "pruned" else TrialState.FAIL
+        study.tell(trial, state=became, skip_if_finished=True)
 
 
 def requeue(study: optuna.Study, working: Collection[str], retry_failed: bool) -> None:
@@ -59,7 +67,7 @@ def requeue(study: optuna.Study, working: Collection[str], retry_failed: bool) -
         left = trial.state is TrialState.RUNNING and trial.user_attrs.get("worker") not in working
         failed = trial.state is TrialState.FAIL and retry_failed
         if left:
-            study.tell(trial.number, state=TrialState.FAIL)
+            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         if (left or failed) and trial.number not in again:
             again.append(trial.number)
             if trial.params:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
@@ -12,7 +11,7 @@ from omegaconf import DictConfig
 
 from labbook.errors import SettingError
 from labbook.sweeps.command import SweepCommand
-from labbook.sweeps.naming import swept
+from labbook.sweeps.naming import parsed, swept
 
 
 class Grid(BasicSweeper):
@@ -38,9 +37,12 @@ class Grid(BasicSweeper):
             SettingError: a setting of any of them is wrong.
             TrainingError: a run failed.
         """
-        (combinations,) = self.split_arguments(OverridesParser.create().parse_overrides(self.arguments), None)
+        assert self.hydra_context is not None
+        (combinations,) = self.split_arguments(parsed(self.arguments, self.hydra_context.config_loader), None)
         with self.command as command:
-            command.launcher.total, command.launcher.at_once = len(combinations), self.max_batch_size
+            command.launcher.total = len(combinations)
+            if self.max_batch_size is not None and self.max_batch_size > 0:
+                command.launcher.at_once = self.max_batch_size
             return command.launcher.launch(combinations, initial_job_idx=0)
 
 

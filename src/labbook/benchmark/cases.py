@@ -1,0 +1,80 @@
+"""What is timed: networks, batches and images as the labs have them, with random pixels."""
+
+import gc
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig, open_dict
+
+from labbook import cli, config
+
+BASE = ("data=synthetic", "data.val_fraction=0", "seed=0", "test_on=last")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network with its batch size and images."""
+
+    name: str
+    settings: tuple[str, ...]
+    steps: int  # of one timing
+    keras: bool = False  # whether there is the same network in Keras
+
+    def composed(self, *more: str) -> DictConfig:
+        """The configuration that the command line would give."""
+        settings = [*BASE, *self.settings, *more]
+        with hydra.initialize_config_dir(str(cli.CONFIGS)):
+            whole = hydra.compose("train", overrides=settings, return_hydra_config=True)
+        choices = {group: name for group, name in whole.hydra.runtime.choices.items() if group in config.GROUPS}
+        with open_dict(whole):
+            del whole["hydra"]
+            whole.choices = {group: name for group, name in choices.items() if name is not None}
+        config.check_root(whole)
+        return whole
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a step."""
+        return next(int(item.partition("=")[2]) for item in self.settings if item.startswith("data.batch_size="))
+
+    @property
+    def images(self) -> int:
+        """Images of one timing."""
+        return self.steps * self.batch_size
+
+
+def case(name: str, model: str, batch_size: int, size: int, channels: int, steps: int, *more: str, classes: int = 10,
+         keras: bool = False) -> Case:  # fmt: skip
+    """A case from what distinguishes it."""
+    settings = (
+        f"model={model}",
+        f"data.batch_size={batch_size}",
+        f"data.image_size={size}",
+        f"data.channels={channels}",
+        f"data.classes={classes}",
+        f"data.images={batch_size * steps}",
+        *more,
+    )
+    return Case(name, settings, steps, keras)
+
+
+CASES = (
+    case("LeNet-5, batch 64", "lenet5", 64, 28, 1, 200, keras=True),
+    case("MLP 784-128-10, batch 32", "mlp", 32, 28, 1, 600, "model.width=128", keras=True),
+    case("MLP 784-128-10, batch 128", "mlp", 128, 28, 1, 300, "model.width=128", keras=True),
+    case("C2 convnet, batch 128", "convnet", 128, 28, 1, 60, keras=True),
+    case("AlexNet, batch 64", "alexnet", 64, 32, 3, 4),
+    case("cats-and-dogs network, batch 128", "cats_dogs_cnn", 128, 256, 3, 2, classes=2),
+)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards, and with it what the timing before left in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+    gc.collect()

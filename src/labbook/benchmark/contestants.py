@@ -1,0 +1,114 @@
+"""The ways to train that are timed against each other; each returns the seconds of its training steps."""
+
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
+
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig
+from PIL import Image
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from labbook import hardware, runs, training
+from labbook.benchmark.cases import Case, scratch
+from labbook.data.module import ImageDataModule
+from labbook.models.classifier import Classifier
+
+Contestant = Callable[[Case, str], float]
+
+
+class Clock(Callback):
+    """Notes when training starts, after everything has been set up."""
+
+    started = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the time."""
+        self.started = time.perf_counter()
+
+
+def ours(case: Case, precision: str) -> float:
+    """The program as it comes: metrics, TensorBoard, checkpoints, log; one epoch with all that ends it."""
+    clock = Clock()
+    with scratch() as folder, redirect_stdout(StringIO()):
+        config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}")
+        choice, data, model = prepared(config)
+        with runs.open_run(config) as run:
+            run.introduce(model, data, choice)
+            trainer = training.build_trainer(config, choice, run, data)
+            trainer.callbacks.insert(0, clock)  # type: ignore[attr-defined]
+            training.fit(trainer, model, data, run, choice.channels_last, config.compile)
+            seconds = time.perf_counter() - clock.started
+    return seconds
+
+
+def bare(case: Case, precision: str) -> float:
+    """The limit of any framework: the same network, optimizer, batches and precision, and nothing else."""
+    config = case.composed("epochs=1", f"trainer.precision={precision}")
+    choice, data, model = prepared(config)
+    training.arrange(model, data, choice.channels_last)
+    optimizer = model.task.optimizer(model.parameters(), fused=True)
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=choice.precision == "bf16-mixed")
+    loader = data.train_dataloader()
+    started = time.perf_counter()
+    for batch in loader:
+        images, labels = data.on_after_batch_transfer(batch, 0)[:2]
+        with mixed:
+            loss = F.cross_entropy(model(images), labels)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+    return time.perf_counter() - started
+
+
+def notebook(case: Case, precision: str) -> float:
+    """As the labs' own notebooks: a Dataset of PIL images, a transform for each, a DataLoader, `loss.item()`."""
+    config = case.composed("epochs=1", f"trainer.precision={precision}")
+    _, data, model = prepared(config)
+    loader = DataLoader(OneByOne(data), batch_size=case.batch_size, shuffle=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
+    started = time.perf_counter()
+    running, correct = 0.0, 0
+    for images, labels in loader:
+        optimizer.zero_grad()
+        logits = model(images)
+        loss = F.cross_entropy(logits, labels)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        running += loss.item()
+        correct += int((logits.argmax(1) == labels).sum().item())
+    return time.perf_counter() - started
+
+
+class OneByOne(Dataset[tuple[torch.Tensor, int]]):
+    """Images as torchvision's data sets give them: one at a time, from an array through PIL and transforms."""
+
+    def __init__(self, data: ImageDataModule) -> None:
+        images = data.parts["train"]
+        self.pixels, self.labels = images.pixels.permute(0, 2, 3, 1).squeeze(-1).numpy(), images.labels.tolist()
+        channels = data.spec.channels
+        normalize = transforms.Normalize((0.5,) * channels, (0.5,) * channels)
+        self.transform = transforms.Compose([transforms.ToTensor(), normalize])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
+
+
+def prepared(config: DictConfig) -> tuple[hardware.Choice, ImageDataModule, Classifier]:
+    """What train.py makes of a configuration before it trains."""
+    training.check(config)
+    choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
+    data = training.build_data(config)
+    model = training.build_model(config, data)
+    data.setup()
+    return choice, data, model
+
+
+CONTESTANTS: dict[str, Contestant] = {"ours": ours, "bare loop": bare, "notebook": notebook}

@@ -1,0 +1,37 @@
+"""Random images with random labels: for timing, and to try a network at any size before the data is there."""
+
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from pydantic import PositiveInt
+
+from labbook.data.module import ImageDataModule, Images
+from labbook.data.randomness import generator
+
+
+class Synthetic(ImageDataModule):
+    """`images` uniformly random images to train and a sixth of that to test, the same in every run."""
+
+    native_channels = 3
+    native_size = 32
+    mean, std = (0.5,), (0.289,)
+
+    def __init__(self, *, images: PositiveInt = 6000, classes: Annotated[int, Ge(2)] = 10, **options: Any) -> None:
+        self.images = images
+        self.class_names = tuple(str(number) for number in range(classes))
+        super().__init__(**options)
+
+    def read(self) -> tuple[Images, Images]:
+        """Both parts, drawn."""
+        return self._drawn(0, self.images), self._drawn(1, -(-self.images // 6))
+
+    def source(self) -> tuple[Any, ...]:
+        """Also how many images and classes."""
+        return (*super().source(), self.images, self.class_names)
+
+    def _drawn(self, part: int, count: int) -> Images:
+        random = generator(torch.device("cpu"), part)
+        shape = (count, self.channels, self.image_size, self.image_size)
+        pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)
+        return Images(pixels, torch.randint(0, len(self.class_names), (count,), generator=random))

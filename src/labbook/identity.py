@@ -1,0 +1,57 @@
+"""What makes two runs the same: a hash of all settings that decide what they compute."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+# Settings that do not change what a run computes: they are left out of its identity.
+INDIFFERENT = (
+    "log_dir",
+    "logger",
+    "resume",
+    "checkpoint",
+    "published",
+    "seeds",
+    "sweep",
+    "data.cache_dir",
+    "data.resident",
+)
+# Callbacks that only show, and data sets that hold the same images wherever data.root says that they lie.
+PASSIVE = ("labbook.callbacks.Progress", "labbook.callbacks.Pictures")
+SAME_EVERYWHERE = ("labbook.data.digits", "labbook.data.mnist", "labbook.data.cifar", "labbook.data.synthetic")
+
+
+def identity(config: DictConfig) -> str:
+    """Eight characters that are equal for runs that compute the same: a hash without the `INDIFFERENT` settings.
+
+    Also without `PASSIVE` callbacks, and without `data.root` for sets that are the `SAME_EVERYWHERE`.
+    """
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    callbacks = (plain["callbacks"] or {}).items()
+    plain["callbacks"] = {name: node for name, node in callbacks if node and node.get("_target_") not in PASSIVE}
+    if same_everywhere(plain["data"]):
+        plain["data"].pop("root", None)
+    for name in (*INDIFFERENT, "choices"):
+        *parents, key = name.split(".")
+        node: Any = plain
+        for parent in parents:
+            node = node[parent]
+        node.pop(key, None)
+    return hashlib.sha256(json.dumps(canonical(plain), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def same_everywhere(data: Mapping[str, Any]) -> bool:
+    """Whether a data set holds the same images wherever it lies."""
+    return str(data.get("_target_")).rpartition(".")[0] in SAME_EVERYWHERE
+
+
+def canonical(value: Any) -> Any:
+    """Plain data in which 1.0 and 1 are the same."""
+    if isinstance(value, dict):
+        return {key: canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,136 @@
+"""What a sweep's folder remembers: which overrides lead to which run, and for how long that holds."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from labbook.sweeps import launching
+from labbook.sweeps.folder import INDEX, Index, SweepFolder, fingerprint, read_mark
+from tests.conftest import Command
+from tests.sweeps.running import TINY, begun, done, runs_of
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> list[Path]:
+    folders = [tmp_path / "configs", tmp_path / "more"]
+    for folder in folders:
+        (folder / "model").mkdir(parents=True)
+        (folder / "model" / "mlp.yaml").write_text("width: 8\n")
+        (folder / "code.py").write_text("x = 1\n")
+    return folders
+
+
+def remembered(sweep: Path, roots: list[Path]) -> dict[str, str]:
+    return Index(sweep, roots).names
+
+
+def remember(sweep: Path, roots: list[Path]) -> None:
+    sweep.mkdir()
+    index = Index(sweep, roots)
+    index.names["a=1"] = "a-1-01234567"
+    index.save()
+
+
+def test_what_was_learned_is_remembered(tmp_path: Path, roots: list[Path]) -> None:
+    remember(tmp_path / "sweep", roots)
+    assert remembered(tmp_path / "sweep", roots) == {"a=1": "a-1-01234567"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [("model/mlp.yaml", "width: 9\n"), ("model/new.yaml", ""), ("code.py", "x = 2\n"), ("model/mlp.yaml", None)],
+)
+def test_a_changed_file_ends_what_was_remembered(
+    tmp_path: Path, roots: list[Path], file: str, text: str | None
+) -> None:
+    remember(tmp_path / "sweep", roots)
+    path = roots[1] / file
+    path.unlink() if text is None else path.write_text(text)
+    assert remembered(tmp_path / "sweep", roots) == {}
+
+
+def test_what_is_no_configuration_does_not(tmp_path: Path, roots: list[Path]) -> None:
+    remember(tmp_path / "sweep", roots)
+    (roots[0] / "notes.txt").write_text("mine")
+    (roots[0] / "code.py").touch()
+    assert remembered(tmp_path / "sweep", roots) == {"a=1": "a-1-01234567"}
+
+
+def test_a_renamed_file_is_a_change(roots: list[Path]) -> None:
+    before = fingerprint(roots)
+    (roots[0] / "model" / "mlp.yaml").rename(roots[0] / "model" / "pml.yaml")
+    assert fingerprint(roots) != before
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"names": {"a=1": "b"}}', '{"state": 1}'])
+def test_a_damaged_index_is_none(tmp_path: Path, roots: list[Path], text: str) -> None:
+    remember(tmp_path / "sweep", roots)
+    (tmp_path / "sweep" / INDEX).write_text(text)
+    assert remembered(tmp_path / "sweep", roots) == {}
+
+
+@pytest.mark.parametrize("names", [3, "text", [1, 2], None])
+def test_an_index_of_other_things_is_none(tmp_path: Path, roots: list[Path], names: object) -> None:
+    remember(tmp_path / "sweep", roots)
+    content = json.loads((tmp_path / "sweep" / INDEX).read_text())
+    (tmp_path / "sweep" / INDEX).write_text(json.dumps(content | {"names": names}))
+    assert all(isinstance(name, str) for name in remembered(tmp_path / "sweep", roots).values())
+
+
+def test_remembered_runs_are_not_composed_again(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = done(labbook(*TINY, "model.width=4,8"))
+    composed = []
+    original = launching.Continuing._composed
+
+    def counted(self: launching.Continuing, overrides: list[str]) -> object:
+        composed.append(overrides)
+        return original(self, overrides)
+
+    monkeypatch.setattr(launching.Continuing, "_composed", counted)
+    done(labbook(*TINY, "model.width=4,8"))
+    assert composed == []
+    done(labbook(*TINY, "model.width=4,8,16"))
+    assert len(composed) == 1
+    (sweep / INDEX).write_text("{")
+    ended = labbook(*TINY, "model.width=4,8")
+    assert done(ended) == sweep
+    assert len(composed) == 3
+    assert begun(ended.out) == 0
+
+
+def test_a_changed_configuration_is_a_new_run(labbook: Command, tmp_path: Path) -> None:
+    (tmp_path / "more" / "experiment").mkdir(parents=True)
+    file = tmp_path / "more" / "experiment" / "mine.yaml"
+    command = ("--config-dir=more", *TINY, "experiment=mine", "model.width=4,8")
+    file.write_text("# @package _global_\n# mine\noptimizer:\n  lr: 0.01\n")
+    sweep = done(labbook(*command))
+    file.write_text("# @package _global_\n# mine\noptimizer:\n  lr: 0.02\n")
+    changed = labbook(*command)
+    assert done(changed) == sweep
+    assert begun(changed.out) == 2
+    assert len(runs_of(sweep)) == 4
+    file.write_text("# @package _global_\n# mine, as it was\noptimizer:\n  lr: 0.01\n")
+    back = labbook(*command)
+    assert begun(back.out) == 0
+
+
+def test_a_run_set_aside_twice_in_a_second_is_kept_twice(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path / "sweeps" / "mine")
+    kept = set()
+    for number in range(3):
+        (sweep.path / "run").mkdir(parents=True)
+        (sweep.path / "run" / "metrics.json").write_text(str(number))
+        kept.add(sweep.set_aside(tmp_path, "run"))
+    assert {(path / "metrics.json").read_text() for path in kept} == {"0", "1", "2"}
+
+
+def test_a_command_is_noted_once_and_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = SweepFolder(tmp_path / "mine")
+    for word in ("a", "b", "a"):
+        monkeypatch.setattr("sys.argv", ["/somewhere/train.py", "-m", f"x={word}"])
+        sweep.open([f"x{word}"], "val/acc")
+    mark = read_mark(sweep.path)
+    assert mark is not None
+    assert mark["commands"] == ["python train.py -m x=b", "python train.py -m x=a"]
+    assert mark["over"] == ["xa", "xb"]

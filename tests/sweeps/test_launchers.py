@@ -1,0 +1,103 @@
+"""The launchers of others compute what the basic one does, and share the machine."""
+
+import importlib.util
+from pathlib import Path
+
+import joblib
+import pytest
+
+from tests.conftest import Command
+from tests.sweeps.running import TINY, done, figures_of, folder_of, run, runs_of
+
+WIDTHS = "model.width=4,6,8,10"
+
+
+def needs(extra: str) -> pytest.MarkDecorator:
+    plugin = {"optuna": "optuna_sweeper"}.get(extra, f"{extra}_launcher")
+    missing = importlib.util.find_spec(f"hydra_plugins.hydra_{plugin}") is None
+    return pytest.mark.skipif(missing, reason=f"needs the extra: make setup EXTRAS={extra}")
+
+
+@pytest.mark.parametrize(
+    ("launcher", "settings"),
+    [
+        pytest.param("joblib", ["hydra.launcher.n_jobs=2"], marks=needs("joblib")),
+        pytest.param("ray", ["hydra.launcher.ray.init.num_cpus=2"], marks=needs("ray")),
+        pytest.param("submitit_local", ["hydra.sweeper.max_batch_size=2"], marks=needs("submitit")),
+    ],
+)
+def test_a_launcher_computes_what_the_basic_one_does(
+    labbook: Command, tmp_path: Path, launcher: str, settings: list[str]
+) -> None:
+    plain = done(labbook(*TINY, WIDTHS, "log_dir=plain"))
+    ended = run(*TINY, WIDTHS, f"hydra/launcher={launcher}", *settings, cwd=tmp_path)
+    sweep = done(ended)
+    assert sweep.name == plain.name
+    assert figures_of(sweep) == figures_of(plain)
+    assert "this command: 4 finished" in ended.out
+    assert "4 runs: 4 finished" in ended.out
+    assert "Traceback" not in ended.out + ended.err
+    if launcher == "submitit_local":
+        assert "each run writes to train.log in its own folder" in ended.out
+    else:
+        assert {f"[{number}/4] run: {sweep / name}" for number, name in enumerate(in_order(sweep), 1)} <= {
+            line[line.find("[") :] if "[" in line else line for line in map(uncoloured, ended.out.splitlines())
+        }
+    again = labbook(*TINY, WIDTHS, f"hydra/launcher={launcher}", *settings)
+    assert done(again) == sweep
+    assert "of 4 runs: 4 finished already" in again.out
+
+
+def in_order(sweep: Path) -> list[str]:
+    return sorted(runs_of(sweep), key=lambda name: int(name.split("-")[1]))
+
+
+def uncoloured(line: str) -> str:
+    """A line without the process that Ray puts in front of it."""
+    return line.rpartition("\x1b[0m ")[2]
+
+
+@needs("joblib")
+def test_a_failure_in_another_process_costs_one_run(tmp_path: Path) -> None:
+    widths = "optimizer=sgd", "optimizer.lr=0.1,1e38", "data.batch_size=30"
+    ended = run(*TINY, *widths, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=tmp_path)
+    assert ended.code == 1
+    sweep = tmp_path / folder_of(ended)
+    assert sorted(metrics["status"] for metrics in runs_of(sweep).values()) == ["failed", "finished"]
+    first, last = ended.err.strip().splitlines()
+    assert first.startswith("[2/2] failed: ")
+    assert last == "error: 1 of 2 runs failed: the same command tries them again"
+
+
+THREADS = """
+import sys
+import hydra
+from labbook import cli, runs
+from labbook.config import EXECUTION_WHITELIST
+
+@hydra.main(config_path=str(cli.CONFIGS), config_name="train", execution_whitelist=EXECUTION_WHITELIST)
+@cli.job
+def main(config):
+    import torch
+    with runs.open_run(config) as run:
+        run.record({"threads": torch.get_num_threads(), "objective": 0.0}, "finished")
+    return 0.0
+
+sys.argv[0] = "train.py"
+cli.command_line(main)
+"""
+
+
+@needs("joblib")
+@pytest.mark.parametrize(
+    ("settings", "threads"),
+    [([], max(1, joblib.cpu_count() // 2)), (["hydra.launcher.inner_max_num_threads=2"], min(2, joblib.cpu_count()))],
+)
+def test_processes_of_joblib_share_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: list[str], threads: int
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    joblib_of_two = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *settings)
+    ended = run(*TINY, "seed=1,2", *joblib_of_two, cwd=tmp_path, code=THREADS, OMP_NUM_THREADS="")
+    sweep = tmp_path / done(ended)
+    assert [metrics["threads"] for metrics in runs_of(sweep).values()] == [threads] * 2

@@ -1,0 +1,237 @@
+"""A search with Optuna: so many trials in total, whatever ended them in between."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra: make setup EXTRAS=optuna")
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from labbook import evaluation
+from tests.conftest import Command, Ended
+from tests.sweeps.running import LONGER, TINY, begun, done, figures_of, folder_of, killed, metrics_of, runs_of
+from tests.test_resume import signal_at
+
+OVER = ("hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "model.width=choice(4,8)")
+
+
+def trials_of(sweep: Path, *states: TrialState) -> list[FrozenTrial]:
+    study = optuna.load_study(study_name="labbook", storage=f"sqlite:///{sweep}/study.db")
+    return [trial for trial in study.get_trials() if not states or trial.state in states]
+
+
+def drawn(sweep: Path) -> list[dict[str, Any]]:
+    """What the trials that count were about, in their order."""
+    return [trial.params for trial in trials_of(sweep, TrialState.COMPLETE, TrialState.PRUNED)]
+
+
+def check(sweep: Path, number: int) -> None:
+    """So many trials are complete, each with the objective of a run of its own."""
+    trials = trials_of(sweep, TrialState.COMPLETE)
+    assert len(trials) == number
+    runs = runs_of(sweep)
+    assert len(runs) == number
+    assert sorted(trial.values[0] for trial in trials) == sorted(run["objective"] for run in runs.values())
+    assert not trials_of(sweep, TrialState.RUNNING, TrialState.WAITING)
+
+
+def test_a_search_has_its_trials_in_total(labbook: Command) -> None:
+    first = labbook(*TINY, *OVER, "sweep.n_trials=3")
+    sweep = done(first)
+    assert sweep.name == "epochs-1_model-mlp_limit-100_precision-32_by_lr_width_search"
+    assert begun(first.out) == 3
+    check(sweep, 3)
+    again = labbook(*TINY, *OVER, "sweep.n_trials=3")
+    assert done(again) == sweep
+    assert begun(again.out) == 0
+    assert "3 runs: 3 finished" in again.out
+    before = runs_of(sweep)
+    more = labbook(*TINY, *OVER, "sweep.n_trials=5")
+    assert done(more) == sweep
+    assert begun(more.out) == 2
+    check(sweep, 5)
+    assert before.items() <= runs_of(sweep).items()
+    whole = done(labbook(*TINY, *OVER, "sweep.n_trials=5", "log_dir=whole"))
+    assert drawn(sweep) == drawn(whole)
+    assert figures_of(sweep) == figures_of(whole)
+
+
+def test_fewer_trials_than_there_are_run_nothing(labbook: Command) -> None:
+    sweep = done(labbook(*TINY, *OVER, "sweep.n_trials=3"))
+    fewer = labbook(*TINY, *OVER, "sweep.n_trials=2")
+    assert done(fewer) == sweep
+    assert begun(fewer.out) == 0
+    check(sweep, 3)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_an_interrupted_search_goes_on_with_the_trial_that_was_cut_short(
+    labbook: Command, monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    whole = done(labbook(*LONGER, *OVER, "sweep.n_trials=4", "log_dir=whole"))
+    signal_at(monkeypatch, "on_train_epoch_end", epoch, 0, signal.SIGINT)
+    stopped = labbook(*LONGER, *OVER, "sweep.n_trials=4")
+    assert stopped.code == 130
+    assert "the sweep is not done: the same command goes on with it" in stopped.out
+    rest = labbook(*LONGER, *OVER, "sweep.n_trials=4")
+    sweep = done(rest)
+    assert begun(rest.out) == 3
+    assert sorted(run.get("resumed", 0) for run in runs_of(sweep).values()) == [0, 0, 0, 1]
+    check(sweep, 4)
+    assert drawn(sweep) == drawn(whole)
+    assert figures_of(sweep) == figures_of(whole)
+
+
+def test_a_killed_search_goes_on_and_draws_the_same(labbook: Command, tmp_path: Path) -> None:
+    whole = done(labbook(*LONGER, *OVER, "sweep.n_trials=4", "log_dir=whole"))
+    killed(*LONGER, *OVER, "sweep.n_trials=4", cwd=tmp_path, epoch=5)
+    sweep = Path("logs/sweeps") / whole.name
+    assert len(trials_of(sweep, TrialState.RUNNING)) == 1
+    rest = labbook(*LONGER, *OVER, "sweep.n_trials=4")
+    assert done(rest) == sweep
+    assert begun(rest.out) == 2
+    assert "going on from epoch 2" in rest.out
+    check(sweep, 4)
+    assert drawn(sweep) == drawn(whole)
+    assert figures_of(sweep) == figures_of(whole)
+
+
+def test_what_was_drawn_twice_is_counted_as_done_by_this_command(labbook: Command) -> None:
+    ended = labbook(*TINY, "hydra/sweeper=optuna", "model.width=choice(4,8)", "sweep.n_trials=4")
+    sweep = done(ended)
+    assert len(runs_of(sweep)) == 2
+    assert len(trials_of(sweep, TrialState.COMPLETE)) == 4
+    assert "this command: 2 finished\n" in ended.out
+
+
+def breaking(monkeypatch: pytest.MonkeyPatch, times: int) -> Callable[[], int]:
+    """Break the end of the first trainings; returns what counts all."""
+    original, calls = evaluation.evaluate, 0
+
+    def evaluate(*arguments: Any) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        if calls <= times:
+            raise KeyError("a bug")
+        return original(*arguments)
+
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    return lambda: calls
+
+
+def test_trials_that_fail_do_not_go_on_for_ever(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = breaking(monkeypatch, times=1000)
+    ended = labbook(*TINY, *OVER, "sweep.n_trials=3")
+    assert ended.code == 1
+    assert ended.err.strip().splitlines()[-1] == "error: 3 of 3 runs failed: the same command tries them again"
+    assert calls() == 3
+    sweep = folder_of(ended)
+    assert len(trials_of(sweep, TrialState.FAIL)) == len(trials_of(sweep)) == 3
+    again = labbook(*TINY, *OVER, "sweep.n_trials=3")
+    assert again.code == 1
+    assert calls() == 6
+    assert len(runs_of(sweep)) == 3
+
+
+def test_failed_trials_are_tried_again_by_the_same_command(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    breaking(monkeypatch, times=1)
+    first = labbook(*TINY, *OVER, "sweep.n_trials=3")
+    assert first.code == 1
+    sweep = folder_of(first)
+    assert sorted(run["status"] for run in runs_of(sweep).values()) == ["failed", "finished", "finished"]
+    rest = labbook(*TINY, *OVER, "sweep.n_trials=3")
+    assert done(rest) == sweep
+    check(sweep, 3)
+
+
+def test_failed_trials_may_be_left_so(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    breaking(monkeypatch, times=1)
+    sweep = folder_of(labbook(*TINY, *OVER, "sweep.n_trials=3"))
+    rest = labbook(*TINY, *OVER, "sweep.n_trials=3", "sweep.retry_failed=false")
+    assert begun(rest.out) == 1  # another one in its place
+    assert len(trials_of(sweep, TrialState.COMPLETE)) == 3
+    assert sorted(run["status"] for run in runs_of(sweep).values()) == ["failed"] + ["finished"] * 3
+
+
+# Optuna's median rule waits for five trials; these are judged from the second on.
+PRUNER = optuna.pruners.MedianPruner(n_startup_trials=1)
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    from labbook.sweeps import pruning, study
+
+    def opened(storage: str, objective: str) -> optuna.Study:
+        made = original(storage, objective)
+        made.pruner = PRUNER
+        return made
+
+    def trial_of(storage: str, number: int) -> optuna.trial.Trial:
+        trial = given(storage, number)
+        trial.study.pruner = PRUNER
+        return trial
+
+    original, given = study.opened, study.trial_of
+    monkeypatch.setattr(study, "opened", opened)
+    monkeypatch.setattr(pruning, "trial_of", trial_of)
+
+
+# With this seed the learning rates are 0.02, 3e-8, 0.01 and 1e-8.
+HOPELESS = ("hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-8,1e-1))", "sweep.n_trials=4",
+            "hydra.sweeper.sampler.seed=6")  # fmt: skip
+
+
+@pytest.mark.usefixtures("strict")
+def test_hopeless_trials_are_ended_early(labbook: Command) -> None:
+    ended = labbook(*LONGER, *HOPELESS)
+    sweep = done(ended)
+    first, second, _, last = (trial.state for trial in trials_of(sweep))
+    assert (first, second, last) == (TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED)
+    runs = runs_of(sweep)
+    number = len(trials_of(sweep, TrialState.PRUNED))
+    assert sorted(run["status"] for run in runs.values()) == ["finished"] * (4 - number) + ["pruned"] * number
+    assert all(run["epochs"] < 3 for run in runs.values() if run["status"] == "pruned")
+    assert ended.out.count("hopeless beside the other trials") == number
+    assert f"this command: {4 - number} finished, {number} pruned" in ended.out
+    again = labbook(*LONGER, *HOPELESS)
+    assert done(again) == sweep
+    assert begun(again.out) == 0
+    assert runs_of(sweep) == runs
+
+
+@pytest.mark.usefixtures("strict")
+def test_pruning_can_be_left_out(labbook: Command) -> None:
+    sweep = done(labbook(*LONGER, *HOPELESS, "sweep.prune=false"))
+    assert {trial.state for trial in trials_of(sweep)} == {TrialState.COMPLETE}
+    assert {run["status"] for run in runs_of(sweep).values()} == {"finished"}
+
+
+def again(labbook: Command, ended: Ended) -> dict[str, Any]:
+    """What the command that does the best again comes to."""
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("best: ")]
+    command = line.rpartition("python train.py ")[2].split()
+    assert command == [f"--config-dir={folder_of(ended)}", "experiment=best"]
+    return metrics_of(labbook(*command).run)
+
+
+@pytest.mark.parametrize(("objective", "best"), [("val/acc", max), ("val/loss", min)])
+def test_the_best_is_found_and_can_be_done_again(
+    labbook: Command, objective: str, best: Callable[[list[float]], float]
+) -> None:
+    ended = labbook(*TINY, *OVER, "sweep.n_trials=4", f"objective={objective}", "data.limit=300")
+    sweep = done(ended)
+    study = optuna.load_study(study_name="labbook", storage=f"sqlite:///{sweep}/study.db")
+    values = [run[objective] for run in runs_of(sweep).values()]
+    assert len(set(values)) > 1
+    assert study.best_value == best(values)
+    metrics = again(labbook, ended)
+    assert metrics[objective] == best(values)
+    assert any(
+        run[objective] == metrics[objective] and run["test/acc"] == metrics["test/acc"]
+        for run in runs_of(sweep).values()
+    )
