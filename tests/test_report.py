@@ -107,7 +107,7 @@ def in_memory(runs: list[tuple[dict[str, Any], dict[str, Any]]], over: list[str]
         )
         for number, (settings, metrics) in enumerate(runs)
     ]
-    return group(Sweep(Path("sweep"), tuple(over), (), objective, tuple(made)))
+    return group(Sweep(Path("sweep"), tuple(over), (), objective, 0, tuple(made)))
 
 
 @settings(deadline=None)

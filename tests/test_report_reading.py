@@ -138,7 +138,7 @@ ODD = PLAIN | st.lists(PLAIN, max_size=2) | st.dictionaries(st.text(max_size=3),
 def test_odd_values_are_no_reason_to_fail(settings: dict[str, Any], metrics: dict[str, Any]) -> None:
     runs = [Run(Path("odd"), "finished", SETTINGS | settings, figures_of(0.5) | metrics, {}, 1.0, 1.0)]
     runs.append(Run(Path("plain"), "finished", SETTINGS, figures_of(0.6), {}, 1.0, 1.0))
-    report = group(reading.Sweep(Path("sweep"), (), (), "val/acc", tuple(runs)))
+    report = group(reading.Sweep(Path("sweep"), (), (), "val/acc", 0, tuple(runs)))
     assert sum(len(row.runs) for row in report.rows) == 2
     assert "2 runs: 2 finished" in tables.as_markdown(report)
     assert len(list(csv.DictReader(tables.as_csv(report).splitlines()))) >= 1

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook import config as settings
-from labbook import runs
+from labbook import identity, runs
 from labbook.cli import CONFIGS
 from labbook.errors import SettingError
 
@@ -54,48 +54,48 @@ TELLING = {
 
 @pytest.mark.parametrize("name", INDIFFERENT)
 def test_what_does_not_change_the_result_does_not_change_the_identity(config: DictConfig, name: str) -> None:
-    before = runs.identity(config)
+    before = identity.identity(config)
     OmegaConf.update(config, name, INDIFFERENT[name], merge=False, force_add=True)
-    assert runs.identity(config) == before
+    assert identity.identity(config) == before
 
 
 @pytest.mark.parametrize("name", TELLING)
 def test_what_changes_the_result_changes_the_identity(config: DictConfig, name: str) -> None:
-    before = runs.identity(config)
+    before = identity.identity(config)
     OmegaConf.update(config, name, TELLING[name])
-    assert runs.identity(config) != before
+    assert identity.identity(config) != before
 
 
 def test_every_setting_of_the_root_is_one_or_the_other() -> None:
     roots = {name.partition(".")[0] for name in (*INDIFFERENT, *TELLING)}
     assert roots == {item.name for item in fields(settings.TrainConfig)} - {"choices"}
     assert {
-        name for name in runs.INDIFFERENT if not any(f"{item}.".startswith(f"{name}.") for item in INDIFFERENT)
+        name for name in identity.INDIFFERENT if not any(f"{item}.".startswith(f"{name}.") for item in INDIFFERENT)
     } == set()
 
 
 def test_early_stopping_changes_the_result(config: DictConfig) -> None:
-    before = runs.identity(config)
+    before = identity.identity(config)
     stopping = {"_target_": "labbook.callbacks.EarlyStopping", "monitor": "val/acc", "patience": 1}
     OmegaConf.update(config, "callbacks.early_stopping", stopping, force_add=True)
-    assert runs.identity(config) != before
+    assert identity.identity(config) != before
 
 
 @pytest.mark.parametrize("values", [(0.1, 0.2), (1, 2), ("a", "b"), ([1], [1, 1]), (None, 0), (True, False)])
 def test_other_values_are_another_identity(config: DictConfig, values: tuple[object, object]) -> None:
     with open_dict(config):
         config.model.extra = values[0]
-        one = runs.identity(config)
+        one = identity.identity(config)
         config.model.extra = values[1]
-        assert runs.identity(config) != one
+        assert identity.identity(config) != one
 
 
 def test_the_order_of_settings_is_not_in_the_identity(config: DictConfig) -> None:
     plain = OmegaConf.to_container(config)
     assert isinstance(plain, dict)
     other = OmegaConf.create(dict(reversed(plain.items())))
-    assert runs.identity(other) == runs.identity(config)
-    assert len(runs.identity(config)) == 8
+    assert identity.identity(other) == identity.identity(config)
+    assert len(identity.identity(config)) == 8
 
 
 def test_folders_never_meet(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ class Checkpoints(Checkpoint):
 
     def _save_last(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._refuse_diverged(trainer, pl_module)
-        trainer.save_checkpoint(self.last_path)
+        trainer.save_checkpoint(self.last_path, weights_only=False)
         self._saved_at = time.monotonic()
 
     def _stop(self) -> None:

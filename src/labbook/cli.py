@@ -47,8 +47,12 @@ Examples:
   python train.py                                         LeNet-5 on the embedded digits
   python train.py model=alexnet data=cifar10 epochs=10    another network, another data set
   python train.py experiment=b1_lenet5_mnist              a laboratory's whole setting by its name
-  python train.py -m model=mlp model.depth=2,3,4,5        a sweep: one run for each value
+  python train.py -m model=mlp model.depth=2,3,4,5        a sweep: one run for each value; again: goes on
+  python train.py -m sweep=smoke seeds=3                  a preset, each setting with three seeds
   python train.py resume=logs/runs/NAME epochs=40         continue a run, or train it for longer
+
+Of a sweep (docs/sweeps.md): sweep.name=NAME  sweep.rerun=true  sweep.on_error=stop  hydra/launcher=joblib
+  hydra/sweeper=optuna; its table again: python scripts/report.py logs/sweeps/NAME
 
 Also: --cfg job (print the configuration), --info defaults, -sc install=bash (completion), --hydra-help.
 """
@@ -106,6 +110,8 @@ def explain(error: Exception, arguments: list[str]) -> str:
         name, values = [part for part in ambiguous.groups() if part]
         or_list = "" if name in settings.GROUPS else f", or write {name}=[{values}] for a list"
         return f"{name}={values} gives several values: add -m to sweep over them{or_list}"
+    if "does not support sweep type" in str(error):
+        return "interval(...) is drawn from by a search: add hydra/sweeper=optuna, or give the values, as KEY=A,B"
     if again := re.search(
         r"Multiple values for (\w+)\.|force-add of config groups is not supported: '\+\+(\w+)", str(error)
     ):
@@ -212,6 +218,8 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         except yaml.YAMLError as error:
             raise SettingError(f"a file of the configuration cannot be read: {error}") from error
         except RuntimeError as error:
+            if "srun" in str(error):
+                raise SettingError("hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)") from error
             extra = launchers.missing_extra(str(error))
             if extra is None:
                 raise

@@ -8,6 +8,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from labbook.figures import Picture
+from labbook.identity import INDIFFERENT
 
 
 class TensorBoard(TensorBoardLogger):
@@ -45,11 +46,12 @@ def write_picture(loggers: list[Logger], tag: str, pixels: Picture, step: int, c
 
 def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[str, Any]) -> None:
     """What a run was and came to: hyper-parameters with the final figures, and the configuration as text."""
-    plain = {
+    telling = {
         key: value
         for key, value in flat(config).items()
-        if not key.startswith(("choices", "published", "log_dir", "resume"))
+        if not key.startswith((*INDIFFERENT, "choices", "callbacks")) and "_" not in (key[0], key.rpartition(".")[2][0])
     }
+    plain = {**config.choices, **telling}
     final = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):

@@ -65,6 +65,8 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
             f"{path} has finished its {done['epochs']} epochs:"
             f" to train on, give more, such as epochs={2 * done['epochs']}"
         )
+    if done.get("status") == "finished" and not (path / "checkpoints" / "last.ckpt").exists():
+        raise SettingError(f"{path} has finished and its checkpoints/last.ckpt is gone, so it cannot be trained on")
     trained = epochs_trained(path)
     if saved.epochs < trained:
         raise SettingError(f"{path} was trained for {trained} epochs already, so epochs={saved.epochs} is too few")

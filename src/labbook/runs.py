@@ -67,6 +67,8 @@ class Run:
         self.metrics |= metrics
         if self.leads:
             content = self.metrics | {"status": status, "seed": self.config.seed, "code_version": code_version()}
+            if self.part_of_sweep:
+                content["launch"] = self.config.sweep.job.launch
             lines = (f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
             write_whole(self.path / METRICS, "{\n" + ",\n".join(lines) + "\n}\n")
 

@@ -195,7 +195,7 @@ def fit(
         state = checkpoints.load_state(model, last)
         log.info("going on from epoch %d, step %d", state["epoch"] + 1, state["global_step"])
     elif run.resumes:
-        log.warning("nothing was saved before this run was interrupted: starting from the beginning")
+        log.warning("nothing of this run was saved before: starting from the beginning")
     with run.signals.deferred(), warnings.catch_warnings():
         # Lightning's interval is for figures of single steps; here they are logged by the epoch.
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")

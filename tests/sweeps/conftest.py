@@ -1,8 +1,13 @@
 """What the tests of sweeps share."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from labbook.report import page
+from tests.conftest import Command
+from tests.sweeps.running import TINY, WIDTHS, done
 
 
 @pytest.fixture
@@ -15,3 +20,21 @@ def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """The pictures of the report take longer than the runs, and have tests of their own."""
     if "drawn" not in request.fixturenames:
         monkeypatch.setattr(page, "html", lambda _: "")
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the sweep below lies for the tests that come later."""
+    return tmp_path_factory.mktemp("finished") / "logs"
+
+
+@pytest.fixture
+def finished(labbook: Command, kept: Path) -> Path:
+    """The folder of a sweep over `WIDTHS` that is done."""
+    if kept.exists():
+        shutil.copytree(kept, "logs")
+    else:
+        done(labbook(*TINY, WIDTHS))
+        shutil.copytree("logs", kept)
+    (sweep,) = Path("logs/sweeps").iterdir()
+    return sweep

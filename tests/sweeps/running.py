@@ -14,6 +14,7 @@ from tests.conftest import Ended
 ROOT = Path(__file__).parents[2]
 PLAIN = ("model=mlp", "data.limit=100", "callbacks=none", "logger=none", "trainer.precision=32")
 TINY = ("-m", *PLAIN, "epochs=1")
+WIDTHS = "model.width=4,8"
 LONGER = ("-m", *PLAIN, "epochs=3")  # enough to be interrupted in the middle
 
 # What differs between two runs that computed the same.

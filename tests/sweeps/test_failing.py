@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from labbook import evaluation, training
 from labbook.checkpoints import WholeFileIO
@@ -217,11 +216,3 @@ def test_a_second_command_tells_what_the_first_left(
     assert stopped.code == 128 + signum
     (run,) = runs_of(folder_of(stopped)).values()
     assert run["status"] == "interrupted"
-
-
-def test_a_failed_run_s_weights_are_those_it_goes_on_with(labbook: Command, broken: Callable[..., Breaking]) -> None:
-    broken()
-    run = failed(folder_of(labbook(*TINY, WIDTHS)))
-    before = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
-    done(labbook(*TINY, WIDTHS))
-    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == before

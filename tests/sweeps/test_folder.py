@@ -22,19 +22,19 @@ def roots(tmp_path: Path) -> list[Path]:
 
 
 def remembered(sweep: Path, roots: list[Path]) -> dict[str, str]:
-    return Index(sweep, roots).names
+    return Index(sweep, roots).identities
 
 
 def remember(sweep: Path, roots: list[Path]) -> None:
     sweep.mkdir()
     index = Index(sweep, roots)
-    index.names["a=1"] = "a-1-01234567"
+    index.identities["a=1"] = "01234567"
     index.save()
 
 
 def test_what_was_learned_is_remembered(tmp_path: Path, roots: list[Path]) -> None:
     remember(tmp_path / "sweep", roots)
-    assert remembered(tmp_path / "sweep", roots) == {"a=1": "a-1-01234567"}
+    assert remembered(tmp_path / "sweep", roots) == {"a=1": "01234567"}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_what_is_no_configuration_does_not(tmp_path: Path, roots: list[Path]) ->
     remember(tmp_path / "sweep", roots)
     (roots[0] / "notes.txt").write_text("mine")
     (roots[0] / "code.py").touch()
-    assert remembered(tmp_path / "sweep", roots) == {"a=1": "a-1-01234567"}
+    assert remembered(tmp_path / "sweep", roots) == {"a=1": "01234567"}
 
 
 def test_a_renamed_file_is_a_change(roots: list[Path]) -> None:
@@ -63,31 +63,31 @@ def test_a_renamed_file_is_a_change(roots: list[Path]) -> None:
     assert fingerprint(roots) != before
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"names": {"a=1": "b"}}', '{"state": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"identities": {"a=1": "b"}}', '{"state": 1}'])
 def test_a_damaged_index_is_none(tmp_path: Path, roots: list[Path], text: str) -> None:
     remember(tmp_path / "sweep", roots)
     (tmp_path / "sweep" / INDEX).write_text(text)
     assert remembered(tmp_path / "sweep", roots) == {}
 
 
-@pytest.mark.parametrize("names", [3, "text", [1, 2], None])
-def test_an_index_of_other_things_is_none(tmp_path: Path, roots: list[Path], names: object) -> None:
+@pytest.mark.parametrize("identities", [3, "text", [1, 2], None])
+def test_an_index_of_other_things_is_none(tmp_path: Path, roots: list[Path], identities: object) -> None:
     remember(tmp_path / "sweep", roots)
     content = json.loads((tmp_path / "sweep" / INDEX).read_text())
-    (tmp_path / "sweep" / INDEX).write_text(json.dumps(content | {"names": names}))
+    (tmp_path / "sweep" / INDEX).write_text(json.dumps(content | {"identities": identities}))
     assert all(isinstance(name, str) for name in remembered(tmp_path / "sweep", roots).values())
 
 
 def test_remembered_runs_are_not_composed_again(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = done(labbook(*TINY, "model.width=4,8"))
     composed = []
-    original = launching.Continuing._composed
+    original = launching.Continuing.composed
 
     def counted(self: launching.Continuing, overrides: list[str]) -> object:
         composed.append(overrides)
         return original(self, overrides)
 
-    monkeypatch.setattr(launching.Continuing, "_composed", counted)
+    monkeypatch.setattr(launching.Continuing, "composed", counted)
     done(labbook(*TINY, "model.width=4,8"))
     assert composed == []
     done(labbook(*TINY, "model.width=4,8,16"))
@@ -121,7 +121,7 @@ def test_a_run_set_aside_twice_in_a_second_is_kept_twice(tmp_path: Path) -> None
     for number in range(3):
         (sweep.path / "run").mkdir(parents=True)
         (sweep.path / "run" / "metrics.json").write_text(str(number))
-        kept.add(sweep.set_aside(tmp_path, "run"))
+        kept.add(sweep.set_run_aside("run", tmp_path))
     assert {(path / "metrics.json").read_text() for path in kept} == {"0", "1", "2"}
 
 
@@ -129,8 +129,38 @@ def test_a_command_is_noted_once_and_last(tmp_path: Path, monkeypatch: pytest.Mo
     sweep = SweepFolder(tmp_path / "mine")
     for word in ("a", "b", "a"):
         monkeypatch.setattr("sys.argv", ["/somewhere/train.py", "-m", f"x={word}"])
-        sweep.open([f"x{word}"], "val/acc")
+        sweep.begin([f"x{word}"], "val/acc")
     mark = read_mark(sweep.path)
     assert mark is not None
     assert mark["commands"] == ["python train.py -m x=b", "python train.py -m x=a"]
     assert mark["over"] == ["xa", "xb"]
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("", "damaged"),
+        ('{\n  "test/acc": 0.5,\n  "sta', "damaged"),
+        ("metrics\n", "damaged"),
+        ("[1, 2]", "damaged"),
+        ("null", "damaged"),
+        ('{"test/acc": 0.5}', "damaged"),
+        ('{"status": "done"}', "damaged"),
+        ('{"status": "finished", "test/acc": 0.5}', "damaged"),
+        ('{"status": "finished", "objective": NaN}', "damaged"),
+        ('{"status": "finished", "objective": true}', "damaged"),
+        ('{"status": "pruned", "objective": "high"}', "damaged"),
+        ('{"status": "finished", "objective": 0}', "finished"),
+        ('{"status": "pruned", "objective": 0.5}', "pruned"),
+        ('{"status": "failed"}', "failed"),
+        ('{"status": "interrupted"}', "interrupted"),
+        ('{"status": "running"}', "interrupted"),
+        (None, "new"),
+    ],
+)
+def test_how_far_a_run_has_come(tmp_path: Path, text: str | None, state: str) -> None:
+    (tmp_path / "run").mkdir()
+    if text is not None:
+        (tmp_path / "run" / "metrics.json").write_text(text)
+    assert SweepFolder(tmp_path).state("run")[0] == state
+    assert SweepFolder(tmp_path).state("another")[0] == "new"

@@ -58,6 +58,7 @@ def uncoloured(line: str) -> str:
 
 
 @needs("joblib")
+@pytest.mark.slow
 def test_a_failure_in_another_process_costs_one_run(tmp_path: Path) -> None:
     widths = "optimizer=sgd", "optimizer.lr=0.1,1e38", "data.batch_size=30"
     ended = run(*TINY, *widths, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=tmp_path)
@@ -89,6 +90,7 @@ cli.command_line(main)
 
 
 @needs("joblib")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "threads"),
     [([], max(1, joblib.cpu_count() // 2)), (["hydra.launcher.inner_max_num_threads=2"], min(2, joblib.cpu_count()))],

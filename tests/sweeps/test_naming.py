@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.runs import INDIFFERENT
+from labbook.identity import INDIFFERENT
 from labbook.sweeps.naming import LONGEST, shortened, slug, sweep_name, swept
 
 FIXED = ["model=mlp", "model.depth=2", "optimizer=sgd", "epochs=3", "data.limit=100", "+model.extra=1"]

@@ -12,7 +12,6 @@ REFUSED = [
     ("resume", ["resume=logs/runs/x", "model.width=4,8"], "resume= continues one run; a sweep (-m) goes on by itself"),
     ("swept seed", ["seeds=2", "seed=1,2"], "seeds=2 and several values of seed do not go together"),
     ("no seeds", ["seeds=0"], "seeds must be at least 1, not 0"),
-    ("swept seeds", ["seeds=1,2"], "seeds"),
     ("unknown key", ["model.widht=4,8"], "model.widht is not a setting; did you mean width?"),
     ("unknown key, not swept", ["model.widht=4", "seed=1,2"], "model.widht is not a setting; did you mean width?"),
     ("unknown choice", ["optimizer=adam,adma"], "optimizer=adma is unknown; did you mean adam?"),
@@ -140,6 +139,7 @@ def test_an_extra_that_is_not_installed(tmp_path: Path, choice: str, extra: str)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_sweeps_need_no_extra(tmp_path: Path) -> None:
     ended = run(*TINY, "model.width=4,8", cwd=tmp_path, code=BARE)
     assert ended.code == 0, ended.err

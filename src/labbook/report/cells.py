@@ -112,7 +112,8 @@ def tally(report: Report) -> str:
     """Such as `12 runs: 9 finished, 1 running, 2 failed`."""
     total = len(report.sweep.runs)
     counts = ", ".join(f"{count} {state}" for state, count in report.states.items())
-    return f"{total} run{'' if total == 1 else 's'}{': ' if counts else ''}{counts}"
+    to_come = f", {report.sweep.to_come} to come" if report.sweep.to_come else ""
+    return f"{total} run{'' if total == 1 else 's'}{': ' if counts else ''}{counts}{to_come}"
 
 
 def _sortable(value: Any) -> Any:

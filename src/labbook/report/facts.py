@@ -45,8 +45,10 @@ def constants(report: Report) -> str:
     for group in ("experiment", "model", "data", "optimizer", "scheduler"):
         chosen = {run.choices.get(group) for run in runs}
         same += [f"{group}={name}" for name in chosen if name is not None and len(chosen) == 1]
-    epochs = {text(run.settings["epochs"]) for run in runs if "epochs" in run.settings}
-    return " ".join([*same, *(f"epochs={count}" for count in epochs if len(epochs) == 1)])
+    for name in ("epochs", "data.limit"):
+        values = {text(run.settings[name]) for run in runs if run.settings.get(name) is not None}
+        same += [f"{name}={value}" for value in values if len(values) == 1]
+    return " ".join(same)
 
 
 def machines(report: Report) -> list[str]:

@@ -90,6 +90,7 @@ class Sweep:
     over: tuple[str, ...]  # keys that were swept, in their order
     commands: tuple[str, ...]
     objective: str
+    to_come: int  # runs that are planned and not begun
     runs: tuple[Run, ...] = field(repr=False)
 
     @property
@@ -114,7 +115,10 @@ def read(folder: Path) -> Sweep:
     sweep = SweepFolder(folder)
     runs = tuple(read_run(sweep, path) for path in paths if (path / CONFIG).exists() or (path / METRICS).exists())
     over, commands = (_texts(mark.get(name)) for name in ("over", "commands"))
-    return Sweep(folder, tuple(key.lstrip("+~") for key in over), commands, str(mark.get("objective", "val/acc")), runs)
+    there = {run.path.name.rpartition("-")[2] for run in runs}
+    to_come = len(set(_texts(mark.get("planned"))) - there)
+    objective = str(mark.get("objective", "val/acc"))
+    return Sweep(folder, tuple(key.lstrip("+~") for key in over), commands, objective, to_come, runs)
 
 
 def read_run(sweep: SweepFolder, path: Path) -> Run:

@@ -15,7 +15,7 @@ from labbook.sweeps import best as experiment
 from labbook.sweeps import launchers
 from labbook.sweeps.folder import State, SweepFolder
 from labbook.sweeps.launching import Continuing
-from labbook.sweeps.naming import sweep_name, swept
+from labbook.sweeps.naming import shortened, sweep_name, swept
 
 
 class SweepCommand:
@@ -32,15 +32,23 @@ class SweepCommand:
         settings.check_ranges(config)
         self.config, self.arguments = config, arguments
         self.over = swept(arguments)
-        if not self.over:
+        for key in {"seeds", "sweep"} & set(self.over):
+            raise SettingError(f"{key} takes one value, and cannot be swept over")
+        if not self.over and config.sweep.name is None:
             raise SettingError("-m sweeps over several values and none is given: KEY=A,B, seeds=N or sweep=PRESET")
         if config.sweep.name is None:
-            preset = config.hydra.runtime.choices.get("sweep")
             with open_dict(config):
-                config.sweep.name = sweep_name(list(config.hydra.overrides.task), preset, search)
+                config.sweep.name = self._name(search)
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(config.sweep.name)):
             raise SettingError(f"sweep.name={config.sweep.name} must be of letters, digits, '.', '_' and '-'")
         self.folder = SweepFolder(Path(config.hydra.sweep.dir))
+
+    def _name(self, search: bool) -> str:
+        """The sweep's name where none is given: what it is of, and the folder of configurations that it takes."""
+        runtime = self.config.hydra.runtime
+        given = [Path(source.path).name for source in runtime.config_sources if source.provider == "command-line"]
+        name = sweep_name(list(self.config.hydra.overrides.task), runtime.choices.get("sweep"), search)
+        return "_".join([*(shortened(each) for each in given), name])
 
     def lead(self, launcher: Launcher | None, context: HydraContext) -> None:
         """Put the choice of what is left to do in front of a launcher."""
@@ -57,7 +65,9 @@ class SweepCommand:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
-            print(f"the sweep is not done: the same command goes on with it\nsweep: {self.folder.path}", flush=True)
+            others = launchers.what_goes_on(self.launcher.inner)
+            print(f"the sweep is not done: the same command goes on with it{others}")
+            print(f"sweep: {self.folder.path}", flush=True)
         if error is None:
             self.conclude()
 
@@ -72,7 +82,7 @@ class SweepCommand:
         written = report.write(self.folder.path)
         report.show(written)
         print(self.account())
-        if written.ranked:
+        if written.ranked and not written.on_test:  # nothing is chosen by the test set
             row = written.ranked[0]
             best = row.best(self.config.objective)
             assert best is not None
@@ -84,22 +94,28 @@ class SweepCommand:
         failed = self.names("failed")
         if failed:
             stopped = "; the sweep was stopped there (sweep.on_error=stop)" if self.launcher.stopped else ""
-            raise TrainingError(
-                f"{len(failed)} of {self.launcher.total} runs failed{stopped}: the same command tries them again"
-            )
+            again = "the same command tries them again"
+            left = "sweep.retry_failed=true tries them again"
+            how = again if self.config.sweep.retry_failed else left
+            raise TrainingError(f"{len(failed)} of {self.launcher.total} runs failed{stopped}: {how}")
 
     def names(self, state: State) -> set[str]:
         """The runs of this command that are in a state."""
         return {name for name in self.launcher.names if self.folder.state(name)[0] == state}
 
+    def _did(self, name: str) -> bool:
+        """Whether it was this command that did a run."""
+        return self.folder.state(name)[1].get("launch") == self.launcher.launch_id
+
     def account(self) -> str:
         """What this command did."""
-        launched, resumed = self.launcher.launched, self.launcher.resumed
-        finished, failed = self.names("finished"), self.names("failed")
+        mine = {name for name in self.launcher.launched if self._did(name)}
+        finished, failed = self.names("finished") & mine, self.names("failed")
         counts = {
-            "finished": len(finished & launched),
-            "of them resumed": len(finished & resumed),
-            "pruned": len(self.names("pruned") & launched),
+            "finished": len(finished),
+            "of them resumed": len(finished & self.launcher.resumed),
+            "pruned": len(self.names("pruned") & mine),
+            "finished by another command meanwhile": len(self.launcher.launched & self.names("finished") - mine),
             "skipped as finished before": len(self.launcher.skipped),
             "failed": len(failed),
         }

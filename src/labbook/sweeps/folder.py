@@ -53,7 +53,7 @@ class SweepFolder:
         Raises:
             SettingError: there is one of this name.
         """
-        if self.path.exists() and read_mark(self.path) is None and any(self.path.glob("[!.]*")):
+        if self.path.exists() and read_mark(self.path) is None and any(self.path.glob("[!.]*")) and not self.runs():
             raise SettingError(
                 f"{self.path} is there already and was not made by a sweep: choose another sweep.name=NAME"
             )
@@ -81,6 +81,14 @@ class SweepFolder:
             raise SettingError(
                 f"cannot write to {self.path} ({error.strerror}): name another place with log_dir=FOLDER"
             ) from error
+
+    def plan(self, names: Iterable[str]) -> None:
+        """Note which runs there are to be, for a report while they are done."""
+        with claims.claimed(self.path, "manifest", patience=30):
+            mark = read_mark(self.path) or {}
+            planned = list(dict.fromkeys([*mark.get("planned", []), *(name.rpartition("-")[2] for name in names)]))
+            if planned != mark.get("planned"):
+                write_whole(self.path / MARK, json.dumps(mark | {"planned": planned}, indent=2) + "\n")
 
     def set_run_aside(self, name: str, log_dir: Path) -> Path:
         """Move a run to log_dir/replaced, where nothing looks for it any more."""

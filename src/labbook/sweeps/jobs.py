@@ -82,6 +82,8 @@ def record(error: Exception, folder: Path, config: DictConfig) -> str:
     told = reason(error)
     metrics = read_metrics(folder)
     if (metrics.get("status"), metrics.get("reason")) != ("failed", told):
+        if folder.is_file():
+            return f"{folder} is a file and in the way of the run's folder"
         folder.mkdir(exist_ok=True)
         with suppress(type(error)), Run(folder, config):
             raise error

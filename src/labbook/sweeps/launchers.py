@@ -51,6 +51,14 @@ def where_output_goes(launcher: Launcher) -> str:
     return ""
 
 
+def what_goes_on(launcher: Launcher) -> str:
+    """What to say of runs that do not end with the command that started them."""
+    name = type(launcher).__name__
+    if name == "SlurmLauncher":
+        return "; its jobs stay with Slurm (scancel ends them)"
+    return "; the processes of submitit go on until their runs are done" if name == "LocalLauncher" else ""
+
+
 def missing_extra(message: str) -> str | None:
     """The extra to install, from what Hydra says of a launcher that is not there; None if it says something else."""
     named = re.match(r"Unknown plugin class : 'hydra_plugins\.hydra_(\w+?)_launcher\.", message)

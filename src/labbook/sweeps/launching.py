@@ -80,6 +80,7 @@ class Continuing(Launcher):
             for identity, overrides in zip(identities, every, strict=True)
         ]
         self.index.save()
+        self.sweep.plan(self.names)
         returns: dict[str, JobReturn] = {}
         todo: dict[str, Job] = {}
         for number, (name, overrides) in enumerate(zip(self.names, every, strict=True), initial_job_idx):
@@ -179,6 +180,7 @@ class Continuing(Launcher):
         if known is not None:
             return known
         config = self.composed(overrides)
+        check_targets(config)
         found = identity(config)
         if not depends_on_surroundings(config):
             self.index.identities[key] = found
@@ -270,6 +272,17 @@ def ended_by_signals(parallel: bool) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def check_targets(config: DictConfig) -> None:
+    """Hold a job's settings against what they are given to.
+
+    Raises:
+        SettingError: see `training.check`.
+    """
+    from labbook import training  # takes seconds, which a sweep that has nothing left to do need not wait for
+
+    training.check(config)
 
 
 def depends_on_surroundings(config: DictConfig) -> bool:

@@ -38,11 +38,12 @@ def sweep_name(overrides: list[str], preset: str | None, search: bool = False) -
 
 
 def slug(overrides: Iterable[str]) -> str:
-    """Overrides as a short name that every file system takes: `model.depth=2` becomes `depth-2`; groups come first."""
-    pairs = [
-        override.partition("=")
-        for override in sorted(overrides, key=lambda item: ("." in item.partition("=")[0], item))
-    ]
+    """Overrides as a short name that every file system takes: `model.depth=2` becomes `depth-2`.
+
+    Groups come first and the seed last.
+    """
+    pairs = [override.partition("=") for override in overrides]
+    pairs.sort(key=lambda pair: (pair[0] == "seed", "." in pair[0], pair))
     return shortened("_".join(f"{_last(key)}-{_rounded(value)}" for key, _, value in pairs)) or "run"
 
 
@@ -60,7 +61,7 @@ def _last(key: str) -> str:
 
 def _rounded(value: str) -> str:
     """Long numbers, as a search draws them, with four digits: the run's hash tells them apart."""
-    value = value.replace("e+", "e")
+    value = re.sub(r"^-(?=[\d.])", "minus", value.replace("e+", "e"))
     return f"{float(value):.4g}" if re.fullmatch(r"-?\d*\.\d{4,}(e-?\d+)?", value) else value
 
 
