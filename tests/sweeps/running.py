@@ -17,8 +17,8 @@ TINY = ("-m", *PLAIN, "epochs=1")
 WIDTHS = "model.width=4,8"
 LONGER = ("-m", *PLAIN, "epochs=3")  # enough to be interrupted in the middle
 
-# What differs between two runs that computed the same.
-PASSING = {"train_seconds", "images_per_second", "code_version", "resumed"}
+# What two runs that computed the same agree on, beside the figures of train/, val/ and test/.
+COMPUTED = {"status", "seed", "epochs", "tested_epoch", "objective", "parameters", "precision", "class_names"}
 
 
 def folder_of(ended: Ended) -> Path:
@@ -47,7 +47,7 @@ def runs_of(sweep: Path) -> dict[str, dict[str, Any]]:
 def figures_of(sweep: Path) -> dict[str, dict[str, Any]]:
     """What all runs computed, to the bit."""
     return {
-        name: {key: value for key, value in metrics.items() if key not in PASSING}
+        name: {key: value for key, value in metrics.items() if "/" in key or key in COMPUTED}
         for name, metrics in runs_of(sweep).items()
     }
 

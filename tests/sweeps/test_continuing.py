@@ -204,7 +204,7 @@ def test_seeds_alone_are_a_sweep(labbook: Command) -> None:
     assert begun(more.out) == 1
 
 
-@pytest.mark.parametrize("same", ["optimizer.lr=0.001,1e-3", "optimizer.lr=1,1.0", "data.resident=null,false"])
+@pytest.mark.parametrize("same", ["optimizer.lr=0.001,1e-3", "optimizer.lr=1,1.0", "data.resident=auto,false"])
 def test_settings_that_come_to_the_same_run_are_done_once(labbook: Command, same: str) -> None:
     ended = labbook(*TINY, same)
     sweep = done(ended)

@@ -1,13 +1,17 @@
 """The launchers of others compute what the basic one does, and share the machine."""
 
 import importlib.util
+import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import joblib
 import pytest
 
 from tests.conftest import Command
-from tests.sweeps.running import TINY, done, figures_of, folder_of, run, runs_of
+from tests.sweeps.running import TINY, done, figures_of, folder_of, metrics_of, run, runs_of, start
 
 WIDTHS = "model.width=4,6,8,10"
 
@@ -68,6 +72,26 @@ def test_a_failure_in_another_process_costs_one_run(tmp_path: Path) -> None:
     first, last = ended.err.strip().splitlines()
     assert first.startswith("[2/2] failed: ")
     assert last == "error: 1 of 2 runs failed: the same command tries them again"
+
+
+@needs("joblib")
+@pytest.mark.slow
+def test_a_killed_process_costs_its_runs_no_more_than_an_epoch(labbook: Command, tmp_path: Path) -> None:
+    settings = (*TINY, "epochs=60", "data.limit=300", WIDTHS, "sweep.name=mine")
+    process = start(*settings, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", cwd=tmp_path)
+    sweep, until = tmp_path / "logs/sweeps/mine", time.monotonic() + 120
+    while not (tables := [path for path in sweep.glob("*/metrics.csv") if path.read_text().count("\n") > 2]):
+        assert time.monotonic() < until
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    claim = sweep / ".claims" / f"{tables[0].parent.name.rpartition('-')[2]}.json"
+    os.kill(json.loads(claim.read_text())["process"], signal.SIGKILL)
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, out + err
+    assert "going on from epoch" in out
+    assert "4 runs: 4 finished" in out
+    assert metrics_of(tables[0].parent)["resumed"] == 1
+    assert figures_of(sweep) == figures_of(done(labbook(*settings, "log_dir=plain")))
 
 
 THREADS = """

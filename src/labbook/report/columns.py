@@ -9,7 +9,7 @@ from typing import Any
 from labbook.identity import INDIFFERENT
 from labbook.report.reading import Run
 
-NEVER = (*INDIFFERENT, "seed", "choices")
+NEVER = (*INDIFFERENT, "seed", "choices", "data.root")
 Number = int | float
 
 
@@ -30,7 +30,7 @@ def varying(runs: Sequence[Run], over: Sequence[str]) -> list[Column]:
 
     What the swept ones determine, such as a learning rate that comes with the choice of an optimizer, is left out.
     """
-    found = [*varying_groups(runs), *varying_settings(runs)]
+    found = [*varying_groups(runs), *varying_settings(runs, over)]
     rank = {name: index for index, name in enumerate(over)}
     found.sort(key=lambda column: rank.get(column.name, len(rank)))  # stable
     swept = [column for column in found if column.name in rank]
@@ -43,7 +43,7 @@ def varying_groups(runs: Sequence[Run]) -> list[Column]:
     return [Column(group, True) for group in groups if len({run.choices.get(group) for run in runs}) > 1]
 
 
-def varying_settings(runs: Sequence[Run]) -> list[Column]:
+def varying_settings(runs: Sequence[Run], over: Sequence[str]) -> list[Column]:
     """Settings that differ between runs which took the same file of the setting's group."""
     seen: dict[str, dict[str | None, set[Hashable]]] = {}
     for run in runs:
@@ -51,7 +51,7 @@ def varying_settings(runs: Sequence[Run]) -> list[Column]:
             choice = run.choices.get(name.partition(".")[0])
             seen.setdefault(name, {}).setdefault(choice, set()).add(key(value))
     differing = [name for name, values in seen.items() if any(len(each) > 1 for each in values.values())]
-    return [Column(name, False) for name in differing if not ignored(name)]
+    return [Column(name, False) for name in differing if (name == "data.root" and name in over) or not ignored(name)]
 
 
 def ignored(name: str) -> bool:

@@ -134,7 +134,9 @@ class Continuing(Launcher):
                 raise
             victims = [name for name in names if self.sweep.state(name)[0] == "interrupted"]
             if not victims:
-                raise TrainingError(f"the sweep's processes died ({first_line(error)})") from error
+                raise TrainingError(
+                    f"processes did not start or died ({first_line(error)}): the same command goes on with it"
+                ) from error
             for name in victims:
                 self._note_death(name)
             return [self._after_death(name) for name in names]
