@@ -358,7 +358,7 @@ def test_a_full_disk_ends_the_run_and_spares_the_checkpoint_of_before(
     assert last.read_bytes() == before
     assert torch.load(last, weights_only=True)["epoch"] == 0
     assert not list(run.rglob("*partial*"))
-    assert json.loads((run / "metrics.json").read_text())["status"] == "failed"
+    assert json.loads((run / "metrics.json").read_text())["status"] == "interrupted"
     again = labbook(f"resume={run}", "epochs=3")
     assert again.code == 0, again.err
     assert json.loads((run / "metrics.json").read_text())["epochs"] == 3

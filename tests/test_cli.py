@@ -73,9 +73,9 @@ def examples(text: str) -> list[list[str]]:
     return [shlex.split(re.split(r"\s{2,}", line.strip())[0])[2:] for line in block.splitlines()]
 
 
-def test_help_shows_five_examples_that_are_true(labbook: Command) -> None:
+def test_help_shows_six_examples_that_are_true(labbook: Command) -> None:
     found = examples(labbook("--help").out)
-    assert len(found) == 5
+    assert len(found) == 6
     assert found[0] == []
     for arguments in found:
         swept = "-m" in arguments
@@ -84,12 +84,13 @@ def test_help_shows_five_examples_that_are_true(labbook: Command) -> None:
 
 
 def runs_of(overrides: list[str]) -> list[list[str]]:
-    """The overrides of each run of a sweep over one setting."""
+    """The overrides of each run of a sweep; a preset is composed as it is."""
     runs: list[list[str]] = [[]]
     for override in overrides:
         name, _, values = override.partition("=")
         runs = [[*run, f"{name}={value}"] for run in runs for value in values.split(",")]
-    assert len(runs) > 1, "a sweep has several runs"
+    by_itself = [override for override in overrides if override.startswith(("sweep=", "seeds="))]
+    assert len(runs) > 1 or by_itself, "a sweep has several runs"
     return runs
 
 

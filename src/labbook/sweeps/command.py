@@ -13,7 +13,7 @@ from labbook import config as settings
 from labbook.errors import SettingError, TrainingError
 from labbook.sweeps import best as experiment
 from labbook.sweeps import launchers
-from labbook.sweeps.folder import State, SweepFolder
+from labbook.sweeps.folder import State, SweepFolder, read_mark
 from labbook.sweeps.launching import Continuing
 from labbook.sweeps.naming import shortened, sweep_name, swept
 
@@ -44,11 +44,12 @@ class SweepCommand:
         self.folder = SweepFolder(Path(config.hydra.sweep.dir))
 
     def _name(self, search: bool) -> str:
-        """The sweep's name where none is given: what it is of, and the folder of configurations that it takes."""
+        """The sweep's name where none is given: what it is of, and the sweep whose best it takes."""
         runtime = self.config.hydra.runtime
-        given = [Path(source.path).name for source in runtime.config_sources if source.provider == "command-line"]
+        folders = [Path(source.path) for source in runtime.config_sources if source.schema == "file"]
+        of_sweeps = [shortened(folder.name) for folder in folders if read_mark(folder) is not None]
         name = sweep_name(list(self.config.hydra.overrides.task), runtime.choices.get("sweep"), search)
-        return "_".join([*(shortened(each) for each in given), name])
+        return "_".join([*of_sweeps, name])
 
     def lead(self, launcher: Launcher | None, context: HydraContext) -> None:
         """Put the choice of what is left to do in front of a launcher."""

@@ -68,7 +68,7 @@ class Search(OptunaSweeper):
                 studies.requeue(study, claims.held(folder), command.config.sweep.retry_failed)
             launcher.total, launcher.searching = total, True
             while (taken := studies.taken(study, worker)) < total and not launcher.stopped:
-                study.sampler = studies.sampler(self.sampler, drawn=len(study.get_trials(deepcopy=False)))
+                study.sampler = studies.sampler(self.sampler, studies.drawn(study))
                 trials = [studies.ask(study, worker) for _ in range(min(total - taken, self.sweeper.n_jobs))]
                 self._launch(trials, first=taken)
                 for trial, name in zip(trials, launcher.names, strict=True):

@@ -75,6 +75,13 @@ def requeue(study: optuna.Study, working: Collection[str], retry_failed: bool) -
     study.set_user_attr(AGAIN, again)
 
 
+def drawn(study: optuna.Study) -> int:
+    """How many different trials there are, not counting those that were queued again or wait for it."""
+    again = study.user_attrs.get(AGAIN, [])
+    trials = study.get_trials(deepcopy=False)
+    return sum(trial.number not in again and trial.state is not TrialState.WAITING for trial in trials)
+
+
 def taken(study: optuna.Study, worker: str) -> int:
     """How many trials are done or being done; one that failed counts for the search that tried it."""
 
