@@ -6,8 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.conftest import Ended
 
@@ -19,6 +22,13 @@ LONGER = ("-m", *PLAIN, "epochs=3")  # enough to be interrupted in the middle
 
 # What two runs that computed the same agree on, beside the figures of train/, val/ and test/.
 COMPUTED = {"status", "seed", "epochs", "tested_epoch", "objective", "parameters", "precision", "class_names"}
+
+
+def needs(extra: str) -> pytest.MarkDecorator:
+    """Skips a test where an extra is not installed."""
+    plugin = f"hydra_plugins.hydra_{extra}_{'sweeper' if extra == 'optuna' else 'launcher'}"
+    missing = find_spec("hydra_plugins") is None or find_spec(plugin) is None
+    return pytest.mark.skipif(missing, reason=f"needs the extra: make setup EXTRAS={extra}")
 
 
 def folder_of(ended: Ended) -> Path:

@@ -1,25 +1,17 @@
 """The launchers of others compute what the basic one does, and share the machine."""
 
-import importlib.util
 import json
 import os
 import signal
 import time
 from pathlib import Path
 
-import joblib
 import pytest
 
 from tests.conftest import Command
-from tests.sweeps.running import TINY, done, figures_of, folder_of, metrics_of, run, runs_of, start
+from tests.sweeps.running import TINY, done, figures_of, folder_of, metrics_of, needs, run, runs_of, start
 
 WIDTHS = "model.width=4,6,8,10"
-
-
-def needs(extra: str) -> pytest.MarkDecorator:
-    plugin = {"optuna": "optuna_sweeper"}.get(extra, f"{extra}_launcher")
-    missing = importlib.util.find_spec(f"hydra_plugins.hydra_{plugin}") is None
-    return pytest.mark.skipif(missing, reason=f"needs the extra: make setup EXTRAS={extra}")
 
 
 @pytest.mark.parametrize(
@@ -115,15 +107,12 @@ cli.command_line(main)
 
 @needs("joblib")
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("settings", "threads"),
-    [([], max(1, joblib.cpu_count() // 2)), (["hydra.launcher.inner_max_num_threads=2"], min(2, joblib.cpu_count()))],
-)
-def test_processes_of_joblib_share_the_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: list[str], threads: int
-) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    joblib_of_two = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *settings)
-    ended = run(*TINY, "seed=1,2", *joblib_of_two, cwd=tmp_path, code=THREADS, OMP_NUM_THREADS="")
+@pytest.mark.parametrize("asked", [None, 2])
+def test_processes_of_joblib_share_the_cores(tmp_path: Path, asked: int | None) -> None:
+    joblib = pytest.importorskip("joblib")
+    settings = ["hydra.launcher.n_jobs=2", *([f"hydra.launcher.inner_max_num_threads={asked}"] if asked else [])]
+    ended = run(*TINY, "seed=1,2", "hydra/launcher=joblib", *settings, cwd=tmp_path, code=THREADS, OMP_NUM_THREADS="")
+    cores = joblib.cpu_count()
+    threads = max(1, cores // 2) if asked is None else min(asked, cores)
     sweep = tmp_path / done(ended)
     assert [metrics["threads"] for metrics in runs_of(sweep).values()] == [threads] * 2

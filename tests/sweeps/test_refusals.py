@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Command, Ended
-from tests.sweeps.running import PLAIN, TINY, done, run
+from tests.sweeps.running import PLAIN, TINY, done, needs, run
 
 REFUSED = [
     ("nothing swept", [], "-m sweeps over several values and none is given: KEY=A,B, seeds=N or sweep=PRESET"),
@@ -31,7 +31,13 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("arguments", "text"), [item[1:] for item in REFUSED], ids=[item[0] for item in REFUSED])
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        pytest.param(arguments, text, id=name, marks=[needs("optuna")] if "hydra/sweeper=optuna" in arguments else [])
+        for name, arguments, text in REFUSED
+    ],
+)
 def test_refusals(labbook: Command, tmp_path: Path, arguments: list[str], text: str) -> None:
     ended = labbook(*TINY, *arguments)
     assert ended.code == 2, ended.out

@@ -13,9 +13,8 @@ import yaml
 from labbook import cli
 from labbook.signals import StopSignals, hand_on, of_submitit
 from tests.conftest import Command
-from tests.sweeps.running import LONGER, TINY, done, figures_of, kill, runs_of, start
+from tests.sweeps.running import LONGER, TINY, done, figures_of, kill, needs, runs_of, start
 from tests.sweeps.slurm import install, options_of
-from tests.sweeps.test_launchers import needs
 
 SLURM = "hydra/launcher=submitit_slurm"
 

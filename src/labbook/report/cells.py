@@ -53,7 +53,9 @@ def cells(report: Report, row: Row) -> list[Cell]:
     found = [Cell("–" if value is None else text(value), _sortable(value)) for value in row.values]
     done, all_runs = len(row.finished), len(row.runs)
     mark = OLD if row.old else ""
-    found.append(Cell((f"{done}" if done == all_runs else f"{done} of {all_runs}") + mark, done))
+    others = {run.state for run in row.runs} - {"finished"}
+    why = f" {others.pop()}" if len(others) == 1 else ""
+    found.append(Cell((f"{done}" if done == all_runs else f"{done} of {all_runs}{why}") + mark, done))
     for name in report.figures:
         mean = row.figure(name)
         found.append(Cell(spread(name, mean), mean.mean if mean else None))

@@ -69,8 +69,8 @@ def html(report: Report) -> str:
 
 
 def best(report: Report) -> list[tuple[str, str]]:
-    """The best setting's figures; nothing while there are none."""
-    if not report.ranked:
+    """The best setting's figures; nothing while there are none, or where only the test set could tell."""
+    if report.on_test or not report.ranked:
         return []
     row = report.ranked[0]
     figures = [(title(name), spread(name, row.figure(name))) for name in report.figures if name != "images_per_second"]
