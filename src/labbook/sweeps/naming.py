@@ -28,7 +28,8 @@ def sweep_name(overrides: list[str], preset: str | None, search: bool = False) -
 
     The swept values are not part of it, so that a command with one value more is the same sweep.
     """
-    telling = [item for item in parsed(overrides) if not _indifferent(item.get_key_element())]
+    last = {item.get_key_element(): item for item in parsed(overrides)}  # of a key given twice the later counts
+    telling = [item for key, item in sorted(last.items()) if not _indifferent(key)]
     fixed = [f"{item.get_key_element()}={item.get_value_element_as_str()}" for item in telling if not _varies(item)]
     over = [item.get_key_element() for item in telling if _varies(item)]
     words = [preset or "", slug(fixed) if fixed else ""]
