@@ -18,8 +18,8 @@ WIDTHS = "model.width=4,6,8,10"
     ("launcher", "settings"),
     [
         pytest.param("joblib", ["hydra.launcher.n_jobs=2"], marks=needs("joblib")),
-        pytest.param("ray", ["hydra.launcher.ray.init.num_cpus=2"], marks=needs("ray")),
-        pytest.param("submitit_local", ["hydra.sweeper.max_batch_size=2"], marks=needs("submitit")),
+        pytest.param("ray", ["hydra.launcher.ray.init.num_cpus=2"], marks=[needs("ray"), pytest.mark.slow]),
+        pytest.param("submitit_local", ["hydra.sweeper.max_batch_size=2"], marks=[needs("submitit"), pytest.mark.slow]),
     ],
 )
 def test_a_launcher_computes_what_the_basic_one_does(
