@@ -77,7 +77,9 @@ def skip_without_extra(words: list[str]) -> None:
             pytest.importorskip(f"hydra_plugins.{plugin}", reason=f"the extra for {word} is not installed")
 
 
-@pytest.mark.parametrize("line", TRAINING)
+@pytest.mark.parametrize(
+    "line", [pytest.param(line, marks=[pytest.mark.slow] if "joblib" in line else []) for line in TRAINING]
+)
 def test_every_training_runs(labbook: Command, tmp_path: Path, line: str) -> None:
     words = shlex.split(line)[2:]
     skip_without_extra(words)

@@ -57,7 +57,12 @@ def test_a_gradient_reaches_every_parameter(name: str, channels: int, size: int,
         assert parameter.grad.abs().sum() > 0, parameter_name
 
 
-@pytest.mark.parametrize("name", MODELS)
+HEAVY = ("alexnet",)  # takes as long as all others together
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in HEAVY else []) for name in MODELS]
+)
 def test_one_batch_is_learned_by_heart(name: str) -> None:
     model = build(name, **({"dropout": 0.0} if "dropout" in node_of(name) else {}))
     images, labels = images_for(model, 8), torch.arange(8)

@@ -43,7 +43,7 @@ def check(sweep: Path, number: int) -> None:
 def test_a_search_has_its_trials_in_total(labbook: Command) -> None:
     first = labbook(*TINY, *OVER, "sweep.n_trials=3")
     sweep = done(first)
-    assert sweep.name == "epochs-1_model-mlp_limit-100_precision-32_by_lr_width_search"
+    assert sweep.name == "epochs-1_model-mlp_limit-100_precision-32_by_width_lr_search"
     assert begun(first.out) == 3
     check(sweep, 3)
     again = labbook(*TINY, *OVER, "sweep.n_trials=3")
