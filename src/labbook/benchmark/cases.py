@@ -22,7 +22,6 @@ class Case:
     name: str
     settings: tuple[str, ...]
     steps: int  # of one timing
-    keras: bool = False  # whether there is the same network in Keras
 
     def composed(self, *more: str) -> DictConfig:
         """The configuration that the command line would give."""
@@ -47,8 +46,7 @@ class Case:
         return self.steps * self.batch_size
 
 
-def case(name: str, model: str, batch_size: int, size: int, channels: int, steps: int, *more: str, classes: int = 10,
-         keras: bool = False) -> Case:  # fmt: skip
+def case(name: str, model: str, batch_size: int, size: int, channels: int, steps: int, *more: str, classes: int = 10) -> Case:  # fmt: skip
     """A case from what distinguishes it."""
     settings = (
         f"model={model}",
@@ -59,14 +57,14 @@ def case(name: str, model: str, batch_size: int, size: int, channels: int, steps
         f"data.images={batch_size * steps}",
         *more,
     )
-    return Case(name, settings, steps, keras)
+    return Case(name, settings, steps)
 
 
 CASES = (
-    case("LeNet-5, batch 64", "lenet5", 64, 28, 1, 200, keras=True),
-    case("MLP 784-128-10, batch 32", "mlp", 32, 28, 1, 600, "model.width=128", keras=True),
-    case("MLP 784-128-10, batch 128", "mlp", 128, 28, 1, 300, "model.width=128", keras=True),
-    case("C2 convnet, batch 128", "convnet", 128, 28, 1, 60, keras=True),
+    case("LeNet-5, batch 64", "lenet5", 64, 28, 1, 200),
+    case("MLP 784-128-10, batch 32", "mlp", 32, 28, 1, 600, "model.width=128"),
+    case("MLP 784-128-10, batch 128", "mlp", 128, 28, 1, 300, "model.width=128"),
+    case("C2 convnet, batch 128", "convnet", 128, 28, 1, 60),
     case("AlexNet, batch 64", "alexnet", 64, 32, 3, 4),
     case("cats-and-dogs network, batch 128", "cats_dogs_cnn", 128, 256, 3, 2, classes=2),
 )
