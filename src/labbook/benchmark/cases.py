@@ -46,7 +46,9 @@ class Case:
         return self.steps * self.batch_size
 
 
-def case(name: str, model: str, batch_size: int, size: int, channels: int, steps: int, *more: str, classes: int = 10) -> Case:  # fmt: skip
+def case(
+    name: str, model: str, batch_size: int, size: int, channels: int, steps: int, *more: str, classes: int = 10
+) -> Case:
     """A case from what distinguishes it."""
     settings = (
         f"model={model}",
