@@ -46,7 +46,8 @@ def rates(factory: Factory, interval: Interval = "step", lr: float = 1.0, **opti
     """The learning rate at each count of steps or epochs, the end included."""
     sgd = optimizer(lr)
     schedule = factory(sgd, EPOCHS, STEPS, interval=interval, **options)
-    assert schedule.interval == interval
+    stays = factory is constant and not options.get("warmup_epochs")  # which nothing is gained by stepping
+    assert schedule.interval == ("epoch" if stays else interval)
     return followed(sgd, schedule.scheduler, EPOCHS * (STEPS if interval == "step" else 1))
 
 

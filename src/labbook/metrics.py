@@ -1,5 +1,6 @@
-"""Sums kept on the device: one synchronisation an epoch instead of one a step."""
+"""Figures of a pass over the images, added up with a synchronisation now and then instead of one a step."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,39 +10,76 @@ from labbook.errors import TrainingError
 
 
 class RunningSums:
-    """Loss, correct and top-5 predictions and images seen, summed on the device of the first batch."""
+    """Loss, correct and top-5 predictions and images seen, summed over many steps.
 
-    def __init__(self) -> None:
-        self.sums: Tensor | None = None  # float [3]: loss x images, correct, correct among the first five
-        self.images = 0
+    Batches wait on their device and are added up many at a time: one synchronisation and a few operations instead
+    of a dozen in every step (an eighth of the time of a small network's). The sums do not depend on how many waited.
+    """
 
-    def update(self, loss: Tensor, logits: Tensor, labels: Tensor, top5: bool) -> None:
-        """Add a batch: its mean loss, logits [n, classes] and labels [n]."""
-        with torch.no_grad():
-            count = len(labels)
-            correct = (logits.argmax(1) == labels).sum()
-            among = (logits.topk(5).indices == labels[:, None]).sum() if top5 else correct
-            # float64 where there is one: in float32 a count stops growing at 2**24 images
-            exact = torch.float32 if logits.device.type == "mps" else torch.float64
-            batch = torch.stack([loss.detach().to(exact) * count, correct.to(exact), among.to(exact)])
-            self.sums = batch if self.sums is None else self.sums.to(batch).add_(batch)
-            self.images += count
+    steps = 64  # that wait at most
+    numbers = 2**22  # logits that wait at most
 
-    def state(self) -> list[float]:
-        """What a checkpoint in the middle of an epoch must hold."""
-        return [*(self.sums.tolist() if self.sums is not None else [0.0] * 3), float(self.images)]
-
-    def load(self, state: list[float]) -> None:
-        """Go on from `state`, on the device of the next batch."""
-        self.sums, self.images = torch.tensor(state[:3], dtype=torch.float64), int(state[3])
-
-    def total(self) -> Tensor:
-        """All four sums as one tensor, to be added over processes."""
-        return torch.tensor(self.state(), dtype=torch.float64)
+    def __init__(self, top5: bool = False) -> None:
+        self.top5 = top5
+        self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
-        self.sums, self.images = None, 0
+        self.loss, self.correct, self.among, self.images = 0.0, 0, 0, 0
+        self._waiting: list[tuple[Tensor, Tensor, Tensor, int | None]] = []
+        self._numbers = 0
+
+    def update(self, loss: Tensor, logits: Tensor, labels: Tensor, step: int | None = None) -> None:
+        """Add a batch: its mean loss, logits [n, classes] and labels [n].
+
+        Args:
+            loss: a scalar.
+            logits: not changed afterwards.
+            labels: class indices.
+            step: of training, where a loss that is not finite is an error.
+
+        Raises:
+            TrainingError: see `flush`.
+        """
+        self._waiting.append((loss.detach(), logits.detach(), labels, step))
+        self._numbers += logits.numel()
+        if len(self._waiting) >= self.steps or self._numbers >= self.numbers:
+            self.flush()
+
+    def flush(self) -> None:
+        """Add up what waits.
+
+        Raises:
+            TrainingError: naming the first step of training whose loss is not finite.
+        """
+        if not self._waiting:
+            return
+        losses, logits, labels, steps = zip(*self._waiting, strict=True)
+        self._waiting, self._numbers = [], 0
+        counts = [len(each) for each in labels]
+        for loss, count, step in zip(torch.stack(losses).tolist(), counts, steps, strict=True):
+            if step is not None and not math.isfinite(loss):
+                raise TrainingError(diverged(f"loss became {loss}", step))
+            self.loss += loss * count  # in this order: a resumed run must come to the same bits
+        guessed, true = torch.cat(logits), torch.cat(labels)
+        correct = int((guessed.argmax(1) == true).sum())
+        self.correct += correct
+        self.among += int((guessed.topk(5).indices == true[:, None]).sum()) if self.top5 else correct
+        self.images += sum(counts)
+
+    def state(self) -> list[float]:
+        """What a checkpoint in the middle of an epoch must hold."""
+        self.flush()
+        return [self.loss, float(self.correct), float(self.among), float(self.images)]
+
+    def load(self, state: list[float]) -> None:
+        """Go on from `state`."""
+        self.reset()
+        self.loss, self.correct, self.among, self.images = state[0], int(state[1]), int(state[2]), int(state[3])
+
+    def total(self) -> Tensor:
+        """All four sums as one float64 tensor, to be added over processes."""
+        return torch.tensor(self.state(), dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -58,41 +96,6 @@ class Figures:
         """From the sums of `RunningSums.total`."""
         loss, correct, top5, images = total.tolist()
         return cls(loss / images, correct / images, top5 / images, int(images))
-
-
-class LossWatch:
-    """The last losses, on the device, looked at all together now and then: finds the step whose loss is not finite."""
-
-    every = 64  # steps; a look costs one synchronisation
-
-    def __init__(self) -> None:
-        self.losses: list[Tensor] = []
-        self.steps: list[int] = []
-
-    def add(self, loss: Tensor, step: int) -> None:
-        """Note the loss of a step, and look at the noted ones when there are enough.
-
-        Raises:
-            TrainingError: see `look`.
-        """
-        self.losses.append(loss.detach())
-        self.steps.append(step)
-        if len(self.losses) >= self.every:
-            self.look()
-
-    def look(self) -> None:
-        """Look at the losses noted since the last look.
-
-        Raises:
-            TrainingError: naming the first step whose loss is not finite.
-        """
-        if not self.losses:
-            return
-        values, steps = torch.stack(self.losses).float(), self.steps
-        self.losses, self.steps = [], []
-        if not values.isfinite().all():
-            index = int((~values.isfinite()).nonzero()[0])
-            raise TrainingError(diverged(f"loss became {values[index].item()}", steps[index]))
 
 
 def diverged(what: str, step: int) -> str:

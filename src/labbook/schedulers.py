@@ -51,7 +51,7 @@ def constant(
 ) -> Schedule:
     """The learning rate stays, after an optional warm-up."""
     rule = warmed_up(lambda _: 1.0, epochs, steps_per_epoch, warmup_epochs, interval)
-    return Schedule(LambdaLR(optimizer, rule), interval)
+    return Schedule(LambdaLR(optimizer, rule), interval if warmup_epochs else "epoch")
 
 
 def step(

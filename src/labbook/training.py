@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger, WandbLogger
 
-from labbook import building, checkpoints
+from labbook import building, checkpoints, overhead
 from labbook.checkpoints import Checkpoints, WholeFileIO
 from labbook.config import held_out
 from labbook.data.module import ImageDataModule
@@ -196,7 +196,7 @@ def fit(
         log.info("going on from epoch %d, step %d", state["epoch"] + 1, state["global_step"])
     elif run.resumes:
         log.warning("nothing of this run was saved before: starting from the beginning")
-    with run.signals.deferred(), warnings.catch_warnings():
+    with run.signals.deferred(), overhead.reduced(trainer, model), warnings.catch_warnings():
         # Lightning's interval is for figures of single steps; here they are logged by the epoch.
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
         try:

@@ -1,10 +1,13 @@
 """The training task: figures against torchmetrics, optimizers, schedules."""
 
+import math
 from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pytorch_lightning import Trainer
 from torchmetrics.functional.classification import multiclass_accuracy
 
@@ -12,7 +15,7 @@ from labbook import schedulers
 from labbook.data.digits import Digits
 from labbook.data.loader import Batch
 from labbook.errors import TrainingError
-from labbook.metrics import Figures, LossWatch, RunningSums
+from labbook.metrics import Figures, RunningSums
 from labbook.models.classifier import Task, has_fused
 from labbook.models.mlp import MLP
 
@@ -27,9 +30,9 @@ def trainer(**options: object) -> Trainer:
 def test_sums_are_the_means_over_all_images() -> None:
     torch.manual_seed(1)
     logits, labels = torch.randn(50, 12), torch.randint(0, 12, (50,))
-    sums = RunningSums()
+    sums = RunningSums(top5=True)
     for part in (slice(0, 32), slice(32, 50)):
-        sums.update(F.cross_entropy(logits[part], labels[part]), logits[part], labels[part], top5=True)
+        sums.update(F.cross_entropy(logits[part], labels[part]), logits[part], labels[part])
     figures = Figures.of(sums.total())
     assert figures.images == 50
     assert figures.loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-6)
@@ -38,32 +41,59 @@ def test_sums_are_the_means_over_all_images() -> None:
     assert figures.top5_acc == pytest.approx(top5.item())
 
 
-def test_sums_go_on_from_a_checkpoint() -> None:
-    logits, labels = torch.randn(20, 10), torch.randint(0, 10, (20,))
-    whole, first, second = RunningSums(), RunningSums(), RunningSums()
-    whole.update(F.cross_entropy(logits, labels), logits, labels, top5=True)
-    first.update(F.cross_entropy(logits, labels), logits, labels, top5=True)
-    second.load(first.state())
-    for sums in (whole, second):
-        sums.update(F.cross_entropy(logits, labels), logits, labels, top5=True)
-    assert torch.equal(whole.total(), second.total())
+def batches(count: int) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    torch.manual_seed(2)
+    drawn = [(torch.randn(size, 10), torch.randint(0, 10, (size,))) for size in torch.randint(1, 9, (count,)).tolist()]
+    return [(F.cross_entropy(logits, labels), logits, labels) for logits, labels in drawn]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.sets(st.integers(0, 149)))
+def test_sums_are_the_same_bits_wherever_a_checkpoint_is_made(stops: set[int]) -> None:
+    whole, parts = RunningSums(top5=True), RunningSums(top5=True)
+    for index, batch in enumerate(batches(150)):
+        whole.update(*batch)
+        parts.update(*batch)
+        if index in stops:
+            state, parts = parts.state(), RunningSums(top5=True)
+            parts.load(state)
+    assert whole.state() == parts.state()
+    assert whole.images == sum(len(labels) for _, _, labels in batches(150))
+
+
+def test_few_batches_wait_where_they_are_large() -> None:
+    sums = RunningSums()
+    logits = torch.zeros(RunningSums.numbers // 1000 // 2 + 1, 1000)
+    labels = torch.zeros(len(logits), dtype=torch.int64)
+    sums.update(torch.tensor(0.0), logits, labels)
+    assert sums.images == 0
+    sums.update(torch.tensor(0.0), logits, labels)
+    assert sums.images == 2 * len(labels)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_the_first_bad_loss_is_named(bad: float) -> None:
-    watch = LossWatch()
-    for step in range(1, 11):
-        watch.add(torch.tensor(bad if step >= 7 else 1.0), step)
+    sums = RunningSums()
+    for step, (loss, *rest) in enumerate(batches(10), 1):
+        sums.update(torch.tensor(bad) if step >= 7 else loss, *rest, step=step)
     with pytest.raises(TrainingError, match=r"in step 7; try a smaller optimizer\.lr"):
-        watch.look()
+        sums.flush()
 
 
 def test_a_bad_loss_is_found_without_being_asked() -> None:
-    watch = LossWatch()
-    for step in range(1, LossWatch.every):
-        watch.add(torch.tensor(float("nan") if step == 3 else 1.0), step)
+    sums = RunningSums()
+    *before, (last, *rest) = batches(RunningSums.steps)
+    for step, (loss, *others) in enumerate(before, 1):
+        sums.update(torch.tensor(float("nan")) if step == 3 else loss, *others, step=step)
     with pytest.raises(TrainingError, match="in step 3"):
-        watch.add(torch.tensor(1.0), LossWatch.every)
+        sums.update(last, *rest, step=RunningSums.steps)
+
+
+def test_a_bad_loss_of_validation_is_a_figure_like_others() -> None:
+    sums = RunningSums()
+    for _, *rest in batches(3):
+        sums.update(torch.tensor(float("nan")), *rest)
+    assert math.isnan(Figures.of(sums.total()).loss)
 
 
 def test_label_smoothing_reaches_the_loss() -> None:

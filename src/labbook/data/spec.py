@@ -8,9 +8,13 @@ from torch import Tensor
 
 
 @lru_cache(maxsize=16)
-def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """One number a channel as float32 [C, 1, 1]; remembered, as sending it to a GPU would stop that for a moment."""
-    return torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
+def scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """What pixels 0..255 are multiplied by and what is then taken off, float32 [C, 1, 1].
+
+    Remembered, as sending it to a GPU would stop that for a moment.
+    """
+    means, stds = (torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1) for values in (mean, std))
+    return 1 / (255 * stds), means / stds
 
 
 @dataclass(frozen=True)
@@ -33,5 +37,5 @@ class ImageSpec:
 
     def normalize(self, images: Tensor) -> Tensor:
         """Pixels 0..255 [N, C, H, W], of any type, to normalised float32."""
-        mean, std = per_channel(self.mean, images.device), per_channel(self.std, images.device)
-        return images.to(torch.float32, copy=True).mul_(1 / (255 * std)).sub_(mean / std)
+        scale, shift = scale_and_shift(self.mean, self.std, images.device)
+        return images.to(torch.float32, copy=True).mul_(scale).sub_(shift)

@@ -1,0 +1,67 @@
+"""What Lightning does around every step, without what nobody asked for: most of its cost where networks are small."""
+
+import inspect
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.profilers import PassThroughProfiler
+
+# Called in every step of training, whether or not anybody listens; Lightning passes over those that are not callable.
+HOOKS = (
+    "on_train_batch_start",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+)
+
+
+class NoProfiler(PassThroughProfiler):
+    """Lightning's own that measures nothing, without making a new context for each of some fifty actions a step."""
+
+    nothing: AbstractContextManager[None] = nullcontext()
+
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Nothing around an action."""
+        return self.nothing
+
+
+@contextmanager
+def reduced(trainer: Trainer, model: LightningModule) -> Iterator[None]:
+    """Within this, a fit spends nothing on hooks that no one overrides nor on profiling that no one asked for.
+
+    The figures are of the MLP with batch 32, whose whole step takes 0.8 ms.
+    """
+    if not torch.cuda.is_available():
+        # Lightning has torch ask the NVML library for GPUs; without any, each step of a fused optimizer would try to
+        # load that library anew (0.06 ms).
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+    lightning: Any = trainer  # whose attributes carry no types
+    silenced: list[tuple[Any, str]] = []
+    silenced += [(each, hook) for each in lightning.callbacks for hook in HOOKS if unused(each, hook, Callback)]
+    silenced += [(model, hook) for hook in HOOKS if unused(model, hook, LightningModule)]
+    if not lightning.gradient_clip_val and unused(model, "configure_gradient_clipping", LightningModule):
+        silenced.append((model, "configure_gradient_clipping"))
+    step: Any = type(model).training_step
+    step.__signature__ = inspect.signature(step)  # else found out anew in each step (0.02 ms)
+    profiler = lightning.profiler
+    if type(profiler) is PassThroughProfiler:
+        lightning.profiler = NoProfiler()
+    for owner, hook in silenced:
+        setattr(owner, hook, None)
+    try:
+        yield
+    finally:
+        lightning.profiler = profiler
+        for owner, hook in silenced:
+            delattr(owner, hook)
+
+
+def unused(owner: Any, hook: str, base: type) -> bool:
+    """Whether a hook is still the empty one of Lightning's class."""
+    return hook not in vars(owner) and inspect.getattr_static(owner, hook) is inspect.getattr_static(base, hook)

@@ -1,0 +1,100 @@
+"""What is left out of a step changes nothing that anybody asked for."""
+
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.profilers import PassThroughProfiler, SimpleProfiler
+
+from labbook import overhead
+from labbook.data.digits import Digits
+from labbook.models.mlp import MLP
+
+
+class Listener(Callback):
+    """Counts what it is called for, through one hook of its class, one of the instance and the rest unused."""
+
+    def __init__(self) -> None:
+        self.starts, self.zeroed = 0, 0
+        self.on_before_zero_grad = self.zero  # type: ignore[method-assign]
+
+    def zero(self, *_: Any) -> None:
+        self.zeroed += 1
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.starts += 1
+
+
+class Listening(MLP):
+    """A network with a hook of its own."""
+
+    seen = 0
+
+    def on_after_backward(self) -> None:
+        """Count gradients."""
+        self.seen += all(item.grad is not None for item in self.parameters())
+
+
+def fit(model: LightningModule, data: Digits, *callbacks: Callback, **options: Any) -> Trainer:
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, limit_train_batches=5, limit_val_batches=1, callbacks=list(callbacks), **options,
+    )  # fmt: skip
+    with overhead.reduced(trainer, model):
+        trainer.fit(model, datamodule=data)
+    return trainer
+
+
+@pytest.fixture
+def data() -> Digits:
+    return Digits(image_size=28, batch_size=8)
+
+
+def test_hooks_that_someone_listens_to_are_called(data: Digits) -> None:
+    listener, model = Listener(), Listening(data.spec)
+    fit(model, data, listener)
+    assert (listener.starts, listener.zeroed, model.seen) == (5, 5, 5)
+
+
+def test_everything_is_as_before_afterwards(data: Digits) -> None:
+    listener, model = Listener(), MLP(data.spec)
+    before = {hook for owner in (listener, model) for hook in vars(owner) if hook.startswith(("on_", "configure"))}
+    trainer = fit(model, data, listener)
+    after = {hook for owner in (listener, model) for hook in vars(owner) if hook.startswith(("on_", "configure"))}
+    assert before == after
+    assert type(trainer.profiler) is PassThroughProfiler
+    model.on_train_batch_start(None, 0)
+    listener.on_after_backward(trainer, model)
+
+
+def test_the_weights_are_the_same_bits_as_without(data: Digits) -> None:
+    torch.manual_seed(0)
+    ours, plain = MLP(data.spec), MLP(data.spec)
+    plain.load_state_dict(ours.state_dict())
+    fit(ours, data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overhead, "HOOKS", ())
+        patch.setattr(MLP, "optimizer_zero_grad", LightningModule.optimizer_zero_grad)
+        fit(plain, data)
+    for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_clipping_that_was_asked_for_happens(data: Digits) -> None:
+    norms: list[float] = []
+
+    class Norm(Callback):
+        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+            gradients = [item.grad.flatten() for item in pl_module.parameters() if item.grad is not None]
+            norms.append(torch.cat(gradients).norm().item())
+
+    fit(MLP(data.spec), data, Norm(), gradient_clip_val=0.01)
+    assert len(norms) == 5
+    assert max(norms) <= 0.0101
+
+
+def test_a_profiler_that_was_asked_for_measures(data: Digits) -> None:
+    profiler = SimpleProfiler(dirpath=None)
+    fit(MLP(data.spec), data, profiler=profiler)
+    assert len(profiler.recorded_durations["run_training_batch"]) == 5
