@@ -1,47 +1,63 @@
-"""Time the training loop beside a bare PyTorch loop and a notebook's: `python scripts/benchmark.py LeNet MLP`.
+"""Measure what the program costs: `python scripts/benchmark.py`, or `... --sections training LeNet MLP`.
 
-Every contestant trains the same network on the same images, in turns; the ratios of one run are what counts.
+Training beside a bare PyTorch loop, a notebook and (where installed) Keras, the parts of a step, start-up, memory and
+growth. All figures of a table are taken in turns in one run: on a shared machine the ratios are what counts.
 """
 
 import argparse
-
-from rich.console import Console
-from rich.table import Table
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from labbook import config, hardware
-from labbook.benchmark.cases import CASES
+from labbook.benchmark import parts, report, timing
+from labbook.benchmark.cases import CASES, Case
 from labbook.benchmark.contestants import CONTESTANTS
-from labbook.benchmark.timing import lines, timed
+from labbook.benchmark.sections import Section
 from labbook.cli import sentences
-from labbook.errors import SettingError
-from labbook.evaluation import libraries
+from labbook.errors import SettingError, choices
 from labbook.sweeps import sweepers
+
+SECTIONS: dict[str, Callable[[list[Case], int, str], list[Section]]] = {
+    "training": lambda cases, n, precision: [timing.training(cases, CONTESTANTS, n, precision)],
+    "parts": lambda cases, n, precision: [parts.section(cases, n, precision)],
+}
 
 
 @sentences()
 def main() -> None:
-    """Print a table of all cases, or of those whose names contain one of the words given."""
+    """Print the tables asked for, and write them to a file if one is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", help="parts of names: " + "; ".join(case.name for case in CASES))
+    parser.add_argument("--sections", default=",".join(SECTIONS), help="with commas between; %(default)s")
     parser.add_argument("--repetitions", type=int, default=5, help="of each timing, after one that does not count")
     parser.add_argument("--precision", default="auto", help=f"one of {', '.join(hardware.PRECISIONS)}")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also as Markdown")
     given = parser.parse_args()
-    chosen = [
+    cases = [
         case for case in CASES if not given.words or any(word.lower() in case.name.lower() for word in given.words)
     ]
-    if not chosen:
+    if not cases:
         raise SettingError(f"no case is named so; they are: {'; '.join(case.name for case in CASES)}")
     if given.repetitions < 1:
         raise SettingError("--repetitions must be at least 1")
+    asked = given.sections.split(",")
+    for name in asked:
+        if name not in SECTIONS:
+            raise SettingError(f"--sections={name} is unknown; {choices(name, SECTIONS)}")
+    choice = hardware.choose({"precision": given.precision}, hardware.describe())
     config.register()
     sweepers.register()
-    choice = hardware.choose({"precision": given.precision}, hardware.describe())
-    table = Table(*("case", "way to train", "images/s", "time / bare loop", "from to"), box=None, pad_edge=False)
-    for case in chosen:
-        for row in lines(case, timed(case, CONTESTANTS, given.repetitions, given.precision)):
-            table.add_row(*row)
-    Console().print(table)
-    print(f"medians of {given.repetitions}, in turns; {choice.reason}; {libraries()}")
+    found = []
+    for name in asked:
+        for section in SECTIONS[name](cases, given.repetitions, given.precision):
+            report.show(section)
+            found.append(section)
+    about = report.conditions(choice, given.repetitions, " ".join(["python", *sys.argv]))
+    print(about)
+    if given.write:
+        given.write.parent.mkdir(parents=True, exist_ok=True)
+        given.write.write_text(report.markdown(found, about), encoding="utf-8")
 
 
 if __name__ == "__main__":

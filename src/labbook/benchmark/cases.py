@@ -21,7 +21,8 @@ class Case:
 
     name: str
     settings: tuple[str, ...]
-    steps: int  # of one timing
+    steps: int  # of one timing, after a first that does not count
+    epoch: int  # steps of an epoch of the lab's own data, over which the end of an epoch is spread
 
     def composed(self, *more: str) -> DictConfig:
         """The configuration that the command line would give."""
@@ -40,14 +41,17 @@ class Case:
         """Images of a step."""
         return next(int(item.partition("=")[2]) for item in self.settings if item.startswith("data.batch_size="))
 
-    @property
-    def images(self) -> int:
-        """Images of one timing."""
-        return self.steps * self.batch_size
-
 
 def case(
-    name: str, model: str, batch_size: int, size: int, channels: int, steps: int, *more: str, classes: int = 10
+    name: str,
+    model: str,
+    batch_size: int,
+    size: int,
+    channels: int,
+    steps: int,
+    epoch: int,
+    *more: str,
+    classes: int = 10,
 ) -> Case:
     """A case from what distinguishes it."""
     settings = (
@@ -56,19 +60,19 @@ def case(
         f"data.image_size={size}",
         f"data.channels={channels}",
         f"data.classes={classes}",
-        f"data.images={batch_size * steps}",
+        f"data.images={batch_size * (steps + 1)}",
         *more,
     )
-    return Case(name, settings, steps)
+    return Case(name, settings, steps, epoch)
 
 
 CASES = (
-    case("LeNet-5, batch 64", "lenet5", 64, 28, 1, 200),
-    case("MLP 784-128-10, batch 32", "mlp", 32, 28, 1, 600, "model.width=128"),
-    case("MLP 784-128-10, batch 128", "mlp", 128, 28, 1, 300, "model.width=128"),
-    case("C2 convnet, batch 128", "convnet", 128, 28, 1, 60),
-    case("AlexNet, batch 64", "alexnet", 64, 32, 3, 4),
-    case("cats-and-dogs network, batch 128", "cats_dogs_cnn", 128, 256, 3, 2, classes=2),
+    case("LeNet-5, batch 64", "lenet5", 64, 28, 1, 400, 938),
+    case("MLP 784-128-10, batch 32", "mlp", 32, 28, 1, 1000, 1500, "model.width=128"),
+    case("MLP 784-128-10, batch 128", "mlp", 128, 28, 1, 400, 469, "model.width=128"),
+    case("C2 convnet, batch 128", "convnet", 128, 28, 1, 80, 469),
+    case("AlexNet, batch 64", "alexnet", 64, 32, 3, 4, 782),
+    case("cats-and-dogs network, batch 128", "cats_dogs_cnn", 128, 256, 3, 2, 63, classes=2),
 )
 
 

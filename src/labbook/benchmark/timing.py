@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from labbook.benchmark.cases import Case
 from labbook.benchmark.contestants import Contestant
+from labbook.benchmark.sections import Section
 
 LIMIT = "bare loop"  # what the others are held against
 
 
 @dataclass(frozen=True)
 class Timing:
-    """The seconds of one contestant at one case, a number for each repetition."""
+    """The seconds that one contestant takes for a step of one case, a number for each repetition."""
 
     contestant: str
     seconds: tuple[float, ...]
@@ -34,6 +35,16 @@ def timed(case: Case, contestants: Mapping[str, Contestant], repetitions: int, p
     return [Timing(name, tuple(each)) for name, each in seconds.items()]
 
 
+def training(cases: Sequence[Case], contestants: Mapping[str, Contestant], repetitions: int, precision: str) -> Section:
+    """How fast each contestant trains each case."""
+    rows = [row for case in cases for row in lines(case, timed(case, contestants, repetitions, precision))]
+    note = (
+        "Medians; the ratios are of the same repetition, in which all take turns. What ends an epoch (checkpoint, table,"
+        " TensorBoard) is spread over an epoch of the lab's own length; nothing is validated."
+    )
+    return Section("Training", ("case", "way to train", "images/s", "time / bare loop", "from to"), rows, note)
+
+
 def lines(case: Case, timings: Sequence[Timing]) -> list[tuple[str, ...]]:
     """A row for each contestant: case, contestant, images/s, seconds over those of the bare loop, and their spread."""
     limit = next(timing for timing in timings if timing.contestant == LIMIT)
@@ -41,6 +52,6 @@ def lines(case: Case, timings: Sequence[Timing]) -> list[tuple[str, ...]]:
     for timing in timings:
         ratios = [own / least for own, least in zip(timing.seconds, limit.seconds, strict=True)]
         spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        pace = f"{case.images / timing.median:,.0f}"
+        pace = f"{case.batch_size / timing.median:,.0f}"
         rows.append((case.name, timing.contestant, pace, f"{statistics.median(ratios):.2f}", spread))
     return rows

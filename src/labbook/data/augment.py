@@ -79,15 +79,17 @@ class Rotation:
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     """Each image [n, C, H, W] turned counter-clockwise by its own angle (float [n]); the result is float32."""
-    images = images.float()
-    height, width = images.shape[-2:]
-    angle = degrees * (math.pi / 180)
-    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    # affine_grid works in coordinates from -1 to 1, so an image that is not square needs its aspect put in.
-    rows = [cos, -sin * (height / width), zero, sin * (width / height), cos, zero]
-    theta = torch.stack(rows, dim=1).view(-1, 2, 3)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    n, _, height, width = images.shape
+    angle = degrees.view(-1, 1) * (math.pi / 180)
+    # Where each pixel comes from, in coordinates from -1 to 1 (so that an image that is not square needs its aspect put
+    # in). The sum of a part for the row and one for the column: F.affine_grid takes twice as long.
+    x, y = (2 * torch.arange(count, device=images.device) / count + (1 / count - 1) for count in (width, height))
+    grid = torch.empty(n, height, width, 2, device=images.device)
+    rows = torch.stack([-angle.sin() * (height / width) * y, angle.cos() * y])  # [2, n, H]
+    columns = torch.stack([angle.cos() * x, angle.sin() * (width / height) * x])  # [2, n, W]
+    torch.add(rows[0].unsqueeze(2), columns[0].unsqueeze(1), out=grid[..., 0])
+    torch.add(rows[1].unsqueeze(2), columns[1].unsqueeze(1), out=grid[..., 1])
+    return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 TRANSFORMS: dict[str, Callable[..., Transform]] = {"flip": Flip, "crop": Crop, "rotation": Rotation}

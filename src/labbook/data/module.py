@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from annotated_types import Ge, Lt
 from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
+from torch import Generator, Tensor
 
 from labbook.data import augment as augmentation
 from labbook.data.loader import Batch, TensorLoader
@@ -37,6 +37,10 @@ class Images(NamedTuple):
 # The sets read last, by what they were read from: the runs of a sweep share them.
 _recent: OrderedDict[tuple[Any, ...], tuple[Images, Images]] = OrderedDict()
 RECENT = 2
+
+# Numbers of a batch that a CPU augments and normalises at a time, so that they stay in its cache: two photographs of
+# 256 pixels, which takes a third of the time of 128 at once; all of a usual batch of small images.
+CACHED = 2**19
 
 
 class ImageDataModule(LightningDataModule):
@@ -252,14 +256,25 @@ class ImageDataModule(LightningDataModule):
         return batch._replace(images=images.to(device, non_blocking=True), labels=labels.to(device))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training images and normalise, for the whole batch on the device."""
-        images = batch.images
+        """Augment training images and normalise, on the device."""
+        images, random = batch.images, None
         if batch.training and self.transforms:
             rank = self.trainer.global_rank if self.trainer else 0
             random = generator(images.device, self.seed, batch.epoch, batch.step, rank)
-            for transform in self.transforms:
-                images = transform(images, random)
-        return batch._replace(images=self.spec.normalize(images).contiguous(memory_format=self.memory_format))
+        at_once = CACHED // images[0].numel() if images.device.type == "cpu" else len(images)
+        if at_once >= len(images):
+            return batch._replace(images=self._prepared(images, random).contiguous(memory_format=self.memory_format))
+        prepared = torch.empty(images.shape, memory_format=self.memory_format)
+        parts = torch.split(images, max(1, at_once))
+        for part, place in zip(parts, torch.split(prepared, max(1, at_once)), strict=True):
+            place.copy_(self._prepared(part, random))
+        return batch._replace(images=prepared)
+
+    def _prepared(self, images: Tensor, random: Generator | None) -> Tensor:
+        """Images augmented, if there is something to draw with, and normalised."""
+        for transform in self.transforms if random else ():
+            images = transform(images, random)
+        return self.spec.normalize(images)
 
 
 def shaped(pixels: Tensor, size: int, channels: int) -> Tensor:

@@ -38,4 +38,4 @@ class ImageSpec:
     def normalize(self, images: Tensor) -> Tensor:
         """Pixels 0..255 [N, C, H, W], of any type, to normalised float32."""
         scale, shift = scale_and_shift(self.mean, self.std, images.device)
-        return images.to(torch.float32, copy=True).mul_(scale).sub_(shift)
+        return torch.mul(images, scale).sub_(shift)

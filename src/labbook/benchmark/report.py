@@ -1,0 +1,41 @@
+"""The benchmark's tables on the terminal and as Markdown."""
+
+import os
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from labbook import hardware
+from labbook.benchmark.sections import Section
+from labbook.evaluation import libraries
+
+
+def show(section: Section) -> None:
+    """Print a table."""
+    table = Table(*section.columns, title=section.title, title_justify="left", box=None, pad_edge=False)
+    for row in section.rows:
+        table.add_row(*row)
+    console = Console()
+    console.print(table)
+    if section.note:
+        console.print(section.note, style="dim", highlight=False)
+    console.print()
+
+
+def conditions(choice: hardware.Choice, repetitions: int, command: str) -> str:
+    """What the figures depend on: hardware, versions, number of repetitions, and how to have them again."""
+    threads = os.environ.get("OMP_NUM_THREADS", "all")
+    return (
+        f"{choice.reason}; {os.cpu_count()} cores, {threads} used; {libraries()}; {repetitions} repetitions of each"
+        f" timing, taken in turns; `{command}`"
+    )
+
+
+def markdown(sections: Sequence[Section], about: str) -> str:
+    """The whole report."""
+    parts = ["# Benchmark", about]
+    for section in sections:
+        rows = [section.columns, ("---",) * len(section.columns), *section.rows]
+        parts += [f"## {section.title}", "\n".join(f"| {' | '.join(row)} |" for row in rows), section.note]
+    return "\n\n".join(part for part in parts if part) + "\n"
