@@ -1,6 +1,7 @@
 """Time the training loop beside a bare PyTorch loop and a notebook's: `python scripts/benchmark.py LeNet MLP`.
 
 Every contestant trains the same network on the same images, in turns; the ratios of one run are what counts.
+Keras' `fit` is among them where TensorFlow is installed (make setup EXTRAS=keras) and there is no GPU.
 """
 
 import argparse
