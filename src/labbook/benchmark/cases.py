@@ -15,6 +15,18 @@ from labbook import cli, config
 BASE = ("data=synthetic", "data.val_fraction=0", "seed=0", "test_on=last")
 
 
+def composed(*settings: str) -> DictConfig:
+    """The configuration that the command line would give for these settings."""
+    with hydra.initialize_config_dir(str(cli.CONFIGS)):
+        whole = hydra.compose("train", overrides=list(settings), return_hydra_config=True)
+    choices = {group: name for group, name in whole.hydra.runtime.choices.items() if group in config.GROUPS}
+    with open_dict(whole):
+        del whole["hydra"]
+        whole.choices = {group: name for group, name in choices.items() if name is not None}
+    config.check_root(whole)
+    return whole
+
+
 @dataclass(frozen=True)
 class Case:
     """A network with its batch size and images."""
@@ -26,15 +38,7 @@ class Case:
 
     def composed(self, *more: str) -> DictConfig:
         """The configuration that the command line would give."""
-        settings = [*BASE, *self.settings, *more]
-        with hydra.initialize_config_dir(str(cli.CONFIGS)):
-            whole = hydra.compose("train", overrides=settings, return_hydra_config=True)
-        choices = {group: name for group, name in whole.hydra.runtime.choices.items() if group in config.GROUPS}
-        with open_dict(whole):
-            del whole["hydra"]
-            whole.choices = {group: name for group, name in choices.items() if name is not None}
-        config.check_root(whole)
-        return whole
+        return composed(*BASE, *self.settings, *more)
 
     @property
     def batch_size(self) -> int:

@@ -16,7 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from labbook import hardware, runs, training
+from labbook.benchmark import apart
 from labbook.benchmark.cases import Case, scratch
+from labbook.benchmark.twin import layers_of, pictures
 from labbook.data.module import ImageDataModule
 from labbook.models.classifier import Classifier
 
@@ -114,6 +116,23 @@ class OneByOne(Dataset[tuple[torch.Tensor, int]]):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
+def keras(case: Case, precision: str) -> float:
+    """As a Keras user would: `fit` on arrays in memory, with its own progress bar; the graph is made before.
+
+    Its numbers are 32 bits wide as they come; a mixed precision that is asked for is Keras' own of that name.
+    """
+    config = case.composed("epochs=1", f"trainer.precision={precision}")
+    _, data, model = prepared(config)
+    pixels = pictures(data.parts["train"], data.spec)._replace(mean=(0.0,), std=(1.0,))
+    adam = ("Adam", {"learning_rate": 0.001})
+    policy = POLICIES.get(precision, "float32")
+    asked = apart.Training(layers_of(model), pixels, adam, case.batch_size, policy=policy)
+    return float(apart.process().ask("seconds", asked)) / (case.steps + 1)  # all that there are
+
+
+POLICIES = {"bf16-mixed": "mixed_bfloat16", "16-mixed": "mixed_float16"}
+
+
 def prepared(config: DictConfig) -> tuple[hardware.Choice, ImageDataModule, Classifier]:
     """What train.py makes of a configuration before it trains."""
     training.check(config)
@@ -125,3 +144,7 @@ def prepared(config: DictConfig) -> tuple[hardware.Choice, ImageDataModule, Clas
 
 
 CONTESTANTS: dict[str, Contestant] = {"ours": ours, "bare loop": bare, "notebook": notebook}
+
+# The TensorFlow that is installed with the extra does not know a GPU, and against one it would be no comparison.
+if apart.installed() and not torch.cuda.is_available():
+    CONTESTANTS["keras"] = keras

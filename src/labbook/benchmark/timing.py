@@ -39,8 +39,8 @@ def training(cases: Sequence[Case], contestants: Mapping[str, Contestant], repet
     """How fast each contestant trains each case."""
     rows = [row for case in cases for row in lines(case, timed(case, contestants, repetitions, precision))]
     note = (
-        "Medians; the ratios are of the same repetition, in which all take turns. What ends an epoch (checkpoint, table,"
-        " TensorBoard) is spread over an epoch of the lab's own length; nothing is validated."
+        "Medians; the ratios are of the same repetition, in which all take turns. What ends an epoch (checkpoint,"
+        " table, TensorBoard) is spread over an epoch of the lab's own length; nothing is validated."
     )
     return Section("Training", ("case", "way to train", "images/s", "time / bare loop", "from to"), rows, note)
 

@@ -257,10 +257,10 @@ class ImageDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training images and normalise, on the device."""
-        images, random = batch.images, None
-        if batch.training and self.transforms:
-            rank = self.trainer.global_rank if self.trainer else 0
-            random = generator(images.device, self.seed, batch.epoch, batch.step, rank)
+        images = batch.images
+        rank = self.trainer.global_rank if self.trainer else 0
+        draw = batch.training and self.transforms
+        random = generator(images.device, self.seed, batch.epoch, batch.step, rank) if draw else None
         at_once = CACHED // images[0].numel() if images.device.type == "cpu" else len(images)
         if at_once >= len(images):
             return batch._replace(images=self._prepared(images, random).contiguous(memory_format=self.memory_format))
@@ -272,8 +272,9 @@ class ImageDataModule(LightningDataModule):
 
     def _prepared(self, images: Tensor, random: Generator | None) -> Tensor:
         """Images augmented, if there is something to draw with, and normalised."""
-        for transform in self.transforms if random else ():
-            images = transform(images, random)
+        if random is not None:
+            for transform in self.transforms:
+                images = transform(images, random)
         return self.spec.normalize(images)
 
 

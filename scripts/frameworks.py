@@ -1,0 +1,53 @@
+"""Train one network in PyTorch and in Keras, with `python scripts/frameworks.py SETTING=VALUE ...`.
+
+The settings are those of train.py, such as experiment=a1_mlp_mnist. This program trains first, then Keras' `fit` from
+the same weights; the table has the test accuracy after each epoch and the seconds of its training steps. The first
+epoch of either includes what it does only once, such as making Keras' graph. Needs TensorFlow: make setup EXTRAS=keras.
+"""
+
+import argparse
+import os
+
+from rich.console import Console
+from rich.table import Table
+
+from labbook import config
+from labbook.cli import sentences
+from labbook.errors import SettingError
+from labbook.sweeps import sweepers
+
+
+@sentences()
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="as train.py takes them")
+    parser.add_argument("--seeds", type=int, default=1, help="train with this many seeds, counted up from seed")
+    given = parser.parse_intermixed_args()
+    if given.seeds < 1:
+        raise SettingError("--seeds must be at least 1")
+    config.register()
+    sweepers.register()
+
+    import torch  # takes seconds, which a refusal need not wait for
+
+    from labbook.benchmark import apart, frameworks
+    from labbook.benchmark.cases import composed
+    from labbook.evaluation import libraries
+
+    first = composed(*given.settings).seed
+    pairs = []
+    for seed in range(first, first + given.seeds):
+        with Console(stderr=True).status(f"seed {seed}"):
+            pairs.append(frameworks.both(given.settings, seed))
+    table = Table("epoch", "test acc: Labbook", "Keras", "seconds: Labbook", "Keras", box=None, pad_edge=False)
+    for row in frameworks.lines(pairs):
+        table.add_row(*row)
+    Console(width=max(Console().width, 110)).print(table)  # a range for each figure would not fit into 80
+    how = f"mean (least to most) of {given.seeds} seeds; " if given.seeds > 1 else ""
+    threads = f"torch.get_num_threads() {torch.get_num_threads()}, {os.cpu_count()} cores"
+    print(f"{how}CPU, 32 bits, {threads}; {libraries()}, {apart.process().ask('described')}")
+
+
+if __name__ == "__main__":
+    main()
