@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from labbook import config, hardware
-from labbook.benchmark import parts, report, timing
+from labbook.benchmark import parts, photographs, report, timing
 from labbook.benchmark.cases import CASES, Case
 from labbook.benchmark.contestants import CONTESTANTS
 from labbook.benchmark.sections import Section
@@ -21,6 +21,7 @@ from labbook.sweeps import sweepers
 SECTIONS: dict[str, Callable[[list[Case], int, str], list[Section]]] = {
     "training": lambda cases, n, precision: [timing.training(cases, CONTESTANTS, n, precision)],
     "parts": lambda cases, n, precision: [parts.section(cases, n, precision)],
+    "photographs": lambda _, n, precision: [photographs.building(n), photographs.second_epoch(precision)],
 }
 
 

@@ -1,13 +1,20 @@
 """The benchmark's contestants train the same thing, and its table says so."""
 
+import runpy
+import sys
+import time
 from pathlib import Path
 
 import pytest
+from pytorch_lightning import LightningModule, Trainer
 
 from labbook import config
-from labbook.benchmark import timing
+from labbook.benchmark import parts, photographs, report, timing
 from labbook.benchmark.cases import CASES, Case, case
 from labbook.benchmark.contestants import CONTESTANTS, prepared
+from labbook.benchmark.sections import Section
+from labbook.models.mlp import MLP
+from labbook.recorder import Recorder
 from labbook.sweeps import sweepers
 
 
@@ -15,7 +22,7 @@ from labbook.sweeps import sweepers
 def tiny() -> Case:
     config.register()
     sweepers.register()
-    return case("tiny", "mlp", 8, 8, 1, 3, "model.width=4")
+    return case("tiny", "mlp", 8, 8, 1, 3, 10, "model.width=4")
 
 
 @pytest.mark.parametrize("name", CONTESTANTS)
@@ -28,16 +35,17 @@ def test_every_way_to_train_takes_time_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("each", CASES, ids=lambda each: each.name)
-def test_every_case_composes_with_the_images_it_counts(each: Case) -> None:
+def test_every_case_composes_with_the_images_it_trains_on(each: Case) -> None:
     config.register()
     sweepers.register()
     composed = each.composed()
-    assert composed.data.images == each.images == each.steps * composed.data.batch_size
+    assert composed.data.images == (each.steps + 1) * each.batch_size == (each.steps + 1) * composed.data.batch_size
+    assert each.epoch >= each.steps
 
 
 def test_a_case_trains_on_all_its_images(tiny: Case) -> None:
     _, data, _ = prepared(tiny.composed())
-    assert len(data.train_dataloader()) == tiny.steps
+    assert len(data.train_dataloader()) == tiny.steps + 1
 
 
 def test_contestants_take_turns_and_the_first_round_does_not_count(tiny: Case) -> None:
@@ -53,4 +61,77 @@ def test_contestants_take_turns_and_the_first_round_does_not_count(tiny: Case) -
     found = timing.timed(tiny, {"ours": train("ours", 3.0), "bare loop": train("bare loop", 2.0)}, 2, "32")
     assert order == ["ours", "bare loop"] * 3
     assert [each.seconds for each in found] == [(3.0, 3.0), (2.0, 2.0)]
-    assert timing.lines(tiny, found)[0] == ("tiny", "ours", "8", "1.50", "1.50 to 1.50")
+    assert timing.lines(tiny, found)[0] == ("tiny", "ours", "3", "1.50", "1.50 to 1.50")
+
+
+def test_what_ends_an_epoch_counts_by_its_part(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Recorder.on_train_epoch_end
+
+    def slowly(self: Recorder, trainer: Trainer, pl_module: LightningModule) -> None:
+        time.sleep(2)
+        write(self, trainer, pl_module)
+
+    monkeypatch.setattr(Recorder, "on_train_epoch_end", slowly)
+    assert 2 / tiny.epoch <= CONTESTANTS["ours"](tiny, "32") < 2 / tiny.steps
+
+
+def test_the_time_of_a_part_within_another_counts_once() -> None:
+    profiler = parts.ByPart()
+    with profiler.profile("[LightningModule]MLP.optimizer_step"):
+        time.sleep(0.05)
+        with profiler.profile("[Strategy]SingleDeviceStrategy.backward"), profiler.profile("[Callback]X.on_fit_start"):
+            time.sleep(0.1)
+    profiler.start("[_TrainingEpochLoop].train_dataloader_next")
+    time.sleep(0.02)
+    profiler.stop("[_TrainingEpochLoop].train_dataloader_next")
+    time.sleep(0.2)
+    assert profiler.seconds.keys() == {"optimizer", "backward", "data"}
+    for part, least in {"optimizer": 0.05, "backward": 0.1, "data": 0.02}.items():
+        assert least <= profiler.seconds[part] < least + 0.04
+
+
+def test_every_part_of_a_step_takes_its_time(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = MLP.forward
+    monkeypatch.setattr(MLP, "forward", lambda self, images: time.sleep(0.05) or forward(self, images))
+    found = parts.profiled(tiny, "32")
+    assert all(found[part] > 0 for part in parts.COLUMNS)
+    assert max(found, key=lambda part: found[part]) == "forward"
+    (row,) = parts.section([tiny], 1, "32").rows
+    assert len(row) == 2 + len(parts.COLUMNS)
+
+
+def test_photographs_are_timed_from_file_to_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, small in {"SIZE": 179, "BATCH": 2, "SHOT": (80, 60)}.items():
+        monkeypatch.setattr(photographs, name, small)
+    decoding, making = photographs.building(1, count=8).rows
+    assert decoding[2] == "1.00"
+    assert float(making[2]) > 0
+    rows = photographs.second_epoch("32", steps=1).rows
+    assert [float(row[1].replace(",", "")) > 0 for row in rows] == [True] * 3
+
+
+def test_the_report_is_a_table_with_its_conditions() -> None:
+    section = Section("Speed", ("case", "s"), [("one", "1.0"), ("two", "2.0")], "Medians.")
+    table = "| case | s |\n| --- | --- |\n| one | 1.0 |\n| two | 2.0 |"
+    assert report.markdown([section], "a machine") == f"# Benchmark\n\na machine\n\n## Speed\n\n{table}\n\nMedians.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nothing"], "no case is named so; they are: LeNet-5, batch 64;"),
+        (["--repetitions", "0"], "--repetitions must be at least 1"),
+        (["--sections", "trainning"], "--sections=trainning is unknown; did you mean training?"),
+        (["--precision", "8"], "trainer.precision=8 is unknown;"),
+    ],
+)
+def test_a_wrong_argument_is_refused(
+    arguments: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["scripts/benchmark.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path("scripts/benchmark.py", run_name="__main__")
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert error.startswith(f"error: {sentence}")
+    assert error.count("\n") == 1

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from io import StringIO
+from typing import Any
 
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from labbook import runs, training
@@ -82,9 +84,25 @@ def part_of(action: str) -> str | None:
     return PARTS.get(action.rpartition(".")[2])
 
 
+class Restart(Clock):
+    """A clock that has the profiler forget the first step too."""
+
+    def __init__(self, profiler: ByPart) -> None:
+        self.profiler = profiler
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the time."""
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if batch_idx == 0:
+            self.profiler.seconds.clear()
+
+
 def profiled(case: Case, precision: str) -> dict[str, float]:
     """Seconds of a step by part; what no part accounts for is Lightning's own."""
-    clock, profiler = Clock(), ByPart()
+    profiler = ByPart()
+    clock = Restart(profiler)
     with scratch() as folder, redirect_stdout(StringIO()):
         config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}")
         choice, data, model = prepared(config)
@@ -94,10 +112,8 @@ def profiled(case: Case, precision: str) -> dict[str, float]:
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             trainer.profiler = profiler  # type: ignore[attr-defined]
             training.fit(trainer, model, data, run, choice.channels_last, config.compile)
-    whole = clock.last - clock.first
-    # All steps were measured, also the first, which is slower but one of many.
-    parts = {part: profiler.seconds[part] / (case.steps + 1) for part in COLUMNS[:-1]}
-    return parts | {"Lightning": max(0.0, whole / case.steps - sum(parts.values()))}
+    parts = {part: profiler.seconds[part] / case.steps for part in COLUMNS[:-1]}
+    return parts | {"Lightning": (clock.last - clock.first) / case.steps - sum(parts.values())}
 
 
 def section(cases: Sequence[Case], repetitions: int, precision: str) -> Section:

@@ -1,5 +1,6 @@
 """What a part of the benchmark's report holds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -9,5 +10,5 @@ class Section:
 
     title: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     note: str = ""
