@@ -42,5 +42,3 @@ def test_garbage_is_not_looked_for_while_importing_and_is_afterwards() -> None:
 
 def test_the_collector_is_on_again_after_an_import_that_failed() -> None:
     assert told("import labbook.nowhere")[:3] == [False, "failed", True]
-
-
