@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-from labbook import cli
+from labbook import cli, importing
 from labbook.config import EXECUTION_WHITELIST
 
 
@@ -11,7 +11,8 @@ from labbook.config import EXECUTION_WHITELIST
 @cli.job
 def main(config: DictConfig) -> float:
     """One run: build, fit, report. Returns the figure that a sweep compares runs by."""
-    from labbook import evaluation, hardware, runs, training  # takes seconds, which a refusal need not wait for
+    with importing.heavy():  # takes seconds, which a refusal need not wait for
+        from labbook import evaluation, hardware, runs, training
 
     training.check(config)
     choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)

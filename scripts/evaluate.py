@@ -7,6 +7,7 @@ for those of the run; the data may also be another set of the same classes.
 import argparse
 from pathlib import Path
 
+from labbook import importing
 from labbook.cli import sentences
 from labbook.resuming import read_config, with_settings
 
@@ -22,7 +23,8 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
     config = with_settings(read_config(arguments.run), arguments.settings)
 
-    from labbook import evaluation  # torch takes seconds, which a refusal need not wait for
+    with importing.heavy():  # takes seconds, which a refusal need not wait for
+        from labbook import evaluation
 
     outcome, data = evaluation.evaluate_run(arguments.run, config, arguments.split, arguments.weights)
     figures = outcome.figures

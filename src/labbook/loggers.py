@@ -5,7 +5,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from labbook.figures import Picture
 from labbook.identity import INDIFFERENT
@@ -36,7 +35,7 @@ def write_picture(loggers: list[Logger], tag: str, pixels: Picture, step: int, c
     """Give a picture to each logger that takes them."""
     for logger in loggers:
         experiment: Any = getattr(logger, "experiment", None)
-        if isinstance(experiment, SummaryWriter):
+        if isinstance(logger, TensorBoardLogger):
             experiment.add_image(tag, pixels, step, dataformats="HWC")
         elif hasattr(logger, "log_image"):  # Weights & Biases
             logger.log_image(tag, [pixels], step=step, caption=[caption or tag])

@@ -19,6 +19,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook import config as settings
+from labbook import importing
 from labbook.errors import TrainingError, first_line
 from labbook.identity import identity
 from labbook.runs import METRICS, read_metrics, write_whole
@@ -268,7 +269,6 @@ def ended_by_signals(parallel: bool) -> Iterator[None]:
     if not parallel:
         yield
         return
-
     before = signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
     try:
         yield
@@ -282,7 +282,8 @@ def check_targets(config: DictConfig) -> None:
     Raises:
         SettingError: see `training.check`.
     """
-    from labbook import training  # takes seconds, which a sweep that has nothing left to do need not wait for
+    with importing.heavy():  # takes seconds, which a sweep that has nothing left to do need not wait for
+        from labbook import training
 
     training.check(config)
 
