@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from labbook import config, hardware
-from labbook.benchmark import parts, photographs, report, timing
+from labbook.benchmark import growth, memory, parts, photographs, report, startup, timing
 from labbook.benchmark.cases import CASES, Case
 from labbook.benchmark.contestants import CONTESTANTS
 from labbook.benchmark.sections import Section
@@ -21,6 +21,9 @@ from labbook.sweeps import sweepers
 SECTIONS: dict[str, Callable[[list[Case], int, str], list[Section]]] = {
     "training": lambda cases, n, precision: [timing.training(cases, CONTESTANTS, n, precision)],
     "parts": lambda cases, n, precision: [parts.section(cases, n, precision)],
+    "startup": lambda _, n, __: [startup.section(n)],
+    "memory": lambda cases, n, _: [memory.section(n, cases)],
+    "growth": lambda _, n, __: [growth.with_data(n), growth.with_runs(n)],
     "photographs": lambda _, n, precision: [photographs.building(n), photographs.second_epoch(precision)],
 }
 

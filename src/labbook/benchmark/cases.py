@@ -45,6 +45,11 @@ class Case:
         """Images of a step."""
         return next(int(item.partition("=")[2]) for item in self.settings if item.startswith("data.batch_size="))
 
+    @property
+    def images(self) -> int:
+        """Images to train on."""
+        return (self.steps + 1) * self.batch_size
+
 
 def case(
     name: str,

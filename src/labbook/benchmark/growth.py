@@ -30,7 +30,8 @@ SWEEP_NOTE = (
 
 def of_size(images: int, batch_size: int = 64, size: int = 28) -> Case:
     """LeNet-5 on so many images, which must fill their batches."""
-    return case(f"{images:,}", "lenet5", batch_size, size, 1, images // batch_size)
+    steps = images // batch_size
+    return case(f"{images:,}", "lenet5", batch_size, size, 1, steps - 1, steps)
 
 
 def with_data(repetitions: int, cases: Sequence[Case] | None = None) -> Section:
