@@ -100,7 +100,7 @@ def test_what_is_beyond_the_imports_is_taken_pair_by_pair() -> None:
 def test_memory_is_told_beyond_imports_and_images(monkeypatch: pytest.MonkeyPatch) -> None:
     peaks = iter([1, 1, 800, 1000, 802, 1010])
     monkeypatch.setattr(processes, "measured", lambda *_, **__: Cost(1.0, 1.0, next(peaks) * MEBIBYTE))
-    (row,) = memory.section(2, [case("tiny", "mlp", 100, 64, 3, 50)]).rows
+    (row,) = memory.section(2, [case("tiny", "mlp", 100, 64, 3, 49, 49)]).rows
     assert row == ("tiny", "1,005 MiB", "801 MiB", "68 MiB", "136 MiB")
 
 
@@ -114,7 +114,7 @@ def test_further_runs_are_counted_without_the_first(monkeypatch: pytest.MonkeyPa
 def test_the_images_of_a_case_take_what_they_are_said_to() -> None:
     train, test = Synthetic(images=60, image_size=8, channels=1).load()
     held = sum(part.nbytes for images in (train, test) for part in (images.pixels, images.labels))
-    assert memory.data_bytes(case("tiny", "mlp", 20, 8, 1, 3)) == held
+    assert memory.data_bytes(case("tiny", "mlp", 20, 8, 1, 2, 2)) == held
 
 
 # Whole sections, which take a minute --------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_start_up_tells_all_and_refusing_is_the_least_of_it(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_memory_beyond_the_images_is_what_is_left_of_the_peak(tmp_path: Path) -> None:
-    (row,) = memory.section(1, [case("tiny", "mlp", 100, 64, 3, 50, "model.width=4", "callbacks=none")]).rows
+    (row,) = memory.section(1, [case("tiny", "mlp", 100, 64, 3, 49, 49, "model.width=4", "callbacks=none")]).rows
     peak, imports, images, beyond = map(number, row[1:])
     assert images == round(7 / 6 * 5000 * (3 * 64 * 64 + 8) / MEBIBYTE) == 68
     assert peak > imports + 40

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from labbook.data.loader import Batch, TensorLoader
+from labbook.data.loader import AT_ONCE, Batch, TensorLoader
 from tests.data.samples import few, noise
 
 IMAGES = noise(80, 1, 2, 2)
@@ -32,6 +32,7 @@ def counted(batch: Batch) -> list[int]:
 
 
 SIZES = st.integers(1, 60)
+WAYS = st.sampled_from([None, Tensor.float])  # batch by batch, or many at a time
 SETTINGS: dict[str, Any] = {
     "n": SIZES,
     "batch_size": SIZES,
@@ -39,16 +40,17 @@ SETTINGS: dict[str, Any] = {
     "shuffle": st.booleans(),
     "world_size": st.integers(1, 3),
     "epoch": st.integers(0, 5),
+    "normalize": WAYS,
 }
 
 
 @few
 @given(**SETTINGS)
 def test_all_processes_together_see_each_image_once(
-    n: int, batch_size: int, drop_last: bool, shuffle: bool, world_size: int, epoch: int
+    n: int, batch_size: int, drop_last: bool, shuffle: bool, world_size: int, epoch: int, normalize: Any
 ) -> None:
     rows = torch.arange(80).flip(0)[:n]
-    options = {"drop_last": drop_last, "shuffle": shuffle}
+    options = {"drop_last": drop_last, "shuffle": shuffle, "normalize": normalize}
     loaders = [loader(rows, batch_size, rank=rank, world_size=world_size, **options) for rank in range(world_size)]
     for each in loaders:
         each.set_epoch(epoch)
@@ -64,9 +66,9 @@ def test_all_processes_together_see_each_image_once(
 @few
 @given(**SETTINGS)
 def test_a_batch_holds_the_same_images_however_many_processes_share_it(
-    n: int, batch_size: int, drop_last: bool, shuffle: bool, world_size: int, epoch: int
+    n: int, batch_size: int, drop_last: bool, shuffle: bool, world_size: int, epoch: int, normalize: Any
 ) -> None:
-    options = {"drop_last": drop_last, "shuffle": shuffle}
+    options = {"drop_last": drop_last, "shuffle": shuffle, "normalize": normalize}
     alone = loader(n, batch_size, **options)
     loaders = [loader(n, batch_size, rank=rank, world_size=world_size, **options) for rank in range(world_size)]
     for each in (alone, *loaders):
@@ -97,6 +99,26 @@ def test_a_batch_is_what_its_rows_say() -> None:
         assert batch.labels.dtype == torch.int64
         assert torch.equal(batch.images, IMAGES[batch.rows])
         assert torch.equal(batch.labels, LABELS[batch.rows])
+
+
+def test_small_batches_are_normalized_many_at_a_time() -> None:
+    blocks: list[int] = []
+
+    def half(images: Tensor) -> Tensor:
+        blocks.append(len(images))
+        return images / 2
+
+    seen = list(loader(normalize=half))
+    assert blocks == [23]
+    for batch in seen:
+        assert torch.equal(batch.images, IMAGES[batch.rows] / 2)
+        assert torch.equal(batch.labels, LABELS[batch.rows])
+
+
+def test_a_large_batch_comes_as_it_is() -> None:
+    images = torch.zeros(4, 1, 1, AT_ONCE // 2, dtype=torch.uint8)
+    large = TensorLoader(images, torch.arange(4), torch.arange(4), 2, normalize=Tensor.float)
+    assert [batch.images.dtype for batch in large] == [torch.uint8] * 2
 
 
 @few
@@ -137,11 +159,13 @@ def test_every_epoch_and_every_seed_has_its_own_order() -> None:
     world_size=st.integers(1, 2),
     epoch=st.integers(0, 3),
     stop=st.floats(0, 1),
+    normalize=WAYS,
 )
 def test_from_any_step_exactly_the_rest_follows(
-    n: int, batch_size: int, drop_last: bool, world_size: int, epoch: int, stop: float
+    n: int, batch_size: int, drop_last: bool, world_size: int, epoch: int, stop: float, normalize: Any
 ) -> None:
-    options = {"drop_last": drop_last, "rank": world_size - 1, "world_size": world_size, "seed": 5}
+    options = {"drop_last": drop_last, "seed": 5, "normalize": normalize}
+    options |= {"rank": world_size - 1, "world_size": world_size}
     whole = loader(n, batch_size, **options)
     whole.set_epoch(epoch)
     batches = list(whole)

@@ -68,9 +68,9 @@ def test_the_random_part_depends_on_its_own_seed_and_not_on_the_runs() -> None:
 def test_validating_on_the_test_set_keeps_the_whole_training_set() -> None:
     module = made(validate_on="test", val_fraction=0.5)
     assert rows(module, "train") == list(range(50))
-    validated, tested = [torch.cat([batch.images for batch in loader]) for loader in loaders(module)[1:]]
-    assert torch.equal(validated, Made.test.pixels)
-    assert torch.equal(tested, Made.test.pixels)
+    validated, tested = [torch.cat([prepared(module, batch) for batch in loader]) for loader in loaders(module)[1:]]
+    assert torch.equal(validated, module.spec.normalize(Made.test.pixels))
+    assert torch.equal(tested, module.spec.normalize(Made.test.pixels))
 
 
 def loaders(module: ImageDataModule) -> list[Any]:
@@ -79,11 +79,11 @@ def loaders(module: ImageDataModule) -> list[Any]:
 
 def test_each_split_hands_out_its_own_images_and_the_test_set_is_never_trained_on() -> None:
     module = made(val_fraction=0.2, batch_size=7, val_from="tail")
-    parts = [torch.cat([batch.images for batch in loader]) for loader in loaders(module)]
-    assert torch.equal(parts[1], Made.train.pixels[40:])
-    assert torch.equal(parts[2], Made.test.pixels)
+    parts = [torch.cat([prepared(module, batch) for batch in loader]) for loader in loaders(module)]
+    assert torch.equal(parts[1], module.spec.normalize(Made.train.pixels[40:]))
+    assert torch.equal(parts[2], module.spec.normalize(Made.test.pixels))
     trained = {tuple(image.flatten().tolist()) for image in parts[0]}
-    assert trained == {tuple(image.flatten().tolist()) for image in Made.train.pixels[:40]}
+    assert trained == {tuple(image.flatten().tolist()) for image in module.spec.normalize(Made.train.pixels[:40])}
 
 
 def test_without_a_validation_part_there_is_nothing_to_validate_on() -> None:
@@ -199,13 +199,14 @@ def test_the_spec_says_what_batches_are(native: Images, channels: Any, image_siz
     assert spec.size == (image_size or 6)
     assert spec.class_names == Made.class_names
     assert len(spec.mean) == len(spec.std) == spec.channels
-    for loader in loaders(module)[::2]:
+    for loader, part in zip(loaders(module)[::2], ("train", "test"), strict=True):
         batch = first(loader)
+        pixels = module.parts[part].pixels[batch.rows]
         result = prepared(module, batch)
         assert result.dtype == torch.float32
         assert result.shape == (len(batch.rows), spec.channels, spec.size, spec.size)
         mean, std = [torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (spec.mean, spec.std)]
-        torch.testing.assert_close(result.double(), (batch.images / 255 - mean) / std, atol=1e-5, rtol=0)
+        torch.testing.assert_close(result.double(), (pixels / 255 - mean) / std, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -294,9 +295,10 @@ def test_a_large_set_is_converted_piece_by_piece_without_losing_an_image() -> No
 def test_only_training_batches_are_augmented() -> None:
     module = made(augment=[{"crop": 3}, "flip"], val_fraction=0.4)
     changed = []
-    for loader in loaders(module):
+    for loader, part in zip(loaders(module), ("train", "train", "test"), strict=True):
         batch = first(loader)
-        changed.append(not torch.equal(prepared(module, batch), module.spec.normalize(batch.images)))
+        plain = module.spec.normalize(module.parts[part].pixels[batch.rows])
+        changed.append(not torch.equal(prepared(module, batch), plain))
     assert changed == [True, False, False]
 
 
@@ -328,11 +330,32 @@ def test_the_set_itself_is_never_changed() -> None:
 
 
 def test_the_memory_format_is_the_models() -> None:
-    module = made()
-    batch = first(module.train_dataloader())
-    assert prepared(module, batch).is_contiguous()
-    module.memory_format = torch.channels_last
-    assert prepared(module, batch).is_contiguous(memory_format=torch.channels_last)
+    for augment in ([], ["flip"]):
+        module = made(augment=augment)
+        assert prepared(module, first(module.train_dataloader())).is_contiguous()
+        module.memory_format = torch.channels_last
+        last = prepared(module, first(module.train_dataloader()))
+        assert last.is_contiguous(memory_format=torch.channels_last)
+
+
+@few
+@given(
+    at_once=st.sampled_from([1, 100, 500, 10**6]),
+    batch_size=st.integers(1, 30),
+    augment=st.sampled_from([[], ["flip"]]),
+)
+def test_how_many_are_prepared_at_a_time_changes_nothing(at_once: int, batch_size: int, augment: list[str]) -> None:
+    def seen() -> list[Tensor]:
+        module = made(batch_size=batch_size, augment=augment)
+        module.memory_format = torch.channels_last
+        return [prepared(module, batch) for batch in module.train_dataloader()]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "AT_ONCE", at_once)
+        patch.setattr("labbook.data.loader.AT_ONCE", at_once)
+        some = seen()
+    for one, other in zip(some, seen(), strict=True):
+        assert torch.equal(one, other)
 
 
 # With a trainer ----------------------------------------------------------------------------------------------------

@@ -58,15 +58,24 @@ def ours(case: Case, precision: str) -> float:
 
 
 def bare(case: Case, precision: str) -> float:
-    """The limit of any framework: the same network, optimizer, batches and precision, and nothing else."""
+    """The limit of a framework: the same network, fused optimizer, layout and precision, and nothing else.
+
+    A batch is what a permutation picks from one uint8 tensor, normalised.
+    """
     config = case.composed("epochs=1", f"trainer.precision={precision}")
     choice, data, model = prepared(config)
     training.arrange(model, data, choice.channels_last)
     optimizer = model.task.optimizer(model.parameters(), fused=True)
     mixed = torch.autocast("cpu", torch.bfloat16, enabled=choice.precision == "bf16-mixed")
+    pixels, targets, _ = data.parts["train"]
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (data.spec.mean, data.spec.std))
+    scale, shift = 1 / (255 * std), mean / std
     started = 0.0
-    for batch in data.train_dataloader():
-        images, labels = data.on_after_batch_transfer(batch, 0)[:2]
+    order = torch.randperm(len(targets))
+    for first in range(0, len(order), case.batch_size):
+        rows = order[first : first + case.batch_size]
+        images = pixels[rows].mul(scale).sub_(shift).contiguous(memory_format=data.memory_format)
+        labels = targets[rows]
         with mixed:
             loss = F.cross_entropy(model(images), labels)
         optimizer.zero_grad()

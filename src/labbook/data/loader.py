@@ -1,11 +1,17 @@
 """Batches as slices of a permutation of one tensor; the position is (seed, epoch, step) and nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from labbook.data.randomness import permutation
+
+# Numbers that are gathered, augmented or normalised at a time, so that they stay in a CPU's cache: twenty batches of
+# small images, whose gathering and normalising then take a tenth of the time of a small network's step less; and two
+# photographs of 256 pixels, which takes a third of the time of 128 at once.
+AT_ONCE = 2**19
 
 
 class Batch(NamedTuple):
@@ -15,7 +21,7 @@ class Batch(NamedTuple):
     whole batch; it is 1 with one process.
     """
 
-    images: Tensor  # [n, C, H, W], uint8 until the data module has normalised it
+    images: Tensor  # [n, C, H, W], uint8 until they are normalised
     labels: Tensor  # int64 [n]
     rows: Tensor  # int64 [n]: which images of the training or test set these are
     training: bool
@@ -26,6 +32,9 @@ class Batch(NamedTuple):
 
 class TensorLoader:
     """An iterable over batches that can say where it is and go on from there (`state_dict`, `load_state_dict`).
+
+    `normalize` is what is done to all images alike. Small batches are gathered and normalised many at a time; larger
+    ones, and all of several processes, come as they are, to be normalised by whoever takes them.
 
     With several processes each takes every `world_size`-th image of every batch, so a batch has the same images
     however many processes share it, and each image is seen once.
@@ -44,10 +53,14 @@ class TensorLoader:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        normalize: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.images, self.labels, self.rows = images, labels, rows
         self.batch_size, self.training, self.shuffle, self.drop_last = batch_size, training, shuffle, drop_last
         self.seed, self.rank, self.world_size = seed, rank, world_size
+        together = AT_ONCE // max(1, batch_size * images[:1].numel())
+        self.normalize = normalize if together > 1 and world_size == 1 else None
+        self.together = together if self.normalize else 1  # batches
         if training:
             self.sampler = self  # Lightning tells the epoch to a loader's `sampler.set_epoch`
         self.epoch = 0
@@ -74,21 +87,27 @@ class TensorLoader:
     def __iter__(self) -> Iterator[Batch]:
         rows = self.order()
         start, self._start = self._start, 0
-        for step in range(start, len(self)):
-            index = rows[step * self.batch_size : (step + 1) * self.batch_size]
-            self.step = step + 1
-            yield self.part(index, step)
+        for first in range(start, len(self), self.together):
+            block = rows[first * self.batch_size : min(first + self.together, len(self)) * self.batch_size]
+            for step, batch in enumerate(self.batches(block), first):
+                self.step = step + 1
+                yield Batch(*batch[:3], self.training, self.epoch, step, batch[3])
 
-    def part(self, index: Tensor, step: int) -> Batch:
-        """This process's part of the batch made of the images `index`."""
+    def batches(self, block: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, float]]:
+        """Images, labels, rows and weight of each batch in a block of rows."""
         weight = 1.0
         if self.world_size > 1:
-            mine = index[self.rank :: self.world_size]
-            weight = len(mine) * self.world_size / len(index)
+            mine = block[self.rank :: self.world_size]
+            weight = len(mine) * self.world_size / len(block)
             # Every process must take part in every step; one that is left without an image repeats one for nothing.
-            index = mine if len(mine) else index[:1]
-        images = self.images.index_select(0, index.to(self.images.device))
-        return Batch(images, self.labels.index_select(0, index), index, self.training, self.epoch, step, weight)
+            block = mine if len(mine) else block[:1]
+        images = self.images.index_select(0, block.to(self.images.device))
+        labels = self.labels.index_select(0, block)
+        if self.normalize is not None:
+            images = self.normalize(images)
+        parts = (torch.split(each, self.batch_size) for each in (images, labels, block))
+        for image, label, row in zip(*parts, strict=True):
+            yield image, label, row, weight
 
     def state_dict(self) -> dict[str, int]:
         """The position: the epoch and the next step in it."""

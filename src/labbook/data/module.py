@@ -14,7 +14,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Generator, Tensor
 
 from labbook.data import augment as augmentation
-from labbook.data.loader import Batch, TensorLoader
+from labbook.data.loader import AT_ONCE, Batch, TensorLoader
 from labbook.data.randomness import generator, permutation
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
@@ -37,10 +37,6 @@ class Images(NamedTuple):
 # The sets read last, by what they were read from: the runs of a sweep share them.
 _recent: OrderedDict[tuple[Any, ...], tuple[Images, Images]] = OrderedDict()
 RECENT = 2
-
-# Numbers of a batch that a CPU augments and normalises at a time, so that they stay in its cache: two photographs of
-# 256 pixels, which takes a third of the time of 128 at once; all of a usual batch of small images.
-CACHED = 2**19
 
 
 class ImageDataModule(LightningDataModule):
@@ -225,15 +221,21 @@ class ImageDataModule(LightningDataModule):
         part = "test" if split == "test" or (split == "val" and self.validate_on == "test") else "train"
         images = self._placed(part)
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        all_alike = images.pixels.device == self._device and not (order.get("training") and self.transforms)
         return TensorLoader(
-            images.pixels, images.labels, self.rows[split], self.batch_size,
-            **order, seed=self.seed, rank=rank, world_size=world_size,
+            images.pixels, images.labels, self.rows[split], self.batch_size, **order,
+            seed=self.seed, rank=rank, world_size=world_size, normalize=self._normalized if all_alike else None,
         )  # fmt: skip
+
+    @property
+    def _device(self) -> torch.device:
+        """The device that trains."""
+        device: torch.device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        return device
 
     def _placed(self, part: str) -> Images:
         """The images on the device that trains, if they are to be resident there; else where they are."""
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        images = self.parts[part]
+        device, images = self._device, self.parts[part]
         if self.resident is False or (self.resident == "auto" and not fits(images.pixels, device)):
             return images
         if (part, device) not in self._on_device:
@@ -256,14 +258,16 @@ class ImageDataModule(LightningDataModule):
         return batch._replace(images=images.to(device, non_blocking=True), labels=labels.to(device))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training images and normalise, on the device."""
+        """Augment training images and normalise, on the device, unless the loader has done that."""
         images = batch.images
+        if images.is_floating_point():
+            return batch
         rank = self.trainer.global_rank if self.trainer else 0
         draw = batch.training and self.transforms
         random = generator(images.device, self.seed, batch.epoch, batch.step, rank) if draw else None
-        at_once = CACHED // images[0].numel() if images.device.type == "cpu" else len(images)
+        at_once = AT_ONCE // images[0].numel() if images.device.type == "cpu" else len(images)
         if at_once >= len(images):
-            return batch._replace(images=self._prepared(images, random).contiguous(memory_format=self.memory_format))
+            return batch._replace(images=self._prepared(images, random))
         prepared = torch.empty(images.shape, memory_format=self.memory_format)
         parts = torch.split(images, max(1, at_once))
         for part, place in zip(parts, torch.split(prepared, max(1, at_once)), strict=True):
@@ -275,7 +279,11 @@ class ImageDataModule(LightningDataModule):
         if random is not None:
             for transform in self.transforms:
                 images = transform(images, random)
-        return self.spec.normalize(images)
+        return self._normalized(images)
+
+    def _normalized(self, images: Tensor) -> Tensor:
+        """Pixels 0..255 as the network sees them."""
+        return self.spec.normalize(images).contiguous(memory_format=self.memory_format)
 
 
 def shaped(pixels: Tensor, size: int, channels: int) -> Tensor:
