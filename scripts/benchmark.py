@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from labbook import config, hardware
-from labbook.benchmark import growth, memory, parts, photographs, report, startup, timing
+from labbook.benchmark import growth, memory, options, parts, photographs, report, startup, timing
 from labbook.benchmark.cases import CASES, Case
 from labbook.benchmark.contestants import CONTESTANTS
-from labbook.benchmark.sections import Section
+from labbook.benchmark.sections import Section, say
 from labbook.cli import sentences
 from labbook.errors import SettingError, choices
 from labbook.sweeps import sweepers
@@ -21,6 +21,7 @@ from labbook.sweeps import sweepers
 SECTIONS: dict[str, Callable[[list[Case], int, str], list[Section]]] = {
     "training": lambda cases, n, precision: [timing.training(cases, CONTESTANTS, n, precision)],
     "parts": lambda cases, n, precision: [parts.section(cases, n, precision)],
+    "options": lambda cases, n, precision: [options.section(cases, n, precision)],
     "startup": lambda _, n, __: [startup.section(n)],
     "memory": lambda cases, n, _: [memory.section(n, cases)],
     "growth": lambda _, n, __: [growth.with_data(n), growth.with_runs(n)],
@@ -54,6 +55,7 @@ def main() -> None:
     sweepers.register()
     found = []
     for name in asked:
+        say(name)
         for section in SECTIONS[name](cases, given.repetitions, given.precision):
             report.show(section)
             found.append(section)

@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ def commands(page: str) -> list[str]:
 
 COMMANDS = list(dict.fromkeys(line for page in (README, *DOCS) for line in commands(page)))
 TRAINING = [line for line in COMMANDS if line.startswith("python train.py") and " --" not in line]
+MEASURING = [
+    line for line in COMMANDS if line.startswith(("python scripts/benchmark.py", "python scripts/frameworks.py"))
+]
 BEST = "python train.py --config-dir=logs/sweeps/NAME experiment=best"
 REPORT = "python scripts/report.py logs/sweeps/NAME"
 # What makes a documented command quick and lets it find its images; the README's own words come first.
@@ -43,8 +47,8 @@ def test_the_first_command_comes_early() -> None:
 def test_every_command_is_known_here() -> None:
     known = {"make train", "make tensorboard", "python train.py --help", "python scripts/evaluate.py logs/runs/NAME",
              "python train.py model=alexnet --cfg job", 'make train ARGS="model=alexnet data=cifar10"',
-             'make setup EXTRAS="joblib optuna"', BEST, REPORT}  # fmt: skip
-    assert set(COMMANDS) - set(TRAINING) == known
+             'make setup EXTRAS="joblib optuna"', "make benchmark", BEST, REPORT}  # fmt: skip
+    assert set(COMMANDS) - set(TRAINING) - set(MEASURING) == known
 
 
 def test_make_knows_its_targets() -> None:
@@ -96,6 +100,23 @@ def test_every_training_runs(labbook: Command, tmp_path: Path, line: str) -> Non
     ended = labbook(*words, *quickly)
     assert ended.code == 0, ended.err
     assert ended.run.is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", MEASURING)
+def test_every_measurement_runs(tmp_path: Path, line: str) -> None:
+    words = shlex.split(line)[1:]
+    if "frameworks" in words[0]:
+        if find_spec("tensorflow") is None:
+            pytest.skip("the extra keras is not installed")
+        make_images(tmp_path)
+        words += QUICKLY
+    else:
+        words += ["--repetitions", "1"]
+    command = [sys.executable, ROOT / words[0], *words[1:]]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "torch" in ended.stdout.splitlines()[-1]
 
 
 def test_the_best_of_a_sweep_is_done_again_and_the_report_made_again(labbook: Command) -> None:

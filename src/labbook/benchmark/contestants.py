@@ -24,6 +24,16 @@ from labbook.models.classifier import Classifier
 
 Contestant = Callable[[Case, str], float]
 
+BITS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+DEVICES = {"gpu": "cuda"}  # where torch has another name than Lightning
+
+
+def now(device: torch.device) -> float:
+    """Seconds, once the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
 
 class Clock(Callback):
     """Notes when the first step, which does not count, and the last one are over."""
@@ -34,8 +44,10 @@ class Clock(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Note the time."""
-        self.last = time.perf_counter()
-        self.first = self.first or self.last
+        if batch_idx == 0:
+            self.first = now(pl_module.device)
+        elif batch_idx + 1 == trainer.num_training_batches:
+            self.last = now(pl_module.device)
 
 
 def ours(case: Case, precision: str) -> float:
@@ -53,36 +65,40 @@ def ours(case: Case, precision: str) -> float:
             trainer = training.build_trainer(config, choice, run, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             training.fit(trainer, model, data, run, choice.channels_last, config.compile)
-            end = time.perf_counter() - clock.last
+            end = now(model.device) - clock.last
     return (clock.last - clock.first) / case.steps + end / case.epoch
 
 
-def bare(case: Case, precision: str) -> float:
-    """The limit of a framework: the same network, fused optimizer, layout and precision, and nothing else.
+def bare(
+    case: Case, precision: str, *, channels_last: bool | None = None, fused: bool = True, compiled: bool = False
+) -> float:
+    """The limit of a framework: the same network, optimizer, layout and precision, and nothing else.
 
     A batch is what a permutation picks from one uint8 tensor, normalised.
     """
     config = case.composed("epochs=1", f"trainer.precision={precision}")
     choice, data, model = prepared(config)
-    training.arrange(model, data, choice.channels_last)
-    optimizer = model.task.optimizer(model.parameters(), fused=True)
-    mixed = torch.autocast("cpu", torch.bfloat16, enabled=choice.precision == "bf16-mixed")
-    pixels, targets, _ = data.parts["train"]
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (data.spec.mean, data.spec.std))
+    device = torch.device(DEVICES.get(choice.accelerator, choice.accelerator))
+    model.to(device)
+    training.arrange(model, data, choice.channels_last if channels_last is None else channels_last)
+    if compiled:
+        model.compile()
+    optimizer = model.task.optimizer(model.parameters(), fused=fused)
+    mixed = torch.autocast(device.type, BITS.get(choice.precision), enabled=choice.precision in BITS)
+    pixels, targets = (part.to(device) for part in data.parts["train"][:2])
+    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (data.spec.mean, data.spec.std))
     scale, shift = 1 / (255 * std), mean / std
-    started = 0.0
-    order = torch.randperm(len(targets))
+    order, started = torch.randperm(len(targets), device=device), 0.0
     for first in range(0, len(order), case.batch_size):
         rows = order[first : first + case.batch_size]
         images = pixels[rows].mul(scale).sub_(shift).contiguous(memory_format=data.memory_format)
-        labels = targets[rows]
         with mixed:
-            loss = F.cross_entropy(model(images), labels)
+            loss = F.cross_entropy(model(images), targets[rows])
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
-        started = started or time.perf_counter()
-    return (time.perf_counter() - started) / case.steps
+        started = started or now(device)
+    return (now(device) - started) / case.steps
 
 
 def notebook(case: Case, precision: str) -> float:
@@ -91,12 +107,15 @@ def notebook(case: Case, precision: str) -> float:
     A quarter of the steps, as it takes so long.
     """
     config = case.composed("epochs=1", f"trainer.precision={precision}")
-    _, data, model = prepared(config)
+    choice, data, model = prepared(config)
+    device = torch.device(DEVICES.get(choice.accelerator, choice.accelerator))
+    model.to(device)
     loader = DataLoader(OneByOne(data), batch_size=case.batch_size, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
     steps = max(1, case.steps // 4)
     started, running, correct = 0.0, 0.0, 0
     for images, labels in islice(loader, steps + 1):
+        images, labels = images.to(device), labels.to(device)
         optimizer.zero_grad()
         logits = model(images)
         loss = F.cross_entropy(logits, labels)
@@ -104,8 +123,8 @@ def notebook(case: Case, precision: str) -> float:
         optimizer.step()
         running += loss.item()
         correct += int((logits.argmax(1) == labels).sum().item())
-        started = started or time.perf_counter()
-    return (time.perf_counter() - started) / steps
+        started = started or now(device)
+    return (now(device) - started) / steps
 
 
 class OneByOne(Dataset[tuple[torch.Tensor, int]]):

@@ -67,7 +67,7 @@ def second_epoch(precision: str, steps: int = 4) -> Section:
         both = ["data.train_folder=photographs", "data.test_folder=photographs", "data.val_fraction=0"]
         augmented = ["data.normalize=unit", "data.augment=[flip,{rotation: 2}]"]
         where = [f"data.root={folder}", f"data.cache_dir={folder / 'cache'}", f"data.image_size={SIZE}"]
-        chosen = ["data=image_folder", "model=cats_dogs_cnn", f"data.batch_size={BATCH}"]
+        chosen = ["data=image_folder", "model=cats_dogs_cnn", f"data.batch_size={BATCH}", "trainer=cpu"]
         choice, data, model = prepared(composed(*chosen, *where, *both, *augmented, f"trainer.precision={precision}"))
         training.arrange(model, data, choice.channels_last)
         optimizer = model.task.optimizer(model.parameters(), fused=True)

@@ -1,5 +1,6 @@
-"""What a part of the benchmark's report holds."""
+"""What a part of the benchmark's report holds, and a word while it is made."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,3 +13,9 @@ class Section:
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     note: str = ""
+
+
+def say(what: str) -> None:
+    """Tell what is being timed, where somebody is looking."""
+    if sys.stderr.isatty():
+        print(f"timing {what} ...", file=sys.stderr)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from labbook.benchmark.cases import Case
 from labbook.benchmark.contestants import Contestant
-from labbook.benchmark.sections import Section
+from labbook.benchmark.sections import Section, say
 
 LIMIT = "bare loop"  # what the others are held against
 
@@ -26,6 +26,7 @@ class Timing:
 
 def timed(case: Case, contestants: Mapping[str, Contestant], repetitions: int, precision: str) -> list[Timing]:
     """Each contestant once in every repetition, after one that does not count."""
+    say(f"{case.name}: {', '.join(contestants)}")
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for repetition in range(repetitions + 1):
         for name, train in contestants.items():
