@@ -1,5 +1,8 @@
 """What is left out of a step changes nothing that anybody asked for."""
 
+import platform
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from pytorch_lightning.profilers import PassThroughProfiler, SimpleProfiler
 from labbook import overhead
 from labbook.data.digits import Digits
 from labbook.models.mlp import MLP
+from tests.conftest import Command
 
 
 class Listener(Callback):
@@ -98,3 +102,33 @@ def test_a_profiler_that_was_asked_for_measures(data: Digits) -> None:
     profiler = SimpleProfiler(dirpath=None)
     fit(MLP(data.spec), data, profiler=profiler)
     assert len(profiler.recorded_durations["run_training_batch"]) == 5
+
+
+# Counts how often the system gives a page of memory while tensors of 64 MiB come and go.
+FAULTS = """
+import resource, sys, torch
+from labbook import overhead
+if {keep}: overhead.keep_memory()
+torch.ones(2**24)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(16): torch.ones(2**24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this to be told")
+def test_memory_is_kept_for_the_next_step() -> None:
+    given, kept = (
+        int(subprocess.run([sys.executable, "-c", FAULTS.format(keep=keep)], capture_output=True, check=True).stdout)
+        for keep in (False, True)
+    )
+    assert kept <= given / 8
+
+
+def test_memory_is_kept_on_a_cpu_unless_asked_not_to(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bool] = []
+    monkeypatch.setattr(overhead, "keep_memory", lambda: kept.append(True))
+    assert labbook("model=mlp", "debug=fast", "keep_memory=false").code == 0
+    assert kept == []
+    assert labbook("model=mlp", "debug=fast").code == 0
+    assert kept == [True]

@@ -41,6 +41,7 @@ INDIFFERENT = {
     "data.root": "elsewhere",
     "data.cache_dir": "elsewhere",
     "data.resident": False,
+    "keep_memory": False,
 }
 TELLING = {
     "seed": 1, "epochs": 31, "test_on": "last", "objective": "val/loss", "train_acc_eval": True, "compile": True,

@@ -115,6 +115,7 @@ class TrainConfig:
     train_acc_eval: bool = False
     compile: bool = False
     channels_last: bool | None = None
+    keep_memory: bool = True
     log_dir: str = "logs"
     resume: str | None = None
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

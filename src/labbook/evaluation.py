@@ -96,5 +96,5 @@ def evaluate_run(
     checkpoints.load_weights(model, best.with_name(f"{chosen}.ckpt"))
     training.arrange(model, data, choice.channels_last)
     data.setup()
-    trainer = training.quiet_trainer(config.trainer, choice, logger=False, enable_checkpointing=False)
+    trainer = training.quiet_trainer(config, choice, logger=False, enable_checkpointing=False)
     return test(trainer, model, data, split), data

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 # Settings that do not change what a run computes: they are left out of its identity.
 INDIFFERENT = (
+    "keep_memory",
     "log_dir",
     "logger",
     "resume",

@@ -12,7 +12,7 @@ from labbook.runs import CONFIG, TABLE, read_metrics
 
 # Settings that a resumed run may take new: those that do not change what it computes, and some that do.
 CHANGEABLE = (
-    *("epochs", "trainer", "compile", "channels_last", "test_on", "train_acc_eval"),
+    *("epochs", "trainer", "compile", "channels_last", "keep_memory", "test_on", "train_acc_eval"),
     *("logger", "callbacks", "checkpoint", "published", "data.root", "data.cache_dir", "data.resident"),
 )
 

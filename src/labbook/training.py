@@ -119,7 +119,7 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
         callbacks.append(Pruning(run, recorder, config.sweep.job.trial, objective))
     options: dict[str, Any] = {} if validated else {"limit_val_batches": 0}
     return quiet_trainer(
-        config.trainer,
+        config,
         choice,
         max_epochs=config.epochs,
         callbacks=callbacks,
@@ -130,12 +130,14 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
     )
 
 
-def quiet_trainer(node: DictConfig, choice: Choice, **options: Any) -> Trainer:
+def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer:
     """A Lightning Trainer on the chosen device that neither draws nor writes anything by itself."""
-    deterministic = node.get("deterministic", False)
+    if choice.accelerator == "cpu" and config.keep_memory:
+        overhead.keep_memory()
+    deterministic = config.trainer.get("deterministic", False)
     torch.set_float32_matmul_precision("highest" if deterministic else "high")  # "high" is TF32 where there is any
     trainer = building.build(
-        node,
+        config.trainer,
         accelerator=choice.accelerator,
         precision=choice.precision,
         benchmark=not deterministic,
