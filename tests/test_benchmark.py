@@ -4,15 +4,18 @@ import runpy
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from labbook import config
-from labbook.benchmark import parts, photographs, report, timing
+from labbook.benchmark import options, parts, photographs, report, timing
 from labbook.benchmark.cases import CASES, Case, case
-from labbook.benchmark.contestants import CONTESTANTS, prepared
+from labbook.benchmark.contestants import CONTESTANTS, bare, prepared
 from labbook.benchmark.sections import Section
+from labbook.hardware import Machine
 from labbook.models.mlp import MLP
 from labbook.recorder import Recorder
 from labbook.sweeps import sweepers
@@ -98,6 +101,29 @@ def test_every_part_of_a_step_takes_its_time(tiny: Case, monkeypatch: pytest.Mon
     assert max(found, key=lambda part: found[part]) == "forward"
     (row,) = parts.section([tiny], 1, "32").rows
     assert len(row) == 2 + len(parts.COLUMNS)
+
+
+def test_every_choice_is_held_against_its_opposite(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"fused": 2.0, "channels_last": 3.0, "compiled": 0.5}
+    threads: list[int] = []
+
+    def bare(case: Case, precision: str, **otherwise: Any) -> float:
+        threads.append(torch.get_num_threads())
+        return 1.5 if precision == "bf16-mixed" else seconds.get(next(iter(otherwise), ""), 1.0)
+
+    monkeypatch.setattr(options, "bare", bare)
+    monkeypatch.setattr(options.hardware, "describe", lambda: Machine(cpu_bf16=True))
+    with options.threads(2):
+        table = options.section([tiny], 1, "32")
+    assert table.columns[2:] == ("bf16", "channels first", "not fused", "one thread", "compiled")
+    assert table.rows == [("tiny", "1000.00", "1.50", "3.00", "2.00", "1.00", "0.50")]
+    assert sorted(set(threads)) == [1, 2]
+    monkeypatch.setattr(options.hardware, "describe", lambda: Machine(cpu_bf16=False))
+    assert "bf16" not in options.others("32")
+
+
+def test_a_compiled_network_is_timed(tiny: Case) -> None:
+    assert 0 < bare(tiny, "32", compiled=True) < 60
 
 
 def test_photographs_are_timed_from_file_to_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """What is left out of a step changes nothing that anybody asked for."""
 
+import os
 import platform
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from pytorch_lightning.profilers import PassThroughProfiler, SimpleProfiler
 
 from labbook import overhead
 from labbook.data.digits import Digits
+from labbook.models.classifier import Task
 from labbook.models.mlp import MLP
 from tests.conftest import Command
 
@@ -22,12 +25,33 @@ class Listener(Callback):
     def __init__(self) -> None:
         self.starts, self.zeroed = 0, 0
         self.on_before_zero_grad = self.zero  # type: ignore[method-assign]
+        self.within: list[Any] = []
 
     def zero(self, *_: Any) -> None:
         self.zeroed += 1
 
-    def on_train_batch_start(self, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         self.starts += 1
+        self.within = [type(trainer.profiler), pl_module.on_before_backward, self.on_after_backward]
+
+
+class Failing(Callback):
+    """One that ends the fit."""
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        raise ZeroDivisionError
+
+
+class Late(Callback):
+    """One that gives the network a hook while it is being fitted."""
+
+    seen = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.on_after_backward = self.see  # type: ignore[method-assign]
+
+    def see(self) -> None:
+        self.seen += 1
 
 
 class Listening(MLP):
@@ -61,15 +85,46 @@ def test_hooks_that_someone_listens_to_are_called(data: Digits) -> None:
     assert (listener.starts, listener.zeroed, model.seen) == (5, 5, 5)
 
 
-def test_everything_is_as_before_afterwards(data: Digits) -> None:
+def test_hooks_that_nobody_listens_to_are_not_there_meanwhile(data: Digits) -> None:
+    listener = Listener()
+    fit(MLP(data.spec), data, listener)
+    assert listener.within == [overhead.NoProfiler, None, None]
+
+
+def test_everything_is_as_before_afterwards_also_after_a_failure(data: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(overhead.ASK_NVML, "1")
     listener, model = Listener(), MLP(data.spec)
-    before = {hook for owner in (listener, model) for hook in vars(owner) if hook.startswith(("on_", "configure"))}
+    before = [set(vars(owner)) for owner in (listener, model)]
     trainer = fit(model, data, listener)
-    after = {hook for owner in (listener, model) for hook in vars(owner) if hook.startswith(("on_", "configure"))}
-    assert before == after
+    with pytest.raises(ZeroDivisionError):
+        fit(model, data, listener, Failing())
+    assert [set(vars(owner)) - {"_trainer"} for owner in (listener, model)] == [
+        names - {"_trainer"} for names in before
+    ]
     assert type(trainer.profiler) is PassThroughProfiler
+    assert os.environ[overhead.ASK_NVML] == "1"
     model.on_train_batch_start(None, 0)
     listener.on_after_backward(trainer, model)
+
+
+def test_a_hook_that_comes_during_the_fit_is_called_and_stays(data: Digits) -> None:
+    late, model = Late(), MLP(data.spec)
+    fit(model, data, late)
+    assert late.seen == 5
+    model.on_after_backward()
+    assert late.seen == 6
+
+
+def test_an_optimizer_with_its_own_way_to_forget_gradients_keeps_it(data: Digits) -> None:
+    class Counting(torch.optim.SGD):
+        forgot = 0
+
+        def zero_grad(self, set_to_none: bool = True) -> None:
+            Counting.forgot += 1
+            super().zero_grad(set_to_none)
+
+    fit(MLP(data.spec, Task(optimizer=partial(Counting, lr=0.1))), data)
+    assert Counting.forgot == 5
 
 
 def test_the_weights_are_the_same_bits_as_without(data: Digits) -> None:

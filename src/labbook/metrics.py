@@ -57,14 +57,17 @@ class RunningSums:
         losses, logits, labels, steps = zip(*self._waiting, strict=True)
         self._waiting, self._numbers = [], 0
         counts = [len(each) for each in labels]
-        for loss, count, step in zip(torch.stack(losses).tolist(), counts, steps, strict=True):
+        guessed, true = torch.cat(logits), torch.cat(labels)
+        correct = (guessed.argmax(1) == true).sum()
+        among = (guessed.topk(5).indices == true[:, None]).sum() if self.top5 else correct
+        # All at once, as each look at the device is a synchronisation; the counts are small enough for float32.
+        *means, correct, among = torch.stack([*losses, correct.to(losses[0]), among.to(losses[0])]).tolist()
+        for loss, count, step in zip(means, counts, steps, strict=True):
             if step is not None and not math.isfinite(loss):
                 raise TrainingError(diverged(f"loss became {loss}", step))
             self.loss += loss * count  # in this order: a resumed run must come to the same bits
-        guessed, true = torch.cat(logits), torch.cat(labels)
-        correct = int((guessed.argmax(1) == true).sum())
-        self.correct += correct
-        self.among += int((guessed.topk(5).indices == true[:, None]).sum()) if self.top5 else correct
+        self.correct += int(correct)
+        self.among += int(among)
         self.images += sum(counts)
 
     def state(self) -> list[float]:

@@ -19,7 +19,9 @@ LABELS = torch.arange(80) * 3
 def loader(rows: int | Tensor = 23, batch_size: int = 4, **options: Any) -> TensorLoader:
     """Over some of 80 images, by default shuffled as for training."""
     rows = torch.arange(rows) if isinstance(rows, int) else rows
-    return TensorLoader(IMAGES, LABELS, rows, batch_size, **{"training": True, "shuffle": True} | options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("labbook.data.loader.AT_ONCE", options.pop("at_once", AT_ONCE))
+        return TensorLoader(IMAGES, LABELS, rows, batch_size, **{"training": True, "shuffle": True} | options)
 
 
 def rows_of(batches: Any) -> list[list[int]]:
@@ -33,6 +35,7 @@ def counted(batch: Batch) -> list[int]:
 
 SIZES = st.integers(1, 60)
 WAYS = st.sampled_from([None, Tensor.float])  # batch by batch, or many at a time
+NUMBERS = st.sampled_from([8, 40, 100, 2**19])  # at a time; an image has four
 SETTINGS: dict[str, Any] = {
     "n": SIZES,
     "batch_size": SIZES,
@@ -41,16 +44,17 @@ SETTINGS: dict[str, Any] = {
     "world_size": st.integers(1, 3),
     "epoch": st.integers(0, 5),
     "normalize": WAYS,
+    "at_once": NUMBERS,
 }
 
 
 @few
 @given(**SETTINGS)
 def test_all_processes_together_see_each_image_once(
-    n: int, batch_size: int, drop_last: bool, shuffle: bool, world_size: int, epoch: int, normalize: Any
+    n: int, batch_size: int, drop_last: bool, shuffle: bool, world_size: int, epoch: int, normalize: Any, at_once: int
 ) -> None:
     rows = torch.arange(80).flip(0)[:n]
-    options = {"drop_last": drop_last, "shuffle": shuffle, "normalize": normalize}
+    options = {"drop_last": drop_last, "shuffle": shuffle, "normalize": normalize, "at_once": at_once}
     loaders = [loader(rows, batch_size, rank=rank, world_size=world_size, **options) for rank in range(world_size)]
     for each in loaders:
         each.set_epoch(epoch)
@@ -66,9 +70,9 @@ def test_all_processes_together_see_each_image_once(
 @few
 @given(**SETTINGS)
 def test_a_batch_holds_the_same_images_however_many_processes_share_it(
-    n: int, batch_size: int, drop_last: bool, shuffle: bool, world_size: int, epoch: int, normalize: Any
+    n: int, batch_size: int, drop_last: bool, shuffle: bool, world_size: int, epoch: int, normalize: Any, at_once: int
 ) -> None:
-    options = {"drop_last": drop_last, "shuffle": shuffle, "normalize": normalize}
+    options = {"drop_last": drop_last, "shuffle": shuffle, "normalize": normalize, "at_once": at_once}
     alone = loader(n, batch_size, **options)
     loaders = [loader(n, batch_size, rank=rank, world_size=world_size, **options) for rank in range(world_size)]
     for each in (alone, *loaders):
@@ -160,11 +164,12 @@ def test_every_epoch_and_every_seed_has_its_own_order() -> None:
     epoch=st.integers(0, 3),
     stop=st.floats(0, 1),
     normalize=WAYS,
+    at_once=NUMBERS,
 )
 def test_from_any_step_exactly_the_rest_follows(
-    n: int, batch_size: int, drop_last: bool, world_size: int, epoch: int, stop: float, normalize: Any
+    n: int, batch_size: int, drop_last: bool, world_size: int, epoch: int, stop: float, normalize: Any, at_once: int
 ) -> None:
-    options = {"drop_last": drop_last, "seed": 5, "normalize": normalize}
+    options = {"drop_last": drop_last, "seed": 5, "normalize": normalize, "at_once": at_once}
     options |= {"rank": world_size - 1, "world_size": world_size}
     whole = loader(n, batch_size, **options)
     whole.set_epoch(epoch)
@@ -184,6 +189,9 @@ def test_from_any_step_exactly_the_rest_follows(
     rest = list(second)
     assert [(batch.epoch, batch.step) for batch in rest] == [(epoch, step) for step in range(done, len(batches))]
     assert rows_of(rest) == rows_of(batches[done:])
+    for one, other in zip(rest, batches[done:], strict=True):
+        assert torch.equal(one.images, other.images)
+        assert one.images.storage_offset() == other.images.storage_offset()  # or a kernel could come to other bits
     assert rows_of(second) == rows_of(batches)  # only the first iteration goes on in the middle
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from labbook.data import module as base
 from labbook.data.loader import Batch, TensorLoader
 from labbook.data.module import IMAGENET_MEAN, IMAGENET_STD, ImageDataModule, Images
+from labbook.data.randomness import generator
 from labbook.errors import SettingError
 from tests.data.samples import Made, few, images, made, noise
 
@@ -338,20 +339,32 @@ def test_the_memory_format_is_the_models() -> None:
         assert last.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_large_images_are_augmented_in_parts_from_one_row_of_draws() -> None:
+    module = made(images(5), image_size=400, augment=[{"crop": 2}, "flip"], batch_size=5, shuffle=False, val_fraction=0)
+    batch = first(module.train_dataloader())
+    assert len(batch.images) == 5
+    assert base.AUGMENTED // batch.images[0].numel() == 1
+    random = generator(batch.images.device, module.seed, 0, 0, 0)
+    for index, image in enumerate(batch.images.split(1)):
+        for transform in module.transforms:
+            image = transform(image, random)
+        assert torch.equal(prepared(module, batch)[index], module.spec.normalize(image)[0])
+
+
 @few
 @given(
     at_once=st.sampled_from([1, 100, 500, 10**6]),
     batch_size=st.integers(1, 30),
     augment=st.sampled_from([[], ["flip"]]),
 )
-def test_how_many_are_prepared_at_a_time_changes_nothing(at_once: int, batch_size: int, augment: list[str]) -> None:
+def test_how_many_are_normalized_at_a_time_changes_nothing(at_once: int, batch_size: int, augment: list[str]) -> None:
     def seen() -> list[Tensor]:
         module = made(batch_size=batch_size, augment=augment)
         module.memory_format = torch.channels_last
         return [prepared(module, batch) for batch in module.train_dataloader()]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base, "AT_ONCE", at_once)
+        patch.setattr(base, "AUGMENTED", at_once)
         patch.setattr("labbook.data.loader.AT_ONCE", at_once)
         some = seen()
     for one, other in zip(some, seen(), strict=True):

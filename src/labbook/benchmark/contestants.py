@@ -19,6 +19,7 @@ from labbook import hardware, runs, training
 from labbook.benchmark import apart
 from labbook.benchmark.cases import Case, scratch
 from labbook.benchmark.twin import layers_of, pictures
+from labbook.data.loader import TensorLoader
 from labbook.data.module import ImageDataModule
 from labbook.models.classifier import Classifier
 
@@ -35,19 +36,38 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
+class Terminal(StringIO):
+    """A place for output that looks like a terminal, so that a progress bar is drawn."""
+
+    def isatty(self) -> bool:
+        """It is said to be one."""
+        return True
+
+
 class Clock(Callback):
-    """Notes when the first step, which does not count, and the last one are over."""
+    """Notes when the first steps, which do not count, and the last one are over, with all their figures added up."""
 
     first = last = 0.0
+    uncounted = 1  # steps: those whose images were prepared together
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look how many steps are prepared together."""
+        loader = trainer.train_dataloader
+        assert isinstance(loader, TensorLoader)
+        self.uncounted = min(loader.together, len(loader) // 2)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Note the time."""
-        if batch_idx == 0:
+        assert isinstance(pl_module, Classifier)
+        if batch_idx + 1 == self.uncounted:
+            pl_module.watch_loss()
             self.first = now(pl_module.device)
         elif batch_idx + 1 == trainer.num_training_batches:
+            pl_module.watch_loss()
             self.last = now(pl_module.device)
+            self.step = (self.last - self.first) / (batch_idx + 1 - self.uncounted)
 
 
 def ours(case: Case, precision: str) -> float:
@@ -56,7 +76,7 @@ def ours(case: Case, precision: str) -> float:
     What ends an epoch counts by its part of an epoch of the lab's own length.
     """
     clock = Clock()
-    with scratch() as folder, redirect_stdout(StringIO()):
+    with scratch() as folder, redirect_stdout(Terminal()):
         bar = "callbacks.progress.bar=true"
         config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}", bar)
         choice, data, model = prepared(config)
@@ -66,7 +86,7 @@ def ours(case: Case, precision: str) -> float:
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             training.fit(trainer, model, data, run, choice.channels_last, config.compile)
             end = now(model.device) - clock.last
-    return (clock.last - clock.first) / case.steps + end / case.epoch
+    return clock.step + end / case.epoch
 
 
 def bare(
@@ -80,23 +100,27 @@ def bare(
     choice, data, model = prepared(config)
     device = torch.device(DEVICES.get(choice.accelerator, choice.accelerator))
     model.to(device)
+    training.tune(deterministic=False)
     training.arrange(model, data, choice.channels_last if channels_last is None else channels_last)
     if compiled:
+        torch._dynamo.reset()  # or it would take this network for the last one with other sizes
         model.compile()
     optimizer = model.task.optimizer(model.parameters(), fused=fused)
     mixed = torch.autocast(device.type, BITS.get(choice.precision), enabled=choice.precision in BITS)
+    scaler = torch.amp.GradScaler(device.type, enabled=choice.precision == "16-mixed")  # else it does nothing
     pixels, targets = (part.to(device) for part in data.parts["train"][:2])
     mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (data.spec.mean, data.spec.std))
     scale, shift = 1 / (255 * std), mean / std
     order, started = torch.randperm(len(targets), device=device), 0.0
     for first in range(0, len(order), case.batch_size):
         rows = order[first : first + case.batch_size]
-        images = pixels[rows].mul(scale).sub_(shift).contiguous(memory_format=data.memory_format)
+        images = pixels.index_select(0, rows).mul(scale).sub_(shift).contiguous(memory_format=data.memory_format)
         with mixed:
-            loss = F.cross_entropy(model(images), targets[rows])
+            loss = F.cross_entropy(model(images), targets.index_select(0, rows))
         optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
+        torch.autograd.backward(scaler.scale(loss))
+        scaler.step(optimizer)
+        scaler.update()
         started = started or now(device)
     return (now(device) - started) / case.steps
 
@@ -155,7 +179,8 @@ def keras(case: Case, precision: str) -> float:
     adam = ("Adam", {"learning_rate": 0.001})
     policy = POLICIES.get(precision, "float32")
     asked = apart.Training(layers_of(model), pixels, adam, case.batch_size, policy=policy)
-    return float(apart.process().ask("seconds", asked)) / (case.steps + 1)  # all that there are
+    steps, end = apart.process().ask("seconds", asked)
+    return float(steps / case.steps + end / case.epoch)
 
 
 POLICIES = {"bf16-mixed": "mixed_bfloat16", "16-mixed": "mixed_float16"}

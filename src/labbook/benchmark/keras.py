@@ -13,16 +13,17 @@ from labbook.benchmark.apart import Epoch, Layer, Pictures, Training
 
 
 class Clock(keras.callbacks.Callback):
-    """Notes when training starts, and the seconds of each epoch's training steps."""
+    """Notes when the first step, which does not count, and the last one are over, and the seconds of each epoch."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.started = 0.0
+        self.first = self.last = 0.0
         self.epochs: list[float] = []
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Note the time."""
-        self.started = time.perf_counter()
+        self.last = time.perf_counter()
+        self.first = self.first or self.last
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note the time."""
@@ -76,14 +77,14 @@ def normalized(pictures: Pictures) -> NDArray[np.float32]:
     return scaled
 
 
-def seconds(training: Training) -> float:
-    """The time of `fit`, from its first epoch's begin to its return; its graph was made before, for a batch."""
+def seconds(training: Training) -> tuple[float, float]:
+    """The time of all steps of `fit` but the first, and of what follows the last; its graph was made before."""
     network, images, labels = compiled(training), normalized(training.images), training.images.labels
     options = {"batch_size": training.batch_size, "shuffle": training.shuffle}
     network.fit(images[: training.batch_size], labels[: training.batch_size], **options)
     clock = Clock()
     network.fit(images, labels, epochs=training.epochs, callbacks=[clock], **options)
-    return time.perf_counter() - clock.started
+    return clock.last - clock.first, time.perf_counter() - clock.last
 
 
 def epochs(training: Training, test: Pictures) -> list[Epoch]:

@@ -18,7 +18,9 @@ CHOSEN = "as chosen"
 
 def others(precision: str) -> dict[str, Contestant]:
     """The bare loop with one choice made the other way, by what is done otherwise."""
-    chosen = hardware.choose({"precision": precision}, hardware.describe())
+    machine = hardware.describe()
+    chosen = hardware.choose({"precision": precision}, machine)
+    on_cpu = chosen.accelerator == "cpu"
     other = "32" if chosen.precision == "bf16-mixed" else "bf16-mixed"
     ways: dict[str, Contestant] = {
         CHOSEN: bare,
@@ -28,8 +30,10 @@ def others(precision: str) -> dict[str, Contestant]:
         "one thread": alone,
         "compiled": partial(bare, compiled=True),
     }
-    if other == "bf16-mixed" and not hardware.describe().cpu_bf16:
+    if on_cpu and other == "bf16-mixed" and not machine.cpu_bf16:
         del ways["bf16"]  # takes forty times as long
+    if not on_cpu:
+        del ways["one thread"]
     return ways
 
 

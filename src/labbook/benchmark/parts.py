@@ -85,7 +85,7 @@ def part_of(action: str) -> str | None:
 
 
 class Restart(Clock):
-    """A clock that has the profiler forget the first step too."""
+    """A clock that has the profiler forget the first steps too."""
 
     def __init__(self, profiler: ByPart) -> None:
         self.profiler = profiler
@@ -95,7 +95,7 @@ class Restart(Clock):
     ) -> None:
         """Note the time."""
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        if batch_idx == 0:
+        if batch_idx + 1 == self.uncounted:
             self.profiler.seconds.clear()
 
 
@@ -104,7 +104,7 @@ def profiled(case: Case, precision: str) -> dict[str, float]:
     profiler = ByPart()
     clock = Restart(profiler)
     with scratch() as folder, redirect_stdout(StringIO()):
-        config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}")
+        config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}", "trainer=cpu")
         choice, data, model = prepared(config)
         with runs.open_run(config) as run:
             run.introduce(model, data, choice)
@@ -112,8 +112,9 @@ def profiled(case: Case, precision: str) -> dict[str, float]:
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             trainer.profiler = profiler  # type: ignore[attr-defined]
             training.fit(trainer, model, data, run, choice.channels_last, config.compile)
-    parts = {part: profiler.seconds[part] / case.steps for part in COLUMNS[:-1]}
-    return parts | {"Lightning": (clock.last - clock.first) / case.steps - sum(parts.values())}
+    steps = (clock.last - clock.first) / clock.step
+    parts = {part: profiler.seconds[part] / steps for part in COLUMNS[:-1]}
+    return parts | {"Lightning": clock.step - sum(parts.values())}
 
 
 def section(cases: Sequence[Case], repetitions: int, precision: str) -> Section:
@@ -122,7 +123,7 @@ def section(cases: Sequence[Case], repetitions: int, precision: str) -> Section:
     for case in cases:
         found = [profiled(case, precision) for _ in range(repetitions)]
         median = {part: statistics.median(each[part] for each in found) for part in COLUMNS}
-        whole = sum(median.values())
+        whole = statistics.median(sum(each.values()) for each in found)
         shares = (f"{1000 * median[part]:.2f} ({median[part] / whole:.0%})" for part in COLUMNS)
         rows.append((case.name, f"{1000 * whole:.2f}", *shares))
     note = (

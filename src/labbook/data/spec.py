@@ -36,6 +36,6 @@ class ImageSpec:
         return len(self.class_names)
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Pixels 0..255 [N, C, H, W], of any type, to normalised float32."""
+        """Pixels 0..255 [N, C, H, W], uint8 or float32, to normalised float32."""
         scale, shift = scale_and_shift(self.mean, self.std, images.device)
         return torch.mul(images, scale).sub_(shift)

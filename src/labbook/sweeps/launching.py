@@ -269,6 +269,7 @@ def ended_by_signals(parallel: bool) -> Iterator[None]:
     if not parallel:
         yield
         return
+
     before = signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
     try:
         yield
