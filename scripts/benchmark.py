@@ -18,13 +18,15 @@ from labbook.cli import sentences
 from labbook.errors import SettingError, choices
 from labbook.sweeps import sweepers
 
+FEW = 3  # repetitions at most of what takes whole processes or changes little
+
 SECTIONS: dict[str, Callable[[list[Case], int, str], list[Section]]] = {
     "training": lambda cases, n, precision: [timing.training(cases, CONTESTANTS, n, precision)],
-    "parts": lambda cases, n, precision: [parts.section(cases, n, precision)],
-    "options": lambda cases, n, precision: [options.section(cases, n, precision)],
+    "parts": lambda cases, n, precision: [parts.section(cases, min(n, FEW), precision)],
+    "options": lambda cases, n, precision: [options.section(cases, min(n, FEW), precision)],
     "startup": lambda _, n, __: [startup.section(n)],
-    "memory": lambda cases, n, _: [memory.section(n, cases)],
-    "growth": lambda _, n, __: [growth.with_data(n), growth.with_runs(n)],
+    "memory": lambda cases, n, _: [memory.section(min(n, FEW), cases)],
+    "growth": lambda _, n, __: [growth.with_data(min(n, FEW)), growth.with_runs(min(n, FEW))],
     "photographs": lambda _, n, precision: [photographs.building(n), photographs.second_epoch(precision)],
 }
 
@@ -35,7 +37,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", help="parts of names: " + "; ".join(case.name for case in CASES))
     parser.add_argument("--sections", default=",".join(SECTIONS), help="with commas between; %(default)s")
-    parser.add_argument("--repetitions", type=int, default=5, help="of each timing, after one that does not count")
+    parser.add_argument(
+        "--repetitions",
+        type=int,
+        default=5,
+        help="of each timing, after one that does not count; at most 3 of the longer ones",
+    )
     parser.add_argument("--precision", default="auto", help=f"one of {', '.join(hardware.PRECISIONS)}")
     parser.add_argument("--write", type=Path, metavar="FILE", help="also as Markdown")
     given = parser.parse_args()
@@ -59,7 +66,7 @@ def main() -> None:
         for section in SECTIONS[name](cases, given.repetitions, given.precision):
             report.show(section)
             found.append(section)
-    about = report.conditions(choice, given.repetitions, " ".join(["python", *sys.argv]))
+    about = report.conditions(choice, " ".join(["python", *sys.argv]))
     print(about)
     if given.write:
         given.write.parent.mkdir(parents=True, exist_ok=True)

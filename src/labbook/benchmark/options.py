@@ -66,6 +66,6 @@ def section(cases: Sequence[Case], repetitions: int, precision: str) -> Section:
         rows.append((case.name, f"{1000 * chosen.median:.2f}", *(f"{ratio:.2f}" for ratio in ratios)))
     note = (
         "Of the bare loop: milliseconds of a step as this program chooses, and the time of one done otherwise over it;"
-        " medians. Above 1 the choice pays. Compiling itself is not counted."
+        f" medians of {repetitions}. Above 1 the choice pays. Compiling itself is not counted."
     )
     return Section("Choices", ("case", "ms", *list(ways)[1:]), rows, note)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -23,12 +24,11 @@ def show(section: Section) -> None:
     console.print()
 
 
-def conditions(choice: hardware.Choice, repetitions: int, command: str) -> str:
-    """What the figures depend on: hardware, versions, number of repetitions, and how to have them again."""
-    threads = os.environ.get("OMP_NUM_THREADS", "all")
+def conditions(choice: hardware.Choice, command: str) -> str:
+    """What the figures depend on, hardware and versions, and how to have them again."""
     return (
-        f"{choice.reason}; {os.cpu_count()} cores, {threads} used; {libraries()}; {repetitions} repetitions of each"
-        f" timing, taken in turns; `{command}`"
+        f"{choice.reason}; {os.cpu_count()} cores, {torch.get_num_threads()} threads; {libraries()}."
+        f" Timings are taken in turns, after a first that does not count, by `{command}`."
     )
 
 
