@@ -130,23 +130,23 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
     )
 
 
-def tune(deterministic: bool) -> None:
-    """Let torch compute as fast as it can, or always alike."""
+def tune(config: DictConfig, choice: Choice) -> None:
+    """Let torch compute as fast as it can, or, if asked to, always alike."""
+    deterministic = config.trainer.get("deterministic", False)
     torch.set_float32_matmul_precision("highest" if deterministic else "high")  # "high" is TF32 where there is any
     torch.backends.cudnn.benchmark = not deterministic
+    if choice.accelerator == "cpu" and config.keep_memory:
+        overhead.keep_memory()
 
 
 def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer:
     """A Lightning Trainer on the chosen device that neither draws nor writes anything by itself."""
-    if choice.accelerator == "cpu" and config.keep_memory:
-        overhead.keep_memory()
-    deterministic = config.trainer.get("deterministic", False)
-    tune(deterministic)
+    tune(config, choice)
     trainer = building.build(
         config.trainer,
         accelerator=choice.accelerator,
         precision=choice.precision,
-        benchmark=not deterministic,  # which Lightning would set its own way
+        benchmark=torch.backends.cudnn.benchmark,  # which Lightning would set its own way
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

@@ -100,7 +100,7 @@ def bare(
     choice, data, model = prepared(config)
     device = torch.device(DEVICES.get(choice.accelerator, choice.accelerator))
     model.to(device)
-    training.tune(deterministic=False)
+    training.tune(config, choice)
     training.arrange(model, data, choice.channels_last if channels_last is None else channels_last)
     if compiled:
         torch._dynamo.reset()  # or it would take this network for the last one with other sizes

@@ -68,7 +68,9 @@ def second_epoch(precision: str, steps: int = 4) -> Section:
         augmented = ["data.normalize=unit", "data.augment=[flip,{rotation: 2}]"]
         where = [f"data.root={folder}", f"data.cache_dir={folder / 'cache'}", f"data.image_size={SIZE}"]
         chosen = ["data=image_folder", "model=cats_dogs_cnn", f"data.batch_size={BATCH}", "trainer=cpu"]
-        choice, data, model = prepared(composed(*chosen, *where, *both, *augmented, f"trainer.precision={precision}"))
+        config = composed(*chosen, *where, *both, *augmented, f"trainer.precision={precision}")
+        choice, data, model = prepared(config)
+        training.tune(config, choice)
         training.arrange(model, data, choice.channels_last)
         optimizer = model.task.optimizer(model.parameters(), fused=True)
         mixed = torch.autocast("cpu", torch.bfloat16, enabled=choice.precision == "bf16-mixed")

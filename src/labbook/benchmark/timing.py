@@ -42,8 +42,8 @@ def training(cases: Sequence[Case], contestants: Mapping[str, Contestant], repet
     rows = [row for case in cases for row in lines(case, timed(case, contestants, repetitions, precision))]
     chosen = hardware.choose({"precision": precision}, hardware.describe()).precision
     note = (
-        f"Medians of {repetitions}; the ratios are of the same repetition, in which all take turns. The first steps do not"
-        " count; what ends an epoch (checkpoint, table, TensorBoard) is spread over an epoch of the lab's own length;"
+        f"Medians of {repetitions}; the ratios are of the same repetition, in which all take turns. The first steps do"
+        " not count; what ends an epoch (checkpoint, table, TensorBoard) is spread over an epoch of the lab's own length;"
         f" nothing is validated. Ours and the bare loop compute in {chosen}, the notebook and Keras in 32 bits, as they"
         " come."
     )
