@@ -128,7 +128,7 @@ def section(cases: Sequence[Case], repetitions: int, precision: str) -> Section:
         rows.append((case.name, f"{1000 * whole:.2f}", *shares))
     note = (
         f"Milliseconds of a step of ours on the CPU, medians of {repetitions}. Data: drawing, cutting and normalising"
-        " the batch. Forward: with loss and figures. Optimizer: with what Lightning does around its closure. Logging: all"
-        " callbacks."
+        " the batch. Forward: with loss and figures. Optimizer: with what Lightning does around its closure."
+        " Logging: all callbacks."
     )
     return Section("Parts of a step", ("case", "step", *COLUMNS), rows, note)
