@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, unfold
 
+from labbook import building
 from labbook.data.digits import Digits
 from labbook.data.spec import ImageSpec
 from labbook.models import airbench94
@@ -20,7 +21,7 @@ from labbook.models.classifier import Classifier, Task
 from labbook.models.mlp import MLP
 from tests.conftest import Command
 from tests.data.samples import Made, made
-from tests.models.test_architectures import build, spec_of
+from tests.models.test_architectures import build, node_of, spec_of
 from tests.test_resume import signal_at
 from tests.test_train import metrics_of, rows_of, same_weights, weights_of, without_times
 
@@ -62,7 +63,7 @@ class Notes(Callback):
 
 
 def test_the_network_is_that_of_the_paper() -> None:
-    model = build("airbench94", 3, 32, 10)
+    model = building.build(node_of("airbench94"), spec=spec_of(3, 32, 10))
     shapes = [tuple(layer.weight.shape) for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
     assert shapes == [
         (24, 3, 2, 2), (64, 24, 3, 3), (64, 64, 3, 3), (256, 64, 3, 3), (256, 256, 3, 3), (256, 256, 3, 3),
@@ -224,7 +225,7 @@ TINY = (
 DIGITS = ("data=digits", "data.image_size=28", "data.limit=170")  # five whole batches an epoch
 
 
-def test_the_recipe_runs_on_colour_and_says_what_was_published(labbook: Command) -> None:
+def test_the_recipe_runs_on_images_in_colour(labbook: Command) -> None:
     images = ("data.images=100", "data.image_size=32", "data.classes=3")
     ended = labbook(*TINY, "data=synthetic", *images)
     assert ended.code == 0, ended.err
