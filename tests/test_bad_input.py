@@ -132,7 +132,9 @@ REFUSED: list[tuple[str, str]] = [
     # unknown names in lists and of figures
     ("objective=val/f1", "objective: Invalid value 'val/f1', expected one of ['val/acc', 'val/loss', "),
     ("objective=test/acc", "objective: Invalid value 'test/acc', expected one of ['val/acc', 'val/loss', "),
-    ("data.augment=[flop]", "data.augment: flop is unknown; did you mean flip? choices: crop, flip, rotation"),
+    ("data.augment=[flop]", "data.augment: flop is unknown; did you mean flip? choices: alternating_flip, crop, "),
+    ("data.augment=[{reflect_crop:28}]", "reflect_crop takes a padding smaller than the images' 28 pixels, not 28"),
+    ("task.norm_bias_lr_factor=0", "task.norm_bias_lr_factor must be more than 0, not 0.0"),
     ("data.augment=[{rotation:400}]", "data.augment: rotation takes degrees above 0 and up to 180, not 400"),
     ("trainer.precision=8", "trainer.precision=8 is unknown; choices: 16-mixed, 32, "),
     ("trainer.accelerator=gpus", "trainer.accelerator=gpus is unknown; did you mean gpu? choices: auto, cpu, "),

@@ -189,7 +189,7 @@ REFUSED_AT_ONCE = [
     ),
     (["model=alexnet", "model.dropuot=0.1"], "model.dropuot is not a setting; did you mean dropout?"),
     (["model=mlp,lenet5"], "model=mlp,lenet5 gives several values: add -m"),
-    (["model=null"], "model=null is not a choice; choices: alexnet"),
+    (["model=null"], "model=null is not a choice; choices: airbench94, alexnet"),
     (["seed=abc"], "seed: Value 'abc'"),
     (["epochs=0"], "epochs must be at least 1, not 0"),
     (["--epochs=3"], "--epochs=3: settings are written without dashes, epochs=3"),

@@ -191,6 +191,17 @@ def test_an_experiment_alone_is_held_against_its_row() -> None:
     assert run_of("experiment=e0_mlp_mnist").epochs == 6
 
 
+def test_the_recipe_of_airbench94_is_held_against_its_paper() -> None:
+    found = entry_of("experiment=airbench94")
+    assert found is not None
+    assert found["final"] == {"test/acc": 0.94}
+    assert entry_of("experiment=airbench94", "model=alexnet") is None
+    optimizer = run_of("experiment=airbench94").optimizer
+    scale = 1 + 1 / (1 - optimizer.momentum)  # the paper's rates are divided by it
+    assert optimizer.lr == pytest.approx(11.5 / scale)
+    assert optimizer.weight_decay * optimizer.lr == pytest.approx(0.0153 / scale, rel=0.01)
+
+
 # Settings that tell whether a run is the lab's --------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR
 
 from labbook import schedulers
-from labbook.schedulers import Interval, Schedule, constant, cosine, onecycle, step, warmed_up
+from labbook.schedulers import Interval, Schedule, constant, cosine, onecycle, step, triangular, warmed_up
 
 EPOCHS, STEPS = 10, 8  # so 80 steps
 
@@ -23,6 +24,7 @@ ALL: list[tuple[Factory, dict[str, Any]]] = [
     (step, {"milestones": (0.5, 0.75), "gamma": 0.1}),
     (cosine, {"final_factor": 0.1}),
     (onecycle, {"warmup_fraction": 0.3}),
+    (triangular, {"peak": 0.25}),
 ]
 WITH_WARMUP = ALL[:3]
 EVERY = pytest.mark.parametrize(("factory", "options"), ALL, ids=lambda item: getattr(item, "__name__", ""))
@@ -97,6 +99,21 @@ def test_onecycle_rises_and_falls_along_two_cosines() -> None:
 @pytest.mark.parametrize(("fraction", "peak"), [(0.0, 0), (1.0, 80)])
 def test_onecycle_may_be_all_fall_or_all_rise(fraction: float, peak: int) -> None:
     found = rates(onecycle, warmup_fraction=fraction)
+    assert found[peak] == pytest.approx(1.0)
+    assert found == sorted(found, reverse=peak == 0)
+
+
+def test_triangular_rises_and_falls_along_two_straight_lines() -> None:
+    found = rates(triangular, peak=0.23, start_factor=0.2, final_factor=0.07)
+    expected = np.interp(range(81), [0, 0.23 * 80, 80], [0.2, 1.0, 0.07])
+    assert found == pytest.approx(expected.tolist())
+    assert found.index(max(found)) == 19  # next to 18.4
+    assert found[-1] == pytest.approx(0.07)
+
+
+@pytest.mark.parametrize(("part", "peak"), [(0.0, 0), (1.0, 80)])
+def test_triangular_may_be_all_fall_or_all_rise(part: float, peak: int) -> None:
+    found = rates(triangular, peak=part)
     assert found[peak] == pytest.approx(1.0)
     assert found == sorted(found, reverse=peak == 0)
 

@@ -38,6 +38,7 @@ EXECUTION_WHITELIST = (
     "labbook.callbacks.*",
     "labbook.data.*",
     "labbook.loggers.*",
+    "labbook.lookahead.*",
     "labbook.models.*",
     "labbook.schedulers.*",
     "pytorch_lightning.Trainer",
@@ -60,6 +61,8 @@ class TaskConfig:
     """How every architecture is trained: the options of `labbook.models.classifier.Task`."""
 
     label_smoothing: float = ranged(0.0, ge=0, lt=1)
+    norm_bias_lr_factor: float = ranged(1.0, gt=0)
+    tta: Literal["none", "mirror", "mirror_translate"] = "none"
     gradient_norms: bool = False
 
 

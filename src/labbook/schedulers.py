@@ -116,3 +116,23 @@ def onecycle(
         return between(1.0, final_factor, (done - warmup_fraction) / max(1e-12, 1 - warmup_fraction))
 
     return Schedule(LambdaLR(optimizer, warmed_up(factor, epochs, steps_per_epoch, 0.0, interval)), interval)
+
+
+def triangular(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    peak: Part = 0.23,
+    start_factor: PositiveFloat = 0.2,
+    final_factor: NonNegativeFloat = 0.07,
+    interval: Interval = "step",
+) -> Schedule:
+    """Up along a straight line and down along another; the defaults are those of airbench94 (Jordan, 2024)."""
+
+    def factor(done: float) -> float:
+        if done < peak:
+            return start_factor + (1 - start_factor) * done / peak
+        return 1 + (final_factor - 1) * (done - peak) / max(1e-12, 1 - peak)
+
+    return Schedule(LambdaLR(optimizer, warmed_up(factor, epochs, steps_per_epoch, 0.0, interval)), interval)

@@ -84,7 +84,13 @@ def build_model(config: DictConfig, data: ImageDataModule) -> Classifier:
         SettingError: a network that these images do not fit.
     """
     seed_everything(config.seed, verbose=False)
-    task = Task(building.build(config.optimizer), building.build(config.scheduler) or None, config.task.label_smoothing)
+    task = Task(
+        building.build(config.optimizer),
+        building.build(config.scheduler) or None,
+        label_smoothing=config.task.label_smoothing,
+        norm_bias_lr_factor=config.task.norm_bias_lr_factor,
+        tta=config.task.tta,
+    )
     model = building.build(config.model, spec=data.spec, task=task)
     assert isinstance(model, Classifier)
     if "top5" in config.objective and not model.has_top5:

@@ -2,25 +2,31 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Generator, Tensor
+from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as reference
 
 from labbook.data import augment
-from labbook.data.augment import Crop, Flip, Rotation, Transform, parse
+from labbook.data.augment import AlternatingFlip, Crop, Draw, Flip, ReflectCrop, Rotation, Transform, parse
 from labbook.errors import SettingError
 from tests.data.samples import few, noise
 
 SHAPES = st.tuples(st.integers(1, 6), st.sampled_from([1, 3]), st.integers(3, 17), st.integers(3, 17))
-EACH = pytest.mark.parametrize("transform", [Flip(), Crop(3), Rotation(30)], ids=lambda item: type(item).__name__)
+ALL = [Flip(), AlternatingFlip(), Crop(3), ReflectCrop(3), Rotation(30)]
+EACH = pytest.mark.parametrize("transform", ALL, ids=lambda item: type(item).__name__)
 
 
-def draws(seed: int = 0) -> Generator:
-    return torch.Generator().manual_seed(seed)
+NAMES = "choices: alternating_flip, crop, flip, reflect_crop, rotation"
+
+
+def draws(seed: int = 0, epoch: int = 0, count: int = 5000) -> Draw:
+    """For the images of the rows 0, 1 and so on."""
+    return Draw(torch.Generator().manual_seed(seed), torch.arange(count), epoch, seed)
 
 
 @few
@@ -34,6 +40,46 @@ def test_crop_is_pad_and_crop_of_each_image(shape: tuple[int, ...], padding: int
     for index, image in enumerate(images):
         padded = reference.pad(image, [padding])
         assert torch.equal(cropped[index], reference.crop(padded, top[index], left[index], height, width))
+
+
+@few
+@given(shape=SHAPES, data=st.data())
+def test_reflect_crop_is_numpys_reflection_and_a_crop_of_each_image(
+    shape: tuple[int, ...], data: st.DataObject
+) -> None:
+    images = noise(*shape)
+    n, _, height, width = shape
+    padding = data.draw(st.integers(1, min(height, width) - 1))
+    offsets = st.lists(st.integers(0, 2 * padding), min_size=n, max_size=n)
+    top, left = data.draw(offsets), data.draw(offsets)
+    cropped = augment.reflect_crop(images, padding, torch.tensor(top), torch.tensor(left))
+    assert cropped.dtype == torch.uint8
+    for index, image in enumerate(images):
+        padded = np.pad(image.numpy(), [(0, 0), (padding, padding), (padding, padding)], mode="reflect")
+        expected = padded[:, top[index] : top[index] + height, left[index] : left[index] + width]
+        assert np.array_equal(cropped[index].numpy(), expected)
+
+
+def test_both_crops_draw_the_same_places() -> None:
+    images = noise(50, 3, 9, 9)
+    inside = (slice(None), slice(None), slice(4, 5), slice(4, 5))  # which no border reaches
+    assert torch.equal(Crop(4)(images, draws(count=50))[inside], ReflectCrop(4)(images, draws(count=50))[inside])
+
+
+def test_an_alternating_flip_shows_the_other_side_in_every_epoch() -> None:
+    images = noise(1000, 3, 2, 4)
+    shown = [AlternatingFlip()(images, draws(7, epoch, 1000)) for epoch in range(4)]
+    assert torch.equal(shown[1], shown[0].flip(-1))
+    assert torch.equal(shown[2], shown[0])
+    assert torch.equal(shown[3], shown[1])
+    mirrored = (shown[0] == images.flip(-1)).flatten(1).all(1)
+    assert 450 <= mirrored.sum() <= 550
+
+
+def test_an_alternating_flip_belongs_to_the_image_and_not_to_its_place() -> None:
+    images, order = noise(100, 1, 2, 3), torch.randperm(100)
+    shown = AlternatingFlip()(images, draws(count=100))
+    assert torch.equal(AlternatingFlip()(images[order], draws(5)._replace(rows=order, seed=0)), shown[order])
 
 
 @few
@@ -69,7 +115,7 @@ def test_rotation_draws_from_the_whole_range(monkeypatch: pytest.MonkeyPatch) ->
 def test_crop_reaches_every_offset() -> None:
     single = torch.zeros(3000, 1, 5, 5, dtype=torch.uint8)
     single[:, :, 2, 2] = 1
-    places = Crop(2)(single, draws()).flatten(1).argmax(1).unique()
+    places = Crop(2)(single, draws(count=3000)).flatten(1).argmax(1).unique()
     assert len(places) == 25
 
 
@@ -78,7 +124,7 @@ def test_crop_reaches_every_offset() -> None:
 )
 def test_flip_mirrors_as_many_as_asked(probability: float, low: int, high: int) -> None:
     images = noise(1000, 3, 2, 4)
-    flipped = Flip(probability)(images, draws())
+    flipped = Flip(probability)(images, draws(count=1000))
     mirrored = (flipped == images.flip(-1)).flatten(1).all(1)
     assert torch.equal(flipped[~mirrored], images[~mirrored])
     assert low <= mirrored.sum() <= high
@@ -87,16 +133,16 @@ def test_flip_mirrors_as_many_as_asked(probability: float, low: int, high: int) 
 @EACH
 def test_each_image_has_its_own_draw(transform: Transform) -> None:
     same = noise(1, 1, 12, 12).expand(64, -1, -1, -1)
-    results = {tuple(image.flatten().tolist()) for image in transform(same, draws())}
-    assert len(results) >= (2 if isinstance(transform, Flip) else 25)
+    results = {tuple(image.flatten().tolist()) for image in transform(same, draws(count=64))}
+    assert len(results) >= (2 if isinstance(transform, (Flip, AlternatingFlip)) else 25)
 
 
 @EACH
 def test_the_draw_decides(transform: Transform) -> None:
     images = noise(16, 3, 8, 8)
-    first = transform(images, draws(1))
-    assert torch.equal(transform(images, draws(1)), first)
-    assert not torch.equal(transform(images, draws(2)), first)
+    first = transform(images, draws(1, count=16))
+    assert torch.equal(transform(images, draws(1, count=16)), first)
+    assert not torch.equal(transform(images, draws(2, count=16)), first)
 
 
 @EACH
@@ -106,8 +152,10 @@ def test_shape_and_scale_stay_and_the_images_are_not_written_to(
     transform: Transform, shape: tuple[int, ...], dtype: torch.dtype
 ) -> None:
     images = noise(*shape).to(dtype)
+    if isinstance(transform, ReflectCrop) and shape[-1] == 1:
+        pytest.skip("one pixel has nothing to mirror")
     before = images.clone()
-    after = transform(images, draws())
+    after = transform(images, draws(count=shape[0]))
     assert after.shape == images.shape
     assert after.dtype == (torch.float32 if isinstance(transform, Rotation) else dtype)
     assert torch.equal(images, before)
@@ -115,22 +163,27 @@ def test_shape_and_scale_stay_and_the_images_are_not_written_to(
 
 
 def test_a_list_becomes_transforms_in_its_order() -> None:
-    assert parse([]) == ()
-    assert parse(["flip", {"crop": 2}, {"rotation": 1.5}]) == (Flip(0.5), Crop(2), Rotation(1.5))
-    assert parse(["crop", "rotation", {"flip": 0.25}]) == (Crop(4), Rotation(10), Flip(0.25))
-    assert parse([{"flip": 1, "crop": 1}]) == (Flip(1), Crop(1))
+    assert parse([], 8) == ()
+    assert parse(["flip", {"crop": 2}, {"rotation": 1.5}], 8) == (Flip(0.5), Crop(2), Rotation(1.5))
+    assert parse(["crop", "rotation", {"flip": 0.25}], 8) == (Crop(4), Rotation(10), Flip(0.25))
+    assert parse([{"flip": 1, "crop": 1}], 8) == (Flip(1), Crop(1))
+    assert parse(["alternating_flip", {"reflect_crop": 7}], 8) == (AlternatingFlip(), ReflectCrop(7))
+    assert ReflectCrop(2) != Crop(2)
 
 
 @pytest.mark.parametrize(
     ("item", "sentence"),
     [
-        ("flipp", "data.augment: flipp is unknown; did you mean flip? choices: crop, flip, rotation"),
-        ({"blur": 2}, "data.augment: blur is unknown; choices: crop, flip, rotation"),
+        ("flipp", f"data.augment: flipp is unknown; did you mean flip? {NAMES}"),
+        ({"blur": 2}, f"data.augment: blur is unknown; {NAMES}"),
         ({"flip": 1.5}, "data.augment: flip takes a probability from 0 to 1, not 1.5"),
         ({"flip": -0.1}, "data.augment: flip takes a probability from 0 to 1, not -0.1"),
         ({"crop": 0}, "data.augment: crop takes a padding in whole pixels, at least 1, not 0"),
         ({"crop": 2.5}, "data.augment: crop takes a padding in whole pixels, at least 1, not 2.5"),
         ({"crop": float("nan")}, "data.augment: crop takes a padding in whole pixels, at least 1, not nan"),
+        ({"reflect_crop": 0}, "data.augment: reflect_crop takes a padding in whole pixels, at least 1, not 0"),
+        ({"reflect_crop": 8}, "data.augment: reflect_crop takes a padding smaller than the images' 8 pixels, not 8"),
+        ({"alternating_flip": 0.5}, "data.augment: alternating_flip takes no amount, not 0.5"),
         ({"rotation": 0}, "data.augment: rotation takes degrees above 0 and up to 180, not 0"),
         ({"rotation": 181}, "data.augment: rotation takes degrees above 0 and up to 180, not 181"),
         ({"rotation": float("nan")}, "data.augment: rotation takes degrees above 0 and up to 180, not nan"),
@@ -138,5 +191,5 @@ def test_a_list_becomes_transforms_in_its_order() -> None:
 )
 def test_a_wrong_name_or_amount_is_refused(item: Any, sentence: str) -> None:
     with pytest.raises(SettingError) as refusal:
-        parse(["flip", item])
+        parse(["flip", item], 8)
     assert str(refusal.value) == sentence

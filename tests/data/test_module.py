@@ -13,6 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from labbook.data import module as base
+from labbook.data.augment import Draw
 from labbook.data.loader import Batch, TensorLoader
 from labbook.data.module import IMAGENET_MEAN, IMAGENET_STD, ImageDataModule, Images
 from labbook.data.randomness import generator
@@ -339,23 +340,41 @@ def test_the_memory_format_is_the_models() -> None:
         assert last.is_contiguous(memory_format=torch.channels_last)
 
 
+PARTED = [{"crop": 2}, "flip", "alternating_flip", {"reflect_crop": 3}]
+
+
 def test_large_images_are_augmented_in_parts_from_one_row_of_draws() -> None:
-    module = made(images(5), image_size=400, augment=[{"crop": 2}, "flip"], batch_size=5, shuffle=False, val_fraction=0)
+    module = made(images(5), image_size=400, augment=PARTED, batch_size=5, val_fraction=0)
     batch = first(module.train_dataloader())
     assert len(batch.images) == 5
     assert base.AUGMENTED // batch.images[0].numel() == 1
     random = generator(batch.images.device, module.seed, 0, 0, 0)
     for index, image in enumerate(batch.images.split(1)):
         for transform in module.transforms:
-            image = transform(image, random)
+            image = transform(image, Draw(random, batch.rows[index : index + 1], 0, module.seed))
         assert torch.equal(prepared(module, batch)[index], module.spec.normalize(image)[0])
+
+
+def test_an_epoch_that_goes_on_in_the_middle_is_mirrored_as_if_it_had_not_stopped() -> None:
+    whole, resumed = (made(augment=["alternating_flip"], batch_size=20, val_fraction=0) for _ in range(2))
+    batches = []
+    for epoch in range(2):
+        loader = whole.train_dataloader()
+        loader.set_epoch(epoch)
+        batches += [prepared(whole, batch) for batch in loader]
+    loader = resumed.train_dataloader()
+    loader.load_state_dict({"epoch": 1, "step": 1})
+    after = [prepared(resumed, batch) for batch in loader]
+    assert len(after) == 2
+    for one, other in zip(after, batches[4:], strict=True):
+        assert torch.equal(one, other)
 
 
 @few
 @given(
     at_once=st.sampled_from([1, 100, 500, 10**6]),
     batch_size=st.integers(1, 30),
-    augment=st.sampled_from([[], ["flip"]]),
+    augment=st.sampled_from([[], ["flip"], ["alternating_flip"]]),
 )
 def test_how_many_are_normalized_at_a_time_changes_nothing(at_once: int, batch_size: int, augment: list[str]) -> None:
     def seen() -> list[Tensor]:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.data.randomness import generator, permutation
+from labbook.data.randomness import coins, generator, permutation
 from tests.data.samples import few
 
 CPU = torch.device("cpu")
@@ -32,9 +32,27 @@ def test_draws_are_those_of_earlier_versions() -> None:
     assert generator(CPU, 42, 0, 0).initial_seed() == 1178754221486968309
 
 
+@few
+@given(POSITION, st.lists(st.integers(0, 2**40), min_size=1, max_size=20))
+def test_a_coin_belongs_to_position_and_row_alone(position: list[int], rows: list[int]) -> None:
+    thrown = coins(torch.tensor(rows), *position)
+    assert thrown.dtype == torch.bool
+    assert thrown.tolist() == [bool(coins(torch.tensor([row]), *position)) for row in rows]
+
+
+def test_coins_are_fair_and_tell_nothing_of_each_other() -> None:
+    thrown = torch.stack([coins(torch.arange(50_000), seed) for seed in range(20)]).float() * 2 - 1  # [seeds, rows]
+    for lag in (1, 2, 3, 10, 1024):
+        assert (thrown[:, lag:] * thrown[:, :-lag]).mean(1).abs().max() < 0.02, lag  # 4.5 standard deviations
+    alike = thrown @ thrown.T / 50_000 - torch.eye(20)
+    assert thrown.mean(1).abs().max() < 0.02
+    assert alike.abs().max() < 0.02
+
+
 def test_the_global_random_state_is_left_alone() -> None:
     before = torch.random.get_rng_state()
     permutation(10, 1, 2)
+    coins(torch.arange(3), 1)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 

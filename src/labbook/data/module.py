@@ -10,9 +10,10 @@ import torch
 from annotated_types import Ge, Lt
 from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning import LightningDataModule
-from torch import Generator, Tensor
+from torch import Tensor
 
 from labbook.data import augment as augmentation
+from labbook.data.augment import Draw
 from labbook.data.loader import Batch, TensorLoader
 from labbook.data.pixels import fits, shaped
 from labbook.data.randomness import generator, permutation
@@ -83,7 +84,7 @@ class ImageDataModule(LightningDataModule):
         self.validate_on, self.limit, self.resident, self.seed = validate_on, limit, resident, seed
         self.image_size = image_size or self.native_size
         self.channels = channels or self.native_channels
-        self.transforms = augmentation.parse(augment)
+        self.transforms = augmentation.parse(augment, self.image_size)
         self.mean_and_std = self._mean_and_std(normalize)
         self.memory_format = torch.contiguous_format
         self.test_split: Split = "test"
@@ -265,23 +266,25 @@ class ImageDataModule(LightningDataModule):
         images = batch.images
         if images.is_floating_point():
             return batch
-        rank = self.trainer.global_rank if self.trainer else 0
-        draw = batch.training and self.transforms
-        random = generator(images.device, self.seed, batch.epoch, batch.step, rank) if draw else None
-        at_once = AUGMENTED // images[0].numel() if images.device.type == "cpu" else len(images)
+        draw = None
+        if batch.training and self.transforms:
+            rank = self.trainer.global_rank if self.trainer else 0
+            random = generator(images.device, self.seed, batch.epoch, batch.step, rank)
+            draw = Draw(random, batch.rows, batch.epoch, self.seed)
+        at_once = max(1, AUGMENTED // images[0].numel()) if images.device.type == "cpu" else len(images)
         if at_once >= len(images):
-            return batch._replace(images=self._prepared(images, random))
+            return batch._replace(images=self._prepared(images, draw))
         prepared = torch.empty(images.shape, memory_format=self.memory_format)
-        parts = torch.split(images, max(1, at_once))
-        for part, place in zip(parts, torch.split(prepared, max(1, at_once)), strict=True):
-            place.copy_(self._prepared(part, random))
+        parts = (torch.split(each, at_once) for each in (images, batch.rows, prepared))
+        for part, rows, place in zip(*parts, strict=True):
+            place.copy_(self._prepared(part, draw and draw._replace(rows=rows)))
         return batch._replace(images=prepared)
 
-    def _prepared(self, images: Tensor, random: Generator | None) -> Tensor:
-        """Images augmented, if there is something to draw with, and normalised."""
-        if random is not None:
+    def _prepared(self, images: Tensor, draw: Draw | None) -> Tensor:
+        """Images augmented, if there is something to draw from, and normalised."""
+        if draw is not None:
             for transform in self.transforms:
-                images = transform(images, random)
+                images = transform(images, draw)
         return self._normalized(images)
 
     def _normalized(self, images: Tensor) -> Tensor:

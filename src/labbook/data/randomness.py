@@ -8,10 +8,27 @@ import torch
 
 def generator(device: torch.device, *position: int) -> torch.Generator:
     """A fresh generator for a position, such as (seed, epoch, step, rank)."""
+    return torch.Generator(device).manual_seed(number(*position))
+
+
+def number(*position: int) -> int:
+    """63 random bits for a position."""
     digest = hashlib.blake2b(struct.pack(f"<{len(position)}q", *position), digest_size=8).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
+    return int.from_bytes(digest, "little") >> 1
 
 
 def permutation(count: int, *position: int) -> torch.Tensor:
     """A random order of `count` items on the CPU, int64 [count]."""
     return torch.randperm(count, generator=generator(torch.device("cpu"), *position))
+
+
+def coins(rows: torch.Tensor, *position: int) -> torch.Tensor:
+    """A fair coin for each row, bool [n]: the same for the same position and row, whichever rows are beside it.
+
+    The rows, counted on from the position's number, are mixed as in splitmix64 (Steele, Lea and Flood, 2014). int64
+    takes the place of its unsigned numbers: products wrap around, and a shift leaves copies of the sign, masked here.
+    """
+    mixed = rows + number(*position)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ ((mixed >> shift) & ((1 << (64 - shift)) - 1))) * (factor - 2**64)
+    return (mixed >> 40) & 1 == 1

@@ -18,6 +18,9 @@ from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.metrics import Figures, RunningSums
 from labbook.schedulers import Schedule
+from labbook.tta import Tta, averaged
+
+NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,14 @@ class Task:
     """How a network is trained, whatever its layers.
 
     `optimizer` takes the parameters; `scheduler` takes the optimizer and, where it has such arguments, `epochs` and
-    `steps_per_epoch`.
+    `steps_per_epoch`. `norm_bias_lr_factor`: see `Classifier.parameter_groups`. `tta` is for validation and test.
     """
 
     optimizer: Callable[..., Optimizer] = torch.optim.Adam
     scheduler: Callable[..., Schedule | LRScheduler] | None = None
     label_smoothing: float = 0.0
+    norm_bias_lr_factor: float = 1.0
+    tta: Tta = "none"
 
 
 @dataclass(frozen=True)
@@ -58,9 +63,9 @@ class Classifier(LightningModule):
 
     def __init__(self, spec: ImageSpec, task: Task | None = None) -> None:
         super().__init__()
-        self.require_size(spec, self.min_size)
         self.spec = spec
         self.task = task or Task()
+        self.require_size(spec, max(self.min_size, 2 if self.task.tta == "mirror_translate" else 1))
         self.outcome: Outcome | None = None
         self.has_top5 = spec.num_classes >= 10  # below that, five guesses say little
         self._train, self._evaluation = RunningSums(self.has_top5), RunningSums(self.has_top5)
@@ -142,7 +147,7 @@ class Classifier(LightningModule):
         self._tested = []
 
     def _evaluate(self, batch: Batch) -> Tensor:
-        logits: Tensor = self(batch.images)
+        logits = averaged(self, batch.images, self.task.tta)
         if batch.weight > 0:
             self._evaluation.update(F.cross_entropy(logits, batch.labels), logits, batch.labels)
         return logits
@@ -172,11 +177,11 @@ class Classifier(LightningModule):
         # Lightning cannot clip scaled gradients for an optimizer that unscales them itself.
         clips_scaled = bool(trainer.gradient_clip_val) and trainer.precision == "16-mixed"
         options = {"fused": True} if has_fused(self.task.optimizer) and not clips_scaled else {}
-        optimizer = self.task.optimizer(self.parameters(), **options)
+        optimizer = self.task.optimizer(self.parameter_groups(), **options)
         if self.task.scheduler is None:
             return optimizer
         known = inspect.signature(self.task.scheduler).parameters
-        counts = {"epochs": trainer.max_epochs, "steps_per_epoch": self._steps_per_epoch()}
+        counts = {"epochs": trainer.max_epochs, "steps_per_epoch": self.steps_per_epoch()}
         schedule = self.task.scheduler(optimizer, **{key: value for key, value in counts.items() if key in known})
         if not isinstance(schedule, Schedule):
             schedule = Schedule(schedule, "epoch")
@@ -185,7 +190,25 @@ class Classifier(LightningModule):
             "lr_scheduler": {"scheduler": schedule.scheduler, "interval": schedule.interval},
         }
 
-    def _steps_per_epoch(self) -> int:
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What the optimizer is to change: all that is trained, in a group for each learning rate.
+
+        The biases of normalisation layers learn `task.norm_bias_lr_factor` times as fast as the rest and are decayed
+        by as many times less, so that each step takes the same part of them away.
+        """
+        factor = self.task.norm_bias_lr_factor
+        apart = [module.bias for module in self.modules() if isinstance(module, NORMALIZATIONS)] if factor != 1 else []
+        biases = [item for item in apart if item is not None and item.requires_grad]
+        known = {id(item) for item in biases}
+        rest = [item for item in self.parameters() if item.requires_grad and id(item) not in known]
+        if not biases:
+            return [{"params": rest}]
+        settings = inspect.signature(self.task.optimizer).parameters
+        scales = {"lr": factor, "weight_decay": 1 / factor}
+        own = {name: settings[name].default * scale for name, scale in scales.items() if name in settings}
+        return [{"params": rest}, {"params": biases, **own}]
+
+    def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch."""
         trainer = self.trainer  # its own estimate would start the loaders before their state is restored
         batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]

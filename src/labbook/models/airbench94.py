@@ -1,0 +1,140 @@
+"""The network of airbench94 (Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498, 2024)."""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from annotated_types import MinLen
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from labbook.data.module import ImageDataModule
+from labbook.data.spec import ImageSpec
+from labbook.models.classifier import Classifier, Task
+
+PATCH = 2  # pixels, height and width of what is whitened
+IMAGES = 5000  # of which the patches are taken
+REGULARIZER = 5e-4  # added to the eigenvalues, so that directions without variance are not blown up
+TEMPERATURE = 9  # logits are divided by it
+NUMBERS = 2**20  # of images that are looked at together
+
+
+class Airbench94(Classifier):
+    """A whitening convolution, blocks of two convolutions with batch norm and GELU, and a dense layer without bias.
+
+    When a training begins, the first layer gets filters that whiten patches of the training images. They are not
+    trained, and its bias for `whiten_bias_epochs` epochs only. A network made without a trainer has torch's default
+    there. The other convolutions begin by handing their inputs on; batch norm's scale is not trained.
+    """
+
+    whitened: Tensor  # bool []
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        task: Task | None = None,
+        *,
+        widths: Annotated[Sequence[PositiveInt], MinLen(1)] = (64, 256, 256),
+        whiten_bias_epochs: NonNegativeInt = 3,
+    ) -> None:
+        super().__init__(spec, task)
+        self.require_size(spec, 3 * 2 ** len(widths) + PATCH - 1)
+        self.whiten_bias_epochs = whiten_bias_epochs
+        numbers = spec.channels * PATCH**2  # of a patch
+        self.whitening = nn.Conv2d(spec.channels, 2 * numbers, PATCH)
+        self.whitening.weight.requires_grad_(False)
+        self.register_buffer("whitened", torch.tensor(False))  # so that a resumed run keeps its filters
+        channels = [2 * numbers, *widths]
+        blocks = [block(inputs, outputs) for inputs, outputs in zip(channels, widths, strict=False)]
+        self.features = nn.Sequential(nn.GELU(), *blocks, nn.MaxPool2d(3))  # 32 pixels: 31, 15, 7, 3 and 1
+        side = (spec.size - PATCH + 1) // 2 ** len(widths) // 3
+        self.head = nn.Linear(widths[-1] * side**2, spec.num_classes, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n, C, H, W] -> logits [n, classes]."""
+        logits: Tensor = self.head(self.features(self.whitening(images)).flatten(1))
+        return logits / TEMPERATURE
+
+    # The whitening -------------------------------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        """Whiten patches of the first training images, unless a checkpoint has brought the filters."""
+        if self.whitened:
+            return
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, ImageDataModule)
+        pixels, rows = data.parts["train"].pixels, data.rows["train"][:IMAGES]
+        parts = torch.split(rows, max(1, NUMBERS // pixels[0].numel()))
+        filters = whitening_filters(patch_covariance(self.spec.normalize(pixels[part]) for part in parts))
+        with torch.no_grad():
+            self.whitening.weight.copy_(filters.view_as(self.whitening.weight))
+            self.whitened.fill_(True)
+
+    def on_train_start(self) -> None:
+        """As in `on_train_epoch_start`, which an epoch that goes on in the middle does not have."""
+        self.on_train_epoch_start()
+
+    def on_train_epoch_start(self) -> None:
+        """Train the whitening's bias in the first epochs only; several processes wait for its gradient to the end."""
+        self._bias.requires_grad_(self._trains_bias or self.trainer.world_size > 1)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Forget the gradient that only several processes have."""
+        if not self._trains_bias:
+            self._bias.grad = None
+
+    def on_train_end(self) -> None:
+        """Have the bias count as trained again."""
+        self._bias.requires_grad_()
+
+    @property
+    def _bias(self) -> nn.Parameter:
+        assert isinstance(self.whitening.bias, nn.Parameter)
+        return self.whitening.bias
+
+    @property
+    def _trains_bias(self) -> bool:
+        return self.trainer.current_epoch < self.whiten_bias_epochs
+
+
+def block(inputs: int, outputs: int) -> nn.Sequential:
+    """Two convolutions, of which the first halves the size: [n, inputs, H, W] -> [n, outputs, H / 2, W / 2]."""
+    return nn.Sequential(
+        convolution(inputs, outputs), nn.MaxPool2d(2), norm(outputs), nn.GELU(),
+        convolution(outputs, outputs), norm(outputs), nn.GELU(),
+    )  # fmt: skip
+
+
+def convolution(inputs: int, outputs: int) -> nn.Conv2d:
+    """A 3x3 convolution whose first outputs are its inputs, as far as there are as many; the others are as torch's."""
+    layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    nn.init.dirac_(layer.weight.detach()[:inputs])
+    return layer
+
+
+def norm(channels: int) -> nn.BatchNorm2d:
+    """Batch norm that learns a bias and no scale."""
+    layer = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
+    layer.weight.requires_grad_(False)
+    return layer
+
+
+def patch_covariance(batches: Iterable[Tensor]) -> Tensor:
+    """Covariance of the numbers of all patches of images [n, C, H, W]: float64 [C * 4, C * 4], on the CPU."""
+    count, total, products = 0, torch.zeros(()), torch.zeros(())
+    for images in batches:
+        patches = F.unfold(images.cpu(), PATCH).double().transpose(0, 1).flatten(1)  # [C * 4, patches]
+        count += patches.shape[1]
+        total = total + patches.sum(1)
+        products = products + patches @ patches.T
+    mean = total / count
+    return products / count - mean.outer(mean)
+
+
+def whitening_filters(covariance: Tensor) -> Tensor:
+    """Filters [2 * C * 4, C * 4] whose answers to patches of this covariance have variance 1, and their negatives."""
+    values, vectors = torch.linalg.eigh(covariance)  # vectors are columns
+    filters = vectors.T / (values.clamp(min=0) + REGULARIZER).sqrt().unsqueeze(1)
+    return torch.cat([filters, -filters])

@@ -1,0 +1,31 @@
+"""Test-time augmentation: an image is judged by the mean of what the network says of it and of its likenesses."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+Tta = Literal["none", "mirror", "mirror_translate"]
+Network = Callable[[Tensor], Tensor]
+
+
+def averaged(network: Network, images: Tensor, tta: Tta) -> Tensor:
+    """Logits [n, classes] of images [n, C, H, W], each of at least 2 pixels for `mirror_translate`.
+
+    `mirror`: the mean over the image and its mirror. `mirror_translate`: that mean counts one half, and its mean over
+    the image moved by one pixel up and left and moved down and right the other (Jordan, arXiv 2404.00498).
+    """
+    if tta == "none":
+        return network(images)
+    if tta == "mirror":
+        return mirrored(network, images)
+    framed = F.pad(images, (1, 1, 1, 1), mode="reflect")
+    up_left, down_right = framed[..., 2:, 2:], framed[..., :-2, :-2]
+    moved = (mirrored(network, up_left) + mirrored(network, down_right)) / 2
+    return (mirrored(network, images) + moved) / 2
+
+
+def mirrored(network: Network, images: Tensor) -> Tensor:
+    """Mean logits of each image and its mirror, in 32 bits."""
+    return (network(images).float() + network(images.flip(-1)).float()) / 2
