@@ -277,6 +277,7 @@ EXAMPLES = {
     "pytorch_lightning.Trainer": "pytorch_lightning.Trainer",
     "labbook.data.*": "labbook.data.digits.Digits",
     "labbook.loggers.*": "labbook.loggers.TensorBoard",
+    "labbook.lookahead.*": "labbook.lookahead.Lookahead",
     "labbook.models.*": "labbook.models.mlp.MLP",
     "labbook.schedulers.*": "labbook.schedulers.cosine",
     "pytorch_lightning.callbacks.*": "pytorch_lightning.callbacks.EarlyStopping",
