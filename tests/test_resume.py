@@ -11,7 +11,7 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from labbook.checkpoints import Checkpoints
+from labbook.saving import Checkpoints
 from tests.conftest import Command
 from tests.test_train import metrics_of, rows_of, same_weights, without_times
 

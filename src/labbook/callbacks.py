@@ -78,9 +78,9 @@ class Pictures(Callback):
         self.samples, self.mistakes = samples, mistakes
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The first training images, augmented, with their classes."""
+        """The first training images, augmented, with their classes; once in a run."""
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if not (self.samples and trainer.loggers and trainer.is_global_zero):
+        if not (self.samples and trainer.loggers and trainer.is_global_zero) or trainer.ckpt_path is not None:
             return
         assert isinstance(data, ImageDataModule)
         batch = next(iter(data.train_dataloader()), None)

@@ -4,7 +4,10 @@ import difflib
 import errno
 from collections.abc import Iterable
 
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+BROKEN = (errno.EIO, errno.ESTALE)  # a disk, or the server that it is on
+UNWRITABLE = NO_RIGHT + NO_ROOM + BROKEN
 
 
 class SettingError(ValueError):
@@ -37,5 +40,5 @@ def first_line(error: BaseException) -> str:
 
 
 def unwritable(error: OSError) -> bool:
-    """Whether there is no room or no right to write."""
+    """Whether the place to write to is what fails: no room, no right, or the disk."""
     return error.errno in UNWRITABLE

@@ -10,13 +10,14 @@ from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
 from labbook import checkpoints, hardware, training
-from labbook.checkpoints import Checkpoints
 from labbook.config import held_out
 from labbook.data.module import ImageDataModule, Split
 from labbook.errors import SettingError
 from labbook.loggers import write_summary
 from labbook.models.classifier import Classifier, Outcome
 from labbook.recorder import Recorder
+from labbook.runs import BEST, CHECKPOINTS, LAST
+from labbook.saving import Checkpoints
 
 
 def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> Outcome:
@@ -33,7 +34,10 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
     saved = next(item for item in trainer.callbacks if isinstance(item, Checkpoints))  # type: ignore[attr-defined]
     tested_epoch = trainer.current_epoch
     if saved.select and saved.best_epoch is not None:
-        tested_epoch = checkpoints.load_weights(model, saved.best_path)
+        try:
+            tested_epoch = checkpoints.load_weights(model, saved.best_path)
+        except SettingError as error:
+            raise SettingError(f"{error}; with test_on=last the last weights are tested instead") from error
     outcome = test(trainer, model, data, "test")
     row = recorder.rows[tested_epoch - 1]
     metrics: dict[str, Any] = {name: value for name, value in row.items() if name.startswith(("train/", "val/"))}
@@ -57,7 +61,7 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
         "test/confusion_matrix": outcome.confusion.tolist(),
     }
     metrics["objective"] = objective(metrics, config.objective, data)
-    write_summary(trainer.loggers, config, metrics)
+    write_summary(trainer.loggers, config, metrics, trainer.global_step)
     return metrics
 
 
@@ -91,9 +95,9 @@ def evaluate_run(
     choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
     data = training.build_data(config)
     model = training.build_model(config, data)
-    best = path / "checkpoints" / "best.ckpt"
-    chosen = weights or ("best" if config.test_on == "best" and best.exists() else "last")
-    checkpoints.load_weights(model, best.with_name(f"{chosen}.ckpt"))
+    folder = path / CHECKPOINTS
+    best = weights == "best" or (weights is None and config.test_on == "best" and (folder / BEST).exists())
+    checkpoints.load_weights(model, folder / (BEST if best else LAST))
     training.arrange(model, data, choice.channels_last)
     data.setup()
     trainer = training.quiet_trainer(config, choice, logger=False, enable_checkpointing=False)

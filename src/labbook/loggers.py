@@ -13,10 +13,12 @@ from labbook.identity import INDIFFERENT
 class TensorBoard(TensorBoardLogger):
     """Event files directly in the run folder, without hparams.yaml: config.yaml says it all."""
 
-    def __init__(self, save_dir: str, purge_step: int | None = None) -> None:
+    def __init__(self, save_dir: str) -> None:
         super().__init__(save_dir, name="", version="", default_hp_metric=False)
-        if purge_step is not None:
-            self._kwargs["purge_step"] = purge_step  # what lies behind it was lost with the interruption
+
+    def purge(self, step: int) -> None:
+        """Before anything is written: have readers forget what is there of this step and those after it."""
+        self._kwargs["purge_step"] = step
 
     def save(self) -> None:
         """Flush the events."""
@@ -43,7 +45,7 @@ def write_picture(loggers: list[Logger], tag: str, pixels: Picture, step: int, c
             experiment.log_image(logger.version, pixels, f"{tag}.png")
 
 
-def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[str, Any]) -> None:
+def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[str, Any], step: int) -> None:
     """What a run was and came to: hyper-parameters with the final figures, and the configuration as text."""
     telling = {
         key: value
@@ -54,9 +56,9 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
     final = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(plain, final)
+            logger.log_hyperparams(plain, final, step)
             text = OmegaConf.to_yaml(config, resolve=True).replace("\n", "\n    ")
-            logger.experiment.add_text("configuration", f"    {text}")
+            logger.experiment.add_text("configuration", f"    {text}", step)
         else:
             logger.log_hyperparams(plain)
             logger.log_metrics(dict(final))

@@ -1,4 +1,4 @@
-"""One row an epoch: metrics.csv, a line on the terminal, and the figures of the run as it stands."""
+"""One row an epoch: metrics.csv, the loggers, a line on the terminal, and the figures of the run as it stands."""
 
 import csv
 import io
@@ -9,9 +9,11 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.loggers import Logger
 
 from labbook.data.loader import TensorLoader
-from labbook.runs import write_whole
+from labbook.files import write_whole
+from labbook.models.classifier import Classifier
 
 log = logging.getLogger("labbook")
 
@@ -24,7 +26,9 @@ class Recorder(Checkpoint):
     """Keeps a row of figures for every epoch.
 
     It derives from Lightning's `Checkpoint` because only those callbacks are called after the network has reported
-    the epoch. The rows are part of the checkpoint, so a resumed run has each epoch once.
+    the epoch. The rows are part of the checkpoint, so a resumed run has each epoch once. The loggers are given the
+    row here and not by Lightning, which would do so after the checkpoint: a run that is killed in between would never
+    have logged that epoch.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,12 +39,33 @@ class Recorder(Checkpoint):
         self._training: float | None = None  # seconds of this epoch's training steps, once they are over
         self._epoch_started: float | None = None
         self._lr = 0.0  # of the epoch's first step
+        self._resumed_at: int | None = None  # step
 
     @property
     def images_per_second(self) -> float:
         """Training images over the seconds of their training steps, all epochs together."""
         seconds = sum(row["images"] / row["images_per_second"] for row in self.rows)
         return sum(row["images"] for row in self.rows) / seconds if seconds else 0.0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take the loggers over."""
+        assert isinstance(pl_module, Classifier)
+        pl_module.logs = False
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Note where the run goes on."""
+        self._resumed_at = checkpoint["global_step"]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Have what was written end where the run goes on; the step at which it does was taken out of the loggers."""
+        if not trainer.is_global_zero:
+            return
+        if self.rows:
+            write_whole(self.path, table(self.rows))
+        else:
+            self.path.unlink(missing_ok=True)
+        if self.rows and self.rows[-1]["step"] == self._resumed_at:
+            tell(trainer.loggers, self.rows[-1])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock: an epoch that goes on in the middle does not tell its start."""
@@ -82,6 +107,7 @@ class Recorder(Checkpoint):
         self._before, self._training, self._epoch_started = 0.0, None, None
         if trainer.is_global_zero:
             write_whole(self.path, table(self.rows))
+            tell(trainer.loggers, row)
             log.info(line(row, trainer.max_epochs or 0))
 
     def _images(self, trainer: Trainer) -> int:
@@ -118,6 +144,14 @@ def table(rows: list[Row]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def tell(loggers: list[Logger], row: Row) -> None:
+    """Give a row to the loggers, and have them write it."""
+    figures = {name: value for name, value in row.items() if name not in ("step", "images")}
+    for logger in loggers:
+        logger.log_metrics(figures, int(row["step"]))
+        logger.save()
 
 
 def line(row: Row, epochs: int) -> str:

@@ -8,7 +8,7 @@ from yaml import YAMLError
 
 from labbook.config import visible
 from labbook.errors import SettingError, choices
-from labbook.runs import CONFIG, TABLE, read_metrics
+from labbook.runs import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
 
 # Settings that a resumed run may take new: those that do not change what it computes, and some that do.
 CHANGEABLE = (
@@ -65,7 +65,7 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
             f"{path} has finished its {done['epochs']} epochs:"
             f" to train on, give more, such as epochs={2 * done['epochs']}"
         )
-    if done.get("status") == "finished" and not (path / "checkpoints" / "last.ckpt").exists():
+    if done.get("status") == "finished" and not (path / CHECKPOINTS / LAST).exists():
         raise SettingError(f"{path} has finished and its checkpoints/last.ckpt is gone, so it cannot be trained on")
     trained = epochs_trained(path)
     if saved.epochs < trained:

@@ -7,9 +7,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from labbook import __version__, published
 from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
+from labbook.files import damage, remove_partial, write_whole
+from labbook.log_handlers import Console, LogFile
 from labbook.signals import StopSignals
 
 log = logging.getLogger("labbook")
@@ -28,6 +29,8 @@ log = logging.getLogger("labbook")
 Status = Literal["running", "finished", "pruned", "interrupted", "failed"]
 
 CONFIG, METRICS, TABLE, LOG = "config.yaml", "metrics.json", "metrics.csv", "train.log"
+CHECKPOINTS = "checkpoints"  # a folder with these in it:
+LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 # Tells the other processes of a distributed run the folder that the first one made.
 FOLDER_VARIABLE = "LABBOOK_RUN_FOLDER"
 
@@ -41,6 +44,7 @@ class Run:
         self.metrics: dict[str, Any] = {}
         self.pruned = False  # ended early by a search, as it was hopeless
         self.closing = ExitStack()  # what else is to be closed when the run ends, however it ends
+        self.state: Path | None = None  # the checkpoint to go on from
         self._handlers: list[logging.Handler] = []
         self._before = {
             name: (path / name).read_text(encoding="utf-8") for name in (CONFIG, METRICS) if (path / name).is_file()
@@ -57,10 +61,9 @@ class Run:
         return self.config.sweep.job.folder is not None
 
     @property
-    def last_checkpoint(self) -> Path | None:
-        """The state to go on from, if there is one."""
-        path = self.path / "checkpoints" / "last.ckpt"
-        return path if path.exists() else None
+    def saved(self) -> list[Path]:
+        """The states of this run that are there, the newest first."""
+        return states(self.path)
 
     def record(self, metrics: Mapping[str, Any], status: Status) -> None:
         """Write metrics.json anew: what was recorded before, the new figures and the status."""
@@ -87,6 +90,7 @@ class Run:
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Record the final figures and say the result."""
         self.record(metrics, "pruned" if self.pruned else "finished")
+        (self.path / CHECKPOINTS / PREVIOUS).unlink(missing_ok=True)
         origin = f"weights of epoch {metrics['tested_epoch']}, {metrics['train_seconds']:.1f} s of training"
         log.info("test loss %.4f acc %.4f  (%s)", metrics["test/loss"], metrics["test/acc"], origin)
         plain = cast(dict[str, Any], OmegaConf.to_container(self.config, resolve=True))
@@ -94,8 +98,11 @@ class Run:
             log.info("%s", line)
 
     def __enter__(self) -> "Run":
+        self.state, damaged = newest_state(self.path)
         self.metrics = {key: value for key, value in read_metrics(self.path).items() if key != "reason"}
         self._log_to_folder()
+        for what in damaged:
+            log.warning("%s: going on from %s", what, self.state)
         if self.leads:
             lasting = {key: value for key, value in self.config.items() if key not in ("sweep", "seeds")}
             config = OmegaConf.to_yaml(lasting, resolve=True)
@@ -110,7 +117,7 @@ class Run:
             self.closing.close()
             if error is not None:
                 self._end_early(error)
-            nothing_new = self.last_checkpoint is None or self._before
+            nothing_new = not self.saved or self._before
             if isinstance(error, SettingError) and nothing_new and not self.part_of_sweep:
                 self._undo()
             else:
@@ -130,7 +137,8 @@ class Run:
             log.info("interrupted%s", how)
         else:
             full = isinstance(error, OSError) and unwritable(error)
-            self.record({"reason": reason(error)}, "interrupted" if full else "failed")
+            with suppress(OSError):  # it is the first error that counts
+                self.record({"reason": reason(error)}, "interrupted" if full else "failed")
             self._log_traceback(error)
 
     def _undo(self) -> None:
@@ -145,7 +153,7 @@ class Run:
     def _log_traceback(self, error: BaseException) -> None:
         """What went wrong and where, to train.log only: the command line tells the user."""
         for handler in self._handlers:
-            if isinstance(handler, logging.FileHandler):
+            if isinstance(handler, LogFile):
                 told = (type(error), error, error.__traceback__)
                 handler.handle(log.makeRecord(log.name, logging.ERROR, "", 0, "failed", (), told))
 
@@ -156,25 +164,14 @@ class Run:
         log.setLevel(logging.INFO)
         if not self.leads:
             return
-        file = logging.FileHandler(self.path / LOG, encoding="utf-8")
+        remove_partial(self.path)
+        file = LogFile(self.path / LOG, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         lightning.addHandler(file)
         job = self.config.sweep.job
         self._handlers = [file, Console(f"[{job.label}] " if job.parallel else "")]
         for handler in self._handlers:
             log.addHandler(handler)
-
-
-class Console(logging.Handler):
-    """Prints to whatever standard output is at the time, so that lines appear above a progress bar."""
-
-    def __init__(self, prefix: str = "") -> None:
-        super().__init__()
-        self.prefix = prefix  # tells which run speaks, where several share a terminal
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one line."""
-        print(f"{self.prefix}{self.format(record)}", flush=True)
 
 
 def open_run(config: DictConfig) -> Run:
@@ -238,6 +235,30 @@ def make_folder(parent: Path, name: str) -> Path:
         ) from error
 
 
+def states(path: Path) -> list[Path]:
+    """The states of a run that are there to go on from, the newest first, whole or not."""
+    return [file for name in (LAST, PREVIOUS) if (file := path / CHECKPOINTS / name).is_file()]
+
+
+def newest_state(path: Path) -> tuple[Path | None, list[str]]:
+    """The newest whole state of a run, if there is any at all, and what is wrong with those that are newer.
+
+    Raises:
+        SettingError: none of those that are there is whole.
+    """
+    damaged: list[str] = []
+    for file in states(path):
+        if (reason := damage(file)) is None:
+            return file, damaged
+        damaged.append(f"{file} is damaged ({reason})")
+    if damaged:
+        raise SettingError(
+            f"{' and '.join(damaged)}, and there is no other to go on from: to start from the beginning, delete"
+            f" {path / CHECKPOINTS}"
+        )
+    return None, []
+
+
 def reason(error: BaseException) -> str:
     """Why a run failed, in one line; errors of others are told with their kind."""
     told = " ".join(str(error).split())
@@ -263,16 +284,6 @@ def code_version() -> str:
     except (OSError, subprocess.SubprocessError):
         return __version__
     return f"{__version__}+{commit}"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a small file at once, so that a reader sees the old one or the new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")  # several processes may write it
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def command_line() -> str:

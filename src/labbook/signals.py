@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, noticed at the next good moment."""
+"""Ctrl-C, SIGTERM and their like, noticed at the next good moment."""
 
 import signal
 import threading
@@ -9,8 +9,11 @@ from typing import Any
 
 from labbook.errors import Interrupted
 
-# Slurm sends USR1, or through submitit USR2, before it ends a job; Windows has neither.
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
+# Slurm sends USR1, or through submitit USR2, before it ends a job; a terminal that is closed sends HUP. Windows has
+# none of them.
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
+HANG_UP = getattr(signal, "SIGHUP", None)
 
 
 class StopSignals:
@@ -44,6 +47,8 @@ class StopSignals:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         first = self.received is None
+        if signum == HANG_UP and not first:  # a terminal that is closed may send it twice
+            return
         self.received = signum
         if not (first and self._deferring):
             raise Interrupted(signum)
@@ -53,13 +58,20 @@ class StopSignals:
         if threading.current_thread() is not threading.main_thread():
             return self  # Python delivers signals to the main thread alone
         for item in SIGNALS:
-            if not (item == signal.SIGTERM and of_submitit(item)):  # it lets that one pass: another will follow
+            if not passed_over(item):
                 self._previous[item] = signal.signal(item, self._handle)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         for item, handler in self._previous.items():
             signal.signal(item, handler)
+
+
+def passed_over(signum: int) -> bool:
+    """Whether a signal is not to stop a run: as nohup asks, or, under submitit, as another one will follow."""
+    if signum == HANG_UP:
+        return signal.getsignal(signum) == signal.SIG_IGN
+    return signum == signal.SIGTERM and of_submitit(signum)
 
 
 def of_submitit(signum: int) -> bool:

@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from labbook import building, checkpoints, overhead
-from labbook.checkpoints import Checkpoints, WholeFileIO
+from labbook.checkpoints import WholeFileIO
 from labbook.config import held_out
 from labbook.data.module import ImageDataModule
 from labbook.errors import SettingError, first_line
@@ -21,7 +21,8 @@ from labbook.hardware import Choice
 from labbook.loggers import TensorBoard
 from labbook.models.classifier import Classifier, Task
 from labbook.recorder import Recorder
-from labbook.runs import TABLE, Run
+from labbook.runs import CHECKPOINTS, TABLE, Run
+from labbook.saving import Checkpoints
 
 # Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
@@ -117,7 +118,7 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
     callbacks += [GradientNorms()] if config.task.gradient_norms else []
     recorder = Recorder(run.path / TABLE)
     saving = {"objective": config.objective, "select": select, "every_minutes": config.checkpoint.every_minutes}
-    callbacks += [recorder, Checkpoints(run.path / "checkpoints", recorder, run.signals, **saving)]
+    callbacks += [recorder, Checkpoints(run.path / CHECKPOINTS, recorder, run.signals, **saving)]
     if config.sweep.job.trial is not None and config.sweep.prune:
         from labbook.sweeps.pruning import Pruning  # only a search has Optuna
 
@@ -167,12 +168,8 @@ def build_logger(config: DictConfig, run: Run) -> Logger | bool:
     """The logger, writing into the run's folder; False where there is none."""
     if not config.logger:
         return False
-    options: dict[str, Any] = {"save_dir": str(run.path)}
-    if config.logger._target_.endswith(TensorBoard.__name__) and run.resumes:
-        last = run.last_checkpoint
-        options["purge_step"] = checkpoints.load(last)["global_step"] + 1 if last else 0
     try:
-        logger: Logger = building.build(config.logger, **options)
+        logger: Logger = building.build(config.logger, save_dir=str(run.path))
     except (ImportError, ModuleNotFoundError) as error:
         extra = config.choices.get("logger")
         raise SettingError(
@@ -204,17 +201,19 @@ def fit(
     arrange(model, data, channels_last)
     if compiled:
         model.compile()
-    last = run.last_checkpoint
-    if last is not None:
-        state = checkpoints.load_state(model, last)
-        log.info("going on from epoch %d, step %d", state["epoch"] + 1, state["global_step"])
+    step = 0
+    if run.state is not None:
+        epoch, step = checkpoints.position(model, run.state)
+        log.info("going on from epoch %d, step %d", epoch + 1, step)
     elif run.resumes:
         log.warning("nothing of this run was saved before: starting from the beginning")
+    if run.resumes and isinstance(trainer.logger, TensorBoard):
+        trainer.logger.purge(step)
     with run.signals.deferred(), overhead.reduced(trainer, model), warnings.catch_warnings():
         # Lightning's interval is for figures of single steps; here they are logged by the epoch.
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
         try:
-            trainer.fit(model, datamodule=data, ckpt_path=last, weights_only=True if last else None)
+            trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)
         except MisconfigurationException as error:  # what Lightning finds out only with the data at hand
             raise SettingError(f"trainer: {first_line(error)}") from error
     run.signals.raise_received()

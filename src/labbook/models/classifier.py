@@ -67,6 +67,7 @@ class Classifier(LightningModule):
         self.task = task or Task()
         self.require_size(spec, max(self.min_size, 2 if self.task.tta == "mirror_translate" else 1))
         self.outcome: Outcome | None = None
+        self.logs = True  # what an epoch came to goes to Lightning's loggers; not where somebody else takes it there
         self.has_top5 = spec.num_classes >= 10  # below that, five guesses say little
         self._train, self._evaluation = RunningSums(self.has_top5), RunningSums(self.has_top5)
         self._tested: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
@@ -160,7 +161,7 @@ class Classifier(LightningModule):
             metrics[f"{stage}/top5_acc"] = figures.top5_acc
         # Every process has the same figures already; saying so to Lightning costs nothing with one process.
         values = {name: torch.tensor(value, dtype=torch.float32) for name, value in metrics.items()}
-        self.log_dict(values, sync_dist=self.trainer.world_size > 1)
+        self.log_dict(values, logger=self.logs, sync_dist=self.trainer.world_size > 1)
 
     def _summed(self, values: Tensor) -> Tensor:
         """A tensor added up over all processes."""

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from labbook.config import lower_is_better
+from labbook.files import write_whole
 from labbook.report import reading, tables
 from labbook.report.cells import beside, cells, footnotes, headings, spread, tally, title
 from labbook.report.charts import Line, Picture, lines_of
@@ -19,7 +20,6 @@ from labbook.report.effects import effects, maps
 from labbook.report.facts import compared_by, facts
 from labbook.report.gradients import gradients
 from labbook.report.grouping import Report, group
-from labbook.runs import write_whole
 
 HERE = Path(__file__).parent
 PAGE, CSV, MARKDOWN = "report.html", "summary.csv", "summary.md"

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from labbook.config import FILES, GROUPS
+from labbook.files import write_whole
 from labbook.identity import INDIFFERENT, same_everywhere
-from labbook.runs import write_whole
 
 FILE = Path("experiment") / "best.yaml"  # in the sweep's folder, which Hydra takes as a folder of configurations
 

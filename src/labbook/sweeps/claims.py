@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from labbook.runs import write_whole
+from labbook.files import write_whole
 
 CLAIMS = ".claims"  # in a sweep's folder
 

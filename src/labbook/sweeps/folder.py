@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from labbook import __file__ as package
 from labbook.errors import SettingError
-from labbook.runs import CONFIG, METRICS, command_line, read_metrics, write_whole
+from labbook.files import write_whole
+from labbook.runs import CONFIG, METRICS, command_line, read_metrics
 from labbook.sweeps import claims
 
 MARK, INDEX = "sweep.json", ".index.json"

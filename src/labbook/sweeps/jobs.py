@@ -9,8 +9,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from labbook.errors import Interrupted, unwritable
-from labbook.runs import LOG, Run, read_metrics, reason
+from labbook.errors import Interrupted, SettingError, unwritable
+from labbook.runs import LOG, METRICS, Run, newest_state, read_metrics, reason
 from labbook.sweeps import claims
 from labbook.sweeps.folder import SweepFolder
 
@@ -49,10 +49,21 @@ def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
         if state == "failed" and not config.sweep.retry_failed:
             raise RunFailed(metrics.get("reason", ""))
         say(job, f"{'' if job.parallel else f'run {job.label}: '}{name}{begun(state, metrics)}")
-        if state == "damaged":
+        if wrong := damaged(state, sweep.path / name):
             kept = sweep.set_run_aside(name, Path(config.log_dir))
-            say(job, f"its metrics.json is damaged, so it is done again; the old folder is kept as {kept}")
+            say(job, f"{wrong} damaged, so it is done again; the old folder is kept as {kept}")
         return attempts(task, config, sweep.path / name)
+
+
+def damaged(state: str, folder: Path) -> str | None:
+    """What keeps a run from being gone on with, if anything does."""
+    if state == "damaged":
+        return f"its {METRICS} is"
+    try:
+        newest_state(folder)
+    except SettingError:
+        return "its checkpoints are"
+    return None
 
 
 def attempts(task: Callable[[DictConfig], Any], config: DictConfig, folder: Path) -> float:

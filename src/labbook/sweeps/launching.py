@@ -21,8 +21,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from labbook import config as settings
 from labbook import importing
 from labbook.errors import TrainingError, first_line
+from labbook.files import write_whole
 from labbook.identity import identity
-from labbook.runs import METRICS, read_metrics, write_whole
+from labbook.runs import METRICS, read_metrics
 from labbook.sweeps import claims, jobs, launchers
 from labbook.sweeps.folder import WITH_FIGURES, Index, SweepFolder
 from labbook.sweeps.naming import slug

@@ -1,0 +1,120 @@
+"""Files that are whole or not there, and that show when they were damaged. Imports no torch."""
+
+import errno
+import hashlib
+import os
+import uuid
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+PARTIAL = ".partial"
+SEAL = b"sha256:"
+SEAL_LENGTH = len(SEAL) + 2 * hashlib.sha256().digest_size  # bytes
+CHUNK = 2**20  # bytes
+
+
+@contextmanager
+def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
+    """A place beside `path` to write to: once it is on the disk, what is there takes the place of `path`.
+
+    A reader sees the old file or the new one, several processes may write at once, and where writing fails the old
+    one stays. In the end the old one is kept as `keep`, if there is such a name.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}{PARTIAL}")
+    try:
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        if keep is not None and path.exists():
+            path.replace(keep)
+        partial.replace(path)
+        flush_folder(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a small file at once.
+
+    Raises:
+        OSError: see `replacing`.
+    """
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk, so that a renamed file still has its new one after a power cut."""
+    if os.name == "nt":  # which neither can nor need do that
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what processes that were killed have left half written."""
+    for left in folder.glob(f".*{PARTIAL}"):
+        left.unlink(missing_ok=True)
+
+
+def seal(archive: Path) -> None:
+    """Put the SHA-256 of a ZIP archive (which a checkpoint is) into its closing comment, where readers pass over it.
+
+    Raises:
+        OSError: what is on the disk is not what was written there, by the archive's own checksums.
+    """
+    if reason := zip_damage(archive):
+        raise OSError(errno.EIO, f"written otherwise than it should be, {reason}", str(archive))
+    with archive.open("rb+") as file:
+        file.seek(-2, os.SEEK_END)  # the length of the comment, the last there is without one
+        file.write(SEAL_LENGTH.to_bytes(2, "little"))
+        length = file.tell()
+        file.seek(0)
+        told = SEAL + checksum(file, length)
+        file.seek(length)
+        file.write(told)
+
+
+def damage(archive: Path) -> str | None:
+    """What is wrong with a ZIP archive: cut short, or changed since it was sealed; None where nothing is.
+
+    One that was never sealed is held against its own checksums alone.
+    """
+    with archive.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - SEAL_LENGTH))
+        told = file.read()
+        if told.startswith(SEAL):
+            file.seek(0)
+            whole = told == SEAL + checksum(file, size - SEAL_LENGTH)
+            return None if whole else "its checksum is wrong"
+    return zip_damage(archive)
+
+
+def zip_damage(archive: Path) -> str | None:
+    """What is wrong with a ZIP archive by the checksums of the files in it; None where nothing is."""
+    try:
+        with zipfile.ZipFile(archive) as content:
+            wrong = content.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error):
+        return "it is cut short or no checkpoint at all"
+    return wrong and f"the checksum of {wrong} in it is wrong"
+
+
+def checksum(file: BinaryIO, length: int) -> bytes:
+    """The SHA-256 of the next `length` bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    while length > 0 and (chunk := file.read(min(CHUNK, length))):
+        digest.update(chunk)
+        length -= len(chunk)
+    return digest.hexdigest().encode()

@@ -1,0 +1,213 @@
+"""When the state of a run is saved, and that a signal stops it with its state saved."""
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from torch import Tensor
+
+from labbook import runs
+from labbook.config import lower_is_better
+from labbook.errors import Interrupted, TrainingError
+from labbook.metrics import diverged
+from labbook.models.classifier import Classifier
+from labbook.recorder import Recorder
+from labbook.signals import StopSignals
+
+log = logging.getLogger("labbook")
+
+
+# Where Lightning's checkpoints say how far the validation has come.
+VALIDATION = "epoch_loop.val_loop.batch_progress"
+
+
+class Checkpoints(Checkpoint):
+    """last.ckpt after every epoch, every `every_minutes` and on a signal; best.ckpt when the objective improves.
+
+    The random state of torch is kept too, that of every process, so that a resumed run goes on as if it had never
+    stopped.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        recorder: Recorder,
+        signals: StopSignals,
+        *,
+        objective: str = "val/acc",
+        select: bool = True,
+        every_minutes: float = 10.0,
+    ) -> None:
+        self.folder, self.recorder, self.objective, self.select = folder, recorder, objective, select
+        self.every_seconds, self.signals = 60 * every_minutes, signals
+        self.best: float | None = None
+        self.best_epoch: int | None = None  # counted from 1
+        self._random: dict[str, Any] = {}
+        self._validating = False
+        self._saved_at = time.monotonic()
+
+    @property
+    def last_path(self) -> Path:
+        """The state to go on from."""
+        return self.folder / runs.LAST
+
+    @property
+    def best_path(self) -> Path:
+        """The weights with the best objective."""
+        return self.folder / runs.BEST
+
+    def is_better(self, value: float) -> bool:
+        """Whether the objective is as good as it ever was; of equal epochs the later one has learned more."""
+        if not math.isfinite(value) or self.best is None:
+            return math.isfinite(value)
+        return value <= self.best if lower_is_better(self.objective) else value >= self.best
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Make the folder."""
+        self.folder.mkdir(exist_ok=True)
+        self._saved_at = time.monotonic()
+
+    # When --------------------------------------------------------------------------------------------------------
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save in the middle of an epoch when it is time or a signal came.
+
+        Not between the batches of an accumulated step, whose gradients are in no checkpoint; and not after the last
+        batch of an epoch, as the first one of the validation, or the end of the epoch, comes next.
+        """
+        done = batch_idx + 1
+        if done < trainer.num_training_batches and done % trainer.accumulate_grad_batches == 0:
+            self._save_if_due(trainer, pl_module)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Save in the middle of the validation, which a resumed run begins anew."""
+        self._validating = True
+        try:
+            self._save_if_due(trainer, pl_module)
+        finally:
+            self._validating = False
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the epoch, and its weights too where the objective improved."""
+        row = self.recorder.rows[-1]
+        if not math.isfinite(row.get("val/loss", 0.0)):
+            raise TrainingError(diverged(f"validation loss became {row['val/loss']}", trainer.global_step))
+        self._refuse_diverged(trainer, pl_module)
+        value = row.get(self.objective)
+        if self.select and value is not None and self.is_better(value):
+            self.best, self.best_epoch = value, trainer.current_epoch + 1
+            self._write(trainer, self.best_path, weights_only=True)
+        self._save_last(trainer, pl_module)
+        if any_rank(trainer, self.signals.received is not None):
+            self._stop()
+
+    def _save_if_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save if it is time, and save and stop if a signal came to any process."""
+        stop = self.signals.received is not None
+        late = time.monotonic() - self._saved_at > self.every_seconds
+        if any_rank(trainer, stop or late):
+            self._save_last(trainer, pl_module)
+            if any_rank(trainer, stop):
+                self._stop()
+
+    def _stop(self) -> None:
+        """Stop this process, also where only another one was told to."""
+        raise Interrupted(self.signals.received or signal.SIGTERM)
+
+    # What --------------------------------------------------------------------------------------------------------
+
+    def _save_last(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._refuse_diverged(trainer, pl_module)
+        self._write(trainer, self.last_path, weights_only=False)
+        self._saved_at = time.monotonic()
+
+    def _write(self, trainer: Trainer, path: Path, weights_only: bool) -> None:
+        """Write a checkpoint; where that fails, say what is still good."""
+        try:
+            trainer.save_checkpoint(path, weights_only=weights_only)
+        except OSError as error:
+            good = runs.states(self.folder.parent)
+            still = f"{good[0]} is still good" if good else "nothing was saved before"
+            log.error("%s could not be written (%s); %s", path, error.strerror or error, still)
+            raise
+
+    def _refuse_diverged(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Never write over a good checkpoint with weights that are not finite."""
+        assert isinstance(pl_module, Classifier)
+        pl_module.watch_loss()
+        if not torch.stack([weight.isfinite().all() for weight in pl_module.parameters()]).all():
+            raise TrainingError(diverged("weights are not finite", trainer.global_step))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best so far."""
+        return {"best": self.best, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the best of a checkpoint."""
+        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Where the random numbers of every process stand; in the middle of a validation, that it is yet to be done."""
+        device = trainer.strategy.root_device
+        cuda = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
+        states = [every_rank(trainer, state) for state in (torch.get_rng_state(), *cuda)]
+        checkpoint["random"] = dict(zip(("cpu", "cuda"), states, strict=False))
+        if self._validating:
+            # As if it had been cut off in its first batch: after that Lightning has it begin again.
+            progress = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+            checkpoint["loops"]["fit_loop"][VALIDATION] |= {"total": dict(progress), "current": dict(progress)}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep the random states for later; say so if they are of another number of processes."""
+        self._random = checkpoint["random"]
+        were, are = len(self._random["cpu"]), trainer.world_size
+        if were != are and trainer.is_global_zero:
+            log.warning(
+                "this run was trained by %d processes and goes on with %d: with the same images in each step, but"
+                " augmentation and dropout draw other random numbers, so the figures will differ",
+                *(were, are),
+            )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take up the random state of the checkpoint, after everything else that might draw."""
+        for kind, states in self._random.items():
+            if trainer.global_rank < len(states):
+                state = states[trainer.global_rank]
+                if kind == "cpu":
+                    torch.set_rng_state(state)
+                elif trainer.strategy.root_device.type == "cuda":
+                    torch.cuda.set_rng_state(state, trainer.strategy.root_device)
+        self._random = {}
+
+
+def any_rank(trainer: Trainer, mine: bool) -> bool:
+    """Whether any process says yes, so that all do the same."""
+    if trainer.world_size == 1:
+        return mine
+    decide: Callable[..., bool] = trainer.strategy.reduce_boolean_decision
+    return decide(mine, all=False)
+
+
+def every_rank(trainer: Trainer, mine: Tensor) -> list[Tensor]:
+    """A tensor on the CPU of every process, by rank."""
+    if trainer.world_size == 1:
+        return [mine]
+    gathered: Tensor = trainer.strategy.all_gather(mine.to(trainer.strategy.root_device))
+    return list(gathered.cpu())
