@@ -13,7 +13,8 @@ from pytorch_lightning import LightningModule, Trainer
 
 from labbook.saving import Checkpoints
 from tests.conftest import Command
-from tests.test_train import metrics_of, rows_of, same_weights, without_times
+from tests.test_killed import same_in_all
+from tests.test_train import QUICK, metrics_of, rows_of, same_weights
 
 Hook = Callable[..., None]
 
@@ -32,20 +33,22 @@ def signal_at(monkeypatch: pytest.MonkeyPatch, hook: str, epoch: int, batch: int
 
 
 @pytest.mark.parametrize(
+    ("hook", "epoch", "batch"),
+    [("on_train_batch_end", 1, 7), ("on_validation_batch_end", 1, 1), ("on_train_epoch_end", 0, 0)],
+    ids=["in an epoch", "in the validation", "at the end of an epoch"],
+)
+@pytest.mark.parametrize(
     "settings",
     [
-        "model=lenet5",
-        "model=deep_convnet model.channels=[4,8] model.hidden=16 optimizer=momentum scheduler=onecycle",
-        "model=convnet optimizer=rmsprop scheduler=cosine scheduler.warmup_epochs=1 data.augment=[flip,{crop:2}]",
-        "model=mlp optimizer=adamw scheduler=step model.dropout=0.3 data.drop_last=true",
-        "model=mlp optimizer=sgd scheduler=cosine scheduler.interval=epoch trainer.accumulate_grad_batches=2",
+        "model=deep_convnet model.channels=[4,8] model.hidden=16 data.augment=[flip,{crop:2}] scheduler=onecycle",
+        "model=mlp optimizer=momentum scheduler=step model.dropout=0.3 trainer.accumulate_grad_batches=3",
     ],
+    ids=["convnet", "accumulating"],
 )
-@pytest.mark.parametrize(("hook", "epoch", "batch"), [("on_train_batch_end", 1, 7), ("on_train_epoch_end", 0, 0)])
 def test_an_interrupted_run_ends_with_the_same_bits(
     labbook: Command, monkeypatch: pytest.MonkeyPatch, settings: str, hook: str, epoch: int, batch: int
 ) -> None:
-    common = (*settings.split(), "trainer.precision=32", "epochs=3", "callbacks=none", "logger=none")
+    common = (*settings.split(), "trainer.precision=32", "epochs=2", "data.limit=900", "callbacks=none")
     whole = labbook(*common).run
     signal_at(monkeypatch, hook, epoch, batch, signal.SIGINT)
     stopped = labbook(*common)
@@ -55,19 +58,36 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     resumed = labbook(f"resume={stopped.run}")
     assert resumed.code == 0, resumed.err
     assert resumed.run == stopped.run
-    assert same_weights(whole, resumed.run)
-    assert without_times(whole) == without_times(resumed.run)
-    whole_metrics, resumed_metrics = metrics_of(whole), metrics_of(resumed.run)
-    for name in ("test/loss", "test/acc", "val/acc", "train/loss", "tested_epoch"):
-        assert whole_metrics[name] == resumed_metrics[name]
+    same_in_all(whole, resumed.run)
 
 
-def test_sigterm_saves_too(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    signal_at(monkeypatch, "on_train_batch_end", 0, 5, signal.SIGTERM)
-    stopped = labbook("model=mlp", "trainer.precision=32", "epochs=2")
+@pytest.mark.parametrize(
+    ("settings", "hook", "batch", "steps"),
+    [
+        ("", "on_train_batch_end", 5, 6),
+        ("trainer.accumulate_grad_batches=3", "on_train_batch_end", 6, 3),  # the third step takes batches 6, 7 and 8
+        ("", "on_train_batch_end", 12, 13),  # the last one of the epoch: the validation comes next
+        ("", "on_validation_batch_end", 0, 13),
+    ],
+    ids=["step", "accumulated step", "last step", "validation"],
+)
+def test_a_signal_is_noticed_within_a_step(
+    settings: str, hook: str, batch: int, steps: int, labbook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal_at(monkeypatch, hook, 0, batch, signal.SIGTERM)
+    stopped = labbook(*QUICK, "data.limit=900", *settings.split())
     assert stopped.code == 143
     content = torch.load(stopped.run / "checkpoints" / "last.ckpt", weights_only=True)
-    assert content["global_step"] == 6
+    assert (content["epoch"], content["global_step"]) == (0, steps)
+    assert not (stopped.run / "metrics.csv").exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGHUP, signal.SIGUSR1])
+def test_other_signals_stop_a_run_too(signum: int, labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    signal_at(monkeypatch, "on_train_batch_end", 0, 5, signum)
+    stopped = labbook(*QUICK)
+    assert stopped.code == 128 + signum
+    assert metrics_of(stopped.run)["status"] == "interrupted"
 
 
 def test_a_finished_run_trains_on(labbook: Command) -> None:
@@ -98,9 +118,12 @@ def test_tensorboard_after_resuming_has_each_step_once(labbook: Command, monkeyp
     signal_at(monkeypatch, "on_train_batch_end", 1, 3, signal.SIGINT)
     run = labbook("model=mlp", "trainer.precision=32", "epochs=3").run
     labbook(f"resume={run}")
-    steps = [event.step for event in EventAccumulator(str(run)).Reload().Scalars("train/loss")]
-    assert steps == sorted(set(steps))
-    assert len(steps) == 3
+    events = EventAccumulator(str(run)).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [21, 42, 63]
+    assert [event.step for event in events.Images("samples")] == [0]
+    for tag in ("final/test/acc", "configuration/text_summary"):
+        taken = events.Scalars(tag) if tag.startswith("final") else events.Tensors(tag)
+        assert [event.step for event in taken] == [63]
 
 
 def test_a_folder_can_be_moved_before_it_goes_on(labbook: Command, tmp_path: Path) -> None:

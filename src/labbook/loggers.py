@@ -29,8 +29,9 @@ class TensorBoard(TensorBoardLogger):
         self.experiment.flush()
 
     def close(self) -> None:
-        """End the event file and the thread that writes it."""
-        self.experiment.close()
+        """End the event file and the thread that writes it, if it was ever begun."""
+        if self._experiment is not None:
+            self._experiment.close()
 
 
 def write_picture(loggers: list[Logger], tag: str, pixels: Picture, step: int, caption: str = "") -> None:

@@ -164,7 +164,8 @@ class Run:
         log.setLevel(logging.INFO)
         if not self.leads:
             return
-        remove_partial(self.path)
+        for folder in (self.path, self.path / CHECKPOINTS):
+            remove_partial(folder)
         file = LogFile(self.path / LOG, encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         lightning.addHandler(file)

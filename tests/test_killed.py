@@ -1,0 +1,162 @@
+"""A run that is killed outright, whenever that is, goes on and ends with the bits of one that was not."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from labbook import checkpoints, files
+from labbook.models.classifier import Classifier
+from labbook.recorder import Recorder
+from labbook.saving import Checkpoints
+from tests.conftest import Command
+from tests.test_train import metrics_of, without_times
+
+# Every optimizer and every schedule; augmentation and dropout in all, the state saved after every step.
+SETTINGS = (
+    "optimizer=adam scheduler=none",
+    "optimizer=adamw scheduler=step scheduler.milestones=[0.4] data.drop_last=true",
+    "optimizer=sgd scheduler=cosine scheduler.interval=epoch trainer.accumulate_grad_batches=2",
+    "optimizer=momentum scheduler=onecycle callbacks=lookahead",
+    "optimizer=rmsprop scheduler=cosine scheduler.warmup_epochs=1 data.val_fraction=0",
+    "optimizer=keras_adam scheduler=triangular task.gradient_norms=true",
+    "optimizer=keras_rmsprop scheduler=step test_on=last trainer.check_val_every_n_epoch=2",
+)
+COMMON = (
+    *("model=mlp", "model.width=16", "model.dropout=0.3", "data.augment=[{rotation: 10}, {crop: 2}]", "data.limit=600"),
+    *("trainer.precision=32", "epochs=2", "callbacks=none", "checkpoint.every_minutes=1e-9"),
+)  # 8 to 10 steps an epoch, and one of validation
+
+# What is about to be called, and for which time, when the run is killed.
+MOMENTS: dict[str, tuple[Any, str, int]] = {
+    "before the first step": (Checkpoints, "on_train_start", 1),
+    "in an epoch": (Checkpoints, "on_train_batch_end", 14),
+    "in the validation": (Checkpoints, "on_validation_batch_end", 1),
+    "before the row of an epoch": (Recorder, "on_train_epoch_end", 2),
+    "between row and checkpoint": (Checkpoints, "on_train_epoch_end", 2),
+    "while a checkpoint is written": (checkpoints, "seal", 14),
+    "between its two names": (files, "flush_folder", 18),
+    "in the test": (Classifier, "on_test_epoch_end", 1),
+}
+
+
+@contextmanager
+def killed_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Path]]:
+    """Run what is within; at each moment, keep a copy of what `kill -9` would leave of the run on the disk."""
+    left: dict[str, Path] = {}
+
+    def watch(moment: str, owner: Any, name: str, nth: int) -> None:
+        original: Callable[..., Any] = getattr(owner, name)
+        calls = 0
+
+        def watched(*arguments: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == nth:
+                (run,) = (folder / "logs" / "runs").iterdir()
+                left[moment] = folder / "killed" / moment.replace(" ", "_")
+                shutil.copytree(run, left[moment])
+            return original(*arguments)
+
+        patch.setattr(owner, name, watched)
+
+    with monkeypatch.context() as patch:
+        for moment, place in MOMENTS.items():
+            watch(moment, *place)
+        yield left
+
+
+def state_of(run: Path) -> dict[str, Any]:
+    """All that a run's last checkpoint holds, but for Lightning's counters and the times."""
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    for row in content["callbacks"]["Recorder"]["rows"]:
+        del row["seconds"], row["images_per_second"]
+    del content["callbacks"]["Recorder"]["seconds"], content["callbacks"]["Recorder"]["unfinished"], content["loops"]
+    return content
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two states are the same to the bit."""
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return bool(one == other)
+
+
+def logged(run: Path) -> dict[str, list[int]]:
+    """The steps of everything that TensorBoard shows of a run."""
+    events = EventAccumulator(str(run)).Reload()
+    scalars = {tag: [event.step for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    images = {tag: [event.step for event in events.Images(tag)] for tag in events.Tags()["images"]}
+    return scalars | images
+
+
+def same_in_all(whole: Path, run: Path) -> None:
+    """Assert that two runs ended alike."""
+    assert equal(state_of(whole), state_of(run))
+    assert without_times(whole) == without_times(run)
+    assert logged(whole) == logged(run)
+    best = whole / "checkpoints" / "best.ckpt"
+    assert best.exists() == (run / "checkpoints" / "best.ckpt").exists()
+    if best.exists():
+        states = [torch.load(each / "checkpoints" / "best.ckpt", weights_only=True) for each in (whole, run)]
+        assert equal(*(state["state_dict"] for state in states))
+    figures = ("test/loss", "test/acc", "train/loss", "val/loss", "tested_epoch", "test/confusion_matrix", "objective")
+    one, other = metrics_of(whole), metrics_of(run)
+    assert [one.get(name) for name in figures] == [other.get(name) for name in figures]
+    assert not list(run.rglob("*.partial"))
+
+
+def goes_on_alike(labbook: Command, whole: Path, left: dict[str, Path], moments: list[str]) -> None:
+    for moment in moments:
+        resumed = labbook(f"resume={left[moment]}")
+        assert resumed.code == 0, moment + resumed.err
+        same_in_all(whole, resumed.run)
+
+
+@pytest.mark.parametrize("number", range(len(SETTINGS)))
+def test_a_run_killed_at_any_moment_ends_with_the_same_bits(
+    number: int, labbook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with killed_at(tmp_path, monkeypatch) as left:
+        ended = labbook(*COMMON, *SETTINGS[number].split())
+    assert ended.code == 0, ended.err
+    validated = "val_fraction=0" not in SETTINGS[number]
+    assert set(MOMENTS) - set(left) == (set() if validated else {"in the validation"})
+    moments = [moment for moment in MOMENTS if moment in left]
+    # Each setting at a few moments and each moment with a few settings; all of them together are for the slow test.
+    goes_on_alike(labbook, ended.run, left, list(islice(moments, number % 3, None, 3)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("every", ["1e-9", "10"], ids=["saved each step", "saved each epoch"])
+def test_every_setting_at_every_moment(
+    every: str, settings: str, labbook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with killed_at(tmp_path, monkeypatch) as left:
+        ended = labbook(*COMMON, *settings.split(), "callbacks=default", f"checkpoint.every_minutes={every}")
+    assert ended.code == 0, ended.err
+    goes_on_alike(labbook, ended.run, left, list(left))
+
+
+def test_what_was_lost_is_not_in_the_table_while_the_run_goes_on(
+    labbook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with killed_at(tmp_path, monkeypatch) as left:
+        labbook(*COMMON, "checkpoint.every_minutes=10")
+    run = left["between row and checkpoint"]
+    assert len(without_times(run)) == 2
+    rows = []
+    monkeypatch.setattr(Checkpoints, "on_train_start", lambda *_: rows.append(without_times(run)))
+    assert labbook(f"resume={run}").code == 0
+    assert [[row["epoch"] for row in each] for each in rows] == [["1"]]
