@@ -134,7 +134,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_bits(
     assert set(MOMENTS) - set(left) == (set() if validated else {"in the validation"})
     moments = [moment for moment in MOMENTS if moment in left]
     # Each setting at a few moments and each moment with a few settings; all of them together are for the slow test.
-    goes_on_alike(labbook, ended.run, left, list(islice(moments, number % 3, None, 3)))
+    goes_on_alike(labbook, ended.run, left, list(islice(moments, number % 4, None, 4)))
 
 
 @pytest.mark.slow

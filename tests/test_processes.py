@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.conftest import Command
+from tests.test_killed import same_in_all
 from tests.test_train import metrics_of, rows_of
 
 ROOT = Path(__file__).parents[1]
@@ -60,3 +62,35 @@ def test_control_c_from_outside(tmp_path: Path) -> None:
     run = tmp_path / out.strip().splitlines()[-1].removeprefix("run: ")
     assert metrics_of(run)["status"] == "interrupted"
     assert (run / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.slow
+def test_all_processes_stop_together_and_go_on_to_the_same_bits(labbook: Command, tmp_path: Path) -> None:
+    settings = (
+        *("trainer=ddp", "trainer.accelerator=cpu", "trainer.precision=32", "model=mlp", "model.dropout=0.3"),
+        *("epochs=40", "callbacks=none"),
+    )
+    whole, cut = (start(*settings, f"log_dir={name}", cwd=tmp_path) for name in ("whole", "cut"))
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("cut/runs/*/metrics.csv")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    cut.send_signal(signal.SIGTERM)  # only the first process is told
+    _, err = cut.communicate(timeout=60)
+    assert cut.returncode == 143, err
+    assert err == ""
+    (run,) = tmp_path.glob("cut/runs/*")
+    assert metrics_of(run)["status"] == "interrupted"
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["epoch"] < 39
+    states = content["random"]["cpu"]
+    assert len(states) == 2
+    assert not torch.equal(*states)  # their dropout drew for other images
+    more = start(f"resume={run}", cwd=tmp_path)
+    _, err = more.communicate(timeout=120)
+    assert more.returncode == 0, err
+    whole.communicate(timeout=120)
+    (undisturbed,) = tmp_path.glob("whole/runs/*")
+    same_in_all(undisturbed, run)
+    alone = labbook(f"resume={run}", "epochs=41", "trainer=cpu", "trainer.precision=32")
+    assert alone.code == 0, alone.err
+    assert "this run was trained by 2 processes and goes on with 1" in alone.out

@@ -105,6 +105,8 @@ def zip_damage(archive: Path) -> str | None:
     """What is wrong with a ZIP archive by the checksums of the files in it; None where nothing is."""
     try:
         with zipfile.ZipFile(archive) as content:
+            if content.comment:
+                return "its checksum is wrong"  # so much so that it does not look like one
             wrong = content.testzip()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error):
         return "it is cut short or no checkpoint at all"

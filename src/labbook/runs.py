@@ -53,7 +53,7 @@ class Run:
     @property
     def resumes(self) -> bool:
         """Whether the folder is that of a run that was there before."""
-        return bool(self._before)
+        return self.leads and bool(self._before)
 
     @property
     def part_of_sweep(self) -> bool:
@@ -162,7 +162,9 @@ class Run:
         lightning = logging.getLogger("pytorch_lightning")
         log.propagate = False
         log.setLevel(logging.INFO)
-        if not self.leads:
+        if not self.leads:  # the first process speaks for all
+            self._handlers = [logging.NullHandler()]
+            log.addHandler(self._handlers[0])
             return
         for folder in (self.path, self.path / CHECKPOINTS):
             remove_partial(folder)

@@ -178,7 +178,7 @@ class Checkpoints(Checkpoint):
         """Keep the random states for later; say so if they are of another number of processes."""
         self._random = checkpoint["random"]
         were, are = len(self._random["cpu"]), trainer.world_size
-        if were != are and trainer.is_global_zero:
+        if were != are:
             log.warning(
                 "this run was trained by %d processes and goes on with %d: with the same images in each step, but"
                 " augmentation and dropout draw other random numbers, so the figures will differ",
@@ -189,7 +189,7 @@ class Checkpoints(Checkpoint):
         """Take up the random state of the checkpoint, after everything else that might draw."""
         for kind, states in self._random.items():
             if trainer.global_rank < len(states):
-                state = states[trainer.global_rank]
+                state = states[trainer.global_rank].clone()  # torch crashes with a part of a larger tensor
                 if kind == "cpu":
                     torch.set_rng_state(state)
                 elif trainer.strategy.root_device.type == "cuda":
@@ -209,5 +209,7 @@ def every_rank(trainer: Trainer, mine: Tensor) -> list[Tensor]:
     """A tensor on the CPU of every process, by rank."""
     if trainer.world_size == 1:
         return [mine]
-    gathered: Tensor = trainer.strategy.all_gather(mine.to(trainer.strategy.root_device))
-    return list(gathered.cpu())
+    mine = mine.to(trainer.strategy.root_device)
+    gathered = [torch.empty_like(mine) for _ in range(trainer.world_size)]
+    torch.distributed.all_gather(gathered, mine)
+    return [each.cpu() for each in gathered]

@@ -1,0 +1,104 @@
+"""Files are whole or not there, and damage shows."""
+
+import errno
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labbook import files
+
+
+def archive(path: Path) -> Path:
+    """A sealed checkpoint of a few kilobytes."""
+    torch.save({"weights": torch.arange(500.0), "rows": [{"epoch": 1}]}, path)
+    files.seal(path)
+    return path
+
+
+def test_a_sealed_checkpoint_is_whole_and_can_be_loaded_as_ever(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.ckpt")
+    assert files.damage(path) is None
+    assert torch.equal(torch.load(path, weights_only=True)["weights"], torch.arange(500.0))
+    assert torch.load(path, weights_only=True, mmap=True)["rows"] == [{"epoch": 1}]
+
+
+def test_every_changed_bit_is_noticed(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.ckpt")
+    good = path.read_bytes()
+    draw = random.Random(0)
+    for place in {*draw.sample(range(len(good)), 300), *range(len(good) - 200, len(good))}:
+        bad = bytearray(good)
+        bad[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(bad)
+        assert files.damage(path) == "its checksum is wrong", place
+
+
+def test_every_cut_is_noticed(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.ckpt")
+    good = path.read_bytes()
+    for length in {0, 1, 21, 22, *random.Random(0).sample(range(len(good)), 200), len(good) - 1}:
+        path.write_bytes(good[:length])
+        assert files.damage(path) is not None, length
+        path.write_bytes(good[:length] + bytes(len(good) - length))  # as a file system does after a power cut
+        assert files.damage(path) is not None, length
+
+
+def test_a_checkpoint_that_nobody_sealed_is_held_against_its_own_checksums(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    torch.save({"weights": torch.arange(500.0)}, path)
+    assert files.damage(path) is None
+    bad = bytearray(path.read_bytes())
+    bad[bytes(bad).index(torch.arange(100.0, 101.0).numpy().tobytes())] ^= 1
+    path.write_bytes(bad)
+    assert str(files.damage(path)).startswith("the checksum of a/data/0 in it is wrong")
+
+
+def test_what_was_written_wrong_is_not_sealed(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    torch.save({"weights": torch.arange(500.0)}, path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(OSError, match="written otherwise than it should be"):
+        files.seal(path)
+
+
+def test_a_file_is_replaced_at_once_and_the_old_one_kept_if_asked(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    files.write_whole(path, "one")
+    with files.replacing(path, keep=tmp_path / "before") as partial:
+        partial.write_text("two")
+        assert path.read_text() == "one"
+    assert path.read_text() == "two"
+    assert (tmp_path / "before").read_text() == "one"
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["a", "before"]
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Path, "write_text"), (os, "fsync"), (Path, "replace")])
+def test_where_writing_fails_the_old_file_stays(
+    owner: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "a"
+    path.write_text("one")
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fails)
+        with pytest.raises(OSError, match="No space left"):
+            files.write_whole(path, "two")
+    assert path.read_text() == "one"
+    assert [item.name for item in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    files.write_whole(path, "one")
+    with files.replacing(path) as partial:
+        partial.write_text("two")
+        os.link(partial, partial.with_name(f"{partial.name}{files.PARTIAL}"))  # as if another process had left it
+    assert len(list(tmp_path.iterdir())) == 2
+    files.remove_partial(tmp_path)
+    assert [item.name for item in tmp_path.iterdir()] == ["a"]
