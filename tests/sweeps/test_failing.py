@@ -11,6 +11,7 @@ import pytest
 from labbook import evaluation, training
 from labbook.checkpoints import WholeFileIO
 from labbook.errors import TrainingError
+from labbook.runs import states
 from tests.conftest import Command, Ended
 from tests.sweeps.running import LONGER, TINY, begun, done, figures_of, folder_of, metrics_of, runs_of
 
@@ -168,14 +169,18 @@ def test_a_failure_before_there_is_a_folder_is_recorded_too(labbook: Command, mo
     assert done(labbook(*TINY, WIDTHS)) == run.parent
 
 
-def test_a_damaged_checkpoint_fails_its_run_alone(labbook: Command, broken: Callable[..., Breaking]) -> None:
+def test_a_run_without_a_whole_checkpoint_is_done_again(labbook: Command, broken: Callable[..., Breaking]) -> None:
+    whole = done(labbook(*TINY, WIDTHS, "log_dir=whole"))
     broken()
     run = failed(folder_of(labbook(*TINY, WIDTHS)))
-    (run / "checkpoints" / "last.ckpt").write_bytes(b"PK")
-    again = labbook(*TINY, "model.width=4,8,16,32")
-    assert again.code == 1
-    assert begun(again.out) == 1
-    assert "is not a whole checkpoint" in metrics_of(run)["reason"]
+    for state in states(run):
+        state.write_bytes(b"PK")
+    again = labbook(*TINY, WIDTHS)
+    assert done(again) == run.parent
+    (kept,) = Path("logs/replaced").rglob(run.name)
+    assert f"its checkpoints are damaged, so it is done again; the old folder is kept as {kept}" in again.out
+    assert (kept / "checkpoints" / "last.ckpt").read_bytes() == b"PK"
+    assert figures_of(run.parent) == figures_of(whole)
 
 
 def test_a_full_disk_stops_the_sweep_which_then_goes_on(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
