@@ -161,7 +161,7 @@ def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer
         **options,
     )
     assert isinstance(trainer, Trainer)
-    # Lightning's handler of SIGTERM would end the program with code 0, with nothing saved, and wait for other processes.
+    # Lightning's handler of SIGTERM would end the program with code 0 and nothing saved, and wait for other processes.
     vars(trainer._signal_connector)["register_signal_handlers"] = lambda: None
     return trainer
 
