@@ -112,7 +112,7 @@ def test_a_set_of_ones_own_is_said_to_be_one(tmp_path: Path) -> None:
     write_mnist(tmp_path / MNIST.folder, TRAIN, TEST)
     module = MNIST(root=str(tmp_path))
     module.setup()
-    said = f"{tmp_path / MNIST.folder} holds a set of its own in the format of MNIST, not the published one"
+    said = f"train: {tmp_path / MNIST.folder} holds a set of its own in the format of MNIST, not the published one"
     assert module.notes == [said]
 
 
@@ -429,7 +429,7 @@ def test_a_damaged_file_is_downloaded_anew_and_kept_aside(
     assert torch.equal(module.load()[0].pixels, TRAIN.pixels)
     assert torch.equal(module.load()[0].labels, TRAIN.labels)
     assert (raw / f"{harmed}.damaged").read_bytes() == bad
-    kept = f"MNIST was damaged and is downloaded anew; the damaged files are kept: {harmed}.damaged"
+    kept = f"train: MNIST was damaged and is downloaded anew; the damaged files are kept: {harmed}.damaged"
     assert module.notes == [kept]
     assert {name.removeprefix("second/") for name, _ in web.asked} == {f"{harmed}.gz"}
 

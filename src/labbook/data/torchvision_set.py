@@ -62,7 +62,7 @@ class TorchvisionDataModule(ImageDataModule):
                 # A set of another size is somebody's own, which says so in `notes`.
                 if path.stat().st_size == published.size and not published.is_at(path):
                     raise UnreadableError(f"{published.name} differs from what was published")
-        return self._part(train=True), self._part(train=False)
+        return self._part(train=True)._replace(remarks=self._remarks()), self._part(train=False)
 
     def _part(self, train: bool) -> Images:
         from torchvision import datasets
@@ -92,17 +92,16 @@ class TorchvisionDataModule(ImageDataModule):
                     raise DownloadError(f"{archive.name} from {error}") from error
             self.replaced += tuple(install(place, folder))
 
-    @property
-    def notes(self) -> list[str]:
-        """Also what was mended, and that a set is not the published one."""
+    def _remarks(self) -> tuple[str, ...]:
+        """What was mended, and that a set is not the published one."""
         folder = Path(self.root) / self.folder
-        notes = super().notes
+        remarks = []
         if self.replaced:
             kept = ", ".join(path.name for path in self.replaced)
-            notes.append(f"{self.dataset} was damaged and is downloaded anew; the damaged files are kept: {kept}")
+            remarks.append(f"{self.dataset} was damaged and is downloaded anew; the damaged files are kept: {kept}")
         if any(size(folder / content.name) != content.size for content in self.contents.values()):
-            notes.append(f"{folder} holds a set of its own in the format of {self.dataset}, not the published one")
-        return notes
+            remarks.append(f"{folder} holds a set of its own in the format of {self.dataset}, not the published one")
+        return tuple(remarks)
 
     def images(self, part: Any) -> Images:
         """The arrays that torchvision's dataset object holds.
