@@ -401,7 +401,6 @@ HARMS = [
     (packed, "not in its format"),
     (of_another_type, "10"),
     (of_floats, "x should be of dtype torch.uint8 instead of torch.float32"),
-    (too_few_labels, "30 images with 29 labels"),
     (too_many_classes, f"{LABELS} differs from what was published"),
     (one_bit, f"{IMAGES} differs from what was published"),
     (other_labels, f"{LABELS} differs from what was published"),
@@ -444,11 +443,27 @@ def test_a_damaged_file_of_an_archive_is_unpacked_anew(cifar: bytes, tmp_path: P
     assert len(web.asked) == 1
 
 
-def test_labels_beyond_the_classes_are_refused(tmp_path: Path) -> None:
-    """Of a set of one's own, whose files have no published digest."""
-    write_mnist(tmp_path / MNIST.folder, TRAIN, TEST)
-    too_many_classes(tmp_path / MNIST.folder)
-    assert refusal(MNIST(root=str(tmp_path))).startswith("MNIST is damaged (label 12 in a set of 10 classes) in ")
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (too_many_classes, "label 12 in a set of 10 classes"),
+        (too_few_labels, "30 images with 29 labels"),
+        (cut, "shape '[30, 28, 28]' is invalid for input of size 11752"),
+    ],
+)
+def test_a_damaged_set_of_ones_own_is_not_replaced_by_the_published_one(
+    harm: Callable[[Path], None], reason: str, tmp_path: Path, web: Web
+) -> None:
+    raw = tmp_path / MNIST.folder
+    write_mnist(raw, TRAIN, TEST)
+    harm(raw)
+    before = {path: path.read_bytes() for path in raw.iterdir()}
+    assert refusal(MNIST(root=str(tmp_path))) == (
+        f"MNIST is damaged ({reason}) in {raw} and could not be downloaded (it is not the published set, so mend it)"
+        + MNIST_BY_HAND
+    )
+    assert {path: path.read_bytes() for path in raw.iterdir()} == before
+    assert web.asked == []
 
 
 def test_a_file_is_not_called_damaged_while_another_process_unpacks_it(

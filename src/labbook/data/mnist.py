@@ -1,5 +1,7 @@
 """MNIST (LeCun, Cortes and Burges, 1998) and Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017)."""
 
+from math import prod
+from pathlib import Path
 from typing import ClassVar
 
 from labbook.data.download import Published
@@ -17,6 +19,17 @@ def inside(*digests: str) -> dict[str, Published]:
     """What is in the four archives, by their names."""
     sizes = zip(SIZES.items(), digests, strict=True)
     return {f"{name}.gz": Published(name, size, digest) for (name, size), digest in sizes}
+
+
+def announced(path: Path) -> int | None:
+    """The bytes that a file of this format (magic number, big-endian shape, bytes) says it has; None of any other."""
+    try:
+        with path.open("rb") as file:
+            *magic, dimensions = file.read(4)
+            shape = [int.from_bytes(file.read(4)) for _ in range(dimensions)]
+    except (OSError, ValueError):
+        return None
+    return 4 + 4 * dimensions + prod(shape) if magic == [0, 0, 8] else None
 
 
 class MNIST(TorchvisionDataModule):
@@ -56,6 +69,11 @@ class MNIST(TorchvisionDataModule):
     native_channels = 1
     mean = (0.1307,)
     std = (0.3081,)
+
+    def is_of_its_own(self) -> bool:
+        """Whether a file announces another number of images, or other ones, than the published set has."""
+        files = {Path(self.root) / self.folder / file.name: file.size for file in self.contents.values()}
+        return any(announced(path) not in (None, size) for path, size in files.items())
 
 
 class FashionMNIST(MNIST):

@@ -9,7 +9,7 @@ import torch
 from filelock import FileLock
 
 from labbook.data.archives import ArchiveError, install
-from labbook.data.download import DownloadError, Published, download, size
+from labbook.data.download import DownloadError, Published, download
 from labbook.data.module import ImageDataModule, Images
 from labbook.errors import SettingError
 
@@ -46,6 +46,8 @@ class TorchvisionDataModule(ImageDataModule):
                     return self._both()
                 except UnreadableError as error:
                     reason = f"is damaged ({error})" if error.damaged else "is not whole"
+                if self.is_of_its_own():  # which no download may take the place of
+                    raise UnreadableError("it is not the published set, so mend it")
                 self._obtain()
                 return self._both()
         except (DownloadError, ArchiveError, UnreadableError, OSError) as error:
@@ -55,11 +57,15 @@ class TorchvisionDataModule(ImageDataModule):
                 " data.root=FOLDER"
             ) from error
 
+    def is_of_its_own(self) -> bool:
+        """Whether the files there are of another set in the same format."""
+        return False
+
     def _both(self) -> tuple[Images, Images]:
         for published in self.contents.values():
             path = Path(self.root) / self.folder / published.name
             with suppress(OSError):
-                # A set of another size is somebody's own, which says so in `notes`.
+                # Of another size it is somebody's own, which is remarked.
                 if path.stat().st_size == published.size and not published.is_at(path):
                     raise UnreadableError(f"{published.name} differs from what was published")
         return self._part(train=True)._replace(remarks=self._remarks()), self._part(train=False)
@@ -99,7 +105,7 @@ class TorchvisionDataModule(ImageDataModule):
         if self.replaced:
             kept = ", ".join(path.name for path in self.replaced)
             remarks.append(f"{self.dataset} was damaged and is downloaded anew; the damaged files are kept: {kept}")
-        if any(size(folder / content.name) != content.size for content in self.contents.values()):
+        if self.is_of_its_own():
             remarks.append(f"{folder} holds a set of its own in the format of {self.dataset}, not the published one")
         return tuple(remarks)
 
