@@ -10,6 +10,7 @@ from torchvision import datasets
 from labbook.data.cifar import CIFAR10, CIFAR100
 from labbook.data.image_folder import ImageFolder
 from labbook.errors import SettingError
+from tests.data.mirror import offline
 from tests.data.samples import REAL, images, needs, truncate, write_cifar
 
 BOTH = pytest.mark.parametrize(
@@ -38,12 +39,13 @@ def test_a_file_with_another_checksum_is_not_used(
 ) -> None:
     write_cifar(official, tmp_path, images(20, 3, 32), images(10, 3, 32), monkeypatch)
     truncate(tmp_path / kind.folder / official.train_list[0][0], 0.9)
-    monkeypatch.setattr(official, "download", lambda self: None)
+    monkeypatch.setattr(kind, "mirrors", ("https://one.invalid/",))
+    offline(monkeypatch)
     with pytest.raises(SettingError) as refusal:
         kind(root=str(tmp_path)).prepare_data()
     assert str(refusal.value).startswith(
         f"{kind.dataset} is not whole in {tmp_path / kind.folder} and could not be downloaded"
-        " (Dataset not found or corrupted."
+        f" ({official.filename} from one.invalid: its name cannot be resolved)"
     )
     assert f"by hand: put {official.filename} (md5 {official.tgz_md5}) beside that folder" in str(refusal.value)
 

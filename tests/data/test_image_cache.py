@@ -1,11 +1,13 @@
 """Photographs are decoded once, rightly, and never half."""
 
-import json
+import hashlib
 import multiprocessing
 import os
+import struct
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -45,8 +47,10 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return seen
 
 
-def read(files: list[Labelled], folder: Path, size: int = 4, channels: int = 3, on_corrupt: Any = "raise") -> Images:
-    return cached(files, size, channels, on_corrupt, folder / "cache", "images")
+def read(files: list[Labelled], folder: Path, size: int = 4, channels: int = 3) -> Images:
+    photographs = cached(files, size, channels, folder / "cache", "images")
+    assert [file.label for file in photographs.files] == photographs.images.labels.tolist()
+    return photographs.images
 
 
 def shades(images: Images) -> list[int]:
@@ -63,8 +67,9 @@ def leftovers(folder: Path) -> set[str]:
 
 
 def pixels(path: Path, size: int, channels: int) -> np.ndarray:
-    image = decode(path, size, channels)
-    assert isinstance(image, np.ndarray), image
+    image, problem, digest = decode(path, size, channels)
+    assert image is not None, problem
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()[:32]
     assert image.dtype == np.uint8
     assert image.shape == (channels, size, size)
     assert image.flags.c_contiguous
@@ -154,7 +159,29 @@ def broken(folder: Path) -> dict[str, tuple[Path, str]]:
         truncate(path, 0.6)
     measured = folder / "measured.tif"
     Image.fromarray(np.full((8, 8), 4000.0, np.float32)).save(measured)
+    page = folder / "page.jpg"
+    page.write_text("<!doctype html><title>404</title>")
+    postscript = folder / "postscript.jpg"  # which Pillow would have drawn by a program of the system
+    postscript.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    bomb = folder / "bomb.png"
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(99))), (b"IEND", b"")]
+    bomb.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks)
+    )
+    pipe, link, circle = folder / "pipe.jpg", folder / "link.jpg", folder / "circle.jpg"
+    os.mkfifo(pipe)
+    link.symlink_to(folder / "nothing.jpg")
+    circle.symlink_to(circle)
     return {
+        "page": (page, "is no image"),
+        "postscript": (postscript, "is no image"),
+        "bomb": (bomb, "cannot be decoded (Image size (3600000000 pixels) exceeds limit"),
+        "folder": (folder, "is no file"),
+        "pipe": (pipe, "is no file"),
+        "link": (link, "cannot be decoded ([Errno 2]"),
+        "circle": (circle, "cannot be decoded ([Errno 40]"),
         "text": (text, "is no image"),
         "empty": (empty, "is no image"),
         "jpeg": (jpeg, "cannot be decoded (image file is truncated"),
@@ -164,10 +191,39 @@ def broken(folder: Path) -> dict[str, tuple[Path, str]]:
     }
 
 
-@pytest.mark.parametrize("kind", ["text", "empty", "jpeg", "png", "32 bits", "gone"])
+KINDS = [
+    "page", "postscript", "bomb", "folder", "pipe", "link", "circle", "text", "empty", "jpeg", "png", "gone", "32 bits"
+]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="makes pipes and knows the numbers of errors")
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_cannot_be_decoded_is_said(kind: str, tmp_path: Path) -> None:
     path, reason = broken(tmp_path)[kind]
-    assert str(decode(path, 8, 3)).startswith(reason)
+    image, problem, _ = decode(path, 8, 3)
+    assert image is None
+    assert problem.startswith(reason)
+
+
+def test_a_file_that_must_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    assert decode(photograph(tmp_path / "a.png"), 8, 3).problem.startswith("cannot be decoded ([Errno 13] Permission")
+
+
+def test_a_file_that_would_fill_the_memory_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.truncate(2**40)  # which takes no room on the disk
+    assert decode(tmp_path / "a.jpg", 8, 3).problem == "is larger than a GB"
+
+
+def test_of_an_animation_the_first_picture_is_taken(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE)]
+    for name in ("a.gif", "a.webp", "a.png"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        assert pixels(tmp_path / name, 2, 3)[:, 0, 0].tolist() == pytest.approx(RED, abs=2)
 
 
 def test_a_decoder_may_fail_in_its_own_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +231,8 @@ def test_a_decoder_may_fail_in_its_own_way(tmp_path: Path, monkeypatch: pytest.M
         raise RuntimeError("decoding of color planes failed")
 
     monkeypatch.setattr(image_cache.ImageOps, "exif_transpose", fail)
-    assert decode(photograph(tmp_path / "a.png"), 8, 3) == "cannot be decoded (decoding of color planes failed)"
+    said = decode(photograph(tmp_path / "a.png"), 8, 3).problem
+    assert said == "cannot be decoded (decoding of color planes failed)"
 
 
 # The cache ---------------------------------------------------------------------------------------------------------
@@ -242,7 +299,7 @@ def test_when_a_file_changes_all_are_decoded_anew(
     assert images.labels.tolist() == [file.label for file in changed]
 
 
-@pytest.mark.parametrize("settings", [{"size": 5}, {"channels": 1}, {"on_corrupt": "skip"}], ids=str)
+@pytest.mark.parametrize("settings", [{"size": 5}, {"channels": 1}], ids=str)
 def test_other_settings_have_a_cache_of_their_own(
     settings: dict[str, Any], files: list[Labelled], tmp_path: Path, decodings: list[Path]
 ) -> None:
@@ -289,7 +346,7 @@ def test_interrupted_it_leaves_nothing_and_starts_clean(
 def test_what_a_killed_process_left_is_not_taken_for_whole(
     suffixes: list[str], files: list[Labelled], tmp_path: Path
 ) -> None:
-    key = image_cache.fingerprint(files, 4, 3, "raise")
+    key = image_cache.fingerprint(files, 4, 3)
     (tmp_path / "cache").mkdir()
     for suffix in suffixes:
         (tmp_path / "cache" / f"{key}{suffix}").write_bytes(b"?" * 5000)
@@ -297,7 +354,7 @@ def test_what_a_killed_process_left_is_not_taken_for_whole(
     assert leftovers(tmp_path) == {".json", ".pixels"}
 
 
-@pytest.mark.parametrize("harm", ["short", "no pixels", "no json", "empty json"])
+@pytest.mark.parametrize("harm", ["short", "no pixels", "no json", "empty json", "other json", "fewer digests"])
 def test_a_damaged_cache_is_made_anew(harm: str, files: list[Labelled], tmp_path: Path) -> None:
     read(files, tmp_path)
     (about,) = (tmp_path / "cache").glob("*.json")
@@ -307,6 +364,8 @@ def test_a_damaged_cache_is_made_anew(harm: str, files: list[Labelled], tmp_path
         "no pixels": stored.unlink,
         "no json": about.unlink,
         "empty json": lambda: truncate(about, 0),
+        "other json": lambda: about.write_text("[1]"),
+        "fewer digests": lambda: about.write_text('{"skipped": [], "digests": ["0"]}'),
     }[harm]()
     assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
 
@@ -358,50 +417,44 @@ def test_processes_at_once_decode_once_and_agree(
 
 def with_broken(files: list[Labelled], folder: Path) -> list[Labelled]:
     """Two unreadable files among the readable ones."""
-    bad = broken(folder)
-    return [files[0], Labelled(bad["text"][0], 1), *files[1:9], Labelled(bad["jpeg"][0], 1), files[9]]
+    (folder / "notes.jpg").write_text("bring milk")
+    truncate(photograph(folder / "cut.jpg", size=(40, 40)), 0.6)
+    return [files[0], Labelled(folder / "notes.jpg", 1), *files[1:9], Labelled(folder / "cut.jpg", 1), files[9]]
 
 
-def test_the_first_unreadable_file_is_named(files: list[Labelled], tmp_path: Path) -> None:
-    with pytest.raises(SettingError) as refusal:
-        read(with_broken(files, tmp_path), tmp_path)
-    assert str(refusal.value) == f"{tmp_path / 'notes.jpg'} is no image; data.on_corrupt=skip leaves such files out"
-    assert leftovers(tmp_path) == set()
-
-
-def test_a_truncated_file_is_named(tmp_path: Path) -> None:
-    path = broken(tmp_path)["jpeg"][0]
-    with pytest.raises(SettingError) as refusal:
-        read([Labelled(path, 0)], tmp_path)
-    assert str(refusal.value).startswith(f"{path} cannot be decoded (image file is truncated (")
-    assert str(refusal.value).endswith("); data.on_corrupt=skip leaves such files out")
-
-
-def test_unreadable_files_can_be_left_out_and_are_counted(
-    files: list[Labelled], tmp_path: Path, decodings: list[Path]
-) -> None:
+def test_unreadable_files_are_left_out_and_named(files: list[Labelled], tmp_path: Path, decodings: list[Path]) -> None:
     some = with_broken(files, tmp_path)
     for _ in range(2):  # a cache that is used again says so again
-        images = read(some, tmp_path, on_corrupt="skip")
+        images = read(some, tmp_path)
         assert len(images.skipped) == 2
-        assert images.skipped[0] == str(tmp_path / "notes.jpg")
+        assert images.skipped[0] == f"{tmp_path / 'notes.jpg'}, which is no image"
+        assert images.skipped[1].startswith(f"{tmp_path / 'cut.jpg'}, which cannot be decoded (")
         assert shades(images) == [10 * n for n in range(10)]
         assert images.labels.tolist() == [0, 1] * 5
     assert len(decodings) == len(some)
 
 
-def test_a_set_without_any_readable_image_is_refused(tmp_path: Path) -> None:
-    bad = [Labelled(path, 0) for path, _ in list(broken(tmp_path).values())[:3]]
+def test_a_set_without_any_readable_image_is_refused(files: list[Labelled], tmp_path: Path) -> None:
+    some = with_broken(files, tmp_path)
     for _ in range(2):
         with pytest.raises(SettingError) as refusal:
-            read(bad, tmp_path, on_corrupt="skip")
-        assert str(refusal.value) == "images: none of 3 files can be read as an image"
+            read([some[1], some[10]], tmp_path)
+        assert str(refusal.value) == "images: none of 2 files can be read as an image"
 
 
-def test_what_was_skipped_is_written_down(files: list[Labelled], tmp_path: Path) -> None:
-    read(with_broken(files, tmp_path), tmp_path, on_corrupt="skip")
-    (about,) = (tmp_path / "cache").glob("*.json")
-    assert json.loads(about.read_text())["skipped"] == [str(tmp_path / "notes.jpg"), str(tmp_path / "cut.jpg")]
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_any_name_can_be_decoded_and_printed(files: list[Labelled], tmp_path: Path) -> None:
+    odd = [Path(os.fsdecode(bytes(tmp_path) + b"/" + name)) for name in (b"\xff.png", b"a\nb.png", b"\x1b[2J.png")]
+    good, *bad = odd
+    Image.new("RGB", (8, 8), (77, 0, 0)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(good)
+    for path in bad:
+        path.write_text("no image")
+    for _ in range(2):
+        images = read([*files, *(Labelled(path, 0) for path in odd)], tmp_path)
+        assert shades(images)[-1] == 77
+        assert "".join(images.skipped).isprintable()
+        assert images.skipped[0] == f"{tmp_path}/a\\nb.png, which is no image"
 
 
 # Progress ----------------------------------------------------------------------------------------------------------

@@ -1,14 +1,17 @@
 """A folder for each class."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from labbook.data import image_folder
+from labbook.data import image_cache, image_folder, module
 from labbook.data.image_folder import ImageFolder
 from labbook.errors import SettingError
+from tests.conftest import Command
 from tests.data.samples import album, photograph, truncate
 
 
@@ -167,15 +170,56 @@ def test_a_class_in_one_part_only_is_said(root: Path) -> None:
     assert said == f"training and test folders hold different classes (only in {root / 'test'}: owl)"
 
 
-@pytest.mark.parametrize("part", ["train", "test"])
-def test_an_unreadable_image_is_named_or_skipped(part: str, root: Path) -> None:
-    bad = photograph(root / part / "dog" / "1.jpg", size=(60, 60))
+def test_unreadable_images_are_counted_and_listed(root: Path) -> None:
+    bad = photograph(root / "train" / "dog" / "1.jpg", size=(60, 60))
     truncate(bad, 0.5)
-    assert refusal(root).startswith(f"{bad} cannot be decoded (")
+    also = root / "test" / "cat" / "notes.png"
+    also.write_text("bring milk")
+    listing = root.parent / "cache" / "pets.unreadable.txt"
+    for _ in range(2):  # the second time from the cache
+        said = refusal(root)
+        assert said.startswith(f"2 of 14 files cannot be read as images, the first is {bad}, which cannot be decoded (")
+        assert said.endswith(f"; all are listed in {listing}, and data.on_corrupt=skip leaves them out")
+    lines = listing.read_text().splitlines()
+    assert lines[0].startswith(f"{bad}, which cannot be decoded (")
+    assert lines[1] == f"{also}, which is no image"
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_unreadable_images_can_be_left_out(part: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = root / part / "dog" / "1.jpg"
+    bad.write_text("no image")
+    refusal(root)
+    monkeypatch.setattr(image_cache, "decode", None)  # what was decoded before the refusal is not decoded again
     data = folder(root, on_corrupt="skip")
     data.setup()
     assert [len(data.parts[name].labels) for name in ("train", "test")] == [8, 4]
-    assert data.notes == [f"{part}: 1 unreadable images skipped, the first is {bad}"]
+    assert data.notes == [f"{part}: 1 files left out, the first is {bad}, which is no image"]
+
+
+def test_a_run_names_all_that_were_left_out_in_its_log_and_counts_them(labbook: Command, tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", {"train": 4, "test": 2})
+    bad = [root / part / "dog" / f"{n}.jpg" for part, n in (("train", 7), ("train", 8), ("test", 9))]
+    for path in bad:
+        path.write_text("no image")
+    run = labbook(
+        "data=image_folder", f"data.root={root}", "data.on_corrupt=skip", "data.image_size=8", "model=mlp",
+        "model.depth=1", "epochs=1", "logger=none",
+    )  # fmt: skip
+    assert run.code == 0, run.err
+    log = (run.run / "train.log").read_text()
+    for path in bad:
+        assert f"left out {path}, which is no image" in log
+    assert "train: 2 files left out, the first is " in run.out
+    assert str(bad[1]) not in run.out
+    assert json.loads((run.run / "metrics.json").read_text())["skipped_images"] == 3
+
+
+def test_a_class_without_any_readable_image_is_said(root: Path) -> None:
+    for path in (root / "test" / "dog").iterdir():
+        path.write_text("no image")
+    said = refusal(root, on_corrupt="skip")
+    assert said == f"{root / 'test' / 'dog'} holds no image that can be used: every class needs at least one"
 
 
 def test_a_limit_that_keeps_one_class_is_said(root: Path) -> None:
@@ -191,6 +235,73 @@ def test_a_part_without_any_readable_image_is_said(root: Path) -> None:
         path.write_text("no image")
     said = refusal(root, on_corrupt="skip")
     assert said == f"images of {root / 'test'}: none of 4 files can be read as an image"
+
+
+# Labels that could be wrong -------------------------------------------------------------------------------------------
+
+
+def copy(source: Path, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copyfile(source, target))
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("kind", ["copy", "link", "hard link"])
+def test_an_image_in_two_classes_is_refused(kind: str, part: str, root: Path) -> None:
+    """Also one that is a cat in training and a dog in the test."""
+    cat, dog = root / "train" / "cat" / "0.png", root / part / "dog" / "also.png"
+    {"copy": lambda: copy(cat, dog), "link": lambda: dog.symlink_to(cat), "hard link": lambda: dog.hardlink_to(cat)}[
+        kind
+    ]()
+    listing = root.parent / "cache" / "pets.contradictions.txt"
+    assert refusal(root) == (
+        f"1 images are in two classes: {dog} and {cat} are the same file; all are listed in {listing}: delete the wrong"
+        " ones, or leave both of each out with data.on_corrupt=skip"
+    )
+    assert listing.read_text() == f"{dog} and {cat}\n"
+
+
+def test_images_in_two_classes_can_be_left_out(root: Path) -> None:
+    copy(root / "train" / "cat" / "0.png", root / "test" / "dog" / "also.png")
+    for _ in range(2):
+        data = folder(root, on_corrupt="skip")
+        data.setup()
+        assert [part.labels.tolist() for part in data.parts.values()] == [[0] * 3 + [1] * 4, [0] * 2 + [1] * 2]
+        assert data.parts["train"].pixels[:, 0, 0, 0].tolist() == list(range(2, 9))
+        assert data.notes == [
+            f"train: 1 files left out, the first is {root}/train/cat/0.png, which is in two classes",
+            f"test: 1 files left out, the first is {root}/test/dog/also.png, which is in two classes",
+        ]
+        module._recent.clear()
+
+
+def test_training_images_in_the_test_are_said_in_every_run(root: Path) -> None:
+    for number in (0, 1):
+        copy(root / "train" / "cat" / f"{number}.png", root / "test" / "cat" / f"also{number}.png")
+    for _ in range(2):
+        data = folder(root)
+        data.setup()
+        assert data.notes == [
+            f"test: 2 images are in training too, so the test flatters: {root}/test/cat/also0.png and"
+            f" {root}/train/cat/0.png, and 1 more, listed in {root.parent}/cache/pets.leaks.txt"
+        ]
+    assert len((root.parent / "cache" / "pets.leaks.txt").read_text().splitlines()) == 2
+
+
+def test_copies_within_a_class_are_said(root: Path) -> None:
+    copy(root / "train" / "cat" / "0.png", root / "train" / "cat" / "copy.png")
+    data = folder(root)
+    data.setup()
+    where = root.parent / "cache" / "pets.copies.txt"
+    assert data.notes == [f"train: 1 images are the same file as another of their class and part, listed in {where}"]
+
+
+def test_images_beside_the_classes_are_said(root: Path) -> None:
+    photograph(root / "train" / "loose.jpg")
+    (root / "train" / "labels.csv").write_text("no image")
+    data = folder(root)
+    data.setup()
+    assert data.notes == [f"train: 1 images in no class's folder are left out: {root}/train/loose.jpg"]
 
 
 def test_batches_come_from_the_memory_map(root: Path) -> None:

@@ -45,7 +45,7 @@ def building(repetitions: int, count: int = COUNT) -> Section:
             for _ in decode_all(files, SIZE, 3):
                 pass
             decoded = time.perf_counter()
-            cached(files, SIZE, 3, "raise", folder / f"cache{repetition}", "photographs")
+            cached(files, SIZE, 3, folder / f"cache{repetition}", "photographs")
             if repetition > 0:
                 decoding.append(decoded - started)
                 making.append(time.perf_counter() - decoded)
@@ -64,7 +64,8 @@ def second_epoch(precision: str, steps: int = 4) -> Section:
     """What an epoch after the first spends on data, beside the steps of the cats-and-dogs network."""
     with scratch() as folder:
         take(folder / "photographs", (steps + 1) * BATCH)
-        both = ["data.train_folder=photographs", "data.test_folder=photographs", "data.val_fraction=0"]
+        take(folder / "others", 2)
+        both = ["data.train_folder=photographs", "data.test_folder=others", "data.val_fraction=0"]
         augmented = ["data.normalize=unit", "data.augment=[flip,{rotation: 2}]"]
         where = [f"data.root={folder}", f"data.cache_dir={folder / 'cache'}", f"data.image_size={SIZE}"]
         chosen = ["data=image_folder", "model=cats_dogs_cnn", f"data.batch_size={BATCH}", "trainer=cpu"]

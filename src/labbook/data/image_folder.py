@@ -1,23 +1,32 @@
 """Any photographs of yours, a folder for each class."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from labbook.data.image_cache import Labelled, OnCorrupt, cached
+import torch
+from PIL import Image
+
+from labbook.data.folders import Seen, class_names, files_of, hidden, shown
+from labbook.data.image_cache import Labelled, Photographs, cached
 from labbook.data.module import ImageDataModule, Images
+from labbook.data.twins import many, twins
 from labbook.errors import SettingError
 
 LAYOUT = "a folder for each class, as in {train}/cat/1.jpg and {test}/cat/2.jpg"
+OnCorrupt = Literal["raise", "skip"]
 
 
 class ImageFolder(ImageDataModule):
-    """Images in `root/train_folder/CLASS/` and `root/test_folder/CLASS/`, in any format that Pillow reads.
+    """Images in `root/train_folder/CLASS/` and `root/test_folder/CLASS/`, in the formats of `image_cache.FORMATS`.
 
     The classes are the names of the folders in `train_folder`, sorted; the images of a class are sorted by path, so
-    without shuffling all of the first class come first.
+    without shuffling all of the first class come first. `on_corrupt` says what becomes of files that cannot be read,
+    and of those that are in two classes.
 
     Raises:
-        SettingError: a folder that is missing or empty, or classes that differ between the two parts.
+        SettingError: a folder that is missing or empty, classes that differ between the two parts, or folders or
+            images of which a label could be wrong.
     """
 
     native_channels = 3
@@ -38,54 +47,112 @@ class ImageFolder(ImageDataModule):
         folder = Path(root).expanduser()
         self.train_folder, self.test_folder = folder / train_folder, folder / test_folder
         self.on_corrupt, self.cache_dir = on_corrupt, Path(cache_dir).expanduser()
-        self.class_names = self._class_names()
+        self.class_names = class_names(self.train_folder, self.test_folder, self.missing)
         super().__init__(root=root, **options)
-
-    def read(self) -> tuple[Images, Images]:
-        """Both parts, from the cache or decoded into it."""
-        return self._part(self.train_folder), self._part(self.test_folder)
 
     def source(self) -> tuple[Any, ...]:
         """Also what is decoded how."""
         return (*super().source(), self.train_folder, self.test_folder, self.on_corrupt, self.cache_dir)
-
-    def _class_names(self) -> tuple[str, ...]:
-        names = [subfolders(folder, self.missing) for folder in (self.train_folder, self.test_folder)]
-        if names[0] != names[1]:
-            only = [sorted(set(names[0]) - set(names[1])), sorted(set(names[1]) - set(names[0]))]
-            folders = zip((self.train_folder, self.test_folder), only, strict=True)
-            parts = "; ".join(f"only in {folder}: {', '.join(extra)}" for folder, extra in folders if extra)
-            raise SettingError(f"training and test folders hold different classes ({parts})")
-        return names[0]
 
     def missing(self, folder: Path) -> str:
         """What to say where there is no such folder."""
         layout = LAYOUT.format(train=self.train_folder.name, test=self.test_folder.name)
         return f"{folder} is no folder with classes in it: data.root must hold {layout}"
 
-    def _part(self, folder: Path) -> Images:
-        files = [item for label, name in enumerate(self.class_names) for item in labelled(folder / name, label)]
-        return cached(files, self.image_size, self.channels, self.on_corrupt, self.cache_dir, f"images of {folder}")
+    def read(self) -> tuple[Images, Images]:
+        """Both parts, from the cache or decoded into it."""
+        seen: Seen = {}
+        files = [self._files(folder, seen) for folder in (self.train_folder, self.test_folder)]
+        train, test = self._decoded(files)
+        self._refuse_unreadable([*train.images.skipped, *test.images.skipped], sum(map(len, files)))
+        found = twins(train, test)
+        if found.contradictions:
+            self._refuse_contradictions(found.contradictions)
+            doubtful = [self._of(found.doubtful, part) for part in (train, test)]
+            files = [[file for file in part if file not in out] for part, out in zip(files, doubtful, strict=True)]
+            train, test = (
+                part._replace(images=part.images._replace(skipped=(*part.images.skipped, *self._named(out))))
+                for part, out in zip(self._decoded(files), doubtful, strict=True)
+            )
+            found = twins(train, test)
+        self._refuse_empty_classes(train, test)
+        return (
+            train.images._replace(remarks=(*self._loose(self.train_folder), *self._copied(found.copies))),
+            test.images._replace(remarks=(*self._loose(self.test_folder), *self._leaked(found.leaks))),
+        )
 
+    def _files(self, folder: Path, seen: Seen) -> list[Labelled]:
+        found = []
+        for label, name in enumerate(self.class_names):
+            paths = sorted(files_of(folder / name, seen))
+            if not paths:
+                raise SettingError(f"{folder / name} holds no image: every class needs at least one")
+            found += [Labelled(path, label) for path in paths]
+        return found
 
-def subfolders(folder: Path, missing: Any) -> tuple[str, ...]:
-    """The names of the folders in `folder`, sorted."""
-    inside = folder.iterdir() if folder.is_dir() else ()
-    names = sorted(item.name for item in inside if item.is_dir() and not hidden(item.name))
-    if not names:
-        raise SettingError(missing(folder))
-    return tuple(names)
+    def _decoded(self, files: Sequence[Sequence[Labelled]]) -> tuple[Photographs, Photographs]:
+        train, test = (
+            cached(part, self.image_size, self.channels, self.cache_dir, f"images of {folder}")
+            for part, folder in zip(files, (self.train_folder, self.test_folder), strict=True)
+        )
+        return train, test
 
+    # What cannot be trusted ----------------------------------------------------------------------------------------
 
-def labelled(folder: Path, label: int) -> list[Labelled]:
-    """Every file below a class's folder, sorted by path."""
-    inside = (item for item in folder.rglob("*") if not any(map(hidden, item.relative_to(folder).parts)))
-    files = sorted(item for item in inside if item.is_file())
-    if not files:
-        raise SettingError(f"{folder} holds no image: every class needs at least one")
-    return [Labelled(path, label) for path in files]
+    def _refuse_unreadable(self, skipped: list[str], count: int) -> None:
+        if skipped and self.on_corrupt == "raise":
+            raise SettingError(
+                f"{len(skipped):,} of {count:,} files cannot be read as images, the first is {skipped[0]}; all are"
+                f" listed in {self._listed('unreadable', skipped)}, and data.on_corrupt=skip leaves them out"
+            )
 
+    def _refuse_contradictions(self, pairs: list[str]) -> None:
+        if self.on_corrupt == "raise":
+            raise SettingError(
+                f"{len(pairs):,} images are in two classes: {pairs[0]} are the same file; all are listed in"
+                f" {self._listed('contradictions', pairs)}: delete the wrong ones, or leave both of each out with"
+                " data.on_corrupt=skip"
+            )
 
-def hidden(name: str) -> bool:
-    """Whether systems leave a file or folder of this name beside images without being asked."""
-    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini", "__macosx")
+    def _refuse_empty_classes(self, *parts: Photographs) -> None:
+        for part, folder in zip(parts, (self.train_folder, self.test_folder), strict=True):
+            counts = torch.bincount(part.images.labels, minlength=len(self.class_names))
+            for name, count in zip(self.class_names, counts.tolist(), strict=True):
+                if count == 0:
+                    raise SettingError(
+                        f"{folder / name} holds no image that can be used: every class needs at least one"
+                    )
+
+    def _of(self, digests: set[str], part: Photographs) -> list[Labelled]:
+        return [file for file, digest in zip(part.files, part.digests, strict=True) if digest in digests]
+
+    def _named(self, doubtful: list[Labelled]) -> list[str]:
+        return [f"{shown(file.path)}, which is in two classes" for file in doubtful]
+
+    # What should be known ------------------------------------------------------------------------------------------
+
+    def _loose(self, folder: Path) -> list[str]:
+        known = Image.registered_extensions()
+        inside = [item for item in folder.iterdir() if item.suffix.lower() in known and not hidden(item.name)]
+        loose = sorted(shown(item) for item in inside if not item.is_dir())
+        return [f"{len(loose):,} images in no class's folder are left out: {many(loose)}"] if loose else []
+
+    def _copied(self, pairs: list[str]) -> list[str]:
+        if not pairs:
+            return []
+        where = self._listed("copies", pairs)
+        return [f"{len(pairs):,} images are the same file as another of their class and part, listed in {where}"]
+
+    def _leaked(self, pairs: list[str]) -> list[str]:
+        if not pairs:
+            return []
+        where = self._listed("leaks", pairs)
+        return [f"{len(pairs):,} images are in training too, so the test flatters: {many(pairs)}, listed in {where}"]
+
+    def _listed(self, kind: str, lines: Sequence[str]) -> Path:
+        """A file beside the cache with all of them."""
+        path = self.cache_dir / f"{self.train_folder.parent.name or 'images'}.{kind}.txt"
+        text = "".join(f"{line}\n" for line in lines)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+        return path

@@ -1,5 +1,6 @@
 """The base of every data module: split, order, batch, augment and normalise one uint8 tensor."""
 
+import logging
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,9 @@ from labbook.data.randomness import generator, permutation
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 
+# A run writes to train.log, and not to the terminal, what Lightning says, of whom this is a part.
+details = logging.getLogger("pytorch_lightning.data")
+
 Split = Literal["train", "val", "test"]
 Normalize = Literal["unit", "half", "dataset", "imagenet"] | dict[Literal["mean", "std"], list[float]]
 
@@ -35,7 +39,8 @@ class Images(NamedTuple):
 
     pixels: Tensor  # uint8 [N, C, H, W]
     labels: Tensor  # int64 [N]
-    skipped: tuple[str, ...] = ()  # files that could not be read
+    skipped: tuple[str, ...] = ()  # files that were left out, each with the reason
+    remarks: tuple[str, ...] = ()  # what else a user should know
 
 
 # The sets read last, by what they were read from: the runs of a sweep share them.
@@ -151,6 +156,10 @@ class ImageDataModule(LightningDataModule):
         Raises:
             SettingError: a set or a division of it without any image for training.
         """
+        if stage == "fit":
+            for part, images in self.parts.items():
+                for file in images.skipped:
+                    details.info("%s: left out %s", part, file)
         if self.rows:
             return
         train, test = self.load()
@@ -173,9 +182,8 @@ class ImageDataModule(LightningDataModule):
         notes = []
         for part, images in self.parts.items():
             if images.skipped:
-                notes.append(
-                    f"{part}: {len(images.skipped)} unreadable images skipped, the first is {images.skipped[0]}"
-                )
+                notes.append(f"{part}: {len(images.skipped):,} files left out, the first is {images.skipped[0]}")
+            notes += [f"{part}: {remark}" for remark in images.remarks]
             if self.limit and len(self.class_names) > 1 and bool((images.labels == images.labels[0]).all()):
                 only = self.class_names[int(images.labels[0])]
                 notes.append(f"{part}: data.limit={self.limit} keeps only images of class {only}")

@@ -1,15 +1,25 @@
-"""The sets that torchvision downloads, checks and reads, as whole uint8 tensors."""
+"""The sets that torchvision reads, as whole uint8 tensors; downloaded, checked and unpacked by ourselves."""
 
+from collections.abc import Mapping
 from contextlib import suppress
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from filelock import FileLock
 
+from labbook.data.archives import ArchiveError, install
+from labbook.data.download import DownloadError, Published, download
 from labbook.data.module import ImageDataModule, Images
 from labbook.errors import SettingError
+
+
+class UnreadableError(Exception):
+    """Why a set cannot be read, in a few words; `damaged` where its files are there."""
+
+    def __init__(self, reason: str, damaged: bool = True) -> None:
+        super().__init__(reason)
+        self.damaged = damaged
 
 
 class TorchvisionDataModule(ImageDataModule):
@@ -17,38 +27,87 @@ class TorchvisionDataModule(ImageDataModule):
 
     dataset: ClassVar[str]
     folder: ClassVar[str]
+    packed: ClassVar[str]  # the folder below root that keeps the archives
+    archives: ClassVar[tuple[Published, ...]]
+    mirrors: ClassVar[tuple[str, ...]]  # addresses that an archive's name is added to, the fastest first
+    contents: ClassVar[Mapping[str, Published]] = {}  # by archive: the file in it, where torchvision does not check it
     by_hand: ClassVar[str]  # how to get the set without this program
+    replaced: tuple[Path, ...] = ()  # damaged files, under the names that they are kept by
 
     def read(self) -> tuple[Images, Images]:
-        """Both parts, downloaded first where they are missing; one process downloads, others wait for it."""
-        with suppress(RuntimeError, SettingError):  # not there, or another process is just unpacking it
-            return self._part(train=True), self._part(train=False)
+        """Both parts; what is missing or damaged is downloaded first, by one process, for which others wait."""
+        with suppress(UnreadableError):
+            return self._both()
+        where, reason = Path(self.root) / self.folder, ""
         try:
             Path(self.root).mkdir(parents=True, exist_ok=True)
             with FileLock(Path(self.root) / f".{self.dataset}.lock"):
-                return self._part(train=True, download=True), self._part(train=False, download=True)
-        except (RuntimeError, OSError, HTTPException) as error:
-            reason = " ".join(str(error).split())
+                try:  # another process may have been at it
+                    return self._both()
+                except UnreadableError as error:
+                    reason = f"is damaged ({error})" if error.damaged else "is not whole"
+                if self.is_of_its_own():  # which no download may take the place of
+                    raise UnreadableError("it is not the published set, so mend it")
+                self._obtain()
+                return self._both()
+        except (DownloadError, ArchiveError, UnreadableError, OSError) as error:
             raise SettingError(
-                f"{self.dataset} is not whole in {Path(self.root) / self.folder} and could not be downloaded"
-                f" ({reason}); by hand: {self.by_hand}, or name another place with data.root=FOLDER"
+                f"{self.dataset} {reason or 'is not whole'} in {where} and could not be downloaded"
+                f" ({' '.join(str(error).split())}); by hand: {self.by_hand}, or name another place with"
+                " data.root=FOLDER"
             ) from error
 
-    def _part(self, train: bool, download: bool = False) -> Images:
+    def is_of_its_own(self) -> bool:
+        """Whether the files there are of another set in the same format."""
+        return False
+
+    def _both(self) -> tuple[Images, Images]:
+        for published in self.contents.values():
+            path = Path(self.root) / self.folder / published.name
+            with suppress(OSError):
+                # Of another size it is somebody's own, which is remarked.
+                if path.stat().st_size == published.size and not published.is_at(path):
+                    raise UnreadableError(f"{published.name} differs from what was published")
+        return self._part(train=True)._replace(remarks=self._remarks()), self._part(train=False)
+
+    def _part(self, train: bool) -> Images:
         from torchvision import datasets
 
         try:
-            return self.images(getattr(datasets, self.dataset)(self.root, train=train, download=download))
+            return self.images(getattr(datasets, self.dataset)(self.root, train=train, download=False))
         except RuntimeError as error:
-            if "invalid for input" not in str(error):  # torch's words for fewer pixels than the file announces
-                raise
-            reason = str(error)
+            # torch's words for fewer pixels than the file announces, or torchvision's for what is missing
+            damaged = "invalid for input" in str(error)
+            raise UnreadableError(str(error), damaged) from error
         except (ValueError, TypeError, LookupError, EOFError, AssertionError) as error:
-            reason = str(error) or "not in its format"
-        raise SettingError(
-            f"a file of {self.dataset} in {Path(self.root) / self.folder} is damaged ({reason}): delete that folder and"
-            " run again"
-        )
+            raise UnreadableError(str(error) or "not in its format") from error
+
+    def _obtain(self) -> None:
+        """Download the archives of what is missing or not as published, unless they are there, and unpack them."""
+        folder = Path(self.root) / self.folder
+        for archive in self.archives:
+            content = self.contents.get(archive.name)
+            if content and content.is_at(folder / content.name):
+                continue
+            place = Path(self.root) / self.packed / archive.name
+            if not archive.is_at(place):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    download(archive, place, [mirror + archive.name for mirror in self.mirrors])
+                except DownloadError as error:
+                    raise DownloadError(f"{archive.name} from {error}") from error
+            self.replaced += tuple(install(place, folder))
+
+    def _remarks(self) -> tuple[str, ...]:
+        """What was mended, and that a set is not the published one."""
+        folder = Path(self.root) / self.folder
+        remarks = []
+        if self.replaced:
+            kept = ", ".join(path.name for path in self.replaced)
+            remarks.append(f"{self.dataset} was damaged and is downloaded anew; the damaged files are kept: {kept}")
+        if self.is_of_its_own():
+            remarks.append(f"{folder} holds a set of its own in the format of {self.dataset}, not the published one")
+        return tuple(remarks)
 
     def images(self, part: Any) -> Images:
         """The arrays that torchvision's dataset object holds.

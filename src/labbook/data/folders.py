@@ -1,0 +1,123 @@
+"""Folders of photographs: whose files are which class's, and what no layout may be that can be trusted."""
+
+import os
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from labbook.errors import SettingError
+
+# Names of the parts of a set: two of them among the classes mean that the folder above was taken for one of the parts.
+PARTS = {"train", "training", "training_set", "test", "testing", "test_set", "val", "valid", "validation"}
+Seen = dict[tuple[int, int], Path]  # by device and number: the folders that were walked through
+
+
+def class_names(train: Path, test: Path, missing: Callable[[Path], str]) -> tuple[str, ...]:
+    """The classes, sorted: the names of the folders in both parts.
+
+    Raises:
+        SettingError: a part that is missing, or classes that differ between the parts or cannot be what was meant.
+    """
+    names = [subfolders(folder) for folder in (train, test)]
+    for folder, inside in zip((train, test), names, strict=True):
+        if not inside:
+            raise SettingError(f"{missing(folder)}{nearby(train, test)}")
+    apart(train, test)
+    for folder, inside in zip((train, test), names, strict=True):
+        classes(folder, inside)
+    if names[0] != names[1]:
+        only = [sorted(set(names[0]) - set(names[1])), sorted(set(names[1]) - set(names[0]))]
+        parts = "; ".join(
+            f"only in {folder}: {', '.join(extra)}" for folder, extra in zip((train, test), only, strict=True) if extra
+        )
+        hint = (
+            "" if {alike(name) for name in only[0]}.isdisjoint(map(alike, only[1])) else ": some differ in case alone"
+        )
+        raise SettingError(f"training and test folders hold different classes ({parts}){hint}")
+    if len(names[0]) == 1:
+        inside = subfolders(train / names[0][0])
+        hint = f", in which {', '.join(inside[:3])} lie" if inside else ""
+        raise SettingError(f"{train} holds one class only, {names[0][0]}{hint}: name the folder that holds the classes")
+    return tuple(names[0])
+
+
+def apart(train: Path, test: Path) -> None:
+    """Refuse parts that share images."""
+    real = train.resolve(), test.resolve()
+    if real[0] == real[1] or real[0] in real[1].parents or real[1] in real[0].parents:
+        how = "are one folder" if real[0] == real[1] else "lie one in the other"
+        raise SettingError(
+            f"{train} and {test} {how}: data.train_folder and data.test_folder must share no images, or the test tells"
+            " nothing"
+        )
+
+
+def classes(folder: Path, names: Sequence[str]) -> None:
+    """Refuse folders that cannot be the classes of one part."""
+    parts = [name for name in names if name.lower() in PARTS]
+    if len(parts) > 1:
+        raise SettingError(
+            f"{folder} holds {' and '.join(parts)}, which are parts of a set and no classes: set data.root={folder},"
+            f" data.train_folder and data.test_folder to them"
+        )
+    first: dict[str, str] = {}
+    for name in names:
+        if not name.isprintable():
+            raise SettingError(
+                f"{shown(folder / name)} is the folder of a class, whose name cannot be shown: rename it"
+            )
+        other = first.setdefault(alike(name), name)
+        if other != name:
+            raise SettingError(
+                f"{folder} holds {other} and {name}, one class under two spellings: make them one folder"
+            )
+
+
+def alike(name: str) -> str:
+    """The same for names that a person would take for one."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
+
+
+def nearby(train: Path, test: Path) -> str:
+    """Where the two parts are, if not far from where they were looked for."""
+    root = train.parent
+    beside = [root.parent, *(root / name for name in subfolders(root))]
+    found = [place for place in beside if (place / train.name).is_dir() and (place / test.name).is_dir()]
+    return f"; did you mean data.root={found[0]}?" if found else ""
+
+
+def subfolders(folder: Path) -> list[str]:
+    """The names of the folders in `folder`, sorted."""
+    inside = folder.iterdir() if folder.is_dir() else ()
+    return sorted(item.name for item in inside if item.is_dir() and not hidden(item.name))
+
+
+def files_of(folder: Path, seen: Seen) -> Iterator[Path]:
+    """Every file below a folder, also where a link leads to another; none of a folder is found twice.
+
+    Raises:
+        SettingError: a folder that was walked through before, which also is how links in a circle end.
+        OSError: a folder that must not be read.
+    """
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        status = Path(place).stat()
+        first = seen.setdefault((status.st_dev, status.st_ino), Path(place))
+        if first != Path(place):
+            raise SettingError(f"{shown(place)} and {shown(first)} are one folder, whose images would count twice")
+        folders[:] = [name for name in folders if not hidden(name)]
+        yield from (Path(place, name) for name in names if not hidden(name))
+
+
+def refuse(error: OSError) -> None:
+    """What is not told is not there: no image may be left out unsaid."""
+    raise error
+
+
+def hidden(name: str) -> bool:
+    """Whether systems leave a file or folder of this name beside images without being asked."""
+    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini", "__macosx")
+
+
+def shown(text: object) -> str:
+    """A name as it can be printed on one line, whatever bytes it has."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(text))
