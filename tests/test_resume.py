@@ -19,14 +19,15 @@ from tests.test_train import QUICK, metrics_of, rows_of, same_weights
 Hook = Callable[..., None]
 
 
-def signal_at(monkeypatch: pytest.MonkeyPatch, hook: str, epoch: int, batch: int, signum: int) -> None:
-    """Send this process a signal when the given hook comes to the given place."""
+def signal_at(monkeypatch: pytest.MonkeyPatch, hook: str, epoch: int, batch: int, *signums: int) -> None:
+    """Send this process signals when the given hook comes to the given place."""
     original: Hook = getattr(Checkpoints, hook)
 
     def hooked(self: Checkpoints, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
         if trainer.current_epoch == epoch and (not rest or rest[-1] == batch):
             monkeypatch.setattr(Checkpoints, hook, original)
-            os.kill(os.getpid(), signum)
+            for signum in signums:
+                os.kill(os.getpid(), signum)
         original(self, trainer, pl_module, *rest)
 
     monkeypatch.setattr(Checkpoints, hook, hooked)
@@ -88,6 +89,32 @@ def test_other_signals_stop_a_run_too(signum: int, labbook: Command, monkeypatch
     stopped = labbook(*QUICK)
     assert stopped.code == 128 + signum
     assert metrics_of(stopped.run)["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_second_signal_ends_a_run_at_once(first: int, labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    signal_at(monkeypatch, "on_train_batch_end", 1, 5, first, signal.SIGINT)
+    stopped = labbook(*QUICK)
+    assert stopped.code == 130
+    assert metrics_of(stopped.run)["status"] == "interrupted"
+    content = torch.load(stopped.run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["global_step"] == 21  # the end of the epoch before: nothing more was saved
+
+
+def test_a_terminal_that_is_closed_twice_is_closed_once(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    signal_at(monkeypatch, "on_train_batch_end", 1, 5, signal.SIGHUP, signal.SIGHUP)
+    stopped = labbook(*QUICK)
+    assert stopped.code == 128 + signal.SIGHUP
+    assert torch.load(stopped.run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 21 + 6
+
+
+def test_what_nohup_starts_outlives_its_terminal(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        signal_at(monkeypatch, "on_train_batch_end", 0, 5, signal.SIGHUP)
+        assert labbook(*QUICK).code == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_finished_run_trains_on(labbook: Command) -> None:
