@@ -9,7 +9,7 @@ EXTRA_LOCKS := $(EXTRAS:%=requirements-%.lock)
 
 export UV_COMPILE_BYTECODE = 1
 
-.PHONY: help setup train test test-slow lint format lock benchmark tensorboard clean
+.PHONY: help setup train test test-slow lint format lock benchmark stress tensorboard clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -61,6 +61,9 @@ lock:  ## newest versions that pyproject.toml allows, into the locks
 
 benchmark: $(STAMP)  ## what the program costs, into benchmarks/RESULTS.md (half an hour on an idle machine)
 	$(BIN)/python scripts/benchmark.py --write benchmarks/RESULTS.md $(ARGS)
+
+stress: $(STAMP)  ## kills, full disks, bad input: what it promises to survive, into docs/reliability.md (half an hour)
+	$(BIN)/python scripts/stress.py --write docs/reliability.md $(ARGS)
 
 tensorboard: $(STAMP)  ## all runs in logs/, in the browser
 	$(BIN)/tensorboard --logdir logs $(ARGS)

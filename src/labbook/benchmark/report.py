@@ -26,9 +26,18 @@ def show(section: Section) -> None:
 
 def conditions(choice: hardware.Choice, command: str) -> str:
     """What the figures depend on, hardware and versions, and how to have them again."""
-    return (
-        f"{choice.reason}; {os.cpu_count()} cores, {torch.get_num_threads()} threads; {libraries()}."
-        f" Timings are taken in turns, after a first that does not count, by `{command}`."
+    return f"{machine(choice)}. Timings are taken in turns, after a first that does not count, by `{command}`."
+
+
+def machine(choice: hardware.Choice) -> str:
+    """Hardware and versions."""
+    return f"{choice.reason}; {os.cpu_count()} cores, {torch.get_num_threads()} threads; {libraries()}"
+
+
+def rows(section: Section) -> str:
+    """A table as Markdown."""
+    return "\n".join(
+        f"| {' | '.join(row)} |" for row in [section.columns, ("---",) * len(section.columns), *section.rows]
     )
 
 
@@ -36,6 +45,5 @@ def markdown(sections: Sequence[Section], about: str) -> str:
     """The whole report."""
     parts = ["# Benchmark", about]
     for section in sections:
-        rows = [section.columns, ("---",) * len(section.columns), *section.rows]
-        parts += [f"## {section.title}", "\n".join(f"| {' | '.join(row)} |" for row in rows), section.note]
+        parts += [f"## {section.title}", rows(section), section.note]
     return "\n\n".join(part for part in parts if part) + "\n"

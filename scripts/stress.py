@@ -1,0 +1,76 @@
+"""Do to the program what it promises to survive: `python scripts/stress.py`, or `... --parts kills,sweep --quick`.
+
+Kills at random moments, a sweep with failures and kills, operations on files that fail, bad input, a long run. The
+figures can be written to a page, between the marks of each part. Ends with 1 where a promise was not kept.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from labbook import hardware
+from labbook.benchmark import report
+from labbook.benchmark.sections import say
+from labbook.cli import sentences
+from labbook.errors import SettingError, TrainingError, choices
+from labbook.stress import page
+from labbook.stress.part import Effort, Outcome
+
+PARTS = ("kills", "sweep", "faults", "full_disk", "inputs", "memory")
+
+
+@sentences()
+def main() -> None:
+    """Print the table of each part asked for, and write them to a file if one is given.
+
+    Raises:
+        TrainingError: something was lost, differed or ended in a traceback.
+    """
+    given = parsed()
+    names = given.parts.split(",")
+    for name in names:
+        if name not in PARTS:
+            raise SettingError(f"--parts={name} is unknown; {choices(name, PARTS)}")
+    if given.seconds <= 0 or given.jobs < 1:
+        raise SettingError("--seconds must be more than 0 and --jobs at least 1")
+    effort = Effort(given.quick, given.seconds, given.seed, given.jobs)
+    outcomes = {}
+    for name in names:
+        say(name)
+        outcomes[name] = importlib.import_module(f"labbook.stress.{name}").part(effort)
+        report.show(outcomes[name].section)
+        for line in outcomes[name].broken:
+            print(f"broken: {line}")
+    if given.write:
+        choice = hardware.choose({"accelerator": "cpu", "precision": "32"}, hardware.describe())
+        page.write(given.write, outcomes, f"{report.machine(choice)}, by `{' '.join(['python', *sys.argv])}`.")
+    told(outcomes)
+
+
+def parsed() -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", default=",".join(PARTS), help="with commas between; %(default)s")
+    parser.add_argument("--quick", action="store_true", help="a little of everything, in a few minutes")
+    parser.add_argument("--seconds", type=float, default=300, help="of each part, at most about; %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="draws moments, places and arguments; %(default)s")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="programs at once; %(default)s")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also as Markdown, in place of what is there")
+    return parser.parse_args()
+
+
+def told(outcomes: dict[str, Outcome]) -> None:
+    """End as the parts did.
+
+    Raises:
+        TrainingError: a promise was not kept.
+    """
+    counts = {name: len(outcome.broken) for name, outcome in outcomes.items() if outcome.broken}
+    if counts:
+        raise TrainingError(f"not as promised: {', '.join(f'{name} {count}' for name, count in counts.items())}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""A real file system that is full: the run ends in a sentence, and goes on once there is room."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labbook.stress import comparing, programs
+from labbook.stress.faults import judged
+from labbook.stress.part import Effort, Outcome, table
+from labbook.stress.programs import Ended
+from labbook.stress.warm import Fault
+
+SETTINGS = (*programs.ALIKE, "model=mlp", "model.width=64", "data.limit=300", "epochs=3")
+SIZES = (1.0, 1.4, 1.8, 2.2, 2.6, 3.0)  # MiB of the file system, on which the run fails at another file each time
+ROOM = "32m"
+NOTE = (
+    "An MLP with Adam trains for three epochs on a file system of {} to {} MiB in memory, which fills up under its"
+    " checkpoints (0.6 MiB each), logs or pictures; then it is given room, and `resume=` goes on."
+)
+SKIPPED = "A file system of a few MiB could not be mounted here (that needs root on Linux): this part was left out."
+
+
+def part(effort: Effort) -> Outcome:
+    """A run on every size of disk."""
+    over = effort.over()
+    sizes = SIZES[: effort.count(len(SIZES), 2)]
+    title = "A full disk"
+    with tempfile.TemporaryDirectory() as folder:
+        alone = Path(folder) / "alone"
+        alone.mkdir()
+        programs.run(*SETTINGS, cwd=alone)
+        end = programs.run_in(alone)
+        assert end is not None, programs.said(alone)
+        full, broken = 0, []
+        for size in sizes:
+            place = Path(folder) / f"disk-{size}"
+            place.mkdir()
+            with mounted(place, size) as there:
+                if not there:
+                    return Outcome(table(title, {}, SKIPPED))
+                failed, found = filled(place, size, end)
+            full += failed
+            broken += found
+            if over():
+                break
+    figures: dict[str, object] = {"full disks": full, "promises not kept": len(broken)}
+    return Outcome(table(title, figures, NOTE.format(sizes[0], sizes[-1])), broken)
+
+
+@contextmanager
+def mounted(place: Path, size: float) -> Iterator[bool]:
+    """A file system of so many MiB in `place`; False where that is not possible."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={round(size * 1024)}k", "stress", str(place)]
+    try:
+        there = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        there = False
+    try:
+        yield there
+    finally:
+        if there:
+            subprocess.run(["umount", str(place)], check=True)
+
+
+def filled(place: Path, size: float, end: Path) -> tuple[bool, list[str]]:
+    """Whether the disk was too small for a run, and what it did that it should not have done."""
+    home = place.parent / f"home-{size}"
+    home.mkdir()
+    (home / "logs").symlink_to(place)
+    code = programs.run(*SETTINGS, cwd=home)
+    if code == 0:
+        return False, []
+    said = programs.said(home)
+    run = programs.run_in(home)
+    steps = 5 * max(0, said.count("epoch ") - 1)  # the last epoch said may not have been saved
+    found = judged(Ended(code, "", said), Fault(0, "ENOSPC"), run, steps)
+    broken = [f"{size} MiB: {name}: {each}" for name, texts in found.items() for each in texts]
+    subprocess.run(["mount", "-o", f"remount,size={ROOM}", str(place)], check=True)
+    again = programs.run(*(SETTINGS if run is None else (f"resume={run.relative_to(home)}",)), cwd=home)
+    run = programs.run_in(home)
+    if again != 0 or run is None:
+        broken.append(f"{size} MiB: with room again it ended with {again}: {programs.said(home)[-300:]}")
+    elif differing := comparing.differences(end, run):
+        broken.append(f"{size} MiB: {'; '.join(differing[:5])}")
+    return True, broken
