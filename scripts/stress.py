@@ -43,9 +43,11 @@ def main() -> None:
         report.show(outcomes[name].section)
         for line in outcomes[name].broken:
             print(f"broken: {line}")
+    choice = hardware.choose({"accelerator": "cpu", "precision": "32"}, hardware.describe())
+    about = f"{report.machine(choice)}, by `{' '.join(['python', *sys.argv])}`."
+    print(about)
     if given.write:
-        choice = hardware.choose({"accelerator": "cpu", "precision": "32"}, hardware.describe())
-        page.write(given.write, outcomes, f"{report.machine(choice)}, by `{' '.join(['python', *sys.argv])}`.")
+        page.write(given.write, outcomes, about)
     told(outcomes)
 
 

@@ -160,6 +160,8 @@ REFUSED: list[tuple[str, str]] = [
     ("+model.spec=3", "model.spec is set by the program: it is that of the data"),
     ("+data.seed=7", "data.seed is set by the program: use seed=N"),
     ("+logger.save_dir=x", "logger.save_dir is set by the program: use log_dir=FOLDER"),
+    ("sweep.job.folder=x", "sweep.job.folder is set by the program: use sweep.name=NAME"),
+    ("++sweep.job={}", "sweep.job is set by the program: use sweep.name=NAME"),
     ("data.val_seed=99999999999999999999", "data.val_seed must be less than 4294967296"),
     ("trainer.limit_train_batches=0.001", "trainer: "),
     ("callbacks=early_stopping callbacks.early_stopping.monitor=val/accc", "callbacks.early_stopping.monitor must be"),

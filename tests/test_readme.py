@@ -30,9 +30,7 @@ def commands(page: str) -> list[str]:
 
 COMMANDS = list(dict.fromkeys(line for page in (README, *DOCS) for line in commands(page)))
 TRAINING = [line for line in COMMANDS if line.startswith("python train.py") and " --" not in line]
-MEASURING = [
-    line for line in COMMANDS if line.startswith(("python scripts/benchmark.py", "python scripts/frameworks.py"))
-]
+MEASURING = [line for line in COMMANDS if re.match(r"python scripts/(benchmark|frameworks|stress)\.py", line)]
 BEST = "python train.py --config-dir=logs/sweeps/NAME experiment=best"
 REPORT = "python scripts/report.py logs/sweeps/NAME"
 # What makes a documented command quick and lets it find its images; the README's own words come first.
@@ -47,7 +45,7 @@ def test_the_first_command_comes_early() -> None:
 def test_every_command_is_known_here() -> None:
     known = {"make train", "make tensorboard", "python train.py --help", "python scripts/evaluate.py logs/runs/NAME",
              "python train.py model=alexnet --cfg job", 'make train ARGS="model=alexnet data=cifar10"',
-             'make setup EXTRAS="joblib optuna"', "make benchmark", BEST, REPORT}  # fmt: skip
+             'make setup EXTRAS="joblib optuna"', "make benchmark", "make stress", BEST, REPORT}  # fmt: skip
     assert set(COMMANDS) - set(TRAINING) - set(MEASURING) == known
 
 
@@ -112,8 +110,9 @@ def test_every_measurement_runs(tmp_path: Path, line: str) -> None:
             pytest.skip("the extra keras is not installed")
         make_images(tmp_path)
         words += QUICKLY
-    else:
-        words += ["--repetitions", "1"]
+    words += {"stress": ["--quick", "--seconds", "60"], "benchmark": ["--repetitions", "1"]}.get(
+        Path(words[0]).stem, []
+    )
     command = [sys.executable, ROOT / words[0], *words[1:]]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

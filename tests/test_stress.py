@@ -296,6 +296,7 @@ def test_a_part_finds_nothing_broken(name: object) -> None:
     assert len(outcome.section.rows) > 3
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_made_is_no_figure(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="a run left alone ended with 2"):
         kills.left_alone(("epochs=0",), 1, tmp_path / "alone")

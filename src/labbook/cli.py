@@ -213,6 +213,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
     with sentences():
         refuse_dashes(arguments)
+        refuse_job(arguments)
         try:
             main()
         except yaml.YAMLError as error:
@@ -245,6 +246,18 @@ def refuse_dashes(arguments: list[str]) -> None:
             raise SettingError(
                 f"{argument}: settings are written without dashes, {name}={value if equals else 'VALUE'}"
             )
+
+
+def refuse_job(arguments: list[str]) -> None:
+    """Refuse what only a sweep tells its own runs.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    for argument in arguments:
+        name = argument.lstrip("+~").partition("=")[0]
+        if name == "sweep.job" or name.startswith("sweep.job."):
+            raise SettingError(f"{name} is set by the program: use sweep.name=NAME for a sweep's folder")
 
 
 def no_choice(arguments: list[str]) -> str:
