@@ -1,5 +1,6 @@
 """A real file system that is full: the run ends in a sentence, and goes on once there is room."""
 
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from labbook.stress.programs import Ended
 from labbook.stress.warm import Fault
 
 SETTINGS = (*programs.ALIKE, "model=mlp", "model.width=64", "data.limit=300", "epochs=3")
+STEPS = 5  # an epoch
 SIZES = (1.0, 1.4, 1.8, 2.2, 2.6, 3.0)  # MiB of the file system, on which the run fails at another file each time
 ROOM = "32m"
 NOTE = (
@@ -74,7 +76,9 @@ def filled(place: Path, size: float, end: Path) -> tuple[bool, list[str]]:
         return False, []
     said = programs.said(home)
     run = programs.run_in(home)
-    steps = 5 * max(0, said.count("epoch ") - 1)  # the last epoch said may not have been saved
+    steps = STEPS * max(
+        0, len(re.findall("^epoch ", said, re.MULTILINE)) - 1
+    )  # the last epoch said may not have been saved
     found = judged(Ended(code, "", said), Fault(0, "ENOSPC"), run, steps)
     broken = [f"{size} MiB: {name}: {each}" for name, texts in found.items() for each in texts]
     subprocess.run(["mount", "-o", f"remount,size={ROOM}", str(place)], check=True)

@@ -40,11 +40,6 @@ def table(title: str, figures: dict[str, object], note: str) -> Section:
     return Section(title, ("", "measured"), [(name, str(value)) for name, value in figures.items()], note)
 
 
-def kept(folder: Path, places: dict[str, bytes]) -> bool:
-    """Whether a folder still holds what `held` found in it, and nothing else."""
-    return held(folder) == places
-
-
 def held(folder: Path) -> dict[str, bytes]:
     """Every file under a folder, by its path in it; not the log, to which a refusal is added."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "train.log")

@@ -37,7 +37,7 @@ def start(*arguments: str, cwd: Path, program: tuple[str, ...] = (TRAIN,)) -> su
         return subprocess.Popen(
             [sys.executable, *program, *arguments],
             cwd=cwd,
-            env=kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=kept | {"OMP_NUM_THREADS": "1"},
             stdout=said,
             stderr=said,
             start_new_session=True,

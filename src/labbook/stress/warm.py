@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import sys
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing.context import ForkServerContext
@@ -75,5 +74,5 @@ def program(arguments: tuple[str, ...], cwd: Path, watched: Path, fault: Fault |
     from labbook import cli
 
     at, kind = (fault.at, fault.kind) if fault else (None, shim.CRASH)
-    with shim.failing(watched, at, kind, note), nullcontext():
+    with shim.failing(watched, at, kind, note):
         cli.command_line(train.main)
