@@ -92,12 +92,16 @@ def read_figures(run: Path) -> dict[str, Any]:
 
 
 def read_events(run: Path) -> dict[str, Any]:
-    """The steps of every tag that TensorBoard shows of a run, in its order."""
-    from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+    """The steps of every scalar and picture that TensorBoard shows of a run, in its order; of texts the names."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it tells of steps that a restart made invalid
-    events = EventAccumulator(str(run), size_guidance={"tensors": 0}).Reload()
-    return {"events": {tag: [event.step for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]}}
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0, "images": 0}).Reload()
+    tags = events.Tags()
+    shown = {tag: [event.step for event in events.Scalars(tag)] for tag in tags["scalars"]}
+    shown |= {tag: [event.step for event in events.Images(tag)] for tag in tags["images"]}
+    shown |= {tag: [] for tag in tags["tensors"]}  # the accumulator never takes back texts of before a restart
+    return {"events": shown}
 
 
 def unreadable(run: Path) -> list[str]:
