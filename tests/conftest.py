@@ -75,6 +75,14 @@ def labbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return command
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures in the report of a sweep: they take longer than tiny runs, and have tests of their own."""
+    from labbook.report import page
+
+    monkeypatch.setattr(page, "html", lambda _: "")
+
+
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
     """Every test reads its data anew and draws from the same random state."""

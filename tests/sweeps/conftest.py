@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from labbook.report import page
 from tests.conftest import Command
 from tests.sweeps.running import TINY, WIDTHS, done
 
@@ -16,10 +15,10 @@ def drawn() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pictures of the report take longer than the runs, and have tests of their own."""
+def _undrawn(request: pytest.FixtureRequest) -> None:
+    """Nothing is drawn for any other."""
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(page, "html", lambda _: "")
+        request.getfixturevalue("undrawn")
 
 
 @pytest.fixture(scope="session")
