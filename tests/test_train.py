@@ -261,9 +261,7 @@ def test_an_epoch_without_validation_has_no_old_figures(labbook: Command) -> Non
 
 
 def test_a_diverged_epoch_does_not_replace_a_good_checkpoint(labbook: Command) -> None:
-    ended = labbook(
-        *QUICK, "epochs=3", "optimizer=sgd", "optimizer.lr=1e38", "data.batch_size=2000"
-    )
+    ended = labbook(*QUICK, "epochs=3", "optimizer=sgd", "optimizer.lr=1e38", "data.batch_size=2000")
     assert ended.code == 1
     assert not list((ended.run / "checkpoints").iterdir())
     assert metrics_of(ended.run)["status"] == "failed"
