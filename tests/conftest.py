@@ -1,16 +1,15 @@
 """The program as a function: arguments in; exit code, output and run folder out."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
-import train
-from labbook import cli, runs
-from labbook.data import module
+from labbook import importing
+
+# Nothing here imports torch before the tests are collected: the process that hands them out to others does without.
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,28 @@ class Ended:
 
 Command = Callable[..., Ended]
 
-# Tests run beside each other, and their networks are too small for several threads to help.
-torch.set_num_threads(1)
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """The modules of the tests import torch, which the collector of garbage need not look through ever after."""
+    with importing.heavy():
+        return (yield)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tests run beside each other, and their networks are too small for several threads to help."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
 def labbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """`python train.py ARGUMENTS` in this process, in an empty folder."""
+    import train
+    from labbook import cli, runs
+
     monkeypatch.chdir(tmp_path)
 
     def command(*arguments: str) -> Ended:
@@ -61,8 +75,20 @@ def labbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return command
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures in the report of a sweep: they take longer than tiny runs, and have tests of their own."""
+    from labbook.report import page
+
+    monkeypatch.setattr(page, "html", lambda _: "")
+
+
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
     """Every test reads its data anew and draws from the same random state."""
+    import torch
+
+    from labbook.data import module
+
     module._recent.clear()
     torch.manual_seed(0)

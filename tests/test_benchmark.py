@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
+from torch import nn
 
 from labbook import config
 from labbook.benchmark import options, parts, photographs, report, timing
@@ -122,8 +123,17 @@ def test_every_choice_is_held_against_its_opposite(tiny: Case, monkeypatch: pyte
     assert "bf16" not in options.others("32")
 
 
-def test_a_compiled_network_is_timed(tiny: Case) -> None:
+def test_a_compiled_network_is_timed(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[nn.Module] = []
+
+    def compiled(call: Any) -> Any:  # all that torch does but its C++, which takes half a minute
+        asked.append(call.__self__)
+        return plain(call, backend="aot_eager")
+
+    plain = torch.compile
+    monkeypatch.setattr(torch, "compile", compiled)
     assert 0 < bare(tiny, "32", compiled=True) < 60
+    assert [type(model) for model in asked] == [MLP]
 
 
 def test_photographs_are_timed_from_file_to_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import hydra
 import pytest
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook import building, cli, config, training
 from labbook.config import FILES, GROUPS, OPTIONAL, TrainConfig
@@ -22,14 +22,19 @@ GIVEN = {"optimizer": {"params"}, "scheduler": {"optimizer", "epochs", "steps_pe
 
 
 def composed(*overrides: str) -> DictConfig:
-    return copy.deepcopy(compose_once(overrides))
+    return copy.deepcopy(compose_once(overrides)[0])
 
 
 @cache
-def compose_once(overrides: tuple[str, ...]) -> DictConfig:
+def compose_once(overrides: tuple[str, ...]) -> tuple[DictConfig, dict[str, str]]:
+    """The configuration, and what was chosen of each group."""
     config.register()
     with hydra.initialize_config_dir(str(cli.CONFIGS)):
-        return hydra.compose("train", overrides=list(overrides))
+        tree = hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
+    chosen = dict(tree.hydra.runtime.choices)
+    with open_dict(tree):
+        del tree["hydra"]
+    return tree, chosen
 
 
 def settings_of(node: Any) -> dict[str, Any]:
@@ -87,9 +92,8 @@ def test_each_experiment_can_be_tried_on_one_batch(name: str) -> None:
 
 @pytest.mark.parametrize(("group", "name"), [choice for choice in CHOICES if choice[0] in FILES])
 def test_experiments_and_debug_files_set_nothing_that_is_no_setting(group: str, name: str) -> None:
-    with hydra.initialize_config_dir(str(cli.CONFIGS)):
-        whole = hydra.compose("train", overrides=[f"{group}={name}"], return_hydra_config=True)
-    groups = [f"{other}={whole.hydra.runtime.choices[other]}" for other in GROUPS if other not in FILES]
+    _, chosen = compose_once((f"{group}={name}",))
+    groups = [f"{other}={chosen[other]}" for other in GROUPS if other not in FILES]
     config.check_keys(composed(f"{group}={name}"), composed(*groups), set(), f"{group}={name}")
 
 

@@ -238,7 +238,8 @@ def process() -> Iterator[apart.Process]:
 
 
 @needs_tensorflow
-def test_what_fails_there_is_said_here_and_the_next_call_goes_on(process: apart.Process) -> None:
+def test_what_fails_there_is_said_here_and_the_next_call_goes_on() -> None:
+    process = apart.process()
     with pytest.raises(RuntimeError, match="AttributeError"):
         process.ask("no_such_function")
     assert process.ask("described").startswith("TensorFlow")

@@ -145,13 +145,24 @@ def entry_of(*overrides: str) -> dict[str, Any] | None:
 
 
 @pytest.mark.parametrize("overrides", RUNS, ids=" ".join)
-def test_each_run_composes_and_its_network_learns_from_such_images(overrides: tuple[str, ...], tmp_path: Path) -> None:
+def test_each_run_composes(overrides: tuple[str, ...]) -> None:
     tree = run_of(*overrides)
     config.check_root(tree)
     training.check(tree)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_network_learns_from_its_images(preset: str, tmp_path: Path) -> None:
+    trees = [run_of(f"sweep={preset}", *overrides) for overrides in combinations(preset)]
+    for tree in {(OmegaConf.to_yaml(tree.model), str(tree.choices.data)): tree for tree in trees}.values():
+        learns(tree, tmp_path)
+
+
+def learns(tree: DictConfig, tmp_path: Path) -> None:
+    """A gradient reaches every parameter of a run's network from images like those of its data."""
     if tree.choices.data == "cats_dogs":  # whose classes are the names of folders
         for part, name in itertools.product((tree.data.train_folder, tree.data.test_folder), ("cats", "dogs")):
-            (tmp_path / part / name).mkdir(parents=True)
+            (tmp_path / part / name).mkdir(parents=True, exist_ok=True)
         tree.data.root = str(tmp_path)
     data = training.build_data(tree)
     model = training.build_model(tree, data)

@@ -33,7 +33,7 @@ TRAINING = [line for line in COMMANDS if line.startswith("python train.py") and 
 MEASURING = [line for line in COMMANDS if re.match(r"python scripts/(benchmark|frameworks|stress)\.py", line)]
 BEST = "python train.py --config-dir=logs/sweeps/NAME experiment=best"
 REPORT = "python scripts/report.py logs/sweeps/NAME"
-# What makes a documented command quick and lets it find its images; the README's own words come first.
+# What makes a documented command quick: less of what it has much of.
 QUICKLY = ["data.limit=60", "epochs=1"]
 
 
@@ -83,20 +83,21 @@ def skip_without_extra(words: list[str]) -> None:
 @pytest.mark.parametrize(
     "line", [pytest.param(line, marks=[pytest.mark.slow] if "joblib" in line else []) for line in TRAINING]
 )
+@pytest.mark.usefixtures("undrawn")
 def test_every_training_runs(labbook: Command, tmp_path: Path, line: str) -> None:
     words = shlex.split(line)[2:]
     skip_without_extra(words)
     make_images(tmp_path)
     if words[0].startswith("resume="):
-        run = labbook("model=mlp", "epochs=1").run
+        run = labbook("model=mlp", "callbacks=none", *QUICKLY).run
         words = [f"resume={run}", "epochs=2"]
-        quickly = []
     else:
-        quickly = ["callbacks=none", "seeds=1"] if "-m" in words else []
+        quickly = [*QUICKLY, "callbacks=none"] if "-m" in words else QUICKLY
+        quickly += ["seeds=2"] if "seeds=3" in words else []
         quickly += ["sweep.n_trials=2"] if any("optuna" in word or "search" in word for word in words) else []
-        given = {item.split("=")[0] for item in words}
-        quickly = [word for word in [*quickly, *QUICKLY] if word.split("=")[0] not in given]
-    ended = labbook(*words, *quickly)
+        instead = {word.split("=")[0] for word in quickly}
+        words = [word for word in words if word.split("=")[0] not in instead] + quickly
+    ended = labbook(*words)
     assert ended.code == 0, ended.err
     assert ended.run.is_dir()
 
@@ -119,8 +120,10 @@ def test_every_measurement_runs(tmp_path: Path, line: str) -> None:
     assert "torch" in ended.stdout.splitlines()[-1]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_best_of_a_sweep_is_done_again_and_the_report_made_again(labbook: Command) -> None:
-    sweep = labbook("-m", "sweep.name=NAME", "model=mlp", "model.depth=1,2", "callbacks=none", *QUICKLY).run
+    swept = labbook("-m", "sweep.name=NAME", "model=mlp", "model.depth=1,2", "callbacks=none", *QUICKLY)
+    sweep = swept.run
     (sweep / "report.html").unlink()
     words = shlex.split(REPORT)
     made = subprocess.run([sys.executable, ROOT / words[1], *words[2:]], capture_output=True, text=True, check=True)
@@ -129,9 +132,10 @@ def test_the_best_of_a_sweep_is_done_again_and_the_report_made_again(labbook: Co
     again = labbook(*shlex.split(BEST)[2:], "callbacks=none")
     assert again.code == 0, again.err
     test = re.findall(r"^test loss .* acc \S+", again.out, re.MULTILINE)
-    assert test[0] in labbook("-m", "sweep.name=OTHER", "model=mlp", "model.depth=1,2", "callbacks=none", *QUICKLY).out
+    assert test[0] in swept.out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_preset_like_the_documented_one_works(labbook: Command, tmp_path: Path) -> None:
     settings = next(block for page in DOCS for block in blocks("yaml", page) if "my lab" in block)
     (tmp_path / "more" / "sweep").mkdir(parents=True)

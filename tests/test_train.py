@@ -14,9 +14,11 @@ from labbook import checkpoints, evaluation
 from labbook.data import module
 from labbook.data.digits import Digits
 from labbook.errors import SettingError
-from tests.conftest import Command
+from tests.conftest import Command, Ended
 
-QUICK = ("model=mlp", "trainer.precision=32", "epochs=2")
+DEFAULT = ("model=mlp", "trainer.precision=32", "epochs=2")
+QUICK = (*DEFAULT, "callbacks=none", "logger=none")
+STOPPING = (*DEFAULT, "logger=none", "callbacks=early_stopping", "callbacks.pictures=null")
 
 KEYS = {
     "train/loss", "train/acc", "val/loss", "val/acc", "test/loss", "test/acc", "train_seconds", "images_per_second",
@@ -48,8 +50,23 @@ def without_times(run: Path) -> list[dict[str, str]]:
     return [{key: value for key, value in row.items() if "second" not in key} for row in rows_of(run)]
 
 
-def test_a_run_folder_holds_exactly_what_is_promised(labbook: Command) -> None:
-    ended = labbook(*QUICK)
+@pytest.fixture(scope="module")
+def kept() -> list[tuple[Ended, Path]]:
+    """The run below and where it lies, once a test has asked for it."""
+    return []
+
+
+@pytest.fixture
+def ended(labbook: Command, kept: list[tuple[Ended, Path]], monkeypatch: pytest.MonkeyPatch) -> Ended:
+    """A run with all that comes by default; tests only read it."""
+    if not kept:
+        kept.append((labbook(*DEFAULT), Path.cwd()))
+    ended, folder = kept[0]
+    monkeypatch.chdir(folder)
+    return ended
+
+
+def test_a_run_folder_holds_exactly_what_is_promised(ended: Ended) -> None:
     assert ended.code == 0, ended.err
     assert ended.err == ""
     files = sorted(str(path.relative_to(ended.run)) for path in ended.run.rglob("*") if path.is_file())
@@ -78,8 +95,7 @@ def test_metrics_are_the_final_figures(labbook: Command) -> None:
     assert metrics["test/acc"] == pytest.approx(confusion.diagonal().sum().item() / 360)
 
 
-def test_the_log_has_what_the_terminal_had(labbook: Command) -> None:
-    ended = labbook(*QUICK)
+def test_the_log_has_what_the_terminal_had(ended: Ended) -> None:
     log = (ended.run / "train.log").read_text()
     for line in ended.out.strip().splitlines():
         assert line in log
@@ -87,8 +103,8 @@ def test_the_log_has_what_the_terminal_had(labbook: Command) -> None:
     assert "32-true (as asked)" in ended.out
 
 
-def test_tensorboard_holds_scalars_pictures_and_hyper_parameters(labbook: Command) -> None:
-    run = labbook(*QUICK).run
+def test_tensorboard_holds_scalars_pictures_and_hyper_parameters(ended: Ended) -> None:
+    run = ended.run
     events = EventAccumulator(str(run)).Reload()
     tags = events.Tags()
     assert {"train/loss", "train/acc", "val/loss", "val/acc"} <= set(tags["scalars"])
@@ -100,14 +116,14 @@ def test_tensorboard_holds_scalars_pictures_and_hyper_parameters(labbook: Comman
 
 
 def test_the_same_command_gives_the_same_bits(labbook: Command) -> None:
-    one, other = (labbook("epochs=2", "trainer.precision=32").run for _ in range(2))
+    one, other = (labbook("epochs=2", "trainer.precision=32", "callbacks=none", "logger=none").run for _ in range(2))
     assert one != other
     assert same_weights(one, other)
     assert without_times(one) == without_times(other)
 
 
 def test_seeds_differ_and_zero_is_one(labbook: Command) -> None:
-    zero, again, one = (labbook(*QUICK, "callbacks=none", f"seed={seed}").run for seed in (0, 0, 1))
+    zero, again, one = (labbook(*QUICK, f"seed={seed}").run for seed in (0, 0, 1))
     assert same_weights(zero, again)
     assert not same_weights(zero, one)
 
@@ -124,7 +140,7 @@ def test_the_config_is_enough_to_do_it_again(labbook: Command, tmp_path: Path) -
 
 
 def test_best_weights_are_those_of_the_best_epoch(labbook: Command) -> None:
-    run = labbook("model=mlp", "trainer.precision=32", "epochs=5", "optimizer.lr=0.05").run
+    run = labbook(*QUICK, "epochs=5", "optimizer.lr=0.05").run
     metrics, rows = metrics_of(run), rows_of(run)
     best = max(float(row["val/acc"]) for row in rows)
     assert metrics["val/acc"] == best
@@ -146,15 +162,17 @@ def test_without_validation(labbook: Command) -> None:
     assert metrics_of(run)["tested_epoch"] == 2
 
 
-def test_other_loggers_and_callbacks(labbook: Command) -> None:
-    run = labbook(*QUICK, "logger=none", "callbacks=none").run
+def test_other_loggers_and_callbacks(ended: Ended, labbook: Command) -> None:
+    run = labbook(*QUICK).run
+    assert same_weights(run, ended.run)
+    assert without_times(run) == without_times(ended.run)
     files = sorted(str(path.relative_to(run)) for path in run.rglob("*") if path.is_file())
     checkpoints = ["checkpoints/best.ckpt", "checkpoints/last.ckpt"]
     assert files == [*checkpoints, "config.yaml", "metrics.csv", "metrics.json", "train.log"]
 
 
 def test_early_stopping_stops(labbook: Command) -> None:
-    ended = labbook("model=mlp", "trainer.precision=32", "callbacks=early_stopping", "epochs=40",
+    ended = labbook(*STOPPING, "epochs=40",
                     "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=0.5")  # fmt: skip
     assert ended.code == 0, ended.err
     assert metrics_of(ended.run)["epochs"] < 5
@@ -162,7 +180,7 @@ def test_early_stopping_stops(labbook: Command) -> None:
 
 @pytest.mark.parametrize("debug", ["fast", "overfit", "profile"])
 def test_debugging(labbook: Command, debug: str) -> None:
-    ended = labbook("model=mlp", "trainer.precision=32", f"debug={debug}")
+    ended = labbook("model=mlp", "trainer.precision=32", "callbacks=none", "logger=none", f"debug={debug}")
     assert ended.code == 0, ended.err
     row = rows_of(ended.run)[-1]
     if debug == "fast":
@@ -176,11 +194,12 @@ def test_debugging(labbook: Command, debug: str) -> None:
 @pytest.mark.parametrize("model", ["lenet5", "convnet", "deep_convnet", "alexnet", "airbench94"])
 def test_every_architecture_trains_on_the_default(labbook: Command, model: str) -> None:
     settings = ["model.hidden=64"] if model == "alexnet" else []
-    ended = labbook(f"model={model}", "epochs=1", "data.limit=200", *settings)
+    ended = labbook(f"model={model}", "epochs=1", "data.limit=200", "callbacks=none", "logger=none", *settings)
     assert ended.code == 0, ended.err
     assert "on Digits: 10 classes, 1 x 28 x 28 pixels" in ended.out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_sweep_reads_the_data_once_and_starts_each_run_clean(
     labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,20 +212,20 @@ def test_a_sweep_reads_the_data_once_and_starts_each_run_clean(
         return original(self)
 
     monkeypatch.setattr(Digits, "read", counted)
-    ended = labbook("-m", *QUICK, "model.depth=1,2", "optimizer=sgd,adam", "callbacks=none")
+    ended = labbook("-m", *QUICK, "model.depth=1,2", "optimizer=sgd,adam")
     assert ended.code == 0, ended.err
     assert read == 1
     runs = [Path(line.removeprefix("run: ")) for line in ended.out.splitlines() if line.startswith("run: ")]
     assert len(set(runs)) == 4
     assert {run.parent.parent for run in runs} == {Path("logs/sweeps")}
-    alone = labbook(*QUICK, "model.depth=2", "optimizer=adam", "callbacks=none").run
+    alone = labbook(*QUICK, "model.depth=2", "optimizer=adam").run
     in_sweep = next(run for run in runs if run.name.startswith("optimizer-adam_depth-2-"))
     assert same_weights(alone, in_sweep)
     assert without_times(alone) == without_times(in_sweep)
 
 
 def test_runs_never_meet(labbook: Command) -> None:
-    folders = [labbook("model=mlp", "debug=fast").run for _ in range(3)]
+    folders = [labbook("model=mlp", "callbacks=none", "logger=none", "debug=fast").run for _ in range(3)]
     assert len(set(folders)) == 3
 
 
@@ -229,23 +248,20 @@ def test_checkpoints_hold_only_tensors_and_plain_data(labbook: Command) -> None:
 
 
 def test_early_stopping_knows_that_a_loss_falls(labbook: Command) -> None:
-    watched = ("callbacks=early_stopping", "objective=val/loss", "callbacks.early_stopping.patience=2")
-    run = labbook("model=mlp", "trainer.precision=32", "epochs=5", *watched).run
+    run = labbook(*STOPPING, "epochs=5", "objective=val/loss", "callbacks.early_stopping.patience=2").run
     losses = [float(row["val/loss"]) for row in rows_of(run)]
     assert len(losses) == 5
     assert losses[-1] < losses[0]
 
 
 def test_an_epoch_without_validation_has_no_old_figures(labbook: Command) -> None:
-    run = labbook("model=mlp", "trainer.precision=32", "epochs=5", "trainer.check_val_every_n_epoch=2").run
+    run = labbook(*QUICK, "epochs=5", "trainer.check_val_every_n_epoch=2").run
     assert [bool(row["val/acc"]) for row in rows_of(run)] == [False, True, False, True, False]
     assert metrics_of(run)["tested_epoch"] in (2, 4)
 
 
 def test_a_diverged_epoch_does_not_replace_a_good_checkpoint(labbook: Command) -> None:
-    ended = labbook(
-        "model=mlp", "trainer.precision=32", "epochs=3", "optimizer=sgd", "optimizer.lr=1e38", "data.batch_size=2000"
-    )
+    ended = labbook(*QUICK, "epochs=3", "optimizer=sgd", "optimizer.lr=1e38", "data.batch_size=2000")
     assert ended.code == 1
     assert not list((ended.run / "checkpoints").iterdir())
     assert metrics_of(ended.run)["status"] == "failed"

@@ -196,6 +196,8 @@ def build(node: Any, **supplied: Any) -> Any:
         return {}
     if "_target_" not in node:
         return {key: build_inner(value, str(key)) for key, value in node.items() if value}
+    if OmegaConf.is_config(node):  # with which Hydra would copy the whole tree that it is a part of
+        node = OmegaConf.to_container(node, resolve=True)
     target = str(node["_target_"])
     try:
         return instantiate(node, **supplied, _convert_="all", _execution_whitelist_=EXECUTION_WHITELIST)

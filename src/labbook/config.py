@@ -128,6 +128,7 @@ class TrainConfig:
     choices: Any = field(default_factory=dict)
 
 
+@cache
 def register() -> None:
     """Make the schema known to Hydra under the name that configs/train.yaml starts from."""
     ConfigStore.instance().store(name="schema", node=TrainConfig, replace=True)

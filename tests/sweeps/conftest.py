@@ -1,13 +1,13 @@
 """What the tests of sweeps share."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from labbook.report import page
 from tests.conftest import Command
-from tests.sweeps.running import TINY, WIDTHS, done
+from tests.sweeps.running import TINY, WIDTHS, Figures, done, figures_of
 
 
 @pytest.fixture
@@ -16,10 +16,28 @@ def drawn() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pictures of the report take longer than the runs, and have tests of their own."""
+def _undrawn(request: pytest.FixtureRequest) -> None:
+    """Nothing is drawn for any other."""
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(page, "html", lambda _: "")
+        request.getfixturevalue("undrawn")
+
+
+@pytest.fixture(scope="session")
+def known() -> dict[tuple[str, ...], Figures]:
+    """What the sweeps below came to, by their arguments."""
+    return {}
+
+
+@pytest.fixture
+def undisturbed(labbook: Command, known: dict[tuple[str, ...], Figures]) -> Callable[..., Figures]:
+    """The figures of a sweep that nothing stops, which is done once for all tests."""
+
+    def figures(*arguments: str) -> Figures:
+        if arguments not in known:
+            known[arguments] = figures_of(done(labbook(*arguments, "log_dir=undisturbed")))
+        return known[arguments]
+
+    return figures
 
 
 @pytest.fixture(scope="session")

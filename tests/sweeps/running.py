@@ -20,6 +20,8 @@ TINY = ("-m", *PLAIN, "epochs=1")
 WIDTHS = "model.width=4,8"
 LONGER = ("-m", *PLAIN, "epochs=3")  # enough to be interrupted in the middle
 
+Figures = dict[str, dict[str, Any]]  # of the runs of a sweep, by name
+
 # What two runs that computed the same agree on, beside the figures of train/, val/ and test/.
 COMPUTED = {"status", "seed", "epochs", "tested_epoch", "objective", "parameters", "precision", "class_names"}
 
@@ -49,12 +51,12 @@ def metrics_of(run: Path) -> dict[str, Any]:
     return content
 
 
-def runs_of(sweep: Path) -> dict[str, dict[str, Any]]:
+def runs_of(sweep: Path) -> Figures:
     """metrics.json of all runs, by name."""
     return {path.parent.name: metrics_of(path.parent) for path in sorted(sweep.glob("[!.]*/metrics.json"))}
 
 
-def figures_of(sweep: Path) -> dict[str, dict[str, Any]]:
+def figures_of(sweep: Path) -> Figures:
     """What all runs computed, to the bit."""
     return {
         name: {key: value for key, value in metrics.items() if "/" in key or key in COMPUTED}

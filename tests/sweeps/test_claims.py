@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -126,16 +127,22 @@ def test_a_sweep_waits_for_what_somebody_else_does(
 
 
 def test_a_second_terminal_shares_the_work(labbook: Command, tmp_path: Path) -> None:
-    settings = (*LONGER, "model.width=4,6,8,10", "data.limit=300")
-    both = [start(*settings, cwd=tmp_path) for _ in range(2)]
-    ended = [process.communicate(timeout=180) for process in both]
-    assert [process.returncode for process in both] == [0, 0], ended
-    (sweep,) = (tmp_path / "logs" / "sweeps").iterdir()
+    settings = (*LONGER, "model.width=4,6,8,10", "data.limit=300", "epochs=6")
+    sweep = tmp_path / "logs" / "sweeps" / "shared"
+    other, until = start(*settings, "sweep.name=shared", cwd=tmp_path), time.monotonic() + 120
+    while not claims.held(sweep):
+        assert other.poll() is None, other.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    mine = labbook(*settings, "sweep.name=shared")
+    out, err = other.communicate(timeout=180)
+    assert other.returncode == 0, err
+    done(mine)
     runs = runs_of(sweep)
     assert {metrics["status"] for metrics in runs.values()} == {"finished"}
-    assert sum(begun(out) for out, _ in ended) == len(runs) == 4
+    assert begun(out) + begun(mine.out) == len(runs) == 4
     assert not any("resumed" in metrics for metrics in runs.values())
-    for out, _ in ended:
-        assert "4 runs: 4 finished" in out
+    assert "4 runs: 4 finished" in out
+    assert "4 runs: 4 finished" in mine.out
     assert claims.held(sweep) == {}
     assert figures_of(sweep) == figures_of(done(labbook(*settings, "log_dir=alone")))

@@ -3,13 +3,26 @@
 import json
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from labbook.sweeps import claims
 from tests.conftest import Command
-from tests.sweeps.running import LONGER, TINY, WIDTHS, begun, done, figures_of, killed, metrics_of, run, runs_of
+from tests.sweeps.running import (
+    LONGER,
+    TINY,
+    WIDTHS,
+    Figures,
+    begun,
+    done,
+    figures_of,
+    killed,
+    metrics_of,
+    run,
+    runs_of,
+)
 from tests.test_resume import signal_at
 
 
@@ -95,15 +108,20 @@ def test_another_setting_is_another_sweep(labbook: Command, finished: Path) -> N
 
 @pytest.mark.parametrize(("hook", "epoch", "batch"), [("on_train_epoch_end", 1, 0), ("on_train_batch_end", 1, 0)])
 def test_an_interrupted_sweep_goes_on_and_ends_the_same(
-    labbook: Command, monkeypatch: pytest.MonkeyPatch, hook: str, epoch: int, batch: int
+    labbook: Command,
+    undisturbed: Callable[..., Figures],
+    monkeypatch: pytest.MonkeyPatch,
+    hook: str,
+    epoch: int,
+    batch: int,
 ) -> None:
-    whole = done(labbook(*LONGER, WIDTHS, "log_dir=whole"))
+    whole = undisturbed(*LONGER, WIDTHS)
     signal_at(monkeypatch, hook, epoch, batch, signal.SIGINT)
     stopped = labbook(*LONGER, WIDTHS)
     assert stopped.code == 130
     assert stopped.err == ""
     assert "the sweep is not done: the same command goes on with it" in stopped.out
-    sweep = Path("logs/sweeps") / whole.name
+    (sweep,) = Path("logs/sweeps").iterdir()
     (interrupted,) = runs_of(sweep).values()
     assert interrupted["status"] == "interrupted"
     rest = labbook(*LONGER, WIDTHS)
@@ -114,13 +132,15 @@ def test_an_interrupted_sweep_goes_on_and_ends_the_same(
     assert "this command: 2 finished, 1 of them resumed" in rest.out
     assert begun(rest.out) == 1
     assert sorted(item.get("resumed", 0) for item in runs_of(sweep).values()) == [0, 1]
-    assert figures_of(sweep) == figures_of(whole)
+    assert figures_of(sweep) == whole
 
 
-def test_a_sweep_killed_at_any_moment_goes_on_and_ends_the_same(labbook: Command, tmp_path: Path) -> None:
-    whole = done(labbook(*LONGER, WIDTHS, "log_dir=whole"))
+def test_a_sweep_killed_at_any_moment_goes_on_and_ends_the_same(
+    labbook: Command, undisturbed: Callable[..., Figures], tmp_path: Path
+) -> None:
+    whole = undisturbed(*LONGER, WIDTHS)
     killed(*LONGER, WIDTHS, cwd=tmp_path, epoch=5)  # the second epoch of the second run
-    sweep = Path("logs/sweeps") / whole.name
+    (sweep,) = Path("logs/sweeps").iterdir()
     assert sorted(item["status"] for item in runs_of(sweep).values()) == ["finished", "running"]
     assert claims.held(sweep) == {}
     rest = labbook(*LONGER, WIDTHS)
@@ -130,7 +150,7 @@ def test_a_sweep_killed_at_any_moment_goes_on_and_ends_the_same(labbook: Command
     assert "epoch 3/3" in rest.out
     assert "epoch 2/3" not in rest.out
     assert "this command: 1 finished, 1 of them resumed, 1 skipped as finished before" in rest.out
-    assert figures_of(sweep) == figures_of(whole)
+    assert figures_of(sweep) == whole
 
 
 def test_a_run_that_is_gone_is_done_again(labbook: Command, finished: Path) -> None:

@@ -13,7 +13,7 @@ from labbook.checkpoints import WholeFileIO
 from labbook.errors import TrainingError
 from labbook.runs import states
 from tests.conftest import Command, Ended
-from tests.sweeps.running import LONGER, TINY, begun, done, figures_of, folder_of, metrics_of, runs_of
+from tests.sweeps.running import LONGER, TINY, Figures, begun, done, figures_of, folder_of, metrics_of, runs_of
 
 WIDTHS = "model.width=4,8,16"
 Evaluate = Callable[..., dict[str, Any]]
@@ -76,9 +76,9 @@ def test_a_failure_in_the_middle_costs_one_run(labbook: Command, broken: Callabl
 
 
 def test_a_failed_run_is_tried_again_from_its_last_checkpoint(
-    labbook: Command, broken: Callable[..., Breaking]
+    labbook: Command, undisturbed: Callable[..., Figures], broken: Callable[..., Breaking]
 ) -> None:
-    whole = done(labbook(*TINY, WIDTHS, "log_dir=whole"))
+    whole = undisturbed(*TINY, WIDTHS)
     broken()
     sweep = folder_of(labbook(*TINY, WIDTHS))
     name = failed(sweep).name
@@ -88,7 +88,7 @@ def test_a_failed_run_is_tried_again_from_its_last_checkpoint(
     assert begun(again.out) == 0  # it had trained to the end
     assert "this command: 1 finished, 1 of them resumed, 2 skipped as finished before" in again.out
     assert "reason" not in metrics_of(sweep / name)
-    assert figures_of(sweep) == figures_of(whole)
+    assert figures_of(sweep) == whole
 
 
 def test_failed_runs_may_be_left_so(labbook: Command, broken: Callable[..., Breaking]) -> None:
@@ -102,15 +102,17 @@ def test_failed_runs_may_be_left_so(labbook: Command, broken: Callable[..., Brea
     assert before.items() <= runs_of(sweep).items()
 
 
-def test_a_run_may_be_tried_again_at_once(labbook: Command, broken: Callable[..., Breaking]) -> None:
-    whole = done(labbook(*TINY, WIDTHS, "log_dir=whole"))
+def test_a_run_may_be_tried_again_at_once(
+    labbook: Command, undisturbed: Callable[..., Figures], broken: Callable[..., Breaking]
+) -> None:
+    whole = undisturbed(*TINY, WIDTHS)
     broken(times=2)
     ended = labbook(*TINY, WIDTHS, "sweep.max_failures=2")
     sweep = done(ended)
     assert "trying again (1 of 2)" in ended.out
     assert "trying again (2 of 2)" in ended.out
     assert len(errors(ended)) == 2
-    assert figures_of(sweep) == figures_of(whole)
+    assert figures_of(sweep) == whole
 
 
 def test_a_run_is_not_tried_more_often_than_asked(labbook: Command, broken: Callable[..., Breaking]) -> None:
@@ -183,8 +185,10 @@ def test_a_run_without_a_whole_checkpoint_is_done_again(labbook: Command, broken
     assert figures_of(run.parent) == figures_of(whole)
 
 
-def test_a_full_disk_stops_the_sweep_which_then_goes_on(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = done(labbook(*LONGER, WIDTHS, "log_dir=whole"))
+def test_a_full_disk_stops_the_sweep_which_then_goes_on(
+    labbook: Command, undisturbed: Callable[..., Figures], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = undisturbed(*LONGER, WIDTHS)
     original, saved = WholeFileIO.save_checkpoint, 0
 
     def save(self: WholeFileIO, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
@@ -206,7 +210,7 @@ def test_a_full_disk_stops_the_sweep_which_then_goes_on(labbook: Command, monkey
     rest = labbook(*LONGER, WIDTHS)
     assert done(rest) == sweep
     assert begun(rest.out) == 1
-    assert figures_of(sweep) == figures_of(whole)
+    assert figures_of(sweep) == whole
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

@@ -17,7 +17,7 @@ WIDTHS = "model.width=4,6,8,10"
 @pytest.mark.parametrize(
     ("launcher", "settings"),
     [
-        pytest.param("joblib", ["hydra.launcher.n_jobs=2"], marks=needs("joblib")),
+        pytest.param("joblib", ["hydra.launcher.n_jobs=2"], marks=[needs("joblib"), pytest.mark.slow]),
         pytest.param("ray", ["hydra.launcher.ray.init.num_cpus=2"], marks=[needs("ray"), pytest.mark.slow]),
         pytest.param("submitit_local", ["hydra.sweeper.max_batch_size=2"], marks=[needs("submitit"), pytest.mark.slow]),
     ],
@@ -42,6 +42,19 @@ def test_a_launcher_computes_what_the_basic_one_does(
     again = labbook(*TINY, WIDTHS, f"hydra/launcher={launcher}", *settings)
     assert done(again) == sweep
     assert "of 4 runs: 4 finished already" in again.out
+
+
+@needs("joblib")
+def test_joblib_may_do_without_other_processes(labbook: Command) -> None:
+    widths, joblib = "model.width=4,6", ("hydra/launcher=joblib", "hydra.launcher.n_jobs=1")
+    ended = labbook(*TINY, widths, *joblib)
+    sweep = done(ended)
+    assert figures_of(sweep) == figures_of(done(labbook(*TINY, widths, "log_dir=plain")))
+    assert "this command: 2 finished" in ended.out
+    assert [line for line in ended.out.splitlines() if "] run: " in line] == [
+        f"[{number}/2] run: {sweep / name}" for number, name in enumerate(in_order(sweep), 1)
+    ]
+    assert "of 2 runs: 2 finished already" in labbook(*TINY, widths, *joblib).out
 
 
 def in_order(sweep: Path) -> list[str]:
