@@ -62,8 +62,8 @@ lock:  ## newest versions that pyproject.toml allows, into the locks
 benchmark: $(STAMP)  ## what the program costs, into benchmarks/RESULTS.md (half an hour on an idle machine)
 	$(BIN)/python scripts/benchmark.py --write benchmarks/RESULTS.md $(ARGS)
 
-tensorboard: $(STAMP)  ## all runs in logs/, in the browser
-	$(BIN)/tensorboard --logdir logs $(ARGS)
+tensorboard: $(STAMP)  ## all runs in logs/, in the browser of this machine
+	$(BIN)/tensorboard --logdir logs --host localhost $(ARGS)
 
 clean:  ## environment and caches; never logs/ or data/
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis src/labbook.egg-info

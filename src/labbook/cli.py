@@ -25,14 +25,14 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from labbook import config as settings
+from labbook import foreign, secrecy
 from labbook.errors import Interrupted, SettingError, TrainingError, choices, first_line, unwritable
+from labbook.foreign import CONFIGS as CONFIGS
 from labbook.identity import identity
 from labbook.resuming import continued, read_config
 from labbook.signals import hand_on
 from labbook.sweeps import claims, jobs, launchers, sweepers
 from labbook.sweeps.folder import read_mark
-
-CONFIGS = Path(__file__).parents[2] / "configs"
 
 HELP = """\
 Train an image classifier: python train.py [GROUP=CHOICE ...] [SETTING=VALUE ...]
@@ -210,6 +210,8 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         sys.exit(0)
     settings.register()
     sweepers.register()
+    foreign.register()
+    secrecy.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
     with sentences():
         refuse_dashes(arguments)
@@ -221,6 +223,8 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
             if "srun" in str(error):
                 raise SettingError("hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)") from error
             extra = launchers.missing_extra(str(error))
+            if extra is None and str(error).startswith("Unknown plugin class"):
+                raise SettingError(f"{error}: hydra/launcher=CHOICE and hydra/sweeper=CHOICE name what there is") from error
             if extra is None:
                 raise
             asked = next((item for item in arguments if item.startswith("hydra/launcher=")), f"the launcher {extra}")
