@@ -74,9 +74,10 @@ def load(path: Path, map_location: Any = "cpu", **options: Any) -> dict[str, Any
     weights = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
         raise SettingError(f"{path} is not a checkpoint of a run: it has no weights")
-    if not isinstance(content.get("epoch"), int):
+    whole: dict[str, Any] = content
+    if not isinstance(whole.get("epoch"), int):
         raise SettingError(f"{path} is not a checkpoint of a run: it does not say how long it was trained")
-    return content
+    return whole
 
 
 def position(model: LightningModule, path: Path) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from labbook import foreign, secrecy
 from labbook.errors import Interrupted, SettingError, TrainingError, choices, first_line, unwritable
 from labbook.foreign import CONFIGS as CONFIGS
 from labbook.identity import identity
+from labbook.names import printable
 from labbook.resuming import continued, read_config
 from labbook.signals import hand_on
 from labbook.sweeps import claims, jobs, launchers, sweepers
@@ -137,7 +138,7 @@ def explain(error: Exception, arguments: list[str]) -> str:
 
 def refuse(text: str, code: int) -> NoReturn:
     """End the program with one sentence on the error stream."""
-    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(text.split()))}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -224,7 +225,9 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
                 raise SettingError("hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)") from error
             extra = launchers.missing_extra(str(error))
             if extra is None and str(error).startswith("Unknown plugin class"):
-                raise SettingError(f"{error}: hydra/launcher=CHOICE and hydra/sweeper=CHOICE name what there is") from error
+                raise SettingError(
+                    f"{error}: hydra/launcher=CHOICE and hydra/sweeper=CHOICE name what there is"
+                ) from error
             if extra is None:
                 raise
             asked = next((item for item in arguments if item.startswith("hydra/launcher=")), f"the launcher {extra}")

@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 from labbook.errors import SettingError
 
-
 # The first version that no known file makes run code when it is loaded with weights_only=True: before it there were
 # CVE-2025-32434 (2.6) and CVE-2026-24747 (2.10).
 SAFE_TORCH = (2, 10)

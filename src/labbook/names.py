@@ -81,10 +81,16 @@ def check_whole(folder: Path, paths: Iterable[Path] | None = None) -> None:
     home = folder.resolve()
     for path in folder.rglob("*") if paths is None else paths:
         if path.is_symlink() and not path.resolve().is_relative_to(home):
-            raise SettingError(f"{path} leads out of {folder}, and what a run writes stays in its folder: copy it there")
+            raise SettingError(
+                f"{path} leads out of {folder}, and what a run writes stays in its folder: copy it there"
+            )
+
+
+def printable(text: str) -> str:
+    """A text without signs that a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def shown(text: str) -> str:
     """A text of any length and any signs as part of a sentence."""
-    plain = "".join(sign if sign.isprintable() else "?" for sign in text)
-    return plain if len(plain) <= 80 else f"{plain[:80]}..."
+    return printable(text if len(text) <= 80 else f"{text[:80]}...")

@@ -64,9 +64,7 @@ def evaluated(traps: Traps, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return script(evaluate.main, monkeypatch, capsys)
 
 
-def script(
-    main: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
+def script(main: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """A script as a function."""
 
     def command(*arguments: str) -> Ended:

@@ -56,7 +56,10 @@ NODES: dict[str, tuple[dict[str, Any], str]] = {
         {"_target_": "pytorch_lightning.callbacks.LambdaCallback", "on_fit_start": SHELL}, NOT_ALLOWED,
     ),
     "a function inside a callback": (
-        {"_target_": "pytorch_lightning.callbacks.LambdaCallback", "on_fit_start": {"_target_": "torch.optim.swa_utils.update_bn"}},
+        {
+            "_target_": "pytorch_lightning.callbacks.LambdaCallback",
+            "on_fit_start": {"_target_": "torch.optim.swa_utils.update_bn"},
+        },
         "is a function, and inside callbacks only classes are built",
     ),
     "deferred": ({"_target_": "labbook.callbacks.Progress", "_partial_": True}, "_partial_=true is for optimizer"),
@@ -127,7 +130,9 @@ def experiment(content: Any, header: str = "_global_", path: str = "experiment/e
 
 # Files of settings from elsewhere ------------------------------------------------------------------------------------
 
-BOMB = "a: &a [x, x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(20))
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(20)
+)
 ELSEWHERE = "is taken from configs/ and the command line only"
 RESOLVED = "is resolved in configs/ and on the command line only"
 OUTWARD = "leads out of the current folder"
@@ -206,7 +211,9 @@ def test_a_primary_file_from_elsewhere_is_refused_before_its_search_path(program
     refused(program("--config-path", str(Path("more").absolute())), f"hydra.searchpath {ELSEWHERE}")
 
 
-@pytest.mark.parametrize("argument", ["experiment=../../evil", "model=../../evil", "model=/etc/passwd", "data=..\\evil"])
+@pytest.mark.parametrize(
+    "argument", ["experiment=../../evil", "model=../../evil", "model=/etc/passwd", "data=..\\evil"]
+)
 def test_a_choice_is_a_name(argument: str, program: Command) -> None:
     Path("evil.yaml").write_text("# @package _global_\nepochs: 1\n")
     refused(program("--config-dir=.", argument))

@@ -5,6 +5,7 @@ import functools
 import io
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -145,7 +146,7 @@ CHECKPOINTS: dict[str, Callable[[], bytes]] = {
     "an array of numpy": lambda: saved({"state_dict": {"a": np.zeros(1)}, "epoch": 0}),
     "numpy's file": lambda: zipped({"a.npy": b"\x93NUMPY\x01\x00v\x00{'descr': '|O'}" + pickle.dumps(shell())}),
     "a program of TorchScript": lambda: zipped(
-        {"x/data.pkl": pickle.dumps(shell(), 2), "x/constants.pkl": b"\x80\x02).", "x/code/a.py": b"", "x/version": b"3"}
+        {"x/data.pkl": pickle.dumps(shell(), 2), "x/constants.pkl": b"\x80\x02).", "x/code/a.py": b"", "x/version": b""}
     ),
     "members above": lambda: zipped({"../canary": b"x", "../../x": b"x", "/tmp/x": b"x", "a/data.pkl": b"\x80\x02}."}),
     "members of other names": lambda: zipped({"a/data.pkl": b"\x80\x02}.", "b/../../canary": b"x"}),
@@ -170,7 +171,7 @@ def test_a_hostile_checkpoint_is_refused(name: str, traps: Traps) -> None:
     file.write_bytes(CHECKPOINTS[name]())
     with pytest.raises(SettingError) as error:
         checkpoints.load(file)
-    assert str(error.value).startswith(f"{file} is not a ")
+    assert re.match(rf"{file} is (not a checkpoint|damaged \()", str(error.value))
     assert "\n" not in str(error.value)
 
 
@@ -181,9 +182,9 @@ def test_a_hostile_checkpoint_is_refused_at_every_entrance(
     run = stranger()
     for file in (run / "checkpoints").iterdir():
         file.write_bytes(CHECKPOINTS[name]())
-    refused(program(f"resume={run}", "epochs=3"), "last.ckpt is not a whole checkpoint of tensors and plain data")
+    refused(program(f"resume={run}", "epochs=3"), "last.ckpt is ")
     for weights in ("last", "best"):
-        refused(evaluated(str(run), "--weights", weights), f"{weights}.ckpt is not a whole checkpoint")
+        refused(evaluated(str(run), "--weights", weights), f"{weights}.ckpt is ", "so it is not loaded")
 
 
 def test_the_traps_would_spring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ import ast
 import re
 from collections.abc import Iterator
 from importlib.metadata import requires
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,10 @@ from labbook import cli, importing
 from labbook.errors import SettingError
 
 ROOT = cli.CONFIGS.parent
-FILES = [ROOT / "train.py", *sorted(path for folder in ("src", "scripts", "tests") for path in (ROOT / folder).rglob("*.py"))]
+FILES = [
+    ROOT / "train.py",
+    *sorted(path for folder in ("src", "scripts", "tests") for path in (ROOT / folder).rglob("*.py")),
+]
 
 DANGEROUS = re.compile(
     r"(^|\.)(pickle|_pickle|cPickle|dill|cloudpickle|joblib|shelve|marshal)\.(load|loads|Unpickler|open)$"
@@ -66,12 +68,16 @@ def test_what_is_looked_for_is_found(source: str) -> None:
 
 
 def test_what_is_safe_is_let_pass() -> None:
-    safe = "torch.load(x, weights_only=True); np.load(x); model.eval(); yaml.load(x, Loader=yaml.SafeLoader); json.load(x)"
+    safe = (
+        "torch.load(x, weights_only=True); np.load(x); model.eval(); yaml.load(x, Loader=yaml.SafeLoader); json.load(x)"
+    )
     assert not list(dangers(safe))
 
 
 def test_nothing_runs_what_a_file_holds() -> None:
-    found = {(str(path.relative_to(ROOT)), name) for path in FILES for name in dangers(path.read_text(encoding="utf-8"))}
+    found = {
+        (str(path.relative_to(ROOT)), name) for path in FILES for name in dangers(path.read_text(encoding="utf-8"))
+    }
     assert found == ALLOWED.keys()
 
 
@@ -100,7 +106,10 @@ def test_a_newer_torch_is_taken(there: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_tensorboard_listens_on_this_machine_only() -> None:
-    told = {path: path.read_text(encoding="utf-8") for path in (ROOT / "Makefile", ROOT / "README.md", *(ROOT / "docs").glob("*.md"))}
+    told = {
+        path: path.read_text(encoding="utf-8")
+        for path in (ROOT / "Makefile", ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+    }
     lines = [line for text in told.values() for line in text.splitlines() if "tensorboard --logdir" in line]
     assert lines
     assert all("--host localhost" in line for line in lines)

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from labbook.errors import Interrupted, SettingError, unwritable
-from labbook.names import check_whole
+from labbook.names import check_whole, printable
 from labbook.runs import LOG, METRICS, Run, newest_state, read_metrics, reason
 from labbook.sweeps import claims
 from labbook.sweeps.folder import SweepFolder
@@ -112,4 +112,5 @@ def begun(state: str, metrics: dict[str, Any]) -> str:
 
 def say(job: DictConfig, text: str, error: bool = False) -> None:
     """A line on the terminal, marked with the run where several share it."""
-    print(f"[{job.label}] {text}" if job.parallel else text, file=sys.stderr if error else sys.stdout, flush=True)
+    line = printable(f"[{job.label}] {text}" if job.parallel else text)
+    print(line, file=sys.stderr if error else sys.stdout, flush=True)

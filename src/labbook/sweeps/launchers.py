@@ -33,10 +33,10 @@ def prepare(launcher: Launcher) -> None:
     one where none can have been laid for it.
     """
     if type(launcher).__name__ in ("LocalLauncher", "SlurmLauncher"):
-        options = vars(launcher)["params"]
-        folder = Path(options["submitit_folder"])
+        params = vars(launcher)["params"]
+        folder = Path(params["submitit_folder"])
         if not re.fullmatch(r"[0-9a-f]{32}", folder.parent.name):  # a search launches again and again
-            options["submitit_folder"] = str(folder.parent / secrets.token_hex(16) / folder.name)
+            params["submitit_folder"] = str(folder.parent / secrets.token_hex(16) / folder.name)
     if type(launcher).__name__ == "RayLauncher":
         os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # lines of different runs may look alike
         options: DictConfig = vars(launcher)["ray_cfg"]
