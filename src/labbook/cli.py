@@ -240,7 +240,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
 
 
 def refuse_dashes(arguments: list[str]) -> None:
-    """Refuse settings written as options, such as --epochs=3 or --epochs 3.
+    """Refuse settings written as options, such as --epochs=3, and the option by which a folder gives the command.
 
     Raises:
         SettingError: saying how they are written.
@@ -248,6 +248,8 @@ def refuse_dashes(arguments: list[str]) -> None:
     known = {*settings.GROUPS, *(item.name for item in fields(settings.TrainConfig))}
     for argument in arguments:
         name, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("--exp") and "--experimental-rerun".startswith(f"--{name}"):
+            raise SettingError(f"{argument}: a run is continued with resume=FOLDER")
         if argument.startswith("--") and name.partition(".")[0] in known:
             raise SettingError(
                 f"{argument}: settings are written without dashes, {name}={value if equals else 'VALUE'}"

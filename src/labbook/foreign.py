@@ -68,8 +68,10 @@ def text_of(file: Path) -> str:
     return content.decode("utf-8")
 
 
-def check_form(text: str, origin: str) -> None:
+def check_form(text: str, origin: str, *, resolved: bool = False) -> None:
     """Refuse YAML that is more than nested settings; what is no YAML at all is left to whoever reads it.
+
+    `resolved` settings have no interpolations left.
 
     Raises:
         SettingError: a tag, an anchor or alias, too many levels, too long a text or one with control characters.
@@ -85,22 +87,12 @@ def check_form(text: str, origin: str) -> None:
                 f"more than {DEEPEST} levels": depth > DEEPEST,
                 f"a text of more than {LONGEST:,} characters": len(value) > LONGEST,
                 "control characters": CONTROL.search(value),
+                "an interpolation (${...})": resolved and "${" in value,
             }
             if found := next((name for name, there in wrong.items() if there), None):
                 raise SettingError(f"{origin} holds {found}, so it is not read")
     except yaml.YAMLError:
         return
-
-
-def check_saved(text: str, origin: str) -> None:
-    """Refuse a run's config.yaml that no run wrote: theirs are resolved, so that nothing is looked up anew.
-
-    Raises:
-        SettingError: an interpolation; see also `check_form`.
-    """
-    check_form(text, origin)
-    if "${" in text:
-        raise SettingError(f"{origin} holds an interpolation (${{...}}), and a run writes none, so it is not read")
 
 
 def check(text: str, origin: str, config_path: str) -> None:
@@ -117,7 +109,9 @@ def check(text: str, origin: str, config_path: str) -> None:
         return  # Hydra says it
     if not isinstance(content, Mapping):
         return
-    packages = [config_path, *re.findall(r"@package(.*)", text), *map(str, content.get("defaults") or [])]
+    defaults = content.get("defaults")
+    packages = [config_path, *re.findall(r"@package(.*)", text)]
+    packages += map(str, defaults if isinstance(defaults, list) else [defaults])
     if any(OF_HYDRA.search(item) and not re.fullmatch(r"\{'override /hydra/\w+': '\w+'\}", item) for item in packages):
         raise SettingError(f"{origin}: settings of Hydra itself are taken from configs/ and the command line only")
     check_hydra(content.get("hydra"), origin)

@@ -9,7 +9,7 @@ from yaml import YAMLError
 
 from labbook.config import visible
 from labbook.errors import SettingError, choices
-from labbook.foreign import check_saved, text_of
+from labbook.foreign import check_form, text_of
 from labbook.names import check_local, check_whole
 from labbook.runs import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
 
@@ -32,7 +32,7 @@ def read_config(path: Path) -> DictConfig:
         raise SettingError(f"{path} is not a run folder: it has no {CONFIG}")
     try:
         text = text_of(file)
-        check_saved(text, str(file))
+        check_form(text, str(file), resolved=True)  # as a run writes it, so that nothing is looked up anew
         config = OmegaConf.load(io.StringIO(text))
     except (OSError, YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
         raise SettingError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error

@@ -180,6 +180,7 @@ FILES: dict[str, tuple[str, str]] = {
     "a huge key": (f"{'k' * 20_000}: 1", "holds a text of more than 10,000 characters"),
     "a huge file": ("# " + "x" * 1_000_001, "is larger than 1,000,000 bytes"),
     "a zero byte": ('log_dir: "a\\0b"', "holds control characters"),
+    "defaults that are none": ("defaults: 3", ""),
     "a line end": ('log_dir: "a\\rb"', "holds control characters"),
 }  # fmt: skip
 
@@ -240,3 +241,11 @@ HYDRA = [
 @pytest.mark.parametrize("argument", HYDRA)
 def test_a_hostile_word_of_the_command_is_refused(argument: str, program: Command) -> None:
     refused(program("-m", "seed=1,2", *QUICK, argument))
+
+
+@pytest.mark.parametrize("option", ["--experimental-rerun=more", "--exp=more", "--experimental-rerun"])
+def test_no_folder_gives_the_command(option: str, program: Command) -> None:
+    (metadata := Path("more/.hydra")).mkdir(parents=True)
+    (metadata / "overrides.yaml").write_text("['+hydra.callbacks.a._target_=os.system']")
+    (metadata / "hydra.yaml").write_text("hydra: {overrides: {hydra: [], task: []}, job: {}}")
+    assert refused(program(option, "more")) == f"{option}: a run is continued with resume=FOLDER"

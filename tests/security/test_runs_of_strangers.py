@@ -56,6 +56,13 @@ def test_a_hostile_configuration_of_a_run_is_refused(
         refused(evaluated(str(run)), part)
 
 
+def test_an_interpolation_in_the_noted_command_is_none(evaluated: Command, stranger: Callable[..., Path]) -> None:
+    run = stranger()
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(f"# python train.py 'model.width=${{epochs}}'\n{text}")
+    refused(evaluated(str(run)), "best.ckpt holds another network than MLP")
+
+
 ADDRESSES = ["https://example.org/x", "s3://bucket/run", "file:///etc", "gs://b/c", "hf://a", "memory://x"]
 
 
