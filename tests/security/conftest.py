@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,11 @@ from tests.conftest import Command, Ended
 
 BAIT = "labbook_bait"  # a module that may never be imported
 QUICK = ("model=mlp", "data.limit=64", "trainer.precision=32", "callbacks=none", "logger=none", "epochs=1")
+
+
+def mostly_slow(names: Iterable[str], every: int) -> list[Any]:
+    """Parameters of which one in `every` is tried in the quick tests, the others in the slow ones."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if index % every else []) for index, name in enumerate(names)]
 
 
 class Traps:

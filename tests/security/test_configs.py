@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from labbook import building
+from labbook import building, foreign
 from labbook.errors import SettingError
 from tests.conftest import Command, Ended
-from tests.security.conftest import BAIT, QUICK, Traps, refused
+from tests.security.conftest import BAIT, QUICK, Traps, mostly_slow, refused
 
 NOT_ALLOWED = "is not allowed; allowed are labbook.callbacks.*"
 SHELL: dict[str, Any] = {"_target_": "os.system", "command": "touch canary"}
@@ -105,7 +105,7 @@ def entrances(program: Command, evaluated: Command, stranger: Callable[..., Path
     ]
 
 
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", mostly_slow(NODES, 3))
 def test_a_hostile_node_is_refused(name: str, entrances: list[Callable[[Any], Ended]]) -> None:
     node, part = NODES[name]
     turn = list(NODES).index(name)  # all of them at each entrance would take minutes
@@ -185,13 +185,20 @@ FILES: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", mostly_slow(FILES, 5))
 def test_a_hostile_experiment_is_refused(name: str, program: Command) -> None:
     text, part = FILES[name]
     experiment(text)
     way = ("--config-dir=more", "-cd=more", "hydra.searchpath=[more]")[list(FILES).index(name) % 3].split("=", 1)
     options = ["=".join(way)] if way[0] != "-cd" else way
     refused(program(*options, "experiment=evil"), part)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, part) in FILES.items() if part and "sweep." not in part])
+def test_a_hostile_file_is_refused_before_hydra_sees_it(name: str, traps: Traps) -> None:
+    text, part = FILES[name]
+    with pytest.raises(SettingError, match=re.escape(part)):
+        foreign.Files("test", str(traps.home / "more")).load_config(str(experiment(text).relative_to("more")))
 
 
 @pytest.mark.parametrize("header", ["hydra.job.env_set", "_global_.hydra.callbacks", "hydra"])
@@ -238,7 +245,7 @@ HYDRA = [
 ]
 
 
-@pytest.mark.parametrize("argument", HYDRA)
+@pytest.mark.parametrize("argument", mostly_slow(HYDRA, 2))
 def test_a_hostile_word_of_the_command_is_refused(argument: str, program: Command) -> None:
     refused(program("-m", "seed=1,2", *QUICK, argument))
 

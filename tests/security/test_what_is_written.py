@@ -55,9 +55,12 @@ def walk(item: Any) -> None:
     [
         ["optimizer=adam", "scheduler=onecycle", "callbacks=early_stopping"],
         ["optimizer=momentum", "scheduler=step", "callbacks=lookahead"],
-        ["optimizer=rmsprop", "scheduler=cosine", "model=lenet5", "trainer.precision=bf16-mixed"],
+        pytest.param(
+            ["optimizer=rmsprop", "scheduler=cosine", "model=lenet5", "trainer.precision=bf16-mixed"],
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=lambda arguments: arguments[0],
+    ids=str,
 )
 def test_checkpoints_hold_tensors_and_plain_data_alone(arguments: list[str], program: Command, tmp_path: Path) -> None:
     ended = program(*QUICK, *arguments, "data.limit=40", "data.batch_size=32")
