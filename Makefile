@@ -65,8 +65,8 @@ benchmark: $(STAMP)  ## what the program costs, into benchmarks/RESULTS.md (half
 stress: $(STAMP)  ## kills, full disks, bad input: what it promises to survive, into docs/reliability.md (half an hour)
 	$(BIN)/python scripts/stress.py --write docs/reliability.md $(ARGS)
 
-tensorboard: $(STAMP)  ## all runs in logs/, in the browser
-	$(BIN)/tensorboard --logdir logs $(ARGS)
+tensorboard: $(STAMP)  ## all runs in logs/, in the browser of this machine
+	$(BIN)/tensorboard --logdir logs --host localhost $(ARGS)
 
 clean:  ## environment and caches; never logs/ or data/
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis src/labbook.egg-info

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from labbook import importing
 from labbook.cli import sentences
+from labbook.names import printable
 from labbook.resuming import read_config, with_settings
 
 
@@ -30,7 +31,7 @@ def main() -> None:
     figures = outcome.figures
     print(f"{arguments.split} loss {figures.loss:.4f} acc {figures.acc:.4f}  n {figures.images}")
     for index, (name, row) in enumerate(zip(data.spec.class_names, outcome.confusion.tolist(), strict=True)):
-        print(f"  {name:<20} acc {row[index] / max(sum(row), 1):.4f}  n {sum(row)}")
+        print(f"  {printable(name):<20} acc {row[index] / max(sum(row), 1):.4f}  n {sum(row)}")
 
 
 if __name__ == "__main__":

@@ -284,8 +284,6 @@ EXAMPLES = {
     "pytorch_lightning.loggers.*": "pytorch_lightning.loggers.WandbLogger",
     "pytorch_lightning.profilers.*": "pytorch_lightning.profilers.SimpleProfiler",
     "torch.optim.*": "torch.optim.Adam",
-    "torchmetrics.*": "torchmetrics.Accuracy",
-    "torchvision.models.*": "torchvision.models.resnet18",
 }
 
 
@@ -357,7 +355,6 @@ def test_a_sentence_of_the_target_reaches_the_user() -> None:
         ({"_target_": "pytorch_lightning.Trainer", "profiler": "fast"}, "profiler"),
         ({"_target_": "pytorch_lightning.Trainer", "strategy": "dpp", "accelerator": "cpu"}, "strategy='dpp'"),
         ({"_target_": "pytorch_lightning.callbacks.EarlyStopping", "monitor": "x", "mode": "up"}, "min, max"),
-        ({"_target_": "torchvision.models.resnet18", "padding": 2}, "padding"),
     ],
     ids=lambda item: str(item.get("_target_")) if isinstance(item, dict) else "",
 )

@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
 
+from labbook import kinds
 from labbook.config import EXECUTION_WHITELIST
 from labbook.errors import SettingError, choices, first_line
 
@@ -150,18 +151,20 @@ def check(node: Any, name: str, supplied: Mapping[str, str | None] | None = None
 def check_target(node: Mapping[str, Any], name: str, supplied: Mapping[str, str | None]) -> None:
     """`check` for a node that has a `_target_`."""
     target = locate(node["_target_"], name)
+    kinds.check(target, node, name)
     known, hints = parameters(target)
     takes_any = any(item.kind is item.VAR_KEYWORD for item in known.values())
     settings = {key: value for key, value in node.items() if key not in ("_target_", "_partial_", "_convert_")}
     for key, value in settings.items():
         if instead := supplied.get(key):
             raise SettingError(f"{name}.{key} is set by the program: {instead}")
-        if key not in known and not takes_any:
+        if key not in known and (not takes_any or key in kinds.FOR_HYDRA):
             valid = choices(str(key), known.keys() - supplied.keys(), "settings")
             raise SettingError(f"{name}.{key} is not a setting of {node['_target_']}; {valid}")
-        if key in known and key not in supplied:
+        if key not in supplied:
+            kinds.check_setting(f"{name}.{key}", value)
             check(value, f"{name}.{key}")
-            if not (isinstance(value, dict) and "_target_" in value):
+            if key in known and not (isinstance(value, dict) and "_target_" in value):
                 check_value(hints.get(key, Any), value, f"{name}.{key}")
     if not node.get("_partial_"):
         for key, item in known.items():

@@ -1,7 +1,7 @@
 """Saving and loading the state of a run: whole files only, of tensors and plain data only."""
 
 import logging
-import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +65,19 @@ def load(path: Path, map_location: Any = "cpu", **options: Any) -> dict[str, Any
     if reason is not None:
         raise SettingError(f"{path} is damaged ({reason}), so it is not loaded")
     try:
-        content = torch.load(path, map_location=map_location, weights_only=True, **options)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError) as error:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of formats that are refused anyway
+            content = torch.load(path, map_location=map_location, weights_only=True, **options)
+    except OSError:
+        raise
+    except Exception as error:  # there is no end to what a hostile pickle can raise
         raise SettingError(f"{path} is not a checkpoint of tensors and plain data, so it is not loaded") from error
-    if not isinstance(content, dict) or "state_dict" not in content:
+    weights = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(weights, dict) or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
         raise SettingError(f"{path} is not a checkpoint of a run: it has no weights")
-    return content
+    whole: dict[str, Any] = content
+    if not isinstance(whole.get("epoch"), int):
+        raise SettingError(f"{path} is not a checkpoint of a run: it does not say how long it was trained")
+    return whole
 
 
 def position(model: LightningModule, path: Path) -> tuple[int, int]:

@@ -25,14 +25,15 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from labbook import config as settings
+from labbook import foreign, secrecy
 from labbook.errors import Interrupted, SettingError, TrainingError, choices, first_line, unwritable
+from labbook.foreign import CONFIGS as CONFIGS
 from labbook.identity import identity
+from labbook.names import printable
 from labbook.resuming import continued, read_config
 from labbook.signals import hand_on
 from labbook.sweeps import claims, jobs, launchers, sweepers
 from labbook.sweeps.folder import read_mark
-
-CONFIGS = Path(__file__).parents[2] / "configs"
 
 HELP = """\
 Train an image classifier: python train.py [GROUP=CHOICE ...] [SETTING=VALUE ...]
@@ -137,7 +138,7 @@ def explain(error: Exception, arguments: list[str]) -> str:
 
 def refuse(text: str, code: int) -> NoReturn:
     """End the program with one sentence on the error stream."""
-    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(text.split()))}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -210,6 +211,8 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         sys.exit(0)
     settings.register()
     sweepers.register()
+    foreign.register()
+    secrecy.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
     with sentences():
         refuse_dashes(arguments)
@@ -222,6 +225,10 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
             if "srun" in str(error):
                 raise SettingError("hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)") from error
             extra = launchers.missing_extra(str(error))
+            if extra is None and str(error).startswith("Unknown plugin class"):
+                raise SettingError(
+                    f"{error}: hydra/launcher=CHOICE and hydra/sweeper=CHOICE name what there is"
+                ) from error
             if extra is None:
                 raise
             asked = next((item for item in arguments if item.startswith("hydra/launcher=")), f"the launcher {extra}")
@@ -234,7 +241,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
 
 
 def refuse_dashes(arguments: list[str]) -> None:
-    """Refuse settings written as options, such as --epochs=3 or --epochs 3.
+    """Refuse settings written as options, such as --epochs=3, and the option by which a folder gives the command.
 
     Raises:
         SettingError: saying how they are written.
@@ -242,6 +249,8 @@ def refuse_dashes(arguments: list[str]) -> None:
     known = {*settings.GROUPS, *(item.name for item in fields(settings.TrainConfig))}
     for argument in arguments:
         name, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("--exp") and "--experimental-rerun".startswith(f"--{name}"):
+            raise SettingError(f"{argument}: a run is continued with resume=FOLDER")
         if argument.startswith("--") and name.partition(".")[0] in known:
             raise SettingError(
                 f"{argument}: settings are written without dashes, {name}={value if equals else 'VALUE'}"

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from labbook import published
 from labbook.errors import SettingError, choices, first_line
+from labbook.names import check_places
 
 GROUPS = ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "experiment", "debug", "sweep")
 FILES = ("experiment", "debug", "sweep")  # groups whose files hold settings of the root
@@ -33,7 +34,7 @@ def held_out(name: str, validate_on: str) -> str:
     return name.replace("val/", "train/") if validate_on == "test" else name
 
 
-# What a configuration may name in `_target_`. Whole packages would let it reach torch.load or torch.hub.
+# What a configuration may name in `_target_`, before it is imported; `labbook.kinds` says what it may then be.
 EXECUTION_WHITELIST = (
     "labbook.callbacks.*",
     "labbook.data.*",
@@ -46,8 +47,6 @@ EXECUTION_WHITELIST = (
     "pytorch_lightning.loggers.*",
     "pytorch_lightning.profilers.*",
     "torch.optim.*",
-    "torchmetrics.*",
-    "torchvision.models.*",
 )
 
 
@@ -202,6 +201,7 @@ def check_root(config: DictConfig) -> None:
         raise SettingError(f"{name} is not set: give {name}=VALUE")
     check_groups(config)
     check_ranges(config)
+    check_places(config)
     published.check(config.published)
 
 

@@ -1,5 +1,6 @@
 """A run found again: its configuration read, and the settings it may go on with. Imports no torch."""
 
+import io
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -8,6 +9,8 @@ from yaml import YAMLError
 
 from labbook.config import visible
 from labbook.errors import SettingError, choices
+from labbook.foreign import check_form, text_of
+from labbook.names import check_local, check_whole
 from labbook.runs import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
 
 # Settings that a resumed run may take new: those that do not change what it computes, and some that do.
@@ -23,15 +26,20 @@ def read_config(path: Path) -> DictConfig:
     Raises:
         SettingError: the folder is no run, or its configuration cannot be read.
     """
+    check_local("the run", path)
     file = path / CONFIG
     if not file.is_file():
         raise SettingError(f"{path} is not a run folder: it has no {CONFIG}")
     try:
-        config = OmegaConf.load(file)
+        text = text_of(file)
+        check_form(text, str(file), resolved=True)  # as a run writes it, so that nothing is looked up anew
+        config = OmegaConf.load(io.StringIO(text))
     except (OSError, YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
         raise SettingError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(config, DictConfig) or "model" not in config or "data" not in config:
         raise SettingError(f"{file} is not the configuration of a run: it has no model and data")
+    if "sweep" in config or not isinstance(config.get("choices", {}), (DictConfig, dict)):
+        raise SettingError(f"{file} is not as a run writes it: it has sweep, or choices that are none")
     return config
 
 
@@ -41,8 +49,10 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
     Raises:
         SettingError: no run, one that is finished, or an override that would make it another run.
     """
+    check_local("resume", config.resume)
     path = Path(config.resume)
     saved = read_config(path)
+    check_whole(path)
     planned = saved.epochs
     for override in overrides:
         name, _, value = override.lstrip("+~").partition("=")
@@ -62,8 +72,7 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
     done = read_metrics(path)
     if done.get("status") == "finished" and saved.epochs <= planned:
         raise SettingError(
-            f"{path} has finished its {done['epochs']} epochs:"
-            f" to train on, give more, such as epochs={2 * done['epochs']}"
+            f"{path} has finished its {planned} epochs: to train on, give more, such as epochs={2 * planned}"
         )
     if done.get("status") == "finished" and not (path / CHECKPOINTS / LAST).exists():
         raise SettingError(f"{path} has finished and its checkpoints/last.ckpt is gone, so it cannot be trained on")

@@ -22,6 +22,8 @@ from labbook import __version__, published
 from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
 from labbook.files import damage, remove_partial, write_whole
 from labbook.log_handlers import Console, LogFile
+from labbook.names import shortened
+from labbook.secrecy import masked
 from labbook.signals import StopSignals
 
 log = logging.getLogger("labbook")
@@ -213,7 +215,7 @@ def place(config: DictConfig) -> tuple[Path, str]:
     """The parent folder and the name of a single run: date and choices."""
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     chosen = [str(config.choices[group]) for group in ("model", "data") if group in config.choices]
-    return Path(config.log_dir) / "runs", "_".join([now, *chosen])
+    return Path(config.log_dir) / "runs", "_".join([now, *map(shortened, chosen)])
 
 
 def make_folder(parent: Path, name: str) -> Path:
@@ -272,7 +274,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
     """What metrics.json of a run holds; nothing where there is none or it is damaged."""
     try:
         content = json.loads((path / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -290,6 +292,6 @@ def code_version() -> str:
 
 
 def command_line() -> str:
-    """The command that started this process, as a shell takes it, in one line."""
+    """The command that started this process, as a shell takes it, in one line and without passwords."""
     words = ["python", Path(sys.argv[0]).name, *sys.argv[1:]]
-    return " ".join(shlex.join(words).split())
+    return masked(" ".join(shlex.join(words).split()))

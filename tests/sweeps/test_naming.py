@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labbook.identity import INDIFFERENT
-from labbook.sweeps.naming import LONGEST, shortened, slug, sweep_name, swept
+from labbook.names import LONGEST, shortened
+from labbook.sweeps.naming import slug, sweep_name, swept
 
 FIXED = ["model=mlp", "model.depth=2", "optimizer=sgd", "epochs=3", "data.limit=100", "+model.extra=1"]
 KEYS = ("model.width", "optimizer", "optimizer.lr", "seed", "experiment")

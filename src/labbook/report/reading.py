@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,12 +13,15 @@ import numpy as np
 import yaml
 
 from labbook.errors import SettingError
+from labbook.foreign import LOADER, check_form, text_of
+from labbook.names import check_local
 from labbook.runs import CONFIG, LOG, METRICS, TABLE, read_metrics
 from labbook.sweeps.folder import MARK, State, SweepFolder, read_mark
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 MATRIX, CLASSES = "test/confusion_matrix", "class_names"  # large: read again of the few runs that are drawn
+ALIASED = re.compile(r"[\s\[{,:-][&*]")
 GRADIENT = "gradient/"  # what the columns of a layer's gradient norm begin with
 
 
@@ -105,6 +109,7 @@ def read(folder: Path) -> Sweep:
     Raises:
         SettingError: there is no such folder, or no sweep made it.
     """
+    check_local("the sweep", folder)
     if not folder.is_dir():
         raise SettingError(f"{folder} is not a folder: name one of those in logs/sweeps")
     mark = read_mark(folder)
@@ -133,8 +138,11 @@ def read_run(sweep: SweepFolder, path: Path) -> Run:
 def read_config(file: Path) -> dict[str, Any]:
     """A resolved configuration as plain data; nothing where there is none or it is damaged."""
     try:
-        content = yaml.load(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, yaml.YAMLError, ValueError):
+        text = text_of(file)
+        if ALIASED.search(text):  # a few lines of aliases may stand for more than any memory holds
+            check_form(text, str(file))
+        content = yaml.load(text, Loader=LOADER)
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -9,6 +9,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from labbook.names import printable
 from labbook.report.cells import Heading, cells, footnotes, headings, tally
 from labbook.report.columns import text
 from labbook.report.facts import facts
@@ -27,11 +28,11 @@ def show(report: Report, console: Console | None = None) -> None:
     if report.rows:
         console.print(terminal_table(report, console.width))
     for note in [*_cut(report), *footnotes(report)]:
-        console.print(Text(note, style="dim"))
-    console.print(Text(tally(report), style="bold"))
+        console.print(literal(note, style="dim"))
+    console.print(literal(tally(report), style="bold"))
     for run in report.failures:
         for line in (f"failed: {run.path}", f"  {run.reason}", f"  traceback: {run.log}"):
-            console.print(Text(line), soft_wrap=True)
+            console.print(literal(line), soft_wrap=True)
 
 
 def terminal_table(report: Report, width: int) -> Table:
@@ -46,10 +47,16 @@ def terminal_table(report: Report, width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for index in kept:
         justify: JustifyMethod = "right" if heads[index].numeric else "left"
-        table.add_column(Text(heads[index].title), justify=justify, no_wrap=True, overflow="ellipsis", max_width=WIDEST)
+        title = literal(heads[index].title)
+        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis", max_width=WIDEST)
     for row in rows:
-        table.add_row(*(Text(row[index]) for index in kept))
+        table.add_row(*(literal(row[index]) for index in kept))
     return table
+
+
+def literal(text: str, style: str = "") -> Text:
+    """A text for the terminal, of which it obeys nothing."""
+    return Text(printable(text), style=style)
 
 
 def fitting(heads: list[Heading], widths: list[int], room: int) -> list[int]:

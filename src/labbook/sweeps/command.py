@@ -1,6 +1,5 @@
 """One command's work on a sweep, from its folder to its table."""
 
-import re
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -11,11 +10,12 @@ from omegaconf import DictConfig, open_dict
 
 from labbook import config as settings
 from labbook.errors import SettingError, TrainingError
+from labbook.names import check_name, shortened
 from labbook.sweeps import best as experiment
 from labbook.sweeps import launchers
 from labbook.sweeps.folder import State, SweepFolder, read_mark
 from labbook.sweeps.launching import Continuing
-from labbook.sweeps.naming import shortened, sweep_name, swept
+from labbook.sweeps.naming import sweep_name, swept
 
 
 class SweepCommand:
@@ -39,8 +39,7 @@ class SweepCommand:
         if config.sweep.name is None:
             with open_dict(config):
                 config.sweep.name = self._name(search)
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(config.sweep.name)):
-            raise SettingError(f"sweep.name={config.sweep.name} must be of letters, digits, '.', '_' and '-'")
+        check_name("sweep.name", str(config.sweep.name))
         self.folder = SweepFolder(Path(config.hydra.sweep.dir))
 
     def _name(self, search: bool) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import Any, Literal
 from labbook import __file__ as package
 from labbook.errors import SettingError
 from labbook.files import write_whole
+from labbook.names import NAME, check_whole
 from labbook.runs import CONFIG, METRICS, command_line, read_metrics
 from labbook.sweeps import claims
 
@@ -52,8 +54,9 @@ class SweepFolder:
         """Refuse a folder that something else made.
 
         Raises:
-            SettingError: there is one of this name.
+            SettingError: there is one of this name; or what is to be written into it would be written elsewhere.
         """
+        check_whole(self.path, (self.path / claims.CLAIMS, self.path / "experiment"))
         if self.path.exists() and read_mark(self.path) is None and any(self.path.glob("[!.]*")) and not self.runs():
             raise SettingError(
                 f"{self.path} is there already and was not made by a sweep: choose another sweep.name=NAME"
@@ -61,7 +64,7 @@ class SweepFolder:
 
     def by_identity(self) -> dict[str, str]:
         """The run folders that are there, by the identity that ends their names."""
-        return {name.rpartition("-")[2]: name for name in self.runs()}
+        return {name.rpartition("-")[2]: name for name in self.runs() if NAME.fullmatch(name)}
 
     def begin(self, over: list[str], objective: str) -> None:
         """Make the folder, or add this command to those that made it.
@@ -122,7 +125,7 @@ def read_mark(path: Path) -> dict[str, Any] | None:
     """What a sweep wrote of itself; None for a folder that is none."""
     try:
         content = json.loads((path / MARK).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) and content.get("made_by") == "labbook" else None
 
@@ -139,8 +142,10 @@ class Index:
         self.identities: dict[str, str] = {}
         try:
             content = json.loads(self.file.read_text(encoding="utf-8"))
-            self.identities = dict(content["identities"]) if content["state"] == self.state else {}
-        except (OSError, ValueError, KeyError, TypeError):
+            known = dict(content["identities"]) if content["state"] == self.state else {}
+            if all(re.fullmatch(r"[0-9a-f]{8}", item) for item in known.values()):
+                self.identities = known
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass
         self._saved = len(self.identities)
 

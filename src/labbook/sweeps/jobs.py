@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from labbook.errors import Interrupted, SettingError, unwritable
+from labbook.names import check_whole, printable
 from labbook.runs import LOG, METRICS, Run, newest_state, read_metrics, reason
 from labbook.sweeps import claims
 from labbook.sweeps.folder import SweepFolder
@@ -42,6 +43,7 @@ def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
             return None
         if stop_mark(sweep.path, job.launch).exists():
             raise NotStarted(name)
+        check_whole(sweep.path, [sweep.path / name, *(sweep.path / name).rglob("*")])
         state, metrics = sweep.state(name)
         done = ("finished", "pruned") if job.trial is not None and config.sweep.prune else ("finished",)
         if state in done:  # somebody else has finished it meanwhile
@@ -110,4 +112,5 @@ def begun(state: str, metrics: dict[str, Any]) -> str:
 
 def say(job: DictConfig, text: str, error: bool = False) -> None:
     """A line on the terminal, marked with the run where several share it."""
-    print(f"[{job.label}] {text}" if job.parallel else text, file=sys.stderr if error else sys.stdout, flush=True)
+    line = printable(f"[{job.label}] {text}" if job.parallel else text)
+    print(line, file=sys.stderr if error else sys.stdout, flush=True)

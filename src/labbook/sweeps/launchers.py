@@ -3,6 +3,8 @@
 import importlib
 import os
 import re
+import secrets
+from pathlib import Path
 from typing import Any
 
 from hydra.plugins.launcher import Launcher
@@ -25,7 +27,16 @@ def parallel(launcher: Launcher) -> bool:
 
 
 def prepare(launcher: Launcher) -> None:
-    """Give a launcher what only the running program knows: how many GPUs Ray has to hand out."""
+    """Give a launcher what only the running program knows: how many GPUs Ray has to hand out.
+
+    And where submitit may keep its files: those are pickles, so only a folder whose name nobody could know before is
+    one where none can have been laid for it.
+    """
+    if type(launcher).__name__ in ("LocalLauncher", "SlurmLauncher"):
+        params = vars(launcher)["params"]
+        folder = Path(params["submitit_folder"])
+        if not re.fullmatch(r"[0-9a-f]{32}", folder.parent.name):  # a search launches again and again
+            params["submitit_folder"] = str(folder.parent / secrets.token_hex(16) / folder.name)
     if type(launcher).__name__ == "RayLauncher":
         os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # lines of different runs may look alike
         options: DictConfig = vars(launcher)["ray_cfg"]

@@ -1,6 +1,5 @@
 """How a sweep and its runs are named: the same command, the same names."""
 
-import hashlib
 import re
 from collections.abc import Iterable
 
@@ -9,8 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from labbook.identity import INDIFFERENT
-
-LONGEST = 60  # characters of settings in a name
+from labbook.names import shortened
 
 
 def parsed(overrides: list[str], loader: ConfigLoader | None = None) -> list[Override]:
@@ -46,14 +44,6 @@ def slug(overrides: Iterable[str]) -> str:
     pairs = [override.partition("=") for override in overrides]
     pairs.sort(key=lambda pair: (pair[0] == "seed", "." in pair[0], pair))
     return shortened("_".join(f"{_last(key)}-{_rounded(value)}" for key, _, value in pairs)) or "run"
-
-
-def shortened(text: str) -> str:
-    """Letters, digits and a few signs; too long a text is cut and told from others by a hash of the whole."""
-    plain = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-._")
-    if len(plain) <= LONGEST:
-        return plain
-    return f"{plain[: LONGEST - 5].rstrip('-._')}-{hashlib.sha256(text.encode()).hexdigest()[:4]}"
 
 
 def _last(key: str) -> str:

@@ -1,0 +1,83 @@
+"""What the target of a node may be: of each group its own kind of thing, and inside it classes only."""
+
+import inspect
+import typing
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import Logger
+from torch.optim import Optimizer
+
+from labbook import secrecy
+from labbook.data.module import ImageDataModule
+from labbook.errors import SettingError
+from labbook.models.classifier import Classifier
+from labbook.names import leads_out, shown
+from labbook.schedulers import Schedule
+
+KINDS: dict[str, type] = {
+    "model": Classifier,
+    "data": ImageDataModule,
+    "optimizer": Optimizer,
+    "scheduler": Schedule,
+    "trainer": Trainer,
+    "logger": Logger,
+    "callbacks": Callback,
+}
+DEFERRED = ("optimizer", "scheduler")  # groups whose targets get the rest of their arguments from the training
+FOR_HYDRA = ("_args_", "_recursive_", "_isolate_", "_execution_whitelist_")
+
+# Settings of Lightning's callbacks, loggers and profilers that name what is written.
+WRITING = ("callbacks", "logger", "trainer")
+FOLDERS = ("dir", "dirpath", "root_dir", "save_dir")
+FILES = ("filename", "name", "prefix", "sub_dir", "version")
+
+
+def check(target: Any, node: Mapping[str, Any], name: str) -> None:
+    """Refuse the target of the node `name` that does not make what its group is of.
+
+    Raises:
+        SettingError: naming the target, and what is expected.
+    """
+    group, _, inner = name.partition(".")
+    if group not in KINDS:
+        return
+    told = f"{name}._target_={node['_target_']}"
+    if group == "callbacks" and not inner:
+        raise SettingError(f"{told}: a callback has a name of its own, callbacks.NAME._target_=...")
+    if not inner or (group == "callbacks" and "." not in inner):
+        kind, made = KINDS[group], made_by(target)
+        if made is None or not issubclass(made, kind):
+            raise SettingError(f"{told} makes no {kind.__name__} ({kind.__module__})")
+    elif not inspect.isclass(target):
+        raise SettingError(f"{told} is a function, and inside {group} only classes are built")
+    if node.get("_partial_") and (inner or group not in DEFERRED):
+        raise SettingError(f"{name}._partial_=true is for {' and '.join(DEFERRED)} only: leave it out")
+
+
+def made_by(target: Any) -> type | None:
+    """The class of what a class or function makes; None for a function that does not say it."""
+    found = target
+    if not inspect.isclass(target):
+        found = None
+        with suppress(NameError, TypeError):
+            found = typing.get_type_hints(target).get("return")
+    return found if inspect.isclass(found) else None
+
+
+def check_setting(name: str, value: Any) -> None:
+    """Refuse a setting that holds a secret, or would have something written outside of the run's folder.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    secrecy.check_setting(name, value)
+    group, key = name.partition(".")[0], name.rpartition(".")[2]
+    if group not in WRITING or value is None:
+        return
+    if key in FOLDERS:
+        raise SettingError(f"{name} is set by the program: what a run writes goes into its folder, so leave it out")
+    if key in FILES and isinstance(value, str) and leads_out(value):
+        raise SettingError(f"{name}={shown(value)} leads out of the run's folder")

@@ -1,0 +1,96 @@
+"""Names and places that may come from elsewhere: what every file system takes, and what stays where it belongs."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from labbook.errors import SettingError
+
+LONGEST = 60  # characters of settings in a name
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices, to Windows
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path as Python keeps it has lost the second slash
+OUTSIDE = re.compile(
+    r"(^|[\s,=\[({'\"])([/\\](?=\S|$)|~[\w.-]*([/\\]|$)|[A-Za-z]:[/\\])"  # from the root, a home or a drive
+    r"|(^|[^\w.])\.\.([^\w.]|$)|\$|://"
+)
+
+
+def shortened(text: str) -> str:
+    """Letters, digits and a few signs; too long a text is cut and told from others by a hash of the whole."""
+    plain = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-._")
+    if RESERVED.fullmatch(plain):
+        plain = f"{plain.partition('.')[0]}-{plain.partition('.')[2]}".rstrip("-") + "-"
+    if len(plain) <= LONGEST:
+        return plain
+    return f"{plain[: LONGEST - 5].rstrip('-._')}-{hashlib.sha256(text.encode()).hexdigest()[:4]}"
+
+
+def check_name(setting: str, name: str) -> None:
+    """Refuse what is no name of a folder everywhere, or would be one somewhere else.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    if not NAME.fullmatch(name) or name.endswith("."):
+        raise SettingError(
+            f"{setting}={shown(name)} must be of letters, digits, '.', '_' and '-', at most 200, and end in no '.'"
+        )
+    if RESERVED.fullmatch(name):
+        raise SettingError(f"{setting}={name} is a device to Windows: choose another name")
+
+
+def check_local(setting: str, place: str | Path) -> None:
+    """Refuse an address where a folder or file of this machine is asked for: nothing is fetched from anywhere.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    if ADDRESS.match(str(place)) or "\0" in str(place):
+        raise SettingError(f"{setting}={shown(str(place))} is no place on this machine: give the path of a folder")
+
+
+def check_places(config: DictConfig) -> None:
+    """Refuse root settings that name a folder which is none of this machine, or not where it belongs.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    check_local("log_dir", config.log_dir)
+    for name in ("sweep.name", "sweep.job.folder", "sweep.job.launch"):
+        if (value := OmegaConf.select(config, name)) is not None:
+            check_name(name, value)
+
+
+def leads_out(text: str) -> bool:
+    """Whether a text names a place that need not lie below the one it is looked for in."""
+    return OUTSIDE.search(text) is not None
+
+
+def check_whole(folder: Path, paths: Iterable[Path] | None = None) -> None:
+    """Refuse a folder with links in it that lead out of it, as whatever is written there would be written elsewhere.
+
+    `paths` are those to look at; None: all.
+
+    Raises:
+        SettingError: naming the link.
+    """
+    home = folder.resolve()
+    for path in folder.rglob("*") if paths is None else paths:
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            raise SettingError(
+                f"{path} leads out of {folder}, and what a run writes stays in its folder: copy it there"
+            )
+
+
+def printable(text: str) -> str:
+    """A text without signs that a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def shown(text: str) -> str:
+    """A text of any length and any signs as part of a sentence."""
+    return printable(text if len(text) <= 80 else f"{text[:80]}...")

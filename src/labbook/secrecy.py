@@ -1,0 +1,55 @@
+"""What is nobody else's business: passwords and tokens stay out of all that a run writes. Imports no torch."""
+
+import os
+import re
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from labbook.errors import SettingError
+
+WORDS = r"api_?key|access_?key|private_?key|token|secret|passw(?:or)?d|credentials?"
+SETTING = re.compile(rf"(^|_)({WORDS})$", re.IGNORECASE)
+VARIABLE = re.compile(rf"(^|_)({WORDS}|key|pass|auth|cookie)s?(_|$)", re.IGNORECASE)
+IN_ADDRESS = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")  # user:password@host
+IN_COMMAND = re.compile(rf"((?:{WORDS})=)(\S+)", re.IGNORECASE)
+
+
+def check_setting(name: str, value: Any) -> None:
+    """Refuse a setting that is to be kept secret: config.yaml, TensorBoard and the report would all tell it.
+
+    Raises:
+        SettingError: naming the setting, not its value.
+    """
+    if not isinstance(value, str):
+        return
+    if (SETTING.search(name.rpartition(".")[2]) and value) or IN_ADDRESS.search(value):
+        raise SettingError(
+            f"{name} holds a secret, and settings are written to files: use the library's environment variable instead,"
+            " such as WANDB_API_KEY or MLFLOW_TRACKING_PASSWORD"
+        )
+
+
+def masked(text: str) -> str:
+    """A text without the passwords in it."""
+    return IN_COMMAND.sub(r"\1***", IN_ADDRESS.sub(r"\1***@", text))
+
+
+def environment(name: str, *default: str | None) -> str | None:
+    """What `${oc.env:NAME,DEFAULT}` stands for.
+
+    Raises:
+        SettingError: a variable that holds a secret.
+        KeyError: it is not set, and there is no default.
+    """
+    value = os.environ.get(name)
+    if VARIABLE.search(name) or (value is not None and IN_ADDRESS.search(value)):
+        raise SettingError(f"the environment variable {name} holds a secret, and settings are written to files")
+    if value is None and not default:
+        raise KeyError(f"environment variable {name} is not set")
+    return value if value is not None else default[0]
+
+
+def register() -> None:
+    """Make `${oc.env:NAME}` refuse secrets."""
+    OmegaConf.register_resolver("oc.env", environment, replace=True)
