@@ -182,6 +182,13 @@ def test_a_partial_node_may_lack_what_is_given_later() -> None:
     assert "greater than 0" in refused(node(_partial_=True, count=0))
 
 
+def test_schedules_of_torch_pass() -> None:
+    node = {"_target_": "torch.optim.lr_scheduler.ExponentialLR", "_partial_": True, "gamma": 0.9}
+    building.check(node, "scheduler")
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+    assert building.build(node)(optimizer).get_last_lr() == [0.1]
+
+
 def test_a_class_that_hands_its_options_on_takes_its_bases_settings() -> None:
     building.check(node("Derived", extra=1, needed=2, count=3), "thing", SUPPLIED)
     assert refused(node("Derived", needed=2, count=0), SUPPLIED) == "thing.count must be greater than 0, not 0"

@@ -9,6 +9,7 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from labbook import secrecy
 from labbook.data.module import ImageDataModule
@@ -17,14 +18,14 @@ from labbook.models.classifier import Classifier
 from labbook.names import leads_out, shown
 from labbook.schedulers import Schedule
 
-KINDS: dict[str, type] = {
-    "model": Classifier,
-    "data": ImageDataModule,
-    "optimizer": Optimizer,
-    "scheduler": Schedule,
-    "trainer": Trainer,
-    "logger": Logger,
-    "callbacks": Callback,
+KINDS: dict[str, tuple[type, ...]] = {
+    "model": (Classifier,),
+    "data": (ImageDataModule,),
+    "optimizer": (Optimizer,),
+    "scheduler": (Schedule, LRScheduler),
+    "trainer": (Trainer,),
+    "logger": (Logger,),
+    "callbacks": (Callback,),
 }
 DEFERRED = ("optimizer", "scheduler")  # groups whose targets get the rest of their arguments from the training
 FOR_HYDRA = ("_args_", "_recursive_", "_isolate_", "_execution_whitelist_")
@@ -48,9 +49,10 @@ def check(target: Any, node: Mapping[str, Any], name: str) -> None:
     if group == "callbacks" and not inner:
         raise SettingError(f"{told}: a callback has a name of its own, callbacks.NAME._target_=...")
     if not inner or (group == "callbacks" and "." not in inner):
-        kind, made = KINDS[group], made_by(target)
-        if made is None or not issubclass(made, kind):
-            raise SettingError(f"{told} makes no {kind.__name__} ({kind.__module__})")
+        made = made_by(target)
+        if made is None or not issubclass(made, KINDS[group]):
+            expected = " nor ".join(f"{kind.__name__} ({kind.__module__})" for kind in KINDS[group])
+            raise SettingError(f"{told} makes no {expected}")
     elif not inspect.isclass(target):
         raise SettingError(f"{told} is a function, and inside {group} only classes are built")
     if node.get("_partial_") and (inner or group not in DEFERRED):
