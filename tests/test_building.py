@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+import torch
 from annotated_types import Ge, Lt, MinLen
 from omegaconf import OmegaConf
 from pydantic import NonNegativeInt, PositiveInt
