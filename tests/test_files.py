@@ -88,8 +88,8 @@ def test_where_writing_fails_the_old_file_stays(
     path.write_text("one")
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, fails)
-        with pytest.raises(OSError, match="No space left"):
-            files.write_whole(path, "two")
+        with pytest.raises(OSError, match="No space left"), files.replacing(path, durable=True) as partial:
+            partial.write_text("two")
     assert path.read_text() == "one"
     assert [item.name for item in tmp_path.iterdir()] == ["a"]
 

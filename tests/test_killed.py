@@ -41,7 +41,7 @@ MOMENTS: dict[str, tuple[Any, str, int]] = {
     "before the row of an epoch": (Recorder, "on_train_epoch_end", 2),
     "between row and checkpoint": (Checkpoints, "on_train_epoch_end", 2),
     "while a checkpoint is written": (checkpoints, "seal", 14),
-    "between its two names": (files, "flush_folder", 18),
+    "as soon as it has its name": (files, "flush_folder", 10),
     "in the test": (Classifier, "on_test_epoch_end", 1),
 }
 

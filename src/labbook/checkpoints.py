@@ -34,7 +34,7 @@ class WholeFileIO(TorchCheckpointIO):
         path = Path(path)
         keep = path.with_name(PREVIOUS) if path.name == LAST and path in self.whole else None
         try:
-            with replacing(path, keep) as partial:
+            with replacing(path, keep, durable=True) as partial:
                 with partial.open("wb") as file:
                     torch.save(checkpoint, file)
                 seal(partial)
