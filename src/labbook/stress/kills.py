@@ -39,11 +39,11 @@ MOMENTS = {"starting": 2, "training": 4, "saving": 3, "testing": 1}
 TRAINS = "device: "  # what a run says before it trains
 POLL = 0.002  # seconds
 NOTE = (
-    "Ten runs on the embedded digits (every optimizer and schedule, augmentation, dropout, early stopping, lookahead,"
-    " 32 bits on one CPU thread), each killed {} times while starting, training, validating, saving or testing, and"
-    " gone on with by `resume=`. After every kill each checkpoint is opened and its checksums are taken. In the end"
-    " weights, optimizer, schedule, random state, tables, figures and the steps of the events are those of the run left"
-    " alone."
+    "{} different runs on the embedded digits (all ten have every optimizer and schedule, augmentation, dropout, early"
+    " stopping and lookahead; 32 bits, one CPU thread), each killed up to {} times while starting, training, saving or"
+    " testing, and gone on with by `resume=`. After every kill each checkpoint is opened and its checksums are taken. In"
+    " the end weights, optimizer, schedule, random state, tables, figures and the steps of the events are those of the"
+    " run left alone."
 )
 
 
@@ -101,11 +101,16 @@ def part(effort: Effort) -> Outcome:
         "checkpoints unreadable": len(unreadable),
         "ends equal to the bit": f"{ended - len(unequal)} of {ended}",
     }
-    return Outcome(table("Kills", figures, NOTE.format(kills)), [*unreadable, *refused, *unequal])
+    return Outcome(
+        table("Kills", figures, NOTE.format(sum(tally.ended > 0 for tally in tallies), kills)),
+        [*unreadable, *refused, *unequal],
+    )
 
 
 def struck(text: str, epochs: int, folder: Path, kills: int, draw: random.Random, over: Callable[[], bool]) -> Tally:
     """A run killed so many times; where it comes to its end before, another one like it."""
+    if over():
+        return Tally()
     settings = (*COMMON, *text.split(), f"epochs={epochs}")
     alone, tally = left_alone(settings, epochs, folder / "alone"), Tally()
     while tally.moments.total() < kills and not over():
