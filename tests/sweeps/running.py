@@ -113,10 +113,10 @@ def kill(process: subprocess.Popen[str]) -> None:
 DIES = """
 import os, signal, sys
 import train
-from labbook import checkpoints, cli
+from labbook import cli, saving
 
 calls, at = 0, int(sys.argv.pop(1))
-original = checkpoints.Checkpoints.on_train_epoch_end
+original = saving.Checkpoints.on_train_epoch_end
 
 def dying(self, *arguments):
     global calls
@@ -125,7 +125,7 @@ def dying(self, *arguments):
     if calls == at:
         os.kill(os.getpid(), signal.SIGKILL)
 
-checkpoints.Checkpoints.on_train_epoch_end = dying
+saving.Checkpoints.on_train_epoch_end = dying
 sys.argv[0] = "train.py"
 cli.command_line(train.main)
 """

@@ -67,7 +67,7 @@ class Classifier(LightningModule):
         self.task = task or Task()
         self.require_size(spec, max(self.min_size, 2 if self.task.tta == "mirror_translate" else 1))
         self.outcome: Outcome | None = None
-        self.logs = True  # what an epoch came to goes to Lightning's loggers; not where somebody else takes it there
+        self.logs: bool | None = None  # an epoch goes to Lightning's loggers, if any; False: somebody else takes it
         self.has_top5 = spec.num_classes >= 10  # below that, five guesses say little
         self._train, self._evaluation = RunningSums(self.has_top5), RunningSums(self.has_top5)
         self._tested: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
