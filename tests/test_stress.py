@@ -207,6 +207,8 @@ def test_a_sweep_that_lost_or_repeated_a_run_is_told() -> None:
     assert sweep.told(states, {"3"}, 1, sweep.Tally(), False, 1.0, 1).broken == ["3 was run twice"]
     (line,) = sweep.told(states | {"3": "running"}, set(), 1, sweep.Tally(), False, 1.0, 1).broken
     assert line == "of 40 runs 27 finished and 12 failed: 28 and 12 were to"
+    told = sweep.told(states, set(), 1, sweep.Tally(traces=["ValueError: x"]), False, 1.0, 1)
+    assert told.broken == ["a traceback: ValueError: x"]
     assert "ended with 0" in sweep.told(states, set(), 1, sweep.Tally(), False, 1.0, 0).broken[0]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
@@ -31,8 +31,11 @@ OF_HYDRA = re.compile(r"(^|[@/.\s])hydra\b")
 READ_ONLY = ("root",)  # data.root: where images are looked for
 
 
-class Files(FileConfigSource):
-    """Hydra's files of settings; those that are not of `CONFIGS` only if `check` lets them pass."""
+class FileConfigSource(file_config_source.FileConfigSource):
+    """Hydra's files of settings; those that are not of `CONFIGS` only if `check` lets them pass.
+
+    It has the name of Hydra's own, by which Hydra knows in a launcher's processes that there is one already.
+    """
 
     def load_config(self, config_path: str) -> ConfigResult:
         """One file.
@@ -49,9 +52,9 @@ class Files(FileConfigSource):
 
 
 def register() -> None:
-    """Make Hydra read its files through `Files`."""
+    """Make Hydra read its files through this."""
     Plugins.instance()  # which registers Hydra's own
-    SourcesRegistry.instance().types[Files.scheme()] = Files
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
 
 
 def text_of(file: Path) -> str:

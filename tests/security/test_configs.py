@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
 
 from labbook import building, foreign
 from labbook.errors import SettingError
@@ -198,7 +200,9 @@ def test_a_hostile_experiment_is_refused(name: str, program: Command) -> None:
 def test_a_hostile_file_is_refused_before_hydra_sees_it(name: str, traps: Traps) -> None:
     text, part = FILES[name]
     with pytest.raises(SettingError, match=re.escape(part)):
-        foreign.Files("test", str(traps.home / "more")).load_config(str(experiment(text).relative_to("more")))
+        foreign.FileConfigSource("test", str(traps.home / "more")).load_config(
+            str(experiment(text).relative_to("more"))
+        )
 
 
 @pytest.mark.parametrize("header", ["hydra.job.env_set", "_global_.hydra.callbacks", "hydra"])
@@ -256,3 +260,9 @@ def test_no_folder_gives_the_command(option: str, program: Command) -> None:
     (metadata / "overrides.yaml").write_text("['+hydra.callbacks.a._target_=os.system']")
     (metadata / "hydra.yaml").write_text("hydra: {overrides: {hydra: [], task: []}, job: {}}")
     assert refused(program(option, "more")) == f"{option}: a run is continued with resume=FOLDER"
+
+
+def test_a_launchers_process_that_knows_it_already_can_start_hydra() -> None:
+    foreign.register()
+    Plugins.instance()._initialize()  # as Hydra does it there, after it was given what this process has registered
+    assert SourcesRegistry.instance().types["file"] is foreign.FileConfigSource

@@ -41,9 +41,9 @@ POLL = 0.002  # seconds
 NOTE = (
     "{} different runs on the embedded digits (all ten have every optimizer and schedule, augmentation, dropout, early"
     " stopping and lookahead; 32 bits, one CPU thread), each killed up to {} times while starting, training, saving or"
-    " testing, and gone on with by `resume=`. After every kill each checkpoint is opened and its checksums are taken. In"
-    " the end weights, optimizer, schedule, random state, tables, figures and the steps of the events are those of the"
-    " run left alone."
+    " testing, and gone on with by `resume=`. After every kill each checkpoint is opened and its checksums are taken."
+    " In the end weights, optimizer, schedule, random state, tables, figures and the steps of the events are those of"
+    " the run left alone."
 )
 
 

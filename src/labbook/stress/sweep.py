@@ -48,6 +48,7 @@ class Tally:
     commands: int = 0
     done: dict[str, bytes] = field(default_factory=dict)  # metrics.json of each run when it was first seen finished
     again: set[str] = field(default_factory=set)  # finished runs that were run once more
+    traces: list[str] = field(default_factory=list)  # last lines of tracebacks on the terminal
 
 
 def part(effort: Effort) -> Outcome:
@@ -89,9 +90,10 @@ def told(
         "kills": f"{tally.kills} in {tally.commands} commands",
         "finished": f"{len(finished)} of {able}",
         "finished and run twice": len(twice),
+        "tracebacks on the terminal": len(tally.traces),
         "seconds": f"{seconds:.0f}",
     }
-    broken = [f"{name} was run twice" for name in sorted(twice)]
+    broken = [f"{name} was run twice" for name in sorted(twice)] + [f"a traceback: {line}" for line in tally.traces]
     if (len(finished), len(failed), len(states)) != (able, runs - able, runs):
         broken.append(
             f"of {runs} runs {len(finished)} finished and {len(failed)} failed: {able} and {runs - able} were to"
@@ -117,6 +119,7 @@ def killed(arguments: tuple[str, ...], place: Path, draw: random.Random, tally: 
             break
         time.sleep(0.02)
     if process.poll() is not None:
+        tally.traces += traces(place)
         return False
     programs.kill(process)
     tally.kills += 1
@@ -130,13 +133,21 @@ def repeated(arguments: tuple[str, ...], place: Path, tally: Tally, look_after: 
         TrainingError: it never comes to that.
     """
     for _ in range(MOST_COMMANDS):
+        (place / programs.SAID).unlink(missing_ok=True)
         before = len(tally.done)
         code = programs.run(*arguments, cwd=place)
         tally.commands += 1
+        tally.traces += traces(place)
         look_after()
         if len(tally.done) == before and tally.done:
             return code
     raise TrainingError(f"the sweep still finds runs to finish: {programs.said(place)[-500:]}")
+
+
+def traces(place: Path) -> list[str]:
+    """What the last command ended with, if it showed a traceback."""
+    text = programs.said(place)
+    return [text.strip().splitlines()[-1]] if programs.TRACEBACK in text else []
 
 
 def folders(sweep: Path) -> list[str]:
