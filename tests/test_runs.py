@@ -1,5 +1,6 @@
 """How runs are named and found again."""
 
+import errno
 import json
 import os
 from dataclasses import fields
@@ -127,6 +128,44 @@ def test_the_status_tells_how_it_ended(tmp_path: Path, config: DictConfig) -> No
     with runs.Run(tmp_path, config) as again:
         again.record({}, "finished")
     assert "reason" not in runs.read_metrics(tmp_path)
+
+
+def test_a_finished_run_that_is_gone_on_with_is_not_finished_before_it_is_longer(
+    tmp_path: Path, config: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runs.Run(tmp_path, config) as run:
+        run.record({}, "finished")
+    original = runs.write_whole
+
+    def killed(path: Path, text: str) -> None:
+        if path.name == runs.CONFIG:
+            raise KeyboardInterrupt
+        original(path, text)
+
+    monkeypatch.setattr(runs, "write_whole", killed)
+    with pytest.raises(KeyboardInterrupt), runs.Run(tmp_path, config):
+        pass
+    assert runs.read_metrics(tmp_path)["status"] == "running"
+
+
+@pytest.mark.parametrize("also", [None, KeyError("a bug")], ids=["nothing else", "a failure"])
+def test_what_cannot_be_closed_ends_a_run_as_interrupted_and_is_said(
+    also: Exception | None, tmp_path: Path, config: DictConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "events")
+
+    def fills_the_disk() -> None:
+        with runs.Run(tmp_path, config) as run:
+            run.closing.callback(full)
+            run.record({}, "finished")
+            if also:
+                raise also
+
+    with pytest.raises(type(also) if also else OSError):
+        fills_the_disk()
+    assert runs.read_metrics(tmp_path)["status"] == ("failed" if also else "interrupted")
+    assert capsys.readouterr().out.endswith(f"run: {tmp_path}\n")
 
 
 def test_a_damaged_metrics_file_counts_as_none(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """TensorBoard without the files nobody reads, and pictures for whichever logger there is."""
 
+import threading
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,6 +16,7 @@ class TensorBoard(TensorBoardLogger):
     """Event files directly in the run folder, without hparams.yaml: config.yaml says it all."""
 
     def __init__(self, save_dir: str) -> None:
+        quiet_writer()
         super().__init__(save_dir, name="", version="", default_hp_metric=False)
 
     def purge(self, step: int) -> None:
@@ -32,6 +35,18 @@ class TensorBoard(TensorBoardLogger):
         """End the event file and the thread that writes it, if it was ever begun."""
         if self._experiment is not None:
             self._experiment.close()
+
+
+@cache
+def quiet_writer() -> None:
+    """Let the thread that writes events die without a traceback: whoever writes next is given its error."""
+    hook = threading.excepthook
+
+    def quiet(failed: threading.ExceptHookArgs) -> None:
+        if not (isinstance(failed.exc_value, OSError) and type(failed.thread).__name__ == "_AsyncWriterThread"):
+            hook(failed)
+
+    threading.excepthook = quiet
 
 
 def write_picture(loggers: list[Logger], tag: str, pixels: Picture, step: int, caption: str = "") -> None:

@@ -3,14 +3,10 @@
 import json
 import logging
 import os
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast
@@ -18,12 +14,12 @@ from typing import Any, Literal, cast
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from labbook import __version__, published
+from labbook import published
 from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
 from labbook.files import damage, remove_partial, write_whole
 from labbook.log_handlers import Console, LogFile
 from labbook.names import shortened
-from labbook.secrecy import masked
+from labbook.origin import code_version, command_line
 from labbook.signals import StopSignals
 
 log = logging.getLogger("labbook")
@@ -105,20 +101,21 @@ class Run:
         self._log_to_folder()
         for what in damaged:
             log.warning("%s: going on from %s", what, self.state)
+        # The status comes first: a finished run that is to be trained for longer is not finished any more.
+        self.record({"resumed": self.metrics.get("resumed", 0) + 1} if self.resumes else {}, "running")
         if self.leads:
             lasting = {key: value for key, value in self.config.items() if key not in ("sweep", "seeds")}
             config = OmegaConf.to_yaml(lasting, resolve=True)
             write_whole(self.path / CONFIG, f"# {command_line()}\n{config}")
-        self.record({"resumed": self.metrics.get("resumed", 0) + 1} if self.resumes else {}, "running")
         self.signals.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.signals.__exit__(kind, error, tb)
+        unclosed = self._close()
         try:
-            self.closing.close()
-            if error is not None:
-                self._end_early(error)
+            if ended := error or unclosed:
+                self._end_early(ended)
             nothing_new = not self.saved or self._before
             if isinstance(error, SettingError) and nothing_new and not self.part_of_sweep:
                 self._undo()
@@ -129,12 +126,24 @@ class Run:
             for handler in self._handlers:
                 for name in ("labbook", "pytorch_lightning"):
                     logging.getLogger(name).removeHandler(handler)
-                handler.close()
+                with suppress(OSError):
+                    handler.close()
+        if unclosed and error is None:
+            raise unclosed
+
+    def _close(self) -> OSError | None:
+        """Close what else is open; the error where what it held cannot be written."""
+        try:
+            self.closing.close()
+        except OSError as error:
+            return error
+        return None
 
     def _end_early(self, error: BaseException) -> None:
         """Record how the run was ended. Where there is no room left to write, it was interrupted."""
         if isinstance(error, (Interrupted, KeyboardInterrupt)):
-            self.record({}, "interrupted")
+            with suppress(OSError):
+                self.record({}, "interrupted")
             how = "" if self.part_of_sweep else f"; to continue: python train.py resume={self.path}"
             log.info("interrupted%s", how)
         else:
@@ -277,21 +286,3 @@ def read_metrics(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-@cache
-def code_version() -> str:
-    """The package's version and, in a git checkout, the commit and whether files differ from it."""
-    here = Path(__file__).parent
-    try:
-        command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude=*"]
-        commit = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return __version__
-    return f"{__version__}+{commit}"
-
-
-def command_line() -> str:
-    """The command that started this process, as a shell takes it, in one line and without passwords."""
-    words = ["python", Path(sys.argv[0]).name, *sys.argv[1:]]
-    return masked(" ".join(shlex.join(words).split()))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from labbook import cli, runs, secrecy
+from labbook import cli, origin, runs, secrecy
 from labbook.errors import SettingError
 from labbook.names import NAME, RESERVED, check_name, leads_out, shortened
 from labbook.sweeps import launchers, naming
@@ -141,7 +141,7 @@ def test_what_is_no_secret_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_password_in_a_command_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     storage = "hydra.sweeper.storage=mysql://me:abc@example.org/db"
     monkeypatch.setattr("sys.argv", ["train.py", storage, "+logger.api_key=abc", "seed=1"])
-    command = runs.command_line()
+    command = origin.command_line()
     assert "abc" not in command
     assert "mysql://me:***@example.org/db" in command
     assert command.endswith("seed=1")

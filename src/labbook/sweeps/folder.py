@@ -17,7 +17,8 @@ from labbook import __file__ as package
 from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.names import NAME, check_whole
-from labbook.runs import CONFIG, METRICS, command_line, read_metrics
+from labbook.origin import command_line
+from labbook.runs import CONFIG, METRICS, read_metrics
 from labbook.sweeps import claims
 
 MARK, INDEX = "sweep.json", ".index.json"
