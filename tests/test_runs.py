@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_a_finished_run_that_is_gone_on_with_is_not_finished_before_it_is_longer
 ) -> None:
     with runs.Run(tmp_path, config) as run:
         run.record({}, "finished")
-    original = runs.write_whole
+    original, handlers = runs.write_whole, list(logging.getLogger("labbook").handlers)
 
     def killed(path: Path, text: str) -> None:
         if path.name == runs.CONFIG:
@@ -146,6 +147,7 @@ def test_a_finished_run_that_is_gone_on_with_is_not_finished_before_it_is_longer
     with pytest.raises(KeyboardInterrupt), runs.Run(tmp_path, config):
         pass
     assert runs.read_metrics(tmp_path)["status"] == "running"
+    assert logging.getLogger("labbook").handlers == handlers
 
 
 @pytest.mark.parametrize("also", [None, KeyError("a bug")], ids=["nothing else", "a failure"])

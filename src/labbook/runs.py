@@ -99,16 +99,24 @@ class Run:
         self.state, damaged = newest_state(self.path)
         self.metrics = {key: value for key, value in read_metrics(self.path).items() if key != "reason"}
         self._log_to_folder()
-        for what in damaged:
-            log.warning("%s: going on from %s", what, self.state)
+        try:
+            for what in damaged:
+                log.warning("%s: going on from %s", what, self.state)
+            self._begin()
+        except BaseException:
+            self._stop_logging()
+            raise
+        self.signals.__enter__()
+        return self
+
+    def _begin(self) -> None:
+        """Write that the run goes on, and with which settings."""
         # The status comes first: a finished run that is to be trained for longer is not finished any more.
         self.record({"resumed": self.metrics.get("resumed", 0) + 1} if self.resumes else {}, "running")
         if self.leads:
             lasting = {key: value for key, value in self.config.items() if key not in ("sweep", "seeds")}
             config = OmegaConf.to_yaml(lasting, resolve=True)
             write_whole(self.path / CONFIG, f"# {command_line()}\n{config}")
-        self.signals.__enter__()
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.signals.__exit__(kind, error, tb)
@@ -123,11 +131,7 @@ class Run:
                 log.info("run: %s", self.path)
         finally:
             os.environ.pop(FOLDER_VARIABLE, None)
-            for handler in self._handlers:
-                for name in ("labbook", "pytorch_lightning"):
-                    logging.getLogger(name).removeHandler(handler)
-                with suppress(OSError):
-                    handler.close()
+            self._stop_logging()
         if unclosed and error is None:
             raise unclosed
 
@@ -186,6 +190,14 @@ class Run:
         self._handlers = [file, Console(f"[{job.label}] " if job.parallel else "")]
         for handler in self._handlers:
             log.addHandler(handler)
+
+    def _stop_logging(self) -> None:
+        """Take the handlers away again; what finds no room any more is lost."""
+        for handler in self._handlers:
+            for name in ("labbook", "pytorch_lightning"):
+                logging.getLogger(name).removeHandler(handler)
+            with suppress(OSError):
+                handler.close()
 
 
 def open_run(config: DictConfig) -> Run:
