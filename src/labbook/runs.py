@@ -112,7 +112,7 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.signals.__exit__(kind, error, tb)
-        unclosed = self._close()
+        unclosed = self._close(kind, error, tb)
         try:
             if ended := error or unclosed:
                 self._end_early(ended)
@@ -131,12 +131,14 @@ class Run:
         if unclosed and error is None:
             raise unclosed
 
-    def _close(self) -> OSError | None:
+    def _close(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> OSError | None:
         """Close what else is open; the error where what it held cannot be written."""
         try:
-            self.closing.close()
-        except OSError as error:
-            return error
+            self.closing.__exit__(kind, error, tb)
+        except OSError as unclosed:
+            return unclosed
         return None
 
     def _end_early(self, error: BaseException) -> None:
