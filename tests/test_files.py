@@ -77,7 +77,7 @@ def test_a_file_is_replaced_at_once_and_the_old_one_kept_if_asked(tmp_path: Path
     assert sorted(item.name for item in tmp_path.iterdir()) == ["a", "before"]
 
 
-@pytest.mark.parametrize(("owner", "name"), [(Path, "write_text"), (os, "fsync"), (Path, "replace")])
+@pytest.mark.parametrize(("owner", "name"), [(Path, "write_bytes"), (os, "fsync"), (Path, "replace")])
 def test_where_writing_fails_the_old_file_stays(
     owner: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,9 +89,24 @@ def test_where_writing_fails_the_old_file_stays(
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, fails)
         with pytest.raises(OSError, match="No space left"), files.replacing(path, durable=True) as partial:
-            partial.write_text("two")
+            partial.write_bytes(b"two")
     assert path.read_text() == "one"
     assert [item.name for item in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_a_file_system_need_not_know_how_to_flush_a_folder(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    if number == errno.EIO:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            files.flush_folder(tmp_path)
+    else:
+        files.flush_folder(tmp_path)
 
 
 def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> None:

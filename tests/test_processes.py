@@ -6,10 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning_fabric.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
+from labbook.training import end_others
 from tests.conftest import Command
 from tests.test_killed import same_in_all
 from tests.test_train import metrics_of, rows_of
@@ -62,6 +66,16 @@ def test_control_c_from_outside(tmp_path: Path) -> None:
     run = tmp_path / out.strip().splitlines()[-1].removeprefix("run: ")
     assert metrics_of(run)["status"] == "interrupted"
     assert (run / "checkpoints" / "last.ckpt").exists()
+
+
+def test_where_this_process_ends_early_it_ends_those_beside_it() -> None:
+    launcher = _SubprocessScriptLauncher(LightningEnvironment(), num_processes=2, num_nodes=1)
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    watched = launcher.procs
+    watched.append(other)
+    end_others(SimpleNamespace(strategy=SimpleNamespace(launcher=launcher)))  # type: ignore[arg-type]
+    assert other.returncode
+    assert watched == []  # or Lightning's watcher would kill this process, too
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """A run that goes on ends like one that never stopped."""
 
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -130,10 +129,11 @@ def test_a_finished_run_trains_on(labbook: Command) -> None:
     assert "epochs: 4" in config
 
 
-def test_a_run_interrupted_between_training_and_test_is_only_tested(labbook: Command) -> None:
+@pytest.mark.parametrize("left", [b'{"status": "interrupted"}', b"\xff"], ids=["interrupted", "damaged"])
+def test_a_run_interrupted_between_training_and_test_is_only_tested(left: bytes, labbook: Command) -> None:
     run = labbook("model=mlp", "trainer.precision=32", "epochs=2", "callbacks=none").run
     before = metrics_of(run)
-    (run / "metrics.json").write_text(json.dumps({"status": "interrupted"}))
+    (run / "metrics.json").write_bytes(left)
     again = labbook(f"resume={run}")
     assert again.code == 0, again.err
     assert metrics_of(run)["test/loss"] == before["test/loss"]

@@ -138,7 +138,7 @@ def test_a_finished_run_that_is_gone_on_with_is_not_finished_before_it_is_longer
         run.record({}, "finished")
     original, handlers = runs.write_whole, list(logging.getLogger("labbook").handlers)
 
-    def killed(path: Path, text: str) -> None:
+    def killed(path: Path, text: str, **_: bool) -> None:
         if path.name == runs.CONFIG:
             raise KeyboardInterrupt
         original(path, text)

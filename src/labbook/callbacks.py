@@ -91,6 +91,8 @@ class Pictures(Callback):
             title = "training images as the network sees them"
             picture = figures.gallery(figures.shown(batch.images[: self.samples], data.spec), names, title)
             write_picture(trainer.loggers, "samples", picture, trainer.global_step)
+            for logger in trainer.loggers:
+                logger.save()  # a run that is gone on with does not draw it again
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Everything that needs the test's predictions."""

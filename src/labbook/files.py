@@ -43,14 +43,14 @@ def replacing(path: Path, keep: Path | None = None, durable: bool = False) -> It
         partial.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes, durable: bool = False) -> None:
     """Replace a small file at once.
 
     Raises:
         OSError: see `replacing`.
     """
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    with replacing(path, durable=durable) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def flush_folder(folder: Path) -> None:
@@ -60,13 +60,16 @@ def flush_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of network and FUSE file systems that cannot
+            raise
     finally:
         os.close(descriptor)
 
 
-def remove_partial(folder: Path) -> None:
-    """Remove what processes that were killed have left half written."""
-    for left in folder.glob(f".*{PARTIAL}"):
+def remove_partial(folder: Path, name: str = "") -> None:
+    """Remove what processes that were killed have left half written, of all files or those that begin with `name`."""
+    for left in folder.glob(f".{name}*{PARTIAL}"):
         left.unlink(missing_ok=True)
 
 

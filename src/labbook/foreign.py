@@ -61,14 +61,17 @@ def text_of(file: Path) -> str:
     """What is written in a file.
 
     Raises:
-        SettingError: it is too large to be one of settings.
-        OSError, UnicodeDecodeError: it cannot be read.
+        SettingError: it is too large to be one of settings, or no text.
+        OSError: it cannot be read.
     """
     with file.open("rb") as opened:
         content = opened.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise SettingError(f"{file} is larger than {LARGEST:,} bytes, so it is no file of settings")
-    return content.decode("utf-8")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SettingError(f"{file} cannot be read: it is no text in UTF-8") from error
 
 
 def check_form(text: str, origin: str, *, resolved: bool = False) -> None:

@@ -73,13 +73,14 @@ def leads_out(text: str) -> bool:
 def check_whole(folder: Path, paths: Iterable[Path] | None = None) -> None:
     """Refuse a folder with links in it that lead out of it, as whatever is written there would be written elsewhere.
 
-    `paths` are those to look at; None: all.
+    `paths` are those to look at; None: all that is in it and in its folders, which is as deep as a run writes. Deeper
+    down loggers have links of their own, such as Weights & Biases to its log in the home folder.
 
     Raises:
         SettingError: naming the link.
     """
     home = folder.resolve()
-    for path in folder.rglob("*") if paths is None else paths:
+    for path in (*folder.glob("*"), *folder.glob("*/*")) if paths is None else paths:
         if path.is_symlink() and not path.resolve().is_relative_to(home):
             raise SettingError(
                 f"{path} leads out of {folder}, and what a run writes stays in its folder: copy it there"

@@ -34,7 +34,7 @@ def read_config(path: Path) -> DictConfig:
         text = text_of(file)
         check_form(text, str(file), resolved=True)  # as a run writes it, so that nothing is looked up anew
         config = OmegaConf.load(io.StringIO(text))
-    except (OSError, YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
         raise SettingError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(config, DictConfig) or "model" not in config or "data" not in config:
         raise SettingError(f"{file} is not the configuration of a run: it has no model and data")

@@ -44,9 +44,7 @@ class Run:
         self.closing = ExitStack()  # what else is to be closed when the run ends, however it ends
         self.state: Path | None = None  # the checkpoint to go on from
         self._handlers: list[logging.Handler] = []
-        self._before = {
-            name: (path / name).read_text(encoding="utf-8") for name in (CONFIG, METRICS) if (path / name).is_file()
-        }
+        self._before = {name: (path / name).read_bytes() for name in (CONFIG, METRICS) if (path / name).is_file()}
 
     @property
     def resumes(self) -> bool:
@@ -116,11 +114,11 @@ class Run:
         if self.leads:
             lasting = {key: value for key, value in self.config.items() if key not in ("sweep", "seeds")}
             config = OmegaConf.to_yaml(lasting, resolve=True)
-            write_whole(self.path / CONFIG, f"# {command_line()}\n{config}")
+            write_whole(self.path / CONFIG, f"# {command_line()}\n{config}", durable=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.signals.__exit__(kind, error, tb)
-        unclosed = self._close()
+        unclosed = self._close(kind, error, tb)
         try:
             if ended := error or unclosed:
                 self._end_early(ended)
@@ -135,12 +133,14 @@ class Run:
         if unclosed and error is None:
             raise unclosed
 
-    def _close(self) -> OSError | None:
+    def _close(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> OSError | None:
         """Close what else is open; the error where what it held cannot be written."""
         try:
-            self.closing.close()
-        except OSError as error:
-            return error
+            self.closing.__exit__(kind, error, tb)
+        except OSError as unclosed:
+            return unclosed
         return None
 
     def _end_early(self, error: BaseException) -> None:
@@ -160,8 +160,8 @@ class Run:
         """A refused setting leaves no folder behind, and the folder of a run that was to go on as it was."""
         if not self.leads:
             return
-        for name, text in self._before.items():
-            write_whole(self.path / name, text)
+        for name, content in self._before.items():
+            write_whole(self.path / name, content)
         if not self._before:
             shutil.rmtree(self.path, ignore_errors=True)
 
@@ -274,9 +274,9 @@ def newest_state(path: Path) -> tuple[Path | None, list[str]]:
     """
     damaged: list[str] = []
     for file in states(path):
-        if (reason := damage(file)) is None:
+        if (wrong := damage(file)) is None:
             return file, damaged
-        damaged.append(f"{file} is damaged ({reason})")
+        damaged.append(f"{file} is damaged ({wrong})")
     if damaged:
         raise SettingError(
             f"{' and '.join(damaged)}, and there is no other to go on from: to start from the beginning, delete"

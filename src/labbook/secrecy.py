@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -12,7 +13,7 @@ WORDS = r"api_?key|access_?key|private_?key|token|secret|passw(?:or)?d|credentia
 SETTING = re.compile(rf"(^|_)({WORDS})$", re.IGNORECASE)
 VARIABLE = re.compile(rf"(^|_)({WORDS}|key|pass|auth|cookie)s?(_|$)", re.IGNORECASE)
 IN_ADDRESS = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")  # user:password@host
-IN_COMMAND = re.compile(rf"((?:{WORDS})=)(\S+)", re.IGNORECASE)
+IN_COMMAND = re.compile(rf"((?:{WORDS})[=:]\s?)(\S+)", re.IGNORECASE)
 
 
 def check_setting(name: str, value: Any) -> None:
@@ -21,9 +22,13 @@ def check_setting(name: str, value: Any) -> None:
     Raises:
         SettingError: naming the setting, not its value.
     """
-    if not isinstance(value, str):
-        return
-    if (SETTING.search(name.rpartition(".")[2]) and value) or IN_ADDRESS.search(value):
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            check_setting(f"{name}.{key}", item)
+    elif isinstance(value, list):
+        for item in value:
+            check_setting(name, item)
+    elif isinstance(value, str) and ((SETTING.search(name.rpartition(".")[2]) and value) or IN_ADDRESS.search(value)):
         raise SettingError(
             f"{name} holds a secret, and settings are written to files: use the library's environment variable instead,"
             " such as WANDB_API_KEY or MLFLOW_TRACKING_PASSWORD"

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from labbook import building, checkpoints, overhead
 from labbook.checkpoints import WholeFileIO
@@ -125,7 +126,7 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
         objective = held_out(config.objective, data.validate_on)
         callbacks.append(Pruning(run, recorder, config.sweep.job.trial, objective))
     options: dict[str, Any] = {} if validated else {"limit_val_batches": 0}
-    return quiet_trainer(
+    trainer = quiet_trainer(
         config,
         choice,
         max_epochs=config.epochs,
@@ -135,6 +136,22 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
         default_root_dir=str(run.path),
         **options,
     )
+    run.closing.push(lambda kind, *_: end_others(trainer) if kind is not None else None)
+    return trainer
+
+
+def end_others(trainer: Trainer) -> None:
+    """End the processes that Lightning started beside this one, which ends early and has saved what there was to save.
+
+    They might wait for this one for ever; and Lightning's watcher kills it when it sees one of them end before.
+    """
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        others = list(launcher.procs)
+        launcher.procs.clear()  # the watcher's list, too
+        for process in others:
+            process.kill()
+            process.wait()
 
 
 def tune(config: DictConfig, choice: Choice) -> None:

@@ -22,6 +22,7 @@ from labbook.data import image_cache
 from labbook.data.image_cache import Labelled, cached, decode
 from labbook.data.module import Images
 from labbook.errors import SettingError
+from labbook.files import PARTIAL
 from tests.data.samples import noise, photograph, truncate
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -342,14 +343,15 @@ def test_interrupted_it_leaves_nothing_and_starts_clean(
     assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
 
 
-@pytest.mark.parametrize("suffixes", [[".partial"], [".pixels"], [".pixels", ".partial-json"]], ids=str)
+@pytest.mark.parametrize("suffixes", [["pixels.1-a.partial"], ["pixels"], ["pixels", "json.1-a.partial"]], ids=str)
 def test_what_a_killed_process_left_is_not_taken_for_whole(
     suffixes: list[str], files: list[Labelled], tmp_path: Path
 ) -> None:
     key = image_cache.fingerprint(files, 4, 3)
     (tmp_path / "cache").mkdir()
     for suffix in suffixes:
-        (tmp_path / "cache" / f"{key}{suffix}").write_bytes(b"?" * 5000)
+        hidden = "." if suffix.endswith(PARTIAL) else ""
+        (tmp_path / "cache" / f"{hidden}{key}.{suffix}").write_bytes(b"?" * 5000)
     assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
     assert leftovers(tmp_path) == {".json", ".pixels"}
 

@@ -205,6 +205,11 @@ def test_a_hostile_file_is_refused_before_hydra_sees_it(name: str, traps: Traps)
         )
 
 
+def test_a_file_that_is_no_text_is_refused(program: Command) -> None:
+    experiment("epochs: 1").write_bytes("# @package _global_\n# Größe\nepochs: 1\n".encode("latin-1"))
+    refused(program("--config-dir=more", "experiment=evil"), "evil.yaml cannot be read: it is no text in UTF-8")
+
+
 @pytest.mark.parametrize("header", ["hydra.job.env_set", "_global_.hydra.callbacks", "hydra"])
 def test_no_file_puts_itself_among_the_settings_of_hydra(header: str, program: Command) -> None:
     experiment("PATH: x", header)

@@ -18,6 +18,7 @@ import torch
 from labbook import checkpoints
 from labbook.errors import SettingError
 from labbook.models.mlp import MLP
+from labbook.names import check_whole
 from scripts import report
 from tests.conftest import Command
 from tests.security.conftest import BAIT, Traps, refused, script
@@ -220,3 +221,14 @@ def test_a_run_with_links_to_elsewhere_is_not_continued(
     (run / name).symlink_to(elsewhere)
     refused(program(f"resume={run}", "epochs=3"), f"{name} leads out of {run}")
     assert elsewhere.is_dir() or elsewhere.read_text() == "mine"
+
+
+def test_links_that_a_logger_made_are_its_own(stranger: Callable[..., Path], tmp_path: Path) -> None:
+    logs = (run := stranger()) / "wandb" / "run-1" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "debug-core.log").symlink_to(tmp_path / "core.log")
+    (run / "wandb" / "latest-run").symlink_to("run-1")
+    check_whole(run)
+    (run / "wandb" / "debug.log").symlink_to(tmp_path / "core.log")
+    with pytest.raises(SettingError, match=r"wandb/debug\.log leads out of "):
+        check_whole(run)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from torchvision.datasets import utils
 
 from labbook.data.cifar import CIFAR10, CIFAR100
 from labbook.data.torchvision_set import TorchvisionDataModule
@@ -17,6 +16,7 @@ from labbook.errors import SettingError
 from labbook.report import page, tables
 from labbook.sweeps.folder import Index, SweepFolder
 from tests.conftest import Command
+from tests.data.mirror import offline
 from tests.security.conftest import QUICK, Traps, refused
 from tests.security.test_configs import BOMB
 from tests.security.test_runs_of_strangers import shell
@@ -102,15 +102,6 @@ def test_a_sweep_with_links_to_elsewhere_is_not_continued(name: str, program: Co
 # Data sets ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*_: object, **__: object) -> None:
-        raise OSError("no network")
-
-    monkeypatch.setattr(utils, "_get_redirect_url", unreachable)
-    monkeypatch.setattr(utils, "_urlretrieve", unreachable)
-
-
 def hostile_files(root: Path, kind: type[TorchvisionDataModule]) -> None:
     """The folder of a set, all of its files pickles of code."""
     names = [
@@ -137,16 +128,19 @@ def hostile_archive(root: Path, kind: type[TorchvisionDataModule]) -> None:
             archive.addfile(header, io.BytesIO(content))
 
 
-@pytest.mark.usefixtures("_no_network")
 @pytest.mark.parametrize("kind", [CIFAR10, CIFAR100])
 @pytest.mark.parametrize("laid", [hostile_files, hostile_archive])
 def test_a_set_of_another_checksum_is_never_unpickled(
-    laid: Callable[[Path, type[TorchvisionDataModule]], None], kind: type[TorchvisionDataModule], traps: Traps
-) -> None:
+    laid: Callable[[Path, type[TorchvisionDataModule]], None], kind: type[TorchvisionDataModule], traps: Traps,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(kind, "mirrors", ("https://one.invalid/",))
+    tries = offline(monkeypatch)
     root = traps.home / "data"
     root.mkdir()
     laid(root, kind)
     with pytest.raises(SettingError, match=f"{kind.dataset} is not whole in .* by hand: "):
         kind(root=str(root)).load()
+    assert tries == ["one.invalid"]  # what lies there is not taken for the set
     assert not (traps.home / "escaped").exists()
     assert not list(root.rglob("escaped"))

@@ -112,6 +112,7 @@ def test_nothing_of_the_environment_is_written(program: Command, monkeypatch: py
     [
         ("+logger.api_key=abc", "logger.api_key holds a secret"),
         ("+callbacks.pictures.token=abc", "callbacks.pictures.token"),
+        ("+logger.settings={a:[{api_key:abc}]}", "logger.settings.a.api_key holds a secret"),
         ("data.root=https://me:abc@example.org/x", "data.root holds a secret"),
         ("data.root=${oc.env:HF_TOKEN}", "the environment variable HF_TOKEN holds a secret"),
         ("+note=${oc.env:AWS_SECRET_ACCESS_KEY}", "the environment variable AWS_SECRET_ACCESS_KEY holds a secret"),
@@ -140,7 +141,7 @@ def test_what_is_no_secret_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_password_in_a_command_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     storage = "hydra.sweeper.storage=mysql://me:abc@example.org/db"
-    monkeypatch.setattr("sys.argv", ["train.py", storage, "+logger.api_key=abc", "seed=1"])
+    monkeypatch.setattr("sys.argv", ["train.py", storage, "+logger.api_key=abc", "+logger.a={token: abc}", "seed=1"])
     command = origin.command_line()
     assert "abc" not in command
     assert "mysql://me:***@example.org/db" in command

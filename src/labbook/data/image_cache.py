@@ -23,6 +23,7 @@ from rich.progress import track
 from labbook.data.folders import shown
 from labbook.data.module import Images
 from labbook.errors import SettingError
+from labbook.files import remove_partial, replacing, write_whole
 
 FORMAT = 3  # part of the key: to be raised when what is written or how it is decoded changes
 AT_ONCE = 512  # images that are decoded ahead of the writer
@@ -120,26 +121,18 @@ def known(pixels: Path, about: Path, count: int, image_bytes: int) -> Facts | No
 
 def write(files: Sequence[Labelled], size: int, channels: int, pixels: Path, about: Path, what: str) -> Facts:
     """Decode all files into `pixels`, and then, as the sign that it is whole, write `about`, which is returned."""
-    partial = pixels.with_suffix(".partial")
+    remove_partial(pixels.parent, pixels.stem)
     facts = Facts({}, [])
     decoded = decode_all(files, size, channels)
     bar = track(decoded, what, len(files), console=Console(stderr=True), disable=not sys.stderr.isatty())
-    try:
-        with partial.open("wb") as sink:
-            for place, (image, problem, digest) in enumerate(bar):
-                if image is None:
-                    facts.skipped[place] = problem
-                else:
-                    sink.write(image.tobytes())
-                    facts.digests.append(digest)
-            sink.flush()
-            os.fsync(sink.fileno())
-        partial.replace(pixels)
-    finally:
-        partial.unlink(missing_ok=True)
-    whole = about.with_suffix(".partial-json")
-    whole.write_text(json.dumps({"skipped": list(facts.skipped.items()), "digests": facts.digests}), encoding="utf-8")
-    whole.replace(about)
+    with replacing(pixels, durable=True) as partial, partial.open("wb") as sink:
+        for place, (image, problem, digest) in enumerate(bar):
+            if image is None:
+                facts.skipped[place] = problem
+            else:
+                sink.write(image.tobytes())
+                facts.digests.append(digest)
+    write_whole(about, json.dumps({"skipped": list(facts.skipped.items()), "digests": facts.digests}))
     return facts
 
 

@@ -43,7 +43,8 @@ def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
             return None
         if stop_mark(sweep.path, job.launch).exists():
             raise NotStarted(name)
-        check_whole(sweep.path, [sweep.path / name, *(sweep.path / name).rglob("*")])
+        check_whole(sweep.path, [sweep.path / name])
+        check_whole(sweep.path / name)
         state, metrics = sweep.state(name)
         done = ("finished", "pruned") if job.trial is not None and config.sweep.prune else ("finished",)
         if state in done:  # somebody else has finished it meanwhile
