@@ -109,8 +109,10 @@ def test_a_finished_run_keeps_one_state_and_damaged_best_weights_are_not_tested(
     assert metrics_of(run)["status"] == "finished"
 
 
-@pytest.mark.parametrize("operation", ["write", "check", "fsync", "replace"])
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize(
+    ("operation", "number"),
+    [("write", errno.ENOSPC), ("check", errno.EIO), ("fsync", errno.EIO), ("replace", errno.EACCES)],
+)
 def test_a_write_that_fails_says_which_state_is_still_good(
     operation: str, number: int, labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
