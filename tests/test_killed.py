@@ -16,6 +16,7 @@ from labbook.models.classifier import Classifier
 from labbook.recorder import Recorder
 from labbook.saving import Checkpoints
 from tests.conftest import Command
+from tests.security.test_what_is_written import assert_plain
 from tests.test_train import metrics_of, without_times
 
 # Every optimizer and every schedule; augmentation and dropout in all, the state saved after every step.
@@ -132,6 +133,8 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_bits(
     assert ended.code == 0, ended.err
     validated = "val_fraction=0" not in SETTINGS[number]
     assert set(MOMENTS) - set(left) == (set() if validated else {"in the validation"})
+    for checkpoint in (tmp_path / "killed").rglob("*.ckpt"):
+        assert_plain(checkpoint)
     moments = [moment for moment in MOMENTS if moment in left]
     # Each setting at a few moments and each moment with a few settings; all of them together are for the slow test.
     goes_on_alike(labbook, ended.run, left, list(islice(moments, number % 4, None, 4)))

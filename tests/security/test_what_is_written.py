@@ -50,6 +50,12 @@ def walk(item: Any) -> None:
         assert not (isinstance(item, str) and leads_out(item)), item
 
 
+def assert_plain(checkpoint: Path) -> None:
+    """What a checkpoint holds, and what its pickle would call, is tensors and plain data alone."""
+    assert all(name in PLAIN or STORAGE.fullmatch(name) for name in globals_of(checkpoint))
+    walk(torch.load(checkpoint, weights_only=True))
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -68,8 +74,7 @@ def test_checkpoints_hold_tensors_and_plain_data_alone(arguments: list[str], pro
     found = sorted((ended.run / "checkpoints").iterdir())
     assert {path.name for path in found} >= {"best.ckpt", "last.ckpt"}
     for path in found:
-        assert all(name in PLAIN or STORAGE.fullmatch(name) for name in globals_of(path))
-        walk(torch.load(path, weights_only=True))
+        assert_plain(path)
         content = path.read_bytes()
         for told in (
             str(tmp_path),
