@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from labbook import checkpoints, files
+from labbook import checkpoints, files, recorder
 from labbook.checkpoints import WholeFileIO
 from labbook.errors import SettingError
 from tests.conftest import Command
 from tests.test_killed import same_in_all
-from tests.test_train import QUICK, metrics_of
+from tests.test_train import QUICK, metrics_of, rows_of
 
 SETTINGS = (*QUICK, "epochs=3", "data.limit=300", "callbacks=none")
 
@@ -162,3 +162,22 @@ def test_a_checkpoint_is_only_what_holds_weights(tmp_path: Path) -> None:
         checkpoints.load(tmp_path / "none.ckpt")
     with pytest.raises(SettingError, match="there is no checkpoint"):
         checkpoints.load(tmp_path)
+
+
+def test_a_table_that_a_spreadsheet_holds_open_does_not_end_the_run(
+    labbook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = recorder.write_whole, 0
+
+    def denied(path: Path, text: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        original(path, text)
+
+    monkeypatch.setattr(recorder, "write_whole", denied)
+    ended = labbook(*SETTINGS)
+    assert ended.code == 0, ended.err
+    assert "metrics.csv could not be written (Permission denied), and will be after the next epoch" in ended.out
+    assert [row["epoch"] for row in rows_of(ended.run)] == ["1", "2", "3"]

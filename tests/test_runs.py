@@ -6,13 +6,14 @@ import logging
 import os
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook import config as settings
-from labbook import identity, runs
+from labbook import files, identity, runs
 from labbook.cli import CONFIGS
 from labbook.errors import SettingError
 
@@ -168,6 +169,32 @@ def test_what_cannot_be_closed_ends_a_run_as_interrupted_and_is_said(
         fills_the_disk()
     assert runs.read_metrics(tmp_path)["status"] == ("failed" if also else "interrupted")
     assert capsys.readouterr().out.endswith(f"run: {tmp_path}\n")
+
+
+def test_two_processes_do_not_work_on_one_run(tmp_path: Path, config: DictConfig) -> None:
+    with runs.Run(tmp_path, config) as run:
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(SettingError, match="is being worked on by another process"), runs.Run(tmp_path, config):
+            pass
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+        with runs.Run(tmp_path, config, leads=False):  # another process of the same run
+            pass
+        run.record({}, "finished")
+    assert not (tmp_path / files.LOCK).exists()
+    with runs.Run(tmp_path, config):
+        pass
+
+
+def test_a_run_goes_on_where_nothing_can_be_locked(
+    tmp_path: Path, config: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(*_: Any, **__: Any) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(files.FileLock, "acquire", cannot)
+    with runs.Run(tmp_path, config) as run:
+        run.record({}, "finished")
+    assert runs.read_metrics(tmp_path)["status"] == "finished"
 
 
 def test_a_damaged_metrics_file_counts_as_none(tmp_path: Path) -> None:

@@ -7,11 +7,16 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import FileLock, Timeout
+
+from labbook.errors import SettingError
+
 PARTIAL = ".partial"
+LOCK = ".lock"
 SEAL = b"sha256:"
 SEAL_LENGTH = len(SEAL) + 2 * hashlib.sha256().digest_size  # bytes
 CHUNK = 2**20  # bytes
@@ -65,6 +70,27 @@ def flush_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from working in a folder; not where the file system cannot lock.
+
+    Raises:
+        SettingError: another process is at work in it.
+    """
+    lock = FileLock(folder / LOCK, fallback_to_soft=False)  # which its holder's death frees
+    with suppress(NotImplementedError):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise SettingError(f"{folder} is being worked on by another process: wait for it, or stop it") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):
+            (folder / LOCK).unlink()
 
 
 def remove_partial(folder: Path, name: str = "") -> None:

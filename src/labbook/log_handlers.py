@@ -3,8 +3,50 @@
 import logging
 import sys
 from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
 
 from labbook.errors import unwritable
+
+OURS, LIGHTNINGS = logging.getLogger("labbook"), logging.getLogger("pytorch_lightning")
+
+
+class RunLog:
+    """While entered, all that is said goes to `file` with the time, and what the program itself says to the terminal.
+
+    Without a file nothing is said: of several processes of a run the first one speaks for all.
+    """
+
+    def __init__(self, file: Path | None, prefix: str = "") -> None:
+        self.file, self.prefix = file, prefix
+        self._handlers: list[logging.Handler] = []
+
+    def __enter__(self) -> "RunLog":
+        OURS.propagate = False
+        OURS.setLevel(logging.INFO)
+        self._handlers = [logging.NullHandler()]
+        if self.file is not None:
+            lines = LogFile(self.file, encoding="utf-8")
+            lines.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            LIGHTNINGS.addHandler(lines)
+            self._handlers = [lines, Console(self.prefix)]
+        for handler in self._handlers:
+            OURS.addHandler(handler)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for handler in self._handlers:
+            for logger in (OURS, LIGHTNINGS):
+                logger.removeHandler(handler)
+            with suppress(OSError):  # what finds no room any more is lost
+                handler.close()
+
+    def traceback(self, error: BaseException) -> None:
+        """What went wrong and where, to the file only: the command line tells the user."""
+        for handler in self._handlers:
+            if isinstance(handler, LogFile):
+                told = (type(error), error, error.__traceback__)
+                handler.handle(OURS.makeRecord(OURS.name, logging.ERROR, "", 0, "failed", (), told))
 
 
 class LogFile(logging.FileHandler):

@@ -1,8 +1,11 @@
 """TensorBoard without the files nobody reads, and pictures for whichever logger there is."""
 
+import re
 import threading
+import time
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -10,6 +13,8 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from labbook.figures import Picture
 from labbook.identity import INDIFFERENT
+
+EVENTS = re.compile(r"events\.out\.tfevents\.(\d+)\.")
 
 
 class TensorBoard(TensorBoardLogger):
@@ -20,7 +25,13 @@ class TensorBoard(TensorBoardLogger):
         super().__init__(save_dir, name="", version="", default_hp_metric=False)
 
     def purge(self, step: int) -> None:
-        """Before anything is written: have readers forget what is there of this step and those after it."""
+        """Before anything is written: have readers forget what is there of this step and those after it.
+
+        Readers take a run's event files in the order of their names, which tell no more than the second they were
+        begun in: the new one waits for a second of its own (two at most, should another machine's clock be ahead).
+        """
+        begun = (int(found[1]) for path in Path(self.save_dir).iterdir() if (found := EVENTS.match(path.name)))
+        time.sleep(min(max(max(begun, default=0) + 1 - time.time(), 0), 2))
         self._kwargs["purge_step"] = step
 
     def save(self) -> None:

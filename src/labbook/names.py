@@ -87,9 +87,9 @@ def check_whole(folder: Path, paths: Iterable[Path] | None = None) -> None:
             )
 
 
-def printable(text: str) -> str:
-    """A text without signs that a terminal would obey."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
+def printable(text: object) -> str:
+    """A text on one line, without signs that a terminal would obey, whatever bytes it was made of."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))
 
 
 def shown(text: str) -> str:

@@ -61,7 +61,7 @@ class Recorder(Checkpoint):
         if not trainer.is_global_zero:
             return
         if self.rows:
-            write_whole(self.path, table(self.rows))
+            self._write()
         else:
             self.path.unlink(missing_ok=True)
         if self.rows and self.rows[-1]["step"] == self._resumed_at:
@@ -106,9 +106,16 @@ class Recorder(Checkpoint):
         self.seconds += row["seconds"]
         self._before, self._training, self._epoch_started = 0.0, None, None
         if trainer.is_global_zero:
-            write_whole(self.path, table(self.rows))
+            self._write()
             tell(trainer.loggers, row)
             log.info(line(row, trainer.max_epochs or 0))
+
+    def _write(self) -> None:
+        """Write the table anew."""
+        try:
+            write_whole(self.path, table(self.rows))
+        except PermissionError as error:  # on Windows, of a file that a spreadsheet has open
+            log.warning("%s could not be written (%s), and will be after the next epoch", self.path, error.strerror)
 
     def _images(self, trainer: Trainer) -> int:
         loader = trainer.train_dataloader

@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from labbook import published
 from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
-from labbook.files import damage, remove_partial, write_whole
-from labbook.log_handlers import Console, LogFile
+from labbook.files import damage, locked, remove_partial, write_whole
+from labbook.log_handlers import RunLog
 from labbook.names import shortened
 from labbook.origin import code_version, command_line
 from labbook.signals import StopSignals
@@ -43,7 +43,9 @@ class Run:
         self.pruned = False  # ended early by a search, as it was hopeless
         self.closing = ExitStack()  # what else is to be closed when the run ends, however it ends
         self.state: Path | None = None  # the checkpoint to go on from
-        self._handlers: list[logging.Handler] = []
+        job = config.sweep.job
+        self._log = RunLog(path / LOG if leads else None, f"[{job.label}] " if job.parallel else "")
+        self._held = ExitStack()  # the log and the lock, while the run is at work
         self._before = {name: (path / name).read_bytes() for name in (CONFIG, METRICS) if (path / name).is_file()}
 
     @property
@@ -94,21 +96,23 @@ class Run:
             log.info("%s", line)
 
     def __enter__(self) -> "Run":
-        self.state, damaged = newest_state(self.path)
-        self.metrics = {key: value for key, value in read_metrics(self.path).items() if key != "reason"}
-        self._log_to_folder()
-        try:
+        with ExitStack() as held:
+            if self.leads:
+                held.enter_context(locked(self.path))
+            self.state, damaged = newest_state(self.path)
+            self.metrics = {key: value for key, value in read_metrics(self.path).items() if key != "reason"}
+            held.enter_context(self._log)
             for what in damaged:
                 log.warning("%s: going on from %s", what, self.state)
             self._begin()
-        except BaseException:
-            self._stop_logging()
-            raise
+            self._held = held.pop_all()
         self.signals.__enter__()
         return self
 
     def _begin(self) -> None:
         """Write that the run goes on, and with which settings."""
+        for folder in (self.path, self.path / CHECKPOINTS) if self.leads else ():
+            remove_partial(folder)
         # The status comes first: a finished run that is to be trained for longer is not finished any more.
         self.record({"resumed": self.metrics.get("resumed", 0) + 1} if self.resumes else {}, "running")
         if self.leads:
@@ -129,7 +133,7 @@ class Run:
                 log.info("run: %s", self.path)
         finally:
             os.environ.pop(FOLDER_VARIABLE, None)
-            self._stop_logging()
+            self._held.close()
         if unclosed and error is None:
             raise unclosed
 
@@ -154,7 +158,7 @@ class Run:
             full = isinstance(error, OSError) and unwritable(error)
             with suppress(OSError):  # it is the first error that counts
                 self.record({"reason": reason(error)}, "interrupted" if full else "failed")
-            self._log_traceback(error)
+            self._log.traceback(error)
 
     def _undo(self) -> None:
         """A refused setting leaves no folder behind, and the folder of a run that was to go on as it was."""
@@ -164,40 +168,6 @@ class Run:
             write_whole(self.path / name, content)
         if not self._before:
             shutil.rmtree(self.path, ignore_errors=True)
-
-    def _log_traceback(self, error: BaseException) -> None:
-        """What went wrong and where, to train.log only: the command line tells the user."""
-        for handler in self._handlers:
-            if isinstance(handler, LogFile):
-                told = (type(error), error, error.__traceback__)
-                handler.handle(log.makeRecord(log.name, logging.ERROR, "", 0, "failed", (), told))
-
-    def _log_to_folder(self) -> None:
-        """Everything said to train.log, with the time; what the program itself says to the terminal, without."""
-        lightning = logging.getLogger("pytorch_lightning")
-        log.propagate = False
-        log.setLevel(logging.INFO)
-        if not self.leads:  # the first process speaks for all
-            self._handlers = [logging.NullHandler()]
-            log.addHandler(self._handlers[0])
-            return
-        for folder in (self.path, self.path / CHECKPOINTS):
-            remove_partial(folder)
-        file = LogFile(self.path / LOG, encoding="utf-8")
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        lightning.addHandler(file)
-        job = self.config.sweep.job
-        self._handlers = [file, Console(f"[{job.label}] " if job.parallel else "")]
-        for handler in self._handlers:
-            log.addHandler(handler)
-
-    def _stop_logging(self) -> None:
-        """Take the handlers away again; what finds no room any more is lost."""
-        for handler in self._handlers:
-            for name in ("labbook", "pytorch_lightning"):
-                logging.getLogger(name).removeHandler(handler)
-            with suppress(OSError):
-                handler.close()
 
 
 def open_run(config: DictConfig) -> Run:

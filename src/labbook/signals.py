@@ -36,15 +36,6 @@ class StopSignals:
         finally:
             self._deferring = False
 
-    def raise_received(self) -> None:
-        """Stop here if a signal came.
-
-        Raises:
-            Interrupted: a signal came.
-        """
-        if self.received is not None:
-            raise Interrupted(self.received)
-
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         first = self.received is None
         if signum == HANG_UP and not first:  # a terminal that is closed may send it twice

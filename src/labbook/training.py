@@ -1,6 +1,7 @@
 """From a configuration to objects, and the fit."""
 
 import logging
+import signal
 import warnings
 from typing import Any
 
@@ -16,14 +17,14 @@ from labbook import building, checkpoints, overhead
 from labbook.checkpoints import WholeFileIO
 from labbook.config import held_out
 from labbook.data.module import ImageDataModule
-from labbook.errors import SettingError, first_line
+from labbook.errors import Interrupted, SettingError, first_line
 from labbook.gradients import GradientNorms
 from labbook.hardware import Choice
 from labbook.loggers import TensorBoard
 from labbook.models.classifier import Classifier, Task
 from labbook.recorder import Recorder
 from labbook.runs import CHECKPOINTS, TABLE, Run
-from labbook.saving import Checkpoints
+from labbook.saving import Checkpoints, any_rank
 
 # Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
@@ -235,4 +236,5 @@ def fit(
             trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)
         except MisconfigurationException as error:  # what Lightning finds out only with the data at hand
             raise SettingError(f"trainer: {first_line(error)}") from error
-    run.signals.raise_received()
+    if any_rank(trainer, run.signals.received is not None):  # after the last step
+        raise Interrupted(run.signals.received or signal.SIGTERM)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from labbook.errors import SettingError
+from labbook.names import printable
 
 # Names of the parts of a set: two of them among the classes mean that the folder above was taken for one of the parts.
 PARTS = {"train", "training", "training_set", "test", "testing", "test_set", "val", "valid", "validation"}
@@ -64,7 +65,7 @@ def classes(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         if not name.isprintable():
             raise SettingError(
-                f"{shown(folder / name)} is the folder of a class, whose name cannot be shown: rename it"
+                f"{printable(folder / name)} is the folder of a class, whose name cannot be shown: rename it"
             )
         other = first.setdefault(alike(name), name)
         if other != name:
@@ -103,7 +104,9 @@ def files_of(folder: Path, seen: Seen) -> Iterator[Path]:
         status = Path(place).stat()
         first = seen.setdefault((status.st_dev, status.st_ino), Path(place))
         if first != Path(place):
-            raise SettingError(f"{shown(place)} and {shown(first)} are one folder, whose images would count twice")
+            raise SettingError(
+                f"{printable(place)} and {printable(first)} are one folder, whose images would count twice"
+            )
         folders[:] = [name for name in folders if not hidden(name)]
         yield from (Path(place, name) for name in names if not hidden(name))
 
@@ -116,8 +119,3 @@ def refuse(error: OSError) -> None:
 def hidden(name: str) -> bool:
     """Whether systems leave a file or folder of this name beside images without being asked."""
     return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini", "__macosx")
-
-
-def shown(text: object) -> str:
-    """A name as it can be printed on one line, whatever bytes it has."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(text))

@@ -20,10 +20,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 
-from labbook.data.folders import shown
 from labbook.data.module import Images
 from labbook.errors import SettingError
 from labbook.files import remove_partial, replacing, write_whole
+from labbook.names import printable
 
 FORMAT = 3  # part of the key: to be raised when what is written or how it is decoded changes
 AT_ONCE = 512  # images that are decoded ahead of the writer
@@ -91,7 +91,7 @@ def cached(files: Sequence[Labelled], size: int, channels: int, folder: Path, wh
     # Copy-on-write, because torch wants memory that it could write to; nothing ever does.
     memory = np.memmap(pixels, dtype=np.uint8, mode="c", shape=(len(read), channels, size, size))
     labels = torch.tensor([file.label for file in read])
-    skipped = tuple(f"{shown(files[place].path)}, which {reason}" for place, reason in facts.skipped.items())
+    skipped = tuple(f"{printable(files[place].path)}, which {reason}" for place, reason in facts.skipped.items())
     return Photographs(Images(torch.from_numpy(memory), labels, skipped), read, facts.digests)
 
 
@@ -165,7 +165,7 @@ def decode(path: Path, size: int, channels: int) -> Decoded:
     except UnidentifiedImageError:
         return Decoded(None, "is no image", digest)
     except Exception as error:  # each format's decoder has its own ways to fail
-        return Decoded(None, shown(f"cannot be decoded ({error})"), digest)
+        return Decoded(None, printable(f"cannot be decoded ({error})"), digest)
     array = np.asarray(resized)
     return Decoded(array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1)), digest=digest)
 

@@ -7,11 +7,12 @@ from typing import Any, Literal
 import torch
 from PIL import Image
 
-from labbook.data.folders import Seen, class_names, files_of, hidden, shown
+from labbook.data.folders import Seen, class_names, files_of, hidden
 from labbook.data.image_cache import Labelled, Photographs, cached
 from labbook.data.module import ImageDataModule, Images
 from labbook.data.twins import many, twins
 from labbook.errors import SettingError
+from labbook.names import printable
 
 LAYOUT = "a folder for each class, as in {train}/cat/1.jpg and {test}/cat/2.jpg"
 OnCorrupt = Literal["raise", "skip"]
@@ -127,14 +128,14 @@ class ImageFolder(ImageDataModule):
         return [file for file, digest in zip(part.files, part.digests, strict=True) if digest in digests]
 
     def _named(self, doubtful: list[Labelled]) -> list[str]:
-        return [f"{shown(file.path)}, which is in two classes" for file in doubtful]
+        return [f"{printable(file.path)}, which is in two classes" for file in doubtful]
 
     # What should be known ------------------------------------------------------------------------------------------
 
     def _loose(self, folder: Path) -> list[str]:
         known = Image.registered_extensions()
         inside = [item for item in folder.iterdir() if item.suffix.lower() in known and not hidden(item.name)]
-        loose = sorted(shown(item) for item in inside if not item.is_dir())
+        loose = sorted(printable(item) for item in inside if not item.is_dir())
         return [f"{len(loose):,} images in no class's folder are left out: {many(loose)}"] if loose else []
 
     def _copied(self, pairs: list[str]) -> list[str]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from labbook.data.folders import shown
 from labbook.data.image_cache import Photographs
+from labbook.names import printable
 
 
 class Twins(NamedTuple):
@@ -25,7 +25,7 @@ def twins(train: Photographs, test: Photographs) -> Twins:
             first = seen.setdefault(digest, (number, file.label, file.path))
             if first[2] is file.path:
                 continue
-            line = f"{shown(file.path)} and {shown(first[2])}"
+            line = f"{printable(file.path)} and {printable(first[2])}"
             if file.label != first[1]:
                 found.contradictions.append(line)
                 found.doubtful.add(digest)

@@ -3,7 +3,6 @@
 import random
 import shutil
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -172,7 +171,6 @@ def finished(run: Path, place: Path) -> str:
     """Go on with a run that is not finished; what went wrong with that."""
     if read_metrics(run).get("status") == "finished" and read_metrics(run).get("epochs") == EPOCHS:
         return ""
-    time.sleep(1.0)  # so that the new file of events has another second in its name, by which they are ordered
     epochs = [] if read_metrics(run).get("status") != "finished" else [f"epochs={EPOCHS}"]
     ended, _ = warm.run(f"resume={run.relative_to(place)}", *epochs, cwd=place, watched=place / "logs")
     return "" if ended.code == 0 else f"resume= ended with {ended.code}: {ended.err.strip()[-300:]}"
