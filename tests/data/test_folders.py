@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from labbook.data.folders import class_names, files_of, shown
+from labbook.data.folders import class_names, files_of
 from labbook.errors import SettingError
+from labbook.names import printable
 
 
 def make(root: Path, *names: str) -> Path:
@@ -138,5 +139,5 @@ def test_a_folder_that_must_not_be_read_is_an_error(tmp_path: Path, monkeypatch:
 
 
 def test_any_name_can_be_shown() -> None:
-    assert shown("pl\u00e4in") == "pl\u00e4in"
-    assert shown("a\nb\x1b\udcff") == "a\\nb\\x1b\\udcff"
+    assert printable("pl\u00e4in") == "pl\u00e4in"
+    assert printable("a\nb\x1b\udcff") == "a\\nb\\x1b\\udcff"
