@@ -182,6 +182,9 @@ REFUSED: list[tuple[str, str]] = [
     # what is taken away or refers to nothing
     ("~optimizer", "optimizer is not set: give optimizer=VALUE"),
     ("~trainer debug=fast", "trainer must be one of its choices and not"),
+    ("~callbacks=0.5", "~callbacks=0.5 takes out no setting: write ~SETTING, or ~GROUP for what"),
+    ("~@model.dropout=0.5", "~@model.dropout=0.5 takes out no setting: write ~SETTING"),
+    ("data.augment.flip=1", "data.augment.flip: what is before '.flip' is a list: give it whole, as SETTING=[a,b]"),
     ("epochs=${nothing}", "epochs: Interpolation key 'nothing' not found"),
     ("data.batch_size=${nothing}", "data.batch_size: Interpolation key 'nothing' not found"),
     ("+callbacks.more=3", "more=3 is nothing that can be built: it has no _target_"),

@@ -1,6 +1,5 @@
 """The command line: help for a person, and every refusal in one sentence. Imports no torch."""
 
-import argparse
 import errno
 import functools
 import os
@@ -9,30 +8,24 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-import hydra
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import (
-    HydraException,
-    MissingConfigException,
-    OverrideParseException,
-)
+from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+from omegaconf.errors import OmegaConfBaseException
 
 from labbook import config as settings
-from labbook import foreign, secrecy
-from labbook.errors import Interrupted, SettingError, TrainingError, choices, first_line, unwritable
+from labbook import foreign, refusals, secrecy
+from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
 from labbook.foreign import CONFIGS as CONFIGS
 from labbook.identity import identity
 from labbook.names import printable
 from labbook.resuming import continued, read_config
 from labbook.signals import hand_on
-from labbook.sweeps import claims, jobs, launchers, sweepers
+from labbook.sweeps import claims, jobs, sweepers
 from labbook.sweeps.folder import read_mark
 
 HELP = """\
@@ -65,11 +58,6 @@ def description(path: Path) -> str:
     return next((line for line in lines if not line.startswith("@")), "")
 
 
-def files_of(group: str, configs: Path = CONFIGS) -> list[Path]:
-    """The choices of a group."""
-    return sorted((configs / group).glob("*.yaml"))
-
-
 def help_text(configs: Path = CONFIGS) -> str:
     """The page that `--help` prints, made from the listing of `configs/` and the comment that opens each file."""
     defaults = dict(
@@ -78,62 +66,10 @@ def help_text(configs: Path = CONFIGS) -> str:
     lines = []
     for group in settings.GROUPS:
         lines.append(f"  {group}=")
-        for path in files_of(group, configs):
+        for path in refusals.files_of(group, configs):
             mark = "*" if defaults.get(group) == path.stem else " "
             lines.append(f"   {mark} {path.stem:<18} {description(path)}")
     return HELP.format(groups="\n".join(lines) + "\n")
-
-
-def known_settings(arguments: list[str]) -> DictConfig:
-    """The configuration that the group choices among `arguments` give, to look up valid keys in."""
-    groups = [group for group in settings.GROUPS if group not in settings.FILES]
-    chosen = [item for item in arguments if item.partition("=")[0] in groups and "," not in item]
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--config-dir", "-cd")
-    folder = parser.parse_known_args(arguments)[0].config_dir
-    also = [f"hydra.searchpath=[{Path(folder).absolute()}]"] if folder else []
-    with hydra.initialize_config_dir(str(CONFIGS)):
-        return hydra.compose("train", overrides=[*chosen, *also])
-
-
-def explain(error: Exception, arguments: list[str]) -> str:
-    """One sentence for what Hydra refused: the setting, and the valid choices."""
-    cause = error.__cause__ or error.__context__
-    if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("hydra/sweeper/sampler"):
-        return launchers.not_installed("hydra/sweeper=optuna", "optuna")
-    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        return f"{group}={name} is unknown; {choices(name, error.options)}"
-    if isinstance(error, OverrideParseException):
-        hint = "write SETTING=VALUE, a list as [a,b], and quote what the shell would change"
-        return f"cannot read '{error.override}': {hint}"
-    if ambiguous := re.match(r"Ambiguous value for argument '(\S+)=(.+?)'|Sweep parameters '(\S+)=(.+?)'", str(error)):
-        name, values = [part for part in ambiguous.groups() if part]
-        or_list = "" if name in settings.GROUPS else f", or write {name}=[{values}] for a list"
-        return f"{name}={values} gives several values: add -m to sweep over them{or_list}"
-    if "does not support sweep type" in str(error):
-        return "interval(...) is drawn from by a search: add hydra/sweeper=optuna, or give the values, as KEY=A,B"
-    if again := re.search(
-        r"Multiple values for (\w+)\.|force-add of config groups is not supported: '\+\+(\w+)", str(error)
-    ):
-        name = again.group(1) or again.group(2)
-        return f"{name} is chosen without a sign before it: {name}=CHOICE"
-    file = re.match(r"In '(.+?)'", str(error))
-    where = f"{file.group(1)}.yaml: " if file else ""
-    if no_group := re.search(r"Invalid Defaults List override '/?(\w+): ", str(error)):
-        return f"{where}{no_group.group(1)} is not a group; {choices(no_group.group(1), settings.GROUPS)}"
-    if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
-        name = str(cause.full_key)
-        if file and name in settings.FILES:
-            return f"{where}its first line must be '# @package _global_', as its settings are those of the root"
-        return f"{where}{settings.no_setting(name, known_settings(arguments))}"
-    if isinstance(cause, ValidationError) and cause.full_key:
-        return f"{where}{cause.full_key}: {first_line(cause)}"
-    if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return f"{error.full_key}: {first_line(error)}"
-    if isinstance(cause, OmegaConfBaseException):
-        return f"{first_line(error)}: {first_line(cause)}"
-    return str(error)
 
 
 def refuse(text: str, code: int) -> NoReturn:
@@ -150,7 +86,7 @@ def sentences() -> Iterator[None]:
     except SettingError as error:
         refuse(str(error), 2)
     except (HydraException, OmegaConfBaseException) as error:
-        refuse(explain(error, sys.argv[1:]), 2)
+        refuse(refusals.explain(error, sys.argv[1:]), 2)
     except TrainingError as error:
         refuse(str(error), 1)
     except OSError as error:
@@ -215,64 +151,12 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
     secrecy.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
     with sentences():
-        refuse_dashes(arguments)
-        refuse_job(arguments)
+        refusals.dashes(arguments)
+        refusals.job(arguments)
         try:
             main()
-        except yaml.YAMLError as error:
-            raise SettingError(f"a file of the configuration cannot be read: {error}") from error
-        except RuntimeError as error:
-            if "srun" in str(error):
-                raise SettingError("hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)") from error
-            extra = launchers.missing_extra(str(error))
-            if extra is None and str(error).startswith("Unknown plugin class"):
-                raise SettingError(
-                    f"{error}: hydra/launcher=CHOICE and hydra/sweeper=CHOICE name what there is"
-                ) from error
-            if extra is None:
+        except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:
+            if (sentence := refusals.of_hydra(error, arguments)) is None:
                 raise
-            asked = next((item for item in arguments if item.startswith("hydra/launcher=")), f"the launcher {extra}")
-            raise SettingError(launchers.not_installed(asked, extra)) from error
-        except ValueError as error:
-            if not str(error).startswith("Config group override must be"):
-                raise
-            raise SettingError(no_choice(arguments)) from error
+            raise SettingError(sentence) from error
     sys.exit(0)
-
-
-def refuse_dashes(arguments: list[str]) -> None:
-    """Refuse settings written as options, such as --epochs=3, and the option by which a folder gives the command.
-
-    Raises:
-        SettingError: saying how they are written.
-    """
-    known = {*settings.GROUPS, *(item.name for item in fields(settings.TrainConfig))}
-    for argument in arguments:
-        name, equals, value = argument.lstrip("-").partition("=")
-        if argument.startswith("--exp") and "--experimental-rerun".startswith(f"--{name}"):
-            raise SettingError(f"{argument}: a run is continued with resume=FOLDER")
-        if argument.startswith("--") and name.partition(".")[0] in known:
-            raise SettingError(
-                f"{argument}: settings are written without dashes, {name}={value if equals else 'VALUE'}"
-            )
-
-
-def refuse_job(arguments: list[str]) -> None:
-    """Refuse what only a sweep tells its own runs.
-
-    Raises:
-        SettingError: naming the setting.
-    """
-    for argument in arguments:
-        name = argument.lstrip("+~").partition("=")[0]
-        if name == "sweep.job" or name.startswith("sweep.job."):
-            raise SettingError(f"{name} is set by the program: use sweep.name=NAME for a sweep's folder")
-
-
-def no_choice(arguments: list[str]) -> str:
-    """What to say of a group that is given something else than a name, such as model=null or model=3."""
-    for argument in arguments:
-        name, _, value = argument.partition("=")
-        if name in settings.GROUPS and not isinstance(yaml.safe_load(value), str):
-            return f"{name}={value} is not a choice; {choices(value, (path.stem for path in files_of(name)))}"
-    return "a setting has no name: write SETTING=VALUE"

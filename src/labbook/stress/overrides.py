@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from labbook import config
 from labbook.benchmark.cases import composed
-from labbook.cli import files_of
+from labbook.refusals import files_of
 
 # Groups whose choices bring names of their own; sets of images that must be downloaded are not.
 NAMING = ("model", "optimizer", "scheduler", "trainer", "callbacks")

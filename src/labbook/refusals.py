@@ -1,0 +1,141 @@
+"""What to say to what a command line must not hold, and to what Hydra makes of it. Imports no torch."""
+
+import argparse
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import hydra
+import yaml
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+
+from labbook import config as settings
+from labbook.errors import SettingError, choices, first_line
+from labbook.foreign import CONFIGS
+from labbook.sweeps import launchers
+
+
+def files_of(group: str, configs: Path = CONFIGS) -> list[Path]:
+    """The choices of a group."""
+    return sorted((configs / group).glob("*.yaml"))
+
+
+def known_settings(arguments: list[str]) -> DictConfig:
+    """The configuration that the group choices among `arguments` give, to look up valid keys in."""
+    groups = [group for group in settings.GROUPS if group not in settings.FILES]
+    chosen = [item for item in arguments if item.partition("=")[0] in groups and "," not in item]
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config-dir", "-cd")
+    folder = parser.parse_known_args(arguments)[0].config_dir
+    also = [f"hydra.searchpath=[{Path(folder).absolute()}]"] if folder else []
+    with hydra.initialize_config_dir(str(CONFIGS)):
+        return hydra.compose("train", overrides=[*chosen, *also])
+
+
+def explain(error: Exception, arguments: list[str]) -> str:
+    """One sentence for what Hydra refused: the setting, and the valid choices."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("hydra/sweeper/sampler"):
+        return launchers.not_installed("hydra/sweeper=optuna", "optuna")
+    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return f"{group}={name} is unknown; {choices(name, error.options)}"
+    if isinstance(error, OverrideParseException):
+        hint = "write SETTING=VALUE, a list as [a,b], and quote what the shell would change"
+        return f"cannot read '{error.override}': {hint}"
+    if ambiguous := re.match(r"Ambiguous value for argument '(\S+)=(.+?)'|Sweep parameters '(\S+)=(.+?)'", str(error)):
+        name, values = [part for part in ambiguous.groups() if part]
+        or_list = "" if name in settings.GROUPS else f", or write {name}=[{values}] for a list"
+        return f"{name}={values} gives several values: add -m to sweep over them{or_list}"
+    if "does not support sweep type" in str(error):
+        return "interval(...) is drawn from by a search: add hydra/sweeper=optuna, or give the values, as KEY=A,B"
+    if again := re.search(
+        r"Multiple values for (\w+)\.|force-add of config groups is not supported: '\+\+(\w+)", str(error)
+    ):
+        name = again.group(1) or again.group(2)
+        return f"{name} is chosen without a sign before it: {name}=CHOICE"
+    file = re.match(r"In '(.+?)'", str(error))
+    where = f"{file.group(1)}.yaml: " if file else ""
+    if no_group := re.search(r"Invalid Defaults List override '/?(\w+): ", str(error)):
+        return f"{where}{no_group.group(1)} is not a group; {choices(no_group.group(1), settings.GROUPS)}"
+    if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
+        name = str(cause.full_key)
+        if file and name in settings.FILES:
+            return f"{where}its first line must be '# @package _global_', as its settings are those of the root"
+        return f"{where}{settings.no_setting(name, known_settings(arguments))}"
+    if isinstance(cause, ValidationError) and cause.full_key:
+        return f"{where}{cause.full_key}: {first_line(cause)}"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {first_line(error)}"
+    if isinstance(cause, OmegaConfBaseException):
+        return f"{first_line(error)}: {first_line(cause)}"
+    return str(error)
+
+
+def of_hydra(error: Exception, arguments: list[str]) -> str | None:
+    """One sentence for what Hydra lets through as an error of Python, or None where it is not known."""
+    text = str(error)
+    if isinstance(error, yaml.YAMLError):
+        return f"a file of the configuration cannot be read: {text}"
+    if isinstance(error, RuntimeError):
+        return no_launcher(text, arguments)
+    if text.startswith("Config group override must be"):
+        return no_choice(arguments)
+    if text.startswith("Config group override deletion"):
+        name = next((item for item in arguments if item.startswith("~")), "~")
+        return f"{name} takes out no setting: write ~SETTING, or ~GROUP for what a group has chosen"
+    if index := re.match(r"Index '(.+)' \(str\) is not an int", text):
+        name = next((item for item in arguments if f".{index[1]}" in item), f".{index[1]}").partition("=")[0]
+        return f"{name}: what is before '.{index[1]}' is a list: give it whole, as SETTING=[a,b], or name a place in it"
+    return None
+
+
+def no_launcher(text: str, arguments: list[str]) -> str | None:
+    """What to say of a launcher or a sweeper that is not there."""
+    if "srun" in text:
+        return "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)"
+    if (extra := launchers.missing_extra(text)) is None:
+        unknown = text.startswith("Unknown plugin class")
+        return f"{text}: hydra/launcher=CHOICE and hydra/sweeper=CHOICE name what there is" if unknown else None
+    asked = next((item for item in arguments if item.startswith("hydra/launcher=")), f"the launcher {extra}")
+    return launchers.not_installed(asked, extra)
+
+
+def no_choice(arguments: list[str]) -> str:
+    """What to say of a group that is given something else than a name, such as model=null or model=3."""
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name in settings.GROUPS and not isinstance(yaml.safe_load(value), str):
+            return f"{name}={value} is not a choice; {choices(value, (path.stem for path in files_of(name)))}"
+    return "a setting has no name: write SETTING=VALUE"
+
+
+def dashes(arguments: list[str]) -> None:
+    """Refuse settings written as options, such as --epochs=3, and the option by which a folder gives the command.
+
+    Raises:
+        SettingError: saying how they are written.
+    """
+    known = {*settings.GROUPS, *(item.name for item in fields(settings.TrainConfig))}
+    for argument in arguments:
+        name, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("--exp") and "--experimental-rerun".startswith(f"--{name}"):
+            raise SettingError(f"{argument}: a run is continued with resume=FOLDER")
+        if argument.startswith("--") and name.partition(".")[0] in known:
+            raise SettingError(
+                f"{argument}: settings are written without dashes, {name}={value if equals else 'VALUE'}"
+            )
+
+
+def job(arguments: list[str]) -> None:
+    """Refuse what only a sweep tells its own runs.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    for argument in arguments:
+        name = argument.lstrip("+~").partition("=")[0]
+        if name == "sweep.job" or name.startswith("sweep.job."):
+            raise SettingError(f"{name} is set by the program: use sweep.name=NAME for a sweep's folder")
