@@ -171,6 +171,5 @@ def finished(run: Path, place: Path) -> str:
     """Go on with a run that is not finished; what went wrong with that."""
     if read_metrics(run).get("status") == "finished" and read_metrics(run).get("epochs") == EPOCHS:
         return ""
-    epochs = [] if read_metrics(run).get("status") != "finished" else [f"epochs={EPOCHS}"]
-    ended, _ = warm.run(f"resume={run.relative_to(place)}", *epochs, cwd=place, watched=place / "logs")
+    ended, _ = warm.run(f"resume={run.relative_to(place)}", f"epochs={EPOCHS}", cwd=place, watched=place / "logs")
     return "" if ended.code == 0 else f"resume= ended with {ended.code}: {ended.err.strip()[-300:]}"
