@@ -164,20 +164,21 @@ def test_a_checkpoint_is_only_what_holds_weights(tmp_path: Path) -> None:
         checkpoints.load(tmp_path)
 
 
-def test_a_table_that_a_spreadsheet_holds_open_does_not_end_the_run(
-    labbook: Command, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("call", [2, 3], ids=["in between", "the last"])
+def test_a_table_that_a_spreadsheet_holds_open_for_a_while_does_not_end_the_run(
+    call: int, labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original, calls = recorder.write_whole, 0
 
     def denied(path: Path, text: str) -> None:
         nonlocal calls
         calls += 1
-        if calls == 2:
+        if calls == call:
             raise PermissionError(errno.EACCES, "Permission denied")
         original(path, text)
 
     monkeypatch.setattr(recorder, "write_whole", denied)
     ended = labbook(*SETTINGS)
     assert ended.code == 0, ended.err
-    assert "metrics.csv could not be written (Permission denied), and will be after the next epoch" in ended.out
+    assert "metrics.csv could not be written (Permission denied): it is tried again" in ended.out
     assert [row["epoch"] for row in rows_of(ended.run)] == ["1", "2", "3"]

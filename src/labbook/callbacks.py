@@ -15,6 +15,7 @@ from rich.progress import Progress as Bar
 from labbook import figures
 from labbook.config import Objective, lower_is_better
 from labbook.data.module import ImageDataModule
+from labbook.files import replacing
 from labbook.loggers import write_picture
 from labbook.models.classifier import Classifier, Outcome
 from labbook.recorder import Recorder
@@ -111,7 +112,8 @@ class Pictures(Callback):
             "confusion_matrix": figures.confusion_matrix(outcome.confusion, data.spec.class_names, outcome.figures.acc),
         }
         for name, picture in pictures.items():
-            Image.fromarray(picture).save(folder / f"{name}.png")
+            with replacing(folder / f"{name}.png") as partial:
+                Image.fromarray(picture).save(partial, format="PNG")
             write_picture(trainer.loggers, name, picture, trainer.global_step)
         wrong = surest_mistakes(outcome, self.mistakes)
         if wrong:

@@ -34,6 +34,19 @@ class TensorBoard(TensorBoardLogger):
         time.sleep(min(max(max(begun, default=0) + 1 - time.time(), 0), 2))
         self._kwargs["purge_step"] = step
 
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Write scalars.
+
+        Raises:
+            OSError: they could not be written, which Lightning would take for values of a wrong kind.
+        """
+        try:
+            super().log_metrics(metrics, step)
+        except ValueError as error:
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from None
+            raise
+
     def save(self) -> None:
         """Flush the events."""
         self.experiment.flush()
@@ -89,6 +102,7 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
         else:
             logger.log_hyperparams(plain)
             logger.log_metrics(dict(final))
+        logger.save()  # before the run is said to be finished
 
 
 def flat(config: DictConfig) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Recorder(Checkpoint):
         self._epoch_started: float | None = None
         self._lr = 0.0  # of the epoch's first step
         self._resumed_at: int | None = None  # step
+        self._unwritten = False
 
     @property
     def images_per_second(self) -> float:
@@ -110,12 +111,23 @@ class Recorder(Checkpoint):
             tell(trainer.loggers, row)
             log.info(line(row, trainer.max_epochs or 0))
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the table at last, if it could not be.
+
+        Raises:
+            PermissionError: it still cannot.
+        """
+        if self._unwritten:
+            write_whole(self.path, table(self.rows))
+
     def _write(self) -> None:
         """Write the table anew."""
+        self._unwritten = True
         try:
             write_whole(self.path, table(self.rows))
+            self._unwritten = False
         except PermissionError as error:  # on Windows, of a file that a spreadsheet has open
-            log.warning("%s could not be written (%s), and will be after the next epoch", self.path, error.strerror)
+            log.warning("%s could not be written (%s): it is tried again", self.path, error.strerror)
 
     def _images(self, trainer: Trainer) -> int:
         loader = trainer.train_dataloader
