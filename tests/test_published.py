@@ -29,6 +29,8 @@ def row(system: str = "X", **more: Any) -> dict[str, Any]:
         ({}, True),
         ({"optimizer": "sgd"}, True),
         ({"optimizer": "adam"}, False),
+        ({"optimizer": ["adam", "sgd"]}, True),
+        ({"optimizer": ["adam"]}, False),
         ({"optimizer.lr": 0.1, "epochs": 10}, True),
         ({"optimizer.lr": 0.01, "epochs": 10}, False),
         ({"epochs": 10.0, "model.width": 50.0}, True),

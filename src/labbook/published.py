@@ -55,9 +55,17 @@ def entry(config: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def holds(where: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    """Whether a plain configuration has these choices (optimizer: sgd) and settings (optimizer.lr: 0.1)."""
+    """Whether a plain configuration has these choices (optimizer: sgd) and settings (optimizer.lr: 0.1).
+
+    Of choices there may be several to have one of (data: [cifar10, cifar10_jpeg]).
+    """
     choices = config.get("choices") or {}
-    return all((choices[name] if name in choices else setting(config, name)) == value for name, value in where.items())
+    return all(
+        choices[name] in (value if isinstance(value, list) else [value])
+        if name in choices
+        else setting(config, name) == value
+        for name, value in where.items()
+    )
 
 
 def setting(config: Mapping[str, Any], name: str) -> Any:
