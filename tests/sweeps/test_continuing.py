@@ -239,6 +239,13 @@ def test_a_name_and_a_place_of_ones_own(labbook: Command) -> None:
     assert metrics_of(sweep / next(iter(runs_of(sweep))))["status"] == "finished"
 
 
+def test_a_sweep_of_one_run_names_it_by_its_settings_alone(labbook: Command) -> None:
+    (name,) = runs_of(done(labbook(*TINY, "sweep.name=single", "log_dir=elsewhere")))
+    assert "epochs-1" in name
+    assert "single" not in name
+    assert "elsewhere" not in name
+
+
 def test_the_best_can_be_done_again(labbook: Command) -> None:
     ended = labbook(*TINY, WIDTHS)
     sweep = done(ended)

@@ -26,7 +26,7 @@ from labbook.identity import identity
 from labbook.runs import METRICS, read_metrics
 from labbook.sweeps import claims, jobs, launchers
 from labbook.sweeps.folder import WITH_FIGURES, Index, SweepFolder
-from labbook.sweeps.naming import slug
+from labbook.sweeps.naming import indifferent, slug
 
 OURS = (jobs.RunFailed, jobs.NotStarted)
 MOST_DEATHS = 2  # of a run's process, within one command, after which the run has failed
@@ -191,8 +191,9 @@ class Continuing(Launcher):
         return found
 
     def _slug(self, overrides: list[str]) -> str:
-        """The first part of the name of a job's run: what varies in the sweep."""
-        return slug([item for item in overrides if item.partition("=")[0] in self.over] or overrides)
+        """The first part of the name of a job's run: what varies in the sweep, or what is set at all."""
+        telling = [item for item in overrides if item.partition("=")[0] in self.over]
+        return slug(telling or [item for item in overrides if not indifferent(item.partition("=")[0])])
 
     def composed(self, overrides: list[str]) -> DictConfig:
         """The configuration of a job, checked.

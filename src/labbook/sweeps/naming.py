@@ -27,7 +27,7 @@ def sweep_name(overrides: list[str], preset: str | None, search: bool = False) -
     The swept values are not part of it, so that a command with one value more is the same sweep.
     """
     last = {item.get_key_element(): item for item in parsed(overrides)}  # of a key given twice the later counts
-    telling = [item for key, item in sorted(last.items()) if not _indifferent(key)]
+    telling = [item for key, item in sorted(last.items()) if not indifferent(key)]
     fixed = [f"{item.get_key_element()}={item.get_value_element_as_str()}" for item in telling if not _varies(item)]
     over = [item.get_key_element() for item in telling if _varies(item)]
     words = [preset or "", slug(fixed) if fixed else ""]
@@ -60,7 +60,7 @@ def _varies(item: Override) -> bool:
     return bool(item.is_sweep_override())
 
 
-def _indifferent(key: str) -> bool:
+def indifferent(key: str) -> bool:
     """Whether a setting says nothing of what is computed, or what each run's own name tells."""
     name = key.lstrip("+~").replace("/", ".")
     roots = (*INDIFFERENT, "hydra", "callbacks", "data.root")
