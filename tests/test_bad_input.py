@@ -134,6 +134,7 @@ REFUSED: list[tuple[str, str]] = [
     ("objective=test/acc", "objective: Invalid value 'test/acc', expected one of ['val/acc', 'val/loss', "),
     ("data.augment=[flop]", "data.augment: flop is unknown; did you mean flip? choices: alternating_flip, crop, "),
     ("data.augment=[{reflect_crop:28}]", "reflect_crop takes a padding smaller than the images' 28 pixels, not 28"),
+    ("task.init=xavier", "task.init: Invalid value 'xavier', expected one of ['torch', 'glorot', 'he']"),
     ("task.norm_bias_lr_factor=0", "task.norm_bias_lr_factor must be more than 0, not 0.0"),
     ("data.augment=[{rotation:400}]", "data.augment: rotation takes degrees above 0 and up to 180, not 400"),
     ("trainer.precision=8", "trainer.precision=8 is unknown; choices: 16-mixed, 32, "),

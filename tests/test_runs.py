@@ -49,7 +49,7 @@ INDIFFERENT = {
 TELLING = {
     "seed": 1, "epochs": 31, "test_on": "last", "objective": "val/loss", "train_acc_eval": True, "compile": True,
     "channels_last": True, "task.label_smoothing": 0.1, "task.gradient_norms": True, "optimizer.lr": 0.1,
-    "task.norm_bias_lr_factor": 2.0, "task.tta": "mirror",
+    "task.norm_bias_lr_factor": 2.0, "task.tta": "mirror", "task.init": "glorot",
     "optimizer._target_": "torch.optim.SGD", "scheduler.warmup_epochs": 2.0, "model.padding": 1,
     "model._target_": "labbook.models.mlp.MLP", "data.shuffle": False, "data.val_seed": 1, "data.augment": [],
     "data.limit": 100, "data.batch_size": 3, "data.validate_on": "test", "trainer.precision": 32,

@@ -57,8 +57,9 @@ def ranged(default: Any, **bounds: float) -> Any:
 
 @dataclass
 class TaskConfig:
-    """How every architecture is trained: the options of `labbook.models.classifier.Task`."""
+    """How every architecture is trained: the options of `labbook.models.classifier.Task`, and its weights."""
 
+    init: Literal["torch", "glorot", "he"] = "torch"
     label_smoothing: float = ranged(0.0, ge=0, lt=1)
     norm_bias_lr_factor: float = ranged(1.0, gt=0)
     tta: Literal["none", "mirror", "mirror_translate"] = "none"

@@ -20,6 +20,7 @@ from labbook.data.module import ImageDataModule
 from labbook.errors import Interrupted, SettingError, first_line
 from labbook.gradients import GradientNorms
 from labbook.hardware import Choice
+from labbook.initialization import draw
 from labbook.loggers import TensorBoard
 from labbook.models.classifier import Classifier, Task
 from labbook.recorder import Recorder
@@ -96,6 +97,7 @@ def build_model(config: DictConfig, data: ImageDataModule) -> Classifier:
     )
     model = building.build(config.model, spec=data.spec, task=task)
     assert isinstance(model, Classifier)
+    draw(model, config.task.init)
     if "top5" in config.objective and not model.has_top5:
         raise SettingError(
             f"objective={config.objective} needs at least 10 classes, and the data has {data.spec.num_classes}"
