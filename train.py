@@ -1,5 +1,7 @@
 """Train an image classifier: `python train.py --help` tells what there is to choose."""
 
+from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+
 import hydra
 from omegaconf import DictConfig
 

@@ -4,13 +4,17 @@ RUN is the folder that a run named in its last line. Settings such as data.root=
 for those of the run; the data may also be another set of the same classes.
 """
 
+from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+
 import argparse
+import sys
 from pathlib import Path
 
 from labbook import importing
 from labbook.cli import sentences
 from labbook.names import printable
 from labbook.resuming import read_config, with_settings
+from labbook.runs import read_metrics
 
 
 @sentences()
@@ -28,6 +32,8 @@ def main() -> None:
         from labbook import evaluation
 
     outcome, data = evaluation.evaluate_run(arguments.run, config, arguments.split, arguments.weights)
+    if (status := read_metrics(arguments.run).get("status", "unknown")) != "finished":
+        print(f"note: the run is not finished ({printable(status)}): what it saved was tested", file=sys.stderr)
     figures = outcome.figures
     print(f"{arguments.split} loss {figures.loss:.4f} acc {figures.acc:.4f}  n {figures.images}")
     for index, (name, row) in enumerate(zip(data.spec.class_names, outcome.confusion.tolist(), strict=True)):

@@ -3,6 +3,8 @@
 Writes summary.csv, summary.md and report.html into each sweep's folder. It may be called while the sweep runs.
 """
 
+from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+
 import argparse
 from pathlib import Path
 

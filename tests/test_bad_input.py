@@ -175,7 +175,8 @@ REFUSED: list[tuple[str, str]] = [
     ("seed=1,2", "seed=1,2 gives several values: add -m to sweep over them, or write seed=[1,2] for a list"),
     ("model=mlp,lenet5", "model=mlp,lenet5 gives several values: add -m to sweep over them"),
     # what is not written as a setting
-    ("nonsense", "cannot read 'nonsense': write SETTING=VALUE, a list as [a,b], and quote what the shell would change"),
+    ("nonsense", "cannot read 'nonsense': write SETTING=VALUE, a list as [a,b], and what has spaces or other signs"),
+    ("data.root=ré", "cannot read 'data.root=ré': write SETTING=VALUE"),
     ("seed=[1", "cannot read 'seed=[1': write SETTING=VALUE"),
     ("=3", "a setting has no name: write SETTING=VALUE"),
     ("--epochs 3", "--epochs: settings are written without dashes, epochs=VALUE"),
@@ -193,7 +194,7 @@ REFUSED: list[tuple[str, str]] = [
     ("resume=", "resume= names no folder: give the folder of a run"),
     ("resume=nowhere", "nowhere is not a run folder: it has no config.yaml"),
     ("data=image_folder", "data.root is not set: give the folder of your images, data.root=FOLDER"),
-    ("data=image_folder data.root=nowhere", "nowhere/train is no folder with classes in it"),
+    ("data=image_folder data.root=nowhere", "nowhere/train is not there: data.root must hold"),
 ]
 
 

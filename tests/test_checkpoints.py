@@ -139,8 +139,9 @@ def test_a_write_that_fails_says_which_state_is_still_good(
             patch.setattr(owner, operation, sometimes)
         ended = labbook(f"resume={run}", "epochs=3", "test_on=last")
     assert ended.code == 2
-    assert f"{last} could not be written ({os.strerror(number)}); {last} is still good" in ended.out
+    assert f"no new last.ckpt could be written ({os.strerror(number)}): {last}, as it was, is still good" in ended.out
     assert ended.sentence.endswith(f"{last}: {os.strerror(number)}")
+    assert f"interrupted; to continue: python train.py resume={run}" in ended.out
     assert last.read_bytes() == before
     assert metrics_of(run)["status"] == "interrupted"
     assert not list(run.rglob(f"*{files.PARTIAL}"))

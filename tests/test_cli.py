@@ -138,7 +138,7 @@ def completions(line: str, labbook: Command, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_choices_are_completed(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert completions("model=", labbook, monkeypatch) == [f"model={name}" for name in CHOICES["model"]]
-    assert completions("data=ci", labbook, monkeypatch) == ["data=cifar10", "data=cifar100"]
+    assert completions("data=ci", labbook, monkeypatch) == ["data=cifar10", "data=cifar100", "data=cifar10_jpeg"]
     assert completions("experiment=b", labbook, monkeypatch) == [
         f"experiment={name}" for name in CHOICES["experiment"] if name[0] == "b"
     ]
@@ -388,3 +388,15 @@ def test_what_nobody_foresaw_keeps_its_traceback(error: Exception, capsys: pytes
 def test_nothing_happens_where_nothing_is_wrong() -> None:
     with cli.sentences():
         pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a closed pipe is another error there")
+def test_a_reader_that_has_had_enough_ends_a_program_without_a_word() -> None:
+    code = "from labbook.cli import sentences\nwith sentences():\n    while True: print('line ' * 999, flush=True)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        program.stdout.read(4)
+        program.stdout.close()
+        assert program.stderr.read() == b""
+    assert program.returncode == 141

@@ -41,6 +41,18 @@ def test_other_parts_and_settings(labbook: Command, again: Command) -> None:
     assert "n 20" in again(str(run), "data.limit=20").out.splitlines()[0]
 
 
+def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(labbook: Command, again: Command) -> None:
+    run = labbook("model=mlp", "debug=fast").run
+    whole = again(str(run))
+    assert whole.err == ""
+    lines = (run / "config.yaml").read_text().splitlines(keepends=True)
+    (run / "config.yaml").write_text("".join(line for line in lines if not line.startswith("  init:")))
+    (run / "metrics.json").write_text('{"status": "interrupted"}')
+    older = again(str(run))
+    assert (older.code, older.out) == (0, whole.out)
+    assert older.err == "note: the run is not finished (interrupted): what it saved was tested\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -1,8 +1,16 @@
-"""Heavy imports are left alone by the garbage collector, and nothing else is."""
+"""How a program starts: what Ctrl-C does meanwhile, and that only heavy imports are spared the garbage collector."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
 
 # Stands for torch, which takes seconds; tells what the collector does before, within and after.
 SCRIPT = """
@@ -42,3 +50,42 @@ def test_garbage_is_not_looked_for_while_importing_and_is_afterwards_and_at_the_
 
 def test_the_collector_is_on_again_after_an_import_that_failed() -> None:
     assert told("import labbook.nowhere")[:3] == [False, "failed", True]
+
+
+HIT = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(5)"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process cannot send itself Ctrl-C there")
+@pytest.mark.parametrize(
+    ("before", "within"),
+    [
+        ("from labbook import starting", "with nullcontext()"),
+        ("from labbook import importing, starting", "with importing.heavy()"),
+        ("from labbook import importing", "with importing.heavy()"),
+        ("from labbook import signals, starting", "with signals.starting()"),
+    ],
+)
+def test_ctrl_c_while_a_program_starts_ends_it_at_once_without_a_word(before: str, within: str) -> None:
+    code = f"from contextlib import nullcontext\n{before}\n{within}:\n    {HIT}"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process cannot send itself Ctrl-C there")
+def test_ctrl_c_raises_once_work_has_begun() -> None:
+    tried = f"try:\n    {HIT}\nexcept KeyboardInterrupt:\n    print('told')"
+    code = f"from labbook import signals, starting\nsignals.started()\n{tried}"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "told\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C goes to a whole console there")
+@pytest.mark.parametrize("delay", [0.2, 0.4, 0.6, 0.9, 1.2, 1.6, 2.0, 2.4, 2.8])
+def test_ctrl_c_at_any_moment_of_the_start_is_quiet(delay: float, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), "epochs=1000", "logger=none"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        time.sleep(delay)
+        program.send_signal(signal.SIGINT)
+        _, err = program.communicate(timeout=60)
+    assert (program.returncode, err) == (130, "")

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from labbook import config as settings
 from labbook import files, identity, runs
 from labbook.cli import CONFIGS
-from labbook.errors import SettingError
+from labbook.errors import SettingError, TrainingError
 
 
 @pytest.fixture
@@ -195,6 +196,34 @@ def test_a_run_goes_on_where_nothing_can_be_locked(
     with runs.Run(tmp_path, config) as run:
         run.record({}, "finished")
     assert runs.read_metrics(tmp_path)["status"] == "finished"
+
+
+def test_a_run_whose_folder_is_taken_away_says_so(tmp_path: Path, config: DictConfig) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    def taken_away() -> None:
+        with runs.Run(folder, config) as run:
+            shutil.rmtree(folder)
+            run.record({}, "finished")
+
+    with pytest.raises(TrainingError, match="run was taken away while the run was writing to it"):
+        taken_away()
+
+
+def test_a_new_run_that_finds_no_room_to_begin_leaves_no_folder(
+    tmp_path: Path, config: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left on device") as error, runs.Run(folder, config):
+        pass
+    assert error.value.filename == str(folder / "metrics.json")
+    assert not folder.exists()
 
 
 def test_a_damaged_metrics_file_counts_as_none(tmp_path: Path) -> None:

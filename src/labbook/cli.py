@@ -89,6 +89,9 @@ def sentences() -> Iterator[None]:
         refuse(refusals.explain(error, sys.argv[1:]), 2)
     except TrainingError as error:
         refuse(str(error), 1)
+    except BrokenPipeError:  # whoever read what is printed, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + 13)  # as a shell tells of SIGPIPE
     except OSError as error:
         if not unwritable(error):
             raise

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BROKEN = (errno.EIO, errno.ESTALE)  # a disk, or the server that it is on
-UNWRITABLE = NO_RIGHT + NO_ROOM + BROKEN
+NO_FILE = (errno.EISDIR, errno.ENOTDIR)  # something else has the name
+UNWRITABLE = NO_RIGHT + NO_ROOM + BROKEN + NO_FILE
 
 
 class SettingError(ValueError):

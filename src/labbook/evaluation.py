@@ -10,13 +10,13 @@ from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
 from labbook import checkpoints, hardware, training
-from labbook.config import held_out
+from labbook.config import held_out, typed
 from labbook.data.module import ImageDataModule, Split
 from labbook.errors import SettingError
 from labbook.loggers import write_summary
 from labbook.models.classifier import Classifier, Outcome
 from labbook.recorder import Recorder
-from labbook.runs import BEST, CHECKPOINTS, LAST
+from labbook.runs import BEST, CHECKPOINTS, CONFIG, LAST
 from labbook.saving import Checkpoints
 
 
@@ -91,6 +91,7 @@ def evaluate_run(
     Raises:
         SettingError: settings that do not go together, or no whole checkpoint of this network.
     """
+    config = typed(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
     training.check(config)
     choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
     data = training.build_data(config)

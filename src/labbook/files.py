@@ -44,6 +44,9 @@ def replacing(path: Path, keep: Path | None = None, durable: bool = False) -> It
         partial.replace(path)
         if durable:
             flush_folder(path.parent)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -29,6 +29,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 RESOLVER = re.compile(r"\$\{[^{}]*:")  # ${name:...} runs a function, ${name} refers to another setting
 OF_HYDRA = re.compile(r"(^|[@/.\s])hydra\b")
 READ_ONLY = ("root",)  # data.root: where images are looked for
+PLACES = ("log_dir", "data.cache_dir")  # which are written to
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
@@ -128,9 +129,8 @@ def check(text: str, origin: str, config_path: str) -> None:
             )
         outside = leads_out(re.sub(r"\$\{[^{}]*\}", "", value))
         if outside and name.rpartition(".")[2] not in READ_ONLY:
-            raise SettingError(
-                f"{origin}: {shown(name)}={shown(value)} leads out of the current folder: give it on the command line"
-            )
+            instead = ": give it on the command line" if name in PLACES else ""
+            raise SettingError(f"{origin}: {shown(name)}={shown(value)} leads out of the current folder{instead}")
 
 
 def check_hydra(node: Any, origin: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from labbook.errors import SettingError
+from labbook.signals import starting
 
 # The first version that no known file makes run code when it is loaded with weights_only=True: before it there were
 # CVE-2025-32434 (2.6) and CVE-2026-24747 (2.10).
@@ -47,7 +48,8 @@ def heavy() -> Iterator[None]:
         return
     gc.disable()
     try:
-        yield
+        with starting():
+            yield
     finally:
         gc.freeze()
         atexit.register(gc.unfreeze)  # Triton complains at the end of whatever of it was not collected

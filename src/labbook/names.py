@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -85,6 +86,16 @@ def check_whole(folder: Path, paths: Iterable[Path] | None = None) -> None:
             raise SettingError(
                 f"{path} leads out of {folder}, and what a run writes stays in its folder: copy it there"
             )
+
+
+def override(name: str, value: object) -> str:
+    """A setting as a shell and Hydra take it: quoted for the one, and for the other, where need be."""
+    text = str(value)
+    if re.fullmatch(r"[A-Za-z0-9/._+:-]+", text):
+        return f"{name}={text}"
+    quoted = re.sub(r"(\\*)'", r"\1\1\\'", re.sub(r"(\\+)$", r"\1\1", text))
+    whole = f"{name}='{quoted}'"
+    return shlex.quote(whole) if re.search(r'["$`\\!]', whole) else f'"{whole}"'
 
 
 def printable(text: object) -> str:

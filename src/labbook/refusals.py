@@ -43,7 +43,7 @@ def explain(error: Exception, arguments: list[str]) -> str:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return f"{group}={name} is unknown; {choices(name, error.options)}"
     if isinstance(error, OverrideParseException):
-        hint = "write SETTING=VALUE, a list as [a,b], and quote what the shell would change"
+        hint = "write SETTING=VALUE, a list as [a,b], and what has spaces or other signs as \"SETTING='VALUE'\""
         return f"cannot read '{error.override}': {hint}"
     if ambiguous := re.match(r"Ambiguous value for argument '(\S+)=(.+?)'|Sweep parameters '(\S+)=(.+?)'", str(error)):
         name, values = [part for part in ambiguous.groups() if part]

@@ -29,7 +29,8 @@ def read_config(path: Path) -> DictConfig:
     check_local("the run", path)
     file = path / CONFIG
     if not file.is_file():
-        raise SettingError(f"{path} is not a run folder: it has no {CONFIG}")
+        killed = "; one killed before it began leaves such a folder, and is begun anew" if path.is_dir() else ""
+        raise SettingError(f"{path} is not a run folder: it has no {CONFIG}{killed}")
     try:
         text = text_of(file)
         check_form(text, str(file), resolved=True)  # as a run writes it, so that nothing is looked up anew

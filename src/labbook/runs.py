@@ -18,7 +18,7 @@ from labbook import published
 from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
 from labbook.files import damage, locked, remove_partial, write_whole
 from labbook.log_handlers import RunLog
-from labbook.names import shortened
+from labbook.names import override, shortened
 from labbook.origin import code_version, command_line
 from labbook.signals import StopSignals
 
@@ -97,6 +97,7 @@ class Run:
 
     def __enter__(self) -> "Run":
         with ExitStack() as held:
+            held.push(self._unbegun)
             if self.leads:
                 held.enter_context(locked(self.path))
             self.state, damaged = newest_state(self.path)
@@ -108,6 +109,11 @@ class Run:
             self._held = held.pop_all()
         self.signals.__enter__()
         return self
+
+    def _unbegun(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """A new run that finds no room to begin leaves no folder behind."""
+        if isinstance(error, OSError) and not self.part_of_sweep:
+            self._undo()
 
     def _begin(self) -> None:
         """Write that the run goes on, and with which settings."""
@@ -129,11 +135,13 @@ class Run:
             nothing_new = not self.saved or self._before
             if isinstance(error, SettingError) and nothing_new and not self.part_of_sweep:
                 self._undo()
-            else:
+            elif self.path.is_dir():
                 log.info("run: %s", self.path)
         finally:
             os.environ.pop(FOLDER_VARIABLE, None)
             self._held.close()
+        if isinstance(error, FileNotFoundError) and not self.path.is_dir():
+            raise TrainingError(f"{self.path} was taken away while the run was writing to it") from error
         if unclosed and error is None:
             raise unclosed
 
@@ -152,13 +160,17 @@ class Run:
         if isinstance(error, (Interrupted, KeyboardInterrupt)):
             with suppress(OSError):
                 self.record({}, "interrupted")
-            how = "" if self.part_of_sweep else f"; to continue: python train.py resume={self.path}"
-            log.info("interrupted%s", how)
+            log.info("interrupted%s", self._how_to_go_on())
         else:
             full = isinstance(error, OSError) and unwritable(error)
             with suppress(OSError):  # it is the first error that counts
                 self.record({"reason": reason(error)}, "interrupted" if full else "failed")
             self._log.traceback(error)
+            if full and self.saved:
+                log.info("interrupted%s", self._how_to_go_on())
+
+    def _how_to_go_on(self) -> str:
+        return "" if self.part_of_sweep else f"; to continue: python train.py {override('resume', self.path)}"
 
     def _undo(self) -> None:
         """A refused setting leaves no folder behind, and the folder of a run that was to go on as it was."""

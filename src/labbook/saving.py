@@ -144,8 +144,8 @@ class Checkpoints(Checkpoint):
             trainer.save_checkpoint(path, weights_only=weights_only)
         except OSError as error:
             good = runs.states(self.folder.parent)
-            still = f"{good[0]} is still good" if good else "nothing was saved before"
-            log.error("%s could not be written (%s); %s", path, error.strerror or error, still)
+            still = f"{good[0]}, as it was, is still good" if good else "nothing was saved before"
+            log.error("no new %s could be written (%s): %s", path.name, error.strerror or error, still)
             raise
 
     def _refuse_diverged(self, trainer: Trainer, pl_module: LightningModule) -> None:

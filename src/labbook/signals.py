@@ -1,9 +1,11 @@
 """Ctrl-C, SIGTERM and their like, noticed at the next good moment."""
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -14,6 +16,37 @@ from labbook.errors import Interrupted
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 HANG_UP = getattr(signal, "SIGHUP", None)
+
+
+def end_at_once(signum: int, _: FrameType | None) -> None:
+    """End the program, quietly, while there is nothing to be lost.
+
+    An exception in the midst of imports may come to anything: it is dropped by locks, or taken for another error.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(128 + signum)
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Within this, Ctrl-C ends the program at once, unless somebody else listens to it."""
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, end_at_once)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def started() -> None:
+    """From here on Ctrl-C raises KeyboardInterrupt again, where it ended the program at once."""
+    if signal.getsignal(signal.SIGINT) is end_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class StopSignals:

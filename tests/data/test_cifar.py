@@ -47,7 +47,8 @@ def test_a_file_with_another_checksum_is_not_used(
         f"{kind.dataset} is not whole in {tmp_path / kind.folder} and could not be downloaded"
         f" ({official.filename} from one.invalid: its name cannot be resolved)"
     )
-    assert f"by hand: put {official.filename} (md5 {official.tgz_md5}) beside that folder" in str(refusal.value)
+    (archive,) = kind.archives
+    assert f"by hand: put {archive.name} (sha256 {archive.digest}) beside that folder" in str(refusal.value)
 
 
 def test_classes_are_in_the_order_of_the_labels() -> None:

@@ -129,17 +129,17 @@ LAYOUT = "data.root must hold a folder for each class, as in train/cat/1.jpg and
 
 def test_a_missing_root_is_said(tmp_path: Path) -> None:
     missing = tmp_path / "nothing"
-    assert refusal(missing) == f"{missing / 'train'} is no folder with classes in it: {LAYOUT}"
+    assert refusal(missing) == f"{missing / 'train'} is not there: {LAYOUT}"
 
 
 def test_a_root_that_is_a_file_is_said(tmp_path: Path) -> None:
     file = photograph(tmp_path / "a.png")
-    assert refusal(file) == f"{file / 'train'} is no folder with classes in it: {LAYOUT}"
+    assert refusal(file) == f"{file / 'train'} is not there: {LAYOUT}"
 
 
 def test_a_missing_test_folder_is_said(tmp_path: Path) -> None:
     root = album(tmp_path / "a", {"train": 1})
-    assert refusal(root) == f"{root / 'test'} is no folder with classes in it: {LAYOUT}"
+    assert refusal(root) == f"{root / 'test'} is not there: {LAYOUT}"
 
 
 def test_images_without_class_folders_are_said(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_an_image_in_two_classes_is_refused(kind: str, part: str, root: Path) ->
     ]()
     listing = root.parent / "cache" / "pets.contradictions.txt"
     assert refusal(root) == (
-        f"1 images are in two classes: {dog} and {cat} are the same file; all are listed in {listing}: delete the wrong"
+        f"1 image is in two classes: {dog} and {cat} are the same file; all are listed in {listing}: delete the wrong"
         " ones, or leave both of each out with data.on_corrupt=skip"
     )
     assert listing.read_text() == f"{dog} and {cat}\n"
@@ -293,7 +293,7 @@ def test_copies_within_a_class_are_said(root: Path) -> None:
     data = folder(root)
     data.setup()
     where = root.parent / "cache" / "pets.copies.txt"
-    assert data.notes == [f"train: 1 images are the same file as another of their class and part, listed in {where}"]
+    assert data.notes == [f"train: 1 image is the same file as another of their class and part, listed in {where}"]
 
 
 def test_images_beside_the_classes_are_said(root: Path) -> None:
@@ -301,7 +301,7 @@ def test_images_beside_the_classes_are_said(root: Path) -> None:
     (root / "train" / "labels.csv").write_text("no image")
     data = folder(root)
     data.setup()
-    assert data.notes == [f"train: 1 images in no class's folder are left out: {root}/train/loose.jpg"]
+    assert data.notes == [f"train: 1 image is left out, being in no class's folder: {root}/train/loose.jpg"]
 
 
 def test_batches_come_from_the_memory_map(root: Path) -> None:

@@ -148,7 +148,7 @@ def test_the_tables_are_complete(kind: type[TorchvisionDataModule], monkeypatch:
     ("kind", "by_hand"),
     [
         (MNIST, "put train-images-idx3-ubyte, train-labels-idx1-ubyte and the two t10k files there, unpacked"),
-        (CIFAR10, "put cifar-10-python.tar.gz (md5 c58f30108f718f92721af3b95e74349a) beside that folder"),
+        (CIFAR10, f"put cifar-10-python.tar.gz (sha256 {CIFAR10.archives[0].digest}) beside that folder"),
     ],
 )
 def test_a_missing_set_without_a_network_says_how_to_get_it(

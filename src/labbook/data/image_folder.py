@@ -58,7 +58,8 @@ class ImageFolder(ImageDataModule):
     def missing(self, folder: Path) -> str:
         """What to say where there is no such folder."""
         layout = LAYOUT.format(train=self.train_folder.name, test=self.test_folder.name)
-        return f"{folder} is no folder with classes in it: data.root must hold {layout}"
+        what = "is no folder with classes in it" if folder.exists() else "is not there"
+        return f"{folder} {what}: data.root must hold {layout}"
 
     def read(self) -> tuple[Images, Images]:
         """Both parts, from the cache or decoded into it."""
@@ -110,7 +111,7 @@ class ImageFolder(ImageDataModule):
     def _refuse_contradictions(self, pairs: list[str]) -> None:
         if self.on_corrupt == "raise":
             raise SettingError(
-                f"{len(pairs):,} images are in two classes: {pairs[0]} are the same file; all are listed in"
+                f"{counted(pairs)} in two classes: {pairs[0]} are the same file; all are listed in"
                 f" {self._listed('contradictions', pairs)}: delete the wrong ones, or leave both of each out with"
                 " data.on_corrupt=skip"
             )
@@ -136,19 +137,19 @@ class ImageFolder(ImageDataModule):
         known = Image.registered_extensions()
         inside = [item for item in folder.iterdir() if item.suffix.lower() in known and not hidden(item.name)]
         loose = sorted(printable(item) for item in inside if not item.is_dir())
-        return [f"{len(loose):,} images in no class's folder are left out: {many(loose)}"] if loose else []
+        return [f"{counted(loose)} left out, being in no class's folder: {many(loose)}"] if loose else []
 
     def _copied(self, pairs: list[str]) -> list[str]:
         if not pairs:
             return []
         where = self._listed("copies", pairs)
-        return [f"{len(pairs):,} images are the same file as another of their class and part, listed in {where}"]
+        return [f"{counted(pairs)} the same file as another of their class and part, listed in {where}"]
 
     def _leaked(self, pairs: list[str]) -> list[str]:
         if not pairs:
             return []
         where = self._listed("leaks", pairs)
-        return [f"{len(pairs):,} images are in training too, so the test flatters: {many(pairs)}, listed in {where}"]
+        return [f"{counted(pairs)} in training too, so the test flatters: {many(pairs)}, listed in {where}"]
 
     def _listed(self, kind: str, lines: Sequence[str]) -> Path:
         """A file beside the cache with all of them."""
@@ -157,3 +158,8 @@ class ImageFolder(ImageDataModule):
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
         return path
+
+
+def counted(images: Sequence[str]) -> str:
+    """Such as `1 image is` or `1,200 images are`."""
+    return "1 image is" if len(images) == 1 else f"{len(images):,} images are"

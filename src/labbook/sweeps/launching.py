@@ -24,6 +24,7 @@ from labbook.errors import TrainingError, first_line
 from labbook.files import write_whole
 from labbook.identity import identity
 from labbook.runs import METRICS, read_metrics
+from labbook.signals import started
 from labbook.sweeps import claims, jobs, launchers
 from labbook.sweeps.folder import WITH_FIGURES, Index, SweepFolder
 from labbook.sweeps.naming import indifferent, slug
@@ -73,6 +74,7 @@ class Continuing(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """The return of each job: stored, of a run that was done before, or new."""
+        started()
         every = [list(overrides) for overrides in job_overrides]
         identities = [self._identity(overrides) for overrides in every]
         self.begin()
