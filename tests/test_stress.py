@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labbook import cli, config
+from labbook import config, refusals
 from labbook.errors import TrainingError
 from labbook.stress import command, comparing, faults, inputs, kills, memory, overrides, page, part, shim, sweep
 from labbook.stress.memory import Look
@@ -196,7 +196,9 @@ def test_trees_differ_where_they_do(one: object, other: object, names: list[str]
 @pytest.mark.parametrize("group", ["optimizer", "scheduler", "callbacks"])
 def test_the_runs_that_are_killed_have_every_choice(group: str) -> None:
     text = " ".join(settings for settings, _ in kills.RUNS) + " callbacks=default"
-    assert [f"{group}={path.stem}" for path in cli.files_of(group) if f"{group}={path.stem}" not in text.split()] == []
+    assert [
+        f"{group}={path.stem}" for path in refusals.files_of(group) if f"{group}={path.stem}" not in text.split()
+    ] == []
     assert len(kills.RUNS) == 10
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from labbook.benchmark import report
+from labbook.marks import placed
 from labbook.stress.part import Outcome
 
 
@@ -16,12 +17,3 @@ def write(path: Path, outcomes: Mapping[str, Outcome], about: str) -> None:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-
-
-def placed(text: str, name: str, content: str) -> str:
-    """A page with `content` between the marks of that name."""
-    begin, end = (f"<!-- {word} {name} -->" for word in ("figures of", "end of"))
-    if begin not in text or end not in text.partition(begin)[2]:
-        text = f"{text.rstrip()}\n\n{begin}\n{end}\n"
-    before, _, rest = text.partition(begin)
-    return f"{before}{begin}\n\n{content}\n\n{end}{rest.partition(end)[2]}"

@@ -1,0 +1,34 @@
+"""The page of results, docs/results.md, from the figures kept in docs/results: `python scripts/results.py`.
+
+With `--keep logs/sweeps/NAME ...` the figures of these sweeps are kept there first.
+"""
+
+from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+
+import argparse
+from pathlib import Path
+
+from labbook.cli import sentences
+from labbook.results import page
+from labbook.results.keeping import keep
+
+FOLDER = Path("docs/results")
+
+
+@sentences()
+def main() -> None:
+    """Say what was kept, and which figures are worse than the published ones."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", nargs="+", type=Path, default=[], metavar="SWEEP", help="folders in logs/sweeps")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where figures are kept; default: %(default)s")
+    given = parser.parse_args()
+    for sweep in given.keep:
+        print(f"{sweep}: {keep(sweep, given.folder)} runs kept")
+    file = given.folder.with_suffix(".md")
+    for line in page.write(file, given.folder):
+        print(f"worse than published: {line.system}, {line.label}: {line.name} by {-line.difference:.4f}")
+    print(f"page: {file}")
+
+
+if __name__ == "__main__":
+    main()
