@@ -31,8 +31,9 @@ def keep(sweep: Path, into: Path) -> int:
     for run in finished:
         folder = target / run.path.name
         folder.mkdir(parents=True)
-        for name in (CONFIG, METRICS, TABLE):
-            shutil.copyfile(run.path / name, folder / name)
+        for file in (run.path / name for name in (CONFIG, METRICS, TABLE)):
+            if file.is_file():
+                shutil.copyfile(file, folder / file.name)
     mark = read_mark(sweep) or {}
     mark["planned"] = [run.path.name.rpartition("-")[2] for run in finished]
     write_whole(target / MARK, json.dumps(mark, indent=2) + "\n")

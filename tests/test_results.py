@@ -1,0 +1,118 @@
+"""The page of results is made from the kept figures, and from nothing else."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labbook.errors import SettingError
+from labbook.results import page
+from labbook.results.keeping import keep, kept
+from tests.test_report import add_run, figures_of, make_grid, mark
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a grid with one published row was kept."""
+    keep(make_grid(tmp_path), tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_settings_figures_and_tables_of_finished_runs_are_kept_and_nothing_else(folder: Path) -> None:
+    names = {path.relative_to(folder / "grid").parts for path in (folder / "grid").rglob("*") if path.is_file()}
+    runs = {parts[0] for parts in names if len(parts) > 1}
+    assert len(runs) == 11
+    assert "4_sigmoid_1" not in runs  # failed
+    files = {(run, name) for run in runs for name in ("config.yaml", "metrics.json", "metrics.csv")}
+    assert names == files | {("sweep.json",), ("summary.csv",)}
+
+
+def test_what_is_kept_again_takes_the_place_of_what_was(tmp_path: Path, folder: Path) -> None:
+    shutil.rmtree(tmp_path / "grid" / "1_relu_0")
+    assert keep(tmp_path / "grid", folder) == 10
+    (sweep,) = kept(folder)
+    assert len(sweep.runs) == 10
+
+
+def test_a_sweep_without_a_finished_run_is_refused_and_what_was_kept_stays(tmp_path: Path, folder: Path) -> None:
+    shutil.rmtree(tmp_path / "grid")
+    add_run(mark(tmp_path / "grid", []), "a", {}, {"status": "failed"})
+    with pytest.raises(SettingError, match="has no finished run: there is nothing to keep"):
+        keep(tmp_path / "grid", folder)
+    assert len(kept(folder)[0].runs) == 11
+
+
+def test_a_line_has_published_ours_the_difference_and_both_times(tmp_path: Path, folder: Path) -> None:
+    (worse,) = page.write(tmp_path / "results.md", folder)
+    assert (worse.system, worse.label, worse.name) == ("E3", "depth 2, activation relu", "val/acc")
+    text = (tmp_path / "results.md").read_text()
+    row = "| E3 | depth 2, activation relu | val acc | 0.9000 | 0.8450 ± 0.0071 | 2 | -0.0550 **worse** | 12.5 | 10.0 |"
+    assert row in text.splitlines()
+    assert "```sh\npython train.py -m a=1,2\n```" in text
+    assert "- systems: 1; runs: 11; hours of training: 0.0" in text
+    assert "published accuracies: 1; of ours 0 are within 0.5 points of them, 0 are better by more and 1 are" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "ours", "worse"),
+    [
+        ("test/acc", 0.90, 0.896, False),
+        ("test/acc", 0.90, 0.894, True),
+        ("test/acc", 0.90, 0.990, False),
+        ("train/loss", 0.02, 0.03, True),
+        ("train/loss", 0.02, 0.01, False),
+    ],
+)
+def test_what_is_worse_by_more_than_half_a_point_is_marked(
+    name: str, theirs: float, ours: float, worse: bool, tmp_path: Path
+) -> None:
+    sweep = mark(tmp_path / "one", [])
+    add_run(sweep, "a", {"published": [{"system": "A1", "final": {name: theirs}}]}, figures_of(0.5, **{name: ours}))
+    keep(sweep, tmp_path / "results")
+    assert len(page.write(tmp_path / "results.md", tmp_path / "results")) == worse
+    assert ("**worse**" in (tmp_path / "results.md").read_text()) == worse
+
+
+def test_systems_come_in_the_order_of_their_numbers_and_their_labs(tmp_path: Path) -> None:
+    for system in ("A10", "B1", "A2"):
+        sweep = mark(tmp_path / system, [])
+        add_run(sweep, "a", {"published": [{"system": system, "final": {"test/acc": 0.5}}]}, figures_of(0.5))
+        keep(sweep, tmp_path / "results")
+    page.write(tmp_path / "results.md", tmp_path / "results")
+    text = (tmp_path / "results.md").read_text()
+    assert text.index("| A2 |") < text.index("| A10 |") < text.index("end of lab A") < text.index("| B1 |")
+
+
+def test_words_between_the_marks_of_figures_stay(tmp_path: Path, folder: Path) -> None:
+    file = tmp_path / "results.md"
+    page.write(file, folder)
+    file.write_text(file.read_text().replace("# Results", "# Results\n\nRead this.") + "\nAnd this.\n")
+    before = file.read_text()
+    page.write(file, folder)
+    assert file.read_text() == before
+
+
+def test_the_script_keeps_and_writes(tmp_path: Path) -> None:
+    make_grid(tmp_path)
+    command = [sys.executable, str(ROOT / "scripts" / "results.py"), "--folder", "r", "--keep", "grid"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines() == [
+        "grid: 11 runs kept",
+        "worse than published: E3, depth 2, activation relu: val/acc by 0.0550",
+        "page: r.md",
+    ]
+
+
+@pytest.mark.skipif(not (DOCS / "results").is_dir(), reason="nothing was kept yet")
+def test_the_page_in_docs_is_what_the_kept_figures_make_it(tmp_path: Path) -> None:
+    shutil.copyfile(DOCS / "results.md", tmp_path / "results.md")
+    page.write(tmp_path / "results.md", DOCS / "results")
+    assert (tmp_path / "results.md").read_text() == (DOCS / "results.md").read_text()
+    for file in (DOCS / "results").glob("*/*/metrics.json"):
+        assert json.loads(file.read_text())["status"] == "finished"
