@@ -7,6 +7,7 @@ epoch of either includes what it does only once, such as making Keras' graph. Ne
 
 import argparse
 import os
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +15,7 @@ from rich.table import Table
 from labbook import config
 from labbook.cli import sentences
 from labbook.errors import SettingError
+from labbook.files import write_whole
 from labbook.sweeps import sweepers
 
 
@@ -23,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="as train.py takes them")
     parser.add_argument("--seeds", type=int, default=1, help="train with this many seeds, counted up from seed")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write every epoch of every seed there")
     given = parser.parse_intermixed_args()
     if given.seeds < 1:
         raise SettingError("--seeds must be at least 1")
@@ -40,6 +43,8 @@ def main() -> None:
     for seed in range(first, first + given.seeds):
         with Console(stderr=True).status(f"seed {seed}"):
             pairs.append(frameworks.both(given.settings, seed))
+    if given.csv:
+        write_whole(given.csv, frameworks.as_csv(pairs, first))
     table = Table("epoch", "test acc: Labbook", "Keras", "seconds: Labbook", "Keras", box=None, pad_edge=False)
     for row in frameworks.lines(pairs):
         table.add_row(*row)

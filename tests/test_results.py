@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from labbook.benchmark import frameworks as benchmark
+from labbook.benchmark.frameworks import Epoch, Pair
 from labbook.errors import SettingError
 from labbook.results import page
 from labbook.results.keeping import keep, kept
@@ -116,3 +118,16 @@ def test_the_page_in_docs_is_what_the_kept_figures_make_it(tmp_path: Path) -> No
     assert (tmp_path / "results.md").read_text() == (DOCS / "results.md").read_text()
     for file in (DOCS / "results").glob("*/*/metrics.json"):
         assert json.loads(file.read_text())["status"] == "finished"
+
+
+def test_a_comparison_of_frameworks_is_told_by_its_last_epochs(tmp_path: Path, folder: Path) -> None:
+    pairs = [
+        Pair([Epoch(0.5, 1.0), Epoch(0.75, 2.0)], [Epoch(0.25, 4.0), Epoch(0.5, 3.0)]),
+        Pair([Epoch(0.5, 1.0), Epoch(0.85, 4.0)], [Epoch(0.25, 4.0), Epoch(0.5, 3.0)]),
+    ]
+    (folder / "frameworks.csv").write_text(benchmark.as_csv(pairs, first_seed=3))
+    page.write(tmp_path / "results.md", folder)
+    lines = (tmp_path / "results.md").read_text().splitlines()
+    assert "<!-- figures of frameworks -->" in lines
+    assert "| PyTorch, by Labbook | 0.8000 ± 0.0707 | 2 | 4.0 ± 1.4 |" in lines
+    assert "| Keras | 0.5000 ± 0.0000 | 2 | 7.0 ± 0.0 |" in lines

@@ -20,6 +20,7 @@ from labbook.benchmark.contestants import prepared
 from labbook.benchmark.twin import layers_of, pictures
 from labbook.errors import SettingError, choices
 from labbook.recorder import Recorder
+from labbook.results.frameworks import COLUMNS
 from labbook.schedulers import constant
 
 # TensorFlow as it is installed trains on the CPU and in 32 bits; others may be asked for and are refused.
@@ -151,6 +152,16 @@ def lines(pairs: Sequence[Pair]) -> list[tuple[str, ...]]:
         rows.append((str(epoch), *figures([ours, keras])))
     all_ours, all_keras = ([total(getattr(pair, name)) for pair in pairs] for name in ("ours", "keras"))
     return [*rows, ("all", *figures([all_ours, all_keras]))]
+
+
+def as_csv(pairs: Sequence[Pair], first_seed: int) -> str:
+    """A row for every epoch of every seed, for `labbook.results.frameworks`."""
+    rows = [",".join(COLUMNS)]
+    for seed, pair in enumerate(pairs, first_seed):
+        for epoch, (ours, keras) in enumerate(zip(pair.ours, pair.keras, strict=True), 1):
+            figures = (ours.test_acc, keras.test_acc, ours.seconds, keras.seconds)
+            rows.append(",".join([str(seed), str(epoch), *(f"{figure:.6g}" for figure in figures)]))
+    return "\n".join(rows) + "\n"
 
 
 def by_epoch(pairs: Sequence[Pair], name: str) -> list[tuple[Epoch, ...]]:

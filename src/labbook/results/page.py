@@ -12,6 +12,7 @@ from labbook.report.cells import number, spread, title
 from labbook.report.columns import order
 from labbook.report.grouping import Report, Row, group
 from labbook.report.tables import escaped
+from labbook.results import frameworks
 from labbook.results.keeping import kept
 
 TOLERANCE = 0.005  # of an accuracy: what two trainings of one system may well differ by
@@ -64,14 +65,16 @@ class Line:
 def write(page: Path, folder: Path) -> list[Line]:
     """Put the figures of all kept sweeps into the page, lab by lab; the lines that are worse than published.
 
-    A lab's figures are between the marks of its letter, `<!-- figures of lab A -->`; those of all labs between those of
-    `all`.
+    A lab's figures are between the marks of its letter, `<!-- figures of lab A -->`, those of all labs between those of
+    `all`, and those of a comparison of frameworks between those of its file's name.
     """
     reports = [group(sweep) for sweep in kept(folder)]
     text = page.read_text(encoding="utf-8") if page.exists() else "# Results\n"
     found = lines(reports)
     for letter, of_lab in itertools.groupby(found, key=lambda line: line.system[0]):
         text = placed(text, f"lab {letter}", "\n\n".join([table(list(of_lab)), again(reports, letter)]))
+    for file in folder.glob("*.csv"):
+        text = placed(text, file.stem, frameworks.table(file))
     text = placed(text, "all", summary(reports, found))
     page.write_text(text, encoding="utf-8")
     return [line for line in found if line.worse]
