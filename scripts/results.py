@@ -9,7 +9,8 @@ import argparse
 from pathlib import Path
 
 from labbook.cli import sentences
-from labbook.results import page
+from labbook.files import write_whole
+from labbook.results import page, pictures
 from labbook.results.keeping import keep
 
 FOLDER = Path("docs/results")
@@ -25,7 +26,10 @@ def main() -> None:
     for sweep in given.keep:
         print(f"{sweep}: {keep(sweep, given.folder)} runs kept")
     file = given.folder.with_suffix(".md")
-    for line in page.write(file, given.folder):
+    lines = page.write(file, given.folder)
+    for name, draw in (("differences.svg", pictures.differences), ("by_epoch.svg", pictures.by_epoch)):
+        write_whole(given.folder / name, draw(lines))
+    for line in (line for line in lines if line.worse):
         print(f"worse than published: {line.system}, {line.label}: {line.name} by {-line.difference:.4f}")
     print(f"page: {file}")
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -52,6 +53,7 @@ def test_a_sweep_without_a_finished_run_is_refused_and_what_was_kept_stays(tmp_p
 
 def test_a_line_has_published_ours_the_difference_and_both_times(tmp_path: Path, folder: Path) -> None:
     (worse,) = page.write(tmp_path / "results.md", folder)
+    assert worse.worse
     assert (worse.system, worse.label, worse.name) == ("E3", "depth 2, activation relu", "val/acc")
     text = (tmp_path / "results.md").read_text()
     row = "| E3 | depth 2, activation relu | val acc | 0.9000 | 0.8450 ± 0.0071 | 2 | -0.0550 **worse** | 12.5 | 10.0 |"
@@ -77,7 +79,8 @@ def test_what_is_worse_by_more_than_half_a_point_is_marked(
     sweep = mark(tmp_path / "one", [])
     add_run(sweep, "a", {"published": [{"system": "A1", "final": {name: theirs}}]}, figures_of(0.5, **{name: ours}))
     keep(sweep, tmp_path / "results")
-    assert len(page.write(tmp_path / "results.md", tmp_path / "results")) == worse
+    (line,) = page.write(tmp_path / "results.md", tmp_path / "results")
+    assert line.worse == worse
     assert ("**worse**" in (tmp_path / "results.md").read_text()) == worse
 
 
@@ -109,6 +112,8 @@ def test_the_script_keeps_and_writes(tmp_path: Path) -> None:
         "worse than published: E3, depth 2, activation relu: val/acc by 0.0550",
         "page: r.md",
     ]
+    for name in ("differences", "by_epoch"):
+        ElementTree.parse(tmp_path / "r" / f"{name}.svg")
 
 
 @pytest.mark.skipif(not (DOCS / "results").is_dir(), reason="nothing was kept yet")

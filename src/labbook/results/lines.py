@@ -1,0 +1,90 @@
+"""Each published figure of a setting that was measured, and ours."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from labbook.config import lower_is_better
+from labbook.report.cells import number, spread, title
+from labbook.report.columns import order
+from labbook.report.grouping import Mean, Report, Row
+from labbook.report.tables import escaped
+
+TOLERANCE = 0.005  # of an accuracy: what two trainings of one system may well differ by
+SECONDS = "train_seconds"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One published figure of one setting, and ours."""
+
+    system: str
+    row: Row
+    name: str  # of the figure, as metrics.json has it
+    label: str  # of the setting
+
+    @property
+    def ours(self) -> Mean:
+        """Over the seeds."""
+        mean = self.row.exact(self.name)
+        assert mean is not None
+        return mean
+
+    @property
+    def difference(self) -> float:
+        """Ours less theirs."""
+        difference = self.row.difference(self.name)
+        assert difference is not None
+        return difference
+
+    @property
+    def worse(self) -> bool:
+        """Whether ours is worse by more than chance might make it."""
+        sign = -1 if lower_is_better(self.name) else 1
+        return sign * self.difference < -TOLERANCE
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """As the table shows it."""
+        seconds = self.row.exact(SECONDS)
+        theirs = self.row.published.get(SECONDS)
+        return (
+            self.system,
+            escaped(self.label),
+            title(self.name),
+            number(self.name, self.row.published[self.name]),
+            spread(self.name, self.ours),
+            str(self.ours.n),
+            number(self.name, self.difference, "+") + (" **worse**" if self.worse else ""),
+            number(SECONDS, theirs) if theirs else "",
+            number(SECONDS, seconds.mean) if seconds else "",
+        )
+
+
+def lines(reports: Iterable[Report]) -> list[Line]:
+    """What was published of any setting, in the order of the systems' names and of the settings."""
+    rows = [(report, row) for report in reports for row in report.rows if row.system and row.finished]
+    rows.sort(key=lambda pair: (numbered(pair[1].system), [order(value) for value in pair[1].values]))
+    return [
+        Line(row.system, row, name, label(report, row))
+        for report, row in rows
+        for name in row.published
+        if name != SECONDS and row.exact(name)
+    ]
+
+
+def numbered(system: str) -> tuple[str, int]:
+    """Sorts A10 behind A9."""
+    found = re.fullmatch(r"(\D*)(\d*)(.*)", system)
+    assert found is not None
+    return found[1], int(found[2] or 0)
+
+
+def label(report: Report, row: Row) -> str:
+    """What tells the setting from the others of its sweep."""
+    return row.label if report.columns else row.runs[0].choices.get("experiment", row.label)
+
+
+def is_accuracy(name: str) -> bool:
+    """Whether a figure is one of those that are compared in points."""
+    return name.endswith(("/acc", "/acc_eval"))
