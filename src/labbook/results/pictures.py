@@ -56,16 +56,18 @@ def by_epoch(lines: Sequence[Line]) -> str:
     """An SVG: one picture for each curve that a lab told, with ours and its deviation over the seeds."""
     rows = list({id(line.row): line for line in lines}.values())
     told = [(line, name, values) for line in rows for name, values in told_of(line.row).items()]
-    down = -(-len(told) // ACROSS)
+    down = max(1, -(-len(told) // ACROSS))
 
     def draw(figure: Figure) -> None:
-        every = figure.subplots(down, ACROSS, squeeze=False).flat
+        every = figure.subplots(down, ACROSS, squeeze=False).ravel().tolist()
         for axes, (line, name, values) in zip(every, told, strict=False):
             draw_curves(axes, line.row, name, values)
-            axes.set_title(f"{line.system}: {title(name)} by epoch")
-        for axes in list(every)[len(told) :]:
+            on_test = line.row.runs[0].settings.get("data.validate_on") == "test"
+            words = title(name).replace("val", "test") if on_test else title(name)
+            axes.set_title(f"{line.system}: {words} by epoch")
+        for axes in every[len(told) :]:
             axes.set_axis_off()
-        handles, names = figure.axes[0].get_legend_handles_labels()
+        handles, names = every[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
 
     return svg(draw, (9.0, 0.5 + 2.4 * down))
