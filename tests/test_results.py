@@ -84,6 +84,14 @@ def test_what_is_worse_by_more_than_half_a_point_is_marked(
     assert ("**worse**" in (tmp_path / "results.md").read_text()) == worse
 
 
+def test_what_was_published_after_another_number_of_epochs_is_not_compared(tmp_path: Path) -> None:
+    sweep = mark(tmp_path / "one", [])
+    entry = {"system": "A1", "final": {"test/acc": 0.9}, "epochs": 7}
+    add_run(sweep, "a", {"epochs": 3, "published": [entry]}, figures_of(0.5))
+    keep(sweep, tmp_path / "results")
+    assert page.write(tmp_path / "results.md", tmp_path / "results") == []
+
+
 def test_systems_come_in_the_order_of_their_numbers_and_their_labs(tmp_path: Path) -> None:
     for system in ("A10", "B1", "A2"):
         sweep = mark(tmp_path / system, [])

@@ -62,8 +62,10 @@ class Line:
 
 
 def lines(reports: Iterable[Report]) -> list[Line]:
-    """What was published of any setting, in the order of the systems' names and of the settings."""
-    rows = [(report, row) for report in reports for row in report.rows if row.system and row.finished]
+    """What was published of any setting after as many epochs, in the order of the systems' names and settings."""
+    rows = [
+        (report, row) for report in reports for row in report.rows if row.system and row.finished and not row.unlike
+    ]
     rows.sort(key=lambda pair: (numbered(pair[1].system), [order(value) for value in pair[1].values]))
     return [
         Line(row.system, row, name, label(report, row))
