@@ -111,6 +111,16 @@ def test_words_between_the_marks_of_figures_stay(tmp_path: Path, folder: Path) -
     assert file.read_text() == before
 
 
+def test_a_sweep_with_marks_of_its_own_is_shown_there_and_not_in_its_lab(tmp_path: Path, folder: Path) -> None:
+    file = tmp_path / "results.md"
+    file.write_text("# Results\n\n<!-- figures of sweep grid -->\n<!-- end of sweep grid -->\n")
+    assert page.write(file, folder) == []
+    text = file.read_text()
+    assert "| 4 | relu | 2 | 0.8850 ± 0.0071 |" in text.partition("<!-- end of sweep grid -->")[0]
+    assert "lab E" not in text
+    assert "- systems: 0; runs: 11;" in text
+
+
 def test_the_script_keeps_and_writes(tmp_path: Path) -> None:
     make_grid(tmp_path)
     command = [sys.executable, str(ROOT / "scripts" / "results.py"), "--folder", "r", "--keep", "grid"]

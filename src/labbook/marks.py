@@ -3,8 +3,13 @@
 
 def placed(text: str, name: str, content: str) -> str:
     """A page with `content` between the marks of that name; where it has none, they are added at its end."""
-    begin, end = (f"<!-- {word} {name} -->" for word in ("figures of", "end of"))
-    if begin not in text or end not in text.partition(begin)[2]:
-        text = f"{text.rstrip()}\n\n{begin}\n{end}\n"
-    before, _, rest = text.partition(begin)
-    return f"{before}{begin}\n\n{content}\n\n{end}{rest.partition(end)[2]}"
+    first, last = begin(name), f"<!-- end of {name} -->"
+    if first not in text or last not in text.partition(first)[2]:
+        text = f"{text.rstrip()}\n\n{first}\n{last}\n"
+    before, _, rest = text.partition(first)
+    return f"{before}{first}\n\n{content}\n\n{last}{rest.partition(last)[2]}"
+
+
+def begin(name: str) -> str:
+    """The mark before the figures of that name."""
+    return f"<!-- figures of {name} -->"

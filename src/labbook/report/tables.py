@@ -110,16 +110,21 @@ def as_markdown(report: Report) -> str:
     """A table as GitHub shows it, and what one must know to read it."""
     lines = [f"# {escaped(report.sweep.name)}", "", tally(report), ""]
     if report.rows:
-        heads = headings(report)
-        lines += [_line([escaped(head.title) for head in heads])]
-        lines += [_line(["---:" if head.numeric else "---" for head in heads])]
-        lines += [_line([escaped(cell.text) for cell in cells(report, row)]) for row in report.rows]
-        lines.append("")
+        lines += [markdown_table(report), ""]
     lines += [f"{escaped(note)}\n" for note in footnotes(report)]
     lines += [f"- {escaped(name)}: {escaped(value)}" for name, value in facts(report) if value]
     lines += [f"- failed: {escaped(str(run.path))}: {escaped(run.reason)}" for run in report.failures]
     lines += ["", "Commands:", "", *(f"    {' '.join(command.split())}" for command in report.sweep.commands)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def markdown_table(report: Report) -> str:
+    """The table alone."""
+    heads = headings(report)
+    lines = [_line([escaped(head.title) for head in heads])]
+    lines += [_line(["---:" if head.numeric else "---" for head in heads])]
+    lines += [_line([escaped(cell.text) for cell in cells(report, row)]) for row in report.rows]
+    return "\n".join(lines)
 
 
 def _line(parts: list[str]) -> str:

@@ -4,8 +4,9 @@ import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from labbook.marks import placed
+from labbook.marks import begin, placed
 from labbook.report.grouping import Report, group
+from labbook.report.tables import markdown_table
 from labbook.results import frameworks
 from labbook.results.keeping import kept
 from labbook.results.lines import SECONDS, TOLERANCE, Line, is_accuracy, lines
@@ -18,15 +19,25 @@ def write(page: Path, folder: Path) -> list[Line]:
     """Put the figures of all kept sweeps into the page, lab by lab; these, line by line.
 
     A lab's figures are between the marks of its letter, `<!-- figures of lab A -->`, those of all labs between those of
-    `all`, and those of a comparison of frameworks between those of its file's name.
+    `all`, and those of a comparison of frameworks between those of its file's name. A sweep that has marks of its own,
+    `<!-- figures of sweep NAME -->`, is shown there as a whole and not among the systems of its lab.
     """
     reports = [group(sweep) for sweep in kept(folder)]
     text = page.read_text(encoding="utf-8") if page.exists() else "# Results\n"
-    found = lines(reports)
+    alone = [report for report in reports if begin(f"sweep {report.sweep.name}") in text]
+    of_labs = [report for report in reports if report not in alone]
+    found = lines(of_labs)
     for letter, of_lab in itertools.groupby(found, key=lambda line: line.system[0]):
-        text = placed(text, f"lab {letter}", "\n\n".join([table(list(of_lab)), again(reports, letter)]))
+        text = placed(
+            text,
+            f"lab {letter}",
+            "\n\n".join([table(list(of_lab)), again(of_labs, letter)]),
+        )
     for file in folder.glob("*.csv"):
         text = placed(text, file.stem, frameworks.table(file))
+    for report in alone:
+        shown = "\n\n".join([markdown_table(report), fenced(report.sweep.commands)])
+        text = placed(text, f"sweep {report.sweep.name}", shown)
     text = placed(text, "all", summary(reports, found))
     page.write_text(text, encoding="utf-8")
     return found
@@ -47,7 +58,11 @@ def table(found: Sequence[Line]) -> str:
 def again(reports: Iterable[Report], letter: str) -> str:
     """The commands that give a lab's figures again."""
     of_lab = [report for report in reports if any(row.system.startswith(letter) for row in report.rows)]
-    commands = dict.fromkeys(command for report in of_lab for command in report.sweep.commands)
+    return fenced(dict.fromkeys(command for report in of_lab for command in report.sweep.commands))
+
+
+def fenced(commands: Iterable[str]) -> str:
+    """Commands as Markdown."""
     return "\n".join(["```sh", *commands, "```"])
 
 
