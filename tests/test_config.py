@@ -10,7 +10,7 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from labbook import building, cli, config, training
+from labbook import building, cli, config, keys, training
 from labbook.config import FILES, GROUPS, OPTIONAL, TrainConfig
 from labbook.errors import SettingError
 
@@ -94,7 +94,7 @@ def test_each_experiment_can_be_tried_on_one_batch(name: str) -> None:
 def test_experiments_and_debug_files_set_nothing_that_is_no_setting(group: str, name: str) -> None:
     _, chosen = compose_once((f"{group}={name}",))
     groups = [f"{other}={chosen[other]}" for other in GROUPS if other not in FILES]
-    config.check_keys(composed(f"{group}={name}"), composed(*groups), set(), f"{group}={name}")
+    keys.check_keys(composed(f"{group}={name}"), composed(*groups), set(), f"{group}={name}")
 
 
 @pytest.mark.parametrize(("group", "name"), OF_TARGETS)
@@ -254,22 +254,22 @@ def test_keys_that_no_file_knows_are_found(added: dict[str, Any], unknown: list[
     reference = OmegaConf.to_container(composed())
     assert isinstance(reference, dict)
     tree = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(reference), added))
-    assert config.unknown_keys(tree, reference) == unknown
+    assert keys.unknown_keys(tree, reference) == unknown
 
 
 @pytest.mark.parametrize("added", [{"model.paddin"}, {"model"}, {"model.paddin.deeper"}])
 def test_keys_that_the_command_line_adds_on_purpose_pass(added: set[str]) -> None:
     reference = composed()
     tree = composed("+model.paddin=3")
-    config.check_keys(tree, reference, added, "debug=fast")
+    keys.check_keys(tree, reference, added, "debug=fast")
     with pytest.raises(SettingError) as error:
-        config.check_keys(tree, reference, {"model.padd", "optimizer.paddin"}, "debug=fast")
+        keys.check_keys(tree, reference, {"model.padd", "optimizer.paddin"}, "debug=fast")
     text = "debug=fast: model.paddin is not a setting; did you mean padding? settings here: activation, padding"
     assert str(error.value) == text
 
 
 def test_at_the_root_the_groups_are_settings_too_and_notes_are_none() -> None:
-    text = config.no_setting("expriment", composed())
+    text = keys.no_setting("expriment", composed())
     assert text.startswith("expriment is not a setting; did you mean experiment? settings here: ")
     listed = text.rpartition(": ")[2].split(", ")
     assert {*GROUPS, "seed", "epochs", "resume"} <= set(listed)

@@ -14,6 +14,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from labbook import config as settings
 from labbook.errors import SettingError, choices, first_line
 from labbook.foreign import CONFIGS
+from labbook.keys import no_setting
 from labbook.sweeps import launchers
 
 
@@ -64,7 +65,7 @@ def explain(error: Exception, arguments: list[str]) -> str:
         name = str(cause.full_key)
         if file and name in settings.FILES:
             return f"{where}its first line must be '# @package _global_', as its settings are those of the root"
-        return f"{where}{settings.no_setting(name, known_settings(arguments))}"
+        return f"{where}{no_setting(name, known_settings(arguments))}"
     if isinstance(cause, ValidationError) and cause.full_key:
         return f"{where}{cause.full_key}: {first_line(cause)}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:

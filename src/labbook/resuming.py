@@ -7,9 +7,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from labbook.config import visible
 from labbook.errors import SettingError, choices
 from labbook.foreign import check_form, text_of
+from labbook.keys import visible
 from labbook.names import check_local, check_whole
 from labbook.runs import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
 

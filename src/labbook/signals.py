@@ -109,3 +109,17 @@ def hand_on(signum: int) -> None:
     handler = signal.getsignal(signum)
     if of_submitit(signum) and callable(handler):
         handler(signum, None)
+
+
+@contextmanager
+def ended_by_signals(parallel: bool) -> Iterator[None]:
+    """Where runs are in other processes, SIGTERM ends this one in the way that Ctrl-C does, so that they end too."""
+    if not parallel:
+        yield
+        return
+
+    before = signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -2,12 +2,10 @@
 
 import copy
 import json
-import signal
 import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,7 +22,7 @@ from labbook.errors import TrainingError, first_line
 from labbook.files import write_whole
 from labbook.identity import identity
 from labbook.runs import METRICS, read_metrics
-from labbook.signals import started
+from labbook.signals import ended_by_signals, started
 from labbook.sweeps import claims, jobs, launchers
 from labbook.sweeps.folder import WITH_FIGURES, Index, SweepFolder
 from labbook.sweeps.naming import indifferent, slug
@@ -265,20 +263,6 @@ def batched(items: Iterable[tuple[str, Job]], size: int) -> Iterator[list[tuple[
 def is_held(result: JobReturn) -> bool:
     """Whether a job found its run in somebody else's hands."""
     return result.status is JobStatus.COMPLETED and result.return_value is None
-
-
-@contextmanager
-def ended_by_signals(parallel: bool) -> Iterator[None]:
-    """Where runs are in other processes, SIGTERM ends this one in the way that Ctrl-C does, so that they end too."""
-    if not parallel:
-        yield
-        return
-
-    before = signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def check_targets(config: DictConfig) -> None:

@@ -1,0 +1,59 @@
+"""The names of settings: which are known, and what to say of one that is not. Imports no torch."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from labbook.errors import SettingError, choices
+
+GROUPS = ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "experiment", "debug", "sweep")
+FILES = ("experiment", "debug", "sweep")  # groups whose files hold settings of the root
+
+
+def unknown_keys(config: Any, reference: Any, prefix: str = "") -> list[str]:
+    """Dotted names in `config` that `reference` does not have; nodes with another `_target_` are not compared.
+
+    A whole node with a `_target_` may be new, such as one more callback.
+    """
+    if not isinstance(config, dict) or not isinstance(reference, dict):
+        return []
+    if config.get("_target_") != reference.get("_target_"):
+        return []
+    unknown = []
+    for key, value in config.items():
+        if key in reference:
+            unknown += unknown_keys(value, reference[key], f"{prefix}{key}.")
+        elif not (isinstance(value, dict) and "_target_" in value):
+            unknown.append(f"{prefix}{key}")
+    return unknown
+
+
+def check_keys(config: DictConfig, reference: DictConfig, added: set[str], files: str) -> None:
+    """Refuse keys that an experiment or debug file adds to a group without the group's own file knowing them.
+
+    Hydra guards the command line itself, but merges files without a question. `reference` is the configuration
+    without those `files`, `added` the names that the command line added on purpose with a leading `+`.
+
+    Raises:
+        SettingError: naming the file, the key, the nearest spelling and the valid keys beside it.
+    """
+    plain = OmegaConf.to_container(config, resolve=False)
+    known = OmegaConf.to_container(reference, resolve=False)
+    for name in unknown_keys(plain, known):
+        if not any(f"{name}.".startswith(f"{key}.") or key.startswith(f"{name}.") for key in added):
+            raise SettingError(f"{files}: {no_setting(name, reference)}")
+
+
+def no_setting(name: str, reference: DictConfig) -> str:
+    """What to say of a dotted name that is not a setting: the nearest spelling, and all that `reference` has there."""
+    parent, _, key = name.rpartition(".")
+    if parent:
+        beside = set(visible(OmegaConf.select(reference, parent)))
+    else:
+        beside = {*visible(reference), *GROUPS} - {"choices"}  # those are the program's own note
+    return f"{name} is not a setting; {choices(key, beside, 'settings here')}"
+
+
+def visible(node: Any) -> list[str]:
+    """The keys of a node that a user may set."""
+    return [str(key) for key in node if not str(key).startswith("_")] if isinstance(node, DictConfig) else []
