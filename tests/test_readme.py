@@ -28,10 +28,12 @@ def commands(page: str) -> list[str]:
     return [line for block in blocks("sh", page) for line in block.strip().splitlines()]
 
 
+LABS = commands((ROOT / "docs" / "results.md").read_text(encoding="utf-8"))
 COMMANDS = list(dict.fromkeys(line for page in (README, *DOCS) for line in commands(page)))
 TRAINING = [line for line in COMMANDS if line.startswith("python train.py") and " --" not in line]
 MEASURING = [line for line in COMMANDS if re.match(r"python scripts/(benchmark|frameworks|stress)\.py", line)]
 BEST = "python train.py --config-dir=logs/sweeps/NAME experiment=best"
+RESULTS = "python scripts/results.py"
 REPORT = "python scripts/report.py logs/sweeps/NAME"
 # What makes a documented command quick: less of what it has much of.
 QUICKLY = ["data.limit=60", "epochs=1"]
@@ -45,7 +47,8 @@ def test_the_first_command_comes_early() -> None:
 def test_every_command_is_known_here() -> None:
     known = {"make train", "make tensorboard", "python train.py --help", "python scripts/evaluate.py logs/runs/NAME",
              "python train.py model=alexnet --cfg job", 'make train ARGS="model=alexnet data=cifar10"',
-             'make setup EXTRAS="joblib optuna"', "make benchmark", "make stress", BEST, REPORT}  # fmt: skip
+             'make setup EXTRAS="joblib optuna"', "make benchmark", "make stress", BEST, REPORT, RESULTS,
+             f"{RESULTS} --keep logs/sweeps/NAME"}  # fmt: skip
     assert set(COMMANDS) - set(TRAINING) - set(MEASURING) == known
 
 
@@ -80,8 +83,13 @@ def skip_without_extra(words: list[str]) -> None:
             pytest.importorskip(f"hydra_plugins.{plugin}", reason=f"the extra for {word} is not installed")
 
 
+def takes_long(line: str) -> bool:
+    """Whether a command starts processes, or is a sweep of a lab: the presets have tests of their own."""
+    return "joblib" in line or line in LABS
+
+
 @pytest.mark.parametrize(
-    "line", [pytest.param(line, marks=[pytest.mark.slow] if "joblib" in line else []) for line in TRAINING]
+    "line", [pytest.param(line, marks=[pytest.mark.slow] if takes_long(line) else []) for line in TRAINING]
 )
 @pytest.mark.usefixtures("undrawn")
 def test_every_training_runs(labbook: Command, tmp_path: Path, line: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from labbook import building
 from labbook.cli import CONFIGS
@@ -126,6 +127,31 @@ def test_parameters_are_those_of_the_lab(name: str, spec: tuple[int, int, int], 
         assert model.head.in_features == 512
     else:
         assert model.num_parameters == parameters
+
+
+@pytest.mark.parametrize(
+    ("depth", "parameters"), [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018), (110, 1_727_962)]
+)
+def test_resnets_are_as_large_as_the_paper_says(depth: int, parameters: int) -> None:
+    """0.27, 0.46, 0.66, 0.85 and 1.7 million, table 6."""
+    model = build("resnet", 3, 32, depth=depth)
+    assert model.num_parameters == parameters
+    assert len([layer for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]) == depth
+
+
+def test_a_resnet_halves_its_images_twice_and_passes_them_on_where_a_block_adds_nothing() -> None:
+    model = build("resnet", 3, 32, depth=8).eval()
+    features = model.stem(torch.rand(2, 3, 32, 32))
+    assert [block(features).shape[1:] for block in model.blocks[:1]] == [(16, 32, 32)]
+    assert model.blocks(features).shape == (2, 64, 8, 8)
+    for block in model.blocks:
+        nn.init.zeros_(block.layers[-1].weight)
+    assert torch.equal(model.blocks(features)[:, :16], features[:, :, ::4, ::4])
+
+
+def test_a_resnet_of_another_depth_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"model\.depth=18 is not 6 n \+ 2, as in 20, 32, 44, 56: use 14 or 20"):
+        build("resnet", depth=18)
 
 
 def test_mlp_shapes() -> None:

@@ -1,0 +1,83 @@
+"""ResNet in its form for small images (He et al., arXiv 1512.03385, section 4.2)."""
+
+from typing import Annotated
+
+import torch.nn.functional as F
+from annotated_types import Ge
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError
+from labbook.models.classifier import Classifier, Task
+
+STAGES = 3
+
+
+class ResNet(Classifier):
+    """A convolution, three stages of residual blocks with 16, 32 and 64 times `width` channels, and a dense layer.
+
+    `depth` counts the layers with weights, 6 n + 2 for n blocks a stage: 20, 32, 44, 56 and 110 in the paper. Between
+    stages the shortcut takes every other pixel and adds channels of zeros (the paper's option A, without weights).
+
+    Raises:
+        SettingError: a depth that is not 6 n + 2.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        task: Task | None = None,
+        *,
+        depth: Annotated[int, Ge(8)] = 20,
+        width: PositiveInt = 1,
+    ) -> None:
+        super().__init__(spec, task)
+        blocks, rest = divmod(depth - 2, 2 * STAGES)
+        if rest:
+            near = 2 + 2 * STAGES * blocks
+            raise SettingError(f"model.depth={depth} is not 6 n + 2, as in 20, 32, 44, 56: use {near} or {near + 6}")
+        channels = [16 * width * 2**stage for stage in range(STAGES)]
+        self.stem = nn.Sequential(convolution(spec.channels, channels[0]), nn.BatchNorm2d(channels[0]), nn.ReLU())
+        layers: list[nn.Module] = []
+        inputs = channels[0]
+        for stage, outputs in enumerate(channels):
+            for block in range(blocks):
+                layers.append(Block(inputs, outputs, stride=2 if stage and not block else 1))
+                inputs = outputs
+        self.blocks = nn.Sequential(*layers)
+        self.head = nn.Linear(inputs, spec.num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n, C, H, W] -> logits [n, classes]."""
+        features = self.blocks(self.stem(images))
+        logits: Tensor = self.head(features.mean((2, 3)))
+        return logits
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions with batch norm, beside a shortcut: [n, inputs, H, W] -> [n, outputs, H, W / stride]."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.stride, self.added = stride, outputs - inputs
+        self.layers = nn.Sequential(
+            convolution(inputs, outputs, stride),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            convolution(outputs, outputs),
+            nn.BatchNorm2d(outputs),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [n, inputs, H, W]."""
+        shortcut = features[:, :, :: self.stride, :: self.stride]
+        return F.relu(self.layers(features) + F.pad(shortcut, (0, 0, 0, 0, 0, self.added)))
+
+
+def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """3x3, as large as its input where the stride is 1; batch norm has the bias."""
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
