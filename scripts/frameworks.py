@@ -29,6 +29,8 @@ def main() -> None:
     given = parser.parse_intermixed_args()
     if given.seeds < 1:
         raise SettingError("--seeds must be at least 1")
+    if given.csv:
+        given.csv.parent.mkdir(parents=True, exist_ok=True)
     config.register()
     sweepers.register()
 
