@@ -226,6 +226,22 @@ def test_a_new_run_that_finds_no_room_to_begin_leaves_no_folder(
     assert not folder.exists()
 
 
+def test_a_run_that_finds_no_room_to_go_on_stays(
+    tmp_path: Path, config: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with runs.Run(tmp_path, config) as run:
+        run.record({"val/acc": 0.5}, "interrupted")
+    before = {name: (tmp_path / name).read_bytes() for name in ("config.yaml", "metrics.json")}
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left on device"), runs.Run(tmp_path, config):
+        pass
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
 def test_a_damaged_metrics_file_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text('{"status": "fini')
     assert runs.read_metrics(tmp_path) == {}

@@ -112,7 +112,7 @@ class Run:
 
     def _unbegun(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """A new run that finds no room to begin leaves no folder behind."""
-        if isinstance(error, OSError) and not self.part_of_sweep:
+        if isinstance(error, OSError) and not (self._before or self.part_of_sweep):
             self._undo()
 
     def _begin(self) -> None:
