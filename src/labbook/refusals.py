@@ -88,8 +88,10 @@ def of_hydra(error: Exception, arguments: list[str]) -> str | None:
         name = next((item for item in arguments if item.startswith("~")), "~")
         return f"{name} takes out no setting: write ~SETTING, or ~GROUP for what a group has chosen"
     if index := re.match(r"(?:Index|invalid literal for int\(\) with base 10:) '(.+)'", text):
-        name = next((item for item in arguments if f".{index[1]}" in item), f".{index[1]}").partition("=")[0]
-        return f"{name}: what is before '.{index[1]}' is a list: give it whole, as SETTING=[a,b], or name a place in it"
+        named = next((item for item in arguments if f".{index[1]}" in item.partition("=")[0]), None)
+        if named is None:  # no setting was named so: something else went wrong, and is not to be hidden
+            return None
+        return f"{named.partition('=')[0]}: what is before '.{index[1]}' is a list: give it whole, as SETTING=[a,b], or name a place in it"
     return None
 
 
