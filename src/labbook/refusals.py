@@ -88,10 +88,12 @@ def of_hydra(error: Exception, arguments: list[str]) -> str | None:
         name = next((item for item in arguments if item.startswith("~")), "~")
         return f"{name} takes out no setting: write ~SETTING, or ~GROUP for what a group has chosen"
     if index := re.match(r"(?:Index|invalid literal for int\(\) with base 10:) '(.+)'", text):
-        named = next((item for item in arguments if f".{index[1]}" in item.partition("=")[0]), None)
-        if named is None:  # no setting was named so: something else went wrong, and is not to be hidden
-            return None
-        return f"{named.partition('=')[0]}: what is before '.{index[1]}' is a list: give it whole, as SETTING=[a,b], or name a place in it"
+        before = f".{index[1]}"
+        names = (item.partition("=")[0] for item in arguments)
+        if name := next((name for name in names if before in name), None):  # else something else went wrong
+            return (
+                f"{name}: what is before '{before}' is a list: give it whole, as SETTING=[a,b], or name a place in it"
+            )
     return None
 
 
