@@ -90,7 +90,7 @@ def of_hydra(error: Exception, arguments: list[str]) -> str | None:
     if index := re.match(r"(?:Index|invalid literal for int\(\) with base 10:) '(.+)'", text):
         before = f".{index[1]}"
         names = (item.partition("=")[0] for item in arguments)
-        if name := next((name for name in names if before in name), None):  # else something else went wrong
+        if listed := next((each for each in names if before in each), None):  # else something else went wrong
             return (
                 f"{name}: what is before '{before}' is a list: give it whole, as SETTING=[a,b], or name a place in it"
             )
