@@ -88,12 +88,11 @@ def of_hydra(error: Exception, arguments: list[str]) -> str | None:
         name = next((item for item in arguments if item.startswith("~")), "~")
         return f"{name} takes out no setting: write ~SETTING, or ~GROUP for what a group has chosen"
     if index := re.match(r"(?:Index|invalid literal for int\(\) with base 10:) '(.+)'", text):
-        before = f".{index[1]}"
+        key = f".{index[1]}"
         names = (item.partition("=")[0] for item in arguments)
-        if listed := next((each for each in names if before in each), None):  # else something else went wrong
-            return (
-                f"{name}: what is before '{before}' is a list: give it whole, as SETTING=[a,b], or name a place in it"
-            )
+        if setting := next((each for each in names if key in each), None):  # else something else went wrong
+            how = "give it whole, as SETTING=[a,b], or name a place in it"
+            return f"{setting}: what is before '{key}' is a list: {how}"
     return None
 
 
