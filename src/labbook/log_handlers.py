@@ -11,6 +11,16 @@ from labbook.errors import unwritable
 OURS, LIGHTNINGS = logging.getLogger("labbook"), logging.getLogger("pytorch_lightning")
 
 
+def tell(line: str, error: bool = False) -> None:
+    """Print a line in one piece: `print` hands over the text and its end apart where output is not buffered.
+
+    Runs that share a terminal would write into each other's lines.
+    """
+    stream = sys.stderr if error else sys.stdout
+    stream.write(f"{line}\n")
+    stream.flush()
+
+
 class RunLog:
     """While entered, all that is said goes to `file` with the time, and what the program itself says to the terminal.
 
@@ -69,4 +79,4 @@ class Console(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line, if the terminal is still there: a run goes on without it."""
         with suppress(OSError, ValueError):
-            print(f"{self.prefix}{self.format(record)}", flush=True)
+            tell(f"{self.prefix}{self.format(record)}")

@@ -1,6 +1,5 @@
 """One run of a sweep, in whichever process its launcher chose. Imports no torch by itself."""
 
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from labbook.errors import Interrupted, SettingError, unwritable
+from labbook.log_handlers import tell
 from labbook.names import check_whole, printable
 from labbook.runs import LOG, METRICS, Run, newest_state, read_metrics, reason
 from labbook.sweeps import claims
@@ -113,5 +113,4 @@ def begun(state: str, metrics: dict[str, Any]) -> str:
 
 def say(job: DictConfig, text: str, error: bool = False) -> None:
     """A line on the terminal, marked with the run where several share it."""
-    line = printable(f"[{job.label}] {text}" if job.parallel else text)
-    print(line, file=sys.stderr if error else sys.stdout, flush=True)
+    tell(printable(f"[{job.label}] {text}" if job.parallel else text), error)
