@@ -1,5 +1,7 @@
 """The page of results, docs/results.md, from the figures kept in docs/results: `python scripts/results.py`.
 
+The table of the labs in README.md is made from them, too.
+
 With `--keep logs/sweeps/NAME ...` the figures of these sweeps are kept there first.
 """
 
@@ -13,7 +15,7 @@ from labbook.files import write_whole
 from labbook.results import page, pictures
 from labbook.results.keeping import keep
 
-FOLDER = Path("docs/results")
+FOLDER, README = Path("docs/results"), Path("README.md")
 
 
 @sentences()
@@ -27,6 +29,7 @@ def main() -> None:
         print(f"{sweep}: {keep(sweep, given.folder)} runs kept")
     file = given.folder.with_suffix(".md")
     lines = page.write(file, given.folder)
+    page.write_brief(README, file, lines)
     for name, draw in (("differences.svg", pictures.differences), ("by_epoch.svg", pictures.by_epoch)):
         write_whole(given.folder / name, draw(lines))
     for line in (line for line in lines if line.worse):

@@ -102,6 +102,30 @@ def test_systems_come_in_the_order_of_their_numbers_and_their_labs(tmp_path: Pat
     assert text.index("| A2 |") < text.index("| A10 |") < text.index("end of lab A") < text.index("| B1 |")
 
 
+def test_the_readme_has_a_row_for_each_lab_where_it_has_marks_for_them(tmp_path: Path) -> None:
+    for system, ours in (("A2", 0.75), ("A1", 0.25), ("B1", 0.75)):
+        sweep = mark(tmp_path / system, [])
+        entry = {"system": system, "final": {"test/acc": 0.5, "train/loss": 0.1}}
+        for seed in (0, 1):
+            add_run(sweep, f"s{seed}", {"published": [entry], "seed": seed}, figures_of(ours, **{"train/loss": 0.1}))
+        keep(sweep, tmp_path / "results")
+    file, readme = tmp_path / "results.md", tmp_path / "README.md"
+    file.write_text("# Results\n\n## Lab A: first steps\n\n## Lab B: LeNet-5\n")
+    found = page.write(file, tmp_path / "results")
+    page.write_brief(readme, file, found)
+    assert not readme.exists()
+    readme.write_text("# Ours\n")
+    page.write_brief(readme, file, found)
+    assert readme.read_text() == "# Ours\n"
+    readme.write_text("# Ours\n\n<!-- figures of labs -->\n<!-- end of labs -->\n\nMore.\n")
+    page.write_brief(readme, file, found)
+    rows = readme.read_text().splitlines()
+    assert "| A: first steps | A1, A2 | 4 | 2 | 1 |" in rows
+    assert "| B: LeNet-5 | B1 | 2 | 1 | 1 |" in rows
+    assert rows[0] == "# Ours"
+    assert rows[-1] == "More."
+
+
 def test_words_between_the_marks_of_figures_stay(tmp_path: Path, folder: Path) -> None:
     file = tmp_path / "results.md"
     page.write(file, folder)
@@ -137,8 +161,11 @@ def test_the_script_keeps_and_writes(tmp_path: Path) -> None:
 @pytest.mark.skipif(not (DOCS / "results").is_dir(), reason="nothing was kept yet")
 def test_the_page_in_docs_is_what_the_kept_figures_make_it(tmp_path: Path) -> None:
     shutil.copyfile(DOCS / "results.md", tmp_path / "results.md")
-    page.write(tmp_path / "results.md", DOCS / "results")
+    shutil.copyfile(ROOT / "README.md", tmp_path / "README.md")
+    found = page.write(tmp_path / "results.md", DOCS / "results")
+    page.write_brief(tmp_path / "README.md", tmp_path / "results.md", found)
     assert (tmp_path / "results.md").read_text() == (DOCS / "results.md").read_text()
+    assert (tmp_path / "README.md").read_text() == (ROOT / "README.md").read_text()
     for file in (DOCS / "results").glob("*/*/metrics.json"):
         assert json.loads(file.read_text())["status"] == "finished"
 

@@ -1,7 +1,8 @@
 """The page of results: published and ours, system by system, from what was kept of the sweeps."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from labbook.marks import begin, placed
@@ -41,6 +42,27 @@ def write(page: Path, folder: Path) -> list[Line]:
     text = placed(text, "all", summary(reports, found))
     page.write_text(text, encoding="utf-8")
     return found
+
+
+def write_brief(readme: Path, page: Path, found: Sequence[Line]) -> None:
+    """Put a row for each lab between the marks of `labs`, if the file has them; the labs are named as in the page."""
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    if begin("labs") in text:
+        titles = dict(re.findall(r"(?m)^## Lab (\w): (.*)$", page.read_text(encoding="utf-8")))
+        readme.write_text(placed(text, "labs", brief(found, titles)), encoding="utf-8")
+
+
+def brief(found: Sequence[Line], titles: Mapping[str, str]) -> str:
+    """A row for each lab: its systems, how often they were trained, and how many accuracies came out as published."""
+    rows = ["| lab | systems | runs | accuracies published | as good here |", "| --- | --- | ---: | ---: | ---: |"]
+    for letter, of_lab in itertools.groupby(found, key=lambda line: line.system[0]):
+        own = list(of_lab)
+        compared = [line for line in own if is_accuracy(line.name)]
+        runs = sum(len(row.finished) for row in {id(line.row): line.row for line in own}.values())
+        systems = ", ".join(dict.fromkeys(line.system for line in own))
+        good = sum(not line.worse for line in compared)
+        rows.append(f"| {letter}: {titles.get(letter, '')} | {systems} | {runs} | {len(compared)} | {good} |")
+    return "\n".join(rows)
 
 
 def table(found: Sequence[Line]) -> str:
