@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from labbook import building, cli, config, keys, training
 from labbook.config import FILES, GROUPS, OPTIONAL, TrainConfig
 from labbook.errors import SettingError
+from labbook.keys import PAIRS
 
 FOUND = sorted(path.relative_to(cli.CONFIGS) for path in cli.CONFIGS.rglob("*.yaml"))
 CHOICES = [(path.parent.name, path.stem) for path in FOUND if path.parent.name in GROUPS]
@@ -54,9 +55,9 @@ def signature(group: str, node: Any) -> dict[str, Any]:
 
 
 def test_there_is_a_folder_for_each_group_and_no_other_file() -> None:
-    assert {str(path.parent) for path in FOUND} == {*GROUPS, "base", ".", "hydra/launcher", "hydra/sweeper"}
+    assert {str(path.parent) for path in FOUND} == {*GROUPS, PAIRS, "base", ".", "hydra/launcher", "hydra/sweeper"}
     assert [path.name for path in FOUND if path.parent == Path()] == ["train.yaml"]
-    assert [path.name for path in FOUND if path.parent == Path("base")] == ["data.yaml"]
+    assert [path.name for path in FOUND if path.parent == Path("base")] == ["data.yaml", "torchvision.yaml"]
     assert {path.suffix for path in cli.CONFIGS.rglob("*") if path.is_file()} == {".yaml"}
 
 
@@ -133,7 +134,36 @@ def test_each_value_has_the_annotated_type(group: str, name: str) -> None:
             building.check_value(hints.get(key, Any), value, f"{group}.{key}")
 
 
-@pytest.mark.parametrize(("group", "name"), [choice for choice in CHOICES if choice[0] in ("model", "scheduler")])
+@pytest.mark.parametrize("name", [path.stem for path in FOUND if path.parent.name == PAIRS])
+def test_a_pair_has_its_settings_without_being_asked_for_and_gives_way_to_the_command_line(name: str) -> None:
+    both = [
+        (model, data)
+        for group, model in CHOICES
+        for other, data in CHOICES
+        if (group, other) == ("model", "data") and f"{model}_{data}" == name
+    ]
+    assert len(both) == 1
+    model, data = both[0]
+    chosen = (f"model={model}", f"data={data}")
+    with_pair, _ = compose_once(chosen)
+    without = composed(*chosen, f"{PAIRS}=_")
+    file = yaml.safe_load((cli.CONFIGS / PAIRS / f"{name}.yaml").read_text(encoding="utf-8"))
+    ((group, settings),) = file.items()
+    ((key, value),) = settings.items()
+    assert with_pair[group][key] == value != without[group][key]
+    assert keys.unknown_keys(file, OmegaConf.to_container(without, resolve=False)) == []
+    assert composed(*chosen, f"{group}.{key}=48")[group][key] == 48
+
+
+def varies(group: str, name: str) -> bool:
+    """Whether a file changes some settings of another one."""
+    return "defaults:" in (cli.CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [choice for choice in CHOICES if choice[0] in ("model", "scheduler") and not varies(*choice)],
+)
 def test_files_and_code_have_the_same_defaults(group: str, name: str) -> None:
     node = composed(f"{group}={name}")[group]
     defaults = {key: item.default for key, item in signature(group, node).items()}
@@ -144,6 +174,14 @@ def test_the_options_of_all_data_sets_have_the_defaults_of_the_code() -> None:
     base = yaml.safe_load((cli.CONFIGS / "base" / "data.yaml").read_text(encoding="utf-8"))
     parameters, _ = building.parameters(building.locate("labbook.data.module.ImageDataModule", "data"))
     assert {key: plain(item.default) for key, item in parameters.items() if key != "seed"} == base
+
+
+def test_the_options_of_torchvisions_networks_have_the_defaults_of_the_code() -> None:
+    base = yaml.safe_load((cli.CONFIGS / "base" / "torchvision.yaml").read_text(encoding="utf-8"))
+    parameters = signature("model", base)
+    assert {key: item.default for key, item in parameters.items() if key != "name"} == settings_of(
+        OmegaConf.create({key: value for key, value in base.items() if key != "name"})
+    )
 
 
 def plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
@@ -16,7 +17,7 @@ from labbook import published
 from labbook.errors import SettingError, first_line
 from labbook.keys import FILES as FILES
 from labbook.keys import GROUPS as GROUPS
-from labbook.keys import check_keys
+from labbook.keys import PAIRS, check_keys
 from labbook.names import check_places
 
 OPTIONAL = ("scheduler", "logger", "callbacks")  # groups that a run can do without
@@ -138,7 +139,7 @@ def register() -> None:
 def checked(config: DictConfig) -> DictConfig:
     """The configuration of one job, refused before anything slow is imported if a key or a root value is wrong.
 
-    Also notes under `choices` which file of each group was taken.
+    Also notes under `choices` which file of each group was taken, and that of the pair of model and data.
 
     Raises:
         SettingError: naming the setting.
@@ -146,12 +147,14 @@ def checked(config: DictConfig) -> DictConfig:
     chosen = {
         group: choice for group, choice in HydraConfig.get().runtime.choices.items() if choice not in (None, "null")
     }
+    if chosen.get(PAIRS) not in GlobalHydra.instance().config_loader().get_group_options(PAIRS):
+        chosen.pop(PAIRS, None)  # most pairs have no file
     check_root(config)
     if not config.sweep.job.folder:  # the runs of a sweep were checked before the first of them began
         check_mode(config, chosen.get("sweep"))
         check_files(config, chosen)
     with open_dict(config):
-        config.choices = {group: chosen[group] for group in GROUPS if group in chosen}
+        config.choices = {group: chosen[group] for group in (*GROUPS, PAIRS) if group in chosen}
     return config
 
 
@@ -180,7 +183,7 @@ def check_files(config: DictConfig, chosen: dict[str, str]) -> None:
     Raises:
         SettingError: see `check_keys`.
     """
-    files = [f"{group}={chosen[group]}" for group in FILES if group in chosen]
+    files = [f"{group}={chosen[group]}" for group in (*FILES, PAIRS) if group in chosen]
     if files:
         added = {item.lstrip("+").split("=")[0] for item in HydraConfig.get().overrides.task if item.startswith("+")}
         groups = [f"{group}={chosen[group]}" for group in GROUPS if group in chosen and group not in FILES]
@@ -189,8 +192,8 @@ def check_files(config: DictConfig, chosen: dict[str, str]) -> None:
 
 @cache
 def reference(groups: tuple[str, ...]) -> DictConfig:
-    """The configuration that choices of groups give by themselves."""
-    return hydra.compose("train", overrides=list(groups))
+    """The configuration that choices of groups give by themselves, without the file of any pair."""
+    return hydra.compose("train", overrides=[*groups, f"{PAIRS}=_"])
 
 
 def check_root(config: DictConfig) -> None:

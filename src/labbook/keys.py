@@ -8,6 +8,7 @@ from labbook.errors import SettingError, choices
 
 GROUPS = ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "experiment", "debug", "sweep")
 FILES = ("experiment", "debug", "sweep")  # groups whose files hold settings of the root
+PAIRS = "model_data"  # files of that kind, named MODEL_DATA, that come with their two choices
 
 
 def unknown_keys(config: Any, reference: Any, prefix: str = "") -> list[str]:

@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from labbook import config as settings
 from labbook.errors import SettingError, choices, first_line
 from labbook.foreign import CONFIGS
-from labbook.keys import no_setting
+from labbook.keys import PAIRS, no_setting
 from labbook.sweeps import launchers
 
 
@@ -134,7 +134,7 @@ def dashes(arguments: list[str]) -> None:
 
 
 def job(arguments: list[str]) -> None:
-    """Refuse what only a sweep tells its own runs.
+    """Refuse what only a sweep tells its own runs, and what follows from other choices.
 
     Raises:
         SettingError: naming the setting.
@@ -143,3 +143,5 @@ def job(arguments: list[str]) -> None:
         name = argument.lstrip("+~").partition("=")[0]
         if name == "sweep.job" or name.startswith("sweep.job."):
             raise SettingError(f"{name} is set by the program: use sweep.name=NAME for a sweep's folder")
+        if name == PAIRS:
+            raise SettingError(f"{name} is chosen by model and data: override the settings of its file one by one")

@@ -77,7 +77,7 @@ class Run:
         """Say what is about to be trained, on what and why there."""
         spec = data.spec
         images = f"{spec.num_classes} classes, {spec.channels} x {spec.size} x {spec.size} pixels"
-        network = f"{type(model).__name__}, {model.num_parameters:,} parameters"
+        network = f"{model.title}, {model.num_parameters:,} parameters"
         log.info("%s, on %s: %s", network, type(data).__name__, images)
         layout = ", channels-last" if model.convolutional and choice.channels_last else ""
         log.info("device: %s%s", choice.reason, layout)

@@ -71,11 +71,15 @@ def check(config: DictConfig) -> None:
 
 
 def build_data(config: DictConfig) -> ImageDataModule:
-    """The data module that a configuration describes.
+    """The data module that a configuration describes; what it leaves open is noted in it as pretrained weights want it.
 
     Raises:
         SettingError: settings that do not go together, or folders that are not there.
     """
+    network = building.locate(config.model._target_, "model")
+    for name, value in network.wanted_images(config.model).items():
+        if config.data[name] is None:
+            config.data[name] = value
     data = building.build(config.data, seed=config.seed)
     assert isinstance(data, ImageDataModule)
     return data

@@ -21,7 +21,7 @@ from labbook.models.classifier import Classifier, Task
 from labbook.models.mlp import MLP
 from tests.conftest import Command
 from tests.data.samples import Made, made
-from tests.models.test_architectures import build, node_of, spec_of
+from tests.models.test_architectures import NODES, build, spec_of
 from tests.test_resume import signal_at
 from tests.test_train import metrics_of, rows_of, same_weights, weights_of, without_times
 
@@ -63,7 +63,7 @@ class Notes(Callback):
 
 
 def test_the_network_is_that_of_the_paper() -> None:
-    model = building.build(node_of("airbench94"), spec=spec_of(3, 32, 10))
+    model = building.build(NODES["airbench94"], spec=spec_of(3, 32, 10))
     shapes = [tuple(layer.weight.shape) for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
     assert shapes == [
         (24, 3, 2, 2), (64, 24, 3, 3), (64, 64, 3, 3), (256, 64, 3, 3), (256, 256, 3, 3), (256, 256, 3, 3),

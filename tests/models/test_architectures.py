@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from labbook import building
@@ -13,11 +12,21 @@ from labbook.cli import CONFIGS
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.classifier import Classifier
+from tests.test_config import composed
 
-MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
+NODES = {path.stem: composed(f"model={path.stem}").model for path in sorted((CONFIGS / "model").glob("*.yaml"))}
+# Those of torchvision have tests of their own.
+MODELS = [name for name, node in NODES.items() if "torchvision_model" not in node._target_]
 SMALLEST = {"cats_dogs_cnn": 179}  # pixels, of those that need more than 28
+MULTIPLE = {"vit": 4, "vit_tiny": 4}  # pixels, of those that cut images into patches
 # Settings that make a network small without changing its structure.
-SMALL = {"alexnet": {"hidden": 64}, "airbench94": {"widths": [16, 32, 256]}}
+SMALL = {
+    "alexnet": {"hidden": 64},
+    "airbench94": {"widths": [16, 32, 256]},
+    "vit": {"depth": 2, "width": 64},
+    "vit_tiny": {"depth": 2, "pool": "token"},
+    "wide_resnet": {"depth": 10, "width": 1},
+}
 
 
 def spec_of(channels: int, size: int, classes: int) -> ImageSpec:
@@ -25,16 +34,11 @@ def spec_of(channels: int, size: int, classes: int) -> ImageSpec:
     return ImageSpec(channels, size, names, (0.5,) * channels, (0.5,) * channels)
 
 
-def node_of(name: str) -> DictConfig:
-    node = OmegaConf.load(CONFIGS / "model" / f"{name}.yaml")
-    assert isinstance(node, DictConfig)
-    return node
-
-
 def build(name: str, channels: int = 1, size: int = 28, classes: int = 10, **settings: object) -> Classifier:
-    spec = spec_of(channels, max(size, SMALLEST.get(name, 0)), classes)
+    size = max(size, SMALLEST.get(name, 0)) // MULTIPLE.get(name, 1) * MULTIPLE.get(name, 1)
+    spec = spec_of(channels, size, classes)
     torch.manual_seed(0)
-    model = building.build(node_of(name), spec=spec, **(SMALL.get(name, {}) | settings))
+    model = building.build(NODES[name], spec=spec, **(SMALL.get(name, {}) | settings))
     assert isinstance(model, Classifier)
     return model
 
@@ -68,7 +72,7 @@ HEAVY = ("alexnet",)  # takes as long as all others together
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in HEAVY else []) for name in MODELS]
 )
 def test_one_batch_is_learned_by_heart(name: str) -> None:
-    model = build(name, **({"dropout": 0.0} if "dropout" in node_of(name) else {}))
+    model = build(name, **({"dropout": 0.0} if "dropout" in NODES[name] else {}))
     images, labels = images_for(model, 8), torch.arange(8)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(120):
@@ -101,7 +105,7 @@ def test_an_image_too_small_is_refused_with_a_size_that_works(name: str, channel
     refused: list[int] = []
     for size in sizes:
         try:
-            model = building.build(node_of(name), spec=spec_of(channels, size, 10), **SMALL.get(name, {}))
+            model = building.build(NODES[name], spec=spec_of(channels, size, 10), **SMALL.get(name, {}))
         except SettingError as error:
             refused.append(size)
             proposed = int(str(error).split("data.image_size=")[1].split()[0])
@@ -171,3 +175,60 @@ def test_convnet_of_lab_a() -> None:
 def test_cats_dogs_cnn_wants_a_kernel_for_each_block() -> None:
     with pytest.raises(SettingError, match=r"model\.channels has 6 entries and model\.kernel_sizes 1"):
         build("cats_dogs_cnn", kernel_sizes=[3])
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "millions"), [(40, 1, 0.6), (40, 2, 2.2), (16, 8, 11.0), (22, 8, 17.2), (28, 10, 36.5)]
+)
+def test_wide_resnets_are_as_large_as_the_paper_says(depth: int, width: int, millions: float) -> None:
+    """Table 4."""
+    with torch.device("meta"):
+        model = build("wide_resnet", 3, 32, depth=depth, width=width)
+    assert round(model.num_parameters / 1e6, 1) == millions
+    convolutions = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    assert len([layer for layer in convolutions if layer.kernel_size == (3, 3)]) == depth - 3  # without three shortcuts
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "heads", "parameters"), [(12, 768, 12, 86_567_656), (24, 1024, 16, 304_326_632)]
+)
+def test_vision_transformers_are_as_large_as_the_paper_says(
+    depth: int, width: int, heads: int, parameters: int
+) -> None:
+    """86 and 307 million, table 1; ViT-Base and ViT-Large with patches of 16 pixels."""
+    settings = {"patch_size": 16, "depth": depth, "width": width, "heads": heads, "pool": "token"}
+    with torch.device("meta"):
+        assert build("vit", 3, 224, 1000, **settings).num_parameters == parameters
+
+
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_a_vision_transformer_knows_where_patches_are_by_its_positions_alone(pool: str) -> None:
+    model = build("vit", 1, 8, pool=pool).eval()
+    images = torch.rand(2, 1, 8, 8)
+    moved = images.flip(-1).reshape(2, 1, 8, 2, 4).flip(-1).reshape(2, 1, 8, 8)  # the two halves change places
+    assert not torch.allclose(model(images), model(moved), atol=1e-5)
+    with torch.no_grad():
+        model.positions.zero_()
+    torch.testing.assert_close(model(images), model(moved))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "settings", "sentence"),
+    [
+        ("wide_resnet", 32, {"depth": 20}, "model.depth=20 is not 6 n + 4, as in 16, 22, 28, 40: use 16 or 22"),
+        ("vit", 32, {"heads": 5}, "model.heads=5 does not divide model.width=64: use a divisor of it"),
+        (
+            "vit",
+            32,
+            {"patch_size": 5},
+            "images of 32 pixels cannot be cut into patches of 5: use data.image_size=30 or 35",
+        ),
+        ("vit", 4, {"patch_size": 8}, "images of 4 pixels cannot be cut into patches of 8: use data.image_size=8"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(
+    name: str, size: int, settings: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(SettingError) as refusal:
+        build(name, 3, size, **settings)
+    assert str(refusal.value) == sentence

@@ -10,6 +10,7 @@ class CatsDogs(ImageFolder):
     """Photographs in `training_set/{cats,dogs}` and `test_set/{cats,dogs}`; smaller selections of them work too."""
 
     native_size = 256
+    native_normalize = "unit"
 
     def __init__(self, *, train_folder: str = "training_set", test_folder: str = "test_set", **options: Any) -> None:
         super().__init__(train_folder=train_folder, test_folder=test_folder, **options)

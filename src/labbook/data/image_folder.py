@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from PIL import Image
 
 from labbook.data.folders import Seen, class_names, files_of, hidden
 from labbook.data.image_cache import Labelled, Photographs, cached
-from labbook.data.module import ImageDataModule, Images
+from labbook.data.module import ImageDataModule, Images, Normalize
 from labbook.data.twins import many, twins
 from labbook.errors import SettingError
 from labbook.names import printable
@@ -32,6 +32,7 @@ class ImageFolder(ImageDataModule):
 
     native_channels = 3
     native_size = 64
+    native_normalize: ClassVar[Normalize] = "imagenet"
 
     def __init__(
         self,

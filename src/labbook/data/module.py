@@ -62,6 +62,7 @@ class ImageDataModule(LightningDataModule):
     native_channels: ClassVar[int] = 3
     mean: ClassVar[tuple[float, ...]] = ()  # per native channel, of pixels scaled to [0, 1]
     std: ClassVar[tuple[float, ...]] = ()
+    native_normalize: ClassVar[Normalize] = "dataset"
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class ImageDataModule(LightningDataModule):
         validate_on: Literal["val", "test"] = "val",
         image_size: PositiveInt | None = None,
         channels: Literal[1, 3] | None = None,
-        normalize: Normalize = "dataset",
+        normalize: Normalize | None = None,
         augment: Sequence[str | dict[str, float]] = (),
         limit: PositiveInt | None = None,
         drop_last: bool = False,
@@ -90,7 +91,7 @@ class ImageDataModule(LightningDataModule):
         self.image_size = image_size or self.native_size
         self.channels = channels or self.native_channels
         self.transforms = augmentation.parse(augment, self.image_size)
-        self.mean_and_std = self._mean_and_std(normalize)
+        self.mean_and_std = self._mean_and_std(self.native_normalize if normalize is None else normalize)
         self.memory_format = torch.contiguous_format
         self.test_split: Split = "test"
         self._on_device: dict[tuple[str, torch.device], Images] = {}

@@ -1,7 +1,7 @@
 """The one training task that all architectures share."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -80,9 +80,19 @@ class Classifier(LightningModule):
         """
         if spec.size < smallest:
             raise SettingError(
-                f"{type(self).__name__} needs images of at least {smallest} pixels and the data gives {spec.size}:"
+                f"{self.title} needs images of at least {smallest} pixels and the data gives {spec.size}:"
                 f" use data.image_size={smallest} or more"
             )
+
+    @property
+    def title(self) -> str:
+        """What the program calls the network."""
+        return type(self).__name__
+
+    @classmethod
+    def wanted_images(cls, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG003 - for those with weights
+        """The settings of the data that pretrained weights want where those are left open (null)."""
+        return {}
 
     @property
     def num_parameters(self) -> int:
@@ -98,11 +108,19 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
-        logits = self(batch.images)
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.task.label_smoothing)
+        outputs = self.outputs(batch.images)
+        losses = [
+            weight * F.cross_entropy(logits, batch.labels, label_smoothing=self.task.label_smoothing)
+            for logits, weight in outputs
+        ]
+        loss, logits = torch.stack(losses).sum() if len(losses) > 1 else losses[0], outputs[0][0]
         if batch.weight > 0:
             self._train.update(loss, logits, batch.labels, self.trainer.global_step + 1)
         return loss if batch.weight == 1 else loss * batch.weight
+
+    def outputs(self, images: Tensor) -> list[tuple[Tensor, float]]:
+        """What training judges: logits [n, classes] and their weight in the loss, those of `forward` first."""
+        return [(self(images), 1.0)]
 
     def on_train_epoch_end(self) -> None:
         """Report the epoch's training figures.

@@ -1,0 +1,112 @@
+"""Weights that torchvision publishes: found where torch keeps them, or downloaded there, and loaded as plain data."""
+
+import hashlib
+import re
+import socket
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import torch
+from filelock import FileLock
+from torch import Tensor, nn
+from torchvision import models
+
+from labbook.data.module import IMAGENET_MEAN, IMAGENET_STD
+from labbook.errors import SettingError, first_line
+
+SILENCE = 30  # seconds that a server may keep quiet
+
+# The layers of old files of DenseNet have a dot too many: denselayer1.norm.1.weight.
+OLD_DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)")
+
+
+def published(name: str) -> Any:
+    """The weights that torchvision recommends for the network of that name."""
+    return models.get_model_weights(name).DEFAULT
+
+
+def image_settings(name: str) -> dict[str, Any]:
+    """The settings of `data` with which the weights of that name were trained."""
+    shown = published(name).transforms()
+    mean, std = tuple(shown.mean), tuple(shown.std)
+    known = (mean, std) == (IMAGENET_MEAN, IMAGENET_STD)
+    normalize = "imagenet" if known else {"mean": list(mean), "std": list(std)}
+    return {"image_size": int(shown.crop_size[0]), "normalize": normalize}
+
+
+def state_dict(name: str) -> dict[str, Tensor]:
+    """The published weights of the network of that name, on the CPU.
+
+    Raises:
+        SettingError: they are not there and cannot be downloaded, or the file holds something else.
+    """
+    url = str(published(name).url)
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_suffix(".lock")):  # runs that begin together download it once
+            if not file.exists():
+                download(url, file)
+        if not has_digest(file):
+            raise SettingError(f"{file} is not what torchvision published (its sha256 is another one): delete it")
+    except (OSError, RuntimeError) as error:
+        raise SettingError(
+            f"model.pretrained=true: the weights of {name} are not there and cannot be downloaded"
+            f" ({first_line(error)}): put {url} at {file}"
+        ) from error
+    found: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return {OLD_DENSE_LAYER.sub(r"\1\2", key): value for key, value in found.items()}
+
+
+def download(url: str, file: Path) -> None:
+    """Get a file whose name tells how its sha256 begins; it is there only when it is whole.
+
+    Raises:
+        OSError, RuntimeError: the network's reason, or that the bytes are others.
+    """
+    with patience():
+        torch.hub.download_url_to_file(url, str(file), digest_of(file), progress=False)
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """A server that says nothing is not waited for without end."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SILENCE)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def digest_of(file: Path) -> str:
+    """How the sha256 of a file begins, by its name: resnet18-f37072fd.pth."""
+    return file.stem.rpartition("-")[2]
+
+
+def has_digest(file: Path) -> bool:
+    """Whether it holds the bytes that its name promises."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest().startswith(digest_of(file))
+
+
+def load(network: nn.Module, weights: Mapping[str, Tensor], but: Collection[str]) -> None:
+    """Give a network its weights; the layers `but`, which tell other classes apart, stay as they were drawn.
+
+    Raises:
+        SettingError: the weights are of another network.
+    """
+    own = {
+        key: value
+        for key, value in network.state_dict().items()
+        if not key.startswith(tuple(f"{layer}." for layer in but)) and "num_batches_tracked" not in key
+    }
+    for key, value in own.items():
+        if key not in weights or weights[key].shape != value.shape:
+            raise SettingError(
+                f"model.pretrained=true: the published weights have no {key} of shape {tuple(value.shape)}"
+            )
+    network.load_state_dict({key: weights[key] for key in own}, strict=False)

@@ -1,0 +1,88 @@
+"""What torchvision's networks, made for 224 pixels, need for small images and for other channels than three.
+
+With a small stem the first convolution looks at 3 x 3 pixels with stride 1, and the first pooling is left out, as in
+ResNet for CIFAR (He et al., arXiv 1512.03385, section 4.2). Networks that begin by cutting the image into patches cut
+smaller ones. VGG, which ends with 7 x 7 pixels for its dense layers, ends with one.
+"""
+
+import math
+
+from torch import nn
+from torchvision.models import VGG
+from torchvision.models.vision_transformer import VisionTransformer
+
+from labbook.errors import SettingError
+
+CONVOLVED_PATCH, TOKEN_PATCH = 2, 4  # pixels: ConvNeXt's and the Vision Transformer's for small images; else 4 and 16
+
+
+def change_stem(network: nn.Module, channels: int, small: bool) -> None:
+    """Give a convolutional network a first layer for this number of channels, and for small images if asked to."""
+    path, first = next((path, layer) for path, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
+    if not small and channels == first.in_channels:
+        return
+    shape: dict[str, object] = {
+        "kernel_size": first.kernel_size, "stride": first.stride, "padding": first.padding
+    }  # fmt: skip
+    if small:
+        patches = first.kernel_size == first.stride
+        shape = (
+            {"kernel_size": CONVOLVED_PATCH, "stride": CONVOLVED_PATCH} if patches else {"kernel_size": 3, "padding": 1}
+        )
+        drop_first_pooling(network)
+    layer = nn.Conv2d(channels, first.out_channels, **shape, bias=first.bias is not None)  # type: ignore[arg-type]
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    network.set_submodule(path, layer)
+
+
+def drop_first_pooling(network: nn.Module) -> None:
+    """Leave the first pooling out, where there is any, and with VGG the last one's many pixels."""
+    pools = [path for path, layer in network.named_modules() if isinstance(layer, nn.MaxPool2d)]
+    if pools:
+        network.set_submodule(pools[0], nn.Identity())
+    if isinstance(network, VGG):
+        dense = network.classifier[0]
+        assert isinstance(dense, nn.Linear)
+        network.avgpool = nn.AdaptiveAvgPool2d(1)
+        network.classifier[0] = nn.Linear(dense.in_features // 7**2, dense.out_features)
+        nn.init.normal_(network.classifier[0].weight, 0, 0.01)  # as torchvision draws the others
+        nn.init.zeros_(network.classifier[0].bias)
+
+
+def cut(network: VisionTransformer, size: int, channels: int, small: bool) -> None:
+    """Give a Vision Transformer the patches, and the embeddings of their positions, of images of this size.
+
+    Raises:
+        SettingError: the patches do not divide the image.
+    """
+    patch, before = TOKEN_PATCH if small else network.patch_size, network.conv_proj
+    assert isinstance(before, nn.Conv2d)
+    check_patches(size, patch)
+    if (patch, channels) != (network.patch_size, before.in_channels):
+        layer = nn.Conv2d(channels, network.hidden_dim, patch, patch)
+        nn.init.trunc_normal_(layer.weight, std=math.sqrt(1 / (channels * patch**2)))  # as torchvision draws it
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        network.conv_proj = layer
+    tokens = (size // patch) ** 2 + 1  # and that of the class
+    embedding = network.encoder.pos_embedding
+    if embedding.shape[1] != tokens:
+        network.encoder.pos_embedding = nn.Parameter(
+            embedding.new_empty(1, tokens, network.hidden_dim).normal_(std=0.02)
+        )
+    network.image_size, network.patch_size, network.seq_length = size, patch, tokens
+
+
+def check_patches(size: int, patch: int) -> None:
+    """Refuse an image that patches do not fill.
+
+    Raises:
+        SettingError: naming the sizes next to it.
+    """
+    if size % patch:
+        below = size // patch * patch
+        nearest = f"{below} or {below + patch}" if below else str(patch)
+        raise SettingError(
+            f"images of {size} pixels cannot be cut into patches of {patch}: use data.image_size={nearest}"
+        )

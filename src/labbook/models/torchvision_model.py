@@ -1,0 +1,183 @@
+"""The networks of torchvision, for images of any size and number of channels."""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.models import GoogLeNet
+from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
+
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError, choices, first_line
+from labbook.models import pretrained as published
+from labbook.models import small_images
+from labbook.models.classifier import Classifier, Task
+
+FAMILIES = (
+    "convnext", "densenet", "efficientnet", "googlenet", "mobilenet", "resnet", "resnext", "vgg", "vit", "wide_resnet",
+)  # fmt: skip
+SMALL = 64  # pixels: up to this size a stem for small images is the better one
+LARGEST = 512  # pixels, where the search for a size that works ends
+AUXILIARY = 0.3  # weight in the loss of GoogLeNet's auxiliary classifiers (Szegedy et al., arXiv 1409.4842, section 5)
+HEADS = ("aux1.fc2", "aux2.fc2")  # layers of theirs that tell the classes apart
+OURS = {"weights": "model.pretrained", "num_classes": "the classes of the data", "progress": "no progress bar"}
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The networks to choose from."""
+    return tuple(name for name in models.list_models(module=models) if name.startswith(FAMILIES))
+
+
+class TorchvisionModel(Classifier):
+    """The network of torchvision called `name`, with the channels and classes of the data.
+
+    `small_stem`: see `labbook.models.small_images`; null: for images of up to 64 pixels, unless weights are loaded.
+    `pretrained`: weights as published, but for those of the classifying layer; they see a grey image as a coloured one
+    with three equal channels. `freeze=backbone`: only the classifying layer is trained, and batch norm uses the
+    averages it came with. `options` go to torchvision's function, such as {width_mult: 0.5} to mobilenet_v2.
+
+    Raises:
+        SettingError: a name that is none, options that the network does not have, images that are too small or no
+            multiple of the patches, or weights that are not there.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        task: Task | None = None,
+        *,
+        name: str,
+        small_stem: bool | None = None,
+        pretrained: bool = False,
+        freeze: Literal["none", "backbone"] = "none",
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(spec, task)
+        check(name, small_stem, pretrained, freeze, options or {})
+        self.name, self.pretrained, self.options = name, pretrained, options or {}
+        self.frozen = freeze == "backbone"
+        self.small = (spec.size <= SMALL and not pretrained) if small_stem is None else small_stem
+        self.in_channels = 3 if pretrained else spec.channels
+        self.check_size()
+        self.network = self.adapted(spec.size)
+        self.head = [path for path, layer in self.network.named_modules() if isinstance(layer, nn.Linear)][-1]
+        if pretrained:
+            self.load()
+        if self.frozen:
+            self.requires_grad_(False)
+            self.network.get_submodule(self.head).requires_grad_(True)
+
+    @property
+    def title(self) -> str:
+        """Torchvision's name, and what was changed of its network."""
+        remarks = {
+            "stem for small images": self.small,
+            "published weights": self.pretrained,
+            "only its last layer trained": self.frozen,
+        }
+        made = ", ".join(remark for remark, holds in remarks.items() if holds)
+        return f"{self.name} ({made})" if made else self.name
+
+    @classmethod
+    def wanted_images(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Size and normalisation that published weights were trained with."""
+        known = settings.get("name") in names()
+        return published.image_settings(settings["name"]) if known and settings.get("pretrained") else {}
+
+    # The network ---------------------------------------------------------------------------------------------------
+
+    def made(self) -> nn.Module:
+        """Torchvision's network with our classes."""
+        own = {"init_weights": not self.pretrained} if self.name == "googlenet" else {}
+        try:
+            network: nn.Module = models.get_model(self.name, num_classes=self.spec.num_classes, **own | self.options)
+        except (TypeError, ValueError) as error:
+            raise SettingError(f"model.options={self.options}: {first_line(error)}") from error
+        return network
+
+    def adapted(self, size: int) -> nn.Module:
+        """The network for images of this size and of our channels."""
+        network = self.made()
+        if isinstance(network, VisionTransformer):
+            small_images.cut(network, size, self.in_channels, self.small)
+        else:
+            small_images.change_stem(network, self.in_channels, self.small)
+        return network
+
+    def check_size(self) -> None:
+        """Send an image that has no memory through a network that has none.
+
+        Raises:
+            SettingError: some layer would leave no pixel, or patches do not divide the image.
+        """
+        size = self.spec.size
+        if not self.passes(size):
+            self.require_size(self.spec, bisect_left(range(LARGEST), True, lo=size + 1, key=self.passes))
+
+    def passes(self, size: int) -> bool:
+        """Whether every layer leaves something of an image of this size."""
+        with torch.device("meta"):
+            network = self.adapted(size).eval()
+            try:
+                network(torch.empty(2, self.in_channels, size, size))
+            except RuntimeError:
+                return False
+        return True
+
+    def load(self) -> None:
+        """Take the published weights."""
+        weights: Mapping[str, Tensor] = published.state_dict(self.name)
+        if isinstance(self.network, VisionTransformer):
+            weights = interpolate_embeddings(self.spec.size, self.network.patch_size, weights)
+        if isinstance(self.network, GoogLeNet):
+            self.network.transform_input = True  # its weights expect images normalised otherwise than all others'
+        published.load(self.network, weights, but=(self.head, *HEADS))
+
+    # Training ------------------------------------------------------------------------------------------------------
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n, C, H, W] -> logits [n, classes]."""
+        return self.outputs_of_all(images)[0]
+
+    def outputs(self, images: Tensor) -> list[tuple[Tensor, float]]:
+        """Beside the logits, in training, those of auxiliary classifiers."""
+        if not (self.training and hasattr(self.network, "aux_logits")):
+            return super().outputs(images)
+        logits, *auxiliary = self.outputs_of_all(images)
+        return [(logits, 1.0), *((item, AUXILIARY) for item in auxiliary)]
+
+    def outputs_of_all(self, images: Tensor) -> list[Tensor]:
+        """The logits of all classifiers, the network's own first."""
+        found = self.network(images.expand(-1, self.in_channels, -1, -1))
+        return [found] if isinstance(found, Tensor) else [item for item in found if item is not None]
+
+    def train(self, mode: bool = True) -> Self:
+        """Also leave the batch norm of a frozen backbone as it is."""
+        super().train(mode)
+        if self.frozen:
+            self.network.eval()
+            self.network.get_submodule(self.head).train(mode)
+        return self
+
+
+def check(name: str, small_stem: bool | None, pretrained: bool, freeze: str, options: Mapping[str, Any]) -> None:
+    """Refuse settings that are unknown or do not go together.
+
+    Raises:
+        SettingError: naming them.
+    """
+    if name not in names():
+        raise SettingError(f"model.name={name} is unknown; {choices(name, names())}")
+    if freeze != "none" and not pretrained:
+        raise SettingError(f"model.freeze={freeze} would keep random weights: add model.pretrained=true")
+    if small_stem and pretrained:
+        raise SettingError(
+            "model.small_stem=true has no published weights: leave it out, or use model.pretrained=false"
+        )
+    for option in OURS.keys() & options.keys():
+        raise SettingError(f"model.options.{option} is set by the program: {OURS[option]}")

@@ -1,0 +1,85 @@
+"""Wide residual networks for small images (Zagoruyko and Komodakis, arXiv 1605.07146)."""
+
+from typing import Annotated
+
+import torch.nn.functional as F
+from annotated_types import Ge, Lt
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError
+from labbook.models.classifier import Classifier, Task
+from labbook.models.resnet import STAGES, convolution
+
+
+class WideResNet(Classifier):
+    """A convolution, three stages of residual blocks with 16, 32 and 64 times `width` channels, and a dense layer.
+
+    `depth` counts the convolutions, 6 n + 4 for n blocks a stage: WRN-16-4 has a depth of 16 and a width of 4. Batch
+    norm and ReLU come before each convolution, and dropout between the two of a block.
+
+    Raises:
+        SettingError: a depth that is not 6 n + 4.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        task: Task | None = None,
+        *,
+        depth: Annotated[int, Ge(10)] = 16,
+        width: PositiveInt = 4,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    ) -> None:
+        super().__init__(spec, task)
+        blocks, rest = divmod(depth - 4, 2 * STAGES)
+        if rest:
+            near = 4 + 2 * STAGES * blocks
+            raise SettingError(f"model.depth={depth} is not 6 n + 4, as in 16, 22, 28, 40: use {near} or {near + 6}")
+        self.stem = convolution(spec.channels, 16)
+        layers: list[nn.Module] = []
+        inputs = 16
+        for stage in range(STAGES):
+            outputs = 16 * width * 2**stage
+            for index in range(blocks):
+                layers.append(Block(inputs, outputs, stride=2 if stage and not index else 1, dropout=dropout))
+                inputs = outputs
+        self.blocks = nn.Sequential(*layers)
+        self.norm = nn.BatchNorm2d(inputs)
+        self.head = nn.Linear(inputs, spec.num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n, C, H, W] -> logits [n, classes]."""
+        features = F.relu(self.norm(self.blocks(self.stem(images))))
+        logits: Tensor = self.head(features.mean((2, 3)))
+        return logits
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut: [n, inputs, H, W] -> [n, outputs, H / stride, W / stride].
+
+    Where the number of channels changes, the shortcut is a 1x1 convolution of what batch norm and ReLU have made.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(inputs)
+        self.layers = nn.Sequential(
+            convolution(inputs, outputs, stride),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            convolution(outputs, outputs),
+        )
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if inputs != outputs else None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [n, inputs, H, W]."""
+        active = F.relu(self.norm(features))
+        beside = features if self.shortcut is None else self.shortcut(active)
+        summed: Tensor = self.layers(active) + beside
+        return summed
