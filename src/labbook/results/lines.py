@@ -84,7 +84,11 @@ def numbered(system: str) -> tuple[str, int]:
 
 def label(report: Report, row: Row) -> str:
     """What tells the setting from the others of its sweep."""
-    return row.label if report.columns else row.runs[0].choices.get("experiment", row.label)
+    if report.columns:
+        return row.label
+    run = row.runs[0]
+    swept = [f"{name.rpartition('.')[2]} {run.settings[name]}" for name in report.sweep.over if name in run.settings]
+    return ", ".join(swept) or run.choices.get("experiment", row.label)
 
 
 def is_accuracy(name: str) -> bool:
