@@ -87,7 +87,11 @@ def label(report: Report, row: Row) -> str:
     if report.columns:
         return row.label
     run = row.runs[0]
-    swept = [f"{name.rpartition('.')[2]} {run.settings[name]}" for name in report.sweep.over if name in run.settings]
+    swept = [
+        f"{name.rpartition('.')[2]} {run.settings[name]}"
+        for name in report.sweep.over
+        if name in run.settings.keys() - {"seed"}
+    ]
     return ", ".join(swept) or run.choices.get("experiment", row.label)
 
 
