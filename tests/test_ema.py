@@ -112,6 +112,16 @@ def test_what_is_saved_as_the_best_was_validated_and_is_tested_again_alike(labbo
     assert not same(trained, {name: item for name, item in weights_of(run).items() if name in trained})
 
 
+def test_a_run_does_not_go_on_without_its_average(labbook: Command) -> None:
+    run = labbook(*QUICK, "epochs=1").run
+    metrics = metrics_of(run)
+    refused = labbook(f"resume={run}", "epochs=2", "callbacks=none")
+    assert refused.code == 2
+    assert refused.sentence == "this run was begun with an average of its weights: go on with callbacks=ema"
+    assert metrics_of(run) == metrics
+    assert labbook(f"resume={run}", "epochs=2").code == 0
+
+
 def test_without_a_best_the_last_average_is_tested(labbook: Command) -> None:
     run = labbook(*QUICK, "test_on=last", "epochs=1", "data.val_fraction=0").run
     assert again(run, "test", None).figures.loss == metrics_of(run)["test/loss"]

@@ -80,8 +80,8 @@ def check_kept(before: Sequence[float], optimizer: Optimizer, scheduler: object)
         not math.isclose(own * before[0], after[0] * was, rel_tol=1e-6) for own, was in zip(after, before, strict=True)
     ):
         raise SettingError(
-            f"scheduler: {type(scheduler).__name__} gives all layers its own learning rate, which undoes"
-            " task.layer_lr_decay, task.backbone_lr_factor and task.norm_bias_lr_factor: take a scheduler of labbook's"
+            f"scheduler: {type(scheduler).__name__} sets the learning rates of all layers alike, which undoes"
+            " task.layer_lr_decay, task.backbone_lr_factor and task.norm_bias_lr_factor: use one of labbook.schedulers"
         )
 
 
