@@ -41,13 +41,14 @@ def test_several_batches_to_a_step_are_one_larger_batch(limit: int, factory: obj
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
 
 
-def test_a_gradient_is_clipped_to_its_norm() -> None:
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_gradient_is_clipped_to_its_norm(precision: str) -> None:
     data = digits(32, 32)
     lengths = []
     for limit in (None, 1e-3):
         model = network(data, Task(partial(torch.optim.SGD, lr=1.0)))
         before = torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()
-        fitted(model, data, 1, gradient_clip_val=limit)
+        fitted(model, data, 1, gradient_clip_val=limit, precision=precision)
         after = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
         lengths.append((after - before).norm().item())
     assert lengths[0] > 0.1

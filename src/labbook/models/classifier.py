@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
+from pytorch_lightning.plugins.precision import MixedPrecision, Precision
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -294,5 +296,12 @@ class Classifier(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip, if asked to."""
-        if gradient_clip_val:
+        plugin = self.trainer.precision_plugin
+        if not gradient_clip_val:
+            return
+        if isinstance(plugin, MixedPrecision) and plugin.scaler is None:
+            # In bf16 nothing is scaled, and yet Lightning would refuse fused optimizers.
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
+        else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
