@@ -19,18 +19,21 @@ from tests.conftest import Command
 from tests.security.test_what_is_written import assert_plain
 from tests.test_train import metrics_of, without_times
 
-# Every optimizer and every schedule; augmentation and dropout in all, the state saved after every step.
+# Every optimizer, schedule and recipe; augmentation and dropout in all, the state saved after every step.
 SETTINGS = (
     "optimizer=adam scheduler=none",
-    "optimizer=adamw scheduler=step scheduler.milestones=[0.4] data.drop_last=true",
-    "optimizer=sgd scheduler=cosine scheduler.interval=epoch trainer.accumulate_grad_batches=2",
+    "optimizer=adamw scheduler=step scheduler.milestones=[0.4] data.drop_last=true task.mixup=0.4 task.cutmix=1"
+    " task.sam=0.1",
+    "optimizer=sgd scheduler=cosine scheduler.interval=epoch trainer.accumulate_grad_batches=2 callbacks=ema",
     "optimizer=momentum scheduler=onecycle callbacks=lookahead",
     "optimizer=rmsprop scheduler=cosine scheduler.warmup_epochs=1 data.val_fraction=0",
-    "optimizer=keras_adam scheduler=triangular task.gradient_norms=true",
-    "optimizer=keras_rmsprop scheduler=step test_on=last trainer.check_val_every_n_epoch=2",
+    "optimizer=keras_adam scheduler=triangular task.gradient_norms=true task.layer_lr_decay=0.5 task.mixup=1"
+    " callbacks=ema",
+    "optimizer=keras_rmsprop scheduler=step test_on=last trainer.check_val_every_n_epoch=2 callbacks=ema",
 )
 COMMON = (
-    *("model=mlp", "model.width=16", "model.dropout=0.3", "data.augment=[{rotation: 10}, {crop: 2}]", "data.limit=600"),
+    *("model=mlp", "model.width=16", "model.dropout=0.3", "data.limit=600"),
+    "data.augment=[{rotation: 10}, {crop: 2}, {erasing: 0.5}]",
     *("trainer.precision=32", "epochs=2", "callbacks=none", "checkpoint.every_minutes=1e-9"),
 )  # 8 to 10 steps an epoch, and one of validation
 
@@ -147,7 +150,7 @@ def test_every_setting_at_every_moment(
     every: str, settings: str, labbook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with killed_at(tmp_path, monkeypatch) as left:
-        ended = labbook(*COMMON, *settings.split(), "callbacks=default", f"checkpoint.every_minutes={every}")
+        ended = labbook(*COMMON, "callbacks=default", *settings.split(), f"checkpoint.every_minutes={every}")
     assert ended.code == 0, ended.err
     goes_on_alike(labbook, ended.run, left, list(left))
 

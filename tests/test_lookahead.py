@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 
 from labbook.data.digits import Digits
 from labbook.identity import identity
@@ -34,11 +34,11 @@ def network(data: Digits) -> Classifier:
     return DeepConvNet(data.spec, Task(SGD), channels=[4], hidden=8, dropout=0.0)
 
 
-def fitted(model: Classifier, data: Digits, epochs: int, *callbacks: Lookahead, **options: object) -> Classifier:
+def fitted(model: Classifier, data: Digits, epochs: int, *callbacks: Callback, **options: object) -> Classifier:
     Trainer(
         accelerator="cpu", max_epochs=epochs, callbacks=list(callbacks), logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False, limit_val_batches=0,
-        **options,
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+        **({"limit_val_batches": 0} | options),
     ).fit(model, datamodule=data)  # fmt: skip
     return model
 

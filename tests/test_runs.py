@@ -50,6 +50,7 @@ INDIFFERENT = {
 TELLING = {
     "seed": 1, "epochs": 31, "test_on": "last", "objective": "val/loss", "train_acc_eval": True, "compile": True,
     "channels_last": True, "task.label_smoothing": 0.1, "task.gradient_norms": True, "optimizer.lr": 0.1,
+    "task.mixup": 0.2, "task.cutmix": 1.0, "task.sam": 0.1, "task.layer_lr_decay": 0.75, "task.backbone_lr_factor": 0.1,
     "task.norm_bias_lr_factor": 2.0, "task.tta": "mirror", "task.init": "glorot",
     "optimizer._target_": "torch.optim.SGD", "scheduler.warmup_epochs": 2.0, "model.padding": 1,
     "model._target_": "labbook.models.mlp.MLP", "data.shuffle": False, "data.val_seed": 1, "data.augment": [],
@@ -78,6 +79,15 @@ def test_every_setting_of_the_root_is_one_or_the_other() -> None:
     assert {
         name for name in identity.INDIFFERENT if not any(f"{item}.".startswith(f"{name}.") for item in INDIFFERENT)
     } == set()
+
+
+def test_settings_that_came_later_and_are_off_do_not_change_the_identity(config: DictConfig) -> None:
+    now = identity.identity(config)
+    with open_dict(config.task):
+        for name in identity.LATER:
+            assert OmegaConf.select(config, name) == identity.LATER[name]  # the default
+            del config.task[name.removeprefix("task.")]
+    assert identity.identity(config) == now
 
 
 def test_early_stopping_changes_the_result(config: DictConfig) -> None:

@@ -40,6 +40,7 @@ def held_out(name: str, validate_on: str) -> str:
 EXECUTION_WHITELIST = (
     "labbook.callbacks.*",
     "labbook.data.*",
+    "labbook.ema.*",
     "labbook.loggers.*",
     "labbook.lookahead.*",
     "labbook.models.*",
@@ -63,7 +64,12 @@ class TaskConfig:
 
     init: Literal["torch", "glorot", "he"] = "torch"
     label_smoothing: float = ranged(0.0, ge=0, lt=1)
+    mixup: float = ranged(0.0, ge=0)
+    cutmix: float = ranged(0.0, ge=0)
+    sam: float = ranged(0.0, ge=0)
     norm_bias_lr_factor: float = ranged(1.0, gt=0)
+    layer_lr_decay: float = ranged(1.0, gt=0, le=1)
+    backbone_lr_factor: float = ranged(1.0, gt=0)
     tta: Literal["none", "mirror", "mirror_translate"] = "none"
     gradient_norms: bool = False
 

@@ -20,6 +20,15 @@ INDIFFERENT = (
     "data.cache_dir",
     "data.resident",
 )
+# Settings that came after runs had been made without them, and the value that changes nothing: left out where they have
+# it, so that those runs are known again.
+LATER = {
+    "task.mixup": 0.0,
+    "task.cutmix": 0.0,
+    "task.sam": 0.0,
+    "task.layer_lr_decay": 1.0,
+    "task.backbone_lr_factor": 1.0,
+}
 # Callbacks that only show, and data sets that hold the same images wherever data.root says that they lie.
 PASSIVE = ("labbook.callbacks.Progress", "labbook.callbacks.Pictures")
 SAME_EVERYWHERE = ("labbook.data.digits", "labbook.data.mnist", "labbook.data.cifar", "labbook.data.synthetic")
@@ -28,14 +37,16 @@ SAME_EVERYWHERE = ("labbook.data.digits", "labbook.data.mnist", "labbook.data.ci
 def identity(config: DictConfig) -> str:
     """Eight characters that are equal for runs that compute the same: a hash without the `INDIFFERENT` settings.
 
-    Also without `PASSIVE` callbacks, and without `data.root` for sets that are the `SAME_EVERYWHERE`.
+    Also without settings that came `LATER` and are off, without `PASSIVE` callbacks, and without `data.root` for sets
+    that are the `SAME_EVERYWHERE`.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
     callbacks = (plain["callbacks"] or {}).items()
     plain["callbacks"] = {name: node for name, node in callbacks if node and node.get("_target_") not in PASSIVE}
     if same_everywhere(plain["data"]):
         plain["data"].pop("root", None)
-    for name in (*INDIFFERENT, "choices"):
+    off = [name for name, value in LATER.items() if OmegaConf.select(config, name) == value]
+    for name in (*INDIFFERENT, *off, "choices"):
         *parents, key = name.split(".")
         node: Any = plain
         for parent in parents:

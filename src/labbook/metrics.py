@@ -1,6 +1,8 @@
 """Figures of a pass over the images, added up with a synchronisation now and then instead of one a step."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +23,7 @@ class RunningSums:
 
     def __init__(self, top5: bool = False) -> None:
         self.top5 = top5
+        self._paused = False
         self.reset()
 
     def reset(self) -> None:
@@ -41,10 +44,21 @@ class RunningSums:
         Raises:
             TrainingError: see `flush`.
         """
+        if self._paused:
+            return
         self._waiting.append((loss.detach(), logits.detach(), labels, step))
         self._numbers += logits.numel()
         if len(self._waiting) >= self.steps or self._numbers >= self.numbers:
             self.flush()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Within this, batches are not counted."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
 
     def flush(self) -> None:
         """Add up what waits.

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from labbook import runs
 from labbook.config import lower_is_better
-from labbook.errors import Interrupted, TrainingError
+from labbook.ema import EMA
+from labbook.errors import Interrupted, SettingError, TrainingError
 from labbook.metrics import diverged
 from labbook.models.classifier import Classifier
 from labbook.recorder import Recorder
@@ -175,7 +176,14 @@ class Checkpoints(Checkpoint):
             checkpoint["loops"]["fit_loop"][VALIDATION] |= {"total": dict(progress), "current": dict(progress)}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the random states for later; say so if they are of another number of processes."""
+        """Keep the random states for later; say so if they are of another number of processes.
+
+        Raises:
+            SettingError: the weights to go on from are nobody's to take up.
+        """
+        averaging = any(isinstance(item, EMA) for item in trainer.callbacks)  # type: ignore[attr-defined]
+        if "training_weights" in checkpoint and not averaging:
+            raise SettingError("this run was begun with an average of its weights: go on with callbacks=ema")
         self._random = checkpoint["random"]
         were, are = len(self._random["cpu"]), trainer.world_size
         if were != are:

@@ -3,6 +3,7 @@
 import logging
 import signal
 import warnings
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -95,9 +96,7 @@ def build_model(config: DictConfig, data: ImageDataModule) -> Classifier:
     task = Task(
         building.build(config.optimizer),
         building.build(config.scheduler) or None,
-        label_smoothing=config.task.label_smoothing,
-        norm_bias_lr_factor=config.task.norm_bias_lr_factor,
-        tta=config.task.tta,
+        **{item.name: config.task[item.name] for item in fields(Task) if item.name in config.task},
     )
     model = building.build(config.model, spec=data.spec, task=task)
     assert isinstance(model, Classifier)

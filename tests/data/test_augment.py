@@ -12,16 +12,16 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as reference
 
 from labbook.data import augment
-from labbook.data.augment import AlternatingFlip, Crop, Draw, Flip, ReflectCrop, Rotation, Transform, parse
+from labbook.data.augment import AlternatingFlip, Crop, Draw, Erasing, Flip, ReflectCrop, Rotation, Transform, parse
 from labbook.errors import SettingError
 from tests.data.samples import few, noise
 
 SHAPES = st.tuples(st.integers(1, 6), st.sampled_from([1, 3]), st.integers(3, 17), st.integers(3, 17))
-ALL = [Flip(), AlternatingFlip(), Crop(3), ReflectCrop(3), Rotation(30)]
+ALL = [Flip(), AlternatingFlip(), Crop(3), ReflectCrop(3), Rotation(30), Erasing(0.9)]
 EACH = pytest.mark.parametrize("transform", ALL, ids=lambda item: type(item).__name__)
 
 
-NAMES = "choices: alternating_flip, crop, flip, reflect_crop, rotation"
+NAMES = "choices: alternating_flip, crop, erasing, flip, reflect_crop, rotation"
 
 
 def draws(seed: int = 0, epoch: int = 0, count: int = 5000) -> Draw:
@@ -130,6 +130,64 @@ def test_flip_mirrors_as_many_as_asked(probability: float, low: int, high: int) 
     assert low <= mirrored.sum() <= high
 
 
+def boxes(images: Tensor, after: Tensor) -> Tensor:
+    """Top, left, height and width (int64 [n, 4]) of what is another colour; made sure that it is a whole box."""
+    changed = (after != images).all(1)
+    rows, columns = changed.any(2), changed.any(1)
+    assert torch.equal(changed, rows.unsqueeze(2) & columns.unsqueeze(1))
+    for line in (rows, columns):
+        edges = (line[:, 1:] ^ line[:, :-1]).sum(1) + line[:, 0] + line[:, -1]
+        assert ((edges == 2) | (edges == 0)).all()  # in one piece
+    return torch.stack([rows.int().argmax(1), columns.int().argmax(1), rows.sum(1), columns.sum(1)], 1)
+
+
+def two_colours(count: int, height: int, width: int) -> Tensor:
+    """Every channel has pixels of two values, neither of which is their mean."""
+    checks = (torch.arange(height).view(-1, 1) + torch.arange(width)) % 2
+    return (torch.tensor([10, 60, 110]).view(1, 3, 1, 1) + 100 * checks).to(torch.uint8).repeat(count, 1, 1, 1)
+
+
+def test_what_is_erased_is_a_box_with_the_mean_of_its_image() -> None:
+    images = two_colours(500, 32, 32)
+    after = Erasing(1.0)(images, draws(count=500))
+    top, left, height, width = boxes(images, after).T
+    area, ratio = height * width / 32**2, height / width
+    assert 0.015 < area.min() < 0.06
+    assert 0.35 < area.max() < 0.43
+    assert 0.25 < ratio.min() < 0.4
+    assert 2.5 < ratio.max() < 3.9
+    assert abs((ratio > 1).float().mean() - (ratio < 1).float().mean()) < 0.12
+    for start, length in ((top, height), (left, width)):
+        assert start.min() == 0
+        assert (start + length).max() == 32
+    assert torch.equal(after.amax((2, 3)), images.amax((2, 3)))
+    inside = (after != images).any(1)
+    for channel, mean in enumerate((60, 110, 160)):
+        assert (after[:, channel][inside] == mean).all()
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])
+def test_as_many_are_erased_as_asked(probability: float) -> None:
+    images = two_colours(1000, 12, 20)
+    erased = (Erasing(probability)(images, draws(count=1000)) != images).flatten(1).any(1)
+    assert erased.float().mean() == pytest.approx(probability, abs=0.05)
+
+
+@few
+@given(shape=SHAPES, data=st.data())
+def test_erased_is_the_box_of_each_image(shape: tuple[int, ...], data: st.DataObject) -> None:
+    images = noise(*shape).float()
+    n, _, height, width = shape
+    lists = [st.lists(st.integers(0, side), min_size=n, max_size=n) for side in (height, width)]
+    top, left, rows, columns = (torch.tensor(data.draw(each)) for each in (*lists, *lists))
+    after = augment.erased(images, top, left, rows, columns)
+    for index, image in enumerate(images):
+        expected = image.clone()
+        box = expected[:, top[index] : top[index] + rows[index], left[index] : left[index] + columns[index]]
+        box[:] = image.mean((1, 2)).view(-1, 1, 1)
+        torch.testing.assert_close(after[index], expected)
+
+
 @EACH
 def test_each_image_has_its_own_draw(transform: Transform) -> None:
     same = noise(1, 1, 12, 12).expand(64, -1, -1, -1)
@@ -168,6 +226,7 @@ def test_a_list_becomes_transforms_in_its_order() -> None:
     assert parse(["crop", "rotation", {"flip": 0.25}], 8) == (Crop(4), Rotation(10), Flip(0.25))
     assert parse([{"flip": 1, "crop": 1}], 8) == (Flip(1), Crop(1))
     assert parse(["alternating_flip", {"reflect_crop": 7}], 8) == (AlternatingFlip(), ReflectCrop(7))
+    assert parse(["erasing", {"erasing": 0.1}], 8) == (Erasing(0.5), Erasing(0.1))
     assert ReflectCrop(2) != Crop(2)
 
 
@@ -184,6 +243,8 @@ def test_a_list_becomes_transforms_in_its_order() -> None:
         ({"reflect_crop": 0}, "data.augment: reflect_crop takes a padding in whole pixels, at least 1, not 0"),
         ({"reflect_crop": 8}, "data.augment: reflect_crop takes a padding smaller than the images' 8 pixels, not 8"),
         ({"alternating_flip": 0.5}, "data.augment: alternating_flip takes no amount, not 0.5"),
+        ({"erasing": 2}, "data.augment: erasing takes a probability from 0 to 1, not 2"),
+        ({"erasing": float("nan")}, "data.augment: erasing takes a probability from 0 to 1, not nan"),
         ({"rotation": 0}, "data.augment: rotation takes degrees above 0 and up to 180, not 0"),
         ({"rotation": 181}, "data.augment: rotation takes degrees above 0 and up to 180, not 181"),
         ({"rotation": float("nan")}, "data.augment: rotation takes degrees above 0 and up to 180, not nan"),

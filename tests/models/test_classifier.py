@@ -16,8 +16,9 @@ from labbook.data.digits import Digits
 from labbook.data.loader import Batch
 from labbook.errors import TrainingError
 from labbook.metrics import Figures, RunningSums
-from labbook.models.classifier import Task, has_fused
+from labbook.models.classifier import Task
 from labbook.models.mlp import MLP
+from labbook.models.optimizing import has_fused
 
 
 def trainer(**options: object) -> Trainer:

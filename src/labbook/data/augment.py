@@ -5,8 +5,9 @@ once for a batch.)
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -26,18 +27,42 @@ class Draw(NamedTuple):
     seed: int
 
 
-Transform = Callable[[Tensor, Draw], Tensor]
+class Transform(ABC):
+    """What happens to a batch. A dataclass with the amount that it takes, if it takes one, as its only field."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
+        """New images of the same shape."""
+
+    def check_size(self, size: int) -> None:  # noqa: B027 - most take any size
+        """Refuse images of `size` pixels that are too small.
+
+        Raises:
+            SettingError: naming the amount that is too large for them.
+        """
+
+
+def check_probability(name: str, value: float) -> None:
+    """Refuse what is no probability.
+
+    Raises:
+        SettingError: naming the transform.
+    """
+    if not 0 <= value <= 1:
+        raise SettingError(f"data.augment: {name} takes a probability from 0 to 1, not {value}")
 
 
 @dataclass(frozen=True)
-class Flip:
+class Flip(Transform):
     """Mirror left and right with a given probability."""
 
+    name: ClassVar[str] = "flip"
     probability: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise SettingError(f"data.augment: flip takes a probability from 0 to 1, not {self.probability}")
+        check_probability(self.name, self.probability)
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         """Each image mirrored or not."""
@@ -46,12 +71,14 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class AlternatingFlip:
+class AlternatingFlip(Transform):
     """Mirror left and right in every other epoch (Jordan, arXiv 2404.00498).
 
     In the first epoch each image is mirrored or not by a draw from the seed, and then the other way round each time:
     two epochs always show both.
     """
+
+    name: ClassVar[str] = "alternating_flip"
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         """Each image mirrored or not."""
@@ -60,7 +87,7 @@ class AlternatingFlip:
 
 
 @dataclass(frozen=True)
-class Crop:
+class Crop(Transform):
     """Pad with zeros on every side and cut the old size out at a random place."""
 
     name: ClassVar[str] = "crop"
@@ -88,6 +115,13 @@ class ReflectCrop(Crop):
     """As `Crop`, with the image mirrored at its edge, which is not repeated, in place of zeros."""
 
     name: ClassVar[str] = "reflect_crop"
+
+    def check_size(self, size: int) -> None:
+        """There must be as many pixels inside the edge as are mirrored."""
+        if self.padding >= size:
+            raise SettingError(
+                f"data.augment: {self.name} takes a padding smaller than the images' {size} pixels, not {self.padding}"
+            )
 
     def cut(self, images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
         """The images at their places."""
@@ -123,9 +157,10 @@ def picked(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Rotation:
+class Rotation(Transform):
     """Turn about the centre by an angle drawn from [-degrees, degrees]; bilinear, zeros outside."""
 
+    name: ClassVar[str] = "rotation"
     degrees: float = 10.0
 
     def __post_init__(self) -> None:
@@ -153,13 +188,57 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-TRANSFORMS: dict[str, Callable[..., Transform]] = {
-    "flip": Flip,
-    "alternating_flip": AlternatingFlip,
-    "crop": Crop,
-    "reflect_crop": ReflectCrop,
-    "rotation": Rotation,
-}
+@dataclass(frozen=True)
+class Erasing(Transform):
+    """Fill a box of the image with the image's mean, with a given probability (Zhong et al., arXiv 1708.04896).
+
+    Of the image, a part between 0.02 and 0.4 is erased; its height is 0.3 to 3.3 times its width, drawn so that tall
+    is as likely as wide, and as far as such a box is not larger than the image.
+    """
+
+    name: ClassVar[str] = "erasing"
+    probability: float = 0.5
+    AREAS: ClassVar[tuple[float, float]] = (0.02, 0.4)
+    RATIO: ClassVar[float] = 3.3
+
+    def __post_init__(self) -> None:
+        check_probability(self.name, self.probability)
+
+    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
+        """Each image with a box erased or not."""
+        height, width = images.shape[2:]
+        chosen, area, ratio, top, left = torch.rand(5, len(images), generator=draw.random, device=images.device)
+        area = (self.AREAS[0] + (self.AREAS[1] - self.AREAS[0]) * area) * height * width  # pixels
+        least, most = (
+            (area / width**2).clamp(min=1 / self.RATIO).log(),
+            (height**2 / area).clamp(max=self.RATIO).log(),
+        )
+        ratio = (least + (most - least) * ratio).exp()
+        rows = (area * ratio).sqrt().round().clamp(1, height)
+        columns = (area / ratio).sqrt().round().clamp(1, width)
+        rows = torch.where(chosen < self.probability, rows, 0)
+        return erased(
+            images, (top * (height - rows + 1)).floor(), (left * (width - columns + 1)).floor(), rows, columns
+        )
+
+
+def erased(images: Tensor, top: Tensor, left: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Each image [n, C, H, W] with its own box (each [n], in pixels) filled with the mean of each of its channels."""
+    height, width = images.shape[2:]
+    inside_rows = within(top, rows, height).unsqueeze(2)  # [n, H, 1]
+    inside_columns = within(left, columns, width).unsqueeze(1)  # [n, 1, W]
+    mean = images.mean((2, 3), keepdim=True, dtype=torch.float32)
+    mean = mean if images.is_floating_point() else mean.round()
+    return torch.where((inside_rows & inside_columns).unsqueeze(1), mean.to(images.dtype), images)
+
+
+def within(start: Tensor, count: Tensor, side: int) -> Tensor:
+    """Which of the places along a side are among the `count` from each `start` on: bool [n, side]."""
+    place = torch.arange(side, device=start.device)
+    return (place >= start.view(-1, 1)) & (place < (start + count).view(-1, 1))
+
+
+TRANSFORMS = {kind.name: kind for kind in (Flip, AlternatingFlip, Crop, ReflectCrop, Rotation, Erasing)}
 
 
 def parse(items: Sequence[str | Mapping[str, Any]], size: int) -> tuple[Transform, ...]:
@@ -174,12 +253,9 @@ def parse(items: Sequence[str | Mapping[str, Any]], size: int) -> tuple[Transfor
         for name, amount in pairs:
             if name not in TRANSFORMS:
                 raise SettingError(f"data.augment: {name} is unknown; {choices(name, TRANSFORMS)}")
-            if name == "alternating_flip" and amount:
-                raise SettingError(f"data.augment: alternating_flip takes no amount, not {amount[0]}")
-            transforms.append(TRANSFORMS[name](*amount))
-            if isinstance(transforms[-1], ReflectCrop) and transforms[-1].padding >= size:
-                raise SettingError(
-                    f"data.augment: reflect_crop takes a padding smaller than the images' {size} pixels,"
-                    f" not {transforms[-1].padding}"
-                )
+            kind = TRANSFORMS[name]
+            if amount and not fields(kind):
+                raise SettingError(f"data.augment: {name} takes no amount, not {amount[0]}")
+            transforms.append(kind(*amount))
+            transforms[-1].check_size(size)
     return tuple(transforms)

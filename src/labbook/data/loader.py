@@ -71,6 +71,10 @@ class TensorLoader:
         full, rest = divmod(len(self.rows), self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
+    def images_in(self, first: int, last: int) -> int:
+        """How many images the batches from `first` up to `last`, which is not one of them, have together."""
+        return min(last * self.batch_size, len(self.rows)) - first * self.batch_size
+
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next iteration belongs to; an epoch that was left in the middle goes on there."""
         if epoch != self.epoch:

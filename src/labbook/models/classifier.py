@@ -1,26 +1,30 @@
 """The one training task that all architectures share."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
+from pytorch_lightning.plugins.precision import MixedPrecision, Precision
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from labbook.data.loader import Batch
+from labbook.data.loader import Batch, TensorLoader
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.metrics import Figures, RunningSums
+from labbook.models import sam
+from labbook.models.mixing import mix_of
+from labbook.models.optimizing import optimizer_of, scheduled
+from labbook.models.parameter_groups import grouped, layers_of
 from labbook.schedulers import Schedule
 from labbook.tta import Tta, averaged
-
-NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,19 @@ class Task:
     """How a network is trained, whatever its layers.
 
     `optimizer` takes the parameters; `scheduler` takes the optimizer and, where it has such arguments, `epochs` and
-    `steps_per_epoch`. `norm_bias_lr_factor`: see `Classifier.parameter_groups`. `tta` is for validation and test.
+    `steps_per_epoch`. For `mixup` and `cutmix` see `mixing.mix_of`, for `sam` (its rho) `sam.gradient`, and for the
+    factors of learning rates `parameter_groups.grouped`. `tta` is for validation and test.
     """
 
     optimizer: Callable[..., Optimizer] = torch.optim.Adam
     scheduler: Callable[..., Schedule | LRScheduler] | None = None
     label_smoothing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    sam: float = 0.0
     norm_bias_lr_factor: float = 1.0
+    layer_lr_decay: float = 1.0
+    backbone_lr_factor: float = 1.0
     tta: Tta = "none"
 
 
@@ -66,6 +76,7 @@ class Classifier(LightningModule):
         self.spec = spec
         self.task = task or Task()
         self.require_size(spec, max(self.min_size, 2 if self.task.tta == "mirror_translate" else 1))
+        self._mix = mix_of(self.task.mixup, self.task.cutmix, spec.num_classes)
         self.outcome: Outcome | None = None
         self.logs: bool | None = None  # an epoch goes to Lightning's loggers, if any; False: somebody else takes it
         self.has_top5 = spec.num_classes >= 10  # below that, five guesses say little
@@ -107,16 +118,39 @@ class Classifier(LightningModule):
     # Training ------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of one batch."""
-        outputs = self.outputs(batch.images)
+        """The loss of one batch. The class of a mixed image, for the training accuracy, is that of its larger share."""
+        images, labels = batch.images, batch.labels
+        targets = labels
+        if self._mix is not None:
+            images, targets = self._mix(images, labels)
+            labels = targets.argmax(1)
+        outputs = self.outputs(images)
         losses = [
-            weight * F.cross_entropy(logits, batch.labels, label_smoothing=self.task.label_smoothing)
+            weight * F.cross_entropy(logits, targets, label_smoothing=self.task.label_smoothing)
             for logits, weight in outputs
         ]
         loss, logits = torch.stack(losses).sum() if len(losses) > 1 else losses[0], outputs[0][0]
         if batch.weight > 0:
-            self._train.update(loss, logits, batch.labels, self.trainer.global_step + 1)
-        return loss if batch.weight == 1 else loss * batch.weight
+            self._train.update(loss, logits, labels, self.trainer.global_step + 1)
+        weight = self._weight(batch)
+        return loss if weight == 1 else loss * weight
+
+    def _weight(self, batch: Batch) -> float:
+        """That of the batch; of several to a step so that their mean is that of all their images."""
+        every = self.trainer.accumulate_grad_batches
+        if every == 1:
+            return batch.weight
+        loader = self.trainer.train_dataloader
+        assert isinstance(loader, TensorLoader)
+        first = batch.step - batch.step % every
+        together = loader.images_in(first, min(first + every, int(self.trainer.num_training_batches)))
+        return batch.weight * every * loader.images_in(batch.step, batch.step + 1) / together
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """A step along the gradient, or along that of `task.sam`."""
+        if self.task.sam:
+            optimizer_closure = partial(sam.gradient, self, optimizer_closure, self.task.sam, self._train)
+        optimizer.step(closure=optimizer_closure)
 
     def outputs(self, images: Tensor) -> list[tuple[Tensor, float]]:
         """What training judges: logits [n, classes] and their weight in the loss, those of `forward` first."""
@@ -191,41 +225,34 @@ class Classifier(LightningModule):
     # Optimizer and checkpoint --------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:
-        """The task's optimizer, fused where the device has it, and its schedule."""
+        """The task's optimizer, fused where the device has it, and its schedule.
+
+        Raises:
+            SettingError: a task that the trainer or the scheduler cannot do.
+        """
         trainer = self.trainer
+        if self.task.sam:
+            sam.check(trainer)
         # Lightning cannot clip scaled gradients for an optimizer that unscales them itself.
         clips_scaled = bool(trainer.gradient_clip_val) and trainer.precision == "16-mixed"
-        options = {"fused": True} if has_fused(self.task.optimizer) and not clips_scaled else {}
-        optimizer = self.task.optimizer(self.parameter_groups(), **options)
+        optimizer = optimizer_of(self.task.optimizer, self.parameter_groups(), fused=not clips_scaled)
         if self.task.scheduler is None:
             return optimizer
-        known = inspect.signature(self.task.scheduler).parameters
         counts = {"epochs": trainer.max_epochs, "steps_per_epoch": self.steps_per_epoch()}
-        schedule = self.task.scheduler(optimizer, **{key: value for key, value in counts.items() if key in known})
-        if not isinstance(schedule, Schedule):
-            schedule = Schedule(schedule, "epoch")
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule.scheduler, "interval": schedule.interval},
-        }
+        return scheduled(optimizer, self.task.scheduler, **counts)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """What the optimizer is to change: all that is trained, in a group for each learning rate.
+        """What the optimizer is to change: see `parameter_groups.grouped`."""
+        factors = ("norm_bias_lr_factor", "layer_lr_decay", "backbone_lr_factor")
+        options = {name: getattr(self.task, name) for name in factors}
+        return grouped(self, self.ordered_layers(), self.task.optimizer, **options)
 
-        The biases of normalisation layers learn `task.norm_bias_lr_factor` times as fast as the rest and are decayed
-        by as many times less, so that each step takes the same part of them away.
+    def ordered_layers(self) -> list[list[nn.Module]]:
+        """The layers from the images to the classes, each as its modules; the last one is the classifying layer.
+
+        An architecture whose layers are not registered in their order, or are not dense at the end, overrides this.
         """
-        factor = self.task.norm_bias_lr_factor
-        apart = [module.bias for module in self.modules() if isinstance(module, NORMALIZATIONS)] if factor != 1 else []
-        biases = [item for item in apart if item is not None and item.requires_grad]
-        known = {id(item) for item in biases}
-        rest = [item for item in self.parameters() if item.requires_grad and id(item) not in known]
-        if not biases:
-            return [{"params": rest}]
-        settings = inspect.signature(self.task.optimizer).parameters
-        scales = {"lr": factor, "weight_decay": 1 / factor}
-        own = {name: settings[name].default * scale for name, scale in scales.items() if name in settings}
-        return [{"params": rest}, {"params": biases, **own}]
+        return layers_of(self)
 
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch."""
@@ -269,12 +296,12 @@ class Classifier(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip, if asked to."""
-        if gradient_clip_val:
+        plugin = self.trainer.precision_plugin
+        if not gradient_clip_val:
+            return
+        if isinstance(plugin, MixedPrecision) and plugin.scaler is None:
+            # In bf16 nothing is scaled, and yet Lightning would refuse fused optimizers.
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
+        else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-
-
-def has_fused(optimizer: Callable[..., Any]) -> bool:
-    """Whether an optimizer does its step in one kernel on request (AlexNet's Adam: 0.42 s plain, 0.045 s fused)."""
-    return (
-        "fused" in inspect.signature(optimizer).parameters and getattr(optimizer, "keywords", {}).get("fused") is None
-    )
