@@ -87,8 +87,8 @@ def test_memory_grows_with_the_batch_by_what_an_image_takes() -> None:
     assert memory(Small(), 8) == found[0]
 
 
-def test_a_pace_is_the_median_without_the_first_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, seconds = [0.0], iter([9.0, 9.0, 0.4, 0.1, 0.2, 0.5, 7.0])
+def test_a_pace_is_the_median_without_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, seconds = [0.0], iter([9.0, 0.4, 0.1, 0.2, 0.5, 7.0])
 
     def step() -> None:
         clock[0] += next(seconds)

@@ -10,11 +10,12 @@ import torch
 from labbook import cli
 from labbook.errors import SettingError
 from labbook.zoo import costs, survey
-from labbook.zoo.survey import Entry, prepared
+from labbook.zoo.survey import Entry, parted, prepared
 from labbook.zoo.tables import as_csv, as_markdown
 from scripts import models
 from tests.conftest import Command, Ended
 
+SOME = ["cats_dogs_cnn", "googlenet", "lenet5", "vit_tiny"]
 MODELS = sorted(path.stem for path in (cli.CONFIGS / "model").glob("*.yaml"))
 PAGE = cli.CONFIGS.parent / "docs" / "models.md"
 
@@ -38,11 +39,17 @@ def table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
     return command
 
 
-def test_every_network_is_there_with_its_figures_or_its_sentence(table: Command, tmp_path: Path) -> None:
-    ended = table("--no-timing", "--csv", "models.csv")
+def test_without_a_name_all_are_asked_for() -> None:
+    assert parted(["data=mnist"]) == (MODELS, ["data=mnist"])
+    assert parted(["mlp", "model=lenet5,vit", "seed=1"]) == (["mlp", "lenet5", "vit"], ["seed=1"])
+
+
+@pytest.mark.parametrize("names", [SOME, pytest.param(MODELS, marks=pytest.mark.slow)], ids=["some", "all"])
+def test_networks_have_their_figures_or_their_sentence(table: Command, tmp_path: Path, names: list[str]) -> None:
+    ended = table(*names, "--no-timing", "--csv", "models.csv")
     assert (ended.code, ended.err) == (0, "")
     rows = list(csv.DictReader((tmp_path / "models.csv").read_text().splitlines()))
-    assert [row["name"] for row in rows] == MODELS
+    assert [row["name"] for row in rows] == names
     for row in rows:
         if row["refused"]:
             assert f"{row['name']}: {row['refused']}" in ended.out

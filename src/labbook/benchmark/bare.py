@@ -28,7 +28,8 @@ class Bare:
     def step(self, images: Tensor, labels: Tensor) -> None:
         """Forward, backward and optimizer: normalised images [n, C, H, W] and labels [n] on the device."""
         with self._mixed:
-            loss = F.cross_entropy(self.model(images), labels)
+            losses = [weight * F.cross_entropy(logits, labels) for logits, weight in self.model.outputs(images)]
+            loss = sum(losses[1:], start=losses[0])
         self.optimizer.zero_grad()
         torch.autograd.backward(self._scaler.scale(loss))
         self._scaler.step(self.optimizer)

@@ -14,7 +14,7 @@ from labbook.benchmark.bare import Bare, now
 from labbook.models.classifier import Classifier
 from labbook.zoo.probe import at_rest, blank
 
-WARM_UP, LEAST = 2, 3  # steps that do not count, and those that do at least
+LEAST = 3  # steps that count
 ENOUGH = 1.0  # seconds of steps that count
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's profiler would write about itself to the error stream
@@ -76,10 +76,9 @@ def most(taken: profile) -> int:
 
 
 def pace(step: Callable[[], object], device: torch.device, images: int) -> float:
-    """Images/s of a step that takes so many: the median of a few, at least three and about a second."""
+    """Images/s of a step that takes so many: the median of a few, for about a second, after one that does not count."""
     seconds: list[float] = []
-    for _ in range(WARM_UP):
-        step()
+    step()  # the first may compile, or look for the fastest way
     while len(seconds) < LEAST or sum(seconds) < ENOUGH:
         start = now(device)
         step()

@@ -86,11 +86,11 @@ class Survey:
         return replace(entry, memory=memory, forward=forward, training=trained)
 
 
-def prepared(words: Sequence[str]) -> Survey:
-    """What a command line asks for: names of networks (all, if there is none) and settings as train.py takes them.
+def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The names of networks on a command line, all if there is none, and the settings.
 
     Raises:
-        SettingError: a network that is none, or settings that do not go together.
+        SettingError: a network that is none.
     """
     names = [word for word in words if "=" not in word]
     names += [name for word in words if word.startswith("model=") for name in word.partition("=")[2].split(",")]
@@ -99,9 +99,19 @@ def prepared(words: Sequence[str]) -> Survey:
     for name in names:
         if name not in known:
             raise SettingError(f"model={name} is unknown; {choices(name, known)}")
+    return names or known, settings
+
+
+def prepared(words: Sequence[str]) -> Survey:
+    """What a command line asks for, with settings as train.py takes them.
+
+    Raises:
+        SettingError: a network that is none, or settings that do not go together.
+    """
+    names, settings = parted(words)
     if not any(setting.startswith(("data=", "experiment=")) for setting in settings):
         settings.insert(0, IMAGES)
-    configs = {name: composed(*settings, f"model={name}") for name in names or known}
+    configs = {name: composed(*settings, f"model={name}") for name in names}
     for config in configs.values():
         training.check(config)
     first = next(iter(configs.values()))

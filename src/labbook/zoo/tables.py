@@ -40,8 +40,8 @@ def notes(survey: Survey, timed: bool) -> list[str]:
     if timed:
         about += [
             f"Batches of {survey.data.batch_size}. Peak memory: the most that tensors hold at once in a step of"
-            " training, without Python and the libraries. Images/s: medians of the steps of about a second, after two"
-            " that do not count, with the images on the device.",
+            " training, without Python and the libraries. Images/s: medians of the steps of about a second, after one"
+            " that does not count, with the images on the device.",
             f"Measured: {machine(survey.choice)}.",
         ]
     return about
