@@ -124,3 +124,21 @@ def test_what_depends_on_shapes_needs_no_numbers_unless_a_network_asks_for_them(
     assert devices == ["meta"]
     assert hollow.seen(asked.configs["mlp"], asked.data, lambda model: look(model, asks=True)) == 1
     assert devices == ["meta", "meta", "cpu"]
+
+
+class TwoHeads(Small):
+    """Small, with an auxiliary classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auxiliary = nn.Linear(3 * 8 * 8, 10)
+
+    def outputs(self, images: Tensor) -> list[tuple[Tensor, float]]:
+        return [*super().outputs(images), (self.auxiliary(images.flatten(1)), 0.3)]
+
+
+def test_a_bare_step_trains_what_a_run_would() -> None:
+    model = TwoHeads()
+    before = {name: item.clone() for name, item in model.named_parameters()}
+    Bare(model, CPU).step(torch.rand(4, 3, 8, 8), torch.arange(4))
+    assert not [name for name, item in model.named_parameters() if torch.equal(item, before[name])]
