@@ -9,14 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from labbook import config, hardware
+from labbook import hardware
 from labbook.benchmark import growth, memory, options, parts, photographs, report, startup, timing
 from labbook.benchmark.cases import CASES, Case
 from labbook.benchmark.contestants import CONTESTANTS
 from labbook.benchmark.sections import Section, say
 from labbook.cli import sentences
 from labbook.errors import SettingError, choices
-from labbook.sweeps import sweepers
 
 FEW = 3  # repetitions at most of what takes whole processes or changes little
 
@@ -58,8 +57,6 @@ def main() -> None:
         if name not in SECTIONS:
             raise SettingError(f"--sections={name} is unknown; {choices(name, SECTIONS)}")
     choice = hardware.choose({"precision": given.precision}, hardware.describe())
-    config.register()
-    sweepers.register()
     found = []
     for name in asked:
         say(name)

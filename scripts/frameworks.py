@@ -12,11 +12,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from labbook import config
 from labbook.cli import sentences
+from labbook.composing import composed
 from labbook.errors import SettingError
 from labbook.files import write_whole
-from labbook.sweeps import sweepers
 
 
 @sentences()
@@ -31,13 +30,10 @@ def main() -> None:
         raise SettingError("--seeds must be at least 1")
     if given.csv:
         given.csv.parent.mkdir(parents=True, exist_ok=True)
-    config.register()
-    sweepers.register()
 
     import torch  # takes seconds, which a refusal need not wait for
 
     from labbook.benchmark import apart, frameworks
-    from labbook.benchmark.cases import composed
     from labbook.evaluation import libraries
 
     first = composed(*given.settings).seed

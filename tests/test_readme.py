@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -32,6 +33,7 @@ LABS = commands((ROOT / "docs" / "results.md").read_text(encoding="utf-8"))
 COMMANDS = list(dict.fromkeys(line for page in (README, *DOCS) for line in commands(page)))
 TRAINING = [line for line in COMMANDS if line.startswith("python train.py") and " --" not in line]
 MEASURING = [line for line in COMMANDS if re.match(r"python scripts/(benchmark|frameworks|stress)\.py", line)]
+LOOKING = [line for line in COMMANDS if re.match(r"python scripts/(models|draw)\.py", line)]
 BEST = "python train.py --config-dir=logs/sweeps/NAME experiment=best"
 RESULTS = "python scripts/results.py"
 REPORT = "python scripts/report.py logs/sweeps/NAME"
@@ -49,7 +51,7 @@ def test_every_command_is_known_here() -> None:
              "python train.py model=alexnet --cfg job", 'make train ARGS="model=alexnet data=cifar10"',
              'make setup EXTRAS="joblib optuna"', "make benchmark", "make stress", BEST, REPORT, RESULTS,
              f"{RESULTS} --keep logs/sweeps/NAME"}  # fmt: skip
-    assert set(COMMANDS) - set(TRAINING) - set(MEASURING) == known
+    assert set(COMMANDS) - {*TRAINING, *MEASURING, *LOOKING} == known
 
 
 def test_make_knows_its_targets() -> None:
@@ -126,6 +128,18 @@ def test_every_measurement_runs(tmp_path: Path, line: str) -> None:
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "torch" in ended.stdout.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", LOOKING)
+def test_every_look_at_a_network_finds_it(tmp_path: Path, line: str) -> None:
+    words = shlex.split(line)[1:]
+    if "draw" in words[0] and shutil.which("dot") is None:
+        pytest.skip("Graphviz is not installed")
+    command = [sys.executable, ROOT / words[0], *words[1:]]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert re.search("^(model|drawing:) ", ended.stdout, re.MULTILINE)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def test_a_run_folder_holds_exactly_what_is_promised(ended: Ended) -> None:
     assert len(events) == 1
     assert [name for name in files if name not in events] == [
         "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml",
-        "figures/confusion_matrix.png", "figures/curves.png", "metrics.csv", "metrics.json", "train.log",
+        "figures/confusion_matrix.png", "figures/curves.png", *(["figures/network.svg"] if shutil.which("dot") else []),
+        "metrics.csv", "metrics.json", "train.log",
     ]  # fmt: skip
     assert ended.run.parent == Path("logs/runs")
 

@@ -15,10 +15,11 @@ from rich.progress import Progress as Bar
 from labbook import figures
 from labbook.config import Objective, lower_is_better
 from labbook.data.module import ImageDataModule
-from labbook.files import replacing
+from labbook.files import replacing, write_whole
 from labbook.loggers import write_picture
 from labbook.models.classifier import Classifier, Outcome
 from labbook.recorder import Recorder
+from labbook.zoo.probe import spared
 
 REFRESH = 0.2  # seconds between two drawings of the bar
 
@@ -115,6 +116,7 @@ class Pictures(Callback):
             with replacing(folder / f"{name}.png") as partial:
                 Image.fromarray(picture).save(partial, format="PNG")
             write_picture(trainer.loggers, name, picture, trainer.global_step)
+        draw_network(pl_module, folder / "network.svg")
         wrong = surest_mistakes(outcome, self.mistakes)
         if wrong:
             names = data.spec.class_names
@@ -125,6 +127,17 @@ class Pictures(Callback):
             write_picture(
                 trainer.loggers, "mistakes", figures.gallery(pixels, captions, title, columns=5), trainer.global_step
             )
+
+
+def draw_network(model: Classifier, file: Path) -> None:
+    """Draw the network, where Graphviz is there; why it was not drawn is told in train.log."""
+    picture = b""
+    with spared("drawing of the network"):
+        from labbook.zoo.drawing import draw  # which not every run needs
+
+        picture = draw(model, file.suffix.removeprefix("."))
+    if picture:
+        write_whole(file, picture)
 
 
 class EarlyStopping(LightningEarlyStopping):

@@ -17,15 +17,15 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from labbook import composing, refusals
 from labbook import config as settings
-from labbook import foreign, refusals, secrecy
 from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
 from labbook.foreign import CONFIGS as CONFIGS
 from labbook.identity import identity
 from labbook.names import printable
 from labbook.resuming import continued, read_config
 from labbook.signals import hand_on
-from labbook.sweeps import claims, jobs, sweepers
+from labbook.sweeps import claims, jobs
 from labbook.sweeps.folder import read_mark
 
 HELP = """\
@@ -56,6 +56,12 @@ def description(path: Path) -> str:
     """The first comment of a configuration file that is not an instruction to Hydra."""
     lines = (line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
     return next((line for line in lines if not line.startswith("@")), "")
+
+
+def paper(path: Path) -> str:
+    """What a configuration file names in a comment `# paper: ...`; nothing where it names none."""
+    found = re.search(r"^# paper: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1].strip() if found else ""
 
 
 def help_text(configs: Path = CONFIGS) -> str:
@@ -148,10 +154,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
     if {"--help", "-h"} & set(arguments):
         print(help_text())
         sys.exit(0)
-    settings.register()
-    sweepers.register()
-    foreign.register()
-    secrecy.register()
+    composing.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
     with sentences():
         refusals.dashes(arguments)

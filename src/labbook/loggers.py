@@ -4,15 +4,24 @@ import re
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
+import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import LightningModule
+from pytorch_lightning.core.module import _jit_is_scripting
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
 
 from labbook.figures import Picture
 from labbook.identity import INDIFFERENT
+from labbook.models.classifier import Classifier
+from labbook.zoo.probe import at_rest, blank, spared
 
 EVENTS = re.compile(r"events\.out\.tfevents\.(\d+)\.")
 
@@ -20,9 +29,9 @@ EVENTS = re.compile(r"events\.out\.tfevents\.(\d+)\.")
 class TensorBoard(TensorBoardLogger):
     """Event files directly in the run folder, without hparams.yaml: config.yaml says it all."""
 
-    def __init__(self, save_dir: str) -> None:
+    def __init__(self, save_dir: str, log_graph: bool = False) -> None:
         quiet_writer()
-        super().__init__(save_dir, name="", version="", default_hp_metric=False)
+        super().__init__(save_dir, name="", version="", log_graph=log_graph, default_hp_metric=False)
 
     def purge(self, step: int) -> None:
         """Before anything is written: have readers forget what is there of this step and those after it.
@@ -33,6 +42,17 @@ class TensorBoard(TensorBoardLogger):
         begun = (int(found[1]) for path in Path(self.save_dir).iterdir() if (found := EVENTS.match(path.name)))
         time.sleep(min(max(max(begun, default=0) + 1 - time.time(), 0), 2))
         self._kwargs["purge_step"] = step
+
+    @rank_zero_only
+    def log_graph(self, model: LightningModule, input_array: Tensor | None = None) -> None:  # type: ignore[override]
+        """Write the network's graph, if asked to: once a run, and not where torch cannot trace it."""
+        if not self._log_graph or model.trainer.ckpt_path is not None:
+            return
+        self._log_graph = False  # Lightning calls this for every fit and test
+        assert isinstance(model, Classifier)
+        quiet = (redirect_stdout(None), catch_warnings(action="ignore"))  # torch calls its own tracing out of date
+        with spared("graph of the network"), at_rest(model), _jit_is_scripting(), torch.no_grad(), quiet[0], quiet[1]:
+            self.experiment.add_graph(model, blank(model))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write scalars.

@@ -7,24 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import hydra
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
-from labbook import cli, config
+from labbook.composing import composed
 
 BASE = ("data=synthetic", "data.val_fraction=0", "seed=0", "test_on=last")
-
-
-def composed(*settings: str) -> DictConfig:
-    """The configuration that the command line would give for these settings."""
-    with hydra.initialize_config_dir(str(cli.CONFIGS)):
-        whole = hydra.compose("train", overrides=list(settings), return_hydra_config=True)
-    choices = {group: name for group, name in whole.hydra.runtime.choices.items() if group in config.GROUPS}
-    with open_dict(whole):
-        del whole["hydra"]
-        whole.choices = {group: name for group, name in choices.items() if name is not None}
-    config.check_root(whole)
-    return whole
 
 
 @dataclass(frozen=True)

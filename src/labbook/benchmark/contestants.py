@@ -1,6 +1,5 @@
 """The ways to train that are timed against each other; each returns its seconds for a step."""
 
-import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
@@ -17,6 +16,7 @@ from torchvision import transforms
 
 from labbook import hardware, runs, training
 from labbook.benchmark import apart
+from labbook.benchmark.bare import DEVICES, Bare, now
 from labbook.benchmark.cases import Case, scratch
 from labbook.benchmark.twin import layers_of, pictures
 from labbook.data.loader import TensorLoader
@@ -24,16 +24,6 @@ from labbook.data.module import ImageDataModule
 from labbook.models.classifier import Classifier
 
 Contestant = Callable[[Case, str], float]
-
-BITS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-DEVICES = {"gpu": "cuda"}  # where torch has another name than Lightning
-
-
-def now(device: torch.device) -> float:
-    """Seconds, once the device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 class Terminal(StringIO):
@@ -98,16 +88,13 @@ def bare(
     """
     config = case.composed("epochs=1", f"trainer.precision={precision}")
     choice, data, model = prepared(config)
-    device = torch.device(DEVICES.get(choice.accelerator, choice.accelerator))
-    model.to(device)
     training.tune(config, choice)
     training.arrange(model, data, choice.channels_last if channels_last is None else channels_last)
     if compiled:
         torch._dynamo.reset()  # or it would take this network for the last one with other sizes
         model.compile()
-    optimizer = model.task.optimizer(model.parameters(), fused=fused)
-    mixed = torch.autocast(device.type, BITS.get(choice.precision), enabled=choice.precision in BITS)
-    scaler = torch.amp.GradScaler(device.type, enabled=choice.precision == "16-mixed")  # else it does nothing
+    loop = Bare(model, choice, fused=fused)
+    device = loop.device
     pixels, targets = (part.to(device) for part in data.parts["train"][:2])
     mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (data.spec.mean, data.spec.std))
     scale, shift = 1 / (255 * std), mean / std
@@ -115,12 +102,7 @@ def bare(
     for first in range(0, len(order), case.batch_size):
         rows = order[first : first + case.batch_size]
         images = pixels.index_select(0, rows).mul(scale).sub_(shift).contiguous(memory_format=data.memory_format)
-        with mixed:
-            loss = F.cross_entropy(model(images), targets.index_select(0, rows))
-        optimizer.zero_grad()
-        torch.autograd.backward(scaler.scale(loss))
-        scaler.step(optimizer)
-        scaler.update()
+        loop.step(images, targets.index_select(0, rows))
         started = started or now(device)
     return (now(device) - started) / case.steps
 

@@ -15,9 +15,10 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from labbook import building, runs, training
 from labbook.benchmark import apart
 from labbook.benchmark.apart import Epoch
-from labbook.benchmark.cases import composed, scratch
+from labbook.benchmark.cases import scratch
 from labbook.benchmark.contestants import prepared
 from labbook.benchmark.twin import layers_of, pictures
+from labbook.composing import composed
 from labbook.errors import SettingError, choices
 from labbook.recorder import Recorder
 from labbook.results.frameworks import COLUMNS

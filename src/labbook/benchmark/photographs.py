@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from PIL import Image
 
 from labbook import training
-from labbook.benchmark.cases import composed, scratch
+from labbook.benchmark.bare import Bare
+from labbook.benchmark.cases import scratch
 from labbook.benchmark.contestants import prepared
 from labbook.benchmark.sections import Section
+from labbook.composing import composed
 from labbook.data.image_cache import Labelled, cached, decode_all
 
 SIZE = 256  # pixels, to which they are resized
@@ -73,8 +75,7 @@ def second_epoch(precision: str, steps: int = 4) -> Section:
         choice, data, model = prepared(config)
         training.tune(config, choice)
         training.arrange(model, data, choice.channels_last)
-        optimizer = model.task.optimizer(model.parameters(), fused=True)
-        mixed = torch.autocast("cpu", torch.bfloat16, enabled=choice.precision == "bf16-mixed")
+        loop = Bare(model, choice)
         loader = data.train_dataloader()
         for _ in loader:  # the first epoch: the file comes into the system's memory
             pass
@@ -87,11 +88,7 @@ def second_epoch(precision: str, steps: int = 4) -> Section:
             times.append(time.perf_counter())
             images, labels = data.on_after_batch_transfer(batch, 0)[:2]
             times.append(time.perf_counter())
-            with mixed:
-                loss = F.cross_entropy(model(images), labels)
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            optimizer.step()
+            loop.step(images, labels)
             times.append(time.perf_counter())
             for part, (start, end) in zip(seconds.values(), itertools.pairwise(times), strict=True):
                 part.append(end - start)

@@ -12,13 +12,11 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from labbook import config
 from labbook.benchmark.processes import ROOT
 from labbook.errors import SettingError
 from labbook.stress import programs
 from labbook.stress.part import Effort, Outcome, held, table
 from labbook.stress.programs import Ended
-from labbook.sweeps import sweepers
 
 KINDS = "tests/test_bad_input.py"
 FIRST = ("data.limit=32",)  # so that what works is quick, too
@@ -104,9 +102,6 @@ def at_random(tried: Callable[[list[str], bool], None], effort: Effort, over: Ca
     from hypothesis import strategies as st
 
     from labbook.stress import overrides
-
-    config.register()
-    sweepers.register()
 
     @seed(effort.seed)
     @settings(

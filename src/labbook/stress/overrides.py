@@ -9,7 +9,7 @@ from hypothesis.strategies import SearchStrategy
 from omegaconf import OmegaConf
 
 from labbook import config
-from labbook.benchmark.cases import composed
+from labbook.composing import composed
 from labbook.refusals import files_of
 
 # Groups whose choices bring names of their own; sets of images that must be downloaded are not.

@@ -1,0 +1,45 @@
+"""Draw a network: `python scripts/draw.py [SETTING=VALUE ...] [--figure FILE]`, such as model=lenet5 data=mnist.
+
+The settings are those of train.py; the images' shape is taken from the data, which are not read. Needs Graphviz.
+"""
+
+from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+
+import argparse
+from pathlib import Path
+
+from labbook import importing
+from labbook.cli import sentences
+from labbook.composing import composed
+from labbook.errors import SettingError
+from labbook.files import write_whole
+
+
+@sentences()
+def main() -> None:
+    """Write the picture and say where."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="as train.py takes them")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="*.svg, *.png, *.pdf or *.gv; default: MODEL.svg")
+    parser.add_argument("--depth", type=int, help="of what is drawn in parts; default: what fits a page")
+    given = parser.parse_intermixed_args()
+    if given.depth is not None and given.depth < 1:
+        raise SettingError("--depth must be at least 1")
+    config = composed(*given.settings)
+
+    with importing.heavy():  # takes seconds, which a refusal need not wait for
+        from labbook import training
+        from labbook.zoo.drawing import draw
+        from labbook.zoo.hollow import seen
+
+    training.check(config)
+    file = given.figure or Path(f"{config.choices.model}.svg")
+    kind = file.suffix.removeprefix(".")
+    picture = seen(config, training.build_data(config), lambda model: draw(model, kind, given.depth))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, picture)
+    print(f"drawing: {file}")
+
+
+if __name__ == "__main__":
+    main()

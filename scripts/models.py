@@ -1,0 +1,44 @@
+"""What the networks cost, with `python scripts/models.py [NAME ...] [SETTING=VALUE ...]`: all of them, or those named.
+
+Parameters, operations, memory and images/s on images of 3 x 32 x 32 pixels and 10 classes, or those of data=CHOICE,
+which are not read. Settings are those of train.py: data=mnist, model.depth=3, optimizer=sgd, trainer.precision=32.
+"""
+
+from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+
+import argparse
+from pathlib import Path
+
+from labbook import importing
+from labbook.cli import sentences
+from labbook.files import write_whole
+from labbook.marks import placed
+
+
+@sentences()
+def main() -> None:
+    """Print the table, and write it to the files given."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", metavar="NAME or SETTING=VALUE", help="default: all networks")
+    parser.add_argument("--batch-size", metavar="N", help="the same as data.batch_size=N")
+    parser.add_argument("--no-timing", action="store_true", help="only what needs no steps of training")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also as CSV")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also into a page of Markdown, between its marks")
+    given = parser.parse_intermixed_args()
+    batch_size = [f"data.batch_size={given.batch_size}"] if given.batch_size else []
+
+    with importing.heavy():  # takes seconds, which a refusal need not wait for
+        from labbook.zoo import survey, tables
+
+    asked = survey.prepared([*given.words, *batch_size])
+    entries = list(asked.entries(timed := not given.no_timing))
+    tables.show(asked, entries, timed)
+    if given.csv:
+        write_whole(given.csv, tables.as_csv(entries))
+    if given.write:
+        text = given.write.read_text(encoding="utf-8") if given.write.exists() else "# Networks\n"
+        write_whole(given.write, placed(text, "models", tables.as_markdown(asked, entries, timed)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The configuration that a command line gives, for programs beside train.py. Imports no torch."""
+
+import hydra
+import yaml
+from hydra.errors import HydraException
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from labbook import config, foreign, refusals, secrecy
+from labbook.errors import SettingError
+from labbook.sweeps import sweepers
+
+
+def register() -> None:
+    """Make the schema, the sweepers and what guards files of settings known to Hydra."""
+    config.register()
+    sweepers.register()
+    foreign.register()
+    secrecy.register()
+
+
+def composed(*settings: str) -> DictConfig:
+    """What train.py would be configured with by these settings, checked as far as that takes no torch.
+
+    Raises:
+        SettingError: a setting that is none, a choice that is none, or a value out of range.
+    """
+    register()
+    try:
+        with hydra.initialize_config_dir(str(foreign.CONFIGS)):
+            whole = hydra.compose("train", overrides=list(settings), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise SettingError(refusals.explain(error, list(settings))) from error
+    except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:
+        if (sentence := refusals.of_hydra(error, list(settings))) is None:
+            raise
+        raise SettingError(sentence) from error
+    choices = {group: name for group, name in whole.hydra.runtime.choices.items() if group in config.GROUPS}
+    with open_dict(whole):
+        del whole["hydra"]
+        whole.choices = {group: name for group, name in choices.items() if name is not None}
+    config.check_root(whole)
+    return whole

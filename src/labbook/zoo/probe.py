@@ -1,0 +1,47 @@
+"""A network looked at without being changed, and without anything at stake."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from labbook.building import chain_of
+from labbook.errors import Interrupted, first_line
+from labbook.models.classifier import Classifier
+
+# A run writes to train.log, and not to the terminal, what Lightning says, of whom this is a part.
+details = logging.getLogger("pytorch_lightning.pictures")
+
+
+@contextmanager
+def at_rest(model: nn.Module) -> Iterator[None]:
+    """Within this, the network is in evaluation mode and not compiled; then every part of it is as it was."""
+    before = {module: module.training for module in model.modules()}
+    compiled = vars(model).pop("_compiled_call_impl", None)
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before.items():
+            module.training = training
+        if compiled is not None:
+            vars(model)["_compiled_call_impl"] = compiled
+
+
+@contextmanager
+def spared(what: str) -> Iterator[None]:
+    """Within this, whatever goes wrong is only noted: no run ends for want of a picture. A signal still ends it."""
+    try:
+        yield
+    except Exception as error:
+        for cause in chain_of(error):  # as torchview hides it behind an error of its own
+            if isinstance(cause, Interrupted):
+                raise cause from None
+        details.info("no %s: %s", what, first_line(error))
+
+
+def blank(model: Classifier) -> Tensor:
+    """An image of zeros as the network takes it, [1, C, H, W], on its device: drawing one would use up randomness."""
+    return torch.zeros(1, model.spec.channels, model.spec.size, model.spec.size, device=model.device)

@@ -1,0 +1,119 @@
+"""Every network there is, measured on images of one kind."""
+
+import gc
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from omegaconf import DictConfig
+
+from labbook import hardware, training
+from labbook.benchmark.bare import Bare
+from labbook.benchmark.sections import say
+from labbook.cli import paper
+from labbook.composing import composed
+from labbook.data.module import ImageDataModule
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError, choices
+from labbook.foreign import CONFIGS
+from labbook.refusals import files_of
+from labbook.zoo.costs import macs, pace, peak_memory
+from labbook.zoo.hollow import seen
+
+IMAGES = "data=synthetic"  # 3 x 32 x 32 pixels and 10 classes
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network: what it costs, or why it does not take the images."""
+
+    name: str
+    paper: str
+    parameters: int | None = None  # numbers that training changes
+    macs: int | None = None  # of one image
+    memory: int | None = None  # bytes, at most at once in a step of training
+    forward: float | None = None  # images/s
+    training: float | None = None  # images/s
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is measured, where, and on what."""
+
+    configs: dict[str, DictConfig]  # by the network's name
+    data: ImageDataModule
+    choice: hardware.Choice
+
+    @property
+    def spec(self) -> ImageSpec:
+        """The images."""
+        return self.data.spec
+
+    def entries(self, timed: bool) -> Iterator[Entry]:
+        """Each network in turn; what needs steps of training only if `timed`."""
+        for name, config in self.configs.items():
+            yield self._entry(name, config, timed)
+            if timed:
+                gc.collect()  # the memory of a network, whose parts refer to each other, is the next one's
+
+    def _entry(self, name: str, config: DictConfig, timed: bool) -> Entry:
+        of = paper(CONFIGS / "model" / f"{name}.yaml")
+        try:
+            counted = seen(config, self.data, lambda model: Entry(name, of, model.num_parameters, macs(model)))
+        except SettingError as error:
+            return Entry(name, of, refused=str(error))
+        try:
+            return self._timed(counted, config) if timed else counted
+        except torch.OutOfMemoryError:  # of a GPU
+            room = f"a batch of {self.data.batch_size} is more than its memory holds: give fewer with --batch-size"
+            return Entry(name, of, refused=f"{self.choice.accelerator.upper()}: {room}")
+
+    def _timed(self, entry: Entry, config: DictConfig) -> Entry:
+        say(entry.name)
+        model = training.build_model(config, self.data)
+        training.tune(config, self.choice)
+        training.arrange(model, self.data, self.choice.channels_last)
+        bare = Bare(model, self.choice)
+        count = self.data.batch_size
+        images = torch.randn(count, self.spec.channels, self.spec.size, self.spec.size, device=bare.device)
+        images = images.contiguous(memory_format=self.data.memory_format)
+        labels = torch.arange(count, device=bare.device) % self.spec.num_classes
+        memory = peak_memory(bare, images, labels)
+        trained = pace(lambda: bare.step(images, labels), bare.device, count)
+        model.eval()
+        forward = pace(lambda: bare.forward(images), bare.device, count)
+        return replace(entry, memory=memory, forward=forward, training=trained)
+
+
+def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The names of networks on a command line, all if there is none, and the settings.
+
+    Raises:
+        SettingError: a network that is none.
+    """
+    names = [word for word in words if "=" not in word]
+    names += [name for word in words if word.startswith("model=") for name in word.partition("=")[2].split(",")]
+    settings = [word for word in words if "=" in word and not word.startswith("model=")]
+    known = [path.stem for path in files_of("model")]
+    for name in names:
+        if name not in known:
+            raise SettingError(f"model={name} is unknown; {choices(name, known)}")
+    return names or known, settings
+
+
+def prepared(words: Sequence[str]) -> Survey:
+    """What a command line asks for, with settings as train.py takes them.
+
+    Raises:
+        SettingError: a network that is none, or settings that do not go together.
+    """
+    names, settings = parted(words)
+    if not any(setting.startswith(("data=", "experiment=")) for setting in settings):
+        settings.insert(0, IMAGES)
+    configs = {name: composed(*settings, f"model={name}") for name in names}
+    for config in configs.values():
+        training.check(config)
+    first = next(iter(configs.values()))
+    choice = hardware.choose(first.trainer, hardware.describe(), first.channels_last)
+    return Survey(configs, training.build_data(first), choice)
