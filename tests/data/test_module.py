@@ -15,7 +15,8 @@ from torch import Tensor
 from labbook.data import module as base
 from labbook.data.augment import Draw
 from labbook.data.loader import Batch, TensorLoader
-from labbook.data.module import IMAGENET_MEAN, IMAGENET_STD, ImageDataModule, Images
+from labbook.data.module import ImageDataModule, Images
+from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
 from labbook.data.randomness import generator
 from labbook.errors import SettingError
 from tests.data.samples import Made, few, images, made, noise

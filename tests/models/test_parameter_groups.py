@@ -55,11 +55,12 @@ def test_every_network_has_layers_and_the_last_one_classifies(name: str) -> None
     assert isinstance(head, nn.Linear)
     assert head.out_features == model.spec.num_classes
     inside = [id(item) for layer in layers for module in layer for item in module.parameters()]
-    assert sorted(inside) == sorted(map(id, model.parameters()))
+    alone = [id(item) for item in model.parameters(recurse=False)]  # tokens, positions
+    assert sorted([*inside, *alone]) == sorted(map(id, model.parameters()))
 
 
 def test_layers_of_our_networks() -> None:
-    counts = {"lenet5": 5, "alexnet": 8, "resnet": 1 + 9 + 1, "mlp": 2}
+    counts = {"lenet5": 5, "alexnet": 8, "resnet": 1 + 9 + 1, "mlp": 2, "vit": 1 + 2 + 1, "wide_resnet": 1 + 3 + 1}
     assert {name: len(build(name).ordered_layers()) for name in counts} == counts
     assert named(build("deep_convnet"))[:2] == ["features.0 features.1", "features.4 features.5"]  # with its batch norm
 

@@ -3,11 +3,11 @@
 import time
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from labbook.hardware import Choice
-from labbook.models.classifier import Classifier, has_fused
+from labbook.models.classifier import Classifier, loss_of
+from labbook.models.optimizing import has_fused
 
 BITS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 DEVICES = {"gpu": "cuda"}  # where torch has another name than Lightning
@@ -28,8 +28,7 @@ class Bare:
     def step(self, images: Tensor, labels: Tensor) -> None:
         """Forward, backward and optimizer: normalised images [n, C, H, W] and labels [n] on the device."""
         with self._mixed:
-            losses = [weight * F.cross_entropy(logits, labels) for logits, weight in self.model.outputs(images)]
-            loss = sum(losses[1:], start=losses[0])
+            loss = loss_of(self.model.outputs(images), labels)
         self.optimizer.zero_grad()
         torch.autograd.backward(self._scaler.scale(loss))
         self._scaler.step(self.optimizer)

@@ -9,7 +9,8 @@ from PIL import Image
 
 from labbook.data.folders import Seen, class_names, files_of, hidden
 from labbook.data.image_cache import Labelled, Photographs, cached
-from labbook.data.module import ImageDataModule, Images, Normalize
+from labbook.data.module import ImageDataModule, Images
+from labbook.data.normalization import Normalize
 from labbook.data.twins import many, twins
 from labbook.errors import SettingError
 from labbook.names import printable

@@ -3,7 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from labbook.data import augment as augmentation
 from labbook.data.augment import Draw
 from labbook.data.loader import Batch, TensorLoader
+from labbook.data.normalization import Normalize, mean_and_std
 from labbook.data.pixels import fits, shaped
 from labbook.data.randomness import generator, permutation
 from labbook.data.spec import ImageSpec
@@ -25,9 +26,6 @@ from labbook.errors import SettingError
 details = logging.getLogger("pytorch_lightning.data")
 
 Split = Literal["train", "val", "test"]
-Normalize = Literal["unit", "half", "dataset", "imagenet"] | dict[Literal["mean", "std"], list[float]]
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # Numbers of a batch that a CPU augments at a time, so that they stay in its cache: two photographs of 256 pixels, which
 # takes a third of the time of 128 at once. Another figure would change which numbers augmentation draws.
@@ -91,7 +89,8 @@ class ImageDataModule(LightningDataModule):
         self.image_size = image_size or self.native_size
         self.channels = channels or self.native_channels
         self.transforms = augmentation.parse(augment, self.image_size)
-        self.mean_and_std = self._mean_and_std(self.native_normalize if normalize is None else normalize)
+        chosen = self.native_normalize if normalize is None else normalize
+        self.mean_and_std = mean_and_std(chosen, self.channels, (self.mean, self.std))
         self.memory_format = torch.contiguous_format
         self.test_split: Split = "test"
         self._on_device: dict[tuple[str, torch.device], Images] = {}
@@ -118,32 +117,6 @@ class ImageDataModule(LightningDataModule):
     def spec(self) -> ImageSpec:
         """What a model must know, without reading a pixel."""
         return ImageSpec(self.channels, self.image_size, self.class_names, *self.mean_and_std)
-
-    def _mean_and_std(self, normalize: Normalize) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        if isinstance(normalize, Mapping):
-            given = [tuple(map(float, normalize.get(key, ()))) for key in ("mean", "std")]
-            if any(len(values) != self.channels for values in given) or min(given[1]) <= 0:
-                raise SettingError(
-                    f"data.normalize needs mean and std with {self.channels} numbers each (one a channel), std above 0"
-                )
-            return given[0], given[1]
-        mean, std = {
-            "unit": ((0.0,), (1.0,)),
-            "half": ((0.5,), (0.5,)),
-            "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
-            "dataset": (self.mean, self.std),
-        }[normalize]
-        if not mean:
-            raise SettingError(
-                "data.normalize=dataset: this set has no known figures; choices: half, imagenet, unit or mean and std"
-            )
-        return self._per_channel(mean), self._per_channel(std)
-
-    def _per_channel(self, values: tuple[float, ...]) -> tuple[float, ...]:
-        """One value for each channel shown: a grey image takes the mean of three, a colour one repeats a single one."""
-        if len(values) == self.channels:
-            return values
-        return (sum(values) / len(values),) * self.channels
 
     # Reading and splitting -----------------------------------------------------------------------------------------
 

@@ -1,15 +1,12 @@
 """The one training task that all architectures share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from pytorch_lightning import LightningModule
-from pytorch_lightning.plugins.precision import MixedPrecision, Precision
-from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -23,6 +20,7 @@ from labbook.models import sam
 from labbook.models.mixing import mix_of
 from labbook.models.optimizing import optimizer_of, scheduled
 from labbook.models.parameter_groups import grouped, layers_of
+from labbook.models.quick_module import QuickModule
 from labbook.schedulers import Schedule
 from labbook.tta import Tta, averaged
 
@@ -60,7 +58,7 @@ class Outcome:
     confidence: Tensor  # float32 [n]: probability of the predicted class
 
 
-class Classifier(LightningModule):
+class Classifier(QuickModule):
     """Cross entropy on images [n, channels, size, size] -> logits [n, num_classes].
 
     An architecture derives from this, makes its layers from `spec` and defines `forward`.
@@ -125,13 +123,9 @@ class Classifier(LightningModule):
             images, targets = self._mix(images, labels)
             labels = targets.argmax(1)
         outputs = self.outputs(images)
-        losses = [
-            weight * F.cross_entropy(logits, targets, label_smoothing=self.task.label_smoothing)
-            for logits, weight in outputs
-        ]
-        loss, logits = torch.stack(losses).sum() if len(losses) > 1 else losses[0], outputs[0][0]
+        loss = loss_of(outputs, targets, self.task.label_smoothing)
         if batch.weight > 0:
-            self._train.update(loss, logits, labels, self.trainer.global_step + 1)
+            self._train.update(loss, outputs[0][0], labels, self.trainer.global_step + 1)
         weight = self._weight(batch)
         return loss if weight == 1 else loss * weight
 
@@ -271,37 +265,11 @@ class Classifier(LightningModule):
         if checkpoint.get("train_sums", [0.0])[-1] and self.trainer.is_global_zero:
             self._train.load(checkpoint["train_sums"])
 
-    # What Lightning does in every step, sooner --------------------------------------------------------------------
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning notes the name of every hook that it calls; torch's way to set an attribute takes 2 us.
-        if name == "_current_fx_name":
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
+def loss_of(outputs: Sequence[tuple[Tensor, float]], targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Cross entropy, added up over logits [n, classes] with their weights.
 
-    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
-        """Forget the gradients; for torch's own optimizers without what it does around it (0.03 ms)."""
-        if type(optimizer).zero_grad is not Optimizer.zero_grad:
-            optimizer.zero_grad()
-            return
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: int | float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip, if asked to."""
-        plugin = self.trainer.precision_plugin
-        if not gradient_clip_val:
-            return
-        if isinstance(plugin, MixedPrecision) and plugin.scaler is None:
-            # In bf16 nothing is scaled, and yet Lightning would refuse fused optimizers.
-            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
-            Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
-        else:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+    `targets` are classes (int64 [n]) or their shares (float [n, classes]).
+    """
+    losses = [weight * F.cross_entropy(logits, targets, label_smoothing=label_smoothing) for logits, weight in outputs]
+    return sum(losses[1:], start=losses[0])

@@ -14,7 +14,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 from torchvision import models
 
-from labbook.data.module import IMAGENET_MEAN, IMAGENET_STD
+from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
 from labbook.errors import SettingError, first_line
 
 SILENCE = 30  # seconds that a server may keep quiet
