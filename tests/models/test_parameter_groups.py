@@ -55,8 +55,9 @@ def test_every_network_has_layers_and_the_last_one_classifies(name: str) -> None
     assert isinstance(head, nn.Linear)
     assert head.out_features == model.spec.num_classes
     inside = [id(item) for layer in layers for module in layer for item in module.parameters()]
-    alone = [id(item) for item in model.parameters(recurse=False)]  # tokens, positions
-    assert sorted([*inside, *alone]) == sorted(map(id, model.parameters()))
+    assert len(inside) == len(set(inside))
+    outside = {name for name, item in model.named_parameters() if id(item) not in inside}
+    assert outside == {name for name, _ in model.named_parameters(recurse=False)}  # tokens and positions
 
 
 def test_layers_of_our_networks() -> None:
@@ -66,10 +67,10 @@ def test_layers_of_our_networks() -> None:
 
 
 class Wrapped(nn.Module):
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, **options: bool) -> None:
         super().__init__()
         with torch.device("meta"):
-            self.network = getattr(torchvision.models, name)(weights=None)
+            self.network = getattr(torchvision.models, name)(weights=None, **options)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,13 @@ def test_layers_of_networks_of_others(name: str, count: int, first: list[str], l
     layers = named(Wrapped(name))
     assert len(layers) == count
     assert (layers[:2], layers[-2:]) == (first, last)
+
+
+def test_branches_beside_each_other_are_one_layer() -> None:
+    layers = named(Wrapped("googlenet", init_weights=False))
+    inception = [f"network.inception{name}" for name in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")]
+    assert layers[3:12] == inception
+    assert layers[-1] == "network.fc"
 
 
 class Attention(nn.Module):

@@ -124,8 +124,9 @@ def opens(module: nn.Module, head: nn.Module | None) -> bool:
 
 
 def is_stack(module: nn.Module) -> bool:
-    """Whether a container has several blocks of the same class that are made of layers themselves."""
+    """Whether a container has several blocks of the same class, each with several weights."""
     if not isinstance(module, CONTAINERS):
         return False
-    blocks = [type(child) for child in module.children() if next(child.children(), None) is not None]
+    weights = {child: sum(item.ndim > 1 for item in child.parameters()) for child in module.children()}
+    blocks = [type(child) for child, count in weights.items() if count > 1]
     return any(blocks.count(kind) > 1 and not issubclass(kind, CONTAINERS) for kind in blocks)

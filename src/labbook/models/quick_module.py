@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 
 class QuickModule(LightningModule):
-    """What Lightning does in every step, sooner."""
+    """Spends less around each step than Lightning does, and clips the gradients of fused optimizers in bf16."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the name of every hook that it calls; torch's way to set an attribute takes 2 us.
