@@ -100,6 +100,8 @@ def build_model(config: DictConfig, data: ImageDataModule) -> Classifier:
     )
     model = building.build(config.model, spec=data.spec, task=task)
     assert isinstance(model, Classifier)
+    if model.pretrained and config.task.init != "torch":
+        raise SettingError(f"task.init={config.task.init} would draw published weights anew: use task.init=torch")
     draw(model, config.task.init)
     if "top5" in config.objective and not model.has_top5:
         raise SettingError(
@@ -237,9 +239,17 @@ def fit(
     with run.signals.deferred(), overhead.reduced(trainer, model), warnings.catch_warnings():
         # Lightning's interval is for figures of single steps; here they are logged by the epoch.
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # a frozen backbone is
         try:
             trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)
         except MisconfigurationException as error:  # what Lightning finds out only with the data at hand
             raise SettingError(f"trainer: {first_line(error)}") from error
+        except ValueError as error:
+            if not str(error).startswith("Expected more than 1 value per channel when training"):
+                raise
+            raise SettingError(
+                f"data.batch_size={data.batch_size} leaves a batch of one image, in which batch normalisation has"
+                " nothing to compare: use data.drop_last=true or another batch size"
+            ) from error
     if any_rank(trainer, run.signals.received is not None):  # after the last step
         raise Interrupted(run.signals.received or signal.SIGTERM)

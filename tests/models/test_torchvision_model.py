@@ -11,16 +11,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 from _pytest.mark.structures import ParameterSet
+from pytorch_lightning import Trainer
 from torch import nn
 from torchvision import models
 from torchvision.models.densenet import DenseNet
 
 from labbook import building, training
 from labbook.data.spec import ImageSpec
+from labbook.data.synthetic import Synthetic
 from labbook.errors import SettingError
 from labbook.models import pretrained
 from labbook.models.classifier import Task
 from labbook.models.torchvision_model import TorchvisionModel, names
+from tests.conftest import Command
 from tests.models.test_architectures import NODES, spec_of
 from tests.test_config import composed
 
@@ -89,8 +92,9 @@ def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -
     assert model.title == name
 
 
-@pytest.mark.parametrize("name", [*CHOICES, "resnext50_32x4d", "vgg11", "wide_resnet50_2", "efficientnet_v2_s"])
+@pytest.mark.parametrize("name", slow_but(CHOICES.keys() - {"densenet121"}, [*CHOICES, "resnext50_32x4d", "vgg11"]))
 def test_the_stem_for_small_images_keeps_more_of_them(name: str) -> None:
+    """At least half as many pixels more, over all convolutions; VGG has no stem, and takes smaller images instead."""
     seen: dict[bool, int] = {}
     for small in (False, True):
         model = on_meta(name, spec_of(3, 64, 10), small_stem=small).eval()
@@ -103,7 +107,11 @@ def test_the_stem_for_small_images_keeps_more_of_them(name: str) -> None:
             if isinstance(layer, nn.Conv2d):
                 layer.register_forward_hook(look)
         assert model(torch.empty(1, 3, 64, 64, device="meta")).shape == (1, 10)
-    assert seen[True] >= 1.5 * seen[False]
+    if name.startswith("vgg"):
+        assert seen[True] == seen[False]
+        assert on_meta(name, spec_of(3, 28, 10)).num_parameters < on_meta(name, spec_of(3, 65, 10)).num_parameters / 3
+    else:
+        assert seen[True] >= 1.5 * seen[False]
 
 
 @pytest.mark.parametrize(("size", "small"), [(28, True), (64, True), (65, False), (224, False)])
@@ -158,6 +166,8 @@ def test_options_reach_torchvision() -> None:
         ({"freeze": "backbone"}, "model.freeze=backbone would keep random weights: add model.pretrained=true"),
         ({"small_stem": True, "pretrained": True}, "model.small_stem=true has no published weights: leave it out, or"),
         ({"options": {"width": 1}}, "model.options={'width': 1}: "),
+        ({"options": {"width_per_group": -5}}, "model.options={'width_per_group': -5}: "),
+        ({"name": "densenet121", "options": {"drop_rate": 5}}, "model.options={'drop_rate': 5}: "),
         ({"options": {"weights": "DEFAULT"}}, "model.options.weights is set by the program: model.pretrained"),
         ({"name": "vit_b_16", "small_stem": False}, "images of 36 pixels cannot be cut into patches of 16: use"
          " data.image_size=32 or 48"),
@@ -194,6 +204,7 @@ def published(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, content:
 
 def test_published_weights_are_all_but_the_last_layer(weights: Path) -> None:
     model = made(QUICK, 3, 224, 5, pretrained=True)
+    model.load()
     there = torch.load(weights, weights_only=True)
     own = model.network.state_dict()
     differing = {
@@ -203,23 +214,67 @@ def test_published_weights_are_all_but_the_last_layer(weights: Path) -> None:
     assert model.title == f"{QUICK} (published weights)"
 
 
-def test_a_grey_image_is_seen_as_a_coloured_one(weights: Path) -> None:
-    grey, coloured = made(QUICK, 1, 32, 5, pretrained=True).eval(), made(QUICK, 3, 32, 5, pretrained=True).eval()
-    images = torch.randn(2, 1, 32, 32)
-    assert torch.equal(grey(images), coloured(images.repeat(1, 3, 1, 1)))
+@pytest.mark.filterwarnings("ignore:Found .* in eval mode")  # Lightning's remark, which here is as it should be
+@pytest.mark.parametrize("freeze", ["none", "backbone"])
+def test_a_training_begins_with_them_and_a_frozen_backbone_stays_to_the_bit(weights: Path, freeze: str) -> None:
+    data = Synthetic(images=16, classes=5, image_size=32, batch_size=8, val_fraction=0.5)
+    model = made(QUICK, 3, 32, 5, pretrained=True, freeze=freeze)
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    Trainer(max_epochs=2, accelerator="cpu", **quiet).fit(model, datamodule=data)  # type: ignore[arg-type]
+    there, own = torch.load(weights, weights_only=True), model.network.state_dict()
+    changed = {key for key in own if key not in there or not torch.equal(there[key], own[key])}
+    head = {f"{model.head}.weight", f"{model.head}.bias"}
+    if freeze == "backbone":
+        assert changed == head
+        assert model.num_parameters == sum(own[key].numel() for key in head)
+        assert model.title == f"{QUICK} (published weights, only its last layer trained)"
+    else:
+        assert len(changed) > 100
+        features = "features.0.0.weight"
+        assert (own[features] - there[features]).abs().max() < 0.05  # two steps of Adam from where it began
 
 
-def test_a_frozen_backbone_stays_to_the_bit(weights: Path) -> None:
-    model = made(QUICK, 3, 32, 5, pretrained=True, freeze="backbone").train()
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    optimizer = torch.optim.SGD([item for item in model.parameters() if item.requires_grad], 0.1)
-    F.cross_entropy(model(torch.randn(4, 3, 32, 32)), torch.arange(4)).backward()
-    optimizer.step()
-    after = model.state_dict()
-    changed = {key for key in before if not torch.equal(before[key], after[key])}
-    assert changed == {f"network.{model.head}.weight", f"network.{model.head}.bias"}
-    assert model.num_parameters == sum(before[key].numel() for key in changed)
-    assert model.title == f"{QUICK} (published weights, only its last layer trained)"
+def test_what_a_checkpoint_brings_is_not_loaded_before(weights: Path, tmp_path: Path) -> None:
+    data = Synthetic(images=16, classes=5, image_size=32, batch_size=8, val_fraction=0.5)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    trainer = Trainer(max_epochs=1, enable_checkpointing=False, **quiet)  # type: ignore[arg-type]
+    model = made(QUICK, 3, 32, 5, pretrained=True)
+    trainer.fit(model, datamodule=data)
+    trainer.save_checkpoint(tmp_path / "last.ckpt", weights_only=False)
+    weights.unlink()
+    going_on = made(QUICK, 3, 32, 5, pretrained=True)  # not needed any more, and not missed
+    Trainer(max_epochs=2, enable_checkpointing=False, **quiet).fit(  # type: ignore[arg-type]
+        going_on, datamodule=data, ckpt_path=tmp_path / "last.ckpt", weights_only=True
+    )
+    assert going_on.trainer.global_step == 2
+
+
+def test_published_weights_are_not_drawn_anew() -> None:
+    config = composed("model=resnet18", "data=synthetic", "model.pretrained=true", "task.init=he", "data.image_size=32")
+    with pytest.raises(SettingError, match=r"task\.init=he would draw published weights anew: use task.init=torch"):
+        training.build_model(config, training.build_data(config))
+
+
+def test_auxiliary_classifiers_are_of_the_last_layer() -> None:
+    layers = on_meta("googlenet", spec_of(3, 224, 10)).ordered_layers()
+    heads = {layer.out_features for layer in layers[-1] for layer in layer.modules() if isinstance(layer, nn.Linear)}
+    assert heads == {10, 1024}
+    assert not any(
+        isinstance(layer, nn.Linear) for layers in layers[:-1] for each in layers for layer in each.modules()
+    )
+
+
+def test_what_is_compiled_is_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = made("googlenet")
+    compiled: list[Any] = []
+    monkeypatch.setattr(model.network, "compile", lambda **options: compiled.append(options))
+    model.compile(mode="default")
+    assert compiled == [{"mode": "default"}]
 
 
 @pytest.mark.slow
@@ -230,6 +285,7 @@ def test_position_embeddings_are_stretched_to_the_image(tmp_path: Path, monkeypa
     content["encoder.pos_embedding"] = torch.arange(197.0).view(1, -1, 1).repeat(1, 1, 768)
     published(tmp_path, monkeypatch, "vit_b_16", content)
     model = made("vit_b_16", 3, 112, 5, pretrained=True)
+    model.load()
     positions = model.network.encoder.pos_embedding[0, :, 0]
     assert positions.shape == (1 + 7 * 7,)
     assert positions[0] == 0
@@ -251,7 +307,7 @@ def test_old_names_of_dense_layers_are_understood(tmp_path: Path, monkeypatch: p
 def test_without_weights_and_network_a_sentence_says_where_to_put_the_file(weights: Path) -> None:
     weights.unlink()
     with pytest.raises(SettingError, match=r"the weights of mobilenet_v3_small are not there and cannot be down") as no:
-        made(QUICK, pretrained=True)
+        made(QUICK, pretrained=True).load()
     assert str(no.value).endswith(f": put http://127.0.0.1:9/models/{weights.name} at {weights}")
 
 
@@ -262,7 +318,7 @@ def test_a_damaged_file_is_not_believed(weights: Path) -> None:
     with pytest.raises(
         SettingError, match=r"is not what torchvision published \(its sha256 is another one\): delete it"
     ):
-        made(QUICK, pretrained=True)
+        made(QUICK, pretrained=True).load()
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,13 +326,13 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(
         SettingError, match=r"the published weights have no features\.0\.0\.weight of shape \(16, 3, 3, 3\)"
     ):
-        made(QUICK, pretrained=True)
+        made(QUICK, pretrained=True).load()
 
 
 def test_open_settings_of_the_data_follow_published_weights() -> None:
-    config = composed("model=resnet18", "data=synthetic", "data.image_size=null", "model.pretrained=true")
+    config = composed("model=resnet18", "data=mnist", "model.pretrained=true")
     data = training.build_data(config)
-    assert (config.data.image_size, config.data.normalize) == (224, "imagenet")
+    assert (config.data.image_size, config.data.channels, config.data.normalize) == (224, 3, "imagenet")
     assert (data.spec.size, data.spec.mean) == (224, (0.485, 0.456, 0.406))
 
 
@@ -284,10 +340,22 @@ def test_settings_that_are_given_stay() -> None:
     given = ("data.image_size=48", "data.normalize=half")
     config = composed("model=resnet18", "data=mnist", "model.pretrained=true", *given)
     data = training.build_data(config)
-    assert (data.spec.size, data.spec.mean) == (48, (0.5,))
+    assert (data.spec.size, data.spec.mean) == (48, (0.5,) * 3)  # in colour, as the weights see it
     config = composed("model=resnet18", "data=mnist")
     training.build_data(config)
     assert (config.data.image_size, config.data.normalize) == (None, None)
+
+
+def test_grey_images_are_refused_where_they_were_asked_for() -> None:
+    with pytest.raises(SettingError, match=r"published weights see three channels: use data\.channels=3 \(null\)"):
+        made(QUICK, 1, pretrained=True)
+
+
+def test_a_batch_of_one_image_is_explained(labbook: Command) -> None:
+    settings = f"model={QUICK} model.small_stem=false data.limit=9 data.batch_size=8 data.val_fraction=0 logger=none"
+    ended = labbook(*settings.split(), "callbacks=none", "epochs=1", "trainer.precision=32")
+    assert ended.code == 2
+    assert ended.sentence.startswith("data.batch_size=8 leaves a batch of one image, in which batch normalisation has")
 
 
 def test_the_task_reaches_the_network() -> None:

@@ -68,6 +68,7 @@ class Classifier(QuickModule):
     """
 
     min_size: ClassVar[int] = 1  # pixels that leave at least one behind the last pooling
+    pretrained: bool = False  # a training begins with published weights
 
     def __init__(self, spec: ImageSpec, task: Task | None = None) -> None:
         super().__init__()

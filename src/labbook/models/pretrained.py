@@ -34,7 +34,7 @@ def image_settings(name: str) -> dict[str, Any]:
     mean, std = tuple(shown.mean), tuple(shown.std)
     known = (mean, std) == (IMAGENET_MEAN, IMAGENET_STD)
     normalize = "imagenet" if known else {"mean": list(mean), "std": list(std)}
-    return {"image_size": int(shown.crop_size[0]), "normalize": normalize}
+    return {"image_size": int(shown.crop_size[0]), "channels": 3, "normalize": normalize}
 
 
 def state_dict(name: str) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 With a small stem the first convolution looks at 3 x 3 pixels with stride 1, and the first pooling is left out, as in
 ResNet for CIFAR (He et al., arXiv 1512.03385, section 4.2). Networks that begin by cutting the image into patches cut
-smaller ones. VGG, which ends with 7 x 7 pixels for its dense layers, ends with one.
+smaller ones. VGG, which has no stem, does without its last pooling, and its dense layers see one pixel, not 7 x 7.
 """
 
 import math
@@ -29,7 +29,7 @@ def change_stem(network: nn.Module, channels: int, small: bool) -> None:
         shape = (
             {"kernel_size": CONVOLVED_PATCH, "stride": CONVOLVED_PATCH} if patches else {"kernel_size": 3, "padding": 1}
         )
-        drop_first_pooling(network)
+        drop_pooling(network)
     layer = nn.Conv2d(channels, first.out_channels, **shape, bias=first.bias is not None)  # type: ignore[arg-type]
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     if layer.bias is not None:
@@ -37,18 +37,24 @@ def change_stem(network: nn.Module, channels: int, small: bool) -> None:
     network.set_submodule(path, layer)
 
 
-def drop_first_pooling(network: nn.Module) -> None:
-    """Leave the first pooling out, where there is any, and with VGG the last one's many pixels."""
+def drop_pooling(network: nn.Module) -> None:
+    """Leave out the first pooling, where there is any, or all that VGG does behind its last convolution."""
     pools = [path for path, layer in network.named_modules() if isinstance(layer, nn.MaxPool2d)]
-    if pools:
-        network.set_submodule(pools[0], nn.Identity())
     if isinstance(network, VGG):
-        dense = network.classifier[0]
-        assert isinstance(dense, nn.Linear)
-        network.avgpool = nn.AdaptiveAvgPool2d(1)
-        network.classifier[0] = nn.Linear(dense.in_features // 7**2, dense.out_features)
-        nn.init.normal_(network.classifier[0].weight, 0, 0.01)  # as torchvision draws the others
-        nn.init.zeros_(network.classifier[0].bias)
+        network.set_submodule(pools[-1], nn.Identity())
+        shrink_dense(network)
+    elif pools:
+        network.set_submodule(pools[0], nn.Identity())
+
+
+def shrink_dense(network: VGG) -> None:
+    """Let VGG's dense layers see the mean over all pixels: 7 x 7 of a smaller image would be repetitions."""
+    dense = network.classifier[0]
+    assert isinstance(dense, nn.Linear)
+    network.avgpool = nn.AdaptiveAvgPool2d(1)
+    network.classifier[0] = nn.Linear(dense.in_features // 7**2, dense.out_features)
+    nn.init.normal_(network.classifier[0].weight, 0, 0.01)  # as torchvision draws the others
+    nn.init.zeros_(network.classifier[0].bias)
 
 
 def cut(network: VisionTransformer, size: int, channels: int, small: bool) -> None:

@@ -20,6 +20,7 @@ from labbook.models.classifier import Classifier, Task
 FAMILIES = (
     "convnext", "densenet", "efficientnet", "googlenet", "mobilenet", "resnet", "resnext", "vgg", "vit", "wide_resnet",
 )  # fmt: skip
+USUAL = 224  # pixels, for which torchvision made its networks
 SMALL = 64  # pixels: up to this size a stem for small images is the better one
 LARGEST = 512  # pixels, where the search for a size that works ends
 AUXILIARY = 0.3  # weight in the loss of GoogLeNet's auxiliary classifiers (Szegedy et al., arXiv 1409.4842, section 5)
@@ -37,13 +38,14 @@ class TorchvisionModel(Classifier):
     """The network of torchvision called `name`, with the channels and classes of the data.
 
     `small_stem`: see `labbook.models.small_images`; null: for images of up to 64 pixels, unless weights are loaded.
-    `pretrained`: weights as published, but for those of the classifying layer; they see a grey image as a coloured one
-    with three equal channels. `freeze=backbone`: only the classifying layer is trained, and batch norm uses the
-    averages it came with. `options` go to torchvision's function, such as {width_mult: 0.5} to mobilenet_v2.
+    `pretrained`: a training begins with the weights as published, but for those of the classifying layer.
+    `freeze=backbone`: only the classifying layer is trained, and batch norm uses the averages it came with. `options`
+    go to torchvision's function, such as {width_mult: 0.5} to mobilenet_v2. GoogLeNet's auxiliary classifiers count in
+    the training loss.
 
     Raises:
-        SettingError: a name that is none, options that the network does not have, images that are too small or no
-            multiple of the patches, or weights that are not there.
+        SettingError: a name that is none, options that the network does not have, or images that are too small, no
+            multiple of the patches or grey where there are weights.
     """
 
     def __init__(
@@ -59,18 +61,22 @@ class TorchvisionModel(Classifier):
     ) -> None:
         super().__init__(spec, task)
         check(name, small_stem, pretrained, freeze, options or {})
+        if pretrained and spec.channels != 3:
+            raise SettingError(
+                "model.pretrained=true: published weights see three channels: use data.channels=3 (null)"
+            )
         self.name, self.pretrained, self.options = name, pretrained, options or {}
         self.frozen = freeze == "backbone"
         self.small = (spec.size <= SMALL and not pretrained) if small_stem is None else small_stem
-        self.in_channels = 3 if pretrained else spec.channels
+        if options:
+            self.check_options()
         self.check_size()
         self.network = self.adapted(spec.size)
         self.head = [path for path, layer in self.network.named_modules() if isinstance(layer, nn.Linear)][-1]
-        if pretrained:
-            self.load()
         if self.frozen:
             self.requires_grad_(False)
             self.network.get_submodule(self.head).requires_grad_(True)
+        self.train()
 
     @property
     def title(self) -> str:
@@ -85,7 +91,7 @@ class TorchvisionModel(Classifier):
 
     @classmethod
     def wanted_images(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Size and normalisation that published weights were trained with."""
+        """Size, channels and normalisation that published weights were trained with."""
         known = settings.get("name") in names()
         return published.image_settings(settings["name"]) if known and settings.get("pretrained") else {}
 
@@ -94,19 +100,16 @@ class TorchvisionModel(Classifier):
     def made(self) -> nn.Module:
         """Torchvision's network with our classes."""
         own = {"init_weights": not self.pretrained} if self.name == "googlenet" else {}
-        try:
-            network: nn.Module = models.get_model(self.name, num_classes=self.spec.num_classes, **own | self.options)
-        except (TypeError, ValueError) as error:
-            raise SettingError(f"model.options={self.options}: {first_line(error)}") from error
+        network: nn.Module = models.get_model(self.name, num_classes=self.spec.num_classes, **own | self.options)
         return network
 
     def adapted(self, size: int) -> nn.Module:
         """The network for images of this size and of our channels."""
         network = self.made()
         if isinstance(network, VisionTransformer):
-            small_images.cut(network, size, self.in_channels, self.small)
+            small_images.cut(network, size, self.spec.channels, self.small)
         else:
-            small_images.change_stem(network, self.in_channels, self.small)
+            small_images.change_stem(network, self.spec.channels, self.small)
         return network
 
     def check_size(self) -> None:
@@ -124,13 +127,29 @@ class TorchvisionModel(Classifier):
         with torch.device("meta"):
             network = self.adapted(size).eval()
             try:
-                network(torch.empty(2, self.in_channels, size, size))
+                network(torch.empty(2, self.spec.channels, size, size))
             except RuntimeError:
                 return False
         return True
 
+    def check_options(self) -> None:
+        """Make the network for an image of the usual size, and a step forward: torchvision checks few options itself.
+
+        Raises:
+            SettingError: in the words of whatever went wrong.
+        """
+        try:
+            with torch.device("meta"):
+                self.adapted(USUAL).train()(torch.empty(2, self.spec.channels, USUAL, USUAL))
+        except Exception as error:
+            raise SettingError(f"model.options={self.options}: {first_line(error)}") from error
+
     def load(self) -> None:
-        """Take the published weights."""
+        """Take the published weights.
+
+        Raises:
+            SettingError: they are not there and cannot be downloaded.
+        """
         weights: Mapping[str, Tensor] = published.state_dict(self.name)
         if isinstance(self.network, VisionTransformer):
             weights = interpolate_embeddings(self.spec.size, self.network.patch_size, weights)
@@ -138,7 +157,24 @@ class TorchvisionModel(Classifier):
             self.network.transform_input = True  # its weights expect images normalised otherwise than all others'
         published.load(self.network, weights, but=(self.head, *HEADS))
 
+    def ordered_layers(self) -> list[list[nn.Module]]:
+        """Auxiliary classifiers belong to the last layer."""
+        layers = super().ordered_layers()
+        auxiliary = {id(item) for path, item in self.network.named_modules() if path.startswith("aux")}
+        beside = [layer for layer in layers if all(id(module) in auxiliary for module in layer)]
+        *others, last = [layer for layer in layers if layer not in beside]
+        return [*others, [*last, *(module for layer in beside for module in layer)]]
+
     # Training ------------------------------------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        """Begin with the published weights, unless a checkpoint has those to go on from."""
+        if self.pretrained and not self.trainer.ckpt_path:
+            self.load()
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile what also computes the auxiliary classifiers."""
+        self.network.compile(*args, **kwargs)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [n, C, H, W] -> logits [n, classes]."""
@@ -153,7 +189,7 @@ class TorchvisionModel(Classifier):
 
     def outputs_of_all(self, images: Tensor) -> list[Tensor]:
         """The logits of all classifiers, the network's own first."""
-        found = self.network(images.expand(-1, self.in_channels, -1, -1))
+        found = self.network(images)
         return [found] if isinstance(found, Tensor) else [item for item in found if item is not None]
 
     def train(self, mode: bool = True) -> Self:
