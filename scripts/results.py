@@ -2,7 +2,7 @@
 
 The table of the labs in README.md is made from them, too.
 
-With `--keep logs/sweeps/NAME ...` the figures of these sweeps are kept there first.
+With `--keep logs/sweeps/NAME ...` the figures of these sweeps are kept there first, in place of those kept before.
 """
 
 from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
@@ -12,8 +12,7 @@ from pathlib import Path
 
 from labbook.cli import sentences
 from labbook.files import write_whole
-from labbook.results import page, pictures
-from labbook.results.keeping import keep
+from labbook.results import keeping, page, pictures
 
 FOLDER, README = Path("docs/results"), Path("README.md")
 
@@ -23,13 +22,15 @@ def main() -> None:
     """Say what was kept, and which figures are worse than the published ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", nargs="+", type=Path, default=[], metavar="SWEEP", help="folders in logs/sweeps")
+    parser.add_argument("--replace", action="store_true", help="give up kept runs that these sweeps do not have")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where figures are kept; default: %(default)s")
     given = parser.parse_args()
-    for sweep in given.keep:
-        print(f"{sweep}: {keep(sweep, given.folder)} runs kept")
+    for found in [keeping.finished(sweep, given.folder, given.replace) for sweep in given.keep]:
+        print(f"{found.sweep.path}: {keeping.keep(found, given.folder)} runs kept")
     file = given.folder.with_suffix(".md")
     lines = page.write(file, given.folder)
-    page.write_brief(README, file, lines)
+    if given.folder == FOLDER:
+        page.write_brief(README, file, lines)
     for name, draw in (("differences.svg", pictures.differences), ("by_epoch.svg", pictures.by_epoch)):
         write_whole(given.folder / name, draw(lines))
     for line in (line for line in lines if line.worse):

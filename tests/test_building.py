@@ -284,6 +284,7 @@ EXAMPLES = {
     "labbook.callbacks.*": "labbook.callbacks.Progress",
     "pytorch_lightning.Trainer": "pytorch_lightning.Trainer",
     "labbook.data.*": "labbook.data.digits.Digits",
+    "labbook.ema.*": "labbook.ema.EMA",
     "labbook.loggers.*": "labbook.loggers.TensorBoard",
     "labbook.lookahead.*": "labbook.lookahead.Lookahead",
     "labbook.models.*": "labbook.models.mlp.MLP",

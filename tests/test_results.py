@@ -12,12 +12,16 @@ import pytest
 from labbook.benchmark import frameworks as benchmark
 from labbook.benchmark.frameworks import Epoch, Pair
 from labbook.errors import SettingError
-from labbook.results import page
-from labbook.results.keeping import keep, kept
+from labbook.results import keeping, page
+from labbook.results.keeping import kept
 from tests.test_report import add_run, figures_of, make_grid, mark
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+
+
+def keep(sweep: Path, into: Path, replace: bool = False) -> int:
+    return keeping.keep(keeping.finished(sweep, into, replace), into)
 
 
 @pytest.fixture
@@ -38,7 +42,10 @@ def test_settings_figures_and_tables_of_finished_runs_are_kept_and_nothing_else(
 
 def test_what_is_kept_again_takes_the_place_of_what_was(tmp_path: Path, folder: Path) -> None:
     shutil.rmtree(tmp_path / "grid" / "1_relu_0")
-    assert keep(tmp_path / "grid", folder) == 10
+    with pytest.raises(SettingError, match=r"holds 1 runs that .*grid does not have, such as 1_relu_0: give --replace"):
+        keep(tmp_path / "grid", folder)
+    assert len(kept(folder)[0].runs) == 11
+    assert keep(tmp_path / "grid", folder, replace=True) == 10
     (sweep,) = kept(folder)
     assert len(sweep.runs) == 10
 
@@ -145,8 +152,17 @@ def test_a_sweep_with_marks_of_its_own_is_shown_there_and_not_in_its_lab(tmp_pat
     assert "- systems: 0; runs: 11;" in text
 
 
+def test_a_setting_of_two_sweeps_is_one_line(tmp_path: Path) -> None:
+    entry = {"system": "E3", "final": {"test/acc": 0.5}}
+    for name, ours in (("depth", 0.5), ("activations", 0.5), ("again", 0.75)):
+        add_run(mark(tmp_path / name, []), "a", {"published": [entry]}, figures_of(ours))
+        keep(tmp_path / name, tmp_path / "results")
+    assert len(page.write(tmp_path / "results.md", tmp_path / "results")) == 2
+
+
 def test_the_script_keeps_and_writes(tmp_path: Path) -> None:
     make_grid(tmp_path)
+    (tmp_path / "README.md").write_text("<!-- figures of labs -->\n<!-- end of labs -->\n")
     command = [sys.executable, str(ROOT / "scripts" / "results.py"), "--folder", "r", "--keep", "grid"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines() == [
@@ -154,6 +170,7 @@ def test_the_script_keeps_and_writes(tmp_path: Path) -> None:
         "worse than published: E3, depth 2, activation relu: val/acc by 0.0550",
         "page: r.md",
     ]
+    assert (tmp_path / "README.md").read_text() == "<!-- figures of labs -->\n<!-- end of labs -->\n"  # that of docs/
     for name in ("differences", "by_epoch"):
         ElementTree.parse(tmp_path / "r" / f"{name}.svg")
 

@@ -67,12 +67,15 @@ def lines(reports: Iterable[Report]) -> list[Line]:
         (report, row) for report in reports for row in report.rows if row.system and row.finished and not row.unlike
     ]
     rows.sort(key=lambda pair: (numbered(pair[1].system), [order(value) for value in pair[1].values]))
-    return [
+    found = [
         Line(row.system, row, name, label(report, row))
         for report, row in rows
         for name in row.published
         if name != SECONDS and row.exact(name)
     ]
+    # A setting may be in two sweeps, where it came to the same figures.
+    once = {(line.system, line.name, line.row.published[line.name], line.ours): line for line in reversed(found)}
+    return [line for line in found if line in once.values()]
 
 
 def numbered(system: str) -> tuple[str, int]:

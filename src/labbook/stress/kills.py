@@ -30,7 +30,8 @@ RUNS: tuple[tuple[str, int], ...] = (
     ("model=mlp optimizer=momentum scheduler=none callbacks=early_stopping task.gradient_norms=true", 8),
     ("model=lenet5 optimizer=sgd scheduler=onecycle data.validate_on=test task.label_smoothing=0.1", 4),
     (
-        "model=mlp optimizer=adam scheduler=triangular data.augment=[alternating_flip] data.val_fraction=0",
+        "model=mlp optimizer=adam scheduler=triangular callbacks=ema task.sam=0.05 task.mixup=0.2"
+        " data.augment=[alternating_flip] data.val_fraction=0",
         8,
     ),
 )
@@ -40,7 +41,8 @@ TRAINS = "device: "  # what a run says before it trains
 POLL = 0.002  # seconds
 NOTE = (
     "{} different runs on the embedded digits (all ten have every optimizer and schedule, augmentation, dropout, early"
-    " stopping and lookahead; 32 bits, one CPU thread), each killed up to {} times while starting, training, saving or"
+    " stopping, lookahead, an average of the weights, sharpness-aware steps and mixed images; 32 bits, one CPU thread),"
+    " each killed up to {} times while starting, training, saving or"
     " testing, and gone on with by `resume=`. After every kill each checkpoint is opened and its checksums are taken."
     " In the end weights, optimizer, schedule, random state, tables, figures and the steps of the events are those of"
     " the run left alone."
