@@ -58,6 +58,7 @@ def test_a_process_that_ends_otherwise_is_not_measured(tmp_path: Path) -> None:
         processes.to_first_step(TRAIN, "optimizer.lrr=1", cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_first_step_is_awaited_and_what_comes_after_is_not(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(

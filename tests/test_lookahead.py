@@ -119,6 +119,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     assert without_times(whole) == without_times(resumed.run)
 
 
+@pytest.mark.slow
 def test_the_last_checkpoint_holds_the_slow_copy(labbook: Command) -> None:
     run = labbook(*QUICK).run
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)

@@ -53,6 +53,7 @@ def test_two_processes_compute_what_one_does(labbook: Command, tmp_path: Path) -
     assert len(list((tmp_path / "logs" / "runs").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_control_c_from_outside(tmp_path: Path) -> None:
     process = start("model=mlp", "epochs=100000", cwd=tmp_path)
     deadline = time.monotonic() + 60

@@ -31,6 +31,7 @@ def commands(page: str) -> list[str]:
 
 
 LABS = commands((ROOT / "docs" / "results.md").read_text(encoding="utf-8"))
+RECIPES = commands((ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"))
 COMMANDS = list(dict.fromkeys(line for page in (README, *DOCS) for line in commands(page)))
 TRAINING = [line for line in COMMANDS if line.startswith("python train.py") and " --" not in line]
 MEASURING = [line for line in COMMANDS if re.match(r"python scripts/(benchmark|frameworks|stress)\.py", line)]
@@ -87,8 +88,8 @@ def skip_without_extra(words: list[str]) -> None:
 
 
 def takes_long(line: str) -> bool:
-    """Whether a command starts processes, or is a sweep of a lab: the presets have tests of their own."""
-    return "joblib" in line or line in LABS
+    """Whether a command starts processes, or is a sweep of a lab or a recipe: those have tests of their own."""
+    return "joblib" in line or line in LABS or line in RECIPES
 
 
 @pytest.mark.parametrize(

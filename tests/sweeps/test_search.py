@@ -97,6 +97,7 @@ def test_a_killed_search_goes_on_and_draws_the_same(labbook: Command, tmp_path: 
     assert figures_of(sweep) == figures_of(whole)
 
 
+@pytest.mark.slow
 def test_what_was_drawn_twice_is_counted_as_done_by_this_command(labbook: Command) -> None:
     ended = labbook(*TINY, "hydra/sweeper=optuna", "model.width=choice(4,8)", "sweep.n_trials=4")
     sweep = done(ended)
@@ -145,6 +146,7 @@ def test_failed_trials_are_tried_again_by_the_same_command(labbook: Command, mon
     check(sweep, 3)
 
 
+@pytest.mark.slow
 def test_failed_trials_may_be_left_so(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     breaking(monkeypatch, times=1)
     sweep = folder_of(labbook(*TINY, *OVER, "sweep.n_trials=3"))
@@ -200,6 +202,7 @@ def test_hopeless_trials_are_ended_early(labbook: Command) -> None:
     assert runs_of(sweep) == runs
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("strict")
 def test_pruning_can_be_left_out(labbook: Command) -> None:
     sweep = done(labbook(*LONGER, *HOPELESS, "sweep.prune=false", "sweep.n_trials=2"))
