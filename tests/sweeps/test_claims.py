@@ -126,6 +126,7 @@ def test_a_sweep_waits_for_what_somebody_else_does(
     assert len(runs_of(sweep)) == 3
 
 
+@pytest.mark.slow
 def test_a_second_terminal_shares_the_work(labbook: Command, tmp_path: Path) -> None:
     settings = (*LONGER, "model.width=4,6,8,10", "data.limit=300", "epochs=6")
     sweep = tmp_path / "logs" / "sweeps" / "shared"
