@@ -65,7 +65,7 @@ def explain(error: Exception, arguments: list[str]) -> str:
         name = str(cause.full_key)
         if file and name in settings.FILES:
             return f"{where}its first line must be '# @package _global_', as its settings are those of the root"
-        return f"{where}{no_setting(name, known_settings(arguments))}"
+        return f"{where}{no_setting(name, known_settings(arguments))}{of_swept(name, arguments)}"
     if isinstance(cause, ValidationError) and cause.full_key:
         return f"{where}{cause.full_key}: {first_line(cause)}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
@@ -73,6 +73,14 @@ def explain(error: Exception, arguments: list[str]) -> str:
     if isinstance(cause, OmegaConfBaseException):
         return f"{first_line(error)}: {first_line(cause)}"
     return str(error)
+
+
+def of_swept(name: str, arguments: list[str]) -> str:
+    """What to add where choices are swept over, of which Hydra knows no settings before it takes each of them."""
+    chosen = {group: value for group, _, value in (item.partition("=") for item in arguments)}
+    swept = "sweep" in chosen or any("," in chosen.get(group, "") for group in settings.GROUPS)
+    sweeping = "-m" in arguments or "--multirun" in arguments
+    return f"; if one of the choices that are swept over has it, write ++{name}=VALUE" if sweeping and swept else ""
 
 
 def of_hydra(error: Exception, arguments: list[str]) -> str | None:

@@ -66,6 +66,17 @@ def test_a_refusal_leaves_a_sweep_that_was_there(labbook: Command) -> None:
     assert {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()} == files
 
 
+@pytest.mark.parametrize("swept", ["experiment=d1_cats_dogs,d3_cats_dogs", "sweep=d"])
+def test_a_setting_of_what_is_swept_over_is_given_with_two_signs(labbook: Command, swept: str) -> None:
+    ended = labbook("-m", swept, "data.cache_dir=x")
+    assert ended.code == 2
+    assert ended.sentence.startswith("data.cache_dir is not a setting; settings here: augment, ")
+    assert ended.sentence.endswith("; if one of the choices that are swept over has it, write ++data.cache_dir=VALUE")
+    found = labbook("-m", swept, "++data.cache_dir=x", "data.root=nowhere")
+    assert "nowhere/training_set is not there" in found.err
+    assert "swept over" not in labbook("-m", "seed=1,2", "data.cache_dir=x").sentence
+
+
 def test_a_setting_that_cannot_work_in_a_sweep(labbook: Command) -> None:
     ended = labbook(*TINY, "trainer=ddp", "trainer.accelerator=cpu", "model.width=4,8")
     assert ended.code != 0
