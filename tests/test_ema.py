@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from labbook import evaluation
@@ -15,7 +14,7 @@ from labbook.lookahead import floats
 from labbook.models.classifier import Classifier
 from labbook.resuming import read_config
 from tests.conftest import Command
-from tests.test_lookahead import SGD, digits, fitted, network
+from tests.test_lookahead import digits, fitted, network, steps_of
 from tests.test_train import metrics_of, rows_of, weights_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # that a loader has few workers
@@ -23,20 +22,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # that a loader 
 
 def by_hand(model: Classifier, data: Digits, epochs: int, decay: float, every: int) -> dict[str, torch.Tensor]:
     """The same training, written out: its average."""
-    optimizer, step = SGD(model.parameters()), 0
     average = copy.deepcopy(floats(model))
-    loader = data.train_dataloader()
-    for epoch in range(epochs):
-        loader.set_epoch(epoch)
-        for batch in loader:
-            optimizer.zero_grad()
-            images = data.on_after_batch_transfer(batch, 0).images
-            F.cross_entropy(model(images), batch.labels).backward()
-            optimizer.step()
-            step += 1
-            kept = min(decay, (1 + step) / (10 + step))
-            if step % every == 0:
-                average = {name: kept * average[name] + (1 - kept) * new for name, new in floats(model).items()}
+    for step in steps_of(model, data, epochs):
+        kept = min(decay, (1 + step) / (10 + step))
+        if step % every == 0:
+            average = {name: kept * average[name] + (1 - kept) * new for name, new in floats(model).items()}
     return average
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import signal
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pytorch_lightning import Callback, Trainer
 
 from labbook.data.digits import Digits
 from labbook.identity import identity
-from labbook.lookahead import Lookahead
+from labbook.lookahead import Lookahead, floats
 from labbook.models.classifier import Classifier, Task
 from labbook.models.deep_convnet import DeepConvNet
 from tests.conftest import Command
@@ -43,11 +44,9 @@ def fitted(model: Classifier, data: Digits, epochs: int, *callbacks: Callback, *
     return model
 
 
-def by_hand(model: Classifier, data: Digits, epochs: int, every: int, decay: float) -> Classifier:
-    """The same training, written out."""
-    optimizer = SGD(model.parameters())
-    slow = copy.deepcopy(model.state_dict())
-    step, steps = 0, 6 * epochs
+def steps_of(model: Classifier, data: Digits, epochs: int) -> Iterator[int]:
+    """Training written out: the number of each step, when it is done."""
+    optimizer, step = SGD(model.parameters()), 0
     loader = data.train_dataloader()
     for epoch in range(epochs):
         loader.set_epoch(epoch)
@@ -57,15 +56,20 @@ def by_hand(model: Classifier, data: Digits, epochs: int, every: int, decay: flo
             F.cross_entropy(model(images), batch.labels).backward()
             optimizer.step()
             step += 1
-            if step % every == 0:
-                kept = decay**every * (step / steps) ** 3
-                for name, fast in model.state_dict().items():
-                    if fast.is_floating_point():
-                        slow[name] = kept * slow[name] + (1 - kept) * fast
-                        fast.copy_(slow[name])
-    for name, fast in model.state_dict().items():
-        if fast.is_floating_point():
-            fast.copy_(slow[name])
+            yield step
+
+
+def by_hand(model: Classifier, data: Digits, epochs: int, every: int, decay: float) -> Classifier:
+    """The same training, written out."""
+    slow = copy.deepcopy(floats(model))
+    for step in steps_of(model, data, epochs):
+        if step % every == 0:
+            kept = decay**every * (step / (6 * epochs)) ** 3
+            for name, fast in floats(model).items():
+                slow[name] = kept * slow[name] + (1 - kept) * fast
+                fast.copy_(slow[name])
+    for name, fast in floats(model).items():
+        fast.copy_(slow[name])
     return model
 
 
