@@ -63,7 +63,7 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.stride, self.added = stride, outputs - inputs
+        self.shortcut = Thinned(stride, outputs - inputs) if stride > 1 or outputs > inputs else nn.Identity()
         self.layers = nn.Sequential(
             convolution(inputs, outputs, stride),
             nn.BatchNorm2d(outputs),
@@ -74,8 +74,19 @@ class Block(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features [n, inputs, H, W]."""
-        shortcut = features[:, :, :: self.stride, :: self.stride]
-        return F.relu(self.layers(features) + F.pad(shortcut, (0, 0, 0, 0, 0, self.added)))
+        return F.relu(self.layers(features) + self.shortcut(features))
+
+
+class Thinned(nn.Module):
+    """Every other pixel, and channels of zeros: [n, C, H, W] -> [n, C + added, H / stride, W / stride]."""
+
+    def __init__(self, stride: int, added: int) -> None:
+        super().__init__()
+        self.stride, self.added = stride, added
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [n, C, H, W]."""
+        return F.pad(features[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
