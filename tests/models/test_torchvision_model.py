@@ -269,6 +269,12 @@ def test_auxiliary_classifiers_are_of_the_last_layer() -> None:
     )
 
 
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_googlenet_sees_its_images_alike_in_training_and_wherever_it_is_made_again(pretrained: bool) -> None:
+    """Weights are loaded only when a training begins, and not for resuming or testing."""
+    assert on_meta("googlenet", spec_of(3, 224, 10), pretrained=pretrained).network.transform_input == pretrained
+
+
 def test_what_is_compiled_is_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     model = made("googlenet")
     compiled: list[Any] = []

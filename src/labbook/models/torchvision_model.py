@@ -8,7 +8,6 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, nn
 from torchvision import models
-from torchvision.models import GoogLeNet
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from labbook.data.spec import ImageSpec
@@ -99,7 +98,9 @@ class TorchvisionModel(Classifier):
 
     def made(self) -> nn.Module:
         """Torchvision's network with our classes."""
-        own = {"init_weights": not self.pretrained} if self.name == "googlenet" else {}
+        own: dict[str, Any] = {}
+        if self.name == "googlenet":  # whose published weights expect images normalised otherwise than all others'
+            own = {"init_weights": not self.pretrained, "transform_input": self.pretrained}
         network: nn.Module = models.get_model(self.name, num_classes=self.spec.num_classes, **own | self.options)
         return network
 
@@ -153,8 +154,6 @@ class TorchvisionModel(Classifier):
         weights: Mapping[str, Tensor] = published.state_dict(self.name)
         if isinstance(self.network, VisionTransformer):
             weights = interpolate_embeddings(self.spec.size, self.network.patch_size, weights)
-        if isinstance(self.network, GoogLeNet):
-            self.network.transform_input = True  # its weights expect images normalised otherwise than all others'
         published.load(self.network, weights, but=(self.head, *HEADS))
 
     def ordered_layers(self) -> list[list[nn.Module]]:
