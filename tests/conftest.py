@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -73,6 +74,27 @@ def labbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         return Ended(int(ended.value.code or 0), captured.out, captured.err)
 
     return command
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[ModuleType], Command]:
+    """Of a module of scripts/: `python scripts/NAME.py ARGUMENTS` in this process."""
+
+    def of(module: ModuleType) -> Command:
+        def command(*arguments: str) -> Ended:
+            monkeypatch.setattr(sys, "argv", [f"{module.__name__.rpartition('.')[2]}.py", *map(str, arguments)])
+            capsys.readouterr()
+            code = 0
+            try:
+                module.main()
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+            captured = capsys.readouterr()
+            return Ended(code, captured.out, captured.err)
+
+        return command
+
+    return of
 
 
 @pytest.fixture

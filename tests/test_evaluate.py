@@ -1,28 +1,18 @@
 """A finished run tested again."""
 
-import sys
+from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 
 from scripts import evaluate
-from tests.conftest import Command, Ended
+from tests.conftest import Command
 from tests.test_train import metrics_of
 
 
 @pytest.fixture
-def again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def command(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            evaluate.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return Ended(code, captured.out, captured.err)
-
-    return command
+def again(script: Callable[[ModuleType], Command]) -> Command:
+    return script(evaluate)
 
 
 def test_the_same_figures_again(labbook: Command, again: Command) -> None:

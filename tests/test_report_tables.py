@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
@@ -16,8 +17,8 @@ from rich.console import Console
 
 from labbook.errors import SettingError
 from labbook.report import cells, page, tables
-from scripts import report as script
-from tests.conftest import Command, Ended
+from scripts import report
+from tests.conftest import Command
 from tests.test_report import figures_of, in_memory, make_grid, mark
 
 ROOT = Path(__file__).parents[1]
@@ -82,19 +83,8 @@ def test_the_least_important_columns_go_first() -> None:
 
 
 @pytest.fixture
-def reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    def command(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["report.py", *arguments])
-        capsys.readouterr()
-        code = 0
-        try:
-            script.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return Ended(code, captured.out, captured.err)
-
-    return command
+def reported(script: Callable[[ModuleType], Command]) -> Command:
+    return script(report)
 
 
 def test_script_prints_the_table(grid: Path, reported: Command) -> None:

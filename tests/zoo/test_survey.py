@@ -1,8 +1,9 @@
 """The table of networks: complete, in numbers that can be checked, and refusals in sentences."""
 
 import csv
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from labbook.zoo import costs, survey
 from labbook.zoo.survey import Entry, parted, prepared
 from labbook.zoo.tables import as_csv, as_markdown
 from scripts import models
-from tests.conftest import Command, Ended
+from tests.conftest import Command
 
 SOME = ["cats_dogs_cnn", "googlenet", "lenet5", "vit_tiny"]
 MODELS = sorted(path.stem for path in (cli.CONFIGS / "model").glob("*.yaml"))
@@ -21,22 +22,10 @@ PAGE = cli.CONFIGS.parent / "docs" / "models.md"
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+def table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: Callable[[ModuleType], Command]) -> Command:
     """`python scripts/models.py ARGUMENTS` in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def command(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["models.py", *arguments])
-        capsys.readouterr()
-        code = 0
-        try:
-            models.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return Ended(code, captured.out, captured.err)
-
-    return command
+    return script(models)
 
 
 def test_without_a_name_all_are_asked_for() -> None:
