@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hydra
@@ -64,23 +65,9 @@ def program(labbook: Command, traps: Traps, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def evaluated(traps: Traps, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def evaluated(traps: Traps, script: Callable[[ModuleType], Command]) -> Command:
     """`python scripts/evaluate.py ARGUMENTS` among the traps."""
-    return script(evaluate.main, monkeypatch, capsys)
-
-
-def script(main: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """A script as a function."""
-
-    def command(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["script.py", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), captured.out, captured.err)
-
-    return command
+    return script(evaluate)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from labbook.models.mlp import MLP
 from labbook.names import check_whole
 from scripts import report
 from tests.conftest import Command
-from tests.security.conftest import BAIT, Traps, refused, script
+from tests.security.conftest import BAIT, Traps, refused
 from tests.security.test_configs import BOMB
 
 # The text that is put in front of a run's config.yaml, and a part of the sentence that refuses it.
@@ -71,7 +72,7 @@ ADDRESSES = ["https://example.org/x", "s3://bucket/run", "file:///etc", "gs://b/
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_an_address_is_no_run(
     address: str, program: Command, evaluated: Command, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    script: Callable[[ModuleType], Command],
 ) -> None:  # fmt: skip
     import fsspec
 
@@ -84,7 +85,7 @@ def test_an_address_is_no_run(
         refused(program(f"resume='{address}'"), "resume=", "is no place on this machine")
         refused(program(f"log_dir='{address}'"), "log_dir=", "is no place on this machine")
     refused(evaluated(address), "is no place on this machine")
-    refused(script(report.main, monkeypatch, capsys)(address), "is no place on this machine")
+    refused(script(report)(address), "is no place on this machine")
 
 
 # Checkpoints -------------------------------------------------------------------------------------------------------
