@@ -47,7 +47,7 @@ format: $(STAMP)  ## mend the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-OPTIONAL := wandb mlflow joblib ray submitit optuna keras
+OPTIONAL := wandb mlflow joblib ray submitit optuna keras export serve
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url \
 	--prerelease if-necessary-or-explicit --custom-compile-command "make lock"
 lock:  ## newest versions that pyproject.toml allows, into the locks

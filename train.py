@@ -19,7 +19,7 @@ def main(config: DictConfig) -> float:
     training.check(config)
     choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
     data = training.build_data(config)
-    model = training.build_model(config, data)
+    model = training.build_model(config, data.spec)
     data.setup()
 
     with runs.open_run(config) as run:

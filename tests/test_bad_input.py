@@ -331,7 +331,7 @@ def logits(*overrides: str) -> torch.Tensor:
     with hydra.initialize_config_dir(str(cli.CONFIGS)):
         tree = hydra.compose("train", overrides=list(overrides))
     data = training.build_data(tree)
-    model = training.build_model(tree, data)
+    model = training.build_model(tree, data.spec)
     with torch.no_grad():
         made: torch.Tensor = model.eval()(torch.zeros(2, data.spec.channels, data.spec.size, data.spec.size))
     return made

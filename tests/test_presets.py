@@ -165,7 +165,7 @@ def learns(tree: DictConfig, tmp_path: Path) -> None:
             (tmp_path / part / name).mkdir(parents=True, exist_ok=True)
         tree.data.root = str(tmp_path)
     data = training.build_data(tree)
-    model = training.build_model(tree, data)
+    model = training.build_model(tree, data.spec)
     logits = model(torch.rand(2, data.spec.channels, data.spec.size, data.spec.size))
     assert logits.shape == (2, data.spec.num_classes)
     F.cross_entropy(logits, torch.tensor([0, 1])).backward()

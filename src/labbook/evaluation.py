@@ -16,8 +16,9 @@ from labbook.errors import SettingError
 from labbook.loggers import write_summary
 from labbook.models.classifier import Classifier, Outcome
 from labbook.recorder import Recorder
-from labbook.runs import BEST, CHECKPOINTS, CONFIG, LAST
+from labbook.runs import CONFIG
 from labbook.saving import Checkpoints
+from labbook.trained import Weights, checkpoint_of
 
 
 def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> Outcome:
@@ -84,7 +85,7 @@ def objective(metrics: dict[str, Any], name: str, data: ImageDataModule) -> floa
 
 
 def evaluate_run(
-    path: Path, config: DictConfig, split: Split, weights: str | None = None
+    path: Path, config: DictConfig, split: Split, weights: Weights | None = None
 ) -> tuple[Outcome, ImageDataModule]:
     """Test a run's network again, on `config.data`; `weights` is "best", "last" or, if None, what the run tested.
 
@@ -95,10 +96,8 @@ def evaluate_run(
     training.check(config)
     choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
     data = training.build_data(config)
-    model = training.build_model(config, data)
-    folder = path / CHECKPOINTS
-    best = weights == "best" or (weights is None and config.test_on == "best" and (folder / BEST).exists())
-    checkpoints.load_weights(model, folder / (BEST if best else LAST))
+    model = training.build_model(config, data.spec)
+    checkpoints.load_weights(model, checkpoint_of(path, config, weights))
     training.arrange(model, data, choice.channels_last)
     data.setup()
     trainer = training.quiet_trainer(config, choice, logger=False, enable_checkpointing=False)

@@ -18,6 +18,7 @@ from labbook import building, checkpoints, overhead
 from labbook.checkpoints import WholeFileIO
 from labbook.config import held_out
 from labbook.data.module import ImageDataModule
+from labbook.data.spec import ImageSpec
 from labbook.errors import Interrupted, SettingError, first_line
 from labbook.gradients import GradientNorms
 from labbook.hardware import Choice
@@ -86,8 +87,8 @@ def build_data(config: DictConfig) -> ImageDataModule:
     return data
 
 
-def build_model(config: DictConfig, data: ImageDataModule) -> Classifier:
-    """The network that a configuration describes, for the images of `data`; its weights are drawn from the seed.
+def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
+    """The network that a configuration describes, for the images of `spec`; its weights are drawn from the seed.
 
     Raises:
         SettingError: a network that these images do not fit.
@@ -98,14 +99,14 @@ def build_model(config: DictConfig, data: ImageDataModule) -> Classifier:
         building.build(config.scheduler) or None,
         **{item.name: config.task[item.name] for item in fields(Task) if item.name in config.task},
     )
-    model = building.build(config.model, spec=data.spec, task=task)
+    model = building.build(config.model, spec=spec, task=task)
     assert isinstance(model, Classifier)
     if model.pretrained and config.task.init != "torch":
         raise SettingError(f"task.init={config.task.init} would draw published weights anew: use task.init=torch")
     draw(model, config.task.init)
     if "top5" in config.objective and not model.has_top5:
         raise SettingError(
-            f"objective={config.objective} needs at least 10 classes, and the data has {data.spec.num_classes}"
+            f"objective={config.objective} needs at least 10 classes, and the data has {spec.num_classes}"
         )
     return model
 

@@ -257,7 +257,7 @@ def test_what_a_checkpoint_brings_is_not_loaded_before(weights: Path, tmp_path: 
 def test_published_weights_are_not_drawn_anew() -> None:
     config = composed("model=resnet18", "data=synthetic", "model.pretrained=true", "task.init=he", "data.image_size=32")
     with pytest.raises(SettingError, match=r"task\.init=he would draw published weights anew: use task.init=torch"):
-        training.build_model(config, training.build_data(config))
+        training.build_model(config, training.build_data(config).spec)
 
 
 def test_auxiliary_classifiers_are_of_the_last_layer() -> None:

@@ -173,7 +173,7 @@ def prepared(config: DictConfig) -> tuple[hardware.Choice, ImageDataModule, Clas
     training.check(config)
     choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
     data = training.build_data(config)
-    model = training.build_model(config, data)
+    model = training.build_model(config, data.spec)
     data.setup()
     return choice, data, model
 

@@ -1,7 +1,7 @@
 """The one training task that all architectures share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -258,7 +258,8 @@ class Classifier(QuickModule):
         return -(-batches // trainer.accumulate_grad_batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the sums of an unfinished epoch, over all processes."""
+        """Keep what the network knows of its images, and the sums of an unfinished epoch, over all processes."""
+        checkpoint["spec"] = asdict(self.spec)
         checkpoint["train_sums"] = self._summed(self._train.total()).tolist()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

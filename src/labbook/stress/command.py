@@ -39,7 +39,7 @@ def main(config: DictConfig) -> None:
     if str(config.data._target_).rpartition(".")[0].rpartition(".")[2] not in AT_HAND:
         raise SettingError(BEGINS)  # with images that would have to be downloaded first
     data = training.build_data(config)
-    model = training.build_model(config, data)
+    model = training.build_model(config, data.spec)
     data.setup()
     with runs.open_run(config) as run:
         run.introduce(model, data, choice)

@@ -21,6 +21,6 @@ def seen(config: DictConfig, data: ImageDataModule, look: Callable[[Classifier],
     """
     try:
         with torch.device("meta"):
-            return look(training.build_model(config, data))
+            return look(training.build_model(config, data.spec))
     except (NotImplementedError, RuntimeError):  # torch's, of a number that is not there
-        return look(training.build_model(config, data))
+        return look(training.build_model(config, data.spec))

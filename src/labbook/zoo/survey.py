@@ -71,7 +71,7 @@ class Survey:
 
     def _timed(self, entry: Entry, config: DictConfig) -> Entry:
         say(entry.name)
-        model = training.build_model(config, self.data)
+        model = training.build_model(config, self.data.spec)
         training.tune(config, self.choice)
         training.arrange(model, self.data, self.choice.channels_last)
         bare = Bare(model, self.choice)

@@ -1,0 +1,106 @@
+"""The network of a run that has been trained, ready to judge images; the data it was trained on need not be there."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from omegaconf import DictConfig
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from labbook import checkpoints, hardware, training
+from labbook.config import typed
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError
+from labbook.hardware import Choice
+from labbook.models.classifier import Classifier
+from labbook.runs import BEST, CHECKPOINTS, CONFIG, LAST
+from labbook.tta import averaged
+
+Weights = Literal["best", "last"]
+
+SPEC = TypeAdapter(ImageSpec)
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network on its device, in evaluation mode."""
+
+    path: Path  # the run's folder
+    config: DictConfig
+    model: Classifier
+    choice: Choice  # device and precision
+    epoch: int  # after so many epochs
+
+    @property
+    def spec(self) -> ImageSpec:
+        """What the network knows of its images: size, channels, classes, normalisation."""
+        return self.model.spec
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.model.device
+
+    @torch.inference_mode()
+    def logits(self, pixels: Tensor) -> Tensor:
+        """Pixels 0..255, uint8 [n, C, H, W] of the spec's size and channels, to float32 logits [n, classes]."""
+        images = self.spec.normalize(pixels.to(self.device))
+        if self.choice.channels_last and self.model.convolutional:
+            images = images.contiguous(memory_format=torch.channels_last)
+        dtype = AUTOCAST.get(self.choice.precision)
+        with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
+            return averaged(self.model, images, self.config.task.tta).float()
+
+    def probabilities(self, pixels: Tensor) -> Tensor:
+        """Pixels as for `logits` to the probability of each class, float32 [n, classes]."""
+        return self.logits(pixels).softmax(1)
+
+
+def load(path: Path, config: DictConfig, weights: Weights | None = None) -> Trained:
+    """The network of a run's folder; `weights` is by default what the run itself tested.
+
+    `config` is the run's, as `resuming.read_config` gives it, perhaps with other settings of the trainer.
+
+    Raises:
+        SettingError: settings that do not go together, or no whole checkpoint of this network.
+    """
+    config = typed(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
+    training.check(config)
+    choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
+    training.tune(config, choice)
+    file = checkpoint_of(path, config, weights)
+    content = checkpoints.load(file)
+    # A checkpoint of before networks told of their images: the data is asked.
+    spec = spec_of(content["spec"], file) if "spec" in content else training.build_data(config).spec
+    model = training.build_model(config, spec)
+    checkpoints.check_fits(model, content["state_dict"], file)
+    model.load_state_dict(content["state_dict"])
+    layout = torch.channels_last if choice.channels_last and model.convolutional else torch.preserve_format
+    device = torch.device({"gpu": "cuda"}.get(choice.accelerator, choice.accelerator))
+    model.to(device=device, memory_format=layout)
+    return Trained(path, config, model.eval(), choice, content["epoch"] + 1)
+
+
+def checkpoint_of(path: Path, config: DictConfig, weights: Weights | None = None) -> Path:
+    """The file with the weights that are asked for, or that the run itself tested."""
+    folder = path / CHECKPOINTS
+    best = weights == "best" or (weights is None and config.test_on == "best" and (folder / BEST).exists())
+    return folder / (BEST if best else LAST)
+
+
+def spec_of(content: Any, file: Path) -> ImageSpec:
+    """What a checkpoint says of the images.
+
+    Raises:
+        SettingError: it is not what a run writes.
+    """
+    try:
+        return SPEC.validate_python(content, strict=False)
+    except ValidationError as error:
+        raise SettingError(
+            f"{file} is not a checkpoint of a run: what it says of its images is not as a run writes it"
+        ) from error

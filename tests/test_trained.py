@@ -1,0 +1,57 @@
+"""The network of a finished run, without the data it was trained on."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labbook import evaluation, trained
+from labbook.data.digits import Digits
+from labbook.errors import SettingError
+from labbook.resuming import read_config
+from tests.conftest import Command
+from tests.data.samples import album
+
+
+def test_judges_the_test_images_as_the_test_did(labbook: Command) -> None:
+    run = labbook("epochs=2", "trainer.precision=32", "task.tta=mirror", "callbacks=none").run
+    config = read_config(run)
+    outcome, _ = evaluation.evaluate_run(run, config, "test")
+    network = trained.load(run, config)
+    digits = Digits(image_size=28)
+    digits.setup()
+    probabilities = network.probabilities(digits.parts["test"].pixels)
+    assert probabilities.dtype == torch.float32
+    assert torch.equal(probabilities.argmax(1), outcome.predicted)
+    assert torch.allclose(probabilities.max(1).values, outcome.confidence, atol=1e-6)
+    assert network.epoch in (1, 2)
+    assert not network.model.training
+
+
+def test_needs_no_data(labbook: Command, tmp_path: Path) -> None:
+    album(tmp_path / "photos", {"train": 4, "test": 2})
+    words = ("data=image_folder", "data.root=photos", "data.image_size=8", "model=mlp", "epochs=1", "callbacks=none")
+    run = labbook(*words).run
+    (tmp_path / "photos").rename(tmp_path / "elsewhere")
+    spec = trained.load(run, read_config(run), "last").spec
+    assert (spec.channels, spec.size) == (3, 8)
+    assert spec.class_names == ("cat", "dog")
+
+
+def test_a_checkpoint_of_before_networks_told_of_their_images(labbook: Command) -> None:
+    run = labbook("model=mlp", "debug=fast", "callbacks=none").run
+    file = run / "checkpoints" / "last.ckpt"
+    content = torch.load(file, weights_only=True)
+    assert trained.spec_of(content.pop("spec"), file) == Digits(image_size=28).spec
+    torch.save(content, file)
+    assert trained.load(run, read_config(run), "last").spec == Digits(image_size=28).spec
+
+
+WHOLE = {"channels": 1, "size": 8, "class_names": ["a", "b"], "mean": [0.5], "std": [0.5]}
+
+
+@pytest.mark.parametrize("content", [None, 3, {}, WHOLE | {"size": "large"}, WHOLE | {"class_names": 3}])
+def test_what_is_no_spec_is_refused(content: Any) -> None:
+    with pytest.raises(SettingError, match=r"x\.ckpt is not a checkpoint of a run: what it says of its images"):
+        trained.spec_of(content, Path("x.ckpt"))
