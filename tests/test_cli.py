@@ -195,6 +195,7 @@ REFUSED_AT_ONCE = [
     (["--epochs=3"], "--epochs=3: settings are written without dashes, epochs=3"),
     (["resume=nowhere"], "nowhere is not a run folder"),
     (["nonsense"], "cannot read 'nonsense'"),
+    (["-m", "--cfg", "job"], "-m (a sweep), --cfg, --info and -sc each ask for something else: give one of them"),
 ]
 
 # In a process of their own also because --info leaves Hydra talking.

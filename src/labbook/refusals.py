@@ -95,6 +95,8 @@ def of_hydra(error: Exception, arguments: list[str]) -> str | None:
     if text.startswith("Config group override deletion"):
         name = next((item for item in arguments if item.startswith("~")), "~")
         return f"{name} takes out no setting: write ~SETTING, or ~GROUP for what a group has chosen"
+    if text.startswith("Only one of --run"):
+        return "-m (a sweep), --cfg, --info and -sc each ask for something else: give one of them"
     if index := re.match(r"(?:Index|invalid literal for int\(\) with base 10:) '(.+)'", text):
         key = f".{index[1]}"
         names = (item.partition("=")[0] for item in arguments)
