@@ -272,3 +272,10 @@ def test_processes_of_torchrun_must_know_their_folder(
     assert first.leads
     assert first.path == tmp_path
     assert os.environ[runs.FOLDER_VARIABLE] == str(tmp_path)
+
+
+def test_a_network_of_a_family_names_the_folder_by_what_it_is() -> None:
+    chosen = {"log_dir": "logs", "choices": {"model": "resnet18", "data": "digits"}, "model": {"name": "resnet34"}}
+    parent, name = runs.place(OmegaConf.create(chosen))
+    assert parent == Path("logs/runs")
+    assert name.endswith("_resnet34_digits")

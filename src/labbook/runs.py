@@ -217,8 +217,10 @@ def open_run(config: DictConfig) -> Run:
 def place(config: DictConfig) -> tuple[Path, str]:
     """The parent folder and the name of a single run: date and choices."""
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    chosen = [str(config.choices[group]) for group in ("model", "data") if group in config.choices]
-    return Path(config.log_dir) / "runs", "_".join([now, *map(shortened, chosen)])
+    chosen = {group: str(config.choices[group]) for group in ("model", "data") if group in config.choices}
+    if variant := config.model.get("name"):  # as of model=resnet18 model.name=resnet34
+        chosen["model"] = str(variant)
+    return Path(config.log_dir) / "runs", "_".join([now, *map(shortened, chosen.values())])
 
 
 def make_folder(parent: Path, name: str) -> Path:

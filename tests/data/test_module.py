@@ -111,10 +111,11 @@ def test_the_training_part_can_be_tested_as_it_is() -> None:
     assert torch.equal(prepared(module, batch), module.spec.normalize(Made.train.pixels[batch.rows]))
 
 
-def test_limit_takes_the_first_images_of_both_parts() -> None:
+def test_limit_takes_images_evenly_spread_over_both_parts() -> None:
     module = made(limit=10, val_fraction=0.2)
     assert sorted(rows(module, "train") + rows(module, "val")) == list(range(10))
-    assert torch.equal(module.parts["test"].pixels, Made.test.pixels[:10])
+    assert torch.equal(module.parts["train"].pixels, Made.train.pixels[::5])
+    assert torch.equal(module.parts["test"].labels, Made.test.labels[::2])
     assert len(rows(made(limit=1000), "test")) == 20
 
 
@@ -147,10 +148,11 @@ def test_the_last_batch_is_dropped_in_training_only() -> None:
 def test_a_set_is_read_once_in_a_process() -> None:
     module = made(batch_size=5)
     kind = type(module)
-    other = kind(batch_size=7, seed=1, val_seed=1, normalize="unit", limit=8)
+    other = kind(batch_size=7, seed=1, val_seed=1, normalize="unit")
     other.prepare_data()
     other.setup()
     module.setup()
+    kind(limit=8).setup()
     assert kind.reads == 1
     assert other.parts["train"].pixels.data_ptr() == module.parts["train"].pixels.data_ptr()
 

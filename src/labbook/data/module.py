@@ -175,7 +175,12 @@ class ImageDataModule(LightningDataModule):
         return _recent[key]
 
     def _limited(self, images: Images) -> Images:
-        return images._replace(pixels=images.pixels[: self.limit], labels=images.labels[: self.limit])
+        """At most `limit` images, evenly spread, as those of a folder lie class after class."""
+        count = len(images.labels)
+        if self.limit is None or self.limit >= count:
+            return images
+        rows = torch.arange(self.limit) * count // self.limit
+        return images._replace(pixels=images.pixels[rows], labels=images.labels[rows])
 
     def _shaped(self, images: Images) -> Images:
         pixels = shaped(images.pixels, self.image_size, self.channels)
