@@ -271,6 +271,7 @@ def alive(pid: int) -> bool:
 
 
 @needs_tensorflow
+@pytest.mark.slow
 def test_training_does_not_load_tensorflow() -> None:
     code = "import sys, labbook.training, labbook.loggers; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -31,6 +31,7 @@ SETTINGS = (
     " callbacks=ema",
     "optimizer=keras_rmsprop scheduler=step test_on=last trainer.check_val_every_n_epoch=2 callbacks=ema",
 )
+QUICK = (1, 2, 3, 4)  # between them every moment and most of the recipes
 COMMON = (
     *("model=mlp", "model.width=16", "model.dropout=0.3", "data.limit=600"),
     "data.augment=[{rotation: 10}, {crop: 2}, {erasing: 0.5}]",
@@ -127,7 +128,10 @@ def goes_on_alike(labbook: Command, whole: Path, left: dict[str, Path], moments:
         same_in_all(whole, resumed.run)
 
 
-@pytest.mark.parametrize("number", range(len(SETTINGS)))
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(number, marks=[] if number in QUICK else pytest.mark.slow) for number in range(len(SETTINGS))],
+)
 def test_a_run_killed_at_any_moment_ends_with_the_same_bits(
     number: int, labbook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

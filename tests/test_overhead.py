@@ -179,6 +179,7 @@ print(given, faults())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this to be told")
+@pytest.mark.slow
 def test_memory_is_kept_for_the_next_step() -> None:
     ended = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, check=True)
     given, kept = map(int, ended.stdout.split())

@@ -30,6 +30,7 @@ def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_two_processes_compute_what_one_does(labbook: Command, tmp_path: Path) -> None:
     settings = (
         "trainer.precision=32",

@@ -40,7 +40,10 @@ def signal_at(monkeypatch: pytest.MonkeyPatch, hook: str, epoch: int, batch: int
 @pytest.mark.parametrize(
     "settings",
     [
-        "model=deep_convnet model.channels=[4,8] model.hidden=16 data.augment=[flip,{crop:2}] scheduler=onecycle",
+        pytest.param(
+            "model=deep_convnet model.channels=[4,8] model.hidden=16 data.augment=[flip,{crop:2}] scheduler=onecycle",
+            marks=pytest.mark.slow,
+        ),
         "model=mlp optimizer=momentum scheduler=step model.dropout=0.3 trainer.accumulate_grad_batches=3",
     ],
     ids=["convnet", "accumulating"],

@@ -180,7 +180,7 @@ def test_early_stopping_stops(labbook: Command) -> None:
     assert metrics_of(ended.run)["epochs"] < 5
 
 
-@pytest.mark.parametrize("debug", ["fast", "overfit", "profile"])
+@pytest.mark.parametrize("debug", ["fast", pytest.param("overfit", marks=pytest.mark.slow), "profile"])
 def test_debugging(labbook: Command, debug: str) -> None:
     ended = labbook("model=mlp", "trainer.precision=32", "callbacks=none", "logger=none", f"debug={debug}")
     assert ended.code == 0, ended.err

@@ -58,6 +58,7 @@ def test_classes_are_in_the_order_of_the_labels() -> None:
 
 
 @needs("cifar10_jpeg")
+@pytest.mark.slow
 def test_the_figures_are_those_of_the_real_photographs(tmp_path: Path) -> None:
     """Of the set as JPEG files, whose compression moves them little."""
     module = ImageFolder(root=str(REAL / "cifar10_jpeg"), image_size=32, normalize="unit", cache_dir=str(tmp_path))

@@ -91,6 +91,7 @@ def test_a_failed_run_is_tried_again_from_its_last_checkpoint(
     assert figures_of(sweep) == whole
 
 
+@pytest.mark.slow
 def test_failed_runs_may_be_left_so(labbook: Command, broken: Callable[..., Breaking]) -> None:
     broken()
     sweep = folder_of(labbook(*TINY, WIDTHS))
@@ -185,6 +186,7 @@ def test_a_run_without_a_whole_checkpoint_is_done_again(labbook: Command, broken
     assert figures_of(run.parent) == figures_of(whole)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_sweep_which_then_goes_on(
     labbook: Command, undisturbed: Callable[..., Figures], monkeypatch: pytest.MonkeyPatch
 ) -> None:

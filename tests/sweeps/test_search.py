@@ -65,6 +65,7 @@ def test_a_search_has_its_trials_in_total(labbook: Command) -> None:
     check(sweep, 5)
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on_with_the_trial_that_was_cut_short(
     labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +122,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch, times: int) -> Callable[[], int]:
     return lambda: calls
 
 
+@pytest.mark.slow
 def test_trials_that_fail_do_not_go_on_for_ever(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = breaking(monkeypatch, times=1000)
     ended = labbook(*TINY, *OVER, "sweep.n_trials=3")
@@ -135,6 +137,7 @@ def test_trials_that_fail_do_not_go_on_for_ever(labbook: Command, monkeypatch: p
     assert len(runs_of(sweep)) == 3
 
 
+@pytest.mark.slow
 def test_failed_trials_are_tried_again_by_the_same_command(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     breaking(monkeypatch, times=1)
     first = labbook(*TINY, *OVER, "sweep.n_trials=3")
@@ -218,7 +221,9 @@ def again(labbook: Command, ended: Ended) -> dict[str, Any]:
     return metrics_of(labbook(*command).run)
 
 
-@pytest.mark.parametrize(("objective", "best"), [("val/acc", max), ("val/loss", min)])
+@pytest.mark.parametrize(
+    ("objective", "best"), [("val/acc", max), pytest.param("val/loss", min, marks=pytest.mark.slow)]
+)
 def test_the_best_is_found_and_can_be_done_again(
     labbook: Command, objective: str, best: Callable[[list[float]], float]
 ) -> None:
