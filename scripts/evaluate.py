@@ -1,7 +1,9 @@
-"""Test a run's network again, with `python scripts/evaluate.py RUN [SETTING=VALUE ...]`.
+"""Test a run's network again, with `python scripts/evaluate.py RUN [data=NAME ...] [SETTING=VALUE ...]`.
 
 RUN is the folder that a run named in its last line. Settings such as data.root=FOLDER or trainer.precision=32 stand in
-for those of the run; the data may also be another set of the same classes.
+for those of the run. data=NAME is another data set of as many classes, with its own settings (data=cifar10_jpeg
+data.root=FOLDER); its images are shown to the network in the size, colours and normalisation of its training.
+Figures and pictures go to RUN/evaluation.
 """
 
 from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
@@ -10,34 +12,48 @@ import argparse
 import sys
 from pathlib import Path
 
-from labbook import importing
+from labbook import importing, other_data
 from labbook.cli import sentences
-from labbook.names import printable
-from labbook.resuming import read_config, with_settings
+from labbook.names import check_local, check_whole, printable
+from labbook.resuming import read_config
 from labbook.runs import read_metrics
 
 
 @sentences()
 def main() -> None:
-    """Print loss, accuracy and the accuracy of each class."""
+    """Print the figures of the whole and of each class, and write them with their pictures into a folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a run")
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="instead of the run's own")
     parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
     parser.add_argument("--split", choices=("test", "val", "train"), default="test")
-    arguments = parser.parse_intermixed_args()
-    config = with_settings(read_config(arguments.run), arguments.settings)
+    parser.add_argument("--all", action="store_true", help="all classes, where there are more than 20")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for figures and pictures, default: RUN/evaluation")
+    given = parser.parse_intermixed_args()
+    asked = other_data.asked(read_config(given.run), given.settings)
+    check_local("--out", given.out or given.run)
+    if not given.out:
+        check_whole(given.run)
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for
-        from labbook import evaluation
+        from labbook import evaluation, evaluation_files, judging
 
-    outcome, data = evaluation.evaluate_run(arguments.run, config, arguments.split, arguments.weights)
-    if (status := read_metrics(arguments.run).get("status", "unknown")) != "finished":
-        print(f"note: the run is not finished ({printable(status)}): what it saved was tested", file=sys.stderr)
-    figures = outcome.figures
-    print(f"{arguments.split} loss {figures.loss:.4f} acc {figures.acc:.4f}  n {figures.images}")
-    for index, (name, row) in enumerate(zip(data.spec.class_names, outcome.confusion.tolist(), strict=True)):
-        print(f"  {printable(name):<20} acc {row[index] / max(sum(row), 1):.4f}  n {sum(row)}")
+    found = evaluation.evaluate_run(given.run, asked.config, given.split, given.weights, asked.data)
+    notes = found.data.notes if asked.name else []
+    if (status := read_metrics(given.run).get("status", "unknown")) != "finished":
+        notes.append(f"the run is not finished ({printable(status)}): what it saved was tested")
+    names = found.data.spec.class_names
+    if names != found.names:
+        theirs = f"the data has {', '.join(names[:3])}, ... and the network {', '.join(found.names[:3])}, ..."
+        notes.append(f"the classes have other names, and are compared by their order: {theirs}")
+    for note in notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    judgement = judging.judge(found.outcome, names)
+    judging.show(judgement, given.split, given.all)
+    tested = evaluation_files.Tested(given.run, given.split, asked.name, tuple(given.settings))
+    folder = given.out or given.run / evaluation_files.FOLDER
+    evaluation_files.write(tested, found, judgement, folder)
+    print(f"evaluation: {folder}")
 
 
 if __name__ == "__main__":

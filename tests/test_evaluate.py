@@ -1,12 +1,19 @@
 """A finished run tested again."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+from PIL import Image
 
+from labbook import evaluation, evaluation_files
+from labbook.answers import Answers
 from scripts import evaluate
 from tests.conftest import Command
+from tests.data.samples import album, images, made
 from tests.test_train import metrics_of
 
 
@@ -15,15 +22,77 @@ def again(script: Callable[[ModuleType], Command]) -> Command:
     return script(evaluate)
 
 
+@pytest.fixture
+def unpictured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures: they take longer than the tests."""
+    monkeypatch.setattr(evaluation_files, "pictures", lambda *_: {})
+
+
 def test_the_same_figures_again(labbook: Command, again: Command) -> None:
-    run = labbook("epochs=3", "trainer.precision=32").run
+    run = labbook("epochs=2", "trainer.precision=32", "callbacks=none").run
     ended = again(str(run))
     assert ended.code == 0, ended.err
     metrics = metrics_of(run)
     assert ended.out.startswith(f"test loss {metrics['test/loss']:.4f} acc {metrics['test/acc']:.4f}  n 360")
-    assert len(ended.out.splitlines()) == 11
+    head, titles, *classes, means, calibration, folder = ended.out.splitlines()
+    assert titles.split() == ["class", "precision", "recall", "f1", "n"]
+    assert [line.split()[0] for line in classes] == list("0123456789")
+    confusion = torch.tensor(metrics["test/confusion_matrix"])
+    recall = [float(line.split()[2]) for line in classes]
+    assert recall == pytest.approx((confusion.diagonal() / confusion.sum(1)).tolist(), abs=6e-5)
+    assert float(means.split()[2]) == pytest.approx(sum(recall) / 10, abs=1e-4)
+    assert calibration.startswith("calibration error 0.")
+    assert folder == f"evaluation: {run}/evaluation"
+    pictures = ["calibration.png", "confusion_matrix.png", "mistakes.png"]
+    assert sorted(path.name for path in (run / "evaluation").iterdir()) == sorted([*pictures, "evaluation.json"])
+    for name in pictures:
+        with Image.open(run / "evaluation" / name) as picture:
+            assert min(picture.size) > 200
+    content = json.loads((run / "evaluation" / "evaluation.json").read_text())
+    assert (content["acc"], content["images"], content["split"]) == (metrics["test/acc"], 360, "test")
+    assert (content["test_set"], content["epoch"]) == (metrics["test_set"], metrics["tested_epoch"])
+    kept = Answers.read(run / "test_predictions.csv", metrics["test_set"])
+    assert kept is not None
+    assert kept.accuracy == pytest.approx(metrics["test/acc"])
 
 
+@pytest.mark.usefixtures("unpictured")
+def test_other_data_is_seen_as_the_run_s_own(labbook: Command, again: Command) -> None:
+    run = labbook("model=mlp", "epochs=3", "trainer.precision=32", "callbacks=none", "data.normalize=half").run
+    own = again(str(run), "--out", "here")
+    same = again(str(run), "data=digits", "data.augment=[]", "--out", "there")
+    assert same.out.splitlines()[:-1] == own.out.splitlines()[:-1]
+    one, other = (json.loads(Path(name, "evaluation.json").read_text()) for name in ("here", "there"))
+    assert one | {"settings": []} == other | {"settings": []}
+    noise = again(str(run), "data=synthetic", "data.images=60", "--split", "val", "--out", "there")
+    assert (noise.code, noise.err) == (0, "")
+    assert "  n 6" in noise.out.splitlines()[0]
+    assert json.loads(Path("there/evaluation_synthetic_val.json").read_text())["data"] == "Synthetic"
+    fewer = again(str(run), "data=synthetic", "data.images=60", "data.classes=5")
+    assert fewer.code == 2
+    assert "tells 10 classes apart, and the data has 5: test it on data of 10 classes" in fewer.sentence
+    taken = again(str(run), "--out", str(run / "config.yaml"))
+    assert (taken.code, taken.sentence) == (2, f"cannot write {run}/config.yaml: Not a directory")
+
+
+@pytest.mark.usefixtures("unpictured")
+def test_classes_of_other_names_and_in_another_order(labbook: Command, again: Command, tmp_path: Path) -> None:
+    album(tmp_path / "photos", {"train": 4, "test": 2})
+    album(tmp_path / "others", {"train": 4, "test": 2}, ("lynx", "wolf"))
+    words = ("data=image_folder", "data.root=photos", "data.image_size=8", "model=mlp", "epochs=1", "callbacks=none")
+    run = labbook(*words).run
+    ended = again(str(run), "data=image_folder", "data.root=others")
+    assert ended.code == 0
+    assert "have other names, and are compared by their order: the data has lynx, wolf" in ended.err
+    assert (run / "evaluation" / "evaluation_others.json").is_file()
+    data = made(images(6, classes=3))
+    before = data.parts["test"].labels
+    evaluation.number_alike(data, ("cat", "ape", "bee"))
+    assert data.class_names == ("cat", "ape", "bee")
+    assert data.parts["test"].labels.tolist() == [[1, 2, 0][label] for label in before]
+
+
+@pytest.mark.usefixtures("unpictured")
 def test_other_parts_and_settings(labbook: Command, again: Command) -> None:
     run = labbook("model=mlp", "epochs=1", "trainer.precision=32", "train_acc_eval=true").run
     train = again(str(run), "--split", "train", "--weights", "last")
@@ -31,6 +100,7 @@ def test_other_parts_and_settings(labbook: Command, again: Command) -> None:
     assert "n 20" in again(str(run), "data.limit=20").out.splitlines()[0]
 
 
+@pytest.mark.usefixtures("unpictured")
 def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(labbook: Command, again: Command) -> None:
     run = labbook("model=mlp", "debug=fast").run
     whole = again(str(run))

@@ -76,7 +76,7 @@ def test_a_run_folder_holds_exactly_what_is_promised(ended: Ended) -> None:
     assert [name for name in files if name not in events] == [
         "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml",
         "figures/confusion_matrix.png", "figures/curves.png", *(["figures/network.svg"] if shutil.which("dot") else []),
-        "metrics.csv", "metrics.json", "train.log",
+        "metrics.csv", "metrics.json", "test_predictions.csv", "train.log",
     ]  # fmt: skip
     assert ended.run.parent == Path("logs/runs")
 

@@ -17,7 +17,7 @@ from tests.data.samples import album
 def test_judges_the_test_images_as_the_test_did(labbook: Command) -> None:
     run = labbook("epochs=2", "trainer.precision=32", "task.tta=mirror", "callbacks=none").run
     config = read_config(run)
-    outcome, _ = evaluation.evaluate_run(run, config, "test")
+    outcome = evaluation.evaluate_run(run, config, "test").outcome
     network = trained.load(run, config)
     digits = Digits(image_size=28)
     digits.setup()

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from pydantic import NonNegativeFloat, NonNegativeInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
@@ -15,9 +14,9 @@ from rich.progress import Progress as Bar
 from labbook import figures
 from labbook.config import Objective, lower_is_better
 from labbook.data.module import ImageDataModule
-from labbook.files import replacing, write_whole
+from labbook.files import write_whole
 from labbook.loggers import write_picture
-from labbook.models.classifier import Classifier, Outcome
+from labbook.models.classifier import Classifier
 from labbook.recorder import Recorder
 from labbook.zoo.probe import spared
 
@@ -110,23 +109,19 @@ class Pictures(Callback):
         folder.mkdir(exist_ok=True)
         pictures = {
             "curves": figures.curves(recorder.rows, "test" if data.validate_on == "test" else "validation"),
-            "confusion_matrix": figures.confusion_matrix(outcome.confusion, data.spec.class_names, outcome.figures.acc),
+            "confusion_matrix": figures.confusion_matrix(
+                outcome.confusion, data.spec.class_names, f"test accuracy {outcome.figures.acc:.2%}"
+            ),
         }
         for name, picture in pictures.items():
-            with replacing(folder / f"{name}.png") as partial:
-                Image.fromarray(picture).save(partial, format="PNG")
+            figures.save(picture, folder / f"{name}.png")
             write_picture(trainer.loggers, name, picture, trainer.global_step)
         draw_network(pl_module, folder / "network.svg")
-        wrong = surest_mistakes(outcome, self.mistakes)
-        if wrong:
-            names = data.spec.class_names
-            said = zip(outcome.labels[wrong], outcome.predicted[wrong], outcome.confidence[wrong], strict=True)
-            captions = [f"{names[true]} → {names[taken]}  {sure:.0%}" for true, taken, sure in said]
-            pixels = figures.shown(data.parts["test"].pixels[outcome.rows[wrong]])
-            title = "test images taken for another class (true → predicted, its probability)"
-            write_picture(
-                trainer.loggers, "mistakes", figures.gallery(pixels, captions, title, columns=5), trainer.global_step
-            )
+        title = "test images taken for another class (true → predicted, its probability)"
+        images = data.parts["test"].pixels
+        wrong = figures.mistakes(outcome, images, data.spec.class_names, title, self.mistakes)
+        if wrong is not None:
+            write_picture(trainer.loggers, "mistakes", wrong, trainer.global_step)
 
 
 def draw_network(model: Classifier, file: Path) -> None:
@@ -147,11 +142,3 @@ class EarlyStopping(LightningEarlyStopping):
         self, monitor: Objective = "val/acc", patience: NonNegativeInt = 5, min_delta: NonNegativeFloat = 0.0
     ) -> None:
         super().__init__(monitor, min_delta, patience, mode="min" if lower_is_better(monitor) else "max")
-
-
-def surest_mistakes(outcome: Outcome, count: int) -> list[int]:
-    """Positions in the outcome whose prediction is wrong, the most confident first."""
-    wrong = (outcome.predicted != outcome.labels).nonzero().flatten()
-    order = outcome.confidence[wrong].argsort(descending=True, stable=True)
-    positions: list[int] = wrong[order][:count].tolist()
-    return positions

@@ -99,7 +99,11 @@ def load_weights(model: LightningModule, path: Path) -> int:
     Raises:
         SettingError: no whole checkpoint, or one of another network.
     """
-    content = load(path)
+    return put_weights(model, load(path), path)
+
+
+def put_weights(model: LightningModule, content: dict[str, Any], path: Path) -> int:
+    """`load_weights` of a checkpoint that has been loaded from `path`."""
     check_fits(model, content["state_dict"], path)
     model.load_state_dict(content["state_dict"])
     epoch: int = content["epoch"]

@@ -1,24 +1,26 @@
 """What a network has learned: the test, the run's final figures, and a finished run tested again."""
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
-from labbook import checkpoints, hardware, training
+from labbook import checkpoints, hardware, other_data, training
+from labbook.answers import Answers
 from labbook.config import held_out, typed
 from labbook.data.module import ImageDataModule, Split
 from labbook.errors import SettingError
 from labbook.loggers import write_summary
 from labbook.models.classifier import Classifier, Outcome
 from labbook.recorder import Recorder
-from labbook.runs import CONFIG
+from labbook.runs import CONFIG, PREDICTIONS
 from labbook.saving import Checkpoints
-from labbook.trained import Weights, checkpoint_of
+from labbook.trained import Weights, checkpoint_of, seen_by
 
 
 def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> Outcome:
@@ -45,6 +47,9 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
     metrics |= {"test/loss": outcome.figures.loss, "test/acc": outcome.figures.acc}
     if model.has_top5:
         metrics["test/top5_acc"] = outcome.figures.top5_acc
+    if trainer.world_size == 1:  # each of several processes has but its own
+        answers = Answers.of(data.test_set, outcome.rows, outcome.labels, outcome.predicted)
+        answers.write(Path(trainer.default_root_dir) / PREDICTIONS)
     if config.train_acc_eval:
         metrics["train/acc_eval"] = test(trainer, model, data, "train").figures.acc
     metrics |= {
@@ -59,6 +64,7 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
         "versions": libraries(),
         "skipped_images": sum(len(part.skipped) for part in data.parts.values()),
         "class_names": list(data.spec.class_names),
+        "test_set": data.test_set,
         "test/confusion_matrix": outcome.confusion.tolist(),
     }
     metrics["objective"] = objective(metrics, config.objective, data)
@@ -84,21 +90,57 @@ def objective(metrics: dict[str, Any], name: str, data: ImageDataModule) -> floa
     return float(value)
 
 
+class Evaluated(NamedTuple):
+    """A finished run's network, tested again."""
+
+    outcome: Outcome
+    data: ImageDataModule
+    names: tuple[str, ...]  # of the classes, as the network knows them
+    epoch: int  # after so many epochs
+
+
 def evaluate_run(
-    path: Path, config: DictConfig, split: Split, weights: Weights | None = None
-) -> tuple[Outcome, ImageDataModule]:
-    """Test a run's network again, on `config.data`; `weights` is "best", "last" or, if None, what the run tested.
+    path: Path,
+    config: DictConfig,
+    split: Split,
+    weights: Weights | None = None,
+    other: DictConfig | None = None,
+) -> Evaluated:
+    """Test a run's network again; `weights` is "best", "last" or, if None, what the run tested.
+
+    It is tested on `config.data`, or on the `other` data set, shown as the network knows its images.
 
     Raises:
-        SettingError: settings that do not go together, or no whole checkpoint of this network.
+        SettingError: settings that do not go together, data of another number of classes, or no whole checkpoint of
+            this network.
     """
     config = typed(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
     training.check(config)
     choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
+    file = checkpoint_of(path, config, weights)
+    content = checkpoints.load(file)
+    known = seen_by(content, file, config)
+    if other is not None:
+        config.data = other_data.as_seen(other, known)
+        training.check(config)
     data = training.build_data(config)
+    if data.spec.num_classes != known.num_classes:
+        raise SettingError(
+            f"the network of {path} tells {known.num_classes} classes apart, and the data has {data.spec.num_classes}:"
+            f" test it on data of {known.num_classes} classes"
+        )
     model = training.build_model(config, data.spec)
-    checkpoints.load_weights(model, checkpoint_of(path, config, weights))
+    epoch = checkpoints.put_weights(model, content, file)
     training.arrange(model, data, choice.channels_last)
     data.setup()
+    number_alike(data, known.class_names)
     trainer = training.quiet_trainer(config, choice, logger=False, enable_checkpointing=False)
-    return test(trainer, model, data, split), data
+    return Evaluated(test(trainer, model, data, split), data, known.class_names, epoch)
+
+
+def number_alike(data: ImageDataModule, names: Sequence[str]) -> None:
+    """Give the classes of the data the network's numbers, where they are the same ones in another order."""
+    if sorted(data.class_names) == sorted(names):
+        numbers = torch.tensor([names.index(name) for name in data.class_names])
+        data.parts = {part: images._replace(labels=numbers[images.labels]) for part, images in data.parts.items()}
+        data.class_names = tuple(names)

@@ -1,11 +1,12 @@
 """Pictures of a run as pixels, uint8 [height, width, 3], made without any global state."""
 
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from labbook.calibration import Bin
 from labbook.data.spec import ImageSpec
+from labbook.files import replacing
+from labbook.models.classifier import Outcome
 from labbook.recorder import Row
 
 TRAIN, HELD_OUT = "#1f77b4", "#d62728"
@@ -40,8 +44,13 @@ def curves(rows: Sequence[Row], held_out: str) -> Picture:
     return pixels(figure)
 
 
-def confusion_matrix(counts: Tensor, class_names: Sequence[str], accuracy: float) -> Picture:
-    """True classes downwards, predicted across, coloured by the part of the true class; int64 [classes, classes]."""
+def confusion_matrix(
+    counts: Tensor, class_names: Sequence[str], title: str, predicted_names: Sequence[str] | None = None
+) -> Picture:
+    """True classes downwards, predicted across, coloured by the part of the true class; int64 [classes, classes].
+
+    `predicted_names` are what the network calls its classes, where the data has other names for them.
+    """
     matrix = counts.numpy()
     classes = len(class_names)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -52,14 +61,57 @@ def confusion_matrix(counts: Tensor, class_names: Sequence[str], accuracy: float
     figure.colorbar(image, ax=axes, shrink=0.8, label="part of the true class")
     size = 9 if classes <= MOST_NUMBERS else 4
     names = [f"{name}  {part:.0%}" for name, part in zip(class_names, share.diagonal(), strict=True)]
-    axes.set_xticks(range(classes), class_names, rotation=90 if max(map(len, class_names)) > 2 else 0, fontsize=size)
-    axes.set_yticks(range(classes), names, fontsize=size)
-    axes.set(xlabel="predicted", ylabel="true class and its accuracy", title=f"test accuracy {accuracy:.2%}")
+    across = predicted_names or class_names
+    look: dict[str, Any] = {"fontsize": size, "parse_math": False}  # names may hold a $
+    axes.set_xticks(range(classes), across, rotation=90 if max(map(len, across)) > 2 else 0, **look)
+    axes.set_yticks(range(classes), names, **look)
+    axes.set(xlabel="predicted", ylabel="true class and its accuracy", title=title)
     if classes <= MOST_NUMBERS:
         for row, column in np.argwhere(matrix):
             colour = "white" if share[row, column] > 0.5 else "black"
             axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", color=colour, fontsize=8)
     return pixels(figure)
+
+
+def reliability(bins: Sequence[Bin], error: float) -> Picture:
+    """How often the network is right by how sure it is, above how many images it is so sure of."""
+    figure = Figure(figsize=(5, 5.6), dpi=120, layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    left, widths = [item.low for item in bins], [item.high - item.low for item in bins]
+    look: dict[str, Any] = {"align": "edge", "color": TRAIN, "edgecolor": "white"}
+    above.bar(left, [item.accuracy if item.images else 0 for item in bins], widths, label="accuracy", **look)
+    filled = [item for item in bins if item.images]
+    means = [[item.confidence for item in filled], [item.accuracy for item in filled]]
+    above.plot(*means, "o", color=HELD_OUT, markersize=4, label="mean confidence of a bin")
+    above.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="as often right as sure")
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=f"expected calibration error {error:.4f}")
+    above.legend(loc="upper left", fontsize=8)
+    below.bar(left, [item.images for item in bins], widths, **look)
+    below.set(xlabel="confidence: probability of the predicted class", ylabel="images")
+    return pixels(figure)
+
+
+def mistakes(
+    outcome: Outcome, images: Tensor, names: Sequence[str], title: str, count: int, predicted: Sequence[str] = ()
+) -> Picture | None:
+    """The images taken for another class with the most confidence; None where there is none.
+
+    `images` uint8 [N, C, H, W] are those that `outcome.rows` are rows of; `predicted` are the network's own names.
+    """
+    wrong = surest_mistakes(outcome, count)
+    if not wrong:
+        return None
+    said = zip(outcome.labels[wrong], outcome.predicted[wrong], outcome.confidence[wrong], strict=True)
+    captions = [f"{names[true]} → {(predicted or names)[taken]}  {sure:.0%}" for true, taken, sure in said]
+    return gallery(shown(images[outcome.rows[wrong]]), captions, title, columns=5)
+
+
+def surest_mistakes(outcome: Outcome, count: int) -> list[int]:
+    """Positions in the outcome whose prediction is wrong, the most confident first."""
+    wrong = (outcome.predicted != outcome.labels).nonzero().flatten()
+    order = outcome.confidence[wrong].argsort(descending=True, stable=True)
+    positions: list[int] = wrong[order][:count].tolist()
+    return positions
 
 
 def gallery(images: Picture, captions: Sequence[str], title: str, columns: int = 8) -> Picture:
@@ -89,15 +141,27 @@ def fitted(caption: str) -> str:
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont:
     """The font of the other pictures."""
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+    return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
 
 
 def pixels(figure: Figure) -> Picture:
     """A figure, drawn."""
     canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # of names in other scripts
+        canvas.draw()
     drawn: Picture = np.asarray(canvas.buffer_rgba())[..., :3].copy()
     return drawn
+
+
+def save(picture: Picture, file: Path) -> None:
+    """Write a picture as PNG.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    with replacing(file) as partial:
+        Image.fromarray(picture).save(partial, format="PNG")
 
 
 def shown(images: Tensor, spec: ImageSpec | None = None) -> Picture:

@@ -61,6 +61,18 @@ def write_whole(path: Path, content: str | bytes, durable: bool = False) -> None
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it is in, unless it is there.
+
+    Raises:
+        OSError: it cannot be made; NotADirectoryError, which a program tells in a sentence, where it is a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
+
+
 def flush_folder(folder: Path) -> None:
     """Have the names in a folder on the disk, so that a renamed file still has its new one after a power cut."""
     if os.name == "nt":  # which neither can nor need do that

@@ -27,6 +27,7 @@ log = logging.getLogger("labbook")
 Status = Literal["running", "finished", "pruned", "interrupted", "failed"]
 
 CONFIG, METRICS, TABLE, LOG = "config.yaml", "metrics.json", "metrics.csv", "train.log"
+PREDICTIONS = "test_predictions.csv"
 CHECKPOINTS = "checkpoints"  # a folder with these in it:
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 # Tells the other processes of a distributed run the folder that the first one made.

@@ -74,15 +74,12 @@ def load(path: Path, config: DictConfig, weights: Weights | None = None) -> Trai
     training.tune(config, choice)
     file = checkpoint_of(path, config, weights)
     content = checkpoints.load(file)
-    # A checkpoint of before networks told of their images: the data is asked.
-    spec = spec_of(content["spec"], file) if "spec" in content else training.build_data(config).spec
-    model = training.build_model(config, spec)
-    checkpoints.check_fits(model, content["state_dict"], file)
-    model.load_state_dict(content["state_dict"])
+    model = training.build_model(config, seen_by(content, file, config))
+    epoch = checkpoints.put_weights(model, content, file)
     layout = torch.channels_last if choice.channels_last and model.convolutional else torch.preserve_format
     device = torch.device({"gpu": "cuda"}.get(choice.accelerator, choice.accelerator))
     model.to(device=device, memory_format=layout)
-    return Trained(path, config, model.eval(), choice, content["epoch"] + 1)
+    return Trained(path, config, model.eval(), choice, epoch)
 
 
 def checkpoint_of(path: Path, config: DictConfig, weights: Weights | None = None) -> Path:
@@ -90,6 +87,15 @@ def checkpoint_of(path: Path, config: DictConfig, weights: Weights | None = None
     folder = path / CHECKPOINTS
     best = weights == "best" or (weights is None and config.test_on == "best" and (folder / BEST).exists())
     return folder / (BEST if best else LAST)
+
+
+def seen_by(content: dict[str, Any], file: Path, config: DictConfig) -> ImageSpec:
+    """The images that the network of a checkpoint was trained on; one of before checkpoints told asks the run's data.
+
+    Raises:
+        SettingError: see `spec_of`; or that data is not there.
+    """
+    return spec_of(content["spec"], file) if "spec" in content else training.build_data(config).spec
 
 
 def spec_of(content: Any, file: Path) -> ImageSpec:

@@ -1,5 +1,6 @@
 """Any photographs of yours, a folder for each class."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -82,7 +83,10 @@ class ImageFolder(ImageDataModule):
         self._refuse_empty_classes(train, test)
         return (
             train.images._replace(remarks=(*self._loose(self.train_folder), *self._copied(found.copies))),
-            test.images._replace(remarks=(*self._loose(self.test_folder), *self._leaked(found.leaks))),
+            test.images._replace(
+                remarks=(*self._loose(self.test_folder), *self._leaked(found.leaks)),
+                content=hashlib.sha256("".join(test.digests).encode()).hexdigest(),
+            ),
         )
 
     def _files(self, folder: Path, seen: Seen) -> list[Labelled]:

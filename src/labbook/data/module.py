@@ -1,5 +1,6 @@
 """The base of every data module: split, order, batch, augment and normalise one uint8 tensor."""
 
+import hashlib
 import logging
 from abc import abstractmethod
 from collections import OrderedDict
@@ -39,6 +40,7 @@ class Images(NamedTuple):
     labels: Tensor  # int64 [N]
     skipped: tuple[str, ...] = ()  # files that were left out, each with the reason
     remarks: tuple[str, ...] = ()  # what else a user should know
+    content: str = ""  # a hash of the files that they are of, where the name of the set does not say it
 
 
 # The sets read last, by what they were read from: the runs of a sweep share them.
@@ -163,6 +165,13 @@ class ImageDataModule(LightningDataModule):
                 notes.append(f"{part}: data.limit={self.limit} keeps only images of class {only}")
         return notes
 
+    @property
+    def test_set(self) -> str:
+        """Eight characters that are equal where the test images are, whatever size and colours they are shown in."""
+        test = self.parts["test"]
+        told = (test.content or type(self).__name__, self.class_names)
+        return hashlib.sha256(repr(told).encode() + test.labels.numpy().tobytes()).hexdigest()[:8]
+
     def load(self) -> tuple[Images, Images]:
         """Training and test set at the size and channels asked for; read once in a process."""
         key = self.source()
@@ -209,14 +218,17 @@ class ImageDataModule(LightningDataModule):
         return self._loader(self.test_split)
 
     def _loader(self, split: Split, **order: bool) -> TensorLoader:
-        part = "test" if split == "test" or (split == "val" and self.validate_on == "test") else "train"
-        images = self._placed(part)
+        images = self._placed(self.part_of(split))
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         all_alike = images.pixels.device == self._device and not (order.get("training") and self.transforms)
         return TensorLoader(
             images.pixels, images.labels, self.rows[split], self.batch_size, **order,
             seed=self.seed, rank=rank, world_size=world_size, normalize=self._normalized if all_alike else None,
         )  # fmt: skip
+
+    def part_of(self, split: Split) -> str:
+        """The part of the set that `rows[split]` are rows of: the test set, or the one that comes to train with."""
+        return "test" if split == "test" or (split == "val" and self.validate_on == "test") else "train"
 
     @property
     def _device(self) -> torch.device:

@@ -1,0 +1,72 @@
+"""What a test leaves in a folder: its figures as JSON, and pictures of what they mean."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labbook import figures, judging
+from labbook.data.module import Split
+from labbook.evaluation import Evaluated
+from labbook.files import make_folder, write_whole
+from labbook.judging import Judgement
+from labbook.origin import code_version
+
+FOLDER = "evaluation"  # in that of the run
+MISTAKES = 25
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Which test it was."""
+
+    run: Path
+    split: Split
+    other: str  # what the other images are called; nothing where they were the run's own
+    settings: tuple[str, ...]  # from the command line
+
+    @property
+    def suffix(self) -> str:
+        """What tells its files from those of other tests: nothing for the run's own."""
+        return "".join(f"_{part}" for part in (self.other, "" if self.split == "test" else self.split) if part)
+
+    @property
+    def images(self) -> str:
+        """What was tested, as the beginning of a title."""
+        return f"{self.split} images{f' of {self.other}' if self.other else ''}"
+
+
+def write(tested: Tested, found: Evaluated, judgement: Judgement, folder: Path) -> None:
+    """The figures and the pictures of a test; earlier ones of the same name are replaced.
+
+    Raises:
+        OSError: they could not be written.
+    """
+    make_folder(folder)
+    content: dict[str, Any] = {
+        "run": str(tested.run),
+        "split": tested.split,
+        "data": type(found.data).__name__,
+        "test_set": found.data.test_set,
+        "settings": list(tested.settings),
+        "epoch": found.epoch,
+        "code_version": code_version(),
+    }
+    text = json.dumps(content | judging.as_data(judgement), indent=2, ensure_ascii=False)
+    write_whole(folder / f"evaluation{tested.suffix}.json", text + "\n")
+    for name, picture in pictures(tested, found, judgement).items():
+        figures.save(picture, folder / f"{name}{tested.suffix}.png")
+
+
+def pictures(tested: Tested, found: Evaluated, judgement: Judgement) -> dict[str, figures.Picture]:
+    """By name: what is mistaken for what, how far confidence can be trusted, the surest mistakes if there are any."""
+    outcome, data = found.outcome, found.data
+    names, accuracy = data.spec.class_names, f"{tested.images}: accuracy {judgement.acc:.2%}"
+    made = {
+        "confusion_matrix": figures.confusion_matrix(outcome.confusion, names, accuracy, found.names),
+        "calibration": figures.reliability(judgement.bins, judgement.calibration_error),
+    }
+    title = f"{tested.images}: taken for another class (true → predicted, its probability)"
+    images = data.parts[data.part_of(tested.split)].pixels
+    wrong = figures.mistakes(outcome, images, names, title, MISTAKES, found.names)
+    return made if wrong is None else made | {"mistakes": wrong}

@@ -1,0 +1,111 @@
+"""What a test says of each class and of the network's confidence, as a table and as plain data."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
+
+from labbook.calibration import Bin, bins_of, expected_error
+from labbook.models.classifier import Outcome
+from labbook.report.tables import WIDEST, WIDTH, literal
+
+MOST_CLASSES = 20  # that the table shows unless all are asked for
+MEASURES = {"precision": multiclass_precision, "recall": multiclass_recall, "f1": multiclass_f1_score}
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """How well one class is told from the others; nan where none of the images is of it."""
+
+    name: str
+    precision: float  # of the images taken for it, the part that is of it; 0 where no image is
+    recall: float  # of its images, the part that is taken for it
+    f1: float  # harmonic mean of the two
+    images: int
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The figures of a test."""
+
+    loss: float
+    acc: float
+    images: int
+    classes: tuple[ClassFigures, ...]
+    precision: float  # means over the classes that have images
+    recall: float
+    f1: float
+    calibration_error: float
+    bins: tuple[Bin, ...]
+
+
+def judge(outcome: Outcome, names: Sequence[str]) -> Judgement:
+    """All figures of a test, whose classes have these names."""
+    counts = outcome.confusion.sum(1)
+    found = [measure(outcome.predicted, outcome.labels, len(names), average="none") for measure in MEASURES.values()]
+    found = [values.masked_fill(counts == 0, math.nan) for values in found]
+    columns = zip(names, *(values.tolist() for values in found), counts.tolist(), strict=True)
+    classes = tuple(ClassFigures(*row) for row in columns)
+    means = dict(zip(MEASURES, (values.nanmean().item() for values in found), strict=True))
+    bins = bins_of(outcome.confidence, outcome.predicted == outcome.labels)
+    figures = outcome.figures
+    return Judgement(
+        figures.loss, figures.acc, figures.images, classes, **means,
+        calibration_error=expected_error(bins), bins=tuple(bins),
+    )  # fmt: skip
+
+
+def as_data(judgement: Judgement) -> dict[str, Any]:
+    """Plain data for a JSON file; what is not a number is null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(item) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    data: dict[str, Any] = plain(asdict(judgement))
+    return data
+
+
+def show(judgement: Judgement, split: str, every: bool = False, console: Console | None = None) -> None:
+    """Print the figures; of many classes those that are told worst, unless `every` one is asked for."""
+    console = console or Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(f"{split} loss {judgement.loss:.4f} acc {judgement.acc:.4f}  n {judgement.images}")
+    classes = list(judgement.classes)
+    if left := 0 if every else max(len(classes) - MOST_CLASSES, 0):
+        classes = sorted(classes, key=lambda row: math.inf if math.isnan(row.f1) else row.f1)[:MOST_CLASSES]
+    console.print(table(judgement, classes))
+    if left:
+        console.print(f"the {MOST_CLASSES} classes with the lowest f1; --all shows the other {left} too")
+    error, bins = judgement.calibration_error, len(judgement.bins)
+    console.print(f"calibration error {error:.4f} ({bins} bins), mean confidence {mean_confidence(judgement):.4f}")
+
+
+def table(judgement: Judgement, classes: Sequence[ClassFigures]) -> Table:
+    """A row for each class, and their means."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for index, title in enumerate(("class", *MEASURES, "n")):
+        justify: JustifyMethod = "right" if index else "left"
+        made.add_column(title, justify=justify, no_wrap=True, max_width=WIDEST)
+    means = ClassFigures("mean", judgement.precision, judgement.recall, judgement.f1, judgement.images)
+    for row in (*classes, means):
+        made.add_row(literal(row.name), number(row.precision), number(row.recall), number(row.f1), str(row.images))
+    return made
+
+
+def mean_confidence(judgement: Judgement) -> float:
+    """Over all images, the probability of the class that was predicted."""
+    return sum(item.images * item.confidence for item in judgement.bins if item.images) / judgement.images
+
+
+def number(value: float) -> str:
+    """A part of 1; of nothing there is none."""
+    return "–" if math.isnan(value) else f"{value:.4f}"
