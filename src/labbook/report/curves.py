@@ -7,22 +7,21 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from labbook.report.charts import OTHERS, Line, Picture, logarithmic, picture, spans_widely, whole_numbers
-from labbook.report.grouping import Report
 from labbook.report.reading import Floats, Run
 
 Curve = tuple[Floats, Floats, Floats | None]  # epochs, mean, standard deviation
 
 
-def learning_curves(report: Report, lines: Sequence[Line]) -> list[Picture]:
-    """Accuracy and loss, held-out and training, one line a setting."""
-    held_out = "test" if report.on_test else "validation"
+def learning_curves(
+    settings: Sequence[Sequence[Run]], lines: Sequence[Line], held_out: str, each: str = "setting"
+) -> list[Picture]:
+    """Accuracy and loss, on what was `held_out` and in training, a line for the runs of `each` setting."""
     pictures = []
     for name, words in (("acc", "accuracy"), ("loss", "loss")):
         for part, part_words in (("val", held_out), ("train", "training")):
-            curves = [curve(row.runs, f"{part}/{name}") for row in report.rows]
-            if any(each is not None for each in curves):
-                said = f"{part_words.capitalize()} {words} by epoch."
-                pictures.append(_lines(curves, lines, f"{part_words} {words}", said))
+            curves = [curve(runs, f"{part}/{name}") for runs in settings]
+            if any(found is not None for found in curves):
+                pictures.append(chart(curves, lines, f"{part_words} {words}", "epoch", each))
     return pictures
 
 
@@ -41,21 +40,25 @@ def curve(runs: Sequence[Run], name: str) -> Curve | None:
     return epochs, means, np.sqrt(squares / np.maximum(counts - 1, 1)) if counts.max() > 1 else None
 
 
-def _lines(curves: Sequence[Curve | None], lines: Sequence[Line], ylabel: str, caption: str) -> Picture:
-    """One line for each curve that there is, the best settings on top."""
+def chart(
+    curves: Sequence[Curve | None], lines: Sequence[Line], ylabel: str, xlabel: str, setting: str = "setting"
+) -> Picture:
+    """One line for each curve that there is, the first on top."""
     band = any(each is not None and each[2] is not None for each in curves)
     values = [value for each in curves if each is not None for value in each[1].tolist()]
     log = "loss" in ylabel and spans_widely(values)
 
     def draw(axes: Axes) -> None:
         draw_curves(axes, curves, lines)
-        axes.set(xlabel="epoch", ylabel=ylabel)
-        whole_numbers(axes)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        if xlabel == "epoch":
+            whole_numbers(axes)
         if log:
             logarithmic(axes, "y")
 
-    caption += " The band is one standard deviation over the seeds." if band else ""
-    return picture(draw, caption, f"Line chart: {ylabel} by epoch, one line a setting. {_extremes(curves, lines)}")
+    said = f"{ylabel} by {xlabel}"
+    caption = f"{said[0].upper()}{said[1:]}." + (" The band is one standard deviation over the seeds." if band else "")
+    return picture(draw, caption, f"Line chart: {said}, one line a {setting}. {_extremes(curves, lines)}")
 
 
 def draw_curves(axes: Axes, curves: Sequence[Curve | None], lines: Sequence[Line], marker: str | None = None) -> None:
@@ -78,4 +81,4 @@ def _extremes(curves: Sequence[Curve | None], lines: Sequence[Line]) -> str:
     (low, lowest), (high, highest) = min(ends), max(ends)
     if len(ends) == 1:
         return f"It ends at {low:.4g}."
-    return f"At their last epochs: {low:.4g} ({lowest}) to {high:.4g} ({highest})."
+    return f"At their ends: {low:.4g} ({lowest}) to {high:.4g} ({highest})."

@@ -2,7 +2,7 @@
 
 // A click on a heading, or Enter on it, sorts the table by that column; another one turns the order round.
 // Cells without a value stay at the end.
-for (const heading of document.querySelectorAll("th")) {
+for (const heading of document.querySelectorAll("th:has(button)")) {
   heading.querySelector("button").addEventListener("click", () => {
     const table = heading.closest("table");
     const numeric = heading.classList.contains("number");

@@ -49,13 +49,9 @@ def write(folder: Path) -> Report:
 
 def html(report: Report) -> str:
     """The page, which needs nothing but itself."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html.j2").render(
+    return rendered(
+        "page.html.j2",
         report=report,
-        style=_verbatim("page.css"),
-        script=_verbatim("page.js"),
         tally=tally(report),
         facts=[(name, value) for name, value in facts(report) if value],
         best=best(report),
@@ -64,7 +60,16 @@ def html(report: Report) -> str:
         rows=[(row, cells(report, row)) for row in report.rows],
         footnotes=footnotes(report),
         sections=sections(report),
-        now=f"{datetime.now():%Y-%m-%d %H:%M}",
+    )
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A page made by one of the templates, with the style and the script that they share."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(template).render(
+        style=_verbatim("page.css"), script=_verbatim("page.js"), now=f"{datetime.now():%Y-%m-%d %H:%M}", **values
     )
 
 
@@ -82,7 +87,7 @@ def sections(report: Report) -> list[Section]:
     """All pictures that the runs have figures for."""
     lines = lines_of([row.label for row in report.rows])
     drawn: list[tuple[str, Callable[[], list[Picture]], bool]] = [
-        ("Learning curves", lambda: learning_curves(report, lines), True),
+        ("Learning curves", lambda: curves_of(report, lines), True),
         ("What each parameter does", lambda: effects(report), False),
         (f"{compared_by(report)} by two parameters", lambda: maps(report), False),
         ("Gradients", lambda: gradients(report, lines), True),
@@ -92,6 +97,11 @@ def sections(report: Report) -> list[Section]:
         Section(heading[0].upper() + heading[1:], draw(), lines if legend else []) for heading, draw, legend in drawn
     ]
     return [section for section in found if section.pictures]
+
+
+def curves_of(report: Report, lines: list[Line]) -> list[Picture]:
+    """The learning curves of all settings."""
+    return learning_curves([row.runs for row in report.rows], lines, "test" if report.on_test else "validation")
 
 
 def _verbatim(name: str) -> Any:

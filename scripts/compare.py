@@ -1,0 +1,35 @@
+"""Runs beside each other, with `python scripts/compare.py RUN RUN ...`: what differs, and which one is better.
+
+Prints the settings that differ, the final figures, machines and times, and for every two runs that were tested on the
+same images whether the difference is more than chance. --html writes all that and the learning curves into one page.
+"""
+
+from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+
+import argparse
+from pathlib import Path
+
+from labbook import comparison
+from labbook.cli import sentences
+from labbook.names import check_local
+
+
+@sentences()
+def main() -> None:
+    """Print the comparison, and write its page if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run; two or more")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also as a page, with curves")
+    given = parser.parse_args()
+    check_local("--html", given.html or ".")
+    compared = comparison.compare(given.runs)
+    comparison.show(compared)
+    if given.html:
+        from labbook.comparison import page  # matplotlib takes a second
+
+        page.write(compared, given.html)
+        print(f"comparison: {given.html}")
+
+
+if __name__ == "__main__":
+    main()

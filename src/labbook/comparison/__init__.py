@@ -1,0 +1,5 @@
+"""Finished runs beside each other: settings, figures, time, and which of them is better."""
+
+from labbook.comparison.showing import Comparison, compare, show
+
+__all__ = ["Comparison", "compare", "show"]

@@ -1,0 +1,90 @@
+"""The runs that are to be compared, read from their folders. Imports torch only to test a run again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from labbook import importing, resuming
+from labbook.answers import Answers
+from labbook.comparison.labels import labels
+from labbook.config import typed
+from labbook.errors import SettingError
+from labbook.names import printable
+from labbook.report.reading import Run, read_run
+from labbook.runs import CONFIG, PREDICTIONS
+from labbook.sweeps.folder import WITH_FIGURES, SweepFolder
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of the runs."""
+
+    label: str
+    path: Path
+    config: DictConfig
+    run: Run  # what its folder says, with all settings that there are today
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has final figures."""
+        return self.run.state in WITH_FIGURES
+
+
+def gather(paths: Sequence[Path]) -> list[Candidate]:
+    """Read the folders of runs.
+
+    Raises:
+        SettingError: fewer than two, one that is given twice, or one that is no run.
+    """
+    configs = [typed(resuming.read_config(path), f"{path}/{CONFIG}") for path in paths]
+    if len(paths) < 2:
+        raise SettingError("one run alone is nothing to compare: give two or more, such as logs/runs/*")
+    places = [path.resolve() for path in paths]
+    if again := next((path for place, path in enumerate(paths) if path.resolve() in places[:place]), None):
+        raise SettingError(f"{again} is given twice")
+    runs = []
+    for path, config in zip(places, configs, strict=True):
+        plain = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(plain, dict)
+        run = read_run(SweepFolder(path.parent), path)
+        runs.append(replace(run, config={str(name): value for name, value in plain.items()}))
+    names = map(printable, labels(places))
+    return [Candidate(*each) for each in zip(names, paths, configs, runs, strict=True)]
+
+
+def answers_of(candidate: Candidate) -> tuple[Answers | None, str]:
+    """What a finished run's network answered to the test images, if that can be known, and what to say of it.
+
+    A run that kept no answers is tested again.
+    """
+    if not candidate.finished:
+        status = candidate.run.metrics.get("status", "unknown")
+        return None, f"{candidate.label} is not finished ({status}), so it has no test to compare."
+    told = candidate.run.metrics.get("test_set")
+    kept = Answers.read(candidate.path / PREDICTIONS, str(told)) if told else None
+    if kept is not None:
+        return kept, ""
+    try:
+        answers = tested_again(candidate)
+    except SettingError as error:
+        return None, f"{candidate.label} has no {PREDICTIONS} and could not be tested again: {error}."
+    recorded = candidate.run.figure("test/acc")
+    apart = recorded is not None and abs(recorded - answers.accuracy) > 1e-6
+    own = f", where its own test had {recorded:.4f}" if apart else ", as in its own test"
+    note = f"{candidate.label} has no {PREDICTIONS} and was tested again: accuracy {answers.accuracy:.4f}{own}."
+    return answers, note
+
+
+def tested_again(candidate: Candidate) -> Answers:
+    """The answers of the weights that the run itself tested.
+
+    Raises:
+        SettingError: its checkpoint or its data is not there, or is another's.
+    """
+    with importing.heavy():
+        from labbook import evaluation
+
+    outcome, data, *_ = evaluation.evaluate_run(candidate.path, candidate.config, "test")
+    return Answers.of(data.test_set, outcome.rows, outcome.labels, outcome.predicted)

@@ -1,0 +1,164 @@
+"""Runs compared, of folders made up on the spot and as the program says it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labbook import comparison
+from labbook.answers import Answers
+from labbook.comparison import gathering, page
+from labbook.comparison.pairs import Pair, pairs_of
+from labbook.comparison.sheets import Sheet, significance
+from labbook.errors import SettingError
+from scripts import compare
+from tests.conftest import Command
+from tests.test_report import add_run, figures_of, table_of
+from tests.test_report_page import Page
+
+WHOLE = {
+    "data._target_": "labbook.data.digits.Digits",
+    "trainer._target_": "pytorch_lightning.Trainer",
+    "trainer.precision": "auto",
+}
+LABELS = [0, 1] * 20
+
+
+def answered(wrong: range, test_set: str = "abc") -> Answers:
+    """Right but for the images in a range."""
+    predicted = [1 - label if place in wrong else label for place, label in enumerate(LABELS)]
+    return Answers(test_set, np.array(LABELS), np.array(predicted))
+
+
+def add(folder: Path, name: str, wrong: range | None, settings: dict[str, Any] | None = None, **metrics: Any) -> Path:
+    """A run's folder, with its answers unless `wrong` is None."""
+    told = {"test_set": "abc", "hardware": "CPU"} | metrics
+    run = add_run(folder, name, WHOLE | (settings or {}), figures_of(0.9, **told), table_of(0.9))
+    if wrong is not None:
+        answered(wrong).write(run / "test_predictions.csv")
+    return run
+
+
+def cells(sheet: Sheet) -> dict[str, tuple[str, ...]]:
+    return {row[0]: row[1:] for row in sheet.rows}
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> list[Path]:
+    return [
+        add(tmp_path, "2026-11-23_17-43-08_mlp", range(0)),
+        add(tmp_path, "2026-11-23_17-43-09_deep", range(12), {"model.depth": 4, "seed": 1}, train_seconds=25.0),
+        add(tmp_path, "2026-11-23_17-43-10_fast", range(1), {"trainer.precision": "32"}, hardware="GPU"),
+    ]
+
+
+def test_settings_figures_and_times(three: list[Path]) -> None:
+    settings, figures, times = comparison.compare(three).sheets
+    assert settings.columns == ("setting", "mlp", "deep", "fast")
+    expected = {"model.depth": ("1", "4", "1"), "seed": ("0", "1", "0"), "trainer.precision": ("auto", "auto", "32")}
+    assert cells(settings) == expected
+    assert cells(figures)["test accuracy"] == ("0.8900",) * 3
+    assert cells(times)["hardware"] == ("CPU", "CPU", "GPU")
+    assert cells(times)["seconds of training"] == ("10.0", "25.0", "10.0")
+    assert cells(times)["seconds of training, times the first"] == ("1.00", "2.50", "1.00")
+    assert times.notes == (
+        "deep trained 2.50 times as long as mlp (25.0 s against 10.0 s):"
+        " another training, so the time does not tell of the machine alone.",
+        "fast trained 1.00 times as long as mlp (10.0 s against 10.0 s):"
+        " the same training, on another device or precision.",
+    )
+
+
+def test_what_is_better(three: list[Path]) -> None:
+    sheet = comparison.compare(three).significance
+    assert sheet.columns[-2:] == ("p", "p, corrected")
+    assert sheet.rows[0] == ("mlp / deep", "40", "12", "0", "0.0005", "0.0015")
+    assert [row[0] for row in sheet.rows] == ["mlp / deep", "deep / fast", "mlp / fast"]
+    better, none, other, meaning = sheet.notes
+    assert better == (
+        "mlp is better than deep: of 40 images 12 only mlp told right, 0 only deep"
+        " (p = 0.0005; with Holm's correction for 3 pairs p = 0.0015)."
+    )
+    assert none.startswith("No difference between mlp and fast is shown: of 40 images 1 only mlp told right, 0 only")
+    assert other.startswith("fast is better than deep: of 40 images 11 only fast told right, 0 only deep (p = 0.0010")
+    assert "McNemar" in meaning
+
+
+def test_other_images_are_not_tested_for_a_difference(tmp_path: Path, three: list[Path]) -> None:
+    three.append(add(tmp_path, "elsewhere", range(3), test_set="other"))
+    sheet = comparison.compare(three).significance
+    assert len(sheet.rows) == 3
+    assert (
+        "Tested on different images, so not to be compared by accuracy: mlp, deep, fast on 40; elsewhere on 40 images"
+        " of their own." in sheet.notes
+    )
+    changed = Answers("abc", np.array([1, *LABELS[1:]]), np.array(LABELS))
+    assert pairs_of([("a", answered(range(0))), ("b", changed)]) == []
+
+
+def test_runs_without_figures_are_told_of(tmp_path: Path, three: list[Path]) -> None:
+    running = add_run(tmp_path, "running", WHOLE, {"status": "running"})
+    lost = add(tmp_path, "lost", None)
+    found = comparison.compare([*three[:2], running, lost])
+    assert found.sheets[1].notes == ("No test figures: running.",)
+    assert cells(found.sheets[1])["state"] == ("finished", "finished", "interrupted", "finished")
+    assert len(found.significance.rows) == 1
+    notes = " ".join(found.significance.notes)
+    assert "running is not finished (running), so it has no test to compare." in notes
+    assert "lost has no test_predictions.csv and could not be tested again: " in notes
+
+
+def test_of_many_pairs_those_are_said_that_differ() -> None:
+    pairs = [Pair("a", f"b{number}", 40, 12, 0, 0.001, 0.01 * number) for number in range(8)]
+    said = significance(pairs, []).notes
+    assert len([note for note in said if " is better than " in note]) == 5
+    assert "No difference is shown between the other 3 pairs." in said
+
+
+def test_refusals(three: list[Path], tmp_path: Path) -> None:
+    for paths, sentence in (
+        (three[:1], "one run alone is nothing to compare"),
+        ([three[0], three[0]], "is given twice"),
+        ([three[0], tmp_path / "none"], "none is not a run folder: it has no config.yaml"),
+    ):
+        with pytest.raises(SettingError, match=sentence):
+            gathering.gather(paths)
+
+
+def test_the_page_is_whole_and_escapes_what_it_shows(tmp_path: Path, three: list[Path]) -> None:
+    evil = '<script>alert("1")</script>'
+    three[1] = add(tmp_path, "<b>x", range(3), {"model.activation": evil}, hardware=evil)
+    seen = Page(page.html(comparison.compare(three)))
+    assert seen.tags["figure"] == 4
+    assert (seen.tags["table"], seen.tags["h1"], seen.tags["script"], seen.tags["b"]) == (4, 1, 1, 0)
+    assert " ".join(seen.words).count(evil) == 2
+    assert "3 runs compared" in seen.words
+
+
+@pytest.fixture
+def beside(script: Callable[[ModuleType], Command]) -> Command:
+    return script(compare)
+
+
+def test_runs_of_the_program(labbook: Command, beside: Command) -> None:
+    words = ("model=mlp", "epochs=1", "data.limit=60", "callbacks=none", "logger=none", "trainer.precision=32")
+    one, other = labbook(*words).run, labbook(*words, "seed=3").run
+    kept = beside(one, other)
+    assert (kept.code, kept.err) == (0, "")
+    assert "seed" in kept.out
+    assert "images" in kept.out
+    (other / "test_predictions.csv").unlink()
+    again = beside(one, other, "--html", "out/page.html")
+    accuracy = json.loads((other / "metrics.json").read_text())["test/acc"]
+    note = f"was tested again: accuracy {accuracy:.4f}, as in its own test."
+    assert note in " ".join(again.out.split())
+    table = kept.out.index("Which one is better")
+    assert kept.out[table:].split("p is that of")[0].strip() in again.out
+    assert again.out.splitlines()[-1] == "comparison: out/page.html"
+    assert Path("out/page.html").read_text().startswith("<!doctype html>")
+    taken = beside(one, other, "--html", str(one / "config.yaml" / "page.html"))
+    assert (taken.code, taken.sentence) == (2, f"cannot write {one}/config.yaml: Not a directory")
