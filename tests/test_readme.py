@@ -5,16 +5,20 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 from PIL import Image
 
+from labbook import evaluation_files
 from labbook.cli import CONFIGS
 from labbook.config import GROUPS
 from labbook.models.torchvision_model import TorchvisionModel
+from scripts import compare, evaluate
 from tests.conftest import Command
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +40,7 @@ COMMANDS = list(dict.fromkeys(line for page in (README, *DOCS) for line in comma
 TRAINING = [line for line in COMMANDS if line.startswith("python train.py") and " --" not in line]
 MEASURING = [line for line in COMMANDS if re.match(r"python scripts/(benchmark|frameworks|stress)\.py", line)]
 LOOKING = [line for line in COMMANDS if re.match(r"python scripts/(models|draw)\.py", line)]
+JUDGING = [line for line in COMMANDS if re.match(r"python scripts/(evaluate|compare)\.py", line)]
 BEST = "python train.py --config-dir=logs/sweeps/NAME experiment=best"
 RESULTS = "python scripts/results.py"
 REPORT = "python scripts/report.py logs/sweeps/NAME"
@@ -49,11 +54,11 @@ def test_the_first_command_comes_early() -> None:
 
 
 def test_every_command_is_known_here() -> None:
-    known = {"make train", "make tensorboard", "python train.py --help", "python scripts/evaluate.py logs/runs/NAME",
+    known = {"make train", "make tensorboard", "python train.py --help",
              "python train.py model=alexnet --cfg job", 'make train ARGS="model=alexnet data=cifar10"',
              'make setup EXTRAS="joblib optuna"', "make benchmark", "make stress", BEST, REPORT, RESULTS,
              f"{RESULTS} --keep logs/sweeps/NAME"}  # fmt: skip
-    assert set(COMMANDS) - {*TRAINING, *MEASURING, *LOOKING} == known
+    assert set(COMMANDS) - {*TRAINING, *MEASURING, *LOOKING, *JUDGING} == known
 
 
 def test_make_knows_its_targets() -> None:
@@ -145,6 +150,20 @@ def test_every_look_at_a_network_finds_it(tmp_path: Path, line: str) -> None:
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert re.search("^(model|drawing:) ", ended.stdout, re.MULTILINE)
+
+
+def test_every_run_is_tested_and_compared(
+    labbook: Command, script: Callable[[ModuleType], Command], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation_files, "pictures", lambda *_: {})  # tested where runs are tested again
+    make_images(tmp_path)
+    for name in ("NAME", "OTHER"):
+        labbook("model=mlp", "callbacks=none", *QUICKLY).run.rename(f"logs/runs/{name}")
+    assert len(JUDGING) > 4
+    for line in JUDGING:
+        _, program, *words = shlex.split(line)
+        ended = script({"evaluate": evaluate, "compare": compare}[Path(program).stem])(*words)
+        assert ended.code == 0, ended.err
 
 
 @pytest.mark.usefixtures("undrawn")

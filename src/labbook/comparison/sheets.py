@@ -6,7 +6,7 @@ from functools import partial
 
 from labbook.comparison.gathering import Candidate
 from labbook.comparison.pairs import Pair, probability
-from labbook.identity import INDIFFERENT, same_everywhere
+from labbook.identity import INDIFFERENT, PASSIVE, same_everywhere
 from labbook.report.cells import number
 from labbook.report.columns import key, text, varying_groups
 from labbook.report.reading import Run
@@ -66,6 +66,10 @@ def telling(name: str, runs: Sequence[Run]) -> bool:
     """Whether a setting may change what is computed, and is not the program's own note."""
     if name == "data.root":
         return not all(same_everywhere({"_target_": run.settings.get("data._target_")}) for run in runs)
+    if name.startswith("callbacks."):
+        target = f"{'.'.join(name.split('.')[:2])}._target_"
+        if all(run.settings.get(target, PASSIVE[0]) in PASSIVE for run in runs):
+            return False
     own = any(part.startswith("_") for part in name.split("."))
     return not own and not any(name == never or name.startswith(f"{never}.") for never in NEVER)
 
