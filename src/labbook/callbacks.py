@@ -110,7 +110,7 @@ class Pictures(Callback):
         pictures = {
             "curves": figures.curves(recorder.rows, "test" if data.validate_on == "test" else "validation"),
             "confusion_matrix": figures.confusion_matrix(
-                outcome.confusion, data.spec.class_names, f"test accuracy {outcome.figures.acc:.2%}"
+                outcome.confusion, data.spec.class_names, f"test images by class: accuracy {outcome.figures.acc:.2%}"
             ),
         }
         for name, picture in pictures.items():

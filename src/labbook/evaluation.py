@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
 from labbook import checkpoints, hardware, other_data, training
-from labbook.answers import Answers
+from labbook.answers import Answers, identity_of
 from labbook.config import held_out, typed
 from labbook.data.module import ImageDataModule, Split
 from labbook.errors import SettingError
@@ -48,7 +48,7 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
     if model.has_top5:
         metrics["test/top5_acc"] = outcome.figures.top5_acc
     if trainer.world_size == 1:  # each of several processes has but its own
-        answers = Answers.of(data.test_set, outcome.rows, outcome.labels, outcome.predicted)
+        answers = Answers.of(identity_of(data), outcome.rows, outcome.labels, outcome.predicted)
         answers.write(Path(trainer.default_root_dir) / PREDICTIONS)
     if config.train_acc_eval:
         metrics["train/acc_eval"] = test(trainer, model, data, "train").figures.acc
@@ -64,7 +64,7 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
         "versions": libraries(),
         "skipped_images": sum(len(part.skipped) for part in data.parts.values()),
         "class_names": list(data.spec.class_names),
-        "test_set": data.test_set,
+        "test_set": identity_of(data),
         "test/confusion_matrix": outcome.confusion.tolist(),
     }
     metrics["objective"] = objective(metrics, config.objective, data)

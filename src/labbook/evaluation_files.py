@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from labbook import figures, judging
+from labbook.answers import identity_of
 from labbook.data.module import Split
 from labbook.evaluation import Evaluated
 from labbook.files import make_folder, write_whole
@@ -47,7 +48,7 @@ def write(tested: Tested, found: Evaluated, judgement: Judgement, folder: Path) 
         "run": str(tested.run),
         "split": tested.split,
         "data": type(found.data).__name__,
-        "test_set": found.data.test_set,
+        "test_set": identity_of(found.data),
         "settings": list(tested.settings),
         "epoch": found.epoch,
         "code_version": code_version(),
@@ -61,7 +62,7 @@ def write(tested: Tested, found: Evaluated, judgement: Judgement, folder: Path) 
 def pictures(tested: Tested, found: Evaluated, judgement: Judgement) -> dict[str, figures.Picture]:
     """By name: what is mistaken for what, how far confidence can be trusted, the surest mistakes if there are any."""
     outcome, data = found.outcome, found.data
-    names, accuracy = data.spec.class_names, f"{tested.images}: accuracy {judgement.acc:.2%}"
+    names, accuracy = data.spec.class_names, f"{tested.images} by class: accuracy {judgement.acc:.2%}"
     made = {
         "confusion_matrix": figures.confusion_matrix(outcome.confusion, names, accuracy, found.names),
         "calibration": figures.reliability(judgement.bins, judgement.calibration_error),

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from labbook import importing, resuming
-from labbook.answers import Answers
+from labbook.answers import Answers, identity_of
 from labbook.comparison.labels import labels
 from labbook.config import typed
 from labbook.errors import SettingError
@@ -87,4 +87,4 @@ def tested_again(candidate: Candidate) -> Answers:
         from labbook import evaluation
 
     outcome, data, *_ = evaluation.evaluate_run(candidate.path, candidate.config, "test")
-    return Answers.of(data.test_set, outcome.rows, outcome.labels, outcome.predicted)
+    return Answers.of(identity_of(data), outcome.rows, outcome.labels, outcome.predicted)

@@ -1,6 +1,5 @@
 """The base of every data module: split, order, batch, augment and normalise one uint8 tensor."""
 
-import hashlib
 import logging
 from abc import abstractmethod
 from collections import OrderedDict
@@ -164,13 +163,6 @@ class ImageDataModule(LightningDataModule):
                 only = self.class_names[int(images.labels[0])]
                 notes.append(f"{part}: data.limit={self.limit} keeps only images of class {only}")
         return notes
-
-    @property
-    def test_set(self) -> str:
-        """Eight characters that are equal where the test images are, whatever size and colours they are shown in."""
-        test = self.parts["test"]
-        told = (test.content or type(self).__name__, self.class_names)
-        return hashlib.sha256(repr(told).encode() + test.labels.numpy().tobytes()).hexdigest()[:8]
 
     def load(self) -> tuple[Images, Images]:
         """Training and test set at the size and channels asked for; read once in a process."""
