@@ -170,7 +170,7 @@ def test_other_loggers_and_callbacks(ended: Ended, labbook: Command) -> None:
     assert without_times(run) == without_times(ended.run)
     files = sorted(str(path.relative_to(run)) for path in run.rglob("*") if path.is_file())
     checkpoints = ["checkpoints/best.ckpt", "checkpoints/last.ckpt"]
-    assert files == [*checkpoints, "config.yaml", "metrics.csv", "metrics.json", "train.log"]
+    assert files == [*checkpoints, "config.yaml", "metrics.csv", "metrics.json", "test_predictions.csv", "train.log"]
 
 
 def test_early_stopping_stops(labbook: Command) -> None:
