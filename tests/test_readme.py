@@ -39,6 +39,7 @@ RECIPES = commands((ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"))
 COMMANDS = list(dict.fromkeys(line for page in (README, *DOCS) for line in commands(page)))
 TRAINING = [line for line in COMMANDS if line.startswith("python train.py") and " --" not in line]
 MEASURING = [line for line in COMMANDS if re.match(r"python scripts/(benchmark|frameworks|stress)\.py", line)]
+ELSEWHERE = [line for line in COMMANDS if line.startswith("python scripts/export.py")]  # which tests of theirs run
 LOOKING = [line for line in COMMANDS if re.match(r"python scripts/(models|draw)\.py", line)]
 JUDGING = [line for line in COMMANDS if re.match(r"python scripts/(evaluate|compare)\.py", line)]
 BEST = "python train.py --config-dir=logs/sweeps/NAME experiment=best"
@@ -58,7 +59,7 @@ def test_every_command_is_known_here() -> None:
              "python train.py model=alexnet --cfg job", 'make train ARGS="model=alexnet data=cifar10"',
              'make setup EXTRAS="joblib optuna"', "make benchmark", "make stress", BEST, REPORT, RESULTS,
              f"{RESULTS} --keep logs/sweeps/NAME"}  # fmt: skip
-    assert set(COMMANDS) - {*TRAINING, *MEASURING, *LOOKING, *JUDGING} == known
+    assert set(COMMANDS) - {*TRAINING, *MEASURING, *LOOKING, *JUDGING, *ELSEWHERE} == known
 
 
 def test_make_knows_its_targets() -> None:

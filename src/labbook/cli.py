@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from labbook import composing, refusals
 from labbook import config as settings
-from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
+from labbook.errors import Interrupted, NotDoneError, SettingError, unwritable
 from labbook.foreign import CONFIGS as CONFIGS
 from labbook.identity import identity
 from labbook.names import printable
@@ -93,7 +93,7 @@ def sentences() -> Iterator[None]:
         refuse(str(error), 2)
     except (HydraException, OmegaConfBaseException) as error:
         refuse(refusals.explain(error, sys.argv[1:]), 2)
-    except TrainingError as error:
+    except NotDoneError as error:
         refuse(str(error), 1)
     except BrokenPipeError:  # whoever read what is printed, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,8 +15,16 @@ class SettingError(ValueError):
     """A setting that cannot work: its text names the setting and what would work. Exit code 2."""
 
 
-class TrainingError(RuntimeError):
-    """A training that cannot go on, such as a loss that is no longer finite. Exit code 1."""
+class NotDoneError(RuntimeError):
+    """What was asked for could not be done, though nothing was wrong with how it was asked for. Exit code 1."""
+
+
+class TrainingError(NotDoneError):
+    """A training that cannot go on, such as a loss that is no longer finite."""
+
+
+class ExportError(NotDoneError):
+    """A network that cannot be written as a file, or whose file would not compute what it does."""
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong

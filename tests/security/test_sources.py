@@ -18,13 +18,18 @@ FILES = [
 
 DANGEROUS = re.compile(
     r"(^|\.)(pickle|_pickle|cPickle|dill|cloudpickle|joblib|shelve|marshal)\.(load|loads|Unpickler|open)$"
-    r"|^(builtins\.)?(eval|exec|__import__)$|^os\.(system|popen)$"
+    r"|^(builtins\.)?(eval|exec|__import__)$|^torch\.export\.load$|^os\.(system|popen)$"
     r"|(^|\.)hub\.\w+$|^(unsafe_load|full_load|jit\.load|load_from_checkpoint)$|\.(unsafe_load|full_load|load_from_checkpoint)$"
 )
 ALLOWED = {
     ("src/labbook/benchmark/apart.py", "pickle.load"): "the pipe between the benchmark and a process it started",
     ("src/labbook/models/pretrained.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
     ("src/labbook/models/pretrained.py", "torch.hub.download_url_to_file"): "bytes, checked by their sha256",
+    (
+        "src/labbook/export/torch_export.py",
+        "torch.export.load",
+    ): "the file that it wrote a moment ago",
+    ("tests/test_export.py", "exec"): "the examples of docs/export.md",
     ("tests/test_readme.py", "exec"): "the examples of the README",
     ("tests/test_readme.py", "__import__"): "whether an extra is there",
     ("tests/security/test_runs_of_strangers.py", "pickle.loads"): "shows that the traps would spring",
@@ -64,6 +69,7 @@ def dangers(source: str) -> Iterator[str]:
         "np.load(x, allow_pickle=True)", "yaml.load(x)", "yaml.load(x, Loader=yaml.Loader)", "yaml.unsafe_load(x)",
         "eval(x)", "exec(x)", "torch.hub.load(x)", "subprocess.run(x, shell=True)", "os.system(x)", "__import__(x)",
         "cloudpickle.loads(x)", "Classifier.load_from_checkpoint(x)", "pickle.Unpickler(x).load()",
+        "torch.export.load(x)",
     ],
 )  # fmt: skip
 def test_what_is_looked_for_is_found(source: str) -> None:

@@ -1,0 +1,45 @@
+"""Write a run's network to a file for other programs, with `python scripts/export.py RUN --format onnx`.
+
+RUN is the folder that a run named in its last line. The file takes pixels (uint8 0..255, [n, C, H, W]) and gives logits
+and probabilities: normalisation and task.tta are in it. docs/export.md shows how it is used.
+"""
+
+from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+
+import argparse
+from pathlib import Path
+
+from labbook import importing
+from labbook.cli import sentences
+from labbook.export import formats
+from labbook.names import printable
+from labbook.resuming import read_config
+
+
+@sentences()
+def main() -> None:
+    """Write the file, and say how far it is from PyTorch."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("--format", choices=formats.FORMATS, required=True)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: model.onnx and the like in the run's folder")
+    parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
+    given = parser.parse_args()
+    config = read_config(given.run)
+    file = formats.target(given.run, given.format, given.out)
+
+    with importing.heavy():  # takes seconds, which a refusal need not wait for
+        from labbook.export.writing import BATCHES, export
+
+    network, apart = export(given.run, config, given.format, file, given.weights)
+    spec, tta = network.spec, network.config.task.tta
+    print(f"{network.model.title} after {network.epoch} epochs" + (f", task.tta={tta} in it" if tta != "none" else ""))
+    print(f"pixels uint8 [n, {spec.channels}, {spec.size}, {spec.size}]"
+          f" -> logits and probabilities float32 [n, {spec.num_classes}]")  # fmt: skip
+    print(f"batches of {' and '.join(map(str, BATCHES))}: logits differ from PyTorch's by {apart.logits:.1g} at most,"
+          f" probabilities by {apart.probabilities:.1g}")  # fmt: skip
+    print(f"file: {printable(file)}")
+
+
+if __name__ == "__main__":
+    main()

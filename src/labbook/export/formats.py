@@ -1,0 +1,44 @@
+"""Which formats there are, and where a file of one goes. Imports no torch."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from labbook.errors import SettingError
+from labbook.names import check_local
+from labbook.sweeps.launchers import not_installed
+
+
+@dataclass(frozen=True)
+class Format:
+    """What one must know of a format before a network is read; the module of its name writes and reads it."""
+
+    suffix: str
+    packages: tuple[str, ...] = ()  # of the extra `export`
+
+
+FORMATS = {
+    "onnx": Format(".onnx", ("onnx", "onnxruntime", "onnxscript")),
+    "torch_export": Format(".pt2"),
+    "safetensors": Format(".safetensors", ("safetensors",)),
+}
+
+
+def target(run: Path, name: str, out: Path | None) -> Path:
+    """The file to write: `out`, or in the run's folder.
+
+    Raises:
+        SettingError: it cannot be written, or the format's packages are not there.
+    """
+    form = FORMATS[name]
+    if not all(map(find_spec, form.packages)):
+        raise SettingError(not_installed(f"--format={name}", "export"))
+    file = out or run / f"model{form.suffix}"
+    check_local("--out", file)
+    if file.suffix != form.suffix:
+        raise SettingError(f"--out={file} must end in {form.suffix}, as files of --format={name} do")
+    if file.is_dir():
+        raise SettingError(f"--out={file} is a folder: name the file in it")
+    if not file.parent.is_dir():
+        raise SettingError(f"--out={file}: there is no folder {file.parent}")
+    return file

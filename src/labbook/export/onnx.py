@@ -1,0 +1,54 @@
+"""ONNX files, for onnxruntime and whatever else reads them."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from labbook.errors import SettingError
+from labbook.export.network import INPUTS, OUTPUTS, Exported
+from labbook.export.program import quietly, recorded
+from labbook.export.writing import Network
+
+LARGEST = 2**31 - 2**20  # bytes of weights: a file of Protocol Buffers holds 2 GiB
+
+
+def content(network: Exported, about: dict[str, str]) -> bytes:
+    """The file.
+
+    Raises:
+        SettingError: a network larger than a file can be.
+    """
+    if sum(item.nbytes for item in network.state_dict().values()) > LARGEST:
+        raise SettingError("--format=onnx holds at most 2 GiB, and this network is larger: use --format=torch_export")
+    with quietly():
+        program = torch.onnx.export(
+            recorded(network),
+            (),
+            dynamo=True,
+            verbose=False,
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            dynamic_shapes={INPUTS[0]: {0: "n"}},
+        )
+        assert program is not None
+        model = program.model_proto
+    for node in model.graph.node:
+        del node.metadata_props[:]  # where in torch and in our files each step was written
+    for name, text in about.items():
+        model.metadata_props.add(key=name, value=text)
+    whole: bytes = model.SerializeToString()
+    return whole
+
+
+def read(file: Path) -> Network:
+    """What the file computes, by onnxruntime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+
+    def network(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        logits, probabilities = map(torch.from_numpy, session.run(OUTPUTS, {INPUTS[0]: pixels.numpy()}))
+        return logits, probabilities
+
+    return network
