@@ -9,7 +9,7 @@ EXTRA_LOCKS := $(EXTRAS:%=requirements-%.lock)
 
 export UV_COMPILE_BYTECODE = 1
 
-.PHONY: help setup train test test-slow lint format lock benchmark stress tensorboard clean
+.PHONY: help setup train test test-slow lint format lock new-model new-data completion benchmark stress tensorboard clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -58,6 +58,15 @@ lock:  ## newest versions that pyproject.toml allows, into the locks
 		$(COMPILE) --upgrade --extra $$extra --constraints requirements.lock \
 			--output-file requirements-$$extra.lock pyproject.toml || exit 1; \
 	done
+
+new-model: $(STAMP)  ## two files for a network of your own: NAME=my_net
+	@$(BIN)/python scripts/new.py model "$(NAME)"
+
+new-data: $(STAMP)  ## two files for a data set of your own: NAME=my_set
+	@$(BIN)/python scripts/new.py data "$(NAME)"
+
+completion: $(STAMP)  ## TAB completes train.py's settings (bash, zsh, fish); ARGS=--remove takes it away
+	@$(BIN)/python scripts/completion.py $(ARGS)
 
 benchmark: $(STAMP)  ## what the program costs, into benchmarks/RESULTS.md (half an hour on an idle machine)
 	$(BIN)/python scripts/benchmark.py --write benchmarks/RESULTS.md $(ARGS)

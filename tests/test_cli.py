@@ -125,41 +125,6 @@ def test_one_group_of_it_is_printed(labbook: Command) -> None:
     assert yaml.safe_load(ended.out).keys() >= {"_target_", "hidden", "depth", "width"}
 
 
-# Completion --------------------------------------------------------------------------------------------------------
-
-
-def completions(line: str, labbook: Command, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setenv("COMP_LINE", f"python train.py {line}")
-    monkeypatch.setenv("COMP_POINT", str(len(line) + 16))
-    ended = labbook("-sc", "query=bash")
-    assert (ended.code, ended.err) == (0, "")
-    return ended.out.split()
-
-
-def test_choices_are_completed(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert completions("model=", labbook, monkeypatch) == [f"model={name}" for name in CHOICES["model"]]
-    assert completions("data=ci", labbook, monkeypatch) == ["data=cifar10", "data=cifar100", "data=cifar10_jpeg"]
-    assert completions("experiment=b", labbook, monkeypatch) == [
-        f"experiment={name}" for name in CHOICES["experiment"] if name[0] == "b"
-    ]
-
-
-def test_settings_are_completed(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "epochs=" in completions("ep", labbook, monkeypatch)
-    assert "data.batch_size=" in completions("data.b", labbook, monkeypatch)
-    assert set(completions("model=mlp model.", labbook, monkeypatch)) >= {
-        "model.depth=",
-        "model.width=",
-        "model.hidden=",
-    }
-
-
-def test_completion_can_be_installed(labbook: Command) -> None:
-    ended = labbook("-sc", "install=bash")
-    assert ended.code == 0
-    assert "complete -o nospace" in ended.out
-
-
 # Without torch -----------------------------------------------------------------------------------------------------
 
 TYPOS = {
@@ -195,14 +160,13 @@ REFUSED_AT_ONCE = [
     (["--epochs=3"], "--epochs=3: settings are written without dashes, epochs=3"),
     (["resume=nowhere"], "nowhere is not a run folder"),
     (["nonsense"], "cannot read 'nonsense'"),
-    (["-m", "--cfg", "job"], "-m (a sweep), --cfg, --info and -sc each ask for something else: give one of them"),
+    (["-m", "--cfg", "job"], "-m (a sweep), --cfg and --info each ask for something else: give one of them"),
 ]
 
 # In a process of their own also because --info leaves Hydra talking.
 ANSWERED_AT_ONCE = [
     ["--help"],
     ["--cfg", "job"],
-    ["-sc", "query=bash"],
     ["--info", "defaults"],
     ["--info", "defaults-tree"],
 ]

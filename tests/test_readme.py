@@ -57,8 +57,8 @@ def test_the_first_command_comes_early() -> None:
 def test_every_command_is_known_here() -> None:
     known = {"make train", "make tensorboard", "python train.py --help",
              "python train.py model=alexnet --cfg job", 'make train ARGS="model=alexnet data=cifar10"',
-             'make setup EXTRAS="joblib optuna"', "make benchmark", "make stress", BEST, REPORT, RESULTS,
-             f"{RESULTS} --keep logs/sweeps/NAME"}  # fmt: skip
+             'make setup EXTRAS="joblib optuna"', "make benchmark", "make stress", "make completion", BEST, REPORT,
+             RESULTS, f"{RESULTS} --keep logs/sweeps/NAME"}  # fmt: skip
     assert set(COMMANDS) - {*TRAINING, *MEASURING, *LOOKING, *JUDGING, *ELSEWHERE} == known
 
 

@@ -48,7 +48,7 @@ Examples:
 Of a sweep (docs/sweeps.md): sweep.name=NAME  sweep.rerun=true  sweep.on_error=stop  hydra/launcher=joblib
   hydra/sweeper=optuna; its table again: python scripts/report.py logs/sweeps/NAME
 
-Also: --cfg job (print the configuration), --info defaults, -sc install=bash (completion), --hydra-help.
+Also: --cfg job (print the configuration), --info defaults, --hydra-help; TAB completes after make completion.
 """
 
 

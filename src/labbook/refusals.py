@@ -96,7 +96,7 @@ def of_hydra(error: Exception, arguments: list[str]) -> str | None:
         name = next((item for item in arguments if item.startswith("~")), "~")
         return f"{name} takes out no setting: write ~SETTING, or ~GROUP for what a group has chosen"
     if text.startswith("Only one of --run"):
-        return "-m (a sweep), --cfg, --info and -sc each ask for something else: give one of them"
+        return "-m (a sweep), --cfg and --info each ask for something else: give one of them"
     if index := re.match(r"(?:Index|invalid literal for int\(\) with base 10:) '(.+)'", text):
         key = f".{index[1]}"
         names = (item.partition("=")[0] for item in arguments)
@@ -127,7 +127,7 @@ def no_choice(arguments: list[str]) -> str:
 
 
 def dashes(arguments: list[str]) -> None:
-    """Refuse settings written as options, such as --epochs=3, and the option by which a folder gives the command.
+    """Refuse settings written as options, such as --epochs=3, and options by which files would give commands.
 
     Raises:
         SettingError: saying how they are written.
@@ -135,6 +135,8 @@ def dashes(arguments: list[str]) -> None:
     known = {*settings.GROUPS, *(item.name for item in fields(settings.TrainConfig))}
     for argument in arguments:
         name, equals, value = argument.lstrip("-").partition("=")
+        if argument == "-sc" or argument.startswith("--shell"):  # whose bash runs `...` in values of files
+            raise SettingError(f"{argument}: completion is installed with make completion")
         if argument.startswith("--exp") and "--experimental-rerun".startswith(f"--{name}"):
             raise SettingError(f"{argument}: a run is continued with resume=FOLDER")
         if argument.startswith("--") and name.partition(".")[0] in known:

@@ -30,9 +30,14 @@ def recorded(network: Exported) -> ExportedProgram:
         with quietly():
             program = torch.export.export(network, (pixels,), dynamic_shapes={INPUTS[0]: {0: Dim("n")}})
     except Exception as error:  # torch has many
+        title = network.network.title
+        if "Constraints violated" in str(error):
+            raise ExportError(
+                f"{title} computes for one number of images alone, as its forward asks for it (len(x) fixes it,"
+                " x.shape[0] does not); --format=safetensors takes every network"
+            ) from error
         raise ExportError(
-            f"torch cannot record the steps of {network.network.title} ({first_line(error)}): --format=safetensors"
-            " needs none"
+            f"torch cannot record the steps of {title} ({first_line(error)}); --format=safetensors takes every network"
         ) from error
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)

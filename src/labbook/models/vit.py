@@ -55,7 +55,7 @@ class ViT(Classifier):
         """Images [n, C, H, W] -> logits [n, classes]."""
         tokens = self.patches(images).flatten(2).transpose(1, 2)  # [n, patches, width]
         if self.token is not None:
-            tokens = torch.cat([self.token.expand(len(tokens), -1, -1), tokens], 1)
+            tokens = torch.cat([self.token.expand(tokens.shape[0], -1, -1), tokens], 1)
         tokens = self.norm(self.blocks(tokens + self.positions))
         logits: Tensor = self.head(tokens.mean(1) if self.token is None else tokens[:, 0])
         return logits

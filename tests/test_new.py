@@ -1,0 +1,129 @@
+"""The files of a network or a data set of one's own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from labbook.errors import SettingError
+from scripts import new
+from tests.conftest import Command
+from tests.test_readme import blocks
+
+
+@pytest.fixture
+def command(script: Callable[[ModuleType], Command]) -> Command:
+    return script(new)
+
+
+@pytest.mark.parametrize(("group", "name"), [("model", "linear"), ("data", "noise")])
+def test_the_readme_explains_what_is_made(group: str, name: str) -> None:
+    source, settings = new.rendered(group, name).values()
+    assert source in blocks("python")
+    assert settings in blocks("yaml")
+
+
+def test_both_files_are_made_and_nothing_is_overwritten(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("src/labbook/models", "src/labbook/data", "configs/model", "configs/data"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.setattr(new, "ROOT", tmp_path)
+    made = command("model", "my_net")
+    assert made.out.splitlines()[:2] == ["made: src/labbook/models/my_net.py", "made: configs/model/my_net.yaml"]
+    assert "class MyNet(Classifier):" in (tmp_path / "src/labbook/models/my_net.py").read_text()
+    assert "_target_: labbook.models.my_net.MyNet" in (tmp_path / "configs/model/my_net.yaml").read_text()
+    (tmp_path / "src/labbook/models/my_net.py").write_text("mine")
+    with pytest.raises(SettingError, match=r"NAME=my_net is taken: there is src/labbook/models/my_net\.py"):
+        new.check("model", "my_net", tmp_path)
+    new.check("data", "my_net", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "sentence"),
+    [
+        ("model", "", "NAME= must be of small letters, digits and single '_' between them"),
+        ("model", "my-net", "NAME=my-net must be of small letters"),
+        ("model", "3d", "as in NAME=my_net"),
+        ("data", "MySet", "as in NAME=my_set"),
+        ("data", "my set", "NAME=my set must be"),
+        ("data", "../x", "NAME=../x must be"),
+        ("model", "_net", "must be of small letters"),
+        ("model", "netz\u00fc", "must be of small letters"),
+        ("model", "x" * 41, "at most 40"),
+        ("model", "con", "NAME=con is a device to Windows"),
+        ("model", "lambda", "NAME=lambda is a word of Python's own"),
+        ("model", "null", "NAME=null is no text to Hydra, which could not choose model=null"),
+        ("model", "on", "is no text to Hydra"),
+        ("model", "nan", "is no text to Hydra"),
+        ("model", "mlp", "NAME=mlp is taken: there is src/labbook/models/mlp.py"),
+        ("model", "resnet18", "NAME=resnet18 is taken: there is configs/model/resnet18.yaml"),
+        ("model", "classifier", "NAME=classifier is taken: there is src/labbook/models/classifier.py"),
+        ("data", "digits", "NAME=digits is taken"),
+        ("model", "random", "NAME=random is a module of Python's own"),
+        ("model", "tensor", "NAME=tensor would make a class Tensor, and its file imports one"),
+        ("model", "image_spec", "would make a class ImageSpec"),
+        ("data", "images", "would make a class Images"),
+    ],
+)
+def test_refusals(command: Command, group: str, name: str, sentence: str) -> None:
+    ended = command(group, name)
+    assert ended.code == 2
+    assert sentence in ended.sentence
+    assert ended.out == ""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, with a network and a data set more."""
+    copy = tmp_path_factory.mktemp("copy") / "labbook"
+    passed_over = shutil.ignore_patterns(".git", ".venv", "logs", "data.zip", "__pycache__", ".*_cache", ".hypothesis")
+    copy.mkdir()
+    for name in ("src", "configs", "scripts", "tests", "docs"):
+        shutil.copytree(new.ROOT / name, copy / name, ignore=passed_over)
+    for name in ("train.py", "pyproject.toml", "README.md", "Makefile"):
+        shutil.copy(new.ROOT / name, copy / name)
+    (copy / "logs").mkdir()
+    for group, name in (("model", "my_net"), ("data", "my_set")):
+        run(copy, "scripts/new.py", group, name)
+    return copy
+
+
+def run(folder: Path, *words: str) -> str:
+    env = os.environ | {"PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *words]
+    ended = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["model=my_net", "debug=fast"], ["data=my_set", "model=my_net", "epochs=1"]])
+def test_what_is_made_trains(project: Path, words: list[str]) -> None:
+    assert "MyNet" in run(project, "train.py", *words)
+    assert words[0].partition("=")[2] in run(project, "train.py", "--help")
+
+
+@pytest.mark.slow
+def test_what_is_made_passes_the_tests_that_find_it(project: Path) -> None:
+    told = run(project, "-m", "pytest", "-n", "0", "-q", "-k", "my_net or my_set")
+    assert int(told.split(" passed")[0].split()[-1]) >= 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]])
+def test_what_is_made_has_its_style_and_types(project: Path, words: list[str]) -> None:
+    pytest.importorskip(words[0])
+    run(project, "-m", *words)
+
+
+@pytest.mark.slow
+def test_what_is_made_breaks_no_test_that_compares_lists(project: Path) -> None:
+    """Of the README, of help, of the presets and of the table of networks."""
+    run(project, "-m", "pytest", "-n", "0", "-q", "tests/test_cli.py", "tests/test_config.py", "tests/test_readme.py",
+        "tests/zoo", "tests/models/test_architectures.py", "-k", "not train and not answers_soon")  # fmt: skip
