@@ -232,14 +232,14 @@ def test_what_is_no_file_of_safetensors_is_refused(content: bytes | None, senten
         safetensors.read(tmp_path / "x")
 
 
-TORCHVISIONS = ("googlenet", "mobilenet_v3_small", "resnet18", "vit_b_16", "efficientnet_b0", "convnext_tiny")
 OWN = [name for name, node in NODES.items() if "torchvision_model" not in node._target_]
+TORCHVISIONS = ["googlenet", "mobilenet_v3_small", "resnet18", "vit_b_16"]
+LIKENESSES: list[tuple[str, Tta]] = [("lenet5", "mirror"), ("lenet5", "mirror_translate"), ("vit", "mirror_translate")]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format_name", formats.FORMATS)
-@pytest.mark.parametrize("tta", ["none", "mirror_translate"])
-@pytest.mark.parametrize("name", [*OWN, *TORCHVISIONS])
+@pytest.mark.parametrize(("name", "tta"), [*((name, "none") for name in (*OWN, *TORCHVISIONS)), *LIKENESSES])
 def test_every_network(name: str, tta: Tta, format_name: str, tmp_path: Path) -> None:
     needs_extra()
     network, form = held(name, tta), import_module(f"labbook.export.{format_name}")
