@@ -41,6 +41,7 @@ TRAINING = [line for line in COMMANDS if line.startswith("python train.py") and 
 MEASURING = [line for line in COMMANDS if re.match(r"python scripts/(benchmark|frameworks|stress)\.py", line)]
 LOOKING = [line for line in COMMANDS if re.match(r"python scripts/(models|draw)\.py", line)]
 JUDGING = [line for line in COMMANDS if re.match(r"python scripts/(evaluate|compare)\.py", line)]
+PREDICTING = [line for line in COMMANDS if line.startswith("python scripts/predict.py")]  # tests/prediction
 BEST = "python train.py --config-dir=logs/sweeps/NAME experiment=best"
 RESULTS = "python scripts/results.py"
 REPORT = "python scripts/report.py logs/sweeps/NAME"
@@ -58,7 +59,7 @@ def test_every_command_is_known_here() -> None:
              "python train.py model=alexnet --cfg job", 'make train ARGS="model=alexnet data=cifar10"',
              'make setup EXTRAS="joblib optuna"', "make benchmark", "make stress", BEST, REPORT, RESULTS,
              f"{RESULTS} --keep logs/sweeps/NAME"}  # fmt: skip
-    assert set(COMMANDS) - {*TRAINING, *MEASURING, *LOOKING, *JUDGING} == known
+    assert set(COMMANDS) - {*TRAINING, *MEASURING, *LOOKING, *JUDGING, *PREDICTING} == known
 
 
 def test_make_knows_its_targets() -> None:
