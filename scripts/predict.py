@@ -16,7 +16,7 @@ from labbook.cli import program, sentences
 from labbook.files import write_whole
 from labbook.names import printable
 from labbook.prediction.asked import Asked
-from labbook.runs import read_metrics
+from labbook.runs import unfinished
 
 
 def arguments() -> argparse.Namespace:
@@ -56,7 +56,7 @@ def main() -> None:
         write_whole(given.json, tables.as_json(told.predictions))
     if given.figure and told.predictions:
         telling.draw(told, f"{network.model.title} of {given.run.name}", given.figure)
-    for note in telling.notes(told, asked.files.others, read_metrics(given.run), given.figure):
+    for note in [*unfinished(given.run), *telling.notes(told, asked.files.others, given.figure)]:
         print(f"note: {printable(note)}", file=sys.stderr)
     if told.problems:
         sys.exit(1)

@@ -65,7 +65,8 @@ def test_a_test_image_as_a_file_gets_the_probability_of_the_test(kind: str, labb
         words = ["data=image_folder", "data.root=photos", "data.image_size=8"]
     run = labbook(*words, "model=mlp", "epochs=1", "trainer.precision=32", "callbacks=none").run
     config = read_config(run)
-    outcome, data = evaluation.evaluate_run(run, config, "test")
+    tested = evaluation.evaluate_run(run, config, "test")
+    outcome, data = tested.outcome, tested.data
     if kind == "image_folder":
         files = sorted(Path("photos/test").rglob("*.*"))
     else:

@@ -106,7 +106,7 @@ def test_what_one_should_know(said: Command, monkeypatch: pytest.MonkeyPatch) ->
     ended = said("logs/runs/NAME", "FOLDER/*.png", "--figure", "a.png")
     assert ended.code == 0
     assert ended.err.splitlines() == [
-        "note: the run is not finished (inter\\x1brupted): what it saved was asked",
+        "note: the run is not finished (inter\\x1brupted): what it saved was taken",
         "note: a.png shows the first 2 of 3 images",
     ]
     with Image.open("a.png") as sheet:

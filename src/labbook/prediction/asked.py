@@ -11,11 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from labbook.errors import SettingError
 from labbook.names import shown
+from labbook.other_data import SEEN
 from labbook.prediction.places import Found, found
 from labbook.resuming import read_config, with_settings
 
 SETTING = re.compile(r"[A-Za-z_][\w.]*=")
-LEARNT = ("data.image_size", "data.channels", "data.normalize")  # a network goes on seeing images as in its training
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def configured(config: DictConfig, settings: list[str]) -> DictConfig:
         SettingError: a setting that the run does not have, or by which the network would see other images.
     """
     replaced = with_settings(config, settings)
-    for name in LEARNT:
+    for name in (f"data.{setting}" for setting in SEEN):
         was, asked = (OmegaConf.select(node, name) for node in (config, replaced))
         if asked != was:
             raise SettingError(f"{name}={asked}: the network was trained with {was}, and sees all images so")

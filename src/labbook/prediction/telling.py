@@ -1,17 +1,14 @@
 """Predictions as they come: printed, kept for the files that were asked for, and the first of them as a picture."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from labbook import figures
-from labbook.files import replacing
 from labbook.names import printable
 from labbook.prediction.judging import Judged, Prediction
 from labbook.prediction.tables import Columns, cells
@@ -46,12 +43,10 @@ def tell(batches: Iterable[Judged], columns: Columns) -> Told:
     return told
 
 
-def notes(told: Told, others: Sequence[Path], metrics: Mapping[str, Any], figure: Path | None) -> list[str]:
-    """What else one should know."""
+def notes(told: Told, others: Sequence[Path], figure: Path | None) -> list[str]:
+    """What else one should know of the images."""
     count = len(told.predictions)
     found = []
-    if (status := metrics.get("status", "unknown")) != "finished":
-        found.append(f"the run is not finished ({status}): what it saved was asked")
     if others:
         found.append(f"files in folders that are not named as images: {len(others):,}, such as {others[0]}, left out")
     if told.problems:
@@ -71,8 +66,7 @@ def draw(told: Told, title: str, file: Path) -> None:
     """
     shown = figures.shown(torch.stack(told.pixels))
     picture = figures.gallery(shown, [caption(prediction) for prediction in told.predictions[:MOST]], printable(title))
-    with replacing(file) as partial:
-        Image.fromarray(picture).save(partial, format="PNG")
+    figures.save(picture, file)
 
 
 def caption(prediction: Prediction) -> str:
