@@ -16,7 +16,7 @@ from labbook import importing, other_data
 from labbook.cli import sentences
 from labbook.names import check_local, check_whole, printable
 from labbook.resuming import read_config
-from labbook.runs import read_metrics
+from labbook.runs import unfinished
 
 
 @sentences()
@@ -39,9 +39,7 @@ def main() -> None:
         from labbook import evaluation, evaluation_files, judging
 
     found = evaluation.evaluate_run(given.run, asked.config, given.split, given.weights, asked.data)
-    notes = found.data.notes if asked.name else []
-    if (status := read_metrics(given.run).get("status", "unknown")) != "finished":
-        notes.append(f"the run is not finished ({printable(status)}): what it saved was tested")
+    notes = [*(found.data.notes if asked.name else []), *unfinished(given.run)]
     names = found.data.spec.class_names
     if names != found.names:
         theirs = f"the data has {', '.join(names[:3])}, ... and the network {', '.join(found.names[:3])}, ..."

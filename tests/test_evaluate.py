@@ -110,7 +110,7 @@ def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(labbook
     (run / "metrics.json").write_text('{"status": "interrupted"}')
     older = again(str(run))
     assert (older.code, older.out) == (0, whole.out)
-    assert older.err == "note: the run is not finished (interrupted): what it saved was tested\n"
+    assert older.err == "note: the run is not finished (interrupted): what it saved was taken\n"
 
 
 @pytest.mark.parametrize(

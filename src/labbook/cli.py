@@ -112,6 +112,23 @@ def sentences() -> Iterator[None]:
         sys.exit(128 + signal.SIGINT)
 
 
+def program(main: Callable[[], None]) -> NoReturn:
+    """Run a `main` that leaves nothing open as a program, and end that at once.
+
+    Python would take all modules apart first, which after importing torch and Lightning takes as long as importing
+    them (2.5 s of processor time beside 3.7 for all of a short program).
+    """
+    code: Any = 0
+    try:
+        with sentences():
+            main()
+            sys.stdout.flush()  # here it can still be told that nobody reads it, or that the disk is full
+    except SystemExit as end:
+        code = end.code
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0)
+
+
 def job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """The task of one run: its configuration checked, or that of the run which it continues, and its end in words."""
 

@@ -44,7 +44,7 @@ def building(repetitions: int, count: int = COUNT) -> Section:
         files = take(folder / "photographs", count)
         for repetition in range(repetitions + 1):
             started = time.perf_counter()
-            for _ in decode_all(files, SIZE, 3):
+            for _ in decode_all([file.path for file in files], SIZE, 3):
                 pass
             decoded = time.perf_counter()
             cached(files, SIZE, 3, folder / f"cache{repetition}", "photographs")

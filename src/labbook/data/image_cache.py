@@ -5,10 +5,10 @@ import json
 import os
 import stat
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
 
+from labbook.data.formats import formats
 from labbook.data.module import Images
 from labbook.errors import SettingError
 from labbook.files import remove_partial, replacing, write_whole
@@ -30,10 +31,8 @@ AT_ONCE = 512  # images that are decoded ahead of the writer
 A_TASK = 8  # images that a thread decodes at a time: with one, small images spend their time on handing over
 LARGEST = 2**30  # bytes of a file: it is read whole, by as many threads as there are cores
 
-# Pillow hands some of the others to programs of the system (EPS to Ghostscript), whatever the file's name.
-FORMATS = (
-    "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO", "JPEG2000", "PPM", "TGA", "PCX", "ICO", "DIB", "SGI",
-)  # fmt: skip
+# Of a file that Pillow reads nonetheless, such as a large one; of one that it does not, `Decoded.problem` tells.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def write(files: Sequence[Labelled], size: int, channels: int, pixels: Path, abo
     """Decode all files into `pixels`, and then, as the sign that it is whole, write `about`, which is returned."""
     remove_partial(pixels.parent, pixels.stem)
     facts = Facts({}, [])
-    decoded = decode_all(files, size, channels)
+    decoded = decode_all([file.path for file in files], size, channels)
     bar = track(decoded, what, len(files), console=Console(stderr=True), disable=not sys.stderr.isatty())
     with replacing(pixels, durable=True) as partial, partial.open("wb") as sink:
         for place, (image, problem, digest) in enumerate(bar):
@@ -136,13 +135,13 @@ def write(files: Sequence[Labelled], size: int, channels: int, pixels: Path, abo
     return facts
 
 
-def decode_all(files: Sequence[Labelled], size: int, channels: int) -> Iterator[Decoded]:
+def decode_all(files: Sequence[Path], size: int, channels: int) -> Iterator[Decoded]:
     """What becomes of each file, in order; all cores decode (Pillow lets go of Python's lock for that)."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for start in range(0, len(files), AT_ONCE):
             ahead = files[start : start + AT_ONCE]
             tasks = [ahead[first : first + A_TASK] for first in range(0, len(ahead), A_TASK)]
-            for images in pool.map(lambda task: [decode(file.path, size, channels) for file in task], tasks):
+            for images in pool.map(lambda task: [decode(file, size, channels) for file in task], tasks):
                 yield from images
 
 
@@ -168,13 +167,6 @@ def decode(path: Path, size: int, channels: int) -> Decoded:
         return Decoded(None, printable(f"cannot be decoded ({error})"), digest)
     array = np.asarray(resized)
     return Decoded(array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1)), digest=digest)
-
-
-@cache
-def formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow was built with."""
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def eight_bits(image: Image.Image) -> Image.Image:

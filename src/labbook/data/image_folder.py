@@ -12,6 +12,7 @@ from labbook.data.folders import Seen, class_names, files_of, hidden
 from labbook.data.image_cache import Labelled, Photographs, cached
 from labbook.data.module import ImageDataModule, Images
 from labbook.data.normalization import Normalize
+from labbook.data.spec import ImageSpec
 from labbook.data.twins import many, twins
 from labbook.errors import SettingError
 from labbook.names import printable
@@ -21,7 +22,7 @@ OnCorrupt = Literal["raise", "skip"]
 
 
 class ImageFolder(ImageDataModule):
-    """Images in `root/train_folder/CLASS/` and `root/test_folder/CLASS/`, in the formats of `image_cache.FORMATS`.
+    """Images in `root/train_folder/CLASS/` and `root/test_folder/CLASS/`, in the formats of `formats.FORMATS`.
 
     The classes are the names of the folders in `train_folder`, sorted; the images of a class are sorted by path, so
     without shuffling all of the first class come first. `on_corrupt` says what becomes of files that cannot be read,
@@ -53,6 +54,11 @@ class ImageFolder(ImageDataModule):
         self.on_corrupt, self.cache_dir = on_corrupt, Path(cache_dir).expanduser()
         self.class_names = class_names(self.train_folder, self.test_folder, self.missing)
         super().__init__(root=root, **options)
+
+    @classmethod
+    def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
+        """Of any size, and made as the network sees them when they are decoded."""
+        return spec.size, spec.channels
 
     def source(self) -> tuple[Any, ...]:
         """Also what is decoded how."""

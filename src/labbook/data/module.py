@@ -108,6 +108,11 @@ class ImageDataModule(LightningDataModule):
             SettingError: a set that is not there or is damaged: what was looked for and how to get it.
         """
 
+    @classmethod
+    def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
+        """Size and channels of what `read` gives, before it is made as the network of `spec` sees images."""
+        return cls.native_size or spec.size, cls.native_channels
+
     def source(self) -> tuple[Any, ...]:
         """What `read` depends on: equal sources are read once in a process."""
         return (type(self), self.root, self.image_size, self.channels)

@@ -8,6 +8,7 @@ from pydantic import PositiveInt
 
 from labbook.data.module import ImageDataModule, Images
 from labbook.data.randomness import generator
+from labbook.data.spec import ImageSpec
 
 
 class Synthetic(ImageDataModule):
@@ -21,6 +22,11 @@ class Synthetic(ImageDataModule):
         self.images = images
         self.class_names = tuple(str(number) for number in range(classes))
         super().__init__(**options)
+
+    @classmethod
+    def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
+        """Drawn as the network sees them."""
+        return spec.size, spec.channels
 
     def read(self) -> tuple[Images, Images]:
         """Both parts, drawn."""

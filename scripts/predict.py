@@ -1,0 +1,66 @@
+"""What a run's network says of images, with `python scripts/predict.py RUN IMAGE ... [SETTING=VALUE ...]`.
+
+RUN is the folder that a run named in its last line. IMAGE is a file, a folder (with all images below it), or a pattern
+such as 'photos/**/*.jpg', in quotes or not. With --test-index they are images of the run's test set instead. Settings
+such as trainer.precision=32 or, for the test set, data.root=FOLDER stand in for those of the run.
+"""
+
+from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+
+import argparse
+import sys
+from pathlib import Path
+
+from labbook import importing
+from labbook.cli import program, sentences
+from labbook.files import write_whole
+from labbook.names import printable
+from labbook.prediction.asked import Asked
+from labbook.runs import unfinished
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("words", nargs="*", metavar="IMAGE or SETTING=VALUE", help="files, folders, patterns, settings")
+    parser.add_argument("--test-index", nargs="+", metavar="N", help="images of the test set, counted from 0")
+    parser.add_argument("--top", type=int, default=1, metavar="K", help="the K likeliest classes of each image")
+    parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images at a time (default: 64)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also as CSV")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also as JSON")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="the first images with their classes, as PNG")
+    return parser.parse_intermixed_args()
+
+
+@sentences()
+def main() -> None:
+    """Print the class of each image, and write the files that are asked for."""
+    given = arguments()
+    asked = Asked.of(given)
+
+    with importing.heavy():  # takes seconds, which a refusal need not wait for
+        from labbook import trained
+        from labbook.prediction import judging, tables, telling
+
+    network = trained.load(given.run, asked.config, given.weights)
+    judge = judging.Judge.of(network, given.top, given.batch_size)
+    judged = judge.files(asked.files.images) if asked.files.images else judge.test_images(asked.numbers)
+    told = telling.tell(
+        judged, tables.Columns.of(asked.names, network.spec.class_names, given.top, bool(asked.numbers))
+    )
+    if given.csv:
+        write_whole(given.csv, tables.as_csv(told.predictions, given.top, asked.known))
+    if given.json:
+        write_whole(given.json, tables.as_json(told.predictions))
+    if given.figure and told.predictions:
+        telling.draw(told, f"{network.model.title} of {given.run.name}", given.figure)
+    for note in [*unfinished(given.run), *telling.notes(told, asked.files.others, given.figure)]:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    if told.problems:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    program(main)

@@ -1,0 +1,126 @@
+"""Images through a trained network, a batch at a time, so that it does not matter how many there are."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from labbook import building, training
+from labbook.data.image_cache import decode_all
+from labbook.data.pixels import shaped
+from labbook.errors import SettingError
+from labbook.names import printable
+from labbook.trained import Trained
+
+
+class Guess(NamedTuple):
+    """A class, and how sure the network is of it."""
+
+    name: str
+    probability: float
+
+
+class Prediction(NamedTuple):
+    """What the network says of an image."""
+
+    image: str  # its file, or its number in the test set
+    guesses: tuple[Guess, ...]  # the surest first
+    true: str | None = None  # its class, where that is known
+
+
+class Judged(NamedTuple):
+    """A batch."""
+
+    predictions: list[Prediction]
+    pixels: Tensor  # uint8 [n, C, size, size]: the same images as the network saw them
+    problems: tuple[str, ...] = ()  # files without an image, each with the reason
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A network, and how it is asked."""
+
+    network: Trained
+    top: int  # classes of each image
+    batch_size: int
+
+    @classmethod
+    def of(cls, network: Trained, top: int, batch_size: int) -> "Judge":
+        """One that can answer.
+
+        Raises:
+            SettingError: more classes are asked for than the network knows.
+        """
+        if top > network.spec.num_classes:
+            raise SettingError(f"--top {top}: the network knows {network.spec.num_classes} classes, so give no more")
+        return cls(network, top, batch_size)
+
+    def files(self, files: Sequence[Path]) -> Iterator[Judged]:
+        """Of the image in each file, in the order of the files.
+
+        An image that is in the test set as a file comes to the same pixels here as there.
+        """
+        size, channels = building.locate(self.network.config.data._target_, "data").read_at(self.network.spec)
+        each = zip(files, decode_all(files, size, channels), strict=True)
+        while batch := list(islice(each, self.batch_size)):
+            read = [(str(file), decoded.image) for file, decoded in batch if decoded.image is not None]
+            problems = tuple(f"{printable(file)} {decoded.problem}" for file, decoded in batch if decoded.image is None)
+            yield self._judged([name for name, _ in read], stacked([image for _, image in read]))._replace(
+                problems=problems
+            )
+
+    def test_images(self, numbers: Sequence[int]) -> Iterator[Judged]:
+        """Of images of the run's test set, whose true classes are known.
+
+        Raises:
+            SettingError: the set is not there, is another one than the network was trained for, or has fewer images.
+        """
+        data, spec = training.build_data(self.network.config), self.network.spec
+        if (data.spec.size, data.spec.channels, data.spec.class_names) != (spec.size, spec.channels, spec.class_names):
+            raise SettingError("the test set is not of the size, channels and classes that the network was trained for")
+        data.setup()
+        test = data.parts["test"]
+        for number in numbers:
+            if number >= len(test.labels):
+                limit = f" with data.limit={data.limit}" if data.limit else ""
+                raise SettingError(f"--test-index {number}: the test set{limit} has images 0 to {len(test.labels) - 1}")
+        batches = (numbers[start : start + self.batch_size] for start in range(0, len(numbers), self.batch_size))
+        return (
+            self._judged(
+                list(map(str, rows)),
+                test.pixels[list(rows)],
+                [spec.class_names[label] for label in test.labels[list(rows)].tolist()],
+            )
+            for rows in batches
+        )
+
+    def _judged(self, names: Sequence[str], pixels: Tensor, true: Sequence[str | None] = ()) -> Judged:
+        """Of a batch of images as their data set reads them, uint8 [n, C, H, W]."""
+        if not names:
+            return Judged([], pixels)
+        spec = self.network.spec
+        pixels = shaped(pixels, spec.size, spec.channels)
+        try:
+            best = self.network.probabilities(pixels).topk(self.top)
+        except torch.OutOfMemoryError as error:  # of a GPU
+            raise SettingError(
+                f"a batch of {len(names)} images is more than the memory of {self.network.device} holds: give fewer"
+                " with --batch-size"
+            ) from error
+        guesses = [
+            tuple(Guess(spec.class_names[place], probability) for probability, place in zip(*row, strict=True))
+            for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+        known = true or [None] * len(names)
+        return Judged([Prediction(*each) for each in zip(names, guesses, known, strict=True)], pixels)
+
+
+def stacked(images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Images uint8 [C, H, W] as a batch."""
+    return torch.from_numpy(np.stack(images)) if images else torch.empty(0, dtype=torch.uint8)

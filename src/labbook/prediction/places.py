@@ -1,0 +1,58 @@
+"""Files, folders and patterns on a command line. Imports no torch."""
+
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from labbook.data.folders import files_of
+from labbook.data.formats import endings
+from labbook.errors import SettingError
+from labbook.names import shown
+
+
+class Found(NamedTuple):
+    """Files, those of a folder or a pattern sorted by their paths."""
+
+    images: list[Path]
+    others: list[Path]  # in folders, and not named as images are
+
+
+def found(places: Sequence[str]) -> Found:
+    """The files of all places, in their order.
+
+    Raises:
+        SettingError: a place where there is no image.
+        OSError: a folder that must not be read.
+    """
+    parts = [inside(os.path.expanduser(place)) for place in places]  # noqa: PTH111 - a ~ of nobody may be a file
+    return Found([file for part in parts for file in part.images], [file for part in parts for file in part.others])
+
+
+def inside(place: str) -> Found:
+    """The files of one place: a file, whatever its name, the images in a folder, or all that a pattern stands for.
+
+    Raises:
+        SettingError: see `found`.
+    """
+    # Path.glob takes no pattern from the root, and another meaning of ** with each version of Python.
+    there = [place] if os.path.lexists(place) else sorted(glob.glob(place, recursive=True))  # noqa: PTH207
+    if not there:
+        raise SettingError(f"{shown(place)} is no file or folder, and no pattern that matches any")
+    parts = [of_folder(Path(path)) if Path(path).is_dir() else Found([Path(path)], []) for path in there]
+    images, others = (list(dict.fromkeys(file for part in parts for file in part[which])) for which in (0, 1))
+    if not images:
+        kinds = ", ".join(sorted(endings()))
+        raise SettingError(f"{shown(place)} holds no image: no name in it ends in one of {kinds}")
+    return Found(images, [file for file in others if file not in images])
+
+
+def of_folder(folder: Path) -> Found:
+    """The files in a folder and in those below, without hidden ones."""
+    files = sorted(files_of(folder, {}))
+    named = [file.suffix.lower() in endings() for file in files]
+    return Found(
+        [file for file, is_image in zip(files, named, strict=True) if is_image],
+        [file for file, is_image in zip(files, named, strict=True) if not is_image],
+    )

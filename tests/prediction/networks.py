@@ -1,0 +1,31 @@
+"""Networks that nobody trained, which say something of every image nonetheless, and runs that hold them."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+
+from labbook import training
+from labbook.composing import composed
+from labbook.hardware import Choice
+from labbook.runs import CHECKPOINTS, CONFIG, LAST, METRICS
+from labbook.trained import Trained
+
+
+def untrained(*settings: str) -> Trained:
+    """The network of these settings with its first weights, in 32 bits on the CPU."""
+    config = composed("trainer.precision=32", "test_on=last", *settings)
+    model = training.build_model(config, training.build_data(config).spec).eval()
+    return Trained(Path("run"), config, model, Choice("cpu", "32-true", False, ""), 1)
+
+
+def saved(network: Trained, path: Path) -> Path:
+    """What `trained.load` needs of the folder of a run that trained this network."""
+    (path / CHECKPOINTS).mkdir(parents=True)
+    kept = {name: value for name, value in network.config.items() if name not in ("sweep", "seeds", "resume")}
+    OmegaConf.save(OmegaConf.create(kept), path / CONFIG, resolve=True)
+    (path / METRICS).write_text('{"status": "finished"}')
+    content = {"state_dict": network.model.state_dict(), "epoch": 0, "spec": asdict(network.spec)}
+    torch.save(content, path / CHECKPOINTS / LAST)
+    return path
