@@ -235,8 +235,10 @@ def fit(
         log.info("going on from epoch %d, step %d", epoch + 1, step)
     elif run.resumes:
         log.warning("nothing of this run was saved before: starting from the beginning")
-    if run.resumes and isinstance(trainer.logger, TensorBoard):
-        trainer.logger.purge(step)
+    if isinstance(trainer.logger, TensorBoard):
+        if run.resumes:
+            trainer.logger.purge(step)
+        trainer.logger.introduce(run.config, step)
     with run.signals.deferred(), overhead.reduced(trainer, model), warnings.catch_warnings():
         # Lightning's interval is for figures of single steps; here they are logged by the epoch.
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
