@@ -40,6 +40,11 @@ class Ended:
 Command = Callable[..., Ended]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where tests that look at pages in a browser keep pictures of them."""
+    parser.addoption("--pictures", metavar="FOLDER", help="keep pictures of what is seen in a browser")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """The modules of the tests import torch, which the collector of garbage need not look through ever after."""

@@ -196,6 +196,7 @@ def test_a_preset_like_the_documented_one_works(labbook: Command, tmp_path: Path
 
 def test_the_whole_default_reaches_its_accuracy(labbook: Command) -> None:
     ended = labbook()
+    assert "note:" not in ended.out
     accuracy = re.search(r"^test .* acc (\S+)", ended.out, re.MULTILINE)
     assert accuracy is not None
     assert float(accuracy[1]) >= 0.97

@@ -1,21 +1,18 @@
 """The page of a sweep as a browser shows it."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from labbook.report import page
+from tests.browser import browser, needs_browser
 from tests.test_report import add_run, make_grid
 
-BROWSER, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="chromium and chromedriver are not installed")
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -24,15 +21,9 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
     sweep = make_grid(tmp_path_factory.mktemp("sweeps"))
     add_run(sweep, "waiting", {"model.depth": 16})
     page.write(sweep)
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,1000"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    browser.get((sweep / page.PAGE).as_uri())
-    yield browser
-    browser.quit()
+    with browser() as opened:
+        opened.get((sweep / page.PAGE).as_uri())
+        yield opened
 
 
 def heading(driver: webdriver.Chrome, title: str) -> WebElement:

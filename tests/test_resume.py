@@ -149,11 +149,12 @@ def test_tensorboard_after_resuming_has_each_step_once(labbook: Command, monkeyp
     run = labbook("model=mlp", "trainer.precision=32", "epochs=3").run
     labbook(f"resume={run}")
     events = EventAccumulator(str(run)).Reload()
-    assert [event.step for event in events.Scalars("train/loss")] == [21, 42, 63]
-    assert [event.step for event in events.Images("samples")] == [0]
-    for tag in ("final/test/acc", "configuration/text_summary"):
-        taken = events.Scalars(tag) if tag.startswith("final") else events.Tensors(tag)
-        assert [event.step for event in taken] == [63]
+    assert [event.step for event in events.Scalars("loss/train")] == [21, 42, 63]
+    assert [event.step for event in events.Images("training_images")] == [0]
+    assert [event.step for event in events.Scalars("final/test/acc")] == [63]
+    commands = events.Tensors("command/text_summary")
+    assert [event.step for event in commands] == [0, 25]
+    assert f"resume={run}".encode() in commands[1].tensor_proto.string_val[0]
 
 
 def test_a_folder_can_be_moved_before_it_goes_on(labbook: Command, tmp_path: Path) -> None:

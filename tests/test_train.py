@@ -109,11 +109,19 @@ def test_tensorboard_holds_scalars_pictures_and_hyper_parameters(ended: Ended) -
     run = ended.run
     events = EventAccumulator(str(run)).Reload()
     tags = events.Tags()
-    assert {"train/loss", "train/acc", "val/loss", "val/acc"} <= set(tags["scalars"])
-    assert [event.step for event in events.Scalars("val/acc")] == [21, 42]
-    assert {"samples", "curves", "confusion_matrix", "mistakes"} <= set(tags["images"])
+    assert {"loss/train", "loss/val", "acc/train", "acc/val"} <= set(tags["scalars"])
+    assert not [name for name in tags["scalars"] if name.startswith(("train/", "val/"))]
+    assert [event.step for event in events.Scalars("acc/val")] == [21, 42]
+    pictures = ["test_confusion_matrix", "test_mistakes", "training_curves", "training_images"]
+    assert sorted(tags["images"]) == pictures
     plugins = events.SummaryMetadata("_hparams_/session_start_info").plugin_data
     assert b"optimizer.lr" in plugins.content
+    assert "_hparams_/experiment" not in tags["tensors"]  # of which TensorBoard takes only one for all runs
+    texts = [
+        events.Tensors(f"{name}/text_summary")[0].tensor_proto.string_val[0] for name in ("command", "configuration")
+    ]
+    assert b"python train.py model=mlp trainer.precision=32 epochs=2" in texts[0]
+    assert b"_target_: labbook.models.mlp.MLP" in texts[1]
     assert events.Scalars("final/test/acc")[0].value == pytest.approx(metrics_of(run)["test/acc"])
 
 

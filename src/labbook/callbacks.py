@@ -91,7 +91,7 @@ class Pictures(Callback):
             names = [data.spec.class_names[label] for label in batch.labels[: self.samples]]
             title = "training images as the network sees them"
             picture = figures.gallery(figures.shown(batch.images[: self.samples], data.spec), names, title)
-            write_picture(trainer.loggers, "samples", picture, trainer.global_step)
+            write_picture(trainer.loggers, "training_images", picture, trainer.global_step)
             for logger in trainer.loggers:
                 logger.save()  # a run that is gone on with does not draw it again
 
@@ -108,20 +108,20 @@ class Pictures(Callback):
         folder = Path(trainer.default_root_dir) / "figures"
         folder.mkdir(exist_ok=True)
         pictures = {
-            "curves": figures.curves(recorder.rows, "test" if data.validate_on == "test" else "validation"),
-            "confusion_matrix": figures.confusion_matrix(
+            "training_curves": figures.curves(recorder.rows, "test" if data.validate_on == "test" else "validation"),
+            "test_confusion_matrix": figures.confusion_matrix(
                 outcome.confusion, data.spec.class_names, f"test images by class: accuracy {outcome.figures.acc:.2%}"
             ),
         }
         for name, picture in pictures.items():
-            figures.save(picture, folder / f"{name}.png")
+            figures.save(picture, folder / f"{name.partition('_')[2]}.png")
             write_picture(trainer.loggers, name, picture, trainer.global_step)
         draw_network(pl_module, folder / "network.svg")
         title = "test images taken for another class (true → predicted, its probability)"
         images = data.parts["test"].pixels
         wrong = figures.mistakes(outcome, images, data.spec.class_names, title, self.mistakes)
         if wrong is not None:
-            write_picture(trainer.loggers, "mistakes", wrong, trainer.global_step)
+            write_picture(trainer.loggers, "test_mistakes", wrong, trainer.global_step)
 
 
 def draw_network(model: Classifier, file: Path) -> None:

@@ -32,7 +32,9 @@ def curves(rows: Sequence[Row], held_out: str) -> Picture:
     """Loss and accuracy by epoch, training against `held_out` (the name of what was validated on)."""
     figure = Figure(figsize=(9, 3.6), dpi=120)
     figure.subplots_adjust(left=0.06, right=0.98, bottom=0.14, top=0.91, wspace=0.15)
-    for axes, name, title in zip(figure.subplots(1, 2), ("loss", "acc"), ("loss", "accuracy"), strict=True):
+    for axes, name, title in zip(
+        figure.subplots(1, 2), ("loss", "acc"), ("loss by epoch", "accuracy by epoch"), strict=True
+    ):
         for part, label, colour in (("train", "training", TRAIN), ("val", held_out, HELD_OUT)):
             points = [(row["epoch"], row[f"{part}/{name}"]) for row in rows if f"{part}/{name}" in row]
             if points:

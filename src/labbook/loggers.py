@@ -1,4 +1,4 @@
-"""TensorBoard without the files nobody reads, and pictures for whichever logger there is."""
+"""TensorBoard so that runs can be compared in it, and pictures for whichever logger there is."""
 
 import re
 import threading
@@ -21,9 +21,12 @@ from torch import Tensor
 from labbook.figures import Picture
 from labbook.identity import INDIFFERENT
 from labbook.models.classifier import Classifier
+from labbook.origin import command_line
 from labbook.zoo.probe import at_rest, blank, spared
 
 EVENTS = re.compile(r"events\.out\.tfevents\.(\d+)\.")
+# Charts of the page CUSTOM SCALARS, and the tags whose curves each lays over each other.
+CHARTS = {"accuracy": ["Multiline", ["^acc/(train|val)$"]], "loss": ["Multiline", ["^loss/(train|val)$"]]}
 
 
 class TensorBoard(TensorBoardLogger):
@@ -54,6 +57,33 @@ class TensorBoard(TensorBoardLogger):
         with spared("graph of the network"), at_rest(model), _jit_is_scripting(), torch.no_grad(), quiet[0], quiet[1]:
             self.experiment.add_graph(model, blank(model))
 
+    @rank_zero_only
+    def introduce(self, config: DictConfig, step: int) -> None:
+        """Before a training begins or goes on: how it was started, all its settings, and what to see in one chart."""
+        written = OmegaConf.to_yaml(config, resolve=True)
+        for name, text in (("command", command_line()), ("configuration", written)):
+            self.experiment.add_text(name, indented(text), step)
+        self.experiment.add_custom_scalars({"training beside validation": CHARTS})
+
+    @rank_zero_only
+    def log_hyperparams(  # type: ignore[override]
+        self, params: Mapping[str, Any], metrics: Mapping[str, Any] | None = None, step: int | None = None
+    ) -> None:
+        """Write a run's settings for the page HPARAMS, whose figures are the last ones of all scalars.
+
+        Without the list of settings that torch writes with them: of several runs TensorBoard takes that of one for that
+        of all, and then neither shows what only others have nor puts first what differs.
+        """
+        if metrics is None:  # Lightning's own call, before there is anything to compare
+            return
+        from torch.utils.tensorboard.summary import hparams  # which runs without TensorBoard need not import
+
+        self.log_metrics(metrics, step)
+        plain = {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}
+        _, begun, ended = hparams(plain, {})  # type: ignore[no-untyped-call]
+        for each in (begun, ended):
+            self.experiment._get_file_writer().add_summary(each, step)
+
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write scalars.
 
@@ -61,7 +91,7 @@ class TensorBoard(TensorBoardLogger):
             OSError: they could not be written, which Lightning would take for values of a wrong kind.
         """
         try:
-            super().log_metrics(metrics, step)
+            super().log_metrics({tag(name): value for name, value in metrics.items()}, step)
         except ValueError as error:
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from None
@@ -93,20 +123,33 @@ def quiet_writer() -> None:
     threading.excepthook = quiet
 
 
-def write_picture(loggers: list[Logger], tag: str, pixels: Picture, step: int, caption: str = "") -> None:
-    """Give a picture to each logger that takes them."""
+def tag(name: str) -> str:
+    """A figure's tag: the quantity first, so that TensorBoard has its training beside its validation."""
+    part, _, figure = name.partition("/")
+    if part in ("train", "val"):
+        return f"{figure}/{part}"
+    return name if figure else f"progress/{name}"
+
+
+def indented(text: str) -> str:
+    """A text that Markdown shows as it is, line by line."""
+    return "".join(f"    {line}\n" for line in text.splitlines())
+
+
+def write_picture(loggers: list[Logger], name: str, pixels: Picture, step: int) -> None:
+    """Give a picture, which tells what it shows, to each logger that takes them."""
     for logger in loggers:
         experiment: Any = getattr(logger, "experiment", None)
         if isinstance(logger, TensorBoardLogger):
-            experiment.add_image(tag, pixels, step, dataformats="HWC")
+            experiment.add_image(name, pixels, step, dataformats="HWC")
         elif hasattr(logger, "log_image"):  # Weights & Biases
-            logger.log_image(tag, [pixels], step=step, caption=[caption or tag])
+            logger.log_image(name, [pixels], step=step, caption=[name.replace("_", " ")])
         elif hasattr(experiment, "log_image"):  # MLflow
-            experiment.log_image(logger.version, pixels, f"{tag}.png")
+            experiment.log_image(logger.version, pixels, f"{name}.png")
 
 
 def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[str, Any], step: int) -> None:
-    """What a run was and came to: hyper-parameters with the final figures, and the configuration as text."""
+    """What a run was and came to: hyper-parameters with the final figures."""
     telling = {
         key: value
         for key, value in flat(config).items()
@@ -115,13 +158,11 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
     plain = {**config.choices, **telling}
     final = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
     for logger in loggers:
-        if isinstance(logger, TensorBoardLogger):
+        if isinstance(logger, TensorBoard):
             logger.log_hyperparams(plain, final, step)
-            text = OmegaConf.to_yaml(config, resolve=True).replace("\n", "\n    ")
-            logger.experiment.add_text("configuration", f"    {text}", step)
         else:
             logger.log_hyperparams(plain)
-            logger.log_metrics(dict(final))
+            logger.log_metrics(final)
         logger.save()  # before the run is said to be finished
 
 

@@ -20,6 +20,7 @@ log = logging.getLogger("labbook")
 Row = dict[str, float]
 
 PARTS = ("train", "val", "gradient")  # first words of the figures that make a row
+WORTH_SAYING = 5.0  # seconds left of the training
 
 
 class Recorder(Checkpoint):
@@ -40,6 +41,7 @@ class Recorder(Checkpoint):
         self._epoch_started: float | None = None
         self._lr = 0.0  # of the epoch's first step
         self._resumed_at: int | None = None  # step
+        self._began = 0  # epochs that were done before: perhaps elsewhere, at another pace
         self._unwritten = False
 
     @property
@@ -71,6 +73,7 @@ class Recorder(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock: an epoch that goes on in the middle does not tell its start."""
         self._epoch_started, self._training = time.perf_counter(), None
+        self._began = len(self.rows)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clock."""
@@ -109,7 +112,8 @@ class Recorder(Checkpoint):
         if trainer.is_global_zero:
             self._write()
             tell(trainer.loggers, row)
-            log.info(line(row, trainer.max_epochs or 0))
+            epochs = trainer.max_epochs or 0
+            log.info("%s%s", line(row, epochs), left(self.rows[self._began :], epochs - len(self.rows)))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the table at last, if it could not be.
@@ -179,6 +183,20 @@ def line(row: Row, epochs: int) -> str:
     number = f"{int(row['epoch']):>{len(str(epochs))}}/{epochs}"
     pace = f"{row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"
     return "  ".join([f"epoch {number}", *figures, pace])
+
+
+def left(rows: list[Row], epochs: int) -> str:
+    """How long the rest takes, by the mean of the epochs done; nothing where that is soon over."""
+    seconds = epochs * sum(row["seconds"] for row in rows) / len(rows)
+    return f"  {duration(seconds)} left" if seconds >= WORTH_SAYING else ""
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 42 s, 5 min, 3 h 20 min."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def parts_of(row: Row) -> list[str]:

@@ -83,6 +83,8 @@ class Run:
         layout = ", channels-last" if model.convolutional and choice.channels_last else ""
         log.info("device: %s%s", choice.reason, layout)
         self.metrics["hardware"] = choice.reason
+        if not self.part_of_sweep:  # which has told it
+            log.info("into %s", self.path)
         for note in data.notes:
             log.warning("%s", note)
 

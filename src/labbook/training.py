@@ -22,12 +22,14 @@ from labbook.data.spec import ImageSpec
 from labbook.errors import Interrupted, SettingError, first_line
 from labbook.gradients import GradientNorms
 from labbook.hardware import Choice
+from labbook.idle import idle
 from labbook.initialization import draw
 from labbook.loggers import TensorBoard
 from labbook.models.classifier import Classifier, Task
 from labbook.recorder import Recorder
 from labbook.runs import CHECKPOINTS, TABLE, Run
 from labbook.saving import Checkpoints, any_rank
+from labbook.watching import Watching
 
 # Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
@@ -128,7 +130,7 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
     callbacks += [GradientNorms()] if config.task.gradient_norms else []
     recorder = Recorder(run.path / TABLE)
     saving = {"objective": config.objective, "select": select, "every_minutes": config.checkpoint.every_minutes}
-    callbacks += [recorder, Checkpoints(run.path / CHECKPOINTS, recorder, run.signals, **saving)]
+    callbacks += [recorder, Watching(recorder), Checkpoints(run.path / CHECKPOINTS, recorder, run.signals, **saving)]
     if config.sweep.job.trial is not None and config.sweep.prune:
         from labbook.sweeps.pruning import Pruning  # only a search has Optuna
 
@@ -226,6 +228,8 @@ def fit(
         TrainingError: the loss is no longer finite.
         Interrupted: a signal came; the state was saved first.
     """
+    for note in idle(run.config, model):
+        log.warning("note: %s", note)
     arrange(model, data, channels_last)
     if compiled:
         model.compile()
@@ -235,8 +239,10 @@ def fit(
         log.info("going on from epoch %d, step %d", epoch + 1, step)
     elif run.resumes:
         log.warning("nothing of this run was saved before: starting from the beginning")
-    if run.resumes and isinstance(trainer.logger, TensorBoard):
-        trainer.logger.purge(step)
+    if isinstance(trainer.logger, TensorBoard):
+        if run.resumes:
+            trainer.logger.purge(step)
+        trainer.logger.introduce(run.config, step)
     with run.signals.deferred(), overhead.reduced(trainer, model), warnings.catch_warnings():
         # Lightning's interval is for figures of single steps; here they are logged by the epoch.
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")

@@ -1,6 +1,7 @@
 """Batches as slices of a permutation of one tensor; the position is (seed, epoch, step) and nothing else."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -33,7 +34,8 @@ class TensorLoader:
     """An iterable over batches that can say where it is and go on from there (`state_dict`, `load_state_dict`).
 
     `normalize` is what is done to all images alike. Small batches are gathered and normalised many at a time; larger
-    ones, and all of several processes, come as they are, to be normalised by whoever takes them.
+    ones, and all of several processes, come as they are, to be normalised by whoever takes them. `waiting` is entered
+    while images are gathered.
 
     With several processes each takes every `world_size`-th image of every batch, so a batch has the same images
     however many processes share it, and each image is seen once.
@@ -53,6 +55,7 @@ class TensorLoader:
         rank: int = 0,
         world_size: int = 1,
         normalize: Callable[[Tensor], Tensor] | None = None,
+        waiting: AbstractContextManager[None] | None = None,
     ) -> None:
         self.images, self.labels, self.rows = images, labels, rows
         self.batch_size, self.training, self.shuffle, self.drop_last = batch_size, training, shuffle, drop_last
@@ -60,6 +63,7 @@ class TensorLoader:
         together = AT_ONCE // max(1, batch_size * images[:1].numel())
         self.normalize = normalize if together > 1 and world_size == 1 else None
         self.together = together if self.normalize else 1  # batches
+        self.waiting = waiting or nullcontext()
         if training:
             self.sampler = self  # Lightning tells the epoch to a loader's `sampler.set_epoch`
         self.epoch = 0
@@ -107,7 +111,8 @@ class TensorLoader:
             weight = len(mine) * self.world_size / len(block)
             # Every process must take part in every step; one that is left without an image repeats one for nothing.
             block = mine if len(mine) else block[:1]
-        images = self.images.index_select(0, block.to(self.images.device))
+        with self.waiting:
+            images = self.images.index_select(0, block.to(self.images.device))
         labels = self.labels.index_select(0, block)
         if self.normalize is not None:
             images = self.normalize(images)

@@ -4,6 +4,7 @@ import logging
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
@@ -20,6 +21,7 @@ from labbook.data.normalization import Normalize, mean_and_std
 from labbook.data.pixels import fits, shaped
 from labbook.data.randomness import generator, permutation
 from labbook.data.spec import ImageSpec
+from labbook.data.waiting import Waiting
 from labbook.errors import SettingError
 
 # A run writes to train.log, and not to the terminal, what Lightning says, of whom this is a part.
@@ -97,6 +99,7 @@ class ImageDataModule(LightningDataModule):
         self._on_device: dict[tuple[str, torch.device], Images] = {}
         self.parts: dict[str, Images] = {}
         self.rows: dict[Split, Tensor] = {}
+        self.waiting: Waiting | None = None  # of a GPU for images that are not on it
 
     # What a data set adds ------------------------------------------------------------------------------------------
 
@@ -217,10 +220,13 @@ class ImageDataModule(LightningDataModule):
     def _loader(self, split: Split, **order: bool) -> TensorLoader:
         images = self._placed(self.part_of(split))
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        if order.get("training") and self._device.type == "cuda" and images.pixels.device != self._device:
+            self.waiting = self.waiting or Waiting(self._device)
         all_alike = images.pixels.device == self._device and not (order.get("training") and self.transforms)
         return TensorLoader(
             images.pixels, images.labels, self.rows[split], self.batch_size, **order,
             seed=self.seed, rank=rank, world_size=world_size, normalize=self._normalized if all_alike else None,
+            waiting=self.waiting if order.get("training") else None,
         )  # fmt: skip
 
     def part_of(self, split: Split) -> str:
@@ -254,7 +260,8 @@ class ImageDataModule(LightningDataModule):
             return batch
         images, labels = batch.images, batch.labels
         if device.type == "cuda":
-            images, labels = images.pin_memory(), labels.pin_memory()
+            with (batch.training and self.waiting) or nullcontext():
+                images, labels = images.pin_memory(), labels.pin_memory()
         return batch._replace(images=images.to(device, non_blocking=True), labels=labels.to(device, non_blocking=True))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:

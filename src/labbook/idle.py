@@ -1,0 +1,83 @@
+"""Settings that change nothing in this run, told before it begins; only what is certain is said."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+from omegaconf import DictConfig
+
+from labbook.callbacks import EarlyStopping
+from labbook.config import SweepConfig
+from labbook.models.classifier import Classifier
+from labbook.models.parameter_groups import grouped
+
+LAYER_FACTORS = {
+    "norm_bias_lr_factor": "the network has no normalisation whose biases are trained",
+    "layer_lr_decay": "only one layer of the network is trained",
+    "backbone_lr_factor": "only the classifying layer of the network is trained",
+}
+
+
+def idle(config: DictConfig, model: Classifier) -> list[str]:
+    """A sentence on each setting that was given and has no effect."""
+    config_alone = (of_sweeps(config), of_schedule(config), of_validation(config), of_split(config))
+    return [note for found in (*config_alone, of_layers(model), of_layout(config, model)) for note in found]
+
+
+def of_sweeps(config: DictConfig) -> Iterator[str]:
+    """What only a sweep heeds."""
+    if config.sweep.job.folder is None:
+        for item in fields(SweepConfig):
+            if item.name != "job" and config.sweep[item.name] != item.default:
+                yield f"sweep.{item.name}={config.sweep[item.name]} has no effect on a single run: add -m for a sweep"
+
+
+def of_layers(model: Classifier) -> Iterator[str]:
+    """Factors of the learning rate that hold for no layer of this network."""
+    for name, why in LAYER_FACTORS.items():
+        factor = getattr(model.task, name)
+        if factor == 1:
+            continue
+        groups = grouped(model, model.ordered_layers(), model.task.optimizer, **{name: factor})
+        if not any("lr" in group for group in groups):
+            yield f"task.{name}={factor} has no effect, as {why}: leave it out"
+
+
+def of_schedule(config: DictConfig) -> Iterator[str]:
+    """A schedule that does not come to its point."""
+    warmup = (config.scheduler or {}).get("warmup_epochs", 0)
+    if warmup >= config.epochs:
+        yield (
+            f"scheduler.warmup_epochs={warmup} takes all of epochs={config.epochs}, so the learning rate never comes to"
+            " what was asked for: use fewer"
+        )
+
+
+def of_validation(config: DictConfig) -> Iterator[str]:
+    """Epochs that are not validated, and stopping early that cannot be early."""
+    every = config.trainer.get("check_val_every_n_epoch") or 1
+    validated = config.epochs // every
+    if validated == 0:
+        yield f"trainer.check_val_every_n_epoch={every} validates nothing in epochs={config.epochs}: use a smaller one"
+    for name, node in (config.callbacks or {}).items():
+        if not node or node.get("_target_") != f"{EarlyStopping.__module__}.{EarlyStopping.__name__}":
+            continue
+        patience = node.get("patience", 5)
+        if validated and patience + 1 >= validated:
+            yield (
+                f"callbacks.{name}.patience={patience} cannot end early what validates {validated} times: use"
+                " less patience or more epochs"
+            )
+
+
+def of_split(config: DictConfig) -> Iterator[str]:
+    """A draw of validation images that is none."""
+    data = config.data
+    if data.get("val_seed") and (data.get("val_from") == "tail" or data.get("validate_on") == "test"):
+        kept = "val_from=tail" if data.get("val_from") == "tail" else "validate_on=test"
+        yield f"data.val_seed={data.val_seed} has no effect, as data.{kept} draws no validation images: leave it out"
+
+
+def of_layout(config: DictConfig, model: Classifier) -> Iterator[str]:
+    """A memory layout for convolutions that are not there."""
+    if config.channels_last and not model.convolutional:
+        yield f"channels_last=true has no effect on {model.title}, which has no convolution: leave it out"
