@@ -62,6 +62,7 @@ class ImageDataModule(LightningDataModule):
     mean: ClassVar[tuple[float, ...]] = ()  # per native channel, of pixels scaled to [0, 1]
     std: ClassVar[tuple[float, ...]] = ()
     native_normalize: ClassVar[Normalize] = "dataset"
+    box: ClassVar[float] = 0  # of a side, the longer one of what is shown, which was cut out and centred; 0: it was not
 
     def __init__(
         self,
@@ -107,6 +108,10 @@ class ImageDataModule(LightningDataModule):
         Raises:
             SettingError: a set that is not there or is damaged: what was looked for and how to get it.
         """
+
+    def at_hand(self) -> bool:
+        """Whether `read` would download nothing."""
+        return True
 
     def source(self) -> tuple[Any, ...]:
         """What `read` depends on: equal sources are read once in a process."""
