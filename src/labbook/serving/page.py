@@ -84,7 +84,7 @@ def of_drawings(page: Controls, pixels: Any, complaint: Any) -> None:
             centre = gr.Checkbox(
                 habits.box > 0, label="Centre", visible=grey, info="in the middle, and as large as in the training"
             )
-    content = gr.State()
+            content = gr.State()  # in the tab, or Gradio would count it as one
 
     def stroke(sent: dict[str, Any] | None, invert: bool, centred: bool) -> Sequence[Any]:
         drawing = of_editor(sent, paper.blob_storage)
@@ -119,7 +119,7 @@ def of_test_images(page: Controls, pixels: Any, complaint: Any) -> None:
     def clicked(event: gr.SelectData) -> Sequence[Any]:
         return page.chosen(event.index if isinstance(event.index, int) else -1)
 
-    with gr.Tab("Test images", render_children=True) as tab:  # made later, it would be listed twice
+    with gr.Tab("Test images") as tab:
         gallery = gr.Gallery(
             columns=5, allow_preview=False, interactive=False, buttons=[], format="png", label="Test images",
             elem_classes="pixels", elem_id="samples",
