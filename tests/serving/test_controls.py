@@ -148,3 +148,24 @@ def test_refusals(started: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert ended.sentence == f"port {port} is in use: give another with --port N, or a free one with --port 0"
     monkeypatch.setattr(listening, "find_spec", lambda _: None)
     assert started(run).sentence == "gradio is not installed: make setup EXTRAS=serve, or pip install 'labbook[serve]'"
+
+
+@pytest.mark.parametrize(
+    ("event", "arguments"),
+    [
+        ("socket.getaddrinfo", ("example.com", 443, 0, 0, 0)),
+        ("socket.getaddrinfo", (b"example.com", 443, 0, 0, 0)),
+        ("socket.connect", (None, ("93.184.215.14", 443))),
+        ("socket.connect", (None, ("2606:2800::1", 443, 0, 0))),
+    ],
+)
+def test_other_machines_are_not_spoken_to(event: str, arguments: tuple[object, ...]) -> None:
+    with pytest.raises(PermissionError, match=r"^no connection to \S+: this page works on its machine alone$"):
+        listening.keep_here(event, arguments)
+
+
+def test_this_machine_is_spoken_to() -> None:
+    listening.keep_here("socket.connect", (None, ("127.0.0.1", 80)))
+    listening.keep_here("socket.connect", (None, "/run/socket"))
+    listening.keep_here("socket.getaddrinfo", (b"localhost", 80, 0, 0, 0))
+    listening.keep_here("open", ("file", "r", 0))

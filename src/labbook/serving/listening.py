@@ -7,10 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 from labbook.errors import SettingError, not_installed
+from labbook.names import printable
 
 HOST, PORT = "127.0.0.1", 7860
+HERE = (HOST, "localhost", "::1", "", None)
 
 
 def check_installed() -> None:
@@ -57,3 +60,19 @@ def alone() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="labbook-serve-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         yield
+
+
+def keep_here(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse all connections from this process to other machines: one of Python's audit hooks, which stay for good.
+
+    Gradio would fetch what a message to it names by an address in place of a file.
+    """
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):  # else a socket in the file system
+        host = arguments[1][0]
+    else:
+        return
+    name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+    if name not in HERE:
+        raise PermissionError(f"no connection to {printable(name)}: this page works on its machine alone")

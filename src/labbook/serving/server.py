@@ -2,7 +2,6 @@
 
 import socket
 import sys
-from typing import Any
 
 import gradio as gr
 import uvicorn
@@ -11,14 +10,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from labbook.names import printable
 from labbook.serving import page
 from labbook.serving.judging import Judge
-from labbook.serving.listening import HOST
+from labbook.serving.listening import HOST, keep_here
 from labbook.signals import StopSignals
 from labbook.trained import Trained
 
-HERE = (HOST, "localhost", "::1", "", None)
 LARGEST = 64 * 2**20  # bytes of an image that is sent to the page
 PATIENCE = 1  # seconds that a browser's connections are waited for at the end
 
@@ -61,22 +58,6 @@ def application(judge: Judge) -> FastAPI:
         footer_links=[], run_history=False, enable_monitoring=False, mcp_server=False, pwa=False, ssr_mode=False,
         show_error=False,
     )  # fmt: skip
-
-
-def keep_here(event: str, arguments: tuple[Any, ...]) -> None:
-    """Refuse all connections from this process to other machines: one of Python's audit hooks, which stay for good.
-
-    Gradio would fetch what a message to it names by an address in place of a file.
-    """
-    if event == "socket.getaddrinfo":
-        host = arguments[0]
-    elif event == "socket.connect" and isinstance(arguments[1], tuple):  # else a socket in the file system
-        host = arguments[1][0]
-    else:
-        return
-    name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
-    if name not in HERE:
-        raise PermissionError(f"no connection to {printable(name)}: this page works on its machine alone")
 
 
 def serve(network: Trained, listener: socket.socket) -> None:
