@@ -44,6 +44,7 @@ ELSEWHERE = [line for line in COMMANDS if line.startswith("python scripts/export
 LOOKING = [line for line in COMMANDS if re.match(r"python scripts/(models|draw)\.py", line)]
 JUDGING = [line for line in COMMANDS if re.match(r"python scripts/(evaluate|compare)\.py", line)]
 BEST = "python train.py --config-dir=logs/sweeps/NAME experiment=best"
+SERVE = "python scripts/serve.py logs/runs/NAME"  # tests/serving runs it
 RESULTS = "python scripts/results.py"
 REPORT = "python scripts/report.py logs/sweeps/NAME"
 # What makes a documented command quick: less of what it has much of.
@@ -56,7 +57,7 @@ def test_the_first_command_comes_early() -> None:
 
 
 def test_every_command_is_known_here() -> None:
-    known = {"make train", "make tensorboard", "python train.py --help",
+    known = {"make train", "make tensorboard", "python train.py --help", "make setup EXTRAS=serve", SERVE,
              "python train.py model=alexnet --cfg job", 'make train ARGS="model=alexnet data=cifar10"',
              'make setup EXTRAS="joblib optuna"', "make benchmark", "make stress", "make completion", BEST, REPORT,
              RESULTS, f"{RESULTS} --keep logs/sweeps/NAME"}  # fmt: skip

@@ -51,3 +51,8 @@ def first_line(error: BaseException) -> str:
 def unwritable(error: OSError) -> bool:
     """Whether the place to write to is what fails: no room, no right, or the disk."""
     return error.errno in UNWRITABLE
+
+
+def not_installed(choice: str, extra: str) -> str:
+    """What to say of a choice that needs an extra."""
+    return f"{choice} is not installed: make setup EXTRAS={extra}, or pip install 'labbook[{extra}]'"

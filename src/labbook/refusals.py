@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from labbook import config as settings
-from labbook.errors import SettingError, choices, first_line
+from labbook.errors import SettingError, choices, first_line, not_installed
 from labbook.foreign import CONFIGS
 from labbook.keys import PAIRS, no_setting
 from labbook.sweeps import launchers
@@ -39,7 +39,7 @@ def explain(error: Exception, arguments: list[str]) -> str:
     """One sentence for what Hydra refused: the setting, and the valid choices."""
     cause = error.__cause__ or error.__context__
     if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("hydra/sweeper/sampler"):
-        return launchers.not_installed("hydra/sweeper=optuna", "optuna")
+        return not_installed("hydra/sweeper=optuna", "optuna")
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return f"{group}={name} is unknown; {choices(name, error.options)}"
@@ -114,7 +114,7 @@ def no_launcher(text: str, arguments: list[str]) -> str | None:
         unknown = text.startswith("Unknown plugin class")
         return f"{text}: hydra/launcher=CHOICE and hydra/sweeper=CHOICE name what there is" if unknown else None
     asked = next((item for item in arguments if item.startswith("hydra/launcher=")), f"the launcher {extra}")
-    return launchers.not_installed(asked, extra)
+    return not_installed(asked, extra)
 
 
 def no_choice(arguments: list[str]) -> str:

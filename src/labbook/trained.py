@@ -53,7 +53,11 @@ class Trained:
             images = images.contiguous(memory_format=torch.channels_last)
         dtype = AUTOCAST.get(self.choice.precision)
         with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
-            return averaged(self.model, images, self.config.task.tta).float()
+            return self.scores(images).float()
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Normalised images [n, C, H, W] to logits [n, classes], in their precision; gradients go through."""
+        return averaged(self.model, images, self.config.task.tta)
 
     def probabilities(self, pixels: Tensor) -> Tensor:
         """Pixels as for `logits` to the probability of each class, float32 [n, classes]."""

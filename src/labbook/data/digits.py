@@ -18,6 +18,7 @@ class Digits(ImageDataModule):
     native_channels = 1
     mean = (0.3053,)
     std = (0.3762,)
+    box = 1.0
 
     def read(self) -> tuple[Images, Images]:
         """Both parts from the file in the package, shades 0..16 spread to 0..255."""

@@ -69,6 +69,7 @@ class MNIST(TorchvisionDataModule):
     native_channels = 1
     mean = (0.1307,)
     std = (0.3081,)
+    box = 20 / 28
 
     def is_of_its_own(self) -> bool:
         """Whether a file announces another number of images, or other ones, than the published set has."""
@@ -114,3 +115,4 @@ class FashionMNIST(MNIST):
     )  # fmt: skip
     mean = (0.2860,)
     std = (0.3530,)
+    box = 1.0

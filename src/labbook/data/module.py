@@ -64,6 +64,7 @@ class ImageDataModule(LightningDataModule):
     mean: ClassVar[tuple[float, ...]] = ()  # per native channel, of pixels scaled to [0, 1]
     std: ClassVar[tuple[float, ...]] = ()
     native_normalize: ClassVar[Normalize] = "dataset"
+    box: ClassVar[float] = 0  # of a side, the longer one of what is shown, which was cut out and centred; 0: it was not
 
     def __init__(
         self,
@@ -115,6 +116,10 @@ class ImageDataModule(LightningDataModule):
     def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
         """Size and channels of what `read` gives, before it is made as the network of `spec` sees images."""
         return cls.native_size or spec.size, cls.native_channels
+
+    def at_hand(self) -> bool:
+        """Whether `read` would download nothing."""
+        return True
 
     def source(self) -> tuple[Any, ...]:
         """What `read` depends on: equal sources are read once in a process."""

@@ -57,6 +57,13 @@ class TorchvisionDataModule(ImageDataModule):
                 " data.root=FOLDER"
             ) from error
 
+    def at_hand(self) -> bool:
+        """Whether the set is there and whole; reads it to know."""
+        try:
+            return bool(self._both())
+        except (UnreadableError, OSError):
+            return False
+
     def is_of_its_own(self) -> bool:
         """Whether the files there are of another set in the same format."""
         return False

@@ -74,8 +74,3 @@ def missing_extra(message: str) -> str | None:
     """The extra to install, from what Hydra says of a launcher that is not there; None if it says something else."""
     named = re.match(r"Unknown plugin class : 'hydra_plugins\.hydra_(\w+?)_launcher\.", message)
     return named.group(1) if named else None
-
-
-def not_installed(choice: str, extra: str) -> str:
-    """What to say of a choice that needs an extra."""
-    return f"{choice} is not installed: make setup EXTRAS={extra}, or pip install 'labbook[{extra}]'"

@@ -1,0 +1,78 @@
+"""What the controls of the page do: from what they hold to pixels, a complaint, an answer. Imports no Gradio."""
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from labbook.errors import SettingError
+from labbook.serving import pictures, samples
+from labbook.serving.judging import Judge
+from labbook.serving.pictures import PictureError
+
+
+class Controls:
+    """Functions of what the controls hold; pixels are bytes, which Gradio can compare."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+        self._samples: samples.Samples | None = None
+
+    def given(self, file: dict[str, Any] | None) -> tuple[bytes | None, str, bool]:
+        """A file was dropped: its pixels, a complaint, and whether its shades were turned, as they look as if."""
+        if not file or not file.get("path"):
+            return None, "", False
+        try:
+            pixels = pictures.of_file(Path(file["path"]), self.judge.network.spec)
+        except PictureError as error:
+            return None, html.escape(str(error)), False
+        turned = self.judge.habits.dark and pictures.on_light(pixels)
+        return packed(255 - pixels if turned else pixels), "", turned
+
+    def turned(self, file: dict[str, Any] | None, turn: bool) -> tuple[bytes | None, str]:
+        """The box for turned shades was ticked or cleared."""
+        pixels, complaint, already = self.given(file)
+        return (pixels if pixels is None or already is bool(turn) else packed(255 - self.unpacked(pixels))), complaint
+
+    def drawn(self, drawing: bytes | None, turn: bool, centre: bool) -> tuple[bytes | None, str]:
+        """A stroke was drawn, or a box beside the drawing ticked or cleared: pixels and a complaint."""
+        if drawing is None:
+            return None, ""
+        network, habits = self.judge.network, self.judge.habits
+        try:
+            pixels = pictures.of_drawing(drawing, network.spec, habits, bool(turn), bool(centre))
+        except PictureError as error:
+            return None, html.escape(str(error))
+        return (None if pixels is None else packed(pixels)), ""
+
+    def sampled(self) -> tuple[list[tuple[np.ndarray, str]], str]:
+        """The test images for the gallery, or why there are none."""
+        try:
+            found = self._samples or samples.at_hand(self.judge.network.config, self.judge.network.spec)
+        except SettingError as error:
+            return [], html.escape(f"There is nothing to choose from: {error}.")
+        self._samples = found
+        return [(pictures.seen(pixels[None]), name) for pixels, name in zip(*found, strict=True)], ""
+
+    def chosen(self, index: int) -> tuple[bytes | None, str]:
+        """A test image was clicked."""
+        there = self._samples is not None and 0 <= index < len(self._samples.names)
+        return (packed(self._samples.pixels[index]) if self._samples and there else None), ""
+
+    def answered(self, pixels: bytes | None, method: str) -> Sequence[Any]:
+        """What is shown of the image that was given last."""
+        return (None, None, None, "") if pixels is None else self.judge(self.unpacked(pixels), method)
+
+    def unpacked(self, pixels: bytes) -> Tensor:
+        """Pixels uint8 [1, C, size, size] again."""
+        spec = self.judge.network.spec
+        return torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(1, spec.channels, spec.size, spec.size)
+
+
+def packed(pixels: Tensor) -> bytes:
+    """One image of uint8 as bytes."""
+    return pixels.contiguous().numpy().tobytes()

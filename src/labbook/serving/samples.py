@@ -1,0 +1,51 @@
+"""Some of the test images of a run, to try its network on, where they are at hand."""
+
+from collections import Counter
+from typing import NamedTuple
+
+from omegaconf import DictConfig
+from torch import Tensor
+
+from labbook import training
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError
+from labbook.names import printable
+
+SHOWN = 20
+
+
+class Samples(NamedTuple):
+    """A few test images."""
+
+    pixels: Tensor  # uint8 [n, C, size, size]
+    names: list[str]  # their true classes
+
+
+def at_hand(config: DictConfig, spec: ImageSpec) -> Samples:
+    """Test images of a run, of as many classes as there is room for; nothing is downloaded for it.
+
+    Raises:
+        SettingError: they are not there, or not those of this network any more.
+    """
+    data = training.build_data(config)
+    if not data.at_hand():
+        raise SettingError(
+            f"the test images are not in {printable(data.root)}: name another place with data.root=FOLDER"
+        )
+    data.setup()
+    if (data.spec.channels, data.spec.size, data.spec.class_names) != (spec.channels, spec.size, spec.class_names):
+        raise SettingError("the test images are not of the size and classes that the network was trained on")
+    test = data.parts["test"]
+    rows = spread(test.labels.tolist())
+    return Samples(test.pixels[rows], [printable(spec.class_names[int(test.labels[row])]) for row in rows])
+
+
+def spread(labels: list[int]) -> list[int]:
+    """Rows of `SHOWN` images: the first of each class, then the second of each, in order of class."""
+    there: Counter[int] = Counter()
+    turns = []
+    for label in labels:
+        turns.append(there[label])
+        there[label] += 1
+    rows = sorted(range(len(labels)), key=lambda row: (turns[row], labels[row]))[:SHOWN]
+    return sorted(rows, key=lambda row: (labels[row], row))
