@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
+from labbook import runs
 from labbook.cli import CONFIGS
 from labbook.keys import GROUPS
 from labbook.marks import placed
@@ -88,6 +89,21 @@ def test_the_groups_of_the_readme_are_those_there_are() -> None:
         row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
         listed = set(re.findall(r"`(\w+)`", row)) - {group}
         assert listed == {path.stem for path in (CONFIGS / group).glob("*.yaml")}, group
+
+
+def test_the_readme_tells_what_is_in_a_run_folder() -> None:
+    table = README.partition("| in the run folder |")[2].partition("```")[0]
+    for name in (
+        runs.CONFIG,
+        runs.METRICS,
+        runs.TABLE,
+        runs.LOG,
+        runs.PREDICTIONS,
+        runs.LAST,
+        runs.PREVIOUS,
+        runs.BEST,
+    ):
+        assert f"`{name}`" in table
 
 
 def test_make_help_lists_every_target() -> None:
