@@ -25,13 +25,9 @@ ALLOWED = {
     ("src/labbook/benchmark/apart.py", "pickle.load"): "the pipe between the benchmark and a process it started",
     ("src/labbook/models/pretrained.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
     ("src/labbook/models/pretrained.py", "torch.hub.download_url_to_file"): "bytes, checked by their sha256",
-    (
-        "src/labbook/export/torch_export.py",
-        "torch.export.load",
-    ): "the file that it wrote a moment ago",
+    ("src/labbook/export/torch_export.py", "torch.export.load"): "the file that it wrote a moment ago",
     ("tests/test_export.py", "exec"): "the examples of docs/export.md",
-    ("tests/test_readme.py", "exec"): "the examples of the README",
-    ("tests/test_readme.py", "__import__"): "whether an extra is there",
+    ("tests/docs/test_examples.py", "exec"): "the example of a notebook",
     ("tests/security/test_runs_of_strangers.py", "pickle.loads"): "shows that the traps would spring",
     ("tests/test_bad_input.py", "torch.load"): "shows that the code would run",
 }

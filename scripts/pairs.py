@@ -1,0 +1,35 @@
+"""Which network goes with which data set, and the pixels of its images: `python scripts/pairs.py`.
+
+All choices of model= and data=, with the settings that they have by themselves; no image is read.
+"""
+
+from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+
+import argparse
+from pathlib import Path
+
+from labbook import importing
+from labbook.cli import sentences
+from labbook.files import write_whole
+from labbook.marks import placed
+
+
+@sentences()
+def main() -> None:
+    """Print the table, and write it to a page if one is given."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also into a page of Markdown, between its marks")
+    given = parser.parse_args()
+
+    with importing.heavy():  # takes seconds, which a refusal need not wait for
+        from labbook.zoo import pairs
+
+    table = pairs.as_markdown(pairs.all_pairs())
+    print(table)
+    if given.write:
+        text = given.write.read_text(encoding="utf-8") if given.write.exists() else "# Networks and data\n"
+        write_whole(given.write, placed(text, "pairs", table))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""What the pages say is so: links, tables, names and versions are those of the code."""
+
+import re
+import subprocess
+import tomllib
+from functools import cache
+from urllib.parse import unquote
+
+import pytest
+import yaml
+
+from labbook import runs
+from labbook.cli import CONFIGS
+from labbook.keys import GROUPS
+from labbook.marks import placed
+from labbook.refusals import files_of
+from labbook.resuming import CHANGEABLE
+from labbook.zoo import pairs
+from labbook.zoo.pairs import Pair
+from tests.docs.pages import NOT_RUN, PAGES, ROOT, blocks, commands
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+README = PAGES["README.md"]
+LANGUAGES = {"sh", "python", "yaml", "text"}
+
+
+def prose(page: str) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", page, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: str) -> set[str]:
+    """What the headings of a page are linked to by, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links(page: str) -> list[str]:
+    """The targets of links and pictures that lead to files of the project."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    return [target for target in targets if not target.startswith(("https://", "http://", "mailto:"))]
+
+
+@pytest.mark.parametrize("name", list(PAGES))
+def test_links_lead_somewhere(name: str) -> None:
+    for link in links(PAGES[name]):
+        path, _, anchor = link.partition("#")
+        target = (ROOT / name).parent / unquote(path) if path else ROOT / name
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+def test_broken_links_are_found() -> None:
+    page = "# A page's `name`, long\n[a](b.md#c) ![d](e.png) [f](https://example.org)\n```sh\n[g](h)\n```\n"
+    assert links(page) == ["b.md#c", "e.png"]
+    assert anchors(page) == {"a-pages-name-long"}
+
+
+def test_every_page_is_in_the_index() -> None:
+    listed = set(links(PAGES["docs/README.md"]))
+    assert listed == {path.name for path in ROOT.glob("docs/*.md")} - {"README.md"} | {"../README.md"}
+    assert not [name for name in listed if name not in README and not name.startswith("..")]
+
+
+@pytest.mark.parametrize("name", list(PAGES))
+def test_commands_stand_where_they_are_run_by_tests(name: str) -> None:
+    fences = re.findall(r"^```(\w*)", PAGES[name], re.MULTILINE)
+    assert set(fences[::2]) <= LANGUAGES
+    assert not any(fences[1::2])
+    shown = "".join(blocks("text", PAGES[name]))
+    assert not re.findall(r"^(?:\$ |python |make ).*$", shown, re.MULTILINE)
+
+
+def test_what_is_not_run_is_on_a_page() -> None:
+    assert NOT_RUN.keys() <= {line for page in PAGES.values() for line in (*commands(page), *also_told(page))}
+
+
+def also_told(page: str) -> list[str]:
+    return re.findall(r"`(make [a-z-]+)`", page)
+
+
+def test_the_first_command_comes_early() -> None:
+    assert README.splitlines().index("make train") < 25
+
+
+def test_the_groups_of_the_readme_are_those_there_are() -> None:
+    for group in GROUPS:
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
+        listed = set(re.findall(r"`(\w+)`", row)) - {group}
+        assert listed == {path.stem for path in (CONFIGS / group).glob("*.yaml")}, group
+
+
+def test_the_readme_tells_what_is_in_a_run_folder() -> None:
+    table = README.partition("| in the run folder |")[2].partition("```")[0]
+    for name in (
+        runs.CONFIG,
+        runs.METRICS,
+        runs.TABLE,
+        runs.LOG,
+        runs.PREDICTIONS,
+        runs.LAST,
+        runs.PREVIOUS,
+        runs.BEST,
+    ):
+        assert f"`{name}`" in table
+
+
+def test_make_help_lists_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = {name for line in re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE) for name in line.split()}
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    listed = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert {line.split()[0] for line in listed.splitlines()} == targets == phony - {"FORCE"}
+    assert all(len(line.split()) > 2 for line in listed.splitlines())
+
+
+def test_extras_are_all_told_of() -> None:
+    extras = PROJECT["optional-dependencies"].keys() - {"dev"}
+    assert extras <= set(re.findall(r"`(\w+)`", README))
+
+
+def test_every_script_is_on_a_page_or_behind_a_target_of_make() -> None:
+    told = "\n".join([*PAGES.values(), (ROOT / "Makefile").read_text(encoding="utf-8")])
+    assert not [path.name for path in (ROOT / "scripts").glob("*.py") if f"scripts/{path.name}" not in told]
+
+
+def test_what_a_resumed_run_may_change_is_told() -> None:
+    section = PAGES["docs/resuming.md"].partition("## What may change")[2].partition("\n##")[0].partition("\n- ")[0]
+    assert tuple(re.findall(r"`([\w.]+)`", section.partition("meant to:")[2].partition(". Any")[0])) == CHANGEABLE
+
+
+def test_the_pages_are_short_and_plain() -> None:
+    assert len(README.splitlines()) < 250
+    for name, page in PAGES.items():
+        assert not re.findall("[\u2190-\u2bff\U0001f000-\U0001faff]", prose(page)), name
+        assert "img.shields.io" not in page
+        assert page.startswith("# "), name
+
+
+@cache
+def rows_of_pairs() -> list[list[str]]:
+    table = README.partition("<!-- figures of pairs -->")[2].partition("<!-- end of pairs -->")[0]
+    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.strip().splitlines()]
+
+
+def test_every_network_and_set_is_in_the_table_of_pairs() -> None:
+    (_, *heads), _, *rows = rows_of_pairs()
+    assert sorted(re.findall(r"`(\w+)`", " ".join(heads))) == [path.stem for path in files_of("data")]
+    named = sorted(re.findall(r"`(\w+)` \d", " ".join(row[0] for row in rows)))
+    assert named == [path.stem for path in files_of("model")]
+
+
+@pytest.mark.slow
+def test_the_table_of_pairs_is_what_the_code_says() -> None:
+    assert placed(README, "pairs", pairs.as_markdown(pairs.all_pairs())) == README
+
+
+def test_pairs_of_the_same_sizes_share_a_row() -> None:
+    some = [Pair(model, data, 8, least) for model, least in (("a", 1), ("b", 9), ("c", 2)) for data in "xy"]
+    *_, first, second = pairs.as_markdown(some).splitlines()
+    assert first == "| `a` 1, `c` 2 | 8 |"
+    assert second == "| `b` 9 | `data.image_size=9` |"
+
+
+def test_a_citation_has_what_one_needs() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= cited.keys()  # what the schema requires
+    assert cited["cff-version"] == "1.2.0"
+    assert cited["type"] == "software"
+    assert [author["name"] for author in cited["authors"]] == [author["name"] for author in PROJECT["authors"]]
+    assert (cited["version"], cited["license"]) == (PROJECT["version"], PROJECT["license"])
+
+
+def test_the_license_is_the_one_that_is_named() -> None:
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert text.startswith(f"{PROJECT['license']} License")
+    assert PROJECT["license-files"] == ["LICENSE"]
+    assert f"Copyright (c) 2026 {PROJECT['authors'][0]['name']}" in text
+
+
+def test_the_changelog_knows_this_version() -> None:
+    heads = re.findall(r"^## \[(.+?)\]", PAGES["CHANGELOG.md"], re.MULTILINE)
+    assert heads[:2] == ["Unreleased", PROJECT["version"]]
+
+
+def test_the_picture_of_the_architecture_names_files_there_are() -> None:
+    picture = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
+    lines = re.findall(r'class="code"[^>]*>(.*?)</text>', picture)
+    names = [word for line in lines for word in line.split() if word != "..."]
+    assert len(lines) == 7
+    for name in names:
+        assert (ROOT / "src" / "labbook" / name).exists() or (ROOT / name).exists(), name
