@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from labbook.errors import SettingError
+from labbook.errors import SettingError, not_installed
 from labbook.names import check_local
-from labbook.sweeps.launchers import not_installed
 
 
 @dataclass(frozen=True)
