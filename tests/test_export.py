@@ -62,6 +62,7 @@ def needs_extra() -> None:
         pytest.importorskip(package, reason="the extra export is not installed")
 
 
+@pytest.mark.slow
 def test_the_documented_commands_and_examples(
     labbook: Command, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

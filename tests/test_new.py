@@ -13,7 +13,7 @@ import pytest
 from labbook.errors import SettingError
 from scripts import new
 from tests.conftest import Command
-from tests.test_readme import blocks
+from tests.docs.pages import PAGES, blocks
 
 
 @pytest.fixture
@@ -21,11 +21,13 @@ def command(script: Callable[[ModuleType], Command]) -> Command:
     return script(new)
 
 
-@pytest.mark.parametrize(("group", "name"), [("model", "linear"), ("data", "noise")])
-def test_the_readme_explains_what_is_made(group: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("group", "name", "page"), [("model", "linear", "README.md"), ("data", "noise", "docs/data.md")]
+)
+def test_the_pages_explain_what_is_made(group: str, name: str, page: str) -> None:
     source, settings = new.rendered(group, name).values()
-    assert source in blocks("python")
-    assert settings in blocks("yaml")
+    assert source in blocks("python", PAGES[page])
+    assert settings in blocks("yaml", PAGES[page])
 
 
 def test_both_files_are_made_and_nothing_is_overwritten(
@@ -125,5 +127,5 @@ def test_what_is_made_has_its_style_and_types(project: Path, words: list[str]) -
 @pytest.mark.slow
 def test_what_is_made_breaks_no_test_that_compares_lists(project: Path) -> None:
     """Of the README, of help, of the presets and of the table of networks."""
-    run(project, "-m", "pytest", "-n", "0", "-q", "tests/test_cli.py", "tests/test_config.py", "tests/test_readme.py",
-        "tests/zoo", "tests/models/test_architectures.py", "-k", "not train and not answers_soon")  # fmt: skip
+    run(project, "-m", "pytest", "-n", "0", "-q", "tests/test_cli.py", "tests/test_config.py",
+        "tests/docs/test_pages.py", "tests/zoo", "tests/models/test_architectures.py", "-k", "not train and not answers_soon")  # fmt: skip

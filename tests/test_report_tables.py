@@ -87,6 +87,7 @@ def reported(script: Callable[[ModuleType], Command]) -> Command:
     return script(report)
 
 
+@pytest.mark.slow
 def test_script_prints_the_table(grid: Path, reported: Command) -> None:
     ended = reported(str(grid), str(grid))
     assert ended.code == 0, ended.err

@@ -221,7 +221,7 @@ def place(config: DictConfig) -> tuple[Path, str]:
     """The parent folder and the name of a single run: date and choices."""
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     chosen = {group: str(config.choices[group]) for group in ("model", "data") if group in config.choices}
-    if variant := config.model.get("name"):  # as of model=resnet18 model.name=resnet34
+    if variant := OmegaConf.select(config, "model.name"):  # as of model=resnet18 model.name=resnet34
         chosen["model"] = str(variant)
     return Path(config.log_dir) / "runs", "_".join([now, *map(shortened, chosen.values())])
 

@@ -172,6 +172,7 @@ def test_a_failure_before_there_is_a_folder_is_recorded_too(labbook: Command, mo
     assert done(labbook(*TINY, WIDTHS)) == run.parent
 
 
+@pytest.mark.slow
 def test_a_run_without_a_whole_checkpoint_is_done_again(labbook: Command, broken: Callable[..., Breaking]) -> None:
     whole = done(labbook(*TINY, WIDTHS, "log_dir=whole"))
     broken()

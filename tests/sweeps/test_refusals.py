@@ -66,8 +66,12 @@ def test_a_refusal_leaves_a_sweep_that_was_there(labbook: Command) -> None:
     assert {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()} == files
 
 
-@pytest.mark.parametrize("swept", ["experiment=d1_cats_dogs,d3_cats_dogs", "sweep=d"])
-def test_a_setting_of_what_is_swept_over_is_given_with_two_signs(labbook: Command, swept: str) -> None:
+def test_a_preset_takes_the_settings_of_its_data(labbook: Command) -> None:
+    assert "nowhere/training_set is not there" in labbook("-m", "sweep=d", "data.cache_dir=x", "data.root=nowhere").err
+
+
+def test_a_setting_of_what_is_swept_over_is_given_with_two_signs(labbook: Command) -> None:
+    swept = "experiment=d1_cats_dogs,d3_cats_dogs"
     ended = labbook("-m", swept, "data.cache_dir=x")
     assert ended.code == 2
     assert ended.sentence.startswith("data.cache_dir is not a setting; settings here: augment, ")

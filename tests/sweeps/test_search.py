@@ -40,6 +40,7 @@ def check(sweep: Path, number: int) -> None:
     assert not trials_of(sweep, TrialState.RUNNING, TrialState.WAITING)
 
 
+@pytest.mark.slow
 def test_a_search_has_its_trials_in_total(labbook: Command) -> None:
     first = labbook(*TINY, *OVER, "sweep.n_trials=3")
     sweep = done(first)
