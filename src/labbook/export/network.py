@@ -53,10 +53,10 @@ def opened(run: Path, config: DictConfig, weights: Weights | None = None) -> Tra
         SettingError: see `trained.load`.
     """
     plain = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision": "32", "deterministic": True}
-    for name, value in plain.items():
-        OmegaConf.update(config, f"trainer.{name}", value, force_add=True)
-    OmegaConf.update(config, "channels_last", False, force_add=True)
-    return trained.load(run, config, weights)
+    here = OmegaConf.create({"trainer": plain, "channels_last": False})
+    merged = OmegaConf.merge(config, here)
+    assert isinstance(merged, DictConfig)
+    return trained.load(run, merged, weights)
 
 
 def about(network: Trained, weights: Weights | None) -> dict[str, str]:

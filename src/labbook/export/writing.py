@@ -38,7 +38,7 @@ def export(run: Path, config: DictConfig, name: str, file: Path, weights: Weight
     network = opened(run, config, weights)
     form = import_module(f"labbook.export.{name}")
     with replacing(file) as partial:
-        partial.write_bytes(form.content(Exported(network.model, config.task.tta), about(network, weights)))
+        partial.write_bytes(form.content(Exported(network.model, network.config.task.tta), about(network, weights)))
         found = difference(form.read(partial), network)
     return network, found
 
