@@ -10,17 +10,17 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
-from labbook import checkpoints, hardware, other_data, training
+from labbook import checkpoints, other_data, training
 from labbook.answers import Answers, identity_of
-from labbook.config import held_out, typed
+from labbook.config import held_out
 from labbook.data.module import ImageDataModule, Split
 from labbook.errors import SettingError
 from labbook.loggers import write_summary
 from labbook.models.classifier import Classifier, Outcome
 from labbook.recorder import Recorder
-from labbook.runs import CONFIG, PREDICTIONS
+from labbook.runs import PREDICTIONS
 from labbook.saving import Checkpoints
-from labbook.trained import Weights, checkpoint_of, seen_by
+from labbook.trained import Weights, opened
 
 
 def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> Outcome:
@@ -114,12 +114,8 @@ def evaluate_run(
         SettingError: settings that do not go together, data of another number of classes, or no whole checkpoint of
             this network.
     """
-    config = typed(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
-    training.check(config)
-    choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
-    file = checkpoint_of(path, config, weights)
-    content = checkpoints.load(file)
-    known = seen_by(content, file, config)
+    there = opened(path, config, weights)
+    config, known = there.config, there.spec
     if other is not None:
         config.data = other_data.as_seen(other, known)
         training.check(config)
@@ -129,12 +125,11 @@ def evaluate_run(
             f"the network of {path} tells {known.num_classes} classes apart, and the data has {data.spec.num_classes}:"
             f" test it on data of {known.num_classes} classes"
         )
-    model = training.build_model(config, data.spec)
-    epoch = checkpoints.put_weights(model, content, file)
-    training.arrange(model, data, choice.channels_last)
+    model, epoch = there.network(data.spec)
+    training.arrange(model, data, there.choice.channels_last)
     data.setup()
     number_alike(data, known.class_names)
-    trainer = training.quiet_trainer(config, choice, logger=False, enable_checkpointing=False)
+    trainer = training.quiet_trainer(config, there.choice, logger=False, enable_checkpointing=False)
     return Evaluated(test(trainer, model, data, split), data, known.class_names, epoch)
 
 

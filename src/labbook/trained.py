@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from omegaconf import DictConfig
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from labbook import checkpoints, hardware, training
 from labbook.config import typed
+from labbook.data.module import ImageDataModule
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.hardware import Choice
@@ -63,6 +64,53 @@ class Trained:
         """Pixels as for `logits` to the probability of each class, float32 [n, classes]."""
         return self.logits(pixels).softmax(1)
 
+    def data(self) -> ImageDataModule:
+        """The run's data as it is today; nothing of it is read yet.
+
+        Raises:
+            SettingError: it is not there, or its images are not those of this network any more.
+        """
+        data = training.build_data(self.config)
+        seen, known = data.spec, self.spec
+        if (seen.size, seen.channels, seen.class_names) != (known.size, known.channels, known.class_names):
+            raise SettingError(
+                "the test images are not of the size, channels and classes that the network was trained for"
+            )
+        return data
+
+
+class Opened(NamedTuple):
+    """A run's checkpoint, read, and what its network was trained on."""
+
+    config: DictConfig  # with all settings that there are today
+    choice: Choice
+    file: Path
+    content: dict[str, Any]
+    spec: ImageSpec
+
+    def network(self, spec: ImageSpec) -> tuple[Classifier, int]:
+        """The network with its weights, for images of this spec, and after how many epochs it has them.
+
+        Raises:
+            SettingError: a network that these images do not fit, or the checkpoint of another one.
+        """
+        model = training.build_model(self.config, spec)
+        return model, checkpoints.put_weights(model, self.content, self.file)
+
+
+def opened(path: Path, config: DictConfig, weights: Weights | None = None) -> Opened:
+    """What a run's folder holds of its network, and the device for it; see `load`.
+
+    Raises:
+        SettingError: settings that do not go together, or no whole checkpoint.
+    """
+    config = typed(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
+    training.check(config)
+    choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
+    file = checkpoint_of(path, config, weights)
+    content = checkpoints.load(file)
+    return Opened(config, choice, file, content, seen_by(content, file, config))
+
 
 def load(path: Path, config: DictConfig, weights: Weights | None = None) -> Trained:
     """The network of a run's folder; `weights` is by default what the run itself tested.
@@ -72,18 +120,14 @@ def load(path: Path, config: DictConfig, weights: Weights | None = None) -> Trai
     Raises:
         SettingError: settings that do not go together, or no whole checkpoint of this network.
     """
-    config = typed(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
-    training.check(config)
-    choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
-    training.tune(config, choice)
-    file = checkpoint_of(path, config, weights)
-    content = checkpoints.load(file)
-    model = training.build_model(config, seen_by(content, file, config))
-    epoch = checkpoints.put_weights(model, content, file)
+    there = opened(path, config, weights)
+    choice = there.choice
+    training.tune(there.config, choice)
+    model, epoch = there.network(there.spec)
     layout = torch.channels_last if choice.channels_last and model.convolutional else torch.preserve_format
     device = torch.device({"gpu": "cuda"}.get(choice.accelerator, choice.accelerator))
     model.to(device=device, memory_format=layout)
-    return Trained(path, config, model.eval(), choice, epoch)
+    return Trained(path, there.config, model.eval(), choice, epoch)
 
 
 def checkpoint_of(path: Path, config: DictConfig, weights: Weights | None = None) -> Path:

@@ -4,6 +4,7 @@ import html
 import socket
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -110,9 +111,9 @@ def test_test_images_are_shown_and_chosen(controls: Controls) -> None:
 
 def test_test_images_that_are_not_at_hand(controls: Controls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MNIST, "_obtain", lambda _: pytest.fail("nothing is to be downloaded"))
-    config = composed("data=mnist", f"data.root={tmp_path / 'data'}")
+    config = composed("data=mnist", f"data.root={tmp_path / 'data'}", "data.image_size=8")
     with pytest.raises(SettingError, match=r"^the test images are not in .*data: name another place with data\.root="):
-        samples.at_hand(config, controls.judge.network.spec)
+        samples.at_hand(replace(controls.judge.network, config=config))
     assert not (tmp_path / "data").exists()
     controls.judge.network.config.data.image_size = 9
     assert controls.sampled()[1].startswith("There is nothing to choose from: the test images are not of the size")

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from labbook import building, training
+from labbook import building
 from labbook.data.image_cache import decode_all
 from labbook.data.pixels import shaped
 from labbook.errors import SettingError
@@ -81,9 +81,7 @@ class Judge:
         Raises:
             SettingError: the set is not there, is another one than the network was trained for, or has fewer images.
         """
-        data, spec = training.build_data(self.network.config), self.network.spec
-        if (data.spec.size, data.spec.channels, data.spec.class_names) != (spec.size, spec.channels, spec.class_names):
-            raise SettingError("the test set is not of the size, channels and classes that the network was trained for")
+        data, spec = self.network.data(), self.network.spec
         data.setup()
         test = data.parts["test"]
         for number in numbers:

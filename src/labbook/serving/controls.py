@@ -52,7 +52,7 @@ class Controls:
     def sampled(self) -> tuple[list[tuple[np.ndarray, str]], str]:
         """The test images for the gallery, or why there are none."""
         try:
-            found = self._samples or samples.at_hand(self.judge.network.config, self.judge.network.spec)
+            found = self._samples or samples.at_hand(self.judge.network)
         except SettingError as error:
             return [], html.escape(f"There is nothing to choose from: {error}.")
         self._samples = found

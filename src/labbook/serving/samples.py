@@ -3,13 +3,11 @@
 from collections import Counter
 from typing import NamedTuple
 
-from omegaconf import DictConfig
 from torch import Tensor
 
-from labbook import training
-from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.names import printable
+from labbook.trained import Trained
 
 SHOWN = 20
 
@@ -21,23 +19,21 @@ class Samples(NamedTuple):
     names: list[str]  # their true classes
 
 
-def at_hand(config: DictConfig, spec: ImageSpec) -> Samples:
+def at_hand(network: Trained) -> Samples:
     """Test images of a run, of as many classes as there is room for; nothing is downloaded for it.
 
     Raises:
         SettingError: they are not there, or not those of this network any more.
     """
-    data = training.build_data(config)
+    data = network.data()
     if not data.at_hand():
         raise SettingError(
             f"the test images are not in {printable(data.root)}: name another place with data.root=FOLDER"
         )
     data.setup()
-    if (data.spec.channels, data.spec.size, data.spec.class_names) != (spec.channels, spec.size, spec.class_names):
-        raise SettingError("the test images are not of the size and classes that the network was trained on")
     test = data.parts["test"]
     rows = spread(test.labels.tolist())
-    return Samples(test.pixels[rows], [printable(spec.class_names[int(test.labels[row])]) for row in rows])
+    return Samples(test.pixels[rows], [printable(network.spec.class_names[int(test.labels[row])]) for row in rows])
 
 
 def spread(labels: list[int]) -> list[int]:
