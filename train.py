@@ -14,7 +14,8 @@ from labbook.config import EXECUTION_WHITELIST
 def main(config: DictConfig) -> float:
     """One run: build, fit, report. Returns the figure that a sweep compares runs by."""
     with importing.heavy():  # takes seconds, which a refusal need not wait for
-        from labbook import evaluation, hardware, runs, training
+        from labbook import hardware, runs, training
+        from labbook.evaluation import final
 
     training.check(config)
     choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
@@ -26,7 +27,7 @@ def main(config: DictConfig) -> float:
         run.introduce(model, data, choice)
         trainer = training.build_trainer(config, choice, run, data)
         training.fit(trainer, model, data, run, choice.channels_last, config.compile)
-        metrics = evaluation.evaluate(trainer, model, data, config)
+        metrics = final.evaluate(trainer, model, data, config)
         run.finish(metrics)
     return float(metrics["objective"])
 

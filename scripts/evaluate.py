@@ -12,8 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from labbook import importing, other_data
+from labbook import importing
 from labbook.cli import sentences
+from labbook.evaluation import other_data
 from labbook.names import check_local, check_whole, printable
 from labbook.resuming import read_config
 from labbook.runs import unfinished
@@ -36,9 +37,9 @@ def main() -> None:
         check_whole(given.run)
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for
-        from labbook import evaluation, evaluation_files, judging
+        from labbook.evaluation import again, files, judgement
 
-    found = evaluation.evaluate_run(given.run, asked.config, given.split, given.weights, asked.data)
+    found = again.evaluate_run(given.run, asked.config, given.split, given.weights, asked.data)
     notes = [*(found.data.notes if asked.name else []), *unfinished(given.run)]
     names = found.data.spec.class_names
     if names != found.names:
@@ -46,11 +47,11 @@ def main() -> None:
         notes.append(f"the classes have other names, and are compared by their order: {theirs}")
     for note in notes:
         print(f"note: {printable(note)}", file=sys.stderr)
-    judgement = judging.judge(found.outcome, names)
-    judging.show(judgement, given.split, given.all)
-    tested = evaluation_files.Tested(given.run, given.split, asked.name, tuple(given.settings))
-    folder = given.out or given.run / evaluation_files.FOLDER
-    evaluation_files.write(tested, found, judgement, folder)
+    judged = judgement.judge(found.outcome, names)
+    judgement.show(judged, given.split, given.all)
+    tested = files.Tested(given.run, given.split, asked.name, tuple(given.settings))
+    folder = given.out or given.run / files.FOLDER
+    files.write(tested, found, judged, folder)
     print(f"evaluation: {folder}")
 
 

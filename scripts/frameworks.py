@@ -34,7 +34,7 @@ def main() -> None:
     import torch  # takes seconds, which a refusal need not wait for
 
     from labbook.benchmark import apart, frameworks
-    from labbook.evaluation import libraries
+    from labbook.evaluation.final import libraries
 
     first = composed(*given.settings).seed
     pairs = []

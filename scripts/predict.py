@@ -42,13 +42,13 @@ def main() -> None:
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for
         from labbook import trained
-        from labbook.prediction import judging, tables, telling
+        from labbook.prediction import predicting, tables, telling
 
     network = trained.load(given.run, asked.config, given.weights)
-    judge = judging.Judge.of(network, given.top, given.batch_size)
-    judged = judge.files(asked.files.images) if asked.files.images else judge.test_images(asked.numbers)
+    predictor = predicting.Predictor.of(network, given.top, given.batch_size)
+    batches = predictor.files(asked.files.images) if asked.files.images else predictor.test_images(asked.numbers)
     told = telling.tell(
-        judged, tables.Columns.of(asked.names, network.spec.class_names, given.top, bool(asked.numbers))
+        batches, tables.Columns.of(asked.names, network.spec.class_names, given.top, bool(asked.numbers))
     )
     if given.csv:
         write_whole(given.csv, tables.as_csv(told.predictions, given.top, asked.known))

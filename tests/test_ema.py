@@ -7,11 +7,12 @@ import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from labbook import evaluation
 from labbook.data.digits import Digits
+from labbook.data.module import Split
 from labbook.ema import EMA
+from labbook.evaluation.again import evaluate_run
 from labbook.lookahead import floats
-from labbook.models.classifier import Classifier
+from labbook.models.classifier import Classifier, Outcome
 from labbook.resuming import read_config
 from tests.conftest import Command
 from tests.test_lookahead import digits, fitted, network, steps_of
@@ -85,8 +86,8 @@ QUICK = (
 )  # fmt: skip
 
 
-def again(run: Path, split: evaluation.Split, weights: str | None) -> evaluation.Outcome:
-    return evaluation.evaluate_run(run, read_config(run), split, weights)[0]
+def again(run: Path, split: Split, weights: str | None) -> Outcome:
+    return evaluate_run(run, read_config(run), split, weights)[0]
 
 
 def test_what_is_saved_as_the_best_was_validated_and_is_tested_again_alike(labbook: Command) -> None:

@@ -11,10 +11,11 @@ import torch
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from labbook import checkpoints, evaluation
+from labbook import checkpoints
 from labbook.data import module
 from labbook.data.digits import Digits
 from labbook.errors import SettingError
+from labbook.evaluation import final
 from tests.conftest import Command, Ended
 
 DEFAULT = ("model=mlp", "trainer.precision=32", "epochs=2")
@@ -293,7 +294,7 @@ def test_a_sweep_is_never_told_the_test_figures(
     labbook: Command, monkeypatch: pytest.MonkeyPatch, validate_on: str, name: str
 ) -> None:
     told = []
-    original = evaluation.objective
-    monkeypatch.setattr(evaluation, "objective", lambda *given: told.append(original(*given)) or told[-1])
+    original = final.objective
+    monkeypatch.setattr(final, "objective", lambda *given: told.append(original(*given)) or told[-1])
     run = labbook(*QUICK, f"data.validate_on={validate_on}").run
     assert told == [metrics_of(run)[name]]

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from labbook import evaluation, trained
+from labbook import trained
 from labbook.data.digits import Digits
 from labbook.errors import SettingError
+from labbook.evaluation import again
 from labbook.resuming import read_config
 from tests.conftest import Command
 from tests.data.samples import album
@@ -17,7 +18,7 @@ from tests.data.samples import album
 def test_judges_the_test_images_as_the_test_did(labbook: Command) -> None:
     run = labbook("epochs=2", "trainer.precision=32", "task.tta=mirror", "callbacks=none").run
     config = read_config(run)
-    outcome = evaluation.evaluate_run(run, config, "test").outcome
+    outcome = again.evaluate_run(run, config, "test").outcome
     network = trained.load(run, config)
     digits = Digits(image_size=28)
     digits.setup()

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from labbook.calibration import Bin
 from labbook.data.spec import ImageSpec
+from labbook.evaluation.calibration import Bin
 from labbook.files import replacing
 from labbook.models.classifier import Outcome
 from labbook.recorder import Row

@@ -24,7 +24,7 @@ from labbook.errors import SettingError
 from labbook.serving import listening, samples
 from labbook.serving.attribution import METHODS
 from labbook.serving.controls import Controls
-from labbook.serving.judging import Judge
+from labbook.serving.explaining import Explainer
 from labbook.trained import Trained
 from scripts import serve
 from tests.conftest import Command
@@ -43,7 +43,7 @@ def controls(tmp_path: Path) -> Controls:
     (tmp_path / "metrics.json").write_text('{"test/acc": 0.25}')
     choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
     model = training.build_model(config, Digits(image_size=8).spec).eval()
-    return Controls(Judge.of(Trained(tmp_path, config, model, choice, 3)))
+    return Controls(Explainer.of(Trained(tmp_path, config, model, choice, 3)))
 
 
 def saved(path: Path, ground: int) -> dict[str, str]:
@@ -113,9 +113,9 @@ def test_test_images_that_are_not_at_hand(controls: Controls, tmp_path: Path, mo
     monkeypatch.setattr(MNIST, "_obtain", lambda _: pytest.fail("nothing is to be downloaded"))
     config = composed("data=mnist", f"data.root={tmp_path / 'data'}", "data.image_size=8")
     with pytest.raises(SettingError, match=r"^the test images are not in .*data: name another place with data\.root="):
-        samples.at_hand(replace(controls.judge.network, config=config))
+        samples.at_hand(replace(controls.explainer.network, config=config))
     assert not (tmp_path / "data").exists()
-    controls.judge.network.config.data.image_size = 9
+    controls.explainer.network.config.data.image_size = 9
     assert controls.sampled()[1].startswith("There is nothing to choose from: the test images are not of the size")
 
 
@@ -125,9 +125,9 @@ def test_few_of_many_classes() -> None:
 
 
 def test_the_head_of_the_page(controls: Controls) -> None:
-    assert controls.judge.title.startswith("MLP of ")
+    assert controls.explainer.title.startswith("MLP of ")
     assert "test accuracy 0.2500; 10 classes; sees 1 x 8 x 8 pixels; weights of epoch 3; works on cpu" in (
-        controls.judge.about
+        controls.explainer.about
     )
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from labbook import evaluation, training
+from labbook import training
 from labbook.checkpoints import WholeFileIO
 from labbook.errors import TrainingError
+from labbook.evaluation import final
 from labbook.runs import states
 from tests.conftest import Command, Ended
 from tests.sweeps.running import LONGER, TINY, Figures, begun, done, figures_of, folder_of, metrics_of, runs_of
@@ -24,7 +25,7 @@ class Breaking:
 
     def __init__(self, width: int, times: int, error: Exception) -> None:
         self.width, self.times, self.error = width, times, error
-        self.original: Evaluate = evaluation.evaluate
+        self.original: Evaluate = final.evaluate
 
     def __call__(self, trainer: Any, model: Any, data: Any, config: Any) -> dict[str, Any]:
         if config.model.width == self.width and self.times:
@@ -37,7 +38,7 @@ class Breaking:
 def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Breaking]:
     def broken(width: int = 8, times: int = 1, error: Exception | None = None) -> Breaking:
         breaking = Breaking(width, times, error or KeyError("a bug\nof two lines"))
-        monkeypatch.setattr(evaluation, "evaluate", breaking)
+        monkeypatch.setattr(final, "evaluate", breaking)
         return breaking
 
     return broken
@@ -223,7 +224,7 @@ def test_a_second_command_tells_what_the_first_left(
     def stopping(*_: object) -> None:
         signal.raise_signal(signum)
 
-    monkeypatch.setattr(evaluation, "evaluate", stopping)
+    monkeypatch.setattr(final, "evaluate", stopping)
     stopped = labbook(*TINY, WIDTHS)
     assert stopped.code == 128 + signum
     (run,) = runs_of(folder_of(stopped)).values()

@@ -12,7 +12,7 @@ pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extr
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from labbook import evaluation
+from labbook.evaluation import final
 from tests.conftest import Command, Ended
 from tests.sweeps.running import LONGER, TINY, begun, done, figures_of, folder_of, killed, metrics_of, runs_of
 from tests.test_resume import signal_at
@@ -110,7 +110,7 @@ def test_what_was_drawn_twice_is_counted_as_done_by_this_command(labbook: Comman
 
 def breaking(monkeypatch: pytest.MonkeyPatch, times: int) -> Callable[[], int]:
     """Break the end of the first trainings; returns what counts all."""
-    original, calls = evaluation.evaluate, 0
+    original, calls = final.evaluate, 0
 
     def evaluate(*arguments: Any) -> dict[str, Any]:
         nonlocal calls
@@ -119,7 +119,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch, times: int) -> Callable[[], int]:
             raise KeyError("a bug")
         return original(*arguments)
 
-    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    monkeypatch.setattr(final, "evaluate", evaluate)
     return lambda: calls
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from labbook import importing, resuming
-from labbook.answers import Answers, identity_of
 from labbook.comparison.labels import labels
 from labbook.config import typed
 from labbook.errors import SettingError
+from labbook.evaluation.answers import Answers, identity_of
 from labbook.names import printable
 from labbook.report.reading import Run, read_run
 from labbook.runs import CONFIG, PREDICTIONS
@@ -84,7 +84,7 @@ def tested_again(candidate: Candidate) -> Answers:
         SettingError: its checkpoint or its data is not there, or is another's.
     """
     with importing.heavy():
-        from labbook import evaluation
+        from labbook.evaluation.again import evaluate_run
 
-    outcome, data, *_ = evaluation.evaluate_run(candidate.path, candidate.config, "test")
+    outcome, data, *_ = evaluate_run(candidate.path, candidate.config, "test")
     return Answers.of(identity_of(data), outcome.rows, outcome.labels, outcome.predicted)

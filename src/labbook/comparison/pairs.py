@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from labbook.answers import Answers
 from labbook.comparison.significance import holm, mcnemar
+from labbook.evaluation.answers import Answers
 
 LEVEL = 0.05  # of p, from which on chance is a good enough explanation
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from labbook.errors import SettingError
+from labbook.evaluation.other_data import SEEN
 from labbook.names import shown
-from labbook.other_data import SEEN
 from labbook.prediction.places import Found, found
 from labbook.resuming import read_config, with_settings
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from labbook.names import printable
-from labbook.prediction.judging import Prediction
+from labbook.prediction.predicting import Prediction
 
 DIGITS = 6  # of probabilities in files
 

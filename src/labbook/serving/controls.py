@@ -11,15 +11,15 @@ from torch import Tensor
 
 from labbook.errors import SettingError
 from labbook.serving import pictures, samples
-from labbook.serving.judging import Judge
+from labbook.serving.explaining import Explainer
 from labbook.serving.pictures import PictureError
 
 
 class Controls:
     """Functions of what the controls hold; pixels are bytes, which Gradio can compare."""
 
-    def __init__(self, judge: Judge) -> None:
-        self.judge = judge
+    def __init__(self, explainer: Explainer) -> None:
+        self.explainer = explainer
         self._samples: samples.Samples | None = None
 
     def given(self, file: dict[str, Any] | None) -> tuple[bytes | None, str, bool]:
@@ -27,10 +27,10 @@ class Controls:
         if not file or not file.get("path"):
             return None, "", False
         try:
-            pixels = pictures.of_file(Path(file["path"]), self.judge.network.spec)
+            pixels = pictures.of_file(Path(file["path"]), self.explainer.network.spec)
         except PictureError as error:
             return None, html.escape(str(error)), False
-        turned = self.judge.habits.dark and pictures.on_light(pixels)
+        turned = self.explainer.habits.dark and pictures.on_light(pixels)
         return packed(255 - pixels if turned else pixels), "", turned
 
     def turned(self, file: dict[str, Any] | None, turn: bool) -> tuple[bytes | None, str]:
@@ -42,7 +42,7 @@ class Controls:
         """A stroke was drawn, or a box beside the drawing ticked or cleared: pixels and a complaint."""
         if drawing is None:
             return None, ""
-        network, habits = self.judge.network, self.judge.habits
+        network, habits = self.explainer.network, self.explainer.habits
         try:
             pixels = pictures.of_drawing(drawing, network.spec, habits, bool(turn), bool(centre))
         except PictureError as error:
@@ -52,7 +52,7 @@ class Controls:
     def sampled(self) -> tuple[list[tuple[np.ndarray, str]], str]:
         """The test images for the gallery, or why there are none."""
         try:
-            found = self._samples or samples.at_hand(self.judge.network)
+            found = self._samples or samples.at_hand(self.explainer.network)
         except SettingError as error:
             return [], html.escape(f"There is nothing to choose from: {error}.")
         self._samples = found
@@ -65,11 +65,11 @@ class Controls:
 
     def answered(self, pixels: bytes | None, method: str) -> Sequence[Any]:
         """What is shown of the image that was given last."""
-        return (None, None, None, "") if pixels is None else self.judge(self.unpacked(pixels), method)
+        return (None, None, None, "") if pixels is None else self.explainer(self.unpacked(pixels), method)
 
     def unpacked(self, pixels: bytes) -> Tensor:
         """Pixels uint8 [1, C, size, size] again."""
-        spec = self.judge.network.spec
+        spec = self.explainer.network.spec
         return torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(1, spec.channels, spec.size, spec.size)
 
 

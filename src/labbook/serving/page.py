@@ -10,7 +10,7 @@ import numpy as np
 
 from labbook.serving.attribution import METHODS
 from labbook.serving.controls import Controls
-from labbook.serving.judging import TOP, Judge
+from labbook.serving.explaining import TOP, Explainer
 
 CANVAS = 280  # pixels of a side to draw on
 BRUSH = 12  # pixels: on such a canvas about as bold as MNIST's strokes
@@ -30,11 +30,11 @@ RAW = {**EVENT, "preprocess": False}  # Gradio would decode the image, in any fo
 SHOWN = {"interactive": False, "buttons": [], "format": "png", "elem_classes": "pixels"}
 
 
-def build(judge: Judge) -> Any:
+def build(explainer: Explainer) -> Any:
     """The page as Gradio's Blocks."""
-    page = Controls(judge)
-    with gr.Blocks(title=judge.title, analytics_enabled=False) as blocks:
-        gr.HTML(f"<h1>{html.escape(judge.title)}</h1><p>{html.escape(judge.about)}</p>")
+    page = Controls(explainer)
+    with gr.Blocks(title=explainer.title, analytics_enabled=False) as blocks:
+        gr.HTML(f"<h1>{html.escape(explainer.title)}</h1><p>{html.escape(explainer.about)}</p>")
         pixels = gr.State()
         with gr.Row():
             with gr.Column():
@@ -72,7 +72,7 @@ def of_files(page: Controls, pixels: Any, complaint: Any) -> None:
 
 def of_drawings(page: Controls, pixels: Any, complaint: Any) -> None:
     """The tab to draw in."""
-    grey, habits = page.judge.network.spec.channels == 1, page.judge.habits
+    grey, habits = page.explainer.network.spec.channels == 1, page.explainer.habits
     brush = gr.Brush(BRUSH, colors=COLOURS[: 1 if grey else None], color_mode="fixed")
     with gr.Tab("Drawing"):
         paper = gr.Sketchpad(
@@ -98,8 +98,8 @@ def of_drawings(page: Controls, pixels: Any, complaint: Any) -> None:
 
 def inverting(page: Controls) -> dict[str, Any]:
     """How the box for turned shades looks."""
-    why = "the network was trained on light shapes on dark" if page.judge.habits.dark else "dark for light"
-    return {"label": "Invert", "visible": page.judge.network.spec.channels == 1, "info": why}
+    why = "the network was trained on light shapes on dark" if page.explainer.habits.dark else "dark for light"
+    return {"label": "Invert", "visible": page.explainer.network.spec.channels == 1, "info": why}
 
 
 def of_editor(sent: dict[str, Any] | None, stored: dict[str, Any]) -> bytes | None:

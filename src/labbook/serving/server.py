@@ -11,7 +11,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labbook.serving import page
-from labbook.serving.judging import Judge
+from labbook.serving.explaining import Explainer
 from labbook.serving.listening import HOST, keep_here
 from labbook.signals import StopSignals
 from labbook.trained import Trained
@@ -43,12 +43,12 @@ class Guarded:
         await self.app(scope, receive, with_policy)
 
 
-def application(judge: Judge) -> FastAPI:
+def application(explainer: Explainer) -> FastAPI:
     """The page, and what guards it: only who asks for this machine by name is answered.
 
     Else a page from elsewhere whose name is made to mean this machine could ask, too (DNS rebinding).
     """
-    blocks = page.build(judge)
+    blocks = page.build(explainer)
     blocks.has_launched = True  # else Gradio takes any file of this machine for one that was uploaded
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
@@ -66,9 +66,9 @@ def serve(network: Trained, listener: socket.socket) -> None:
     Raises:
         Interrupted: as it always ends.
     """
-    judge = Judge.of(network)
-    app = application(judge)
-    print(f"{judge.title}: {judge.about}")
+    explainer = Explainer.of(network)
+    app = application(explainer)
+    print(f"{explainer.title}: {explainer.about}")
     print(f"page: http://{HOST}:{listener.getsockname()[1]} (Ctrl-C ends it)", flush=True)
     sys.addaudithook(keep_here)
     config = uvicorn.Config(app, log_config=None, log_level="critical", timeout_graceful_shutdown=PATIENCE)

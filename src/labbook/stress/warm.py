@@ -35,7 +35,7 @@ def server() -> ForkServerContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         raise SettingError("the parts faults and memory need a system with fork, such as Linux or macOS")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["labbook.evaluation", "labbook.training", "labbook.stress.warm"])
+    context.set_forkserver_preload(["labbook.evaluation.final", "labbook.training", "labbook.stress.warm"])
     return context
 
 

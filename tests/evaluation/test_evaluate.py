@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from labbook import evaluation, evaluation_files
-from labbook.answers import Answers
+from labbook.evaluation import files
+from labbook.evaluation.again import number_alike
+from labbook.evaluation.answers import Answers
 from scripts import evaluate
 from tests.conftest import Command
 from tests.data.samples import album, images, made
@@ -25,7 +26,7 @@ def again(script: Callable[[ModuleType], Command]) -> Command:
 @pytest.fixture
 def unpictured(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures: they take longer than the tests."""
-    monkeypatch.setattr(evaluation_files, "pictures", lambda *_: {})
+    monkeypatch.setattr(files, "pictures", lambda *_: {})
 
 
 def test_the_same_figures_again(labbook: Command, again: Command) -> None:
@@ -87,7 +88,7 @@ def test_classes_of_other_names_and_in_another_order(labbook: Command, again: Co
     assert (run / "evaluation" / "evaluation_others.json").is_file()
     data = made(images(6, classes=3))
     before = data.parts["test"].labels
-    evaluation.number_alike(data, ("cat", "ape", "bee"))
+    number_alike(data, ("cat", "ape", "bee"))
     assert data.class_names == ("cat", "ape", "bee")
     assert data.parts["test"].labels.tolist() == [[1, 2, 0][label] for label in before]
 

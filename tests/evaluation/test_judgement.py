@@ -7,8 +7,9 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from labbook import figures, judging
-from labbook.judging import judge
+from labbook import figures
+from labbook.evaluation import judgement
+from labbook.evaluation.judgement import judge
 from labbook.metrics import Figures
 from labbook.models.classifier import Outcome
 
@@ -39,7 +40,7 @@ def test_a_class_without_images_has_no_figures_and_no_part_in_the_means() -> Non
     found = judge(outcome_of([0, 0, 1], [0, 2, 1], 3), ["ape", "bee", "cat"])
     assert found.recall == pytest.approx((1 / 2 + 1) / 2)
     assert found.precision == pytest.approx(1)
-    data = json.loads(json.dumps(judging.as_data(found), allow_nan=False))
+    data = json.loads(json.dumps(judgement.as_data(found), allow_nan=False))
     assert data["classes"][2] == {"name": "cat", "precision": None, "recall": None, "f1": None, "images": 0}
     assert data["bins"][0]["confidence"] is None
 
@@ -48,7 +49,7 @@ def test_a_class_without_images_has_no_figures_and_no_part_in_the_means() -> Non
 def test_of_many_classes_the_worst_are_shown(every: bool, capsys: pytest.CaptureFixture[str]) -> None:
     labels = list(range(100))
     predicted = [0 if label >= 90 else label for label in labels]
-    judging.show(judge(outcome_of(labels, predicted, 100), [f"class{label}" for label in labels]), "test", every)
+    judgement.show(judge(outcome_of(labels, predicted, 100), [f"class{label}" for label in labels]), "test", every)
     shown = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("class")][1:]
     assert len(shown) == (100 if every else 20)
     assert {f"class{label}" for label in range(90, 100)} <= set(shown)
@@ -58,7 +59,7 @@ def test_of_many_classes_the_worst_are_shown(every: bool, capsys: pytest.Capture
 def test_hostile_names_are_printed_and_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     names = ["$\\bad{", "\x1b[31m red", "猫 [b]"]
     outcome = outcome_of([0, 1, 2, 2], [1, 1, 2, 0], 3)
-    judging.show(judge(outcome, names), "test", console=Console(width=80, force_terminal=False))
+    judgement.show(judge(outcome, names), "test", console=Console(width=80, force_terminal=False))
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "猫 [b]" in out

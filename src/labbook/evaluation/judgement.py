@@ -9,7 +9,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
 
-from labbook.calibration import Bin, bins_of, expected_error
+from labbook.evaluation.calibration import Bin, bins_of, expected_error
 from labbook.models.classifier import Outcome
 from labbook.report.tables import WIDEST, WIDTH, literal
 

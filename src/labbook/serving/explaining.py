@@ -26,14 +26,14 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Judge:
+class Explainer:
     """A network that answers with reasons."""
 
     network: Trained
     habits: Habits
 
     @classmethod
-    def of(cls, network: Trained) -> "Judge":
+    def of(cls, network: Trained) -> "Explainer":
         """With the habits of the data that the network was trained on."""
         return cls(network, Habits.of(network.config, network.spec))
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labbook import figures, judging
-from labbook.answers import identity_of
+from labbook import figures
 from labbook.data.module import Split
-from labbook.evaluation import Evaluated
+from labbook.evaluation.again import Evaluated
+from labbook.evaluation.answers import identity_of
+from labbook.evaluation.judgement import Judgement, as_data
 from labbook.files import make_folder, write_whole
-from labbook.judging import Judgement
 from labbook.origin import code_version
 
 FOLDER = "evaluation"  # in that of the run
@@ -53,7 +53,7 @@ def write(tested: Tested, found: Evaluated, judgement: Judgement, folder: Path) 
         "epoch": found.epoch,
         "code_version": code_version(),
     }
-    text = json.dumps(content | judging.as_data(judgement), indent=2, ensure_ascii=False)
+    text = json.dumps(content | as_data(judgement), indent=2, ensure_ascii=False)
     write_whole(folder / f"evaluation{tested.suffix}.json", text + "\n")
     for name, picture in pictures(tested, found, judgement).items():
         figures.save(picture, folder / f"{name}{tested.suffix}.png")

@@ -7,11 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from labbook import evaluation, training
+from labbook import training
 from labbook.data.image_cache import AT_ONCE
 from labbook.data.module import Images
 from labbook.errors import SettingError
-from labbook.prediction.judging import Judge, Prediction
+from labbook.evaluation import again
+from labbook.prediction.predicting import Prediction, Predictor
 from labbook.resuming import read_config
 from labbook.trained import Trained, load
 from tests.conftest import Command
@@ -29,8 +30,8 @@ def written(images: Images, folder: Path) -> list[Path]:
     return files
 
 
-def all_of(judge: Judge, files: list[Path]) -> list[Prediction]:
-    return [prediction for batch in judge.files(files) for prediction in batch.predictions]
+def all_of(predictor: Predictor, files: list[Path]) -> list[Prediction]:
+    return [prediction for batch in predictor.files(files) for prediction in batch.predictions]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_a_test_image_as_a_file_is_seen_as_the_test_saw_it(settings: list[str], 
     data.image_size, data.channels = size, channels
     as_read = data.load()[1]
     files = written(as_read._replace(pixels=as_read.pixels[:40], labels=as_read.labels[:40]), tmp_path / "files")
-    judged = list(Judge(network, 1, 16).files(files))
+    judged = list(Predictor(network, 1, 16).files(files))
     assert torch.equal(torch.cat([batch.pixels for batch in judged]), shown.pixels[:40])
 
 
@@ -65,19 +66,19 @@ def test_a_test_image_as_a_file_gets_the_probability_of_the_test(kind: str, labb
         words = ["data=image_folder", "data.root=photos", "data.image_size=8"]
     run = labbook(*words, "model=mlp", "epochs=1", "trainer.precision=32", "callbacks=none").run
     config = read_config(run)
-    tested = evaluation.evaluate_run(run, config, "test")
+    tested = again.evaluate_run(run, config, "test")
     outcome, data = tested.outcome, tested.data
     if kind == "image_folder":
         files = sorted(Path("photos/test").rglob("*.*"))
     else:
         data.image_size = 8
         files = written(data.load()[1], tmp_path / "files")
-    judged = all_of(Judge.of(load(run, config), 2, 7), files)
+    judged = all_of(Predictor.of(load(run, config), 2, 7), files)
     names = data.spec.class_names
     assert [names.index(each.guesses[0].name) for each in judged] == outcome.predicted.tolist()
     assert np.allclose([each.guesses[0].probability for each in judged], outcome.confidence, atol=1e-6)
     numbered = [
-        each for batch in Judge.of(load(run, config), 2, 7).test_images(range(21)) for each in batch.predictions
+        each for batch in Predictor.of(load(run, config), 2, 7).test_images(range(21)) for each in batch.predictions
     ]
     assert [names.index(each.true or "") for each in numbered] == outcome.labels[:21].tolist()
     for one, other in zip(judged, numbered, strict=False):
@@ -99,16 +100,16 @@ def shades(folder: Path, count: int) -> list[Path]:
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
 def test_the_order_of_the_output_is_that_of_the_input(network: Trained, tmp_path: Path, batch_size: int) -> None:
     files = shades(tmp_path, 40)[::-1]
-    judge = Judge(network, 10, batch_size)
-    judged = all_of(judge, files)
+    predictor = Predictor(network, 10, batch_size)
+    judged = all_of(predictor, files)
     assert [each.image for each in judged] == list(map(str, files))
-    alone = all_of(judge, files[17:18])[0]
+    alone = all_of(predictor, files[17:18])[0]
     assert [guess.name for guess in judged[17].guesses] == [guess.name for guess in alone.guesses]
 
 
 def test_many_more_files_than_are_decoded_ahead(network: Trained, tmp_path: Path) -> None:
     files = shades(tmp_path, 3) * AT_ONCE
-    judged = all_of(Judge(network, 1, 100), files)
+    judged = all_of(Predictor(network, 1, 100), files)
     assert len(judged) == 3 * AT_ONCE
     assert judged[-1].guesses[0].name == judged[2].guesses[0].name
 
@@ -117,7 +118,7 @@ def test_many_more_files_than_are_decoded_ahead(network: Trained, tmp_path: Path
 def test_the_likeliest_classes_come_first_and_are_no_more_than_certain(
     network: Trained, tmp_path: Path, top: int
 ) -> None:
-    for prediction in all_of(Judge.of(network, top, 8), shades(tmp_path, 9)):
+    for prediction in all_of(Predictor.of(network, top, 8), shades(tmp_path, 9)):
         probabilities = [guess.probability for guess in prediction.guesses]
         assert len({guess.name for guess in prediction.guesses}) == top
         assert probabilities == sorted(probabilities, reverse=True)
@@ -134,7 +135,7 @@ def test_files_that_are_no_images_are_told_of_and_the_rest_is_done(
     cut.write_bytes(cut.read_bytes()[:-30])
     text = tmp_path / "text.png"
     text.write_text("no image")
-    batches = list(Judge(network, 1, 2).files([files[0], text, bomb, cut, *files[1:], tmp_path / "gone.png"]))
+    batches = list(Predictor(network, 1, 2).files([files[0], text, bomb, cut, *files[1:], tmp_path / "gone.png"]))
     assert [each.image for batch in batches for each in batch.predictions] == list(map(str, files))
     problems = [problem.replace(str(tmp_path), "") for batch in batches for problem in batch.problems]
     assert [problem.partition("(")[0] for problem in problems] == [
@@ -148,16 +149,16 @@ def test_files_that_are_no_images_are_told_of_and_the_rest_is_done(
 
 def test_refusals(network: Trained) -> None:
     with pytest.raises(SettingError, match="--top 11: the network knows 10 classes, so give no more"):
-        Judge.of(network, 11, 8)
-    judge = Judge.of(network, 1, 8)
+        Predictor.of(network, 11, 8)
+    predictor = Predictor.of(network, 1, 8)
     with pytest.raises(SettingError, match="--test-index 10: the test set has images 0 to 9"):
-        judge.test_images([0, 10])
+        predictor.test_images([0, 10])
     other = untrained("model=mlp", "data=synthetic", "data.images=60", "data.image_size=6", "data.limit=3")
     with pytest.raises(SettingError, match=r"--test-index 3: the test set with data\.limit=3 has images 0 to 2"):
-        Judge.of(other, 1, 8).test_images([3])
+        Predictor.of(other, 1, 8).test_images([3])
     other.config.data.classes = 3
     with pytest.raises(SettingError, match="not of the size, channels and classes that the network was trained for"):
-        Judge.of(other, 1, 8).test_images([1])
+        Predictor.of(other, 1, 8).test_images([1])
 
 
 def test_a_batch_that_is_too_large_for_a_gpu(network: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,4 +167,4 @@ def test_a_batch_that_is_too_large_for_a_gpu(network: Trained, tmp_path: Path, m
 
     monkeypatch.setattr(Trained, "probabilities", full)
     with pytest.raises(SettingError, match=r"a batch of 2 images is more than the memory of cpu holds: .*--batch-size"):
-        list(Judge.of(network, 1, 8).files(shades(tmp_path, 2)))
+        list(Predictor.of(network, 1, 8).files(shades(tmp_path, 2)))

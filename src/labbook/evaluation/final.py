@@ -1,26 +1,24 @@
-"""What a network has learned: the test, the run's final figures, and a finished run tested again."""
+"""The test at the end of a training, and the run's final figures."""
 
 import platform
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
-from labbook import checkpoints, other_data, training
-from labbook.answers import Answers, identity_of
+from labbook import checkpoints
 from labbook.config import held_out
 from labbook.data.module import ImageDataModule, Split
 from labbook.errors import SettingError
+from labbook.evaluation.answers import Answers, identity_of
 from labbook.loggers import write_summary
 from labbook.models.classifier import Classifier, Outcome
 from labbook.recorder import Recorder
 from labbook.runs import PREDICTIONS
 from labbook.saving import Checkpoints
-from labbook.trained import Weights, opened
 
 
 def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> Outcome:
@@ -88,54 +86,3 @@ def objective(metrics: dict[str, Any], name: str, data: ImageDataModule) -> floa
         known = ", ".join(key for key, item in metrics.items() if isinstance(item, float))
         raise SettingError(f"objective={name} is no figure of this run; choices: {known}")
     return float(value)
-
-
-class Evaluated(NamedTuple):
-    """A finished run's network, tested again."""
-
-    outcome: Outcome
-    data: ImageDataModule
-    names: tuple[str, ...]  # of the classes, as the network knows them
-    epoch: int  # after so many epochs
-
-
-def evaluate_run(
-    path: Path,
-    config: DictConfig,
-    split: Split,
-    weights: Weights | None = None,
-    other: DictConfig | None = None,
-) -> Evaluated:
-    """Test a run's network again; `weights` is "best", "last" or, if None, what the run tested.
-
-    It is tested on `config.data`, or on the `other` data set, shown as the network knows its images.
-
-    Raises:
-        SettingError: settings that do not go together, data of another number of classes, or no whole checkpoint of
-            this network.
-    """
-    there = opened(path, config, weights)
-    config, known = there.config, there.spec
-    if other is not None:
-        config.data = other_data.as_seen(other, known)
-        training.check(config)
-    data = training.build_data(config)
-    if data.spec.num_classes != known.num_classes:
-        raise SettingError(
-            f"the network of {path} tells {known.num_classes} classes apart, and the data has {data.spec.num_classes}:"
-            f" test it on data of {known.num_classes} classes"
-        )
-    model, epoch = there.network(data.spec)
-    training.arrange(model, data, there.choice.channels_last)
-    data.setup()
-    number_alike(data, known.class_names)
-    trainer = training.quiet_trainer(config, there.choice, logger=False, enable_checkpointing=False)
-    return Evaluated(test(trainer, model, data, split), data, known.class_names, epoch)
-
-
-def number_alike(data: ImageDataModule, names: Sequence[str]) -> None:
-    """Give the classes of the data the network's numbers, where they are the same ones in another order."""
-    if sorted(data.class_names) == sorted(names):
-        numbers = torch.tensor([names.index(name) for name in data.class_names])
-        data.parts = {part: images._replace(labels=numbers[images.labels]) for part, images in data.parts.items()}
-        data.class_names = tuple(names)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from labbook.answers import Answers, identity_of
+from labbook.evaluation.answers import Answers, identity_of
 from tests.data.samples import images, made
 
 

@@ -34,7 +34,7 @@ class Prediction(NamedTuple):
     true: str | None = None  # its class, where that is known
 
 
-class Judged(NamedTuple):
+class Batch(NamedTuple):
     """A batch."""
 
     predictions: list[Prediction]
@@ -43,7 +43,7 @@ class Judged(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Judge:
+class Predictor:
     """A network, and how it is asked."""
 
     network: Trained
@@ -51,7 +51,7 @@ class Judge:
     batch_size: int
 
     @classmethod
-    def of(cls, network: Trained, top: int, batch_size: int) -> "Judge":
+    def of(cls, network: Trained, top: int, batch_size: int) -> "Predictor":
         """One that can answer.
 
         Raises:
@@ -61,7 +61,7 @@ class Judge:
             raise SettingError(f"--top {top}: the network knows {network.spec.num_classes} classes, so give no more")
         return cls(network, top, batch_size)
 
-    def files(self, files: Sequence[Path]) -> Iterator[Judged]:
+    def files(self, files: Sequence[Path]) -> Iterator[Batch]:
         """Of the image in each file, in the order of the files.
 
         An image that is in the test set as a file comes to the same pixels here as there.
@@ -71,11 +71,11 @@ class Judge:
         while batch := list(islice(each, self.batch_size)):
             read = [(str(file), decoded.image) for file, decoded in batch if decoded.image is not None]
             problems = tuple(f"{printable(file)} {decoded.problem}" for file, decoded in batch if decoded.image is None)
-            yield self._judged([name for name, _ in read], stacked([image for _, image in read]))._replace(
+            yield self._predicted([name for name, _ in read], stacked([image for _, image in read]))._replace(
                 problems=problems
             )
 
-    def test_images(self, numbers: Sequence[int]) -> Iterator[Judged]:
+    def test_images(self, numbers: Sequence[int]) -> Iterator[Batch]:
         """Of images of the run's test set, whose true classes are known.
 
         Raises:
@@ -90,7 +90,7 @@ class Judge:
                 raise SettingError(f"--test-index {number}: the test set{limit} has images 0 to {len(test.labels) - 1}")
         batches = (numbers[start : start + self.batch_size] for start in range(0, len(numbers), self.batch_size))
         return (
-            self._judged(
+            self._predicted(
                 list(map(str, rows)),
                 test.pixels[list(rows)],
                 [spec.class_names[label] for label in test.labels[list(rows)].tolist()],
@@ -98,10 +98,10 @@ class Judge:
             for rows in batches
         )
 
-    def _judged(self, names: Sequence[str], pixels: Tensor, true: Sequence[str | None] = ()) -> Judged:
+    def _predicted(self, names: Sequence[str], pixels: Tensor, true: Sequence[str | None] = ()) -> Batch:
         """Of a batch of images as their data set reads them, uint8 [n, C, H, W]."""
         if not names:
-            return Judged([], pixels)
+            return Batch([], pixels)
         spec = self.network.spec
         pixels = shaped(pixels, spec.size, spec.channels)
         try:
@@ -116,7 +116,7 @@ class Judge:
             for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
         known = true or [None] * len(names)
-        return Judged([Prediction(*each) for each in zip(names, guesses, known, strict=True)], pixels)
+        return Batch([Prediction(*each) for each in zip(names, guesses, known, strict=True)], pixels)
 
 
 def stacked(images: Sequence[NDArray[np.uint8]]) -> Tensor:
