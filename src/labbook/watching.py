@@ -49,8 +49,8 @@ class Watching(Checkpoint):
             share, data.waiting.seconds = data.waiting.seconds / training_seconds(rows[-1]), 0.0
             if share > WAITING:
                 notes["waiting"] = waits(share)
-        for kind in notes.keys() - self._said:
-            log.warning("note: %s", notes[kind])
+        for note in (note for kind, note in notes.items() if kind not in self._said):
+            log.warning("note: %s", note)
         self._said |= notes.keys()
 
 
