@@ -10,12 +10,13 @@ from omegaconf import DictConfig
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from labbook import checkpoints, hardware, training
+from labbook import building, checkpoints, hardware, training
 from labbook.config import typed
 from labbook.data.module import ImageDataModule
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.hardware import Choice
+from labbook.kinds import made_by
 from labbook.models.classifier import Classifier
 from labbook.runs import BEST, CHECKPOINTS, CONFIG, LAST
 from labbook.tta import averaged
@@ -77,6 +78,14 @@ class Trained:
                 "the test images are not of the size, channels and classes that the network was trained for"
             )
         return data
+
+
+def data_type(config: DictConfig) -> type[ImageDataModule]:
+    """What a run's data is made of, though that itself need not be there."""
+    made = made_by(building.locate(config.data._target_, "data"))
+    assert made is not None  # `training.check` refuses it
+    assert issubclass(made, ImageDataModule)
+    return made
 
 
 class Opened(NamedTuple):

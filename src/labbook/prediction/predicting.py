@@ -11,12 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from labbook import building
 from labbook.data.image_cache import decode_all
 from labbook.data.pixels import shaped
 from labbook.errors import SettingError
 from labbook.names import printable
-from labbook.trained import Trained
+from labbook.trained import Trained, data_type
 
 
 class Guess(NamedTuple):
@@ -34,7 +33,7 @@ class Prediction(NamedTuple):
     true: str | None = None  # its class, where that is known
 
 
-class Batch(NamedTuple):
+class Predicted(NamedTuple):
     """A batch."""
 
     predictions: list[Prediction]
@@ -61,12 +60,12 @@ class Predictor:
             raise SettingError(f"--top {top}: the network knows {network.spec.num_classes} classes, so give no more")
         return cls(network, top, batch_size)
 
-    def files(self, files: Sequence[Path]) -> Iterator[Batch]:
+    def files(self, files: Sequence[Path]) -> Iterator[Predicted]:
         """Of the image in each file, in the order of the files.
 
         An image that is in the test set as a file comes to the same pixels here as there.
         """
-        size, channels = building.locate(self.network.config.data._target_, "data").read_at(self.network.spec)
+        size, channels = data_type(self.network.config).read_at(self.network.spec)
         each = zip(files, decode_all(files, size, channels), strict=True)
         while batch := list(islice(each, self.batch_size)):
             read = [(str(file), decoded.image) for file, decoded in batch if decoded.image is not None]
@@ -75,7 +74,7 @@ class Predictor:
                 problems=problems
             )
 
-    def test_images(self, numbers: Sequence[int]) -> Iterator[Batch]:
+    def test_images(self, numbers: Sequence[int]) -> Iterator[Predicted]:
         """Of images of the run's test set, whose true classes are known.
 
         Raises:
@@ -98,10 +97,10 @@ class Predictor:
             for rows in batches
         )
 
-    def _predicted(self, names: Sequence[str], pixels: Tensor, true: Sequence[str | None] = ()) -> Batch:
+    def _predicted(self, names: Sequence[str], pixels: Tensor, true: Sequence[str | None] = ()) -> Predicted:
         """Of a batch of images as their data set reads them, uint8 [n, C, H, W]."""
         if not names:
-            return Batch([], pixels)
+            return Predicted([], pixels)
         spec = self.network.spec
         pixels = shaped(pixels, spec.size, spec.channels)
         try:
@@ -116,7 +115,7 @@ class Predictor:
             for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
         known = true or [None] * len(names)
-        return Batch([Prediction(*each) for each in zip(names, guesses, known, strict=True)], pixels)
+        return Predicted([Prediction(*each) for each in zip(names, guesses, known, strict=True)], pixels)
 
 
 def stacked(images: Sequence[NDArray[np.uint8]]) -> Tensor:

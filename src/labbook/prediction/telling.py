@@ -10,7 +10,7 @@ from torch import Tensor
 
 from labbook import figures
 from labbook.names import printable
-from labbook.prediction.predicting import Batch, Prediction
+from labbook.prediction.predicting import Predicted, Prediction
 from labbook.prediction.tables import Columns, cells
 
 MOST = 64  # images in a picture
@@ -25,7 +25,7 @@ class Told:
     problems: int = 0
 
 
-def tell(batches: Iterable[Batch], columns: Columns) -> Told:
+def tell(batches: Iterable[Predicted], columns: Columns) -> Told:
     """Print each batch, and on the error stream the files that are no images."""
     told = Told()
     print(columns.line(columns.heads))

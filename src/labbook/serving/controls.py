@@ -13,6 +13,7 @@ from labbook.errors import SettingError
 from labbook.serving import pictures, samples
 from labbook.serving.explaining import Explainer
 from labbook.serving.pictures import PictureError
+from labbook.trained import data_type
 
 
 class Controls:
@@ -26,8 +27,9 @@ class Controls:
         """A file was dropped: its pixels, a complaint, and whether its shades were turned, as they look as if."""
         if not file or not file.get("path"):
             return None, "", False
+        network = self.explainer.network
         try:
-            pixels = pictures.of_file(Path(file["path"]), self.explainer.network.spec)
+            pixels = pictures.of_file(Path(file["path"]), network.spec, data_type(network.config))
         except PictureError as error:
             return None, html.escape(str(error)), False
         turned = self.explainer.habits.dark and pictures.on_light(pixels)

@@ -11,12 +11,12 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
-from labbook import building
 from labbook.data.image_cache import decode
 from labbook.data.module import ImageDataModule
 from labbook.data.pixels import resized, shaped
 from labbook.data.spec import ImageSpec
 from labbook.names import shown
+from labbook.trained import data_type
 
 DARK = 0.4  # mean of pixels: sets drawn light on dark lie below (0.13 to 0.31), photographs above (0.47)
 FAINT = 32  # of 255: ink that is no more than the edge of a stroke
@@ -39,23 +39,21 @@ class Habits:
     @classmethod
     def of(cls, config: DictConfig, spec: ImageSpec) -> "Habits":
         """Those of a run's data, which need not be there."""
-        data = building.locate(config.data._target_, "data")
-        if not (isinstance(data, type) and issubclass(data, ImageDataModule)):
-            return cls(False, 0, 0)
+        data = data_type(config)
         dark = bool(spec.channels == 1 and data.mean and sum(data.mean) / len(data.mean) < DARK)
         return cls(dark, data.box if spec.channels == 1 else 0, data.native_size)
 
 
-def of_file(path: Path, spec: ImageSpec) -> Tensor:
-    """The image in a file, decoded as those of the training are: uint8 [1, C, size, size].
+def of_file(path: Path, spec: ImageSpec, data: type[ImageDataModule]) -> Tensor:
+    """The image in a file, as the network would see it were it one of `data`: uint8 [1, C, size, size].
 
     Raises:
         PictureError: it is none, or too large.
     """
-    image, problem, _ = decode(path, spec.size, spec.channels)
+    image, problem, _ = decode(path, *data.read_at(spec))
     if image is None:
         raise PictureError(f"This file {shown(problem)}.")
-    return torch.from_numpy(image.copy())[None]
+    return shaped(torch.from_numpy(image.copy())[None], spec.size, spec.channels)
 
 
 def of_drawing(content: bytes, spec: ImageSpec, habits: Habits, invert: bool, centre: bool) -> Tensor | None:
