@@ -98,8 +98,7 @@ def chance(accuracy: float, labels: torch.Tensor) -> bool:
 
 def labels_of(data: ImageDataModule, split: Split) -> torch.Tensor:
     """The classes of a part's images, int64 [n], in the order of the set."""
-    part = "test" if split == "val" and data.validate_on == "test" else "train"
-    return data.parts[part].labels[data.rows[split]]
+    return data.parts[data.part_of(split)].labels[data.rows[split]]
 
 
 def in_order(labels: torch.Tensor) -> bool:

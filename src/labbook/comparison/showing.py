@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console, JustifyMethod
-from rich.table import Table
 
 from labbook.comparison import sheets
 from labbook.comparison.gathering import Candidate, answers_of, gather
 from labbook.comparison.pairs import incomparable, pairs_of
 from labbook.comparison.sheets import Sheet
-from labbook.report.tables import WIDTH, literal
+from labbook.terminal import literal, plain_table, wide_enough
 
 AT_ONCE = 4  # runs beside each other on the terminal
 
@@ -41,9 +40,7 @@ def compare(paths: Sequence[Path]) -> Comparison:
 
 def show(comparison: Comparison) -> None:
     """Print all tables."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
+    console = wide_enough()
     for run in comparison.runs:
         console.print(literal(f"{run.label}: {run.path}"), soft_wrap=True)
     for sheet in comparison.sheets:
@@ -58,7 +55,7 @@ def print_sheet(console: Console, sheet: Sheet, blocks: Sequence[range]) -> None
     console.print()
     console.print(literal(sheet.heading, style="bold"))
     for block in blocks if sheet.rows else ():
-        made = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        made = plain_table("dim")
         for index in (0, *block):
             justify: JustifyMethod = "right" if sheet.numeric and index else "left"
             made.add_column(literal(sheet.columns[index]), justify=justify, overflow="fold")

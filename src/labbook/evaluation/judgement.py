@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import multiclass_f1_score, multicla
 
 from labbook.evaluation.calibration import Bin, bins_of, expected_error
 from labbook.models.classifier import Outcome
-from labbook.report.tables import WIDEST, WIDTH, literal
+from labbook.terminal import WIDEST, literal, plain_table, wide_enough
 
 MOST_CLASSES = 20  # that the table shows unless all are asked for
 MEASURES = {"precision": multiclass_precision, "recall": multiclass_recall, "f1": multiclass_f1_score}
@@ -75,9 +75,7 @@ def as_data(judgement: Judgement) -> dict[str, Any]:
 
 def show(judgement: Judgement, split: str, every: bool = False, console: Console | None = None) -> None:
     """Print the figures; of many classes those that are told worst, unless `every` one is asked for."""
-    console = console or Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
+    console = wide_enough(console)
     console.print(f"{split} loss {judgement.loss:.4f} acc {judgement.acc:.4f}  n {judgement.images}")
     classes = list(judgement.classes)
     if left := 0 if every else max(len(classes) - MOST_CLASSES, 0):
@@ -91,7 +89,7 @@ def show(judgement: Judgement, split: str, every: bool = False, console: Console
 
 def table(judgement: Judgement, classes: Sequence[ClassFigures]) -> Table:
     """A row for each class, and their means."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    made = plain_table()
     for index, title in enumerate(("class", *MEASURES, "n")):
         justify: JustifyMethod = "right" if index else "left"
         made.add_column(title, justify=justify, no_wrap=True, max_width=WIDEST)

@@ -7,24 +7,19 @@ import re
 from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.table import Table
-from rich.text import Text
 
-from labbook.names import printable
 from labbook.report.cells import Heading, cells, footnotes, headings, tally
 from labbook.report.columns import text
 from labbook.report.facts import facts
 from labbook.report.grouping import OBJECTIVE, Report, Row
+from labbook.terminal import WIDEST, literal, plain_table, wide_enough
 
-WIDTH = 100  # columns, where the output is no terminal
 MOST_ROWS = 40  # on the terminal
-WIDEST = 32  # characters of a setting's value
 
 
 def show(report: Report, console: Console | None = None) -> None:
     """Print the table, the state of the runs and the failures."""
-    console = console or Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
+    console = wide_enough(console)
     if report.rows:
         console.print(terminal_table(report, console.width))
     for note in [*_cut(report), *footnotes(report)]:
@@ -44,7 +39,7 @@ def terminal_table(report: Report, width: int) -> Table:
         for index in range(len(heads))
     ]
     kept = fitting(heads, widths, width)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = plain_table()
     for index in kept:
         justify: JustifyMethod = "right" if heads[index].numeric else "left"
         title = literal(heads[index].title)
@@ -52,11 +47,6 @@ def terminal_table(report: Report, width: int) -> Table:
     for row in rows:
         table.add_row(*(literal(row[index]) for index in kept))
     return table
-
-
-def literal(text: str, style: str = "") -> Text:
-    """A text for the terminal, of which it obeys nothing."""
-    return Text(printable(text), style=style)
 
 
 def fitting(heads: list[Heading], widths: list[int], room: int) -> list[int]:

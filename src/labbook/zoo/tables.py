@@ -5,12 +5,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 
-from rich.console import Console
-from rich.table import Table
-
 from labbook.benchmark.processes import mebibytes
 from labbook.benchmark.report import machine
-from labbook.report.tables import WIDTH, escaped, literal
+from labbook.report.tables import escaped
+from labbook.terminal import literal, plain_table, wide_enough
 from labbook.zoo.survey import Entry, Survey
 
 COUNTED = ("model", "parameters", "million MACs")
@@ -49,10 +47,8 @@ def notes(survey: Survey, timed: bool) -> list[str]:
 
 def show(survey: Survey, entries: Sequence[Entry], timed: bool) -> None:
     """Print the table, why networks are missing in it, and what its figures are."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    console = wide_enough()
+    table = plain_table()
     heads = headings(timed)
     for head in heads:
         table.add_column(head, justify="left" if head in (heads[0], heads[-1]) else "right", overflow="fold")
