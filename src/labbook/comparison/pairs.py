@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
+
 from labbook.comparison.significance import holm, mcnemar
 from labbook.evaluation.answers import Answers
 
@@ -74,7 +76,7 @@ def incomparable(answers: Sequence[tuple[str, Answers]]) -> list[str]:
 
 def same_images(one: Answers, other: Answers) -> bool:
     """Whether two runs answered to the same test set, with the same labels."""
-    return one.test_set == other.test_set and one.labels.tolist() == other.labels.tolist()
+    return one.test_set == other.test_set and np.array_equal(one.labels, other.labels)
 
 
 def probability(p: float) -> str:

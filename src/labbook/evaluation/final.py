@@ -45,9 +45,7 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
     metrics |= {"test/loss": outcome.figures.loss, "test/acc": outcome.figures.acc}
     if model.has_top5:
         metrics["test/top5_acc"] = outcome.figures.top5_acc
-    if trainer.world_size == 1:  # each of several processes has but its own
-        answers = Answers.of(identity_of(data), outcome.rows, outcome.labels, outcome.predicted)
-        answers.write(Path(trainer.default_root_dir) / PREDICTIONS)
+    keep_answers(trainer, data, outcome)
     if config.train_acc_eval:
         metrics["train/acc_eval"] = test(trainer, model, data, "train").figures.acc
     metrics |= {
@@ -68,6 +66,21 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
     metrics["objective"] = objective(metrics, config.objective, data)
     write_summary(trainer.loggers, config, metrics, trainer.global_step)
     return metrics
+
+
+def keep_answers(trainer: Trainer, data: ImageDataModule, outcome: Outcome) -> None:
+    """Write what was answered to each test image; of several processes each has but its own, so that nothing is kept.
+
+    Nor is then what the run answered when it ended earlier, on one process, and was not trained for so long.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    file = Path(trainer.default_root_dir) / PREDICTIONS
+    if trainer.world_size == 1:
+        Answers.of(identity_of(data), outcome.rows, outcome.labels, outcome.predicted).write(file)
+    elif trainer.is_global_zero:
+        file.unlink(missing_ok=True)
 
 
 def libraries() -> str:
