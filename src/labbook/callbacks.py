@@ -90,7 +90,7 @@ class Pictures(Callback):
             batch = data.on_after_batch_transfer(data.transfer_batch_to_device(batch, device, 0), 0)
             names = [data.spec.class_names[label] for label in batch.labels[: self.samples]]
             title = "training images as the network sees them"
-            picture = figures.gallery(figures.shown(batch.images[: self.samples], data.spec), names, title)
+            picture = figures.gallery(figures.tiles(batch.images[: self.samples], data.spec), names, title)
             write_picture(trainer.loggers, "training_images", picture, trainer.global_step)
             for logger in trainer.loggers:
                 logger.save()  # a run that is gone on with does not draw it again

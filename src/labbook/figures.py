@@ -105,7 +105,7 @@ def mistakes(
         return None
     said = zip(outcome.labels[wrong], outcome.predicted[wrong], outcome.confidence[wrong], strict=True)
     captions = [f"{names[true]} → {(predicted or names)[taken]}  {sure:.0%}" for true, taken, sure in said]
-    return gallery(shown(images[outcome.rows[wrong]]), captions, title, columns=5)
+    return gallery(tiles(images[outcome.rows[wrong]]), captions, title, columns=5)
 
 
 def surest_mistakes(outcome: Outcome, count: int) -> list[int]:
@@ -166,7 +166,7 @@ def save(picture: Picture, file: Path) -> None:
         Image.fromarray(picture).save(partial, format="PNG")
 
 
-def shown(images: Tensor, spec: ImageSpec | None = None) -> Picture:
+def tiles(images: Tensor, spec: ImageSpec | None = None) -> Picture:
     """Images [n, C, H, W] as `gallery` takes them: uint8 pixels, or what `spec` normalised, taken back."""
     values = images.float().cpu()
     if spec is not None:

@@ -64,8 +64,8 @@ def draw(told: Told, title: str, file: Path) -> None:
     Raises:
         OSError: it could not be written.
     """
-    shown = figures.shown(torch.stack(told.pixels))
-    picture = figures.gallery(shown, [caption(prediction) for prediction in told.predictions[:MOST]], printable(title))
+    tiles = figures.tiles(torch.stack(told.pixels))
+    picture = figures.gallery(tiles, [caption(prediction) for prediction in told.predictions[:MOST]], printable(title))
     figures.save(picture, file)
 
 
