@@ -15,6 +15,7 @@ from pathlib import Path
 from labbook import importing
 from labbook.cli import sentences
 from labbook.evaluation import other_data
+from labbook.files import make_folder
 from labbook.names import check_local, check_whole, printable
 from labbook.resuming import read_config
 from labbook.runs import unfinished
@@ -35,6 +36,8 @@ def main() -> None:
     check_local("--out", given.out or given.run)
     if not given.out:
         check_whole(given.run)
+    else:
+        make_folder(given.out)
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for
         from labbook.evaluation import again, files, judgement
@@ -49,7 +52,8 @@ def main() -> None:
         print(f"note: {printable(note)}", file=sys.stderr)
     judged = judgement.judge(found.outcome, names)
     judgement.show(judged, given.split, given.all)
-    tested = files.Tested(given.run, given.split, asked.name, tuple(given.settings))
+    settings = (*given.settings, *([f"weights={given.weights}"] if given.weights else []))
+    tested = files.Tested(given.run, given.split, asked.name, settings)
     folder = given.out or given.run / files.FOLDER
     files.write(tested, found, judged, folder)
     print(f"evaluation: {folder}")

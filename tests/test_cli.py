@@ -365,3 +365,9 @@ def test_a_reader_that_has_had_enough_ends_a_program_without_a_word() -> None:
         program.stdout.close()
         assert program.stderr.read() == b""
     assert program.returncode == 141
+
+
+def test_help_may_be_read_in_part(tmp_path: Path) -> None:
+    command = f"{sys.executable} {ROOT / 'train.py'} --help | true"
+    ended = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stderr == ""

@@ -169,7 +169,8 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
     """Run a `hydra.main` task as a program: exit code 0, 1 (failed), 2 (refused), 130 or 143 (stopped by a signal)."""
     arguments = sys.argv[1:]
     if {"--help", "-h"} & set(arguments):
-        print(help_text())
+        with sentences():
+            print(help_text(), flush=True)
         sys.exit(0)
     composing.register()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way

@@ -75,18 +75,18 @@ def confusion_matrix(
     return pixels(figure)
 
 
-def reliability(bins: Sequence[Bin], error: float) -> Picture:
+def reliability(bins: Sequence[Bin], title: str) -> Picture:
     """How often the network is right by how sure it is, above how many images it is so sure of."""
     figure = Figure(figsize=(5, 5.6), dpi=120, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     left, widths = [item.low for item in bins], [item.high - item.low for item in bins]
     look: dict[str, Any] = {"align": "edge", "color": TRAIN, "edgecolor": "white"}
-    above.bar(left, [item.accuracy if item.images else 0 for item in bins], widths, label="accuracy", **look)
+    above.bar(left, [item.accuracy if item.images else 0 for item in bins], widths, label="accuracy by bin", **look)
     filled = [item for item in bins if item.images]
     means = [[item.confidence for item in filled], [item.accuracy for item in filled]]
-    above.plot(*means, "o", color=HELD_OUT, markersize=4, label="mean confidence of a bin")
+    above.plot(*means, "o", color=HELD_OUT, markersize=4, label="accuracy at a bin's mean confidence", clip_on=False)
     above.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="as often right as sure")
-    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=f"expected calibration error {error:.4f}")
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=title)
     above.legend(loc="upper left", fontsize=8)
     below.bar(left, [item.images for item in bins], widths, **look)
     below.set(xlabel="confidence: probability of the predicted class", ylabel="images")
@@ -123,21 +123,24 @@ def gallery(images: Picture, captions: Sequence[str], title: str, columns: int =
     line, step = 22, CELL + MARGIN  # pixels of a line of text, and from an image to the next
     page = Image.new("RGB", (columns * step + MARGIN, rows * (step + line) + 2 * line), "white")
     draw = ImageDraw.Draw(page)
+    title = fitted(title, 15, page.width - MARGIN)
     draw.text((page.width / 2, line), title, fill="black", font=font(15), anchor="mm")
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         left = index % columns * step + MARGIN
         top = index // columns * (step + line) + 2 * line
-        draw.text((left + CELL / 2, top + line / 2), fitted(caption), fill="black", font=font(11), anchor="mm")
+        draw.text(
+            (left + CELL / 2, top + line / 2), fitted(caption, 11, CELL), fill="black", font=font(11), anchor="mm"
+        )
         tile = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
         page.paste(tile.resize((CELL, CELL), Image.Resampling.NEAREST), (left, top + line))
     return np.asarray(page)
 
 
-def fitted(caption: str) -> str:
-    """A caption, cut where it is wider than its image."""
-    while font(11).getlength(caption) > CELL and len(caption) > 2:
-        caption = f"{caption[:-2]}…"
-    return caption
+def fitted(text: str, size: int, width: int) -> str:
+    """A text, cut where in this size it is wider than so many pixels."""
+    while font(size).getlength(text) > width and len(text) > 2:
+        text = f"{text[:-2]}…"
+    return text
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -29,6 +30,8 @@ def read_config(path: Path) -> DictConfig:
     check_local("the run", path)
     file = path / CONFIG
     if not file.is_file():
+        if runs := sorted(path.glob(f"*/{CONFIG}")):
+            raise SettingError(f"{path} is not a run folder but has {len(runs)} in it, such as {runs[-1].parent.name}")
         killed = "; one killed before it began leaves such a folder, and is begun anew" if path.is_dir() else ""
         raise SettingError(f"{path} is not a run folder: it has no {CONFIG}{killed}")
     try:
@@ -100,11 +103,15 @@ def with_settings(config: DictConfig, settings: list[str]) -> DictConfig:
     """
     for setting in settings:
         name, equals, _ = setting.partition("=")
-        parent, _, key = name.rpartition(".")
-        beside = OmegaConf.select(config, parent) if parent else config
-        if not equals or not isinstance(beside, DictConfig) or key not in beside:
-            valid = visible(beside) if isinstance(beside, DictConfig) else visible(config)
-            raise SettingError(f"{setting} is not SETTING=VALUE of this run; {choices(key, valid, 'settings here')}")
+        node: Any = config
+        for key in name.split("."):
+            if not equals or not isinstance(node, DictConfig) or key not in node:
+                valid = visible(node if isinstance(node, DictConfig) else config)
+                told = choices(key, valid, "settings here")
+                raise SettingError(f"{setting} is not SETTING=VALUE of this run; {told}")
+            node = node.get(key)
+        if isinstance(node, DictConfig) and name in config.get("choices", {}):
+            raise SettingError(f"{setting}: {name} stays that of the run; single settings are {name}.SETTING=VALUE")
     replaced = OmegaConf.merge(config, OmegaConf.from_dotlist(settings))
     assert isinstance(replaced, DictConfig)
     return replaced

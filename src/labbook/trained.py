@@ -117,7 +117,12 @@ def opened(path: Path, config: DictConfig, weights: Weights | None = None) -> Op
     training.check(config)
     choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
     file = checkpoint_of(path, config, weights)
-    content = checkpoints.load(file)
+    try:
+        content = checkpoints.load(file)
+    except SettingError as error:
+        if weights is None and file.name == BEST and file.with_name(LAST).is_file():
+            raise SettingError(f"{error}; --weights last takes those of the last epoch") from error
+        raise
     return Opened(config, choice, file, content, seen_by(content, file, config))
 
 

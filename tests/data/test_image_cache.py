@@ -96,8 +96,10 @@ def test_another_shape_becomes_a_square(tmp_path: Path) -> None:
         ("RGB", (200, 100, 50), "a.jpg", (200, 100, 50)),
         ("L", 80, "a.jpg", (80, 80, 80)),
         ("CMYK", (0, 255, 255, 0), "a.jpg", (255, 0, 0)),
-        ("RGBA", (200, 100, 50, 128), "a.png", (200, 100, 50)),
-        ("LA", (80, 128), "a.png", (80, 80, 80)),
+        ("RGBA", (200, 100, 50, 255), "a.png", (200, 100, 50)),
+        ("RGBA", (200, 100, 50, 128), "a.png", (227, 177, 152)),  # on white
+        ("RGBA", (0, 0, 0, 0), "a.png", (255, 255, 255)),
+        ("LA", (80, 128), "a.png", (167, 167, 167)),
         ("1", 1, "a.png", (255, 255, 255)),
         ("I;16", 80 * 256 + 17, "a.png", (80, 80, 80)),
         ("RGB", (200, 100, 50), "a.bmp", (200, 100, 50)),
@@ -122,8 +124,8 @@ def test_a_palette_is_looked_up_and_not_taken_for_grey(tmp_path: Path) -> None:
     image.putpalette([0, 0, 0, 250, 120, 10])
     image.save(tmp_path / "plain.png")
     image.save(tmp_path / "transparent.png", transparency=b"\x00\x80")
-    for name in ("plain.png", "transparent.png"):
-        assert pixels(tmp_path / name, 2, 3)[:, 0, 0].tolist() == [250, 120, 10]
+    assert pixels(tmp_path / "plain.png", 2, 3)[:, 0, 0].tolist() == [250, 120, 10]
+    assert pixels(tmp_path / "transparent.png", 2, 3)[:, 0, 0].tolist() == [252, 187, 132]  # on white
 
 
 @pytest.mark.parametrize(("orientation", "left_after"), [(1, RED), (3, BLUE), (6, None), (8, None)])

@@ -113,7 +113,9 @@ def test_make_help_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = {name for line in re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE) for name in line.split()}
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    listed = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     assert {line.split()[0] for line in listed.splitlines()} == targets == phony - {"FORCE"}
     assert all(len(line.split()) > 2 for line in listed.splitlines())
 

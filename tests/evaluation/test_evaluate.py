@@ -68,7 +68,7 @@ def test_other_data_is_seen_as_the_run_s_own(labbook: Command, again: Command) -
     noise = again(str(run), "data=synthetic", "data.images=60", "--split", "val", "--out", "there")
     assert (noise.code, noise.err) == (0, "")
     assert "  n 6" in noise.out.splitlines()[0]
-    assert json.loads(Path("there/evaluation_synthetic_val.json").read_text())["data"] == "Synthetic"
+    assert json.loads(Path("there/evaluation_synthetic_val_data.images-60.json").read_text())["data"] == "Synthetic"
     fewer = again(str(run), "data=synthetic", "data.images=60", "data.classes=5")
     assert fewer.code == 2
     assert "tells 10 classes apart, and the data has 5: test it on data of 10 classes" in fewer.sentence
@@ -99,6 +99,8 @@ def test_other_parts_and_settings(labbook: Command, again: Command) -> None:
     train = again(str(run), "--split", "train", "--weights", "last")
     assert f"acc {metrics_of(run)['train/acc_eval']:.4f}  n 1293" in train.out
     assert "n 20" in again(str(run), "data.limit=20").out.splitlines()[0]
+    made = {path.name for path in (run / "evaluation").iterdir()}
+    assert made == {"evaluation_train_weights-last.json", "evaluation_data.limit-20.json"}  # that of the run is free
 
 
 @pytest.mark.usefixtures("unpictured")
@@ -120,6 +122,9 @@ def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(labbook
         (["nowhere"], "nowhere is not a run folder: it has no config.yaml"),
         (["RUN", "data.batchsize=3"], "did you mean batch_size?"),
         (["RUN", "data.batch_size=0"], "data.batch_size must be greater than 0, not 0"),
+        (["RUN", "trainr.precision=32"], "trainr.precision=32 is not SETTING=VALUE of this run; did you mean trainer?"),
+        (["RUN", "model=lenet5"], "model=lenet5: model stays that of the run; single settings are model.SETTING=VALUE"),
+        (["RUN", "--out", "/proc/x"], "cannot write /proc/x: Not a directory"),
         (["RUN", "model.width=5"], "last.ckpt holds another network than MLP as configured"),
         (["RUN", "data._target_=os.system"], "data._target_=os.system is not allowed"),
     ],
@@ -129,3 +134,15 @@ def test_refusals(labbook: Command, again: Command, arguments: list[str], senten
     ended = again(*[run if argument == "RUN" else argument for argument in arguments])
     assert ended.code == 2
     assert sentence in ended.sentence
+
+
+@pytest.mark.usefixtures("unpictured")
+def test_the_folder_of_runs_is_none(labbook: Command, again: Command) -> None:
+    run = labbook("model=mlp", "debug=fast", "callbacks=none").run
+    assert again("logs/runs").sentence == f"logs/runs is not a run folder but has 1 in it, such as {run.name}"
+
+
+def test_other_weights_are_named_where_the_best_are_damaged(labbook: Command, again: Command) -> None:
+    run = labbook("model=mlp", "epochs=1", "callbacks=none", "data.limit=50").run
+    (run / "checkpoints" / "best.ckpt").write_bytes(b"PK")
+    assert again(str(run)).sentence.endswith("; --weights last takes those of the last epoch")

@@ -26,7 +26,7 @@ from labbook.errors import SettingError
 from labbook.files import remove_partial, replacing, write_whole
 from labbook.names import printable
 
-FORMAT = 3  # part of the key: to be raised when what is written or how it is decoded changes
+FORMAT = 4  # part of the key: to be raised when what is written or how it is decoded changes
 AT_ONCE = 512  # images that are decoded ahead of the writer
 A_TASK = 8  # images that a thread decodes at a time: with one, small images spend their time on handing over
 LARGEST = 2**30  # bytes of a file: it is read whole, by as many threads as there are cores
@@ -170,9 +170,13 @@ def decode(path: Path, size: int, channels: int) -> Decoded:
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """The image in a mode that Pillow converts without loss of meaning: it would cut off all shades above 255."""
-    if image.mode in ("P", "PA", "LA"):
-        return image.convert("RGBA")
+    """The image in a mode that Pillow converts without loss of meaning: it would cut off all shades above 255.
+
+    What is transparent is seen on white: Pillow would show the colour that is hidden there, mostly black.
+    """
+    if image.has_transparency_data:
+        shown = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown)
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):

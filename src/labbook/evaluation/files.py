@@ -11,10 +11,16 @@ from labbook.evaluation.again import Evaluated
 from labbook.evaluation.answers import identity_of
 from labbook.evaluation.judgement import Judgement, as_data
 from labbook.files import make_folder, write_whole
+from labbook.names import shortened
 from labbook.origin import code_version
 
 FOLDER = "evaluation"  # in that of the run
 MISTAKES = 25
+# Beginnings of the settings that change nothing of what a test comes to, or that `Tested.other` tells of.
+INDIFFERENT = (
+    *("data=", "data.root=", "data.cache_dir=", "data.resident=", "data.batch_size=", "data.augment=", "data.shuffle="),
+    "trainer.accelerator=",
+)
 
 
 @dataclass(frozen=True)
@@ -24,12 +30,14 @@ class Tested:
     run: Path
     split: Split
     other: str  # what the other images are called; nothing where they were the run's own
-    settings: tuple[str, ...]  # from the command line
+    settings: tuple[str, ...]  # from the command line; those that change the figures are in the files' names
 
     @property
     def suffix(self) -> str:
         """What tells its files from those of other tests: nothing for the run's own."""
-        return "".join(f"_{part}" for part in (self.other, "" if self.split == "test" else self.split) if part)
+        changed = [setting for setting in self.settings if not setting.startswith(INDIFFERENT)]
+        parts = (self.other, "" if self.split == "test" else self.split, shortened("_".join(changed)))
+        return "".join(f"_{part}" for part in parts if part)
 
     @property
     def images(self) -> str:
@@ -65,7 +73,9 @@ def pictures(tested: Tested, found: Evaluated, judgement: Judgement) -> dict[str
     names, accuracy = data.spec.class_names, f"{tested.images} by class: accuracy {judgement.acc:.2%}"
     made = {
         "confusion_matrix": figures.confusion_matrix(outcome.confusion, names, accuracy, found.names),
-        "calibration": figures.reliability(judgement.bins, judgement.calibration_error),
+        "calibration": figures.reliability(
+            judgement.bins, f"{tested.images}: calibration error {judgement.calibration_error:.4f}"
+        ),
     }
     title = f"{tested.images}: taken for another class (true → predicted, its probability)"
     images = data.parts[data.part_of(tested.split)].pixels
