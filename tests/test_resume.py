@@ -178,6 +178,7 @@ def test_a_run_that_stopped_early_is_finished(labbook: Command) -> None:
     assert "has finished its" in again.sentence
 
 
+@pytest.mark.slow
 def test_another_logger_is_noted(labbook: Command) -> None:
     run = labbook("model=mlp", "trainer.precision=32", "epochs=1").run
     more = labbook(f"resume={run}", "epochs=2", "logger=none")

@@ -211,6 +211,7 @@ def test_every_architecture_trains_on_the_default(labbook: Command, model: str) 
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
 def test_a_sweep_reads_the_data_once_and_starts_each_run_clean(
     labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,6 +76,7 @@ def test_a_failure_in_the_middle_costs_one_run(labbook: Command, broken: Callabl
     assert "Traceback" not in ended.out + ended.err
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_tried_again_from_its_last_checkpoint(
     labbook: Command, undisturbed: Callable[..., Figures], broken: Callable[..., Breaking]
 ) -> None:

@@ -189,6 +189,7 @@ HOPELESS = ("hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-8,1e-1))",
 
 
 @pytest.mark.usefixtures("strict")
+@pytest.mark.slow
 def test_hopeless_trials_are_ended_early(labbook: Command) -> None:
     ended = labbook(*LONGER, *HOPELESS)
     sweep = done(ended)
