@@ -84,12 +84,12 @@ def test_refusals(command: Command, group: str, name: str, sentence: str) -> Non
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, with a network and a data set more."""
     copy = tmp_path_factory.mktemp("copy") / "labbook"
-    passed_over = shutil.ignore_patterns(".git", ".venv", "logs", "data.zip", "__pycache__", ".*_cache", ".hypothesis")
     copy.mkdir()
-    for name in ("src", "configs", "scripts", "tests", "docs"):
-        shutil.copytree(new.ROOT / name, copy / name, ignore=passed_over)
-    for name in ("train.py", "pyproject.toml", "README.md", "Makefile"):
-        shutil.copy(new.ROOT / name, copy / name)
+    for path in new.ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, copy)
+        elif path.name not in (".git", ".venv", "data", "logs") and not path.name.endswith(("_cache", ".hypothesis")):
+            shutil.copytree(path, copy / path.name, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "logs").mkdir()
     for group, name in (("model", "my_net"), ("data", "my_set")):
         run(copy, "scripts/new.py", group, name)

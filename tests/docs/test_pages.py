@@ -149,6 +149,7 @@ def rows_of_pairs() -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.strip().splitlines()]
 
 
+@pytest.mark.slow  # one of your own need not be
 def test_every_network_and_set_is_in_the_table_of_pairs() -> None:
     (_, *heads), _, *rows = rows_of_pairs()
     assert sorted(re.findall(r"`(\w+)`", " ".join(heads))) == [path.stem for path in files_of("data")]

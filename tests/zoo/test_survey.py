@@ -115,6 +115,7 @@ def test_a_network_that_is_none_is_refused_before_anything_is_built() -> None:
         prepared(["lenet5", "model=mlp,resnet21"])
 
 
+@pytest.mark.slow  # one of your own need not be
 def test_the_page_shows_every_network() -> None:
     text = PAGE.read_text(encoding="utf-8")
     missing = [name for name in MODELS if f"| {name} |" not in text and f"- {name}: " not in text]
