@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 import torch
 import yaml
 
-from labbook import cli, config, hardware, recorder, training
+from labbook import cli, hardware, recorder, training
 from labbook.config import GROUPS
+from tests.composing import composed
 from tests.conftest import Command, Ended
 
 CHOICES = {group: [path.stem for path in sorted((cli.CONFIGS / group).glob("*.yaml"))] for group in GROUPS}
@@ -327,9 +327,7 @@ def test_images_too_small_for_a_network_are_refused_with_the_size_that_works(arg
 
 def logits(*overrides: str) -> torch.Tensor:
     """What the configured network makes of two black images."""
-    config.register()
-    with hydra.initialize_config_dir(str(cli.CONFIGS)):
-        tree = hydra.compose("train", overrides=list(overrides))
+    tree = composed(*overrides)
     data = training.build_data(tree)
     model = training.build_model(tree, data.spec)
     with torch.no_grad():

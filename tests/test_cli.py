@@ -10,25 +10,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-import hydra
 import pytest
 import yaml
-from omegaconf import DictConfig
 
 from labbook import cli, config, training
 from labbook.errors import Interrupted, SettingError, TrainingError
+from tests import composing
 from tests.conftest import Command
 
 ROOT = cli.CONFIGS.parent
 CHOICES = {group: [path.stem for path in sorted((cli.CONFIGS / group).glob("*.yaml"))] for group in config.GROUPS}
-
-
-def composed(*overrides: str) -> DictConfig:
-    config.register()
-    with hydra.initialize_config_dir(str(cli.CONFIGS)):
-        return hydra.compose("train", overrides=list(overrides))
 
 
 # Help ------------------------------------------------------------------------------------------------------------
@@ -51,16 +43,11 @@ def test_help_marks_the_defaults(labbook: Command) -> None:
     marked = [line.split()[1] for line in labbook("--help").out.splitlines() if line.startswith("   * ")]
     defaults = {
         group: name
-        for item in yaml_of("train.yaml")["defaults"]
+        for item in composing.file("train.yaml")["defaults"]
         if isinstance(item, dict)
         for group, name in item.items()
     }
     assert marked == [defaults[group] for group in config.GROUPS if defaults[group]]
-
-
-def yaml_of(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((cli.CONFIGS / name).read_text(encoding="utf-8"))
-    return content
 
 
 def test_help_fits_a_terminal_of_common_width(labbook: Command) -> None:
@@ -80,7 +67,7 @@ def test_help_shows_six_examples_that_are_true(labbook: Command) -> None:
     for arguments in found:
         swept = "-m" in arguments
         for overrides in runs_of([item for item in arguments if item != "-m"]) if swept else [arguments]:
-            training.check(composed(*overrides))
+            training.check(composing.composed(*overrides))
 
 
 def runs_of(overrides: list[str]) -> list[list[str]]:
@@ -104,7 +91,7 @@ def test_the_settings_that_help_names_exist(labbook: Command) -> None:
         "data.batch_size",
         "data.shuffle",
     }
-    assert composed(*named) == composed("trainer.precision=32", "data.limit=1000"), (
+    assert composing.composed(*named) == composing.composed("trainer.precision=32", "data.limit=1000"), (
         "all others are shown with their defaults"
     )
 

@@ -1,41 +1,23 @@
 """Every file in configs/, found by glob: composed, held against what it names, and with nothing left out."""
 
-import copy
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
-import yaml
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import OmegaConf
 
 from labbook import building, cli, config, keys, training
 from labbook.config import FILES, GROUPS, OPTIONAL, TrainConfig
 from labbook.errors import SettingError
 from labbook.keys import PAIRS
+from tests import composing
+from tests.composing import composed
 
 FOUND = sorted(path.relative_to(cli.CONFIGS) for path in cli.CONFIGS.rglob("*.yaml"))
 CHOICES = [(path.parent.name, path.stem) for path in FOUND if path.parent.name in GROUPS]
 OF_TARGETS = [(group, name) for group, name in CHOICES if group not in FILES]
 # What the program gives to a target, which a file therefore does not hold.
 GIVEN = {"optimizer": {"params"}, "scheduler": {"optimizer", "epochs", "steps_per_epoch"}}
-
-
-def composed(*overrides: str) -> DictConfig:
-    return copy.deepcopy(compose_once(overrides)[0])
-
-
-@cache
-def compose_once(overrides: tuple[str, ...]) -> tuple[DictConfig, dict[str, str]]:
-    """The configuration, and what was chosen of each group."""
-    config.register()
-    with hydra.initialize_config_dir(str(cli.CONFIGS)):
-        tree = hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
-    chosen = dict(tree.hydra.runtime.choices)
-    with open_dict(tree):
-        del tree["hydra"]
-    return tree, chosen
 
 
 def settings_of(node: Any) -> dict[str, Any]:
@@ -93,7 +75,7 @@ def test_each_experiment_can_be_tried_on_one_batch(name: str) -> None:
 
 @pytest.mark.parametrize(("group", "name"), [choice for choice in CHOICES if choice[0] in FILES])
 def test_experiments_and_debug_files_set_nothing_that_is_no_setting(group: str, name: str) -> None:
-    _, chosen = compose_once((f"{group}={name}",))
+    chosen = composing.chosen(f"{group}={name}")
     groups = [f"{other}={chosen[other]}" for other in GROUPS if other not in FILES]
     keys.check_keys(composed(f"{group}={name}"), composed(*groups), set(), f"{group}={name}")
 
@@ -145,9 +127,9 @@ def test_a_pair_has_its_settings_without_being_asked_for_and_gives_way_to_the_co
     assert len(both) == 1
     model, data = both[0]
     chosen = (f"model={model}", f"data={data}")
-    with_pair, _ = compose_once(chosen)
+    with_pair = composed(*chosen)
     without = composed(*chosen, f"{PAIRS}=_")
-    file = yaml.safe_load((cli.CONFIGS / PAIRS / f"{name}.yaml").read_text(encoding="utf-8"))
+    file = composing.file(f"{PAIRS}/{name}.yaml")
     ((group, settings),) = file.items()
     ((key, value),) = settings.items()
     assert with_pair[group][key] == value != without[group][key]
@@ -171,13 +153,13 @@ def test_files_and_code_have_the_same_defaults(group: str, name: str) -> None:
 
 
 def test_the_options_of_all_data_sets_have_the_defaults_of_the_code() -> None:
-    base = yaml.safe_load((cli.CONFIGS / "base" / "data.yaml").read_text(encoding="utf-8"))
+    base = composing.file("base/data.yaml")
     parameters, _ = building.parameters(building.locate("labbook.data.module.ImageDataModule", "data"))
     assert {key: plain(item.default) for key, item in parameters.items() if key != "seed"} == base
 
 
 def test_the_options_of_torchvisions_networks_have_the_defaults_of_the_code() -> None:
-    base = yaml.safe_load((cli.CONFIGS / "base" / "torchvision.yaml").read_text(encoding="utf-8"))
+    base = composing.file("base/torchvision.yaml")
     parameters = signature("model", base)
     assert {key: item.default for key, item in parameters.items() if key != "name"} == settings_of(
         OmegaConf.create({key: value for key, value in base.items() if key != "name"})
@@ -192,7 +174,7 @@ def plain(value: Any) -> Any:
 
 
 def test_the_root_file_lists_every_setting_of_the_schema() -> None:
-    listed = yaml.safe_load((cli.CONFIGS / "train.yaml").read_text(encoding="utf-8"))
+    listed = composing.file("train.yaml")
     schema = OmegaConf.structured(TrainConfig)
     # the group sweep holds settings of the root, among them those of the same name
     own = {str(key) for key in schema} - set(GROUPS) - {"choices"} | {"sweep"}

@@ -27,9 +27,10 @@ from labbook.resuming import read_config
 from labbook.trained import Trained
 from labbook.tta import Tta
 from scripts import export
+from tests import composing
+from tests.composing import composed
 from tests.conftest import Command
-from tests.models.test_architectures import NODES, SMALL, build, spec_of
-from tests.test_config import composed
+from tests.models.test_architectures import MODELS, SMALL, build, spec_of
 
 PAGE = (Path(__file__).parents[1] / "docs" / "export.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^python scripts/export\.py .*$", PAGE, re.MULTILINE)
@@ -44,7 +45,7 @@ def command(script: Callable[[ModuleType], Command]) -> Command:
 def held(name: str, tta: Tta) -> Trained:
     """A network as if it came from a run."""
     model = build(name, 3, 32, 10).eval()
-    node = OmegaConf.merge(NODES[name], SMALL.get(name, {}))
+    node = OmegaConf.merge(composing.node(name), SMALL.get(name, {}))
     config = OmegaConf.create({"model": node, "task": {"tta": tta}, "test_on": "last"})
     return Trained(Path("run"), config, model, Choice("cpu", "32-true", False, ""), 1)
 
@@ -236,14 +237,13 @@ def test_what_is_no_file_of_safetensors_is_refused(content: bytes | None, senten
         safetensors.read(tmp_path / "x")
 
 
-OWN = [name for name, node in NODES.items() if "torchvision_model" not in node._target_]
 TORCHVISIONS = ["googlenet", "mobilenet_v3_small", "resnet18", "vit_b_16"]
 LIKENESSES: list[tuple[str, Tta]] = [("lenet5", "mirror"), ("lenet5", "mirror_translate"), ("vit", "mirror_translate")]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format_name", formats.FORMATS)
-@pytest.mark.parametrize(("name", "tta"), [*((name, "none") for name in (*OWN, *TORCHVISIONS)), *LIKENESSES])
+@pytest.mark.parametrize(("name", "tta"), [*((name, "none") for name in (*MODELS, *TORCHVISIONS)), *LIKENESSES])
 def test_every_network(name: str, tta: Tta, format_name: str, tmp_path: Path) -> None:
     needs_extra()
     network, form = held(name, tta), import_module(f"labbook.export.{format_name}")

@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook import cli, config, published, training
+from tests import composing
 
 PRESETS = [path.stem for path in sorted((cli.CONFIGS / "sweep").glob("*.yaml"))]
 
@@ -98,13 +98,6 @@ REPORTED: dict[str, dict[str, list[tuple[str, Figures]]]] = {
 }
 
 
-@cache
-def composed(*overrides: str) -> DictConfig:
-    config.register()
-    with hydra.initialize_config_dir(str(cli.CONFIGS)):
-        return hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
-
-
 def values(override: Override) -> list[str]:
     """The values of a swept parameter; of an interval its ends."""
     key = override.get_key_element()
@@ -117,10 +110,10 @@ def values(override: Override) -> list[str]:
 @cache
 def combinations(preset: str) -> list[tuple[str, ...]]:
     """The overrides of each run; of a search, those of its lowest and of its highest values."""
-    whole = composed(f"sweep={preset}").hydra
-    lines = [f"{key}={value}" for key, value in whole.sweeper.params.items()]
+    file = composing.file(f"sweep/{preset}.yaml")
+    lines = [f"{key}={value}" for key, value in file["hydra"]["sweeper"]["params"].items()]
     swept = [values(override) for override in OverridesParser.create().parse_overrides(lines)]
-    if whole.runtime.choices["hydra/sweeper"] == "optuna":
+    if {"override /hydra/sweeper": "optuna"} in file.get("defaults", []):
         return [tuple(item[index] for item in swept) for index in (0, -1)]
     return list(itertools.product(*swept))
 
@@ -130,11 +123,9 @@ RUNS = [(f"sweep={preset}", *overrides) for preset in PRESETS for overrides in c
 
 def run_of(*overrides: str) -> DictConfig:
     """The configuration of one run, as the program notes it."""
-    tree = composed(*overrides).copy()
-    chosen = tree.hydra.runtime.choices
+    tree, chosen = composing.composed(*overrides), composing.chosen(*overrides)
     with open_dict(tree):
         tree.choices = {group: chosen[group] for group in config.GROUPS if chosen.get(group)}
-        del tree["hydra"]
     return tree
 
 

@@ -9,24 +9,21 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook import config as settings
 from labbook import files, identity, runs
-from labbook.cli import CONFIGS
 from labbook.errors import SettingError, TrainingError
+from tests.composing import composed
 
 
 @pytest.fixture
 def config() -> DictConfig:
-    settings.register()
-    with hydra.initialize_config_dir(str(CONFIGS)):
-        composed = hydra.compose("train")
-    with open_dict(composed):
-        composed.choices = {"model": "lenet5", "data": "digits"}
-    return composed
+    tree = composed()
+    with open_dict(tree):
+        tree.choices = {"model": "lenet5", "data": "digits"}
+    return tree
 
 
 # Another value for each setting that changes no result, and for each that does.

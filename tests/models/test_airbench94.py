@@ -19,9 +19,10 @@ from labbook.models import airbench94
 from labbook.models.airbench94 import Airbench94, convolution, patch_covariance, whitening_filters
 from labbook.models.classifier import Classifier, Task
 from labbook.models.mlp import MLP
+from tests import composing
 from tests.conftest import Command
 from tests.data.samples import Made, made
-from tests.models.test_architectures import NODES, build, spec_of
+from tests.models.test_architectures import build, spec_of
 from tests.test_resume import signal_at
 from tests.test_train import metrics_of, rows_of, same_weights, weights_of, without_times
 
@@ -63,7 +64,7 @@ class Notes(Callback):
 
 
 def test_the_network_is_that_of_the_paper() -> None:
-    model = building.build(NODES["airbench94"], spec=spec_of(3, 32, 10))
+    model = building.build(composing.node("airbench94"), spec=spec_of(3, 32, 10))
     shapes = [tuple(layer.weight.shape) for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
     assert shapes == [
         (24, 3, 2, 2), (64, 24, 3, 3), (64, 64, 3, 3), (256, 64, 3, 3), (256, 256, 3, 3), (256, 256, 3, 3),
@@ -235,6 +236,7 @@ def test_the_recipe_runs_on_images_in_colour(labbook: Command) -> None:
     assert weights_of(ended.run)["whitening.weight"].shape == (24, 3, 2, 2)
 
 
+@pytest.mark.slow
 def test_the_recipe_learns(labbook: Command) -> None:
     ended = labbook(*TINY, "data=digits", "data.image_size=28", "data.augment=[{reflect_crop: 2}]", "epochs=4")
     assert ended.code == 0, ended.err

@@ -8,15 +8,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from labbook import building
-from labbook.cli import CONFIGS
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.classifier import Classifier
-from tests.test_config import composed
+from tests import composing
 
-NODES = {path.stem: composed(f"model={path.stem}").model for path in sorted((CONFIGS / "model").glob("*.yaml"))}
 # Those of torchvision have tests of their own.
-MODELS = [name for name, node in NODES.items() if "torchvision_model" not in node._target_]
+MODELS = composing.OWN
 SMALLEST = {"cats_dogs_cnn": 179}  # pixels, of those that need more than 28
 MULTIPLE = {"vit": 4, "vit_tiny": 4}  # pixels, of those that cut images into patches
 # Settings that make a network small without changing its structure.
@@ -38,7 +36,7 @@ def build(name: str, channels: int = 1, size: int = 28, classes: int = 10, **set
     size = max(size, SMALLEST.get(name, 0)) // MULTIPLE.get(name, 1) * MULTIPLE.get(name, 1)
     spec = spec_of(channels, size, classes)
     torch.manual_seed(0)
-    model = building.build(NODES[name], spec=spec, **(SMALL.get(name, {}) | settings))
+    model = building.build(composing.node(name), spec=spec, **(SMALL.get(name, {}) | settings))
     assert isinstance(model, Classifier)
     return model
 
@@ -72,7 +70,7 @@ HEAVY = ("alexnet",)  # takes as long as all others together
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in HEAVY else []) for name in MODELS]
 )
 def test_one_batch_is_learned_by_heart(name: str) -> None:
-    model = build(name, **({"dropout": 0.0} if "dropout" in NODES[name] else {}))
+    model = build(name, **({"dropout": 0.0} if "dropout" in composing.node(name) else {}))
     images, labels = images_for(model, 8), torch.arange(8)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(120):
@@ -105,7 +103,7 @@ def test_an_image_too_small_is_refused_with_a_size_that_works(name: str, channel
     refused: list[int] = []
     for size in sizes:
         try:
-            model = building.build(NODES[name], spec=spec_of(channels, size, 10), **SMALL.get(name, {}))
+            model = building.build(composing.node(name), spec=spec_of(channels, size, 10), **SMALL.get(name, {}))
         except SettingError as error:
             refused.append(size)
             proposed = int(str(error).split("data.image_size=")[1].split()[0])

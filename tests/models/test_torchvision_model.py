@@ -23,20 +23,23 @@ from labbook.errors import SettingError
 from labbook.models import pretrained
 from labbook.models.classifier import Task
 from labbook.models.torchvision_model import TorchvisionModel, names
+from tests import composing
+from tests.composing import OF_TORCHVISION, composed
 from tests.conftest import Command
-from tests.models.test_architectures import NODES, spec_of
-from tests.test_config import composed
+from tests.models.test_architectures import spec_of
 
-CHOICES = {name: node.name for name, node in NODES.items() if "torchvision_model" in node._target_}
 QUICK = "mobilenet_v3_small"
 
 # Channels, pixels and classes: for each network one of them at once, and all where time does not matter.
 KINDS = list(itertools.product((1, 3), (28, 32, 64), (2, 10, 100)))
-ONE_EACH = dict(zip(CHOICES, [(1, 28, 10), (3, 32, 2), (3, 28, 100), (1, 32, 10)] * len(CHOICES), strict=False))
+ONE_EACH = dict(
+    zip(OF_TORCHVISION, [(1, 28, 10), (3, 32, 2), (3, 28, 100), (1, 32, 10)] * len(OF_TORCHVISION), strict=False)
+)
+STEMS = ("resnet18", "vgg16_bn", "convnext_tiny")
 LARGE = ("vgg16_bn", "vit_b_16")  # 34 and 85 million parameters
 PAIRS = [
     pytest.param(name, *kind, marks=[] if ONE_EACH[name] == kind and name not in LARGE else [pytest.mark.slow])
-    for name in CHOICES
+    for name in OF_TORCHVISION
     for kind in KINDS
 ]
 
@@ -47,7 +50,7 @@ def slow_but(quick: Collection[str], every: Iterable[str]) -> list[ParameterSet]
 
 def made(name: str, channels: int = 3, size: int = 32, classes: int = 10, **settings: Any) -> TorchvisionModel:
     torch.manual_seed(0)
-    model = building.build(NODES[name], spec=spec_of(channels, size, classes), **settings)
+    model = building.build(composing.node(name), spec=spec_of(channels, size, classes), **settings)
     assert isinstance(model, TorchvisionModel)
     return model
 
@@ -72,7 +75,7 @@ def test_a_gradient_reaches_every_parameter(name: str, channels: int, size: int,
         assert parameter.grad.abs().sum() > 0, parameter_name
 
 
-@pytest.mark.parametrize("name", slow_but((QUICK, "googlenet"), CHOICES))
+@pytest.mark.parametrize("name", slow_but((QUICK, "googlenet"), OF_TORCHVISION))
 def test_weights_survive_saving_with_weights_only(name: str, tmp_path: Path) -> None:
     model = made(name).eval()
     torch.save(model.state_dict(), tmp_path / "weights.pt")
@@ -82,7 +85,7 @@ def test_weights_survive_saving_with_weights_only(name: str, tmp_path: Path) -> 
     assert torch.equal(model(images), other.eval()(images))
 
 
-@pytest.mark.parametrize("name", slow_but(CHOICES, names()))
+@pytest.mark.parametrize("name", slow_but(OF_TORCHVISION, names()))
 def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -> None:
     """As many parameters as torchvision documents, which does not count GoogLeNet's auxiliary classifiers."""
     model = on_meta(name, spec_of(3, pretrained.image_settings(name)["image_size"], 1000))
@@ -92,7 +95,7 @@ def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -
     assert model.title == name
 
 
-@pytest.mark.parametrize("name", slow_but(("resnet18", "vgg16_bn", "convnext_tiny"), [*CHOICES, "resnext50_32x4d"]))
+@pytest.mark.parametrize("name", slow_but(STEMS, [*OF_TORCHVISION, "resnext50_32x4d"]))
 def test_the_stem_for_small_images_keeps_more_of_them(name: str) -> None:
     """At least half as many pixels more, over all convolutions; VGG has no stem, and takes smaller images instead."""
     seen: dict[bool, int] = {}

@@ -7,14 +7,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import hydra
 import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
 
-from labbook import cli, config
 from scripts import evaluate
+from tests.composing import composed
 from tests.conftest import Command, Ended
 
 BAIT = "labbook_bait"  # a module that may never be imported
@@ -73,11 +72,9 @@ def evaluated(traps: Traps, script: Callable[[ModuleType], Command]) -> Command:
 @pytest.fixture(scope="session")
 def plain() -> dict[str, Any]:
     """The configuration of a small run, as config.yaml holds it."""
-    config.register()
-    with hydra.initialize_config_dir(str(cli.CONFIGS)):
-        composed = hydra.compose("train", overrides=list(QUICK))
-    composed.choices = {"model": "mlp", "data": "digits"}
-    found: Any = OmegaConf.to_container(composed, resolve=True)
+    tree = composed(*QUICK)
+    tree.choices = {"model": "mlp", "data": "digits"}
+    found: Any = OmegaConf.to_container(tree, resolve=True)
     return {key: value for key, value in found.items() if key not in ("sweep", "seeds")}
 
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from urllib import error, request
 
@@ -21,14 +22,13 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-pytest.importorskip("gradio", reason="needs the extra: make setup EXTRAS=serve")
-
 ROOT = Path(__file__).parents[2]
 BROWSER, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not (BROWSER and DRIVER), reason="chromium and chromedriver are not installed"),
+    pytest.mark.skipif(not find_spec("gradio"), reason="needs the extra: make setup EXTRAS=serve"),  # slow to import
 ]
 
 
