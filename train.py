@@ -18,9 +18,9 @@ def main(config: DictConfig) -> float:
         from labbook.evaluation import final
 
     training.check(config)
-    choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
     data = training.build_data(config)
     model = training.build_model(config, data.spec)
+    choice = hardware.here(config, model)
     data.setup()
 
     with runs.open_run(config) as run:

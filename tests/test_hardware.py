@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from labbook import building, hardware
 from labbook.errors import SettingError
 from labbook.hardware import (
     ACCELERATORS,
@@ -18,6 +19,8 @@ from labbook.hardware import (
     cpu_name,
     describe,
 )
+from tests import composing
+from tests.models.test_architectures import spec_of
 
 AUTO = {"accelerator": "auto", "precision": "auto"}
 
@@ -68,6 +71,33 @@ def test_the_cpu_is_judged_by_itself_where_there_is_a_gpu_too() -> None:
     assert "Xeon" in choice.reason
     assert "T4" not in choice.reason
     assert choose({"accelerator": "cpu", "precision": "auto"}, H100).precision == "bf16-mixed"
+
+
+@pytest.mark.parametrize(
+    ("machine", "precision"), [(SAPPHIRE_RAPIDS, "32-true"), (LAPTOP, "32-true"), (H100, "bf16-mixed")]
+)
+def test_strided_depthwise_convolutions_are_taken_in_32_bits_on_a_cpu(machine: Machine, precision: str) -> None:
+    choice = choose(AUTO, machine, strided_depthwise=True)
+    assert choice.precision == precision
+    asked = choose({"accelerator": "cpu", "precision": "bf16-mixed"}, machine, strided_depthwise=True)
+    assert asked.precision == "bf16-mixed"
+
+
+@pytest.mark.parametrize("model", composing.MODELS)
+def test_the_networks_that_have_them(model: str) -> None:
+    with torch.device("meta"):
+        network = building.build(composing.node(model), spec=spec_of(3, 224, 10))
+    assert network.strided_depthwise is (model in ("efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small"))
+
+
+def test_the_choice_for_a_network_looks_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "describe", lambda: SAPPHIRE_RAPIDS)
+    with torch.device("meta"):
+        networks = [
+            building.build(composing.node(name), spec=spec_of(3, 32, 10)) for name in ("mobilenet_v2", "resnet18")
+        ]
+    choices = [hardware.here(composing.composed("trainer=cpu"), network) for network in networks]
+    assert [choice.precision for choice in choices] == ["32-true", "bf16-mixed"]
 
 
 @pytest.mark.parametrize("asked", ["gpu", "cuda"])

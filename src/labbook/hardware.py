@@ -4,9 +4,14 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from labbook.errors import SettingError, choices
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from labbook.models.classifier import Classifier
 
 Accelerator = Literal["cpu", "gpu", "mps"]
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
@@ -79,13 +84,16 @@ def choose_accelerator(asked: str, machine: Machine) -> Accelerator:
     return "gpu" if asked in ("gpu", "cuda") else "mps" if asked == "mps" else "cpu"
 
 
-def choose_precision(asked: str, accelerator: Accelerator, machine: Machine) -> tuple[str, str]:
+def choose_precision(
+    asked: str, accelerator: Accelerator, machine: Machine, strided_depthwise: bool = False
+) -> tuple[str, str]:
     """The precision and why.
 
     bf16 where the hardware multiplies it natively: CUDA from compute capability 8.0, CPUs with AMX or AVX512-BF16
     (without them autocast made AlexNet's step forty times slower; with them 32 bits take C2 1.5, AlexNet 1.7 and the
     cats-and-dogs network 2.2 times as long, LeNet-5 and MLPs 0.94 to 0.99). On capability 7.0 and 7.5 (V100, T4)
-    16-bit floats.
+    16-bit floats. CPUs have no fast gradient of strided depthwise convolutions in bf16 (it took 25 times as long,
+    and so a step of MobileNetV2 1.5, of EfficientNet-B0 2.1 and of MobileNetV3-Small 2.9 times).
 
     Raises:
         SettingError: a name that is no precision.
@@ -103,12 +111,25 @@ def choose_precision(asked: str, accelerator: Accelerator, machine: Machine) -> 
         return "32-true", f"capability {major}.{minor} is slow below 32 bits"
     if accelerator == "mps":
         return "32-true", "MPS"
+    if machine.cpu_bf16 and strided_depthwise:
+        return "32-true", "CPUs are slow at strided depthwise convolutions in bf16"
     if machine.cpu_bf16:
         return "bf16-mixed", "this CPU multiplies bf16"
     return "32-true", "this CPU has no bf16 instructions"
 
 
-def choose(asked: Mapping[str, Any], machine: Machine, channels_last: bool | None = None) -> Choice:
+def here(config: "DictConfig", model: "Classifier") -> Choice:
+    """What to train or test a network with on this machine.
+
+    Raises:
+        SettingError: see `choose`.
+    """
+    return choose(config.trainer, describe(), config.channels_last, model.strided_depthwise)
+
+
+def choose(
+    asked: Mapping[str, Any], machine: Machine, channels_last: bool | None = None, strided_depthwise: bool = False
+) -> Choice:
     """Everything `auto` leaves open, from the settings `accelerator` and `precision` of the trainer.
 
     Channels-last convolutions: on a CPU, channels first take LeNet-5 1.3, C2 1.5, AlexNet 1.1 and the cats-and-dogs
@@ -118,7 +139,7 @@ def choose(asked: Mapping[str, Any], machine: Machine, channels_last: bool | Non
         SettingError: see `choose_accelerator` and `choose_precision`.
     """
     accelerator = choose_accelerator(str(asked.get("accelerator", "auto")), machine)
-    precision, why = choose_precision(str(asked.get("precision", "auto")), accelerator, machine)
+    precision, why = choose_precision(str(asked.get("precision", "auto")), accelerator, machine, strided_depthwise)
     name = {"gpu": machine.gpu_name, "mps": "Apple GPU", "cpu": machine.cpu_name}[accelerator]
     layout = accelerator != "mps" if channels_last is None else channels_last
     return Choice(accelerator, precision, layout, f"{accelerator.upper()} ({name}), {precision} ({why})")

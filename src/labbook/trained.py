@@ -92,7 +92,6 @@ class Opened(NamedTuple):
     """A run's checkpoint, read, and what its network was trained on."""
 
     config: DictConfig  # with all settings that there are today
-    choice: Choice
     file: Path
     content: dict[str, Any]
     spec: ImageSpec
@@ -108,14 +107,13 @@ class Opened(NamedTuple):
 
 
 def opened(path: Path, config: DictConfig, weights: Weights | None = None) -> Opened:
-    """What a run's folder holds of its network, and the device for it; see `load`.
+    """What a run's folder holds of its network; see `load`.
 
     Raises:
         SettingError: settings that do not go together, or no whole checkpoint.
     """
     config = typed(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
     training.check(config)
-    choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
     file = checkpoint_of(path, config, weights)
     try:
         content = checkpoints.load(file)
@@ -123,7 +121,7 @@ def opened(path: Path, config: DictConfig, weights: Weights | None = None) -> Op
         if weights is None and file.name == BEST and file.with_name(LAST).is_file():
             raise SettingError(f"{error}; --weights last takes those of the last epoch") from error
         raise
-    return Opened(config, choice, file, content, seen_by(content, file, config))
+    return Opened(config, file, content, seen_by(content, file, config))
 
 
 def load(path: Path, config: DictConfig, weights: Weights | None = None) -> Trained:
@@ -135,9 +133,9 @@ def load(path: Path, config: DictConfig, weights: Weights | None = None) -> Trai
         SettingError: settings that do not go together, or no whole checkpoint of this network.
     """
     there = opened(path, config, weights)
-    choice = there.choice
-    training.tune(there.config, choice)
     model, epoch = there.network(there.spec)
+    choice = hardware.here(there.config, model)
+    training.tune(there.config, choice)
     layout = torch.channels_last if choice.channels_last and model.convolutional else torch.preserve_format
     device = torch.device({"gpu": "cuda"}.get(choice.accelerator, choice.accelerator))
     model.to(device=device, memory_format=layout)

@@ -41,8 +41,8 @@ def controls(tmp_path: Path) -> Controls:
     """Of a small network that knows nothing."""
     config = deepcopy(small())
     (tmp_path / "metrics.json").write_text('{"test/acc": 0.25}')
-    choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
     model = training.build_model(config, Digits(image_size=8).spec).eval()
+    choice = hardware.here(config, model)
     return Controls(Explainer.of(Trained(tmp_path, config, model, choice, 3)))
 
 

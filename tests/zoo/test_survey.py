@@ -8,8 +8,9 @@ from types import ModuleType
 import pytest
 import torch
 
-from labbook import cli
+from labbook import cli, hardware
 from labbook.errors import SettingError
+from labbook.hardware import Machine
 from labbook.zoo import costs, survey
 from labbook.zoo.survey import Entry, parted, prepared
 from labbook.zoo.tables import as_csv, as_markdown
@@ -72,6 +73,14 @@ def test_a_step_of_training_is_measured(monkeypatch: pytest.MonkeyPatch, table: 
     assert Path("page.md").read_text().count("| mlp |") == 1
 
 
+def test_what_is_measured_in_another_precision_is_said(monkeypatch: pytest.MonkeyPatch, table: Command) -> None:
+    monkeypatch.setattr(costs, "ENOUGH", 0.0)
+    monkeypatch.setattr(hardware, "describe", lambda: Machine(cpu_bf16=True))
+    ended = table("mlp", "mobilenet_v3_small", "--batch-size", "2", "trainer=cpu")
+    assert "Measured: CPU (CPU), bf16-mixed (this CPU multiplies bf16)" in ended.out
+    assert "In other precision: mobilenet_v3_small in 32-true." in ended.out
+
+
 def test_a_batch_that_does_not_fit_costs_no_other_network_its_figures(
     monkeypatch: pytest.MonkeyPatch, table: Command
 ) -> None:
@@ -107,7 +116,7 @@ def test_what_a_file_says_is_no_markup() -> None:
     asked = prepared(["mlp"])
     entry = Entry("a|b", "<b>", 1, 2)
     assert "| a\\|b | 1 | 0.00 | &lt;b&gt; |" in as_markdown(asked, [entry], timed=False).splitlines()
-    assert as_csv([entry]).splitlines()[1] == "a|b,<b>,1,2,,,,"
+    assert as_csv([entry]).splitlines()[1] == "a|b,<b>,1,2,,,,,"
 
 
 def test_a_network_that_is_none_is_refused_before_anything_is_built() -> None:

@@ -171,9 +171,9 @@ POLICIES = {"bf16-mixed": "mixed_bfloat16", "16-mixed": "mixed_float16"}
 def prepared(config: DictConfig) -> tuple[hardware.Choice, ImageDataModule, Classifier]:
     """What train.py makes of a configuration before it trains."""
     training.check(config)
-    choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
     data = training.build_data(config)
     model = training.build_model(config, data.spec)
+    choice = hardware.here(config, model)
     data.setup()
     return choice, data, model
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from omegaconf import DictConfig
 
-from labbook import training
+from labbook import hardware, training
 from labbook.data.module import ImageDataModule, Split
 from labbook.errors import SettingError
 from labbook.evaluation import other_data
@@ -52,10 +52,11 @@ def evaluate_run(
             f" test it on data of {known.num_classes} classes"
         )
     model, epoch = there.network(data.spec)
-    training.arrange(model, data, there.choice.channels_last)
+    choice = hardware.here(config, model)
+    training.arrange(model, data, choice.channels_last)
     data.setup()
     number_alike(data, known.class_names)
-    trainer = training.quiet_trainer(config, there.choice, logger=False, enable_checkpointing=False)
+    trainer = training.quiet_trainer(config, choice, logger=False, enable_checkpointing=False)
     return Evaluated(test(trainer, model, data, split), data, known.class_names, epoch)
 
 

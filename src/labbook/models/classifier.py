@@ -114,6 +114,12 @@ class Classifier(QuickModule):
         """Whether the memory layout of images matters to the network."""
         return any(isinstance(module, nn.Conv2d) for module in self.modules())
 
+    @property
+    def strided_depthwise(self) -> bool:
+        """Whether a convolution has both a filter for each channel and a stride, as MobileNets have."""
+        convolutions = (module for module in self.modules() if isinstance(module, nn.Conv2d))
+        return any(1 < item.groups == item.in_channels and max(item.stride) > 1 for item in convolutions)
+
     # Training ------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

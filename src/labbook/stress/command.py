@@ -35,11 +35,11 @@ class TooLong(BaseException):
 def main(config: DictConfig) -> None:
     """What `train.py` does, until it would train: then a refusal, which leaves no folder behind."""
     training.check(config)
-    choice = hardware.choose(config.trainer, hardware.describe(), config.channels_last)
     if str(config.data._target_).rpartition(".")[0].rpartition(".")[2] not in AT_HAND:
         raise SettingError(BEGINS)  # with images that would have to be downloaded first
     data = training.build_data(config)
     model = training.build_model(config, data.spec)
+    choice = hardware.here(config, model)
     data.setup()
     with runs.open_run(config) as run:
         run.introduce(model, data, choice)

@@ -31,6 +31,7 @@ class Entry:
     paper: str
     parameters: int | None = None  # numbers that training changes
     macs: int | None = None  # of one image
+    precision: str = ""  # in which the rest was measured
     memory: int | None = None  # bytes, at most at once in a step of training
     forward: float | None = None  # images/s
     training: float | None = None  # images/s
@@ -72,9 +73,10 @@ class Survey:
     def _timed(self, entry: Entry, config: DictConfig) -> Entry:
         say(entry.name)
         model = training.build_model(config, self.data.spec)
-        training.tune(config, self.choice)
-        training.arrange(model, self.data, self.choice.channels_last)
-        bare = Bare(model, self.choice)
+        choice = hardware.here(config, model)
+        training.tune(config, choice)
+        training.arrange(model, self.data, choice.channels_last)
+        bare = Bare(model, choice)
         count = self.data.batch_size
         images = torch.randn(count, self.spec.channels, self.spec.size, self.spec.size, device=bare.device)
         images = images.contiguous(memory_format=self.data.memory_format)
@@ -83,7 +85,7 @@ class Survey:
         trained = pace(lambda: bare.step(images, labels), bare.device, count)
         model.eval()
         forward = pace(lambda: bare.forward(images), bare.device, count)
-        return replace(entry, memory=memory, forward=forward, training=trained)
+        return replace(entry, precision=choice.precision, memory=memory, forward=forward, training=trained)
 
 
 def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -28,7 +28,7 @@ def cells(entry: Entry, timed: bool) -> tuple[str, ...]:
     return (entry.name, *counted, *measured, entry.paper)
 
 
-def notes(survey: Survey, timed: bool) -> list[str]:
+def notes(survey: Survey, entries: Sequence[Entry], timed: bool) -> list[str]:
     """What one must know to read the table."""
     spec = survey.spec
     about = [
@@ -42,6 +42,9 @@ def notes(survey: Survey, timed: bool) -> list[str]:
             " that does not count, with the images on the device.",
             f"Measured: {machine(survey.choice)}.",
         ]
+        others = [entry for entry in entries if entry.precision not in ("", survey.choice.precision)]
+        if others:
+            about.append(f"In other precision: {', '.join(f'{entry.name} in {entry.precision}' for entry in others)}.")
     return about
 
 
@@ -60,7 +63,7 @@ def show(survey: Survey, entries: Sequence[Entry], timed: bool) -> None:
     for entry in entries:
         if entry.refused:
             console.print(literal(f"{entry.name}: {entry.refused}"), soft_wrap=True)
-    for note in notes(survey, timed):
+    for note in notes(survey, entries, timed):
         console.print(literal(note, style="dim"))
 
 
@@ -80,4 +83,4 @@ def as_markdown(survey: Survey, entries: Sequence[Entry], timed: bool) -> str:
     rows += [tuple(map(escaped, cells(entry, timed))) for entry in entries if not entry.refused]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     refused = [f"- {escaped(entry.name)}: {escaped(entry.refused)}" for entry in entries if entry.refused]
-    return "\n".join([*lines, "", *refused, *([""] if refused else []), "\n\n".join(notes(survey, timed))])
+    return "\n".join([*lines, "", *refused, *([""] if refused else []), "\n\n".join(notes(survey, entries, timed))])
