@@ -34,7 +34,7 @@ def main() -> None:
     import torch  # takes seconds, which a refusal need not wait for
 
     from labbook.benchmark import apart, frameworks
-    from labbook.evaluation.final import libraries
+    from labbook.origin import libraries
 
     first = composed(*given.settings).seed
     pairs = []

@@ -1,9 +1,11 @@
-"""Where a run comes from: which code, and which command. Imports no torch."""
+"""Where a run comes from: which code, which libraries, and which command. Imports torch only to ask its version."""
 
+import platform
 import shlex
 import subprocess
 import sys
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from labbook import __version__
@@ -20,6 +22,14 @@ def code_version() -> str:
     except (OSError, subprocess.SubprocessError):
         return __version__
     return f"{__version__}+{commit}"
+
+
+def libraries() -> str:
+    """What a run's figures depend on besides its own code."""
+    import torch
+
+    lightning = version("pytorch-lightning")
+    return f"Python {platform.python_version()}, torch {torch.__version__}, Lightning {lightning}"
 
 
 def command_line() -> str:

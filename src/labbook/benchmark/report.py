@@ -9,7 +9,7 @@ from rich.table import Table
 
 from labbook import hardware
 from labbook.benchmark.sections import Section
-from labbook.evaluation.final import libraries
+from labbook.origin import libraries
 
 
 def show(section: Section) -> None:

@@ -1,7 +1,5 @@
 """The test at the end of a training, and the run's final figures."""
 
-import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from labbook.errors import SettingError
 from labbook.evaluation.answers import Answers, identity_of
 from labbook.loggers import write_summary
 from labbook.models.classifier import Classifier, Outcome
+from labbook.origin import libraries
 from labbook.recorder import Recorder
 from labbook.runs import PREDICTIONS
 from labbook.saving import Checkpoints
@@ -81,12 +80,6 @@ def keep_answers(trainer: Trainer, data: ImageDataModule, outcome: Outcome) -> N
         Answers.of(identity_of(data), outcome.rows, outcome.labels, outcome.predicted).write(file)
     elif trainer.is_global_zero:
         file.unlink(missing_ok=True)
-
-
-def libraries() -> str:
-    """What the run's figures depend on besides its own code."""
-    lightning = version("pytorch-lightning")
-    return f"Python {platform.python_version()}, torch {torch.__version__}, Lightning {lightning}"
 
 
 def objective(metrics: dict[str, Any], name: str, data: ImageDataModule) -> float:
