@@ -67,7 +67,7 @@ def test_a_line_has_published_ours_the_difference_and_both_times(tmp_path: Path,
     assert row in text.splitlines()
     assert "```sh\npython train.py -m a=1,2\n```" in text
     assert "- systems: 1; runs: 11; hours of training: 0.0" in text
-    assert "published accuracies: 1; of ours 0 are within 0.5 points of them, 0 are better by more and 1 are" in text
+    assert "published accuracies: 1; ours within 0.5 points of them: 0; higher by more: 0; lower by more: 1" in text
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,8 @@ def summary(reports: Sequence[Report], found: Sequence[Line]) -> str:
     return "\n".join(
         [
             f"- systems: {systems}; runs: {len(runs)}; hours of training: {hours:.1f}",
-            f"- published accuracies: {len(accuracies)}; of ours {near} are within {points} of them,"
-            f" {len(accuracies) - near - worse} are better by more and {worse} are worse by more",
+            f"- published accuracies: {len(accuracies)}; ours within {points} of them: {near};"
+            f" higher by more: {len(accuracies) - near - worse}; lower by more: {worse}",
             f"- hardware: {distinct(runs, 'hardware')}; CPU threads: {distinct(runs, 'threads')}",
             f"- libraries: {distinct(runs, 'versions')}",
             f"- code: {', '.join(sorted({run.version for run in runs}))}",
