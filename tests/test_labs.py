@@ -17,32 +17,30 @@ IN_ORDER = "data.shuffle=false"
 pytestmark = pytest.mark.slow
 
 
-def trained(home: Path, *settings: str) -> Path:
-    """The folder of one run, trained by the program as a user would."""
-    command = [sys.executable, str(ROOT / "train.py"), *settings, "logger=none"]
+def trained(home: Path, *arguments: str) -> Path:
+    """The folder of a run, or with -m of a sweep, trained by the program as a user would."""
+    command = [sys.executable, str(ROOT / "train.py"), *arguments, "logger=none"]
     ended = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    return home / ended.stdout.rstrip().rpartition("run: ")[2]
+    return home / ended.stdout.rstrip().rpartition("sweep: " if "-m" in arguments else "run: ")[2]
 
 
 @MNIST
 @pytest.mark.parametrize(
-    ("settings", "figure", "least", "most"),
-    [
-        ("experiment=b1_lenet5_mnist", "test/acc", 0.987, 1.0),
-        ("experiment=c2_convnet_mnist", "test/acc", 0.990, 1.0),
-        ("experiment=a5_convnet_mnist", "test/acc", 0.991, 1.0),
-        ("experiment=e_mlp_mnist model.depth=2", "val/acc", 0.972, 0.982),
-        ("experiment=e_mlp_mnist model.depth=3", "val/acc", 0.972, 0.982),
-        ("experiment=e_mlp_mnist model.depth=4", "val/acc", 0.972, 0.982),
-        ("experiment=e_mlp_mnist model.depth=5", "val/acc", 0.972, 0.982),
-    ],
+    ("experiment", "least"), [("b1_lenet5_mnist", 0.987), ("c2_convnet_mnist", 0.990), ("a5_convnet_mnist", 0.991)]
 )
-def test_a_system_on_mnist_reaches_its_band(
-    settings: str, figure: str, least: float, most: float, tmp_path: Path
-) -> None:
-    run = trained(tmp_path, *settings.split(), f"data.root={REAL}")
-    assert least <= json.loads((run / "metrics.json").read_text())[figure] <= most
+def test_a_system_on_mnist_is_as_good_as_the_labs(experiment: str, least: float, tmp_path: Path) -> None:
+    run = trained(tmp_path, f"experiment={experiment}", f"data.root={REAL}")
+    assert json.loads((run / "metrics.json").read_text())["test/acc"] >= least
+
+
+@MNIST
+def test_depth_makes_no_difference_to_a_dense_network(tmp_path: Path) -> None:
+    """On the mean of three seeds, which are 0.4 points apart: of single runs some are below the band."""
+    sweep = trained(tmp_path, "-m", "sweep=e3_depth", "seeds=3", f"data.root={REAL}")
+    table = list(csv.DictReader((sweep / "summary.csv").read_text().splitlines()))
+    assert [row["model.depth"] for row in sorted(table, key=lambda row: row["model.depth"])] == ["2", "3", "4", "5"]
+    assert all(0.972 <= float(row["val/acc"]) <= 0.982 for row in table)
 
 
 @PHOTOGRAPHS
