@@ -90,6 +90,13 @@ def test_the_networks_that_have_them(model: str) -> None:
     assert network.strided_depthwise is (model in ("efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small"))
 
 
+def test_convolutions_that_are_not_trained_do_not_count() -> None:
+    frozen = {"pretrained": True, "freeze": "backbone"}
+    with torch.device("meta"):
+        network = building.build(composing.node("mobilenet_v2"), spec=spec_of(3, 224, 10), **frozen)
+    assert not network.strided_depthwise
+
+
 def test_the_choice_for_a_network_looks_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "describe", lambda: SAPPHIRE_RAPIDS)
     with torch.device("meta"):
