@@ -98,10 +98,12 @@ def choose_precision(
     in 32 bits.
 
     Raises:
-        SettingError: a name that is no precision.
+        SettingError: a name that is no precision, or one that the device does not have.
     """
     if asked not in PRECISIONS:
         raise SettingError(f"trainer.precision={asked} is unknown; {choices(asked, PRECISIONS)}")
+    if asked == "16-mixed" and accelerator == "cpu":  # Lightning would take bf16 instead
+        raise SettingError("trainer.precision=16-mixed is not for CPUs: use trainer.precision=bf16-mixed or 32")
     if asked != "auto":
         return ("32-true" if asked == "32" else asked, "as asked")
     if accelerator == "gpu":
