@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Collection, Iterable
+from http.client import IncompleteRead
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -330,6 +331,16 @@ def test_without_weights_and_network_a_sentence_says_where_to_put_the_file(weigh
     with pytest.raises(SettingError, match=r"the weights of mobilenet_v3_small are not there and cannot be down") as no:
         made(QUICK, pretrained=True).load()
     assert str(no.value).endswith(f": put http://127.0.0.1:9/models/{weights.name} at {weights}")
+
+
+def test_a_server_that_breaks_off_is_a_reason_like_others(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **_options: object) -> None:
+        raise IncompleteRead(b"")
+
+    weights.unlink()
+    monkeypatch.setattr(torch.hub, "download_url_to_file", broken)
+    with pytest.raises(SettingError, match=r"cannot be downloaded \(IncompleteRead\(0 bytes read\)\): put http"):
+        made(QUICK, pretrained=True).load()
 
 
 def test_a_damaged_file_is_not_believed(weights: Path) -> None:
