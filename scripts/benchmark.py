@@ -16,6 +16,7 @@ from labbook.benchmark.contestants import CONTESTANTS
 from labbook.benchmark.sections import Section, say
 from labbook.cli import sentences
 from labbook.errors import SettingError, choices
+from labbook.files import make_folder
 
 FEW = 3  # repetitions at most of what takes whole processes or changes little
 
@@ -57,6 +58,8 @@ def main() -> None:
         if name not in SECTIONS:
             raise SettingError(f"--sections={name} is unknown; {choices(name, SECTIONS)}")
     choice = hardware.choose({"precision": given.precision}, hardware.describe())
+    if given.write:
+        make_folder(given.write.parent)
     found = []
     for name in asked:
         say(name)
@@ -66,7 +69,6 @@ def main() -> None:
     about = report.conditions(choice, " ".join(["python", *sys.argv]))
     print(about)
     if given.write:
-        given.write.parent.mkdir(parents=True, exist_ok=True)
         given.write.write_text(report.markdown(found, about), encoding="utf-8")
 
 

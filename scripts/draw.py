@@ -12,7 +12,7 @@ from labbook import importing
 from labbook.cli import sentences
 from labbook.composing import composed
 from labbook.errors import SettingError
-from labbook.files import write_whole
+from labbook.files import make_folder, write_whole
 
 
 @sentences()
@@ -36,7 +36,7 @@ def main() -> None:
     file = given.figure or Path(f"{config.choices.model}.svg")
     kind = file.suffix.removeprefix(".")
     picture = seen(config, training.build_data(config), lambda model: draw(model, kind, given.depth))
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     write_whole(file, picture)
     print(f"drawing: {file}")
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from labbook.cli import sentences
 from labbook.composing import composed
 from labbook.errors import SettingError
-from labbook.files import write_whole
+from labbook.files import make_folder, write_whole
 
 
 @sentences()
@@ -29,7 +29,7 @@ def main() -> None:
     if given.seeds < 1:
         raise SettingError("--seeds must be at least 1")
     if given.csv:
-        given.csv.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(given.csv.parent)
 
     import torch  # takes seconds, which a refusal need not wait for
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from labbook import importing
 from labbook.cli import sentences
-from labbook.files import write_whole
+from labbook.files import make_folder, write_whole
 from labbook.marks import placed
 
 
@@ -31,6 +31,9 @@ def main() -> None:
         from labbook.zoo import survey, tables
 
     asked = survey.prepared([*given.words, *batch_size])
+    for file in (given.csv, given.write):
+        if file:
+            make_folder(file.parent)  # what cannot be written is refused before minutes of measuring
     entries = list(asked.entries(timed := not given.no_timing))
     tables.show(asked, entries, timed)
     if given.csv:

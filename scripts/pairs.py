@@ -10,7 +10,7 @@ from pathlib import Path
 
 from labbook import importing
 from labbook.cli import sentences
-from labbook.files import write_whole
+from labbook.files import make_folder, write_whole
 from labbook.marks import placed
 
 
@@ -20,6 +20,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", type=Path, metavar="FILE", help="also into a page of Markdown, between its marks")
     given = parser.parse_args()
+    if given.write:
+        make_folder(given.write.parent)
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for
         from labbook.zoo import pairs

@@ -90,6 +90,13 @@ def test_the_networks_that_have_them(model: str) -> None:
     assert network.strided_depthwise is (model in ("efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small"))
 
 
+def test_convolutions_that_are_not_trained_do_not_count() -> None:
+    frozen = {"pretrained": True, "freeze": "backbone"}
+    with torch.device("meta"):
+        network = building.build(composing.node("mobilenet_v2"), spec=spec_of(3, 224, 10), **frozen)
+    assert not network.strided_depthwise
+
+
 def test_the_choice_for_a_network_looks_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "describe", lambda: SAPPHIRE_RAPIDS)
     with torch.device("meta"):
@@ -125,14 +132,23 @@ def test_an_unknown_accelerator_is_refused_with_the_choices() -> None:
     )
 
 
-@pytest.mark.parametrize("machine", [A100, GTX1080, M2, LAPTOP])
 @pytest.mark.parametrize(
-    ("asked", "chosen"), [("32", "32-true"), ("16-mixed", "16-mixed"), ("bf16-mixed", "bf16-mixed")]
+    ("machine", "asked", "chosen"),
+    [
+        *((machine, "32", "32-true") for machine in (A100, GTX1080, M2, LAPTOP)),
+        *((machine, "bf16-mixed", "bf16-mixed") for machine in (A100, GTX1080, M2, LAPTOP)),
+        *((machine, "16-mixed", "16-mixed") for machine in (A100, GTX1080, M2)),
+    ],
 )
-def test_a_precision_that_is_asked_for_is_taken(asked: str, chosen: str, machine: Machine) -> None:
+def test_a_precision_that_is_asked_for_is_taken(machine: Machine, asked: str, chosen: str) -> None:
     choice = choose({"accelerator": "auto", "precision": asked}, machine)
     assert choice.precision == chosen
     assert choice.reason.endswith("(as asked)")
+
+
+def test_16_bit_floats_are_refused_on_a_cpu() -> None:
+    with pytest.raises(SettingError, match=r"^trainer\.precision=16-mixed is not for CPUs: use .*=bf16-mixed or 32$"):
+        choose({"accelerator": "cpu", "precision": "16-mixed"}, T4)
 
 
 def test_a_precision_may_be_a_number_as_yaml_reads_it() -> None:

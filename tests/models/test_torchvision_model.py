@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Collection, Iterable
+from http.client import IncompleteRead
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -157,9 +158,18 @@ def test_auxiliary_classifiers_count_in_training_alone() -> None:
 # Settings ------------------------------------------------------------------------------------------------------------
 
 
-def test_options_reach_torchvision() -> None:
-    narrow = made("mobilenet_v2", options={"width_mult": 0.35})
-    assert narrow.num_parameters < made("mobilenet_v2").num_parameters / 2
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("mobilenet_v2", {"width_mult": 0.35}), (QUICK, {"width_mult": 0.5}), ("densenet121", {"bn_size": 1})],
+)
+def test_options_reach_torchvision(name: str, options: dict[str, Any]) -> None:
+    spec = spec_of(3, 32, 10)
+    assert on_meta(name, spec, options=options).num_parameters < on_meta(name, spec).num_parameters / 1.5
+
+
+def test_an_option_that_torchvision_names_nowhere_but_takes_is_taken() -> None:
+    model = on_meta("efficientnet_b0", spec_of(3, 32, 10), options={"dropout": 0.5})
+    assert model.network.classifier[0].p == 0.5
 
 
 @pytest.mark.parametrize(
@@ -171,6 +181,9 @@ def test_options_reach_torchvision() -> None:
         ({"options": {"width": 1}}, "model.options={'width': 1}: "),
         ({"options": {"width_per_group": -5}}, "model.options={'width_per_group': -5}: "),
         ({"name": "densenet121", "options": {"drop_rate": 5}}, "model.options={'drop_rate': 5}: "),
+        ({"name": QUICK, "options": {"width": 1}}, "model.options.width is none of mobilenet_v3_small; did you mean"
+         " width_mult? choices: block, dilated, dropout, norm_layer, reduced_tail, width_mult"),
+        ({"name": "convnext_tiny", "options": {"dropout": 1}}, "model.options.dropout is none of convnext_tiny; ch"),
         ({"options": {"weights": "DEFAULT"}}, "model.options.weights is set by the program: model.pretrained"),
         ({"name": "vit_b_16", "small_stem": False}, "images of 36 pixels cannot be cut into patches of 16: use"
          " data.image_size=32 or 48"),
@@ -318,6 +331,16 @@ def test_without_weights_and_network_a_sentence_says_where_to_put_the_file(weigh
     with pytest.raises(SettingError, match=r"the weights of mobilenet_v3_small are not there and cannot be down") as no:
         made(QUICK, pretrained=True).load()
     assert str(no.value).endswith(f": put http://127.0.0.1:9/models/{weights.name} at {weights}")
+
+
+def test_a_server_that_breaks_off_is_a_reason_like_others(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **_options: object) -> None:
+        raise IncompleteRead(b"")
+
+    weights.unlink()
+    monkeypatch.setattr(torch.hub, "download_url_to_file", broken)
+    with pytest.raises(SettingError, match=r"cannot be downloaded \(IncompleteRead\(0 bytes read\)\): put http"):
+        made(QUICK, pretrained=True).load()
 
 
 def test_a_damaged_file_is_not_believed(weights: Path) -> None:

@@ -112,6 +112,7 @@ def test_without_torchview_a_run_has_no_drawing(small: Small, monkeypatch: pytes
         (["--figure", "a.pngg"], "a drawing cannot be written as .pngg; did you mean png?"),
         (["--depth", "0"], "--depth must be at least 1"),
         (["model=alexnet", "data.image_size=8"], "AlexNet needs images of at least 15 pixels"),
+        (["--figure", f"{__file__}/a.gv"], "cannot write "),
         (["model=mpl"], "model=mpl is unknown; did you mean mlp?"),
     ],
 )

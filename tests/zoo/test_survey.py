@@ -36,9 +36,9 @@ def test_without_a_name_all_are_asked_for() -> None:
 
 @pytest.mark.parametrize("names", [SOME, pytest.param(MODELS, marks=pytest.mark.slow)], ids=["some", "all"])
 def test_networks_have_their_figures_or_their_sentence(table: Command, tmp_path: Path, names: list[str]) -> None:
-    ended = table(*names, "--no-timing", "--csv", "models.csv")
+    ended = table(*names, "--no-timing", "--csv", "tables/models.csv")
     assert (ended.code, ended.err) == (0, "")
-    rows = list(csv.DictReader((tmp_path / "models.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "tables/models.csv").read_text().splitlines()))
     assert [row["name"] for row in rows] == names
     for row in rows:
         if row["refused"]:
@@ -102,6 +102,7 @@ def test_a_batch_that_does_not_fit_costs_no_other_network_its_figures(
         (["mlp", "--batch-size", "0"], "data.batch_size must be greater than 0, not 0"),
         (["mlp", "--batch-size", "some"], "data.batch_size"),
         (["mlp", "data=image_folder"], "data.root"),
+        (["mlp", "--csv", f"{__file__}/table.csv"], "cannot write "),
         (["mlp", "data=null"], "data=null is not a choice"),
         (["mlp", "data._target_=os.system"], "data._target_=os.system is not allowed"),
     ],

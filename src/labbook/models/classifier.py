@@ -116,9 +116,12 @@ class Classifier(QuickModule):
 
     @property
     def strided_depthwise(self) -> bool:
-        """Whether a convolution has both a filter for each channel and a stride, as MobileNets have."""
+        """Whether a convolution that is trained has both a filter for each channel and a stride, as MobileNets have."""
         convolutions = (module for module in self.modules() if isinstance(module, nn.Conv2d))
-        return any(1 < item.groups == item.in_channels and max(item.stride) > 1 for item in convolutions)
+        return any(
+            1 < item.groups == item.in_channels and max(item.stride) > 1 and item.weight.requires_grad
+            for item in convolutions
+        )
 
     # Training ------------------------------------------------------------------------------------------------------
 

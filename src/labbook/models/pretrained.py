@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,7 +53,7 @@ def state_dict(name: str) -> dict[str, Tensor]:
                 download(url, file)
         if not has_digest(file):
             raise SettingError(f"{file} is not what torchvision published (its sha256 is another one): delete it")
-    except (OSError, RuntimeError) as error:
+    except (OSError, HTTPException, RuntimeError) as error:
         raise SettingError(
             f"model.pretrained=true: the weights of {name} are not there and cannot be downloaded"
             f" ({first_line(error)}): put {url} at {file}"
@@ -65,7 +66,7 @@ def download(url: str, file: Path) -> None:
     """Get a file whose name tells how its sha256 begins; it is there only when it is whole.
 
     Raises:
-        OSError, RuntimeError: the network's reason, or that the bytes are others.
+        OSError, HTTPException, RuntimeError: the network's reason, or that the bytes are others.
     """
     with patience():
         torch.hub.download_url_to_file(url, str(file), digest_of(file), progress=False)

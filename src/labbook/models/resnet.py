@@ -59,7 +59,7 @@ class ResNet(Classifier):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions with batch norm, beside a shortcut: [n, inputs, H, W] -> [n, outputs, H, W / stride]."""
+    """Two 3x3 convolutions, batch norm and a shortcut: [n, inputs, H, W] -> [n, outputs, H / stride, W / stride]."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
 """The networks of torchvision, for images of any size and number of channels."""
 
+import inspect
 from bisect import bisect_left
 from collections.abc import Mapping
 from functools import cache
@@ -137,13 +138,18 @@ class TorchvisionModel(Classifier):
         """Make the network for an image of the usual size, and a step forward: torchvision checks few options itself.
 
         Raises:
-            SettingError: in the words of whatever went wrong.
+            SettingError: in the words of whatever went wrong, or naming an option that there is not.
         """
         try:
             with torch.device("meta"):
-                self.adapted(USUAL).train()(torch.empty(2, self.spec.channels, USUAL, USUAL))
+                network = self.adapted(USUAL).train()
+                network(torch.empty(2, self.spec.channels, USUAL, USUAL))
         except Exception as error:
             raise SettingError(f"model.options={self.options}: {first_line(error)}") from error
+        known = options_of(type(network))
+        for option in self.options:
+            if known and option not in known:
+                raise SettingError(f"model.options.{option} is none of {self.name}; {choices(option, known)}")
 
     def load(self) -> None:
         """Take the published weights.
@@ -198,6 +204,20 @@ class TorchvisionModel(Classifier):
             self.network.eval()
             self.network.get_submodule(self.head).train(mode)
         return self
+
+
+def options_of(kind: type[nn.Module]) -> set[str]:
+    """The options of a class that ignores what it does not know, as MobileNetV3's and ConvNeXt's do; else empty.
+
+    They are what has a default in the class, or in the functions of torchvision that make it.
+    """
+    own = inspect.signature(kind).parameters.values()
+    if not any(item.kind is item.VAR_KEYWORD for item in own):
+        return set()
+    makers = (item for item in vars(inspect.getmodule(kind)).values() if inspect.isfunction(item))
+    beside = [inspect.signature(item).parameters for item in makers if item.__module__ == kind.__module__]
+    every = [*own, *(item for parameters in beside for item in parameters.values())]
+    return {item.name for item in every if item.default is not item.empty} - OURS.keys()
 
 
 def check(name: str, small_stem: bool | None, pretrained: bool, freeze: str, options: Mapping[str, Any]) -> None:

@@ -14,20 +14,22 @@ from labbook.models.classifier import Classifier
 # A run writes to train.log, and not to the terminal, what Lightning says, of whom this is a part.
 details = logging.getLogger("pytorch_lightning.pictures")
 
+COMPILED = "_compiled_call_impl"  # where a module that was compiled has what is called in its place
+
 
 @contextmanager
 def at_rest(model: nn.Module) -> Iterator[None]:
     """Within this, the network is in evaluation mode and not compiled; then every part of it is as it was."""
     before = {module: module.training for module in model.modules()}
-    compiled = vars(model).pop("_compiled_call_impl", None)
+    compiled = {module: vars(module).pop(COMPILED) for module in before if COMPILED in vars(module)}
     model.eval()
     try:
         yield
     finally:
         for module, training in before.items():
             module.training = training
-        if compiled is not None:
-            vars(model)["_compiled_call_impl"] = compiled
+        for module, call in compiled.items():
+            vars(module)[COMPILED] = call
 
 
 @contextmanager
