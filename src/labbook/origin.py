@@ -11,17 +11,25 @@ from pathlib import Path
 from labbook import __version__
 from labbook.secrecy import masked
 
+# What figures are made of, in a checkout: other files may change, or be deleted, without a run being another one.
+CODE = ("src", "configs", "train.py", "requirements.lock")
+
 
 @cache
 def code_version() -> str:
-    """The package's version and, in a git checkout, the commit and whether files differ from it."""
-    here = Path(__file__).parent
+    """The package's version and, in a git checkout, the commit, with `-dirty` if code or settings differ from it."""
     try:
-        command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude=*"]
-        commit = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+        commit = _git("rev-parse", "--short", "HEAD")
+        dirty = "-dirty" if _git("status", "--porcelain", "--", *CODE) else ""
     except (OSError, subprocess.SubprocessError):
         return __version__
-    return f"{__version__}+{commit}"
+    return f"{__version__}+{commit}{dirty}"
+
+
+def _git(*words: str) -> str:
+    """What git says of the checkout that this file is in."""
+    command = ["git", "-C", str(Path(__file__).parents[2]), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
 
 
 def libraries() -> str:
