@@ -22,10 +22,13 @@ def main() -> None:
     """Say what was kept, and which figures are worse than the published ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", nargs="+", type=Path, default=[], metavar="SWEEP", help="folders in logs/sweeps")
-    parser.add_argument("--replace", action="store_true", help="give up kept runs that these sweeps do not have")
+    others = parser.add_mutually_exclusive_group()
+    for before, told in (("add", "besides"), ("replace", "instead of")):
+        told = f"keep them {told} kept runs that these sweeps do not have"
+        others.add_argument(f"--{before}", dest="before", action="store_const", const=before, help=told)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where figures are kept; default: %(default)s")
     given = parser.parse_args()
-    for found in [keeping.finished(sweep, given.folder, given.replace) for sweep in given.keep]:
+    for found in [keeping.finished(sweep, given.folder, given.before) for sweep in given.keep]:
         print(f"{found.sweep.path}: {keeping.keep(found, given.folder)} runs kept")
     file = given.folder.with_suffix(".md")
     lines = page.write(file, given.folder)

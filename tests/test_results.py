@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
 
-def keep(sweep: Path, into: Path, replace: bool = False) -> int:
-    return keeping.keep(keeping.finished(sweep, into, replace), into)
+def keep(sweep: Path, into: Path, before: keeping.Before | None = None) -> int:
+    return keeping.keep(keeping.finished(sweep, into, before), into)
 
 
 @pytest.fixture
@@ -42,12 +42,28 @@ def test_settings_figures_and_tables_of_finished_runs_are_kept_and_nothing_else(
 
 def test_what_is_kept_again_takes_the_place_of_what_was(tmp_path: Path, folder: Path) -> None:
     shutil.rmtree(tmp_path / "grid" / "1_relu_0")
-    with pytest.raises(SettingError, match=r"holds 1 runs that .*grid does not have, such as 1_relu_0: give --replace"):
+    with pytest.raises(SettingError, match=r"holds 1 runs that .*grid does not have, such as 1_relu_0: give --add"):
         keep(tmp_path / "grid", folder)
     assert len(kept(folder)[0].runs) == 11
-    assert keep(tmp_path / "grid", folder, replace=True) == 10
+    assert keep(tmp_path / "grid", folder, "replace") == 10
     (sweep,) = kept(folder)
     assert len(sweep.runs) == 10
+
+
+def test_the_runs_of_a_sweep_shared_by_two_machines_are_kept_side_by_side(tmp_path: Path, folder: Path) -> None:
+    shutil.rmtree(tmp_path / "grid")
+    there = mark(tmp_path / "grid", ["model.depth"])
+    told = json.loads((there / "sweep.json").read_text())
+    (there / "sweep.json").write_text(json.dumps(told | {"commands": ["python train.py -m model.depth=7"]}))
+    add_run(there, "7_relu_0", {"model.depth": 7, "model.activation": "relu"}, figures_of(0.25))
+    add_run(there, "1_relu_0", {"model.depth": 1, "model.activation": "relu"}, figures_of(0.5))
+    assert keep(there, folder, "add") == 2
+    (sweep,) = kept(folder)
+    assert len(sweep.runs) == 12
+    assert [*sweep.commands] == ["python train.py -m a=1,2", "python train.py -m model.depth=7"]
+    assert sweep.to_come == 0
+    again = next(run for run in sweep.runs if run.path.name == "1_relu_0")
+    assert again.metrics["val/acc"] == 0.5
 
 
 def test_a_sweep_without_a_finished_run_is_refused_and_what_was_kept_stays(tmp_path: Path, folder: Path) -> None:

@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from labbook.errors import SettingError
 from labbook.files import write_whole
@@ -13,53 +13,64 @@ from labbook.report.page import CSV
 from labbook.runs import CONFIG, METRICS, TABLE
 from labbook.sweeps.folder import MARK, read_mark
 
+Before = Literal["add", "replace"]
+"""What becomes of runs kept before that a sweep does not have: its own come besides or instead."""
+
 
 class Finished(NamedTuple):
     """A sweep that can be kept."""
 
     sweep: reading.Sweep
     runs: tuple[reading.Run, ...]
+    add: bool
 
 
-def finished(sweep: Path, into: Path, replace: bool = False) -> Finished:
+def finished(sweep: Path, into: Path, before: Before | None = None) -> Finished:
     """A sweep and its finished runs.
 
     Raises:
         SettingError: the folder is no sweep's, none of its runs has finished, or runs were kept by its name that it
-            does not have, which only `replace` gives up.
+            does not have and `before` does not say what becomes of them.
     """
     found = reading.read(sweep)
     runs = tuple(run for run in found.runs if run.state == "finished")
     if not runs:
         raise SettingError(f"{sweep} has no finished run: there is nothing to keep")
-    before = {path.parent.name for path in (into / found.name).glob(f"*/{METRICS}")}
-    if (lost := before - {run.path.name for run in runs}) and not replace:
+    earlier = {path.parent.name for path in (into / found.name).glob(f"*/{METRICS}")}
+    if (others := earlier - {run.path.name for run in runs}) and before is None:
         raise SettingError(
-            f"{into / found.name} holds {len(lost)} runs that {sweep} does not have, such as {min(lost)}:"
-            " give --replace to do without them"
+            f"{into / found.name} holds {len(others)} runs that {sweep} does not have, such as {min(others)}:"
+            " give --add to keep these besides, as of a sweep shared by two machines, or --replace to do without them"
         )
-    return Finished(found, runs)
+    return Finished(found, runs, before == "add")
 
 
 def keep(found: Finished, into: Path) -> int:
     """Copy what a reader needs to check a sweep's figures; the number of runs.
 
     Of each finished run that is its settings, its figures and its table by epoch; of the sweep its commands and its
-    summary. What was kept of a sweep of that name before is replaced.
+    summary. What was kept of a sweep of that name before is replaced, or added to.
     """
     target = into / found.sweep.name
-    shutil.rmtree(target, ignore_errors=True)
-    for run in found.runs:
-        folder = target / run.path.name
-        folder.mkdir(parents=True)
-        for file in (run.path / name for name in (CONFIG, METRICS, TABLE)):
-            if file.is_file():
-                shutil.copyfile(file, folder / file.name)
     mark = read_mark(found.sweep.path) or {}
-    mark["planned"] = [run.path.name.rpartition("-")[2] for run in found.runs]
+    if found.add and (earlier := read_mark(target)):
+        mark["commands"] = list(dict.fromkeys([*earlier.get("commands", []), *mark.get("commands", [])]))
+    else:
+        shutil.rmtree(target, ignore_errors=True)
+    for run in found.runs:
+        _copy(run, target / run.path.name)
+    mark["planned"] = [path.parent.name.rpartition("-")[2] for path in sorted(target.glob(f"*/{METRICS}"))]
     write_whole(target / MARK, json.dumps(mark, indent=2) + "\n")
     write_whole(target / CSV, tables.as_csv(group(reading.read(target))))
     return len(found.runs)
+
+
+def _copy(run: reading.Run, into: Path) -> None:
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir(parents=True)
+    for file in (run.path / name for name in (CONFIG, METRICS, TABLE)):
+        if file.is_file():
+            shutil.copyfile(file, into / file.name)
 
 
 def kept(folder: Path) -> list[reading.Sweep]:

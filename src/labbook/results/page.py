@@ -7,6 +7,7 @@ from pathlib import Path
 
 from labbook.marks import begin, placed
 from labbook.report.grouping import Report, group
+from labbook.report.reading import Run
 from labbook.report.tables import markdown_table
 from labbook.results import frameworks
 from labbook.results.keeping import kept
@@ -37,7 +38,7 @@ def write(page: Path, folder: Path) -> list[Line]:
     for file in folder.glob("*.csv"):
         text = placed(text, file.stem, frameworks.table(file))
     for report in alone:
-        shown = "\n\n".join([markdown_table(report), fenced(report.sweep.commands)])
+        shown = "\n\n".join([markdown_table(report), hardware(finished(report)), fenced(report.sweep.commands)])
         text = placed(text, f"sweep {report.sweep.name}", shown)
     text = placed(text, "all", summary(reports, found))
     page.write_text(text, encoding="utf-8")
@@ -93,7 +94,7 @@ def summary(reports: Sequence[Report], found: Sequence[Line]) -> str:
     accuracies = [line for line in found if is_accuracy(line.name)]
     near = sum(abs(line.difference) <= TOLERANCE for line in accuracies)
     worse = sum(line.worse for line in accuracies)
-    runs = [run for report in reports for run in report.sweep.runs if run.state == "finished"]
+    runs = [run for report in reports for run in finished(report)]
     hours = sum(run.figure(SECONDS) or 0.0 for run in runs) / 3600
     systems = len({line.system for line in found})
     points = f"{100 * TOLERANCE:.1f} points"
@@ -102,14 +103,25 @@ def summary(reports: Sequence[Report], found: Sequence[Line]) -> str:
             f"- systems: {systems}; runs: {len(runs)}; hours of training: {hours:.1f}",
             f"- published accuracies: {len(accuracies)}; ours within {points} of them: {near};"
             f" higher by more: {len(accuracies) - near - worse}; lower by more: {worse}",
-            f"- hardware: {distinct(runs, 'hardware')}; CPU threads: {distinct(runs, 'threads')}",
+            hardware(runs),
             f"- libraries: {distinct(runs, 'versions')}",
             f"- code: {', '.join(sorted({run.version for run in runs}))}",
         ]
     )
 
 
-def distinct(runs: Iterable[object], name: str) -> str:
+def finished(report: Report) -> list[Run]:
+    """The runs that have figures."""
+    return [run for run in report.sweep.runs if run.state == "finished"]
+
+
+def hardware(runs: Iterable[Run]) -> str:
+    """What the runs were trained on, as a line of a list."""
+    runs = list(runs)
+    return f"- hardware: {distinct(runs, 'hardware')}; CPU threads: {distinct(runs, 'threads')}"
+
+
+def distinct(runs: Iterable[Run], name: str) -> str:
     """All that the runs tell of this, once each."""
-    said = (str(getattr(run, "metrics", {}).get(name, "")) for run in runs)
+    said = (str(run.metrics.get(name, "")) for run in runs)
     return "; ".join(sorted({each for each in said if each}))
