@@ -15,6 +15,7 @@ from hypothesis import settings
 from PIL import Image
 from torch import Tensor
 
+from labbook.data.loader import Batch
 from labbook.data.module import ImageDataModule, Images
 
 # The same examples every time, and few, so that a failure is everybody's and soon.
@@ -60,6 +61,21 @@ def made(train: Images | None = None, test: Images | None = None, **options: Any
     module: Made = kind(**options)
     module.setup()
     return module
+
+
+def loaders(module: ImageDataModule) -> list[Any]:
+    """Those of training, validation and test."""
+    return [module.train_dataloader(), module.val_dataloader(), module.test_dataloader()]
+
+
+def prepared(module: ImageDataModule, batch: Batch) -> Tensor:
+    """The images as a model gets them."""
+    return module.on_after_batch_transfer(batch, 0).images
+
+
+def first(loader: Any) -> Batch:
+    """The first batch."""
+    return next(iter(loader))
 
 
 def photograph(path: Path, colour: Any = (200, 100, 50), size: tuple[int, int] = (8, 8), mode: str = "RGB") -> Path:

@@ -1,6 +1,5 @@
 """What every data set shares: division, limits, shapes, normalisation, augmentation."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,30 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import Tensor
 
 from labbook.data import module as base
-from labbook.data.augment import Draw
-from labbook.data.loader import Batch, TensorLoader
 from labbook.data.module import ImageDataModule, Images
 from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
-from labbook.data.randomness import generator
 from labbook.errors import SettingError
-from tests.data.samples import Made, few, images, made, noise
+from tests.data.samples import Made, few, first, images, loaders, made, noise, prepared
 
 
 def rows(module: ImageDataModule, split: str) -> list[int]:
     return module.rows[split].tolist()
-
-
-def prepared(module: ImageDataModule, batch: Batch) -> Tensor:
-    """The images as a model gets them."""
-    return module.on_after_batch_transfer(batch, 0).images
-
-
-def first(loader: Any) -> Batch:
-    return next(iter(loader))
 
 
 # Training, validation and test part ------------------------------------------------------------------------------
@@ -74,10 +59,6 @@ def test_validating_on_the_test_set_keeps_the_whole_training_set() -> None:
     validated, tested = [torch.cat([prepared(module, batch) for batch in loader]) for loader in loaders(module)[1:]]
     assert torch.equal(validated, module.spec.normalize(Made.test.pixels))
     assert torch.equal(tested, module.spec.normalize(Made.test.pixels))
-
-
-def loaders(module: ImageDataModule) -> list[Any]:
-    return [module.train_dataloader(), module.val_dataloader(), module.test_dataloader()]
 
 
 def test_each_split_hands_out_its_own_images_and_the_test_set_is_never_trained_on() -> None:
@@ -292,207 +273,3 @@ def test_a_large_set_is_converted_piece_by_piece_without_losing_an_image() -> No
     shown = base.shaped(pixels, 3, 1)
     assert len(shown) == 4099
     assert torch.equal(shown[4090:], base.shaped(pixels[4090:], 3, 1))
-
-
-# Augmentation ------------------------------------------------------------------------------------------------------
-
-
-def test_only_training_batches_are_augmented() -> None:
-    module = made(augment=[{"crop": 3}, "flip"], val_fraction=0.4)
-    changed = []
-    for loader, part in zip(loaders(module), ("train", "train", "test"), strict=True):
-        batch = first(loader)
-        plain = module.spec.normalize(module.parts[part].pixels[batch.rows])
-        changed.append(not torch.equal(prepared(module, batch), plain))
-    assert changed == [True, False, False]
-
-
-def test_augmentation_is_a_function_of_seed_epoch_and_step() -> None:
-    def drawn(seed: int = 42, **position: int) -> Tensor:
-        module = made(augment=[{"rotation": 90}, {"crop": 2}], seed=seed)
-        batch = Batch(Made.train.pixels, Made.train.labels, torch.arange(50), True, 0, 0, 1.0)
-        return prepared(module, batch._replace(**position))
-
-    assert torch.equal(drawn(), drawn())
-    different = [drawn(), drawn(seed=43), drawn(epoch=1), drawn(step=1), drawn(epoch=1, step=1)]
-    for index, one in enumerate(different):
-        assert not any(torch.equal(one, other) for other in different[:index])
-
-
-def test_transforms_follow_each_other_in_the_order_of_the_list() -> None:
-    """A crop after a rotation shifts in zeros; before it, the rotation turns what was cropped."""
-    batch = Batch(Made.train.pixels, Made.train.labels, torch.arange(50), True, 0, 0, 1.0)
-    one, other = made(augment=[{"rotation": 45}, "crop"]), made(augment=["crop", {"rotation": 45}])
-    assert not torch.equal(prepared(one, batch), prepared(other, batch))
-
-
-def test_the_set_itself_is_never_changed() -> None:
-    before = Made.train.pixels.clone()
-    module = made(augment=["flip", "crop", "rotation"])
-    for batch in module.train_dataloader():
-        prepared(module, batch)
-    assert torch.equal(module.parts["train"].pixels, before)
-
-
-def test_the_memory_format_is_the_models() -> None:
-    for augment in ([], ["flip"]):
-        module = made(augment=augment)
-        assert prepared(module, first(module.train_dataloader())).is_contiguous()
-        module.memory_format = torch.channels_last
-        last = prepared(module, first(module.train_dataloader()))
-        assert last.is_contiguous(memory_format=torch.channels_last)
-
-
-PARTED = [{"crop": 2}, "flip", "alternating_flip", {"reflect_crop": 3}]
-
-
-def test_large_images_are_augmented_in_parts_from_one_row_of_draws() -> None:
-    module = made(images(5), image_size=400, augment=PARTED, batch_size=5, val_fraction=0)
-    batch = first(module.train_dataloader())
-    assert len(batch.images) == 5
-    assert base.AUGMENTED // batch.images[0].numel() == 1
-    random = generator(batch.images.device, module.seed, 0, 0, 0)
-    for index, image in enumerate(batch.images.split(1)):
-        for transform in module.transforms:
-            image = transform(image, Draw(random, batch.rows[index : index + 1], 0, module.seed))
-        assert torch.equal(prepared(module, batch)[index], module.spec.normalize(image)[0])
-
-
-def test_an_epoch_that_goes_on_in_the_middle_is_mirrored_as_if_it_had_not_stopped() -> None:
-    whole, resumed = (made(augment=["alternating_flip"], batch_size=20, val_fraction=0) for _ in range(2))
-    batches = []
-    for epoch in range(2):
-        loader = whole.train_dataloader()
-        loader.set_epoch(epoch)
-        batches += [prepared(whole, batch) for batch in loader]
-    loader = resumed.train_dataloader()
-    loader.load_state_dict({"epoch": 1, "step": 1})
-    after = [prepared(resumed, batch) for batch in loader]
-    assert len(after) == 2
-    for one, other in zip(after, batches[4:], strict=True):
-        assert torch.equal(one, other)
-
-
-@few
-@given(
-    at_once=st.sampled_from([1, 100, 500, 10**6]),
-    batch_size=st.integers(1, 30),
-    augment=st.sampled_from([[], ["flip"], ["alternating_flip"]]),
-)
-def test_how_many_are_normalized_at_a_time_changes_nothing(at_once: int, batch_size: int, augment: list[str]) -> None:
-    def seen() -> list[Tensor]:
-        module = made(batch_size=batch_size, augment=augment)
-        module.memory_format = torch.channels_last
-        return [prepared(module, batch) for batch in module.train_dataloader()]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base, "AUGMENTED", at_once)
-        patch.setattr("labbook.data.loader.AT_ONCE", at_once)
-        some = seen()
-    for one, other in zip(some, seen(), strict=True):
-        assert torch.equal(one, other)
-
-
-# With a trainer ----------------------------------------------------------------------------------------------------
-
-
-class Watcher(LightningModule):
-    """Learns nothing and remembers every position it is shown."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(()))
-        self.seen: list[tuple[int, int, list[int]]] = []
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        self.seen.append((batch.epoch, batch.step, batch.rows.tolist()))
-        return self.weight * batch.images.mean()
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
-def trainer(**options: Any) -> Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    return Trainer(accelerator="cpu", use_distributed_sampler=False, **quiet, **options)
-
-
-class SaveAt(Callback):
-    """Writes a checkpoint after some step."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self.path, self.step = path, step
-
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if trainer.global_step == self.step:
-            trainer.save_checkpoint(self.path)
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")  # that a loader has few workers, that there is no validation step
-@pytest.mark.parametrize("step", [1, 4, 5])
-def test_lightning_tells_the_epoch_and_goes_on_in_the_middle_of_one(step: int, tmp_path: Path) -> None:
-    def watched(**options: Any) -> list[tuple[int, int, list[int]]]:
-        watcher = Watcher()
-        saver = SaveAt(tmp_path / "last.ckpt", step)
-        trainer = Trainer(
-            accelerator="cpu", max_epochs=3, callbacks=[saver], logger=False, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
-        )  # fmt: skip
-        trainer.fit(watcher, datamodule=made(batch_size=20, val_fraction=0), **options)
-        return watcher.seen
-
-    whole = watched()
-    assert [(epoch, step) for epoch, step, _ in whole] == [(epoch, step) for epoch in range(3) for step in range(3)]
-    assert len({str([rows for each, _, rows in whole if each == epoch]) for epoch in range(3)}) == 3
-    assert watched(ckpt_path=tmp_path / "last.ckpt", weights_only=True) == whole[step:]
-
-
-# Where images live -------------------------------------------------------------------------------------------------
-
-
-def test_a_batch_is_moved_to_the_device_that_trains() -> None:
-    module = made()
-    batch = first(module.train_dataloader())
-    assert module.transfer_batch_to_device(batch, torch.device("cpu"), 0) is batch
-    moved = module.transfer_batch_to_device(batch, torch.device("meta"), 0)
-    assert moved.images.device.type == moved.labels.device.type == "meta"
-    assert (moved.epoch, moved.step, moved.training) == (batch.epoch, batch.step, True)
-
-
-@pytest.mark.parametrize(("free", "fits"), [(601, True), (600, False)])
-def test_a_set_lives_on_a_gpu_if_it_takes_less_than_half_of_what_is_free(
-    free: int, fits: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**12))
-    assert base.fits(noise(1, 3, 10, 10), torch.device("cuda")) is fits
-
-
-def test_on_a_cpu_nothing_is_copied() -> None:
-    for resident in ("auto", True, False):
-        loader = made(resident=resident).train_dataloader()
-        assert isinstance(loader, TensorLoader)
-        assert loader.images.data_ptr() == Made.train.pixels.data_ptr()
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-@pytest.mark.parametrize("resident", ["auto", True, False])
-def test_on_a_gpu_batches_are_those_of_the_cpu(resident: Any) -> None:
-    device = torch.device("cuda")
-    module, reference = made(resident=resident), made()
-    module.trainer = trainer_on(device)
-    loader = module.train_dataloader()
-    assert isinstance(loader, TensorLoader)
-    assert loader.images.is_cuda == (resident is not False)
-    for batch, expected in zip(loader, reference.train_dataloader(), strict=True):
-        moved = module.transfer_batch_to_device(batch, device, 0)
-        assert moved.images.is_cuda
-        assert moved.labels.is_cuda
-        assert torch.equal(moved.images.cpu(), expected.images)
-        assert torch.equal(moved.labels.cpu(), expected.labels)
-        torch.testing.assert_close(prepared(module, moved).cpu(), prepared(reference, expected))
-    module.teardown()
-    assert not module._on_device
-
-
-def trainer_on(device: torch.device) -> Trainer:
-    return Trainer(accelerator=device.type, devices=1, logger=False, enable_checkpointing=False)

@@ -1,12 +1,10 @@
 """Sets in torchvision's formats: read as they are, made whole where they are not, and refused in words."""
 
 import gzip
-import hashlib
 import io
 import multiprocessing
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,81 +14,15 @@ from torchvision import datasets
 
 from labbook.data import archives
 from labbook.data.cifar import CIFAR10, CIFAR100
-from labbook.data.download import Published
 from labbook.data.mnist import MNIST, FashionMNIST
 from labbook.data.module import Images
 from labbook.data.torchvision_set import TorchvisionDataModule
-from labbook.errors import SettingError
 from tests.data import mirror
-from tests.data.mirror import Web, offline, serving
-from tests.data.samples import REAL, idx, images, needs, noise, truncate, write_cifar, write_mnist
+from tests.data.mirror import Web, offline
+from tests.data.samples import REAL, images, needs, noise, write_mnist
+from tests.data.small_sets import IMAGES, LABELS, MNIST_BY_HAND, TEST, TRAIN, archive_of, refusal
 
-TRAIN, TEST = images(30, 1, 28, 10, seed=1), images(20, 1, 28, 10, seed=2)
-MNIST_BY_HAND = (
-    "; by hand: put train-images-idx3-ubyte, train-labels-idx1-ubyte and the two t10k files there, unpacked,"
-    " or name another place with data.root=FOLDER"
-)
-IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Web]:
-    with serving() as web:
-        yield web
-
-
-@pytest.fixture(autouse=True)
-def web(server: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
-    """No test reaches the network: the mirrors of all sets are on this machine, and have nothing."""
-    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    for kind in (MNIST, FashionMNIST, CIFAR10, CIFAR100):
-        monkeypatch.setattr(kind, "mirrors", (server.url(), server.url("second/")))
-    server.answers.clear()
-    server.asked.clear()
-    return server
-
-
-def refusal(module: TorchvisionDataModule) -> str:
-    with pytest.raises(SettingError) as refused:
-        module.prepare_data()
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
-
-
-def published(name: str, content: bytes) -> Published:
-    return Published(name, len(content), hashlib.sha256(content).hexdigest())
-
-
-@pytest.fixture
-def mnist(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """A small MNIST on the server, as if it were the published one; the unpacked files."""
-    write_mnist(tmp_path / "server", TRAIN, TEST)
-    files = {path.name: path.read_bytes() for path in sorted((tmp_path / "server").iterdir())}
-    packed = {f"{name}.gz": gzip.compress(content) for name, content in files.items()}
-    for name, content in packed.items():
-        web.put(name, content)
-    monkeypatch.setattr(MNIST, "archives", tuple(published(*item) for item in packed.items()))
-    monkeypatch.setattr(MNIST, "contents", {f"{name}.gz": published(name, files[name]) for name in files})
-    return files
-
-
-def archive_of(web: Web, monkeypatch: pytest.MonkeyPatch, content: bytes) -> bytes:
-    """On the server, as if it were the published CIFAR-10."""
-    web.put("cifar-10-python.tar.gz", content)
-    monkeypatch.setattr(CIFAR10, "archives", (published("cifar-10-python.tar.gz", content),))
-    return content
-
-
-@pytest.fixture
-def cifar(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """A small CIFAR-10 on the server, as if it were the published one; the archive."""
-    write_cifar(datasets.CIFAR10, tmp_path / "server", images(20, 3, 32, 10), images(10, 3, 32, 10), monkeypatch)
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        archive.add(tmp_path / "server" / CIFAR10.folder, CIFAR10.folder)
-    return archive_of(web, monkeypatch, packed.getvalue())
-
+pytestmark = pytest.mark.usefixtures("web")
 
 # Files that are there -----------------------------------------------------------------------------------------------
 
@@ -343,148 +275,7 @@ def test_an_interrupted_unpacking_leaves_nothing_that_counts_as_whole(
     assert not list((tmp_path / "data").glob(".*unpacking"))
 
 
-# Damaged files -------------------------------------------------------------------------------------------------------
-
-
-def cut(raw: Path) -> None:
-    truncate(raw / "train-images-idx3-ubyte", 0.5)
-
-
-def cut_labels(raw: Path) -> None:
-    truncate(raw / "t10k-labels-idx1-ubyte", 0.9)
-
-
-def only_a_header(raw: Path) -> None:
-    (raw / "t10k-images-idx3-ubyte").write_bytes(idx(TEST.pixels.squeeze(1))[:16])
-
-
-def empty(raw: Path) -> None:
-    (raw / "train-labels-idx1-ubyte").write_bytes(b"")
-
-
-def packed(raw: Path) -> None:
-    path = raw / "train-images-idx3-ubyte"
-    path.write_bytes(gzip.compress(path.read_bytes()))
-
-
-def of_another_type(raw: Path) -> None:
-    (raw / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 0x0A, 1, 0, 0, 0, 1, 1]))
-
-
-def of_floats(raw: Path) -> None:
-    (raw / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 0x0D, 1, 0, 0, 0, 1, 0, 0, 0, 0]))
-
-
-def too_few_labels(raw: Path) -> None:
-    (raw / "train-labels-idx1-ubyte").write_bytes(idx(TRAIN.labels[:29]))
-
-
-def too_many_classes(raw: Path) -> None:
-    (raw / "train-labels-idx1-ubyte").write_bytes(idx(TRAIN.labels + 3))
-
-
-def one_bit(raw: Path) -> None:
-    content = bytearray((raw / IMAGES).read_bytes())
-    content[4321] ^= 1
-    (raw / IMAGES).write_bytes(content)
-
-
-def other_labels(raw: Path) -> None:
-    (raw / LABELS).write_bytes(idx(TRAIN.labels.flip(0)))
-
-
-HARMS = [
-    (cut, "shape '[30, 28, 28]' is invalid for input of size 11752"),
-    (cut_labels, "shape '[20]' is invalid for input of size 17"),
-    (only_a_header, ""),
-    (empty, ""),
-    (packed, "not in its format"),
-    (of_another_type, "10"),
-    (of_floats, "x should be of dtype torch.uint8 instead of torch.float32"),
-    (too_many_classes, f"{LABELS} differs from what was published"),
-    (one_bit, f"{IMAGES} differs from what was published"),
-    (other_labels, f"{LABELS} differs from what was published"),
-]
-
-
-@pytest.mark.parametrize(("harm", "reason"), HARMS)
-def test_a_damaged_file_is_downloaded_anew_and_kept_aside(
-    harm: Callable[[Path], None], reason: str, mnist: dict[str, bytes], tmp_path: Path, web: Web
-) -> None:
-    raw = tmp_path / MNIST.folder
-    write_mnist(raw, TRAIN, TEST)
-    harm(raw)
-    (harmed,) = [name for name, content in mnist.items() if (raw / name).read_bytes() != content]
-    bad = (raw / harmed).read_bytes()
-    served, web.answers = web.answers, {}
-    said = refusal(MNIST(root=str(tmp_path)))
-    assert said.startswith(f"MNIST is damaged ({reason}")
-    assert f") in {raw} and could not be downloaded ({harmed}.gz from 127.0.0.1:" in said
-    assert said.endswith(MNIST_BY_HAND)
-    assert (raw / harmed).read_bytes() == bad
-    web.answers = served
-    module = MNIST(root=str(tmp_path))
-    module.setup()
-    assert torch.equal(module.load()[0].pixels, TRAIN.pixels)
-    assert torch.equal(module.load()[0].labels, TRAIN.labels)
-    assert (raw / f"{harmed}.damaged").read_bytes() == bad
-    kept = f"train: MNIST was damaged and is downloaded anew; the damaged files are kept: {harmed}.damaged"
-    assert module.notes == [kept]
-    assert {name.removeprefix("second/") for name, _ in web.asked} == {f"{harmed}.gz"}
-
-
-def test_a_damaged_file_of_an_archive_is_unpacked_anew(cifar: bytes, tmp_path: Path, web: Web) -> None:
-    CIFAR10(root=str(tmp_path)).read()
-    batch = tmp_path / CIFAR10.folder / "data_batch_3"
-    (tmp_path / CIFAR10.folder / "mine.txt").write_text("notes")
-    truncate(batch, 0.5)
-    assert len(CIFAR10(root=str(tmp_path)).read()[0].labels) == 20
-    assert {path.name for path in (tmp_path / CIFAR10.folder).iterdir()} >= {"data_batch_3.damaged", "mine.txt"}
-    assert len(web.asked) == 1
-
-
-@pytest.mark.parametrize(
-    ("harm", "reason"),
-    [
-        (too_many_classes, "label 12 in a set of 10 classes"),
-        (too_few_labels, "30 images with 29 labels"),
-        (cut, "shape '[30, 28, 28]' is invalid for input of size 11752"),
-    ],
-)
-def test_a_damaged_set_of_ones_own_is_not_replaced_by_the_published_one(
-    harm: Callable[[Path], None], reason: str, tmp_path: Path, web: Web
-) -> None:
-    raw = tmp_path / MNIST.folder
-    write_mnist(raw, TRAIN, TEST)
-    harm(raw)
-    before = {path: path.read_bytes() for path in raw.iterdir()}
-    assert refusal(MNIST(root=str(tmp_path))) == (
-        f"MNIST is damaged ({reason}) in {raw} and could not be downloaded (it is not the published set, so mend it)"
-        + MNIST_BY_HAND
-    )
-    assert {path: path.read_bytes() for path in raw.iterdir()} == before
-    assert web.asked == []
-
-
-def test_a_file_is_not_called_damaged_while_another_process_unpacks_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, web: Web
-) -> None:
-    """The first look may fall between the beginning and the end of the other's unpacking; the second waits for it."""
-    write_mnist(tmp_path / MNIST.folder, TRAIN, TEST)
-    whole = (tmp_path / MNIST.folder / "train-images-idx3-ubyte").read_bytes()
-    cut(tmp_path / MNIST.folder)
-
-    class Finished:
-        def __init__(self, _: Path) -> None: ...
-
-        def __enter__(self) -> None:
-            (tmp_path / MNIST.folder / "train-images-idx3-ubyte").write_bytes(whole)
-
-        def __exit__(self, *_: object) -> None: ...
-
-    monkeypatch.setattr("labbook.data.torchvision_set.FileLock", Finished)
-    assert torch.equal(MNIST(root=str(tmp_path)).load()[0].pixels, TRAIN.pixels)
-    assert web.asked == []
+# In memory ----------------------------------------------------------------------------------------------------
 
 
 def test_pixels_become_channels_first() -> None:

@@ -29,7 +29,7 @@ ALLOWED = {
     ("tests/test_export.py", "exec"): "the examples of docs/export.md",
     ("tests/docs/test_examples.py", "exec"): "the example of a notebook",
     ("tests/security/test_runs_of_strangers.py", "pickle.loads"): "shows that the traps would spring",
-    ("tests/test_bad_input.py", "torch.load"): "shows that the code would run",
+    ("tests/test_bad_resume.py", "torch.load"): "shows that the code would run",
 }
 
 

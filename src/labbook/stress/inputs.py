@@ -18,7 +18,7 @@ from labbook.stress import programs
 from labbook.stress.part import Effort, Outcome, held, table
 from labbook.stress.programs import Ended
 
-KINDS = "tests/test_bad_input.py"
+KINDS = "tests/test_bad_*.py"
 FIRST = ("data.limit=32",)  # so that what works is quick, too
 RUN = ("model=mlp", "model.width=4", "data.limit=32", "epochs=1", "callbacks=none", "logger=none", *programs.ALIKE)
 NOTE = (
@@ -68,7 +68,16 @@ def part(effort: Effort) -> Outcome:
 def known(effort: Effort) -> tuple[int, int]:
     """How many of the named kinds are refused as they should be, and how many are not."""
     chosen = ["-k", "setting_that_cannot_work"] if effort.quick else []
-    command = [sys.executable, "-m", "pytest", KINDS, "--quiet", "--numprocesses", str(effort.jobs), *chosen]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *map(str, sorted(ROOT.glob(KINDS))),
+        "--quiet",
+        "--numprocesses",
+        str(effort.jobs),
+        *chosen,
+    ]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
     counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|error)", text)}
     return counts.get("passed", 0), counts.get("failed", 0) + counts.get("error", 0)

@@ -1,0 +1,157 @@
+"""A set whose files are damaged is mended where it was published, and refused in words where it is one's own."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from labbook.data.cifar import CIFAR10
+from labbook.data.mnist import MNIST
+from tests.data.mirror import Web
+from tests.data.samples import idx, truncate, write_mnist
+from tests.data.small_sets import IMAGES, LABELS, MNIST_BY_HAND, TEST, TRAIN, refusal
+
+pytestmark = pytest.mark.usefixtures("web")
+
+
+def cut(raw: Path) -> None:
+    truncate(raw / "train-images-idx3-ubyte", 0.5)
+
+
+def cut_labels(raw: Path) -> None:
+    truncate(raw / "t10k-labels-idx1-ubyte", 0.9)
+
+
+def only_a_header(raw: Path) -> None:
+    (raw / "t10k-images-idx3-ubyte").write_bytes(idx(TEST.pixels.squeeze(1))[:16])
+
+
+def empty(raw: Path) -> None:
+    (raw / "train-labels-idx1-ubyte").write_bytes(b"")
+
+
+def packed(raw: Path) -> None:
+    path = raw / "train-images-idx3-ubyte"
+    path.write_bytes(gzip.compress(path.read_bytes()))
+
+
+def of_another_type(raw: Path) -> None:
+    (raw / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 0x0A, 1, 0, 0, 0, 1, 1]))
+
+
+def of_floats(raw: Path) -> None:
+    (raw / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 0x0D, 1, 0, 0, 0, 1, 0, 0, 0, 0]))
+
+
+def too_few_labels(raw: Path) -> None:
+    (raw / "train-labels-idx1-ubyte").write_bytes(idx(TRAIN.labels[:29]))
+
+
+def too_many_classes(raw: Path) -> None:
+    (raw / "train-labels-idx1-ubyte").write_bytes(idx(TRAIN.labels + 3))
+
+
+def one_bit(raw: Path) -> None:
+    content = bytearray((raw / IMAGES).read_bytes())
+    content[4321] ^= 1
+    (raw / IMAGES).write_bytes(content)
+
+
+def other_labels(raw: Path) -> None:
+    (raw / LABELS).write_bytes(idx(TRAIN.labels.flip(0)))
+
+
+HARMS = [
+    (cut, "shape '[30, 28, 28]' is invalid for input of size 11752"),
+    (cut_labels, "shape '[20]' is invalid for input of size 17"),
+    (only_a_header, ""),
+    (empty, ""),
+    (packed, "not in its format"),
+    (of_another_type, "10"),
+    (of_floats, "x should be of dtype torch.uint8 instead of torch.float32"),
+    (too_many_classes, f"{LABELS} differs from what was published"),
+    (one_bit, f"{IMAGES} differs from what was published"),
+    (other_labels, f"{LABELS} differs from what was published"),
+]
+
+
+@pytest.mark.parametrize(("harm", "reason"), HARMS)
+def test_a_damaged_file_is_downloaded_anew_and_kept_aside(
+    harm: Callable[[Path], None], reason: str, mnist: dict[str, bytes], tmp_path: Path, web: Web
+) -> None:
+    raw = tmp_path / MNIST.folder
+    write_mnist(raw, TRAIN, TEST)
+    harm(raw)
+    (harmed,) = [name for name, content in mnist.items() if (raw / name).read_bytes() != content]
+    bad = (raw / harmed).read_bytes()
+    served, web.answers = web.answers, {}
+    said = refusal(MNIST(root=str(tmp_path)))
+    assert said.startswith(f"MNIST is damaged ({reason}")
+    assert f") in {raw} and could not be downloaded ({harmed}.gz from 127.0.0.1:" in said
+    assert said.endswith(MNIST_BY_HAND)
+    assert (raw / harmed).read_bytes() == bad
+    web.answers = served
+    module = MNIST(root=str(tmp_path))
+    module.setup()
+    assert torch.equal(module.load()[0].pixels, TRAIN.pixels)
+    assert torch.equal(module.load()[0].labels, TRAIN.labels)
+    assert (raw / f"{harmed}.damaged").read_bytes() == bad
+    kept = f"train: MNIST was damaged and is downloaded anew; the damaged files are kept: {harmed}.damaged"
+    assert module.notes == [kept]
+    assert {name.removeprefix("second/") for name, _ in web.asked} == {f"{harmed}.gz"}
+
+
+def test_a_damaged_file_of_an_archive_is_unpacked_anew(cifar: bytes, tmp_path: Path, web: Web) -> None:
+    CIFAR10(root=str(tmp_path)).read()
+    batch = tmp_path / CIFAR10.folder / "data_batch_3"
+    (tmp_path / CIFAR10.folder / "mine.txt").write_text("notes")
+    truncate(batch, 0.5)
+    assert len(CIFAR10(root=str(tmp_path)).read()[0].labels) == 20
+    assert {path.name for path in (tmp_path / CIFAR10.folder).iterdir()} >= {"data_batch_3.damaged", "mine.txt"}
+    assert len(web.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (too_many_classes, "label 12 in a set of 10 classes"),
+        (too_few_labels, "30 images with 29 labels"),
+        (cut, "shape '[30, 28, 28]' is invalid for input of size 11752"),
+    ],
+)
+def test_a_damaged_set_of_ones_own_is_not_replaced_by_the_published_one(
+    harm: Callable[[Path], None], reason: str, tmp_path: Path, web: Web
+) -> None:
+    raw = tmp_path / MNIST.folder
+    write_mnist(raw, TRAIN, TEST)
+    harm(raw)
+    before = {path: path.read_bytes() for path in raw.iterdir()}
+    assert refusal(MNIST(root=str(tmp_path))) == (
+        f"MNIST is damaged ({reason}) in {raw} and could not be downloaded (it is not the published set, so mend it)"
+        + MNIST_BY_HAND
+    )
+    assert {path: path.read_bytes() for path in raw.iterdir()} == before
+    assert web.asked == []
+
+
+def test_a_file_is_not_called_damaged_while_another_process_unpacks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, web: Web
+) -> None:
+    """The first look may fall between the beginning and the end of the other's unpacking; the second waits for it."""
+    write_mnist(tmp_path / MNIST.folder, TRAIN, TEST)
+    whole = (tmp_path / MNIST.folder / "train-images-idx3-ubyte").read_bytes()
+    cut(tmp_path / MNIST.folder)
+
+    class Finished:
+        def __init__(self, _: Path) -> None: ...
+
+        def __enter__(self) -> None:
+            (tmp_path / MNIST.folder / "train-images-idx3-ubyte").write_bytes(whole)
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr("labbook.data.torchvision_set.FileLock", Finished)
+    assert torch.equal(MNIST(root=str(tmp_path)).load()[0].pixels, TRAIN.pixels)
+    assert web.asked == []
