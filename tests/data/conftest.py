@@ -24,14 +24,21 @@ def server() -> Iterator[Web]:
 
 @pytest.fixture
 def web(server: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
-    """No test reaches the network: the mirrors of all sets are on this machine, and have nothing."""
-    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+    """A server that has been asked for nothing, reached without a proxy."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    for kind in (MNIST, FashionMNIST, CIFAR10, CIFAR100):
-        monkeypatch.setattr(kind, "mirrors", (server.url(), server.url("second/")))
+        monkeypatch.delenv(name.upper(), raising=False)
     server.answers.clear()
     server.asked.clear()
+    server.headers.clear()
     return server
+
+
+@pytest.fixture
+def _mirrors(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches the network: the mirrors of all sets are on this machine, and have nothing."""
+    for kind in (MNIST, FashionMNIST, CIFAR10, CIFAR100):
+        monkeypatch.setattr(kind, "mirrors", (web.url(), web.url("second/")))
 
 
 @pytest.fixture

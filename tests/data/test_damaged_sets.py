@@ -13,7 +13,7 @@ from tests.data.mirror import Web
 from tests.data.samples import idx, truncate, write_mnist
 from tests.data.small_sets import IMAGES, LABELS, MNIST_BY_HAND, TEST, TRAIN, refusal
 
-pytestmark = pytest.mark.usefixtures("web")
+pytestmark = pytest.mark.usefixtures("_mirrors")
 
 
 def cut(raw: Path) -> None:

@@ -4,7 +4,6 @@ import hashlib
 import random
 import socket
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -14,30 +13,12 @@ import pytest
 from labbook.data import download as module
 from labbook.data.download import DownloadError, Patience, Published, asked_to_wait, download
 from tests.data import mirror
-from tests.data.mirror import Answer, Web, offline, serving
+from tests.data.mirror import Answer, Web, offline
 
 CONTENT = random.Random(0).randbytes(50_000)
 OTHER = random.Random(1).randbytes(50_000)
 FILE = Published("set.gz", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 HASTY = Patience(silence=0.15, window=0.02, pace=1, slowest=1, rounds=3, pause=0.002, longest_pause=0.05)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Web]:
-    with serving() as web:
-        yield web
-
-
-@pytest.fixture
-def web(server: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
-    """A server that has been asked for nothing, reached without a proxy."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    server.answers.clear()
-    server.asked.clear()
-    server.headers.clear()
-    return server
 
 
 def get(folder: Path, *urls: str, patience: Patience = HASTY) -> Path:

@@ -22,7 +22,7 @@ from tests.data.mirror import Web, offline
 from tests.data.samples import REAL, images, needs, noise, write_mnist
 from tests.data.small_sets import IMAGES, LABELS, MNIST_BY_HAND, TEST, TRAIN, archive_of, refusal
 
-pytestmark = pytest.mark.usefixtures("web")
+pytestmark = pytest.mark.usefixtures("_mirrors")
 
 # Files that are there -----------------------------------------------------------------------------------------------
 
