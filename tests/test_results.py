@@ -178,8 +178,10 @@ def test_a_setting_of_two_sweeps_is_one_line(tmp_path: Path) -> None:
 
 def test_the_script_keeps_and_writes(tmp_path: Path) -> None:
     make_grid(tmp_path)
+    shutil.copytree(tmp_path / "grid" / "1_relu_0", tmp_path / "other" / "grid" / "elsewhere")
+    keep(mark(tmp_path / "other" / "grid", []), tmp_path / "r")
     (tmp_path / "README.md").write_text("<!-- figures of labs -->\n<!-- end of labs -->\n")
-    command = [sys.executable, str(ROOT / "scripts" / "results.py"), "--folder", "r", "--keep", "grid"]
+    command = [sys.executable, str(ROOT / "scripts" / "results.py"), "--folder", "r", "--keep", "grid", "--add"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines() == [
         "grid: 11 runs kept",
@@ -187,6 +189,7 @@ def test_the_script_keeps_and_writes(tmp_path: Path) -> None:
         "page: r.md",
     ]
     assert (tmp_path / "README.md").read_text() == "<!-- figures of labs -->\n<!-- end of labs -->\n"  # that of docs/
+    assert (tmp_path / "r" / "grid" / "elsewhere").is_dir()
     for name in ("differences", "by_epoch"):
         ElementTree.parse(tmp_path / "r" / f"{name}.svg")
 

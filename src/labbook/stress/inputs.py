@@ -68,16 +68,8 @@ def part(effort: Effort) -> Outcome:
 def known(effort: Effort) -> tuple[int, int]:
     """How many of the named kinds are refused as they should be, and how many are not."""
     chosen = ["-k", "setting_that_cannot_work"] if effort.quick else []
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        *map(str, sorted(ROOT.glob(KINDS))),
-        "--quiet",
-        "--numprocesses",
-        str(effort.jobs),
-        *chosen,
-    ]
+    files = [str(file) for file in sorted(ROOT.glob(KINDS))]
+    command = [sys.executable, "-m", "pytest", *files, "--quiet", "--numprocesses", str(effort.jobs), *chosen]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
     counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|error)", text)}
     return counts.get("passed", 0), counts.get("failed", 0) + counts.get("error", 0)

@@ -1,0 +1,52 @@
+"""Keys that files bring in are known ones, or are refused with the nearest that are."""
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from labbook import keys
+from labbook.config import GROUPS
+from labbook.errors import SettingError
+from tests.composing import composed
+
+
+@pytest.mark.parametrize(
+    ("added", "unknown"),
+    [
+        ({"epohcs": 3}, ["epohcs"]),
+        ({"task": {"label_smoothin": 0.1}}, ["task.label_smoothin"]),
+        ({"model": {"paddin": 1, "padding": 3}}, ["model.paddin"]),
+        ({"callbacks": {"pictures": {"sampels": 1}}}, ["callbacks.pictures.sampels"]),
+        ({"callbacks": {"more": {"_target_": "labbook.callbacks.Progress"}}}, []),
+        ({"callbacks": {"more": {"bar": True}}}, ["callbacks.more"]),
+        ({"model": {"_target_": "labbook.models.mlp.MLP", "width": 3}}, []),  # for the signature to judge
+        ({"data": {"augment": [{"crop": 3}]}, "epochs": 3}, []),
+        ({"published": {"final": {"test/acc": 0.9}}}, []),
+    ],
+    ids=str,
+)
+def test_keys_that_no_file_knows_are_found(added: dict[str, Any], unknown: list[str]) -> None:
+    reference = OmegaConf.to_container(composed())
+    assert isinstance(reference, dict)
+    tree = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(reference), added))
+    assert keys.unknown_keys(tree, reference) == unknown
+
+
+@pytest.mark.parametrize("added", [{"model.paddin"}, {"model"}, {"model.paddin.deeper"}])
+def test_keys_that_the_command_line_adds_on_purpose_pass(added: set[str]) -> None:
+    reference = composed()
+    tree = composed("+model.paddin=3")
+    keys.check_keys(tree, reference, added, "debug=fast")
+    with pytest.raises(SettingError) as error:
+        keys.check_keys(tree, reference, {"model.padd", "optimizer.paddin"}, "debug=fast")
+    text = "debug=fast: model.paddin is not a setting; did you mean padding? settings here: activation, padding"
+    assert str(error.value) == text
+
+
+def test_at_the_root_the_groups_are_settings_too_and_notes_are_none() -> None:
+    text = keys.no_setting("expriment", composed())
+    assert text.startswith("expriment is not a setting; did you mean experiment? settings here: ")
+    listed = text.rpartition(": ")[2].split(", ")
+    assert {*GROUPS, "seed", "epochs", "resume"} <= set(listed)
+    assert "choices" not in listed
