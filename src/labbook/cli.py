@@ -176,7 +176,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
     with sentences():
         refusals.dashes(arguments)
-        refusals.job(arguments)
+        refusals.replaced(arguments)
         try:
             main()
         except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:

@@ -17,6 +17,17 @@ from labbook.foreign import CONFIGS
 from labbook.keys import PAIRS, no_setting
 from labbook.sweeps import launchers
 
+OWN_FOLDER = "a run makes its own folder, with its config.yaml, in log_dir=FOLDER"
+RUNS_FOLDER = "runs of a sweep have their own folders in log_dir=FOLDER under sweeps/, by sweep.name=NAME"
+BY_THE_PROGRAM = {  # settings that are not for a command line, and what is
+    "sweep.job": "use sweep.name=NAME for a sweep's folder",
+    PAIRS: "model and data choose it, so override the settings of its file one by one",
+    "hydra.run": OWN_FOLDER,
+    "hydra.output_subdir": OWN_FOLDER,
+    "hydra.job.chdir": OWN_FOLDER,
+    "hydra.sweep.subdir": RUNS_FOLDER,
+}
+
 
 def files_of(group: str, configs: Path = CONFIGS) -> list[Path]:
     """The choices of a group."""
@@ -145,15 +156,14 @@ def dashes(arguments: list[str]) -> None:
             )
 
 
-def job(arguments: list[str]) -> None:
-    """Refuse what only a sweep tells its own runs, and what follows from other choices.
+def replaced(arguments: list[str]) -> None:
+    """Refuse what the program sets by itself: what a sweep tells its runs, what other choices bring, Hydra's folders.
 
     Raises:
-        SettingError: naming the setting.
+        SettingError: naming the setting, and those to use instead.
     """
     for argument in arguments:
         name = argument.lstrip("+~").partition("=")[0]
-        if name == "sweep.job" or name.startswith("sweep.job."):
-            raise SettingError(f"{name} is set by the program: use sweep.name=NAME for a sweep's folder")
-        if name == PAIRS:
-            raise SettingError(f"{name} is chosen by model and data: override the settings of its file one by one")
+        for key, instead in BY_THE_PROGRAM.items():
+            if name == key or name.startswith(f"{key}."):
+                raise SettingError(f"{name} is set by the program: {instead}")
