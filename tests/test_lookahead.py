@@ -2,7 +2,7 @@
 
 import copy
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Callback, Trainer
 
 from labbook.data.digits import Digits
+from labbook.ema import EMA
 from labbook.identity import identity
 from labbook.lookahead import Lookahead, floats
 from labbook.models.classifier import Classifier, Task
@@ -83,6 +84,16 @@ def test_it_is_the_loop_written_out(epochs: int, every: int) -> None:
         torch.testing.assert_close(tensor, expected.state_dict()[name], atol=1e-6, rtol=1e-5, msg=name)
     plain = fitted(network(data), digits(), epochs)
     assert not torch.allclose(plain.classifier[-1].weight, model.classifier[-1].weight)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("make", [lambda: Lookahead(4, 0.9), lambda: EMA(0.9)], ids=["lookahead", "ema"])
+def test_the_same_callback_begins_anew_with_another_network(make: Callable[[], Callback]) -> None:
+    data, used = digits(), make()
+    fitted(network(data), data, 1, used)
+    again = fitted(network(data), digits(), 1, used)
+    expected = fitted(network(data), digits(), 1, make())
+    assert all(torch.equal(own, other) for own, other in zip(again.parameters(), expected.parameters(), strict=True))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -119,8 +119,10 @@ def test_what_nohup_starts_outlives_its_terminal(labbook: Command, monkeypatch: 
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_finished_run_trains_on(labbook: Command) -> None:
-    settings = ("model=mlp", "trainer.precision=32", "callbacks=none")
+@pytest.mark.parametrize("schedule", [[], ["scheduler=step", "scheduler.milestones=[0.75]"]], ids=["none", "step"])
+def test_a_finished_run_trains_on(schedule: list[str], labbook: Command) -> None:
+    """Also by a schedule that has come to its end, but would not have in so many epochs."""
+    settings = ("model=mlp", "trainer.precision=32", "callbacks=none", *schedule)
     at_once = labbook(*settings, "epochs=4").run
     first = labbook(*settings, "epochs=2").run
     more = labbook(f"resume={first}", "epochs=4")

@@ -90,3 +90,8 @@ def test_it_is_a_setting_of_the_task(labbook: Command) -> None:
     assert plain["val/loss"] != mirrored["val/loss"]
     assert plain["test/loss"] != mirrored["test/loss"]
     assert labbook(*quick, "task.tta=flip").code == 2
+
+
+def test_another_name_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^task\.tta=mirrored is unknown; choices: none, mirror, mirror_translate$"):
+        averaged(answers, torch.zeros(1, 3, 4, 4), "mirrored")  # type: ignore[arg-type]

@@ -32,6 +32,11 @@ class EMA(Callback):
         self.shown = False  # the network has the average
         self.step = 0  # the last one that was looked at
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Forget the network of a training before."""
+        if stage == "fit":
+            self.other, self.shown = {}, False
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the average, or go on with that of the checkpoint, which the network has."""
         self.weights, self.step = floats(pl_module), trainer.global_step

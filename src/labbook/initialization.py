@@ -1,15 +1,17 @@
 """The weights that a training begins with, where they are not to be those of the layers themselves."""
 
+from collections.abc import Iterator
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 Initialization = Literal["torch", "glorot", "he"]
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def draw(network: nn.Module, kind: Initialization) -> None:
-    """Draw the weights of dense and convolutional layers anew, from torch's random state; their biases become 0.
+    """Draw the weights of dense, convolutional and attention layers anew, from torch's random state; biases become 0.
 
     `torch`: nothing is changed; its layers draw weights and biases uniformly within 1 / sqrt(inputs). `glorot`:
     uniformly within sqrt(6 / (inputs + outputs)), as Keras does (Glorot and Bengio, AISTATS 2010). `he`: normal, with
@@ -17,12 +19,21 @@ def draw(network: nn.Module, kind: Initialization) -> None:
     """
     if kind == "torch":
         return
+    for weights, bias in layers(network):
+        for weight in weights:
+            if kind == "glorot":
+                nn.init.xavier_uniform_(weight)
+            else:
+                nn.init.kaiming_normal_(weight, nonlinearity="relu")
+        if bias is not None:
+            nn.init.zeros_(bias)
+
+
+@torch.no_grad()
+def layers(network: nn.Module) -> Iterator[tuple[tuple[Tensor, ...], Tensor | None]]:
+    """Weights and bias of each layer that is trained; attention has three in one, of queries, keys and values."""
     for layer in network.modules():
-        if not isinstance(layer, LAYERS) or not layer.weight.requires_grad:
-            continue
-        if kind == "glorot":
-            nn.init.xavier_uniform_(layer.weight)
-        else:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+        if isinstance(layer, LAYERS) and layer.weight.requires_grad:
+            yield (layer.weight,), layer.bias
+        elif isinstance(layer, nn.MultiheadAttention) and layer.in_proj_weight.requires_grad:
+            yield layer.in_proj_weight.chunk(3), layer.in_proj_bias

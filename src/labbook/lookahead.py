@@ -26,6 +26,11 @@ class Lookahead(Callback):
         self.step = 0  # the last one that was looked at
         self.steps = 0  # of the whole training
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Forget the network of a training before."""
+        if stage == "fit":
+            self.slow = {}
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Copy the weights, or take the copy of the checkpoint to their device."""
         assert isinstance(pl_module, Classifier)

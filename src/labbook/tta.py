@@ -1,7 +1,7 @@
 """Test-time augmentation: an image is judged by the mean of what the network says of it and of its likenesses."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,11 +15,16 @@ def averaged(network: Network, images: Tensor, tta: Tta) -> Tensor:
 
     `mirror`: the mean over the image and its mirror. `mirror_translate`: that mean counts one half, and its mean over
     the image moved by one pixel up and left and moved down and right the other (Jordan, arXiv 2404.00498).
+
+    Raises:
+        ValueError: `tta` is none of these.
     """
     if tta == "none":
         return network(images)
     if tta == "mirror":
         return mirrored(network, images)
+    if tta != "mirror_translate":
+        raise ValueError(f"task.tta={tta} is unknown; choices: {', '.join(get_args(Tta))}")
     framed = F.pad(images, (1, 1, 1, 1), mode="reflect")
     up_left, down_right = framed[..., 2:, 2:], framed[..., :-2, :-2]
     moved = (mirrored(network, up_left) + mirrored(network, down_right)) / 2

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from labbook.data import module as base
+from labbook.data import pixels
 from labbook.data.module import ImageDataModule, Images
 from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
 from labbook.errors import SettingError
@@ -133,12 +134,11 @@ def test_a_set_is_read_once_in_a_process() -> None:
     other.prepare_data()
     other.setup()
     module.setup()
-    kind(limit=8).setup()
     assert kind.reads == 1
     assert other.parts["train"].pixels.data_ptr() == module.parts["train"].pixels.data_ptr()
 
 
-@pytest.mark.parametrize("options", [{"image_size": 5}, {"channels": 1}, {"root": "elsewhere"}])
+@pytest.mark.parametrize("options", [{"image_size": 5}, {"channels": 1}, {"root": "elsewhere"}, {"limit": 8}])
 def test_other_sources_are_read_again(options: dict[str, Any]) -> None:
     kind = type(made())
     kind(**options).setup()
@@ -159,6 +159,13 @@ def test_only_the_sets_read_last_are_remembered() -> None:
     assert kind.reads == 4
     kind().setup()
     assert kind.reads == 5
+
+
+def test_images_are_left_out_before_they_are_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixels, "memory", lambda: 4 * 3 * 50 * 50)
+    assert made(images(9), limit=4, image_size=50).parts["train"].pixels.shape == (4, 3, 50, 50)
+    with pytest.raises(SettingError, match=r"^9 images of 3 x 50 x 50 pixels take 0\.0 GB and .*data\.image_size, or"):
+        made(images(9), image_size=50)
 
 
 def test_a_home_folder_may_be_written_short(monkeypatch: pytest.MonkeyPatch) -> None:

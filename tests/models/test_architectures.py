@@ -213,15 +213,21 @@ def test_a_vision_transformer_knows_where_patches_are_by_its_positions_alone(poo
 @pytest.mark.parametrize(
     ("name", "size", "settings", "sentence"),
     [
-        ("wide_resnet", 32, {"depth": 20}, "model.depth=20 is not 6 n + 4, as in 16, 22, 28, 40: use 16 or 22"),
+        ("wide_resnet", 32, {"depth": 20}, "model.depth=20 is not 6 n + 4: use 16 or 22"),
         ("vit", 32, {"heads": 5}, "model.heads=5 does not divide model.width=64: use a divisor of it"),
         (
             "vit",
             32,
             {"patch_size": 5},
-            "images of 32 pixels cannot be cut into patches of 5: use data.image_size=30 or 35",
+            "images of 32 pixels cannot be cut into patches of 5: use"
+            " model.patch_size=4 or 8, or data.image_size=30 or 35",
         ),
-        ("vit", 4, {"patch_size": 8}, "images of 4 pixels cannot be cut into patches of 8: use data.image_size=8"),
+        (
+            "vit",
+            4,
+            {"patch_size": 8},
+            "images of 4 pixels cannot be cut into patches of 8: use model.patch_size=4, or data.image_size=8",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(

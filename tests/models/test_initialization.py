@@ -39,6 +39,22 @@ def test_he_is_normal_with_a_variance_of_two_over_the_inputs(place: int, inputs:
     assert weight.abs().max() > 3 * weight.std()
 
 
+def test_queries_keys_and_values_of_attention_are_three_layers() -> None:
+    attention = nn.MultiheadAttention(256, 4)
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    nn.init.ones_(bias)
+    draw(attention, "glorot")
+    bound = math.sqrt(6 / (256 + 256))
+    assert all(bound * 0.999 < part.abs().max() <= bound for part in weight.detach().chunk(3))
+    assert not bias.any()
+    draw(attention, "he")
+    assert weight.detach().std() == pytest.approx(math.sqrt(2 / 256), rel=0.02)
+    before = weight.detach().clone()
+    weight.requires_grad_(False)
+    draw(attention, "glorot")
+    assert torch.equal(weight, before)
+
+
 @pytest.mark.parametrize("kind", ["glorot", "he"])
 def test_biases_are_0_and_other_layers_and_frozen_ones_stay(kind: Initialization) -> None:
     model, before = network(), network()

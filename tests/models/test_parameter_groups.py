@@ -1,5 +1,6 @@
 """Learning rates by layer: which layers a network has, and the rate of each."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, StepLR
 
 from labbook import schedulers
 from labbook.data.spec import ImageSpec
@@ -188,6 +189,17 @@ def test_a_schedule_keeps_the_rates_apart(factory: Any, options: dict[str, Any])
         assert others == pytest.approx([first * 0.5**index for index in (4, 3, 2, 1)])
         optimizer.step()
         schedule.step()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "interval"),
+    [(partial(OneCycleLR, max_lr=0.1), "step"), (partial(CyclicLR, base_lr=0.01, max_lr=0.1), "step"),
+     (partial(StepLR, step_size=2), "epoch")],
+)  # fmt: skip
+def test_torchs_own_schedules_are_stepped_as_they_count(schedule: Callable[..., LRScheduler], interval: str) -> None:
+    made_of = scheduled(SGD(made("lenet5").parameter_groups(), momentum=0.9), schedule, epochs=2, steps_per_epoch=5)
+    assert made_of["lr_scheduler"]["interval"] == interval
+    assert getattr(made_of["lr_scheduler"]["scheduler"], "total_steps", 10) == 10
 
 
 def test_a_schedule_that_makes_all_rates_one_is_refused() -> None:

@@ -178,7 +178,7 @@ def test_an_option_that_torchvision_names_nowhere_but_takes_is_taken() -> None:
         ({"name": "convnext_tiny", "options": {"dropout": 1}}, "model.options.dropout is none of convnext_tiny; ch"),
         ({"options": {"weights": "DEFAULT"}}, "model.options.weights is set by the program: model.pretrained"),
         ({"name": "vit_b_16", "small_stem": False}, "images of 36 pixels cannot be cut into patches of 16: use"
-         " data.image_size=32 or 48"),
+         " model.small_stem=true (without published weights), or data.image_size=32 or 48"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said(settings: dict[str, Any], sentence: str) -> None:

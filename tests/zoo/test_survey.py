@@ -7,13 +7,14 @@ from types import ModuleType
 
 import pytest
 import torch
+from PIL import Image
 
 from labbook import cli, hardware
 from labbook.errors import SettingError
 from labbook.hardware import Machine
 from labbook.zoo import costs, survey
 from labbook.zoo.survey import Entry, parted, prepared
-from labbook.zoo.tables import as_csv, as_markdown
+from labbook.zoo.tables import as_csv, as_markdown, cells
 from scripts import models
 from tests.conftest import Command
 
@@ -56,6 +57,24 @@ def test_parameters_are_all_numbers_that_are_trained_on_images_of_the_set() -> N
     assert (lenet5.parameters, lenet5.macs) == (61_706, 416_520)
     (hundred,) = prepared(["model=lenet5", "data=cifar100", "model.padding=0"]).entries(timed=False)
     assert hundred.parameters == 6 * 76 + 16 * 151 + 120 * 401 + 84 * 121 + 100 * 85
+
+
+@pytest.mark.parametrize("names", [["resnet20", "cats_dogs_cnn"], ["cats_dogs_cnn", "resnet20"]])
+def test_each_network_gets_the_images_that_train_py_gives_it(table: Command, names: list[str]) -> None:
+    for folder in ("training_set/cats", "training_set/dogs", "test_set/cats", "test_set/dogs"):
+        path = Path("data/cats_dogs", folder)
+        path.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(path / "1.jpg")
+    ended = table(*names, "data=cats_dogs", "--no-timing", "--csv", "models.csv")
+    rows = {row["name"]: row for row in csv.DictReader(Path("models.csv").read_text().splitlines())}
+    assert {name: (row["size"], row["refused"]) for name, row in rows.items()} == {
+        "resnet20": ("64", ""),
+        "cats_dogs_cnn": ("256", ""),
+    }
+    first, second = (rows[name]["size"] for name in names)
+    said = ended.out.replace("\n", " ")
+    assert f"Images of 3 x {first} x {first} pixels" in said
+    assert f"Of {second} x {second} pixels for {names[1]}, as train.py gives it." in said
 
 
 def test_a_step_of_training_is_measured(monkeypatch: pytest.MonkeyPatch, table: Command) -> None:
@@ -115,9 +134,9 @@ def test_refusals(table: Command, arguments: list[str], sentence: str) -> None:
 
 def test_what_a_file_says_is_no_markup() -> None:
     asked = prepared(["mlp"])
-    entry = Entry("a|b", "<b>", 1, 2)
+    entry = Entry("a|b", "<b>", 32, 1, 2)
     assert "| a\\|b | 1 | 0.00 | &lt;b&gt; |" in as_markdown(asked, [entry], timed=False).splitlines()
-    assert as_csv([entry]).splitlines()[1] == "a|b,<b>,1,2,,,,,"
+    assert as_csv([entry]).splitlines()[1] == "a|b,<b>,32,1,2,,,,,"
 
 
 def test_a_network_that_is_none_is_refused_before_anything_is_built() -> None:
@@ -126,7 +145,12 @@ def test_a_network_that_is_none_is_refused_before_anything_is_built() -> None:
 
 
 @pytest.mark.slow  # one of your own need not be
-def test_the_page_shows_every_network() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    missing = [name for name in MODELS if f"| {name} |" not in text and f"- {name}: " not in text]
-    assert not missing, f"python scripts/models.py --write {PAGE.relative_to(cli.CONFIGS.parent)}"
+def test_the_page_shows_every_network_with_its_parameters_and_operations() -> None:
+    shown = PAGE.read_text(encoding="utf-8").splitlines()
+    again = f"python scripts/models.py --write {PAGE.relative_to(cli.CONFIGS.parent)}"
+    for entry in prepared([]).entries(timed=False):
+        if entry.refused:
+            assert f"- {entry.name}: {entry.refused}" in shown, again
+        else:
+            _, parameters, operations, *_ = cells(entry, timed=False)
+            assert any(line.startswith(f"| {entry.name} | {parameters} | {operations} |") for line in shown), again

@@ -151,7 +151,7 @@ class ImageDataModule(LightningDataModule):
         if self.rows:
             return
         train, test = self.load()
-        self.parts = {"train": self._limited(train), "test": self._limited(test)}
+        self.parts = {"train": train, "test": test}
         count = len(self.parts["train"].labels)
         keep, held_out = self._division(count)
         if len(keep) == 0:
@@ -178,11 +178,11 @@ class ImageDataModule(LightningDataModule):
         return notes
 
     def load(self) -> tuple[Images, Images]:
-        """Training and test set at the size and channels asked for; read once in a process."""
-        key = self.source()
+        """Training and test set, as many as asked for at the size and channels asked for; read once in a process."""
+        key = (*self.source(), self.limit)
         if key not in _recent:
-            train, test = self.read()
-            _recent[key] = (self._shaped(train), self._shaped(test))
+            train, test = (self._shaped(self._limited(images)) for images in self.read())
+            _recent[key] = (train, test)
             while len(_recent) > RECENT:
                 _recent.popitem(last=False)
         _recent.move_to_end(key)

@@ -1,14 +1,28 @@
 """A whole set of images: its size, its channels, and whether a device has room for it."""
 
+import os
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from labbook.errors import SettingError
 
 GREY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as Pillow converts
 
 
 def shaped(pixels: Tensor, size: int, channels: int) -> Tensor:
-    """Images uint8 [N, C, H, W] at a square size (bilinear, antialiased) and with 1 or 3 channels."""
+    """Images uint8 [N, C, H, W] at a square size (bilinear, antialiased) and with 1 or 3 channels.
+
+    Raises:
+        SettingError: they would take more memory than there is.
+    """
+    needed, there = len(pixels) * channels * size**2, memory()
+    if needed > there:
+        raise SettingError(
+            f"{len(pixels):,} images of {channels} x {size} x {size} pixels take {needed / 1e9:,.1f} GB and this"
+            f" machine has {there / 1e9:,.1f} GB of memory: use a smaller data.image_size, or fewer by data.limit"
+        )
     if pixels.shape[1] == 1 and channels == 3:
         pixels = pixels.expand(-1, 3, -1, -1)
     elif pixels.shape[1] == 3 and channels == 1:
@@ -16,13 +30,21 @@ def shaped(pixels: Tensor, size: int, channels: int) -> Tensor:
         parts = torch.split(pixels, 4096)
         pixels = torch.cat([(part.float() * weights).sum(1, keepdim=True).round().byte() for part in parts])
     if pixels.shape[-2:] != (size, size):
-        pixels = torch.cat([resized(part, size) for part in torch.split(pixels, 4096)])
+        whole = pixels.new_empty(*pixels.shape[:2], size, size)
+        for part, place in zip(torch.split(pixels, 4096), torch.split(whole, 4096), strict=True):
+            place.copy_(resized(part, size))
+        pixels = whole
     return pixels
 
 
 def resized(pixels: Tensor, size: int) -> Tensor:
     """Images uint8 [N, C, H, W] to [N, C, size, size]."""
     return F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+
+
+def memory() -> int:
+    """Bytes of the machine's memory, whoever uses them."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def fits(pixels: Tensor, device: torch.device) -> bool:

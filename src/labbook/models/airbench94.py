@@ -74,6 +74,7 @@ class Airbench94(Classifier):
 
     def on_train_start(self) -> None:
         """As in `on_train_epoch_start`, which an epoch that goes on in the middle does not have."""
+        super().on_train_start()
         self.on_train_epoch_start()
 
     def on_train_epoch_start(self) -> None:

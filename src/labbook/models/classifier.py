@@ -18,7 +18,7 @@ from labbook.errors import SettingError
 from labbook.metrics import Figures, RunningSums
 from labbook.models import sam
 from labbook.models.mixing import mix_of
-from labbook.models.optimizing import optimizer_of, scheduled
+from labbook.models.optimizing import follow, optimizer_of, scheduled
 from labbook.models.parameter_groups import grouped, layers_of
 from labbook.models.quick_module import QuickModule
 from labbook.schedulers import Schedule
@@ -244,6 +244,11 @@ class Classifier(QuickModule):
             return optimizer
         counts = {"epochs": trainer.max_epochs, "steps_per_epoch": self.steps_per_epoch()}
         return scheduled(optimizer, self.task.scheduler, **counts)
+
+    def on_train_start(self) -> None:
+        """Begin, or go on, with the rates of the schedule."""
+        for config in self.trainer.lr_scheduler_configs:
+            follow(config.scheduler)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What the optimizer is to change: see `parameter_groups.grouped`."""

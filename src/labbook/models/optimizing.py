@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
 
 from labbook.models.parameter_groups import check_kept
 from labbook.schedulers import Schedule
+
+CYCLES = (CyclicLR, OneCycleLR)  # of torch, which count in steps; its others count in epochs
 
 
 def optimizer_of(make: Callable[..., Optimizer], groups: list[dict[str, Any]], fused: bool) -> Optimizer:
@@ -33,6 +35,17 @@ def scheduled(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler],
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     schedule = make(optimizer, **{key: value for key, value in counts.items() if key in known})
     if not isinstance(schedule, Schedule):
-        schedule = Schedule(schedule, "epoch")
+        schedule = Schedule(schedule, "step" if isinstance(schedule, CYCLES) else "epoch")
     check_kept(rates, optimizer, schedule.scheduler)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule.scheduler, "interval": schedule.interval}}
+
+
+def follow(scheduler: Any) -> None:
+    """Give the optimizer the rates that the schedule has for this step, in a training that goes on for longer.
+
+    A checkpoint brings back the rates of the schedule of before, which came to its end where this one has not.
+    """
+    if isinstance(scheduler, LambdaLR):
+        groups = scheduler.optimizer.param_groups
+        for group, peak, rule in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
+            group["lr"] = peak * rule(scheduler.last_epoch)

@@ -33,10 +33,7 @@ class ResNet(Classifier):
         width: PositiveInt = 1,
     ) -> None:
         super().__init__(spec, task)
-        blocks, rest = divmod(depth - 2, 2 * STAGES)
-        if rest:
-            near = 2 + 2 * STAGES * blocks
-            raise SettingError(f"model.depth={depth} is not 6 n + 2, as in 20, 32, 44, 56: use {near} or {near + 6}")
+        blocks = blocks_in_a_stage(depth, 2)
         channels = [16 * width * 2**stage for stage in range(STAGES)]
         self.stem = nn.Sequential(convolution(spec.channels, channels[0]), nn.BatchNorm2d(channels[0]), nn.ReLU())
         layers: list[nn.Module] = []
@@ -47,9 +44,7 @@ class ResNet(Classifier):
                 inputs = outputs
         self.blocks = nn.Sequential(*layers)
         self.head = nn.Linear(inputs, spec.num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        draw_convolutions(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [n, C, H, W] -> logits [n, classes]."""
@@ -92,3 +87,23 @@ class Thinned(nn.Module):
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     """3x3, as large as its input where the stride is 1; batch norm has the bias."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+
+
+def blocks_in_a_stage(depth: int, others: int) -> int:
+    """How many blocks of two layers each stage has, where `others` layers are in none.
+
+    Raises:
+        SettingError: a depth that no whole number of them gives.
+    """
+    blocks, rest = divmod(depth - others, 2 * STAGES)
+    if rest:
+        near = others + 2 * STAGES * blocks
+        raise SettingError(f"model.depth={depth} is not 6 n + {others}: use {near} or {near + 2 * STAGES}")
+    return blocks
+
+
+def draw_convolutions(network: nn.Module) -> None:
+    """Draw the filters as both papers do (He et al., arXiv 1502.01852)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -65,7 +65,8 @@ def cut(network: VisionTransformer, size: int, channels: int, small: bool) -> No
     """
     patch, before = TOKEN_PATCH if small else network.patch_size, network.conv_proj
     assert isinstance(before, nn.Conv2d)
-    check_patches(size, patch)
+    small_patches = not small and size % TOKEN_PATCH == 0
+    check_patches(size, patch, "model.small_stem=true (without published weights)" if small_patches else "")
     if (patch, channels) != (network.patch_size, before.in_channels):
         layer = nn.Conv2d(channels, network.hidden_dim, patch, patch)
         nn.init.trunc_normal_(layer.weight, std=math.sqrt(1 / (channels * patch**2)))  # as torchvision draws it
@@ -80,15 +81,16 @@ def cut(network: VisionTransformer, size: int, channels: int, small: bool) -> No
     network.image_size, network.patch_size, network.seq_length = size, patch, tokens
 
 
-def check_patches(size: int, patch: int) -> None:
+def check_patches(size: int, patch: int, instead: str) -> None:
     """Refuse an image that patches do not fill.
 
     Raises:
-        SettingError: naming the sizes next to it.
+        SettingError: naming the sizes next to it, and what else to use `instead`.
     """
     if size % patch:
         below = size // patch * patch
         nearest = f"{below} or {below + patch}" if below else str(patch)
         raise SettingError(
-            f"images of {size} pixels cannot be cut into patches of {patch}: use data.image_size={nearest}"
+            f"images of {size} pixels cannot be cut into patches of {patch}: use"
+            f" {f'{instead}, or ' if instead else ''}data.image_size={nearest}"
         )

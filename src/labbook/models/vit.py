@@ -1,5 +1,6 @@
 """Vision Transformer (Dosovitskiy et al., arXiv 2010.11929) for images of any size."""
 
+from bisect import bisect
 from typing import Annotated, Literal
 
 import torch
@@ -40,7 +41,9 @@ class ViT(Classifier):
         pool: Literal["token", "mean"] = "mean",
     ) -> None:
         super().__init__(spec, task)
-        check_patches(spec.size, patch_size)
+        divisors = [size for size in range(1, spec.size + 1) if spec.size % size == 0]
+        near = [*divisors[: bisect(divisors, patch_size)][-1:], *divisors[bisect(divisors, patch_size) :][:1]]
+        check_patches(spec.size, patch_size, f"model.patch_size={' or '.join(map(str, near))}")
         if width % heads:
             raise SettingError(f"model.heads={heads} does not divide model.width={width}: use a divisor of it")
         self.patches = nn.Conv2d(spec.channels, width, patch_size, patch_size)

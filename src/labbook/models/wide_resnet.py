@@ -8,9 +8,8 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from labbook.data.spec import ImageSpec
-from labbook.errors import SettingError
 from labbook.models.classifier import Classifier, Task
-from labbook.models.resnet import STAGES, convolution
+from labbook.models.resnet import STAGES, blocks_in_a_stage, convolution, draw_convolutions
 
 
 class WideResNet(Classifier):
@@ -33,10 +32,7 @@ class WideResNet(Classifier):
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
     ) -> None:
         super().__init__(spec, task)
-        blocks, rest = divmod(depth - 4, 2 * STAGES)
-        if rest:
-            near = 4 + 2 * STAGES * blocks
-            raise SettingError(f"model.depth={depth} is not 6 n + 4, as in 16, 22, 28, 40: use {near} or {near + 6}")
+        blocks = blocks_in_a_stage(depth, 4)
         self.stem = convolution(spec.channels, 16)
         layers: list[nn.Module] = []
         inputs = 16
@@ -48,9 +44,7 @@ class WideResNet(Classifier):
         self.blocks = nn.Sequential(*layers)
         self.norm = nn.BatchNorm2d(inputs)
         self.head = nn.Linear(inputs, spec.num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        draw_convolutions(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [n, C, H, W] -> logits [n, classes]."""

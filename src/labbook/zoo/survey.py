@@ -13,7 +13,6 @@ from labbook.benchmark.sections import say
 from labbook.cli import paper
 from labbook.composing import composed
 from labbook.data.module import ImageDataModule
-from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError, choices
 from labbook.foreign import CONFIGS
 from labbook.refusals import files_of
@@ -29,6 +28,7 @@ class Entry:
 
     name: str
     paper: str
+    size: int | None = None  # pixels of a side of its images
     parameters: int | None = None  # numbers that training changes
     macs: int | None = None  # of one image
     precision: str = ""  # in which the rest was measured
@@ -43,13 +43,8 @@ class Survey:
     """What is measured, where, and on what."""
 
     configs: dict[str, DictConfig]  # by the network's name
-    data: ImageDataModule
+    data: dict[str, ImageDataModule]  # by the network's name, as a file in configs/model_data may say otherwise of one
     choice: hardware.Choice
-
-    @property
-    def spec(self) -> ImageSpec:
-        """The images."""
-        return self.data.spec
 
     def entries(self, timed: bool) -> Iterator[Entry]:
         """Each network in turn; what needs steps of training only if `timed`."""
@@ -59,28 +54,32 @@ class Survey:
                 gc.collect()  # the memory of a network, whose parts refer to each other, is the next one's
 
     def _entry(self, name: str, config: DictConfig, timed: bool) -> Entry:
-        of = paper(CONFIGS / "model" / f"{name}.yaml")
+        data = self.data[name]
+        entry = Entry(name, paper(CONFIGS / "model" / f"{name}.yaml"), data.spec.size)
         try:
-            counted = seen(config, self.data, lambda model: Entry(name, of, model.num_parameters, macs(model)))
+            counted = seen(
+                config, data, lambda model: replace(entry, parameters=model.num_parameters, macs=macs(model))
+            )
         except SettingError as error:
-            return Entry(name, of, refused=str(error))
+            return replace(entry, refused=str(error))
         try:
             return self._timed(counted, config) if timed else counted
         except torch.OutOfMemoryError:  # of a GPU
-            room = f"a batch of {self.data.batch_size} is more than its memory holds: give fewer with --batch-size"
-            return Entry(name, of, refused=f"{self.choice.accelerator.upper()}: {room}")
+            room = f"a batch of {data.batch_size} is more than its memory holds: give fewer with --batch-size"
+            return replace(entry, refused=f"{self.choice.accelerator.upper()}: {room}")
 
     def _timed(self, entry: Entry, config: DictConfig) -> Entry:
         say(entry.name)
-        model = training.build_model(config, self.data.spec)
+        data = self.data[entry.name]
+        spec, count = data.spec, data.batch_size
+        model = training.build_model(config, spec)
         choice = hardware.here(config, model)
         training.tune(config, choice)
-        training.arrange(model, self.data, choice.channels_last)
+        training.arrange(model, data, choice.channels_last)
         bare = Bare(model, choice)
-        count = self.data.batch_size
-        images = torch.randn(count, self.spec.channels, self.spec.size, self.spec.size, device=bare.device)
-        images = images.contiguous(memory_format=self.data.memory_format)
-        labels = torch.arange(count, device=bare.device) % self.spec.num_classes
+        images = torch.randn(count, spec.channels, spec.size, spec.size, device=bare.device)
+        images = images.contiguous(memory_format=data.memory_format)
+        labels = torch.arange(count, device=bare.device) % spec.num_classes
         memory = peak_memory(bare, images, labels)
         trained = pace(lambda: bare.step(images, labels), bare.device, count)
         model.eval()
@@ -118,4 +117,4 @@ def prepared(words: Sequence[str]) -> Survey:
         training.check(config)
     first = next(iter(configs.values()))
     choice = hardware.choose(first.trainer, hardware.describe(), first.channels_last)
-    return Survey(configs, training.build_data(first), choice)
+    return Survey(configs, {name: training.build_data(config) for name, config in configs.items()}, choice)

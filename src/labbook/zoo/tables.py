@@ -30,14 +30,18 @@ def cells(entry: Entry, timed: bool) -> tuple[str, ...]:
 
 def notes(survey: Survey, entries: Sequence[Entry], timed: bool) -> list[str]:
     """What one must know to read the table."""
-    spec = survey.spec
+    usual = next(iter(survey.data.values()))
+    spec = usual.spec
     about = [
         f"Images of {spec.channels} x {spec.size} x {spec.size} pixels, {spec.num_classes} classes. MACs:"
         " multiplications, each with its addition, of one image forward: half of the operations that torch counts."
     ]
+    for name, data in survey.data.items():
+        if data.spec.size != spec.size:
+            about.append(f"Of {data.spec.size} x {data.spec.size} pixels for {name}, as train.py gives it.")
     if timed:
         about += [
-            f"Batches of {survey.data.batch_size}. Peak memory: the most that tensors hold at once in a step of"
+            f"Batches of {usual.batch_size}. Peak memory: the most that tensors hold at once in a step of"
             " training, without Python and the libraries. Images/s: medians of the steps of about a second, after one"
             " that does not count, with the images on the device.",
             f"Measured: {machine(survey.choice)}.",
