@@ -1,6 +1,7 @@
 """Draw a network: `python scripts/draw.py [SETTING=VALUE ...] [--figure FILE]`, such as model=lenet5 data=mnist.
 
-The settings are those of train.py; the images' shape is taken from the data, which are not read. Needs Graphviz.
+The settings are those of train.py; the images' shape is taken from the data, which are not read (of a folder of
+photographs, which classes it has). Needs Graphviz.
 """
 
 from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly

@@ -1,7 +1,8 @@
 """What the networks cost, with `python scripts/models.py [NAME ...] [SETTING=VALUE ...]`: all of them, or those named.
 
 Parameters, operations, memory and images/s on images of 3 x 32 x 32 pixels and 10 classes, or those of data=CHOICE,
-which are not read. Settings are those of train.py: data=mnist, model.depth=3, optimizer=sgd, trainer.precision=32.
+which are not read (of a folder of photographs, only which classes it has). Settings are those of train.py: data=mnist,
+model.depth=3, optimizer=sgd, trainer.precision=32.
 """
 
 from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly

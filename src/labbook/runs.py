@@ -78,7 +78,9 @@ class Run:
         """Say what is about to be trained, on what and why there."""
         spec = data.spec
         images = f"{spec.num_classes} classes, {spec.channels} x {spec.size} x {spec.size} pixels"
-        network = f"{model.title}, {model.num_parameters:,} parameters"
+        every = sum(item.numel() for item in model.parameters())
+        trained = "" if model.num_parameters == every else f"{model.num_parameters:,} of "
+        network = f"{model.title}, {trained}{every:,} parameters"
         log.info("%s, on %s: %s", network, type(data).__name__, images)
         layout = ", channels-last" if model.convolutional and choice.channels_last else ""
         log.info("device: %s%s", choice.reason, layout)

@@ -114,7 +114,7 @@ def test_a_batch_larger_than_the_set_is_refused_if_only_whole_batches_count() ->
         made(batch_size=64, drop_last=True)
     assert str(refusal.value) == (
         "data.batch_size=64 is larger than the 45 training images, and data.drop_last=true leaves the only batch out:"
-        " use a smaller batch or drop_last=false"
+        " use a smaller batch or data.drop_last=false"
     )
     assert len(made(batch_size=45, drop_last=True).train_dataloader()) == 1
     assert len(made(batch_size=64).train_dataloader()) == 1

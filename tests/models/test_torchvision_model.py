@@ -170,7 +170,9 @@ def test_an_option_that_torchvision_names_nowhere_but_takes_is_taken() -> None:
         ({"name": "resnet19"}, "model.name=resnet19 is unknown; did you mean resnet18? choices: convnext_base, "),
         ({"freeze": "backbone"}, "model.freeze=backbone would keep random weights: add model.pretrained=true"),
         ({"small_stem": True, "pretrained": True}, "model.small_stem=true has no published weights: leave it out, or"),
-        ({"options": {"width": 1}}, "model.options={'width': 1}: "),
+        ({"options": {"width": 1}}, "model.options.width is none of resnet18; choices: groups, norm_layer, rep"),
+        ({"name": "mobilenet_v2", "options": {"width_mul": 1}}, "model.options.width_mul is none of mobilenet_v2; did"
+         " you mean width_mult? choices: block, dropout, inverted_residual_setting, norm_layer, round_nearest, width_"),
         ({"options": {"width_per_group": -5}}, "model.options={'width_per_group': -5}: "),
         ({"name": "densenet121", "options": {"drop_rate": 5}}, "model.options={'drop_rate': 5}: "),
         ({"name": QUICK, "options": {"width": 1}}, "model.options.width is none of mobilenet_v3_small; did you mean"

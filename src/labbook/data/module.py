@@ -159,7 +159,7 @@ class ImageDataModule(LightningDataModule):
         if self.drop_last and self.batch_size > len(keep):
             raise SettingError(
                 f"data.batch_size={self.batch_size} is larger than the {len(keep)} training images, and"
-                " data.drop_last=true leaves the only batch out: use a smaller batch or drop_last=false"
+                " data.drop_last=true leaves the only batch out: use a smaller batch or data.drop_last=false"
             )
         test_rows = torch.arange(len(self.parts["test"].labels))
         self.rows = {"train": keep, "val": test_rows if self.validate_on == "test" else held_out, "test": test_rows}

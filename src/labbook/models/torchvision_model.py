@@ -1,6 +1,7 @@
 """The networks of torchvision, for images of any size and number of channels."""
 
 import inspect
+import re
 from bisect import bisect_left
 from collections.abc import Mapping
 from functools import cache
@@ -97,17 +98,17 @@ class TorchvisionModel(Classifier):
 
     # The network ---------------------------------------------------------------------------------------------------
 
-    def made(self) -> nn.Module:
+    def made(self, options: Mapping[str, Any]) -> nn.Module:
         """Torchvision's network with our classes."""
         own: dict[str, Any] = {}
         if self.name == "googlenet":  # whose published weights expect images normalised otherwise than all others'
             own = {"init_weights": not self.pretrained, "transform_input": self.pretrained}
-        network: nn.Module = models.get_model(self.name, num_classes=self.spec.num_classes, **own | self.options)
+        network: nn.Module = models.get_model(self.name, num_classes=self.spec.num_classes, **own | dict(options))
         return network
 
     def adapted(self, size: int) -> nn.Module:
         """The network for images of this size and of our channels."""
-        network = self.made()
+        network = self.made(self.options)
         if isinstance(network, VisionTransformer):
             small_images.cut(network, size, self.spec.channels, self.small)
         else:
@@ -145,11 +146,18 @@ class TorchvisionModel(Classifier):
                 network = self.adapted(USUAL).train()
                 network(torch.empty(2, self.spec.channels, USUAL, USUAL))
         except Exception as error:
+            if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
+                raise self.no_option(unknown[1]) from error
             raise SettingError(f"model.options={self.options}: {first_line(error)}") from error
-        known = options_of(type(network))
         for option in self.options:
-            if known and option not in known:
-                raise SettingError(f"model.options.{option} is none of {self.name}; {choices(option, known)}")
+            if accepts_any(type(network)) and option not in options_of(type(network)):
+                raise self.no_option(option)
+
+    def no_option(self, option: str) -> SettingError:
+        """What to say of an option that the network does not have."""
+        with torch.device("meta"):
+            known = options_of(type(self.made({})))
+        return SettingError(f"model.options.{option} is none of {self.name}; {choices(option, known)}")
 
     def load(self) -> None:
         """Take the published weights.
@@ -206,14 +214,16 @@ class TorchvisionModel(Classifier):
         return self
 
 
-def options_of(kind: type[nn.Module]) -> set[str]:
-    """The options of a class that ignores what it does not know, as MobileNetV3's and ConvNeXt's do; else empty.
+def accepts_any(kind: type[nn.Module]) -> bool:
+    """Whether a class ignores options that it does not know, as MobileNetV3's and ConvNeXt's do."""
+    return any(item.kind is item.VAR_KEYWORD for item in inspect.signature(kind).parameters.values())
 
-    They are what has a default in the class, or in the functions of torchvision that make it.
-    """
+
+def options_of(kind: type[nn.Module]) -> set[str]:
+    """The options of a class: what has a default in it, or, if it accepts any, in the functions that make it."""
     own = inspect.signature(kind).parameters.values()
-    if not any(item.kind is item.VAR_KEYWORD for item in own):
-        return set()
+    if not accepts_any(kind):
+        return {item.name for item in own if item.default is not item.empty} - OURS.keys()
     makers = (item for item in vars(inspect.getmodule(kind)).values() if inspect.isfunction(item))
     beside = [inspect.signature(item).parameters for item in makers if item.__module__ == kind.__module__]
     every = [*own, *(item for parameters in beside for item in parameters.values())]
