@@ -25,6 +25,7 @@ from labbook.hardware import Choice
 from labbook.idle import idle
 from labbook.initialization import draw
 from labbook.loggers import TensorBoard
+from labbook.models import sam
 from labbook.models.classifier import Classifier, Task
 from labbook.recorder import Recorder
 from labbook.runs import CHECKPOINTS, TABLE, Run
@@ -93,7 +94,7 @@ def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
     """The network that a configuration describes, for the images of `spec`; its weights are drawn from the seed.
 
     Raises:
-        SettingError: a network that these images do not fit.
+        SettingError: a network that these images do not fit, or see `sam.check`.
     """
     seed_everything(config.seed, verbose=False)
     task = Task(
@@ -101,6 +102,8 @@ def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
         building.build(config.scheduler) or None,
         **{item.name: config.task[item.name] for item in fields(Task) if item.name in config.task},
     )
+    if task.sam:
+        sam.check(config.trainer.get("accumulate_grad_batches") or 1)
     model = building.build(config.model, spec=spec, task=task)
     assert isinstance(model, Classifier)
     if model.pretrained and config.task.init != "torch":

@@ -236,7 +236,7 @@ class Classifier(QuickModule):
         """
         trainer = self.trainer
         if self.task.sam:
-            sam.check(trainer)
+            sam.check(trainer.accumulate_grad_batches, trainer.precision)
         # Lightning cannot clip scaled gradients for an optimizer that unscales them itself.
         clips_scaled = bool(trainer.gradient_clip_val) and trainer.precision == "16-mixed"
         optimizer = optimizer_of(self.task.optimizer, self.parameter_groups(), fused=not clips_scaled)

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from pytorch_lightning import Trainer
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import get_total_norm
@@ -16,15 +15,15 @@ from labbook.metrics import RunningSums
 SMALLEST = 1e-12  # added to the norm of the gradient
 
 
-def check(trainer: Trainer) -> None:
+def check(accumulate_grad_batches: int, precision: str = "") -> None:
     """Refuse what two passes for a step do not go together with.
 
     Raises:
         SettingError: naming the setting that would do.
     """
-    if trainer.accumulate_grad_batches != 1:
+    if accumulate_grad_batches != 1:
         raise SettingError("task.sam takes both passes over one batch: use trainer.accumulate_grad_batches=1")
-    if trainer.precision == "16-mixed":
+    if precision == "16-mixed":
         raise SettingError("task.sam does not work with scaled gradients: use trainer.precision=bf16-mixed or 32")
 
 
