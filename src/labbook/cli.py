@@ -36,6 +36,7 @@ Groups and their choices (* is the default):
 Settings reached for first (all of them: python train.py --cfg job):
   seed=42  epochs=30  optimizer.lr=0.001  data.batch_size=64  data.shuffle=true  data.root=data
   model.SETTING (see the choice with --cfg job -p model)  trainer.precision=32  data.limit=1000
+What each of them means is told beside it, in configs/train.yaml and configs/GROUP/CHOICE.yaml.
 
 Examples:
   python train.py                                         LeNet-5 on the embedded digits
