@@ -116,15 +116,16 @@ def test_no_picture_is_worth_a_run_but_a_signal_ends_it() -> None:
 
 def test_what_depends_on_shapes_needs_no_numbers_unless_a_network_asks_for_them() -> None:
     asked = survey.prepared(["mlp"])
+    config, data = asked.configs["mlp"], asked.data["mlp"]
     devices: list[str] = []
 
     def look(model: Classifier, *, asks: bool) -> int:
         devices.append(model.device.type)
         return int(next(model.parameters())[0, 0] < 9) if asks else 0
 
-    hollow.seen(asked.configs["mlp"], asked.data, lambda model: look(model, asks=False))
+    hollow.seen(config, data, lambda model: look(model, asks=False))
     assert devices == ["meta"]
-    assert hollow.seen(asked.configs["mlp"], asked.data, lambda model: look(model, asks=True)) == 1
+    assert hollow.seen(config, data, lambda model: look(model, asks=True)) == 1
     assert devices == ["meta", "meta", "cpu"]
 
 
