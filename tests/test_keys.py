@@ -50,3 +50,22 @@ def test_at_the_root_the_groups_are_settings_too_and_notes_are_none() -> None:
     listed = text.rpartition(": ")[2].split(", ")
     assert {*GROUPS, "seed", "epochs", "resume"} <= set(listed)
     assert "choices" not in listed
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("lr", "optimizer.lr"),
+        ("batch_size", "data.batch_size"),
+        ("model.lr", "optimizer.lr"),
+        ("optimizer.backbone_lr_factor", "task.backbone_lr_factor"),
+        ("data.epochs", "epochs"),
+        ("data.name", "sweep.name"),
+        ("task.every", "callbacks.lookahead.every"),
+        ("model.patience", "callbacks.early_stopping.patience or task.patience"),
+    ],
+)
+def test_a_setting_that_is_elsewhere_is_named(name: str, meant: str) -> None:
+    reference = composed("callbacks=lookahead", "+callbacks.early_stopping.patience=3", "+task.patience=3")
+    reference.choices = {"patience": 3}  # the program's own note
+    assert f"{name} is not a setting; did you mean {meant}? settings here: " in keys.no_setting(name, reference)

@@ -8,6 +8,7 @@ from labbook.errors import SettingError, choices
 
 GROUPS = ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "experiment", "debug", "sweep")
 FILES = ("experiment", "debug", "sweep")  # groups whose files hold settings of the root
+NOTES = {"choices"}  # what the program writes into a configuration for itself
 PAIRS = "model_data"  # files of that kind, named MODEL_DATA, that come with their two choices
 
 
@@ -46,13 +47,29 @@ def check_keys(config: DictConfig, reference: DictConfig, added: set[str], files
 
 
 def no_setting(name: str, reference: DictConfig) -> str:
-    """What to say of a dotted name that is not a setting: the nearest spelling, and all that `reference` has there."""
+    """What to say of a dotted name that is not a setting: the one that is meant, and all that `reference` has there.
+
+    That is the one of the same name elsewhere, such as optimizer.lr for lr, or else the nearest spelling.
+    """
     parent, _, key = name.rpartition(".")
     if parent:
         beside = set(visible(OmegaConf.select(reference, parent)))
     else:
-        beside = {*visible(reference), *GROUPS} - {"choices"}  # those are the program's own note
-    return f"{name} is not a setting; {choices(key, beside, 'settings here')}"
+        beside = {*visible(reference), *GROUPS} - NOTES
+    elsewhere = " or ".join(places(key, reference))
+    meant = f"did you mean {elsewhere}? settings here: {', '.join(sorted(beside))}" if elsewhere else ""
+    return f"{name} is not a setting; {meant or choices(key, beside, 'settings here')}"
+
+
+def places(key: str, node: Any, prefix: str = "") -> list[str]:
+    """The dotted names of all settings called `key`."""
+    found = []
+    for name in visible(node):
+        if f"{prefix}{name}" in NOTES:
+            continue
+        found += [f"{prefix}{name}"] if name == key else []
+        found += places(key, node._get_node(name), f"{prefix}{name}.")
+    return found
 
 
 def visible(node: Any) -> list[str]:
