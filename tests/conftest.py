@@ -7,8 +7,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from labbook import importing
+
+# The same examples every time, so that a failure is everybody's, however slow or busy the machine.
+settings.register_profile(
+    "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
 
 # Nothing here imports torch before the tests are collected: the process that hands them out to others does without.
 

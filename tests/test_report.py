@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labbook.report import cells
@@ -110,7 +110,6 @@ def in_memory(runs: list[tuple[dict[str, Any], dict[str, Any]]], over: list[str]
     return group(Sweep(Path("sweep"), tuple(over), (), objective, 0, tuple(made)))
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.integers(1, 9), st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=1, max_size=5),
     st.sampled_from(["val/acc", "val/loss"]),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from labbook.report import cells, charts, curves, gradients, page, reading, tables
@@ -58,7 +58,6 @@ def test_damaged_tables(tmp_path: Path, table: str) -> None:
     assert cells.tally(page.write(sweep)) == "1 run: 1 finished"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_any_bytes_are_read_as_far_as_they_go(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     sweep = mark(tmp_path_factory.mktemp("bytes") / "s", [])
@@ -80,7 +79,6 @@ def test_damaged_matrices(tmp_path: Path, matrix: Any) -> None:
     assert drawn == (matrix == [[0, 0], [0, 0]])
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=6), min_size=1, max_size=4))
 def test_curves_are_means_by_epoch(runs: list[list[float]]) -> None:
     made = [
@@ -130,7 +128,6 @@ PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_si
 ODD = PLAIN | st.lists(PLAIN, max_size=2) | st.dictionaries(st.text(max_size=3), PLAIN, max_size=2)
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(list(SETTINGS)), ODD, max_size=3),
     st.dictionaries(st.sampled_from(list(figures_of(0.5))), ODD, max_size=3),

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -61,7 +61,6 @@ def test_markdown_says_what_one_must_know(grid: Path) -> None:
     assert "    python train.py -m a=1,2\n" in text
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(20, 140))
 def test_terminal_table_fits(columns: int, width: int) -> None:
     names = [f"model.setting{index}" for index in range(columns)]

@@ -179,7 +179,7 @@ def test_the_state_is_plain_data() -> None:
     assert all(isinstance(value, (int, float, bool, list, type(None))) for value in state.values()), state
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     chosen=st.sampled_from(WITH_WARMUP),
     epochs=st.integers(1, 40),

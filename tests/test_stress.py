@@ -243,9 +243,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@settings(
-    max_examples=20, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-)  # the rest of a thousand: scripts/stress.py
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))  # the rest of a thousand: scripts/stress.py
 @given(arguments=st.deferred(overrides.arguments))
 def test_arguments_at_random_end_in_a_sentence(here: Path, arguments: list[str]) -> None:
     end, why = inputs.judged(command.command(*inputs.FIRST, *arguments), {"mine.txt": b"mine"})

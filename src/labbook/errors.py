@@ -35,11 +35,11 @@ class Interrupted(Exception):  # noqa: N818 - nothing went wrong
         self.signum = signum
 
 
-def choices(wrong: str, valid: Iterable[str], what: str = "choices") -> str:
-    """The end of an error sentence: the nearest spelling, if any is near, and all that is valid."""
+def choices(wrong: str, valid: Iterable[str], what: str = "choices", meant: str = "") -> str:
+    """The end of an error sentence: what is `meant`, or else the nearest spelling, if any is near; and all valid."""
     names = sorted(str(name) for name in valid)
-    near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}? " if near else ""
+    meant = meant or "".join(difflib.get_close_matches(wrong, names, n=1, cutoff=0.6))
+    hint = f"did you mean {meant}? " if meant else ""
     return f"{hint}{what}: {', '.join(names)}"
 
 

@@ -52,13 +52,9 @@ def no_setting(name: str, reference: DictConfig) -> str:
     That is the one of the same name elsewhere, such as optimizer.lr for lr, or else the nearest spelling.
     """
     parent, _, key = name.rpartition(".")
-    if parent:
-        beside = set(visible(OmegaConf.select(reference, parent)))
-    else:
-        beside = {*visible(reference), *GROUPS} - NOTES
+    beside = set(visible(OmegaConf.select(reference, parent))) if parent else {*visible(reference), *GROUPS} - NOTES
     elsewhere = " or ".join(places(key, reference))
-    meant = f"did you mean {elsewhere}? settings here: {', '.join(sorted(beside))}" if elsewhere else ""
-    return f"{name} is not a setting; {meant or choices(key, beside, 'settings here')}"
+    return f"{name} is not a setting; {choices(key, beside, 'settings here', elsewhere)}"
 
 
 def places(key: str, node: Any, prefix: str = "") -> list[str]:

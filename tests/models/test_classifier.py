@@ -48,7 +48,7 @@ def batches(count: int) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
     return [(F.cross_entropy(logits, labels), logits, labels) for logits, labels in drawn]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.sets(st.integers(0, 149)))
 def test_sums_are_the_same_bits_wherever_a_checkpoint_is_made(stops: set[int]) -> None:
     whole, parts = RunningSums(top5=True), RunningSums(top5=True)

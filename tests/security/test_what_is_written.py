@@ -166,7 +166,7 @@ def portable(name: str) -> bool:
     )
 
 
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=60)
 @given(st.text(max_size=400))
 @example("../../x")
 @example("CON")
