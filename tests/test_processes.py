@@ -8,11 +8,16 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import hydra
 import pytest
 import torch
+from hydra.core.hydra_config import HydraConfig
 from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.strategies.launchers.subprocess_script import _hydra_subprocess_cmd
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
+from labbook.errors import SettingError
+from labbook.refusals import replaced
 from labbook.training import end_others
 from tests.conftest import Command
 from tests.test_killed import same_in_all
@@ -68,6 +73,19 @@ def test_control_c_from_outside(tmp_path: Path) -> None:
     run = tmp_path / out.strip().splitlines()[-1].removeprefix("run: ")
     assert metrics_of(run)["status"] == "interrupted"
     assert (run / "checkpoints" / "last.ckpt").exists()
+
+
+def test_what_lightning_adds_for_the_processes_it_starts_is_for_them_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HydraConfig, "get", lambda: SimpleNamespace(run=SimpleNamespace(dir="x")))
+    monkeypatch.setattr(hydra.utils, "get_original_cwd", lambda: "x")
+    monkeypatch.setattr(sys, "argv", ["train.py", "epochs=3"])
+    command, _ = _hydra_subprocess_cmd(1)
+    added = command[command.index("epochs=3") + 1 :]
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(SettingError, match=r"^hydra\.run\.dir is set by the program"):
+        replaced(added)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    replaced(added)
 
 
 def test_where_this_process_ends_early_it_ends_those_beside_it() -> None:

@@ -1,6 +1,7 @@
 """What to say to what a command line must not hold, and to what Hydra makes of it. Imports no torch."""
 
 import argparse
+import os
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -162,6 +163,8 @@ def replaced(arguments: list[str]) -> None:
     Raises:
         SettingError: naming the setting, and those to use instead.
     """
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # the process that began has looked, and Lightning adds folders
+        return
     for argument in arguments:
         name = argument.lstrip("+~").partition("=")[0]
         for key, instead in BY_THE_PROGRAM.items():
