@@ -12,6 +12,7 @@ from pytorch_lightning import Trainer
 from torch import nn
 from torchvision import models
 from torchvision.models.densenet import DenseNet
+from torchvision.models.vision_transformer import VisionTransformer
 
 from labbook import training
 from labbook.data.synthetic import Synthetic
@@ -19,7 +20,7 @@ from labbook.errors import SettingError
 from labbook.models import pretrained
 from labbook.models.classifier import Task
 from labbook.models.torchvision_model import TorchvisionModel
-from tests.composing import composed
+from tests.composing import OF_TORCHVISION, composed
 from tests.conftest import Command
 from tests.models.test_architectures import spec_of
 from tests.models.test_torchvision_model import QUICK, made, on_meta
@@ -82,6 +83,18 @@ def test_a_training_begins_with_them_and_a_frozen_backbone_stays_to_the_bit(weig
         assert (own[features] - there[features]).abs().max() < 0.05  # two steps of Adam from where it began
 
 
+@pytest.mark.parametrize("name", OF_TORCHVISION)
+def test_of_a_frozen_network_only_the_last_layer_and_the_dropout_before_it_are_in_training(name: str) -> None:
+    model = on_meta(name, spec_of(3, 224, 10), pretrained=True, freeze="backbone")
+    layers = [layer for layer in model.network.modules() if next(layer.children(), None) is None]
+    training = [layer for layer in layers if layer.training]
+    assert training[-1] is model.network.get_submodule(model.head)
+    assert [item for layer in training for item in layer.parameters()] == list(training[-1].parameters())
+    with_dropout = ("efficientnet_b0", "googlenet", "mobilenet_v2", "mobilenet_v3_small", "vgg16_bn")
+    assert any(isinstance(layer, nn.Dropout) for layer in training) == (name in with_dropout)
+    assert not any(layer.training for layer in model.eval().modules())
+
+
 def test_what_a_checkpoint_brings_is_not_loaded_before(weights: Path, tmp_path: Path) -> None:
     data = Synthetic(images=16, classes=5, image_size=32, batch_size=8, val_fraction=0.5)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
@@ -130,15 +143,32 @@ def test_what_is_compiled_is_what_is_trained(monkeypatch: pytest.MonkeyPatch) ->
 def test_position_embeddings_are_stretched_to_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.device("meta"):
         shapes = models.get_model("vit_b_16").state_dict()  # type: ignore[attr-defined]
-    content = {key: torch.zeros(1).expand(value.shape) for key, value in shapes.items()}  # one number each in the file
+    content = {  # one number each in the file, by the names that the published one has
+        key.replace("mlp.0", "mlp.linear_1").replace("mlp.3", "mlp.linear_2"): torch.ones(1).expand(value.shape)
+        for key, value in shapes.items()
+    }
     content["encoder.pos_embedding"] = torch.arange(197.0).view(1, -1, 1).repeat(1, 1, 768)
     published(tmp_path, monkeypatch, "vit_b_16", content)
     model = made("vit_b_16", 3, 112, 5, pretrained=True)
     model.load()
+    assert all(bool((item == 1).all()) for name, item in model.network.named_parameters() if ".mlp." in name)
     positions = model.network.encoder.pos_embedding[0, :, 0]
     assert positions.shape == (1 + 7 * 7,)
     assert positions[0] == 0
     assert (positions[1:].diff() > 0).all()  # from the first row to the last, as before
+
+
+def test_old_names_of_layers_of_vision_transformers_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = VisionTransformer(8, 4, num_layers=2, num_heads=1, hidden_dim=4, mlp_dim=8)
+    old = {
+        key.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): value
+        for key, value in network.state_dict().items()
+    }
+    assert old.keys() != network.state_dict().keys()
+    published(tmp_path, monkeypatch, "vit_b_16", old)
+    assert pretrained.state_dict("vit_b_16").keys() == network.state_dict().keys()
 
 
 def test_old_names_of_dense_layers_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,6 +188,21 @@ def test_without_weights_and_network_a_sentence_says_where_to_put_the_file(weigh
     with pytest.raises(SettingError, match=r"the weights of mobilenet_v3_small are not there and cannot be down") as no:
         made(QUICK, pretrained=True).load()
     assert str(no.value).endswith(f": put http://127.0.0.1:9/models/{weights.name} at {weights}")
+
+
+def test_weights_that_are_there_need_no_right_to_write(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(pretrained, "FileLock", forbidden)
+    made(QUICK, pretrained=True).load()
+
+
+def test_weights_that_cannot_be_read_are_not_called_missing(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights.unlink()
+    weights.mkdir()
+    with pytest.raises(SettingError, match=r"^model\.pretrained=true: .*\.pth cannot be read \(.*Is a directory"):
+        made(QUICK, pretrained=True).load()
 
 
 def test_a_server_that_breaks_off_is_a_reason_like_others(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +251,7 @@ def test_settings_that_are_given_stay() -> None:
 
 
 def test_grey_images_are_refused_where_they_were_asked_for() -> None:
-    with pytest.raises(SettingError, match=r"published weights see three channels: use data\.channels=3 \(null\)"):
+    with pytest.raises(SettingError, match=r"published weights see three channels: leave out data\.channels, or"):
         made(QUICK, 1, pretrained=True)
 
 

@@ -20,8 +20,12 @@ from labbook.errors import SettingError, first_line
 
 SILENCE = 30  # seconds that a server may keep quiet
 
-# The layers of old files of DenseNet have a dot too many: denselayer1.norm.1.weight.
-OLD_DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)")
+# What layers were called when old files were written, and what they are called now.
+OLD_NAMES = (
+    (re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)"), r"\1\2"),  # DenseNet's
+    (re.compile(r"\.mlp\.linear_1\."), ".mlp.0."),  # of the Vision Transformers
+    (re.compile(r"\.mlp\.linear_2\."), ".mlp.3."),
+)
 
 
 def published(name: str) -> Any:
@@ -46,20 +50,31 @@ def state_dict(name: str) -> dict[str, Tensor]:
     """
     url = str(published(name).url)
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+    if not file.exists():  # it may lie where nobody but an administrator can write
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(file.with_suffix(".lock")):  # runs that begin together download it once
+                if not file.exists():
+                    download(url, file)
+        except (OSError, HTTPException, RuntimeError) as error:
+            raise SettingError(
+                f"model.pretrained=true: the weights of {name} are not there and cannot be downloaded"
+                f" ({first_line(error)}): put {url} at {file}"
+            ) from error
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock")):  # runs that begin together download it once
-            if not file.exists():
-                download(url, file)
         if not has_digest(file):
             raise SettingError(f"{file} is not what torchvision published (its sha256 is another one): delete it")
-    except (OSError, HTTPException, RuntimeError) as error:
-        raise SettingError(
-            f"model.pretrained=true: the weights of {name} are not there and cannot be downloaded"
-            f" ({first_line(error)}): put {url} at {file}"
-        ) from error
-    found: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    return {OLD_DENSE_LAYER.sub(r"\1\2", key): value for key, value in found.items()}
+        found: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise SettingError(f"model.pretrained=true: {file} cannot be read ({first_line(error)})") from error
+    return {renamed(key): value for key, value in found.items()}
+
+
+def renamed(key: str) -> str:
+    """What a layer is called now."""
+    for before, now in OLD_NAMES:
+        key = before.sub(now, key)
+    return key
 
 
 def download(url: str, file: Path) -> None:

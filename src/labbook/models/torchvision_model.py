@@ -40,9 +40,9 @@ class TorchvisionModel(Classifier):
 
     `small_stem`: see `labbook.models.small_images`; null: for images of up to 64 pixels, unless weights are loaded.
     `pretrained`: a training begins with the weights as published, but for those of the classifying layer.
-    `freeze=backbone`: only the classifying layer is trained, and batch norm uses the averages it came with. `options`
-    go to torchvision's function, such as {width_mult: 0.5} to mobilenet_v2. GoogLeNet's auxiliary classifiers count in
-    the training loss.
+    `freeze=backbone`: only the classifying layer is trained, with the dropout before it; batch norm uses the averages
+    it came with. `options` go to torchvision's function, such as {width_mult: 0.5} to mobilenet_v2. GoogLeNet's
+    auxiliary classifiers count in the training loss.
 
     Raises:
         SettingError: a name that is none, options that the network does not have, or images that are too small, no
@@ -64,7 +64,8 @@ class TorchvisionModel(Classifier):
         check(name, small_stem, pretrained, freeze, options or {})
         if pretrained and spec.channels != 3:
             raise SettingError(
-                "model.pretrained=true: published weights see three channels: use data.channels=3 (null)"
+                "model.pretrained=true: published weights see three channels: leave out data.channels, or use 3, and"
+                " grey images are shown in three equal ones"
             )
         self.name, self.pretrained, self.options = name, pretrained, options or {}
         self.frozen = freeze == "backbone"
@@ -77,6 +78,7 @@ class TorchvisionModel(Classifier):
         if self.frozen:
             self.requires_grad_(False)
             self.network.get_submodule(self.head).requires_grad_(True)
+        self.behind = behind_frozen(self.network) if self.frozen else []
         self.train()
 
     @property
@@ -206,12 +208,20 @@ class TorchvisionModel(Classifier):
         return [found] if isinstance(found, Tensor) else [item for item in found if item is not None]
 
     def train(self, mode: bool = True) -> Self:
-        """Also leave the batch norm of a frozen backbone as it is."""
+        """Also leave a frozen backbone as it is: its batch norm learns nothing, and nothing is left out at random."""
         super().train(mode)
         if self.frozen:
             self.network.eval()
-            self.network.get_submodule(self.head).train(mode)
+            for layer in self.behind:
+                layer.train(mode)
         return self
+
+
+def behind_frozen(network: nn.Module) -> list[nn.Module]:
+    """The layers after the last one that is not trained: a dropout, say, and the classifying layer."""
+    layers = [layer for layer in network.modules() if next(layer.children(), None) is None]
+    frozen = [any(not item.requires_grad for item in layer.parameters()) for layer in layers]
+    return layers[len(frozen) - frozen[::-1].index(True) :]
 
 
 def accepts_any(kind: type[nn.Module]) -> bool:
