@@ -19,6 +19,7 @@ from labbook.hardware import (
     cpu_name,
     describe,
 )
+from labbook.models.classifier import Task
 from tests import composing
 from tests.models.test_architectures import spec_of
 
@@ -105,6 +106,10 @@ def test_the_choice_for_a_network_looks_at_it(monkeypatch: pytest.MonkeyPatch) -
         ]
     choices = [hardware.here(composing.composed("trainer=cpu"), network) for network in networks]
     assert [choice.precision for choice in choices] == ["32-true", "bf16-mixed"]
+    monkeypatch.setattr(hardware, "describe", lambda: T4)
+    networks[1].task = Task(sam=0.1)
+    choices = [hardware.here(composing.composed(), network) for network in networks]
+    assert [choice.precision for choice in choices] == ["16-mixed", "32-true"]
 
 
 @pytest.mark.parametrize("asked", ["gpu", "cuda"])
@@ -144,6 +149,15 @@ def test_a_precision_that_is_asked_for_is_taken(machine: Machine, asked: str, ch
     choice = choose({"accelerator": "auto", "precision": asked}, machine)
     assert choice.precision == chosen
     assert choice.reason.endswith("(as asked)")
+
+
+def test_sharpness_aware_steps_are_not_taken_with_16_bit_floats() -> None:
+    choice = choose(AUTO, T4, sam=True)
+    assert choice.precision == "32-true"
+    assert choice.reason.endswith("(capability 7.5 does not multiply bf16, and task.sam takes no 16-bit floats)")
+    assert choose(AUTO, A100, sam=True) == choose(AUTO, A100)
+    with pytest.raises(SettingError, match=r"^task\.sam does not work with scaled gradients: use .*bf16-mixed or 32$"):
+        choose({"accelerator": "auto", "precision": "16-mixed"}, A100, sam=True)
 
 
 def test_16_bit_floats_are_refused_on_a_cpu() -> None:

@@ -19,21 +19,26 @@ from tests.conftest import Command
 from tests.security.test_what_is_written import assert_plain
 from tests.test_train import metrics_of, without_times
 
-# Every optimizer, schedule and recipe; augmentation and dropout in all, the state saved after every step.
+# Networks without and with batch norm, whose averages are to go on, too; both with dropout.
+DENSE = "model=mlp model.width=16 model.dropout=0.3"
+NORMED = "model=deep_convnet model.channels=[4] model.hidden=8"
+
+# Every optimizer, schedule and recipe of a training; augmentation in all, the state saved after every step.
 SETTINGS = (
-    "optimizer=adam scheduler=none",
-    "optimizer=adamw scheduler=step scheduler.milestones=[0.4] data.drop_last=true task.mixup=0.4 task.cutmix=1"
-    " task.sam=0.1",
-    "optimizer=sgd scheduler=cosine scheduler.interval=epoch trainer.accumulate_grad_batches=2 callbacks=ema",
-    "optimizer=momentum scheduler=onecycle callbacks=lookahead",
-    "optimizer=rmsprop scheduler=cosine scheduler.warmup_epochs=1 data.val_fraction=0",
-    "optimizer=keras_adam scheduler=triangular task.gradient_norms=true task.layer_lr_decay=0.5 task.mixup=1"
+    f"{DENSE} optimizer=adam scheduler=none",
+    f"{NORMED} optimizer=adamw scheduler=step scheduler.milestones=[0.4] data.drop_last=true task.mixup=0.4"
+    " task.cutmix=1 task.sam=0.1 task.label_smoothing=0.1 trainer.gradient_clip_val=1",
+    f"{NORMED} optimizer=sgd scheduler=cosine scheduler.interval=epoch trainer.accumulate_grad_batches=2 callbacks=ema"
+    " task.norm_bias_lr_factor=64",
+    f"{DENSE} optimizer=momentum scheduler=onecycle callbacks=lookahead task.backbone_lr_factor=0.1 task.tta=mirror",
+    f"{DENSE} optimizer=rmsprop scheduler=cosine scheduler.warmup_epochs=1 data.val_fraction=0",
+    f"{DENSE} optimizer=keras_adam scheduler=triangular task.gradient_norms=true task.layer_lr_decay=0.5 task.mixup=1"
     " callbacks=ema",
-    "optimizer=keras_rmsprop scheduler=step test_on=last trainer.check_val_every_n_epoch=2 callbacks=ema",
+    f"{DENSE} optimizer=keras_rmsprop scheduler=step test_on=last trainer.check_val_every_n_epoch=2 callbacks=ema",
 )
 QUICK = (1, 2, 3, 4)  # between them every moment and most of the recipes
 COMMON = (
-    *("model=mlp", "model.width=16", "model.dropout=0.3", "data.limit=600"),
+    "data.limit=600",
     "data.augment=[{rotation: 10}, {crop: 2}, {erasing: 0.5}]",
     *("trainer.precision=32", "epochs=2", "callbacks=none", "checkpoint.every_minutes=1e-9"),
 )  # 8 to 10 steps an epoch, and one of validation
@@ -163,7 +168,7 @@ def test_what_was_lost_is_not_in_the_table_while_the_run_goes_on(
     labbook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with killed_at(tmp_path, monkeypatch) as left:
-        labbook(*COMMON, "checkpoint.every_minutes=10")
+        labbook(*DENSE.split(), *COMMON, "checkpoint.every_minutes=10")
     run = left["between row and checkpoint"]
     assert len(without_times(run)) == 2
     rows = []

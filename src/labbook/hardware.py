@@ -85,7 +85,7 @@ def choose_accelerator(asked: str, machine: Machine) -> Accelerator:
 
 
 def choose_precision(
-    asked: str, accelerator: Accelerator, machine: Machine, strided_depthwise: bool = False
+    asked: str, accelerator: Accelerator, machine: Machine, strided_depthwise: bool = False, sam: bool = False
 ) -> tuple[str, str]:
     """The precision and why.
 
@@ -95,21 +95,25 @@ def choose_precision(
     16-bit floats. CPUs have no fast gradient of strided depthwise convolutions in bf16 (it took 25 times as long,
     and so a step of MobileNetV2 1.5, of EfficientNet-B0 2.1 and of MobileNetV3-Small 2.9 times). Frozen ones have
     no gradient, and gain by bf16: with 224 pixels a step of the last layer alone takes 1.7, 2.4 and 1.9 times as long
-    in 32 bits.
+    in 32 bits. 16-bit floats need scaled gradients, which sharpness-aware steps cannot have.
 
     Raises:
-        SettingError: a name that is no precision, or one that the device does not have.
+        SettingError: a name that is no precision, or one that the device or `task.sam` does not have.
     """
     if asked not in PRECISIONS:
         raise SettingError(f"trainer.precision={asked} is unknown; {choices(asked, PRECISIONS)}")
     if asked == "16-mixed" and accelerator == "cpu":  # Lightning would take bf16 instead
         raise SettingError("trainer.precision=16-mixed is not for CPUs: use trainer.precision=bf16-mixed or 32")
+    if asked == "16-mixed" and sam:
+        raise SettingError("task.sam does not work with scaled gradients: use trainer.precision=bf16-mixed or 32")
     if asked != "auto":
         return ("32-true" if asked == "32" else asked, "as asked")
     if accelerator == "gpu":
         major, minor = machine.capability
         if major >= 8:
             return "bf16-mixed", f"capability {major}.{minor} multiplies bf16"
+        if major == 7 and sam:
+            return "32-true", f"capability {major}.{minor} does not multiply bf16, and task.sam takes no 16-bit floats"
         if major == 7:
             return "16-mixed", f"capability {major}.{minor} multiplies 16-bit floats but not bf16"
         return "32-true", f"capability {major}.{minor} is slow below 32 bits"
@@ -128,11 +132,15 @@ def here(config: "DictConfig", model: "Classifier") -> Choice:
     Raises:
         SettingError: see `choose`.
     """
-    return choose(config.trainer, describe(), config.channels_last, model.strided_depthwise)
+    return choose(config.trainer, describe(), config.channels_last, model.strided_depthwise, sam=model.task.sam > 0)
 
 
 def choose(
-    asked: Mapping[str, Any], machine: Machine, channels_last: bool | None = None, strided_depthwise: bool = False
+    asked: Mapping[str, Any],
+    machine: Machine,
+    channels_last: bool | None = None,
+    strided_depthwise: bool = False,
+    sam: bool = False,
 ) -> Choice:
     """Everything `auto` leaves open, from the settings `accelerator` and `precision` of the trainer.
 
@@ -143,7 +151,8 @@ def choose(
         SettingError: see `choose_accelerator` and `choose_precision`.
     """
     accelerator = choose_accelerator(str(asked.get("accelerator", "auto")), machine)
-    precision, why = choose_precision(str(asked.get("precision", "auto")), accelerator, machine, strided_depthwise)
+    wanted = str(asked.get("precision", "auto"))
+    precision, why = choose_precision(wanted, accelerator, machine, strided_depthwise, sam)
     name = {"gpu": machine.gpu_name, "mps": "Apple GPU", "cpu": machine.cpu_name}[accelerator]
     layout = accelerator != "mps" if channels_last is None else channels_last
     return Choice(accelerator, precision, layout, f"{accelerator.upper()} ({name}), {precision} ({why})")

@@ -13,7 +13,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
-from labbook import runs
+from labbook import random_state, runs
 from labbook.config import lower_is_better
 from labbook.ema import EMA
 from labbook.errors import Interrupted, SettingError, TrainingError
@@ -166,10 +166,8 @@ class Checkpoints(Checkpoint):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Where the random numbers of every process stand; in the middle of a validation, that it is yet to be done."""
-        device = trainer.strategy.root_device
-        cuda = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
-        states = [every_rank(trainer, state) for state in (torch.get_rng_state(), *cuda)]
-        checkpoint["random"] = dict(zip(("cpu", "cuda"), states, strict=False))
+        states = random_state.taken(trainer.strategy.root_device)
+        checkpoint["random"] = {kind: every_rank(trainer, state) for kind, state in states.items()}
         if self._validating:
             # As if it had been cut off in its first batch: after that Lightning has it begin again.
             progress = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
@@ -195,13 +193,11 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take up the random state of the checkpoint, after everything else that might draw."""
-        for kind, states in self._random.items():
-            if trainer.global_rank < len(states):
-                state = states[trainer.global_rank].clone()  # torch crashes with a part of a larger tensor
-                if kind == "cpu":
-                    torch.set_rng_state(state)
-                elif trainer.strategy.root_device.type == "cuda":
-                    torch.cuda.set_rng_state(state, trainer.strategy.root_device)
+        rank = trainer.global_rank
+        if self._random and rank < len(self._random["cpu"]):
+            # Each a copy, as torch crashes with a part of a larger tensor.
+            states = {kind: of_ranks[rank].clone() for kind, of_ranks in self._random.items()}
+            random_state.put_back(states, trainer.strategy.root_device)
         self._random = {}
 
 

@@ -1,5 +1,6 @@
 """Every architecture in configs/model, found by its file, on every kind of image."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from tests import composing
 MODELS = composing.OWN
 SMALLEST = {"cats_dogs_cnn": 179}  # pixels, of those that need more than 28
 MULTIPLE = {"vit": 4, "vit_tiny": 4}  # pixels, of those that cut images into patches
+# Channels, pixels and classes: each size in grey and in colour, and either with each number of classes.
+QUICK = ((1, 28, 10), (3, 28, 2), (1, 32, 100), (3, 32, 10), (1, 33, 2), (3, 33, 100), (1, 64, 10), (3, 64, 100))
 # Settings that make a network small without changing its structure.
 SMALL = {
     "alexnet": {"hidden": 64},
@@ -47,8 +50,11 @@ def images_for(model: Classifier, count: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(
-    ("channels", "size", "classes"),  # each size in grey and in colour, and either with each number of classes
-    [(1, 28, 10), (3, 28, 2), (1, 32, 100), (3, 32, 10), (1, 33, 2), (3, 33, 100), (1, 64, 10), (3, 64, 100)],
+    ("channels", "size", "classes"),
+    [
+        pytest.param(*kind, marks=[] if kind in QUICK else [pytest.mark.slow])
+        for kind in itertools.product((1, 3), (28, 32, 33, 64), (2, 10, 100))
+    ],
 )
 def test_a_gradient_reaches_every_parameter(name: str, channels: int, size: int, classes: int) -> None:
     model = build(name, channels, size, classes)

@@ -1,6 +1,7 @@
 """Torchvision's networks begin with published weights as plain data, and with their images."""
 
 import hashlib
+from dataclasses import replace
 from http.client import IncompleteRead
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from torchvision.models.densenet import DenseNet
 from torchvision.models.vision_transformer import VisionTransformer
 
 from labbook import training
+from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
 from labbook.data.synthetic import Synthetic
 from labbook.errors import SettingError
 from labbook.models import pretrained
@@ -128,7 +130,12 @@ def test_auxiliary_classifiers_are_of_the_last_layer() -> None:
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_googlenet_sees_its_images_alike_in_training_and_wherever_it_is_made_again(pretrained: bool) -> None:
     """Weights are loaded only when a training begins, and not for resuming or testing."""
-    assert on_meta("googlenet", spec_of(3, 224, 10), pretrained=pretrained).network.transform_input == pretrained
+    spec = replace(spec_of(3, 224, 10), mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    assert on_meta("googlenet", spec, pretrained=pretrained).network.transform_input == pretrained
+
+
+def test_googlenet_changes_no_images_that_are_as_its_weights_saw_them() -> None:
+    assert not on_meta("googlenet", spec_of(3, 224, 10), pretrained=True).network.transform_input
 
 
 def test_what_is_compiled_is_what_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import get_total_norm
 
+from labbook import random_state
 from labbook.errors import SettingError
 from labbook.metrics import RunningSums
 
@@ -35,9 +36,9 @@ def gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sums: R
     those of the first time. The weights are what they were afterwards.
     """
     weights = [item for item in network.parameters() if item.requires_grad]
-    cuda = [weights[0].device] if weights[0].is_cuda else []
-    with torch.random.fork_rng(cuda, device_type="cuda"):
-        result = closure()
+    device = weights[0].device
+    drawn_from = random_state.taken(device)
+    result = closure()
     moved = [item for item in weights if item.grad is not None]
     with torch.no_grad():
         gradients = [item.grad for item in moved if item.grad is not None]
@@ -45,6 +46,7 @@ def gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sums: R
         before = [item.clone() for item in moved]
         for item, step in zip(moved, gradients, strict=True):
             item.add_(step * scale)
+    random_state.put_back(drawn_from, device)
     try:
         with statistics_kept(network), sums.paused():
             closure()

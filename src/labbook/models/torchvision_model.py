@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
+from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError, choices, first_line
 from labbook.models import pretrained as published
@@ -103,8 +104,9 @@ class TorchvisionModel(Classifier):
     def made(self, options: Mapping[str, Any]) -> nn.Module:
         """Torchvision's network with our classes."""
         own: dict[str, Any] = {}
-        if self.name == "googlenet":  # whose published weights expect images normalised otherwise than all others'
-            own = {"init_weights": not self.pretrained, "transform_input": self.pretrained}
+        if self.name == "googlenet":  # its published weights expect another normalisation, to which it comes by itself
+            imagenet = (self.spec.mean, self.spec.std) == (IMAGENET_MEAN, IMAGENET_STD)
+            own = {"init_weights": not self.pretrained, "transform_input": self.pretrained and imagenet}
         network: nn.Module = models.get_model(self.name, num_classes=self.spec.num_classes, **own | dict(options))
         return network
 
