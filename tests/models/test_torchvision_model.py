@@ -15,7 +15,7 @@ from torch import nn
 from labbook import building
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.models import pretrained
+from labbook.models import published_weights
 from labbook.models.torchvision_model import TorchvisionModel, names
 from tests import composing
 from tests.composing import OF_TORCHVISION
@@ -81,9 +81,9 @@ def test_weights_survive_saving_with_weights_only(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", slow_but(OF_TORCHVISION, names()))
 def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -> None:
     """As many parameters as torchvision documents, which does not count GoogLeNet's auxiliary classifiers."""
-    model = on_meta(name, spec_of(3, pretrained.image_settings(name)["image_size"], 1000))
+    model = on_meta(name, spec_of(3, published_weights.image_settings(name)["image_size"], 1000))
     auxiliary = sum(item.numel() for path, item in model.named_parameters() if ".aux" in path)
-    documented = pretrained.published(name).meta["num_params"]
+    documented = published_weights.weights_of(name).meta["num_params"]
     assert model.num_parameters - auxiliary == documented
     assert model.title == name
 

@@ -23,8 +23,8 @@ DANGEROUS = re.compile(
 )
 ALLOWED = {
     ("src/labbook/benchmark/apart.py", "pickle.load"): "the pipe between the benchmark and a process it started",
-    ("src/labbook/models/pretrained.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
-    ("src/labbook/models/pretrained.py", "torch.hub.download_url_to_file"): "bytes, checked by their sha256",
+    ("src/labbook/models/published_weights.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
+    ("src/labbook/models/published_weights.py", "torch.hub.download_url_to_file"): "bytes, checked by their sha256",
     ("src/labbook/export/torch_export.py", "torch.export.load"): "the file that it wrote a moment ago",
     ("tests/test_export.py", "exec"): "the examples of docs/export.md",
     ("tests/docs/test_examples.py", "exec"): "the example of a notebook",

@@ -15,8 +15,7 @@ from torchvision.models.vision_transformer import VisionTransformer, interpolate
 from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError, choices, first_line
-from labbook.models import pretrained as published
-from labbook.models import small_images
+from labbook.models import published_weights, small_images
 from labbook.models.classifier import Classifier, Task
 
 FAMILIES = (
@@ -97,7 +96,7 @@ class TorchvisionModel(Classifier):
     def wanted_images(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Size, channels and normalisation that published weights were trained with."""
         known = settings.get("name") in names()
-        return published.image_settings(settings["name"]) if known and settings.get("pretrained") else {}
+        return published_weights.image_settings(settings["name"]) if known and settings.get("pretrained") else {}
 
     # The network ---------------------------------------------------------------------------------------------------
 
@@ -169,10 +168,10 @@ class TorchvisionModel(Classifier):
         Raises:
             SettingError: they are not there and cannot be downloaded.
         """
-        weights: Mapping[str, Tensor] = published.state_dict(self.name)
+        weights: Mapping[str, Tensor] = published_weights.state_dict(self.name)
         if isinstance(self.network, VisionTransformer):
             weights = interpolate_embeddings(self.spec.size, self.network.patch_size, weights)
-        published.load(self.network, weights, but=(self.head, *HEADS))
+        published_weights.load(self.network, weights, but=(self.head, *HEADS))
 
     def ordered_layers(self) -> list[list[nn.Module]]:
         """Auxiliary classifiers belong to the last layer."""

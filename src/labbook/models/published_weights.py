@@ -28,14 +28,14 @@ OLD_NAMES = (
 )
 
 
-def published(name: str) -> Any:
+def weights_of(name: str) -> Any:
     """The weights that torchvision recommends for the network of that name."""
     return models.get_model_weights(name).DEFAULT
 
 
 def image_settings(name: str) -> dict[str, Any]:
     """The settings of `data` with which the weights of that name were trained."""
-    shown = published(name).transforms()
+    shown = weights_of(name).transforms()
     mean, std = tuple(shown.mean), tuple(shown.std)
     known = (mean, std) == (IMAGENET_MEAN, IMAGENET_STD)
     normalize = "imagenet" if known else {"mean": list(mean), "std": list(std)}
@@ -48,7 +48,7 @@ def state_dict(name: str) -> dict[str, Tensor]:
     Raises:
         SettingError: they are not there and cannot be downloaded, or the file holds something else.
     """
-    url = str(published(name).url)
+    url = str(weights_of(name).url)
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
     if not file.exists():  # it may lie where nobody but an administrator can write
         try:
