@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 
 from labbook.data.digits import Digits
-from labbook.gradients import GradientNorms, layers_of
+from labbook.gradients import GradientNorms, owners_of
 from labbook.models.classifier import Task
 from labbook.models.mlp import MLP
 from tests.conftest import Command
@@ -109,7 +109,7 @@ class Odd(nn.Module):
 
 
 def test_layers_are_the_modules_with_parameters_that_training_changes() -> None:
-    found = {name: len(parameters) for name, parameters in layers_of(Odd()).items()}
+    found = {name: len(parameters) for name, parameters in owners_of(Odd()).items()}
     assert found == {"Odd": 1, "block.0": 2, "block.2": 1}
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from labbook.hardware import Choice
 from labbook.models.classifier import Classifier, loss_of
-from labbook.models.optimizing import has_fused
+from labbook.models.optimizing import optimizer_of
 
 BITS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 DEVICES = {"gpu": "cuda"}  # where torch has another name than Lightning
@@ -19,8 +19,7 @@ class Bare:
     def __init__(self, model: Classifier, choice: Choice, *, fused: bool = True) -> None:
         self.device = torch.device(DEVICES.get(choice.accelerator, choice.accelerator))
         self.model = model.to(self.device)
-        make = model.task.optimizer
-        self.optimizer = make(model.parameter_groups(), **({"fused": fused} if has_fused(make) else {}))
+        self.optimizer = optimizer_of(model.task.optimizer, model.parameter_groups(), fused)
         bits = BITS.get(choice.precision)
         self._mixed = torch.autocast(self.device.type, bits, enabled=bits is not None)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=bits is torch.float16)  # else it does nothing
