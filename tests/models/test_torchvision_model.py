@@ -1,6 +1,7 @@
 """Torchvision's networks keep our contract: any channels, sizes and classes, published weights as plain data."""
 
 import itertools
+import math
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -66,6 +67,15 @@ def test_a_gradient_reaches_every_parameter(name: str, channels: int, size: int,
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.isfinite().all(), parameter_name
         assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@pytest.mark.parametrize("name", slow_but((QUICK, "efficientnet_b0"), OF_TORCHVISION))
+def test_a_training_begins_without_a_preference(name: str) -> None:
+    """The loss is that of guessing."""
+    model = made(name)
+    with torch.no_grad():
+        logits, _ = model.outputs(torch.randn(16, 3, 32, 32))[0]
+    assert F.cross_entropy(logits, torch.arange(16) % 10).item() == pytest.approx(math.log(10), abs=0.3)
 
 
 @pytest.mark.parametrize("name", slow_but((QUICK, "googlenet"), OF_TORCHVISION))

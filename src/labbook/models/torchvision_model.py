@@ -1,6 +1,7 @@
 """The networks of torchvision, for images of any size and number of channels."""
 
 import inspect
+import math
 import re
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ FAMILIES = (
 )  # fmt: skip
 USUAL = 224  # pixels, for which torchvision made its networks
 SMALL = 64  # pixels: up to this size a stem for small images is the better one
+IMAGENET_CLASSES = 1000
 LARGEST = 512  # pixels, where the search for a size that works ends
 AUXILIARY = 0.3  # weight in the loss of GoogLeNet's auxiliary classifiers (Szegedy et al., arXiv 1409.4842, section 5)
 HEADS = ("aux1.fc2", "aux2.fc2")  # layers of theirs that tell the classes apart
@@ -107,6 +109,8 @@ class TorchvisionModel(Classifier):
             imagenet = (self.spec.mean, self.spec.std) == (IMAGENET_MEAN, IMAGENET_STD)
             own = {"init_weights": not self.pretrained, "transform_input": self.pretrained and imagenet}
         network: nn.Module = models.get_model(self.name, num_classes=self.spec.num_classes, **own | dict(options))
+        if isinstance(network, models.EfficientNet):
+            draw_classifying_layer(network)
         return network
 
     def adapted(self, size: int) -> nn.Module:
@@ -216,6 +220,16 @@ class TorchvisionModel(Classifier):
             for layer in self.behind:
                 layer.train(mode)
         return self
+
+
+def draw_classifying_layer(network: models.EfficientNet) -> None:
+    """Draw EfficientNet's last layer as for 1000 classes.
+
+    Torchvision draws it within 1 / sqrt(classes): with 10, a training would begin at a loss of 4.1 and not of ln(10).
+    """
+    last = network.classifier[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.uniform_(last.weight, -1 / math.sqrt(IMAGENET_CLASSES), 1 / math.sqrt(IMAGENET_CLASSES))
 
 
 def behind_frozen(network: nn.Module) -> list[nn.Module]:
