@@ -1,4 +1,4 @@
-"""Draw a network: `python scripts/draw.py [SETTING=VALUE ...] [--figure FILE]`, such as model=lenet5 data=mnist.
+"""Draw a network: `python scripts/draw.py [NAME] [SETTING=VALUE ...] [--figure FILE]`, such as lenet5 data=mnist.
 
 The settings are those of train.py; the images' shape is taken from the data, which are not read (of a folder of
 photographs, which classes it has). Needs Graphviz.
@@ -20,13 +20,18 @@ from labbook.files import make_folder, write_whole
 def main() -> None:
     """Write the picture and say where."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="as train.py takes them")
+    parser.add_argument(
+        "settings", nargs="*", metavar="NAME or SETTING=VALUE", help="NAME: of a network, as model=NAME"
+    )
     parser.add_argument("--figure", type=Path, metavar="FILE", help="*.svg, *.png, *.pdf or *.gv; default: MODEL.svg")
     parser.add_argument("--depth", type=int, help="of what is drawn in parts; default: what fits a page")
     given = parser.parse_intermixed_args()
     if given.depth is not None and given.depth < 1:
         raise SettingError("--depth must be at least 1")
-    config = composed(*given.settings)
+    names = [word for word in given.settings if "=" not in word]
+    if len(names) > 1:
+        raise SettingError(f"{' '.join(names)}: a drawing is of one network")
+    config = composed(*(word for word in given.settings if "=" in word), *(f"model={name}" for name in names))
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for
         from labbook import training

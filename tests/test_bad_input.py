@@ -69,6 +69,15 @@ REFUSED: list[tuple[str, str]] = [
         "optimizer.learning_rate is not a setting; settings here: betas, eps, lr, weight_decay",
     ),
     ("model=mlp model.widht=3", "model.widht is not a setting; did you mean width? settings here: activation, depth, "),
+    ("lr=0.1", "lr is not a setting; did you mean optimizer.lr? settings here: callbacks, "),
+    ("+lr=0.1", "lr is not a setting; did you mean optimizer.lr? settings here: callbacks, "),
+    ("++epoch=3", "epoch is not a setting; did you mean epochs? settings here: callbacks, "),
+    ("+modle.depth=3", "modle is not a setting; did you mean model? settings here: callbacks, "),
+    (
+        "optimizer.momentum=0.9",
+        "optimizer.momentum is not a setting; settings here: betas, eps, lr, weight_decay; it is a setting of"
+        " optimizer=keras_rmsprop, momentum, rmsprop, sgd",
+    ),
     ("data.batchsize=3", "data.batchsize is not a setting; did you mean batch_size?"),
     ("callbacks.pictures.sample=3", "callbacks.pictures.sample is not a setting; did you mean samples?"),
     ("task.label_smothing=0.1", "task.label_smothing is not a setting; did you mean label_smoothing?"),
@@ -172,6 +181,10 @@ REFUSED: list[tuple[str, str]] = [
     ("hydra.output_subdir=x", "hydra.output_subdir is set by the program: a run makes its own folder"),
     ("++hydra.job.chdir=true", "hydra.job.chdir is set by the program: a run makes its own folder, with"),
     ("-m seeds=2 hydra.sweep.subdir=x", "hydra.sweep.subdir is set by the program: runs of a sweep have their own"),
+    (
+        "model=mlp data.image_size=1000000 data.limit=9",
+        "this network for images of 1 x 1000000 x 1000000 pixels takes more memory than there is: use a smaller",
+    ),
     ("model=vit data.image_size=90", "images of 90 pixels cannot be cut into patches of 4: use"),
     ("model=resnet18 model.name=resnet19", "model.name=resnet19 is unknown; did you mean resnet18? choices: convnext"),
     ("model=resnet18 model.freeze=backbone", "model.freeze=backbone would keep random weights: add model.pretrained"),
@@ -180,6 +193,7 @@ REFUSED: list[tuple[str, str]] = [
     ("trainer.limit_train_batches=0.001", "trainer: "),
     ("callbacks=early_stopping callbacks.early_stopping.monitor=val/accc", "callbacks.early_stopping.monitor must be"),
     ("+trainer.max_epochs=2", "trainer.max_epochs is set by the program: use epochs=N"),
+    ("trainer.max_epochs=2", "trainer.max_epochs is set by the program: use epochs=N"),
     ("model=cats_dogs_cnn +trainer.plugins=[]", "trainer.plugins is set by the program: leave it out"),
     ("trainer.devices=0", "`Trainer(devices=0)` value is not a valid input using cpu accelerator"),
     ("trainer.strategy=dpp", "You selected an invalid strategy name: `strategy='dpp'`"),
@@ -187,6 +201,9 @@ REFUSED: list[tuple[str, str]] = [
     # several values without a sweep
     ("seed=1,2", "seed=1,2 gives several values: add -m to sweep over them, or write seed=[1,2] for a list"),
     ("model=mlp,lenet5", "model=mlp,lenet5 gives several values: add -m to sweep over them"),
+    ("model=[mlp,lenet5]", "model=[mlp,lenet5]: model is one of its choices, model=CHOICE, or with -m each of"),
+    ("optimizer=[adam]", "optimizer=[adam]: optimizer is one of its choices, optimizer=CHOICE, or with -m each of"),
+    ("callbacks=[ema,nothing]", "callbacks=nothing is unknown; choices: default, early_stopping, ema, lookahead, none"),
     # what is not written as a setting
     ("nonsense", "cannot read 'nonsense': write SETTING=VALUE, a list as [a,b], and what has spaces or other signs"),
     ("data.root=ré", "cannot read 'data.root=ré': write SETTING=VALUE"),

@@ -54,6 +54,9 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("epochs=3 +optimizer.amsgrad=true", "so +optimizer.amsgrad=true would be another run"),
         ("epochs=3 experiment=c1_mlp_mnist", "so experiment=c1_mlp_mnist would be another run"),
         ("epochs=3 model=mlp model.widht=9", "model.widht is not a setting; did you mean width?"),
+        ("epochs=3 model.widht=9", "model.widht is not a setting; did you mean width?"),
+        ("epochs=3 model.width=9", "mine was started with model.width=128, so model.width=9 would be another run"),
+        ("epochs=3 model.padding=9", "model.padding is not a setting; settings here: activation, depth, "),
         ("epochs=3 trainer.precision=8", "trainer.precision=8 is unknown; choices: "),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from labbook import keys
+from labbook import keys, refusals
 from labbook.config import GROUPS
 from labbook.errors import SettingError
 from tests.composing import composed
@@ -50,6 +50,28 @@ def test_at_the_root_the_groups_are_settings_too_and_notes_are_none() -> None:
     listed = text.rpartition(": ")[2].split(", ")
     assert {*GROUPS, "seed", "epochs", "resume"} <= set(listed)
     assert "choices" not in listed
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("model.patch_size", "model=vit, vit_tiny"),  # in files of theirs
+        ("optimizer.momentum", "optimizer=keras_rmsprop, momentum, rmsprop, sgd"),
+        ("callbacks.ema.decay", "callbacks=ema"),
+    ],
+)
+def test_the_choices_that_have_a_setting_are_named(name: str, others: str) -> None:
+    assert refusals.of_others(name) == f"; it is a setting of {others}"
+
+
+def test_a_setting_of_files_that_files_begin_with_is_found() -> None:
+    assert refusals.of_others("model.freeze").endswith(", vgg16_bn, vit_b_16")
+    assert refusals.of_others("data.batch_size").count(", ") == len(refusals.files_of("data")) - 1
+
+
+@pytest.mark.parametrize("name", ["model.nothing", "experiment.published", "task.sam", "epochs", "model"])
+def test_no_choice_has_what_is_none_of_its_settings(name: str) -> None:
+    assert refusals.of_others(name) == ""
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from pytorch_lightning import LightningModule, Trainer
 
 from labbook.saving import Checkpoints
@@ -178,6 +179,18 @@ def test_a_run_that_stopped_early_is_finished(labbook: Command) -> None:
     again = labbook(f"resume={run}")
     assert again.code == 2
     assert "has finished its" in again.sentence
+
+
+def test_settings_of_the_choices_of_a_run_may_change_where_callbacks_may(labbook: Command) -> None:
+    several = "callbacks=[ema, early_stopping]"
+    run = labbook("model=mlp", "data.limit=50", "epochs=1", several, "callbacks.ema.decay=0.9").run
+    assert "callbacks: '[ema,early_stopping]'" in (run / "config.yaml").read_text()
+    more = labbook(f"resume={run}", "epochs=2", "callbacks.early_stopping.patience=7", "model.depth=1")
+    assert more.code == 0, more.err
+    settings = OmegaConf.load(run / "config.yaml")
+    assert (settings.callbacks.ema.decay, settings.callbacks.early_stopping.patience) == (0.9, 7)
+    more = labbook(f"resume={run}", "epochs=3", "callbacks.emma.decay=0.5")
+    assert more.sentence.startswith("callbacks.emma is not a setting; did you mean ema? settings here: early_stopping")
 
 
 @pytest.mark.slow

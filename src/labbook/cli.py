@@ -23,7 +23,7 @@ from labbook.errors import Interrupted, NotDoneError, SettingError, unwritable
 from labbook.foreign import CONFIGS as CONFIGS
 from labbook.identity import identity
 from labbook.names import printable
-from labbook.resuming import continued, read_config
+from labbook.resuming import continued, read_config, with_choices
 from labbook.signals import hand_on
 from labbook.sweeps import claims, jobs
 from labbook.sweeps.folder import read_mark
@@ -178,6 +178,8 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
     with sentences():
         refusals.dashes(arguments)
         refusals.replaced(arguments)
+        refusals.lists(arguments)
+        sys.argv[1:] = with_choices(arguments)
         try:
             main()
         except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:

@@ -26,6 +26,7 @@ def composed(*settings: str) -> DictConfig:
         SettingError: a setting that is none, a choice that is none, or a value out of range.
     """
     register()
+    refusals.lists(list(settings))
     try:
         with hydra.initialize_config_dir(str(foreign.CONFIGS)):
             whole = hydra.compose("train", overrides=list(settings), return_hydra_config=True)
@@ -35,9 +36,10 @@ def composed(*settings: str) -> DictConfig:
         if (sentence := refusals.of_hydra(error, list(settings))) is None:
             raise
         raise SettingError(sentence) from error
-    choices = {group: name for group, name in whole.hydra.runtime.choices.items() if group in config.GROUPS}
+    chosen = config.chosen_by(whole.hydra)
     with open_dict(whole):
         del whole["hydra"]
-        whole.choices = {group: name for group, name in choices.items() if name is not None}
+        whole.choices = {group: chosen[group] for group in config.GROUPS if group in chosen}
+    config.check_names(whole)
     config.check_root(whole)
     return whole

@@ -14,10 +14,10 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from labbook import published
-from labbook.errors import SettingError, first_line
+from labbook.errors import SettingError, first_line, nearest
 from labbook.keys import FILES as FILES
 from labbook.keys import GROUPS as GROUPS
-from labbook.keys import PAIRS, check_keys
+from labbook.keys import PAIRS, SEVERAL, check_keys, no_setting, places
 from labbook.names import check_places
 
 OPTIONAL = ("scheduler", "logger", "callbacks")  # groups that a run can do without
@@ -150,11 +150,10 @@ def checked(config: DictConfig) -> DictConfig:
     Raises:
         SettingError: naming the setting.
     """
-    chosen = {
-        group: choice for group, choice in HydraConfig.get().runtime.choices.items() if choice not in (None, "null")
-    }
+    chosen = chosen_by(HydraConfig.get())
     if chosen.get(PAIRS) not in GlobalHydra.instance().config_loader().get_group_options(PAIRS):
         chosen.pop(PAIRS, None)  # most pairs have no file
+    check_names(config)
     check_root(config)
     if not config.sweep.job.folder:  # the runs of a sweep were checked before the first of them began
         check_mode(config, chosen.get("sweep"))
@@ -162,6 +161,30 @@ def checked(config: DictConfig) -> DictConfig:
     with open_dict(config):
         config.choices = {group: chosen[group] for group in (*GROUPS, PAIRS) if group in chosen}
     return config
+
+
+def chosen_by(told: Any) -> dict[str, str]:
+    """Which choice of each group was taken, by Hydra's own node; of several, the list."""
+    chosen = {group: choice for group, choice in told.runtime.choices.items() if choice not in (None, "null")}
+    overrides: Any = OmegaConf.to_container(told.overrides.task, resolve=False)
+    for override in overrides:  # of a list Hydra notes nothing
+        name, _, value = override.partition("=")
+        if name == SEVERAL and value.startswith("["):
+            chosen[name] = value.replace(" ", "")
+    return chosen
+
+
+def check_names(config: DictConfig) -> None:
+    """Refuse what a leading `+` has added to the root where a setting is meant, as by +lr=0.1; +note=mine is a note.
+
+    Raises:
+        SettingError: naming the one that is meant.
+    """
+    known = [item.name for item in fields(TrainConfig)]
+    own = OmegaConf.masked_copy(config, known)
+    for name in map(str, config):
+        if name not in known and (places(name, own) or nearest(name, [*known, *GROUPS])):
+            raise SettingError(no_setting(name, own))
 
 
 def check_mode(config: DictConfig, preset: str | None) -> None:

@@ -38,9 +38,14 @@ class Interrupted(Exception):  # noqa: N818 - nothing went wrong
 def choices(wrong: str, valid: Iterable[str], what: str = "choices", meant: str = "") -> str:
     """The end of an error sentence: what is `meant`, or else the nearest spelling, if any is near; and all valid."""
     names = sorted(str(name) for name in valid)
-    meant = meant or "".join(difflib.get_close_matches(wrong, names, n=1, cutoff=0.6))
+    meant = meant or nearest(wrong, names)
     hint = f"did you mean {meant}? " if meant else ""
     return f"{hint}{what}: {', '.join(names)}"
+
+
+def nearest(wrong: str, names: Iterable[str]) -> str:
+    """The name that is spelt most alike, or nothing if none is near."""
+    return "".join(difflib.get_close_matches(wrong, sorted(names), n=1, cutoff=0.6))
 
 
 def first_line(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from labbook.callbacks import EarlyStopping
 from labbook.config import SweepConfig
+from labbook.lookahead import Lookahead
 from labbook.models.classifier import Classifier
 from labbook.models.parameter_groups import grouped
 
@@ -59,6 +60,8 @@ def of_validation(config: DictConfig) -> Iterator[str]:
     if validated == 0:
         yield f"trainer.check_val_every_n_epoch={every} validates nothing in epochs={config.epochs}: use a smaller one"
     for name, node in (config.callbacks or {}).items():
+        if node and node.get("_target_") == f"{Lookahead.__module__}.{Lookahead.__name__}" and picks(config):
+            yield f"callbacks.{name} gives its slow copy to the last epoch alone: test that with test_on=last"
         if not node or node.get("_target_") != f"{EarlyStopping.__module__}.{EarlyStopping.__name__}":
             continue
         patience = node.get("patience", 5)
@@ -67,6 +70,12 @@ def of_validation(config: DictConfig) -> Iterator[str]:
                 f"callbacks.{name}.patience={patience} cannot end early what validates {validated} times: use"
                 " less patience or more epochs"
             )
+
+
+def picks(config: DictConfig) -> bool:
+    """Whether the epoch that is tested is the best of all."""
+    validated = config.data.get("val_fraction") and config.data.get("validate_on") == "val"
+    return bool(validated) and config.test_on == "best"
 
 
 def of_split(config: DictConfig) -> Iterator[str]:

@@ -9,7 +9,21 @@ from labbook.errors import SettingError, choices
 GROUPS = ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "experiment", "debug", "sweep")
 FILES = ("experiment", "debug", "sweep")  # groups whose files hold settings of the root
 NOTES = {"choices"}  # what the program writes into a configuration for itself
+SEVERAL = "callbacks"  # the group of which several choices may be taken, as [ema,early_stopping]
 PAIRS = "model_data"  # files of that kind, named MODEL_DATA, that come with their two choices
+
+# Arguments of the Trainer that the program sets, and what a user may reach for instead.
+OF_TRAINER = {
+    "max_epochs": "use epochs=N",
+    "callbacks": "use the group callbacks",
+    "logger": "use the group logger",
+    "default_root_dir": "use log_dir=FOLDER",
+    "enable_progress_bar": "use callbacks.progress.bar=false",
+    "benchmark": "it is on unless trainer.deterministic=true",
+    **dict.fromkeys(
+        ("plugins", "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler"), "leave it out"
+    ),
+}
 
 
 def unknown_keys(config: Any, reference: Any, prefix: str = "") -> list[str]:

@@ -15,7 +15,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from labbook import config as settings
 from labbook.errors import SettingError, choices, first_line, not_installed
 from labbook.foreign import CONFIGS
-from labbook.keys import PAIRS, no_setting
+from labbook.keys import OF_TRAINER, PAIRS, SEVERAL, no_setting
 from labbook.sweeps import launchers
 
 OWN_FOLDER = "a run makes its own folder, with its config.yaml, in log_dir=FOLDER"
@@ -23,6 +23,7 @@ RUNS_FOLDER = "runs of a sweep have their own folders in log_dir=FOLDER under sw
 BY_THE_PROGRAM = {  # settings that are not for a command line, and what is
     "sweep.job": "use sweep.name=NAME for a sweep's folder",
     PAIRS: "model and data choose it, so override the settings of its file one by one",
+    **{f"trainer.{name}": instead for name, instead in OF_TRAINER.items()},
     "hydra.run": OWN_FOLDER,
     "hydra.output_subdir": OWN_FOLDER,
     "hydra.job.chdir": OWN_FOLDER,
@@ -38,7 +39,7 @@ def files_of(group: str, configs: Path = CONFIGS) -> list[Path]:
 def known_settings(arguments: list[str]) -> DictConfig:
     """The configuration that the group choices among `arguments` give, to look up valid keys in."""
     groups = [group for group in settings.GROUPS if group not in settings.FILES]
-    chosen = [item for item in arguments if item.partition("=")[0] in groups and "," not in item]
+    chosen = [item for item in arguments if item.partition("=")[0] in groups and ("," not in item or "=[" in item)]
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--config-dir", "-cd")
     folder = parser.parse_known_args(arguments)[0].config_dir
@@ -69,6 +70,9 @@ def explain(error: Exception, arguments: list[str]) -> str:
     ):
         name = again.group(1) or again.group(2)
         return f"{name} is chosen without a sign before it: {name}=CHOICE"
+    if none := re.search(r"Could not load '(\w+)/(\w+)'", str(error)):  # in a list of choices
+        group, name = none.groups()
+        return f"{group}={name} is unknown; {choices(name, (path.stem for path in files_of(group)))}"
     file = re.match(r"In '(.+?)'", str(error))
     where = f"{file.group(1)}.yaml: " if file else ""
     if no_group := re.search(r"Invalid Defaults List override '/?(\w+): ", str(error)):
@@ -77,7 +81,8 @@ def explain(error: Exception, arguments: list[str]) -> str:
         name = str(cause.full_key)
         if file and name in settings.FILES:
             return f"{where}its first line must be '# @package _global_', as its settings are those of the root"
-        return f"{where}{no_setting(name, known_settings(arguments))}{of_swept(name, arguments)}"
+        hints = of_others(name) + of_swept(name, arguments)
+        return f"{where}{no_setting(name, known_settings(arguments))}{hints}"
     if isinstance(cause, ValidationError) and cause.full_key:
         return f"{where}{cause.full_key}: {first_line(cause)}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
@@ -85,6 +90,24 @@ def explain(error: Exception, arguments: list[str]) -> str:
     if isinstance(cause, OmegaConfBaseException):
         return f"{first_line(error)}: {first_line(cause)}"
     return str(error)
+
+
+def of_others(name: str) -> str:
+    """What to add of a setting that other choices of its group have."""
+    group, _, inside = name.partition(".")
+    key = inside.partition(".")[0]
+    if group not in settings.GROUPS or group in settings.FILES or not key:
+        return ""
+    having = [path.stem for path in files_of(group) if key in keys_of(path)]
+    return f"; it is a setting of {group}={', '.join(having)}" if having else ""
+
+
+def keys_of(path: Path) -> set[str]:
+    """The settings in a file of `configs/`, and in those that it begins with."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    names = [item.partition("@")[0] for item in content.get("defaults", []) if isinstance(item, str)]
+    before = (CONFIGS / name[1:] if name.startswith("/") else path.parent / name for name in names if name != "_self_")
+    return set(content).union(*(keys_of(file.with_suffix(".yaml")) for file in before)) - {"defaults"}
 
 
 def of_swept(name: str, arguments: list[str]) -> str:
@@ -154,6 +177,20 @@ def dashes(arguments: list[str]) -> None:
         if argument.startswith("--") and name.partition(".")[0] in known:
             raise SettingError(
                 f"{argument}: settings are written without dashes, {name}={value if equals else 'VALUE'}"
+            )
+
+
+def lists(arguments: list[str]) -> None:
+    """Refuse several choices of a group that takes one.
+
+    Raises:
+        SettingError: naming the group.
+    """
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name in settings.GROUPS and name != SEVERAL and value.startswith("["):
+            raise SettingError(
+                f"{argument}: {name} is one of its choices, {name}=CHOICE, or with -m each of {name}=A,B"
             )
 
 

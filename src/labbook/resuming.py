@@ -9,8 +9,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from labbook.errors import SettingError, choices
-from labbook.foreign import check_form, text_of
-from labbook.keys import visible
+from labbook.foreign import CONFIGS, check_form, text_of
+from labbook.keys import FILES, GROUPS, places, visible
 from labbook.names import check_local, check_whole
 from labbook.runs import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
 
@@ -32,8 +32,12 @@ def read_config(path: Path) -> DictConfig:
     if not file.is_file():
         if runs := sorted(path.glob(f"*/{CONFIG}")):
             raise SettingError(f"{path} is not a run folder but has {len(runs)} in it, such as {runs[-1].parent.name}")
-        killed = "; one killed before it began leaves such a folder, and is begun anew" if path.is_dir() else ""
-        raise SettingError(f"{path} is not a run folder: it has no {CONFIG}{killed}")
+        above = next((folder for folder in path.parents if (folder / CONFIG).is_file()), None)
+        if path.exists() and above:
+            raise SettingError(f"{path} is not a run folder but is in one: give {above}")
+        among = path.is_dir() and (path.parent.name == "runs" or path.absolute().parents[1].name == "sweeps")
+        hint = "; one killed before it began leaves such a folder, and is begun anew" if among else ""
+        raise SettingError(f"{path} is not a run folder: it has no {CONFIG}{hint}")
     try:
         text = text_of(file)
         check_form(text, str(file), resolved=True)  # as a run writes it, so that nothing is looked up anew
@@ -45,6 +49,30 @@ def read_config(path: Path) -> DictConfig:
     if "sweep" in config or not isinstance(config.get("choices", {}), (DictConfig, dict)):
         raise SettingError(f"{file} is not as a run writes it: it has sweep, or choices that are none")
     return config
+
+
+def with_choices(arguments: list[str]) -> list[str]:
+    """The arguments, and the choices of the run to go on with in groups of which they name settings.
+
+    So that Hydra knows callbacks.ema.decay of a run with callbacks=ema. What is wrong with the run is said later.
+    """
+    given = dict(item.lstrip("+").partition("=")[::2] for item in arguments if "=" in item)
+    folder = given.get("resume", "").strip("'\"")
+    named = dict.fromkeys(name.partition(".")[0] for name in given if "." in name)
+    groups = [group for group in named if group in GROUPS and group not in FILES and group not in given]
+    if not folder or not groups:
+        return arguments
+    try:
+        choices = read_config(Path(folder)).get("choices", {})
+    except SettingError:
+        return arguments
+    own = {group: str(choices[group]) for group in groups if choices.get(group)}
+    return [*arguments, *(f"{group}={choice}" for group, choice in own.items() if is_choice(group, choice))]
+
+
+def is_choice(group: str, choice: str) -> bool:
+    """Whether a choice, or each in a list of them, is there (still)."""
+    return all((CONFIGS / group / f"{name}.yaml").is_file() for name in choice.strip("[]").split(","))
 
 
 def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
@@ -61,12 +89,12 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
     for override in overrides:
         name, _, value = override.lstrip("+~").partition("=")
         may_change = any(name == item or name.startswith(f"{item}.") for item in CHANGEABLE)
+        if name in groups and saved.choices.get(name) == value:
+            continue
         if may_change:
             if name in groups:
                 saved.choices[name] = value
             OmegaConf.update(saved, name, OmegaConf.select(config, name), merge=False, force_add=True)
-        elif name in groups and saved.choices.get(name) == value:
-            continue
         elif name != "resume" and (name in groups or OmegaConf.select(saved, name) != OmegaConf.select(config, name)):
             was = saved.choices.get(name) if name in groups else OmegaConf.select(saved, name)
             raise SettingError(
@@ -107,8 +135,9 @@ def with_settings(config: DictConfig, settings: list[str]) -> DictConfig:
         for key in name.split("."):
             if not equals or not isinstance(node, DictConfig) or key not in node:
                 valid = visible(node if isinstance(node, DictConfig) else config)
-                told = choices(key, valid, "settings here")
-                raise SettingError(f"{setting} is not SETTING=VALUE of this run; {told}")
+                told = choices(key, valid, "settings here", " or ".join(places(key, config)))
+                what = f"{name} is not a setting" if equals else f"{setting} is not SETTING=VALUE"
+                raise SettingError(f"{what} of this run; {told}")
             node = node.get(key)
         if isinstance(node, DictConfig) and name in config.get("choices", {}):
             raise SettingError(f"{setting}: {name} stays that of the run; single settings are {name}.SETTING=VALUE")

@@ -24,6 +24,7 @@ from labbook.gradients import GradientNorms
 from labbook.hardware import Choice
 from labbook.idle import idle
 from labbook.initialization import draw
+from labbook.keys import OF_TRAINER
 from labbook.loggers import TensorBoard
 from labbook.models import sam
 from labbook.models.classifier import Classifier, Task
@@ -42,25 +43,12 @@ for _name in ("pytorch_lightning", "lightning_fabric"):
 
 log = logging.getLogger("labbook")
 
-# Arguments of the Trainer that the program sets, and what a user may reach for instead.
-OURS = {
-    "max_epochs": "use epochs=N",
-    "callbacks": "use the group callbacks",
-    "logger": "use the group logger",
-    "default_root_dir": "use log_dir=FOLDER",
-    "enable_progress_bar": "use callbacks.progress.bar=false",
-    "benchmark": "it is on unless trainer.deterministic=true",
-    **dict.fromkeys(
-        ("plugins", "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler"), "leave it out"
-    ),
-}
-
 # What the program itself gives to each group's target, and what a user may reach for instead; None: for the
 # group's own setting, which `hardware` has made definite.
 SUPPLIED: dict[str, dict[str, str | None]] = {
     "data": {"seed": "use seed=N"},
     "model": {"spec": "it is that of the data", "task": "use the groups optimizer and scheduler, or task.SETTING"},
-    "trainer": {"precision": None, "accelerator": None, **OURS},
+    "trainer": {"precision": None, "accelerator": None, **OF_TRAINER},
     "logger": {"save_dir": "use log_dir=FOLDER"},
 }
 
@@ -94,7 +82,7 @@ def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
     """The network that a configuration describes, for the images of `spec`; its weights are drawn from the seed.
 
     Raises:
-        SettingError: a network that these images do not fit, or see `sam.check`.
+        SettingError: a network that these images or the memory do not fit, or see `sam.check`.
     """
     seed_everything(config.seed, verbose=False)
     task = Task(
@@ -104,7 +92,16 @@ def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
     )
     if task.sam:
         sam.check(config.trainer.get("accumulate_grad_batches") or 1)
-    model = building.build(config.model, spec=spec, task=task)
+    try:
+        model = building.build(config.model, spec=spec, task=task)
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        shape = f"{spec.channels} x {spec.size} x {spec.size}"
+        raise SettingError(
+            f"this network for images of {shape} pixels takes more memory than there is: use a smaller"
+            " data.image_size, or a smaller network"
+        ) from error
     assert isinstance(model, Classifier)
     if model.pretrained and config.task.init != "torch":
         raise SettingError(f"task.init={config.task.init} would draw published weights anew: use task.init=torch")

@@ -72,7 +72,16 @@ def test_each_split_hands_out_its_own_images_and_the_test_set_is_never_trained_o
 
 
 def test_without_a_validation_part_there_is_nothing_to_validate_on() -> None:
-    assert made(val_fraction=0).val_dataloader() == []
+    module = made(val_fraction=0)
+    assert module.val_dataloader() == []
+    assert module.notes == []
+
+
+def test_a_part_for_validation_without_an_image_is_told() -> None:
+    assert made(val_fraction=0.1, limit=4).notes == [
+        "data.val_fraction=0.1 of 4 images is none: the last epoch is tested"
+    ]
+    assert made(val_fraction=0.1, limit=4, validate_on="test").notes == []
 
 
 def test_only_training_batches_are_shuffled() -> None:

@@ -122,7 +122,9 @@ def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(labbook
         (["nowhere"], "nowhere is not a run folder: it has no config.yaml"),
         (["RUN", "data.batchsize=3"], "did you mean batch_size?"),
         (["RUN", "data.batch_size=0"], "data.batch_size must be greater than 0, not 0"),
-        (["RUN", "trainr.precision=32"], "trainr.precision=32 is not SETTING=VALUE of this run; did you mean trainer?"),
+        (["RUN", "trainr.precision=32"], "trainr.precision is not a setting of this run; did you mean trainer?"),
+        (["RUN", "batch_size=9"], "batch_size is not a setting of this run; did you mean data.batch_size?"),
+        (["RUN", "trainer"], "trainer is not SETTING=VALUE of this run; did you mean trainer?"),
         (["RUN", "model=lenet5"], "model=lenet5: model stays that of the run; single settings are model.SETTING=VALUE"),
         (["RUN", "--out", "/proc/x"], "cannot write /proc/x: Not a directory"),
         (["RUN", "model.width=5"], "last.ckpt holds another network than MLP as configured"),
@@ -140,6 +142,13 @@ def test_refusals(labbook: Command, again: Command, arguments: list[str], senten
 def test_the_folder_of_runs_is_none(labbook: Command, again: Command) -> None:
     run = labbook("model=mlp", "debug=fast", "callbacks=none").run
     assert again("logs/runs").sentence == f"logs/runs is not a run folder but has 1 in it, such as {run.name}"
+    for inside in ("checkpoints", "checkpoints/last.ckpt"):
+        assert again(str(run / inside)).sentence == f"{run / inside} is not a run folder but is in one: give {run}"
+    assert again("logs").sentence == "logs is not a run folder: it has no config.yaml"
+    (run.parent / "killed").mkdir()
+    assert again("logs/runs/killed").sentence.endswith(
+        "; one killed before it began leaves such a folder, and is begun anew"
+    )
 
 
 def test_other_weights_are_named_where_the_best_are_damaged(labbook: Command, again: Command) -> None:

@@ -129,7 +129,7 @@ RUN = "logs/runs/NAME"
         ([RUN], "there is nothing to predict: give images, folders, patterns or --test-index N"),
         ([RUN, "FOLDER/*.jpg"], "FOLDER/*.jpg is no file or folder, and no pattern that matches any"),
         ([RUN, "logs/runs"], "logs/runs holds no image: no name in it ends in one of"),
-        ([RUN, "FOLDER", "data.rot=x"], "data.rot=x is not SETTING=VALUE of this run; did you mean root?"),
+        ([RUN, "FOLDER", "data.rot=x"], "data.rot is not a setting of this run; did you mean root?"),
         ([RUN, "FOLDER", "data.image_size=9"], "data.image_size=9: the network was trained with 28, and sees all"),
         ([RUN, "FOLDER", "trainer.precision=4"], "trainer.precision=4 is unknown"),
         ([RUN, "FOLDER", "--top", "0"], "--top must be at least 1, not 0"),

@@ -114,6 +114,8 @@ def test_without_torchview_a_run_has_no_drawing(small: Small, monkeypatch: pytes
         (["model=alexnet", "data.image_size=8"], "AlexNet needs images of at least 15 pixels"),
         (["--figure", f"{__file__}/a.gv"], "cannot write "),
         (["model=mpl"], "model=mpl is unknown; did you mean mlp?"),
+        (["mpl"], "model=mpl is unknown; did you mean mlp?"),
+        (["mlp", "lenet5"], "mlp lenet5: a drawing is of one network"),
     ],
 )
 def test_refusals(
@@ -136,7 +138,7 @@ def test_the_script_writes_where_it_is_asked_to(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["draw.py", "model=lenet5", "data=mnist", "--figure", "figures/lenet5.gv"])
+    monkeypatch.setattr(sys, "argv", ["draw.py", "lenet5", "data=mnist", "--figure", "figures/lenet5.gv"])
     draw.main()
     assert capsys.readouterr().out == f"drawing: {Path('figures/lenet5.gv')}\n"
     assert "(1, 16, 5, 5)" in Path("figures/lenet5.gv").read_text()

@@ -117,7 +117,8 @@ def test_a_batch_that_does_not_fit_costs_no_other_network_its_figures(
     [
         (["lenet"], "model=lenet is unknown; did you mean lenet5? choices: "),
         (["mlp", "data=mnits"], "data=mnits is unknown; did you mean mnist?"),
-        (["mlp", "model.dpth=3"], "model.dpth is not a setting; did you mean depth?"),
+        (["mlp", "model.dpth=3"], "model=mlp: model.dpth is not a setting; did you mean depth?"),
+        (["mlp", "resnet", "model.depth=3"], "model=resnet: model.depth must be greater than or equal to 8, not 3"),
         (["mlp", "--batch-size", "0"], "data.batch_size must be greater than 0, not 0"),
         (["mlp", "--batch-size", "some"], "data.batch_size"),
         (["mlp", "data=image_folder"], "data.root"),

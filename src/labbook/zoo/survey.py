@@ -103,6 +103,22 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return names or known, settings
 
 
+def checked(name: str, settings: Sequence[str]) -> DictConfig:
+    """The configuration of one network.
+
+    Raises:
+        SettingError: settings that do not go together, and whose they are.
+    """
+    try:
+        config = composed(*settings, f"model={name}")
+        training.check(config)
+    except SettingError as error:
+        if not str(error).startswith("model."):
+            raise
+        raise SettingError(f"model={name}: {error}") from error
+    return config
+
+
 def prepared(words: Sequence[str]) -> Survey:
     """What a command line asks for, with settings as train.py takes them.
 
@@ -112,9 +128,7 @@ def prepared(words: Sequence[str]) -> Survey:
     names, settings = parted(words)
     if not any(setting.startswith(("data=", "experiment=")) for setting in settings):
         settings.insert(0, IMAGES)
-    configs = {name: composed(*settings, f"model={name}") for name in names}
-    for config in configs.values():
-        training.check(config)
+    configs = {name: checked(name, settings) for name in names}
     first = next(iter(configs.values()))
     choice = hardware.choose(first.trainer, hardware.describe(), first.channels_last)
     return Survey(configs, {name: training.build_data(config) for name, config in configs.items()}, choice)
