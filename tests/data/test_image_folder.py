@@ -225,7 +225,7 @@ def test_a_class_without_any_readable_image_is_said(root: Path) -> None:
 
 
 def test_a_limit_that_keeps_one_class_is_said(root: Path) -> None:
-    data = folder(root, limit=1)
+    data = folder(root, limit=1, val_fraction=0)
     data.setup()
     assert data.notes == [
         f"{part}: data.limit=1 keeps only images of class {data.class_names[0]}" for part in ("train", "test")
@@ -233,7 +233,7 @@ def test_a_limit_that_keeps_one_class_is_said(root: Path) -> None:
 
 
 def test_a_limit_keeps_images_of_all_classes(root: Path) -> None:
-    data = folder(root, limit=2)
+    data = folder(root, limit=2, val_fraction=0)
     data.setup()
     assert data.notes == []
     assert data.parts["train"].labels.tolist() == [0, 1]
