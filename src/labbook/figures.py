@@ -40,7 +40,7 @@ def curves(rows: Sequence[Row], held_out: str) -> Picture:
             if points:
                 axes.plot(*zip(*points, strict=True), label=label, color=colour, marker="o", markersize=3)
         axes.set(xlabel="epoch", title=title)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
         axes.legend()
     return pixels(figure)

@@ -58,7 +58,8 @@ def show(survey: Survey, entries: Sequence[Entry], timed: bool) -> None:
     table = plain_table()
     heads = headings(timed)
     for head in heads:
-        table.add_column(head, justify="left" if head in (heads[0], heads[-1]) else "right", overflow="fold")
+        text = head in (heads[0], heads[-1])
+        table.add_column(head, justify="left" if text else "right", overflow="fold", no_wrap=head != heads[-1])
     for entry in entries:
         if not entry.refused:
             brief = replace(entry, paper=entry.paper.partition(', "')[0])  # without the title
