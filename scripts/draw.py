@@ -28,10 +28,11 @@ def main() -> None:
     given = parser.parse_intermixed_args()
     if given.depth is not None and given.depth < 1:
         raise SettingError("--depth must be at least 1")
-    names = [word for word in given.settings if "=" not in word]
+    settings = [word if "=" in word else f"model={word}" for word in given.settings]
+    names = [word.partition("=")[2] for word in settings if word.startswith("model=")]
     if len(names) > 1:
-        raise SettingError(f"{' '.join(names)}: a drawing is of one network")
-    config = composed(*(word for word in given.settings if "=" in word), *(f"model={name}" for name in names))
+        raise SettingError(f"{', '.join(names)}: a drawing is of one network")
+    config = composed(*settings)
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for
         from labbook import training

@@ -203,6 +203,9 @@ REFUSED: list[tuple[str, str]] = [
     ("model=mlp,lenet5", "model=mlp,lenet5 gives several values: add -m to sweep over them"),
     ("model=[mlp,lenet5]", "model=[mlp,lenet5]: model is one of its choices, model=CHOICE, or with -m each of"),
     ("optimizer=[adam]", "optimizer=[adam]: optimizer is one of its choices, optimizer=CHOICE, or with -m each of"),
+    ("+callbacks=[ema]", "+callbacks=[ema]: callbacks is chosen without a sign before it: callbacks=[ema]"),
+    ("callbacks=[not-there]", "callbacks=not-there is unknown; choices: default, "),
+    ("trial=3", "trial is not a setting; settings here: callbacks, "),
     ("callbacks=[ema,nothing]", "callbacks=nothing is unknown; choices: default, early_stopping, ema, lookahead, none"),
     # what is not written as a setting
     ("nonsense", "cannot read 'nonsense': write SETTING=VALUE, a list as [a,b], and what has spaces or other signs"),

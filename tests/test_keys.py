@@ -1,5 +1,6 @@
 """Keys that files bring in are known ones, or are refused with the nearest that are."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +68,25 @@ def test_the_choices_that_have_a_setting_are_named(name: str, others: str) -> No
 def test_a_setting_of_files_that_files_begin_with_is_found() -> None:
     assert refusals.of_others("model.freeze").endswith(", vgg16_bn, vit_b_16")
     assert refusals.of_others("data.batch_size").count(", ") == len(refusals.files_of("data")) - 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a: [",
+        "- a",
+        "just words",
+        "defaults:",
+        "defaults: [gone, optional other: x]",
+        "defaults: [mine, net1.5]",
+        "\udcff",
+    ],
+)
+def test_a_file_that_is_none_spoils_no_sentence(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(content.encode("utf-8", "surrogateescape"))
+    (tmp_path / "net1.5.yaml").write_text("width: 3")
+    assert refusals.keys_of(file) == ({"width"} if "net1.5" in content else set())
 
 
 @pytest.mark.parametrize("name", ["model.nothing", "experiment.published", "task.sam", "epochs", "model"])

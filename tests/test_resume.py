@@ -11,6 +11,8 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import LightningModule, Trainer
 
+from labbook.foreign import CONFIGS
+from labbook.resuming import with_choices
 from labbook.saving import Checkpoints
 from tests.conftest import Command
 from tests.test_killed import same_in_all
@@ -189,8 +191,42 @@ def test_settings_of_the_choices_of_a_run_may_change_where_callbacks_may(labbook
     assert more.code == 0, more.err
     settings = OmegaConf.load(run / "config.yaml")
     assert (settings.callbacks.ema.decay, settings.callbacks.early_stopping.patience) == (0.9, 7)
-    more = labbook(f"resume={run}", "epochs=3", "callbacks.emma.decay=0.5")
+    assert labbook(f"resume={run}", "epochs=3", several).code == 0  # what it has already, in other writing
+    assert OmegaConf.load(run / "config.yaml").callbacks.ema.decay == 0.9
+    assert "callbacks: '[ema,early_stopping]'" in (run / "config.yaml").read_text()
+    more = labbook(f"resume={run}", "epochs=4", "callbacks.emma.decay=0.5")
     assert more.sentence.startswith("callbacks.emma is not a setting; did you mean ema? settings here: early_stopping")
+
+
+def test_choices_of_a_folder_of_ones_own_are_gone_on_with(labbook: Command, tmp_path: Path) -> None:
+    file = tmp_path / "more" / "callbacks" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("mine:\n  _target_: labbook.ema.EMA\n  decay: 0.9\n")
+    more = ("--config-dir", str(tmp_path / "more"))
+    run = labbook(*more, "model=mlp", "data.limit=50", "epochs=1", "callbacks=mine").run
+    again = labbook(*more, f"resume={run}", "epochs=2", "callbacks.mine.decay=0.8")
+    assert again.code == 0, again.err
+    assert OmegaConf.load(run / "config.yaml").callbacks.mine.decay == 0.8
+
+
+@pytest.mark.parametrize("choice", ["a" * 400, "ema,none", "[[ema", "../model/mlp", "gone", "[ema,gone]", "none]", ""])
+def test_what_is_no_choice_is_not_gone_on_with(choice: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(f"model: {{}}\ndata: {{}}\nchoices:\n  callbacks: {choice!r}\n")
+    arguments = [f"resume={tmp_path}", "callbacks.ema.decay=0.9"]
+    assert with_choices(arguments, [CONFIGS]) == arguments
+
+
+@pytest.mark.parametrize(
+    "setting", ["callbacks.ema.decay=0.9", "+callbacks.ema.x=1", "~callbacks.ema", "callbacks.x=1"]
+)
+def test_settings_bring_the_choice_that_they_belong_to(setting: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "model: {}\ndata: {}\nchoices:\n  callbacks: '[ema,lookahead]'\n  model: mlp\n"
+    )
+    arguments = [f"resume='{tmp_path}'", setting]
+    assert with_choices(arguments, [CONFIGS]) == [*arguments, "callbacks=[ema,lookahead]"]
+    given = [*arguments, "callbacks=none"]
+    assert with_choices(given, [CONFIGS]) == given
 
 
 @pytest.mark.slow

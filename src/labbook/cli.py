@@ -179,7 +179,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         refusals.dashes(arguments)
         refusals.replaced(arguments)
         refusals.lists(arguments)
-        sys.argv[1:] = with_choices(arguments)
+        sys.argv[1:] = with_choices(arguments, refusals.folders_of(arguments))
         try:
             main()
         except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:

@@ -30,13 +30,13 @@ def composed(*settings: str) -> DictConfig:
     try:
         with hydra.initialize_config_dir(str(foreign.CONFIGS)):
             whole = hydra.compose("train", overrides=list(settings), return_hydra_config=True)
+            chosen = config.chosen_by(whole.hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingError(refusals.explain(error, list(settings))) from error
     except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:
         if (sentence := refusals.of_hydra(error, list(settings))) is None:
             raise
         raise SettingError(sentence) from error
-    chosen = config.chosen_by(whole.hydra)
     with open_dict(whole):
         del whole["hydra"]
         whole.choices = {group: chosen[group] for group in config.GROUPS if group in chosen}

@@ -164,18 +164,28 @@ def checked(config: DictConfig) -> DictConfig:
 
 
 def chosen_by(told: Any) -> dict[str, str]:
-    """Which choice of each group was taken, by Hydra's own node; of several, the list."""
+    """Which choice of each group was taken, by Hydra's own node; of several, of which it notes nothing, the list."""
     chosen = {group: choice for group, choice in told.runtime.choices.items() if choice not in (None, "null")}
-    overrides: Any = OmegaConf.to_container(told.overrides.task, resolve=False)
-    for override in overrides:  # of a list Hydra notes nothing
-        name, _, value = override.partition("=")
-        if name == SEVERAL and value.startswith("["):
-            chosen[name] = value.replace(" ", "")
+    if SEVERAL not in chosen and (several := several_of(told)):
+        chosen[SEVERAL] = f"[{','.join(several)}]"
     return chosen
 
 
+def several_of(told: Any) -> list[str]:
+    """The choices in the group of which there may be several, without those that their own files begin with."""
+    overrides: Any = OmegaConf.to_container(told.overrides, resolve=False)
+    loader = GlobalHydra.instance().config_loader()
+    found = loader.compute_defaults_list(told.job.config_name, [*overrides["task"], *overrides["hydra"]], RunMode.RUN)
+    inside = f"{SEVERAL}/"
+    return [
+        item.config_path.removeprefix(inside)
+        for item in found.defaults
+        if (item.config_path or "").startswith(inside) and not (item.parent or "").startswith(inside)
+    ]
+
+
 def check_names(config: DictConfig) -> None:
-    """Refuse what a leading `+` has added to the root where a setting is meant, as by +lr=0.1; +note=mine is a note.
+    """Refuse what a leading `+` has added to the root where a setting seems meant, as by +lr=0.1, and no note.
 
     Raises:
         SettingError: naming the one that is meant.
@@ -183,8 +193,8 @@ def check_names(config: DictConfig) -> None:
     known = [item.name for item in fields(TrainConfig)]
     own = OmegaConf.masked_copy(config, known)
     for name in map(str, config):
-        if name not in known and (places(name, own) or nearest(name, [*known, *GROUPS])):
-            raise SettingError(no_setting(name, own))
+        if name not in known and (places(name, own) or nearest(name, [*known, *GROUPS], 0.8)):
+            raise SettingError(f"{no_setting(name, own)}; a note, as +note=TEXT is one, needs another name")
 
 
 def check_mode(config: DictConfig, preset: str | None) -> None:

@@ -43,9 +43,9 @@ def choices(wrong: str, valid: Iterable[str], what: str = "choices", meant: str 
     return f"{hint}{what}: {', '.join(names)}"
 
 
-def nearest(wrong: str, names: Iterable[str]) -> str:
+def nearest(wrong: str, names: Iterable[str], likeness: float = 0.6) -> str:
     """The name that is spelt most alike, or nothing if none is near."""
-    return "".join(difflib.get_close_matches(wrong, sorted(names), n=1, cutoff=0.6))
+    return "".join(difflib.get_close_matches(wrong, sorted(names), n=1, cutoff=likeness))
 
 
 def first_line(error: BaseException) -> str:

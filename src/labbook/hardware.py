@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Accelerator = Literal["cpu", "gpu", "mps"]
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+UNSCALED = "task.sam does not work with scaled gradients: use trainer.precision=bf16-mixed or 32"
 PRECISIONS = ("auto", "32", "32-true", "16-mixed", "bf16-mixed")
 
 
@@ -105,7 +106,7 @@ def choose_precision(
     if asked == "16-mixed" and accelerator == "cpu":  # Lightning would take bf16 instead
         raise SettingError("trainer.precision=16-mixed is not for CPUs: use trainer.precision=bf16-mixed or 32")
     if asked == "16-mixed" and sam:
-        raise SettingError("task.sam does not work with scaled gradients: use trainer.precision=bf16-mixed or 32")
+        raise SettingError(UNSCALED)
     if asked != "auto":
         return ("32-true" if asked == "32" else asked, "as asked")
     if accelerator == "gpu":

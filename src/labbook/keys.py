@@ -8,7 +8,7 @@ from labbook.errors import SettingError, choices
 
 GROUPS = ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "experiment", "debug", "sweep")
 FILES = ("experiment", "debug", "sweep")  # groups whose files hold settings of the root
-NOTES = {"choices"}  # what the program writes into a configuration for itself
+NOTES = {"choices", "sweep.job"}  # what the program writes into a configuration for itself
 SEVERAL = "callbacks"  # the group of which several choices may be taken, as [ema,early_stopping]
 PAIRS = "model_data"  # files of that kind, named MODEL_DATA, that come with their two choices
 

@@ -36,14 +36,19 @@ def files_of(group: str, configs: Path = CONFIGS) -> list[Path]:
     return sorted((configs / group).glob("*.yaml"))
 
 
+def folders_of(arguments: list[str]) -> list[Path]:
+    """Where the files of groups are: in `configs/`, and in the folder that `--config-dir` names."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    folder = parser.parse_known_args(arguments)[0].config_dir
+    return [CONFIGS, *([folder] if folder else [])]
+
+
 def known_settings(arguments: list[str]) -> DictConfig:
     """The configuration that the group choices among `arguments` give, to look up valid keys in."""
     groups = [group for group in settings.GROUPS if group not in settings.FILES]
     chosen = [item for item in arguments if item.partition("=")[0] in groups and ("," not in item or "=[" in item)]
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--config-dir", "-cd")
-    folder = parser.parse_known_args(arguments)[0].config_dir
-    also = [f"hydra.searchpath=[{Path(folder).absolute()}]"] if folder else []
+    also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in folders_of(arguments)[1:]]
     with hydra.initialize_config_dir(str(CONFIGS)):
         return hydra.compose("train", overrides=[*chosen, *also])
 
@@ -70,11 +75,12 @@ def explain(error: Exception, arguments: list[str]) -> str:
     ):
         name = again.group(1) or again.group(2)
         return f"{name} is chosen without a sign before it: {name}=CHOICE"
-    if none := re.search(r"Could not load '(\w+)/(\w+)'", str(error)):  # in a list of choices
-        group, name = none.groups()
-        return f"{group}={name} is unknown; {choices(name, (path.stem for path in files_of(group)))}"
     file = re.match(r"In '(.+?)'", str(error))
     where = f"{file.group(1)}.yaml: " if file else ""
+    if none := re.search(r"Could not load '(\w+)/(.+?)'", str(error)):  # in a list of choices
+        group, name = none.groups()
+        known = choices(name, (path.stem for path in files_of(group)))
+        return f"{'' if where == 'train.yaml: ' else where}{group}={name} is unknown; {known}"
     if no_group := re.search(r"Invalid Defaults List override '/?(\w+): ", str(error)):
         return f"{where}{no_group.group(1)} is not a group; {choices(no_group.group(1), settings.GROUPS)}"
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
@@ -102,12 +108,17 @@ def of_others(name: str) -> str:
     return f"; it is a setting of {group}={', '.join(having)}" if having else ""
 
 
-def keys_of(path: Path) -> set[str]:
-    """The settings in a file of `configs/`, and in those that it begins with."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    names = [item.partition("@")[0] for item in content.get("defaults", []) if isinstance(item, str)]
-    before = (CONFIGS / name[1:] if name.startswith("/") else path.parent / name for name in names if name != "_self_")
-    return set(content).union(*(keys_of(file.with_suffix(".yaml")) for file in before)) - {"defaults"}
+def keys_of(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
+    """The settings in a file of `configs/`, and in those that it begins with; none where it cannot be read."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return set()
+    if not isinstance(content, dict) or path in seen:
+        return set()
+    names = [item.partition("@")[0] for item in content.get("defaults") or [] if isinstance(item, str)]
+    before = (CONFIGS / f"{name[1:]}.yaml" if name[0] == "/" else path.parent / f"{name}.yaml" for name in names)
+    return set(content).union(*(keys_of(file, seen | {path}) for file in before)) - {"defaults"}
 
 
 def of_swept(name: str, arguments: list[str]) -> str:
@@ -187,11 +198,16 @@ def lists(arguments: list[str]) -> None:
         SettingError: naming the group.
     """
     for argument in arguments:
-        name, _, value = argument.partition("=")
-        if name in settings.GROUPS and name != SEVERAL and value.startswith("["):
+        given, _, value = argument.partition("=")
+        name = given.lstrip("+")
+        if name not in settings.GROUPS or not value.startswith("["):
+            continue
+        if name != SEVERAL:
             raise SettingError(
                 f"{argument}: {name} is one of its choices, {name}=CHOICE, or with -m each of {name}=A,B"
             )
+        if name != given:
+            raise SettingError(f"{argument}: {name} is chosen without a sign before it: {name}={value}")
 
 
 def replaced(arguments: list[str]) -> None:
@@ -200,7 +216,7 @@ def replaced(arguments: list[str]) -> None:
     Raises:
         SettingError: naming the setting, and those to use instead.
     """
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # the process that began has looked, and Lightning adds folders
+    if int(os.environ.get("LOCAL_RANK") or 0) > 0:  # the process that began has looked, and Lightning adds folders
         return
     for argument in arguments:
         name = argument.lstrip("+~").partition("=")[0]

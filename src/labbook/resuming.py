@@ -1,6 +1,8 @@
 """A run found again: its configuration read, and the settings it may go on with. Imports no torch."""
 
 import io
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from labbook.errors import SettingError, choices
-from labbook.foreign import CONFIGS, check_form, text_of
+from labbook.foreign import check_form, text_of
 from labbook.keys import FILES, GROUPS, places, visible
 from labbook.names import check_local, check_whole
 from labbook.runs import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
@@ -51,12 +53,14 @@ def read_config(path: Path) -> DictConfig:
     return config
 
 
-def with_choices(arguments: list[str]) -> list[str]:
+def with_choices(arguments: list[str], folders: Sequence[Path]) -> list[str]:
     """The arguments, and the choices of the run to go on with in groups of which they name settings.
+
+    `folders` are where the files of groups may be.
 
     So that Hydra knows callbacks.ema.decay of a run with callbacks=ema. What is wrong with the run is said later.
     """
-    given = dict(item.lstrip("+").partition("=")[::2] for item in arguments if "=" in item)
+    given = dict(item.lstrip("+~").partition("=")[::2] for item in arguments)
     folder = given.get("resume", "").strip("'\"")
     named = dict.fromkeys(name.partition(".")[0] for name in given if "." in name)
     groups = [group for group in named if group in GROUPS and group not in FILES and group not in given]
@@ -67,12 +71,20 @@ def with_choices(arguments: list[str]) -> list[str]:
     except SettingError:
         return arguments
     own = {group: str(choices[group]) for group in groups if choices.get(group)}
-    return [*arguments, *(f"{group}={choice}" for group, choice in own.items() if is_choice(group, choice))]
+    return [*arguments, *(f"{group}={choice}" for group, choice in own.items() if is_choice(group, choice, folders))]
 
 
-def is_choice(group: str, choice: str) -> bool:
-    """Whether a choice, or each in a list of them, is there (still)."""
-    return all((CONFIGS / group / f"{name}.yaml").is_file() for name in choice.strip("[]").split(","))
+def is_choice(group: str, choice: str, folders: Sequence[Path]) -> bool:
+    """Whether a choice, or each in a list of them, is in one of the folders (still)."""
+    if not re.fullmatch(r"[\w.-]{1,100}|\[[\w.,-]{1,100}\]", choice):
+        return False
+    names = choice.strip("[]").split(",")
+    return all(any((folder / group / f"{name}.yaml").is_file() for folder in folders) for name in names)
+
+
+def same_choice(one: Any, other: str) -> bool:
+    """Whether two choices are the same, lists of several however they are written."""
+    return str(one).replace(" ", "") == other.replace(" ", "")
 
 
 def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
@@ -89,11 +101,11 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
     for override in overrides:
         name, _, value = override.lstrip("+~").partition("=")
         may_change = any(name == item or name.startswith(f"{item}.") for item in CHANGEABLE)
-        if name in groups and saved.choices.get(name) == value:
+        if name in groups and same_choice(saved.choices.get(name), value):
             continue
         if may_change:
             if name in groups:
-                saved.choices[name] = value
+                saved.choices[name] = value.replace(" ", "")
             OmegaConf.update(saved, name, OmegaConf.select(config, name), merge=False, force_add=True)
         elif name != "resume" and (name in groups or OmegaConf.select(saved, name) != OmegaConf.select(config, name)):
             was = saved.choices.get(name) if name in groups else OmegaConf.select(saved, name)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from labbook.sweeps import claims
 from tests.conftest import Command
@@ -244,6 +245,18 @@ def test_a_sweep_of_one_run_names_it_by_its_settings_alone(labbook: Command) -> 
     assert "epochs-1" in name
     assert "single" not in name
     assert "elsewhere" not in name
+
+
+def test_the_best_of_several_callbacks_can_be_done_again(labbook: Command) -> None:
+    several = "callbacks=[ema,early_stopping],[ema]"
+    ended = labbook("-m", "model=mlp", "epochs=1", "data.limit=40", "logger=none", several, "sweep.name=mine")
+    assert ended.code == 0, ended.err
+    assert "[ema,early_stopping]" in ended.out
+    again = labbook("--config-dir=logs/sweeps/mine", "experiment=best", "logger=none")
+    assert again.code == 0, again.err
+    best = next(line for line in ended.out.splitlines() if line.startswith("best: "))
+    noted = yaml.safe_load((again.run / "config.yaml").read_text())["choices"]["callbacks"]
+    assert best.startswith(f"best: callbacks {noted}, ")
 
 
 def test_the_best_can_be_done_again(labbook: Command) -> None:

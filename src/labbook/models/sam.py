@@ -11,6 +11,7 @@ from torch.nn.utils import get_total_norm
 
 from labbook import random_state
 from labbook.errors import SettingError
+from labbook.hardware import UNSCALED
 from labbook.metrics import RunningSums
 
 SMALLEST = 1e-12  # added to the norm of the gradient
@@ -25,7 +26,7 @@ def check(accumulate_grad_batches: int, precision: str = "") -> None:
     if accumulate_grad_batches != 1:
         raise SettingError("task.sam takes both passes over one batch: use trainer.accumulate_grad_batches=1")
     if precision == "16-mixed":
-        raise SettingError("task.sam does not work with scaled gradients: use trainer.precision=bf16-mixed or 32")
+        raise SettingError(UNSCALED)
 
 
 def gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sums: RunningSums) -> Any:

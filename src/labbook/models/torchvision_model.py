@@ -105,7 +105,7 @@ class TorchvisionModel(Classifier):
     def made(self, options: Mapping[str, Any]) -> nn.Module:
         """Torchvision's network with our classes."""
         own: dict[str, Any] = {}
-        if self.name == "googlenet":  # its published weights expect another normalisation, to which it comes by itself
+        if self.name == "googlenet":  # its published weights expect another normalisation, which it makes itself
             imagenet = (self.spec.mean, self.spec.std) == (IMAGENET_MEAN, IMAGENET_STD)
             own = {"init_weights": not self.pretrained, "transform_input": self.pretrained and imagenet}
         network: nn.Module = models.get_model(self.name, num_classes=self.spec.num_classes, **own | dict(options))
