@@ -226,6 +226,8 @@ REFUSED: list[tuple[str, str]] = [
     # places that are none
     ("resume=", "resume= names no folder: give the folder of a run"),
     ("resume=nowhere", "nowhere is not a run folder: it has no config.yaml"),
+    ("resume=/", "/ is not a run folder: it has no config.yaml"),
+    ("resume=/proc", "/proc is not a run folder: it has no config.yaml"),
     ("data=image_folder", "data.root is not set: give the folder of your images, data.root=FOLDER"),
     ("data=image_folder data.root=nowhere", "nowhere/train is not there: data.root must hold"),
 ]

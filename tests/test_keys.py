@@ -77,6 +77,7 @@ def test_a_setting_of_files_that_files_begin_with_is_found() -> None:
         "- a",
         "just words",
         "defaults:",
+        "defaults: ['']",
         "defaults: [gone, optional other: x]",
         "defaults: [mine, net1.5]",
         "\udcff",

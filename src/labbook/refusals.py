@@ -117,7 +117,7 @@ def keys_of(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
     if not isinstance(content, dict) or path in seen:
         return set()
     names = [item.partition("@")[0] for item in content.get("defaults") or [] if isinstance(item, str)]
-    before = (CONFIGS / f"{name[1:]}.yaml" if name[0] == "/" else path.parent / f"{name}.yaml" for name in names)
+    before = (CONFIGS / f"{name[1:]}.yaml" if name.startswith("/") else path.parent / f"{name}.yaml" for name in names)
     return set(content).union(*(keys_of(file, seen | {path}) for file in before)) - {"defaults"}
 
 

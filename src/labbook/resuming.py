@@ -37,7 +37,7 @@ def read_config(path: Path) -> DictConfig:
         above = next((folder for folder in path.parents if (folder / CONFIG).is_file()), None)
         if path.exists() and above:
             raise SettingError(f"{path} is not a run folder but is in one: give {above}")
-        among = path.is_dir() and (path.parent.name == "runs" or path.absolute().parents[1].name == "sweeps")
+        among = path.is_dir() and (path.parent.name == "runs" or path.absolute().parent.parent.name == "sweeps")
         hint = "; one killed before it began leaves such a folder, and is begun anew" if among else ""
         raise SettingError(f"{path} is not a run folder: it has no {CONFIG}{hint}")
     try:
