@@ -26,6 +26,11 @@ OF_TRAINER = {
 }
 
 
+def listed(choice: str) -> list[str]:
+    """The names in a choice of a group: one, or several as in [ema,early_stopping]."""
+    return choice.strip("[]").split(",")
+
+
 def unknown_keys(config: Any, reference: Any, prefix: str = "") -> list[str]:
     """Dotted names in `config` that `reference` does not have; nodes with another `_target_` are not compared.
 

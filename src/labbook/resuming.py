@@ -12,7 +12,7 @@ from yaml import YAMLError
 
 from labbook.errors import SettingError, choices
 from labbook.foreign import check_form, text_of
-from labbook.keys import FILES, GROUPS, places, visible
+from labbook.keys import FILES, GROUPS, listed, places, visible
 from labbook.names import check_local, check_whole
 from labbook.runs import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
 
@@ -78,8 +78,7 @@ def is_choice(group: str, choice: str, folders: Sequence[Path]) -> bool:
     """Whether a choice, or each in a list of them, is in one of the folders (still)."""
     if not re.fullmatch(r"[\w.-]{1,100}|\[[\w.,-]{1,100}\]", choice):
         return False
-    names = choice.strip("[]").split(",")
-    return all(any((folder / group / f"{name}.yaml").is_file() for folder in folders) for name in names)
+    return all(any((folder / group / f"{name}.yaml").is_file() for folder in folders) for name in listed(choice))
 
 
 def same_choice(one: Any, other: str) -> bool:

@@ -11,6 +11,7 @@ import yaml
 from labbook.config import FILES, GROUPS
 from labbook.files import write_whole
 from labbook.identity import INDIFFERENT, same_everywhere
+from labbook.keys import listed
 
 FILE = Path("experiment") / "best.yaml"  # in the sweep's folder, which Hydra takes as a folder of configurations
 
@@ -23,8 +24,10 @@ def write(sweep: Path, run: str, config: Mapping[str, Any], found: str, added: S
     """
     keys = [item.lstrip("+~").partition("=")[0] for item in added]
     choices = config["choices"]
-    chosen = {group: yaml.safe_load(choices[group]) for group in GROUPS if group in choices and group not in FILES}
-    defaults = [{f"override /{group}": choice} for group, choice in chosen.items()]
+    chosen = {group: str(choices[group]) for group in GROUPS if group in choices and group not in FILES}
+    defaults = [
+        {f"override /{group}": listed(choice) if choice.startswith("[") else choice} for group, choice in chosen.items()
+    ]
     left_out = {*INDIFFERENT, "choices", *keys} | ({"data.root"} if same_everywhere(config["data"]) else set())
     settings = {key: _kept(key, value, left_out) for key, value in config.items() if key not in left_out}
     text = yaml.safe_dump({"defaults": defaults, **settings}, sort_keys=False)
