@@ -1,6 +1,6 @@
 """Train an image classifier: `python train.py --help` tells what there is to choose."""
 
-from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+from labbook import starting as starting  # isort: skip - what a program does first
 
 import hydra
 from omegaconf import DictConfig

@@ -4,6 +4,8 @@ Training beside a bare PyTorch loop, a notebook and (where installed) Keras, the
 growth. All figures of a table are taken in turns in one run: on a shared machine the ratios are what counts.
 """
 
+from labbook import starting as starting  # isort: skip - what a program does first
+
 import argparse
 import sys
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from labbook.benchmark.sections import Section, say
 from labbook.cli import sentences
 from labbook.errors import SettingError, choices
 from labbook.files import make_folder
+from labbook.signals import started
 
 FEW = 3  # repetitions at most of what takes whole processes or changes little
 
@@ -34,6 +37,7 @@ SECTIONS: dict[str, Callable[[list[Case], int, str], list[Section]]] = {
 @sentences()
 def main() -> None:
     """Print the tables asked for, and write them to a file if one is given."""
+    started()  # Ctrl-C ends processes and removes temporary folders first
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", help="parts of names: " + "; ".join(case.name for case in CASES))
     parser.add_argument("--sections", default=",".join(SECTIONS), help="with commas between; %(default)s")

@@ -4,7 +4,7 @@ Prints the settings that differ, the final figures, machines and times, and for 
 same images whether the difference is more than chance. --html writes all that and the learning curves into one page.
 """
 
-from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 from pathlib import Path

@@ -4,7 +4,7 @@ It goes into the activation scripts of the environment that runs this, so it is 
 activated, and goes with it.
 """
 
-from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 import re

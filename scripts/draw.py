@@ -4,7 +4,7 @@ The settings are those of train.py; the images' shape is taken from the data, wh
 photographs, which classes it has). Needs Graphviz.
 """
 
-from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 from pathlib import Path

@@ -6,7 +6,7 @@ data.root=FOLDER); its images are shown to the network in the size, colours and 
 Figures and pictures go to RUN/evaluation.
 """
 
-from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 import sys

@@ -4,7 +4,7 @@ RUN is the folder that a run named in its last line. The file takes pixels (uint
 and probabilities: normalisation and task.tta are in it. docs/export.md shows how it is used.
 """
 
-from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 from pathlib import Path

@@ -5,6 +5,8 @@ the same weights; the table has the test accuracy after each epoch and the secon
 epoch of either includes what it does only once, such as making Keras' graph. Needs TensorFlow: make setup EXTRAS=keras.
 """
 
+from labbook import starting as starting  # isort: skip - what a program does first
+
 import argparse
 import os
 from pathlib import Path
@@ -16,11 +18,13 @@ from labbook.cli import sentences
 from labbook.composing import composed
 from labbook.errors import SettingError
 from labbook.files import make_folder, write_whole
+from labbook.signals import started
 
 
 @sentences()
 def main() -> None:
     """Print the table."""
+    started()  # Ctrl-C ends processes and removes temporary folders first
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="as train.py takes them")
     parser.add_argument("--seeds", type=int, default=1, help="train with this many seeds, counted up from seed")

@@ -5,7 +5,7 @@ which are not read (of a folder of photographs, only which classes it has). Sett
 model.depth=3, optimizer=sgd, trainer.precision=32.
 """
 
-from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 from pathlib import Path

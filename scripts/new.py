@@ -3,7 +3,7 @@
 They work as they are, and the tests cover them: put your layers, or your images, in the place of those there.
 """
 
-from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 import keyword

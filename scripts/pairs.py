@@ -3,7 +3,7 @@
 All choices of model= and data=, with the settings that they have by themselves; no image is read.
 """
 
-from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 from pathlib import Path

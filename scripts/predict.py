@@ -5,7 +5,7 @@ such as 'photos/**/*.jpg', in quotes or not. With --test-index they are images o
 such as trainer.precision=32 or, for the test set, data.root=FOLDER stand in for those of the run.
 """
 
-from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 import sys

@@ -3,7 +3,7 @@
 Writes summary.csv, summary.md and report.html into each sweep's folder. It may be called while the sweep runs.
 """
 
-from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 from pathlib import Path

@@ -5,7 +5,7 @@ The table of the labs in README.md is made from them, too.
 With `--keep logs/sweeps/NAME ...` the figures of these sweeps are kept there first, in place of those kept before.
 """
 
-from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 from pathlib import Path

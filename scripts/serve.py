@@ -5,7 +5,7 @@ shown, with the pixels that mattered. RUN is the folder that a run named in its 
 trainer.accelerator=cpu or data.root=FOLDER (of the test images) stand in for those of the run.
 """
 
-from labbook import starting as starting  # isort: skip - Ctrl-C now ends the program quietly
+from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 from pathlib import Path

@@ -4,6 +4,8 @@ Kills at random moments, a sweep with failures and kills, operations on files th
 figures can be written to a page, between the marks of each part. Ends with 1 where a promise was not kept.
 """
 
+from labbook import starting as starting  # isort: skip - what a program does first
+
 import argparse
 import importlib
 import os
@@ -15,6 +17,7 @@ from labbook.benchmark import report
 from labbook.benchmark.sections import say
 from labbook.cli import sentences
 from labbook.errors import SettingError, TrainingError, choices
+from labbook.signals import started
 from labbook.stress import page
 from labbook.stress.part import Effort, Outcome
 
@@ -28,6 +31,7 @@ def main() -> None:
     Raises:
         TrainingError: something was lost, differed or ended in a traceback.
     """
+    started()  # Ctrl-C ends processes and removes temporary folders first
     given = parsed()
     names = given.parts.split(",")
     for name in names:

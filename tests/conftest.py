@@ -1,5 +1,6 @@
 """The program as a function: arguments in; exit code, output and run folder out."""
 
+import os
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ settings.register_profile(
     "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("same")
+
+os.environ["MPLBACKEND"] = "agg"  # a notebook hands on one that this environment does not have
 
 # Nothing here imports torch before the tests are collected: the process that hands them out to others does without.
 

@@ -1,5 +1,6 @@
 """How a program starts: what Ctrl-C does meanwhile, and that only heavy imports are spared the garbage collector."""
 
+import ast
 import json
 import os
 import signal
@@ -89,3 +90,25 @@ def test_ctrl_c_at_any_moment_of_the_start_is_quiet(delay: float, tmp_path: Path
         program.send_signal(signal.SIGINT)
         _, err = program.communicate(timeout=60)
     assert (program.returncode, err) == (130, "")
+
+
+PROGRAMS = [ROOT / "train.py", *sorted((ROOT / "scripts").glob("*.py"))]
+INLINE = "module://matplotlib_inline.backend_inline"  # what Jupyter, Colab and VS Code tell every `!python train.py`
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name)
+def test_every_program_starts_in_the_same_way_before_it_imports_anything_else(program: Path) -> None:
+    statements = ast.parse(program.read_text(encoding="utf-8")).body
+    first = next(item for item in statements if isinstance(item, (ast.Import, ast.ImportFrom)))
+    assert ast.unparse(first) == "from labbook import starting as starting"
+
+
+def test_a_program_draws_without_the_backend_of_a_notebook(tmp_path: Path) -> None:
+    code = (
+        "from labbook import starting\nimport os, matplotlib\nprint(matplotlib.get_backend(), os.environ['MPLBACKEND'])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code.replace("NAME", "'MPLBACKEND'")], env={**os.environ, "MPLBACKEND": INLINE}, cwd=tmp_path,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "agg agg\n", "")
