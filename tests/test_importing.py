@@ -104,11 +104,9 @@ def test_every_program_starts_in_the_same_way_before_it_imports_anything_else(pr
 
 
 def test_a_program_draws_without_the_backend_of_a_notebook(tmp_path: Path) -> None:
-    code = (
-        "from labbook import starting\nimport os, matplotlib\nprint(matplotlib.get_backend(), os.environ['MPLBACKEND'])"
-    )
+    code = "from labbook import starting; import matplotlib, os; print(matplotlib.get_backend(), os.environ[%r])"
     ended = subprocess.run(
-        [sys.executable, "-c", code.replace("NAME", "'MPLBACKEND'")], env={**os.environ, "MPLBACKEND": INLINE}, cwd=tmp_path,
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-c", code % "MPLBACKEND"], env={**os.environ, "MPLBACKEND": INLINE},
+        cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "agg agg\n", "")
