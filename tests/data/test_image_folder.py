@@ -38,6 +38,8 @@ def test_images_have_the_class_of_their_folder(root: Path) -> None:
     assert train.labels.tolist() == [0] * 4 + [1] * 4
     assert test.labels.tolist() == [0] * 2 + [1] * 2
     assert train.pixels.shape == (8, 3, 8, 8)
+    assert test.files == ("test/cat/0.png", "test/cat/1.png", "test/dog/0.png", "test/dog/1.png")
+    assert folder(root, limit=2).load()[1].files == ("test/cat/0.png", "test/dog/0.png")
     assert train.pixels[:, 0, 0, 0].tolist() == list(range(1, 9))  # the colours that `album` gave in this order
     assert test.pixels[:, 0, 0, 0].tolist() == list(range(9, 13))
 

@@ -88,8 +88,11 @@ class ImageFolder(ImageDataModule):
             found = twins(train, test)
         self._refuse_empty_classes(train, test)
         return (
-            train.images._replace(remarks=(*self._loose(self.train_folder), *self._copied(found.copies))),
+            train.images._replace(
+                remarks=(*self._loose(self.train_folder), *self._copied(found.copies)), files=self._below_root(train)
+            ),
             test.images._replace(
+                files=self._below_root(test),
                 remarks=(*self._loose(self.test_folder), *self._leaked(found.leaks)),
                 content=hashlib.sha256("".join(test.digests).encode()).hexdigest(),
             ),
@@ -103,6 +106,12 @@ class ImageFolder(ImageDataModule):
                 raise SettingError(f"{folder / name} holds no image: every class needs at least one")
             found += [Labelled(path, label) for path in paths]
         return found
+
+    def _below_root(self, part: Photographs) -> tuple[str, ...]:
+        """The path of each image below `data.root`, with forward slashes; whole where it lies elsewhere."""
+        paths = (file.path for file in part.files)
+        root = Path(self.root)
+        return tuple((path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths)
 
     def _decoded(self, files: Sequence[Sequence[Labelled]]) -> tuple[Photographs, Photographs]:
         train, test = (

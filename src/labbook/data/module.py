@@ -41,6 +41,7 @@ class Images(NamedTuple):
     labels: Tensor  # int64 [N]
     skipped: tuple[str, ...] = ()  # files that were left out, each with the reason
     remarks: tuple[str, ...] = ()  # what else a user should know
+    files: tuple[str, ...] = ()  # path of each image below the root of the set, [N]; empty where images are not files
     content: str = ""  # a hash of the files that they are of, where the name of the set does not say it
 
 
@@ -197,7 +198,8 @@ class ImageDataModule(LightningDataModule):
         if self.limit is None or self.limit >= count:
             return images
         rows = torch.arange(self.limit) * count // self.limit
-        return images._replace(pixels=images.pixels[rows], labels=images.labels[rows])
+        files = tuple(images.files[row] for row in rows.tolist()) if images.files else ()
+        return images._replace(pixels=images.pixels[rows], labels=images.labels[rows], files=files)
 
     def _shaped(self, images: Images) -> Images:
         pixels = shaped(images.pixels, self.image_size, self.channels)

@@ -1,5 +1,6 @@
 """What a run's network answered to each image of the test set, kept so that runs can be compared. Imports no torch."""
 
+import csv
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from labbook.files import write_whole
-
 if TYPE_CHECKING:  # it would import torch
     from labbook.data.module import ImageDataModule
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Booleans = np.ndarray[Any, np.dtype[np.bool_]]
-HEAD = "image,label,predicted"
+HEAD = ("image", "label", "predicted")  # the first columns: an image's place in the test set, and its classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,26 +40,20 @@ class Answers:
         """The part that was told right."""
         return float(self.right.mean())
 
-    def write(self, file: Path) -> None:
-        """Keep them as CSV.
-
-        Raises:
-            OSError: they could not be written.
-        """
-        pairs = zip(self.labels.tolist(), self.predicted.tolist(), strict=True)
-        lines = (f"{image},{label},{predicted}\n" for image, (label, predicted) in enumerate(pairs))
-        write_whole(file, f"{HEAD}\n{''.join(lines)}")
-
     @classmethod
     def read(cls, file: Path, test_set: str) -> "Answers | None":
-        """What was kept; None where nothing was, or it is damaged."""
+        """From a run's table of predictions; None where there is none, or it is damaged.
+
+        Runs of older versions have the columns of `HEAD` alone.
+        """
         try:
-            head, *lines = file.read_text(encoding="utf-8").splitlines()
-            table = np.array([line.split(",") for line in lines], dtype=np.int64)
-        except (OSError, ValueError, OverflowError):
+            with file.open(encoding="utf-8", newline="") as lines:
+                head, *rows = csv.reader(lines)
+            whole = tuple(head[: len(HEAD)]) == HEAD and all(len(row) == len(head) for row in rows)
+            table = np.array([row[: len(HEAD)] for row in rows], dtype=np.int64)
+        except (OSError, ValueError, OverflowError, csv.Error):
             return None
-        whole = head == HEAD and table.ndim == 2 and table.shape[1] == 3
-        if not whole or not np.array_equal(table[:, 0], np.arange(len(table))):
+        if not whole or table.ndim != 2 or not np.array_equal(table[:, 0], np.arange(len(table))):
             return None
         return cls(test_set, table[:, 1], table[:, 2])
 

@@ -11,7 +11,9 @@ from labbook import checkpoints
 from labbook.config import held_out
 from labbook.data.module import ImageDataModule, Split
 from labbook.errors import SettingError
-from labbook.evaluation.answers import Answers, identity_of
+from labbook.evaluation import predictions
+from labbook.evaluation.answers import identity_of
+from labbook.files import write_whole
 from labbook.loggers import write_summary
 from labbook.models.classifier import Classifier, Outcome
 from labbook.origin import libraries
@@ -77,7 +79,7 @@ def keep_answers(trainer: Trainer, data: ImageDataModule, outcome: Outcome) -> N
     """
     file = Path(trainer.default_root_dir) / PREDICTIONS
     if trainer.world_size == 1:
-        Answers.of(identity_of(data), outcome.rows, outcome.labels, outcome.predicted).write(file)
+        write_whole(file, predictions.table(outcome, data.spec.class_names, data.parts["test"].files))
     elif trainer.is_global_zero:
         file.unlink(missing_ok=True)
 

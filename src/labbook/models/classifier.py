@@ -15,6 +15,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from labbook.data.loader import Batch, TensorLoader
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
+from labbook.evaluation.probabilities import Probabilities
 from labbook.metrics import Figures, RunningSums
 from labbook.models import sam
 from labbook.models.mixing import mix_of
@@ -56,6 +57,7 @@ class Outcome:
     labels: Tensor  # int64 [n]
     predicted: Tensor  # int64 [n]
     confidence: Tensor  # float32 [n]: probability of the predicted class
+    probabilities: Probabilities | None = None
 
 
 class Classifier(QuickModule):
@@ -80,7 +82,7 @@ class Classifier(QuickModule):
         self.logs: bool | None = None  # an epoch goes to Lightning's loggers, if any; False: somebody else takes it
         self.has_top5 = spec.num_classes >= 10  # below that, five guesses say little
         self._train, self._evaluation = RunningSums(self.has_top5), RunningSums(self.has_top5)
-        self._tested: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        self._tested: list[tuple[Tensor, ...]] = []
 
     def require_size(self, spec: ImageSpec, smallest: int) -> None:
         """Refuse images that would vanish in the layers.
@@ -190,16 +192,21 @@ class Classifier(QuickModule):
         """Add a batch of test images to the figures and keep what was predicted."""
         logits = self._evaluate(batch)
         count = len(logits) if batch.weight > 0 else 0
-        confidence, predicted = logits.float().softmax(1).max(1)
-        self._tested.append((batch.rows[:count], batch.labels[:count], predicted[:count], confidence[:count]))
+        rows, labels, probabilities = batch.rows[:count], batch.labels[:count], logits[:count].float().softmax(1)
+        confidence, predicted = probabilities.max(1)
+        self._tested.append((rows, labels, predicted, confidence, *Probabilities.of(probabilities, labels)))
 
     def on_test_epoch_end(self) -> None:
         """Put together the `outcome`; with several processes, the predictions are those of this process."""
         total = self._summed(self._evaluation.total())
-        rows, labels, predicted, confidence = (torch.cat(parts).cpu() for parts in zip(*self._tested, strict=True))
+        parts = [torch.cat(each).cpu() for each in zip(*self._tested, strict=True)]
+        rows, labels, predicted, confidence, *probabilities = parts
         classes = self.spec.num_classes
         confusion = multiclass_confusion_matrix(predicted, labels, classes, validate_args=False)
-        self.outcome = Outcome(Figures.of(total), self._summed(confusion).cpu(), rows, labels, predicted, confidence)
+        self.outcome = Outcome(
+            Figures.of(total), self._summed(confusion).cpu(), rows, labels, predicted, confidence,
+            Probabilities(*probabilities),
+        )  # fmt: skip
         self._evaluation.reset()
         self._tested = []
 

@@ -1,0 +1,54 @@
+"""The table of a run's predictions: what the network says of each test image, as CSV."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from labbook.evaluation.answers import HEAD
+from labbook.evaluation.probabilities import MOST_CLASSES, TOP
+from labbook.models.classifier import Outcome
+from labbook.names import printable
+
+DIGITS = 6  # significant ones of a probability
+
+
+def table(outcome: Outcome, names: Sequence[str], files: Sequence[str] = ()) -> str:
+    """A row for each image, in the order of the set; `files` are the paths of all its images, where it has files.
+
+    Classes are written as their numbers in the network and as their `names`. The probabilities are those of every
+    class (`p_NAME`); of more than `MOST_CLASSES` they are those of the true class and of the `TOP` likeliest ones.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = [printable(name) for name in names]
+    writer.writerow([*HEAD, *(["file"] if files else []), "label_name", "predicted_name", *headings(names)])
+    order = outcome.rows.argsort()
+    images, labels, predicted = (each[order].tolist() for each in (outcome.rows, outcome.labels, outcome.predicted))
+    kept = probabilities(outcome, names, order)
+    for image, label, guess, values in zip(images, labels, predicted, kept, strict=True):
+        file = [printable(files[image])] if files else []
+        writer.writerow([image, label, guess, *file, names[label], names[guess], *values])
+    return out.getvalue()
+
+
+def headings(names: Sequence[str]) -> list[str]:
+    """The columns of probabilities."""
+    if len(names) <= MOST_CLASSES:
+        return [f"p_{name}" for name in names]
+    top = [f"top{place}{what}" for place in range(1, TOP + 1) for what in ("", "_name", "_p")]
+    return ["p_label", *top]
+
+
+def probabilities(outcome: Outcome, names: Sequence[str], order: torch.Tensor) -> Iterator[list[object]]:
+    """The cells of probabilities of each image, in this order."""
+    assert outcome.probabilities is not None
+    classes, values, of_label = (each[order].tolist() for each in outcome.probabilities)
+    for numbers, row, label in zip(classes, values, of_label, strict=True):
+        written = [f"{value:.{DIGITS}g}" for value in row]
+        if len(names) <= MOST_CLASSES:
+            yield list(written)
+        else:
+            triples = ((number, names[number], value) for number, value in zip(numbers, written, strict=True))
+            yield [f"{label:.{DIGITS}g}", *(cell for triple in triples for cell in triple)]
