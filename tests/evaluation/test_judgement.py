@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 from rich.console import Console
-from torch import Tensor
 
 from labbook import figures
 from labbook.evaluation import judgement
@@ -20,8 +19,8 @@ def outcome_of(labels: list[int], predicted: list[int], classes: int, confidence
         confusion[true, taken] += 1
     right = sum(true == taken for true, taken in zip(labels, predicted, strict=True)) / len(labels)
     sure = torch.full((len(labels),), confidence)
-    told: list[Tensor] = [torch.arange(len(labels)), torch.tensor(labels), torch.tensor(predicted)]
-    return Outcome(Figures(0.5, right, right, len(labels)), confusion, *told, sure)
+    rows, true, guessed = torch.arange(len(labels)), torch.tensor(labels), torch.tensor(predicted)
+    return Outcome(Figures(0.5, right, right, len(labels)), confusion, rows, true, guessed, sure)
 
 
 def test_precision_recall_and_f1_by_hand() -> None:
