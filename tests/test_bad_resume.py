@@ -57,6 +57,12 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("epochs=3 model.widht=9", "model.widht is not a setting; did you mean width?"),
         ("epochs=3 model.width=9", "mine was started with model.width=128, so model.width=9 would be another run"),
         ("epochs=3 model.padding=9", "model.padding is not a setting; settings here: activation, depth, "),
+        (
+            "epochs=3 trainer.accumulate_grad_batches=2",
+            "mine was started with trainer.accumulate_grad_batches=1, and trainer.accumulate_grad_batches=2",
+        ),
+        ("epochs=3 trainer.limit_train_batches=1", "mine was started with trainer.limit_train_batches=None, and "),
+        ("epochs=+3", "epochs=+3: epochs is the total number of epochs, those before included: epochs=N"),
         ("epochs=3 trainer.precision=8", "trainer.precision=8 is unknown; choices: "),
     ],
 )

@@ -171,16 +171,18 @@ def test_a_folder_can_be_moved_before_it_goes_on(labbook: Command, tmp_path: Pat
     assert metrics_of(moved)["epochs"] == 2
 
 
-def test_a_run_that_stopped_early_is_finished(labbook: Command) -> None:
-    stopping = (
-        "callbacks=early_stopping",
-        "callbacks.early_stopping.patience=1",
-        "callbacks.early_stopping.min_delta=0.5",
-    )
-    run = labbook("model=mlp", "trainer.precision=32", "epochs=30", *stopping).run
-    again = labbook(f"resume={run}")
+def test_another_trainer_leaves_the_settings_that_the_run_was_started_with(labbook: Command) -> None:
+    counting = ("trainer.accumulate_grad_batches=3", "trainer.limit_train_batches=2")
+    run = labbook(*QUICK, "data.limit=300", "epochs=1", *counting, "trainer.gradient_clip_val=0.5").run
+    more = labbook(f"resume={run}", "epochs=2", "trainer=cpu", "trainer.precision=bf16-mixed")
+    assert more.code == 0, more.err
+    trainer = OmegaConf.load(run / "config.yaml").trainer
+    assert (trainer.accumulate_grad_batches, trainer.limit_train_batches, trainer.gradient_clip_val) == (3, 2, 0.5)
+    assert (trainer.accelerator, trainer.precision) == ("cpu", "bf16-mixed")
+    assert [row["step"] for row in rows_of(run)] == ["1", "2"]
+    again = labbook(f"resume={run}", "epochs=3", "trainer=cpu", "trainer.accumulate_grad_batches=1")
     assert again.code == 2
-    assert "has finished its" in again.sentence
+    assert "would change how many steps an epoch has" in again.sentence
 
 
 def test_settings_of_the_choices_of_a_run_may_change_where_callbacks_may(labbook: Command) -> None:

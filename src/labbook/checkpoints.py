@@ -3,7 +3,7 @@
 import logging
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -80,8 +80,16 @@ def load(path: Path, map_location: Any = "cpu", **options: Any) -> dict[str, Any
     return whole
 
 
-def position(model: LightningModule, path: Path) -> tuple[int, int]:
-    """The epoch (counted from 0) and the step from which a run can go on with a checkpoint.
+class Position(NamedTuple):
+    """How far a run was trained when its state was saved."""
+
+    epoch: int  # the last one that was begun, counted from 1
+    step: int
+    done: int  # whole epochs
+
+
+def position(model: LightningModule, path: Path) -> Position:
+    """From where a run can go on with a checkpoint.
 
     Raises:
         SettingError: no whole checkpoint, one of another network, or one that holds weights alone.
@@ -90,7 +98,7 @@ def position(model: LightningModule, path: Path) -> tuple[int, int]:
     check_fits(model, content["state_dict"], path)
     if not {"loops", "optimizer_states", "random"} <= content.keys():
         raise SettingError(f"{path} holds weights alone, so a run cannot go on from it")
-    return content["epoch"], content["global_step"]
+    return Position(content["epoch"] + 1, content["global_step"], len(content["callbacks"]["Recorder"]["rows"]))
 
 
 def load_weights(model: LightningModule, path: Path) -> int:

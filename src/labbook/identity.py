@@ -41,8 +41,7 @@ def identity(config: DictConfig) -> str:
     that are the `SAME_EVERYWHERE`.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    callbacks = (plain["callbacks"] or {}).items()
-    plain["callbacks"] = {name: node for name, node in callbacks if node and node.get("_target_") not in PASSIVE}
+    plain["callbacks"] = deciding(plain["callbacks"])
     if same_everywhere(plain["data"]):
         plain["data"].pop("root", None)
     off = [name for name, value in LATER.items() if OmegaConf.select(config, name) == value]
@@ -53,6 +52,11 @@ def identity(config: DictConfig) -> str:
             node = node[parent]
         node.pop(key, None)
     return hashlib.sha256(json.dumps(canonical(plain), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def deciding(callbacks: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The callbacks without those that only show something."""
+    return {name: node for name, node in (callbacks or {}).items() if node and node.get("_target_") not in PASSIVE}
 
 
 def same_everywhere(data: Mapping[str, Any]) -> bool:

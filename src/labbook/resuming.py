@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from labbook.errors import SettingError, choices
 from labbook.foreign import check_form, text_of
+from labbook.identity import deciding
 from labbook.keys import FILES, GROUPS, listed, places, visible
 from labbook.names import check_local, check_whole
 from labbook.runs import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
@@ -21,6 +24,8 @@ CHANGEABLE = (
     *("epochs", "trainer", "compile", "channels_last", "keep_memory", "test_on", "train_acc_eval"),
     *("logger", "callbacks", "checkpoint", "published", "data.root", "data.cache_dir", "data.resident"),
 )
+# Settings by which an epoch has more or fewer steps, and what they are where they are left open.
+COUNTING = {"trainer.accumulate_grad_batches": 1, "trainer.limit_train_batches": 1.0}
 
 
 def read_config(path: Path) -> DictConfig:
@@ -96,34 +101,75 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
     path = Path(config.resume)
     saved = read_config(path)
     check_whole(path)
-    planned = saved.epochs
+    begun = saved.copy()
     for override in overrides:
         name, _, value = override.lstrip("+~").partition("=")
+        if name == "epochs" and value.startswith("+"):
+            raise SettingError(f"{override}: epochs is the total number of epochs, those before included: epochs=N")
         may_change = any(name == item or name.startswith(f"{item}.") for item in CHANGEABLE)
         if name in groups and same_choice(saved.choices.get(name), value):
             continue
         if may_change:
             if name in groups:
                 saved.choices[name] = value.replace(" ", "")
-            OmegaConf.update(saved, name, OmegaConf.select(config, name), merge=False, force_add=True)
+            node = OmegaConf.select(config, name)
+            if name == "trainer":
+                node = with_own(node, saved.trainer, str(begun.choices.get("trainer")))
+            OmegaConf.update(saved, name, node, merge=False, force_add=True)
         elif name != "resume" and (name in groups or OmegaConf.select(saved, name) != OmegaConf.select(config, name)):
             was = saved.choices.get(name) if name in groups else OmegaConf.select(saved, name)
             raise SettingError(
                 f"{path} was started with {name}={was}, so {override} would be another run;"
                 f" a resumed run takes new values of {', '.join(CHANGEABLE)}"
             )
-    done = read_metrics(path)
-    if done.get("status") == "finished" and saved.epochs <= planned:
+    for name, usual in COUNTING.items():
+        was, given = (OmegaConf.select(each, name) for each in (begun, saved))
+        if repr(usual if was is None else was) != repr(usual if given is None else given):
+            raise SettingError(
+                f"{path} was started with {name}={was}, and {name}={given} would change how many steps an epoch has,"
+                " which its schedule counts: leave it out, or start a new run"
+            )
+    check_unfinished(path, begun, saved)
+    saved.resume = str(path)
+    return saved
+
+
+def with_own(node: DictConfig, own: DictConfig, choice: str) -> DictConfig:
+    """The settings of another trainer; what that has like the run's `choice`, or as this usually is, stays the run's.
+
+    So that trainer=cpu changes the device of a run that was begun with trainer.gradient_clip_val=1, and not that.
+    """
+    try:
+        usual = hydra.compose("train", overrides=[f"trainer={choice}"]).trainer
+    except HydraException:  # a choice that is no more
+        return node
+    kept = {name: own[name] for name in own if name not in node or node[name] == usual.get(name)}
+    return OmegaConf.merge(node, kept)
+
+
+def check_unfinished(path: Path, begun: DictConfig, asked: DictConfig) -> None:
+    """Refuse to go on with a run that has no more to do with the settings that are asked for.
+
+    Raises:
+        SettingError: saying what would give it more to do.
+    """
+    done, planned = read_metrics(path), begun.epochs
+    finished = done.get("status") == "finished"
+    if finished and "stopped_early" in done:
+        if deciding(asked.callbacks) == deciding(begun.callbacks):
+            raise SettingError(
+                f"{path} stopped early {done['stopped_early']}: to train on, give callbacks.early_stopping.patience=N,"
+                " or callbacks=default to stop no more"
+            )
+    elif finished and asked.epochs <= planned:
         raise SettingError(
             f"{path} has finished its {planned} epochs: to train on, give more, such as epochs={2 * planned}"
         )
-    if done.get("status") == "finished" and not (path / CHECKPOINTS / LAST).exists():
+    if finished and not (path / CHECKPOINTS / LAST).exists():
         raise SettingError(f"{path} has finished and its checkpoints/last.ckpt is gone, so it cannot be trained on")
     trained = epochs_trained(path)
-    if saved.epochs < trained:
-        raise SettingError(f"{path} was trained for {trained} epochs already, so epochs={saved.epochs} is too few")
-    saved.resume = str(path)
-    return saved
+    if asked.epochs < trained:
+        raise SettingError(f"{path} was trained for {trained} epochs already, so epochs={asked.epochs} is too few")
 
 
 def epochs_trained(path: Path) -> int:

@@ -27,6 +27,7 @@ log = logging.getLogger("labbook")
 Status = Literal["running", "finished", "pruned", "interrupted", "failed"]
 
 CONFIG, METRICS, TABLE, LOG = "config.yaml", "metrics.json", "metrics.csv", "train.log"
+OF_THE_END = ("reason", "stopped_early")  # what metrics.json says of how the training ended
 PREDICTIONS = "test_predictions.csv"
 CHECKPOINTS = "checkpoints"  # a folder with these in it:
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
@@ -106,7 +107,7 @@ class Run:
             if self.leads:
                 held.enter_context(locked(self.path))
             self.state, damaged = newest_state(self.path)
-            self.metrics = {key: value for key, value in read_metrics(self.path).items() if key != "reason"}
+            self.metrics = {key: value for key, value in read_metrics(self.path).items() if key not in OF_THE_END}
             held.enter_context(self._log)
             for what in damaged:
                 log.warning("%s: going on from %s", what, self.state)

@@ -4,7 +4,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from labbook.metrics import diverged
 from labbook.models.classifier import Classifier
 from labbook.recorder import Recorder
 from labbook.signals import StopSignals
+from labbook.stopping import keep_settings, still_stopped, why_stopped
 
 log = logging.getLogger("labbook")
 
@@ -45,11 +46,15 @@ class Checkpoints(Checkpoint):
         objective: str = "val/acc",
         select: bool = True,
         every_minutes: float = 10.0,
+        deciding: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.recorder, self.objective, self.select = folder, recorder, objective, select
         self.every_seconds, self.signals = 60 * every_minutes, signals
         self.best: float | None = None
         self.best_epoch: int | None = None  # counted from 1
+        self.unselected = 0  # epochs up to this one were trained with test_on=last, which keeps no best weights
+        self.deciding = dict(deciding or {})  # settings of the callbacks that may end the training
+        self.stopped = ""  # why the training ended early
         self._random: dict[str, Any] = {}
         self._validating = False
         self._saved_at = time.monotonic()
@@ -115,6 +120,9 @@ class Checkpoints(Checkpoint):
         if self.select and value is not None and self.is_better(value):
             self.best, self.best_epoch = value, trainer.current_epoch + 1
             self._write(trainer, self.best_path, weights_only=True)
+        if not self.select:
+            self.unselected = trainer.current_epoch + 1
+        self.stopped = why_stopped(trainer)
         self._save_last(trainer, pl_module)
         if any_rank(trainer, self.signals.received is not None):
             self._stop()
@@ -157,12 +165,21 @@ class Checkpoints(Checkpoint):
             raise TrainingError(diverged("weights are not finite", trainer.global_step))
 
     def state_dict(self) -> dict[str, Any]:
-        """The best so far."""
-        return {"best": self.best, "best_epoch": self.best_epoch}
+        """The best so far, and why the training ended early."""
+        stopped = {"reason": self.stopped, "callbacks": self.deciding} if self.stopped else None
+        best = {"best": self.best, "best_epoch": self.best_epoch, "unselected": self.unselected}
+        return {**best, "stopped": stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the best of a checkpoint."""
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
+        self.unselected = state_dict.get("unselected", 0)
+        if self.select and self.unselected:
+            log.warning(
+                "epochs up to %d were trained with test_on=last, which keeps no best weights: the best epoch is chosen"
+                " among the others",
+                self.unselected,
+            )
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Where the random numbers of every process stand; in the middle of a validation, that it is yet to be done."""
@@ -174,7 +191,7 @@ class Checkpoints(Checkpoint):
             checkpoint["loops"]["fit_loop"][VALIDATION] |= {"total": dict(progress), "current": dict(progress)}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the random states for later; say so if they are of another number of processes.
+        """Keep the random states for later, and what ended the training early; say so if processes are more or fewer.
 
         Raises:
             SettingError: the weights to go on from are nobody's to take up.
@@ -182,6 +199,11 @@ class Checkpoints(Checkpoint):
         averaging = any(isinstance(item, EMA) for item in trainer.callbacks)  # type: ignore[attr-defined]
         if "training_weights" in checkpoint and not averaging:
             raise SettingError("this run was begun with an average of its weights: go on with callbacks=ema")
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        keep_settings(checkpoint, callbacks)
+        self.stopped = still_stopped(checkpoint, callbacks, self.deciding)
+        if self.stopped:  # then nothing is left to train
+            trainer.fit_loop.max_epochs = checkpoint["epoch"] + 1
         self._random = checkpoint["random"]
         were, are = len(self._random["cpu"]), trainer.world_size
         if were != are:
@@ -199,6 +221,13 @@ class Checkpoints(Checkpoint):
             states = {kind: of_ranks[rank].clone() for kind, of_ranks in self._random.items()}
             random_state.put_back(states, trainer.strategy.root_device)
         self._random = {}
+
+
+def stopped_early(trainer: Trainer, epochs: int) -> str:
+    """After which epoch a training ended early, and why; empty where it had all its epochs."""
+    saved = next(item for item in trainer.callbacks if isinstance(item, Checkpoints))  # type: ignore[attr-defined]
+    early = saved.stopped and trainer.current_epoch < epochs
+    return f"after epoch {trainer.current_epoch} of {epochs}: {saved.stopped}" if early else ""
 
 
 def any_rank(trainer: Trainer, mine: bool) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger, WandbLogger
@@ -22,6 +22,7 @@ from labbook.data.spec import ImageSpec
 from labbook.errors import Interrupted, SettingError, first_line
 from labbook.gradients import GradientNorms
 from labbook.hardware import Choice
+from labbook.identity import deciding
 from labbook.idle import idle
 from labbook.initialization import draw
 from labbook.keys import OF_TRAINER
@@ -30,7 +31,7 @@ from labbook.models import sam
 from labbook.models.classifier import Classifier, Task
 from labbook.recorder import Recorder
 from labbook.runs import CHECKPOINTS, TABLE, Run
-from labbook.saving import Checkpoints, any_rank
+from labbook.saving import Checkpoints, any_rank, stopped_early
 from labbook.watching import Watching
 
 # Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
@@ -130,6 +131,7 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
     callbacks += [GradientNorms()] if config.task.gradient_norms else []
     recorder = Recorder(run.path / TABLE)
     saving = {"objective": config.objective, "select": select, "every_minutes": config.checkpoint.every_minutes}
+    saving["deciding"] = deciding(OmegaConf.to_container(config.callbacks or OmegaConf.create(), resolve=True))
     callbacks += [recorder, Watching(recorder), Checkpoints(run.path / CHECKPOINTS, recorder, run.signals, **saving)]
     if config.sweep.job.trial is not None and config.sweep.prune:
         from labbook.sweeps.pruning import Pruning  # only a search has Optuna
@@ -235,8 +237,9 @@ def fit(
         model.compile()
     step = 0
     if run.state is not None:
-        epoch, step = checkpoints.position(model, run.state)
-        log.info("going on from epoch %d, step %d", epoch + 1, step)
+        epoch, step, done = checkpoints.position(model, run.state)
+        epochs = run.config.epochs
+        log.info("going on from epoch %d, step %d: to %d epochs in all (%d more)", epoch, step, epochs, epochs - done)
     elif run.resumes:
         log.warning("nothing of this run was saved before: starting from the beginning")
     if isinstance(trainer.logger, TensorBoard):
@@ -246,6 +249,7 @@ def fit(
     with run.signals.deferred(), overhead.reduced(trainer, model), warnings.catch_warnings():
         # Lightning's interval is for figures of single steps; here they are logged by the epoch.
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+        warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")  # callbacks may be left out
         warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # a frozen backbone is
         try:
             trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)
@@ -258,5 +262,7 @@ def fit(
                 f"data.batch_size={data.batch_size} leaves a batch of one image, in which batch normalisation has"
                 " nothing to compare: use data.drop_last=true or another batch size"
             ) from error
+    if stopped := stopped_early(trainer, run.config.epochs):
+        log.info("stopped early %s", stopped)
     if any_rank(trainer, run.signals.received is not None):  # after the last step
         raise Interrupted(run.signals.received or signal.SIGTERM)

@@ -58,6 +58,22 @@ def test_the_same_figures_again(labbook: Command, again: Command) -> None:
 
 
 @pytest.mark.usefixtures("unpictured")
+def test_a_run_of_several_processes_is_tested_by_one(labbook: Command, again: Command) -> None:
+    run = labbook("model=mlp", "epochs=1", "data.limit=90", "trainer.precision=32", "callbacks=none").run
+    config = (run / "config.yaml").read_text()
+    several = config.replace("devices: 1\n", "devices: 2\n").replace("strategy: auto\n", "strategy: ddp\n")
+    assert several != config
+    (run / "config.yaml").write_text(several)  # as trainer=ddp leaves it
+    ended = again(str(run))
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[0].endswith("n 90")
+    for setting in ("trainer.devices=2", "trainer.strategy=ddp", "trainer.num_nodes=2"):
+        assert again(str(run), setting).sentence == (
+            f"{setting}: a trained network is tested by one process on one device: leave it out"
+        )
+
+
+@pytest.mark.usefixtures("unpictured")
 def test_other_data_is_seen_as_the_run_s_own(labbook: Command, again: Command) -> None:
     run = labbook("model=mlp", "epochs=3", "trainer.precision=32", "callbacks=none", "data.normalize=half").run
     own = again(str(run), "--out", "here")

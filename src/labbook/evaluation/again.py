@@ -1,8 +1,8 @@
 """A finished run's network tested again, on its own data or on another set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from omegaconf import DictConfig
@@ -56,8 +56,16 @@ def evaluate_run(
     training.arrange(model, data, choice.channels_last)
     data.setup()
     number_alike(data, known.class_names)
+    config.trainer.update(one_process(config.trainer))
     trainer = training.quiet_trainer(config, choice, logger=False, enable_checkpointing=False)
     return Evaluated(test(trainer, model, data, split), data, known.class_names, epoch)
+
+
+def one_process(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that test on one device, the first that the trainer names: several processes would each see a part."""
+    devices = trainer.get("devices")
+    first = [devices[0]] if isinstance(devices, Sequence) and not isinstance(devices, str) else 1
+    return {"devices": first, "num_nodes": 1, "strategy": "auto"}
 
 
 def number_alike(data: ImageDataModule, names: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from labbook.models.classifier import Classifier, Outcome
 from labbook.origin import libraries
 from labbook.recorder import Recorder
 from labbook.runs import PREDICTIONS
-from labbook.saving import Checkpoints
+from labbook.saving import Checkpoints, stopped_early
 
 
 def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> Outcome:
@@ -64,6 +64,8 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
         "test_set": identity_of(data),
         "test/confusion_matrix": outcome.confusion.tolist(),
     }
+    if stopped := stopped_early(trainer, config.epochs):
+        metrics["stopped_early"] = stopped
     metrics["objective"] = objective(metrics, config.objective, data)
     write_summary(trainer.loggers, config, metrics, trainer.global_step)
     return metrics

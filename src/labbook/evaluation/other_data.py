@@ -1,5 +1,6 @@
 """A run's network on another data set than its own, shown to it as it was trained. Imports no torch."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from labbook.composing import composed
+from labbook.errors import SettingError
 from labbook.identity import same_everywhere
 from labbook.names import shortened
 from labbook.resuming import with_settings
@@ -16,6 +18,8 @@ if TYPE_CHECKING:  # it would import torch
 
 # What the network knows of its images; the set shows them so, unless the command line says otherwise.
 SEEN = ("image_size", "channels", "normalize")
+# Settings of the trainer of which a test takes no others.
+ONE_PROCESS = {"trainer.devices": r"1|\[\d+\]", "trainer.num_nodes": "1", "trainer.strategy": "auto"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ def asked(config: DictConfig, settings: list[str]) -> Asked:
     Raises:
         SettingError: a setting that the run, or the other set, does not have.
     """
+    check_one_process(settings)
     if not any(setting.startswith("data=") for setting in settings):
         replaced = with_settings(config, settings)
         return Asked(replaced, name=elsewhere(config.data, replaced.data))
@@ -48,6 +53,18 @@ def asked(config: DictConfig, settings: list[str]) -> Asked:
     own = config.get("choices", {}).get("data")
     name = str(chosen.choices.data)
     return Asked(with_settings(config, rest), chosen.data, elsewhere(config.data, chosen.data) if name == own else name)
+
+
+def check_one_process(settings: list[str]) -> None:
+    """Refuse settings for several processes: a test takes one device.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name in ONE_PROCESS and not re.fullmatch(ONE_PROCESS[name], value):
+            raise SettingError(f"{setting}: a trained network is tested by one process on one device: leave it out")
 
 
 def elsewhere(own: DictConfig, other: DictConfig) -> str:

@@ -1,0 +1,65 @@
+"""Trainings that a callback ends before the last epoch: why, and whether they stay ended when the run is resumed."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping, Timer
+from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
+
+LIGHTNING = "pytorch_lightning.callbacks."
+RECORDER, CHECKPOINTS = "Recorder", "Checkpoints"  # under which names their states are in a checkpoint
+
+
+def why_stopped(trainer: Trainer) -> str:
+    """Why a training that should stop does; empty where it should not."""
+    if not trainer.should_stop:
+        return ""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in callbacks:
+        if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
+            if callback.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED:
+                return out_of_patience(callback.monitor, callback.wait_count, callback.best_score)
+            return callback.stopping_reason_message.replace(" Signaling Trainer to stop.", "").rstrip(".")
+        left = callback.time_remaining() if isinstance(callback, Timer) else None
+        if left is not None and left <= 0:
+            return "the time of the callback Timer is over"
+    return "a callback asked for it"
+
+
+def out_of_patience(monitor: str, waited: int, best: Any) -> str:
+    """That a metric had no better value than `best` in `waited` validations."""
+    validations = "validation" if waited == 1 else f"{waited} validations"
+    return f"{monitor} was not better than {float(best):.4f} in the last {validations}"
+
+
+def keep_settings(checkpoint: Mapping[str, Any], callbacks: list[Callback]) -> None:
+    """Give Lightning's callbacks their state from a checkpoint, but their settings from the configuration.
+
+    Lightning keeps some settings, such as `patience`, with the state, and would restore them.
+    """
+    for callback in callbacks:
+        owner = next(item for item in type(callback).__mro__ if "load_state_dict" in vars(item))
+        state = checkpoint["callbacks"].get(callback.state_key)
+        if isinstance(state, dict) and owner.__module__.startswith(LIGHTNING):
+            settings = inspect.signature(owner.__init__).parameters.keys() & state.keys() & vars(callback).keys()
+            state.update({name: vars(callback)[name] for name in settings})
+
+
+def still_stopped(checkpoint: Mapping[str, Any], callbacks: list[Callback], now: Mapping[str, Any]) -> str:
+    """Why a training is over with the epoch that a checkpoint was saved after; empty where it goes on.
+
+    It is over where it was stopped with the callbacks' settings of `now`, or has no patience left by those.
+    """
+    stopped = checkpoint["callbacks"][CHECKPOINTS].get("stopped")
+    if checkpoint["epoch"] + 1 > len(checkpoint["callbacks"][RECORDER]["rows"]):  # within an epoch
+        return ""
+    if stopped is not None and stopped["callbacks"] == now:
+        return str(stopped["reason"])
+    for callback in callbacks:
+        if isinstance(callback, EarlyStopping) and callback.state_key in checkpoint["callbacks"]:
+            state = checkpoint["callbacks"][callback.state_key]
+            if state["wait_count"] >= max(callback.patience, 1):
+                return out_of_patience(callback.monitor, state["wait_count"], state["best_score"])
+    return ""
