@@ -30,7 +30,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images at a time (default: 64)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also as CSV")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also as JSON")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="the first images with their classes, as PNG")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="64 images with their classes, as PNG")
+    parser.add_argument("--figure-images", choices=("first", "least-sure"), default="first", help="default: first")
     return parser.parse_intermixed_args()
 
 
@@ -47,15 +48,15 @@ def main() -> None:
     network = trained.load(given.run, asked.config, given.weights)
     predictor = predicting.Predictor.of(network, given.top, given.batch_size)
     batches = predictor.files(asked.files.images) if asked.files.images else predictor.test_images(asked.numbers)
-    told = telling.tell(
-        batches, tables.Columns.of(asked.names, network.spec.class_names, given.top, bool(asked.numbers))
-    )
+    columns = tables.Columns.of(asked.names, network.spec.class_names, given.top, bool(asked.numbers))
+    told = telling.tell(batches, columns, given.figure_images)
     if given.csv:
         write_whole(given.csv, tables.as_csv(told.predictions, given.top, asked.known))
     if given.json:
         write_whole(given.json, tables.as_json(told.predictions))
     if given.figure and told.predictions:
-        telling.draw(told, f"{network.model.title} of {given.run.name}", given.figure)
+        title = f"{network.model.title} of {given.run.name}"
+        telling.draw(told, title, network.spec.class_names, given.figure)
     for note in [*unfinished(given.run), *telling.notes(told, asked.files.others, given.figure)]:
         print(f"note: {printable(note)}", file=sys.stderr)
     if told.problems:

@@ -11,8 +11,9 @@ from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from labbook import figures
+from labbook import figures, fonts
 from labbook.config import Objective, lower_is_better
+from labbook.contact_sheets import Line, sheet
 from labbook.data.module import ImageDataModule
 from labbook.files import write_whole
 from labbook.loggers import write_picture
@@ -88,9 +89,10 @@ class Pictures(Callback):
         if batch is not None:
             device = trainer.strategy.root_device
             batch = data.on_after_batch_transfer(data.transfer_batch_to_device(batch, device, 0), 0)
-            names = [data.spec.class_names[label] for label in batch.labels[: self.samples]]
+            names = fonts.drawable(data.spec.class_names)
+            captions = [[Line(names[label])] for label in batch.labels[: self.samples]]
             title = "training images as the network sees them"
-            picture = figures.gallery(figures.tiles(batch.images[: self.samples], data.spec), names, title)
+            picture = sheet(figures.tiles(batch.images[: self.samples], data.spec), captions, title)
             write_picture(trainer.loggers, "training_images", picture, trainer.global_step)
             for logger in trainer.loggers:
                 logger.save()  # a run that is gone on with does not draw it again
@@ -118,8 +120,7 @@ class Pictures(Callback):
             write_picture(trainer.loggers, name, picture, trainer.global_step)
         draw_network(pl_module, folder / "network.svg")
         title = "test images taken for another class (true → predicted, its probability)"
-        images = data.parts["test"].pixels
-        wrong = figures.mistakes(outcome, images, data.spec.class_names, title, self.mistakes)
+        wrong = figures.mistakes(outcome, data.parts["test"], data.spec.class_names, title, self.mistakes)
         if wrong is not None:
             write_picture(trainer.loggers, "test_mistakes", wrong, trainer.global_step)
 

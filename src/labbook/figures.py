@@ -1,19 +1,19 @@
 """Pictures of a run as pixels, uint8 [height, width, 3], made without any global state."""
 
-import warnings
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
+from labbook import fonts
+from labbook.confusion_plots import confusion_plot
+from labbook.contact_sheets import Line, Picture, image_name, sheet
+from labbook.data.module import Images
 from labbook.data.spec import ImageSpec
 from labbook.evaluation.calibration import Bin
 from labbook.files import replacing
@@ -21,11 +21,6 @@ from labbook.models.classifier import Outcome
 from labbook.recorder import Row
 
 TRAIN, HELD_OUT = "#1f77b4", "#d62728"
-CELL, MARGIN = 144, 8  # pixels of an image in a gallery, and around it
-MOST_NUMBERS = 20  # classes up to which a confusion matrix has its counts written in
-
-
-Picture = NDArray[np.uint8]
 
 
 def curves(rows: Sequence[Row], held_out: str) -> Picture:
@@ -49,30 +44,13 @@ def curves(rows: Sequence[Row], held_out: str) -> Picture:
 def confusion_matrix(
     counts: Tensor, class_names: Sequence[str], title: str, predicted_names: Sequence[str] | None = None
 ) -> Picture:
-    """True classes downwards, predicted across, coloured by the part of the true class; int64 [classes, classes].
+    """Counts by true and predicted class, int64 [classes, classes], as a matrix or, of many classes, as pairs.
 
     `predicted_names` are what the network calls its classes, where the data has other names for them.
     """
-    matrix = counts.numpy()
-    classes = len(class_names)
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    side = min(4 + 0.42 * classes, 16)
-    figure = Figure(figsize=(side + 0.8, side), dpi=120, layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, shrink=0.8, label="part of the true class")
-    size = 9 if classes <= MOST_NUMBERS else 4
-    names = [f"{name}  {part:.0%}" for name, part in zip(class_names, share.diagonal(), strict=True)]
-    across = predicted_names or class_names
-    look: dict[str, Any] = {"fontsize": size, "parse_math": False}  # names may hold a $
-    axes.set_xticks(range(classes), across, rotation=90 if max(map(len, across)) > 2 else 0, **look)
-    axes.set_yticks(range(classes), names, **look)
-    axes.set(xlabel="predicted", ylabel="true class and its accuracy", title=title)
-    if classes <= MOST_NUMBERS:
-        for row, column in np.argwhere(matrix):
-            colour = "white" if share[row, column] > 0.5 else "black"
-            axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", color=colour, fontsize=8)
-    return pixels(figure)
+    names = fonts.drawable(class_names)
+    across = names if predicted_names is None else fonts.drawable(predicted_names)
+    return pixels(confusion_plot(counts.numpy(), names, across, fonts.replaced(title)))
 
 
 def reliability(bins: Sequence[Bin], title: str) -> Picture:
@@ -94,18 +72,23 @@ def reliability(bins: Sequence[Bin], title: str) -> Picture:
 
 
 def mistakes(
-    outcome: Outcome, images: Tensor, names: Sequence[str], title: str, count: int, predicted: Sequence[str] = ()
+    outcome: Outcome, images: Images, names: Sequence[str], title: str, count: int, predicted: Sequence[str] = ()
 ) -> Picture | None:
     """The images taken for another class with the most confidence; None where there is none.
 
-    `images` uint8 [N, C, H, W] are those that `outcome.rows` are rows of; `predicted` are the network's own names.
+    `images` are those that `outcome.rows` are rows of; `predicted` are the network's own names.
     """
     wrong = surest_mistakes(outcome, count)
     if not wrong:
         return None
-    said = zip(outcome.labels[wrong], outcome.predicted[wrong], outcome.confidence[wrong], strict=True)
-    captions = [f"{names[true]} → {(predicted or names)[taken]}  {sure:.0%}" for true, taken, sure in said]
-    return gallery(tiles(images[outcome.rows[wrong]]), captions, title, columns=5)
+    true, taken = fonts.drawable(names), fonts.drawable(predicted or names)
+    rows = outcome.rows[wrong]
+    said = zip(rows.tolist(), outcome.labels[wrong], outcome.predicted[wrong], outcome.confidence[wrong], strict=True)
+    captions = [
+        [Line(true[label]), Line(f"→ {taken[guess]}", f"{sure:.0%}"), Line(image_name(images.files, row))]
+        for row, label, guess, sure in said
+    ]
+    return sheet(tiles(images.pixels[rows]), captions, title, columns=5)
 
 
 def surest_mistakes(outcome: Outcome, count: int) -> list[int]:
@@ -116,45 +99,10 @@ def surest_mistakes(outcome: Outcome, count: int) -> list[int]:
     return positions
 
 
-def gallery(images: Picture, captions: Sequence[str], title: str, columns: int = 8) -> Picture:
-    """Images [n, H, W, C] in a grid, each with its caption."""
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    line, step = 22, CELL + MARGIN  # pixels of a line of text, and from an image to the next
-    page = Image.new("RGB", (columns * step + MARGIN, rows * (step + line) + 2 * line), "white")
-    draw = ImageDraw.Draw(page)
-    title = fitted(title, 15, page.width - MARGIN)
-    draw.text((page.width / 2, line), title, fill="black", font=font(15), anchor="mm")
-    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        left = index % columns * step + MARGIN
-        top = index // columns * (step + line) + 2 * line
-        draw.text(
-            (left + CELL / 2, top + line / 2), fitted(caption, 11, CELL), fill="black", font=font(11), anchor="mm"
-        )
-        tile = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
-        page.paste(tile.resize((CELL, CELL), Image.Resampling.NEAREST), (left, top + line))
-    return np.asarray(page)
-
-
-def fitted(text: str, size: int, width: int) -> str:
-    """A text, cut where in this size it is wider than so many pixels."""
-    while font(size).getlength(text) > width and len(text) > 2:
-        text = f"{text[:-2]}…"
-    return text
-
-
-@cache
-def font(size: int) -> ImageFont.FreeTypeFont:
-    """The font of the other pictures."""
-    return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
-
-
 def pixels(figure: Figure) -> Picture:
     """A figure, drawn."""
     canvas: Any = FigureCanvasAgg(figure)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # of names in other scripts
-        canvas.draw()
+    canvas.draw()
     drawn: Picture = np.asarray(canvas.buffer_rgba())[..., :3].copy()
     return drawn
 
@@ -170,7 +118,7 @@ def save(picture: Picture, file: Path) -> None:
 
 
 def tiles(images: Tensor, spec: ImageSpec | None = None) -> Picture:
-    """Images [n, C, H, W] as `gallery` takes them: uint8 pixels, or what `spec` normalised, taken back."""
+    """Images [n, C, H, W] as `sheet` takes them: uint8 pixels, or what `spec` normalised, taken back."""
     values = images.float().cpu()
     if spec is not None:
         values = 255 * (

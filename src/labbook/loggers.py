@@ -18,7 +18,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from labbook.figures import Picture
+from labbook.contact_sheets import Picture
 from labbook.identity import INDIFFERENT
 from labbook.models.classifier import Classifier
 from labbook.origin import command_line

@@ -6,7 +6,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from labbook import figures
+from labbook import contact_sheets, figures
+from labbook.data.module import Images
 from labbook.evaluation import judgement
 from labbook.evaluation.judgement import judge
 from labbook.metrics import Figures
@@ -63,8 +64,8 @@ def test_hostile_names_are_printed_and_drawn(capsys: pytest.CaptureFixture[str])
     assert "\x1b" not in out
     assert "猫 [b]" in out
     assert figures.confusion_matrix(outcome.confusion, ["$\\bad{", "b$ $", "猫"], "a title").shape[2] == 3
-    images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
+    images = Images(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), outcome.labels)
     wrong = figures.mistakes(outcome, images, names, "", 25)
     assert wrong is not None
-    assert wrong.shape[1] < 2 * (figures.CELL + 2 * figures.MARGIN)  # two images beside each other
+    assert wrong.shape[1] == contact_sheets.NARROWEST  # two images beside each other
     assert figures.mistakes(outcome_of([0, 1], [0, 1], 2), images, names, "", 25) is None

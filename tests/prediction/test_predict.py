@@ -10,11 +10,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
 from labbook import cli
+from labbook.contact_sheets import Line
 from labbook.prediction import telling
+from labbook.prediction.predicting import Guess, Predicted, Prediction
 from scripts import predict
 from tests.conftest import Command
 from tests.data.samples import photograph
@@ -107,10 +110,24 @@ def test_what_one_should_know(said: Command, monkeypatch: pytest.MonkeyPatch) ->
     assert ended.code == 0
     assert ended.err.splitlines() == [
         "note: the run is not finished (inter\\x1brupted): what it saved was taken",
-        "note: a.png shows the first 2 of 3 images",
+        "note: a.png shows the first 2 of 3 images; --figure-images least-sure shows the least sure ones",
     ]
-    with Image.open("a.png") as sheet:
-        assert sheet.width == 2 * 152 + 8
+
+
+def test_a_contact_sheet_shows_the_first_images_or_the_least_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "MOST", 2)
+    sure = [Prediction(f"a/b/{place}.png", (Guess("cat", each),)) for place, each in enumerate((0.9, 0.4, 0.8, 0.3))]
+    pixels = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1)
+    for shown, places in (("first", [0, 1]), ("least-sure", [3, 1])):
+        told = telling.Told(shown)
+        for first in (0, 2):
+            told.add(Predicted(sure[first : first + 2], pixels[first : first + 2]))
+        assert [int(each) for _, each in told.pictured] == places
+        assert len(told.predictions) == 4
+    lines = telling.caption(sure[1], {"cat": "class 3"})
+    assert lines == [Line("class 3", "40%"), Line("b/1.png")]
+    known = sure[0]._replace(image="7", true="cat")
+    assert telling.caption(known, {"cat": "cat"}) == [Line("cat"), Line("→ cat", "90%"), Line("image 7")]
 
 
 def test_a_file_whose_name_looks_like_a_setting(said: Command) -> None:

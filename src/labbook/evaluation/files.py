@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from labbook import figures
+from labbook.contact_sheets import Picture
 from labbook.data.module import Split
 from labbook.evaluation.again import Evaluated
 from labbook.evaluation.answers import identity_of
@@ -67,7 +68,7 @@ def write(tested: Tested, found: Evaluated, judgement: Judgement, folder: Path) 
         figures.save(picture, folder / f"{name}{tested.suffix}.png")
 
 
-def pictures(tested: Tested, found: Evaluated, judgement: Judgement) -> dict[str, figures.Picture]:
+def pictures(tested: Tested, found: Evaluated, judgement: Judgement) -> dict[str, Picture]:
     """By name: what is mistaken for what, how far confidence can be trusted, the surest mistakes if there are any."""
     outcome, data = found.outcome, found.data
     names, accuracy = data.spec.class_names, f"{tested.images} by class: accuracy {judgement.acc:.2%}"
@@ -78,6 +79,6 @@ def pictures(tested: Tested, found: Evaluated, judgement: Judgement) -> dict[str
         ),
     }
     title = f"{tested.images}: taken for another class (true → predicted, its probability)"
-    images = data.parts[data.part_of(tested.split)].pixels
+    images = data.parts[data.part_of(tested.split)]
     wrong = figures.mistakes(outcome, images, names, title, MISTAKES, found.names)
     return made if wrong is None else made | {"mistakes": wrong}

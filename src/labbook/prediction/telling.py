@@ -1,42 +1,55 @@
 """Predictions as they come: printed, kept for the files that were asked for, and the first of them as a picture."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from labbook import figures
-from labbook.names import printable
+from labbook import figures, fonts
+from labbook.contact_sheets import Line, file_name, sheet
 from labbook.prediction.predicting import Predicted, Prediction
 from labbook.prediction.tables import Columns, cells
 
 MOST = 64  # images in a picture
 
 
+Shown = Literal["first", "least-sure"]  # which images are in the picture, if there are more than `MOST`
+
+
 @dataclass
 class Told:
     """What was told so far."""
 
+    shown: Shown = "first"
     predictions: list[Prediction] = field(default_factory=list)
-    pixels: list[Tensor] = field(default_factory=list)  # uint8 [C, size, size], of the first `MOST`
+    pictured: list[tuple[Prediction, Tensor]] = field(default_factory=list)  # uint8 [C, size, size], at most `MOST`
     problems: int = 0
 
+    def add(self, batch: Predicted) -> None:
+        """Take a batch, and of its images those that belong into the picture."""
+        self.problems += len(batch.problems)
+        self.predictions += batch.predictions
+        new = [(said, pixels.clone()) for said, pixels in zip(batch.predictions, batch.pixels, strict=True)]
+        if self.shown == "least-sure":
+            self.pictured = sorted(self.pictured + new, key=lambda each: each[0].guesses[0].probability)[:MOST]
+        else:
+            self.pictured += new[: MOST - len(self.pictured)]
 
-def tell(batches: Iterable[Predicted], columns: Columns) -> Told:
+
+def tell(batches: Iterable[Predicted], columns: Columns, shown: Shown = "first") -> Told:
     """Print each batch, and on the error stream the files that are no images."""
-    told = Told()
+    told = Told(shown)
     print(columns.line(columns.heads))
     for batch in batches:
         for problem in batch.problems:
             print(f"error: {problem}", file=sys.stderr)
         for prediction in batch.predictions:
             print(columns.line(cells(prediction)))
-        told.problems += len(batch.problems)
-        told.pixels += [pixels.clone() for pixels in batch.pixels[: MOST - len(told.pixels)]]
-        told.predictions += batch.predictions
+        told.add(batch)
     if known := [prediction for prediction in told.predictions if prediction.true is not None]:
         right = sum(prediction.true == prediction.guesses[0].name for prediction in known)
         print(f"right: {right:,} of {len(known):,}")
@@ -52,27 +65,30 @@ def notes(told: Told, others: Sequence[Path], figure: Path | None) -> list[str]:
     if told.problems:
         found.append(f"could not be read as images: {told.problems:,} of {told.problems + count:,} files")
     if figure and count > MOST:
-        found.append(f"{figure} shows the first {MOST} of {count:,} images")
+        which = f"the {MOST} least sure" if told.shown == "least-sure" else f"the first {MOST}"
+        other = "" if told.shown == "least-sure" else "; --figure-images least-sure shows the least sure ones"
+        found.append(f"{figure} shows {which} of {count:,} images{other}")
     if figure and not count:
         found.append(f"{figure} was not written, as there is no image to show")
     return found
 
 
-def draw(told: Told, title: str, file: Path) -> None:
-    """A sheet of the first images as the network saw them, with what it said, as PNG.
+def draw(told: Told, title: str, classes: Sequence[str], file: Path) -> None:
+    """A contact sheet of images as the network saw them, with their predictions, as PNG.
 
     Raises:
         OSError: it could not be written.
     """
-    tiles = figures.tiles(torch.stack(told.pixels))
-    picture = figures.gallery(tiles, [caption(prediction) for prediction in told.predictions[:MOST]], printable(title))
-    figures.save(picture, file)
+    names = dict(zip(classes, fonts.drawable(classes), strict=True))
+    tiles = figures.tiles(torch.stack([pixels for _, pixels in told.pictured]))
+    captions = [caption(prediction, names) for prediction, _ in told.pictured]
+    figures.save(sheet(tiles, captions, title), file)
 
 
-def caption(prediction: Prediction) -> str:
-    """What stands above an image: what it was taken for, and what it is or how its file is called."""
+def caption(prediction: Prediction, names: Mapping[str, str]) -> list[Line]:
+    """The lines below an image: its class, if that is known, the predicted one, and its file; `names` as drawn."""
     name, probability = prediction.guesses[0]
-    said = f"{printable(name)} {probability:.0%}"
     if prediction.true is None:
-        return f"{said}  {printable(Path(prediction.image).name)}"
-    return f"{prediction.image}: {printable(prediction.true)} → {said}"
+        return [Line(names[name], f"{probability:.0%}"), Line(file_name(prediction.image))]
+    guess = Line(f"→ {names[name]}", f"{probability:.0%}")
+    return [Line(names[prediction.true]), guess, Line(f"image {prediction.image}")]

@@ -1,0 +1,37 @@
+"""What is taken for what, most often first. Imports no torch."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+MOST_CLASSES = 50  # up to which a matrix can be read; of more, the pairs are shown
+MOST_PAIRS = 25
+
+
+class Confused(NamedTuple):
+    """Images of one class that were taken for another."""
+
+    true: int
+    predicted: int
+    images: int
+    share: float  # of the images of the true class
+
+
+def most_confused(counts: "np.ndarray[Any, Any]", most: int = MOST_PAIRS) -> list[Confused]:
+    """The pairs of classes confused most often, from counts by true and predicted class, [classes, classes]."""
+    totals = counts.sum(axis=1)
+    wrong = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    places = (divmod(int(flat), len(counts)) for flat in order)
+    return [
+        Confused(true, other, int(counts[true, other]), float(counts[true, other] / totals[true]))
+        for true, other in places
+        if wrong[true, other] > 0
+    ]
+
+
+def in_words(counts: "np.ndarray[Any, Any]", names: Sequence[str]) -> str:
+    """The three most confused pairs."""
+    said = [f"{names[pair.true]} for {names[pair.predicted]} ({pair.images})" for pair in most_confused(counts, 3)]
+    return f"Most often mistaken: {', '.join(said)}." if said else "Nothing is mistaken."
