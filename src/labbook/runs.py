@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from labbook import published
+from labbook.data.record import KEY, DataRecord
 from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
 from labbook.files import damage, locked, remove_partial, write_whole
 from labbook.log_handlers import RunLog
@@ -76,7 +77,11 @@ class Run:
             write_whole(self.path / METRICS, "{\n" + ",\n".join(lines) + "\n}\n")
 
     def introduce(self, model: Any, data: Any, choice: Any) -> None:
-        """Say what is about to be trained, on what and why there."""
+        """Say what is about to be trained, on what and why there, and record what the data is.
+
+        Raises:
+            SettingError: the run goes on, and the data is not what it was trained on.
+        """
         spec = data.spec
         images = f"{spec.num_classes} classes, {spec.channels} x {spec.size} x {spec.size} pixels"
         every = sum(item.numel() for item in model.parameters())
@@ -90,6 +95,16 @@ class Run:
             log.info("into %s", self.path)
         for note in data.notes:
             log.warning("%s", note)
+        self._record_data(DataRecord.of(data))
+
+    def _record_data(self, now: DataRecord) -> None:
+        """Keep what the run is trained on, or hold it against what was kept."""
+        if self.resumes and (changes := DataRecord.read(self.metrics).changes(now)):
+            raise SettingError(
+                f"the data is not what {self.path} was trained on: {'; '.join(changes)}; a run is resumed with the same"
+                " images and classes, so put them back, name their place with data.root=FOLDER, or start a new run"
+            )
+        self.record({KEY: now.as_data()}, "running")
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Record the final figures and say the result."""

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from labbook.data.record import identity_of
 from labbook.evaluation import predictions
-from labbook.evaluation.answers import Answers, identity_of
+from labbook.evaluation.answers import Answers
 from labbook.evaluation.probabilities import Probabilities
 from labbook.metrics import Figures
 from labbook.models.classifier import Outcome

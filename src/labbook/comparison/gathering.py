@@ -9,8 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from labbook import importing, resuming
 from labbook.comparison.labels import labels
 from labbook.config import typed
+from labbook.data.record import identity_of
 from labbook.errors import SettingError
-from labbook.evaluation.answers import Answers, identity_of
+from labbook.evaluation.answers import Answers
 from labbook.names import printable
 from labbook.report.reading import Run, read_run
 from labbook.runs import CONFIG, PREDICTIONS

@@ -30,4 +30,5 @@ class Digits(ImageDataModule):
             labels = torch.from_numpy(arrays["labels"])
         pixels = (shades * (255 / 16)).round().byte().unsqueeze(1)
         test = torch.arange(len(labels)) % TEST_EVERY == 0
-        return Images(pixels[~test], labels[~test]), Images(pixels[test], labels[test])
+        name = type(self).__name__
+        return Images(pixels[~test], labels[~test], content=name), Images(pixels[test], labels[test], content=name)

@@ -13,6 +13,26 @@ PARTS = {"train", "training", "training_set", "test", "testing", "test_set", "va
 Seen = dict[tuple[int, int], Path]  # by device and number: the folders that were walked through
 
 
+def class_names_of(folder: Path, missing: Callable[[Path], str]) -> tuple[str, ...]:
+    """The classes of one part that is read without the other, sorted.
+
+    Raises:
+        SettingError: there is no such folder, or its folders cannot be classes.
+    """
+    names = subfolders(folder)
+    if not names:
+        raise SettingError(missing(folder))
+    classes(folder, names)
+    return tuple(names)
+
+
+def part_or_root(root: Path, folder: Path) -> Path:
+    """The folder of a part; or `root` itself, where the part is not there and the folders of `root` can be classes."""
+    inside = subfolders(root)
+    parts = PARTS | {folder.name.lower()}
+    return root if inside and not folder.exists() and parts.isdisjoint(name.lower() for name in inside) else folder
+
+
 def class_names(train: Path, test: Path, missing: Callable[[Path], str]) -> tuple[str, ...]:
     """The classes, sorted: the names of the folders in both parts.
 
@@ -67,11 +87,11 @@ def classes(folder: Path, names: Sequence[str]) -> None:
             raise SettingError(
                 f"{printable(folder / name)} is the folder of a class, whose name cannot be shown: rename it"
             )
-        other = first.setdefault(alike(name), name)
-        if other != name:
+        if alike(name) in first:
             raise SettingError(
-                f"{folder} holds {other} and {name}, one class under two spellings: make them one folder"
+                f"{folder} holds {first[alike(name)]} and {name}, one class under two spellings: make them one folder"
             )
+        first[alike(name)] = name
 
 
 def alike(name: str) -> str:
@@ -88,9 +108,22 @@ def nearby(train: Path, test: Path) -> str:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """The names of the folders in `folder`, sorted."""
+    """The names of the folders in `folder`, sorted; composed (NFC), as macOS keeps é as e and an accent (NFD)."""
     inside = folder.iterdir() if folder.is_dir() else ()
-    return sorted(item.name for item in inside if item.is_dir() and not hidden(item.name))
+    return sorted(composed(item.name) for item in inside if item.is_dir() and not hidden(item.name))
+
+
+def class_folder(part: Path, name: str) -> Path:
+    """The folder of a class in a part, however its accents are encoded on the disk."""
+    folder = part / name
+    if folder.is_dir():
+        return folder
+    return next((item for item in part.iterdir() if item.is_dir() and composed(item.name) == name), folder)
+
+
+def composed(name: str) -> str:
+    """The name in Unicode's composed form (NFC), which is the same on every system."""
+    return unicodedata.normalize("NFC", name)
 
 
 def files_of(folder: Path, seen: Seen) -> Iterator[Path]:

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from PIL import Image
 
-from labbook.data.folders import Seen, class_names, files_of, hidden
+from labbook.data.folders import Seen, class_folder, class_names, class_names_of, files_of, hidden, part_or_root
 from labbook.data.image_cache import Labelled, Photographs, cached
-from labbook.data.module import ImageDataModule, Images
+from labbook.data.module import ImageDataModule, Images, Part
 from labbook.data.normalization import Normalize
 from labbook.data.spec import ImageSpec
 from labbook.data.twins import many, twins
@@ -45,6 +45,7 @@ class ImageFolder(ImageDataModule):
         test_folder: str = "test",
         on_corrupt: OnCorrupt = "raise",
         cache_dir: str = "data/cache",
+        only: Part | None = None,
         **options: Any,
     ) -> None:
         if root is None:
@@ -52,8 +53,14 @@ class ImageFolder(ImageDataModule):
         folder = Path(root).expanduser()
         self.train_folder, self.test_folder = folder / train_folder, folder / test_folder
         self.on_corrupt, self.cache_dir = on_corrupt, Path(cache_dir).expanduser()
-        self.class_names = class_names(self.train_folder, self.test_folder, self.missing)
-        super().__init__(root=root, **options)
+        if only is None:
+            self.class_names = class_names(self.train_folder, self.test_folder, self.missing)
+        elif only == "train":
+            self.class_names = class_names_of(self.train_folder, self.missing)
+        else:
+            self.test_folder = part_or_root(folder, self.test_folder)
+            self.class_names = class_names_of(self.test_folder, self.missing)
+        super().__init__(root=root, only=only, **options)
 
     @classmethod
     def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
@@ -71,9 +78,9 @@ class ImageFolder(ImageDataModule):
         return f"{folder} {what}: data.root must hold {layout}"
 
     def read(self) -> tuple[Images, Images]:
-        """Both parts, from the cache or decoded into it."""
+        """Both parts, from the cache or decoded into it; of the part that is not read no image."""
         seen: Seen = {}
-        files = [self._files(folder, seen) for folder in (self.train_folder, self.test_folder)]
+        files = [self._files(part, seen) for part in ("train", "test")]
         train, test = self._decoded(files)
         self._refuse_unreadable([*train.images.skipped, *test.images.skipped], sum(map(len, files)))
         found = twins(train, test)
@@ -86,26 +93,35 @@ class ImageFolder(ImageDataModule):
                 for part, out in zip(self._decoded(files), doubtful, strict=True)
             )
             found = twins(train, test)
-        self._refuse_empty_classes(train, test)
+        if self.only is None:
+            self._refuse_empty_classes(train, test)
+        remarks = self._copied(found.copies), self._leaked(found.leaks)
         return (
             train.images._replace(
-                remarks=(*self._loose(self.train_folder), *self._copied(found.copies)), files=self._below_root(train)
+                files=self._below_root(train), remarks=(*self._loose("train"), *remarks[0]), content=content_of(train)
             ),
             test.images._replace(
-                files=self._below_root(test),
-                remarks=(*self._loose(self.test_folder), *self._leaked(found.leaks)),
-                content=hashlib.sha256("".join(test.digests).encode()).hexdigest(),
+                files=self._below_root(test), remarks=(*self._loose("test"), *remarks[1]), content=content_of(test)
             ),
         )
 
-    def _files(self, folder: Path, seen: Seen) -> list[Labelled]:
+    def _files(self, part: Part, seen: Seen) -> list[Labelled]:
+        """The files of a part; none of one that is not read."""
+        if self.only not in (None, part):
+            return []
+        folder = self._folder(part)
         found = []
         for label, name in enumerate(self.class_names):
-            paths = sorted(files_of(folder / name, seen))
-            if not paths:
+            paths = sorted(files_of(class_folder(folder, name), seen))
+            if not paths and self.only is None:
                 raise SettingError(f"{folder / name} holds no image: every class needs at least one")
             found += [Labelled(path, label) for path in paths]
+        if not found:
+            raise SettingError(f"{folder} holds no image in the folders of its classes")
         return found
+
+    def _folder(self, part: Part) -> Path:
+        return self.train_folder if part == "train" else self.test_folder
 
     def _below_root(self, part: Photographs) -> tuple[str, ...]:
         """The path of each image below `data.root`, with forward slashes; whole where it lies elsewhere."""
@@ -116,6 +132,8 @@ class ImageFolder(ImageDataModule):
     def _decoded(self, files: Sequence[Sequence[Labelled]]) -> tuple[Photographs, Photographs]:
         train, test = (
             cached(part, self.image_size, self.channels, self.cache_dir, f"images of {folder}")
+            if part
+            else nothing(self.channels, self.image_size)
             for part, folder in zip(files, (self.train_folder, self.test_folder), strict=True)
         )
         return train, test
@@ -154,7 +172,10 @@ class ImageFolder(ImageDataModule):
 
     # What should be known ------------------------------------------------------------------------------------------
 
-    def _loose(self, folder: Path) -> list[str]:
+    def _loose(self, part: Part) -> list[str]:
+        if self.only not in (None, part):
+            return []
+        folder = self._folder(part)
         known = Image.registered_extensions()
         inside = [item for item in folder.iterdir() if item.suffix.lower() in known and not hidden(item.name)]
         loose = sorted(printable(item) for item in inside if not item.is_dir())
@@ -179,6 +200,17 @@ class ImageFolder(ImageDataModule):
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
         return path
+
+
+def content_of(part: Photographs) -> str:
+    """A hash of the files' bytes, in their order."""
+    return hashlib.sha256("".join(part.digests).encode()).hexdigest()
+
+
+def nothing(channels: int, size: int) -> Photographs:
+    """A part without images."""
+    images = Images(torch.empty(0, channels, size, size, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
+    return Photographs(images, [], [])
 
 
 def counted(images: Sequence[str]) -> str:

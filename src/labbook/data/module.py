@@ -1,5 +1,6 @@
 """The base of every data module: split, order, batch, augment and normalise one uint8 tensor."""
 
+import hashlib
 import logging
 from abc import abstractmethod
 from collections import OrderedDict
@@ -28,6 +29,7 @@ from labbook.errors import SettingError
 details = logging.getLogger("pytorch_lightning.data")
 
 Split = Literal["train", "val", "test"]
+Part = Literal["train", "test"]
 
 # Numbers of a batch that a CPU augments at a time, so that they stay in its cache: two photographs of 256 pixels, which
 # takes a third of the time of 128 at once. Another figure would change which numbers augmentation draws.
@@ -42,7 +44,7 @@ class Images(NamedTuple):
     skipped: tuple[str, ...] = ()  # files that were left out, each with the reason
     remarks: tuple[str, ...] = ()  # what else a user should know
     files: tuple[str, ...] = ()  # path of each image below the root of the set, [N]; empty where images are not files
-    content: str = ""  # a hash of the files that they are of, where the name of the set does not say it
+    content: str = ""  # equal where the images are: a hash, or the name of a set that never changes
 
 
 # The sets read last, by what they were read from: the runs of a sweep share them.
@@ -53,7 +55,8 @@ RECENT = 2
 class ImageDataModule(LightningDataModule):
     """What all data sets share; a data set adds how it is read (`read`) and what it is (the class attributes).
 
-    The options are those of configs/base/data.yaml. `seed` draws order and augmentation.
+    The options are those of configs/base/data.yaml. `seed` draws order and augmentation. `only` is the part that is
+    read for an evaluation, which needs no other part; None reads both.
 
     Raises:
         SettingError: options that do not go together.
@@ -85,8 +88,10 @@ class ImageDataModule(LightningDataModule):
         drop_last: bool = False,
         resident: Literal["auto"] | bool = "auto",
         seed: NonNegativeInt = 42,
+        only: Part | None = None,
     ) -> None:
         super().__init__()
+        self.only = only
         self.root = str(Path(root).expanduser())  # a shell leaves the ~ of data.root=~/images as it is
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.val_fraction, self.val_seed, self.val_from = val_fraction, val_seed, val_from
@@ -124,7 +129,7 @@ class ImageDataModule(LightningDataModule):
 
     def source(self) -> tuple[Any, ...]:
         """What `read` depends on: equal sources are read once in a process."""
-        return (type(self), self.root, self.image_size, self.channels)
+        return (type(self), self.root, self.image_size, self.channels, self.only)
 
     # The spec ------------------------------------------------------------------------------------------------------
 
@@ -155,15 +160,19 @@ class ImageDataModule(LightningDataModule):
         self.parts = {"train": train, "test": test}
         count = len(self.parts["train"].labels)
         keep, held_out = self._division(count)
-        if len(keep) == 0:
-            raise SettingError(f"data.val_fraction={self.val_fraction} leaves none of {count} images for training")
-        if self.drop_last and self.batch_size > len(keep):
-            raise SettingError(
-                f"data.batch_size={self.batch_size} is larger than the {len(keep)} training images, and"
-                " data.drop_last=true leaves the only batch out: use a smaller batch or data.drop_last=false"
-            )
+        if self.only is None:
+            self._refuse_untrainable(count, len(keep))
         test_rows = torch.arange(len(self.parts["test"].labels))
         self.rows = {"train": keep, "val": test_rows if self.validate_on == "test" else held_out, "test": test_rows}
+
+    def _refuse_untrainable(self, count: int, kept: int) -> None:
+        if kept == 0:
+            raise SettingError(f"data.val_fraction={self.val_fraction} leaves none of {count} images for training")
+        if self.drop_last and self.batch_size > kept:
+            raise SettingError(
+                f"data.batch_size={self.batch_size} is larger than the {kept} training images, and"
+                " data.drop_last=true leaves the only batch out: use a smaller batch or data.drop_last=false"
+            )
 
     @property
     def notes(self) -> list[str]:
@@ -173,7 +182,8 @@ class ImageDataModule(LightningDataModule):
             if images.skipped:
                 notes.append(f"{part}: {len(images.skipped):,} files left out, the first is {images.skipped[0]}")
             notes += [f"{part}: {remark}" for remark in images.remarks]
-            if self.limit and len(self.class_names) > 1 and bool((images.labels == images.labels[0]).all()):
+            several = self.limit and len(self.class_names) > 1 and len(images.labels)
+            if several and bool((images.labels == images.labels[0]).all()):
                 only = self.class_names[int(images.labels[0])]
                 notes.append(f"{part}: data.limit={self.limit} keeps only images of class {only}")
         if self.val_fraction and not len(self.rows["val"]):
@@ -185,7 +195,7 @@ class ImageDataModule(LightningDataModule):
         """Training and test set, as many as asked for at the size and channels asked for; read once in a process."""
         key = (*self.source(), self.limit)
         if key not in _recent:
-            train, test = (self._shaped(self._limited(images)) for images in self.read())
+            train, test = (self._shaped(identified(self._limited(images))) for images in self.read())
             _recent[key] = (train, test)
             while len(_recent) > RECENT:
                 _recent.popitem(last=False)
@@ -303,3 +313,13 @@ class ImageDataModule(LightningDataModule):
     def _normalized(self, images: Tensor) -> Tensor:
         """Pixels 0..255 as the network sees them."""
         return self.spec.normalize(images).contiguous(memory_format=self.memory_format)
+
+
+def identified(images: Images) -> Images:
+    """The images with their `content`: a hash of their pixels where the data set gives none."""
+    if images.content:
+        return images
+    pixels = images.pixels.contiguous().numpy()
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(pixels.reshape(-1).data)
+    return images._replace(content=digest.hexdigest())

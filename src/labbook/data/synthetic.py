@@ -40,4 +40,5 @@ class Synthetic(ImageDataModule):
         random = generator(torch.device("cpu"), part)
         shape = (count, self.channels, self.image_size, self.image_size)
         pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)
-        return Images(pixels, torch.randint(0, len(self.class_names), (count,), generator=random))
+        labels = torch.randint(0, len(self.class_names), (count,), generator=random)
+        return Images(pixels, labels, content=type(self).__name__)

@@ -1,15 +1,11 @@
 """What a run's network answered to each image of the test set, kept so that runs can be compared. Imports no torch."""
 
 import csv
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:  # it would import torch
-    from labbook.data.module import ImageDataModule
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Booleans = np.ndarray[Any, np.dtype[np.bool_]]
@@ -20,7 +16,7 @@ HEAD = ("image", "label", "predicted")  # the first columns: an image's place in
 class Answers:
     """True and predicted classes, int64 [n], in the order of the test set."""
 
-    test_set: str  # equal where the images are: `identity_of`
+    test_set: str  # equal where the images are: `record.identity_of`
     labels: Integers
     predicted: Integers
 
@@ -56,10 +52,3 @@ class Answers:
         if not whole or table.ndim != 2 or not np.array_equal(table[:, 0], np.arange(len(table))):
             return None
         return cls(test_set, table[:, 1], table[:, 2])
-
-
-def identity_of(data: "ImageDataModule") -> str:
-    """Eight characters that are equal where the test images are, whatever size and colours they are shown in."""
-    test = data.parts["test"]
-    told = (test.content or type(data).__name__, data.class_names)
-    return hashlib.sha256(repr(told).encode() + test.labels.numpy().tobytes()).hexdigest()[:8]

@@ -8,8 +8,8 @@ from typing import Any
 from labbook import figures
 from labbook.contact_sheets import Picture
 from labbook.data.module import Split
+from labbook.data.record import identity_of
 from labbook.evaluation.again import Evaluated
-from labbook.evaluation.answers import identity_of
 from labbook.evaluation.judgement import Judgement, as_data
 from labbook.files import make_folder, write_whole
 from labbook.names import shortened

@@ -10,9 +10,9 @@ from pytorch_lightning import Trainer
 from labbook import checkpoints
 from labbook.config import held_out
 from labbook.data.module import ImageDataModule, Split
+from labbook.data.record import identity_of
 from labbook.errors import SettingError
 from labbook.evaluation import predictions
-from labbook.evaluation.answers import identity_of
 from labbook.files import write_whole
 from labbook.loggers import write_summary
 from labbook.models.classifier import Classifier, Outcome

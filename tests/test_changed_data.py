@@ -1,0 +1,79 @@
+"""Images and classes that changed since a run was trained: nothing goes on with them as if they had not."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from labbook.data import module
+from tests.conftest import Command
+from tests.data.samples import album, photograph
+from tests.test_train import metrics_of
+
+PHOTOS = ("data=image_folder", "data.root=photos", "data.image_size=8", "model=mlp", "callbacks=none", "logger=none")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return album(tmp_path / "photos", {"train": 6, "test": 3}, ("ape", "cat", "dog"))
+
+
+def rename(photos: Path) -> str:
+    for part in ("train", "test"):
+        (photos / part / "ape").rename(photos / part / "zebra")
+    return "class ape is gone and class zebra is new"
+
+
+def replace_class(photos: Path) -> str:
+    for part in ("train", "test"):
+        shutil.rmtree(photos / part / "dog")
+        photograph(photos / part / "cow" / "1.png", ("red", "blue")[part == "test"])
+    return "class dog is gone and class cow is new"
+
+
+def remove_class(photos: Path) -> str:
+    for part in ("train", "test"):
+        shutil.rmtree(photos / part / "dog")
+    return "class dog is gone"
+
+
+def add_images(photos: Path) -> str:
+    photograph(photos / "train" / "cat" / "new.png", "pink")
+    return "the training images were 18 and are 19"
+
+
+def relabel(photos: Path) -> str:
+    (photos / "train" / "cat" / "0.png").rename(photos / "train" / "dog" / "x.png")
+    return "the training images are others"
+
+
+@pytest.mark.parametrize("change", [rename, replace_class, remove_class, add_images, relabel])
+def test_a_run_is_not_resumed_on_other_data(change: Callable[[Path], str], labbook: Command, photos: Path) -> None:
+    run = labbook(*PHOTOS, "epochs=1").run
+    before = {name: (run / name).read_bytes() for name in ("metrics.json", "config.yaml", "metrics.csv")}
+    said = change(photos)
+    module._recent.clear()  # as of another process
+    ended = labbook(f"resume={run}", "epochs=2")
+    assert ended.code == 2
+    assert f"the data is not what {run} was trained on: {said}" in ended.err
+    assert {name: (run / name).read_bytes() for name in before} == before
+
+
+def test_a_run_is_resumed_on_the_same_images_elsewhere(labbook: Command, photos: Path) -> None:
+    run = labbook(*PHOTOS, "epochs=1").run
+    record = metrics_of(run)["data"]
+    assert record["class_names"] == ["ape", "cat", "dog"]
+    assert [record[part]["images"] for part in ("train", "val", "test")] == [18, 2, 9]
+    photos.rename(photos.with_name("moved"))
+    assert labbook(f"resume={run}", "epochs=2", "data.root=moved").code == 0
+
+
+def test_a_run_of_before_knows_its_classes(labbook: Command, photos: Path) -> None:
+    run = labbook(*PHOTOS, "epochs=1").run
+    metrics = metrics_of(run)
+    kept = {name: value for name, value in metrics.items() if name not in ("data", "class_names", "test_set")}
+    (run / "metrics.json").write_text(json.dumps(kept))
+    rename(photos)
+    assert "class ape is gone and class zebra is new" in labbook(f"resume={run}", "epochs=2").err
