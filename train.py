@@ -1,5 +1,9 @@
 """Train an image classifier: `python train.py --help` tells what there is to choose."""
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import hydra

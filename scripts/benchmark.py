@@ -4,12 +4,14 @@ Training beside a bare PyTorch loop, a notebook and (where installed) Keras, the
 growth. All figures of a table are taken in turns in one run: on a shared machine the ratios are what counts.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from labbook import hardware
 from labbook.benchmark import growth, memory, options, parts, photographs, report, startup, timing

@@ -4,10 +4,13 @@ Prints the settings that differ, the final figures, machines and times, and for 
 same images whether the difference is more than chance. --html writes all that and the learning curves into one page.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
-from pathlib import Path
 
 from labbook import comparison
 from labbook.cli import sentences

@@ -4,13 +4,15 @@ It goes into the activation scripts of the environment that runs this, so it is 
 activated, and goes with it.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 import re
 import shlex
-import sys
-from pathlib import Path
 
 from labbook.cli import sentences
 from labbook.errors import SettingError

@@ -4,10 +4,13 @@ The settings are those of train.py; the images' shape is taken from the data, wh
 photographs, which classes it has). Needs Graphviz.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
-from pathlib import Path
 
 from labbook import importing
 from labbook.cli import sentences

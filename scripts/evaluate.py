@@ -6,11 +6,13 @@ data.root=FOLDER); its images are shown to the network in the size, colours and 
 Figures and pictures go to RUN/evaluation.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
-import sys
-from pathlib import Path
 
 from labbook import importing
 from labbook.cli import sentences

@@ -4,10 +4,13 @@ RUN is the folder that a run named in its last line. The file takes pixels (uint
 and probabilities: normalisation and task.tta are in it. docs/export.md shows how it is used.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
-from pathlib import Path
 
 from labbook import importing
 from labbook.cli import sentences

@@ -5,11 +5,14 @@ the same weights; the table has the test accuracy after each epoch and the secon
 epoch of either includes what it does only once, such as making Keras' graph. Needs TensorFlow: make setup EXTRAS=keras.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 import os
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table

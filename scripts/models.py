@@ -5,10 +5,13 @@ which are not read (of a folder of photographs, only which classes it has). Sett
 model.depth=3, optimizer=sgd, trainer.precision=32.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
-from pathlib import Path
 
 from labbook import importing
 from labbook.cli import sentences
@@ -35,7 +38,8 @@ def main() -> None:
     for file in (given.csv, given.write):
         if file:
             make_folder(file.parent)  # what cannot be written is refused before minutes of measuring
-    entries = list(asked.entries(timed := not given.no_timing))
+    timed = not given.no_timing
+    entries = list(asked.entries(timed))
     tables.show(asked, entries, timed)
     if given.csv:
         write_whole(given.csv, tables.as_csv(entries))

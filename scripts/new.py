@@ -3,13 +3,15 @@
 They work as they are, and the tests cover them: put your layers, or your images, in the place of those there.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 import keyword
 import re
-import sys
-from pathlib import Path
 
 import jinja2
 import yaml
@@ -59,8 +61,10 @@ def check(group: str, name: str, root: Path = ROOT) -> None:
     if not isinstance(yaml.safe_load(name), str) or name in ("inf", "nan"):
         raise SettingError(f"NAME={name} is no text to Hydra, which could not choose {group}={name}: choose another")
     for path in rendered(group, name):
-        if (there := root / path).exists() or (there := there.with_suffix("")).is_dir():
-            raise SettingError(f"NAME={name} is taken: there is {there.relative_to(root)}")
+        file = root / path
+        for there in (file, file.with_suffix("")):  # the file, or a package
+            if there.exists():
+                raise SettingError(f"NAME={name} is taken: there is {there.relative_to(root)}")
     if name in sys.stdlib_module_names:
         raise SettingError(f"NAME={name} is a module of Python's own, which it would be taken for: choose another name")
     source = next(iter(rendered(group, name).values()))

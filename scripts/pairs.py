@@ -3,10 +3,13 @@
 All choices of model= and data=, with the settings that they have by themselves; no image is read.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
-from pathlib import Path
 
 from labbook import importing
 from labbook.cli import sentences

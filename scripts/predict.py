@@ -5,11 +5,13 @@ such as 'photos/**/*.jpg', in quotes or not. With --test-index they are images o
 such as trainer.precision=32 or, for the test set, data.root=FOLDER stand in for those of the run.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
-import sys
-from pathlib import Path
 
 from labbook import importing
 from labbook.cli import program, sentences

@@ -3,10 +3,13 @@
 Writes summary.csv, summary.md and report.html into each sweep's folder. It may be called while the sweep runs.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
-from pathlib import Path
 
 from labbook import report
 from labbook.cli import sentences

@@ -5,10 +5,13 @@ The table of the labs in README.md is made from them, too.
 With `--keep logs/sweeps/NAME ...` the figures of these sweeps are kept there first, in place of those kept before.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
-from pathlib import Path
 
 from labbook.cli import sentences
 from labbook.files import write_whole

@@ -5,10 +5,13 @@ shown, with the pixels that mattered. RUN is the folder that a run named in its 
 trainer.accelerator=cpu or data.root=FOLDER (of the test images) stand in for those of the run.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
-from pathlib import Path
 
 from labbook import importing
 from labbook.cli import sentences

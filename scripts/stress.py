@@ -4,13 +4,15 @@ Kills at random moments, a sweep with failures and kills, operations on files th
 figures can be written to a page, between the marks of each part. Ends with 1 where a promise was not kept.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
 import importlib
 import os
-import sys
-from pathlib import Path
 
 from labbook import hardware
 from labbook.benchmark import report

@@ -1,15 +1,22 @@
 """How a program starts: what Ctrl-C does meanwhile, and that only heavy imports are spared the garbage collector."""
 
 import ast
+import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from labbook import installation
 
 ROOT = Path(__file__).parents[1]
 
@@ -98,9 +105,71 @@ INLINE = "module://matplotlib_inline.backend_inline"  # what Jupyter, Colab and 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name)
 def test_every_program_starts_in_the_same_way_before_it_imports_anything_else(program: Path) -> None:
-    statements = ast.parse(program.read_text(encoding="utf-8")).body
-    first = next(item for item in statements if isinstance(item, (ast.Import, ast.ImportFrom)))
-    assert ast.unparse(first) == "from labbook import starting as starting"
+    statements = ast.parse(program.read_text(encoding="utf-8"), feature_version=(3, 7)).body
+    imports = [ast.unparse(item) for item in statements if isinstance(item, (ast.Import, ast.ImportFrom))]
+    assert imports[:3] == ["import sys", "from pathlib import Path", "from labbook import starting as starting"]
+
+
+@pytest.mark.parametrize("name", ["__init__", "installation", "starting"])
+def test_older_pythons_read_what_refuses_them(name: str) -> None:
+    ast.parse((ROOT / "src" / "labbook" / f"{name}.py").read_text(encoding="utf-8"), feature_version=(3, 7))
+
+
+def lacking(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
+    """Hide modules from `installation`."""
+    monkeypatch.setattr(installation, "sys", SimpleNamespace(**{**vars(sys), "modules": {}}))
+    monkeypatch.setattr(
+        installation, "find_spec", lambda name: None if name in missing else importlib.util.find_spec(name)
+    )
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (("hydra",), "as it has no hydra: run"),
+        (("torch", "rich"), "as it has no torch, rich: run"),
+        (("hydra", "torch", "PIL", "yaml", "numpy"), "as it has no hydra, torch, PIL and 2 more packages: run"),
+    ],
+)
+def test_a_python_that_lacks_packages_is_told_which(
+    missing: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacking(monkeypatch, *missing)
+    with pytest.raises(SystemExit) as ended:
+        installation.check()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {sys.executable} is not Labbook's environment, {said} `make")
+
+
+def test_an_older_python_is_told_which_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "sys", SimpleNamespace(version="3.9.18 (main)", version_info=(3, 9, 18)))
+    assert installation.problem() == "it is Python 3.9.18, and Labbook needs 3.11.4 or newer"
+
+
+def test_the_advice_works_where_the_user_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(installation, "sys", SimpleNamespace(prefix="/usr"))
+    monkeypatch.chdir(ROOT)
+    assert installation.advice() == "run `make setup`, then `. .venv/bin/activate`, or use `make train ARGS=...`"
+    monkeypatch.chdir(tmp_path)
+    elsewhere = (
+        f"run `make -C {ROOT} setup`, then `. {ROOT}/.venv/bin/activate`, or use `make -C {ROOT} train ARGS=...`"
+    )
+    assert installation.advice() == elsewhere
+    monkeypatch.setattr(installation, "sys", SimpleNamespace(prefix=str(ROOT / ".venv")))
+    assert installation.advice() == f"run `make -C {ROOT} -B setup`, which installs all packages again"
+
+
+def test_what_a_program_needs_is_what_pyproject_names() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["requires-python"].startswith(f">={'.'.join(map(str, installation.PYTHON))},")
+    named = {canonical(re.split(r"[><=\[ ]", item)[0]) for item in project["dependencies"]} - {"setuptools"}
+    owners = packages_distributions()
+    assert {canonical(owner) for name in installation.NEEDED for owner in owners[name]} == named
+    assert len(installation.NEEDED) == len(named)
+
+
+def canonical(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 def test_a_program_draws_without_the_backend_of_a_notebook(tmp_path: Path) -> None:

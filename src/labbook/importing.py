@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from labbook.errors import SettingError
+from labbook.installation import advice
 from labbook.signals import starting
 
 # The first version that no known file makes run code when it is loaded with weights_only=True: before it there were
@@ -25,10 +26,10 @@ def check_torch() -> None:
     try:
         there = version("torch")
     except PackageNotFoundError as error:
-        raise SettingError("torch is not installed: make setup") from error
+        raise SettingError(f"torch is not installed: {advice()}") from error
     if tuple(int(number) for number in re.findall(r"\d+", there)[:2]) < SAFE_TORCH:
         least = ".".join(map(str, SAFE_TORCH))
-        raise SettingError(f"torch {there} may run code that a checkpoint holds: install torch>={least} (make setup)")
+        raise SettingError(f"torch {there} may run code that a checkpoint holds: install torch>={least}, or {advice()}")
 
 
 @contextmanager

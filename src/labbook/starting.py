@@ -1,14 +1,20 @@
-"""Imported first by a program: Ctrl-C ends it at once and quietly until its work begins, and matplotlib has no window.
+"""Imported first by a program: it looks at its Python, repairs its streams and has no windows.
 
-A notebook hands the programs that it starts a matplotlib backend that only its own environment has.
+Until its work begins, Ctrl-C ends it at once and quietly.
 """
 
-import os
-import signal
+from labbook import installation
 
-from labbook.signals import end_at_once
+installation.check()  # before anything that an older Python cannot read
 
-os.environ["MPLBACKEND"] = "agg"  # also for the processes that this one starts
+import os  # noqa: E402
+import signal  # noqa: E402
+
+from labbook import streams  # noqa: E402
+from labbook.signals import end_at_once  # noqa: E402
+
+streams.repair()
+os.environ["MPLBACKEND"] = "agg"  # a notebook hands on its own, which only its own Python has
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, end_at_once)

@@ -8,6 +8,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from labbook import streams
 from labbook.errors import Interrupted, SettingError, unwritable
 from labbook.log_handlers import tell
 from labbook.names import check_whole, printable
@@ -36,6 +37,7 @@ def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
         RunFailed: it failed, as often as `sweep.max_failures` lets it try again.
         NotStarted: the sweep was stopped.
     """
+    streams.repair()  # in a process of a launcher nothing else has done so
     sweep = SweepFolder(Path(HydraConfig.get().sweep.dir))
     job, name = config.sweep.job, str(config.sweep.job.folder)
     with claims.claimed(sweep.path, name) as mine:
