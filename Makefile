@@ -4,8 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
-EXTRAS ?= $(shell cat $(VENV)/.extras 2>/dev/null)
-EXTRA_LOCKS := $(EXTRAS:%=requirements-%.lock)
+
+# EXTRAS are added to those that are installed; an empty EXTRAS takes all of them away.
+OPTIONAL := wandb mlflow joblib ray submitit optuna keras export serve
+INSTALLED := $(filter $(OPTIONAL),$(shell cat $(VENV)/.extras 2>/dev/null))
+ifneq ($(filter-out $(OPTIONAL),$(EXTRAS)),)
+$(error $(filter-out $(OPTIONAL),$(EXTRAS)) is not an extra; EXTRAS takes $(OPTIONAL))
+endif
+ifeq ($(origin EXTRAS),undefined)
+WANTED := $(INSTALLED)
+else
+WANTED := $(if $(strip $(EXTRAS)),$(sort $(INSTALLED) $(EXTRAS)))
+endif
+EXTRA_LOCKS := $(WANTED:%=requirements-%.lock)
+
+CHECK_PYTHON := 'import sys; (3, 11, 4) <= sys.version_info < (3, 14) or sys.exit("error: Labbook needs \
+	Python 3.11 (from 3.11.4) to 3.13, and $(PYTHON) is %d.%d.%d: make setup PYTHON=python3.12" % sys.version_info[:3])'
 
 export UV_COMPILE_BYTECODE = 1
 
@@ -14,20 +28,20 @@ export UV_COMPILE_BYTECODE = 1
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-setup: $(STAMP)  ## environment in .venv; EXTRAS="joblib wandb" adds what is optional, EXTRAS= takes it away
+setup: $(STAMP)  ## environment in .venv; EXTRAS="joblib wandb" adds what is optional, EXTRAS= takes all of it away
 
-# The locks are installed to the letter; again only when they, pyproject.toml or EXTRAS changed.
-$(STAMP): requirements.lock pyproject.toml $(EXTRA_LOCKS) $(VENV)/.extras
+# The locks are installed to the letter; again only when they, pyproject.toml or the extras changed.
+$(STAMP): requirements.lock pyproject.toml $(EXTRA_LOCKS) $(if $(filter-out $(words $(INSTALLED)),$(words $(WANTED))),FORCE)
+	@test -x $(BIN)/python || $(PYTHON) -c $(CHECK_PYTHON)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock $(EXTRA_LOCKS)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@echo '$(WANTED)' > $(VENV)/.extras
 	touch $@
 
 .PHONY: FORCE
-$(VENV)/.extras: FORCE
-	@mkdir -p $(VENV)
-	@echo '$(EXTRAS)' | cmp -s - $@ || echo '$(EXTRAS)' > $@
+FORCE:
 
 train: $(STAMP)  ## train the default, or ARGS="model=alexnet data=cifar10"
 	$(BIN)/python train.py $(ARGS)
@@ -47,7 +61,6 @@ format: $(STAMP)  ## mend the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-OPTIONAL := wandb mlflow joblib ray submitit optuna keras export serve
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-emit-index-url \
 	--prerelease if-necessary-or-explicit --custom-compile-command "make lock"
 lock:  ## newest versions that pyproject.toml allows, into the locks
