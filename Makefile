@@ -18,8 +18,8 @@ WANTED := $(if $(strip $(EXTRAS)),$(sort $(INSTALLED) $(EXTRAS)))
 endif
 EXTRA_LOCKS := $(WANTED:%=requirements-%.lock)
 
-CHECK_PYTHON := 'import sys; (3, 11, 4) <= sys.version_info < (3, 14) or sys.exit("error: Labbook needs \
-	Python 3.11 (from 3.11.4) to 3.13, and $(PYTHON) is %d.%d.%d: make setup PYTHON=python3.12" % sys.version_info[:3])'
+CHECK_PYTHON := 'import sys; (3, 11, 4) <= sys.version_info < (3, 14) or sys.exit("error: \
+	Labbook needs Python 3.11.4 to 3.13, and $(PYTHON) is %d.%d.%d: make setup PYTHON=python3.12" % sys.version_info[:3])'
 
 export UV_COMPILE_BYTECODE = 1
 

@@ -10,6 +10,8 @@ BROKEN = (errno.EIO, errno.ESTALE)  # a disk, or the server that it is on
 NO_FILE = (errno.EISDIR, errno.ENOTDIR)  # something else has the name
 UNWRITABLE = NO_RIGHT + NO_ROOM + BROKEN + NO_FILE
 
+EXTRAS = ("wandb", "mlflow", "joblib", "ray", "submitit", "optuna", "keras", "export", "serve")  # of pyproject.toml
+
 
 class SettingError(ValueError):
     """A setting that cannot work: its text names the setting and what would work. Exit code 2."""
@@ -59,5 +61,7 @@ def unwritable(error: OSError) -> bool:
 
 
 def not_installed(choice: str, extra: str) -> str:
-    """What to say of a choice that needs an extra."""
-    return f"{choice} is not installed: make setup EXTRAS={extra}, or pip install 'labbook[{extra}]'"
+    """What to say of a choice that needs an extra, or a package that is none of ours."""
+    if extra not in EXTRAS:
+        return f"{choice} is not installed: pip install {extra}"
+    return f"{choice} is not installed: make setup EXTRAS={extra}, or pip install -e '.[{extra}]'"

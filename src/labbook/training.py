@@ -19,7 +19,7 @@ from labbook.checkpoints import WholeFileIO
 from labbook.config import held_out
 from labbook.data.module import ImageDataModule
 from labbook.data.spec import ImageSpec
-from labbook.errors import Interrupted, SettingError, first_line
+from labbook.errors import EXTRAS, Interrupted, SettingError, first_line, not_installed
 from labbook.gradients import GradientNorms
 from labbook.hardware import Choice
 from labbook.identity import deciding
@@ -203,10 +203,9 @@ def build_logger(config: DictConfig, run: Run) -> Logger | bool:
     try:
         logger: Logger = building.build(config.logger, save_dir=str(run.path))
     except (ImportError, ModuleNotFoundError) as error:
-        extra = config.choices.get("logger")
-        raise SettingError(
-            f"logger={extra} is not installed: make setup EXTRAS={extra}, or pip install {extra}"
-        ) from error
+        name = str(config.choices.get("logger"))
+        package = (isinstance(error, ModuleNotFoundError) and error.name) or name
+        raise SettingError(not_installed(f"logger={name}", name if name in EXTRAS else package)) from error
     if isinstance(logger, TensorBoard):
         run.closing.callback(logger.close)
     if isinstance(logger, WandbLogger):

@@ -148,7 +148,7 @@ def test_refusals(started: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert ended.code == 2
     assert ended.sentence == f"port {port} is in use: give another with --port N, or a free one with --port 0"
     monkeypatch.setattr(listening, "find_spec", lambda _: None)
-    assert started(run).sentence == "gradio is not installed: make setup EXTRAS=serve, or pip install 'labbook[serve]'"
+    assert started(run).sentence == "gradio is not installed: make setup EXTRAS=serve, or pip install -e '.[serve]'"
 
 
 @pytest.mark.parametrize(

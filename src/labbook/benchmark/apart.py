@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from labbook.errors import SettingError
+from labbook.errors import SettingError, not_installed
 
 Array = NDArray[Any]
 
@@ -120,7 +120,7 @@ def process() -> Process:
         SettingError: TensorFlow is not installed.
     """
     if not installed():
-        raise SettingError("TensorFlow is not installed: make setup EXTRAS=keras, or pip install tensorflow")
+        raise SettingError(not_installed("TensorFlow", "keras"))
     started = Process()
     atexit.register(started.close)
     return started
