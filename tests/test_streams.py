@@ -50,8 +50,7 @@ with open("file", "w") as file:
 def test_nothing_is_written_into_a_file_that_took_the_place_of_a_closed_stream(closed: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(OPENS)
-    ended = subprocess.run(
-        f'"{sys.executable}" program.py {closed}', shell=True, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    command = ["sh", "-c", f'"{sys.executable}" program.py {closed}']
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "")
     assert (tmp_path / "file").read_text() == "kept"

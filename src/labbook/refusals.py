@@ -56,8 +56,6 @@ def known_settings(arguments: list[str]) -> DictConfig:
 def explain(error: Exception, arguments: list[str]) -> str:
     """One sentence for what Hydra refused: the setting, and the valid choices."""
     cause = error.__cause__ or error.__context__
-    if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("hydra/sweeper/sampler"):
-        return not_installed("hydra/sweeper=optuna", "optuna")
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return f"{group}={name} is unknown; {choices(name, error.options)}"
@@ -156,11 +154,11 @@ def no_launcher(text: str, arguments: list[str]) -> str | None:
     """What to say of a launcher or a sweeper that is not there."""
     if "srun" in text:
         return "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)"
-    if (extra := launchers.missing_extra(text)) is None:
+    if (missing := launchers.missing_extra(text)) is None:
         unknown = text.startswith("Unknown plugin class")
         return f"{text}: hydra/launcher=CHOICE and hydra/sweeper=CHOICE name what there is" if unknown else None
-    asked = next((item for item in arguments if item.startswith("hydra/launcher=")), f"the launcher {extra}")
-    return not_installed(asked, extra)
+    group, extra = missing
+    return not_installed(next((item for item in arguments if item.startswith(f"{group}=")), f"{group}={extra}"), extra)
 
 
 def no_choice(arguments: list[str]) -> str:

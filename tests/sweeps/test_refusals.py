@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from labbook.foreign import CONFIGS
 from tests.conftest import Command, Ended
 from tests.sweeps.running import PLAIN, TINY, done, needs, run
 
@@ -26,6 +27,8 @@ REFUSED = [
     ("no trials", ["hydra/sweeper=optuna", "seed=1,2", "sweep.n_trials=0"], "sweep.n_trials must be at least 1, not 0"),
     ("search by grid", ["hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "seed=1,2"],
      "hydra/sweeper/sampler=grid: for every combination use hydra/sweeper=basic"),
+    ("unknown sampler", ["hydra/sweeper=optuna", "hydra/sweeper/sampler=tpee", "seed=1,2"],
+     "hydra/sweeper/sampler=tpee is unknown; did you mean tpe? choices: "),
     ("search with seeds", ["hydra/sweeper=optuna", "seeds=2", "model.width=4,8"], "seeds=2 repeats a grid"),
     ("search of nothing", ["hydra/sweeper=optuna"], "-m sweeps over several values and none is given"),
 ]  # fmt: skip
@@ -127,20 +130,45 @@ def test_a_place_that_cannot_be_written_to(labbook: Command) -> None:
     assert "name another place with log_dir=FOLDER" in ended.sentence
 
 
-# An interpreter to which no plugin of Hydra is installed.
-BARE = """
+# An interpreter to which no extra is installed, and what it does.
+WITHOUT_EXTRAS = """
 import importlib.metadata
 import sys
 
-sys.modules["hydra_plugins"] = None
+EXTRAS = "hydra_plugins joblib ray submitit optuna wandb mlflow tensorflow onnx onnxruntime onnxscript captum gradio"
+sys.modules.update(dict.fromkeys(EXTRAS.split()))
 found = importlib.metadata.entry_points
 importlib.metadata.entry_points = lambda **wanted: () if wanted.get("group") == "hydra.plugins" else found(**wanted)
+"""
+BARE = f"""{WITHOUT_EXTRAS}
 import train
 from labbook import cli
 
 sys.argv[0] = "train.py"
 cli.command_line(train.main)
 """
+COMPOSES = f"""{WITHOUT_EXTRAS}
+from labbook.composing import composed
+from labbook.foreign import CONFIGS
+
+groups = [path for path in CONFIGS.rglob("*") if path.is_dir() and path.name not in ("base", "hydra", "model_data")]
+for group in groups:
+    for file in sorted(group.glob("*.yaml")):
+        composed(f"{{group.relative_to(CONFIGS).as_posix()}}={{file.stem}}")
+        print(file.relative_to(CONFIGS).as_posix())
+for file in sorted((CONFIGS / "model_data").glob("*.yaml")):  # taken where a model meets a data set
+    models = [path.stem for path in (CONFIGS / "model").glob("*.yaml") if file.stem.startswith(f"{{path.stem}}_")]
+    model = max(models, key=len)
+    composed(f"model={{model}}", f"data={{file.stem.removeprefix(model + '_')}}")
+    print(file.relative_to(CONFIGS).as_posix())
+"""
+
+
+def test_every_configuration_composes_without_extras(tmp_path: Path) -> None:
+    ended: Ended = run(cwd=tmp_path, code=COMPOSES)
+    assert ended.code == 0, ended.out + ended.err
+    files = {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml")}
+    assert set(ended.out.split()) == {name for name in files if "/" in name and not name.startswith("base/")}
 
 
 @pytest.mark.parametrize(
@@ -151,12 +179,14 @@ cli.command_line(train.main)
         ("hydra/launcher=submitit_local", "submitit"),
         ("hydra/launcher=submitit_slurm", "submitit"),
         ("hydra/sweeper=optuna", "optuna"),
+        ("sweep=search_lenet5", "optuna"),
     ],
 )
 def test_an_extra_that_is_not_installed(tmp_path: Path, choice: str, extra: str) -> None:
-    ended: Ended = run(*TINY, "model.width=4,8", choice, cwd=tmp_path, code=BARE)
+    ended: Ended = run("-m", "seed=1,2", choice, cwd=tmp_path, code=BARE)
     assert ended.code == 2, ended.out + ended.err
-    assert ended.sentence.startswith(f"{choice} is not installed: make setup EXTRAS={extra}")
+    named = choice if choice.startswith("hydra/") else "hydra/sweeper=optuna"
+    assert ended.sentence.startswith(f"{named} is not installed: make setup EXTRAS={extra}")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,16 +5,19 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
 from omegaconf import DictConfig
 
-from labbook.errors import SettingError
+from labbook.errors import SettingError, choices
 from labbook.sweeps import claims
 from labbook.sweeps.command import SweepCommand
 
 if TYPE_CHECKING:
     import optuna
+
+SAMPLER = "hydra/sweeper/sampler"  # a group of the plugin
 
 
 class Search(OptunaSweeper):
@@ -43,6 +46,7 @@ class Search(OptunaSweeper):
         """Open the sweep's folder and put the choice of what is left to do in front of the launcher."""
         if config.seeds > 1:
             raise SettingError(f"seeds={config.seeds} repeats a grid; a search (hydra/sweeper=optuna) takes seed=N")
+        check_sampler(config.hydra.runtime.choices[SAMPLER])
         self.arguments = [*self.sweeper._parse_sweeper_params_config(), *config.hydra.overrides.task]
         self.command = SweepCommand(config, self.arguments, search=True)
         self.storage = str(config.hydra.sweeper.storage)  # only now, as it lies in the sweep's folder
@@ -98,6 +102,17 @@ class Search(OptunaSweeper):
         jobs = self.sweeper._configure_trials(trials, *self._space())
         told = [[*job, f"sweep.job.trial={trial.number}"] for job, trial in zip(jobs, trials, strict=True)]
         self.command.launcher.launch(told, initial_job_idx=first)
+
+
+def check_sampler(name: str) -> None:
+    """Refuse a sampler that does not exist: Hydra leaves it out, as its choice is optional.
+
+    Raises:
+        SettingError: naming the samplers.
+    """
+    valid = GlobalHydra.instance().config_loader().get_group_options(SAMPLER)
+    if name not in valid:
+        raise SettingError(f"{SAMPLER}={name} is unknown; {choices(name, valid)}")
 
 
 def example_of(distribution: Any) -> Any:
