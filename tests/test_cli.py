@@ -157,11 +157,22 @@ def test_an_experiment_may_add_a_callback(labbook: Command, tmp_path: Path) -> N
 
 def test_what_the_command_line_adds_with_a_plus_is_kept(labbook: Command) -> None:
     quick = ("model=mlp", "data.limit=40", "logger=none", "callbacks=none", "trainer.precision=32")
-    ended = labbook(*quick, "debug=fast", "+optimizer.amsgrad=true", "+note=mine")
+    ended = labbook(*quick, "debug=fast", "+optimizer.amsgrad=true", "notes.why=mine", "+notes.more=2")
     assert ended.code == 0, ended.err
     saved = yaml.safe_load((ended.run / "config.yaml").read_text())
-    assert (saved["optimizer"]["amsgrad"], saved["note"]) == (True, "mine")
+    assert (saved["optimizer"]["amsgrad"], saved["notes"]) == (True, {"why": "mine", "more": 2})
     assert saved["choices"]["debug"] == "fast"
+
+
+@pytest.mark.parametrize(
+    "override", ["+loss=focal", "+sampler=balanced", "+class_weights=[1,2]", "+note=mine", "++lr=1"]
+)
+def test_what_the_root_does_not_declare_is_refused(override: str, labbook: Command) -> None:
+    ended = labbook("debug=fast", override)
+    name = override.lstrip("+").partition("=")[0]
+    assert ended.code == 2
+    assert ended.sentence.startswith(f"{name} is not a setting; ")
+    assert ended.sentence.endswith(f"; a note of your own is notes.{name}=VALUE")
 
 
 @pytest.mark.parametrize(

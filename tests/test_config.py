@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from labbook import building, cli, config, keys, training
 from labbook.config import FILES, GROUPS, OPTIONAL, TrainConfig
@@ -256,9 +256,11 @@ def test_a_group_that_is_not_there_is_refused() -> None:
 
 
 def test_a_saved_configuration_is_typed_again_and_keeps_what_was_added() -> None:
-    saved = OmegaConf.create(OmegaConf.to_yaml(composed("epochs=7", "+note=mine"), resolve=True))
+    saved = OmegaConf.create(OmegaConf.to_yaml(composed("epochs=7", "notes.why=mine"), resolve=True))
+    with open_dict(saved):
+        saved.note = "of a run of before there was notes"
     again = config.typed(saved, "run/config.yaml")
-    assert (again.epochs, again.note, again.model) == (7, "mine", saved.model)
+    assert (again.epochs, again.notes.why, again.note, again.model) == (7, "mine", saved.note, saved.model)
     assert OmegaConf.to_container(again) == OmegaConf.to_container(saved)
 
 

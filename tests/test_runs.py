@@ -13,7 +13,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook import config as settings
-from labbook import files, identity, runs
+from labbook import files, foreign, identity, runs
 from labbook.errors import SettingError, TrainingError
 from tests.composing import composed
 
@@ -52,7 +52,7 @@ TELLING = {
     "optimizer._target_": "torch.optim.SGD", "scheduler.warmup_epochs": 2.0, "model.padding": 1,
     "model._target_": "labbook.models.mlp.MLP", "data.shuffle": False, "data.val_seed": 1, "data.augment": [],
     "data.limit": 100, "data.batch_size": 3, "data.validate_on": "test", "trainer.precision": 32,
-    "trainer.gradient_clip_val": 1.0, "trainer.deterministic": True,
+    "trainer.gradient_clip_val": 1.0, "trainer.deterministic": True, "notes.why": "mine",
 }  # fmt: skip
 
 
@@ -80,11 +80,20 @@ def test_every_setting_of_the_root_is_one_or_the_other() -> None:
 
 def test_settings_that_came_later_and_are_off_do_not_change_the_identity(config: DictConfig) -> None:
     now = identity.identity(config)
-    with open_dict(config.task):
-        for name in identity.LATER:
-            assert OmegaConf.select(config, name) == identity.LATER[name]  # the default
-            del config.task[name.removeprefix("task.")]
+    for name in identity.LATER:
+        assert OmegaConf.select(config, name) == identity.LATER[name]  # the default
+        parent, _, key = name.rpartition(".")
+        node = OmegaConf.select(config, parent) if parent else config
+        with open_dict(node):
+            del node[key]
     assert identity.identity(config) == now
+
+
+def test_the_identities_of_kept_runs_are_those_in_their_names() -> None:
+    kept = sorted((foreign.CONFIGS.parent / "docs" / "results").glob("*/*/config.yaml"))
+    assert len(kept) > 100
+    other = [file.parent.name for file in kept if identity.identity(OmegaConf.load(file)) != file.parent.name[-8:]]
+    assert other == []
 
 
 def test_early_stopping_changes_the_result(config: DictConfig) -> None:

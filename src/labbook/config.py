@@ -14,10 +14,10 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from labbook import published
-from labbook.errors import SettingError, first_line, nearest
+from labbook.errors import SettingError, first_line
 from labbook.keys import FILES as FILES
 from labbook.keys import GROUPS as GROUPS
-from labbook.keys import PAIRS, SEVERAL, check_keys, no_setting, places
+from labbook.keys import PAIRS, SEVERAL, check_keys, no_setting
 from labbook.names import check_places
 
 OPTIONAL = ("scheduler", "logger", "callbacks")  # groups that a run can do without
@@ -133,13 +133,16 @@ class TrainConfig:
     objective: Objective = "val/acc"
     published: Any = None
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    notes: dict[str, Any] = field(default_factory=dict)
     choices: Any = field(default_factory=dict)
 
 
 @cache
 def register() -> None:
     """Make the schema known to Hydra under the name that configs/train.yaml starts from."""
-    ConfigStore.instance().store(name="schema", node=TrainConfig, replace=True)
+    schema = OmegaConf.structured(TrainConfig)
+    OmegaConf.set_struct(schema.notes, False)  # the only node that takes new names without a +
+    ConfigStore.instance().store(name="schema", node=schema, replace=True)
 
 
 def checked(config: DictConfig) -> DictConfig:
@@ -185,16 +188,16 @@ def several_of(told: Any) -> list[str]:
 
 
 def check_names(config: DictConfig) -> None:
-    """Refuse what a leading `+` has added to the root where a setting seems meant, as by +lr=0.1, and no note.
+    """Refuse names that the root does not declare, as by +lr=0.1 or +loss=focal.
 
     Raises:
-        SettingError: naming the one that is meant.
+        SettingError: naming the setting that is meant, and where notes of the user's own go.
     """
     known = [item.name for item in fields(TrainConfig)]
     own = OmegaConf.masked_copy(config, known)
     for name in map(str, config):
-        if name not in known and (places(name, own) or nearest(name, [*known, *GROUPS], 0.8)):
-            raise SettingError(f"{no_setting(name, own)}; a note, as +note=TEXT is one, needs another name")
+        if name not in known:
+            raise SettingError(f"{no_setting(name, own)}; a note of your own is notes.{name}=VALUE")
 
 
 def check_mode(config: DictConfig, preset: str | None) -> None:

@@ -23,6 +23,7 @@ INDIFFERENT = (
 # Settings that came after runs had been made without them, and the value that changes nothing: left out where they have
 # it, so that those runs are known again.
 LATER = {
+    "notes": {},
     "task.mixup": 0.0,
     "task.cutmix": 0.0,
     "task.sam": 0.0,

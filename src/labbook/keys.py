@@ -61,7 +61,9 @@ def check_keys(config: DictConfig, reference: DictConfig, added: set[str], files
     plain = OmegaConf.to_container(config, resolve=False)
     known = OmegaConf.to_container(reference, resolve=False)
     for name in unknown_keys(plain, known):
-        if not any(f"{name}.".startswith(f"{key}.") or key.startswith(f"{name}.") for key in added):
+        if not name.startswith("notes.") and not any(
+            f"{name}.".startswith(f"{key}.") or key.startswith(f"{name}.") for key in added
+        ):
             raise SettingError(f"{files}: {no_setting(name, reference)}")
 
 

@@ -22,7 +22,7 @@ from labbook.runs import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
 # Settings that a resumed run may take new: those that do not change what it computes, and some that do.
 CHANGEABLE = (
     *("epochs", "trainer", "compile", "channels_last", "keep_memory", "test_on", "train_acc_eval"),
-    *("logger", "callbacks", "checkpoint", "published", "data.root", "data.cache_dir", "data.resident"),
+    *("logger", "callbacks", "checkpoint", "published", "notes", "data.root", "data.cache_dir", "data.resident"),
 )
 # Settings by which an epoch has more or fewer steps, and what they are where they are left open.
 COUNTING = {"trainer.accumulate_grad_batches": 1, "trainer.limit_train_batches": 1.0}

@@ -120,7 +120,7 @@ def test_nothing_of_the_environment_is_written(program: Command, monkeypatch: py
         ("+logger.settings={a:[{api_key:abc}]}", "logger.settings.a.api_key holds a secret"),
         ("data.root=https://me:abc@example.org/x", "data.root holds a secret"),
         ("data.root=${oc.env:HF_TOKEN}", "the environment variable HF_TOKEN holds a secret"),
-        ("+note=${oc.env:AWS_SECRET_ACCESS_KEY}", "the environment variable AWS_SECRET_ACCESS_KEY holds a secret"),
+        ("notes.mine=${oc.env:AWS_SECRET_ACCESS_KEY}", "the environment variable AWS_SECRET_ACCESS_KEY holds a secret"),
         ("data.root=${oc.env:SOME_PROXY}", "the environment variable SOME_PROXY holds a secret"),
     ],
 )
