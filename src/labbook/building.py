@@ -176,15 +176,27 @@ def check_target(node: Mapping[str, Any], name: str, supplied: Mapping[str, str 
 
 
 def try_optimizer(node: Mapping[str, Any], name: str) -> None:
-    """Make the optimizer for one number: only its constructor knows which settings go together.
+    """Make the optimizer for one number, and one for parameters as networks have them that makes a step.
 
     Raises:
-        SettingError: they do not, in torch's words.
+        SettingError: settings that do not go together, in torch's words; or an optimizer that does not take every
+            parameter, or whose step needs more than gradients.
     """
+    matrix, vector, filters = (torch.ones([1] * dimensions, requires_grad=True) for dimensions in (2, 1, 4))
     try:
-        build(node)([torch.zeros(1, 1, requires_grad=True)])
+        build(node)([matrix])
     except (RuntimeError, TypeError, ValueError) as error:
         raise SettingError(f"{name}: {first_line(error)}") from error
+    for parameter in (matrix, vector, filters):
+        parameter.grad = torch.ones_like(parameter)
+    try:
+        build(node)([{"params": [matrix, vector]}, {"params": [filters]}]).step()
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise SettingError(
+            f"{name}._target_={node['_target_']} with these settings cannot train a network: an optimizer has to take"
+            f" all parameters and make a step by their gradients alone ({reason}); such as optimizer=adamw"
+        ) from error
 
 
 def build(node: Any, **supplied: Any) -> Any:

@@ -227,7 +227,10 @@ def check_files(config: DictConfig, chosen: dict[str, str]) -> None:
     """
     files = [f"{group}={chosen[group]}" for group in (*FILES, PAIRS) if group in chosen]
     if files:
-        added = {item.lstrip("+").split("=")[0] for item in HydraConfig.get().overrides.task if item.startswith("+")}
+        added = {
+            "notes",
+            *(item.lstrip("+").split("=")[0] for item in HydraConfig.get().overrides.task if item.startswith("+")),
+        }
         groups = [f"{group}={chosen[group]}" for group in GROUPS if group in chosen and group not in FILES]
         check_keys(config, reference(tuple(groups)), added, ", ".join(files))
 

@@ -12,16 +12,29 @@ NOTES = {"choices", "sweep.job"}  # what the program writes into a configuration
 SEVERAL = "callbacks"  # the group of which several choices may be taken, as [ema,early_stopping]
 PAIRS = "model_data"  # files of that kind, named MODEL_DATA, that come with their two choices
 
-# Arguments of the Trainer that the program sets, and what a user may reach for instead.
+# Arguments of the Trainer that the program sets or that would break what a run records, and what to use instead.
 OF_TRAINER = {
     "max_epochs": "use epochs=N",
+    **dict.fromkeys(
+        ("max_steps", "max_time"), "use epochs=N, and trainer.limit_train_batches=N for a part of each epoch"
+    ),
+    "val_check_interval": "a run validates after each epoch: use trainer.check_val_every_n_epoch=N",
+    "overfit_batches": "use debug=overfit, or data.limit=N",
+    "fast_dev_run": "use debug=fast",
+    "enable_checkpointing": "a run always saves its state: use checkpoint.every_minutes=N",
+    "reload_dataloaders_every_n_epochs": "each epoch is drawn anew already, so leave it out",
+    "limit_predict_batches": "a training predicts nothing, so leave it out",
     "callbacks": "use the group callbacks",
     "logger": "use the group logger",
     "default_root_dir": "use log_dir=FOLDER",
     "enable_progress_bar": "use callbacks.progress.bar=false",
     "benchmark": "it is on unless trainer.deterministic=true",
     **dict.fromkeys(
-        ("plugins", "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler"), "leave it out"
+        (
+            *("plugins", "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler"),
+            *("barebones", "model_registry", "enable_autolog_hparams"),
+        ),
+        "leave it out",
     ),
 }
 
@@ -61,9 +74,7 @@ def check_keys(config: DictConfig, reference: DictConfig, added: set[str], files
     plain = OmegaConf.to_container(config, resolve=False)
     known = OmegaConf.to_container(reference, resolve=False)
     for name in unknown_keys(plain, known):
-        if not name.startswith("notes.") and not any(
-            f"{name}.".startswith(f"{key}.") or key.startswith(f"{name}.") for key in added
-        ):
+        if not any(f"{name}.".startswith(f"{key}.") or key.startswith(f"{name}.") for key in added):
             raise SettingError(f"{files}: {no_setting(name, reference)}")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, Trainer, callbacks
 from pytorch_lightning.loggers import Logger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -29,6 +29,23 @@ KINDS: dict[str, tuple[type, ...]] = {
 }
 DEFERRED = ("optimizer", "scheduler")  # groups whose targets get the rest of their arguments from the training
 FOR_HYDRA = ("_args_", "_recursive_", "_isolate_", "_execution_whitelist_")
+
+# Lightning's callbacks after which a run is not what its config.yaml and metrics.csv say, and what to use instead.
+REFUSED: dict[type[Callback], str] = {
+    callbacks.BatchSizeFinder: "use data.batch_size=N",
+    callbacks.LearningRateFinder: "compare several values in a sweep: -m optimizer.lr=0.1,0.01,0.001",
+    callbacks.BaseFinetuning: "use model.freeze=backbone, or task.backbone_lr_factor=X for a slower backbone",
+    callbacks.WeightAveraging: "use callbacks=ema",  # EMAWeightAveraging, too
+    callbacks.StochasticWeightAveraging: "use callbacks=ema",
+    callbacks.GradientAccumulationScheduler: "use trainer.accumulate_grad_batches=N",
+    callbacks.ModelPruning: "its checkpoints do not fit the network, so leave it out",
+    callbacks.OnExceptionCheckpoint: "a run always saves its state: use checkpoint.every_minutes=N",
+    callbacks.ProgressBar: "use callbacks.progress.bar=true",
+    callbacks.BasePredictionWriter: "use scripts/predict.py after the training",
+    callbacks.SpikeDetection: "a run stops by itself when its loss is not finite, so leave it out",
+    callbacks.ThroughputMonitor: "metrics.csv has images_per_second, so leave it out",
+    callbacks.Timer: "it stops within an epoch: use epochs=N",
+}
 
 # Settings of Lightning's callbacks, loggers and profilers that name what is written.
 WRITING = ("callbacks", "logger", "trainer")
@@ -53,6 +70,8 @@ def check(target: Any, node: Mapping[str, Any], name: str) -> None:
         if made is None or not issubclass(made, KINDS[group]):
             expected = " nor ".join(f"{kind.__name__} ({kind.__module__})" for kind in KINDS[group])
             raise SettingError(f"{told} makes no {expected}")
+        if instead := next((text for kind, text in REFUSED.items() if issubclass(made, kind)), None):
+            raise SettingError(f"{told} does not work here: {instead}")
     elif not inspect.isclass(target):
         raise SettingError(f"{told} is a function, and inside {group} only classes are built")
     if node.get("_partial_") and (inner or group not in DEFERRED):

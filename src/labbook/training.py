@@ -254,6 +254,12 @@ def fit(
             trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)
         except MisconfigurationException as error:  # what Lightning finds out only with the data at hand
             raise SettingError(f"trainer: {first_line(error)}") from error
+        except ModuleNotFoundError as error:  # what one of its callbacks needs
+            raise SettingError(f"callbacks: {first_line(error)}") from error
+        except RuntimeError as error:
+            if not str(error).startswith("Early stopping conditioned on metric"):
+                raise
+            raise SettingError(f"callbacks: {first_line(error)}") from error
         except ValueError as error:
             if not str(error).startswith("Expected more than 1 value per channel when training"):
                 raise

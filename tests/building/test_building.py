@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from labbook import building
 from labbook.errors import SettingError
+from labbook.models.optimizing import optimizer_of
 from tests.building.things import HERE, SUPPLIED, node, refused
 
 
@@ -221,9 +222,32 @@ def test_optimizer_settings_that_do_not_go_together_are_refused_at_once(settings
     assert refused(settings).startswith("thing: ")
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "LBFGS", "Muon"])
+@pytest.mark.parametrize(
+    "name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "ASGD", "Rprop", "Adafactor"]
+)
 def test_torchs_optimizers_pass(name: str) -> None:
     building.check({"_target_": f"torch.optim.{name}", "_partial_": True, "lr": 0.01}, "optimizer")
+
+
+@pytest.mark.parametrize("name", ["LBFGS", "Muon", "SparseAdam"])
+def test_an_optimizer_of_some_parameters_or_with_another_step_is_refused(name: str) -> None:
+    text = refused({"_target_": f"torch.optim.{name}", "_partial_": True, "lr": 0.01})
+    assert text.startswith(f"thing._target_=torch.optim.{name} with these settings cannot train a network: ")
+    assert text.endswith("; such as optimizer=adamw")
+
+
+@pytest.mark.parametrize("option", ["foreach", "maximize"])
+def test_options_of_an_optimizer_that_is_else_fused_pass(option: str) -> None:
+    item = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.01, option: True}
+    building.check(item, "optimizer")
+    made = optimizer_of(building.build(item), [{"params": [torch.zeros(1, requires_grad=True)]}], fused=True)
+    assert made.defaults["fused"] is (None if option == "foreach" else True)
+
+
+@pytest.mark.parametrize("option", ["differentiable", "capturable"])
+def test_options_with_which_a_step_fails_are_refused(option: str) -> None:
+    text = refused({"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.01, option: True})
+    assert "cannot train a network" in text
 
 
 @pytest.mark.parametrize(

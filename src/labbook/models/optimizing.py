@@ -20,8 +20,11 @@ def optimizer_of(make: Callable[..., Optimizer], groups: list[dict[str, Any]], f
 
 def has_fused(optimizer: Callable[..., Any]) -> bool:
     """Whether an optimizer does its step in one kernel on request (AlexNet's Adam: 0.42 s plain, 0.045 s fused)."""
+    chosen = getattr(optimizer, "keywords", {})
     return (
-        "fused" in inspect.signature(optimizer).parameters and getattr(optimizer, "keywords", {}).get("fused") is None
+        "fused" in inspect.signature(optimizer).parameters
+        and chosen.get("fused") is None
+        and not chosen.get("foreach")  # which torch has in another form
     )
 
 
