@@ -1,8 +1,9 @@
 """Test a run's network again, with `python scripts/evaluate.py RUN [data=NAME ...] [SETTING=VALUE ...]`.
 
 RUN is the folder that a run named in its last line. Settings such as data.root=FOLDER or trainer.precision=32 stand in
-for those of the run. data=NAME is another data set of as many classes, with its own settings (data=cifar10_jpeg
-data.root=FOLDER); its images are shown to the network in the size, colours and normalisation of its training.
+for those of the run. data=NAME is another data set, with its own settings (data=cifar10_jpeg data.root=FOLDER); its
+images are shown to the network in the size, colours and normalisation of its training, and its classes are those of
+the network of the same names.
 Figures and pictures go to RUN/evaluation.
 """
 
@@ -44,18 +45,17 @@ def main() -> None:
     with importing.heavy():  # takes seconds, which a refusal need not wait for
         from labbook.evaluation import again, files, judgement
 
-    found = again.evaluate_run(given.run, asked.config, given.split, given.weights, asked.data)
-    notes = [*(found.data.notes if asked.name else []), *unfinished(given.run)]
-    names = found.data.spec.class_names
-    if names != found.names:
-        theirs = f"the data has {', '.join(names[:3])}, ... and the network {', '.join(found.names[:3])}, ..."
-        notes.append(f"the classes have other names, and are compared by their order: {theirs}")
+    own = not asked.name
+    found = again.evaluate_run(given.run, asked.config, given.split, given.weights, asked.data, own)
+    settings = (*given.settings, *([f"weights={given.weights}"] if given.weights else []))
+    tested = files.Tested.of(given.run, given.split, asked.name, settings, found)
+    notes = [*([] if own else found.data.notes), *unfinished(given.run), *tested.notes]
     for note in notes:
         print(f"note: {printable(note)}", file=sys.stderr)
-    judged = judgement.judge(found.outcome, names)
+    judged = judgement.judge(found.outcome, found.names)
     judgement.show(judged, given.split, given.all)
-    settings = (*given.settings, *([f"weights={given.weights}"] if given.weights else []))
-    tested = files.Tested(given.run, given.split, asked.name, settings)
+    for line in found.matched.notes:
+        print(line)
     folder = given.out or given.run / files.FOLDER
     files.write(tested, found, judged, folder)
     print(f"evaluation: {folder}")

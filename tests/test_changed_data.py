@@ -2,12 +2,17 @@
 
 import json
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+import torch
 
 from labbook.data import module
+from labbook.evaluation import files
+from scripts import evaluate, predict
 from tests.conftest import Command
 from tests.data.samples import album, photograph
 from tests.test_train import metrics_of
@@ -77,3 +82,115 @@ def test_a_run_of_before_knows_its_classes(labbook: Command, photos: Path) -> No
     (run / "metrics.json").write_text(json.dumps(kept))
     rename(photos)
     assert "class ape is gone and class zebra is new" in labbook(f"resume={run}", "epochs=2").err
+
+
+# Tested again --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def again(script: Callable[[ModuleType], Command], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """`scripts/evaluate.py ARGUMENTS`, without pictures, reading all data anew."""
+    monkeypatch.setattr(files, "pictures", lambda *_: {})
+    command = script(evaluate)
+
+    def anew(*arguments: str) -> object:
+        module._recent.clear()
+        return command(*arguments)
+
+    return anew  # type: ignore[return-value]
+
+
+def evaluation(run: Path, suffix: str = "") -> dict[str, object]:
+    content: dict[str, object] = json.loads((run / "evaluation" / f"evaluation{suffix}.json").read_text())
+    return content
+
+
+def rows(ended: object) -> dict[str, list[str]]:
+    """The rows of the table of an evaluation by class."""
+    return {line.split()[0]: line.split()[1:] for line in ended.out.splitlines() if len(line.split()) == 5}  # type: ignore[attr-defined]
+
+
+def test_classes_are_matched_by_name(labbook: Command, again: Command, photos: Path, tmp_path: Path) -> None:
+    """Of some classes that the network knows, of one that it does not know, and with no training part."""
+    run = labbook(*PHOTOS, "epochs=8").run
+    own = again(str(run))
+    assert evaluation(run)["as_recorded"] is True
+    (tmp_path / "some" / "test").mkdir(parents=True)
+    for name in ("dog", "cat"):
+        shutil.copytree(photos / "test" / name, tmp_path / "some" / "test" / name)
+    photograph(tmp_path / "some" / "test" / "bee" / "1.png", "yellow")
+    ended = again(str(run), "data.root=some")
+    assert ended.code == 0, ended.err
+    assert {name: rows(ended)[name][1] for name in ("cat", "dog")} == {
+        name: rows(own)[name][1] for name in ("cat", "dog")
+    }
+    assert "left out, as the network does not know the class: bee (1 images)" in ended.out
+    assert "the network also knows classes that have no image here: ape" in ended.out
+    told = evaluation(run, "_some")
+    assert (told["images"], told["left_out"], told["without_images"]) == (6, {"bee": 1}, ["ape"])
+    flat = again(str(run), "data.root=some/test")
+    assert flat.out.splitlines()[0] == ended.out.splitlines()[0]
+    assert "so its own folders are taken for the classes" in flat.err
+    shutil.rmtree(photos / "train")
+    shutil.rmtree(photos / "test" / "ape")
+    assert again(str(run)).out.splitlines()[0] == ended.out.splitlines()[0]
+    shutil.rmtree(tmp_path / "some" / "test" / "cat")
+    shutil.rmtree(tmp_path / "some" / "test" / "dog")
+    refused = again(str(run), "data.root=some")
+    assert (refused.code, refused.sentence) == (
+        2,
+        "there is no test image of a class that the network knows: the classes of the data are bee, and the network"
+        " knows ape, cat, dog",
+    )
+
+
+def test_accents_of_another_system_are_the_same_class(
+    labbook: Command, again: Command, photos: Path, tmp_path: Path
+) -> None:
+    for part in ("train", "test"):
+        (photos / part / "dog").rename(photos / part / "\u00e9lan")
+    run = labbook(*PHOTOS, "epochs=1").run
+    shutil.copytree(photos, tmp_path / "mac")
+    for part in ("train", "test"):
+        (tmp_path / "mac" / part / "\u00e9lan").rename(
+            tmp_path / "mac" / part / unicodedata.normalize("NFD", "\u00e9lan")
+        )
+    ended = again(str(run), "data.root=mac")
+    assert (ended.code, ended.err) == (0, "")
+    assert f"acc {metrics_of(run)['test/acc']:.4f}  n 9" in ended.out
+    assert evaluation(run)["as_recorded"] is True
+
+
+def test_changed_images_do_not_replace_the_evaluation_of_the_run(
+    labbook: Command, again: Command, script: Callable[[ModuleType], Command], photos: Path
+) -> None:
+    run = labbook(*PHOTOS, "epochs=1").run
+    again(str(run))
+    before = evaluation(run)
+    photograph(photos / "test" / "cat" / "new.png", "pink")
+    ended = again(str(run))
+    assert "the test images are not those that the run recorded" in ended.err
+    assert evaluation(run) == before
+    (other,) = [path for path in (run / "evaluation").iterdir() if "changed" in path.name]
+    assert json.loads(other.read_text())["images"] == 10
+    asked = script(predict)(str(run), "--test-index", "3")
+    assert (asked.code, asked.out) == (2, "")
+    assert "the data is not what the run was tested on: the test images were 9 and are 10" in asked.sentence
+    add_images(photos)
+    for split in ("val", "train"):
+        refused = again(str(run), "--split", split)
+        assert f"--split {split}: the training images were 18 and are 19" in refused.sentence
+
+
+def test_a_network_of_nan_answers_nothing(
+    labbook: Command, again: Command, script: Callable[[ModuleType], Command], photos: Path
+) -> None:
+    run = labbook(*PHOTOS, "epochs=1", "test_on=last").run
+    file = run / "checkpoints" / "last.ckpt"
+    content = torch.load(file, weights_only=True)
+    content["state_dict"]["head.bias"][0] = float("nan")
+    torch.save(content, file)
+    for ended in (again(str(run)), script(predict)(str(run), str(photos / "test"), "--json", "said.json")):
+        assert ended.code == 2
+        assert "holds weights that are not finite (head.bias), so its network can answer nothing" in ended.sentence
+    assert not Path("said.json").exists()

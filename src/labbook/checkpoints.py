@@ -119,6 +119,7 @@ def load_weights(model: LightningModule, path: Path) -> int:
 def put_weights(model: LightningModule, content: dict[str, Any], path: Path) -> int:
     """`load_weights` of a checkpoint that has been loaded from `path`."""
     check_fits(model, content["state_dict"], path)
+    check_finite(content["state_dict"], path)
     model.load_state_dict(content["state_dict"])
     epoch: int = content["epoch"]
     return epoch + 1
@@ -138,3 +139,14 @@ def check_fits(model: LightningModule, weights: dict[str, torch.Tensor], path: P
                 f"{path} holds another network than {type(model).__name__} as configured:"
                 f" {name} is {shapes[1]} there and {shapes[0]} here"
             )
+
+
+def check_finite(weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Refuse weights whose network can answer nothing but nan.
+
+    Raises:
+        SettingError: naming the first weight with numbers that are not finite.
+    """
+    for name, weight in weights.items():
+        if weight.is_floating_point() and not weight.isfinite().all():
+            raise SettingError(f"{path} holds weights that are not finite ({name}), so its network can answer nothing")

@@ -1,6 +1,6 @@
 """The network of a run that has been trained, ready to judge images; the data it was trained on need not be there."""
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,13 +12,14 @@ from torch import Tensor
 
 from labbook import building, checkpoints, hardware, training
 from labbook.config import typed
-from labbook.data.module import ImageDataModule
+from labbook.data.module import ImageDataModule, Images, Part
+from labbook.data.record import DataRecord, changed_classes
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.hardware import Choice
 from labbook.kinds import made_by
 from labbook.models.classifier import Classifier
-from labbook.runs import BEST, CHECKPOINTS, CONFIG, LAST
+from labbook.runs import BEST, CHECKPOINTS, CONFIG, LAST, read_metrics
 from labbook.tta import averaged
 
 Weights = Literal["best", "last"]
@@ -66,18 +67,52 @@ class Trained:
         return self.logits(pixels).softmax(1)
 
     def data(self) -> ImageDataModule:
-        """The run's data as it is today; nothing of it is read yet.
+        """The run's data as it is today, of which only the test images are to be read; nothing is read yet.
 
         Raises:
-            SettingError: it is not there, or its images are not those of this network any more.
+            SettingError: it is not there, or its images are not of the size, channels and classes of this network.
         """
-        data = training.build_data(self.config)
+        data = training.build_data(self.config, only="test")
         seen, known = data.spec, self.spec
-        if (seen.size, seen.channels, seen.class_names) != (known.size, known.channels, known.class_names):
-            raise SettingError(
-                "the test images are not of the size, channels and classes that the network was trained for"
-            )
+        if (seen.size, seen.channels) != (known.size, known.channels):
+            raise SettingError("the test images are not of the size and channels that the network was trained for")
+        if changed := changed_classes(known.class_names, seen.class_names):
+            raise SettingError(f"the test images are not of the classes that the network was trained for: {changed}")
         return data
+
+    def test_images(self) -> Images:
+        """The test images of the run.
+
+        Raises:
+            SettingError: they are not there, or not those that the run was tested on.
+        """
+        record = DataRecord.read(read_metrics(self.path), self.spec.class_names)
+        data = read_part(self.config, "test", record)
+        if changes := record.changes(DataRecord.of(data), ["test"]):
+            raise SettingError(
+                f"the data is not what the run was tested on: {'; '.join(changes)}, so the number of an image may be"
+                " that of another one: give the files of the images, or put the test images back"
+            )
+        return data.parts["test"]
+
+
+def read_part(config: DictConfig, part: Part, record: DataRecord | None = None) -> ImageDataModule:
+    """The data with one part, where the other one need not be there.
+
+    Where the part is not as a `record` has it, both are read: of an image that is in two classes, and so left out of
+    both parts, one part alone does not know.
+
+    Raises:
+        SettingError: the part is not there, or cannot be trusted.
+    """
+    data = training.build_data(config, only=part)
+    data.setup()
+    if record is not None and data.only is not None and record.changes(DataRecord.of(data)):
+        with suppress(SettingError):  # which would be of the other part
+            whole = training.build_data(config)
+            whole.setup()
+            return data if record.changes(DataRecord.of(whole), [part]) else whole
+    return data
 
 
 def data_type(config: DictConfig) -> type[ImageDataModule]:

@@ -17,7 +17,7 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from labbook import building, checkpoints, overhead
 from labbook.checkpoints import WholeFileIO
 from labbook.config import held_out
-from labbook.data.module import ImageDataModule
+from labbook.data.module import ImageDataModule, Part
 from labbook.data.spec import ImageSpec
 from labbook.errors import EXTRAS, Interrupted, SettingError, first_line, not_installed
 from labbook.gradients import GradientNorms
@@ -47,7 +47,7 @@ log = logging.getLogger("labbook")
 # What the program itself gives to each group's target, and what a user may reach for instead; None: for the
 # group's own setting, which `hardware` has made definite.
 SUPPLIED: dict[str, dict[str, str | None]] = {
-    "data": {"seed": "use seed=N"},
+    "data": {"seed": "use seed=N", "only": "an evaluation reads what it needs"},
     "model": {"spec": "it is that of the data", "task": "use the groups optimizer and scheduler, or task.SETTING"},
     "trainer": {"precision": None, "accelerator": None, **OF_TRAINER},
     "logger": {"save_dir": "use log_dir=FOLDER"},
@@ -64,8 +64,10 @@ def check(config: DictConfig) -> None:
         building.check(config[group], group, SUPPLIED.get(group))
 
 
-def build_data(config: DictConfig) -> ImageDataModule:
+def build_data(config: DictConfig, only: Part | None = None) -> ImageDataModule:
     """The data module that a configuration describes; what it leaves open is noted in it as pretrained weights want it.
+
+    `only` is the part that an evaluation needs, where the data set can be read so.
 
     Raises:
         SettingError: settings that do not go together, or folders that are not there.
@@ -74,7 +76,9 @@ def build_data(config: DictConfig) -> ImageDataModule:
     for name, value in network.wanted_images(config.model).items():
         if config.data[name] is None:
             config.data[name] = value
-    data = building.build(config.data, seed=config.seed)
+    known, _ = building.parameters(building.locate(config.data._target_, "data"))
+    options = {"only": only} if only and "only" in known else {}
+    data = building.build(config.data, seed=config.seed, **options)
     assert isinstance(data, ImageDataModule)
     return data
 

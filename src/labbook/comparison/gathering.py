@@ -9,7 +9,6 @@ from omegaconf import DictConfig, OmegaConf
 from labbook import importing, resuming
 from labbook.comparison.labels import labels
 from labbook.config import typed
-from labbook.data.record import identity_of
 from labbook.errors import SettingError
 from labbook.evaluation.answers import Answers
 from labbook.names import printable
@@ -87,5 +86,7 @@ def tested_again(candidate: Candidate) -> Answers:
     with importing.heavy():
         from labbook.evaluation.again import evaluate_run
 
-    outcome, data, *_ = evaluate_run(candidate.path, candidate.config, "test")
-    return Answers.of(identity_of(data), outcome.rows, outcome.labels, outcome.predicted)
+    found = evaluate_run(candidate.path, candidate.config, "test")
+    if found.matched.left_out:
+        raise SettingError(found.matched.notes[0])
+    return Answers.of(found.images, found.outcome.rows, found.outcome.labels, found.outcome.predicted)

@@ -176,6 +176,8 @@ class ImageFolder(ImageDataModule):
         if self.only not in (None, part):
             return []
         folder = self._folder(part)
+        if folder == Path(self.root):
+            return [f"{printable(folder)} has no folder of test images, so its own folders are taken for the classes"]
         known = Image.registered_extensions()
         inside = [item for item in folder.iterdir() if item.suffix.lower() in known and not hidden(item.name)]
         loose = sorted(printable(item) for item in inside if not item.is_dir())

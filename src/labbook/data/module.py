@@ -186,7 +186,7 @@ class ImageDataModule(LightningDataModule):
             if several and bool((images.labels == images.labels[0]).all()):
                 only = self.class_names[int(images.labels[0])]
                 notes.append(f"{part}: data.limit={self.limit} keeps only images of class {only}")
-        if self.val_fraction and not len(self.rows["val"]):
+        if self.val_fraction and not len(self.rows["val"]) and self.only is None:
             count = len(self.rows["train"])
             notes.append(f"data.val_fraction={self.val_fraction} of {count} images is none: the last epoch is tested")
         return notes

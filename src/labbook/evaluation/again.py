@@ -1,19 +1,23 @@
 """A finished run's network tested again, on its own data or on another set."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from omegaconf import DictConfig
 
 from labbook import hardware, training
 from labbook.data.module import ImageDataModule, Split
+from labbook.data.record import DataRecord, identity_of
 from labbook.errors import SettingError
 from labbook.evaluation import other_data
 from labbook.evaluation.final import test
+from labbook.evaluation.matching import Matched, check_division, check_same_division, check_seen, match_classes
 from labbook.models.classifier import Outcome
-from labbook.trained import Weights, opened
+from labbook.resuming import read_config
+from labbook.runs import read_metrics
+from labbook.trained import Weights, opened, read_part
 
 
 class Evaluated(NamedTuple):
@@ -23,6 +27,9 @@ class Evaluated(NamedTuple):
     data: ImageDataModule
     names: tuple[str, ...]  # of the classes, as the network knows them
     epoch: int  # after so many epochs
+    matched: Matched  # classes that are not both in the data and in the network
+    images: str  # equal where the images are: `record.identity_of`
+    as_recorded: bool | None  # whether they are those of this part that the run recorded; None: it recorded none
 
 
 def evaluate_run(
@@ -31,34 +38,47 @@ def evaluate_run(
     split: Split,
     weights: Weights | None = None,
     other: DictConfig | None = None,
+    own: bool = True,
 ) -> Evaluated:
     """Test a run's network again; `weights` is "best", "last" or, if None, what the run tested.
 
-    It is tested on `config.data`, or on the `other` data set, shown as the network knows its images.
+    It is tested on `config.data`, or on the `other` data set, shown as the network knows its images. `own`: they are
+    meant to be the run's own images. Images of classes that the network does not know are left out.
 
     Raises:
-        SettingError: settings that do not go together, data of another number of classes, or no whole checkpoint of
-            this network.
+        SettingError: settings that do not go together, images that are shown otherwise than in training, training or
+            validation images that are not those of the run, or no whole checkpoint of this network.
     """
     there = opened(path, config, weights)
     config, known = there.config, there.spec
     if other is not None:
         config.data = other_data.as_seen(other, known)
         training.check(config)
-    data = training.build_data(config)
-    if data.spec.num_classes != known.num_classes:
-        raise SettingError(
-            f"the network of {path} tells {known.num_classes} classes apart, and the data has {data.spec.num_classes}:"
-            f" test it on data of {known.num_classes} classes"
-        )
-    model, epoch = there.network(data.spec)
+    if own:
+        check_same_division(config.data, read_config(path).data, split)
+    record = DataRecord.read(read_metrics(path), known.class_names)
+    in_test = split == "test" or (split == "val" and config.data.get("validate_on") == "test")
+    data = read_part(config, "test" if in_test else "train", record if own else None)
+    check_seen(data, known)
+    if not len(data.rows[split]):
+        raise SettingError(f"--split {split}: there is no such image, as data.val_fraction={data.val_fraction}")
+    check_division(data, split, record, own)
+    part = data.part_of(split)
+    as_recorded = not record.changes(DataRecord.of(data), [part]) if part in record.parts else None
+    images = identity_of(data, part)
+    matched = match_classes(data, known.class_names, split)
+    model, epoch = there.network(known)
     choice = hardware.here(config, model)
     training.arrange(model, data, choice.channels_last)
-    data.setup()
-    number_alike(data, known.class_names)
     config.trainer.update(one_process(config.trainer))
     trainer = training.quiet_trainer(config, choice, logger=False, enable_checkpointing=False)
-    return Evaluated(test(trainer, model, data, split), data, known.class_names, epoch)
+    outcome = test(trainer, model, data, split)
+    if not math.isfinite(outcome.figures.loss):
+        raise SettingError(
+            f"the loss of this network is {outcome.figures.loss}, so its answers mean nothing: try"
+            " trainer.precision=32, or train it anew"
+        )
+    return Evaluated(outcome, data, known.class_names, epoch, matched, images, as_recorded)
 
 
 def one_process(trainer: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,11 +86,3 @@ def one_process(trainer: Mapping[str, Any]) -> dict[str, Any]:
     devices = trainer.get("devices")
     first = [devices[0]] if isinstance(devices, Sequence) and not isinstance(devices, str) else 1
     return {"devices": first, "num_nodes": 1, "strategy": "auto"}
-
-
-def number_alike(data: ImageDataModule, names: Sequence[str]) -> None:
-    """Give the classes of the data the network's numbers, where they are the same ones in another order."""
-    if sorted(data.class_names) == sorted(names):
-        numbers = torch.tensor([names.index(name) for name in data.class_names])
-        data.parts = {part: images._replace(labels=numbers[images.labels]) for part, images in data.parts.items()}
-        data.class_names = tuple(names)

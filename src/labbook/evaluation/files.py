@@ -1,6 +1,7 @@
 """What a test leaves in a folder: its figures as JSON, and pictures of what they mean."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 from labbook import figures
 from labbook.contact_sheets import Picture
 from labbook.data.module import Split
-from labbook.data.record import identity_of
 from labbook.evaluation.again import Evaluated
 from labbook.evaluation.judgement import Judgement, as_data
 from labbook.files import make_folder, write_whole
@@ -33,10 +33,31 @@ class Tested:
     other: str  # what the other images are called; nothing where they were the run's own
     settings: tuple[str, ...]  # from the command line; those that change the figures are in the files' names
 
+    changed: bool = False  # the run's own images are not those any more that the run was tested on
+
+    @classmethod
+    def of(cls, run: Path, split: Split, name: str, settings: tuple[str, ...], found: Evaluated) -> "Tested":
+        """From what was asked for, where `name` is that of other images, and what was found."""
+        if name:
+            return cls(run, split, "" if found.as_recorded else name, settings)
+        own = not any(setting.startswith("data.") for setting in telling(settings))
+        changed = own and found.as_recorded is False
+        return cls(run, split, f"changed-{found.images}" if changed else "", settings, changed)
+
+    @property
+    def notes(self) -> list[str]:
+        """What should be said of the images."""
+        if not self.changed:
+            return []
+        return [
+            f"the {self.split} images are not those that the run recorded, so the figures are not to be compared; the"
+            f" files of this test end in {self.suffix}"
+        ]
+
     @property
     def suffix(self) -> str:
         """What tells its files from those of other tests: nothing for the run's own."""
-        changed = [setting for setting in self.settings if not setting.startswith(INDIFFERENT)]
+        changed = telling(self.settings)
         parts = (self.other, "" if self.split == "test" else self.split, shortened("_".join(changed)))
         return "".join(f"_{part}" for part in parts if part)
 
@@ -44,6 +65,11 @@ class Tested:
     def images(self) -> str:
         """What was tested, as the beginning of a title."""
         return f"{self.split} images{f' of {self.other}' if self.other else ''}"
+
+
+def telling(settings: Sequence[str]) -> list[str]:
+    """The settings that change what a test comes to."""
+    return [setting for setting in settings if not setting.startswith(INDIFFERENT)]
 
 
 def write(tested: Tested, found: Evaluated, judgement: Judgement, folder: Path) -> None:
@@ -57,7 +83,10 @@ def write(tested: Tested, found: Evaluated, judgement: Judgement, folder: Path) 
         "run": str(tested.run),
         "split": tested.split,
         "data": type(found.data).__name__,
-        "test_set": identity_of(found.data),
+        "test_set": found.images,
+        "as_recorded": found.as_recorded,
+        "left_out": found.matched.left_out,
+        "without_images": found.matched.without_images,
         "settings": list(tested.settings),
         "epoch": found.epoch,
         "code_version": code_version(),

@@ -81,8 +81,7 @@ class Predictor:
             SettingError: the set is not there, is another one than the network was trained for, or has fewer images.
         """
         data, spec = self.network.data(), self.network.spec
-        data.setup()
-        test = data.parts["test"]
+        test = self.network.test_images()
         for number in numbers:
             if number >= len(test.labels):
                 limit = f" with data.limit={data.limit}" if data.limit else ""

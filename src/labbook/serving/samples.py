@@ -30,8 +30,7 @@ def at_hand(network: Trained) -> Samples:
         raise SettingError(
             f"the test images are not in {printable(data.root)}: name another place with data.root=FOLDER"
         )
-    data.setup()
-    test = data.parts["test"]
+    test = network.test_images()
     rows = spread(test.labels.tolist())
     return Samples(test.pixels[rows], [printable(network.spec.class_names[int(test.labels[row])]) for row in rows])
 

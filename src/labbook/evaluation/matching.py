@@ -1,0 +1,109 @@
+"""Images to test a network on, held against what it was trained on: classes by name, parts by content."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from omegaconf import DictConfig
+
+from labbook.data.folders import composed
+from labbook.data.module import ImageDataModule, Split
+from labbook.data.record import DataRecord, listed
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError
+
+DIVISION = ("limit", "val_fraction", "val_seed", "val_from", "validate_on")  # settings that divide the training images
+UNKNOWN = -1  # the number of a class that the network does not know
+
+
+class Matched(NamedTuple):
+    """How the classes of some images and of a network belong together."""
+
+    left_out: dict[str, int]  # classes that the network does not know, and how many images of each were left out
+    without_images: list[str]  # classes of the network of which there is no image
+
+    @property
+    def notes(self) -> list[str]:
+        """What should be said of them."""
+        images = [f"{name} ({count:,} images)" for name, count in self.left_out.items()]
+        left_out = f"left out, as the network does not know the class: {listed(images)}"
+        missing = f"the network also knows classes that have no image here: {listed(self.without_images)}"
+        return [*([left_out] if images else []), *([missing] if self.without_images else [])]
+
+
+def match_classes(data: ImageDataModule, names: Sequence[str], split: Split) -> Matched:
+    """Give the classes of the images of `split` the numbers that a network has for those names.
+
+    Images of other classes are left out of `data.rows`. Names are the same however their accents are encoded.
+
+    Raises:
+        SettingError: there is no image of a class that the network knows.
+    """
+    known = {composed(name): number for number, name in enumerate(names)}
+    numbers = torch.tensor([known.get(composed(name), UNKNOWN) for name in data.class_names])
+    part, rows = data.part_of(split), data.rows[split]
+    images = data.parts[part]
+    counts = images.labels[rows].bincount(minlength=len(numbers))
+    if bool((numbers[counts > 0] == UNKNOWN).all()):
+        here = f"the classes of the data are {listed(data.class_names)}, and the network knows {listed(names)}"
+        raise SettingError(f"there is no {split} image of a class that the network knows: {here}")
+    labels = numbers[images.labels]
+    there = set(labels[rows].tolist())
+    out = zip(data.class_names, numbers.tolist(), counts.tolist(), strict=True)
+    data.rows[split] = rows[labels[rows] != UNKNOWN]
+    data.parts[part] = images._replace(labels=labels)
+    data.class_names = tuple(names)
+    return Matched(
+        {name: count for name, number, count in out if number == UNKNOWN and count},
+        [name for number, name in enumerate(names) if number not in there],
+    )
+
+
+def check_seen(data: ImageDataModule, known: ImageSpec) -> None:
+    """Refuse images that are shown otherwise than those of the training.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    seen = data.spec
+    for name, now, was in (
+        ("image_size", seen.size, known.size),
+        ("channels", seen.channels, known.channels),
+        ("normalize", (seen.mean, seen.std), (known.mean, known.std)),
+    ):
+        if now != was:
+            told = was if isinstance(was, int) else "mean {} and std {}".format(*map(list, was))
+            raise SettingError(
+                f"data.{name}: the network was trained with {told}, and sees all images so; leave it out"
+            )
+
+
+def check_same_division(data: DictConfig, trained: DictConfig, split: Split) -> None:
+    """Refuse settings by which the training images would be divided otherwise than in the training.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    for name in DIVISION if split != "test" else ():
+        if name in trained and data.get(name) != trained[name]:
+            raise SettingError(
+                f"data.{name}={data.get(name)}: the run was trained with {trained[name]}, and --split {split} would"
+                " mix images that it was trained on with others; leave it out"
+            )
+
+
+def check_division(data: ImageDataModule, split: Split, record: DataRecord, own: bool) -> None:
+    """Refuse training and validation images that are not those of the run.
+
+    Raises:
+        SettingError: the run's images were divided in another way, or (where they are its `own`) have changed.
+    """
+    now = DataRecord.of(data)
+    if data.part_of(split) == "test" or not {"train", "val"} <= record.parts.keys():
+        return
+    same_images = not record.changes(now, ["train"])
+    if changes := record.changes(now, ["train", "val"] if own else ["val"] if same_images else []):
+        raise SettingError(
+            f"--split {split}: {'; '.join(changes)}, so images that the network was trained on could be taken for"
+            " others; put the images back that the run was trained on, or test on other data with data.root=FOLDER"
+        )
