@@ -1,5 +1,7 @@
 """Which code a run's figures are said to come from."""
 
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,11 +35,38 @@ def test_an_unchanged_checkout_is_its_commit(checkout: Path) -> None:
     assert origin.code_version() == f"{__version__}+{commit_of(checkout)}"
 
 
-@pytest.mark.parametrize("name", ["src/labbook/origin.py", "configs/model/mine.yaml", "train.py"])
-def test_changed_and_new_code_is_told(name: str, checkout: Path) -> None:
-    (checkout / name).parent.mkdir(exist_ok=True)
-    (checkout / name).write_text("other")
-    assert origin.code_version() == f"{__version__}+{commit_of(checkout)}-dirty"
+def version_now() -> str:
+    """The version that a new process would have."""
+    origin.code_version.cache_clear()
+    return origin.code_version()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["src/labbook/origin.py", "src/mylab/deep/losses.py", "configs/model/mine.yaml", "train.py", "requirements.lock"],
+)
+def test_each_state_of_changed_code_has_a_version(name: str, checkout: Path) -> None:
+    clean = version_now()
+    (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+    found = []
+    for text in ("one", "two", "one"):
+        (checkout / name).write_text(text)
+        found.append(version_now())
+    assert found[0] == found[2] != found[1]
+    assert all(re.fullmatch(rf"{re.escape(clean)}-dirty\.[0-9a-f]{{8}}", version) for version in found)
+
+
+def test_deleted_and_linked_code_is_a_change(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    versions = {version_now()}
+    (checkout / "train.py").unlink()
+    versions.add(version_now())
+    mine = tmp_path_factory.mktemp("mylab")
+    (mine / "loss.py").write_text("one")
+    (checkout / "src" / "mylab").symlink_to(mine)
+    versions.add(version_now())
+    (mine / "loss.py").write_text("two")
+    versions.add(version_now())
+    assert len(versions) == 4
 
 
 def test_what_makes_no_figures_may_change(checkout: Path) -> None:
@@ -47,8 +76,21 @@ def test_what_makes_no_figures_may_change(checkout: Path) -> None:
     assert origin.code_version() == f"{__version__}+{commit_of(checkout)}"
 
 
-def test_without_git_it_is_the_packages_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(origin, "__file__", str(tmp_path / "a" / "b" / "origin.py"))
-    origin.code_version.cache_clear()
-    assert origin.code_version() == __version__
-    origin.code_version.cache_clear()
+@pytest.mark.usefixtures("checkout")
+@pytest.mark.parametrize(
+    "package", ["src/labbook", "site-packages/labbook"]
+)  # without git; installed within a checkout
+def test_without_a_checkout_it_is_a_digest_of_the_code(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if package.startswith("src"):
+        shutil.rmtree(tmp_path / ".git")
+    folder = tmp_path / package
+    monkeypatch.setattr(origin, "__file__", str(folder / "origin.py"))
+    (folder / "models").mkdir(parents=True)
+    found = []
+    for text in ("one", "two", "one"):
+        (folder / "models" / "loss.py").write_text(text)
+        found.append(version_now())
+    assert found[0] == found[2] != found[1]
+    assert all(re.fullmatch(rf"{re.escape(__version__)}\+[0-9a-f]{{8}}", version) for version in found)

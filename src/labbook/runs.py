@@ -20,7 +20,7 @@ from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
 from labbook.files import damage, locked, remove_partial, write_whole
 from labbook.log_handlers import RunLog
 from labbook.names import override, shortened
-from labbook.origin import code_version, command_line
+from labbook.origin import code_version, command_line, other_code
 from labbook.signals import StopSignals
 
 log = logging.getLogger("labbook")
@@ -141,11 +141,19 @@ class Run:
         for folder in (self.path, self.path / CHECKPOINTS) if self.leads else ():
             remove_partial(folder)
         # The status comes first: a finished run that is to be trained for longer is not finished any more.
-        self.record({"resumed": self.metrics.get("resumed", 0) + 1} if self.resumes else {}, "running")
+        self.record(self._resumed() if self.resumes else {}, "running")
         if self.leads:
             lasting = {key: value for key, value in self.config.items() if key not in ("sweep", "seeds")}
             config = OmegaConf.to_yaml(lasting, resolve=True)
             write_whole(self.path / CONFIG, f"# {command_line()}\n{config}", durable=True)
+
+    def _resumed(self) -> dict[str, Any]:
+        """What metrics.json says of a run that is resumed: how often, and which other code trained it before."""
+        told: dict[str, Any] = {"resumed": self.metrics.get("resumed", 0) + 1}
+        if self.saved and (version := other_code(self.metrics)):
+            log.warning("begun by other code, %s; this is %s", version, code_version())
+            told["earlier_code"] = list(dict.fromkeys([*self.metrics.get("earlier_code", []), version]))
+        return told
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.signals.__exit__(kind, error, tb)

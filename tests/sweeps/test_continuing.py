@@ -270,3 +270,33 @@ def test_the_best_can_be_done_again(labbook: Command) -> None:
     assert again.code == 0, again.err
     assert metrics_of(again.run)["test/acc"] == best["test/acc"]
     assert metrics_of(again.run)["objective"] == best["objective"]
+
+
+def made_by(run: Path, code: str) -> None:
+    """Let a run be one that other code made."""
+    write = json.dumps(metrics_of(run) | {"code_version": code})
+    (run / "metrics.json").write_text(write)
+
+
+def test_what_other_code_made_is_skipped_with_a_word_and_marked(labbook: Command, finished: Path) -> None:
+    made_by(next(finished.glob("width-4-*")), "0.1.0+abc-dirty.01234567")
+    again = labbook(*TINY, WIDTHS)
+    assert begun(again.out) == 0
+    assert "of 2 runs: 2 finished already; 1 of them by other code, 0.1.0+abc-dirty.01234567 (1), where" in again.out
+    assert "delete its folder, or give sweep.rerun=true for all" in again.out
+    assert re.search(r"^ *4 +1\*", again.out, re.MULTILINE)
+    assert "1*" in (finished / "summary.md").read_text()
+    made_by(next(finished.glob("width-8-*")), "0.1.0+abc-dirty.01234567")
+    assert labbook(*TINY, WIDTHS).out.count("1*") == 2  # the code of this command made neither
+
+
+def test_a_run_that_other_code_began_is_marked(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    signal_at(monkeypatch, "on_train_epoch_end", 1, 0, signal.SIGINT)
+    labbook(*LONGER, WIDTHS)
+    (run,) = Path("logs/sweeps").glob("*/width-*")
+    made_by(run, "0.1.0+older")
+    rest = labbook(*LONGER, WIDTHS)
+    assert "begun by other code, 0.1.0+older; this is" in rest.out + rest.err
+    assert metrics_of(run)["earlier_code"] == ["0.1.0+older"]
+    assert "0.1.0+older then" in (done(rest) / "summary.csv").read_text()
+    assert "1*" in rest.out

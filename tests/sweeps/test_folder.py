@@ -17,17 +17,18 @@ def roots(tmp_path: Path) -> list[Path]:
     for folder in folders:
         (folder / "model").mkdir(parents=True)
         (folder / "model" / "mlp.yaml").write_text("width: 8\n")
-        (folder / "code.py").write_text("x = 1\n")
+        (folder / "deep" / "er").mkdir(parents=True)
+        (folder / "deep" / "er" / "code.py").write_text("x = 1\n")
     return folders
 
 
 def remembered(sweep: Path, roots: list[Path]) -> dict[str, str]:
-    return Index(sweep, roots).identities
+    return Index(sweep, roots, roots[1]).identities
 
 
 def remember(sweep: Path, roots: list[Path]) -> None:
     sweep.mkdir()
-    index = Index(sweep, roots)
+    index = Index(sweep, roots, roots[1])
     index.identities["a=1"] = "01234567"
     index.save()
 
@@ -39,7 +40,12 @@ def test_what_was_learned_is_remembered(tmp_path: Path, roots: list[Path]) -> No
 
 @pytest.mark.parametrize(
     ("file", "text"),
-    [("model/mlp.yaml", "width: 9\n"), ("model/new.yaml", ""), ("code.py", "x = 2\n"), ("model/mlp.yaml", None)],
+    [
+        ("model/mlp.yaml", "width: 9\n"),
+        ("model/new.yaml", ""),
+        ("deep/er/code.py", "x = 2\n"),
+        ("model/mlp.yaml", None),
+    ],
 )
 def test_a_changed_file_ends_what_was_remembered(
     tmp_path: Path, roots: list[Path], file: str, text: str | None
@@ -53,14 +59,14 @@ def test_a_changed_file_ends_what_was_remembered(
 def test_what_is_no_configuration_does_not(tmp_path: Path, roots: list[Path]) -> None:
     remember(tmp_path / "sweep", roots)
     (roots[0] / "notes.txt").write_text("mine")
-    (roots[0] / "code.py").touch()
+    (roots[1] / "deep" / "er" / "code.py").touch()
     assert remembered(tmp_path / "sweep", roots) == {"a=1": "01234567"}
 
 
 def test_a_renamed_file_is_a_change(roots: list[Path]) -> None:
-    before = fingerprint(roots)
+    before = fingerprint(roots, roots[1])
     (roots[0] / "model" / "mlp.yaml").rename(roots[0] / "model" / "pml.yaml")
-    assert fingerprint(roots) != before
+    assert fingerprint(roots, roots[1]) != before
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"identities": {"a=1": "b"}}', '{"state": 1}'])

@@ -99,9 +99,9 @@ def footnotes(report: Report) -> list[str]:
     if report.measured_after and "train/acc" in report.figures:
         notes.append("train acc is measured after training, over the whole training set.")
     if any(row.old for row in report.rows):
-        newest, *others = report.versions.items()
-        older = ", ".join(f"{version} ({count})" for version, count in others)
-        notes.append(f"{OLD} has figures of other code than the newest, {newest[0]} ({newest[1]}): {older}.")
+        others = ", ".join(f"{name} ({count})" for name, count in report.versions.items() if name != report.code)
+        own = report.versions.get(report.code, 0)
+        notes.append(f"{OLD} has figures of other code than the newest, {report.code} ({own}): {others}.")
     if any(row.unlike and row.published for row in report.rows):
         notes.append(f"{UNLIKE} was published after another number of epochs.")
     systems = dict.fromkeys(row.system for row in report.rows if row.published and row.system)

@@ -48,7 +48,7 @@ class Row:
     published: dict[str, float]  # figure -> what a lab had for this setting
     system: str  # the lab's name for it
     unlike: bool  # whether the lab trained for another number of epochs
-    old: bool  # whether other code than the newest made one of its figures
+    old: bool  # whether other code than the report's made one of its figures
 
     @property
     def finished(self) -> list[Run]:
@@ -114,6 +114,11 @@ class Report:
         return versions(self.sweep.runs)
 
     @property
+    def code(self) -> str:
+        """The version of the code that figures are held to be of: that of the last command, or else the newest."""
+        return current_code(self.sweep)
+
+    @property
     def measured_after(self) -> bool:
         """Whether a row's training accuracy was measured after training."""
         return any(row.exact("train/acc_eval") for row in self.rows)
@@ -130,22 +135,22 @@ def group(sweep: Sweep) -> Report:
     columns = varying(runs, sweep.over)
     names = short_names(columns, (*SHOWN.values(), "n"))
     on_test = bool(runs) and all(run.settings.get("data.validate_on") == "test" for run in runs)
-    newest = next(iter(versions(sweep.runs)), "")
+    code = current_code(sweep)
     settings: dict[Hashable, list[Run]] = {}
     for run in runs:
         settings.setdefault(tuple(key(column.of(run)) for column in columns), []).append(run)
-    rows = [row_of(members, columns, names, newest) for members in settings.values()]
+    rows = [row_of(members, columns, names, code) for members in settings.values()]
     rows.sort(key=lambda row: [order(value) for value in row.values])
     rows.sort(key=lambda row: rank(row, sweep.objective))
     return Report(sweep, tuple(columns), tuple(names), tuple(rows), shown(rows, sweep.objective, on_test), on_test)
 
 
-def row_of(runs: Sequence[Run], columns: Sequence[Column], names: Sequence[str], newest: str) -> Row:
+def row_of(runs: Sequence[Run], columns: Sequence[Column], names: Sequence[str], code: str) -> Row:
     """The row of runs that have one setting."""
     values = tuple(column.of(runs[0]) for column in columns)
     label = ", ".join(f"{name} {text(value)}" for name, value in zip(names, values, strict=True) if value is not None)
     entry = published_for(runs[0].config)
-    old = any(run.version != newest for run in runs if run.state == "finished")
+    old = any(run.version != code for run in runs if run.state == "finished")
     unlike = entry.get("epochs") not in (None, runs[0].settings.get("epochs"))
     final, system = entry.get("final", {}), entry.get("system", "")
     return Row(values, label or "the one setting", tuple(runs), final, system, unlike, old)
@@ -180,3 +185,8 @@ def versions(runs: Sequence[Run]) -> dict[str, int]:
     """How many finished runs each version of the code made, that of the run which ended last first."""
     finished = sorted((run for run in runs if run.state == "finished"), key=lambda run: run.ended, reverse=True)
     return dict(Counter(run.version for run in finished))
+
+
+def current_code(sweep: Sweep) -> str:
+    """The version of the code of a sweep's last command, or else of the run that ended last."""
+    return sweep.code or next(iter(versions(sweep.runs)), "")

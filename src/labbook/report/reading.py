@@ -50,8 +50,9 @@ class Run:
 
     @property
     def version(self) -> str:
-        """The code that made it."""
-        return str(self.metrics.get("code_version", "unknown"))
+        """The code that made it; of a run that was resumed by other code, all versions in their order."""
+        earlier = _texts(self.metrics.get("earlier_code"))
+        return " then ".join([*earlier, str(self.metrics.get("code_version", "unknown"))])
 
     @property
     def machine(self) -> str:
@@ -96,6 +97,7 @@ class Sweep:
     objective: str
     to_come: int  # runs that are planned and not begun
     runs: tuple[Run, ...] = field(repr=False)
+    code: str = ""  # version of the code of the last command; empty where it was not noted
 
     @property
     def name(self) -> str:
@@ -123,7 +125,8 @@ def read(folder: Path) -> Sweep:
     there = {run.path.name.rpartition("-")[2] for run in runs}
     to_come = len(set(_texts(mark.get("planned"))) - there)
     objective = str(mark.get("objective", "val/acc"))
-    return Sweep(folder, tuple(key.lstrip("+~") for key in over), commands, objective, to_come, runs)
+    code = str(mark.get("code_version", ""))
+    return Sweep(folder, tuple(key.lstrip("+~") for key in over), commands, objective, to_come, runs, code)
 
 
 def read_run(sweep: SweepFolder, path: Path) -> Run:

@@ -93,7 +93,7 @@ def _raw(value: object) -> object:
 
 
 def _versions(row: Row) -> str:
-    return " ".join(dict.fromkeys(run.version for run in row.finished))
+    return ", ".join(dict.fromkeys(run.version for run in row.finished))
 
 
 def as_markdown(report: Report) -> str:

@@ -1,23 +1,20 @@
 """A sweep's folder: how it is known as one, and how far each of its runs has come."""
 
-import hashlib
 import json
 import math
 import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from labbook import __file__ as package
 from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.names import NAME, check_whole
-from labbook.origin import command_line
+from labbook.origin import code_folder, code_version, command_line, digest, sources
 from labbook.runs import CONFIG, METRICS, read_metrics
 from labbook.sweeps import claims
 
@@ -80,7 +77,7 @@ class SweepFolder:
                 mark = read_mark(self.path) or {"made_by": "labbook", "over": [], "commands": []}
                 mark["over"] = list(dict.fromkeys([*mark["over"], *over]))
                 mark["commands"] = [*(item for item in mark["commands"] if item != command), command]
-                mark["objective"] = objective
+                mark |= {"objective": objective, "code_version": code_version()}
                 write_whole(self.path / MARK, json.dumps(mark, indent=2) + "\n")
         except OSError as error:
             raise SettingError(
@@ -134,12 +131,12 @@ def read_mark(path: Path) -> dict[str, Any] | None:
 class Index:
     """The identity of the run that a job's overrides lead to, remembered so that it need not be composed again.
 
-    What is remembered holds for one state of the configuration's files and of the package.
+    What is remembered holds for one state of the configuration's files and of the code.
     """
 
-    def __init__(self, sweep: Path, roots: Iterable[Path]) -> None:
+    def __init__(self, sweep: Path, roots: Iterable[Path], code: Path | None = None) -> None:
         self.file = sweep / INDEX
-        self.state = fingerprint([*roots, Path(package).parent])
+        self.state = fingerprint(roots, code or code_folder())
         self.identities: dict[str, str] = {}
         try:
             content = json.loads(self.file.read_text(encoding="utf-8"))
@@ -157,15 +154,10 @@ class Index:
             self._saved = len(self.identities)
 
 
-def fingerprint(roots: Iterable[Path]) -> str:
-    """A hash of all configuration files under some folders, and of the Python files that lie directly in them."""
-    digest = hashlib.sha256()
-    for root in roots:
-        for path in [*configurations(root), *sorted(root.glob("*.py"))]:
-            with suppress(FileNotFoundError):  # gone since it was listed
-                content = path.read_bytes()
-                digest.update(f"{path.relative_to(root)} {len(content)} ".encode() + content)
-    return digest.hexdigest()
+def fingerprint(roots: Iterable[Path], code: Path) -> str:
+    """A hash of all configurations under some folders, and of all code in one."""
+    files = ((path.relative_to(root).as_posix(), path) for root in roots for path in configurations(root))
+    return digest([*files, *sources([code])])
 
 
 def configurations(root: Path) -> Iterator[Path]:

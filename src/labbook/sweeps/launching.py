@@ -5,6 +5,7 @@ import json
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +22,7 @@ from labbook import importing
 from labbook.errors import TrainingError, first_line
 from labbook.files import write_whole
 from labbook.identity import identity
+from labbook.origin import code_version, other_code
 from labbook.runs import METRICS, read_metrics
 from labbook.signals import ended_by_signals, started
 from labbook.sweeps import claims, jobs, launchers
@@ -241,7 +243,21 @@ class Continuing(Launcher):
         }
         if not self.searching and any(counts.values()):
             said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-            print(f"of {len(todo) + len(returns)} runs: {said}", flush=True)
+            print(f"of {len(todo) + len(returns)} runs: {said}{self._by_other_code(returns)}", flush=True)
+        elif by_other_code := self._by_other_code(returns):
+            print(f"of {len(returns)} runs done before{by_other_code}", flush=True)
+
+    def _by_other_code(self, names: Iterable[str]) -> str:
+        """What to add of runs that stay as other code than that of this command made them."""
+        versions = [other_code(read_metrics(self.sweep.path / name)) for name in names]
+        counts = Counter(version for version in versions if version)
+        if not counts:
+            return ""
+        made = ", ".join(f"{version} ({count})" for version, count in counts.items())
+        return (
+            f"; {counts.total()} of them by other code, {made}, where this is {code_version()}: to do a run again,"
+            " delete its folder, or give sweep.rerun=true for all"
+        )
 
     def _wait(self, names: list[str]) -> None:
         """Wait until one of the runs that others hold is free."""
