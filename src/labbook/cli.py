@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -153,7 +152,7 @@ def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         SettingError: see `continued`; or somebody is at work on the run.
     """
     folder, origin = Path(config.resume), f"{config.resume}/config.yaml"
-    going_on = settings.typed(continued(config, list(HydraConfig.get().overrides.task), settings.GROUPS), origin)
+    going_on = settings.typed(continued(config, settings.task_overrides(), settings.GROUPS), origin)
     if read_mark(folder.parent) is None:
         return task(going_on)
     if identity(going_on) != identity(settings.typed(read_config(folder), origin)):

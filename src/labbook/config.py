@@ -174,6 +174,12 @@ def chosen_by(told: Any) -> dict[str, str]:
     return chosen
 
 
+def task_overrides() -> list[str]:
+    """The overrides of this run's command, with `${...}` as it was typed."""
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return list(overrides)
+
+
 def several_of(told: Any) -> list[str]:
     """The choices in the group of which there may be several, without those that their own files begin with."""
     overrides: Any = OmegaConf.to_container(told.overrides, resolve=False)
@@ -211,8 +217,6 @@ def check_mode(config: DictConfig, preset: str | None) -> None:
         raise SettingError("resume= names no folder: give the folder of a run, as its last line of output does")
     if sweeping and config.resume:
         raise SettingError("resume= continues one run; a sweep (-m) goes on by itself when its command is given again")
-    if sweeping and str(config.trainer.get("strategy")).startswith("ddp"):
-        raise SettingError("trainer=ddp does not work in a sweep (-m): start its runs one by one, or use trainer=auto")
     if preset and not sweeping:
         raise SettingError(f"sweep={preset} makes several runs: add -m")
     if config.seeds > 1 and not sweeping:
@@ -227,10 +231,7 @@ def check_files(config: DictConfig, chosen: dict[str, str]) -> None:
     """
     files = [f"{group}={chosen[group]}" for group in (*FILES, PAIRS) if group in chosen]
     if files:
-        added = {
-            "notes",
-            *(item.lstrip("+").split("=")[0] for item in HydraConfig.get().overrides.task if item.startswith("+")),
-        }
+        added = {"notes", *(item.lstrip("+").split("=")[0] for item in task_overrides() if item.startswith("+"))}
         groups = [f"{group}={chosen[group]}" for group in GROUPS if group in chosen and group not in FILES]
         check_keys(config, reference(tuple(groups)), added, ", ".join(files))
 

@@ -5,9 +5,11 @@ import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from labbook.sweeps import claims
 from tests.conftest import Command
@@ -21,6 +23,7 @@ from tests.sweeps.running import (
     figures_of,
     killed,
     metrics_of,
+    needs,
     run,
     runs_of,
 )
@@ -285,7 +288,7 @@ def test_what_other_code_made_is_skipped_with_a_word_and_marked(labbook: Command
     assert "of 2 runs: 2 finished already; 1 of them by other code, 0.1.0+abc-dirty.01234567 (1), where" in again.out
     assert "delete its folder, or give sweep.rerun=true for all" in again.out
     assert re.search(r"^ *4 +1\*", again.out, re.MULTILINE)
-    assert "1*" in (finished / "summary.md").read_text()
+    assert "| 1\\* |" in (finished / "summary.md").read_text()
     made_by(next(finished.glob("width-8-*")), "0.1.0+abc-dirty.01234567")
     assert labbook(*TINY, WIDTHS).out.count("1*") == 2  # the code of this command made neither
 
@@ -300,3 +303,31 @@ def test_a_run_that_other_code_began_is_marked(labbook: Command, monkeypatch: py
     assert metrics_of(run)["earlier_code"] == ["0.1.0+older"]
     assert "0.1.0+older then" in (done(rest) / "summary.csv").read_text()
     assert "1*" in rest.out
+
+
+def settings_of(sweep: Path, *names: str) -> list[tuple[Any, ...]]:
+    """Some settings of all runs."""
+    configs = [OmegaConf.load(file) for file in sorted(sweep.glob("*/config.yaml"))]
+    return sorted(tuple(OmegaConf.select(config, name) for name in names) for config in configs)
+
+
+@pytest.mark.parametrize("search", [False, pytest.param(True, marks=needs("optuna"))])
+def test_a_value_taken_from_a_swept_one_is_that_of_its_run(labbook: Command, search: bool) -> None:
+    searching = ("hydra/sweeper=optuna", "sweep.n_trials=3", "hydra.sweeper.sampler.seed=1") if search else ()
+    width = "model.width=choice(4,8)" if search else WIDTHS
+    sweep = done(labbook(*TINY, *searching, width, "data.batch_size=${model.width}"))
+    assert settings_of(sweep, "model.width", "data.batch_size") == [(4, 4), (8, 8)]
+
+
+def test_a_preset_may_take_a_value_from_a_swept_one(labbook: Command) -> None:
+    Path("more/sweep").mkdir(parents=True)
+    params = {"seed": "3,4", "data.batch_size": "${seed}", "~trainer.profiler": None}
+    content = {"hydra": {"sweeper": {"params": params}}}
+    Path("more/sweep/mine.yaml").write_text(f"# @package _global_\n{yaml.safe_dump(content)}")
+    sweep = done(labbook("--config-dir=more", *TINY, "sweep=mine"))
+    assert settings_of(sweep, "seed", "data.batch_size") == [(3, 3), (4, 4)]
+
+
+def test_a_setting_can_be_taken_away_in_a_sweep(labbook: Command) -> None:
+    sweep = done(labbook(*TINY, WIDTHS, "~trainer.profiler"))
+    assert all("profiler" not in OmegaConf.load(file).trainer for file in sweep.glob("*/config.yaml"))

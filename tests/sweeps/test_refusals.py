@@ -1,10 +1,14 @@
 """A wrong sweep is refused before any of its runs begins, in one sentence, and leaves nothing behind."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from labbook import hardware
+from labbook.errors import SettingError
 from labbook.foreign import CONFIGS
+from labbook.sweeps import devices as sweeps_devices
 from tests.conftest import Command, Ended
 from tests.sweeps.running import PLAIN, TINY, done, needs, run
 
@@ -30,14 +34,35 @@ REFUSED = [
     ("unknown sampler", ["hydra/sweeper=optuna", "hydra/sweeper/sampler=tpee", "seed=1,2"],
      "hydra/sweeper/sampler=tpee is unknown; did you mean tpe? choices: "),
     ("search with seeds", ["hydra/sweeper=optuna", "seeds=2", "model.width=4,8"], "seeds=2 repeats a grid"),
+    ("several devices", ["trainer.devices=2", "seed=1,2"], "trainer.devices=2 is 2 devices: a run of a sweep (-m)"),
+    ("swept devices", ["trainer.devices=1,2"], "trainer.devices=2 is 2 devices: a run of a sweep (-m) is one process"),
+    ("listed devices", ["trainer.devices=[0,1]", "seed=1,2"], "trainer.devices=[0, 1] is 2 devices"),
+    ("several processes", ["trainer.strategy=fsdp", "seed=1,2"], "trainer.strategy=fsdp: a run of a sweep (-m) is one"),
+    ("several machines", ["+trainer.num_nodes=2", "seed=1,2"], "trainer.num_nodes=2: a run of a sweep (-m) is one"),
+    ("several tasks", ["hydra/launcher=submitit_local", "hydra.launcher.tasks_per_node=2", "seed=1,2"],
+     "hydra.launcher.tasks_per_node=2 must be 1: a run of a sweep is one process"),
+    ("no processes", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "seed=1,2"],
+     "hydra.launcher.n_jobs=0 must be a number of runs at once, or -1 for one per core"),
+    ("no cores", ["hydra/launcher=ray", "hydra.launcher.ray.init.num_cpus=0", "seed=1,2"],
+     "hydra.launcher.ray.init.num_cpus=0 must be at least 1, or null"),
+    ("batches of nothing", ["hydra.sweeper.max_batch_size=0", "seed=1,2"],
+     "hydra.sweeper.max_batch_size=0 must be at least 1, or null"),
+    ("search by no process", ["hydra/sweeper=optuna", "hydra.sweeper.n_jobs=0", "seed=1,2"],
+     "hydra.sweeper.n_jobs=0 must be at least 1"),
+    ("reversed interval", ["hydra/sweeper=optuna", "optimizer.lr=interval(1e-1,1e-3)"],
+     "optimizer.lr=interval(1e-1,1e-3): an interval begins with its lower end"),
+    ("logarithm of nothing", ["hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(0,1e-3))"],
+     "optimizer.lr=tag(log,interval(0,1e-3)): a logarithmic interval begins above 0"),
+    ("empty range", ["hydra/sweeper=optuna", "model.width=range(8,4)"], "model.width=range(8,4): "),
     ("search of nothing", ["hydra/sweeper=optuna"], "-m sweeps over several values and none is given"),
 ]  # fmt: skip
+EXTRAS = ("joblib", "ray", "submitit", "optuna")
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        pytest.param(arguments, text, id=name, marks=[needs("optuna")] if "hydra/sweeper=optuna" in arguments else [])
+        pytest.param(arguments, text, id=name, marks=[needs(each) for each in EXTRAS if each in " ".join(arguments)])
         for name, arguments, text in REFUSED
     ],
 )
@@ -87,8 +112,47 @@ def test_a_setting_of_what_is_swept_over_is_given_with_two_signs(labbook: Comman
 def test_a_setting_that_cannot_work_in_a_sweep(labbook: Command) -> None:
     ended = labbook(*TINY, "trainer=ddp", "trainer.accelerator=cpu", "model.width=4,8")
     assert ended.code != 0
-    assert "trainer=ddp does not work in a sweep (-m)" in ended.err
+    assert (
+        "trainer.strategy=ddp: a run of a sweep (-m) is one process on one device: use trainer.devices=1" in ended.err
+    )
     assert "Traceback" not in ended.err
+
+
+@needs("joblib")
+def test_what_a_launcher_itself_refuses(labbook: Command) -> None:
+    ended = labbook(*TINY, "hydra/launcher=joblib", "+hydra.launcher.backend=none", "seed=1,2")
+    assert ended.code == 2
+    assert "error: hydra.launcher: Unsupported Joblib backend 'none'" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("devices", "accelerator", "count"),
+    [
+        (1, "auto", 1),
+        ("1", "gpu", 1),
+        ([3], "gpu", 1),
+        ("3,", "gpu", 1),
+        (2, "cpu", 2),
+        ("2", "auto", 2),
+        ([0, 1], "auto", 2),
+        ("0,1", "auto", 2),
+        ("[0, 1, 2]", "auto", 3),
+        (-1, "auto", 4),
+        ("-1", "gpu", 4),
+        ("auto", "auto", 4),
+        (None, "cuda", 4),
+        ("auto", "cpu", 1),
+        (-1, "mps", 1),
+    ],
+)
+def test_all_spellings_of_several_devices(
+    devices: object, accelerator: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "describe", lambda: hardware.Machine(gpus=4))
+    asked = {"devices": devices, "accelerator": accelerator, "strategy": "auto"}
+    with pytest.raises(SettingError) if count > 1 else nullcontext():
+        sweeps_devices.check(asked)
+    assert sweeps_devices.number(devices, accelerator) == count
 
 
 def test_a_folder_of_something_else_is_left_alone(labbook: Command) -> None:

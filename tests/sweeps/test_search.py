@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,40 @@ def test_a_search_has_its_trials_in_total(labbook: Command) -> None:
     assert done(fewer) == sweep
     assert begun(fewer.out) == 0
     check(sweep, 5)
+
+
+def test_a_study_keeps_its_settings_and_its_objective(labbook: Command) -> None:
+    sweep = done(labbook(*TINY, *OVER, "sweep.n_trials=1", "sweep.name=mine"))
+    files = {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
+    wider, narrower, plain = (
+        "model.width=choice(4,8,16)",
+        "optimizer.lr=tag(log,interval(1e-3,1e-1))",
+        "interval(1e-4,1e-1)",
+    )
+    for changed, sentence in {
+        wider: "model.width=choice(4,8,16): the study of this sweep has model.width=choice(4,8); ",
+        f"optimizer.lr={plain}": "the study of this sweep has optimizer.lr=tag(log,interval(0.0001,0.1)); ",
+        "objective=val/loss": "objective=val/loss: the study of this sweep is by objective=val/acc; ",
+    }.items():
+        ended = labbook(*TINY, *OVER, "sweep.n_trials=2", "sweep.name=mine", changed)
+        assert (ended.code, ended.out.splitlines()[1:]) == (2, [])
+        assert sentence in ended.sentence
+        assert ended.sentence.endswith("; give the same, or sweep.name=NAME for a new study")
+    assert {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()} == files
+    assert len(runs_of(done(labbook(*TINY, *OVER, "sweep.n_trials=2", "sweep.name=mine", narrower)))) == 2
+
+
+@pytest.mark.skipif(find_spec("cmaes") is not None, reason="the package is there")
+def test_a_sampler_that_needs_another_package(labbook: Command) -> None:
+    ended = labbook(*TINY, *OVER, "hydra/sweeper/sampler=cmaes")
+    assert ended.code == 2
+    assert ended.sentence == "hydra/sweeper/sampler: CmaEsSampler needs the package cmaes: pip install cmaes"
+    assert not Path("logs").exists()
+
+
+def test_lists_and_mappings_are_drawn_whole(labbook: Command) -> None:
+    ended = labbook(*TINY, "hydra/sweeper=optuna", "+model.note=choice([1,2],{a:1})")
+    assert "model.note is not a setting" in ended.sentence
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from labbook.sweeps import best as experiment
 from labbook.sweeps import launchers
 from labbook.sweeps.folder import State, SweepFolder, read_mark
 from labbook.sweeps.launching import Continuing
-from labbook.sweeps.naming import sweep_name, swept
+from labbook.sweeps.naming import given, sweep_name, swept
 
 
 class SweepCommand:
@@ -30,6 +30,7 @@ class SweepCommand:
             SettingError: a folder that is not the sweep's, or nothing to sweep over.
         """
         settings.check_ranges(config)
+        launchers.check(config.hydra)
         self.config, self.arguments = config, arguments
         self.over = swept(arguments)
         for key in {"seeds", "sweep"} & set(self.over):
@@ -47,7 +48,7 @@ class SweepCommand:
         runtime = self.config.hydra.runtime
         folders = [Path(source.path) for source in runtime.config_sources if source.schema == "file"]
         of_sweeps = [shortened(folder.name) for folder in folders if read_mark(folder) is not None]
-        name = sweep_name(list(self.config.hydra.overrides.task), runtime.choices.get("sweep"), search)
+        name = sweep_name(given(self.config.hydra)[1], runtime.choices.get("sweep"), search)
         return "_".join([*of_sweeps, name])
 
     def lead(self, launcher: Launcher | None, context: HydraContext) -> None:

@@ -13,7 +13,7 @@ from labbook.errors import Interrupted, SettingError, unwritable
 from labbook.log_handlers import tell
 from labbook.names import check_whole, printable
 from labbook.runs import LOG, METRICS, Run, newest_state, read_metrics, reason
-from labbook.sweeps import claims
+from labbook.sweeps import claims, devices
 from labbook.sweeps.folder import SweepFolder
 
 
@@ -76,6 +76,7 @@ def attempts(task: Callable[[DictConfig], Any], config: DictConfig, folder: Path
     most = config.sweep.max_failures
     for attempt in range(most + 1):
         try:
+            devices.check(config.trainer)  # of this machine, which may not be the one that started the sweep
             return float(task(config))
         except Interrupted:
             raise

@@ -4,11 +4,14 @@ import importlib
 import os
 import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
+
+from labbook.errors import SettingError
 
 # How joblib, Ray and submitit say that a process of theirs was killed.
 DEATHS = (
@@ -19,6 +22,58 @@ DEATHS = (
     "FailedJobError",
     "UncompletedJobError",
 )
+
+
+def whole(least: int) -> Callable[[Any], bool]:
+    """Whether a value is a whole number of at least so much."""
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def positive(value: Any) -> bool:
+    """Whether a value is a number above 0."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+
+
+# What launchers and sweepers refuse with a traceback, or by waiting for ever: setting -> valid values, in words and as
+# a test; null is valid where the configuration has it.
+LIMITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "launcher.n_jobs": ("a number of runs at once, or -1 for one per core",
+        lambda value: isinstance(value, int) and value != 0),
+    "launcher.inner_max_num_threads": ("at least 1, or null", whole(1)),
+    "launcher.batch_size": ("at least 1, or auto", lambda value: value == "auto" or whole(1)(value)),
+    "launcher.pre_dispatch": ("all, n_jobs, or a multiple such as 2*n_jobs",
+        lambda value: whole(1)(value) or bool(re.fullmatch(r"all|([1-9]\d*\s*\*\s*)?n_jobs", str(value)))),
+    "launcher.ray.init.num_cpus": ("at least 1, or null", whole(1)),
+    "launcher.ray.remote.num_cpus": ("more than 0", positive),
+    "launcher.ray.remote.num_gpus": ("at least 0, or null", lambda value: value == 0 or positive(value)),
+    "launcher.ray.remote.max_retries": ("at least -1", whole(-1)),
+    "launcher.timeout_min": ("at least 1", whole(1)),
+    "launcher.signal_delay_s": ("at least 0", whole(0)),
+    "launcher.max_num_timeout": ("at least 0", whole(0)),
+    "launcher.cpus_per_task": ("at least 1, or null", whole(1)),
+    "launcher.gpus_per_node": ("at least 0, or null", whole(0)),
+    "launcher.mem_gb": ("more than 0, or null", positive),
+    "launcher.array_parallelism": ("at least 1", whole(1)),
+    "launcher.tasks_per_node": ("1: a run of a sweep is one process", lambda value: value == 1),
+    "launcher.nodes": ("1: a run of a sweep is one process", lambda value: value == 1),
+    "sweeper.n_jobs": ("at least 1", whole(1)),
+    "sweeper.max_batch_size": ("at least 1, or null", whole(1)),
+}  # fmt: skip
+OPTIONAL = re.compile(r", or null$")
+
+
+def check(hydra: DictConfig) -> None:
+    """Refuse settings that a launcher or a sweeper cannot work with, by Hydra's own node.
+
+    Raises:
+        SettingError: naming the setting and the valid values.
+    """
+    missing = object()
+    for name, (words, valid) in LIMITS.items():
+        value = OmegaConf.select(hydra, name, default=missing)
+        if value is missing or (value is None and OPTIONAL.search(words)) or valid(value):
+            continue
+        raise SettingError(f"hydra.{name}={value} must be {words}")
 
 
 def parallel(launcher: Launcher) -> bool:

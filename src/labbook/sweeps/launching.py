@@ -19,13 +19,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook import config as settings
 from labbook import importing
-from labbook.errors import TrainingError, first_line
+from labbook.errors import SettingError, TrainingError, first_line
 from labbook.files import write_whole
 from labbook.identity import identity
 from labbook.origin import code_version, other_code
 from labbook.runs import METRICS, read_metrics
 from labbook.signals import ended_by_signals, started
-from labbook.sweeps import claims, jobs, launchers
+from labbook.sweeps import claims, devices, jobs, launchers
 from labbook.sweeps.folder import WITH_FIGURES, Index, SweepFolder
 from labbook.sweeps.naming import indifferent, slug
 
@@ -130,10 +130,13 @@ class Continuing(Launcher):
 
         Raises:
             TrainingError: a process died, but not of any of these runs.
+        SettingError: the launcher does not work with its settings.
         """
         try:
             results = self.inner.launch(told, initial_job_idx=first)
         except Exception as error:
+            if launchers.parallel(self.inner) and type(error) in (TypeError, ValueError):  # not of a run
+                raise SettingError(f"hydra.launcher: {first_line(error)}") from error
             if type(error).__name__ not in launchers.DEATHS:
                 raise
             victims = [name for name in names if self.sweep.state(name)[0] == "interrupted"]
@@ -285,8 +288,9 @@ def check_targets(config: DictConfig) -> None:
     """Hold a job's settings against what they are given to.
 
     Raises:
-        SettingError: see `training.check`.
+        SettingError: see `devices.check` and `training.check`.
     """
+    devices.check(config.trainer)
     with importing.heavy():  # takes seconds, which a sweep that has nothing left to do need not wait for
         from labbook import training
 

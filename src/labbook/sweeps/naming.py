@@ -1,11 +1,15 @@
 """How a sweep and its runs are named: the same command, the same names."""
 
+import itertools
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 
 from labbook.identity import INDIFFERENT
 from labbook.names import shortened
@@ -16,9 +20,39 @@ def parsed(overrides: list[str], loader: ConfigLoader | None = None) -> list[Ove
     return OverridesParser.create(config_loader=loader).parse_overrides(overrides)
 
 
+def given(hydra: DictConfig) -> tuple[list[str], list[str]]:
+    """The overrides of a sweep's preset and those of its command, by Hydra's own node, with `${...}` as it was typed.
+
+    Each run resolves them by its own settings.
+    """
+    preset: Any = OmegaConf.to_container(hydra.sweeper, resolve=False)
+    command: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    return [f"{key}={'null' if value is None else value}" for key, value in (preset["params"] or {}).items()], command
+
+
 def swept(overrides: list[str]) -> list[str]:
     """The keys that have several values, in order."""
     return [item.get_key_element() for item in parsed(overrides) if item.is_sweep_override()]
+
+
+def combinations(overrides: Iterable[Override]) -> list[list[str]]:
+    """Every combination of the swept values; of a key given twice the later counts.
+
+    Raises:
+        HydraException: an interval, which has no list of values.
+    """
+    values: dict[str, list[str]] = {}
+    for item in overrides:
+        key = item.get_key_element()
+        if item.is_sweep_override():
+            if not item.is_discrete_sweep():
+                raise HydraException(f"a grid does not support sweep type {item.value_type}")
+            values[key] = [f"{key}={value}" for value in item.sweep_string_iterator()]
+        elif item.is_delete():
+            values[key] = [str(item.input_line)]  # ~KEY is not ~KEY=
+        else:
+            values[key] = [f"{key}={item.get_value_element_as_str()}"]
+    return [list(each) for each in itertools.product(*values.values())]
 
 
 def sweep_name(overrides: list[str], preset: str | None, search: bool = False) -> str:

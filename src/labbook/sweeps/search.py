@@ -13,6 +13,8 @@ from omegaconf import DictConfig
 from labbook.errors import SettingError, choices
 from labbook.sweeps import claims
 from labbook.sweeps.command import SweepCommand
+from labbook.sweeps.folder import read_mark
+from labbook.sweeps.naming import given, parsed
 
 if TYPE_CHECKING:
     import optuna
@@ -47,7 +49,8 @@ class Search(OptunaSweeper):
         if config.seeds > 1:
             raise SettingError(f"seeds={config.seeds} repeats a grid; a search (hydra/sweeper=optuna) takes seed=N")
         check_sampler(config.hydra.runtime.choices[SAMPLER])
-        self.arguments = [*self.sweeper._parse_sweeper_params_config(), *config.hydra.overrides.task]
+        preset, command = given(config.hydra)
+        self.arguments = [*preset, *command]
         self.command = SweepCommand(config, self.arguments, search=True)
         self.storage = str(config.hydra.sweeper.storage)  # only now, as it lies in the sweep's folder
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
@@ -83,19 +86,24 @@ class Search(OptunaSweeper):
     @contextmanager
     def _begun(self, worker: str) -> Iterator[None]:
         """The sweep's folder, once a trial of it is known to compose, and the sign that this search is at work."""
+        from labbook.sweeps import study as studies
+
         space, fixed, removed = self._space()
         example = {**{name: example_of(distribution) for name, distribution in space.items()}, **fixed}
         self.command.launcher.composed([*(f"{name}={value}" for name, value in example.items()), *removed])
+        studies.rehearse(self.sampler, space)
+        folder = self.command.folder
+        if not self.command.config.sweep.rerun and (study := studies.existing(self.storage)):
+            studies.check(study, self.command.config.objective, (read_mark(folder.path) or {}).get("objective"), space)
         self.command.launcher.begin()
-        with claims.claimed(self.command.folder.path, worker):
+        with claims.claimed(folder.path, worker):
             yield
 
     def _space(self) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
         """What is drawn from, what is fixed and what is taken away; a later argument overrides an earlier one."""
-        from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
+        from labbook.sweeps import spaces
 
-        space, fixed, removed = create_params_from_overrides(self.arguments)
-        return {name: each for name, each in space.items() if name not in fixed}, fixed, removed
+        return spaces.read(parsed(self.arguments))
 
     def _launch(self, trials: "list[optuna.Trial]", first: int) -> None:
         """Do the runs of some trials."""

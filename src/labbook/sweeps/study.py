@@ -1,18 +1,24 @@
 """Optuna's study of a search: which of its trials are done, and which are to be done again."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.trial import FrozenTrial, TrialState
 
 from labbook.config import lower_is_better
 from labbook.errors import SettingError, first_line
+from labbook.sweeps.spaces import described
 
 STUDY = "labbook"  # its name in its storage
 AGAIN = "queued again"  # numbers of trials, noted on the study
+OBJECTIVE = "objective"  # what its values are, noted on the study
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
@@ -24,10 +30,83 @@ def opened(storage: str, objective: str) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction: Literal["minimize", "maximize"] = "minimize" if lower_is_better(objective) else "maximize"
+    with opening(storage):
+        study = optuna.create_study(study_name=STUDY, storage=storage, direction=direction, load_if_exists=True)
+    if OBJECTIVE not in study.user_attrs:
+        study.set_user_attr(OBJECTIVE, objective)
+    return study
+
+
+def existing(storage: str) -> optuna.Study | None:
+    """The study that is there already, if there is one.
+
+    Raises:
+        SettingError: the storage cannot be opened.
+    """
+    kind, _, file = storage.partition(":///")
+    if kind == "sqlite" and not Path(file).exists():
+        return None
+    with opening(storage):
+        try:
+            return optuna.load_study(study_name=STUDY, storage=storage)
+        except KeyError:
+            return None
+
+
+@contextmanager
+def opening(storage: str) -> Iterator[None]:
+    """Where a study's storage is opened.
+
+    Raises:
+        SettingError: it cannot be.
+    """
     try:
-        return optuna.create_study(study_name=STUDY, storage=storage, direction=direction, load_if_exists=True)
+        yield
     except Exception as error:  # of SQLAlchemy, a database's driver or Optuna
         raise SettingError(f"hydra.sweeper.storage={storage} cannot be opened: {first_line(error)}") from error
+
+
+def check(study: optuna.Study, objective: str, before: str | None, space: Mapping[str, BaseDistribution]) -> None:
+    """Refuse to continue a study by another objective, or with settings that are drawn in another way.
+
+    `before` is the objective of a study that was made before studies noted it.
+
+    Raises:
+        SettingError: naming the setting, and what it was.
+    """
+    new = "give the same, or sweep.name=NAME for a new study"
+    known = study.user_attrs.get(OBJECTIVE, before)
+    if known not in (None, objective):
+        raise SettingError(f"objective={objective}: the study of this sweep is by objective={known}; {new}")
+    for trial in study.get_trials(deepcopy=False):
+        for name, distribution in trial.distributions.items():
+            try:
+                if name in space:
+                    check_distribution_compatibility(distribution, space[name])
+            except ValueError as error:
+                was, now = described(distribution), described(space[name])
+                raise SettingError(f"{name}={now}: the study of this sweep has {name}={was}; {new}") from error
+
+
+def rehearse(node: DictConfig, space: Mapping[str, BaseDistribution]) -> None:
+    """Let a sampler draw a few trials of nothing, so that one that cannot is refused before anything begins.
+
+    Raises:
+        SettingError: a package that the sampler needs is missing, or it does not take its settings or these ones.
+    """
+    name = str(node.get("_target_")).rpartition(".")[2]
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = optuna.create_study(sampler=sampler(node, 0))
+        for value in (0.0, 1.0, 2.0):
+            study.tell(study.ask(dict(space)), value)
+    except ImportError as error:
+        missing = error.name or first_line(error)
+        raise SettingError(
+            f"hydra/sweeper/sampler: {name} needs the package {missing}: pip install {missing}"
+        ) from error
+    except (TypeError, ValueError, HydraException) as error:
+        raise SettingError(f"hydra/sweeper/sampler: {name}: {first_line(error.__cause__ or error)}") from error
 
 
 def ask(study: optuna.Study, worker: str) -> optuna.Trial:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from labbook.errors import SettingError
 from labbook.sweeps.command import SweepCommand
-from labbook.sweeps.naming import parsed, swept
+from labbook.sweeps.naming import combinations, given, parsed, swept
 
 
 class Grid(BasicSweeper):
@@ -24,7 +24,8 @@ class Grid(BasicSweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Open the sweep's folder and put the choice of what is left to do in front of the launcher."""
-        arguments = [*self._parse_config(), *config.hydra.overrides.task]
+        preset, command = given(config.hydra)
+        arguments = [*preset, *command]
         self.arguments = [*arguments, *seeds(config, arguments)]
         self.command = SweepCommand(config, self.arguments)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
@@ -38,12 +39,10 @@ class Grid(BasicSweeper):
             TrainingError: a run failed.
         """
         assert self.hydra_context is not None
-        (combinations,) = self.split_arguments(parsed(self.arguments, self.hydra_context.config_loader), None)
+        jobs = combinations(parsed(self.arguments, self.hydra_context.config_loader))
         with self.command as command:
-            command.launcher.total = len(combinations)
-            if self.max_batch_size is not None and self.max_batch_size > 0:
-                command.launcher.at_once = self.max_batch_size
-            return command.launcher.launch(combinations, initial_job_idx=0)
+            command.launcher.total, command.launcher.at_once = len(jobs), self.max_batch_size
+            return command.launcher.launch(jobs, initial_job_idx=0)
 
 
 def seeds(config: DictConfig, arguments: list[str]) -> list[str]:

@@ -1,0 +1,66 @@
+"""What a search draws from, read from the overrides of its command and its preset."""
+
+from collections.abc import Iterable
+
+from hydra.core.override_parser.types import IntervalSweep, Override, Transformer
+from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from labbook.errors import SettingError, first_line
+
+SCALARS = (str, int, float, bool, type(None))
+
+
+def read(overrides: Iterable[Override]) -> tuple[dict[str, BaseDistribution], dict[str, str], list[str]]:
+    """What is drawn from, what is fixed and what is taken away; a later override replaces an earlier one.
+
+    Raises:
+        SettingError: an interval or a range that nothing can be drawn from.
+    """
+    space: dict[str, BaseDistribution] = {}
+    fixed: dict[str, str] = {}
+    removed: list[str] = []
+    for item in overrides:
+        name = item.get_key_element()
+        space.pop(name, None)
+        fixed.pop(name, None)
+        if item.is_delete():
+            removed.append(str(item.input_line))
+        elif item.is_sweep_override():
+            space[name] = distribution_of(item)
+        else:
+            fixed[name] = item.get_value_element_as_str()
+    return space, fixed, removed
+
+
+def distribution_of(item: Override) -> BaseDistribution:
+    """The distribution of one swept setting.
+
+    Raises:
+        SettingError: nothing can be drawn from it.
+    """
+    value = item.value()
+    if isinstance(value, IntervalSweep) and value.start is not None and value.end is not None:
+        if value.start > value.end:
+            raise SettingError(f"{item.input_line}: an interval begins with its lower end")
+        if "log" in value.tags and value.start <= 0:
+            raise SettingError(f"{item.input_line}: a logarithmic interval begins above 0")
+    if item.is_choice_sweep() and any(
+        not isinstance(each, SCALARS) for each in item.sweep_iterator(Transformer.encode)
+    ):
+        return CategoricalDistribution(list(item.sweep_string_iterator()))  # lists and mappings, as they are typed
+    try:
+        found = create_optuna_distribution_from_override(item)
+    except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
+        raise SettingError(f"{item.input_line}: {first_line(error)}") from error
+    assert isinstance(found, BaseDistribution)
+    return found
+
+
+def described(distribution: BaseDistribution) -> str:
+    """A distribution as an override takes it."""
+    if isinstance(distribution, CategoricalDistribution):
+        return f"choice({','.join(map(str, distribution.choices))})"
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    ends = f"interval({distribution.low},{distribution.high})"
+    return f"tag(log,{ends})" if distribution.log else ends
