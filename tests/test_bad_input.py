@@ -190,7 +190,7 @@ REFUSED: list[tuple[str, str]] = [
     ("model=resnet18 model.freeze=backbone", "model.freeze=backbone would keep random weights: add model.pretrained"),
     ("++sweep.job={}", "sweep.job is set by the program: use sweep.name=NAME"),
     ("data.val_seed=99999999999999999999", "data.val_seed must be less than 4294967296"),
-    ("trainer.limit_train_batches=0.001", "trainer: "),
+    ("trainer.limit_train_batches=0.001", "trainer (pytorch_lightning.Trainer) failed: "),
     ("callbacks=early_stopping callbacks.early_stopping.monitor=val/accc", "callbacks.early_stopping.monitor must be"),
     ("+trainer.max_epochs=2", "trainer.max_epochs is set by the program: use epochs=N"),
     ("trainer.max_epochs=2", "trainer.max_epochs is set by the program: use epochs=N"),

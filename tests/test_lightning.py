@@ -92,8 +92,9 @@ def rest(settings: dict[str, Any]) -> str:
 def test_a_callback_says_what_it_needs(labbook: Command) -> None:
     quick = ("model=mlp", "data.limit=60", "callbacks=none", "logger=none", "epochs=1")
     sentence = labbook(*quick, f"+callbacks.x._target_={TARGET}.LearningRateMonitor").sentence
-    assert sentence.startswith("trainer: Cannot use `LearningRateMonitor`")
+    what = f"callbacks.x ({TARGET}.LearningRateMonitor) failed: MisconfigurationException: Cannot use"
+    assert sentence.startswith(what)
     unknown = (f"+callbacks.x._target_={TARGET}.EarlyStopping", "+callbacks.x.monitor=val/nope")
     assert labbook(*quick, *unknown).sentence.startswith(
-        "callbacks: Early stopping conditioned on metric `val/nope` which is not available"
+        f"callbacks.x ({TARGET}.EarlyStopping) failed: RuntimeError: Early stopping conditioned on metric `val/nope`"
     )

@@ -13,12 +13,12 @@ import torch
 from annotated_types import Ge, Gt
 from hydra.errors import HydraException
 from hydra.utils import instantiate
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import OmegaConf
 
 from labbook import kinds
 from labbook.config import EXECUTION_WHITELIST
 from labbook.errors import SettingError, choices, first_line
+from labbook.failures import LIBRARIES, Part
 
 # Limits that torch and Lightning document but do not put into their annotations.
 LIMITS: dict[str, Any] = {
@@ -184,13 +184,13 @@ def try_optimizer(node: Mapping[str, Any], name: str) -> None:
     """
     matrix, vector, filters = (torch.ones([1] * dimensions, requires_grad=True) for dimensions in (2, 1, 4))
     try:
-        build(node)([matrix])
+        build(node, name)([matrix])
     except (RuntimeError, TypeError, ValueError) as error:
         raise SettingError(f"{name}: {first_line(error)}") from error
     for parameter in (matrix, vector, filters):
         parameter.grad = torch.ones_like(parameter)
     try:
-        build(node)([{"params": [matrix, vector]}, {"params": [filters]}]).step()
+        build(node, name)([{"params": [matrix, vector]}, {"params": [filters]}]).step()
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise SettingError(
@@ -199,8 +199,8 @@ def try_optimizer(node: Mapping[str, Any], name: str) -> None:
         ) from error
 
 
-def build(node: Any, **supplied: Any) -> Any:
-    """The object that a checked node describes, made with the node's settings and the `supplied` arguments.
+def build(node: Any, name: str = "", /, **supplied: Any) -> Any:
+    """The object that the checked node `name` describes, made with its settings and the `supplied` arguments.
 
     Of a node without a `_target_`, the objects of all nodes inside, by name, without those that are null.
 
@@ -210,18 +210,19 @@ def build(node: Any, **supplied: Any) -> Any:
     if not node:
         return {}
     if "_target_" not in node:
-        return {key: build_inner(value, str(key)) for key, value in node.items() if value}
+        return {key: build_inner(value, f"{name}.{key}" if name else str(key)) for key, value in node.items() if value}
     if OmegaConf.is_config(node):  # with which Hydra would copy the whole tree that it is a part of
         node = OmegaConf.to_container(node, resolve=True)
     target = str(node["_target_"])
     try:
         return instantiate(node, **supplied, _convert_="all", _execution_whitelist_=EXECUTION_WHITELIST)
-    except SettingError:
+    except (SettingError, ImportError):
         raise
-    except (HydraException, MisconfigurationException, TypeError, ValueError) as error:
-        if target.startswith("labbook."):  # a bug of ours, which is worth its traceback
+    except Exception as error:
+        if not target.startswith(LIBRARIES):  # own code: a bug, which is worth its traceback
+            Part(name, target, None).note(error)
             raise
-        raise SettingError(f"{target}: {first_line(error)}") from error
+        raise SettingError(f"{f'{name} ({target})' if name else target}: {first_line(error)}") from error
 
 
 def build_inner(node: Any, name: str) -> Any:
@@ -232,4 +233,4 @@ def build_inner(node: Any, name: str) -> Any:
     """
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise SettingError(f"{name}={node} is nothing that can be built: it has no _target_")
-    return build(node)
+    return build(node, name)

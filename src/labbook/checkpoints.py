@@ -34,7 +34,7 @@ class WholeFileIO(TorchCheckpointIO):
             OSError: it could not be written; the file of before is unharmed.
         """
         path = Path(path)
-        keep = path.with_name(PREVIOUS) if path.name == LAST and path in self.whole else None
+        keep = path.with_name(PREVIOUS) if path.name == LAST and path in self.whole and path.is_file() else None
         try:
             with replacing(path, keep, durable=True) as partial:
                 with partial.open("wb") as file:

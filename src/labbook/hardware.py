@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Accelerator = Literal["cpu", "gpu", "mps"]
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 UNSCALED = "task.sam does not work with scaled gradients: use trainer.precision=bf16-mixed or 32"
+# Strategies whose processes each run the whole program, as those that fork or spawn do not.
+FIND_UNUSED = ("ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
+STRATEGIES = ("auto", "ddp", *FIND_UNUSED)
 PRECISIONS = ("auto", "32", "32-true", "16-mixed", "bf16-mixed")
 
 
@@ -64,6 +67,16 @@ def cpu_name() -> str:
             return next(line.split(":")[1].strip() for line in info if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or "CPU"
+
+
+def check_strategy(asked: str) -> None:
+    """Refuse a strategy that a run does not work with.
+
+    Raises:
+        SettingError: naming those that work.
+    """
+    if asked not in STRATEGIES:
+        raise SettingError(f"trainer.strategy={asked} does not work here; {choices(asked, STRATEGIES)}")
 
 
 def choose_accelerator(asked: str, machine: Machine) -> Accelerator:

@@ -1,6 +1,7 @@
 """Where a run's lines go: its train.log and the terminal."""
 
 import logging
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -14,11 +15,15 @@ OURS, LIGHTNINGS = logging.getLogger("labbook"), logging.getLogger("pytorch_ligh
 def tell(line: str, error: bool = False) -> None:
     """Print a line in one piece: `print` hands over the text and its end apart where output is not buffered.
 
-    Runs that share a terminal would write into each other's lines.
+    Runs that share a terminal would write into each other's lines. Where nobody reads the output any more, such as
+    after `| head`, the rest of it is dropped.
     """
     stream = sys.stderr if error else sys.stdout
-    stream.write(f"{line}\n")
-    stream.flush()
+    try:
+        stream.write(f"{line}\n")
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class RunLog:

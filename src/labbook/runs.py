@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from labbook import published
 from labbook.data.record import KEY, DataRecord
 from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
+from labbook.failures import explained, is_sentence, reason
 from labbook.files import damage, locked, remove_partial, write_whole
 from labbook.log_handlers import RunLog
 from labbook.names import override, shortened
@@ -48,6 +49,7 @@ class Run:
         self.state: Path | None = None  # the checkpoint to go on from
         job = config.sweep.job
         self._log = RunLog(path / LOG if leads else None, f"[{job.label}] " if job.parallel else "")
+        self._found: list[int] = []  # when the states that were there before were written
         self._held = ExitStack()  # the log and the lock, while the run is at work
         self._before = {name: (path / name).read_bytes() for name in (CONFIG, METRICS) if (path / name).is_file()}
 
@@ -65,6 +67,9 @@ class Run:
     def saved(self) -> list[Path]:
         """The states of this run that are there, the newest first."""
         return states(self.path)
+
+    def _stamps(self) -> list[int]:
+        return [file.stat().st_mtime_ns for file in self.saved]
 
     def record(self, metrics: Mapping[str, Any], status: Status) -> None:
         """Write metrics.json anew: what was recorded before, the new figures and the status."""
@@ -122,6 +127,7 @@ class Run:
             if self.leads:
                 held.enter_context(locked(self.path))
             self.state, damaged = newest_state(self.path)
+            self._found = self._stamps()
             self.metrics = {key: value for key, value in read_metrics(self.path).items() if key not in OF_THE_END}
             held.enter_context(self._log)
             for what in damaged:
@@ -158,6 +164,8 @@ class Run:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.signals.__exit__(kind, error, tb)
         unclosed = self._close(kind, error, tb)
+        original = error
+        error = self._explained(error) or error
         try:
             if ended := error or unclosed:
                 self._end_early(ended)
@@ -173,16 +181,24 @@ class Run:
             raise TrainingError(f"{self.path} was taken away while the run was writing to it") from error
         if unclosed and error is None:
             raise unclosed
+        if error is not None and error is not original:
+            raise error
 
     def _close(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> OSError | None:
-        """Close what else is open; the error where what it held cannot be written."""
+    ) -> Exception | None:
+        """Close what else is open; the error where that fails."""
         try:
             self.closing.__exit__(kind, error, tb)
-        except OSError as unclosed:
+        except Exception as unclosed:
             return unclosed
         return None
+
+    def _explained(self, error: BaseException | None) -> Exception | None:
+        """The error to raise instead of one that is no sentence yet; None where it stays."""
+        if not isinstance(error, Exception) or is_sentence(error) or not self.path.is_dir():
+            return None
+        return explained(error, self.config, self._stamps() != self._found, self._how_to_go_on() if self.saved else "")
 
     def _end_early(self, error: BaseException) -> None:
         """Record how the run was ended. Where there is no room left to write, it was interrupted."""
@@ -220,6 +236,11 @@ def open_run(config: DictConfig) -> Run:
     Raises:
         SettingError: the place for runs cannot be written to, or several processes do not know their folder.
     """
+    tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
+    if tasks != "1" and "TORCHELASTIC_RUN_ID" not in os.environ and not config.sweep.job.folder:
+        raise SettingError(
+            f"srun started this run {tasks} times: use srun --ntasks=1; trainer=ddp starts its own processes"
+        )
     rank = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
     told = os.environ.get(FOLDER_VARIABLE)
     if "TORCHELASTIC_RUN_ID" in os.environ and not told:
@@ -296,12 +317,6 @@ def newest_state(path: Path) -> tuple[Path | None, list[str]]:
             f" {path / CHECKPOINTS}"
         )
     return None, []
-
-
-def reason(error: BaseException) -> str:
-    """Why a run failed, in one line; errors of others are told with their kind."""
-    told = " ".join(str(error).split())
-    return told if isinstance(error, (SettingError, TrainingError)) else f"{type(error).__name__}: {told}"
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

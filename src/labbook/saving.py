@@ -112,6 +112,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the epoch, and its weights too where the objective improved."""
+        self._mend_folder()
         row = self.recorder.rows[-1]
         if not math.isfinite(row.get("val/loss", 0.0)):
             raise TrainingError(diverged(f"validation loss became {row['val/loss']}", trainer.global_step))
@@ -144,8 +145,17 @@ class Checkpoints(Checkpoint):
 
     def _save_last(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._refuse_diverged(trainer, pl_module)
+        self._mend_folder()
         self._write(trainer, self.last_path, weights_only=False)
         self._saved_at = time.monotonic()
+
+    def _mend_folder(self) -> None:
+        """Make the folder anew if somebody has deleted it; the best weights are gone with it."""
+        if not self.folder.is_dir() and self.folder.parent.is_dir():
+            again = ", and the best epoch is chosen anew" if self.best is not None else ""
+            log.warning("%s was deleted during the training: it is made anew%s", self.folder, again)
+            self.folder.mkdir(exist_ok=True)
+            self.best, self.best_epoch = None, None
 
     def _write(self, trainer: Trainer, path: Path, weights_only: bool) -> None:
         """Write a checkpoint; where that fails, say what is still good."""

@@ -1,25 +1,26 @@
 """From a configuration to objects, and the fit."""
 
 import logging
+import os
 import signal
 import warnings
 from dataclasses import fields
 from typing import Any
 
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
+from lightning_fabric.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
-from labbook import building, checkpoints, overhead
+from labbook import building, checkpoints, hardware, overhead
 from labbook.checkpoints import WholeFileIO
 from labbook.config import held_out
 from labbook.data.module import ImageDataModule, Part
 from labbook.data.spec import ImageSpec
-from labbook.errors import EXTRAS, Interrupted, SettingError, first_line, not_installed
+from labbook.errors import EXTRAS, Interrupted, SettingError, not_installed
 from labbook.gradients import GradientNorms
 from labbook.hardware import Choice
 from labbook.identity import deciding
@@ -58,10 +59,11 @@ def check(config: DictConfig) -> None:
     """Hold every `_target_` against the signature it names, before data or device is touched.
 
     Raises:
-        SettingError: see `building.check`.
+        SettingError: see `building.check` and `hardware.check_strategy`.
     """
     for group in ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks"):
         building.check(config[group], group, SUPPLIED.get(group))
+    hardware.check_strategy(str(config.trainer.get("strategy", "auto")))
 
 
 def build_data(config: DictConfig, only: Part | None = None) -> ImageDataModule:
@@ -78,7 +80,7 @@ def build_data(config: DictConfig, only: Part | None = None) -> ImageDataModule:
             config.data[name] = value
     known, _ = building.parameters(building.locate(config.data._target_, "data"))
     options = {"only": only} if only and "only" in known else {}
-    data = building.build(config.data, seed=config.seed, **options)
+    data = building.build(config.data, "data", seed=config.seed, **options)
     assert isinstance(data, ImageDataModule)
     return data
 
@@ -91,14 +93,14 @@ def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
     """
     seed_everything(config.seed, verbose=False)
     task = Task(
-        building.build(config.optimizer),
-        building.build(config.scheduler) or None,
+        building.build(config.optimizer, "optimizer"),
+        building.build(config.scheduler, "scheduler") or None,
         **{item.name: config.task[item.name] for item in fields(Task) if item.name in config.task},
     )
     if task.sam:
         sam.check(config.trainer.get("accumulate_grad_batches") or 1)
     try:
-        model = building.build(config.model, spec=spec, task=task)
+        model = building.build(config.model, "model", spec=spec, task=task)
     except RuntimeError as error:
         if "allocate memory" not in str(error):
             raise
@@ -126,7 +128,7 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
     """
     validated = len(data.rows["val"]) > 0
     select = validated and config.test_on == "best" and data.validate_on == "val"
-    callbacks: list[Callback] = list(building.build(config.callbacks).values())
+    callbacks: list[Callback] = list(building.build(config.callbacks, "callbacks").values())
     for callback in callbacks:
         if isinstance(callback, EarlyStopping) and data.validate_on == "test":
             raise SettingError("callbacks=early_stopping would choose by the test set: use data.validate_on=val")
@@ -149,7 +151,7 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
         max_epochs=config.epochs,
         callbacks=callbacks,
         logger=build_logger(config, run),
-        plugins=[WholeFileIO()],
+        plugins=[WholeFileIO(), *environment()],
         default_root_dir=str(run.path),
         **options,
     )
@@ -185,6 +187,7 @@ def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer
     tune(config, choice)
     trainer = building.build(
         config.trainer,
+        "trainer",
         accelerator=choice.accelerator,
         precision=choice.precision,
         benchmark=torch.backends.cudnn.benchmark,  # which Lightning would set its own way
@@ -200,12 +203,17 @@ def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer
     return trainer
 
 
+def environment() -> list[LightningEnvironment]:
+    """Processes are started here or by torchrun, whatever Slurm says of its tasks."""
+    return [] if "TORCHELASTIC_RUN_ID" in os.environ else [LightningEnvironment()]
+
+
 def build_logger(config: DictConfig, run: Run) -> Logger | bool:
     """The logger, writing into the run's folder; False where there is none."""
     if not config.logger:
         return False
     try:
-        logger: Logger = building.build(config.logger, save_dir=str(run.path))
+        logger: Logger = building.build(config.logger, "logger", save_dir=str(run.path))
     except (ImportError, ModuleNotFoundError) as error:
         name = str(config.choices.get("logger"))
         package = (isinstance(error, ModuleNotFoundError) and error.name) or name
@@ -256,14 +264,6 @@ def fit(
         warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # a frozen backbone is
         try:
             trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)
-        except MisconfigurationException as error:  # what Lightning finds out only with the data at hand
-            raise SettingError(f"trainer: {first_line(error)}") from error
-        except ModuleNotFoundError as error:  # what one of its callbacks needs
-            raise SettingError(f"callbacks: {first_line(error)}") from error
-        except RuntimeError as error:
-            if not str(error).startswith("Early stopping conditioned on metric"):
-                raise
-            raise SettingError(f"callbacks: {first_line(error)}") from error
         except ValueError as error:
             if not str(error).startswith("Expected more than 1 value per channel when training"):
                 raise

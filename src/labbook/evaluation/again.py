@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lightning_fabric.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig
 
 from labbook import hardware, training
@@ -71,7 +72,8 @@ def evaluate_run(
     choice = hardware.here(config, model)
     training.arrange(model, data, choice.channels_last)
     config.trainer.update(one_process(config.trainer))
-    trainer = training.quiet_trainer(config, choice, logger=False, enable_checkpointing=False)
+    here = LightningEnvironment()  # whatever Slurm says of its tasks
+    trainer = training.quiet_trainer(config, choice, logger=False, enable_checkpointing=False, plugins=[here])
     outcome = test(trainer, model, data, split)
     if not math.isfinite(outcome.figures.loss):
         raise SettingError(

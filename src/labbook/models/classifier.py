@@ -254,8 +254,9 @@ class Classifier(QuickModule):
 
     def on_train_start(self) -> None:
         """Begin, or go on, with the rates of the schedule."""
+        epochs = self.trainer.max_epochs or 0
         for config in self.trainer.lr_scheduler_configs:
-            follow(config.scheduler)
+            follow(config.scheduler, epochs * (self.steps_per_epoch() if config.interval == "step" else 1))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What the optimizer is to change: see `parameter_groups.grouped`."""

@@ -7,6 +7,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
 
+from labbook.errors import SettingError
 from labbook.models.parameter_groups import check_kept
 from labbook.schedulers import Schedule
 
@@ -43,11 +44,20 @@ def scheduled(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler],
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule.scheduler, "interval": schedule.interval}}
 
 
-def follow(scheduler: Any) -> None:
+def follow(scheduler: Any, steps: int) -> None:
     """Give the optimizer the rates that the schedule has for this step, in a training that goes on for longer.
 
     A checkpoint brings back the rates of the schedule of before, which came to its end where this one has not.
+
+    Raises:
+        SettingError: a schedule of torch that ends before the `steps` of the training do.
     """
+    total = getattr(scheduler, "total_steps", steps)
+    if total < steps:
+        raise SettingError(
+            f"scheduler={type(scheduler).__name__} is made for {total} steps and the training has {steps}: use fewer"
+            " epochs, or start a new run"
+        )
     if isinstance(scheduler, LambdaLR):
         groups = scheduler.optimizer.param_groups
         for group, peak, rule in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):

@@ -10,9 +10,10 @@ from omegaconf import DictConfig
 
 from labbook import streams
 from labbook.errors import Interrupted, SettingError, unwritable
+from labbook.failures import reason
 from labbook.log_handlers import tell
 from labbook.names import check_whole, printable
-from labbook.runs import LOG, METRICS, Run, newest_state, read_metrics, reason
+from labbook.runs import LOG, METRICS, Run, newest_state, read_metrics
 from labbook.sweeps import claims, devices
 from labbook.sweeps.folder import SweepFolder
 
