@@ -56,7 +56,7 @@ def write(draw: ImageDraw.ImageDraw, text: str, left: float, top: float, size: i
 
 def fitted(line: Line) -> str:
     """A line of text below an image, the middle of its name left out where it is too long."""
-    value = f" {line.value}" if line.value else ""
+    value = f"  {line.value}" if line.value else ""
     return fonts.fitted(line.name, SIZE, CELL - fonts.width(value, SIZE)) + value
 
 

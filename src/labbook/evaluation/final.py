@@ -62,6 +62,8 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
         "skipped_images": sum(len(part.skipped) for part in data.parts.values()),
         "class_names": list(data.spec.class_names),
         "test_set": identity_of(data),
+        "test_images": len(data.rows["test"]),
+        "val_images": len(data.rows["val"]),
         "test/confusion_matrix": outcome.confusion.tolist(),
     }
     if stopped := stopped_early(trainer, config.epochs):

@@ -60,6 +60,7 @@ class Picture:
 
     svg: Markup
     caption: str
+    draw: Callable[[Axes], None]  # the same into other axes
     lines: Sequence["Line"] = ()  # its own legend, if it has one
 
 
@@ -100,7 +101,7 @@ def picture(
         draw(figure.subplots())
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Picture(inline(out.getvalue(), alt, f"p{next(_numbers)}-"), caption, lines)
+    return Picture(inline(out.getvalue(), alt, f"p{next(_numbers)}-"), caption, draw, lines)
 
 
 def inline(svg: str, alt: str, prefix: str) -> Markup:
@@ -158,6 +159,10 @@ class Scale:
         self.log = self.numeric and spans_widely([float(value) for value in self.values])
         self._places = {text(value): index for index, value in enumerate(self.values)}
 
+    def __contains__(self, value: object) -> bool:
+        """Whether it is one of the values."""
+        return text(value) in self._places
+
     def place(self, value: Any) -> float:
         """The coordinate of a value."""
         return float(value) if self.numeric else float(self._places[text(value)])
@@ -166,16 +171,17 @@ class Scale:
         """Which of the values it is."""
         return self._places[text(value)]
 
-    def label(self, axes: Axes, name: str) -> None:
-        """Give the x axis its name, ticks and scale."""
-        axes.set_xlabel(shortened(name))
+    def label(self, axes: Axes, name: str, which: str = "x") -> None:
+        """Give the x or y axis its name, ticks and scale."""
+        getattr(axes, f"set_{which}label")(shortened(name))
         if self.log:
-            logarithmic(axes, "x", [float(value) for value in self.values] if self._roomy() else None)
+            logarithmic(axes, which, [float(value) for value in self.values] if self._roomy() else None)
         elif self.numeric and self._roomy():
-            axes.set_xticks([float(value) for value in self.values], [text(value) for value in self.values])
+            ticks, names = [float(value) for value in self.values], [text(value) for value in self.values]
+            getattr(axes, f"set_{which}ticks")(ticks, names)
         elif not self.numeric:
-            axes.set_xlim(-0.5, len(self.values) - 0.5)
-            name_ticks(axes, "x", self.values)
+            getattr(axes, f"set_{which}lim")(-0.5, len(self.values) - 0.5)
+            name_ticks(axes, which, self.values)
 
     def _roomy(self) -> bool:
         """Whether a tick at each value leaves room for its number."""

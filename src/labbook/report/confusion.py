@@ -3,12 +3,13 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from labbook.report.charts import Picture, name_ticks, picture
-from labbook.report.effects import tiles
+from labbook.evaluation.confusion import in_words, most_confused
+from labbook.report.charts import Picture, name_ticks, picture, shortened
 from labbook.report.grouping import Report, Row
+from labbook.report.maps import CELL, tiles
 from labbook.report.reading import Floats
 
-MOST_NAMED = 30  # classes up to which the axes name them
+MOST_NAMED = 20  # classes up to which a matrix can be read; of more, the most confused pairs are shown
 
 
 def matrices(report: Report) -> list[Picture]:
@@ -22,35 +23,42 @@ def matrices(report: Report) -> list[Picture]:
 
 
 def matrix(report: Report, which: str, row: Row) -> Picture | None:
-    """The matrix of one setting's best run; None where the run has none."""
+    """The matrix of one setting's best run, or its most confused pairs; None where the run has none."""
     run = row.best(report.sweep.objective)
     found = run.confusion() if run else None
     if run is None or found is None:
         return None
     counts, names = found
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = float(np.clip(2.0 + 0.3 * len(names), 3.4, 5.0))
-
-    def draw(axes: Axes) -> None:
-        tiles(axes, counts, 0.04 + 0.76 * share, ".0f")
-        if len(names) <= MOST_NAMED:
-            name_ticks(axes, "x", names)
-            name_ticks(axes, "y", names)
-        axes.set(xlabel="predicted", ylabel="true class", aspect="equal")
-
     accuracy = float(np.trace(counts) / max(counts.sum(), 1))
     of_setting = f" ({row.label})" if report.columns else ""
-    caption = f"Test images by true and predicted class: best run of the {which} setting{of_setting}, {run.path.name}."
-    alt = f"Confusion matrix of the {which} setting{of_setting}, accuracy {accuracy:.4f}. {mistakes(counts, names)}"
-    return picture(draw, caption, alt, (5.0, size))
+    named = len(names) <= MOST_NAMED
+    what = "Test images by true and predicted class" if named else f"Most confused of {len(names)} classes"
+    caption = f"{what}: best run of the {which} setting{of_setting}, {run.path.name}. Accuracy {accuracy:.4f}."
+    kind = "Confusion matrix" if named else "Most confused classes"
+    alt = f"{kind} of the {which} setting{of_setting}, accuracy {accuracy:.4f}. {in_words(counts, names)}"
+    size = 2.8 + 0.24 * len(names) if named else 5.0
+    return picture(
+        lambda axes: (draw_matrix if named else draw_pairs)(axes, counts, names), caption, alt, (5.0, min(size, 5.4))
+    )
 
 
-def mistakes(counts: Floats, names: list[str]) -> str:
-    """The three commonest in words."""
-    wrong = counts - np.diag(np.diag(counts))
-    commonest = np.argsort(wrong, axis=None)[::-1][:3]
-    places = [np.unravel_index(int(flat), wrong.shape) for flat in commonest]
-    said = [
-        f"{names[true]} for {names[other]} ({wrong[true, other]:.0f})" for true, other in places if wrong[true, other]
-    ]
-    return f"Most often mistaken: {', '.join(said)}." if said else "Nothing is mistaken."
+def draw_matrix(axes: Axes, counts: Floats, names: list[str]) -> None:
+    """True classes downwards, predicted across."""
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    tiles(axes, counts, 0.04 + 0.76 * share, ".0f")
+    name_ticks(axes, "x", names)
+    name_ticks(axes, "y", names)
+    axes.set(xlabel="predicted", ylabel="true class", aspect="equal")
+
+
+def draw_pairs(axes: Axes, counts: Floats, names: list[str]) -> None:
+    """A bar for each of the pairs that are confused most often."""
+    found = most_confused(counts)
+    labels = [f"{shortened(names[pair.true])} → {shortened(names[pair.predicted])}" for pair in found]
+    axes.barh(range(len(found)), [pair.images for pair in found], color=CELL, height=0.7)
+    axes.set_yticks(range(len(found)), labels, fontsize=7)
+    axes.set(ylim=(max(len(found), 1) - 0.5, -0.5), xlabel="images of the true class (true → predicted)")
+    axes.grid(visible=False, axis="y")
+    for place, pair in enumerate(found):
+        axes.annotate(f" {pair.images} ({pair.share:.0%})", (pair.images, place), va="center", fontsize=7)
+    axes.margins(x=0.2)

@@ -9,6 +9,8 @@ from matplotlib.collections import LineCollection
 from labbook.report.charts import OTHERS, Line, Picture, logarithmic, picture, spans_widely, whole_numbers
 from labbook.report.reading import Floats, Run
 
+MOST_GREY = 40  # lines without a name up to which each is drawn
+
 Curve = tuple[Floats, Floats, Floats | None]  # epochs, mean, standard deviation
 
 
@@ -58,14 +60,19 @@ def chart(
 
     said = f"{ylabel} by {xlabel}"
     caption = f"{said[0].upper()}{said[1:]}." + (" The band is one standard deviation over the seeds." if band else "")
+    if (grey := len(unnamed(curves, lines))) > MOST_GREY:
+        caption += f" The grey line is the median of the other {grey:,}, the grey band holds the middle 80 % of them."
     return picture(draw, caption, f"Line chart: {said}, one line a {setting}. {_extremes(curves, lines)}")
 
 
 def draw_curves(axes: Axes, curves: Sequence[Curve | None], lines: Sequence[Line], marker: str | None = None) -> None:
     """The named settings in their colours, the others in grey behind them."""
     pairs = [(each, line) for each, line in zip(curves, lines, strict=True) if each is not None]
-    grey = [np.column_stack(each[:2]) for each, line in pairs if not line.named]
-    axes.add_collection(LineCollection(grey, colors=OTHERS, linewidths=0.7, alpha=0.5))
+    grey = unnamed(curves, lines)
+    if len(grey) > MOST_GREY:
+        draw_band(axes, grey)
+    else:
+        axes.add_collection(LineCollection(grey, colors=OTHERS, linewidths=0.7, alpha=0.5))
     for (epochs, means, spreads), line in reversed(pairs):
         if not line.named:
             continue
@@ -74,6 +81,21 @@ def draw_curves(axes: Axes, curves: Sequence[Curve | None], lines: Sequence[Line
         if spreads is not None:
             axes.fill_between(epochs, means - spreads, means + spreads, color=line.colour, alpha=0.15, linewidth=0)
     axes.autoscale_view()
+
+
+def unnamed(curves: Sequence[Curve | None], lines: Sequence[Line]) -> list[Floats]:
+    """The points of the curves that have no colour of their own, [epochs, 2] each."""
+    pairs = zip(curves, lines, strict=True)
+    return [np.column_stack(each[:2]) for each, line in pairs if each is not None and not line.named]
+
+
+def draw_band(axes: Axes, curves: Sequence[Floats]) -> None:
+    """Many curves as their median and a band from the 10th to the 90th percentile."""
+    points = np.concatenate(curves)
+    places = np.unique(points[:, 0])
+    low, middle, high = np.array([np.quantile(points[points[:, 0] == at, 1], (0.1, 0.5, 0.9)) for at in places]).T
+    axes.fill_between(places, low, high, color=OTHERS, alpha=0.3, linewidth=0)
+    axes.plot(places, middle, color=OTHERS, linewidth=1)
 
 
 def _extremes(curves: Sequence[Curve | None], lines: Sequence[Line]) -> str:

@@ -1,37 +1,22 @@
-"""What each swept parameter does: accuracy and time against it, and two parameters at a time as a map."""
+"""What each swept parameter does: accuracy and time against it."""
 
-import itertools
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
 
 from labbook.report.cells import number, title
-from labbook.report.charts import (
-    PAPER,
-    SERIES,
-    Line,
-    Picture,
-    Scale,
-    logarithmic,
-    name_ticks,
-    picture,
-    shortened,
-    spans_widely,
-)
+from labbook.report.charts import PAPER, SERIES, Line, Picture, Scale, logarithmic, picture, spans_widely
 from labbook.report.columns import key, text
-from labbook.report.facts import compared_by
-from labbook.report.grouping import ACCURACY, OBJECTIVE, Report, Row
-from labbook.report.reading import Floats
+from labbook.report.grouping import ACCURACY, Report, Row
+from labbook.report.marginals import Point, marginal, parts, repeated
 
-MOST_PARAMETERS, MOST_MAPPED = 6, 3  # drawn one at a time; in pairs
-MOST_NUMBERS = 12  # cells in a row or column up to which their numbers are written in
-MOST_VECTORS = 400  # cells up to which each is a shape of its own
-CELL = "#4a86d0"  # dark enough for light words and light enough for dark ones, both at some transparency
-Point = tuple[Any, float]  # the value of a parameter and a figure
+MOST_PARAMETERS = 6
+MOST_DOTS = 400  # runs up to which each is a dot
+MOST_WORDS = 20  # values that are words, on an axis
+TIME = "train_seconds"
 
 
 @dataclass(frozen=True)
@@ -46,36 +31,57 @@ class Series:
 def effects(report: Report) -> list[Picture]:
     """For each parameter, its accuracies and its time."""
     accuracies = [name for name in ACCURACY if name in report.figures]
-    times = [name for name in ("train_seconds",) if name in report.figures]
+    times = [name for name in (TIME,) if name in report.figures]
     parameters = range(min(len(report.columns), MOST_PARAMETERS))
     return [effect(report, index, names) for index in parameters for names in (accuracies, times) if names]
 
 
 def effect(report: Report, index: int, names: Sequence[str]) -> Picture:
     """Figures against one parameter: a dot for each run, a line through the means, open markers for published ones."""
-    others = beside(report.rows, index)
-    apart = 1 < len(others) <= min(len(SERIES), len(report.rows) - 1)
-    drawn = by_others(report, index, others, names[0]) if apart else by_figure(report, index, names)
+    rows = best_named(report, index)
+    others = beside(rows, index)
+    apart = 1 < len(others) <= min(len(SERIES), len(rows) - 1)
+    drawn = by_others(report, index, others, names[0]) if apart else by_figure(rows, index, names)
     scale = Scale([value for each in drawn for value, _ in (*each.measured, *each.theirs)])
     column = report.names[index]
-    what = "seconds of training" if names[0] == "train_seconds" else title(names[0]) if apart else "accuracy"
+    tried = [row.values[index] for row in rows if row.values[index] in scale]
+    grid = repeated(tried, scale, len(report.columns) == 1)
+    what = "seconds of training" if names[0] == TIME else title(names[0]) if apart else "accuracy"
 
     def draw(axes: Axes) -> None:
         for each, colour in zip(drawn, SERIES, strict=False):
-            draw_points(axes, scale, each, colour)
+            draw_points(axes, scale, each, colour, grid)
         scale.label(axes, column)
         axes.set_ylabel(what)
-        if spans_widely([figure for each in drawn for _, figure in each.measured]):
+        if names[0] == TIME and spans_widely([figure for each in drawn for _, figure in each.measured]):
             logarithmic(axes, "y")
 
-    caption = f"{what[0].upper()}{what[1:]} against {column}: a dot for each run, a line through the means."
+    caption = f"{what[0].upper()}{what[1:]} against {column}: {marks(drawn, scale, grid)}."
     if len(report.columns) > 1 and not apart:
         caption += " The other parameters vary within each mean."
+    if len(rows) < len(report.rows):
+        caption += f" The {len(rows)} best of {len(report.rows)} settings: each has another value."
     if any(each.theirs for each in drawn):
         caption += " Open diamonds are published figures."
-    alt = f"{what[0].upper()}{what[1:]} against {column}. {means_said(drawn, names[0])}"
+    alt = f"{what[0].upper()}{what[1:]} against {column}. {means_said(drawn, names[0], grid)}"
     legend = [Line(each.label, colour, "solid") for each, colour in zip(drawn, SERIES, strict=False) if each.measured]
     return picture(draw, caption, alt, lines=legend if len(drawn) > 1 else ())
+
+
+def best_named(report: Report, index: int) -> Sequence[Row]:
+    """The rows, or the best ones where words would lie over each other on the axis."""
+    scale = Scale([row.values[index] for row in report.rows])
+    return report.rows if scale.numeric or len(scale.values) <= MOST_WORDS else report.rows[:MOST_WORDS]
+
+
+def marks(drawn: Sequence[Series], scale: Scale, grid: bool) -> str:
+    """What is drawn of the runs, in words."""
+    largest = max((each.measured for each in drawn), key=len)
+    dots = "a dot for each run" if len(largest) <= MOST_DOTS else "the band holds the middle 80 % of the runs"
+    if grid:
+        return f"{dots}, {'a line through' if scale.numeric else 'large dots are'} the means"
+    count = parts(len(largest))
+    return f"{dots}, a line through the medians of {count} equal parts of them" if count else dots
 
 
 def beside(rows: Iterable[Row], index: int) -> list[list[Row]]:
@@ -97,9 +103,8 @@ def by_others(report: Report, index: int, groups: Sequence[list[Row]], name: str
     return found
 
 
-def by_figure(report: Report, index: int, names: Sequence[str]) -> list[Series]:
+def by_figure(rows: Sequence[Row], index: int, names: Sequence[str]) -> list[Series]:
     """A line for each figure, whatever the other parameters are."""
-    rows = report.rows
     return [Series(title(name), points(rows, index, name), published(rows, index, name)) for name in names]
 
 
@@ -120,102 +125,36 @@ def published(rows: Iterable[Row], index: int, name: str) -> list[Point]:
     return [(row.values[index], row.published[each]) for row in rows for each in exact if each in row.published]
 
 
-def draw_points(axes: Axes, scale: Scale, series: Series, colour: str) -> None:
-    """Dots, the line through their means, and open diamonds."""
+def draw_points(axes: Axes, scale: Scale, series: Series, colour: str, grid: bool) -> None:
+    """Dots, or a band where there are too many; the line through their middles; open diamonds."""
     places = [scale.place(value) for value, _ in series.measured]
-    faint = 0.35 * min(1.0, 60 / max(len(places), 1))  # so that many dots show where they are dense
-    axes.plot(places, [figure for _, figure in series.measured], "o", color=colour, alpha=faint, markersize=3.5, mew=0)
-    means = mean_by_value(series.measured, scale)
-    line = "-" if scale.numeric else ":"
-    axes.plot(*zip(*means, strict=True) if means else ([], []), line, color=colour, marker="o", markersize=5)
+    found = marginal(series.measured, scale, grid)
+    at, middles, low, high = (
+        np.array([(each.place, each.middle, each.low, each.high) for each in found]).reshape(-1, 4).T
+    )
+    if len(places) <= MOST_DOTS:
+        faint = 0.35 * min(1.0, 60 / max(len(places), 1))  # so that many dots show where they are dense
+        look: dict[str, Any] = {"color": colour, "alpha": faint if found else 0.7, "markersize": 3.5, "mew": 0}
+        axes.plot(places, [figure for _, figure in series.measured], "o", **look)
+    elif scale.numeric:
+        axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+    else:
+        axes.vlines(at, low, high, color=colour, alpha=0.3, linewidth=6)
+    marker = "o" if grid else None
+    line = "-" if scale.numeric else "none"
+    axes.plot(at, middles, color=colour, linestyle=line, marker=marker, markersize=5)
     where = [scale.place(value) for value, _ in series.theirs]
     axes.plot(where, [figure for _, figure in series.theirs], "D", color=colour, mfc=PAPER, mew=1.4, markersize=6)
 
 
-def mean_by_value(measured: Sequence[Point], scale: Scale) -> list[tuple[float, float]]:
-    """The mean figure at each place of the axis."""
-    by_place: dict[float, list[float]] = {}
-    for value, figure in measured:
-        by_place.setdefault(scale.place(value), []).append(figure)
-    return [(place, float(np.mean(figures))) for place, figures in sorted(by_place.items())]
-
-
-def means_said(drawn: Iterable[Series], name: str) -> str:
+def means_said(drawn: Iterable[Series], name: str, grid: bool) -> str:
     """The means of each line in words."""
     said = []
     for each in drawn:
         if each.measured:
             scale = Scale([value for value, _ in each.measured])
-            pairs = zip(scale.values, mean_by_value(each.measured, scale), strict=True)
-            means = ", ".join(f"{text(value)}: {number(name, mean)}" for value, (_, mean) in pairs)
+            found = marginal(each.measured, scale, grid)
+            names = [text(value) for value in scale.values] if grid else [f"about {part.place:.3g}" for part in found]
+            means = ", ".join(f"{value}: {number(name, part.middle)}" for value, part in zip(names, found, strict=True))
             said.append(f"{each.label}: {means}")
     return f"Means of {'; '.join(said)}."
-
-
-def maps(report: Report) -> list[Picture]:
-    """A map of the compared figure for each pair of the first few parameters."""
-    if not report.ranked:
-        return []
-    pairs = itertools.combinations(range(min(len(report.columns), MOST_MAPPED)), 2)
-    return [heat_map(report, down, across) for down, across in pairs]
-
-
-def heat_map(report: Report, down: int, across: int) -> Picture:
-    """The compared figure by two parameters, mean over the others."""
-    scales = [Scale([row.values[index] for row in report.ranked]) for index in (down, across)]
-    grid = gridded(report, (down, across), scales)
-    names = report.names[down], report.names[across]
-    figure = compared_by(report)
-
-    def draw(axes: Axes) -> None:
-        tiles(axes, grid, shades(grid), ".3f")
-        name_ticks(axes, "x", scales[1].values)
-        name_ticks(axes, "y", scales[0].values)
-        axes.set(xlabel=shortened(names[1]), ylabel=shortened(names[0]))
-
-    best = np.unravel_index(int(np.nanargmax(grid)), grid.shape)
-    highest = ", ".join(f"{name} {text(scale.values[at])}" for name, scale, at in zip(names, scales, best, strict=True))
-    others = ", mean over the other parameters" if len(report.columns) > 2 else ""
-    caption = f"{figure} by {names[0]} and {names[1]}{others}; the stronger the colour, the higher."
-    alt = f"Heat map: {figure} by {names[0]} and {names[1]}. Highest at {highest}: {np.nanmax(grid):.4g}."
-    return picture(draw, caption[0].upper() + caption[1:], alt, (5.0, min(1.4 + 0.42 * len(grid), 6.0)))
-
-
-def gridded(report: Report, indices: tuple[int, int], scales: Sequence[Scale]) -> Floats:
-    """Means by the values of two columns, float [down, across]; nan where no setting has been tried."""
-    found: dict[tuple[int, int], list[float]] = {}
-    for row in report.ranked:
-        mean = row.exact(OBJECTIVE)
-        assert mean is not None
-        at = scales[0].index(row.values[indices[0]]), scales[1].index(row.values[indices[1]])
-        found.setdefault(at, []).append(mean.mean)
-    grid = np.full((len(scales[0].values), len(scales[1].values)), np.nan)
-    for at, means in found.items():
-        grid[at] = np.mean(means)
-    return grid
-
-
-def shades(grid: Floats) -> Floats:
-    """How strong the colour of each cell is: from the lowest to the highest figure."""
-    low, high = np.nanmin(grid), np.nanmax(grid)
-    span = high - low
-    strength: Floats = 0.08 + 0.72 * ((grid - low) / span if span else np.zeros_like(grid))
-    return strength
-
-
-def tiles(axes: Axes, grid: Floats, strength: Floats, form: str) -> None:
-    """A cell for each number, written in where there is room; none where there is no number."""
-    colours = np.tile(np.array(to_rgba(CELL)), (*grid.shape, 1))
-    colours[..., 3] = np.nan_to_num(strength)
-    height, width = grid.shape
-    edges = np.arange(width + 1) - 0.5, np.arange(height + 1) - 0.5
-    many = grid.size > MOST_VECTORS
-    axes.pcolormesh(*edges, colours, rasterized=many, edgecolors="none" if many else PAPER, linewidth=0 if many else 1)
-    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    axes.grid(visible=False)
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    if max(grid.shape) <= MOST_NUMBERS:
-        for row, column in np.argwhere(np.isfinite(grid) & (grid != 0)):
-            axes.text(column, row, f"{grid[row, column]:{form}}", ha="center", va="center", fontsize=8)

@@ -1,4 +1,4 @@
-"""The report of a sweep as files: one self-contained page, and the table as CSV and Markdown."""
+"""The report of a sweep as files: a self-contained page, the table as CSV and Markdown, and pictures of both."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,17 +11,20 @@ from markupsafe import Markup
 
 from labbook.config import lower_is_better
 from labbook.files import write_whole
-from labbook.report import reading, tables
+from labbook.report import images, reading, tables
 from labbook.report.cells import beside, cells, footnotes, headings, spread, tally, title
 from labbook.report.charts import Line, Picture, lines_of
 from labbook.report.confusion import matrices
 from labbook.report.curves import learning_curves
-from labbook.report.effects import effects, maps
+from labbook.report.effects import effects
+from labbook.report.evidence import evidence
 from labbook.report.facts import compared_by, facts
 from labbook.report.gradients import gradients
 from labbook.report.grouping import Report, group
+from labbook.report.maps import maps
 
 HERE = Path(__file__).parent
+CURVES = "Learning curves"
 PAGE, CSV, MARKDOWN = "report.html", "summary.csv", "summary.md"
 
 
@@ -35,7 +38,7 @@ class Section:
 
 
 def write(folder: Path) -> Report:
-    """Read a sweep's folder, in whatever state its runs are, and write its three files into it.
+    """Read a sweep's folder, in whatever state its runs are, and write its files into it.
 
     Raises:
         SettingError: the folder is no sweep's.
@@ -43,23 +46,27 @@ def write(folder: Path) -> Report:
     report = group(reading.read(folder))
     write_whole(folder / CSV, tables.as_csv(report))
     write_whole(folder / MARKDOWN, tables.as_markdown(report))
-    write_whole(folder / PAGE, html(report))
+    shown = sections(report)
+    write_whole(folder / PAGE, html(report, shown))
+    curves = next((section for section in shown if section.heading == CURVES), None)
+    images.write(report, *((curves.pictures, curves.lines) if curves else ([], [])))
     return report
 
 
-def html(report: Report) -> str:
-    """The page, which needs nothing but itself."""
+def html(report: Report, shown: list[Section]) -> str:
+    """The page with its pictures, which needs nothing but itself."""
     return rendered(
         "page.html.j2",
         report=report,
         tally=tally(report),
         facts=[(name, value) for name, value in facts(report) if value],
         best=best(report),
+        evidence=evidence(report),
         lower_is_better=lower_is_better(report.sweep.objective),
         headings=headings(report),
         rows=[(row, cells(report, row)) for row in report.rows],
         footnotes=footnotes(report),
-        sections=sections(report),
+        sections=shown,
     )
 
 
@@ -87,7 +94,7 @@ def sections(report: Report) -> list[Section]:
     """All pictures that the runs have figures for."""
     lines = lines_of([row.label for row in report.rows])
     drawn: list[tuple[str, Callable[[], list[Picture]], bool]] = [
-        ("Learning curves", lambda: curves_of(report, lines), True),
+        (CURVES, lambda: curves_of(report, lines), True),
         ("What each parameter does", lambda: effects(report), False),
         (f"{compared_by(report)} by two parameters", lambda: maps(report), False),
         ("Gradients", lambda: gradients(report, lines), True),
