@@ -3,9 +3,12 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from labbook.data.idx_files import SETS, own_files
 
 # Settings that do not change what a run computes: they are left out of its identity.
 INDIFFERENT = (
@@ -39,7 +42,7 @@ def identity(config: DictConfig) -> str:
     """Eight characters that are equal for runs that compute the same: a hash without the `INDIFFERENT` settings.
 
     Also without settings that came `LATER` and are off, without `PASSIVE` callbacks, and without `data.root` for sets
-    that are the `SAME_EVERYWHERE`.
+    that are the `SAME_EVERYWHERE`, unless somebody's own files lie in their place.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
     plain["callbacks"] = deciding(plain["callbacks"])
@@ -61,8 +64,13 @@ def deciding(callbacks: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def same_everywhere(data: Mapping[str, Any]) -> bool:
-    """Whether a data set holds the same images wherever it lies."""
-    return str(data.get("_target_")).rpartition(".")[0] in SAME_EVERYWHERE
+    """Whether a data set holds the same images wherever it lies: not where it is of somebody's own files."""
+    target = str(data.get("_target_"))
+    if target in SETS and data.get("root"):
+        folder, published = SETS[target]
+        if own_files(Path(str(data["root"])).expanduser() / folder, published.values()):
+            return False
+    return target.rpartition(".")[0] in SAME_EVERYWHERE
 
 
 def canonical(value: Any) -> Any:

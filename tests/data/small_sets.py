@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
+from labbook.data.checksums import Published
 from labbook.data.cifar import CIFAR10
-from labbook.data.download import Published
 from labbook.data.torchvision_set import TorchvisionDataModule
 from labbook.errors import SettingError
 from tests.data.mirror import Web

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from labbook.data import download as module
-from labbook.data.download import DownloadError, Patience, Published, asked_to_wait, download
+from labbook.data.checksums import Published
+from labbook.data.download import DownloadError, Patience, asked_to_wait, download
 from tests.data import mirror
 from tests.data.mirror import Answer, Web, offline
 

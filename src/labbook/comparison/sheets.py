@@ -43,7 +43,9 @@ class Sheet:
 def settings(runs: Sequence[Candidate]) -> Sheet:
     """What differs between the configurations."""
     rows = tuple((name, *values) for name, values in differing(runs))
-    notes = () if rows else ("All settings that change what is computed are the same.",)
+    same = "All settings that change what is computed are the same"
+    apart = len(test_sets([run.run for run in runs])) > 1
+    notes = () if rows else (f"{same}, but the images were others." if apart else f"{same}.",)
     return Sheet("What was set differently", ("setting", *names(runs)), rows, notes)
 
 
@@ -65,13 +67,19 @@ def differing(runs: Sequence[Candidate]) -> list[tuple[str, list[str]]]:
 def telling(name: str, runs: Sequence[Run]) -> bool:
     """Whether a setting may change what is computed, and is not the program's own note."""
     if name == "data.root":
-        return not all(same_everywhere({"_target_": run.settings.get("data._target_")}) for run in runs)
+        targets = [{"_target_": run.settings.get("data._target_")} for run in runs]
+        return len(test_sets(runs)) > 1 or not all(map(same_everywhere, targets))
     if name.startswith("callbacks."):
         target = f"{'.'.join(name.split('.')[:2])}._target_"
         if all(run.settings.get(target, PASSIVE[0]) in PASSIVE for run in runs):
             return False
     own = any(part.startswith("_") for part in name.split("."))
     return not own and not any(name == never or name.startswith(f"{never}.") for never in NEVER)
+
+
+def test_sets(runs: Sequence[Run]) -> set[str]:
+    """The images that the runs were tested on, as far as they recorded it."""
+    return {str(run.metrics["test_set"]) for run in runs if "test_set" in run.metrics}
 
 
 def figures(runs: Sequence[Candidate]) -> Sheet:

@@ -1,7 +1,6 @@
 """Files from the network: from several mirrors, resumed, bounded in time and size, believed only with their sha256."""
 
 import errno
-import hashlib
 import os
 import random
 import re
@@ -14,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
 from http.client import HTTPException, HTTPResponse, InvalidURL
 from pathlib import Path
 from urllib import request
@@ -25,28 +23,12 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from labbook import __version__
+from labbook.data.checksums import Published
 
 CHUNK = 2**16  # bytes read at a time
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # answers that may be another one soon
 UNREACHABLE = (errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH)
 WORTH = 1 / 20  # of a file: who brought that much before the connection broke is asked for the rest at once
-
-
-@dataclass(frozen=True)
-class Published:
-    """A file as it was published."""
-
-    name: str
-    size: int  # bytes
-    digest: str  # sha256, or md5 where that is all that was published
-
-    def is_at(self, path: Path) -> bool:
-        """Whether `path` holds these very bytes."""
-        if not path.is_file() or path.stat().st_size != self.size:
-            return False
-        method = hashlib.sha256 if len(self.digest) == 64 else partial(hashlib.md5, usedforsecurity=False)
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, method).hexdigest() == self.digest
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,11 @@
 """MNIST (LeCun, Cortes and Burges, 1998) and Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017)."""
 
-from math import prod
 from pathlib import Path
 from typing import ClassVar
 
-from labbook.data.download import Published
+from labbook.data import idx_files
+from labbook.data.checksums import Published
 from labbook.data.torchvision_set import TorchvisionDataModule
-
-SIZES = {  # bytes, of the files as they are read
-    "train-images-idx3-ubyte": 16 + 60_000 * 28 * 28,
-    "train-labels-idx1-ubyte": 8 + 60_000,
-    "t10k-images-idx3-ubyte": 16 + 10_000 * 28 * 28,
-    "t10k-labels-idx1-ubyte": 8 + 10_000,
-}
-
-
-def inside(*digests: str) -> dict[str, Published]:
-    """What is in the four archives, by their names."""
-    sizes = zip(SIZES.items(), digests, strict=True)
-    return {f"{name}.gz": Published(name, size, digest) for (name, size), digest in sizes}
-
-
-def announced(path: Path) -> int | None:
-    """The bytes that a file of this format (magic number, big-endian shape, bytes) says it has; None of any other."""
-    try:
-        with path.open("rb") as file:
-            *magic, dimensions = file.read(4)
-            shape = [int.from_bytes(file.read(4)) for _ in range(dimensions)]
-    except (OSError, ValueError):
-        return None
-    return 4 + 4 * dimensions + prod(shape) if magic == [0, 0, 8] else None
 
 
 class MNIST(TorchvisionDataModule):
@@ -52,12 +28,7 @@ class MNIST(TorchvisionDataModule):
             "t10k-labels-idx1-ubyte.gz", 4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
         ),
     )
-    contents = inside(
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    )
+    contents = idx_files.MNIST
     mirrors: ClassVar[tuple[str, ...]] = (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -72,9 +43,16 @@ class MNIST(TorchvisionDataModule):
     box = 20 / 28
 
     def is_of_its_own(self) -> bool:
-        """Whether a file announces another number of images, or other ones, than the published set has."""
-        files = {Path(self.root) / self.folder / file.name: file.size for file in self.contents.values()}
-        return any(announced(path) not in (None, size) for path, size in files.items())
+        """Whether a file has other images or labels than the published one."""
+        return bool(idx_files.own_files(Path(self.root) / self.folder, self.contents.values()))
+
+    def content(self, train: bool) -> str:
+        """A hash of the files, where they are not the published ones."""
+        if not self.is_of_its_own():
+            return super().content(train)
+        names = (file.name for file in self.contents.values())
+        part = "train" if train else "t10k"
+        return idx_files.content_of(Path(self.root) / self.folder / name for name in names if name.startswith(part))
 
 
 class FashionMNIST(MNIST):
@@ -97,12 +75,7 @@ class FashionMNIST(MNIST):
             "t10k-labels-idx1-ubyte.gz", 5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
         ),
     )
-    contents = inside(
-        "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-        "9018921c3c673c538a1fc5bad174d6f9",
-        "8181f5470baa50b63fa0f6fddb340f0a",
-        "15d484375f8d13e6eb1aabb0c3f46965",
-    )
+    contents = idx_files.FASHION_MNIST
     mirrors = (
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",

@@ -9,7 +9,8 @@ import torch
 from filelock import FileLock
 
 from labbook.data.archives import ArchiveError, install
-from labbook.data.download import DownloadError, Published, download
+from labbook.data.checksums import Published
+from labbook.data.download import DownloadError, download
 from labbook.data.module import ImageDataModule, Images
 from labbook.errors import SettingError
 
@@ -45,9 +46,12 @@ class TorchvisionDataModule(ImageDataModule):
                 try:  # another process may have been at it
                     return self._both()
                 except UnreadableError as error:
+                    if self.is_of_its_own():  # which no download may take the place of
+                        raise SettingError(
+                            f"{where} holds files of your own in the format of {self.dataset}, which cannot be read"
+                            f" ({error}): mend them, or name another place with data.root=FOLDER"
+                        ) from error
                     reason = f"is damaged ({error})" if error.damaged else "is not whole"
-                if self.is_of_its_own():  # which no download may take the place of
-                    raise UnreadableError("it is not the published set, so mend it")
                 self._obtain()
                 return self._both()
         except (DownloadError, ArchiveError, UnreadableError, OSError) as error:
@@ -68,14 +72,13 @@ class TorchvisionDataModule(ImageDataModule):
         """Whether the files there are of another set in the same format."""
         return False
 
+    def content(self, train: bool) -> str:
+        """What `Images.content` is of a part; by default the set is the published one, which never changes."""
+        return type(self).__name__
+
     def _both(self) -> tuple[Images, Images]:
-        for published in self.contents.values():
-            path = Path(self.root) / self.folder / published.name
-            with suppress(OSError):
-                # Of another size it is somebody's own, which is remarked.
-                if path.stat().st_size == published.size and not published.is_at(path):
-                    raise UnreadableError(f"{published.name} differs from what was published")
-        return self._part(train=True)._replace(remarks=self._remarks()), self._part(train=False)
+        train, test = (self._part(train=train)._replace(content=self.content(train)) for train in (True, False))
+        return train._replace(remarks=self._remarks()), test
 
     def _part(self, train: bool) -> Images:
         from torchvision import datasets

@@ -1,0 +1,87 @@
+"""The files of MNIST and of sets in its format: which are the published ones, and which somebody's own.
+
+Imports no torch.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+
+from labbook.data.checksums import Published
+
+SIZES = {  # bytes, of the files as they are read
+    "train-images-idx3-ubyte": 16 + 60_000 * 28 * 28,
+    "train-labels-idx1-ubyte": 8 + 60_000,
+    "t10k-images-idx3-ubyte": 16 + 10_000 * 28 * 28,
+    "t10k-labels-idx1-ubyte": 8 + 10_000,
+}
+
+
+def inside(*digests: str) -> dict[str, Published]:
+    """What is in the four archives, by their names."""
+    sizes = zip(SIZES.items(), digests, strict=True)
+    return {f"{name}.gz": Published(name, size, digest) for (name, size), digest in sizes}
+
+
+MNIST = inside(
+    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+)
+FASHION_MNIST = inside(
+    "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    "9018921c3c673c538a1fc5bad174d6f9",
+    "8181f5470baa50b63fa0f6fddb340f0a",
+    "15d484375f8d13e6eb1aabb0c3f46965",
+)
+# By the `_target_` of a data set: where below its root the files are, and what was published.
+SETS = {
+    "labbook.data.mnist.MNIST": ("MNIST/raw", MNIST),
+    "labbook.data.mnist.FashionMNIST": ("FashionMNIST/raw", FASHION_MNIST),
+}
+
+
+def announced(path: Path) -> int | None:
+    """The bytes that a file of this format (magic number, big-endian shape, bytes) says it has; None of any other."""
+    try:
+        with path.open("rb") as file:
+            *magic, dimensions = file.read(4)
+            shape = [int.from_bytes(file.read(4)) for _ in range(dimensions)]
+    except (OSError, ValueError):
+        return None
+    return 4 + 4 * dimensions + prod(shape) if magic == [0, 0, 8] else None
+
+
+def own_files(folder: Path, published: Iterable[Published]) -> list[Path]:
+    """The files that are somebody's own: in this format, and other than what was published under their name.
+
+    One that is cut short is so too, unless it announces just as many bytes as the published one.
+    """
+    return [folder / file.name for file in published if is_own(folder / file.name, file)]
+
+
+def is_own(path: Path, published: Published) -> bool:
+    """Whether a file is not the published one, and not a part of it either; see `own_files`."""
+    told = announced(path)
+    if told is None or told != published.size:
+        return told is not None
+    status = path.stat()
+    return status.st_size == told and not same(path, published, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def same(path: Path, published: Published, _changed: int) -> bool:
+    """Whether a file is the published one; not read again until it changes."""
+    return published.is_at(path)
+
+
+def content_of(paths: Iterable[Path]) -> str:
+    """A hash of the bytes of files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
