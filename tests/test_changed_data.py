@@ -14,7 +14,7 @@ from labbook.data import module
 from labbook.evaluation import files
 from scripts import evaluate, predict
 from tests.conftest import Command
-from tests.data.samples import album, photograph
+from tests.data.samples import album, images, photograph, write_mnist
 from tests.test_train import metrics_of
 
 PHOTOS = ("data=image_folder", "data.root=photos", "data.image_size=8", "model=mlp", "callbacks=none", "logger=none")
@@ -194,3 +194,33 @@ def test_a_network_of_nan_answers_nothing(
         assert ended.code == 2
         assert "holds weights that are not finite (head.bias), so its network can answer nothing" in ended.sentence
     assert not Path("said.json").exists()
+
+
+# Sweeps --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_sweep_is_not_extended_on_other_images(labbook: Command, photos: Path) -> None:
+    words = ("-m", *PHOTOS, "epochs=1", "sweep.name=mine")
+    sweep = labbook(*words, "seed=1").run
+    before = (sweep / "sweep.json").read_bytes()
+    photograph(photos / "test" / "cat" / "new.png", "pink")
+    module._recent.clear()
+    for seeds in ("seed=1,2", "seed=1"):
+        ended = labbook(*words, seeds)
+        assert ended.code == 2
+        assert "was trained (the test images were 9 and are 10), so its figures cannot be compared" in ended.err
+        assert "sweep.name=NEW begins another sweep, sweep.rerun=true this one anew" in ended.err
+    assert (sweep / "sweep.json").read_bytes() == before
+    assert labbook(*words, "seed=2", "sweep.rerun=true").code == 0
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_two_sets_in_mnist_s_format_are_two_runs(labbook: Command, tmp_path: Path) -> None:
+    for name, seed in (("one", 1), ("two", 2)):
+        part = images(30, 1, 28, 10, seed=seed)
+        write_mnist(tmp_path / name / "MNIST" / "raw", part, part)
+    words = ("-m", "data=mnist", "data.root=one,two", "model=mlp", "epochs=1", "callbacks=none", "logger=none")
+    sweep = labbook(*words).run
+    found = [metrics_of(path.parent) for path in sweep.glob("*/metrics.json")]
+    assert len({metrics["test_set"] for metrics in found}) == len(found) == 2

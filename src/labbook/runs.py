@@ -100,16 +100,16 @@ class Run:
             log.info("into %s", self.path)
         for note in data.notes:
             log.warning("%s", note)
-        self._record_data(DataRecord.of(data))
+        self._record_data(DataRecord.of(data), data.root)
 
-    def _record_data(self, now: DataRecord) -> None:
-        """Keep what the run is trained on, or hold it against what was kept."""
-        if self.resumes and (changes := DataRecord.read(self.metrics).changes(now)):
+    def _record_data(self, now: DataRecord, root: str) -> None:
+        """Keep what the run is trained on, and where it was, or hold it against what was kept."""
+        if self.state is not None and (changes := DataRecord.read(self.metrics).changes(now)):
             raise SettingError(
                 f"the data is not what {self.path} was trained on: {'; '.join(changes)}; a run is resumed with the same"
                 " images and classes, so put them back, name their place with data.root=FOLDER, or start a new run"
             )
-        self.record({KEY: now.as_data()}, "running")
+        self.record({KEY: now.as_data() | {"root": root}}, "running")
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Record the final figures and say the result."""

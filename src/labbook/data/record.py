@@ -10,7 +10,7 @@ from labbook.data.folders import composed
 from labbook.names import printable
 
 if TYPE_CHECKING:  # it would import torch
-    from labbook.data.module import ImageDataModule, Part
+    from labbook.data.module import ImageDataModule
 
 KEY = "data"  # in metrics.json
 MOST = 5  # class names in a sentence
@@ -77,7 +77,7 @@ class DataRecord:
         return [changed_part(TITLES[name], self.parts[name], now.parts[name]) for name in changed]
 
 
-def identity_of(data: "ImageDataModule", part: "Part" = "test", by_name: bool = False) -> str:
+def identity_of(data: "ImageDataModule", part: str = "test", by_name: bool = False) -> str:
     """Eight characters that are equal where the images of a part are, whatever size and colours they are shown in.
 
     `by_name`: where the labels are, of two data sets of one class.

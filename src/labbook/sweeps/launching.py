@@ -25,7 +25,7 @@ from labbook.identity import identity
 from labbook.origin import code_version, other_code
 from labbook.runs import METRICS, read_metrics
 from labbook.signals import ended_by_signals, started
-from labbook.sweeps import claims, devices, jobs, launchers
+from labbook.sweeps import claims, devices, jobs, launchers, unchanged
 from labbook.sweeps.folder import WITH_FIGURES, Index, SweepFolder
 from labbook.sweeps.naming import indifferent, slug
 
@@ -105,6 +105,7 @@ class Continuing(Launcher):
         if self.config.sweep.rerun and self.sweep.path.exists():
             kept = self.sweep.set_aside(Path(self.config.log_dir))
             print(f"sweep.rerun=true: what was there is kept in {kept}")
+        unchanged.check_data(self.sweep)
         self.sweep.begin(self.over, self.config.objective)
         self.begun = True
 

@@ -1,0 +1,56 @@
+"""Whether the images of a sweep's runs are still what they were: one table is never over two data sets of one name."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from labbook import importing
+from labbook.config import typed
+from labbook.data.record import KEY, DataRecord
+from labbook.errors import SettingError
+from labbook.identity import same_everywhere
+from labbook.resuming import read_config
+from labbook.runs import CHECKPOINTS, CONFIG, LAST
+from labbook.sweeps.folder import WITH_FIGURES, SweepFolder
+
+
+def check_data(sweep: SweepFolder) -> None:
+    """Refuse to add to a sweep whose runs were trained or tested on other images than are there now.
+
+    Runs that recorded the same data in the same place are looked at once; a data set that is gone is not looked at.
+
+    Raises:
+        SettingError: naming a run, what changed, and how to go on.
+    """
+    seen: set[str] = set()
+    for name in sweep.runs():
+        state, metrics = sweep.state(name)
+        path = sweep.path / name
+        if state not in WITH_FIGURES and not (path / CHECKPOINTS / LAST).is_file():
+            continue
+        told = json.dumps([metrics.get(key) for key in (KEY, "test_set", "class_names")])
+        if told not in seen:
+            seen.add(told)
+            if changes := changes_of(path, metrics):
+                raise SettingError(
+                    f"the data changed since {path} was trained ({'; '.join(changes)}), so its figures cannot be"
+                    " compared with those of new runs: sweep.name=NEW begins another sweep, sweep.rerun=true this one"
+                    " anew"
+                )
+
+
+def changes_of(path: Path, metrics: dict[str, Any]) -> list[str]:
+    """How the data of a run differs from what it recorded; nothing where the data cannot be read."""
+    record = DataRecord.read(metrics)
+    with suppress(SettingError):
+        config = typed(read_config(path), f"{path}/{CONFIG}")
+        if (record.parts or record.class_names) and not same_everywhere(config.data):
+            with importing.heavy():
+                from labbook import training
+
+            data = training.build_data(config)
+            if data.at_hand():
+                data.setup()
+                return record.changes(DataRecord.of(data))
+    return []
