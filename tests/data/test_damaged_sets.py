@@ -146,6 +146,7 @@ def test_a_set_of_mnist_s_exact_shape_is_used_as_it_is(mnist: dict[str, bytes], 
     before = {path: path.read_bytes() for path in raw.iterdir()}
     assert set(before) == {raw / name for name in mnist}
     cut_labels(raw)
+    _recent.clear()
     said = refusal(MNIST(root=str(tmp_path)))
     assert said.startswith(f"{raw} holds files of your own in the format of MNIST, which cannot be read (shape '[20]'")
     (raw / "t10k-labels-idx1-ubyte").unlink()
