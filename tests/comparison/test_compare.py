@@ -132,6 +132,28 @@ def test_of_many_pairs_those_are_said_that_differ() -> None:
     assert "No difference is shown between the other 3 pairs." in said
 
 
+def test_many_runs_are_ranked_against_the_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [add(tmp_path, f"run{number:03}", range(number // 2)) for number in range(60)]
+    paths += [add(tmp_path, f"other{number}", range(1), test_set="other") for number in range(10)]
+    compared = comparison.compare(paths)
+    assert compared.sheets == ()
+    rows = compared.significance.rows
+    assert len(rows) == 60  # of the runs on the same images
+    assert rows[0] == ("run000", "1.0000", "0.9124 to 1.0000", "40", "", "", "")
+    assert rows[-1] == ("run059", "0.2750", "0.1611 to 0.4283", "40", "29", "0", "< 0.0001")
+    assert compared.significance.notes[0].startswith(
+        "run000 is better than 40 of the other 59 runs. No difference is shown between it and run001, run002,"
+    )
+    assert "other0, other1, other2, other3, other4, other5, other6, other7 and 2 more on 40" in " ".join(
+        compared.significance.notes
+    )
+    comparison.show(compared)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 80
+    assert "... and 20 more runs: --html FILE has all." in lines
+    assert "run059" in page.html(compared)
+
+
 def test_refusals(three: list[Path], tmp_path: Path) -> None:
     for paths, sentence in (
         (three[:1], "one run alone is nothing to compare"),

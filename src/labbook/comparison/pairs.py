@@ -9,6 +9,8 @@ import numpy as np
 from labbook.comparison.significance import holm, mcnemar
 from labbook.evaluation.answers import Answers
 
+Labelled = tuple[str, Answers]  # a run's label and its predictions
+MOST_LISTED = 8  # runs in a sentence
 LEVEL = 0.05  # of p, from which on chance is a good enough explanation
 
 
@@ -48,10 +50,11 @@ class Pair:
         )
 
 
-def pairs_of(answers: Sequence[tuple[str, Answers]]) -> list[Pair]:
-    """All pairs among runs, given with their labels, that were tested on the same images."""
+def pairs_of(answers: Sequence[Labelled], best: Labelled | None = None) -> list[Pair]:
+    """All pairs among runs that were tested on the same images; of more runs, those with the `best` one only."""
     found = []
-    for (one, first), (other, second) in combinations(answers, 2):
+    pairs = combinations(answers, 2) if best is None else ((best, each) for each in answers if each[0] != best[0])
+    for (one, first), (other, second) in pairs:
         if same_images(first, second):
             counts = int((first.right & ~second.right).sum()), int((second.right & ~first.right).sum())
             found.append((one, other, len(first.labels), *counts, mcnemar(*counts)))
@@ -59,19 +62,31 @@ def pairs_of(answers: Sequence[tuple[str, Answers]]) -> list[Pair]:
     return [Pair(*each, by_all) for each, by_all in zip(found, corrected, strict=True)]
 
 
-def incomparable(answers: Sequence[tuple[str, Answers]]) -> list[str]:
-    """A sentence where not all were tested on the same images."""
-    groups: list[list[tuple[str, Answers]]] = []
+def by_images(answers: Sequence[Labelled]) -> list[list[Labelled]]:
+    """The runs in groups that were tested on the same images."""
+    groups: list[list[Labelled]] = []
     for label, each in answers:
         group = next((group for group in groups if same_images(group[0][1], each)), None)
         if group is None:
             groups.append([(label, each)])
         else:
             group.append((label, each))
+    return groups
+
+
+def incomparable(answers: Sequence[Labelled]) -> list[str]:
+    """A sentence where not all were tested on the same images."""
+    groups = by_images(answers)
     if len(groups) < 2:
         return []
-    said = [f"{', '.join(label for label, _ in group)} on {len(group[0][1].labels):,}" for group in groups]
+    said = [f"{listed([label for label, _ in group])} on {len(group[0][1].labels):,}" for group in groups]
     return [f"Tested on different images, so not to be compared by accuracy: {'; '.join(said)} images of their own."]
+
+
+def listed(labels: Sequence[str]) -> str:
+    """The labels of some runs; of many only the first."""
+    more = len(labels) - MOST_LISTED
+    return ", ".join(labels) if more <= 0 else f"{', '.join(labels[:MOST_LISTED])} and {more} more"
 
 
 def same_images(one: Answers, other: Answers) -> bool:

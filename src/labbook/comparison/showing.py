@@ -1,7 +1,7 @@
 """A comparison put together, and printed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console, JustifyMethod
@@ -9,10 +9,13 @@ from rich.console import Console, JustifyMethod
 from labbook.comparison import sheets
 from labbook.comparison.gathering import Candidate, answers_of, gather
 from labbook.comparison.pairs import incomparable, pairs_of
+from labbook.comparison.ranking import ranking
 from labbook.comparison.sheets import Sheet
 from labbook.terminal import literal, plain_table, wide_enough
 
 AT_ONCE = 4  # runs beside each other on the terminal
+MOST_BESIDE = 8  # runs that are compared setting by setting and each with each; of more there is a ranking
+MOST_ROWS = 40  # of a ranking, on the terminal
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,8 @@ class Comparison:
     """All that is said of some runs."""
 
     runs: tuple[Candidate, ...]
-    sheets: tuple[Sheet, ...]  # with a column for each run
-    significance: Sheet
+    sheets: tuple[Sheet, ...]  # with a column for each run; none of many runs
+    significance: Sheet  # or, of many runs, their ranking
 
 
 def compare(paths: Sequence[Path]) -> Comparison:
@@ -33,21 +36,41 @@ def compare(paths: Sequence[Path]) -> Comparison:
     runs = gather(paths)
     told = [(run.label, *answers_of(run)) for run in runs]
     answers = [(label, each) for label, each, _ in told if each is not None]
-    notes = [note for _, _, note in told if note] + incomparable(answers)
+    notes = [*some([note for _, _, note in told if note]), *incomparable(answers)]
+    if len(runs) > MOST_BESIDE:
+        return Comparison(tuple(runs), (), ranking(answers, notes))
     beside = tuple(make(runs) for make in (sheets.settings, sheets.figures, sheets.times))
     return Comparison(tuple(runs), beside, sheets.significance(pairs_of(answers), notes))
 
 
+def some(notes: Sequence[str]) -> list[str]:
+    """The notes, of many runs only the first ones."""
+    more = len(notes) - MOST_BESIDE
+    return [*notes[:MOST_BESIDE], *([f"... and {more} more notes of this kind."] if more > 0 else [])]
+
+
 def show(comparison: Comparison) -> None:
-    """Print all tables."""
+    """Print all tables; of many runs the ranking, without the last ones."""
     console = wide_enough()
-    for run in comparison.runs:
+    several = len(comparison.runs) <= MOST_BESIDE
+    for run in comparison.runs if several else ():
         console.print(literal(f"{run.label}: {run.path}"), soft_wrap=True)
     for sheet in comparison.sheets:
         last = len(sheet.columns)
         blocks = [range(first, min(first + AT_ONCE, last)) for first in range(1, last, AT_ONCE)]
         print_sheet(console, sheet, blocks)
-    print_sheet(console, comparison.significance, [range(1, len(comparison.significance.columns))])
+    verdict = comparison.significance if several else shortened(comparison.significance)
+    print_sheet(console, verdict, [range(1, len(verdict.columns))])
+
+
+def shortened(sheet: Sheet) -> Sheet:
+    """A table that fits a terminal."""
+    more = len(sheet.rows) - MOST_ROWS
+    if more <= 0:
+        return sheet
+    return replace(
+        sheet, rows=sheet.rows[:MOST_ROWS], notes=(f"... and {more} more runs: --html FILE has all.", *sheet.notes)
+    )
 
 
 def print_sheet(console: Console, sheet: Sheet, blocks: Sequence[range]) -> None:
