@@ -95,6 +95,40 @@ def cosine(
     return Schedule(LambdaLR(optimizer, rule), interval)
 
 
+def between(start: float, end: float, done: float) -> float:
+    """Half a cosine from `start` to `end`, of which the part `done` is over."""
+    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    warmup_fraction: Part = 0.3,
+    start_factor: PositiveFloat = 0.04,
+    final_factor: NonNegativeFloat = 4e-6,
+    interval: Interval = "step",
+) -> Schedule:
+    """Up along half a cosine and down along another, as torch's OneCycleLR (Smith and Topin, 2018).
+
+    The last step has `final_factor`; the momentum is left alone. With `interval=epoch` the peak is a whole epoch,
+    which torch's is only where `warmup_fraction` of the epochs is a whole number.
+    """
+    total = epochs * (steps_per_epoch if interval == "step" else 1)
+    last, peak = total - 1, warmup_fraction * total - 1
+    if interval == "epoch":
+        peak = max(0, math.floor(peak + 0.5))
+
+    def factor(count: int) -> float:
+        count = min(count, last)
+        if count <= peak:
+            return between(start_factor, 1.0, count / peak) if peak else 1.0
+        return between(1.0, final_factor, (count - peak) / (last - peak))
+
+    return Schedule(LambdaLR(optimizer, factor), interval)
+
+
 def onecycle(
     optimizer: Optimizer,
     epochs: int,
@@ -105,10 +139,7 @@ def onecycle(
     final_factor: NonNegativeFloat = 1e-4,
     interval: Interval = "step",
 ) -> Schedule:
-    """Up along half a cosine and down along another (Smith and Topin, 2018); the momentum is left alone."""
-
-    def between(start: float, end: float, done: float) -> float:
-        return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+    """`one_cycle` of earlier versions, a step behind torch's: kept so that runs that have it resume and repeat."""
 
     def factor(done: float) -> float:
         if done < warmup_fraction:

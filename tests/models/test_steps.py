@@ -27,7 +27,7 @@ def network(data: Digits, task: Task) -> Classifier:
 
 # The last step has all its batches, one that is smaller, fewer of them, or one smaller one alone.
 @pytest.mark.parametrize("limit", [96, 90, 84, 76])
-@pytest.mark.parametrize("factory", [schedulers.cosine, schedulers.onecycle])
+@pytest.mark.parametrize("factory", [schedulers.cosine, schedulers.one_cycle])
 def test_several_batches_to_a_step_are_one_larger_batch(limit: int, factory: object) -> None:
     weights = []
     for batch_size, every in ((24, 1), (8, 3)):

@@ -249,14 +249,17 @@ class Classifier(QuickModule):
         optimizer = optimizer_of(self.task.optimizer, self.parameter_groups(), fused=not clips_scaled)
         if self.task.scheduler is None:
             return optimizer
-        counts = {"epochs": trainer.max_epochs, "steps_per_epoch": self.steps_per_epoch()}
-        return scheduled(optimizer, self.task.scheduler, **counts)
+        return scheduled(optimizer, self.task.scheduler, **self._counts())
+
+    def _counts(self) -> dict[str, int | None]:
+        """What a schedule may ask for."""
+        return {"epochs": self.trainer.max_epochs, "steps_per_epoch": self.steps_per_epoch()}
 
     def on_train_start(self) -> None:
         """Begin, or go on, with the rates of the schedule."""
-        epochs = self.trainer.max_epochs or 0
         for config in self.trainer.lr_scheduler_configs:
-            follow(config.scheduler, epochs * (self.steps_per_epoch() if config.interval == "step" else 1))
+            if self.task.scheduler is not None:
+                config.scheduler = follow(config.scheduler, self.task.scheduler, **self._counts())
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What the optimizer is to change: see `parameter_groups.grouped`."""

@@ -1,6 +1,7 @@
 """From what a task names to an optimizer and its schedule, as a trainer takes them."""
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -33,32 +34,40 @@ def scheduled(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler],
     """An optimizer and its schedule for Lightning; `counts` are what the schedule may ask for.
 
     Raises:
-        SettingError: see `check_kept`.
+        SettingError: see `check_kept`; or a schedule that ends before the training does.
     """
-    known = inspect.signature(make).parameters
     rates = [float(group["lr"]) for group in optimizer.param_groups]
-    schedule = make(optimizer, **{key: value for key, value in counts.items() if key in known})
+    schedule = make(optimizer, **known(make, counts))
     if not isinstance(schedule, Schedule):
         schedule = Schedule(schedule, "step" if isinstance(schedule, CYCLES) else "epoch")
+    steps = math.prod(count or 0 for count in counts.values())
+    if isinstance(schedule.scheduler, OneCycleLR) and schedule.scheduler.total_steps < steps:
+        raise SettingError(
+            f"scheduler: OneCycleLR ends after {schedule.scheduler.total_steps} of the training's {steps} steps:"
+            " leave out total_steps, epochs and steps_per_epoch, which are then those of the training"
+        )
     check_kept(rates, optimizer, schedule.scheduler)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule.scheduler, "interval": schedule.interval}}
 
 
-def follow(scheduler: Any, steps: int) -> None:
-    """Give the optimizer the rates that the schedule has for this step, in a training that goes on for longer.
+def known(make: Callable[..., Any], counts: dict[str, int | None]) -> dict[str, int | None]:
+    """Those of the counts that a schedule takes and does not have by its settings."""
+    taken = inspect.signature(make).parameters.keys() - getattr(make, "keywords", {}).keys()
+    return {name: count for name, count in counts.items() if name in taken}
 
-    A checkpoint brings back the rates of the schedule of before, which came to its end where this one has not.
 
-    Raises:
-        SettingError: a schedule of torch that ends before the `steps` of the training do.
+def follow(scheduler: Any, make: Callable[..., Schedule | LRScheduler], **counts: int | None) -> Any:
+    """The schedule, with the rates that it has for this step, in a training that goes on for longer.
+
+    A checkpoint brings back the rates of the schedule of before, which came to its end where this one has not; of
+    torch's OneCycleLR also the number of steps, so that it is made anew.
     """
-    total = getattr(scheduler, "total_steps", steps)
-    if total < steps:
-        raise SettingError(
-            f"scheduler={type(scheduler).__name__} is made for {total} steps and the training has {steps}: use fewer"
-            " epochs, or start a new run"
-        )
+    if isinstance(scheduler, OneCycleLR) and scheduler.total_steps != math.prod(
+        count or 0 for count in counts.values()
+    ):
+        return make(scheduler.optimizer, last_epoch=scheduler.last_epoch - 1, **known(make, counts))
     if isinstance(scheduler, LambdaLR):
         groups = scheduler.optimizer.param_groups
         for group, peak, rule in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
             group["lr"] = peak * rule(scheduler.last_epoch)
+    return scheduler
