@@ -21,7 +21,7 @@ from labbook.evaluation import other_data
 from labbook.files import make_folder
 from labbook.names import check_local, check_whole, printable
 from labbook.resuming import read_config
-from labbook.runs import unfinished
+from labbook.status import unfinished
 
 
 @sentences()

@@ -11,12 +11,14 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbo
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
+import sys
 
 from labbook import importing
 from labbook.cli import sentences
 from labbook.export import formats
 from labbook.names import printable
 from labbook.resuming import read_config
+from labbook.status import unfinished
 
 
 @sentences()
@@ -34,6 +36,8 @@ def main() -> None:
     with importing.heavy():  # takes seconds, which a refusal need not wait for
         from labbook.export.writing import BATCHES, export
 
+    for note in unfinished(given.run):
+        print(f"note: {printable(note)}", file=sys.stderr)
     network, apart = export(given.run, config, given.format, file, given.weights)
     spec, tta = network.spec, network.config.task.tta
     print(f"{network.model.title} after {network.epoch} epochs" + (f", task.tta={tta} in it" if tta != "none" else ""))

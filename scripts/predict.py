@@ -18,7 +18,7 @@ from labbook.cli import program, sentences
 from labbook.files import write_whole
 from labbook.names import printable
 from labbook.prediction.asked import Asked
-from labbook.runs import unfinished
+from labbook.status import unfinished
 
 
 def arguments() -> argparse.Namespace:

@@ -97,7 +97,7 @@ def locked(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK, fallback_to_soft=False)  # which its holder's death frees
     with suppress(NotImplementedError):
         try:
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=0.2)  # longer than `is_locked` holds it
         except Timeout as error:
             raise SettingError(f"{folder} is being worked on by another process: wait for it, or stop it") from error
     try:
@@ -106,6 +106,19 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
         with suppress(OSError):
             (folder / LOCK).unlink()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process is at work in a folder; also where that cannot be known."""
+    if not (folder / LOCK).exists():
+        return False
+    lock = FileLock(folder / LOCK, fallback_to_soft=False)
+    try:
+        lock.acquire(blocking=False)
+    except (NotImplementedError, OSError):  # Timeout is one
+        return True
+    lock.release()
+    return False
 
 
 def remove_partial(folder: Path, name: str = "") -> None:

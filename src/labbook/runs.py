@@ -326,9 +326,3 @@ def read_metrics(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def unfinished(path: Path) -> list[str]:
-    """What to say of a run whose network is asked although its training is not over."""
-    status = read_metrics(path).get("status", "unknown")
-    return [] if status == "finished" else [f"the run is not finished ({status}): what it saved was taken"]

@@ -14,7 +14,8 @@ from labbook.evaluation.answers import Answers
 from labbook.names import printable
 from labbook.report.reading import Run, read_run
 from labbook.runs import CONFIG, PREDICTIONS
-from labbook.sweeps.folder import WITH_FIGURES, SweepFolder
+from labbook.status import WITH_FIGURES
+from labbook.sweeps.folder import SweepFolder
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,7 @@ def answers_of(candidate: Candidate) -> tuple[Answers | None, str]:
     A run that kept no answers is tested again.
     """
     if not candidate.finished:
-        status = candidate.run.metrics.get("status", "unknown")
-        return None, f"{candidate.label} is not finished ({status}), so it has no test to compare."
+        return None, f"{candidate.label} is not finished ({candidate.run.state}), so it has no test to compare."
     told = candidate.run.metrics.get("test_set")
     kept = Answers.read(candidate.path / PREDICTIONS, str(told)) if told else None
     if kept is not None:

@@ -16,7 +16,8 @@ from labbook.errors import SettingError
 from labbook.foreign import LOADER, check_form, text_of
 from labbook.names import check_local
 from labbook.runs import CONFIG, LOG, METRICS, TABLE, read_metrics
-from labbook.sweeps.folder import MARK, State, SweepFolder, read_mark
+from labbook.status import State
+from labbook.sweeps.folder import MARK, SweepFolder, read_mark
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -1,7 +1,6 @@
 """A sweep's folder: how it is known as one, and how far each of its runs has come."""
 
 import json
-import math
 import os
 import re
 import shutil
@@ -9,19 +8,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.names import NAME, check_whole
 from labbook.origin import code_folder, code_version, command_line, digest, sources
-from labbook.runs import CONFIG, METRICS, read_metrics
+from labbook.runs import CONFIG, METRICS
+from labbook.status import State, state_of
 from labbook.sweeps import claims
 
 MARK, INDEX = "sweep.json", ".index.json"
-WITH_FIGURES = ("finished", "pruned")
-
-State = Literal["new", "running", "interrupted", "failed", "finished", "pruned", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -32,16 +29,7 @@ class SweepFolder:
 
     def state(self, name: str) -> tuple[State, dict[str, Any]]:
         """How far a run has come, and its metrics.json."""
-        folder = self.path / name
-        metrics = read_metrics(folder)
-        status = metrics.get("status")
-        if status in WITH_FIGURES and not _figure(metrics.get("objective")):
-            return "damaged", metrics
-        if status in (*WITH_FIGURES, "failed", "interrupted"):
-            return status, metrics
-        if status == "running":  # a killed run says so too
-            return ("running" if claims.holder(self.path, name) else "interrupted"), metrics
-        return ("damaged" if (folder / METRICS).exists() else "new"), metrics
+        return state_of(self.path / name)
 
     def runs(self) -> list[str]:
         """The names of all run folders that are there."""
@@ -165,7 +153,3 @@ def configurations(root: Path) -> Iterator[Path]:
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = [] if METRICS in files else sorted(subfolders)
         yield from (Path(folder) / name for name in sorted(files) if name.endswith(".yaml") and METRICS not in files)
-
-
-def _figure(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

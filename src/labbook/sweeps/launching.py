@@ -25,8 +25,9 @@ from labbook.identity import identity
 from labbook.origin import code_version, other_code
 from labbook.runs import METRICS, read_metrics
 from labbook.signals import ended_by_signals, started
+from labbook.status import WITH_FIGURES
 from labbook.sweeps import claims, devices, jobs, launchers, unchanged
-from labbook.sweeps.folder import WITH_FIGURES, Index, SweepFolder
+from labbook.sweeps.folder import Index, SweepFolder
 from labbook.sweeps.naming import indifferent, slug
 
 OURS = (jobs.RunFailed, jobs.NotStarted)
