@@ -11,10 +11,11 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbo
 from labbook import starting as starting  # isort: skip - what a program does first
 
 import argparse
+import sys
 
 from labbook import comparison
 from labbook.cli import sentences
-from labbook.names import check_local
+from labbook.names import check_local, printable
 
 
 @sentences()
@@ -25,7 +26,10 @@ def main() -> None:
     parser.add_argument("--html", type=Path, metavar="FILE", help="also as a page, with curves")
     given = parser.parse_args()
     check_local("--html", given.html or ".")
-    compared = comparison.compare(given.runs)
+    runs, others = comparison.without_others(given.runs)
+    if others:
+        print(f"note: no runs, so left out: {printable(', '.join(map(str, others)))}", file=sys.stderr)
+    compared = comparison.compare(runs)
     comparison.show(compared)
     if given.html:
         from labbook.comparison import page  # matplotlib takes a second

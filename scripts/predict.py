@@ -48,6 +48,7 @@ def main() -> None:
         from labbook.prediction import predicting, tables, telling
 
     network = trained.load(given.run, asked.config, given.weights)
+    asked.check(network.spec)
     predictor = predicting.Predictor.of(network, given.top, given.batch_size)
     batches = predictor.files(asked.files.images) if asked.files.images else predictor.test_images(asked.numbers)
     columns = tables.Columns.of(asked.names, network.spec.class_names, given.top, bool(asked.numbers))

@@ -109,6 +109,16 @@ def test_a_file_system_need_not_know_how_to_flush_a_folder(
         files.flush_folder(tmp_path)
 
 
+def test_a_folder_is_locked_while_a_process_is_at_work_in_it(tmp_path: Path) -> None:
+    assert not files.is_locked(tmp_path)
+    with files.locked(tmp_path):
+        assert files.is_locked(tmp_path)
+    (tmp_path / files.LOCK).touch()  # as a process that was killed leaves it
+    assert not files.is_locked(tmp_path)
+    with files.locked(tmp_path):
+        pass
+
+
 def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "a"
     files.write_whole(path, "one")

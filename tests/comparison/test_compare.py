@@ -121,7 +121,7 @@ def test_runs_without_figures_are_told_of(tmp_path: Path, three: list[Path]) -> 
     assert cells(found.sheets[1])["state"] == ("finished", "finished", "interrupted", "finished")
     assert len(found.significance.rows) == 1
     notes = " ".join(found.significance.notes)
-    assert "running is not finished (running), so it has no test to compare." in notes
+    assert "running is not finished (interrupted), so it has no test to compare." in notes
     assert "lost has no test_predictions.csv and could not be tested again: " in notes
 
 
@@ -154,6 +154,11 @@ def test_many_runs_are_ranked_against_the_best(tmp_path: Path, capsys: pytest.Ca
     assert "run059" in page.html(compared)
 
 
+@pytest.fixture
+def beside(script: Callable[[ModuleType], Command]) -> Command:
+    return script(compare)
+
+
 def test_refusals(three: list[Path], tmp_path: Path) -> None:
     for paths, sentence in (
         (three[:1], "one run alone is nothing to compare"),
@@ -164,6 +169,20 @@ def test_refusals(three: list[Path], tmp_path: Path) -> None:
             gathering.gather(paths)
 
 
+def test_what_a_pattern_finds_beside_runs_is_left_out_and_said(
+    three: list[Path], tmp_path: Path, beside: Command
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "best.yaml").touch()
+    (tmp_path / "summary.csv").touch()
+    ended = beside(*sorted(tmp_path.glob("*")))
+    assert ended.code == 0
+    assert ended.err == f"note: no runs, so left out: {tmp_path / 'experiment'}, {tmp_path / 'summary.csv'}\n"
+    assert ended.out == beside(*three).out
+    (tmp_path / "deeper" / "more").mkdir(parents=True)
+    assert "is not a run folder" in beside(*three, tmp_path / "deeper" / "more").sentence
+
+
 def test_the_page_is_whole_and_escapes_what_it_shows(tmp_path: Path, three: list[Path]) -> None:
     evil = '<script>alert("1")</script>'
     three[1] = add(tmp_path, "<b>x", range(3), {"model.activation": evil}, hardware=evil)
@@ -172,11 +191,6 @@ def test_the_page_is_whole_and_escapes_what_it_shows(tmp_path: Path, three: list
     assert (seen.tags["table"], seen.tags["h1"], seen.tags["script"], seen.tags["b"]) == (4, 1, 1, 0)
     assert " ".join(seen.words).count(evil) == 2
     assert "3 runs compared" in seen.words
-
-
-@pytest.fixture
-def beside(script: Callable[[ModuleType], Command]) -> Command:
-    return script(compare)
 
 
 def test_runs_of_the_program(labbook: Command, beside: Command) -> None:

@@ -139,6 +139,18 @@ def test_a_file_whose_name_looks_like_a_setting(said: Command) -> None:
 RUN = "logs/runs/NAME"
 
 
+def test_a_size_that_the_run_left_open_may_be_given_as_the_network_knows_it(said: Command) -> None:
+    file = Path(RUN, "config.yaml")
+    config = OmegaConf.load(file)
+    config.data.image_size = config.data.channels = None
+    OmegaConf.save(config, file)
+    same = said(RUN, "FOLDER", "data.image_size=28", "data.channels=1")
+    assert (same.code, same.err) == (0, "")
+    assert same.out == said(RUN, "FOLDER").out
+    sentence = said(RUN, "FOLDER", "data.image_size=32").sentence
+    assert sentence == "data.image_size=32: the network was trained with 28, and sees all images so"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

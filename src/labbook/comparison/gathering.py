@@ -33,6 +33,20 @@ class Candidate:
         return self.run.state in WITH_FIGURES
 
 
+def without_others(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The folders of runs, and what a pattern such as logs/sweeps/NAME/* has found beside them, which is no run."""
+    beside = {path.absolute().parent for path in paths if (path / CONFIG).is_file()}
+    others = [
+        path
+        for path in paths
+        if path.absolute().parent in beside
+        and path.exists()
+        and not (path / CONFIG).is_file()
+        and not any(path.glob(f"*/{CONFIG}"))
+    ]
+    return [path for path in paths if path not in others], others
+
+
 def gather(paths: Sequence[Path]) -> list[Candidate]:
     """Read the folders of runs.
 

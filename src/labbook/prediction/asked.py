@@ -6,14 +6,18 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from labbook.errors import SettingError
 from labbook.evaluation.other_data import SEEN
 from labbook.names import shown
 from labbook.prediction.places import Found, found
 from labbook.resuming import read_config, with_settings
+
+if TYPE_CHECKING:  # it would import torch
+    from labbook.data.spec import ImageSpec
 
 SETTING = re.compile(r"[A-Za-z_][\w.]*=")
 
@@ -25,6 +29,7 @@ class Asked:
     config: DictConfig
     files: Found
     numbers: list[int]  # of images of the test set, if there are no files
+    open: dict[str, Any]  # settings of the data that the run left open: only the network knows what they came to
 
     @classmethod
     def of(cls, given: Namespace) -> "Asked":
@@ -37,7 +42,7 @@ class Asked:
         numbers = [word for word in given.test_index or [] if re.fullmatch(r"[0-9]{1,18}", word)]
         behind = [word for word in given.test_index or [] if word not in numbers]  # which argparse took for numbers
         settings, places = parted([*given.words, *behind])
-        config = configured(read_config(given.run), settings)
+        config, left_open = configured(read_config(given.run), settings)
         if given.test_index is not None and (places or not numbers):
             raise SettingError(
                 "--test-index takes numbers of test images, from 0 on, and no other images beside them, so not"
@@ -52,7 +57,17 @@ class Asked:
         for option, target in (("--csv", given.csv), ("--json", given.json), ("--figure", given.figure)):
             if target is not None:
                 check_target(option, target, files.images)
-        return cls(config, files, list(map(int, numbers)))
+        return cls(config, files, list(map(int, numbers)), left_open)
+
+    def check(self, spec: "ImageSpec") -> None:
+        """Hold settings that the run left open against what its network sees.
+
+        Raises:
+            SettingError: another size or number of channels.
+        """
+        for name, known in (("image_size", spec.size), ("channels", spec.channels)):
+            if self.open.get(name, known) != known:
+                raise SettingError(other_images(name, self.open[name], known))
 
     @property
     def known(self) -> bool:
@@ -71,18 +86,29 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return settings, [word for word in words if word not in settings]
 
 
-def configured(config: DictConfig, settings: list[str]) -> DictConfig:
+def configured(config: DictConfig, settings: list[str]) -> tuple[DictConfig, dict[str, Any]]:
     """A run's configuration with some settings replaced, as far as a trained network can take others.
+
+    Beside it those of the size and the channels of images that the run left open (null), so that its data set decided.
 
     Raises:
         SettingError: a setting that the run does not have, or by which the network would see other images.
     """
     replaced = with_settings(config, settings)
-    for name in (f"data.{setting}" for setting in SEEN):
-        was, asked = (OmegaConf.select(node, name) for node in (config, replaced))
-        if asked != was:
-            raise SettingError(f"{name}={asked}: the network was trained with {was}, and sees all images so")
-    return replaced
+    left_open = {}
+    for name in SEEN:
+        was, asked = (node.data.get(name) for node in (config, replaced))
+        if asked == was:
+            continue
+        if was is not None or name == "normalize":
+            raise SettingError(other_images(name, asked, was))
+        left_open[name], replaced.data[name] = asked, was
+    return replaced, left_open
+
+
+def other_images(name: str, asked: Any, known: Any) -> str:
+    """What to say of a setting by which the network would see images of another form."""
+    return f"data.{name}={asked}: the network was trained with {known}, and sees all images so"
 
 
 def check_target(option: str, file: Path, images: Sequence[Path]) -> None:

@@ -11,7 +11,7 @@ from labbook.config import lower_is_better
 from labbook.errors import SettingError
 from labbook.report.columns import Column, key, order, short_names, text, varying
 from labbook.report.reading import Run, Sweep
-from labbook.sweeps.folder import State
+from labbook.status import State
 
 OBJECTIVE = "objective"  # how metrics.json calls the figure that runs are compared by
 ACCURACY = {"val/acc": "val acc", "test/acc": "test acc", "train/acc": "train acc"}

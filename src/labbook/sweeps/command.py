@@ -11,9 +11,10 @@ from omegaconf import DictConfig, open_dict
 from labbook import config as settings
 from labbook.errors import SettingError, TrainingError
 from labbook.names import check_name, shortened
+from labbook.status import State
 from labbook.sweeps import best as experiment
 from labbook.sweeps import launchers
-from labbook.sweeps.folder import State, SweepFolder, read_mark
+from labbook.sweeps.folder import SweepFolder, read_mark
 from labbook.sweeps.launching import Continuing
 from labbook.sweeps.naming import given, sweep_name, swept
 

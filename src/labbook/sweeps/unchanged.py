@@ -12,7 +12,8 @@ from labbook.errors import SettingError
 from labbook.identity import same_everywhere
 from labbook.resuming import read_config
 from labbook.runs import CHECKPOINTS, CONFIG, LAST
-from labbook.sweeps.folder import WITH_FIGURES, SweepFolder
+from labbook.status import WITH_FIGURES
+from labbook.sweeps.folder import SweepFolder
 
 
 def check_data(sweep: SweepFolder) -> None:
