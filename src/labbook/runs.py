@@ -91,7 +91,8 @@ class Run:
         images = f"{spec.num_classes} classes, {spec.channels} x {spec.size} x {spec.size} pixels"
         every = sum(item.numel() for item in model.parameters())
         trained = "" if model.num_parameters == every else f"{model.num_parameters:,} of "
-        network = f"{model.title}, {trained}{every:,} parameters"
+        without = f" ({every - model.num_auxiliary:,} without auxiliary classifiers)" if model.num_auxiliary else ""
+        network = f"{model.title}, {trained}{every:,} parameters{without}"
         log.info("%s, on %s: %s", network, type(data).__name__, images)
         layout = ", channels-last" if model.convolutional and choice.channels_last else ""
         log.info("device: %s%s", choice.reason, layout)

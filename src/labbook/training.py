@@ -28,7 +28,7 @@ from labbook.idle import idle
 from labbook.initialization import draw
 from labbook.keys import OF_TRAINER
 from labbook.loggers import TensorBoard
-from labbook.models import sam
+from labbook.models import sam, smallest_images
 from labbook.models.classifier import Classifier, Task
 from labbook.recorder import Recorder
 from labbook.runs import CHECKPOINTS, TABLE, Run
@@ -99,17 +99,25 @@ def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
     )
     if task.sam:
         sam.check(config.trainer.get("accumulate_grad_batches") or 1)
+
+    def make(images: ImageSpec) -> Classifier:
+        network = building.build(config.model, "model", spec=images, task=task)
+        assert isinstance(network, Classifier)
+        return network
+
     try:
-        model = building.build(config.model, "model", spec=spec, task=task)
+        model = make(spec)
     except RuntimeError as error:
         if "allocate memory" not in str(error):
+            smallest_images.check(make, spec, error)
             raise
         shape = f"{spec.channels} x {spec.size} x {spec.size}"
         raise SettingError(
             f"this network for images of {shape} pixels takes more memory than there is: use a smaller"
             " data.image_size, or a smaller network"
         ) from error
-    assert isinstance(model, Classifier)
+    if model.required_size == 1:
+        smallest_images.check(make, spec)
     if model.pretrained and config.task.init != "torch":
         raise SettingError(f"task.init={config.task.init} would draw published weights anew: use task.init=torch")
     draw(model, config.task.init)

@@ -85,6 +85,10 @@ def test_a_convolution_begins_by_handing_its_inputs_on(inputs: int, outputs: int
         assert 0.8 * bound < layer.weight[inputs:].abs().max() <= bound
 
 
+def test_the_bias_of_the_whitening_begins_at_zero() -> None:
+    assert not small(spec_of(1, 28, 10)).whitening.bias.any()
+
+
 def test_logits_are_divided_by_nine() -> None:
     model = small(spec_of(1, 28, 10)).eval()
     images = torch.randn(2, 1, 28, 28)
@@ -99,8 +103,8 @@ def test_logits_are_divided_by_nine() -> None:
 def test_whitened_patches_have_no_covariance(channels: int) -> None:
     images = avg_pool2d(4 * torch.randn(200, channels, 13, 13), 2, stride=1) + 3  # neighbours are alike
     covariance = patch_covariance(images.split(64))
-    expected = np.cov(unfold(images, 2).transpose(0, 1).flatten(1).numpy(), bias=True)
-    np.testing.assert_allclose(covariance.numpy(), expected, atol=1e-4)
+    patches = unfold(images, 2).transpose(0, 1).flatten(1).numpy()  # as the author's, not centred
+    np.testing.assert_allclose(covariance.numpy(), patches @ patches.T / patches.shape[1], rtol=1e-5)
     assert (covariance - torch.diag(covariance.diag())).abs().max() > 1
     filters = whitening_filters(covariance)
     count = 4 * channels

@@ -99,6 +99,7 @@ def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -
     auxiliary = sum(item.numel() for path, item in model.named_parameters() if ".aux" in path)
     documented = published_weights.weights_of(name).meta["num_params"]
     assert model.num_parameters - auxiliary == documented
+    assert model.num_auxiliary == auxiliary
     assert model.title == name
 
 

@@ -26,7 +26,8 @@ class Airbench94(Classifier):
 
     When a training begins, the first layer gets filters that whiten patches of the training images. They are not
     trained, and its bias for `whiten_bias_epochs` epochs only. A network made without a trainer has torch's default
-    there. The other convolutions begin by handing their inputs on; batch norm's scale is not trained.
+    there. The bias begins at 0. The other convolutions begin by handing their inputs on; batch norm's scale is not
+    trained.
     """
 
     whitened: Tensor  # bool []
@@ -45,6 +46,7 @@ class Airbench94(Classifier):
         numbers = spec.channels * PATCH**2  # of a patch
         self.whitening = nn.Conv2d(spec.channels, 2 * numbers, PATCH)
         self.whitening.weight.requires_grad_(False)
+        nn.init.zeros_(self._bias)
         self.register_buffer("whitened", torch.tensor(False))  # so that a resumed run keeps its filters
         channels = [2 * numbers, *widths]
         blocks = [block(inputs, outputs) for inputs, outputs in zip(channels, widths, strict=False)]
@@ -123,15 +125,16 @@ def norm(channels: int) -> nn.BatchNorm2d:
 
 
 def patch_covariance(batches: Iterable[Tensor]) -> Tensor:
-    """Covariance of the numbers of all patches of images [n, C, H, W]: float64 [C * 4, C * 4], on the CPU."""
-    count, total, products = 0, torch.zeros(()), torch.zeros(())
+    """Mean products of the numbers of all patches of images [n, C, H, W]: float64 [C * 4, C * 4], on the CPU.
+
+    As in the author's code, the mean is not taken off first.
+    """
+    count, products = 0, torch.zeros(())
     for images in batches:
         patches = F.unfold(images.cpu(), PATCH).double().transpose(0, 1).flatten(1)  # [C * 4, patches]
         count += patches.shape[1]
-        total = total + patches.sum(1)
         products = products + patches @ patches.T
-    mean = total / count
-    return products / count - mean.outer(mean)
+    return products / count
 
 
 def whitening_filters(covariance: Tensor) -> Tensor:

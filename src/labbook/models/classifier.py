@@ -70,6 +70,7 @@ class Classifier(QuickModule):
     """
 
     min_size: ClassVar[int] = 1  # pixels that leave at least one behind the last pooling
+    required_size: int = 1  # pixels, by `require_size`
     pretrained: bool = False  # a training begins with published weights
 
     def __init__(self, spec: ImageSpec, task: Task | None = None) -> None:
@@ -90,6 +91,7 @@ class Classifier(QuickModule):
         Raises:
             SettingError: naming the override that would help.
         """
+        self.required_size = max(self.required_size, smallest)
         if spec.size < smallest:
             raise SettingError(
                 f"{self.title} needs images of at least {smallest} pixels and the data gives {spec.size}:"
@@ -110,6 +112,11 @@ class Classifier(QuickModule):
     def num_parameters(self) -> int:
         """Numbers that training changes."""
         return sum(item.numel() for item in self.parameters() if item.requires_grad)
+
+    @property
+    def num_auxiliary(self) -> int:
+        """Parameters that only training uses, such as those of auxiliary classifiers."""
+        return 0
 
     @property
     def convolutional(self) -> bool:

@@ -200,6 +200,11 @@ class TorchvisionModel(Classifier):
         """Images [n, C, H, W] -> logits [n, classes]."""
         return self.outputs_of_all(images)[0]
 
+    @property
+    def num_auxiliary(self) -> int:
+        """Parameters of the auxiliary classifiers, which an exported network does not have."""
+        return sum(item.numel() for path, item in self.network.named_parameters() if path.startswith("aux"))
+
     def outputs(self, images: Tensor) -> list[tuple[Tensor, float]]:
         """Beside the logits, in training, those of auxiliary classifiers."""
         if not (self.training and hasattr(self.network, "aux_logits")):
