@@ -132,7 +132,7 @@ def test_one_cycle_of_a_training_that_goes_on_for_longer_is_that_of_the_longer_o
     longer.load_state_dict(short.scheduler.state_dict())
     longer.optimizer.load_state_dict(sgd.state_dict())
     assert follow(longer, one_cycle) is longer
-    found = followed(longer.optimizer, longer, count - 1)  # type: ignore[arg-type]
+    found = followed(longer.optimizer, longer, count - 1)
     assert found == pytest.approx(of_cycle(10, 8, interval)[count:], rel=1e-12)
 
 
@@ -263,9 +263,8 @@ def test_no_rate_is_zero_before_the_end_or_above_the_peak(
     chosen: tuple[Factory, dict[str, Any]], epochs: int, steps: int, warmup: float, interval: Interval
 ) -> None:
     factory, options = chosen
-    rule = factory(optimizer(), epochs, steps, warmup_epochs=warmup, interval=interval, **options).scheduler.lr_lambdas[
-        0
-    ]  # type: ignore[attr-defined]
+    schedule = factory(optimizer(), epochs, steps, warmup_epochs=warmup, interval=interval, **options)
+    rule = schedule.scheduler.lr_lambdas[0]  # type: ignore[attr-defined]
     total = epochs * (steps if interval == "step" else 1)
     found = [rule(count) for count in range(total)]
     assert all(0 < factor <= 1 for factor in found)

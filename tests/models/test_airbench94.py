@@ -86,7 +86,7 @@ def test_a_convolution_begins_by_handing_its_inputs_on(inputs: int, outputs: int
 
 
 def test_the_bias_of_the_whitening_begins_at_zero() -> None:
-    assert not small(spec_of(1, 28, 10)).whitening.bias.any()
+    assert not small(spec_of(1, 28, 10)).state_dict()["whitening.bias"].any()
 
 
 def test_logits_are_divided_by_nine() -> None:

@@ -10,7 +10,7 @@ from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.classifier import Classifier
 from labbook.models.smallest_images import check
-from tests.models.test_airbench94 import spec_of
+from tests.zoo.conftest import spec_of
 
 
 class Pooling(Classifier):
