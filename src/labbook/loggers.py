@@ -22,8 +22,10 @@ from labbook.contact_sheets import Picture
 from labbook.identity import INDIFFERENT
 from labbook.models.classifier import Classifier
 from labbook.origin import command_line
+from labbook.trackers import log_settings
 from labbook.zoo.probe import at_rest, blank, spared
 
+EVENTS_BEGIN = "events.out.tfevents."
 EVENTS = re.compile(r"events\.out\.tfevents\.(\d+)\.")
 # Charts of the page CUSTOM SCALARS, and the tags whose curves each lays over each other.
 CHARTS = {"accuracy": ["Multiline", ["^acc/(train|val)$"]], "loss": ["Multiline", ["^loss/(train|val)$"]]}
@@ -40,10 +42,14 @@ class TensorBoard(TensorBoardLogger):
         """Before anything is written: have readers forget what is there of this step and those after it.
 
         Readers take a run's event files in the order of their names, which tell no more than the second they were
-        begun in: the new one waits for a second of its own (two at most, should another machine's clock be ahead).
+        begun in: files of this second, or of a clock that was ahead, are renamed to seconds before it.
         """
-        begun = (int(found[1]) for path in Path(self.save_dir).iterdir() if (found := EVENTS.match(path.name)))
-        time.sleep(min(max(max(begun, default=0) + 1 - time.time(), 0), 2))
+        files = sorted(path for path in Path(self.save_dir).iterdir() if EVENTS.match(path.name))
+        before = int(time.time()) - len(files)
+        for second, path in enumerate(files, before):
+            begun, _, rest = path.name.removeprefix(EVENTS_BEGIN).partition(".")
+            if int(begun) > second:
+                path.rename(path.with_name(f"{EVENTS_BEGIN}{second:010d}.{rest}"))
         self._kwargs["purge_step"] = step
 
     @rank_zero_only
@@ -161,7 +167,7 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
         if isinstance(logger, TensorBoard):
             logger.log_hyperparams(plain, final, step)
         else:
-            logger.log_hyperparams(plain)
+            log_settings(logger, plain)
             logger.log_metrics(final)
         logger.save()  # before the run is said to be finished
 

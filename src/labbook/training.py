@@ -12,10 +12,10 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
-from labbook import building, checkpoints, hardware, overhead
+from labbook import building, checkpoints, hardware, overhead, trackers
 from labbook.checkpoints import WholeFileIO
 from labbook.config import held_out
 from labbook.data.module import ImageDataModule, Part
@@ -221,15 +221,15 @@ def build_logger(config: DictConfig, run: Run) -> Logger | bool:
     if not config.logger:
         return False
     try:
-        logger: Logger = building.build(config.logger, "logger", save_dir=str(run.path))
+        options = trackers.options_of(building.locate(config.logger._target_, "logger"), config.logger, run)
+        logger: Logger = building.build(config.logger, "logger", save_dir=str(run.path), **options)
     except (ImportError, ModuleNotFoundError) as error:
         name = str(config.choices.get("logger"))
         package = (isinstance(error, ModuleNotFoundError) and error.name) or name
         raise SettingError(not_installed(f"logger={name}", name if name in EXTRAS else package)) from error
     if isinstance(logger, TensorBoard):
         run.closing.callback(logger.close)
-    if isinstance(logger, WandbLogger):
-        run.closing.callback(lambda: logger.experiment.finish())  # or the next run of a sweep would go on with this
+    trackers.connect(logger, config.logger, run)
     return logger
 
 
