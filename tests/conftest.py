@@ -62,6 +62,14 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m extra` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `extra` what is skipped without one."""
+    for item in items:
+        if any(str(mark.kwargs.get("reason")).startswith("needs the extra: ") for mark in item.iter_markers("skipif")):
+            item.add_marker("extra")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """Tests run beside each other, and their networks are too small for several threads to help."""

@@ -24,7 +24,7 @@ TYPOS = {
     ),
     "typo_choice": ("defaults:\n  - override /model: lenet", "model=lenet is unknown; did you mean lenet5? choices: "),
     "typo_override": ("defaults:\n  - override /modle: mlp", "modle is not a group; did you mean model? choices: "),
-    "wrong_type": ("seed: abc", "experiment/wrong_type.yaml: seed: Value 'abc' of type 'str' could not"),
+    "wrong_type": ("seed: abc", "experiment/wrong_type.yaml: seed must be a whole number, not abc"),
     "scalar": ("model: mlp", "model must be one of its choices and not mlp: write model=CHOICE on the command line"),
     "broken": ("data: [1", "broken.yaml"),
 }
@@ -39,7 +39,7 @@ REFUSED_AT_ONCE = [
     (["model=alexnet", "model.dropuot=0.1"], "model.dropuot is not a setting; did you mean dropout?"),
     (["model=mlp,lenet5"], "model=mlp,lenet5 gives several values: add -m"),
     (["model=null"], "model=null is not a choice; choices: airbench94, alexnet"),
-    (["seed=abc"], "seed: Value 'abc'"),
+    (["seed=abc"], "seed must be a whole number, not abc"),
     (["epochs=0"], "epochs must be at least 1, not 0"),
     (["--epochs=3"], "--epochs=3: settings are written without dashes, epochs=3"),
     (["resume=nowhere"], "nowhere is not a run folder"),

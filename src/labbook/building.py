@@ -19,6 +19,7 @@ from labbook import kinds
 from labbook.config import EXECUTION_WHITELIST
 from labbook.errors import SettingError, choices, first_line
 from labbook.failures import LIBRARIES, Part
+from labbook.vocabulary import alternatives, written
 
 # Limits that torch and Lightning document but do not put into their annotations.
 LIMITS: dict[str, Any] = {
@@ -108,7 +109,16 @@ def check_value(annotation: Any, value: Any, name: str) -> None:
             # Validated as JSON, a list may stand for a tuple, but a string never for a number.
             adapter.validate_json(json.dumps(value), strict=True)
         except pydantic.ValidationError as error:
-            raise SettingError(f"{name} {complaint(error)}, not {value!r}") from error
+            raise SettingError(f"{name} {complaint(error)}, not {value!r}{instead(adapter, name, value)}") from error
+
+
+def instead(adapter: pydantic.TypeAdapter[Any], name: str, value: Any) -> str:
+    """The value to write where another way of writing it is what was expected; nothing where there is none."""
+    for other in alternatives(value):
+        with suppress(pydantic.ValidationError):
+            adapter.validate_json(json.dumps(other), strict=True)
+            return f": write {name}={written(other)}"
+    return ""
 
 
 def complaint(error: pydantic.ValidationError) -> str:

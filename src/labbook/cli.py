@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from labbook import composing, refusals
 from labbook import config as settings
+from labbook.arguments import as_meant
 from labbook.errors import Interrupted, NotDoneError, SettingError, unwritable
 from labbook.foreign import CONFIGS as CONFIGS
 from labbook.identity import identity
@@ -176,6 +177,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
     with sentences():
         refusals.dashes(arguments)
+        arguments = as_meant(arguments, refusals.folders_of(arguments))
         refusals.replaced(arguments)
         refusals.lists(arguments)
         sys.argv[1:] = with_choices(arguments, refusals.folders_of(arguments))

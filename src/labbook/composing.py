@@ -7,6 +7,7 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from labbook import config, foreign, refusals, secrecy
+from labbook.arguments import as_meant
 from labbook.errors import SettingError
 from labbook.sweeps import sweepers
 
@@ -26,6 +27,7 @@ def composed(*settings: str) -> DictConfig:
         SettingError: a setting that is none, a choice that is none, or a value out of range.
     """
     register()
+    settings = tuple(as_meant(settings))
     refusals.lists(list(settings))
     try:
         with hydra.initialize_config_dir(str(foreign.CONFIGS)):

@@ -4,6 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from labbook import vocabulary
 from labbook.errors import SettingError, choices
 
 GROUPS = ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "experiment", "debug", "sweep")
@@ -81,12 +82,30 @@ def check_keys(config: DictConfig, reference: DictConfig, added: set[str], files
 def no_setting(name: str, reference: DictConfig) -> str:
     """What to say of a dotted name that is not a setting: the one that is meant, and all that `reference` has there.
 
-    That is the one of the same name elsewhere, such as optimizer.lr for lr, or else the nearest spelling.
+    That is the one of the same name elsewhere, such as optimizer.lr for lr, what other programs call it, or else the
+    nearest spelling.
     """
     parent, _, key = name.rpartition(".")
     beside = set(visible(OmegaConf.select(reference, parent))) if parent else {*visible(reference), *GROUPS} - NOTES
-    elsewhere = " or ".join(places(key, reference))
-    return f"{name} is not a setting; {choices(key, beside, 'settings here', elsewhere)}"
+    meant, why_not = meant_by(key, reference)
+    none = f"{name} is not a setting" + (f", as {why_not}" if why_not else "")
+    return f"{none}; {choices(key, beside, 'settings here', ' or '.join(meant))}"
+
+
+def meant_by(key: str, reference: DictConfig) -> tuple[list[str], str]:
+    """The settings that a word may stand for, or else why there is none."""
+    if found := places(key, reference):
+        return found, ""
+    others = vocabulary.OURS.get(vocabulary.word(key), ())
+    here = [name for name in others if is_setting(name, reference)]
+    elsewhere = [f"{name} of another {name.partition('.')[0]}" for name in others[:1]]
+    return here or elsewhere, vocabulary.NOT_HERE.get(vocabulary.word(key), "")
+
+
+def is_setting(name: str, reference: DictConfig) -> bool:
+    """Whether `reference` has a setting, or a group of that name; a choice with its group always."""
+    parent, _, key = name.rpartition(".")
+    return "=" in name or name in GROUPS or key in visible(OmegaConf.select(reference, parent) if parent else reference)
 
 
 def places(key: str, node: Any, prefix: str = "") -> list[str]:

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import hydra
 import yaml
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from labbook import config as settings
+from labbook.arguments import files_of as files_of
+from labbook.arguments import wrong_value
 from labbook.errors import SettingError, choices, first_line, not_installed
 from labbook.foreign import CONFIGS
-from labbook.keys import OF_TRAINER, PAIRS, SEVERAL, no_setting
+from labbook.keys import OF_TRAINER, PAIRS, SEVERAL, meant_by, no_setting
 from labbook.sweeps import launchers
+from labbook.vocabulary import word
 
 OWN_FOLDER = "a run makes its own folder, with its config.yaml, in log_dir=FOLDER"
 RUNS_FOLDER = "runs of a sweep have their own folders in log_dir=FOLDER under sweeps/, by sweep.name=NAME"
@@ -30,10 +33,10 @@ BY_THE_PROGRAM = {  # settings that are not for a command line, and what is
     "hydra.sweep.subdir": RUNS_FOLDER,
 }
 
-
-def files_of(group: str, configs: Path = CONFIGS) -> list[Path]:
-    """The choices of a group."""
-    return sorted((configs / group).glob("*.yaml"))
+OF_HYDRA = (  # options of Hydra's own, which may be shortened
+    *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info"),
+    *("--config-path", "--config-name", "--config-dir"),
+)
 
 
 def folders_of(arguments: list[str]) -> list[Path]:
@@ -45,12 +48,20 @@ def folders_of(arguments: list[str]) -> list[Path]:
 
 
 def known_settings(arguments: list[str]) -> DictConfig:
-    """The configuration that the group choices among `arguments` give, to look up valid keys in."""
-    groups = [group for group in settings.GROUPS if group not in settings.FILES]
-    chosen = [item for item in arguments if item.partition("=")[0] in groups and ("," not in item or "=[" in item)]
+    """The configuration that the group choices among `arguments` give, to look up valid keys in.
+
+    Without the choices of `FILES` where their files hold what is wrong.
+    """
+    chosen = [
+        item for item in arguments if item.partition("=")[0] in settings.GROUPS and ("," not in item or "=[" in item)
+    ]
     also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in folders_of(arguments)[1:]]
+    plain = [item for item in chosen if item.partition("=")[0] not in settings.FILES]
     with hydra.initialize_config_dir(str(CONFIGS)):
-        return hydra.compose("train", overrides=[*chosen, *also])
+        try:
+            return hydra.compose("train", overrides=[*chosen, *also])
+        except (HydraException, OmegaConfBaseException):
+            return hydra.compose("train", overrides=[*plain, *also])
 
 
 def explain(error: Exception, arguments: list[str]) -> str:
@@ -58,7 +69,8 @@ def explain(error: Exception, arguments: list[str]) -> str:
     cause = error.__cause__ or error.__context__
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        return f"{group}={name} is unknown; {choices(name, error.options)}"
+        own = f"; a folder of images is data=image_folder data.root={name}" if Path(name).is_dir() else ""
+        return f"{group}={name} is unknown; {choices(name, error.options)}{own if group == 'data' else ''}"
     if isinstance(error, OverrideParseException):
         hint = "write SETTING=VALUE, a list as [a,b], and what has spaces or other signs as \"SETTING='VALUE'\""
         return f"cannot read '{error.override}': {hint}"
@@ -77,7 +89,7 @@ def explain(error: Exception, arguments: list[str]) -> str:
     where = f"{file.group(1)}.yaml: " if file else ""
     if none := re.search(r"Could not load '(\w+)/(.+?)'", str(error)):  # in a list of choices
         group, name = none.groups()
-        known = choices(name, (path.stem for path in files_of(group)))
+        known = choices(name, (path.stem for folder in folders_of(arguments) for path in files_of(group, folder)))
         return f"{'' if where == 'train.yaml: ' else where}{group}={name} is unknown; {known}"
     if no_group := re.search(r"Invalid Defaults List override '/?(\w+): ", str(error)):
         return f"{where}{no_group.group(1)} is not a group; {choices(no_group.group(1), settings.GROUPS)}"
@@ -88,9 +100,9 @@ def explain(error: Exception, arguments: list[str]) -> str:
         hints = of_others(name) + of_swept(name, arguments)
         return f"{where}{no_setting(name, known_settings(arguments))}{hints}"
     if isinstance(cause, ValidationError) and cause.full_key:
-        return f"{where}{cause.full_key}: {first_line(cause)}"
+        return f"{where}{wrong_value(str(cause.full_key), first_line(cause))}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return f"{error.full_key}: {first_line(error)}"
+        return wrong_value(str(error.full_key), first_line(error))
     if isinstance(cause, OmegaConfBaseException):
         return f"{first_line(error)}: {first_line(cause)}"
     return str(error)
@@ -177,16 +189,44 @@ def dashes(arguments: list[str]) -> None:
         SettingError: saying how they are written.
     """
     known = {*settings.GROUPS, *(item.name for item in fields(settings.TrainConfig))}
-    for argument in arguments:
+    for number, argument in enumerate(arguments):
         name, equals, value = argument.lstrip("-").partition("=")
         if argument == "-sc" or argument.startswith("--shell"):  # whose bash runs `...` in values of files
             raise SettingError(f"{argument}: completion is installed with make completion")
+        if argument.startswith("--") and name.partition(".")[0] in known:
+            value = value if equals else next_value(arguments[number:])
+            raise SettingError(f"{argument}: settings are written without dashes, {name}={value}")
         if argument.startswith("--exp") and "--experimental-rerun".startswith(f"--{name}"):
             raise SettingError(f"{argument}: a run is continued with resume=FOLDER")
-        if argument.startswith("--") and name.partition(".")[0] in known:
+        if argument.startswith("-") and not of_hydra_itself(argument, arguments[:number]):
             raise SettingError(
-                f"{argument}: settings are written without dashes, {name}={value if equals else 'VALUE'}"
+                f"{argument}: {no_option(argument, value if equals else next_value(arguments[number:]))}"
             )
+
+
+def next_value(arguments: list[str]) -> str:
+    """The value that follows an option, the first of `arguments`."""
+    following = arguments[1:2]
+    return next((value for value in following if not value.startswith("-") and "=" not in value), "VALUE")
+
+
+def of_hydra_itself(argument: str, before: list[str]) -> bool:
+    """Whether Hydra knows an option, or may take it for the value of the one before it."""
+    short = re.match(r"-(h|c|p|r|m|cp|cn|cd|i|sc)\b", argument)
+    long = argument.startswith("--") and any(name.startswith(argument.partition("=")[0]) for name in OF_HYDRA)
+    return bool(short or long or (before and before[-1] in ("-p", "--package")))
+
+
+def no_option(argument: str, value: str) -> str:
+    """What to say of an option that is none: the setting that is meant, if it is known."""
+    option = argument.partition("=")[0]
+    meant, why_not = meant_by(word(option), known_settings([]))
+    if why_not:
+        return f"there is no such setting, as {why_not}"
+    if not meant:
+        return "there is no such option: settings are written SETTING=VALUE, and --help lists them"
+    named = (name if "=" in name else f"{name}={value}" for name in meant)
+    return f"settings are written without dashes, {' or '.join(named)}"
 
 
 def lists(arguments: list[str]) -> None:

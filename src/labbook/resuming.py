@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from labbook.arguments import as_meant
 from labbook.errors import SettingError, choices
 from labbook.foreign import check_form, text_of
 from labbook.identity import deciding
@@ -198,6 +199,6 @@ def with_settings(config: DictConfig, settings: list[str]) -> DictConfig:
             node = node.get(key)
         if isinstance(node, DictConfig) and name in config.get("choices", {}):
             raise SettingError(f"{setting}: {name} stays that of the run; single settings are {name}.SETTING=VALUE")
-    replaced = OmegaConf.merge(config, OmegaConf.from_dotlist(settings))
+    replaced = OmegaConf.merge(config, OmegaConf.from_dotlist(as_meant(settings)))
     assert isinstance(replaced, DictConfig)
     return replaced

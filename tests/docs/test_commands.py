@@ -102,6 +102,7 @@ def check_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
         check(words, monkeypatch)
 
 
+@pytest.mark.extra  # commands that need one are left out where it is not installed
 @pytest.mark.parametrize("name", list(PAGES))
 def test_the_commands_of_a_page_are_real(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for line in dict.fromkeys(commands(PAGES[name])):

@@ -9,6 +9,8 @@ pytest.importorskip("captum", reason="needs the extra: make setup EXTRAS=serve")
 from labbook.serving import attribution
 from labbook.serving.attribution import METHODS, blank, heat, integrated_gradients, occlusion
 
+pytestmark = pytest.mark.extra
+
 
 def small() -> nn.Module:
     """A network of 3 classes that is no straight line."""

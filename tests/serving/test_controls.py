@@ -30,6 +30,8 @@ from scripts import serve
 from tests.conftest import Command
 from tests.serving.test_pictures import drawing
 
+pytestmark = pytest.mark.extra
+
 
 @cache
 def small() -> DictConfig:

@@ -18,6 +18,8 @@ from tests.conftest import Command, Ended
 from tests.sweeps.running import LONGER, TINY, begun, done, figures_of, folder_of, killed, metrics_of, runs_of
 from tests.test_resume import signal_at
 
+pytestmark = pytest.mark.extra
+
 OVER = ("hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "model.width=choice(4,8)")
 
 

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from labbook.callbacks import draw_network
@@ -18,6 +19,7 @@ from labbook.models.resnet import ResNet
 from labbook.zoo import drawing
 from labbook.zoo.probe import blank
 from scripts import draw
+from tests.composing import composed
 from tests.zoo.conftest import Small, spec_of
 
 needs_graphviz = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
@@ -116,6 +118,7 @@ def test_without_torchview_a_run_has_no_drawing(small: Small, monkeypatch: pytes
         (["model=mpl"], "model=mpl is unknown; did you mean mlp?"),
         (["mpl"], "model=mpl is unknown; did you mean mlp?"),
         (["mlp", "lenet5"], "mlp, lenet5: a drawing is of one network"),
+        (["logs/runs/NAME"], "logs/runs/NAME is not a run folder: it has no config.yaml"),
         (["mlp", "model=lenet5"], "mlp, lenet5: a drawing is of one network"),
     ],
 )
@@ -143,3 +146,14 @@ def test_the_script_writes_where_it_is_asked_to(
     draw.main()
     assert capsys.readouterr().out == f"drawing: {Path('figures/lenet5.gv')}\n"
     assert "(1, 16, 5, 5)" in Path("figures/lenet5.gv").read_text()
+
+
+def test_the_script_draws_the_network_of_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = composed("model=mlp", "model.width=7")
+    kept = {key: value for key, value in config.items() if key not in ("sweep", "seeds")}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(kept), resolve=True))
+    monkeypatch.setattr(sys, "argv", ["draw.py", "run", "--figure", "run.gv"])
+    draw.main()
+    assert "(1, 7)" in Path("run.gv").read_text()

@@ -17,8 +17,8 @@ from labbook.models.classifier import Classifier, Task
 class MLP(Classifier):
     """Dense layers on the flattened image.
 
-    `hidden` lists the units of each hidden layer; without it there are `depth` layers of `width` units. One
-    `activation` serves all hidden layers, or a list has one for each.
+    `hidden` lists the units of each hidden layer, and one number is one layer; without it there are `depth` layers of
+    `width` units. One `activation` serves all hidden layers, or a list has one for each.
 
     Raises:
         SettingError: a list of activations of another length.
@@ -29,14 +29,15 @@ class MLP(Classifier):
         spec: ImageSpec,
         task: Task | None = None,
         *,
-        hidden: Sequence[PositiveInt] | None = None,
+        hidden: PositiveInt | Sequence[PositiveInt] | None = None,
         depth: NonNegativeInt = 1,
         width: PositiveInt = 128,
         activation: Activation | Sequence[Activation] = "relu",
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
     ) -> None:
         super().__init__(spec, task)
-        units = list(hidden) if hidden is not None else [width] * depth
+        layers = [hidden] if isinstance(hidden, int) else hidden
+        units = [width] * depth if layers is None else list(layers)
         names = [activation] * len(units) if isinstance(activation, str) else list(activation)
         if len(names) != len(units):
             raise SettingError(

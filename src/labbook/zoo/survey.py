@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig
 
 from labbook import hardware, training
+from labbook.arguments import as_meant
 from labbook.benchmark.bare import Bare
 from labbook.benchmark.sections import say
 from labbook.cli import paper
@@ -96,6 +97,7 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     names = [word for word in words if "=" not in word]
     names += [name for word in words if word.startswith("model=") for name in word.partition("=")[2].split(",")]
     settings = [word for word in words if "=" in word and not word.startswith("model=")]
+    names = [word.removeprefix("model=") for word in as_meant([f"model={name}" for name in names])]
     known = [path.stem for path in files_of("model")]
     for name in names:
         if name not in known:

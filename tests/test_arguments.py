@@ -1,0 +1,70 @@
+"""What is typed as Hydra takes it, and the words of other programs."""
+
+from pathlib import Path
+
+import pytest
+
+from labbook import keys, vocabulary
+from labbook.arguments import as_meant, types_of_root
+from tests.composing import composed
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("optimizer=SGD", "optimizer=sgd"),
+        ("model=LeNet-5", "model=lenet5"),
+        ("data=FashionMNIST", "data=fashion_mnist"),
+        ("optimizer=SGD,Adam", "optimizer=sgd,adam"),
+        ("callbacks=[EMA,early-stopping]", "callbacks=[ema,early_stopping]"),
+        ("optimizer=choice(SGD,adam)", "optimizer=choice(sgd,adam)"),
+        ("logger=None", "logger=none"),
+        ("model=nothing", "model=nothing"),
+        ("notes.optimizer=SGD", "notes.optimizer=SGD"),
+    ],
+)
+def test_choices_are_known_in_any_case(typed: str, meant: str) -> None:
+    assert as_meant([typed]) == [meant]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("log_dir=~/x", "log_dir=HOME/x"),
+        ("log_dir='~/x'", "log_dir=HOME/x"),
+        ("+data.root=~", "+data.root=HOME"),
+        ("data.root=~/a,'~/my photos',b", "data.root=HOME/a,'HOME/my photos',b"),
+        ("data.root='a~/b'", "data.root='a~/b'"),
+        ("notes.text='~/x'", "notes.text='~/x'"),
+    ],
+)
+def test_the_home_folder_is_filled_in(typed: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path.as_posix()
+    monkeypatch.setenv("HOME", home)
+    assert as_meant([typed]) == [meant.replace("HOME", home)]
+
+
+def test_a_choice_of_ones_own_in_a_folder_below_is_no_path(tmp_path: Path) -> None:
+    (tmp_path / "model" / "mine").mkdir(parents=True)
+    (tmp_path / "model" / "mine" / "Net.yaml").touch()
+    assert as_meant(["model=mine/Net"], [tmp_path]) == ["model=mine/Net"]
+
+
+def test_the_words_of_others_stand_for_settings_that_there_are() -> None:
+    networks = (
+        composed("model=mlp", "callbacks=[ema,early_stopping]", "scheduler=cosine"),
+        composed("model=convnet", "scheduler=onecycle"),
+    )
+    assert vocabulary.OURS.keys().isdisjoint(vocabulary.NOT_HERE)
+    for words in vocabulary.OURS.values():
+        for word in words:
+            if "=" in word:
+                composed(word)
+            else:
+                assert any(keys.is_setting(word, config) for config in networks), word
+    assert not [word for word in vocabulary.NOT_HERE if any(keys.places(word, config) for config in networks)]
+
+
+def test_the_types_of_the_root_are_known_by_their_dotted_names() -> None:
+    types = types_of_root()
+    assert (types["seed"], types["task.sam"], types["sweep.prune"]) == (int, float, bool)
