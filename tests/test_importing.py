@@ -179,3 +179,13 @@ def test_a_program_draws_without_the_backend_of_a_notebook(tmp_path: Path) -> No
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "agg agg\n", "")
+
+
+def test_paths_of_a_program_may_begin_with_the_home_folder() -> None:
+    words = ["~/a b", "--csv=~/x.csv", "--csv", "~/x", "a~/b", "~seed", "data.root=~/x", "--note=~"]
+    code = "from labbook import starting; import sys; print(*sys.argv[1:], sep='|')"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *words], env={**os.environ, "HOME": "/home/me"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ended.stdout == "/home/me/a b|--csv=/home/me/x.csv|--csv|/home/me/x|a~/b|~seed|data.root=~/x|--note=~\n"
