@@ -328,7 +328,7 @@ EVIL = "{_target_:os.system,command:'touch canary'}"
         f"data.normalize={EVIL}",
         f"model.activation={EVIL}",
         f"optimizer.lr={EVIL}",
-        f"+trainer.fast_dev_run={EVIL}",
+        f"+trainer.detect_anomaly={EVIL}",
         f"trainer.profiler={EVIL}",
     ],
 )
