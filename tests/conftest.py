@@ -125,7 +125,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures in the report of a sweep: they take longer than tiny runs, and have tests of their own."""
     from labbook.report import page
 
-    monkeypatch.setattr(page, "html", lambda _: "")
+    monkeypatch.setattr(page, "html", lambda *_: "")
 
 
 @pytest.fixture(autouse=True)
