@@ -13,7 +13,7 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 import argparse
 from collections.abc import Callable
 
-from labbook import hardware
+from labbook import hardware, outputs
 from labbook.benchmark import growth, memory, options, parts, photographs, report, startup, timing
 from labbook.benchmark.cases import CASES, Case
 from labbook.benchmark.contestants import CONTESTANTS
@@ -57,6 +57,7 @@ def main() -> None:
     ]
     if not cases:
         raise SettingError(f"no case is named so; they are: {'; '.join(case.name for case in CASES)}")
+    outputs.check({"--write": given.write})
     if given.repetitions < 1:
         raise SettingError("--repetitions must be at least 1")
     asked = given.sections.split(",")
@@ -73,9 +74,9 @@ def main() -> None:
             report.show(section)
             found.append(section)
     about = report.conditions(choice, " ".join(["python", *sys.argv]))
-    print(about)
     if given.write:
-        given.write.write_text(report.markdown(found, about), encoding="utf-8")
+        outputs.write(given.write, report.markdown(found, about))
+    print(about)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 import argparse
 import sys
 
-from labbook import comparison
+from labbook import comparison, outputs
 from labbook.cli import sentences
-from labbook.names import check_local, printable
+from labbook.names import printable
 
 
 @sentences()
@@ -25,17 +25,19 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run; two or more")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also as a page, with curves")
     given = parser.parse_args()
-    check_local("--html", given.html or ".")
+    outputs.check({"--html": given.html})
     runs, others = comparison.without_others(given.runs)
     if others:
         print(f"note: no runs, so left out: {printable(', '.join(map(str, others)))}", file=sys.stderr)
     compared = comparison.compare(runs)
-    comparison.show(compared)
     if given.html:
         from labbook.comparison import page  # matplotlib takes a second
 
-        page.write(compared, given.html)
-        print(f"comparison: {given.html}")
+        outputs.write(given.html, page.html(compared))
+    with outputs.printing_beside(given.html):
+        comparison.show(compared)
+        if given.html:
+            print(f"comparison: {given.html}")
 
 
 if __name__ == "__main__":

@@ -14,12 +14,11 @@ import argparse
 
 from omegaconf import DictConfig
 
-from labbook import importing
+from labbook import importing, outputs
 from labbook.cli import sentences
 from labbook.composing import composed
 from labbook.config import typed
 from labbook.errors import SettingError
-from labbook.files import make_folder, write_whole
 from labbook.resuming import read_config, with_settings
 
 
@@ -51,6 +50,7 @@ def main() -> None:
     given = parser.parse_intermixed_args()
     if given.depth is not None and given.depth < 1:
         raise SettingError("--depth must be at least 1")
+    outputs.check({"--figure": given.figure})
     config = asked(given.settings)
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for
@@ -60,11 +60,11 @@ def main() -> None:
 
     training.check(config)
     file = given.figure or Path(f"{config.choices.model}.svg")
-    kind = file.suffix.removeprefix(".")
+    kind = file.suffix.removeprefix(".") or ("svg" if outputs.is_stream(file) else "")
     picture = seen(config, training.build_data(config), lambda model: draw(model, kind, given.depth))
-    make_folder(file.parent)
-    write_whole(file, picture)
-    print(f"drawing: {file}")
+    outputs.write(file, picture)
+    with outputs.printing_beside(file):
+        print(f"drawing: {file}")
 
 
 if __name__ == "__main__":

@@ -53,11 +53,11 @@ def main() -> None:
     for note in notes:
         print(f"note: {printable(note)}", file=sys.stderr)
     judged = judgement.judge(found.outcome, found.names)
+    folder = given.out or given.run / files.FOLDER
+    files.write(tested, found, judged, folder)
     judgement.show(judged, given.split, given.all)
     for line in found.matched.notes:
         print(line)
-    folder = given.out or given.run / files.FOLDER
-    files.write(tested, found, judged, folder)
     print(f"evaluation: {folder}")
 
 

@@ -13,7 +13,7 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 import argparse
 import sys
 
-from labbook import importing
+from labbook import importing, outputs
 from labbook.cli import sentences
 from labbook.export import formats
 from labbook.names import printable
@@ -40,12 +40,15 @@ def main() -> None:
         print(f"note: {printable(note)}", file=sys.stderr)
     network, apart = export(given.run, config, given.format, file, given.weights)
     spec, tta = network.spec, network.config.task.tta
-    print(f"{network.model.title} after {network.epoch} epochs" + (f", task.tta={tta} in it" if tta != "none" else ""))
-    print(f"pixels uint8 [n, {spec.channels}, {spec.size}, {spec.size}]"
-          f" -> logits and probabilities float32 [n, {spec.num_classes}]")  # fmt: skip
-    print(f"batches of {' and '.join(map(str, BATCHES))}: logits differ from PyTorch's by {apart.logits:.1g} at most,"
-          f" probabilities by {apart.probabilities:.1g}")  # fmt: skip
-    print(f"file: {printable(file)}")
+    with outputs.printing_beside(file):
+        print(
+            f"{network.model.title} after {network.epoch} epochs" + (f", task.tta={tta} in it" if tta != "none" else "")
+        )
+        print(f"pixels uint8 [n, {spec.channels}, {spec.size}, {spec.size}]"
+              f" -> logits and probabilities float32 [n, {spec.num_classes}]")  # fmt: skip
+        print(f"batches of {' and '.join(map(str, BATCHES))}: logits differ from PyTorch's by {apart.logits:.1g} at most,"
+              f" probabilities by {apart.probabilities:.1g}")  # fmt: skip
+        print(f"file: {printable(file)}")
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ import os
 from rich.console import Console
 from rich.table import Table
 
+from labbook import outputs
 from labbook.cli import sentences
 from labbook.composing import composed
 from labbook.errors import SettingError
-from labbook.files import make_folder, write_whole
+from labbook.files import make_folder
 from labbook.signals import started
 
 
@@ -35,6 +36,7 @@ def main() -> None:
     given = parser.parse_intermixed_args()
     if given.seeds < 1:
         raise SettingError("--seeds must be at least 1")
+    outputs.check({"--csv": given.csv})
     if given.csv:
         make_folder(given.csv.parent)
 
@@ -49,14 +51,15 @@ def main() -> None:
         with Console(stderr=True).status(f"seed {seed}"):
             pairs.append(frameworks.both(given.settings, seed))
     if given.csv:
-        write_whole(given.csv, frameworks.as_csv(pairs, first))
+        outputs.write(given.csv, frameworks.as_csv(pairs, first))
     table = Table("epoch", "test acc: Labbook", "Keras", "seconds: Labbook", "Keras", box=None, pad_edge=False)
     for row in frameworks.lines(pairs):
         table.add_row(*row)
-    Console(width=max(Console().width, 110)).print(table)  # a range for each figure would not fit into 80
     how = f"mean (least to most) of {given.seeds} seeds; " if given.seeds > 1 else ""
     threads = f"torch.get_num_threads() {torch.get_num_threads()}, {os.cpu_count()} cores"
-    print(f"{how}CPU, 32 bits, {threads}; {libraries()}, {apart.process().ask('described')}")
+    with outputs.printing_beside(given.csv):
+        Console(width=max(Console().width, 110)).print(table)  # a range for each figure would not fit into 80
+        print(f"{how}CPU, 32 bits, {threads}; {libraries()}, {apart.process().ask('described')}")
 
 
 if __name__ == "__main__":

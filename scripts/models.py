@@ -13,9 +13,9 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 
 import argparse
 
-from labbook import importing
+from labbook import importing, outputs
 from labbook.cli import sentences
-from labbook.files import make_folder, write_whole
+from labbook.files import make_folder
 from labbook.marks import placed
 
 
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also as CSV")
     parser.add_argument("--write", type=Path, metavar="FILE", help="also into a page of Markdown, between its marks")
     given = parser.parse_intermixed_args()
+    outputs.check({"--csv": given.csv, "--write": given.write})
     batch_size = [f"data.batch_size={given.batch_size}"] if given.batch_size else []
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for
@@ -40,12 +41,13 @@ def main() -> None:
             make_folder(file.parent)  # what cannot be written is refused before minutes of measuring
     timed = not given.no_timing
     entries = list(asked.entries(timed))
-    tables.show(asked, entries, timed)
     if given.csv:
-        write_whole(given.csv, tables.as_csv(entries))
+        outputs.write(given.csv, tables.as_csv(entries))
     if given.write:
-        text = given.write.read_text(encoding="utf-8") if given.write.exists() else "# Networks\n"
-        write_whole(given.write, placed(text, "models", tables.as_markdown(asked, entries, timed)))
+        text = given.write.read_text(encoding="utf-8") if given.write.is_file() else "# Networks\n"
+        outputs.write(given.write, placed(text, "models", tables.as_markdown(asked, entries, timed)))
+    with outputs.printing_beside(given.csv, given.write):
+        tables.show(asked, entries, timed)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 
 import argparse
 
-from labbook import importing
+from labbook import importing, outputs
 from labbook.cli import sentences
-from labbook.files import make_folder, write_whole
+from labbook.files import make_folder
 from labbook.marks import placed
 
 
@@ -23,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", type=Path, metavar="FILE", help="also into a page of Markdown, between its marks")
     given = parser.parse_args()
+    outputs.check({"--write": given.write})
     if given.write:
         make_folder(given.write.parent)
 
@@ -30,10 +31,11 @@ def main() -> None:
         from labbook.zoo import pairs
 
     table = pairs.as_markdown(pairs.all_pairs())
-    print(table)
     if given.write:
-        text = given.write.read_text(encoding="utf-8") if given.write.exists() else "# Networks and data\n"
-        write_whole(given.write, placed(text, "pairs", table))
+        text = given.write.read_text(encoding="utf-8") if given.write.is_file() else "# Networks and data\n"
+        outputs.write(given.write, placed(text, "pairs", table))
+    with outputs.printing_beside(given.write):
+        print(table)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,8 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 
 import argparse
 
-from labbook import importing
+from labbook import importing, outputs
 from labbook.cli import program, sentences
-from labbook.files import write_whole
 from labbook.names import printable
 from labbook.prediction.asked import Asked
 from labbook.status import unfinished
@@ -52,11 +51,12 @@ def main() -> None:
     predictor = predicting.Predictor.of(network, given.top, given.batch_size)
     batches = predictor.files(asked.files.images) if asked.files.images else predictor.test_images(asked.numbers)
     columns = tables.Columns.of(asked.names, network.spec.class_names, given.top, bool(asked.numbers))
-    told = telling.tell(batches, columns, given.figure_images)
+    with outputs.printing_beside(*asked.outputs):
+        told = telling.tell(batches, columns, given.figure_images, to_the_end=bool(asked.outputs))
     if given.csv:
-        write_whole(given.csv, tables.as_csv(told.predictions, given.top, asked.known))
+        outputs.write(given.csv, tables.as_csv(told.predictions, given.top, asked.known))
     if given.json:
-        write_whole(given.json, tables.as_json(told.predictions))
+        outputs.write(given.json, tables.as_json(told.predictions))
     if given.figure and told.predictions:
         title = f"{network.model.title} of {given.run.name}"
         telling.draw(told, title, network.spec.class_names, given.figure)

@@ -14,7 +14,7 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 import argparse
 
 from labbook.cli import sentences
-from labbook.files import write_whole
+from labbook import outputs
 from labbook.results import keeping, page, pictures
 
 FOLDER, README = Path("docs/results"), Path("README.md")
@@ -38,7 +38,7 @@ def main() -> None:
     if given.folder == FOLDER:
         page.write_brief(README, file, lines)
     for name, draw in (("differences.svg", pictures.differences), ("by_epoch.svg", pictures.by_epoch)):
-        write_whole(given.folder / name, draw(lines))
+        outputs.write(given.folder / name, draw(lines))
     for line in (line for line in lines if line.worse):
         print(f"worse than published: {line.system}, {line.label}: {line.name} by {-line.difference:.4f}")
     print(f"page: {file}")

@@ -14,7 +14,7 @@ import argparse
 import importlib
 import os
 
-from labbook import hardware
+from labbook import hardware, outputs
 from labbook.benchmark import report
 from labbook.benchmark.sections import say
 from labbook.cli import sentences
@@ -39,6 +39,7 @@ def main() -> None:
     for name in names:
         if name not in PARTS:
             raise SettingError(f"--parts={name} is unknown; {choices(name, PARTS)}")
+    outputs.check({"--write": given.write})
     if given.seconds <= 0 or given.jobs < 1:
         raise SettingError("--seconds must be more than 0 and --jobs at least 1")
     effort = Effort(given.quick, given.seconds, given.seed, given.jobs)
@@ -51,9 +52,9 @@ def main() -> None:
             print(f"broken: {line}")
     choice = hardware.choose({"accelerator": "cpu", "precision": "32"}, hardware.describe())
     about = f"{report.machine(choice)}, by `{' '.join(['python', *sys.argv])}`."
-    print(about)
     if given.write:
         page.write(given.write, outcomes, about)
+    print(about)
     told(outcomes)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BROKEN = (errno.EIO, errno.ESTALE)  # a disk, or the server that it is on
-NO_FILE = (errno.EISDIR, errno.ENOTDIR)  # something else has the name
+NO_FILE = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG)  # no name of a file
 UNWRITABLE = NO_RIGHT + NO_ROOM + BROKEN + NO_FILE
 
 EXTRAS = ("wandb", "mlflow", "joblib", "ray", "submitit", "optuna", "keras", "export", "serve")  # of pyproject.toml

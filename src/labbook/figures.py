@@ -16,7 +16,7 @@ from labbook.contact_sheets import Line, Picture, image_name, sheet
 from labbook.data.module import Images
 from labbook.data.spec import ImageSpec
 from labbook.evaluation.calibration import Bin
-from labbook.files import replacing
+from labbook.outputs import writing
 from labbook.models.classifier import Outcome
 from labbook.recorder import Row
 
@@ -113,7 +113,7 @@ def save(picture: Picture, file: Path) -> None:
     Raises:
         OSError: it could not be written.
     """
-    with replacing(file) as partial:
+    with writing(file) as partial:
         Image.fromarray(picture).save(partial, format="PNG")
 
 

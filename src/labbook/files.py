@@ -33,7 +33,7 @@ def replacing(path: Path, keep: Path | None = None, durable: bool = False) -> It
     Raises:
         OSError: it could not be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}{PARTIAL}")
+    partial = path.with_name(f".{path.name[:50]}.{os.getpid()}-{uuid.uuid4().hex[:8]}{PARTIAL}")
     try:
         yield partial
         if durable:

@@ -1,8 +1,10 @@
-"""Standard streams that take every text, whatever the terminal's encoding, also where the shell has closed them."""
+"""Standard streams that take every text, in every encoding, also where the shell has closed them or nobody reads."""
 
 import codecs
+import io
 import os
 import sys
+from typing import Any, TextIO
 
 ERRORS = "labbook.plain"  # how Python names the way in which a stream writes what its encoding does not have
 PLAIN = {"±": "+-", "–": "-", "→": "->", "…": "...", "µ": "u", "×": "x", "†": "+", "━": "-", "╸": "-", "╺": "-"}
@@ -17,7 +19,7 @@ def plain(error: UnicodeError) -> tuple[str, int]:
 
 
 def repair() -> None:
-    """Open what the shell has closed (`>&-`), and let no sign of a text be refused.
+    """Open what the shell has closed (`>&-`), let no sign of a text be refused, and outlast a reader such as `head`.
 
     The next file that is opened would take the place of a closed stream, and get what other libraries print there.
     """
@@ -32,3 +34,40 @@ def repair() -> None:
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):  # a notebook's own streams have none, and need none
             reconfigure(errors=ERRORS)
+    if os.name != "nt":  # whose console is no file
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            stream: Any = getattr(sys, name)
+            if stream is getattr(sys, f"__{name}__"):  # as Python has made it
+                setattr(sys, name, lasting(stream, number))
+
+
+class Lasting(io.FileIO):
+    """A stream whose reader may leave, as `head` does: what is written afterwards is dropped."""
+
+    unread = False  # the reader has left
+
+    def write(self, content: Any) -> int:
+        """Write bytes; all of them count as written once nobody reads."""
+        try:
+            return super().write(content)
+        except BrokenPipeError:
+            self.unread = True
+            return memoryview(content).nbytes
+
+
+def lasting(stream: io.TextIOWrapper, descriptor: int) -> TextIO:
+    """A stream like this one that outlasts its reader: no print is stopped, and so nothing that is done after it."""
+    raw: Any = Lasting(descriptor, "wb", closefd=False)
+    return io.TextIOWrapper(
+        raw if stream.write_through else io.BufferedWriter(raw),
+        stream.encoding,
+        stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+def unread(stream: object) -> bool:
+    """Whether the reader of a stream is known to have left."""
+    below = getattr(stream, "buffer", None)
+    return bool(getattr(getattr(below, "raw", below), "unread", False))

@@ -1,26 +1,14 @@
 """A comparison as one self-contained page."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from labbook.comparison.gathering import Candidate
 from labbook.comparison.showing import Comparison
-from labbook.files import make_folder, write_whole
 from labbook.report.charts import Line, Picture, lines_of
 from labbook.report.curves import Curve, chart, learning_curves
 from labbook.report.page import Section, rendered
-
-
-def write(comparison: Comparison, file: Path) -> None:
-    """Write the page, in the place of what was there.
-
-    Raises:
-        OSError: it could not be written.
-    """
-    make_folder(file.parent)
-    write_whole(file, html(comparison))
 
 
 def html(comparison: Comparison) -> str:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labbook import figures
+from labbook import figures, outputs
 from labbook.contact_sheets import Picture
 from labbook.data.module import Split
 from labbook.evaluation.again import Evaluated
 from labbook.evaluation.judgement import Judgement, as_data
-from labbook.files import make_folder, write_whole
+from labbook.files import make_folder
 from labbook.names import shortened
 from labbook.origin import code_version
 
@@ -92,7 +92,7 @@ def write(tested: Tested, found: Evaluated, judgement: Judgement, folder: Path) 
         "code_version": code_version(),
     }
     text = json.dumps(content | as_data(judgement), indent=2, ensure_ascii=False)
-    write_whole(folder / f"evaluation{tested.suffix}.json", text + "\n")
+    outputs.write(folder / f"evaluation{tested.suffix}.json", text + "\n")
     for name, picture in pictures(tested, found, judgement).items():
         figures.save(picture, folder / f"{name}{tested.suffix}.png")
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from labbook import outputs
 from labbook.errors import SettingError, not_installed
-from labbook.names import check_local
+from labbook.names import check_whole
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,13 @@ def target(run: Path, name: str, out: Path | None) -> Path:
     if not all(map(find_spec, form.packages)):
         raise SettingError(not_installed(f"--format={name}", "export"))
     file = out or run / f"model{form.suffix}"
-    check_local("--out", file)
+    outputs.check({"--out": file})
+    if out is None:
+        check_whole(run, [file])
+    if outputs.is_stream(file):
+        return file
     if file.suffix != form.suffix:
         raise SettingError(f"--out={file} must end in {form.suffix}, as files of --format={name} do")
-    if file.is_dir():
-        raise SettingError(f"--out={file} is a folder: name the file in it")
     if not file.parent.is_dir():
         raise SettingError(f"--out={file}: there is no folder {file.parent}")
     return file

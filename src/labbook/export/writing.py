@@ -11,7 +11,7 @@ from torch import Tensor
 
 from labbook.errors import ExportError
 from labbook.export.network import Exported, about, opened
-from labbook.files import replacing
+from labbook.outputs import writing
 from labbook.trained import Trained, Weights
 
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]  # from pixels to logits and probabilities
@@ -37,7 +37,7 @@ def export(run: Path, config: DictConfig, name: str, file: Path, weights: Weight
     """
     network = opened(run, config, weights)
     form = import_module(f"labbook.export.{name}")
-    with replacing(file) as partial:
+    with writing(file) as partial:
         partial.write_bytes(form.content(Exported(network.model, network.config.task.tta), about(network, weights)))
         found = difference(form.read(partial), network)
     return network, found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from labbook import outputs
 from labbook.errors import SettingError
 from labbook.evaluation.other_data import SEEN
 from labbook.names import shown
@@ -30,6 +31,7 @@ class Asked:
     files: Found
     numbers: list[int]  # of images of the test set, if there are no files
     open: dict[str, Any]  # settings of the data that the run left open: only the network knows what they came to
+    outputs: tuple[Path, ...] = ()  # files to write
 
     @classmethod
     def of(cls, given: Namespace) -> "Asked":
@@ -54,10 +56,12 @@ class Asked:
             if number < 1:
                 raise SettingError(f"{option} must be at least 1, not {number}")
         files = found(places)
-        for option, target in (("--csv", given.csv), ("--json", given.json), ("--figure", given.figure)):
-            if target is not None:
-                check_target(option, target, files.images)
-        return cls(config, files, list(map(int, numbers)), left_open)
+        targets = {"--csv": given.csv, "--json": given.json, "--figure": given.figure}
+        outputs.check(targets, files.images)
+        named = {option: file for option, file in targets.items() if file is not None}
+        for option, file in named.items():
+            check_target(option, file)
+        return cls(config, files, list(map(int, numbers)), left_open, tuple(named.values()))
 
     def check(self, spec: "ImageSpec") -> None:
         """Hold settings that the run left open against what its network sees.
@@ -111,17 +115,13 @@ def other_images(name: str, asked: Any, known: Any) -> str:
     return f"data.{name}={asked}: the network was trained with {known}, and sees all images so"
 
 
-def check_target(option: str, file: Path, images: Sequence[Path]) -> None:
-    """Refuse a file to write to that cannot be, or that would be lost.
+def check_target(option: str, file: Path) -> None:
+    """Refuse a file to write to that cannot be one.
 
     Raises:
         SettingError: naming the option.
     """
     if not file.parent.is_dir():
         raise SettingError(f"{option} {shown(str(file))}: there is no folder {shown(str(file.parent))}")
-    if file.is_dir():
-        raise SettingError(f"{option} {shown(str(file))} is a folder: give the name of a file in it")
-    if option == "--figure" and file.suffix.lower() != ".png":
+    if option == "--figure" and file.suffix.lower() != ".png" and not outputs.is_stream(file):
         raise SettingError(f"--figure {shown(str(file))} is written as PNG: give a name that ends in .png")
-    if file.exists() and any(file.samefile(image) for image in images if image.name == file.name and image.exists()):
-        raise SettingError(f"{option} {shown(str(file))} is one of the images: write to another place")

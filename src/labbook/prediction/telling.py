@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from labbook import figures, fonts
+from labbook import figures, fonts, streams
 from labbook.contact_sheets import Line, file_name, sheet
 from labbook.prediction.predicting import Predicted, Prediction
 from labbook.prediction.tables import Columns, cells
@@ -40,8 +40,12 @@ class Told:
             self.pictured += new[: MOST - len(self.pictured)]
 
 
-def tell(batches: Iterable[Predicted], columns: Columns, shown: Shown = "first") -> Told:
-    """Print each batch, and on the error stream the files that are no images."""
+def tell(batches: Iterable[Predicted], columns: Columns, shown: Shown = "first", to_the_end: bool = True) -> Told:
+    """Print each batch, and on the error stream the files that are no images.
+
+    Raises:
+        BrokenPipeError: nobody reads standard output any more, unless it is to go on `to_the_end`.
+    """
     told = Told(shown)
     print(columns.line(columns.heads))
     for batch in batches:
@@ -49,6 +53,8 @@ def tell(batches: Iterable[Predicted], columns: Columns, shown: Shown = "first")
             print(f"error: {problem}", file=sys.stderr)
         for prediction in batch.predictions:
             print(columns.line(cells(prediction)))
+        if not to_the_end and streams.unread(sys.stdout):
+            raise BrokenPipeError
         told.add(batch)
     if known := [prediction for prediction in told.predictions if prediction.true is not None]:
         right = sum(prediction.true == prediction.guesses[0].name for prediction in known)

@@ -10,7 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from labbook.config import lower_is_better
-from labbook.files import write_whole
+from labbook import outputs
+from labbook.names import check_whole
 from labbook.report import images, reading, tables
 from labbook.report.cells import beside, cells, footnotes, headings, spread, tally, title
 from labbook.report.charts import Line, Picture, lines_of
@@ -41,13 +42,14 @@ def write(folder: Path) -> Report:
     """Read a sweep's folder, in whatever state its runs are, and write its files into it.
 
     Raises:
-        SettingError: the folder is no sweep's.
+        SettingError: the folder is no sweep's, or one of the files in it is a link that leads out of it.
     """
     report = group(reading.read(folder))
-    write_whole(folder / CSV, tables.as_csv(report))
-    write_whole(folder / MARKDOWN, tables.as_markdown(report))
+    check_whole(folder, [folder / name for name in (CSV, MARKDOWN, PAGE)])
+    outputs.write(folder / CSV, tables.as_csv(report))
+    outputs.write(folder / MARKDOWN, tables.as_markdown(report))
     shown = sections(report)
-    write_whole(folder / PAGE, html(report, shown))
+    outputs.write(folder / PAGE, html(report, shown))
     curves = next((section for section in shown if section.heading == CURVES), None)
     images.write(report, *((curves.pictures, curves.lines) if curves else ([], [])))
     return report

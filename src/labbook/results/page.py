@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from labbook import outputs
 from labbook.marks import begin, placed
 from labbook.report.grouping import Report, group
 from labbook.report.reading import Run
@@ -41,7 +42,7 @@ def write(page: Path, folder: Path) -> list[Line]:
         shown = "\n\n".join([markdown_table(report), hardware(finished(report)), fenced(report.sweep.commands)])
         text = placed(text, f"sweep {report.sweep.name}", shown)
     text = placed(text, "all", summary(reports, found))
-    page.write_text(text, encoding="utf-8")
+    outputs.write(page, text)
     return found
 
 
@@ -50,7 +51,7 @@ def write_brief(readme: Path, page: Path, found: Sequence[Line]) -> None:
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
     if begin("labs") in text:
         titles = dict(re.findall(r"(?m)^## Lab (\w): (.*)$", page.read_text(encoding="utf-8")))
-        readme.write_text(placed(text, "labs", brief(found, titles)), encoding="utf-8")
+        outputs.write(readme, placed(text, "labs", brief(found, titles)))
 
 
 def brief(found: Sequence[Line], titles: Mapping[str, str]) -> str:

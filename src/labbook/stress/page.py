@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from labbook import outputs
 from labbook.benchmark import report
 from labbook.marks import placed
 from labbook.stress.part import Outcome
@@ -10,10 +11,9 @@ from labbook.stress.part import Outcome
 
 def write(path: Path, outcomes: Mapping[str, Outcome], about: str) -> None:
     """Put figures in the place of those of before; those of a part that the page has no marks for go to its end."""
-    text = path.read_text(encoding="utf-8") if path.exists() else "# Reliability\n"
+    text = path.read_text(encoding="utf-8") if path.is_file() else "# Reliability\n"
     for name, outcome in outcomes.items():
         text = placed(
             text, name, "\n\n".join([report.rows(outcome.section), outcome.section.note, f"Measured: {about}"])
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    outputs.write(path, text)
