@@ -46,8 +46,8 @@ def main() -> None:
         )
         print(f"pixels uint8 [n, {spec.channels}, {spec.size}, {spec.size}]"
               f" -> logits and probabilities float32 [n, {spec.num_classes}]")  # fmt: skip
-        print(f"batches of {' and '.join(map(str, BATCHES))}: logits differ from PyTorch's by {apart.logits:.1g} at most,"
-              f" probabilities by {apart.probabilities:.1g}")  # fmt: skip
+        print(f"batches of {' and '.join(map(str, BATCHES))}: logits differ from PyTorch's by {apart.logits:.1g} at"
+              f" most, probabilities by {apart.probabilities:.1g}")  # fmt: skip
         print(f"file: {printable(file)}")
 
 

@@ -13,8 +13,8 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 
 import argparse
 
-from labbook.cli import sentences
 from labbook import outputs
+from labbook.cli import sentences
 from labbook.results import keeping, page, pictures
 
 FOLDER, README = Path("docs/results"), Path("README.md")

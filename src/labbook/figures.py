@@ -16,8 +16,8 @@ from labbook.contact_sheets import Line, Picture, image_name, sheet
 from labbook.data.module import Images
 from labbook.data.spec import ImageSpec
 from labbook.evaluation.calibration import Bin
-from labbook.outputs import writing
 from labbook.models.classifier import Outcome
+from labbook.outputs import writing
 from labbook.recorder import Row
 
 TRAIN, HELD_OUT = "#1f77b4", "#d62728"

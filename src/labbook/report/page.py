@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from labbook.config import lower_is_better
 from labbook import outputs
+from labbook.config import lower_is_better
 from labbook.names import check_whole
 from labbook.report import images, reading, tables
 from labbook.report.cells import beside, cells, footnotes, headings, spread, tally, title
