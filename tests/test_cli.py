@@ -257,4 +257,4 @@ def test_help_may_be_read_in_part(tmp_path: Path) -> None:
         assert program.stdout is not None
         program.stdout.close()
         _, told = program.communicate(timeout=60)
-    assert (program.returncode, told) == (128 + 13, b"")
+    assert (program.returncode, told) == (0, b"")

@@ -1,4 +1,4 @@
-"""What a program prints arrives in every encoding, and with streams that the shell has closed."""
+"""What a program prints arrives in every encoding, and with streams that the shell has closed or nobody reads."""
 
 import os
 import subprocess
@@ -54,3 +54,32 @@ def test_nothing_is_written_into_a_file_that_took_the_place_of_a_closed_stream(c
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "")
     assert (tmp_path / "file").read_text() == "kept"
+
+
+OUTLASTS = """
+import sys
+from pathlib import Path
+from labbook import starting, streams
+from rich.console import Console
+print("first", flush=True)
+sys.stdin.read()
+for _ in range(99):
+    print("line " * 999)
+    print("line", file=sys.stderr, flush=True)
+Console().print("table")
+Path("unread").write_text(str(streams.unread(sys.stdout)))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a closed pipe is another error there")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_program_goes_on_to_its_end_when_its_reader_leaves(tmp_path: Path, unbuffered: str) -> None:
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", OUTLASTS], cwd=tmp_path, env=environment, **pipes) as program:  # type: ignore[call-overload]
+        assert program.stdout.readline() == b"first\n"
+        program.stdout.close()
+        program.stderr.close()
+        program.stdin.close()
+    assert program.returncode == 0
+    assert (tmp_path / "unread").read_text() == "True"

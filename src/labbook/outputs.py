@@ -112,7 +112,7 @@ def writing(file: Path) -> Iterator[Path]:
     Raises:
         OSError: it could not be written, such as a file that is write-protected.
     """
-    target = Path(os.path.realpath(file))
+    target = Path(os.path.realpath(file)) if file.is_symlink() else file
     if is_stream(file) or (target.exists() and not os.access(target.parent, os.W_OK)):
         with tempfile.TemporaryDirectory() as folder:
             partial = Path(folder) / "output"

@@ -168,7 +168,13 @@ def test_a_size_that_the_run_left_open_may_be_given_as_the_network_knows_it(said
         ([RUN, "FOLDER", "--csv", "no/a.csv"], "--csv no/a.csv: there is no folder no"),
         ([RUN, "FOLDER", "--json", "FOLDER"], "--json FOLDER is a folder: give the name of a file in it"),
         ([RUN, "FOLDER", "--figure", "a.jpg"], "--figure a.jpg is written as PNG: give a name that ends in .png"),
-        ([RUN, "FOLDER", "--figure", "./FOLDER/1.png"], "--figure FOLDER/1.png is one of the images: write to another"),
+        (
+            [RUN, "FOLDER", "--figure", "./FOLDER/1.png"],
+            "--figure FOLDER/1.png is one of the files that the command reads: write to",
+        ),
+        ([RUN, "FOLDER", "--json", "a", "--csv", "./a"], "--csv and --json a are the same file"),
+        ([RUN, "FOLDER", "--csv", "-", "--json", "-"], "--csv and --json - are the same file"),
+        ([RUN, "FOLDER", "--csv", f"{RUN}/metrics.json"], "metrics.json is a file that the run or sweep itself keeps"),
         ([RUN, "--test-index", "360"], "--test-index 360: the test set has images 0 to 359"),
         ([RUN, "--test-index", "-1"], "--test-index takes numbers of test images, from 0 on, and no other"),
         ([RUN, "--test-index", "1.5"], "so not 1.5"),
@@ -181,6 +187,13 @@ def test_refusals(said: Command, arguments: list[str], sentence: str) -> None:
     assert ended.code == 2
     assert ended.out == ""
     assert sentence in ended.sentence
+
+
+def test_what_goes_to_standard_output_is_alone_there(said: Command) -> None:
+    ended = said(RUN, "FOLDER", "--json", "-")
+    assert [each["image"] for each in json.loads(ended.out)] == [f"FOLDER/{number}.png" for number in range(3)]
+    assert ended.err.splitlines()[0].split() == ["image", "class", "probability"]
+    assert not Path("-").exists()
 
 
 def test_the_image_that_a_figure_would_take_the_place_of_stays(said: Command) -> None:
