@@ -1,7 +1,8 @@
 """What the page's controls do, without a browser; and what ends the script before there is a page."""
 
-import html
+import os
 import socket
+import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
@@ -16,6 +17,10 @@ from PIL import Image
 
 pytest.importorskip("captum", reason="needs the extra: make setup EXTRAS=serve")
 
+from fastapi import FastAPI, Request
+from fastapi.testclient import TestClient
+from starlette.datastructures import Headers
+
 from labbook import hardware, training
 from labbook.composing import composed
 from labbook.data.digits import Digits
@@ -25,6 +30,8 @@ from labbook.serving import listening, samples
 from labbook.serving.attribution import METHODS
 from labbook.serving.controls import Controls
 from labbook.serving.explaining import Explainer
+from labbook.serving.page import of_text
+from labbook.serving.server import Guarded, of_another_page
 from labbook.trained import Trained
 from scripts import serve
 from tests.conftest import Command
@@ -89,8 +96,9 @@ def test_what_is_no_picture_is_said_as_plain_text(
     monkeypatch.chdir(tmp_path)
     pixels, complaint, _ = controls.given({"path": "<script>"})
     assert pixels is None
-    assert "<" not in complaint
-    assert html.escape("<script>") in complaint
+    assert "<script>" in complaint
+    assert "&lt;script&gt;" in of_text().postprocess(complaint)
+    assert "<" not in of_text().postprocess(complaint)
 
 
 def test_a_drawing_is_judged(controls: Controls) -> None:
@@ -172,3 +180,71 @@ def test_this_machine_is_spoken_to() -> None:
     listening.keep_here("socket.connect", (None, "/run/socket"))
     listening.keep_here("socket.getaddrinfo", (b"localhost", 80, 0, 0, 0))
     listening.keep_here("open", ("file", "r", 0))
+
+
+OWN = "http://127.0.0.1:7860"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "refused"),
+    [
+        ("GET", {}, False),
+        ("POST", {}, False),  # of a program that is no browser
+        ("POST", {"origin": OWN, "sec-fetch-site": "same-origin"}, False),
+        ("GET", {"sec-fetch-site": "none", "sec-fetch-mode": "navigate"}, False),  # a typed address
+        ("GET", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, False),  # a link
+        ("POST", {"origin": "https://example.com"}, True),
+        ("POST", {"origin": "null"}, True),
+        ("POST", {"origin": "http://127.0.0.1:8888"}, True),  # another program of this machine
+        ("POST", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, True),  # a form
+        ("GET", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, True),
+        ("GET", {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors", "origin": "http://127.0.0.1:80"}, True),
+    ],
+)
+def test_requests_of_other_pages(method: str, headers: dict[str, str], refused: bool) -> None:
+    assert of_another_page(method, "/", Headers({"host": "127.0.0.1:7860", **headers})) == refused
+
+
+def test_other_pages_may_link_to_the_page_alone() -> None:
+    headers = Headers({"host": "127.0.0.1:7860", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"})
+    assert not of_another_page("GET", "/", headers)
+    assert of_another_page("GET", "/gradio_api/queue/data", headers)
+
+
+def test_a_stranger_s_upload_goes_nowhere(tmp_path: Path) -> None:
+    app = FastAPI()
+    app.add_middleware(Guarded, stored=tmp_path)
+    taken: list[bytes] = []
+
+    @app.post("/gradio_api/upload")
+    async def upload(asked: Request) -> None:
+        taken.append(await asked.body())
+
+    client = TestClient(app, base_url=OWN)
+    refused = client.post("/gradio_api/upload", content=b"x", headers={"Origin": "https://example.com"})
+    assert (refused.status_code, taken) == (403, [])
+    answered = client.post("/gradio_api/upload", content=b"x", headers={"Origin": OWN})
+    assert (answered.status_code, taken) == (200, [b"x"])
+    assert "script-src-attr 'none'" in answered.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "ages", "left"),
+    [
+        ([10] * 5, [0, 1, 2, 3, 4], [0, 1, 2]),  # too many
+        ([10, 80, 20], [0, 1, 2], [0, 1]),  # too large together
+        ([10, 10], [0, 700], [0]),  # not needed any more
+    ],
+)
+def test_few_pictures_are_kept(
+    sizes: list[int], ages: list[int], left: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "KEPT", 3)
+    monkeypatch.setattr(listening, "KEPT_BYTES", 100)
+    for number, (size, age) in enumerate(zip(sizes, ages, strict=True)):
+        (tmp_path / str(number)).mkdir()
+        file = tmp_path / str(number) / "image.png"
+        file.write_bytes(b"x" * size)
+        os.utime(file, (time.time() - age,) * 2)
+    listening.remove_old(tmp_path)
+    assert sorted(int(folder.name) for folder in tmp_path.iterdir()) == left

@@ -1,6 +1,5 @@
 """What the controls of the page do: from what they hold to pixels, a complaint, an answer. Imports no Gradio."""
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ class Controls:
         try:
             pixels = pictures.of_file(Path(file["path"]), network.spec, data_type(network.config))
         except PictureError as error:
-            return None, html.escape(str(error)), False
+            return None, str(error), False
         turned = self.explainer.habits.dark and pictures.on_light(pixels)
         return packed(255 - pixels if turned else pixels), "", turned
 
@@ -48,7 +47,7 @@ class Controls:
         try:
             pixels = pictures.of_drawing(drawing, network.spec, habits, bool(turn), bool(centre))
         except PictureError as error:
-            return None, html.escape(str(error))
+            return None, str(error)
         return (None if pixels is None else packed(pixels)), ""
 
     def sampled(self) -> tuple[list[tuple[np.ndarray, str]], str]:
@@ -56,7 +55,7 @@ class Controls:
         try:
             found = self._samples or samples.at_hand(self.explainer.network)
         except SettingError as error:
-            return [], html.escape(f"There is nothing to choose from: {error}.")
+            return [], f"There is nothing to choose from: {error}."
         self._samples = found
         return [(pictures.seen(pixels[None]), name) for pixels, name in zip(*found, strict=True)], ""
 

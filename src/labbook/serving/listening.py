@@ -4,15 +4,18 @@ import errno
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from labbook.errors import SettingError, not_installed
 from labbook.names import printable
 
 HOST, PORT = "127.0.0.1", 7860
+KEPT, KEPT_BYTES, KEPT_SECONDS = 100, 256 * 2**20, 600  # pictures: the browser has loaded them long before
 HERE = (HOST, "localhost", "::1", "", None)
 
 
@@ -60,6 +63,25 @@ def alone() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="labbook-serve-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         yield
+
+
+def remove_old(folder: Path) -> None:
+    """Remove the pictures that Gradio has stored below a folder and nobody needs any more.
+
+    The newest `KEPT` of the last `KEPT_SECONDS` stay, as far as they have `KEPT_BYTES` together.
+    """
+    stored = []
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            status = file.lstat()
+            stored += [] if file.is_dir() else [(status.st_mtime, status.st_size, file)]
+    left = KEPT_BYTES
+    for place, (written, size, file) in enumerate(sorted(stored, reverse=True)):
+        left -= size
+        if place >= KEPT or left < 0 or time.time() - written > KEPT_SECONDS:
+            with suppress(OSError):  # the folder has other files, or is the one for all
+                file.unlink(missing_ok=True)
+                file.parent.rmdir()
 
 
 def keep_here(event: str, arguments: tuple[Any, ...]) -> None:

@@ -1,12 +1,12 @@
 """The page: an image comes in by file, by hand or from the test set, and the network's answer is shown beside it."""
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from markupsafe import Markup, escape
 
 from labbook.serving.attribution import METHODS
 from labbook.serving.controls import Controls
@@ -34,11 +34,11 @@ def build(explainer: Explainer) -> Any:
     """The page as Gradio's Blocks."""
     page = Controls(explainer)
     with gr.Blocks(title=explainer.title, analytics_enabled=False) as blocks:
-        gr.HTML(f"<h1>{html.escape(explainer.title)}</h1><p>{html.escape(explainer.about)}</p>")
+        gr.HTML(Markup("<h1>{}</h1><p>{}</p>").format(explainer.title, explainer.about))
         pixels = gr.State()
         with gr.Row():
             with gr.Column():
-                complaint = gr.HTML(render=False, elem_id="complaint")
+                complaint = of_text(render=False, elem_id="complaint")
                 with gr.Tabs(overflow_behavior="wrap"):
                     of_files(page, pixels, complaint)
                     of_drawings(page, pixels, complaint)
@@ -56,9 +56,19 @@ def of_answers(page: Controls, pixels: Any) -> None:
         seen = gr.Image(label="As the network sees it", elem_id="seen", **SHOWN)
         mattered = gr.Image(label="What mattered", elem_id="mattered", **SHOWN)
     method = gr.Radio(list(METHODS), value=next(iter(METHODS)), show_label=False, container=False, elem_id="method")
-    meaning = gr.HTML(elem_id="meaning")
+    meaning = of_text(elem_id="meaning")
     shown = [prediction, seen, mattered, meaning]
     gr.on([pixels.change, method.input], page.answered, [pixels, method], shown, **EVENT)
+
+
+def of_text(**look: Any) -> Any:
+    """Where the page shows a text: whatever is in it, the browser shows it as it is. A part that is HTML is `Markup`.
+
+    All texts that change come through here, so that this is where they become HTML.
+    """
+    shown = gr.HTML(**look)
+    shown.postprocess = lambda value: None if value is None else str(escape(value))  # type: ignore[method-assign]
+    return shown
 
 
 def of_files(page: Controls, pixels: Any, complaint: Any) -> None:

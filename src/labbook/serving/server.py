@@ -1,46 +1,74 @@
 """Serves the page to this machine, and to nobody else, until it is told to stop."""
 
+import asyncio
+import os
 import socket
 import sys
+from pathlib import Path
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labbook.serving import page
 from labbook.serving.explaining import Explainer
-from labbook.serving.listening import HOST, keep_here
+from labbook.serving.listening import HOST, keep_here, remove_old
 from labbook.signals import StopSignals
 from labbook.trained import Trained
 
 LARGEST = 64 * 2**20  # bytes of an image that is sent to the page
+AT_ONCE = 2  # requests with a body, such as such images, that are taken in
 PATIENCE = 1  # seconds that a browser's connections are waited for at the end
 
-# The browser itself then refuses to ask anybody else. Gradio's page holds scripts, and makes functions of texts.
+# The browser itself then refuses to ask anybody else, and to run what stands in an attribute, such as onerror. Gradio's
+# page holds scripts, and makes functions of texts.
 POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'; form-action 'self';"
-    " base-uri 'self'; object-src 'none'"
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; script-src-attr 'none'; frame-ancestors 'none';"
+    " form-action 'self'; base-uri 'self'; object-src 'none'"
 )
 
 
 class Guarded:
-    """Sends the policy along with every answer."""
+    """Answers what the page itself asks and no other page, sends the policy along, and keeps few of the pictures."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, stored: Path) -> None:
+        self.app, self.stored = app, stored
+        self.room = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
+        if scope["type"] != "http":  # the page uses no other connections
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        if of_another_page(scope["method"], scope["path"], Headers(scope=scope)):
+            await PlainTextResponse("This page takes no requests of others.", 403)(scope, receive, send)
+            return
 
         async def with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["Content-Security-Policy"] = POLICY
             await send(message)
 
-        await self.app(scope, receive, with_policy)
+        if scope["method"] != "POST":
+            await self.app(scope, receive, with_policy)
+            return
+        async with self.room:
+            await self.app(scope, receive, with_policy)
+            remove_old(self.stored)
+
+
+def of_another_page(method: str, path: str, headers: Headers) -> bool:
+    """Whether a browser makes a request for another web page than this one, which may only link to it."""
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
+    if origin is not None and origin != f"http://{headers.get('host', '')}":
+        return True
+    linked = (method, path, headers.get("sec-fetch-mode")) == ("GET", "/", "navigate")
+    return site not in ("none", "same-origin") and not linked
 
 
 def application(explainer: Explainer) -> FastAPI:
@@ -52,7 +80,7 @@ def application(explainer: Explainer) -> FastAPI:
     blocks.has_launched = True  # else Gradio takes any file of this machine for one that was uploaded
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
-    app.add_middleware(Guarded)
+    app.add_middleware(Guarded, stored=Path(os.environ["GRADIO_TEMP_DIR"]))
     return gr.mount_gradio_app(
         app, blocks, path="/", server_name=HOST, theme=page.THEME, css=page.STYLE, max_file_size=LARGEST,
         footer_links=[], run_history=False, enable_monitoring=False, mcp_server=False, pwa=False, ssr_mode=False,
