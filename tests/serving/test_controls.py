@@ -17,8 +17,10 @@ from PIL import Image
 
 pytest.importorskip("captum", reason="needs the extra: make setup EXTRAS=serve")
 
+import gradio as gr
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
+from markupsafe import escape
 from starlette.datastructures import Headers
 
 from labbook import hardware, training
@@ -26,7 +28,7 @@ from labbook.composing import composed
 from labbook.data.digits import Digits
 from labbook.data.mnist import MNIST
 from labbook.errors import SettingError
-from labbook.serving import listening, samples
+from labbook.serving import listening, page, samples
 from labbook.serving.attribution import METHODS
 from labbook.serving.controls import Controls
 from labbook.serving.explaining import Explainer
@@ -180,6 +182,20 @@ def test_this_machine_is_spoken_to() -> None:
     listening.keep_here("socket.connect", (None, "/run/socket"))
     listening.keep_here("socket.getaddrinfo", (b"localhost", 80, 0, 0, 0))
     listening.keep_here("open", ("file", "r", 0))
+
+
+@pytest.mark.parametrize("foreign", ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>"])
+def test_no_text_of_the_page_is_html(controls: Controls, foreign: str) -> None:
+    spec = replace(controls.explainer.network.spec, class_names=(foreign,) * 10)
+    controls.explainer.network.model.spec = spec
+    pixels = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    meaning = controls.answered(pixels.numpy().tobytes(), "Saliency")[3]
+    assert foreign in meaning
+    blocks = page.build(Explainer(replace(controls.explainer.network, path=Path(foreign)), controls.explainer.habits))
+    texts = [block for block in blocks.blocks.values() if isinstance(block, gr.HTML)]
+    assert len(texts) == 3
+    assert all(block.postprocess(meaning) == str(escape(meaning)) for block in texts)
+    assert foreign not in str(texts[0].value)
 
 
 OWN = "http://127.0.0.1:7860"

@@ -32,6 +32,9 @@ pytestmark = [
 ]
 
 
+HOSTILE = "<img src=x onerror=alert(1)>"  # the name of a folder
+
+
 class Server:
     """`python scripts/serve.py RUN --port 0` on a run of a second."""
 
@@ -43,7 +46,9 @@ class Server:
         trained = self.python("train.py", "model=mlp", "epochs=2", "callbacks=none", "logger=none", "trainer=cpu")
         out, err = trained.communicate(timeout=300)
         assert trained.returncode == 0, err
-        self.process = self.python("scripts/serve.py", out.splitlines()[-1].removeprefix("run: "), "--port", "0")
+        run = Path(out.splitlines()[-1].removeprefix("run: "))
+        (home / run).rename(home / run.parent / HOSTILE)
+        self.process = self.python("scripts/serve.py", str(run.parent / HOSTILE), "--port", "0")
         assert self.process.stdout
         self.told = [self.process.stdout.readline() for _ in range(2)]
         self.address = re.findall(r"page: (http://127\.0\.0\.1:\d+)", self.told[1])[0]
@@ -100,14 +105,16 @@ def tab(driver: webdriver.Chrome, name: str) -> WebElement:
 
 def test_what_the_script_says(server: Server) -> None:
     assert re.match(
-        r"MLP of logs/runs/\S+: test accuracy 0\.\d{4}; 10 classes; sees 1 x 28 x 28 pixels", server.told[0]
+        r"MLP of logs/runs/<img .+>: test accuracy 0\.\d{4}; 10 classes; sees 1 x 28 x 28 pixels", server.told[0]
     )
 
 
 def test_a_picture_is_dropped(driver: webdriver.Chrome, tmp_path: Path) -> None:
     tab(driver, "Picture")
     until(lambda: driver.find_elements(By.CSS_SELECTOR, "input[type=file]"))
-    assert re.search(r"test accuracy 0\.\d{4}", driver.find_element(By.TAG_NAME, "body").text)
+    said = driver.find_element(By.TAG_NAME, "body").text
+    assert re.search(r"test accuracy 0\.\d{4}", said)
+    assert HOSTILE in said
     image = Image.new("L", (40, 40), 255)
     image.paste(0, (15, 5, 25, 35))
     image.save(tmp_path / "one.png")

@@ -1,11 +1,10 @@
 """The table of a run's predictions: what the network says of each test image, as CSV."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 
 import torch
 
+from labbook.csv_text import csv_text
 from labbook.evaluation.answers import HEAD
 from labbook.evaluation.probabilities import MOST_CLASSES, TOP
 from labbook.models.classifier import Outcome
@@ -20,17 +19,15 @@ def table(outcome: Outcome, names: Sequence[str], files: Sequence[str] = ()) -> 
     Classes are written as their numbers in the network and as their `names`. The probabilities are those of every
     class (`p_NAME`); of more than `MOST_CLASSES` they are those of the true class and of the `TOP` likeliest ones.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     names = [printable(name) for name in names]
-    writer.writerow([*HEAD, *(["file"] if files else []), "label_name", "predicted_name", *headings(names)])
+    rows: list[list[object]] = [[*HEAD, *(["file"] if files else []), "label_name", "predicted_name", *headings(names)]]
     order = outcome.rows.argsort()
     images, labels, predicted = (each[order].tolist() for each in (outcome.rows, outcome.labels, outcome.predicted))
     kept = probabilities(outcome, names, order)
     for image, label, guess, values in zip(images, labels, predicted, kept, strict=True):
         file = [printable(files[image])] if files else []
-        writer.writerow([image, label, guess, *file, names[label], names[guess], *values])
-    return out.getvalue()
+        rows.append([image, label, guess, *file, names[label], names[guess], *values])
+    return csv_text(rows)
 
 
 def headings(names: Sequence[str]) -> list[str]:

@@ -1,13 +1,12 @@
 """Predictions on the terminal, line by line as they come, and as CSV and JSON."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 
+from labbook.csv_text import csv_text
 from labbook.names import printable
 from labbook.prediction.predicting import Prediction
 
@@ -55,11 +54,7 @@ class Columns:
 
 def as_csv(predictions: Iterable[Prediction], top: int, known: bool) -> str:
     """A row for each image."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(headings(top, known))
-    writer.writerows(cells(prediction, DIGITS) for prediction in predictions)
-    return out.getvalue()
+    return csv_text([headings(top, known), *(cells(prediction, DIGITS) for prediction in predictions)])
 
 
 def as_json(predictions: Iterable[Prediction]) -> str:

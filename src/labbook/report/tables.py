@@ -1,13 +1,12 @@
 """The table of a sweep on the terminal, as CSV and as Markdown."""
 
-import csv
-import io
 import re
 
 from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+from labbook.csv_text import csv_text
 from labbook.report.cells import Heading, cells, footnotes, headings, tally
 from labbook.report.columns import text
 from labbook.report.facts import facts
@@ -66,15 +65,15 @@ def as_csv(report: Report) -> str:
     """Raw numbers under their full names, a line for each setting."""
     figures = [*dict.fromkeys([*report.figures, "train/acc_eval", *report.published])]
     figures = [name for name in figures if any(row.exact(name) for row in report.rows)]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     pairs = [f"{name}{part}" for name in figures for part in ("", " sd")]
     theirs = [f"{name} {part}" for name in report.published for part in ("published", "difference")]
     counts = ["runs", "finished", OBJECTIVE]
-    writer.writerow([*(column.name for column in report.columns), *counts, *pairs, *theirs, "system", "code_version"])
-    for row in report.rows:
-        writer.writerow([*map(_raw, row.values), *_numbers(row, figures, report.published), row.system, _versions(row)])
-    return out.getvalue()
+    heads = [*(column.name for column in report.columns), *counts, *pairs, *theirs, "system", "code_version"]
+    rows = (
+        [*map(_raw, row.values), *_numbers(row, figures, report.published), row.system, _versions(row)]
+        for row in report.rows
+    )
+    return csv_text([heads, *rows])
 
 
 def _numbers(row: Row, figures: list[str], published: list[str]) -> list[object]:

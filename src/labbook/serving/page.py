@@ -34,7 +34,7 @@ def build(explainer: Explainer) -> Any:
     """The page as Gradio's Blocks."""
     page = Controls(explainer)
     with gr.Blocks(title=explainer.title, analytics_enabled=False) as blocks:
-        gr.HTML(Markup("<h1>{}</h1><p>{}</p>").format(explainer.title, explainer.about))
+        of_text(value=Markup("<h1>{}</h1><p>{}</p>").format(explainer.title, explainer.about))
         pixels = gr.State()
         with gr.Row():
             with gr.Column():

@@ -1,12 +1,11 @@
 """The table of networks on the terminal, as CSV and as Markdown."""
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import astuple, fields, replace
 
 from labbook.benchmark.processes import mebibytes
 from labbook.benchmark.report import machine
+from labbook.csv_text import csv_text
 from labbook.report.tables import escaped
 from labbook.terminal import literal, plain_table, wide_enough
 from labbook.zoo.survey import Entry, Survey
@@ -74,11 +73,7 @@ def show(survey: Survey, entries: Sequence[Entry], timed: bool) -> None:
 
 def as_csv(entries: Sequence[Entry]) -> str:
     """Raw numbers: bytes, images/s, MACs."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, [item.name for item in fields(Entry)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(entry) for entry in entries)
-    return out.getvalue()
+    return csv_text([[item.name for item in fields(Entry)], *map(astuple, entries)])
 
 
 def as_markdown(survey: Survey, entries: Sequence[Entry], timed: bool) -> str:
