@@ -16,7 +16,6 @@ from labbook.csv_text import csv_text
         "-1+1",
         "@SUM(1)",
         "\t=1",
-        "\r=1",
         "\n=1",
         "＝1",
         '=HYPERLINK("x","y")',
@@ -26,6 +25,10 @@ from labbook.csv_text import csv_text
 )
 def test_no_text_is_a_formula(text: str) -> None:
     assert list(csv.reader(io.StringIO(csv_text([["a", text]]), newline=""))) == [["a", f"'{text}"]]
+
+
+def test_a_carriage_return_ends_no_row() -> None:
+    assert csv_text([["a\r=1", "\r=1"]]) == "a\\r=1,\\r=1\n"
 
 
 @pytest.mark.parametrize("cell", [-1, -0.5, "-1e-3", "+3", "-inf", "a=b", "cat", "", "a-b", "'=1"])

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 
 # What a spreadsheet takes for the beginning of a formula, also in the wide letters of Chinese and Japanese.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
@@ -20,7 +20,10 @@ def csv_text(rows: Iterable[Iterable[object]]) -> str:
 
 def harmless(cell: object) -> object:
     """A cell that no spreadsheet computes."""
-    if not isinstance(cell, str) or not cell.startswith(FORMULA) or is_number(cell):
+    if not isinstance(cell, str):
+        return cell
+    cell = cell.replace("\r", r"\r")  # which Python's csv does not quote, and its readers take for a line's end
+    if not cell.startswith(FORMULA) or is_number(cell):
         return cell
     return f"'{cell}"
 

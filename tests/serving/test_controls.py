@@ -1,5 +1,6 @@
 """What the page's controls do, without a browser; and what ends the script before there is a page."""
 
+import inspect
 import os
 import socket
 import time
@@ -17,7 +18,6 @@ from PIL import Image
 
 pytest.importorskip("captum", reason="needs the extra: make setup EXTRAS=serve")
 
-import gradio as gr
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from markupsafe import escape
@@ -191,11 +191,8 @@ def test_no_text_of_the_page_is_html(controls: Controls, foreign: str) -> None:
     pixels = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     meaning = controls.answered(pixels.numpy().tobytes(), "Saliency")[3]
     assert foreign in meaning
-    blocks = page.build(Explainer(replace(controls.explainer.network, path=Path(foreign)), controls.explainer.habits))
-    texts = [block for block in blocks.blocks.values() if isinstance(block, gr.HTML)]
-    assert len(texts) == 3
-    assert all(block.postprocess(meaning) == str(escape(meaning)) for block in texts)
-    assert foreign not in str(texts[0].value)
+    assert page.of_text().postprocess(meaning) == str(escape(meaning))
+    assert inspect.getsource(page).count("gr.HTML(") == 1  # there is no other place
 
 
 OWN = "http://127.0.0.1:7860"
