@@ -127,7 +127,7 @@ def test_what_a_run_keeps_is_no_place_for_other_things(tmp_path: Path, name: str
 
 def test_what_a_sweep_keeps_is_no_place_for_other_things(tmp_path: Path) -> None:
     (tmp_path / MARK).touch()
-    for name in (MARK, "report.html", "summary.csv", "experiment/best.yaml"):
+    for name in (MARK, "report.html", "table.png", "summary.csv", "experiment/best.yaml"):
         with pytest.raises(SettingError, match="itself keeps there"):
             outputs.check({"--html": tmp_path / name})
     outputs.check({"--html": tmp_path / "comparison.html"})

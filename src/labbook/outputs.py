@@ -20,7 +20,18 @@ from labbook.sweeps.folder import INDEX, MARK
 STANDARD_OUTPUT = Path("-")
 # What a run and a sweep write into their own folders, and what their scripts read from there.
 OF_RUNS = (CONFIG, METRICS, TABLE, PREDICTIONS, LOG, LOCK, "events.out.*", f"{CHECKPOINTS}/*", "figures/*")
-OF_SWEEPS = (MARK, INDEX, f"{CLAIMS}/*", "summary.csv", "summary.md", "report.html", "experiment/*")
+OF_SWEEPS = (
+    MARK,
+    INDEX,
+    f"{CLAIMS}/*",
+    "summary.csv",
+    "summary.md",
+    "report.html",
+    "curves.png",
+    "confusion_matrix.png",
+    "table.png",
+    "experiment/*",
+)
 
 Identity = tuple[int, int] | str
 

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from labbook import fonts
 from labbook.confusion_plots import confusion_plot
-from labbook.files import replacing
+from labbook.outputs import writing
 from labbook.report.cells import cells, headings
 from labbook.report.charts import GRID, INK, OTHERS, PAPER, SERIES, SOFT, STYLE, Line, Picture, shortened
 from labbook.report.grouping import Report
@@ -37,7 +37,7 @@ def write(report: Report, curves: Sequence[Picture], lines: Sequence[Line]) -> N
     made = {CURVES: curves_of(curves, lines), MATRIX: matrix_of(report), TABLE: table_of(report)}
     for name, figure in made.items():
         if figure is not None:
-            with replacing(report.sweep.path / name) as partial:
+            with writing(report.sweep.path / name) as partial:
                 FigureCanvasAgg(figure)
                 figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
 

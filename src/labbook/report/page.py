@@ -45,7 +45,7 @@ def write(folder: Path) -> Report:
         SettingError: the folder is no sweep's, or one of the files in it is a link that leads out of it.
     """
     report = group(reading.read(folder))
-    check_whole(folder, [folder / name for name in (CSV, MARKDOWN, PAGE)])
+    check_whole(folder, [folder / name for name in (CSV, MARKDOWN, PAGE, images.CURVES, images.MATRIX, images.TABLE)])
     outputs.write(folder / CSV, tables.as_csv(report))
     outputs.write(folder / MARKDOWN, tables.as_markdown(report))
     shown = sections(report)
