@@ -193,6 +193,12 @@ def test_a_network_of_nan_answers_nothing(
     for ended in (again(str(run)), script(predict)(str(run), str(photos / "test"), "--json", "said.json")):
         assert ended.code == 2
         assert "holds weights that are not finite (head.bias), so its network can answer nothing" in ended.sentence
+    content["state_dict"]["head.bias"][0] = 0
+    content["state_dict"]["head.weight"][:] = torch.finfo(torch.float32).max  # finite, as its sums are not
+    torch.save(content, file)
+    asked = script(predict)(str(run), str(photos / "test"), "--json", "said.json")
+    assert (asked.code, "instead of probabilities" in asked.sentence) == (2, True)
+    assert "so its answers mean nothing" in again(str(run)).sentence
     assert not Path("said.json").exists()
 
 

@@ -18,7 +18,7 @@ from labbook import published
 from labbook.data.record import KEY, DataRecord
 from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
 from labbook.failures import explained, is_sentence, reason
-from labbook.files import damage, locked, remove_partial, write_whole
+from labbook.files import damage, finite, locked, remove_partial, write_whole
 from labbook.log_handlers import RunLog
 from labbook.names import override, shortened
 from labbook.origin import code_version, command_line, other_code
@@ -78,7 +78,7 @@ class Run:
             content = self.metrics | {"status": status, "seed": self.config.seed, "code_version": code_version()}
             if self.part_of_sweep:
                 content["launch"] = self.config.sweep.job.launch
-            lines = (f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
+            lines = (f"  {json.dumps(name)}: {json.dumps(finite(value))}" for name, value in content.items())
             write_whole(self.path / METRICS, "{\n" + ",\n".join(lines) + "\n}\n")
 
     def introduce(self, model: Any, data: Any, choice: Any) -> None:

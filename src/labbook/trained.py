@@ -63,8 +63,18 @@ class Trained:
         return averaged(self.model, images, self.config.task.tta)
 
     def probabilities(self, pixels: Tensor) -> Tensor:
-        """Pixels as for `logits` to the probability of each class, float32 [n, classes]."""
-        return self.logits(pixels).softmax(1)
+        """Pixels as for `logits` to the probability of each class, float32 [n, classes].
+
+        Raises:
+            SettingError: they are not numbers, as where the precision is too low for this network.
+        """
+        found = self.logits(pixels).softmax(1)
+        if not found.isfinite().all():
+            raise SettingError(
+                f"the network answers {found[~found.isfinite()][0].item()} instead of probabilities: try"
+                " trainer.precision=32, or train it anew"
+            )
+        return found
 
     def data(self) -> ImageDataModule:
         """The run's data as it is today, of which only the test images are to be read; nothing is read yet.

@@ -10,6 +10,7 @@ from rich.table import Table
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
 
 from labbook.evaluation.calibration import Bin, bins_of, expected_error
+from labbook.files import finite
 from labbook.models.classifier import Outcome
 from labbook.terminal import WIDEST, literal, plain_table, wide_enough
 
@@ -61,15 +62,7 @@ def judge(outcome: Outcome, names: Sequence[str]) -> Judgement:
 
 def as_data(judgement: Judgement) -> dict[str, Any]:
     """Plain data for a JSON file; what is not a number is null."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: plain(item) for name, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [plain(item) for item in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    data: dict[str, Any] = plain(asdict(judgement))
+    data: dict[str, Any] = finite(asdict(judgement))
     return data
 
 
