@@ -22,7 +22,8 @@ def content(network: Exported, about: dict[str, str]) -> bytes:
 
     weights = network.network.state_dict()
     plain = {name: item.clone(memory_format=torch.contiguous_format) for name, item in weights.items()}
-    return save(plain, about)
+    written: bytes = save(plain, about)
+    return written
 
 
 def read(file: Path) -> Exported:
