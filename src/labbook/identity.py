@@ -32,6 +32,7 @@ LATER = {
     "task.sam": 0.0,
     "task.layer_lr_decay": 1.0,
     "task.backbone_lr_factor": 1.0,
+    "data.range": None,
 }
 # Callbacks that only show, and data sets that hold the same images wherever data.root says that they lie.
 PASSIVE = ("labbook.callbacks.Progress", "labbook.callbacks.Pictures")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from labbook import building, checkpoints, hardware, training
 from labbook.config import typed
+from labbook.data.decoding import Decoding
 from labbook.data.module import ImageDataModule, Images, Part
 from labbook.data.record import DataRecord, changed_classes
 from labbook.data.spec import ImageSpec
@@ -131,6 +132,13 @@ def data_type(config: DictConfig) -> type[ImageDataModule]:
     assert made is not None  # `training.check` refuses it
     assert issubclass(made, ImageDataModule)
     return made
+
+
+def decoding(config: DictConfig, spec: ImageSpec) -> Decoding:
+    """How an image file is decoded for the network of a run, as its data set does."""
+    span = config.data.get("range")
+    both = span if span is None or isinstance(span, str) else (span[0], span[1])
+    return Decoding(*data_type(config).read_at(spec), both)
 
 
 class Opened(NamedTuple):

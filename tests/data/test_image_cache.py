@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 
 from labbook.data import image_cache
-from labbook.data.image_cache import Labelled, cached, decode
-from labbook.data.module import Images
+from labbook.data.decoding import Decoded, Decoding, decode
+from labbook.data.image_cache import Labelled, cached
+from labbook.data.images import Images
 from labbook.errors import SettingError
 from labbook.files import PARTIAL
 from tests.data.samples import photograph, truncate
@@ -35,16 +36,16 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files decoded so far."""
     seen: list[Path] = []
 
-    def counting(path: Path, size: int, channels: int) -> Any:
+    def counting(path: Path, how: Decoding) -> Decoded:
         seen.append(path)
-        return decode(path, size, channels)
+        return decode(path, how)
 
     monkeypatch.setattr(image_cache, "decode", counting)
     return seen
 
 
 def read(files: list[Labelled], folder: Path, size: int = 4, channels: int = 3) -> Images:
-    photographs = cached(files, size, channels, folder / "cache", "images")
+    photographs = cached(files, Decoding(size, channels), folder / "cache", "images")
     assert [file.label for file in photographs.files] == photographs.images.labels.tolist()
     return photographs.images
 
@@ -153,10 +154,10 @@ def test_images_are_a_memory_map_and_no_copy(
 def test_interrupted_it_leaves_nothing_and_starts_clean(
     files: list[Labelled], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(path: Path, size: int, channels: int) -> Any:
+    def interrupted(path: Path, how: Decoding) -> Decoded:
         if path.name == "6.png":
             raise KeyboardInterrupt
-        return decode(path, size, channels)
+        return decode(path, how)
 
     with monkeypatch.context() as patch:
         patch.setattr(image_cache, "decode", interrupted)
@@ -170,7 +171,7 @@ def test_interrupted_it_leaves_nothing_and_starts_clean(
 def test_what_a_killed_process_left_is_not_taken_for_whole(
     suffixes: list[str], files: list[Labelled], tmp_path: Path
 ) -> None:
-    key = image_cache.fingerprint(files, 4, 3)
+    key = image_cache.Cache(files, Decoding(4, 3), tmp_path / "cache").pixels.stem
     (tmp_path / "cache").mkdir()
     for suffix in suffixes:
         hidden = "." if suffix.endswith(PARTIAL) else ""
@@ -216,11 +217,11 @@ def test_processes_at_once_decode_once_and_agree(
     fork = multiprocessing.get_context("fork")
     together, results = fork.Barrier(3), fork.SimpleQueue()
 
-    def noted(path: Path, size: int, channels: int) -> Any:
+    def noted(path: Path, how: Decoding) -> Decoded:
         with (tmp_path / "decoded").open("a") as file:
             file.write(f"{path}\n")
         time.sleep(0.01)  # long enough for the others to come
-        return decode(path, size, channels)
+        return decode(path, how)
 
     def one() -> None:
         together.wait(10)
@@ -235,6 +236,145 @@ def test_processes_at_once_decode_once_and_agree(
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert [results.get() for _ in processes] == [[10 * n for n in range(10)]] * 3
     assert len((tmp_path / "decoded").read_text().splitlines()) == 10
+
+
+# What was kept may not be so any more ---------------------------------------------------------------------------------
+
+
+def kept_time(path: Path, change: Callable[[], object]) -> None:
+    """Change a file without its size and time of writing telling."""
+    status = path.stat()
+    change()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size
+
+
+@pytest.mark.parametrize("where", [0, 5, -1])
+def test_pixels_that_were_written_over_are_decoded_anew(
+    where: int, files: list[Labelled], tmp_path: Path, decodings: list[Path]
+) -> None:
+    read(files, tmp_path)
+    (stored,) = (tmp_path / "cache").glob("*.pixels")
+    content = bytearray(stored.read_bytes())
+    content[where] ^= 255
+    kept_time(stored, lambda: stored.write_bytes(content))
+    assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
+    assert len(decodings) == 20
+
+
+def test_a_copy_of_a_cache_is_used(files: list[Labelled], tmp_path: Path, decodings: list[Path]) -> None:
+    read(files, tmp_path)
+    (stored,) = (tmp_path / "cache").glob("*.pixels")
+    stored.write_bytes(stored.read_bytes())
+    for _ in range(2):
+        assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
+    assert len(decodings) == 10
+
+
+@pytest.mark.parametrize("how", ["renamed", "written"])
+def test_files_exchanged_at_the_same_size_and_time_are_decoded_anew(
+    how: str, files: list[Labelled], tmp_path: Path
+) -> None:
+    one, other = files[2].path, files[3].path
+    size = max(one.stat().st_size, other.stat().st_size)
+    for path in (one, other):
+        with path.open("ab") as file:
+            file.write(b"\0" * (size - path.stat().st_size))
+        os.utime(path, ns=(10**18, 10**18))
+    read(files, tmp_path)
+    if how == "renamed":
+        one.rename(tmp_path / "third")
+        other.rename(one)
+        (tmp_path / "third").rename(other)
+    else:
+        content = one.read_bytes()
+        kept_time(one, lambda: one.write_bytes(other.read_bytes()))
+        kept_time(other, lambda: other.write_bytes(content))
+    assert shades(read(files, tmp_path)) == [0, 10, 30, 20, *(10 * n for n in range(4, 10))]
+
+
+def test_files_that_were_only_touched_by_rights_or_names_are_not_decoded_anew(
+    files: list[Labelled], tmp_path: Path, decodings: list[Path]
+) -> None:
+    read(files, tmp_path)
+    files[0].path.chmod(0o600)
+    files[1].path.rename(tmp_path / "third").rename(files[1].path)
+    assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
+    assert len(decodings) == 10
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "denied"), OSError(5, "disk"), MemoryError()], ids=repr)
+def test_what_failed_for_a_while_is_tried_again(
+    error: Exception, files: list[Labelled], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decodings: list[Path]
+) -> None:
+    original = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path == files[3].path:
+            raise error
+        return original(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", failing)
+        for _ in range(2):
+            images = read(files, tmp_path)
+            assert len(images.labels) == 9
+            assert images.skipped[0].startswith(f"{files[3].path}, which cannot be read (")
+        assert len(decodings) == 10 + 1  # the second time, nothing but that file
+    images = read(files, tmp_path)
+    assert (shades(images), images.skipped) == ([10 * n for n in range(10)], ())
+
+
+# Folders that cannot be written to ------------------------------------------------------------------------------------
+
+
+def no_folder(tmp_path: Path, kind: str) -> Path:
+    """A name that cannot be a folder for the cache."""
+    place = tmp_path / ("x" * 300 if kind == "long" else "cache")
+    if kind == "file":
+        place.write_text("no folder")
+    if kind == "link":
+        place.symlink_to(tmp_path / "nowhere" / "at" / "all")
+    return Path("/proc/x") if kind == "proc" else place
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other places")
+@pytest.mark.parametrize("kind", ["file", "link", "proc", "long"])
+def test_a_place_that_cannot_be_a_folder_is_refused(kind: str, files: list[Labelled], tmp_path: Path) -> None:
+    folder = no_folder(tmp_path, kind)
+    with pytest.raises(SettingError) as refusal:
+        cached(files, Decoding(4, 3), folder, "images")
+    assert str(refusal.value).startswith(f"data.cache_dir={folder} cannot be written to (")
+    assert str(refusal.value).endswith("): name another folder")
+
+
+def test_a_complete_cache_is_only_read(
+    files: list[Labelled], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decodings: list[Path]
+) -> None:
+    read(files, tmp_path)
+    files[0].path.chmod(0o600)  # which would be noted
+
+    def denied(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("write_whole", "replacing", "make_folder", "FileLock"):
+        monkeypatch.setattr(image_cache, name, denied)
+    assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
+    assert len(decodings) == 10
+
+
+def test_a_set_larger_than_the_memory_is_mapped(
+    files: list[Labelled], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = np.memmap
+
+    def refusing(*items: Any, mode: str, **options: Any) -> Any:
+        if mode == "c":
+            raise OSError(12, "Cannot allocate memory")
+        return original(*items, mode=mode, **options)
+
+    monkeypatch.setattr(np, "memmap", refusing)
+    assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
 
 
 # Files that are no images ------------------------------------------------------------------------------------------

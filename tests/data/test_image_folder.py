@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
-from labbook.data import image_cache, image_folder, module
+from labbook.data import image_cache, image_folder, module, pixels
+from labbook.data.decoding import decode
 from labbook.data.image_folder import ImageFolder
 from labbook.errors import SettingError
 from tests.conftest import Command
+from tests.data.odd_images import deep_png, gradient
 from tests.data.samples import album, photograph, truncate
 
 
@@ -67,6 +70,80 @@ def test_what_systems_leave_beside_images_is_ignored(root: Path) -> None:
     module = folder(root)
     assert module.class_names == ("cat", "dog")
     assert len(module.load()[0].labels) == 8
+
+
+def test_junk_of_other_systems_is_ignored_and_sidecars_are_counted(root: Path) -> None:
+    names = [
+        "@eaDir/0.png/SYNOPHOTO_THUMB_XL.jpg", "_DS_Store", "ehthumbs.db", "Icon\r", "#recycle/1.png",
+        "$RECYCLE.BIN/2.png", "lost+found/3.png", "System Volume Information/4.png",
+    ]  # fmt: skip
+    for name in names:
+        photograph(root / "train" / "cat" / "a.png", (99, 99, 99)).rename(root / "train" / "cat" / "b")
+        path = root / "train" / "cat" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (root / "train" / "cat" / "b").rename(path)
+    (root / "train" / "@eaDir").mkdir()
+    for name in ("0.json", "0.XML", "notes.txt"):
+        (root / "train" / "cat" / name).write_text("{}")
+    data = folder(root)
+    data.setup()
+    assert data.class_names == ("cat", "dog")
+    assert data.parts["train"].pixels[:, 0, 0, 0].tolist() == list(range(1, 9))
+    assert data.notes == ["train: 3 files beside the images are left out, being no images by name (.json, .txt, .xml)"]
+
+
+def test_files_with_several_pictures_are_said(root: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (50, 60)]
+    for name in ("a.tif", "b.gif"):
+        frames[0].save(root / "train" / "cat" / name, save_all=True, append_images=frames[1:])
+    for _ in range(2):  # also from the cache
+        data = folder(root)
+        data.setup()
+        assert data.notes == [
+            f"train: 2 images have several pictures, of which the first is taken: {root}/train/cat/a.tif, and 1 more"
+        ]
+        module._recent.clear()
+
+
+def test_a_set_larger_than_the_memory_is_trained_on_from_the_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixels, "memory", lambda: 100)  # bytes
+    data = folder(root, limit=7)
+    data.setup()
+    assert len(list(data.train_dataloader())) == 1
+    assert len(data.parts["train"].labels) == 7
+
+
+def test_a_limit_decodes_no_more_than_it_keeps(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Path] = []
+    monkeypatch.setattr(image_cache, "decode", lambda path, how: seen.append(path) or decode(path, how))
+    folder(root, limit=2).setup()
+    assert [path.relative_to(root).as_posix() for path in seen] == [
+        "train/cat/0.png", "train/dog/0.png", "test/cat/0.png", "test/dog/0.png"
+    ]  # fmt: skip
+
+
+def test_pixels_of_many_bits_are_seen_in_their_range(root: Path) -> None:
+    deep_png(root / "train" / "cat" / "0.png", gradient(4095))
+    data = folder(root)
+    data.setup()
+    assert data.notes[0].startswith("train: 1 image has 16-bit pixels of which only 12 bits are used, and so dark")
+    assert folder(root, range=[0, 4095]).load()[0].pixels[0].max() > 240
+    assert folder(root, range="auto").load()[0].pixels[0].max() > 240
+    assert refusal(root, range=[9, 9]).startswith("data.range=[9.0, 9.0] must be of two numbers, black and white")
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_a_listing_that_cannot_be_written_is_done_without(long: bool, tmp_path: Path) -> None:
+    root = album(tmp_path / ("p" * 250 if long else "pets"), {"train": 4, "test": 2})
+    copy(root / "train" / "cat" / "0.png", root / "train" / "cat" / "copy.png")
+    (root / "train" / "cat" / "text.png").write_text("no image")
+    if not long:
+        (tmp_path / "cache" / "pets.copies.txt").mkdir(parents=True)
+        (tmp_path / "cache" / "pets.unreadable.txt").mkdir()
+    data = folder(root, on_corrupt="skip")
+    data.setup()
+    assert "train: 1 image is the same file as another of their class and part" in " ".join(data.notes)
+    assert refusal(root).endswith("data.on_corrupt=skip leaves them out")
 
 
 def test_a_hidden_folder_above_hides_nothing(tmp_path: Path) -> None:
@@ -183,7 +260,7 @@ def test_unreadable_images_are_counted_and_listed(root: Path) -> None:
     for _ in range(2):  # the second time from the cache
         said = refusal(root)
         assert said.startswith(f"2 of 14 files cannot be read as images, the first is {bad}, which cannot be decoded (")
-        assert said.endswith(f"; all are listed in {listing}, and data.on_corrupt=skip leaves them out")
+        assert said.endswith(f"; all are listed in {listing}; data.on_corrupt=skip leaves them out")
     lines = listing.read_text().splitlines()
     assert lines[0].startswith(f"{bad}, which cannot be decoded (")
     assert lines[1] == f"{also}, which is no image"

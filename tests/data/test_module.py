@@ -75,6 +75,12 @@ def test_without_a_validation_part_there_is_nothing_to_validate_on() -> None:
     module = made(val_fraction=0)
     assert module.val_dataloader() == []
     assert module.notes == []
+    module.test_split = "val"
+    with pytest.raises(SettingError) as refusal:
+        module.test_dataloader()
+    assert str(refusal.value) == (
+        "there is no validation part to test on, as data.val_fraction=0 of 50 images is none: choose test or train"
+    )
 
 
 def test_a_part_for_validation_without_an_image_is_told() -> None:
@@ -275,7 +281,7 @@ def test_colour_shown_in_grey_is_what_pillow_makes_of_it() -> None:
         assert np.abs(grey[0].numpy().astype(int) - expected).max() <= 1
 
 
-@pytest.mark.parametrize("size", [3, 7, 16])
+@pytest.mark.parametrize("size", [1, 3, 7, 16])
 def test_another_size_is_what_pillow_makes_of_it(size: int) -> None:
     shown = base.shaped(COLOUR.pixels, size, 3)
     assert shown.dtype == torch.uint8

@@ -142,7 +142,7 @@ def test_files_that_are_no_images_are_told_of_and_the_rest_is_done(
         "/text.png is no image",
         "/bomb.png cannot be decoded ",
         "/cut\\n.png cannot be decoded ",
-        "/gone.png cannot be decoded ",
+        "/gone.png cannot be read ",
     ]
     assert [len(batch.pixels) for batch in batches] == [1, 0, 2, 1]
 

@@ -9,8 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from labbook.composing import composed
-from labbook.data.cifar import CIFAR10
-from labbook.data.image_folder import ImageFolder
+from labbook.data.decoding import Decoding
 from labbook.data.pixels import shaped
 from labbook.data.spec import ImageSpec
 from labbook.serving import pictures
@@ -91,19 +90,19 @@ def test_habits_are_those_of_the_set_whatever_the_normalisation(name: str, expec
 
 def test_a_file_is_decoded_as_those_of_the_training(tmp_path: Path) -> None:
     Image.new("RGB", (50, 30), (10, 20, 30)).save(tmp_path / "a.png")
-    assert pictures.of_file(tmp_path / "a.png", COLOUR, ImageFolder)[0, :, 3, 3].tolist() == [10, 20, 30]
+    assert pictures.of_file(tmp_path / "a.png", COLOUR, Decoding(COLOUR.size, 3))[0, :, 3, 3].tolist() == [10, 20, 30]
     (tmp_path / "b.png").write_bytes(b"<script>")
     with pytest.raises(PictureError, match=r"^This file is no image\.$"):
-        pictures.of_file(tmp_path / "b.png", COLOUR, ImageFolder)
-    with pytest.raises(PictureError, match=r"^This file cannot be decoded \(.*\.$"):
-        pictures.of_file(tmp_path / "nowhere.png", COLOUR, ImageFolder)
+        pictures.of_file(tmp_path / "b.png", COLOUR, Decoding(COLOUR.size, 3))
+    with pytest.raises(PictureError, match=r"^This file cannot be read \(.*\.$"):
+        pictures.of_file(tmp_path / "nowhere.png", COLOUR, Decoding(COLOUR.size, 3))
 
 
 def test_a_file_is_first_made_as_coarse_as_the_images_of_the_set(tmp_path: Path) -> None:
     drawn = torch.randint(0, 256, (100, 100, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     Image.fromarray(drawn.numpy()).save(tmp_path / "a.png")
-    by_nature = pictures.of_file(tmp_path / "a.png", replace(COLOUR, size=32), CIFAR10)
-    seen = pictures.of_file(tmp_path / "a.png", replace(COLOUR, size=64), CIFAR10)
+    by_nature = pictures.of_file(tmp_path / "a.png", replace(COLOUR, size=32), Decoding(32, 3))
+    seen = pictures.of_file(tmp_path / "a.png", replace(COLOUR, size=64), Decoding(32, 3))
     assert torch.equal(seen, shaped(by_nature, 64, 3))
 
 

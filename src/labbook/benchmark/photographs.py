@@ -15,6 +15,7 @@ from labbook.benchmark.cases import scratch
 from labbook.benchmark.contestants import prepared
 from labbook.benchmark.sections import Section
 from labbook.composing import composed
+from labbook.data.decoding import Decoding
 from labbook.data.image_cache import Labelled, cached, decode_all
 
 SIZE = 256  # pixels, to which they are resized
@@ -44,10 +45,10 @@ def building(repetitions: int, count: int = COUNT) -> Section:
         files = take(folder / "photographs", count)
         for repetition in range(repetitions + 1):
             started = time.perf_counter()
-            for _ in decode_all([file.path for file in files], SIZE, 3):
+            for _ in decode_all([file.path for file in files], Decoding(SIZE, 3)):
                 pass
             decoded = time.perf_counter()
-            cached(files, SIZE, 3, folder / f"cache{repetition}", "photographs")
+            cached(files, Decoding(SIZE, 3), folder / f"cache{repetition}", "photographs")
             if repetition > 0:
                 decoding.append(decoded - started)
                 making.append(time.perf_counter() - decoded)

@@ -9,7 +9,17 @@ from labbook.errors import SettingError
 from labbook.names import printable
 
 # Names of the parts of a set: two of them among the classes mean that the folder above was taken for one of the parts.
-PARTS = {"train", "training", "training_set", "test", "testing", "test_set", "val", "valid", "validation"}
+VALIDATION = ("val", "valid", "validation", "val_set", "valid_set", "validation_set")
+PARTS = {"train", "training", "training_set", "test", "testing", "test_set", *VALIDATION}
+# What systems, cameras and network drives leave beside images without being asked, besides names that begin with a dot.
+JUNK = {
+    "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "_ds_store", "__macosx", "@eadir",
+    "#recycle", "@recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found",
+}  # fmt: skip
+# Of files that say something about an image beside it: labels, annotations, settings of a camera.
+SIDECARS = {
+    ".xml", ".json", ".txt", ".csv", ".tsv", ".yaml", ".yml", ".xmp", ".aae", ".md", ".html", ".log", ".url",
+}  # fmt: skip
 Seen = dict[tuple[int, int], Path]  # by device and number: the folders that were walked through
 
 
@@ -151,4 +161,36 @@ def refuse(error: OSError) -> None:
 
 def hidden(name: str) -> bool:
     """Whether systems leave a file or folder of this name beside images without being asked."""
-    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini", "__macosx")
+    return name.startswith(".") or name.lower() in JUNK
+
+
+def sidecar(path: Path) -> bool:
+    """Whether a file by its name holds text about images, and none itself."""
+    return path.suffix.lower() in SIDECARS
+
+
+def validation_folder(train: Path, test: Path) -> Path | None:
+    """The folder of classes for validation beside the training folder, if there is one.
+
+    Raises:
+        SettingError: several, or one that is part of another part.
+    """
+    beside = [train.parent / name for name in subfolders(train.parent) if name.lower() in VALIDATION]
+    found = [folder for folder in beside if folder.resolve() not in (train.resolve(), test.resolve())]
+    found = [folder for folder in found if subfolders(folder)]
+    if len(found) > 1:
+        raise SettingError(f"{found[0]} and {found[1]} could both be for validation: rename one of them")
+    for folder in found:
+        apart(train, folder)
+        apart(test, folder)
+    return found[0] if found else None
+
+
+def check_validation(folder: Path, names: Sequence[str]) -> None:
+    """Refuse classes for validation that are not trained on.
+
+    Raises:
+        SettingError: naming them.
+    """
+    if unknown := sorted(set(subfolders(folder)) - set(names)):
+        raise SettingError(f"{folder} holds classes that are not trained on: {', '.join(unknown)}")

@@ -1,23 +1,43 @@
 """The formats of images that are read. Imports no torch."""
 
 from functools import cache
+from importlib.util import find_spec
 
 from PIL import Image
+
+from labbook.errors import not_installed
 
 # Pillow hands some of the others to programs of the system (EPS to Ghostscript), whatever the file's name.
 FORMATS = (
     "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO", "JPEG2000", "PPM", "TGA", "PCX", "ICO", "DIB", "SGI",
+    "HEIF",
 )  # fmt: skip
+HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))  # brands, ISO/IEC 23008-12
+HEIC_ENDINGS = frozenset((".heic", ".heif"))
 
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow was built with."""
+    """Those of `FORMATS` that this Pillow was built with; HEIF comes with the extra `photos`."""
     Image.init()
+    if find_spec("pillow_heif"):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 @cache
 def endings() -> frozenset[str]:
-    """How the names of such files end, such as .jpg, in small letters."""
-    return frozenset(ending for ending, name in Image.registered_extensions().items() if name in formats())
+    """How the names of such files end, such as .jpg, in small letters; also of HEIC without the extra."""
+    formats()
+    return HEIC_ENDINGS | {ending for ending, name in Image.registered_extensions().items() if name in formats()}
+
+
+def unidentified(content: bytes) -> str:
+    """What to say of a file's bytes that no format takes, after the file's name."""
+    size = int.from_bytes(content[:4], "big") if content[4:8] == b"ftyp" else 0
+    brands = {content[start : start + 4] for start in (8, *range(16, min(size, 256), 4))}
+    if size and not HEIC.isdisjoint(brands):
+        return f"is HEIC, and {not_installed('its reader', 'photos')}; or save it as JPEG"
+    return "is no image"

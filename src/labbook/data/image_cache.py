@@ -3,36 +3,33 @@
 import hashlib
 import json
 import os
-import stat
 import sys
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from io import BytesIO
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from filelock import FileLock
-from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
-from labbook.data.formats import formats
-from labbook.data.module import Images
+from labbook.data.decoding import Decoded, Decoding, decode, digest_of
+from labbook.data.images import Images
 from labbook.errors import SettingError
-from labbook.files import remove_partial, replacing, write_whole
+from labbook.files import make_folder, remove_partial, replacing, write_whole
 from labbook.names import printable
 
-FORMAT = 4  # part of the key: to be raised when what is written or how it is decoded changes
+FORMAT = 5  # part of the key: to be raised when what is written or how it is decoded changes
 AT_ONCE = 512  # images that are decoded ahead of the writer
 A_TASK = 8  # images that a thread decodes at a time: with one, small images spend their time on handing over
-LARGEST = 2**30  # bytes of a file: it is read whole, by as many threads as there are cores
-
-# Of a file that Pillow reads nonetheless, such as a large one; of one that it does not, `Decoded.problem` tells.
-warnings.filterwarnings("ignore", module=r"PIL\.")
+CHUNK = 2**22  # bytes that are read at a time for a checksum
 
 
 @dataclass(frozen=True)
@@ -41,14 +38,7 @@ class Labelled:
 
     path: Path
     label: int
-
-
-class Decoded(NamedTuple):
-    """What became of a file."""
-
-    image: np.ndarray | None  # uint8 [C, size, size]
-    problem: str = ""  # why there is none
-    digest: str = ""  # of the file's bytes
+    validation: bool = False  # the folder that it is in is for validation
 
 
 class Photographs(NamedTuple):
@@ -56,129 +46,224 @@ class Photographs(NamedTuple):
 
     images: Images
     files: list[Labelled]
-    digests: list[str]  # of the files' bytes
+    remarks: dict[str, list[Path]]  # what a user should know, and of which files
+
+    @property
+    def digests(self) -> Sequence[str]:
+        """Of the bytes of each file."""
+        return self.images.digests
+
+    @property
+    def content(self) -> str:
+        """A hash of the files' bytes, in their order."""
+        return hashlib.sha256("".join(self.digests).encode()).hexdigest()
+
+    @classmethod
+    def none(cls, how: Decoding) -> "Photographs":
+        """A part without images."""
+        pixels = torch.empty(0, how.channels, how.size, how.size, dtype=torch.uint8)
+        return cls(Images(pixels, torch.empty(0, dtype=torch.int64)), [], {})
 
 
-class Facts(NamedTuple):
-    """What the cache knows besides pixels."""
+@dataclass
+class Facts:
+    """What the cache knows besides pixels; a place is that of a file among all."""
 
-    skipped: dict[int, str]  # why a file has no image, by its place among the files
-    digests: list[str]  # of the others
+    digests: list[str] = field(default_factory=list)  # of the bytes of each file; empty where it could not be read
+    skipped: dict[int, str] = field(default_factory=dict)  # why there is no image, by place
+    transient: list[int] = field(default_factory=list)  # places of skipped files that may be readable later
+    remarks: dict[int, str] = field(default_factory=dict)  # what a user should know of an image, by place
+    stamps: list[list[int]] = field(default_factory=list)  # of each file: inode and time of its last change
+    pixels: list[int] = field(default_factory=list)  # the same of the pixels, and their size
+    checksum: int = 0  # CRC-32 of the pixels
 
 
-def cached(files: Sequence[Labelled], size: int, channels: int, folder: Path, what: str) -> Photographs:
+def cached(files: Sequence[Labelled], how: Decoding, folder: Path, what: str) -> Photographs:
     """The images of `files`, from the cache in `folder` if these very files were decoded with these settings before.
 
     Files that cannot be read as an image are left out and named in `skipped`. Two processes at once decode once; an
-    interrupted one leaves nothing behind that could be taken for whole.
+    interrupted one leaves nothing behind that could be taken for whole. A cache that is complete is only read.
 
     Raises:
-        SettingError: files of which none is an image.
+        SettingError: files of which none is an image, or a folder that cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    key = fingerprint(files, size, channels)
-    pixels, about = folder / f"{key}.pixels", folder / f"{key}.json"
-    facts = known(pixels, about, len(files), channels * size * size)
-    if facts is None:
-        with FileLock(folder / f"{key}.lock"):
-            facts = known(pixels, about, len(files), channels * size * size)
-            if facts is None:
-                facts = write(files, size, channels, pixels, about, what)
-    read = [file for place, file in enumerate(files) if place not in facts.skipped]
-    if not read:
+    cache = Cache(files, how, folder)
+    try:
+        facts = cache.known()
+        if facts is None:
+            make_folder(folder)
+            with FileLock(cache.pixels.with_suffix(".lock")):
+                facts = cache.known() or cache.write(what)
+    except OSError as error:
+        reason = printable(error.strerror or error)
+        raise SettingError(f"data.cache_dir={folder} cannot be written to ({reason}): name another folder") from error
+    places = [place for place in range(len(files)) if place not in facts.skipped]
+    if not places:
         raise SettingError(f"{what}: none of {len(files)} files can be read as an image")
-    # Copy-on-write, because torch wants memory that it could write to; nothing ever does.
-    memory = np.memmap(pixels, dtype=np.uint8, mode="c", shape=(len(read), channels, size, size))
-    labels = torch.tensor([file.label for file in read])
-    skipped = tuple(f"{printable(files[place].path)}, which {reason}" for place, reason in facts.skipped.items())
-    return Photographs(Images(torch.from_numpy(memory), labels, skipped), read, facts.digests)
+    read = [files[place] for place in places]
+    images = Images(
+        mapped(cache.pixels, (len(read), how.channels, how.size, how.size)),
+        torch.tensor([file.label for file in read]),
+        skipped=tuple(f"{printable(files[place].path)}, which {reason}" for place, reason in facts.skipped.items()),
+        digests=tuple(facts.digests[place] for place in places),
+    )
+    remarks: dict[str, list[Path]] = {}
+    for place, remark in facts.remarks.items():
+        remarks.setdefault(remark, []).append(files[place].path)
+    return Photographs(images, read, remarks)
 
 
-def fingerprint(files: Sequence[Labelled], size: int, channels: int) -> str:
+def mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """A file of pixels as a tensor uint8, of which only what is looked at takes memory."""
+    try:  # copy-on-write, because torch wants memory that it could write to; nothing ever does
+        return torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="c", shape=shape))
+    except OSError:  # the system wants room for a copy of all
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch on memory that it cannot write to
+            return torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="r", shape=shape))
+
+
+class Cache:
+    """The decoded images of some files: KEY.pixels, and KEY.json with the `Facts`, which is written last."""
+
+    def __init__(self, files: Sequence[Labelled], how: Decoding, folder: Path) -> None:
+        self.files, self.how = files, how
+        status = [status_of(file.path) for file in files]
+        self.stamps = [[each.st_ino, each.st_ctime_ns] for each in status]
+        key = fingerprint(files, status, how)
+        self.pixels, self.about = folder / f"{key}.pixels", folder / f"{key}.json"
+
+    # What is there -------------------------------------------------------------------------------------------------
+
+    def known(self) -> Facts | None:
+        """What was written of these files; None where something is missing, damaged, or of other files by now.
+
+        Content is compared only where the system says that a file was written to, renamed or replaced.
+        """
+        facts = self.stored()
+        if facts is None:
+            return None
+        before = (facts.pixels, facts.stamps)
+        if not (self.has_pixels(facts) and self.is_of_files(facts)):
+            return None
+        if (facts.pixels, facts.stamps) != before:
+            with suppress(OSError):  # to be compared again next time
+                self.keep(facts)
+        return facts
+
+    def stored(self) -> Facts | None:
+        """What the JSON file says, if it is there, whole and of so many files."""
+        try:
+            content = json.loads(self.about.read_text(encoding="utf-8"))
+            facts = Facts(**content)
+            facts.skipped = {int(place): str(reason) for place, reason in facts.skipped.items()}
+            facts.remarks = {int(place): str(remark) for place, remark in facts.remarks.items()}
+            return facts if len(facts.digests) == len(facts.stamps) == len(self.files) else None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return None
+
+    def has_pixels(self, facts: Facts) -> bool:
+        """Whether the pixels are there and as they were written."""
+        try:
+            stamp = pixel_stamp(self.pixels)
+            count = len(self.files) - len(facts.skipped)
+            if stamp[-1] != count * self.how.channels * self.how.size**2:
+                return False
+            if stamp != facts.pixels and checksum(self.pixels) != facts.checksum:
+                return False
+        except OSError:
+            return False
+        facts.pixels = stamp
+        return True
+
+    def is_of_files(self, facts: Facts) -> bool:
+        """Whether the files hold what they held, and what could not be read still cannot be."""
+        transient = set(facts.transient)
+        stamps = enumerate(zip(self.stamps, facts.stamps, strict=True))
+        changed = [place for place, (now, then) in stamps if now != then and place not in transient]
+
+        def same(place: int) -> bool:
+            path = self.files[place].path
+            if place in transient:
+                return decode(path, self.how).transient
+            return bool(facts.digests[place]) and digest_of(path) == facts.digests[place]
+
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            if not all(pool.map(same, [*changed, *transient])):
+                return False
+        facts.stamps = self.stamps
+        return True
+
+    # Writing -------------------------------------------------------------------------------------------------------
+
+    def write(self, what: str) -> Facts:
+        """Decode all files, write the pixels and, as the sign that they are whole, the facts, which are returned.
+
+        Raises:
+            OSError: they could not be written.
+        """
+        remove_partial(self.pixels.parent, self.pixels.stem)
+        facts = Facts(stamps=self.stamps)
+        decoded = decode_all([file.path for file in self.files], self.how)
+        bar = track(decoded, what, len(self.files), console=Console(stderr=True), disable=not sys.stderr.isatty())
+        with replacing(self.pixels, durable=True) as partial, partial.open("wb") as sink:
+            for place, each in enumerate(bar):
+                facts.digests.append(each.digest)
+                if each.image is None:
+                    facts.skipped[place] = each.problem
+                    facts.transient += [place] if each.transient else []
+                    continue
+                if each.remark:
+                    facts.remarks[place] = each.remark
+                content = each.image.tobytes()
+                facts.checksum = zlib.crc32(content, facts.checksum)
+                sink.write(content)
+        facts.pixels = pixel_stamp(self.pixels)
+        self.keep(facts)
+        return facts
+
+    def keep(self, facts: Facts) -> None:
+        """Write the facts."""
+        write_whole(self.about, json.dumps(asdict(facts)))
+
+
+def fingerprint(files: Sequence[Labelled], status: Sequence[os.stat_result], how: Decoding) -> str:
     """A name for what decoding would give: changes with any file's path, length or time, and with the settings."""
     digest = hashlib.blake2b(digest_size=12)
-    digest.update(repr((FORMAT, size, channels)).encode())
-    for file in files:
-        try:
-            status = file.path.stat()
-        except OSError:  # a link to nowhere
-            status = file.path.lstat()
-        digest.update(repr((str(file.path.absolute()), file.label, status.st_size, status.st_mtime_ns)).encode())
+    digest.update(repr((FORMAT, tuple(how))).encode())
+    for file, each in zip(files, status, strict=True):
+        digest.update(repr((str(file.path.absolute()), file.label, each.st_size, each.st_mtime_ns)).encode())
     return digest.hexdigest()
 
 
-def known(pixels: Path, about: Path, count: int, image_bytes: int) -> Facts | None:
-    """What `about` says of the images in `pixels`, of so many files; None unless both are there and whole."""
+def status_of(path: Path) -> os.stat_result:
+    """Of a file, or of a link that leads nowhere."""
     try:
-        content = json.loads(about.read_text(encoding="utf-8"))
-        facts = Facts({int(place): str(reason) for place, reason in content["skipped"]}, list(content["digests"]))
-        left = count - len(facts.skipped)
-        return facts if len(facts.digests) == left and pixels.stat().st_size == left * image_bytes else None
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+        return path.stat()
+    except OSError:
+        return path.lstat()
 
 
-def write(files: Sequence[Labelled], size: int, channels: int, pixels: Path, about: Path, what: str) -> Facts:
-    """Decode all files into `pixels`, and then, as the sign that it is whole, write `about`, which is returned."""
-    remove_partial(pixels.parent, pixels.stem)
-    facts = Facts({}, [])
-    decoded = decode_all([file.path for file in files], size, channels)
-    bar = track(decoded, what, len(files), console=Console(stderr=True), disable=not sys.stderr.isatty())
-    with replacing(pixels, durable=True) as partial, partial.open("wb") as sink:
-        for place, (image, problem, digest) in enumerate(bar):
-            if image is None:
-                facts.skipped[place] = problem
-            else:
-                sink.write(image.tobytes())
-                facts.digests.append(digest)
-    write_whole(about, json.dumps({"skipped": list(facts.skipped.items()), "digests": facts.digests}))
-    return facts
+def pixel_stamp(path: Path) -> list[int]:
+    """What changes when a file is written to, and its size."""
+    status = path.stat()
+    return [status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size]
 
 
-def decode_all(files: Sequence[Path], size: int, channels: int) -> Iterator[Decoded]:
+def checksum(path: Path) -> int:
+    """The CRC-32 of a file."""
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            value = zlib.crc32(chunk, value)
+    return value
+
+
+def decode_all(files: Sequence[Path], how: Decoding) -> Iterator[Decoded]:
     """What becomes of each file, in order; all cores decode (Pillow lets go of Python's lock for that)."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for start in range(0, len(files), AT_ONCE):
             ahead = files[start : start + AT_ONCE]
             tasks = [ahead[first : first + A_TASK] for first in range(0, len(ahead), A_TASK)]
-            for images in pool.map(lambda task: [decode(file, size, channels) for file in task], tasks):
+            for images in pool.map(lambda task: [decode(file, how) for file in task], tasks):
                 yield from images
-
-
-def decode(path: Path, size: int, channels: int) -> Decoded:
-    """One image as uint8 [C, size, size], upright, resized without regard to its aspect; or why it cannot be read."""
-    mode = "L" if channels == 1 else "RGB"
-    digest = ""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
-            return Decoded(None, "is no file")
-        if status.st_size > LARGEST:
-            return Decoded(None, "is larger than a GB")
-        content = path.read_bytes()
-        digest = hashlib.sha256(content, usedforsecurity=False).hexdigest()[:32]
-        with Image.open(BytesIO(content), formats=formats()) as image:
-            image.draft(mode, (2 * size, 2 * size))  # a JPEG much larger than asked for is decoded smaller
-            upright = eight_bits(ImageOps.exif_transpose(image))
-            resized = upright.convert(mode).resize((size, size), Image.Resampling.BILINEAR)
-    except UnidentifiedImageError:
-        return Decoded(None, "is no image", digest)
-    except Exception as error:  # each format's decoder has its own ways to fail
-        return Decoded(None, printable(f"cannot be decoded ({error})"), digest)
-    array = np.asarray(resized)
-    return Decoded(array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1)), digest=digest)
-
-
-def eight_bits(image: Image.Image) -> Image.Image:
-    """The image in a mode that Pillow converts without loss of meaning: it would cut off all shades above 255.
-
-    What is transparent is seen on white: Pillow would show the colour that is hidden there, mostly black.
-    """
-    if image.has_transparency_data:
-        shown = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown)
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError("32-bit pixels, whose range is not known: save it with 8 or 16 bits")
-    return image

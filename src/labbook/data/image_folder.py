@@ -1,21 +1,35 @@
 """Any photographs of yours, a folder for each class."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
 from PIL import Image
 
-from labbook.data.folders import Seen, class_folder, class_names, class_names_of, files_of, hidden, part_or_root
+from labbook.data.decoding import Decoding, Range
+from labbook.data.folders import (
+    Seen,
+    check_validation,
+    class_folder,
+    class_names,
+    class_names_of,
+    files_of,
+    hidden,
+    part_or_root,
+    sidecar,
+    validation_folder,
+)
 from labbook.data.image_cache import Labelled, Photographs, cached
-from labbook.data.module import ImageDataModule, Images, Part
+from labbook.data.images import Images, spread
+from labbook.data.module import ImageDataModule, Part
 from labbook.data.normalization import Normalize
 from labbook.data.spec import ImageSpec
-from labbook.data.twins import many, twins
+from labbook.data.split import ValFrom
+from labbook.data.twins import Twins, counted, many, twins
 from labbook.errors import SettingError
-from labbook.names import printable
+from labbook.names import printable, shortened
 
 LAYOUT = "a folder for each class, as in {train}/cat/1.jpg and {test}/cat/2.jpg"
 OnCorrupt = Literal["raise", "skip"]
@@ -26,7 +40,9 @@ class ImageFolder(ImageDataModule):
 
     The classes are the names of the folders in `train_folder`, sorted; the images of a class are sorted by path, so
     without shuffling all of the first class come first. `on_corrupt` says what becomes of files that cannot be read,
-    and of those that are in two classes.
+    and of those that are in two classes. Classes in a folder `val`, `valid` or `validation` beside the training folder
+    are the validation part. `range` says what is black and white in images of more than 8 bits: [BLACK, WHITE]; auto:
+    from 0 to the largest number of 8, 10, 12, 14 or 16 bits, the fewest that hold the image; None: of the file's bits.
 
     Raises:
         SettingError: a folder that is missing or empty, classes that differ between the two parts, or folders or
@@ -44,6 +60,8 @@ class ImageFolder(ImageDataModule):
         train_folder: str = "train",
         test_folder: str = "test",
         on_corrupt: OnCorrupt = "raise",
+        val_from: ValFrom = "stratified",
+        range: Range = None,  # noqa: A002 - the setting's name
         cache_dir: str = "data/cache",
         only: Part | None = None,
         **options: Any,
@@ -53,6 +71,16 @@ class ImageFolder(ImageDataModule):
         folder = Path(root).expanduser()
         self.train_folder, self.test_folder = folder / train_folder, folder / test_folder
         self.on_corrupt, self.cache_dir = on_corrupt, Path(cache_dir).expanduser()
+        if val_from == "tail":
+            raise SettingError(
+                "data.val_from=tail holds out whole classes of a folder, as its images are in the order of classes: use"
+                " stratified or random"
+            )
+        self.range = range if range is None or isinstance(range, str) else (float(range[0]), float(range[1]))
+        if isinstance(self.range, tuple) and self.range[0] >= self.range[1]:
+            raise SettingError(
+                f"data.range={list(self.range)} must be of two numbers, black and white, the smaller first"
+            )
         if only is None:
             self.class_names = class_names(self.train_folder, self.test_folder, self.missing)
         elif only == "train":
@@ -60,7 +88,10 @@ class ImageFolder(ImageDataModule):
         else:
             self.test_folder = part_or_root(folder, self.test_folder)
             self.class_names = class_names_of(self.test_folder, self.missing)
-        super().__init__(root=root, only=only, **options)
+        self.validation_folder = validation_folder(self.train_folder, self.test_folder) if only != "test" else None
+        if self.validation_folder:
+            check_validation(self.validation_folder, self.class_names)
+        super().__init__(root=root, val_from=val_from, only=only, **options)
 
     @classmethod
     def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
@@ -69,7 +100,8 @@ class ImageFolder(ImageDataModule):
 
     def source(self) -> tuple[Any, ...]:
         """Also what is decoded how."""
-        return (*super().source(), self.train_folder, self.test_folder, self.on_corrupt, self.cache_dir)
+        folders = (self.train_folder, self.test_folder, self._validation())
+        return (*super().source(), *folders, self.on_corrupt, self.range, self.cache_dir)
 
     def missing(self, folder: Path) -> str:
         """What to say where there is no such folder."""
@@ -78,9 +110,14 @@ class ImageFolder(ImageDataModule):
         return f"{folder} {what}: data.root must hold {layout}"
 
     def read(self) -> tuple[Images, Images]:
-        """Both parts, from the cache or decoded into it; of the part that is not read no image."""
+        """Both parts, from the cache or decoded into it; of the part that is not read no image.
+
+        With a `limit`, so many images of each are decoded, evenly spread.
+        """
         seen: Seen = {}
-        files = [self._files(part, seen) for part in ("train", "test")]
+        found_files = [self._files(part, seen) for part in ("train", "test")]
+        sidecars = [[file for file in part if sidecar(file.path)] for part in found_files]
+        files = [self._chosen(part) for part in found_files]
         train, test = self._decoded(files)
         self._refuse_unreadable([*train.images.skipped, *test.images.skipped], sum(map(len, files)))
         found = twins(train, test)
@@ -93,32 +130,59 @@ class ImageFolder(ImageDataModule):
                 for part, out in zip(self._decoded(files), doubtful, strict=True)
             )
             found = twins(train, test)
-        if self.only is None:
+        if self.only is None and self.limit is None:
             self._refuse_empty_classes(train, test)
-        remarks = self._copied(found.copies), self._leaked(found.leaks)
-        return (
-            train.images._replace(
-                files=self._below_root(train), remarks=(*self._loose("train"), *remarks[0]), content=content_of(train)
-            ),
-            test.images._replace(
-                files=self._below_root(test), remarks=(*self._loose("test"), *remarks[1]), content=content_of(test)
-            ),
+        held_out = [file.validation for file in train.files]
+        validation = torch.tensor(held_out) if self._validation() and train.files else None
+        remarks = (
+            (*self._loose("train", sidecars[0]), *self._of_validation(validation), *self._copied(found)),
+            (*self._loose("test", sidecars[1]), *self._leaked(found.leaks)),
         )
+        train_images, test_images = (
+            part.images._replace(
+                remarks=(*some, *self._remarked(part.remarks)),
+                files=self._below_root(part),
+                content=part.content,
+            )
+            for part, some in zip((train, test), remarks, strict=True)
+        )
+        return train_images._replace(validation=validation), test_images
+
+    def _validation(self) -> Path | None:
+        """The folder of the validation part, if it is used."""
+        return self.validation_folder if self.validate_on == "val" else None
 
     def _files(self, part: Part, seen: Seen) -> list[Labelled]:
-        """The files of a part; none of one that is not read."""
+        """The files of a part, also those beside images; none of one that is not read."""
         if self.only not in (None, part):
             return []
         folder = self._folder(part)
+        found = self._of_classes(folder, seen)
+        labels = {file.label for file in found if not sidecar(file.path)}
+        if not labels:
+            raise SettingError(f"{folder} holds no image in the folders of its classes")
+        empty = [name for label, name in enumerate(self.class_names) if label not in labels]
+        if empty and self.only is None:
+            raise SettingError(f"{folder / empty[0]} holds no image: every class needs at least one")
+        if part == "train" and (validation := self._validation()):
+            found += self._of_classes(validation, seen, validation=True)
+        return found
+
+    def _of_classes(self, folder: Path, seen: Seen, validation: bool = False) -> list[Labelled]:
+        """All files in the folders of the classes, class after class."""
         found = []
         for label, name in enumerate(self.class_names):
-            paths = sorted(files_of(class_folder(folder, name), seen))
-            if not paths and self.only is None:
-                raise SettingError(f"{folder / name} holds no image: every class needs at least one")
-            found += [Labelled(path, label) for path in paths]
-        if not found:
-            raise SettingError(f"{folder} holds no image in the folders of its classes")
+            inside = class_folder(folder, name)
+            paths = sorted(files_of(inside, seen)) if inside.is_dir() or not validation else []
+            found += [Labelled(path, label, validation) for path in paths]
         return found
+
+    def _chosen(self, files: Sequence[Labelled]) -> list[Labelled]:
+        """Those to decode."""
+        images = [file for file in files if not sidecar(file.path)]
+        if self.limit is None or self.limit >= len(images):
+            return images
+        return [images[row] for row in spread(self.limit, len(images)).tolist()]
 
     def _folder(self, part: Part) -> Path:
         return self.train_folder if part == "train" else self.test_folder
@@ -130,10 +194,9 @@ class ImageFolder(ImageDataModule):
         return tuple((path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths)
 
     def _decoded(self, files: Sequence[Sequence[Labelled]]) -> tuple[Photographs, Photographs]:
+        how = Decoding(self.image_size, self.channels, self.range)
         train, test = (
-            cached(part, self.image_size, self.channels, self.cache_dir, f"images of {folder}")
-            if part
-            else nothing(self.channels, self.image_size)
+            cached(part, how, self.cache_dir, f"images of {folder}") if part else Photographs.none(how)
             for part, folder in zip(files, (self.train_folder, self.test_folder), strict=True)
         )
         return train, test
@@ -143,16 +206,16 @@ class ImageFolder(ImageDataModule):
     def _refuse_unreadable(self, skipped: list[str], count: int) -> None:
         if skipped and self.on_corrupt == "raise":
             raise SettingError(
-                f"{len(skipped):,} of {count:,} files cannot be read as images, the first is {skipped[0]}; all are"
-                f" listed in {self._listed('unreadable', skipped)}, and data.on_corrupt=skip leaves them out"
+                f"{len(skipped):,} of {count:,} files cannot be read as images, the first is {skipped[0]}"
+                f"{self._listed('unreadable', skipped, '; all are listed in ')}; data.on_corrupt=skip leaves them out"
             )
 
     def _refuse_contradictions(self, pairs: list[str]) -> None:
         if self.on_corrupt == "raise":
             raise SettingError(
-                f"{counted(pairs)} in two classes: {pairs[0]} are the same file; all are listed in"
-                f" {self._listed('contradictions', pairs)}: delete the wrong ones, or leave both of each out with"
-                " data.on_corrupt=skip"
+                f"{counted(pairs)} in two classes: {pairs[0]} are the same file"
+                f"{self._listed('contradictions', pairs, '; all are listed in ')}: delete the wrong ones, or leave both"
+                " of each out with data.on_corrupt=skip"
             )
 
     def _refuse_empty_classes(self, *parts: Photographs) -> None:
@@ -172,7 +235,7 @@ class ImageFolder(ImageDataModule):
 
     # What should be known ------------------------------------------------------------------------------------------
 
-    def _loose(self, part: Part) -> list[str]:
+    def _loose(self, part: Part, sidecars: Sequence[Labelled]) -> list[str]:
         if self.only not in (None, part):
             return []
         folder = self._folder(part)
@@ -181,40 +244,49 @@ class ImageFolder(ImageDataModule):
         known = Image.registered_extensions()
         inside = [item for item in folder.iterdir() if item.suffix.lower() in known and not hidden(item.name)]
         loose = sorted(printable(item) for item in inside if not item.is_dir())
-        return [f"{counted(loose)} left out, being in no class's folder: {many(loose)}"] if loose else []
+        found = [f"{counted(loose)} left out, being in no class's folder: {many(loose)}"] if loose else []
+        if sidecars:
+            kinds = ", ".join(sorted({file.path.suffix.lower() for file in sidecars}))
+            found.append(f"{len(sidecars):,} files beside the images are left out, being no images by name ({kinds})")
+        return found
 
-    def _copied(self, pairs: list[str]) -> list[str]:
-        if not pairs:
+    def _of_validation(self, validation: torch.Tensor | None) -> list[str]:
+        folder = self.validation_folder
+        if folder is None:
             return []
-        where = self._listed("copies", pairs)
-        return [f"{counted(pairs)} the same file as another of their class and part, listed in {where}"]
+        if validation is None:
+            return [f"{folder} is not used, because of data.validate_on={self.validate_on}"]
+        return [f"validation on the {int(validation.sum()):,} images in {folder}; data.val_fraction has no effect"]
+
+    def _remarked(self, remarks: Mapping[str, Sequence[Path]]) -> list[str]:
+        found = []
+        for remark, paths in remarks.items():
+            have = "image has" if len(paths) == 1 else "images have"
+            found.append(f"{len(paths):,} {have} {remark}: {many(map(printable, paths))}")
+        return found
+
+    def _copied(self, found: Twins) -> list[str]:
+        both = found.seen_in_training
+        shared = (
+            [f"{counted(both)} in validation and in training, so validation flatters: {many(both)}"] if both else []
+        )
+        if not found.copies:
+            return shared
+        where = self._listed("copies", found.copies)
+        return [*shared, f"{counted(found.copies)} the same file as another of their class and part{where}"]
 
     def _leaked(self, pairs: list[str]) -> list[str]:
         if not pairs:
             return []
         where = self._listed("leaks", pairs)
-        return [f"{counted(pairs)} in training too, so the test flatters: {many(pairs)}, listed in {where}"]
+        return [f"{counted(pairs)} in training too, so the test flatters: {many(pairs)}{where}"]
 
-    def _listed(self, kind: str, lines: Sequence[str]) -> Path:
-        """A file beside the cache with all of them."""
-        path = self.cache_dir / f"{self.train_folder.parent.name or 'images'}.{kind}.txt"
+    def _listed(self, kind: str, lines: Sequence[str], words: str = ", listed in ") -> str:
+        """Where all lines are listed, a file beside the cache, after some words; nothing if it cannot be written."""
+        path = self.cache_dir / f"{shortened(self.train_folder.parent.name) or 'images'}.{kind}.txt"
         text = "".join(f"{line}\n" for line in lines)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-        return path
-
-
-def content_of(part: Photographs) -> str:
-    """A hash of the files' bytes, in their order."""
-    return hashlib.sha256("".join(part.digests).encode()).hexdigest()
-
-
-def nothing(channels: int, size: int) -> Photographs:
-    """A part without images."""
-    images = Images(torch.empty(0, channels, size, size, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
-    return Photographs(images, [], [])
-
-
-def counted(images: Sequence[str]) -> str:
-    """Such as `1 image is` or `1,200 images are`."""
-    return "1 image is" if len(images) == 1 else f"{len(images):,} images are"
+        with suppress(OSError):
+            if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+                path.write_text(text, encoding="utf-8")
+            return f"{words}{path}"
+        return ""

@@ -1,13 +1,12 @@
 """The base of every data module: split, order, batch, augment and normalise one uint8 tensor."""
 
-import hashlib
 import logging
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Lt
@@ -16,12 +15,16 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from labbook.data import augment as augmentation
+from labbook.data import split as splitting
 from labbook.data.augment import Draw
+from labbook.data.images import Images as Images
+from labbook.data.images import identified, spread
 from labbook.data.loader import Batch, TensorLoader
 from labbook.data.normalization import Normalize, mean_and_std
 from labbook.data.pixels import fits, shaped
-from labbook.data.randomness import generator, permutation
+from labbook.data.randomness import generator
 from labbook.data.spec import ImageSpec
+from labbook.data.split import Division, ValFrom
 from labbook.data.waiting import Waiting
 from labbook.errors import SettingError
 
@@ -34,17 +37,6 @@ Part = Literal["train", "test"]
 # Numbers of a batch that a CPU augments at a time, so that they stay in its cache: two photographs of 256 pixels, which
 # takes a third of the time of 128 at once. Another figure would change which numbers augmentation draws.
 AUGMENTED = 2**19
-
-
-class Images(NamedTuple):
-    """One part of a data set."""
-
-    pixels: Tensor  # uint8 [N, C, H, W]
-    labels: Tensor  # int64 [N]
-    skipped: tuple[str, ...] = ()  # files that were left out, each with the reason
-    remarks: tuple[str, ...] = ()  # what else a user should know
-    files: tuple[str, ...] = ()  # path of each image below the root of the set, [N]; empty where images are not files
-    content: str = ""  # equal where the images are: a hash, or the name of a set that never changes
 
 
 # The sets read last, by what they were read from: the runs of a sweep share them.
@@ -78,7 +70,7 @@ class ImageDataModule(LightningDataModule):
         shuffle: bool = True,
         val_fraction: Annotated[float, Ge(0), Lt(1)] = 0.1,
         val_seed: Annotated[int, Ge(0), Lt(2**32)] = 0,
-        val_from: Literal["random", "tail"] = "random",
+        val_from: ValFrom = "random",
         validate_on: Literal["val", "test"] = "val",
         image_size: PositiveInt | None = None,
         channels: Literal[1, 3] | None = None,
@@ -106,6 +98,7 @@ class ImageDataModule(LightningDataModule):
         self._on_device: dict[tuple[str, torch.device], Images] = {}
         self.parts: dict[str, Images] = {}
         self.rows: dict[Split, Tensor] = {}
+        self.division = Division(torch.empty(0), torch.empty(0))
         self.waiting: Waiting | None = None  # of a GPU for images that are not on it
 
     # What a data set adds ------------------------------------------------------------------------------------------
@@ -158,10 +151,10 @@ class ImageDataModule(LightningDataModule):
             return
         train, test = self.load()
         self.parts = {"train": train, "test": test}
-        count = len(self.parts["train"].labels)
-        keep, held_out = self._division(count)
+        self.division = self._division(train)
+        keep, held_out = self.division
         if self.only is None:
-            self._refuse_untrainable(count, len(keep))
+            self._refuse_untrainable(len(train.labels), len(keep))
         test_rows = torch.arange(len(self.parts["test"].labels))
         self.rows = {"train": keep, "val": test_rows if self.validate_on == "test" else held_out, "test": test_rows}
 
@@ -186,17 +179,24 @@ class ImageDataModule(LightningDataModule):
             if several and bool((images.labels == images.labels[0]).all()):
                 only = self.class_names[int(images.labels[0])]
                 notes.append(f"{part}: data.limit={self.limit} keeps only images of class {only}")
-        if self.val_fraction and not len(self.rows["val"]) and self.only is None:
+        train = self.parts["train"]
+        fraction = self.val_fraction if train.validation is None and self.validate_on == "val" else 0
+        if fraction and not len(self.rows["val"]) and self.only is None:
             count = len(self.rows["train"])
-            notes.append(f"data.val_fraction={self.val_fraction} of {count} images is none: the last epoch is tested")
+            notes.append(f"data.val_fraction={fraction} of {count} images is none: the last epoch is tested")
+        if self.limit is None and self.only is None:
+            notes += splitting.remarks(self.division, train.labels, self.class_names, fraction, self.val_from)
         return notes
 
     def load(self) -> tuple[Images, Images]:
         """Training and test set, as many as asked for at the size and channels asked for; read once in a process."""
-        key = (*self.source(), self.limit)
+        hashed = self.val_from == "stratified"
+        key = (*self.source(), self.limit, hashed)
         if key not in _recent:
-            train, test = (self._shaped(identified(self._limited(images))) for images in self.read())
-            _recent[key] = (train, test)
+            train, test = (identified(self._limited(images)) for images in self.read())
+            if hashed and not train.digests:
+                train = train._replace(digests=splitting.pixel_digests(train.pixels))  # whatever the size asked for
+            _recent[key] = (self._shaped(train), self._shaped(test))
             while len(_recent) > RECENT:
                 _recent.popitem(last=False)
         _recent.move_to_end(key)
@@ -205,23 +205,20 @@ class ImageDataModule(LightningDataModule):
     def _limited(self, images: Images) -> Images:
         """At most `limit` images, evenly spread, as those of a folder lie class after class."""
         count = len(images.labels)
-        if self.limit is None or self.limit >= count:
-            return images
-        rows = torch.arange(self.limit) * count // self.limit
-        files = tuple(images.files[row] for row in rows.tolist()) if images.files else ()
-        return images._replace(pixels=images.pixels[rows], labels=images.labels[rows], files=files)
+        return images if self.limit is None or self.limit >= count else images.at(spread(self.limit, count))
 
     def _shaped(self, images: Images) -> Images:
         pixels = shaped(images.pixels, self.image_size, self.channels)
         return images._replace(pixels=pixels, labels=images.labels.long())
 
-    def _division(self, count: int) -> tuple[Tensor, Tensor]:
-        """Rows to train on and rows held out for validation, each in the order of the set."""
-        held_out = 0 if self.validate_on == "test" else round(count * self.val_fraction)
-        order = torch.arange(count)
-        if self.val_from == "random":
-            order = permutation(count, self.val_seed)
-        return order[: count - held_out].sort().values, order[count - held_out :].sort().values
+    def _division(self, train: Images) -> Division:
+        """Rows to train on and rows held out for validation."""
+        if train.validation is not None:
+            return Division.by(train.validation)
+        fraction = 0 if self.validate_on == "test" else self.val_fraction
+        if self.val_from == "stratified":
+            return splitting.stratified(train.labels, train.digests, fraction, self.val_seed)
+        return splitting.by_count(len(train.labels), fraction, self.val_from, self.val_seed)
 
     # Loaders -------------------------------------------------------------------------------------------------------
 
@@ -234,7 +231,16 @@ class ImageDataModule(LightningDataModule):
         return self._loader("val") if len(self.rows["val"]) else []
 
     def test_dataloader(self) -> TensorLoader:
-        """Batches of the official test set, or of the part that `test_split` names."""
+        """Batches of the official test set, or of the part that `test_split` names.
+
+        Raises:
+            SettingError: that part has no image.
+        """
+        if not len(self.rows[self.test_split]):
+            raise SettingError(
+                f"there is no validation part to test on, as data.val_fraction={self.val_fraction} of"
+                f" {len(self.rows['train']):,} images is none: choose test or train"
+            )
         return self._loader(self.test_split)
 
     def _loader(self, split: Split, **order: bool) -> TensorLoader:
@@ -313,13 +319,3 @@ class ImageDataModule(LightningDataModule):
     def _normalized(self, images: Tensor) -> Tensor:
         """Pixels 0..255 as the network sees them."""
         return self.spec.normalize(images).contiguous(memory_format=self.memory_format)
-
-
-def identified(images: Images) -> Images:
-    """The images with their `content`: a hash of their pixels where the data set gives none."""
-    if images.content:
-        return images
-    pixels = images.pixels.contiguous().numpy()
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(pixels.reshape(-1).data)
-    return images._replace(content=digest.hexdigest())

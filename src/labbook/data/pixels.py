@@ -14,9 +14,13 @@ GREY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as Pillow converts
 def shaped(pixels: Tensor, size: int, channels: int) -> Tensor:
     """Images uint8 [N, C, H, W] at a square size (bilinear, antialiased) and with 1 or 3 channels.
 
+    Those that are so already are returned as they are, such as a memory map of more than the memory holds.
+
     Raises:
         SettingError: they would take more memory than there is.
     """
+    if pixels.shape[1:] == (channels, size, size):
+        return pixels
     needed, there = len(pixels) * channels * size**2, memory()
     if needed > there:
         raise SettingError(
@@ -39,7 +43,10 @@ def shaped(pixels: Tensor, size: int, channels: int) -> Tensor:
 
 def resized(pixels: Tensor, size: int) -> Tensor:
     """Images uint8 [N, C, H, W] to [N, C, size, size]."""
-    return F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+    if size > 1:
+        return F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+    # torch's kernel for bytes takes an output of one pixel for channels-last and fails an assertion
+    return F.interpolate(pixels.float(), (1, 1), mode="bilinear", antialias=True).round().byte()
 
 
 def memory() -> int:
@@ -48,8 +55,11 @@ def memory() -> int:
 
 
 def fits(pixels: Tensor, device: torch.device) -> bool:
-    """Whether a set may live on the device: on a GPU if it takes less than half of what is free."""
+    """Whether a set may live on the device: on a GPU if it takes less than half of what is free.
+
+    On Apple's, which has no memory of its own, if it takes less than half of the machine's.
+    """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return pixels.numel() < free / 2
-    return device.type == "mps"
+    return device.type == "mps" and pixels.numel() < memory() / 2

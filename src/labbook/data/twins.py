@@ -1,9 +1,9 @@
 """The same photograph more than once: under two labels, in training and test, or in one class."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from labbook.data.image_cache import Photographs
+from labbook.data.image_cache import Labelled, Photographs
 from labbook.names import printable
 
 
@@ -13,24 +13,27 @@ class Twins(NamedTuple):
     contradictions: list[str]  # of different labels
     leaks: list[str]  # one in training, one in test
     copies: list[str]  # both in one part, of one label
+    seen_in_training: list[str]  # one in the folder for training, one in that for validation
     doubtful: set[str]  # the digests of the contradictions
 
 
 def twins(train: Photographs, test: Photographs) -> Twins:
     """Compare all with all, by the digests that decoding noted."""
-    found = Twins([], [], [], set())
-    seen: dict[str, tuple[int, int, object]] = {}
+    found = Twins([], [], [], [], set())
+    seen: dict[str, tuple[int, Labelled]] = {}
     for number, part in enumerate((train, test)):
         for digest, file in zip(part.digests, part.files, strict=True):
-            first = seen.setdefault(digest, (number, file.label, file.path))
-            if first[2] is file.path:
+            part_of_first, first = seen.setdefault(digest, (number, file))
+            if first is file:
                 continue
-            line = f"{printable(file.path)} and {printable(first[2])}"
-            if file.label != first[1]:
+            line = f"{printable(file.path)} and {printable(first.path)}"
+            if file.label != first.label:
                 found.contradictions.append(line)
                 found.doubtful.add(digest)
-            elif first[0] != number:
+            elif part_of_first != number:
                 found.leaks.append(line)
+            elif first.validation != file.validation:
+                found.seen_in_training.append(line)
             else:
                 found.copies.append(line)
     return found
@@ -40,3 +43,8 @@ def many(lines: Iterable[str]) -> str:
     """The first of some lines and how many follow."""
     first, *others = lines
     return f"{first}, and {len(others):,} more" if others else first
+
+
+def counted(images: Sequence[str]) -> str:
+    """Such as `1 image is` or `1,200 images are`."""
+    return "1 image is" if len(images) == 1 else f"{len(images):,} images are"

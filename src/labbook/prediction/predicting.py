@@ -15,7 +15,7 @@ from labbook.data.image_cache import decode_all
 from labbook.data.pixels import shaped
 from labbook.errors import SettingError
 from labbook.names import printable
-from labbook.trained import Trained, data_type
+from labbook.trained import Trained, decoding
 
 
 class Guess(NamedTuple):
@@ -65,8 +65,7 @@ class Predictor:
 
         An image that is in the test set as a file comes to the same pixels here as there.
         """
-        size, channels = data_type(self.network.config).read_at(self.network.spec)
-        each = zip(files, decode_all(files, size, channels), strict=True)
+        each = zip(files, decode_all(files, decoding(self.network.config, self.network.spec)), strict=True)
         while batch := list(islice(each, self.batch_size)):
             read = [(str(file), decoded.image) for file, decoded in batch if decoded.image is not None]
             problems = tuple(f"{printable(file)} {decoded.problem}" for file, decoded in batch if decoded.image is None)

@@ -12,7 +12,7 @@ from labbook.errors import SettingError
 from labbook.serving import pictures, samples
 from labbook.serving.explaining import Explainer
 from labbook.serving.pictures import PictureError
-from labbook.trained import data_type
+from labbook.trained import decoding
 
 
 class Controls:
@@ -28,7 +28,7 @@ class Controls:
             return None, "", False
         network = self.explainer.network
         try:
-            pixels = pictures.of_file(Path(file["path"]), network.spec, data_type(network.config))
+            pixels = pictures.of_file(Path(file["path"]), network.spec, decoding(network.config, network.spec))
         except PictureError as error:
             return None, str(error), False
         turned = self.explainer.habits.dark and pictures.on_light(pixels)

@@ -11,8 +11,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
-from labbook.data.image_cache import decode
-from labbook.data.module import ImageDataModule
+from labbook.data.decoding import Decoding, decode
 from labbook.data.pixels import resized, shaped
 from labbook.data.spec import ImageSpec
 from labbook.names import shown
@@ -44,16 +43,16 @@ class Habits:
         return cls(dark, data.box if spec.channels == 1 else 0, data.native_size)
 
 
-def of_file(path: Path, spec: ImageSpec, data: type[ImageDataModule]) -> Tensor:
-    """The image in a file, as the network would see it were it one of `data`: uint8 [1, C, size, size].
+def of_file(path: Path, spec: ImageSpec, how: Decoding) -> Tensor:
+    """The image in a file, decoded as those of a data set are, as the network sees it: uint8 [1, C, size, size].
 
     Raises:
         PictureError: it is none, or too large.
     """
-    image, problem, _ = decode(path, *data.read_at(spec))
-    if image is None:
-        raise PictureError(f"This file {shown(problem)}.")
-    return shaped(torch.from_numpy(image.copy())[None], spec.size, spec.channels)
+    decoded = decode(path, how)
+    if decoded.image is None:
+        raise PictureError(f"This file {shown(decoded.problem)}.")
+    return shaped(torch.from_numpy(decoded.image.copy())[None], spec.size, spec.channels)
 
 
 def of_drawing(content: bytes, spec: ImageSpec, habits: Habits, invert: bool, centre: bool) -> Tensor | None:

@@ -1,0 +1,91 @@
+"""Image files without what they hold besides pixels: what is left where a decoder stumbles over the rest."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+START_OF_JPEG, END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # chunks that decide pixels
+EXIF = b"Exif\0\0"  # before Exif in a JPEG
+ORIENTATION = 0x112  # a tag of Exif, and of TIFF
+INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # types of tags, and how Python unpacks them
+WEBP_METADATA = (b"EXIF", b"XMP ", b"ICCP")
+
+
+def without_metadata(content: bytes) -> bytes | None:
+    """A JPEG, PNG or WebP file without metadata but the orientation; None of other files."""
+    if content.startswith(START_OF_JPEG):
+        return b"".join(jpeg_without(content))
+    if content.startswith(PNG):
+        return b"".join(png_without(content))
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        chunks = b"".join(webp_without(content))
+        return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+    return None
+
+
+def png_without(content: bytes) -> Iterator[bytes]:
+    """The parts of a PNG file to keep; a chunk has a length, a type, data and a checksum."""
+    yield PNG
+    place = len(PNG)
+    while place + 12 <= len(content):
+        length, kind = struct.unpack(">I4s", content[place : place + 8])
+        chunk = content[place : place + 12 + length]
+        if kind in PNG_PIXELS:
+            yield chunk
+        elif kind == b"eXIf" and (exif := only_orientation(chunk[8:-4])):
+            yield struct.pack(">I", len(exif)) + kind + exif + struct.pack(">I", zlib.crc32(kind + exif))
+        place += 12 + length
+
+
+def jpeg_without(content: bytes) -> Iterator[bytes]:
+    """The parts of a JPEG file to keep: neither comments nor applications' segments but JFIF's and Adobe's."""
+    yield START_OF_JPEG
+    place = len(START_OF_JPEG)
+    while place + 4 <= len(content) and content[place] == 0xFF:
+        marker, length = struct.unpack(">BH", content[place + 1 : place + 4])
+        if marker == 0xDA:  # the pixels begin
+            break
+        segment = content[place : place + 2 + length]
+        if marker == 0xE1 and (exif := only_orientation(segment[4:])):
+            yield struct.pack(">HH", 0xFFE1, 8 + len(exif)) + EXIF + exif
+        elif marker == 0xEE or not (0xE1 <= marker <= 0xEF or marker == 0xFE):
+            yield segment
+        place += 2 + length
+    yield content[place:]
+
+
+def webp_without(content: bytes) -> Iterator[bytes]:
+    """The chunks of a WebP file to keep; a chunk has a type, a length and data of an even length."""
+    place = 12
+    while place + 8 <= len(content):
+        kind, length = struct.unpack("<4sI", content[place : place + 8])
+        if kind not in WEBP_METADATA:
+            yield content[place : place + 8 + length + length % 2]
+        place += 8 + length + length % 2
+
+
+def orientation_of(exif: bytes) -> int | None:
+    """The orientation that Exif tells, whatever its type and whatever else is in there; None where there is none."""
+    tiff = exif.removeprefix(EXIF)
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    try:
+        (first,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, first)
+        for place in range(first + 2, first + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", tiff, place)
+            if tag == ORIENTATION:
+                form = INTEGERS.get(kind)
+                return int(struct.unpack_from(f"{order}{form}", tiff, place + 8)[0]) if form else None
+    except struct.error:  # another byte order, or too short
+        pass
+    return None
+
+
+def only_orientation(exif: bytes) -> bytes | None:
+    """Exif with nothing but the orientation that some Exif tells; None where it tells none."""
+    told = orientation_of(exif)
+    if told not in range(1, 9):
+        return None
+    return b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, ORIENTATION, 3, 1, told, 0, 0)  # one entry, of a short number

@@ -1,0 +1,48 @@
+"""One part of a data set, in memory or in a memory map."""
+
+import hashlib
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Images(NamedTuple):
+    """One part of a data set."""
+
+    pixels: Tensor  # uint8 [N, C, H, W]
+    labels: Tensor  # int64 [N]
+    skipped: tuple[str, ...] = ()  # files that were left out, each with the reason
+    remarks: tuple[str, ...] = ()  # what else a user should know
+    files: tuple[str, ...] = ()  # path of each image below the root of the set, [N]; empty where images are not files
+    content: str = ""  # equal where the images are: a hash, or the name of a set that never changes
+    digests: tuple[
+        str, ...
+    ] = ()  # of each image, [N]: of its file's bytes; where it is no file, of its pixels if asked
+    validation: Tensor | None = None  # bool [N]: what the set itself has for validation; None where it says nothing
+
+    def at(self, rows: Tensor) -> "Images":
+        """Some of the images, by their int64 rows."""
+        chosen = rows.tolist()
+        return self._replace(
+            pixels=self.pixels[rows],
+            labels=self.labels[rows],
+            files=tuple(self.files[row] for row in chosen) if self.files else (),
+            digests=tuple(self.digests[row] for row in chosen) if self.digests else (),
+            validation=None if self.validation is None else self.validation[rows],
+        )
+
+
+def spread(count: int, total: int) -> Tensor:
+    """`count` of `total` rows, evenly spread, int64 [count]."""
+    return torch.arange(count) * total // count
+
+
+def identified(images: Images) -> Images:
+    """The images with their `content`: a hash of their pixels where the data set gives none."""
+    if images.content:
+        return images
+    pixels = images.pixels.contiguous().numpy()
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(pixels.reshape(-1).data)
+    return images._replace(content=digest.hexdigest())

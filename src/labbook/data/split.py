@@ -1,0 +1,95 @@
+"""Which images of a training set are held out for validation, and what a user should know of that."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from labbook.data.randomness import permutation
+
+ValFrom = Literal["random", "tail", "stratified"]
+MOST_NAMES = 5  # classes that are named in a sentence
+UNEVEN = 10  # times the smallest class
+
+
+class Division(NamedTuple):
+    """Rows of a training set, each part in the order of the set."""
+
+    train: Tensor  # int64 [n]
+    val: Tensor  # int64 [m]
+
+    @classmethod
+    def by(cls, held_out: Tensor) -> "Division":
+        """From bool [N]."""
+        return cls(torch.nonzero(~held_out).flatten(), torch.nonzero(held_out).flatten())
+
+
+def by_count(count: int, fraction: float, val_from: ValFrom, seed: int) -> Division:
+    """A `fraction` of all images: the last ones, or a random draw that depends on how many there are."""
+    held_out = round(count * fraction)
+    order = permutation(count, seed) if val_from == "random" else torch.arange(count)
+    return Division(order[: count - held_out].sort().values, order[count - held_out :].sort().values)
+
+
+def stratified(labels: Tensor, digests: Sequence[str], fraction: float, seed: int) -> Division:
+    """A `fraction` of each class, int64 [N], drawn by the images' own digests.
+
+    Of two images or more at least one is held out and at least one trained on; the only image of a class is trained on.
+    An image that is added or removed moves at most one other, of its class, into another part.
+    """
+    salt = f"{seed}:"
+    places = [hashlib.blake2b((salt + digest).encode(), digest_size=8).digest() for digest in digests]
+    classes: dict[int, list[int]] = defaultdict(list)
+    for row, label in enumerate(labels.tolist()):
+        classes[label].append(row)
+    held_out = torch.zeros(len(labels), dtype=torch.bool)
+    for rows in classes.values():
+        count = min(max(round(fraction * len(rows)), 1), len(rows) - 1) if fraction else 0
+        held_out[sorted(rows, key=places.__getitem__)[:count]] = True  # equal images in their order
+    return Division.by(held_out)
+
+
+def pixel_digests(pixels: Tensor) -> tuple[str, ...]:
+    """A digest of each image, uint8 [N, C, H, W]."""
+    return tuple(hashlib.blake2b(image.numpy().tobytes(), digest_size=16).hexdigest() for image in pixels)
+
+
+def remarks(division: Division, labels: Tensor, names: Sequence[str], fraction: float, val_from: ValFrom) -> list[str]:
+    """What a user should know of the classes in each part.
+
+    `labels` are those of all rows; `fraction` is the one that was asked for, 0 where the set itself has the parts.
+    """
+    train, val = (torch.bincount(labels[rows], minlength=len(names)) for rows in division)
+    there = train + val
+    found = []
+    better = ": use data.val_from=stratified" if fraction and val_from != "stratified" else ""
+    if untrained := named(names, (train == 0) & (there > 0)):
+        found.append(f"no image of {untrained} is trained on, as data.val_from={val_from} holds all out{better}")
+    if len(division.val) and (missing := named(names, (val == 0) & (there > 0))):
+        found.append(f"validation has no image of {missing}{better}")
+    asked = fraction * len(labels)
+    if val_from == "stratified" and asked and len(division.val) > max(1.5 * asked, asked + 10):
+        found.append(
+            f"validation has {len(division.val):,} of {len(labels):,} images, more than data.val_fraction={fraction}:"
+            " at least one of each class"
+        )
+    smallest, largest = int(there.argmin()), int(there.argmax())
+    if there[largest] >= UNEVEN * there[smallest] > 0:
+        found.append(
+            f"the classes are uneven, from {int(there[smallest]):,} images ({names[smallest]}) to"
+            f" {int(there[largest]):,} ({names[largest]}): accuracy says little of the small ones"
+        )
+    return found
+
+
+def named(names: Sequence[str], chosen: Tensor) -> str:
+    """The classes that are chosen, bool [classes]; nothing if there is none."""
+    places = torch.nonzero(chosen).flatten().tolist()
+    if not places:
+        return ""
+    first = ", ".join(names[place] for place in places[:MOST_NAMES])
+    more = f" and {len(places) - MOST_NAMES:,} more" if len(places) > MOST_NAMES else ""
+    return f"{len(places):,} of {len(names):,} classes ({first}{more})"

@@ -1,0 +1,229 @@
+"""Which images are held out for validation."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labbook.data import module
+from labbook.data.image_folder import ImageFolder
+from labbook.data.split import Division, by_count, pixel_digests, remarks, stratified
+from labbook.errors import SettingError
+from tests.data.samples import album, few, images, made, photograph
+
+
+def parts(division: Division, digests: list[str]) -> dict[str, str]:
+    return {digests[row]: part for part, rows in division._asdict().items() for row in rows.tolist()}
+
+
+# The draw ------------------------------------------------------------------------------------------------------------
+
+
+@few
+@given(
+    counts=st.lists(st.integers(1, 30), min_size=1, max_size=6),
+    fraction=st.floats(0.01, 0.9),
+    seed=st.integers(0, 3),
+)
+def test_of_each_class_a_part_is_held_out_and_a_part_trained_on(counts: list[int], fraction: float, seed: int) -> None:
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    train, val = stratified(labels, [str(row) for row in range(len(labels))], fraction, seed)
+    assert sorted(train.tolist() + val.tolist()) == list(range(len(labels)))
+    for label, count in enumerate(counts):
+        held_out = int((labels[val] == label).sum())
+        assert held_out == min(max(round(fraction * count), 1), count - 1)
+        assert count - held_out >= 1
+
+
+@few
+@given(counts=st.lists(st.integers(2, 25), min_size=1, max_size=4), fraction=st.floats(0.05, 0.9), data=st.data())
+def test_an_image_less_moves_at_most_one_other_of_its_class(counts: list[int], fraction: float, data: Any) -> None:
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    digests = [f"image {row}" for row in range(len(labels))]
+    gone = data.draw(st.integers(0, len(labels) - 1))
+    rest = [row for row in range(len(labels)) if row != gone]
+    before = parts(stratified(labels, digests, fraction, 0), digests)
+    fewer = [digests[row] for row in rest]
+    after = parts(stratified(labels[rest], fewer, fraction, 0), fewer)
+    moved = [digest for digest in fewer if before[digest] != after[digest]]
+    assert len(moved) <= 1
+    assert all(labels[digests.index(digest)] == labels[gone] for digest in moved)
+
+
+def test_the_draw_depends_on_its_seed_and_not_on_the_order() -> None:
+    labels, digests = torch.arange(40) % 2, [str(row) for row in range(40)]
+    one = parts(stratified(labels, digests, 0.3, 1), digests)
+    assert one != parts(stratified(labels, digests, 0.3, 2), digests)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    turned = [digests[row] for row in order.tolist()]
+    assert parts(stratified(labels[order], turned, 0.3, 1), turned) == one
+
+
+def test_the_draw_is_the_same_in_every_version() -> None:
+    """Else a run that is continued, or tested on its validation part, would meet images that it was trained on."""
+    assert stratified(torch.zeros(12), [str(row) for row in range(12)], 0.4, 0).val.tolist() == [3, 7, 8, 9, 11]
+    assert by_count(10, 0.3, "random", 0).val.tolist() == [3, 5, 7]
+
+
+def test_without_files_the_draw_follows_from_the_pixels_as_they_were_read() -> None:
+    whole = made(val_from="stratified", val_fraction=0.3)
+    assert all((whole.parts["train"].labels[whole.rows["val"]] == label).sum() == 5 for label in (0, 1))
+    digests = pixel_digests(whole.parts["train"].pixels)
+    assert whole.parts["train"].digests == digests
+    smaller = made(val_from="stratified", val_fraction=0.3, image_size=3, channels=1)
+    assert torch.equal(smaller.rows["val"], whole.rows["val"])
+    assert made(val_fraction=0.3).parts["train"].digests == ()  # none are computed for nothing
+
+
+def test_what_a_set_itself_holds_out_is_held_out() -> None:
+    given_part = torch.arange(50) % 5 == 0
+    data = made(images(50)._replace(validation=given_part), val_fraction=0.5)
+    assert data.rows["val"].tolist() == list(range(0, 50, 5))
+    assert len(data.rows["train"]) == 40
+
+
+def test_half_of_a_set_keeps_what_belongs_to_each_image() -> None:
+    digests, files = tuple(map(str, range(50))), tuple(f"{n}.png" for n in range(50))
+    whole = images(50)._replace(digests=digests, files=files, validation=torch.arange(50) < 20)
+    half = made(whole, limit=25).parts["train"]
+    assert half.digests == digests[::2]
+    assert half.files == files[::2]
+    assert half.validation is not None
+    assert half.validation.tolist() == [True] * 10 + [False] * 15
+
+
+# What is said --------------------------------------------------------------------------------------------------------
+
+
+def said(counts: list[int], val: list[int], fraction: float = 0.1, val_from: Any = "stratified") -> list[str]:
+    """Of a set with so many images of each class, of which so many are held out."""
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    held_out = torch.cat([torch.arange(count) < held for count, held in zip(counts, val, strict=True)])
+    return remarks(Division.by(held_out), labels, [f"c{n}" for n in range(len(counts))], fraction, val_from)
+
+
+def test_classes_that_a_part_has_none_of_are_said() -> None:
+    assert said([30, 30, 20], [3, 3, 2]) == []
+    assert said([30, 30, 1, 1], [3, 3, 0, 0])[0] == "validation has no image of 2 of 4 classes (c2, c3)"
+    assert said([9] * 9, [9] * 8 + [0], 0.9, "random") == [
+        "no image of 8 of 9 classes (c0, c1, c2, c3, c4 and 3 more) is trained on, as data.val_from=random holds all"
+        " out: use data.val_from=stratified",
+        "validation has no image of 1 of 9 classes (c8): use data.val_from=stratified",
+    ]
+    assert said([9, 9], [0, 0], 0) == []  # nothing is held out
+
+
+def test_uneven_classes_are_said() -> None:
+    assert said([300, 30], [30, 3]) == [
+        "the classes are uneven, from 30 images (c1) to 300 (c0): accuracy says little of the small ones"
+    ]
+    assert said([299, 30], [30, 3]) == []
+
+
+def test_more_validation_images_than_asked_for_are_said() -> None:
+    assert said([2] * 30, [1] * 30) == [
+        "validation has 30 of 60 images, more than data.val_fraction=0.1: at least one of each class"
+    ]
+
+
+def test_a_set_says_it_in_its_notes() -> None:
+    train = images(50)._replace(labels=(torch.arange(50) >= 49).long())
+    notes = made(train).notes
+    assert notes == ["validation has no image of 1 of 3 classes (bee): use data.val_from=stratified"]
+    assert len(made(train, limit=20).notes) == 1  # that the limit keeps one class
+
+
+# Folders -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return album(tmp_path / "pets", {"train": 20, "test": 2})
+
+
+def folder(root: Path, **options: Any) -> ImageFolder:
+    module._recent.clear()
+    defaults = {"image_size": 4, "normalize": "unit", "cache_dir": str(root.parent / "cache")}
+    data = ImageFolder(root=str(root), **defaults | options)
+    data.setup()
+    return data
+
+
+def names(data: ImageFolder, part: Any) -> set[str]:
+    return {data.parts["train"].files[row] for row in data.rows[part].tolist()}
+
+
+def test_of_a_folder_each_class_is_divided_and_stays_so_when_images_come_and_go(root: Path) -> None:
+    before = folder(root)
+    assert [name.split("/")[1] for name in sorted(names(before, "val"))] == ["cat", "cat", "dog", "dog"]
+    gone, renamed = sorted(names(before, "train"))[:2]
+    (root / gone).unlink()
+    (root / renamed).rename(root / "train" / "cat" / "renamed.png")
+    fewer = folder(root)
+    assert "train/cat/renamed.png" in names(fewer, "train")
+    assert names(fewer, "val") == names(before, "val")
+    photograph(root / "train" / "cat" / "new.png", (99, 7, 7))
+    more = folder(root)
+    moved = (names(more, "val") ^ names(fewer, "val")) - {"train/cat/new.png"}
+    assert len(moved) <= 1
+    assert all(name.startswith("train/cat/") for name in moved)
+
+
+def test_the_tail_of_a_folder_is_refused(root: Path) -> None:
+    with pytest.raises(SettingError, match=r"^data\.val_from=tail holds out whole classes of a folder"):
+        folder(root, val_from="tail")
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation"])
+def test_a_folder_for_validation_is_used_and_said(name: str, root: Path) -> None:
+    for number in range(3):
+        photograph(root / name / "dog" / f"{number}.png", (200 + number, 9, 9))
+    data = folder(root)
+    assert names(data, "val") == {f"{name}/dog/{number}.png" for number in range(3)}
+    assert len(names(data, "train")) == 40
+    assert all(file.startswith("train/") for file in names(data, "train"))
+    assert data.notes == [
+        f"train: validation on the 3 images in {root / name}; data.val_fraction has no effect",
+        "validation has no image of 1 of 2 classes (cat)",
+    ]
+    tested = folder(root, validate_on="test")
+    assert len(tested.parts["train"].labels) == 40
+    assert tested.notes == [f"train: {root / name} is not used, because of data.validate_on=test"]
+
+
+def test_a_folder_for_validation_may_be_the_test_folder(root: Path) -> None:
+    (root / "test").rename(root / "val")
+    data = folder(root, test_folder="val")
+    assert (len(data.rows["val"]), data.notes) == (4, [])
+
+
+def test_a_folder_for_validation_that_cannot_be_one_is_refused(root: Path) -> None:
+    photograph(root / "val" / "cow" / "1.png")
+    with pytest.raises(SettingError, match=r"val holds classes that are not trained on: cow$"):
+        folder(root)
+    photograph(root / "valid" / "cat" / "1.png")
+    with pytest.raises(SettingError, match=r"could both be for validation: rename one of them$"):
+        folder(root)
+
+
+def test_training_images_in_the_folder_for_validation_are_said(root: Path) -> None:
+    copy = root / "val" / "cat" / "copy.png"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes((root / "train" / "cat" / "0.png").read_bytes())
+    photograph(root / "val" / "dog" / "1.png", (201, 9, 9))
+    assert folder(root).notes[1:] == [
+        f"train: 1 image is in validation and in training, so validation flatters: {copy} and"
+        f" {root / 'train' / 'cat' / '0.png'}"
+    ]
+
+
+def test_every_image_of_a_folder_has_a_digest_and_both_parts_a_content(root: Path) -> None:
+    train, test = folder(root).load()
+    assert len(set(train.digests)) == 40
+    assert len(test.digests) == 4
+    assert len({train.content, test.content, ""}) == 3
+    photograph(root / "train" / "cat" / "0.png", (1, 1, 1))
+    assert folder(root).load()[0].content != train.content
