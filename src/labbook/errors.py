@@ -10,7 +10,18 @@ BROKEN = (errno.EIO, errno.ESTALE)  # a disk, or the server that it is on
 NO_FILE = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG)  # no name of a file
 UNWRITABLE = NO_RIGHT + NO_ROOM + BROKEN + NO_FILE
 
-EXTRAS = ("wandb", "mlflow", "joblib", "ray", "submitit", "optuna", "keras", "export", "serve")  # of pyproject.toml
+EXTRAS = (
+    "wandb",
+    "mlflow",
+    "joblib",
+    "ray",
+    "submitit",
+    "optuna",
+    "keras",
+    "export",
+    "serve",
+    "photos",
+)  # of pyproject.toml
 
 
 class SettingError(ValueError):

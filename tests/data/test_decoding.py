@@ -393,10 +393,10 @@ def test_heic_is_called_so(brand: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.HEIC").write_bytes(struct.pack(">I", 24) + b"ftyp" + brand + bytes(4) + b"mif1heic" + bytes(99))
     problem = decode(tmp_path / "a.HEIC", Decoding(8, 3)).problem
     if "HEIF" in formats():
-        assert problem.startswith("cannot be decoded") or problem.startswith("is HEIC")
+        assert problem == "is HEIC, and damaged"
     else:
         assert problem == (
-            "is HEIC, and its reader is not installed: make setup EXTRAS=photos, or pip install 'labbook[photos]';"
-            " or save it as JPEG"
+            "is HEIC, and its reader is not installed: make setup EXTRAS=photos, or pip install -e '.[photos]'; or save"
+            " it as JPEG"
         )
     assert ".heic" in endings()

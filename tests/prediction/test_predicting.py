@@ -12,7 +12,9 @@ from labbook.data.image_cache import AT_ONCE
 from labbook.data.module import Images
 from labbook.errors import SettingError
 from labbook.evaluation import again
+from labbook.prediction import telling
 from labbook.prediction.predicting import Prediction, Predictor
+from labbook.prediction.tables import Columns
 from labbook.resuming import read_config
 from labbook.trained import Trained, load
 from tests.conftest import Command
@@ -145,6 +147,20 @@ def test_files_that_are_no_images_are_told_of_and_the_rest_is_done(
         "/gone.png cannot be read ",
     ]
     assert [len(batch.pixels) for batch in batches] == [1, 0, 2, 1]
+
+
+def test_files_of_several_pictures_are_told_of(
+    network: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (1, 200)]
+    files = [tmp_path / "a.tif", tmp_path / "b.gif", tmp_path / "c.png"]
+    for file in files[:2]:
+        frames[0].save(file, save_all=True, append_images=frames[1:])
+    frames[0].save(files[2])
+    told = telling.tell(Predictor.of(network, 1, 2).files(files), Columns.of(list(map(str, files)), ("0",), 1, False))
+    assert telling.notes(told, [], None) == [
+        f"2 files have several pictures, of which the first is taken; the first is {files[0]}"
+    ]
 
 
 def test_refusals(network: Trained) -> None:

@@ -39,5 +39,7 @@ def unidentified(content: bytes) -> str:
     size = int.from_bytes(content[:4], "big") if content[4:8] == b"ftyp" else 0
     brands = {content[start : start + 4] for start in (8, *range(16, min(size, 256), 4))}
     if size and not HEIC.isdisjoint(brands):
+        if "HEIF" in formats():
+            return "is HEIC, and damaged"
         return f"is HEIC, and {not_installed('its reader', 'photos')}; or save it as JPEG"
     return "is no image"

@@ -39,6 +39,7 @@ class Predicted(NamedTuple):
     predictions: list[Prediction]
     pixels: Tensor  # uint8 [n, C, size, size]: the same images as the network saw them
     problems: tuple[str, ...] = ()  # files without an image, each with the reason
+    remarks: tuple[tuple[str, str], ...] = ()  # what a user should know of an image, and its file
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,9 @@ class Predictor:
         while batch := list(islice(each, self.batch_size)):
             read = [(str(file), decoded.image) for file, decoded in batch if decoded.image is not None]
             problems = tuple(f"{printable(file)} {decoded.problem}" for file, decoded in batch if decoded.image is None)
+            remarks = tuple((decoded.remark, printable(file)) for file, decoded in batch if decoded.remark)
             yield self._predicted([name for name, _ in read], stacked([image for _, image in read]))._replace(
-                problems=problems
+                problems=problems, remarks=remarks
             )
 
     def test_images(self, numbers: Sequence[int]) -> Iterator[Predicted]:

@@ -28,10 +28,13 @@ class Told:
     predictions: list[Prediction] = field(default_factory=list)
     pictured: list[tuple[Prediction, Tensor]] = field(default_factory=list)  # uint8 [C, size, size], at most `MOST`
     problems: int = 0
+    remarks: dict[str, list[str]] = field(default_factory=dict)  # and the files that each is of
 
     def add(self, batch: Predicted) -> None:
         """Take a batch, and of its images those that belong into the picture."""
         self.problems += len(batch.problems)
+        for remark, file in batch.remarks:
+            self.remarks.setdefault(remark, []).append(file)
         self.predictions += batch.predictions
         new = [(said, pixels.clone()) for said, pixels in zip(batch.predictions, batch.pixels, strict=True)]
         if self.shown == "least-sure":
@@ -70,6 +73,9 @@ def notes(told: Told, others: Sequence[Path], figure: Path | None) -> list[str]:
         found.append(f"files in folders that are not named as images: {len(others):,}, such as {others[0]}, left out")
     if told.problems:
         found.append(f"could not be read as images: {told.problems:,} of {told.problems + count:,} files")
+    found += [
+        f"{len(files):,} of the images: {remark}; the first is {files[0]}" for remark, files in told.remarks.items()
+    ]
     if figure and count > MOST:
         which = f"the {MOST} least sure" if told.shown == "least-sure" else f"the first {MOST}"
         other = "" if told.shown == "least-sure" else "; --figure-images least-sure shows the least sure ones"
