@@ -73,9 +73,7 @@ def notes(told: Told, others: Sequence[Path], figure: Path | None) -> list[str]:
         found.append(f"files in folders that are not named as images: {len(others):,}, such as {others[0]}, left out")
     if told.problems:
         found.append(f"could not be read as images: {told.problems:,} of {told.problems + count:,} files")
-    found += [
-        f"{len(files):,} of the images: {remark}; the first is {files[0]}" for remark, files in told.remarks.items()
-    ]
+    found += [f"{len(files):,} files have {remark}; the first is {files[0]}" for remark, files in told.remarks.items()]
     if figure and count > MOST:
         which = f"the {MOST} least sure" if told.shown == "least-sure" else f"the first {MOST}"
         other = "" if told.shown == "least-sure" else "; --figure-images least-sure shows the least sure ones"
