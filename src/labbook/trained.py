@@ -136,9 +136,10 @@ def data_type(config: DictConfig) -> type[ImageDataModule]:
 
 def decoding(config: DictConfig, spec: ImageSpec) -> Decoding:
     """How an image file is decoded for the network of a run, as its data set does."""
-    span = config.data.get("range")
-    both = span if span is None or isinstance(span, str) else (span[0], span[1])
-    return Decoding(*data_type(config).read_at(spec), both)
+    span: Any = config.data.get("range")
+    if span is not None and not isinstance(span, str):
+        span = (float(span[0]), float(span[1]))
+    return Decoding(*data_type(config).read_at(spec), span)
 
 
 class Opened(NamedTuple):

@@ -173,7 +173,7 @@ def test_refusals(network: Trained) -> None:
     with pytest.raises(SettingError, match=r"--test-index 3: the test set with data\.limit=3 has images 0 to 2"):
         Predictor.of(other, 1, 8).test_images([3])
     other.config.data.classes = 3
-    with pytest.raises(SettingError, match="not of the size, channels and classes that the network was trained for"):
+    with pytest.raises(SettingError, match="not of the classes that the network was trained for"):
         Predictor.of(other, 1, 8).test_images([1])
 
 

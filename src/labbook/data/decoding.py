@@ -235,7 +235,8 @@ def opaque(image: Image.Image, span: Range) -> tuple[Image.Image, str]:
 
 def raw_mode(image: Image.Image) -> str:
     """How pixels are stored in the file, such as RGB;16B, where Pillow says so."""
-    args: Any = image.tile[0][3] if getattr(image, "tile", None) else ""
+    tiles: Any = getattr(image, "tile", None)
+    args = tiles[0][3] if tiles else ""
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
