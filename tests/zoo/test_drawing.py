@@ -40,7 +40,12 @@ def layers(model: Classifier) -> list[tuple[str, ...]]:
         shapes = (str(tuple(item.shape)) for item in (inputs[0], output))
         found.append((type(layer).__name__, "input:", next(shapes), "output:", next(shapes)))
 
-    hooks = [layer.register_forward_hook(note) for layer in model.modules() if not list(layer.children())]
+    def note_all(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        note(layer, inputs, output)
+        if line := drawing.details(layer):
+            found[-1] = (*found[-1], line)
+
+    hooks = [layer.register_forward_hook(note_all) for layer in model.modules() if not list(layer.children())]
     model.eval()(blank(model))
     for hook in hooks:
         hook.remove()
@@ -55,6 +60,26 @@ def test_every_layer_is_drawn_with_its_shapes(model: Classifier) -> None:
     assert [box for box in drawn if box in wanted] == wanted
     assert drawn[0] == ("input-tensor", str(tuple(blank(model).shape)))
     assert drawn[-1] == ("output-tensor", "(1, 10)")
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        (nn.Conv2d(3, 8, 5, stride=2, padding=2), "5 x 5, stride 2, padding 2, 608 parameters"),
+        (nn.Conv2d(4, 4, (1, 3), (2, 1), padding=(0, 1), groups=4, bias=False),
+         "1 x 3, stride 2 x 1, padding 0 x 1, groups 4, 12 parameters"),
+        (nn.MaxPool2d(2), "2 x 2, stride 2"),
+        (nn.Linear(10, 2), "22 parameters"),
+        (nn.ReLU(), ""),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_said_of_a_layer(module: nn.Module, line: str) -> None:
+    assert drawing.details(module) == line
+
+
+def test_boxes_say_kernel_stride_and_parameters() -> None:
+    assert boxes(LeNet5(spec_of(1, 28)))[1][-1] == "5 x 5, stride 1, padding 2, 156 parameters"
 
 
 def test_a_large_network_is_folded_into_its_blocks_unless_asked_otherwise() -> None:
