@@ -123,9 +123,11 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures in the report of a sweep: they take longer than tiny runs, and have tests of their own."""
-    from labbook.report import page
+    from labbook.report import images, page
 
+    monkeypatch.setattr(page, "sections", lambda _: [])
     monkeypatch.setattr(page, "html", lambda *_: "")
+    monkeypatch.setattr(images, "write", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

@@ -170,14 +170,14 @@ def test_only_pages_with_something_on_them_are_offered(board: Board) -> None:
 def test_timeseries(board: Board) -> None:
     """The curves of a quantity are in one group, accuracy and loss come first, and runs have names that tell them."""
     text = board.text("timeseries", "acc ?/train", "loss", *RUNS)
-    assert shown_in(text, "acc ", "final ", "loss ", "progress ") == ["acc ", "final ", "loss ", "progress "]
+    assert shown_in(text, "acc ", "loss ", "progress ") == ["acc ", "loss ", "progress "]
     assert not re.search(r"\b(train|val) \d+ cards", text)
 
 
 @pytest.mark.usefixtures("keep")
 def test_scalars(board: Board) -> None:
-    text = board.text("scalars", "acc/train", "acc/val", "final/test/acc", r"loss \d", r"progress \d", *RUNS)
-    assert text.index("acc/train") < text.index("acc/val") < text.index("final/test/acc")
+    text = board.text("scalars", "acc/train", "acc/val", r"loss \d", r"progress \d", *RUNS)
+    assert text.index("acc/train") < text.index("acc/val") < text.index("loss")
     assert "tag: train/" not in text
 
 
@@ -207,10 +207,10 @@ def test_text(board: Board) -> None:
 @pytest.mark.usefixtures("keep")
 def test_hparams(board: Board) -> None:
     """What differs between the runs comes first, with figures of each."""
-    text = board.text("hparams", *RUNS, "Show Metrics.*final/test/acc")
+    text = board.text("hparams", *RUNS, "Show Metrics.*tested/test_acc")
     settings, table = text.split("Show Metrics")
-    assert re.findall(r"optimizer\.lr|optimizer|seed|callbacks", settings)[:4] == [
-        "optimizer", "optimizer.lr", "seed", "callbacks",
+    assert re.findall(r"optimizer\.lr|Optimizer|seed|Callbacks", settings)[:4] == [
+        "Optimizer", "optimizer.lr", "seed", "Callbacks",
     ]  # fmt: skip
     assert len(re.findall(r"optimizer-\w+-42-|optimizer-\w+-43-", table)) >= len(RUNS)
     assert len(re.findall(r"\b0\.[89]\d+", table)) >= 3 * len(RUNS)

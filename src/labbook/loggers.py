@@ -30,6 +30,10 @@ EVENTS = re.compile(r"events\.out\.tfevents\.(\d+)\.")
 # Charts of the page CUSTOM SCALARS, and the tags whose curves each lays over each other.
 CHARTS = {"accuracy": ["Multiline", ["^acc/(train|val)$"]], "loss": ["Multiline", ["^loss/(train|val)$"]]}
 
+# What the page HPARAMS needs of the tested weights besides the curves. Each is also a chart of one dot, so they are
+# few, in a group that comes last.
+TESTED = {"test/acc": "test_acc", "test/loss": "test_loss", "test/top5_acc": "test_top5_acc", "objective": "objective"}
+
 
 class TensorBoard(TensorBoardLogger):
     """Event files directly in the run folder, without hparams.yaml: config.yaml says it all."""
@@ -161,14 +165,15 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
         for key, value in flat(config).items()
         if not key.startswith((*INDIFFERENT, "choices", "callbacks")) and "_" not in (key[0], key.rpartition(".")[2][0])
     }
-    plain = {**config.choices, **telling}
-    final = {f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)}
     for logger in loggers:
         if isinstance(logger, TensorBoard):
-            logger.log_hyperparams(plain, final, step)
+            # TensorBoard sorts settings by name, those that differ first: of these, capitals come first.
+            choices = {name.capitalize(): value for name, value in config.choices.items()}
+            tested = {f"tested/{name}": metrics[key] for key, name in TESTED.items() if key in metrics}
+            logger.log_hyperparams({**choices, **telling}, tested, step)
         else:
-            log_settings(logger, plain)
-            logger.log_metrics(final)
+            log_settings(logger, {**config.choices, **telling})
+            logger.log_metrics({f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)})
         logger.save()  # before the run is said to be finished
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.plugins.base_plugin import TBContext
 from werkzeug.test import Client
 
+from labbook.loggers import TensorBoard, write_summary
 from tests.conftest import Command
 from tests.sweeps.running import LONGER, done, runs_of
 from tests.test_resume import signal_at
@@ -20,7 +22,23 @@ with warnings.catch_warnings():
     from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
 
 SWEEP = (*LONGER, "logger=tensorboard", "epochs=2", "optimizer.lr=0.001,0.01", "model.width=4,8")
-FIGURES = ("val/acc", "val/loss", "test/acc", "test/loss")
+FIGURES = {"test/acc": "tested/test_acc", "test/loss": "tested/test_loss", "objective": "tested/objective"}
+
+
+def test_what_differs_comes_first_and_of_it_the_choices(tmp_path: Path) -> None:
+    for number, (model, augment) in enumerate((("mlp", "[]"), ("lenet5", "[flip]"))):
+        chosen = {"choices": {"model": model, "data": "digits"}, "data": {"augment": augment}, "model": {"width": 4}}
+        logger = TensorBoard(str(tmp_path / str(number)))
+        metrics = {"test/acc": 0.5, "val/acc": 0.75, "train_seconds": 3.0, "objective": 0.75}
+        write_summary([logger], OmegaConf.create(chosen), metrics, 1)
+        logger.close()
+    events = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload()
+    provider = MultiplexerDataProvider(events, str(tmp_path))
+    routes = HParamsPlugin(TBContext(logdir=str(tmp_path), data_provider=provider)).get_plugin_apps()
+    experiment = Client(routes["/experiment"]).post(json={"experimentName": ""}).json
+    assert experiment is not None
+    assert [item["name"] for item in experiment["hparamInfos"]] == ["Model", "data.augment", "Data", "model.width"]
+    assert [item["name"]["tag"] for item in experiment["metricInfos"]] == ["tested/objective", "tested/test_acc"]
 
 
 def table_of(folder: Path) -> list[dict[str, Any]]:
@@ -59,8 +77,8 @@ def check(sweep: Path, table: list[dict[str, Any]]) -> None:
         assert row["settings"]["seed"] == metrics["seed"]
         assert f"lr-{row['settings']['optimizer.lr']}" in row["run"]
         assert f"width-{row['settings']['model.width']:.0f}" in row["run"]
-        for name in FIGURES:
-            assert row["figures"][f"final/{name}"] == pytest.approx(metrics[name], rel=1e-6), name
+        for name, tag in FIGURES.items():
+            assert row["figures"][tag] == pytest.approx(metrics[name], rel=1e-6), name
 
 
 @pytest.mark.slow
