@@ -16,6 +16,7 @@ import sys
 from labbook import comparison, outputs
 from labbook.cli import sentences
 from labbook.names import printable
+from labbook.sweeps.best import runs_of
 
 
 @sentences()
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--html", type=Path, metavar="FILE", help="also as a page, with curves")
     given = parser.parse_args()
     outputs.check({"--html": given.html})
-    runs, others = comparison.without_others(given.runs)
+    runs, others = comparison.without_others([run for folder in given.runs for run in runs_of(folder)])
     if others:
         print(f"note: no runs, so left out: {printable(', '.join(map(str, others)))}", file=sys.stderr)
     compared = comparison.compare(runs)

@@ -22,19 +22,21 @@ from labbook.files import make_folder
 from labbook.names import check_local, check_whole, printable
 from labbook.resuming import read_config
 from labbook.status import unfinished
+from labbook.sweeps.best import run_of
 
 
 @sentences()
 def main() -> None:
     """Print the figures of the whole and of each class, and write them with their pictures into a folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="instead of the run's own")
     parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
     parser.add_argument("--split", choices=("test", "val", "train"), default="test")
     parser.add_argument("--all", action="store_true", help="all classes, where there are more than 20")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="for figures and pictures, default: RUN/evaluation")
     given = parser.parse_intermixed_args()
+    given.run = run_of(given.run)
     asked = other_data.asked(read_config(given.run), given.settings)
     check_local("--out", given.out or given.run)
     if not given.out:

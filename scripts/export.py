@@ -19,17 +19,19 @@ from labbook.export import formats
 from labbook.names import printable
 from labbook.resuming import read_config
 from labbook.status import unfinished
+from labbook.sweeps.best import run_of
 
 
 @sentences()
 def main() -> None:
     """Write the file, and say how far it is from PyTorch."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
     parser.add_argument("--format", choices=formats.FORMATS, required=True)
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: model.onnx and the like in the run's folder")
     parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
     given = parser.parse_args()
+    given.run = run_of(given.run)
     config = read_config(given.run)
     file = formats.target(given.run, given.format, given.out)
 

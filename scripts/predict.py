@@ -18,12 +18,13 @@ from labbook.cli import program, sentences
 from labbook.names import printable
 from labbook.prediction.asked import Asked
 from labbook.status import unfinished
+from labbook.sweeps.best import run_of
 
 
 def arguments() -> argparse.Namespace:
     """What was typed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
     parser.add_argument("words", nargs="*", metavar="IMAGE or SETTING=VALUE", help="files, folders, patterns, settings")
     parser.add_argument("--test-index", nargs="+", metavar="N", help="images of the test set, counted from 0")
     parser.add_argument("--top", type=int, default=1, metavar="K", help="the K likeliest classes of each image")
@@ -40,6 +41,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Print the class of each image, and write the files that are asked for."""
     given = arguments()
+    given.run = run_of(given.run)
     asked = Asked.of(given)
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for

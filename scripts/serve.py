@@ -17,17 +17,19 @@ from labbook import importing
 from labbook.cli import sentences
 from labbook.resuming import read_config, with_settings
 from labbook.serving.listening import PORT, alone, check_installed, opened
+from labbook.sweeps.best import run_of
 
 
 @sentences()
 def main() -> None:
     """Serve the page until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="instead of the run's own")
     parser.add_argument("--port", type=int, default=PORT, metavar="N", help="default: %(default)s; 0: a free one")
     parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
     arguments = parser.parse_intermixed_args()
+    arguments.run = run_of(arguments.run)
     config = with_settings(read_config(arguments.run), arguments.settings)
     check_installed()
 

@@ -116,7 +116,7 @@ def in_memory(runs: list[tuple[dict[str, Any], dict[str, Any]]], over: list[str]
 )
 def test_means_and_order(accuracies: dict[int, list[float]], objective: str) -> None:
     runs = [
-        ({"model.depth": depth, "seed": seed}, figures_of(value))
+        ({"model.depth": depth, "seed": seed}, figures_of(value, **{objective: value}))
         for depth, values in accuracies.items()
         for seed, value in enumerate(values)
     ]
@@ -228,3 +228,36 @@ def test_figures_of_older_code_are_marked() -> None:
     assert list(report.versions) == ["new", "old"]
     assert [row.old for row in report.rows] == [True, False]
     assert "* has figures of other code than the newest, new (1): old (1)." in cells.footnotes(report)
+
+
+def test_runs_are_ranked_by_the_metric_of_that_name() -> None:
+    runs = [({"epochs": 1}, figures_of(0.8, objective=1.2)), ({"epochs": 2}, figures_of(0.9, objective=0.9))]
+    assert [row.values for row in in_memory(runs, ["epochs"], "val/acc").rows] == [(2,), (1,)]
+    unvalidated = figures_of(0.99, objective=0.99)
+    del unvalidated["val/acc"]
+    mixed = in_memory([*runs, ({"epochs": 3}, unvalidated)], ["epochs"], "val/acc")
+    assert [row.values for row in mixed.ranked] == [(2,), (1,)]
+    assert mixed.objective == "val/acc"
+    assert in_memory([({"epochs": 3}, unvalidated)], ["epochs"], "val/acc").objective == "train/acc"
+
+
+def test_settings_within_their_deviation_are_tied() -> None:
+    accuracies = {1: (0.80, 0.90), 2: (0.85, 0.87), 3: (0.70, 0.72)}
+    runs = [
+        ({"epochs": epochs, "seed": seed}, figures_of(value))
+        for epochs, values in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
+    report = in_memory(runs, ["epochs"], "val/acc")
+    assert report.ranked[0].values == (2,)
+    assert [row.values for row in report.tied] == [(1,)]
+
+
+def test_an_absent_setting_is_told_from_any_value() -> None:
+    mapped = {"data.normalize.mean": [0.5], "data.normalize.std": [0.25]}
+    settings = [{"data.normalize": None}, mapped, {"data.normalize": None, "model.extra": 1}]
+    report = in_memory([(each, figures_of(0.5)) for each in settings], [], "val/acc")
+    assert sorted(column.name for column in report.columns) == ["data.normalize", "model.extra"]
+    assert len(report.rows) == 3
+    by_name = [dict(zip((column.name for column in report.columns), row.values, strict=True)) for row in report.rows]
+    assert sorted(str(each["model.extra"]) for each in by_name) == ["1", "default", "default"]

@@ -4,6 +4,7 @@ import errno
 import functools
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -22,10 +23,10 @@ from labbook.arguments import as_meant
 from labbook.errors import Interrupted, NotDoneError, SettingError, unwritable
 from labbook.foreign import CONFIGS as CONFIGS
 from labbook.identity import identity
-from labbook.names import printable
+from labbook.names import override, printable
 from labbook.resuming import continued, read_config, with_choices
 from labbook.signals import hand_on
-from labbook.sweeps import claims, jobs
+from labbook.sweeps import best, claims, jobs
 from labbook.sweeps.folder import read_mark
 
 HELP = """\
@@ -141,6 +142,8 @@ def job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
                 return jobs.run(task, config)
             if config.resume:
                 return resumed(task, config)
+            if done := best.done_before(config, settings.folders()):
+                print(f"note: {done} has the same settings and is finished; this trains it again", flush=True)
             return task(config)
 
     return guarded
@@ -157,8 +160,11 @@ def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     if read_mark(folder.parent) is None:
         return task(going_on)
     if identity(going_on) != identity(settings.typed(read_config(folder), origin)):
+        copy = Path(going_on.log_dir) / "runs" / folder.name
+        new = " ".join(item for item in settings.task_overrides() if not item.startswith("resume="))
         raise SettingError(
-            f"{folder} is a run of a sweep and stays as it is: give the sweep's command another value instead"
+            f"{folder} is a run of a sweep and stays as it is: to train it on, copy it and resume the copy:"
+            f" {shlex.join(['cp', '-r', str(folder), str(copy)])} && python train.py {override('resume', copy)} {new}"
         )
     with claims.claimed(folder.parent, folder.name) as mine:
         if not mine:

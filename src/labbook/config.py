@@ -3,6 +3,7 @@
 import operator
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import hydra
@@ -178,6 +179,11 @@ def task_overrides() -> list[str]:
     """The overrides of this run's command, with `${...}` as it was typed."""
     overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     return list(overrides)
+
+
+def folders() -> list[Path]:
+    """The folders that the files of this run's settings are read from."""
+    return [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
 
 
 def several_of(told: Any) -> list[str]:

@@ -136,7 +136,7 @@ def of_swept(name: str, arguments: list[str]) -> str:
     chosen = {group: value for group, _, value in (item.partition("=") for item in arguments)}
     swept = "sweep" in chosen or any("," in chosen.get(group, "") for group in settings.GROUPS)
     sweeping = "-m" in arguments or "--multirun" in arguments
-    return f"; if one of the choices that are swept over has it, write ++{name}=VALUE" if sweeping and swept else ""
+    return f"; for those of the swept choices that have it, write ++{name}=VALUE" if sweeping and swept else ""
 
 
 def of_hydra(error: Exception, arguments: list[str]) -> str | None:

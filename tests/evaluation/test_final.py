@@ -1,10 +1,14 @@
 """The end of a training."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from labbook.data.synthetic import Synthetic
 from labbook.evaluation.final import keep_answers
+from tests.conftest import Command
 
 
 class Several:
@@ -24,3 +28,18 @@ def test_answers_of_a_shorter_training_do_not_outlive_it(tmp_path: Path) -> None
     for _ in range(2):
         keep_answers(several, Synthetic(), outcome)
         assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        (("trainer.check_val_every_n_epoch=2", "test_on=last"), "val/acc"),  # the last epoch is not validated
+        (("data.val_fraction=0",), "train/acc"),
+    ],
+)
+def test_the_objective_has_the_name_of_what_it_is(labbook: Command, more: tuple[str, ...], name: str) -> None:
+    run = labbook("model=mlp", "epochs=3", "data.limit=200", "callbacks=none", "logger=none", *more).run
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["objective_name"] == name
+    assert metrics["objective"] == metrics[name]
+    assert ("val/acc" in metrics) == (name == "val/acc")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from labbook.sweeps import claims
+from labbook.sweeps.best import run_of
+from labbook.sweeps.best import runs_of as every
 from tests.conftest import Command
 from tests.sweeps.running import (
     LONGER,
@@ -26,6 +29,7 @@ from tests.sweeps.running import (
     needs,
     run,
     runs_of,
+    summary_of,
 )
 from tests.test_resume import signal_at
 
@@ -259,18 +263,24 @@ def test_the_best_of_several_callbacks_can_be_done_again(labbook: Command) -> No
     assert again.code == 0, again.err
     best = next(line for line in ended.out.splitlines() if line.startswith("best: "))
     noted = yaml.safe_load((again.run / "config.yaml").read_text())["choices"]["callbacks"]
-    assert best.startswith(f"best: callbacks {noted}, ")
+    assert best.startswith(f"best: callbacks {noted}")
 
 
 def test_the_best_can_be_done_again(labbook: Command) -> None:
     ended = labbook(*TINY, WIDTHS)
     sweep = done(ended)
-    (line,) = [line for line in ended.out.splitlines() if line.startswith("best: ")]
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("to train it again: ")]
     command = line.rpartition("python train.py ")[2].split()
     assert command == [f"--config-dir={sweep}", "experiment=best"]
     best = max(runs_of(sweep).values(), key=lambda metrics: metrics["objective"])
     again = labbook(*command)
     assert again.code == 0, again.err
+    (run,) = [line.removeprefix("best run: ") for line in ended.out.splitlines() if line.startswith("best run: ")]
+    assert f"{run} has the same settings and is finished; this trains it again" in again.out
+    assert run_of(sweep) == Path(run)
+    assert run_of(Path(run)) == Path(run)
+    assert set(every(sweep)) == {sweep / name for name in runs_of(sweep)}
+    assert metrics_of(Path(run)) == best
     assert metrics_of(again.run)["test/acc"] == best["test/acc"]
     assert metrics_of(again.run)["objective"] == best["objective"]
 
@@ -331,3 +341,28 @@ def test_a_preset_may_take_a_value_from_a_swept_one(labbook: Command) -> None:
 def test_a_setting_can_be_taken_away_in_a_sweep(labbook: Command) -> None:
     sweep = done(labbook(*TINY, WIDTHS, "~trainer.profiler"))
     assert all("profiler" not in OmegaConf.load(file).trainer for file in sweep.glob("*/config.yaml"))
+
+
+def test_a_setting_that_some_runs_were_given_tells_them_apart(labbook: Command) -> None:
+    normalize = "data.normalize={mean:[0.5],std:[0.25]},null"
+    first = labbook(*TINY, normalize, "+optimizer.foreach=true", "sweep.name=mine")
+    assert done(first)
+    second = labbook(*TINY, normalize, "sweep.name=mine")
+    sweep = done(second)
+    assert len(runs_of(sweep)) == 4
+    rows = summary_of(sweep)
+    assert len(rows) == 4
+    assert {(row["optimizer.foreach"], not row["data.normalize"]) for row in rows} == {
+        (foreach, none) for foreach in ("true", "default") for none in (True, False)
+    }
+    for name in runs_of(sweep):
+        (sweep / name / "metrics.json").write_text(json.dumps(metrics_of(sweep / name) | {"val/acc": 0.5}))
+    for best in sorted(runs_of(sweep)):  # whichever is the best, by a command with and one without the setting
+        metrics = metrics_of(sweep / best)
+        (sweep / best / "metrics.json").write_text(json.dumps(metrics | {"val/acc": 0.9}))
+        ended = labbook(*TINY, normalize, "sweep.name=mine")
+        (line,) = [line for line in ended.out.splitlines() if line.startswith("to train it again: ")]
+        again = labbook(*shlex.split(line.rpartition("python train.py ")[2]), "--cfg", "job")
+        assert again.code == 0, again.err
+        assert ("foreach: true" in again.out) == ("foreach: true" in (sweep / best / "config.yaml").read_text())
+        (sweep / best / "metrics.json").write_text(json.dumps(metrics | {"val/acc": 0.5}))

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import yaml
 
 from labbook import hardware
 from labbook.errors import SettingError
@@ -103,10 +104,29 @@ def test_a_setting_of_what_is_swept_over_is_given_with_two_signs(labbook: Comman
     ended = labbook("-m", swept, "data.cache_dir=x")
     assert ended.code == 2
     assert ended.sentence.startswith("data.cache_dir is not a setting; settings here: augment, ")
-    assert ended.sentence.endswith("; if one of the choices that are swept over has it, write ++data.cache_dir=VALUE")
+    assert ended.sentence.endswith("; for those of the swept choices that have it, write ++data.cache_dir=VALUE")
     found = labbook("-m", swept, "++data.cache_dir=x", "data.root=nowhere")
     assert "nowhere/training_set is not there" in found.err
-    assert "swept over" not in labbook("-m", "seed=1,2", "data.cache_dir=x").sentence
+    assert "swept choices" not in labbook("-m", "seed=1,2", "data.cache_dir=x").sentence
+
+
+def test_a_setting_goes_to_the_swept_choices_that_have_it(labbook: Command) -> None:
+    swept = ("-m", *PLAIN[1:], "epochs=1", "model=lenet5,mlp")
+    refused = labbook(*swept, "model.width=4")
+    assert refused.sentence.endswith("; for those of the swept choices that have it, write ++model.width=VALUE")
+    misspelt = labbook(*swept, "++model.widht=4")
+    assert (misspelt.code, misspelt.sentence) == (
+        2,
+        "++model.widht=4: none of model=lenet5, model=mlp has this setting",
+    )
+    assert not Path("logs").exists()
+    ended = labbook(*swept, "++model.width=4,8")
+    sweep = done(ended)
+    assert "left out where the choice has no such setting: ++model.width=4 (model=lenet5)" in ended.out
+    widths = [yaml.safe_load(file.read_text())["model"].get("width") for file in sweep.glob("*/config.yaml")]
+    assert sorted(widths, key=str) == [4, 8, None]
+    again = labbook(*swept, "++model.width=4,8")
+    assert "of 3 runs: 3 finished already" in again.out
 
 
 def test_a_setting_that_cannot_work_in_a_sweep(labbook: Command) -> None:

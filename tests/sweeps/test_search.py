@@ -254,7 +254,7 @@ def test_pruning_can_be_left_out(labbook: Command) -> None:
 
 def again(labbook: Command, ended: Ended) -> dict[str, Any]:
     """What the command that does the best again comes to."""
-    (line,) = [line for line in ended.out.splitlines() if line.startswith("best: ")]
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("to train it again: ")]
     command = line.rpartition("python train.py ")[2].split()
     assert command == [f"--config-dir={folder_of(ended)}", "experiment=best"]
     return metrics_of(labbook(*command).run)

@@ -47,6 +47,11 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
     if model.has_top5:
         metrics["test/top5_acc"] = outcome.figures.top5_acc
     keep_answers(trainer, data, outcome)
+    if "val/loss" not in metrics and len(data.rows["val"]):  # the tested epoch was not validated
+        validation = test(trainer, model, data, "val").figures
+        metrics |= {"val/loss": validation.loss, "val/acc": validation.acc}
+        if model.has_top5:
+            metrics["val/top5_acc"] = validation.top5_acc
     if config.train_acc_eval:
         metrics["train/acc_eval"] = test(trainer, model, data, "train").figures.acc
     metrics |= {
@@ -68,7 +73,8 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
     }
     if stopped := stopped_early(trainer, config.epochs):
         metrics["stopped_early"] = stopped
-    metrics["objective"] = objective(metrics, config.objective, data)
+    name = held_out(config.objective, data.validate_on if len(data.rows["val"]) else "test")
+    metrics |= {"objective": objective(metrics, name), "objective_name": name}
     write_summary(trainer.loggers, config, metrics, trainer.global_step)
     return metrics
 
@@ -88,11 +94,12 @@ def keep_answers(trainer: Trainer, data: ImageDataModule, outcome: Outcome) -> N
         file.unlink(missing_ok=True)
 
 
-def objective(metrics: dict[str, Any], name: str, data: ImageDataModule) -> float:
-    """The figure that a sweep compares runs by: the training's own where nothing but the test set was held out."""
-    name = held_out(name, data.validate_on)
-    if name not in metrics:
-        name = name.replace("val/", "train/")
+def objective(metrics: dict[str, Any], name: str) -> float:
+    """The metric that runs are compared by.
+
+    Raises:
+        SettingError: the run has none of this name.
+    """
     value = metrics.get(name)
     if value is None:
         known = ", ".join(key for key, item in metrics.items() if isinstance(item, float))

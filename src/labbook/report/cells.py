@@ -34,7 +34,7 @@ def headings(report: Report) -> list[Heading]:
         numeric = all(is_number(row.values[index]) or row.values[index] is None for row in report.rows)
         found.append(Heading(name, numeric, 100 - index, column.name))
     found.append(Heading("n", True, 92, "finished runs"))
-    weights = {report.sweep.objective: 95, "test/acc": 90, "val/acc": 80, "train_seconds": 50, "train/acc": 40}
+    weights = {report.objective: 95, "test/acc": 90, "val/acc": 80, "train_seconds": 50, "train/acc": 40}
     for name in report.figures:
         found.append(Heading(title(name), True, weights.get(name, 30), name))
     for name in report.published:

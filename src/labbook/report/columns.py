@@ -4,11 +4,17 @@ import json
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from labbook.identity import INDIFFERENT
-from labbook.report.reading import Run
+from omegaconf import OmegaConf
 
+from labbook.config import GROUPS, TrainConfig
+from labbook.identity import INDIFFERENT, LATER
+from labbook.report.reading import Run, flat
+
+DEFAULT = "default"  # stands for a setting that a run was not given
+ABSENT = object()
 NEVER = (*INDIFFERENT, "seed", "choices", "data.root")
 Number = int | float
 
@@ -19,10 +25,14 @@ class Column:
 
     name: str
     group: bool
+    known_to: frozenset[str | None] = frozenset()  # choices of its group with which a run has the setting
 
     def of(self, run: Run) -> Any:
-        """The value that a run has; None where it has none."""
-        return run.choices.get(self.name) if self.group else run.settings.get(self.name)
+        """The value that a run has; `DEFAULT` where only other runs of its choice have one, None where none has."""
+        if self.group:
+            return run.choices.get(self.name)
+        value = value_of(run, self.name)
+        return (DEFAULT if choice_of(run, self.name) in self.known_to else None) if value is ABSENT else value
 
 
 def varying(runs: Sequence[Run], over: Sequence[str]) -> list[Column]:
@@ -45,13 +55,48 @@ def varying_groups(runs: Sequence[Run]) -> list[Column]:
 
 def varying_settings(runs: Sequence[Run], over: Sequence[str]) -> list[Column]:
     """Settings that differ between runs which took the same file of the setting's group."""
-    seen: dict[str, dict[str | None, set[Hashable]]] = {}
-    for run in runs:
-        for name, value in run.settings.items():
-            choice = run.choices.get(name.partition(".")[0])
-            seen.setdefault(name, {}).setdefault(choice, set()).add(key(value))
-    differing = [name for name, values in seen.items() if any(len(each) > 1 for each in values.values())]
-    return [Column(name, False) for name in differing if (name == "data.root" and name in over) or not ignored(name)]
+    columns = []
+    for name in names_of(runs):
+        if ignored(name) and not (name == "data.root" and name in over):
+            continue
+        seen: dict[str | None, set[Hashable]] = {}
+        for run in runs:
+            value = value_of(run, name)
+            seen.setdefault(choice_of(run, name), set()).add(ABSENT if value is ABSENT else key(value))
+        known = {choice: values for choice, values in seen.items() if values != {ABSENT}}
+        if any(len(values) > 1 for values in known.values()):
+            columns.append(Column(name, False, frozenset(known)))
+    return columns
+
+
+def names_of(runs: Sequence[Run]) -> list[str]:
+    """The names of all settings; what is a mapping in some runs and none in others is one setting."""
+    names = dict.fromkeys(name for run in runs for name in run.settings)
+    within = {name: [name[:end] for end, sign in enumerate(name) if sign == "."] for name in names}
+    return [name for name, above in within.items() if not any(each in names for each in above)]
+
+
+def value_of(run: Run, name: str) -> Any:
+    """The value of a setting in a run, that of the root's default where an older run lacks it; or `ABSENT`."""
+    node: Any = run.config
+    for part in name.split("."):
+        if not isinstance(node, dict) or part not in node:
+            return defaults().get(name, ABSENT)
+        node = node[part]
+    return node
+
+
+def choice_of(run: Run, name: str) -> str | None:
+    """Which file a run took of the group that a setting is of."""
+    return run.choices.get(name.partition(".")[0])
+
+
+@cache
+def defaults() -> dict[str, Any]:
+    """The settings that a run has without being told: those of the root, and those that came later."""
+    root: Any = OmegaConf.to_container(OmegaConf.structured(TrainConfig))
+    plain = {name: value for name, value in root.items() if name not in GROUPS}
+    return {**flat(plain), **LATER}
 
 
 def ignored(name: str) -> bool:

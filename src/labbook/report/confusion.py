@@ -24,7 +24,7 @@ def matrices(report: Report) -> list[Picture]:
 
 def matrix(report: Report, which: str, row: Row) -> Picture | None:
     """The matrix of one setting's best run, or its most confused pairs; None where the run has none."""
-    run = row.best(report.sweep.objective)
+    run = row.best
     found = run.confusion() if run else None
     if run is None or found is None:
         return None

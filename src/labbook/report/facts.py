@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from labbook.config import held_out, lower_is_better
+from labbook.config import lower_is_better
 from labbook.report.cells import title
 from labbook.report.columns import text
 from labbook.report.grouping import Report
@@ -14,7 +14,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
     counts = sorted({len(row.finished) for row in report.rows if row.finished})
     least_most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else "".join(map(str, counts))
     resumed = sum(1 for run in report.sweep.runs if run.metrics.get("resumed"))
-    better = "lower" if lower_is_better(report.sweep.objective) else "higher"
+    better = "lower" if lower_is_better(report.objective) else "higher"
     went_on = f"{resumed} run{'' if resumed == 1 else 's'} went on after an interruption" if resumed else ""
     return [
         ("swept", ", ".join(report.sweep.over)),
@@ -33,9 +33,8 @@ def facts(report: Report) -> list[tuple[str, str]]:
 
 
 def compared_by(report: Report) -> str:
-    """The figure that rows are sorted by: the training's own where nothing but the test set was held out."""
-    name = report.sweep.objective
-    return title(held_out(name, "test" if report.on_test else "val"))
+    """The metric that rows are sorted by: the training's own where nothing but the test set was held out."""
+    return title(report.objective)
 
 
 def constants(report: Report) -> str:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from labbook import published
-from labbook.config import lower_is_better
+from labbook.config import held_out, lower_is_better
 from labbook.errors import SettingError
 from labbook.report.columns import Column, key, order, short_names, text, varying
 from labbook.report.reading import Run, Sweep
 from labbook.status import State
 
-OBJECTIVE = "objective"  # how metrics.json calls the figure that runs are compared by
+OBJECTIVE = "objective"  # stands for the metric that runs are compared by, whichever that is
 ACCURACY = {"val/acc": "val acc", "test/acc": "test acc", "train/acc": "train acc"}
 SHOWN = ACCURACY | {"train_seconds": "seconds", "images_per_second": "images/s"}
 STATES: tuple[State, ...] = ("finished", "running", "interrupted", "failed", "pruned", "new", "damaged")
@@ -49,6 +49,7 @@ class Row:
     system: str  # the lab's name for it
     unlike: bool  # whether the lab trained for another number of epochs
     old: bool  # whether other code than the report's made one of its figures
+    objective: str = "val/acc"  # the metric that runs are compared by
 
     @property
     def finished(self) -> list[Run]:
@@ -66,7 +67,7 @@ class Row:
 
     def exact(self, name: str) -> Mean | None:
         """The figure that the runs have under this very name."""
-        values = (run.figure(name) for run in self.finished)
+        values = (measured(run, self.objective if name == OBJECTIVE else name) for run in self.finished)
         return Mean.of([value for value in values if value is not None])
 
     def difference(self, name: str) -> float | None:
@@ -74,11 +75,19 @@ class Row:
         ours = self.exact(name)
         return ours.mean - self.published[name] if ours and name in self.published else None
 
-    def best(self, objective: str) -> Run | None:
-        """The finished run with the best figure to compare by."""
-        runs = [run for run in self.finished if run.figure(OBJECTIVE) is not None]
-        sign = -1 if lower_is_better(objective) else 1
-        return max(runs, key=lambda run: sign * (run.figure(OBJECTIVE) or 0.0), default=None)
+    @property
+    def best(self) -> Run | None:
+        """The finished run with the best value of the metric that runs are compared by."""
+        sign = -1 if lower_is_better(self.objective) else 1
+        values = [(sign * value, run) for run in self.finished if (value := measured(run, self.objective)) is not None]
+        return max(values, key=lambda pair: pair[0])[1] if values else None
+
+    def tied(self, other: "Row") -> bool:
+        """Whether the means of two settings differ by no more than a standard deviation of either."""
+        ours, theirs = self.exact(OBJECTIVE), other.exact(OBJECTIVE)
+        if ours is None or theirs is None:
+            return False
+        return abs(ours.mean - theirs.mean) <= max(ours.sd or 0.0, theirs.sd or 0.0)
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,7 @@ class Report:
     rows: tuple[Row, ...]  # the best first
     figures: tuple[str, ...]  # which final figures are shown
     on_test: bool  # whether the runs were validated on the test set
+    objective: str  # the metric that runs are compared by
 
     @property
     def published(self) -> list[str]:
@@ -128,6 +138,11 @@ class Report:
         """The rows that have a figure to compare by."""
         return [row for row in self.rows if row.exact(OBJECTIVE)]
 
+    @property
+    def tied(self) -> list[Row]:
+        """The rows that are no worse than the best one by more than a standard deviation."""
+        return [row for row in self.ranked[1:] if row.tied(self.ranked[0])]
+
 
 def group(sweep: Sweep) -> Report:
     """The runs of a sweep by setting, the best first; those without a legible configuration are only counted."""
@@ -135,17 +150,18 @@ def group(sweep: Sweep) -> Report:
     columns = varying(runs, sweep.over)
     names = short_names(columns, (*SHOWN.values(), "n"))
     on_test = bool(runs) and all(run.settings.get("data.validate_on") == "test" for run in runs)
-    code = current_code(sweep)
+    code, objective = current_code(sweep), compared_by(sweep)
     settings: dict[Hashable, list[Run]] = {}
     for run in runs:
         settings.setdefault(tuple(key(column.of(run)) for column in columns), []).append(run)
-    rows = [row_of(members, columns, names, code) for members in settings.values()]
+    rows = [row_of(members, columns, names, code, objective) for members in settings.values()]
     rows.sort(key=lambda row: [order(value) for value in row.values])
-    rows.sort(key=lambda row: rank(row, sweep.objective))
-    return Report(sweep, tuple(columns), tuple(names), tuple(rows), shown(rows, sweep.objective, on_test), on_test)
+    rows.sort(key=rank)
+    figures = shown(rows, objective, on_test)
+    return Report(sweep, tuple(columns), tuple(names), tuple(rows), figures, on_test, objective)
 
 
-def row_of(runs: Sequence[Run], columns: Sequence[Column], names: Sequence[str], code: str) -> Row:
+def row_of(runs: Sequence[Run], columns: Sequence[Column], names: Sequence[str], code: str, objective: str) -> Row:
     """The row of runs that have one setting."""
     values = tuple(column.of(runs[0]) for column in columns)
     label = ", ".join(f"{name} {text(value)}" for name, value in zip(names, values, strict=True) if value is not None)
@@ -153,7 +169,7 @@ def row_of(runs: Sequence[Run], columns: Sequence[Column], names: Sequence[str],
     old = any(run.version != code for run in runs if run.state == "finished")
     unlike = entry.get("epochs") not in (None, runs[0].settings.get("epochs"))
     final, system = entry.get("final", {}), entry.get("system", "")
-    return Row(values, label or "the one setting", tuple(runs), final, system, unlike, old)
+    return Row(values, label or "the one setting", tuple(runs), final, system, unlike, old, objective)
 
 
 def published_for(config: dict[str, Any]) -> dict[str, Any]:
@@ -174,11 +190,24 @@ def shown(rows: Sequence[Row], objective: str, on_test: bool) -> tuple[str, ...]
     )
 
 
-def rank(row: Row, objective: str) -> tuple[bool, float]:
+def rank(row: Row) -> tuple[bool, float]:
     """Sorts the best row first and those without a figure last."""
     mean = row.exact(OBJECTIVE)
-    sign = 1 if lower_is_better(objective) else -1
+    sign = 1 if lower_is_better(row.objective) else -1
     return (mean is None, sign * mean.mean if mean else 0.0)
+
+
+def measured(run: Run, name: str) -> float | None:
+    """A final metric of a run; what a run measured on the test set is no validation."""
+    on_test = name.startswith("val/") and run.settings.get("data.validate_on") == "test"
+    return None if on_test else run.figure(name)
+
+
+def compared_by(sweep: Sweep) -> str:
+    """The metric that runs are compared by: the sweep's objective, or that of the training where no run has it."""
+    finished = [run for run in sweep.runs if run.state == "finished" and run.config]
+    validated = any(measured(run, sweep.objective) is not None for run in finished)
+    return sweep.objective if validated or not finished else held_out(sweep.objective, "test")
 
 
 def versions(runs: Sequence[Run]) -> dict[str, int]:

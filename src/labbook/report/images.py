@@ -68,7 +68,7 @@ def curves_of(curves: Sequence[Picture], lines: Sequence[Line]) -> Figure | None
 
 def matrix_of(report: Report) -> Figure | None:
     """The confusion matrix of the best setting's best run, as in the run's own folder."""
-    run = report.ranked[0].best(report.sweep.objective) if report.ranked else None
+    run = report.ranked[0].best if report.ranked else None
     found = run.confusion() if run else None
     if run is None or found is None:
         return None

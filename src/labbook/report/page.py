@@ -64,7 +64,7 @@ def html(report: Report, shown: list[Section]) -> str:
         facts=[(name, value) for name, value in facts(report) if value],
         best=best(report),
         evidence=evidence(report),
-        lower_is_better=lower_is_better(report.sweep.objective),
+        lower_is_better=lower_is_better(report.objective),
         headings=headings(report),
         rows=[(row, cells(report, row)) for row in report.rows],
         footnotes=footnotes(report),
@@ -89,7 +89,8 @@ def best(report: Report) -> list[tuple[str, str]]:
     row = report.ranked[0]
     figures = [(title(name), spread(name, row.figure(name))) for name in report.figures if name != "images_per_second"]
     theirs = [(f"published {title(name)}", beside(row, name)) for name in row.published]
-    return [(name, value) for name, value in (*figures, *theirs) if value]
+    alike = [("tied with", "; ".join(each.label for each in report.tied))]
+    return [(name, value) for name, value in (*figures, *theirs, *alike) if value]
 
 
 def sections(report: Report) -> list[Section]:

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, open_dict
 
 from labbook import config as settings
 from labbook.errors import SettingError, TrainingError
+from labbook.foreign import CONFIGS
 from labbook.names import check_name, shortened
 from labbook.status import State
 from labbook.sweeps import best as experiment
@@ -17,6 +19,11 @@ from labbook.sweeps import launchers
 from labbook.sweeps.folder import SweepFolder, read_mark
 from labbook.sweeps.launching import Continuing
 from labbook.sweeps.naming import given, sweep_name, swept
+
+if TYPE_CHECKING:
+    from labbook.report import Report
+
+MOST_TIED = 5  # settings that are named as being as good as the best
 
 
 class SweepCommand:
@@ -47,8 +54,7 @@ class SweepCommand:
     def _name(self, search: bool) -> str:
         """The sweep's name where none is given: what it is of, and the sweep whose best it takes."""
         runtime = self.config.hydra.runtime
-        folders = [Path(source.path) for source in runtime.config_sources if source.schema == "file"]
-        of_sweeps = [shortened(folder.name) for folder in folders if read_mark(folder) is not None]
+        of_sweeps = [shortened(folder.name) for folder in self._folders() if read_mark(folder) is not None]
         name = sweep_name(given(self.config.hydra)[1], runtime.choices.get("sweep"), search)
         return "_".join([*of_sweeps, name])
 
@@ -85,13 +91,7 @@ class SweepCommand:
         report.show(written)
         print(self.account())
         if written.ranked and not written.on_test:  # nothing is chosen by the test set
-            row = written.ranked[0]
-            best = row.best(self.config.objective)
-            assert best is not None
-            found = f"best of the sweep by {self.config.objective}: {row.label}"
-            added = [item for item in self.arguments if item.startswith(("+", "~"))]
-            again = experiment.write(self.folder.path, best.path.name, best.config, found, added)
-            print(f"best: {row.label}, done again by {again}")
+            self._tell_best(written)
         print(f"sweep: {self.folder.path}", flush=True)
         failed = self.names("failed")
         if failed:
@@ -100,6 +100,28 @@ class SweepCommand:
             left = "sweep.retry_failed=true tries them again"
             how = again if self.config.sweep.retry_failed else left
             raise TrainingError(f"{len(failed)} of {self.launcher.total} runs failed{stopped}: {how}")
+
+    def _tell_best(self, report: "Report") -> None:
+        """Say which setting is the best, which others are as good, and how to train it again."""
+        row = report.ranked[0]
+        run, mean = row.best, row.exact(report.objective)
+        assert run is not None
+        assert mean is not None
+        found = f"best of the sweep by {report.objective}: {row.label}"
+        others = [folder for folder in self._folders() if folder not in (CONFIGS, self.folder.path)]
+        again = experiment.write(self.folder.path, run.path.name, run.config, found, others)
+        labels = [each.label for each in report.tied]
+        more = f" and {len(labels) - MOST_TIED} more" if len(labels) > MOST_TIED else ""
+        within = "; the difference is within their standard deviation"
+        tied = f", tied with {'; '.join(labels[:MOST_TIED])}{more}{within if mean.sd else ''}" if labels else ""
+        print(f"best: {row.label}{tied}")
+        print(f"best run: {run.path}")
+        print(f"to train it again: {again}")
+
+    def _folders(self) -> list[Path]:
+        """Where files of settings are read from."""
+        sources = self.config.hydra.runtime.config_sources
+        return [Path(source.path) for source in sources if source.schema == "file"]
 
     def names(self, state: State) -> set[str]:
         """The runs of this command that are in a state."""

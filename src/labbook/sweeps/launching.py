@@ -15,18 +15,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from labbook import config as settings
-from labbook import importing
 from labbook.errors import SettingError, TrainingError, first_line
 from labbook.files import write_whole
 from labbook.identity import identity
+from labbook.keys import GROUPS
 from labbook.origin import code_version, other_code
 from labbook.runs import METRICS, read_metrics
 from labbook.signals import ended_by_signals, started
 from labbook.status import WITH_FIGURES
-from labbook.sweeps import claims, devices, jobs, launchers, unchanged
+from labbook.sweeps import claims, jobs, launchers, unchanged
+from labbook.sweeps.checking import check_targets, choice_for, depends_on_surroundings, has_setting, search_path
 from labbook.sweeps.folder import Index, SweepFolder
 from labbook.sweeps.naming import indifferent, slug
 
@@ -63,6 +64,8 @@ class Continuing(Launcher):
         self.launched: set[str] = set()  # runs that were not done when they were come to
         self.resumed: set[str] = set()  # of those, the ones that were begun before
         self.skipped: set[str] = set()  # runs that were done before
+        self.left_out: set[tuple[str, str]] = set()  # forced settings, and the swept choices that do not have them
+        self.taken: set[str] = set()  # forced settings that a choice has
         self.index = Index(sweep.path, search_path(context))
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -77,7 +80,10 @@ class Continuing(Launcher):
         """The return of each job: stored, of a run that was done before, or new."""
         started()
         every = [list(overrides) for overrides in job_overrides]
+        known = len(self.index.identities)
         identities = [self._identity(overrides) for overrides in every]
+        if not known and not self.searching:  # else another choice may have had it before
+            self._check_left_out()
         self.begin()
         there = self.sweep.by_identity()
         self.names = [
@@ -176,7 +182,7 @@ class Continuing(Launcher):
     def _told(self, name: str, job: "Job") -> list[str]:
         """A job's overrides, with what the program itself tells the run."""
         return [
-            *job.overrides,
+            *self._fitting(job.overrides),
             f"sweep.name='{self.sweep.path.name}'",
             f"sweep.job.folder='{name}'",
             f"sweep.job.launch='{self.launch_id}'",
@@ -190,12 +196,33 @@ class Continuing(Launcher):
         known = self.index.identities.get(key)
         if known is not None:
             return known
-        config = self.composed(overrides)
+        config = self.composed(self._fitting(overrides))
         check_targets(config)
         found = identity(config)
         if not depends_on_surroundings(config):
             self.index.identities[key] = found
         return found
+
+    def _fitting(self, overrides: list[str]) -> list[str]:
+        """A job's overrides without `++GROUP.SETTING=VALUE` where the group is swept over and its choice has none."""
+        forced = [item for item in overrides if item.startswith("++") and "." in item]
+        if not forced or not {*GROUPS} & {*self.over}:
+            return overrides
+        plain = self.composed([item for item in overrides if item not in forced])
+        left_out = [item for item in forced if not has_setting(plain, item.lstrip("+").partition("=")[0])]
+        self.left_out.update((item, choice_for(plain, item)) for item in left_out)
+        self.taken.update(item for item in forced if item not in left_out)
+        return [item for item in overrides if item not in left_out]
+
+    def _check_left_out(self) -> None:
+        """Refuse a forced setting that none of the swept choices has.
+
+        Raises:
+            SettingError: naming it and the choices.
+        """
+        for wrong in sorted({item for item, _ in self.left_out} - self.taken):
+            choices = ", ".join(sorted(choice for item, choice in self.left_out if item == wrong))
+            raise SettingError(f"{wrong}: none of {choices} has this setting")
 
     def _slug(self, overrides: list[str]) -> str:
         """The first part of the name of a job's run: what varies in the sweep, or what is set at all."""
@@ -237,6 +264,8 @@ class Continuing(Launcher):
 
     def _announce(self, todo: dict[str, Job], returns: dict[str, JobReturn]) -> None:
         """Say what there is to do."""
+        for item, choice in sorted(self.left_out):
+            print(f"left out where the choice has no such setting: {item} ({choice})")
         if same := sorted({name for name in self.names if self.names.count(name) > 1}):
             print(f"settings that come to the same run, which is done once: {', '.join(same)}")
         counts = {
@@ -284,28 +313,3 @@ def batched(items: Iterable[tuple[str, Job]], size: int) -> Iterator[list[tuple[
 def is_held(result: JobReturn) -> bool:
     """Whether a job found its run in somebody else's hands."""
     return result.status is JobStatus.COMPLETED and result.return_value is None
-
-
-def check_targets(config: DictConfig) -> None:
-    """Hold a job's settings against what they are given to.
-
-    Raises:
-        SettingError: see `devices.check` and `training.check`.
-    """
-    devices.check(config.trainer)
-    with importing.heavy():  # takes seconds, which a sweep that has nothing left to do need not wait for
-        from labbook import training
-
-    training.check(config)
-
-
-def depends_on_surroundings(config: DictConfig) -> bool:
-    """Whether a configuration takes values from the environment or the clock, which may be others the next time."""
-    text = json.dumps(OmegaConf.to_container(config, resolve=False), default=str)
-    return any(f"${{{resolver}" in text for resolver in ("oc.env", "now", "hydra", "env"))
-
-
-def search_path(context: HydraContext) -> list[Path]:
-    """The folders that configuration files are read from."""
-    sources = context.config_loader.get_sources()
-    return [Path(source.path) for source in sources if source.scheme() == "file"]

@@ -1,0 +1,56 @@
+"""What is looked at in the configuration of a job before its run begins."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+
+from labbook import importing
+from labbook.sweeps import devices
+
+
+def check_targets(config: DictConfig) -> None:
+    """Hold a job's settings against what they are given to.
+
+    Raises:
+        SettingError: see `devices.check` and `training.check`.
+    """
+    devices.check(config.trainer)
+    with importing.heavy():  # takes seconds, which a sweep that has nothing left to do need not wait for
+        from labbook import training
+
+    training.check(config)
+
+
+def depends_on_surroundings(config: DictConfig) -> bool:
+    """Whether a configuration takes values from the environment or the clock, which may be others the next time."""
+    text = json.dumps(OmegaConf.to_container(config, resolve=False), default=str)
+    return any(f"${{{resolver}" in text for resolver in ("oc.env", "now", "hydra", "env"))
+
+
+def search_path(context: HydraContext) -> list[Path]:
+    """The folders that configuration files are read from."""
+    sources = context.config_loader.get_sources()
+    return [Path(source.path) for source in sources if source.scheme() == "file"]
+
+
+def has_setting(config: DictConfig, name: str) -> bool:
+    """Whether the choice of a group has a setting, in its file or as a parameter of what it builds."""
+    group, _, inside = name.partition(".")
+    key = inside.partition(".")[0]
+    node: Any = config.get(group)
+    if not isinstance(node, DictConfig) or key in node:
+        return True
+    with importing.heavy():
+        from labbook import building
+
+    target = building.locate(node._target_, group) if "_target_" in node else None
+    return target is None or key in building.parameters(target)[0]
+
+
+def choice_for(config: DictConfig, override: str) -> str:
+    """The choice of the group that an override is of, as it is typed."""
+    group = override.lstrip("+").partition(".")[0]
+    return f"{group}={config.choices.get(group)}"
