@@ -164,7 +164,8 @@ def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         new = " ".join(item for item in settings.task_overrides() if not item.startswith("resume="))
         raise SettingError(
             f"{folder} is a run of a sweep and stays as it is: to train it on, copy it and resume the copy:"
-            f" {shlex.join(['cp', '-r', str(folder), str(copy)])} && python train.py {override('resume', copy)} {new}"
+            f" {shlex.join(['mkdir', '-p', str(copy.parent)])} && {shlex.join(['cp', '-r', str(folder), str(copy)])}"
+            f" && python train.py {override('resume', copy)} {new}"
         )
     with claims.claimed(folder.parent, folder.name) as mine:
         if not mine:

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -366,3 +367,14 @@ def test_a_setting_that_some_runs_were_given_tells_them_apart(labbook: Command) 
         assert again.code == 0, again.err
         assert ("foreach: true" in again.out) == ("foreach: true" in (sweep / best / "config.yaml").read_text())
         (sweep / best / "metrics.json").write_text(json.dumps(metrics | {"val/acc": 0.5}))
+
+
+def test_a_run_of_a_sweep_is_trained_on_as_a_copy(labbook: Command, finished: Path) -> None:
+    name = next(iter(runs_of(finished)))
+    before = figures_of(finished)
+    sentence = labbook(f"resume={finished / name}", "epochs=2").sentence
+    copy, command = sentence.rpartition(": mkdir -p logs/runs && ")[2].split(" && python train.py ")
+    assert copy == f"cp -r {finished / name} logs/runs/{name}"
+    shutil.copytree(finished / name, Path("logs/runs") / name)
+    assert metrics_of(labbook(*command.split()).run)["epochs"] == 2
+    assert figures_of(finished) == before
