@@ -36,9 +36,9 @@ def repair() -> None:
             reconfigure(errors=ERRORS)
     if os.name != "nt":  # whose console is no file
         for number, name in ((1, "stdout"), (2, "stderr")):
-            stream: Any = getattr(sys, name)
-            if stream is getattr(sys, f"__{name}__"):  # as Python has made it
-                setattr(sys, name, lasting(stream, number))
+            standard: Any = getattr(sys, name)
+            if standard is getattr(sys, f"__{name}__"):  # as Python has made it
+                setattr(sys, name, lasting(standard, number))
 
 
 class Lasting(io.FileIO):
