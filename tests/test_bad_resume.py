@@ -72,6 +72,16 @@ def test_a_run_is_not_continued_as_another(arguments: str, sentence: str, run: P
     assert contents(run) == before
 
 
+def test_the_settings_that_a_resumed_run_would_have_are_shown(run: Path, labbook: Command) -> None:
+    shown = labbook(f"resume={run}", "--cfg", "job")
+    assert shown.code == 0, shown.err
+    own = yaml.safe_load((run / "config.yaml").read_text())
+    assert yaml.safe_load(shown.out) == own | {"resume": str(run)}
+    more = labbook("--cfg", "job", "-p", "trainer", f"resume={run}", "epochs=9", "trainer=cpu")
+    assert yaml.safe_load(more.out) == own["trainer"] | {"accelerator": "cpu"}
+    refused(labbook("--cfg", "job", f"resume={run}", "seed=7"), "mine was started with seed=42")
+
+
 def test_what_a_continued_run_may_change_is_said(run: Path, labbook: Command) -> None:
     sentence = refused(labbook(f"resume={run}", "epochs=3", "optimizer.lr=0.5"))
     assert "a resumed run takes new values of epochs, trainer, " in sentence

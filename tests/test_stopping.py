@@ -10,7 +10,7 @@ from labbook.errors import Interrupted
 from labbook.models.classifier import Classifier
 from tests.conftest import Command
 from tests.test_killed import same_in_all
-from tests.test_train import STOPPING, metrics_of, rows_of
+from tests.test_train import QUICK, STOPPING, metrics_of, rows_of
 
 # The second epoch is no better than the first one, as a network that learns nothing gives.
 EARLY = (*STOPPING, "epochs=5", "data.limit=300", "callbacks.early_stopping.patience=1", "optimizer.lr=1e-30")
@@ -66,3 +66,11 @@ def test_a_stopped_run_that_is_interrupted_in_its_test_does_not_train_on(
     assert ended.code == 0, ended.err
     same_in_all(stopped, cut.run)
     assert metrics_of(cut.run)["stopped_early"] == WHY
+
+
+def test_epochs_whose_weights_were_not_kept_are_named_where_the_best_is_chosen_later(labbook: Command) -> None:
+    run = labbook(*QUICK, "data.limit=100", "epochs=2", "test_on=last").run
+    more = labbook(f"resume={run}", "epochs=3", "test_on=best")
+    assert more.code == 0, more.err
+    assert "epochs up to 2 were trained with test_on=last, which keeps no best weights: " in more.out
+    assert metrics_of(run)["tested_epoch"] == 3

@@ -1,5 +1,6 @@
 """The command line: help for a person, and every refusal in one sentence. Imports no torch."""
 
+import argparse
 import errno
 import functools
 import os
@@ -12,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+import hydra
 import yaml
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from labbook import composing, refusals
@@ -24,7 +26,7 @@ from labbook.errors import Interrupted, NotDoneError, SettingError, unwritable
 from labbook.foreign import CONFIGS as CONFIGS
 from labbook.identity import identity
 from labbook.names import override, printable
-from labbook.resuming import continued, read_config, with_choices
+from labbook.resuming import continued, read_config, with_choices, with_overrides
 from labbook.signals import hand_on
 from labbook.sweeps import best, claims, jobs
 from labbook.sweeps.folder import read_mark
@@ -173,6 +175,28 @@ def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         return task(going_on)
 
 
+def show_resumed(arguments: list[str]) -> bool:
+    """Print what `--cfg job` asks for where a run is resumed, whose settings Hydra does not know; whether it does.
+
+    Raises:
+        SettingError: see `with_overrides`.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--cfg", "-c")
+    parser.add_argument("--package", "-p", default="")
+    parser.add_argument("--resolve", action="store_true")
+    given, rest = parser.parse_known_args(arguments)
+    overrides = [item for item in rest if "=" in item and not item.startswith("-")]
+    if given.cfg != "job" or not any(item.startswith("resume=") for item in overrides):
+        return False
+    also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in refusals.folders_of(arguments)[1:]]
+    config = composing.composed(*overrides, *also)
+    with hydra.initialize_config_dir(str(CONFIGS)):
+        asked = with_overrides(config, overrides, settings.GROUPS)
+    print(OmegaConf.to_yaml(OmegaConf.select(asked, given.package), resolve=given.resolve), end="", flush=True)
+    return True
+
+
 def command_line(main: Callable[[], Any]) -> NoReturn:
     """Run a `hydra.main` task as a program: exit code 0, 1 (failed), 2 (refused), 130 or 143 (stopped by a signal)."""
     arguments = sys.argv[1:]
@@ -188,6 +212,8 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         refusals.replaced(arguments)
         refusals.lists(arguments)
         sys.argv[1:] = with_choices(arguments, refusals.folders_of(arguments))
+        if show_resumed(sys.argv[1:]):
+            sys.exit(0)
         try:
             main()
         except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:

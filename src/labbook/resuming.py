@@ -96,7 +96,19 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
     """The configuration of the run that `config.resume` names, with the overrides that a resumed run may take.
 
     Raises:
-        SettingError: no run, one that is finished, or an override that would make it another run.
+        SettingError: see `with_overrides`; or a run that is finished.
+    """
+    path = Path(config.resume)
+    asked = with_overrides(config, overrides, groups)
+    check_unfinished(path, read_config(path), asked)
+    return asked
+
+
+def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
+    """The settings of the run that `config.resume` names, finished or not, with those of the overrides.
+
+    Raises:
+        SettingError: no run, or an override that would make it another run.
     """
     check_local("resume", config.resume)
     path = Path(config.resume)
@@ -130,7 +142,6 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
                 f"{path} was started with {name}={was}, and {name}={given} would change how many steps an epoch has,"
                 " which its schedule counts: leave it out, or start a new run"
             )
-    check_unfinished(path, begun, saved)
     saved.resume = str(path)
     return saved
 
