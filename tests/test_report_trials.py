@@ -36,7 +36,7 @@ def lines_in(picture: Picture) -> tuple[Any, list[Line2D]]:
     """The axes of a picture, and the lines in it that join points."""
     axes = Figure().subplots()
     picture.draw(axes)
-    return axes, [line for line in axes.get_lines() if line.get_linestyle() == "-" and len(line.get_xdata()) > 1]
+    return axes, [line for line in axes.get_lines() if line.get_linestyle() == "-" and np.size(line.get_xdata()) > 1]
 
 
 @pytest.mark.parametrize("count", [60, 500])
@@ -45,7 +45,7 @@ def test_accuracy_is_linear_and_no_line_goes_through_single_trials(count: int) -
     axes, lines = lines_in(accuracy)
     assert (axes.get_yscale(), axes.get_xscale()) == ("linear", "log")
     assert lines_in(seconds)[0].get_yscale() == "log"
-    assert [len(line.get_xdata()) for line in lines] == [min(count // 6, 20)] * 3
+    assert [np.size(line.get_xdata()) for line in lines] == [min(count // 6, 20)] * 3
     middles = np.asarray(lines[0].get_ydata())
     assert abs(np.diff(middles)).max() < 0.3  # the one that diverged moves no median
     assert f"medians of {min(count // 6, 20)} equal parts" in accuracy.caption
