@@ -26,7 +26,9 @@ LONGEST = 10_000  # characters of a text in it
 DEEPEST = 20  # levels of mappings and lists
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-RESOLVER = re.compile(r"\$\{[^{}]*:")  # ${name:...} runs a function, ${name} refers to another setting
+# ${name:...} runs a function, whose name may be put together of others; ${name} refers to another setting.
+RESOLVER = re.compile(r"\$\{[^{}]*(:|\$\{)")
+PARAMETER = re.compile(r"(\+\+|\+|~)?[\w./@-]+")  # what a sweep's preset may set: no value within the name
 OF_HYDRA = re.compile(r"(^|[@/.\s])hydra\b")
 READ_ONLY = ("root",)  # data.root: where images are looked for
 PLACES = ("log_dir", "data.cache_dir")  # which are written to
@@ -142,7 +144,7 @@ def check_hydra(node: Any, origin: str) -> None:
     sweeper = only("sweeper", node, f"{origin}: hydra")
     params = only("params", sweeper, f"{origin}: hydra.sweeper")
     for key in params if isinstance(params, Mapping) else []:
-        if OF_HYDRA.search(str(key).lstrip("+~")):
+        if OF_HYDRA.search(str(key).lstrip("+~")) or not PARAMETER.fullmatch(str(key)):
             raise SettingError(f"{origin}: {shown(str(key))} is taken from configs/ and the command line only")
 
 

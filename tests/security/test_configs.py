@@ -162,6 +162,8 @@ FILES: dict[str, tuple[str, str]] = {
     "a secret": ("data: {root: '${oc.env:AWS_SECRET_ACCESS_KEY}'}", RESOLVED),
     "any variable": ("log_dir: '${oc.env:HOME}'", RESOLVED),
     "a nested resolver": ("data: {root: '${data.${oc.env:HOME}}'}", RESOLVED),
+    "a resolver with a name put together": ("data: {root: '${oc.${objective}:HOME}'}", RESOLVED),
+    "a value in a swept name": ("hydra: {sweeper: {params: {'data.root=${oc.env:HOME},x': y}}}", ELSEWHERE),
     "a decoder": ("epochs: '${oc.decode:\"[1]\"}'", RESOLVED),
     "a maker": ("callbacks: {a: '${oc.create:{_target_:os.system}}'}", RESOLVED),
     "Hydra's own": ("log_dir: '${hydra:runtime.cwd}'", RESOLVED),
