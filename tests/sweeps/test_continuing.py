@@ -45,7 +45,10 @@ def test_each_run_has_a_folder_of_its_own_in_that_of_the_sweep(labbook: Command)
     assert len(hashes) == 4
     assert all(len(text) == 8 for text in hashes)
     files = {path.name for path in sweep.iterdir() if path.is_file() and not path.name.startswith(".")}
-    assert files == {"sweep.json", "summary.csv", "summary.md", "report.html"}
+    assert files == {
+        *("sweep.json", "summary.csv", "summary.md", "report.html"),
+        *("curves.png", "confusion_matrix.png", "table.png"),
+    }
     assert not list(Path("logs").glob("runs/*"))
 
 
