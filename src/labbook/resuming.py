@@ -156,7 +156,9 @@ def with_own(node: DictConfig, own: DictConfig, choice: str) -> DictConfig:
     except HydraException:  # a choice that is no more
         return node
     kept = {name: own[name] for name in own if name not in node or node[name] == usual.get(name)}
-    return OmegaConf.merge(node, kept)
+    merged = OmegaConf.merge(node, kept)
+    assert isinstance(merged, DictConfig)
+    return merged
 
 
 def check_unfinished(path: Path, begun: DictConfig, asked: DictConfig) -> None:

@@ -43,7 +43,7 @@ def keep_settings(checkpoint: Mapping[str, Any], callbacks: list[Callback]) -> N
         owner = next(item for item in type(callback).__mro__ if "load_state_dict" in vars(item))
         state = checkpoint["callbacks"].get(callback.state_key)
         if isinstance(state, dict) and owner.__module__.startswith(LIGHTNING):
-            settings = inspect.signature(owner.__init__).parameters.keys() & state.keys() & vars(callback).keys()
+            settings = inspect.signature(owner).parameters.keys() & state.keys() & vars(callback).keys()
             state.update({name: vars(callback)[name] for name in settings})
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 import torch
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping
@@ -145,7 +145,8 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataM
     callbacks += [GradientNorms()] if config.task.gradient_norms else []
     recorder = Recorder(run.path / TABLE)
     saving = {"objective": config.objective, "select": select, "every_minutes": config.checkpoint.every_minutes}
-    saving["deciding"] = deciding(OmegaConf.to_container(config.callbacks or OmegaConf.create(), resolve=True))
+    settings: Any = OmegaConf.to_container(config.callbacks or OmegaConf.create(), resolve=True)
+    saving["deciding"] = deciding(settings)
     callbacks += [recorder, Watching(recorder), Checkpoints(run.path / CHECKPOINTS, recorder, run.signals, **saving)]
     if config.sweep.job.trial is not None and config.sweep.prune:
         from labbook.sweeps.pruning import Pruning  # only a search has Optuna
