@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import shutil
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +78,75 @@ def test_every_setting_of_the_root_is_one_or_the_other() -> None:
     } == set()
 
 
-def test_settings_that_came_later_and_are_off_do_not_change_the_identity(config: DictConfig) -> None:
+# A new setting at each place where there are settings: at the root, in a section, in each group and in a node inside.
+PLACES = (
+    *("", "task", "model", "data", "optimizer", "scheduler", "trainer", "trainer.strategy"),
+    *("callbacks.early_stopping", "data.augment.0"),
+)
+
+
+@pytest.fixture
+def with_nodes(config: DictConfig) -> DictConfig:
+    """A configuration that has a node at each of the `PLACES`."""
+    with open_dict(config):
+        config.trainer.strategy = {"_target_": "pytorch_lightning.strategies.DDPStrategy"}
+        config.callbacks.early_stopping = {"_target_": "labbook.callbacks.EarlyStopping", "patience": 1}
+        config.data.augment = [{"_target_": "mylab.Blur"}]
+    return config
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_new_setting_that_is_off_does_not_change_the_identity(with_nodes: DictConfig, place: str) -> None:
+    before = identity.identity(with_nodes)
+    node = OmegaConf.select(with_nodes, place) if place else with_nodes
+    with open_dict(node):
+        for off in (None, False, 0, 0.0, "", [], {}):
+            node.added = off
+            assert identity.identity(with_nodes) == before, off
+        for on in (True, 1, 0.5, "some", [0], {"rate": 0}, {"_target_": "mylab.Thing"}):
+            node.added = on
+            assert identity.identity(with_nodes) != before, on
+
+
+def test_a_run_of_before_a_setting_keeps_its_identity(config: DictConfig) -> None:
+    """Of settings whose off value is not falsy, the schema says what every run did before."""
     now = identity.identity(config)
-    for name in identity.LATER:
-        assert OmegaConf.select(config, name) == identity.LATER[name]  # the default
+    for name in ("task.mixup", "task.layer_lr_decay", "task.backbone_lr_factor", "notes"):
         parent, _, key = name.rpartition(".")
         node = OmegaConf.select(config, parent) if parent else config
         with open_dict(node):
             del node[key]
     assert identity.identity(config) == now
+
+
+def test_a_new_group_is_left_out_where_its_choice_is_what_was_done_before(
+    config: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formerly = {"_target_": "torch.nn.CrossEntropyLoss"}
+
+    @dataclass
+    class WithGroup(settings.TrainConfig):
+        cost: Any = field(default=None, metadata={settings.FORMERLY: formerly})
+
+    monkeypatch.setattr(identity, "TrainConfig", WithGroup)
+    before = identity.identity(config)
+    with open_dict(config):
+        config.cost = {**formerly, "class_weights": None}
+        assert identity.identity(config) == before
+        config.cost.class_weights = "balanced"
+        assert identity.identity(config) != before
+
+
+def test_the_settings_of_version_0_1_that_are_off_are_in_the_identity(config: DictConfig) -> None:
+    for name, other in (
+        ("data.limit", 0),
+        ("channels_last", False),
+        ("trainer.profiler", False),
+        ("optimizer.weight_decay", None),
+    ):
+        before = identity.identity(config)
+        OmegaConf.update(config, name, other)
+        assert identity.identity(config) != before, name
 
 
 def test_the_identities_of_kept_runs_are_those_in_their_names() -> None:
@@ -103,7 +163,7 @@ def test_early_stopping_changes_the_result(config: DictConfig) -> None:
     assert identity.identity(config) != before
 
 
-@pytest.mark.parametrize("values", [(0.1, 0.2), (1, 2), ("a", "b"), ([1], [1, 1]), (None, 0), (True, False)])
+@pytest.mark.parametrize("values", [(0.1, 0.2), (1, 2), ("a", "b"), ([1], [1, 1]), (None, 1), (True, False)])
 def test_other_values_are_another_identity(config: DictConfig, values: tuple[object, object]) -> None:
     with open_dict(config):
         config.model.extra = values[0]

@@ -54,8 +54,13 @@ EXECUTION_WHITELIST = (
 )
 
 
+# A field of the root that came after version 0.1 has under this name what every run did before: runs that have this
+# value keep their identity. Not needed for what is falsy when it is off.
+FORMERLY = "formerly"
+
+
 def ranged(default: Any, **bounds: float) -> Any:
-    """A field with limits: `ge` (at least), `gt` (more than), `le` (at most), `lt` (less than)."""
+    """A field with limits: `ge` (at least), `gt` (more than), `le` (at most), `lt` (less than); or with `FORMERLY`."""
     return field(default=default, metadata=bounds)
 
 
@@ -69,8 +74,8 @@ class TaskConfig:
     cutmix: float = ranged(0.0, ge=0)
     sam: float = ranged(0.0, ge=0)
     norm_bias_lr_factor: float = ranged(1.0, gt=0)
-    layer_lr_decay: float = ranged(1.0, gt=0, le=1)
-    backbone_lr_factor: float = ranged(1.0, gt=0)
+    layer_lr_decay: float = ranged(1.0, gt=0, le=1, formerly=1.0)
+    backbone_lr_factor: float = ranged(1.0, gt=0, formerly=1.0)
     tta: Literal["none", "mirror", "mirror_translate"] = "none"
     gradient_norms: bool = False
 
@@ -136,6 +141,12 @@ class TrainConfig:
     sweep: SweepConfig = field(default_factory=SweepConfig)
     notes: dict[str, Any] = field(default_factory=dict)
     choices: Any = field(default_factory=dict)
+
+
+# The settings of the root that are sections of their own.
+SECTIONS: dict[str, type[Any]] = {
+    item.name: item.type for item in fields(TrainConfig) if isinstance(item.type, type) and is_dataclass(item.type)
+}
 
 
 @cache
@@ -289,7 +300,7 @@ def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str 
     for item in fields(node):
         value = config[item.name]
         for bound, limit in item.metadata.items():
-            if not getattr(operator, bound)(value, limit):
+            if bound in words and not getattr(operator, bound)(value, limit):
                 raise SettingError(f"{prefix}{item.name} must be {words[bound]} {limit}, not {value}")
         if isinstance(item.type, type) and is_dataclass(item.type):
             check_ranges(value, item.type, f"{prefix}{item.name}.")

@@ -58,7 +58,7 @@ def differing(runs: Sequence[Candidate]) -> list[tuple[str, list[str]]]:
     every = dict.fromkeys(name for run in folders for name in run.settings)
     groups = list(dict.fromkeys(name.partition(".")[0] for name in every))
     for name in sorted(every, key=lambda name: groups.index(name.partition(".")[0])):  # those of a group together
-        if len({key(run.settings.get(name)) for run in folders}) > 1 and telling(name, folders):
+        if len({key(run.effective.get(name)) for run in folders}) > 1 and telling(name, folders):
             values = [text(run.settings[name]) if name in run.settings else NOTHING for run in folders]
             found.append((name, values))
     return found

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from labbook.config import GROUPS, TrainConfig
-from labbook.identity import INDIFFERENT, LATER
+from labbook.identity import INDIFFERENT
 from labbook.report.reading import Run, flat
 
 DEFAULT = "default"  # stands for a setting that a run was not given
@@ -26,13 +26,14 @@ class Column:
     name: str
     group: bool
     known_to: frozenset[str | None] = frozenset()  # choices of its group with which a run has the setting
+    off: Any = DEFAULT  # what the setting is in runs of these choices that were not given it
 
     def of(self, run: Run) -> Any:
-        """The value that a run has; `DEFAULT` where only other runs of its choice have one, None where none has."""
+        """The value that a run has; `off` where only other runs of its choice have one, None where none has."""
         if self.group:
             return run.choices.get(self.name)
         value = value_of(run, self.name)
-        return (DEFAULT if choice_of(run, self.name) in self.known_to else None) if value is ABSENT else value
+        return (self.off if choice_of(run, self.name) in self.known_to else None) if value is ABSENT else value
 
 
 def varying(runs: Sequence[Run], over: Sequence[str]) -> list[Column]:
@@ -64,9 +65,16 @@ def varying_settings(runs: Sequence[Run], over: Sequence[str]) -> list[Column]:
             value = value_of(run, name)
             seen.setdefault(choice_of(run, name), set()).add(ABSENT if value is ABSENT else key(value))
         known = {choice: values for choice, values in seen.items() if values != {ABSENT}}
-        if any(len(values) > 1 for values in known.values()):
-            columns.append(Column(name, False, frozenset(known)))
+        off = off_value(runs, name)
+        ways = [{key(off) if value is ABSENT else value for value in values} for values in known.values()]
+        if any(len(values) > 1 for values in ways):
+            columns.append(Column(name, False, frozenset(known), off))
     return columns
+
+
+def off_value(runs: Sequence[Run], name: str) -> Any:
+    """The value that a setting has in runs that were made before it was added: where it is off, it is as they are."""
+    return next((run.settings[name] for run in runs if name in run.settings and name not in run.effective), DEFAULT)
 
 
 def names_of(runs: Sequence[Run]) -> list[str]:
@@ -93,10 +101,10 @@ def choice_of(run: Run, name: str) -> str | None:
 
 @cache
 def defaults() -> dict[str, Any]:
-    """The settings that a run has without being told: those of the root, and those that came later."""
+    """The settings of the root that a run has without being told."""
     root: Any = OmegaConf.to_container(OmegaConf.structured(TrainConfig))
     plain = {name: value for name, value in root.items() if name not in GROUPS}
-    return {**flat(plain), **LATER}
+    return flat(plain)
 
 
 def ignored(name: str) -> bool:

@@ -14,6 +14,7 @@ import yaml
 
 from labbook.errors import SettingError
 from labbook.foreign import LOADER, check_form, text_of
+from labbook.identity import without_off
 from labbook.names import check_local
 from labbook.runs import CONFIG, LOG, METRICS, TABLE, read_metrics
 from labbook.status import State
@@ -42,6 +43,11 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """All settings by their dotted names; lists are values."""
         return flat(self.config)
+
+    @cached_property
+    def effective(self) -> dict[str, Any]:
+        """The settings without those that are off, which a run of an older version does not have."""
+        return flat(without_off(self.config))
 
     @property
     def choices(self) -> dict[str, str]:

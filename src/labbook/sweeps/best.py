@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from labbook.config import FILES, GROUPS, OPTIONAL, reference
 from labbook.errors import SettingError
 from labbook.files import write_whole
-from labbook.identity import INDIFFERENT, identity, same_everywhere
+from labbook.identity import INDIFFERENT, identity, same_everywhere, without_off
 from labbook.keys import listed, unknown_keys
 from labbook.published import setting
 from labbook.sweeps.folder import SweepFolder, read_mark
@@ -34,9 +34,9 @@ def write(sweep: Path, run: str, config: Mapping[str, Any], found: str, others: 
     defaults = [
         {f"override /{group}": listed(choice) if choice.startswith("[") else choice} for group, choice in chosen.items()
     ]
-    known = OmegaConf.to_container(reference(tuple(f"{group}={choice}" for group, choice in chosen.items())))
+    known: Any = OmegaConf.to_container(reference(tuple(f"{group}={choice}" for group, choice in chosen.items())))
     added = [name for name in unknown_keys(dict(config), known) if name.partition(".")[0] in chosen]
-    removed = [name for name in unknown_keys(known, dict(config)) if name.partition(".")[0] in chosen]
+    removed = [name for name in unknown_keys(without_off(known), dict(config)) if name.partition(".")[0] in chosen]
     removed += [group for group in OPTIONAL if group not in choices]
     left_out = {*INDIFFERENT, "choices", *added} | ({"data.root"} if same_everywhere(config["data"]) else set())
     settings = {key: _kept(key, value, left_out) for key, value in config.items() if key not in left_out}
