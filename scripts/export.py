@@ -29,10 +29,12 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
     parser.add_argument("--format", choices=formats.FORMATS, required=True)
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: model.onnx and the like in the run's folder")
+    parser.add_argument("--opset", type=int, metavar="N", help="version of ONNX' operators, 18 to 23; default: 20")
     parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
     given = parser.parse_args()
     given.run = run_of(given.run)
     config = read_config(given.run)
+    formats.check_opset(given.format, given.opset)
     file = formats.target(given.run, given.format, given.out)
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for
@@ -40,7 +42,7 @@ def main() -> None:
 
     for note in unfinished(given.run):
         print(f"note: {printable(note)}", file=sys.stderr)
-    network, apart = export(given.run, config, given.format, file, given.weights)
+    network, apart = export(given.run, config, given.format, file, given.weights, given.opset)
     spec, tta = network.spec, network.config.task.tta
     with outputs.printing_beside(file):
         print(

@@ -17,11 +17,27 @@ class Format:
     packages: tuple[str, ...] = ()  # of the extra `export`
 
 
+OPSETS = range(18, 24)  # versions of ONNX' operators that torch writes
+
 FORMATS = {
     "onnx": Format(".onnx", ("onnx", "onnxruntime", "onnxscript")),
     "torch_export": Format(".pt2"),
     "safetensors": Format(".safetensors", ("safetensors",)),
 }
+
+
+def check_opset(name: str, opset: int | None) -> None:
+    """Refuse a version of ONNX' operators that a format does not have.
+
+    Raises:
+        SettingError: naming the option.
+    """
+    if opset is None:
+        return
+    if name != "onnx":
+        raise SettingError(f"--opset={opset} goes with --format=onnx alone, not with --format={name}")
+    if opset not in OPSETS:
+        raise SettingError(f"--opset={opset} must be from {OPSETS[0]} to {OPSETS[-1]}")
 
 
 def target(run: Path, name: str, out: Path | None) -> Path:

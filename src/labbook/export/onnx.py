@@ -13,8 +13,10 @@ from labbook.export.writing import Network
 LARGEST = 2**31 - 2**20  # bytes of weights: a file of Protocol Buffers holds 2 GiB
 
 
-def content(network: Exported, about: dict[str, str]) -> bytes:
-    """The file.
+def content(network: Exported, about: dict[str, str], opset: int | None = None) -> bytes:
+    """The file; `opset` is the version of ONNX' operators, None: torch's choice.
+
+    With an `opset` the file has the oldest form that holds it, so that older programs read it.
 
     Raises:
         SettingError: a network larger than a file can be.
@@ -30,9 +32,14 @@ def content(network: Exported, about: dict[str, str]) -> bytes:
             input_names=INPUTS,
             output_names=OUTPUTS,
             dynamic_shapes={INPUTS[0]: {0: "n"}},
+            opset_version=opset,
         )
         assert program is not None
         model = program.model_proto
+    if opset is not None:
+        from onnx import helper
+
+        model.ir_version = helper.find_min_ir_version_for(model.opset_import)
     for node in model.graph.node:
         del node.metadata_props[:]  # where in torch and in our files each step was written
     for name, text in about.items():

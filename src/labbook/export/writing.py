@@ -28,8 +28,10 @@ class Difference:
     probabilities: float
 
 
-def export(run: Path, config: DictConfig, name: str, file: Path, weights: Weights | None) -> tuple[Trained, Difference]:
-    """Write the network of a run; `name` is that of the format.
+def export(
+    run: Path, config: DictConfig, name: str, file: Path, weights: Weights | None, opset: int | None = None
+) -> tuple[Trained, Difference]:
+    """Write the network of a run; `name` is that of the format, `opset` the version of ONNX' operators.
 
     Raises:
         SettingError: see `trained.load`.
@@ -38,7 +40,9 @@ def export(run: Path, config: DictConfig, name: str, file: Path, weights: Weight
     network = opened(run, config, weights)
     form = import_module(f"labbook.export.{name}")
     with writing(file) as partial:
-        partial.write_bytes(form.content(Exported(network.model, network.config.task.tta), about(network, weights)))
+        exported = Exported(network.model, network.config.task.tta)
+        version = {} if opset is None else {"opset": opset}
+        partial.write_bytes(form.content(exported, about(network, weights), **version))
         found = difference(form.read(partial), network)
     return network, found
 
