@@ -15,7 +15,7 @@ import sys
 
 from labbook import importing, outputs
 from labbook.cli import sentences
-from labbook.export import formats
+from labbook.export import companion, formats
 from labbook.names import printable
 from labbook.resuming import read_config
 from labbook.status import unfinished
@@ -40,16 +40,17 @@ def main() -> None:
     with importing.heavy():  # takes seconds, which a refusal need not wait for
         from labbook.export.writing import BATCHES, export
 
+    network, apart = export(given.run, config, given.format, file, given.weights, given.opset)
     for note in unfinished(given.run):
         print(f"note: {printable(note)}", file=sys.stderr)
-    network, apart = export(given.run, config, given.format, file, given.weights, given.opset)
     spec, tta = network.spec, network.config.task.tta
     with outputs.printing_beside(file):
-        print(
-            f"{network.model.title} after {network.epoch} epochs" + (f", task.tta={tta} in it" if tta != "none" else "")
-        )
+        inside = f", task.tta={tta} in it" if tta != "none" else ""
+        print(f"{network.model.title} after {network.epoch} epochs{inside}")
         print(f"pixels uint8 [n, {spec.channels}, {spec.size}, {spec.size}]"
               f" -> logits and probabilities float32 [n, {spec.num_classes}]")  # fmt: skip
+        if not outputs.is_stream(file):
+            print(f"images are read for it by {printable(file.with_name(companion.NAME))}")
         print(f"batches of {' and '.join(map(str, BATCHES))}: logits differ from PyTorch's by {apart.logits:.1g} at"
               f" most, probabilities by {apart.probabilities:.1g}")  # fmt: skip
         print(f"file: {printable(file)}")

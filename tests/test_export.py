@@ -1,15 +1,19 @@
 """Networks written to files for other programs."""
 
 import copy
+import itertools
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -17,10 +21,13 @@ from PIL import Image
 from torch import Tensor
 
 from labbook import trained
+from labbook.data.decoding import Decoding, decode
 from labbook.data.digits import Digits
+from labbook.data.pixels import shaped
 from labbook.errors import ExportError, SettingError
-from labbook.export import formats, onnx, safetensors, torch_export, writing
+from labbook.export import companion, formats, onnx, safetensors, torch_export, writing
 from labbook.export.network import Exported, about, figures
+from labbook.export.pixels import shaped_image
 from labbook.hardware import Choice
 from labbook.models.mlp import MLP
 from labbook.resuming import read_config
@@ -46,7 +53,8 @@ def held(name: str, tta: Tta) -> Trained:
     """A network as if it came from a run."""
     model = build(name, 3, 32, 10).eval()
     node = OmegaConf.merge(composing.node(name), SMALL.get(name, {}))
-    config = OmegaConf.create({"model": node, "task": {"tta": tta}, "test_on": "last"})
+    data = {"_target_": "labbook.data.synthetic.Synthetic"}
+    config = OmegaConf.create({"model": node, "data": data, "task": {"tta": tta}, "test_on": "last"})
     return Trained(Path("run"), config, model, Choice("cpu", "32-true", False, ""), 1)
 
 
@@ -85,8 +93,9 @@ def test_the_documented_commands_and_examples(
     image = digits.parts["test"].pixels[:1]
     Image.fromarray(image[0, 0].numpy()).save("IMAGE.png")
     chances = trained.load(run, read_config(run)).probabilities(image)[0]
+    monkeypatch.syspath_prepend(Path.cwd())
     for code in EXAMPLES[:2]:
-        assert "labbook" not in code.replace('"labbook.json"', "")
+        assert "labbook." not in code.replace('"labbook.json"', "")
         capsys.readouterr()
         exec(compile(code, "docs/export.md", "exec"), {})
         assert capsys.readouterr().out == f"{int(chances.argmax())} {chances.max():.4f}\n"
@@ -180,8 +189,10 @@ def test_a_network_too_large_for_onnx_is_refused(monkeypatch: pytest.MonkeyPatch
         (["nowhere", "--format", "onnx"], "nowhere is not a run folder: it has no config.yaml"),
         (["RUN", "--format", "torch_export", "--out", "a.onnx"], "--out=a.onnx must end in .pt2, as files of"),
         (["RUN", "--format", "torch_export", "--out", "no/a.pt2"], "--out=no/a.pt2: there is no folder no"),
-        (["RUN", "--format", "torch_export", "--out", "dir.pt2"], "--out=dir.pt2 is a folder"),
+        (["RUN", "--format", "torch_export", "--out", "dir.pt2"], "--out dir.pt2 is a folder"),
         (["RUN", "--format", "torch_export", "--out", "s3://a/b.pt2"], "is no place on this machine"),
+        (["RUN", "--format", "torch_export", "--opset", "18"], "--opset=18 goes with --format=onnx alone"),
+        (["RUN", "--format", "onnx", "--opset", "9"], "--opset=9 must be from 18 to 23"),
         (["RUN", "--format", "torch_export", "--weights", "best"], "there is no checkpoint"),
     ],
 )
@@ -238,6 +249,82 @@ def test_what_is_no_file_of_safetensors_is_refused(content: bytes | None, senten
         (tmp_path / "x").write_bytes(content)
     with pytest.raises(SettingError, match=sentence):
         safetensors.read(tmp_path / "x")
+
+
+ABOUT_IMAGES = {"image_size": "28", "channels": "1", "decoding": '{"size": 20, "channels": 3, "range": [0, 4095]}'}
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Images of which each takes another way through the decoding."""
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 4), dtype=np.uint8)
+    colours = Image.fromarray(noise[..., :3])
+    turned = Image.Exif()
+    turned[0x112] = 6
+    colours.resize((90, 70)).save(folder / "plain.jpg")
+    colours.save(folder / "large.jpg", exif=turned)
+    colours.convert("CMYK").save(folder / "cmyk.jpg")
+    Image.fromarray(noise).save(folder / "transparent.png")
+    colours.quantize(16).save(folder / "palette.gif", transparency=3)
+    Image.fromarray(noise[..., 0].astype(np.uint16) * 16).save(folder / "sixteen.png")
+    Image.fromarray(noise[..., 0].astype(np.uint16) * 16).save(folder / "sixteen.tif")
+    colours.convert("1").save(folder / "bits.png")
+    content = (folder / "plain.jpg").read_bytes()
+    (folder / "without_end.jpg").write_bytes(content[:-2])
+    (folder / "cut.jpg").write_bytes(content[: len(content) // 2])
+    (folder / "none.png").write_text("no image")
+    return sorted(folder.iterdir())
+
+
+def test_the_module_beside_a_file_reads_images_as_the_program_does(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    files = pictures(tmp_path / "images")
+    (tmp_path / companion.NAME).write_text(companion.source(), encoding="utf-8")
+    code = "import json, sys\nsys.modules['labbook'] = None\nfrom labbook_pixels import read_image\n" + (
+        "for file in sys.argv[2:]:\n"
+        "    try: print(read_image(file, json.loads(sys.argv[1])).tobytes().hex())\n"
+        "    except ValueError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", code, json.dumps(ABOUT_IMAGES), *map(str, files)]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for file, told in zip(files, ended.stdout.splitlines(), strict=True):
+        decoded = decode(file, Decoding(20, 3, (0.0, 4095.0)))
+        if decoded.image is None:
+            assert told == f"{file} {decoded.problem}"
+        else:
+            assert told == shaped(torch.from_numpy(decoded.image.copy())[None], 28, 1).numpy().tobytes().hex(), file
+    assert [name for name, told in zip(files, ended.stdout.splitlines(), strict=True) if " " in told] == [
+        tmp_path / "images" / "cut.jpg", tmp_path / "images" / "none.png"
+    ]  # fmt: skip
+
+
+def test_images_are_resized_as_torch_does() -> None:
+    for channels, wanted, side, size in itertools.product((1, 3), (1, 3), (8, 28, 33), (1, 2, 8, 28, 96, 224)):
+        images = torch.randint(0, 256, (1, channels, side, side), dtype=torch.uint8)
+        assert np.array_equal(shaped_image(images[0].numpy(), size, wanted), shaped(images, size, wanted)[0].numpy())
+
+
+def test_a_module_of_somebody_else_s_stays(tmp_path: Path) -> None:
+    companion.check(tmp_path / "model.onnx")
+    (tmp_path / companion.NAME).write_text(companion.source(), encoding="utf-8")
+    companion.check(tmp_path / "model.onnx")
+    (tmp_path / companion.NAME).write_text("mine = 1\n")
+    with pytest.raises(SettingError, match=r"labbook_pixels\.py was not written by an export"):
+        companion.check(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(("opset", "form"), [(18, 8), (21, 10)])
+def test_an_opset_is_chosen_and_with_it_the_oldest_form_of_the_file(opset: int, form: int, tmp_path: Path) -> None:
+    needs_extra()
+    from onnx import load_model_from_string
+
+    network = MLP(spec_of(1, 4, 2)).eval()
+    content = onnx.content(Exported(network, "none"), {}, opset)
+    model = load_model_from_string(content)
+    assert (model.opset_import[0].version, model.ir_version) == (opset, form)
+    (tmp_path / "a.onnx").write_bytes(content)
+    pixels = torch.randint(0, 256, (3, 1, 4, 4), dtype=torch.uint8)
+    torch.testing.assert_close(onnx.read(tmp_path / "a.onnx")(pixels)[0], Exported(network, "none")(pixels)[0].detach())
 
 
 TORCHVISIONS = ["googlenet", "mobilenet_v3_small", "resnet18", "vit_b_16"]

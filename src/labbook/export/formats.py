@@ -6,6 +6,7 @@ from pathlib import Path
 
 from labbook import outputs
 from labbook.errors import SettingError, not_installed
+from labbook.export import companion
 from labbook.names import check_whole
 
 
@@ -55,6 +56,7 @@ def target(run: Path, name: str, out: Path | None) -> Path:
         check_whole(run, [file])
     if outputs.is_stream(file):
         return file
+    companion.check(file)
     if file.suffix != form.suffix:
         raise SettingError(f"--out={file} must end in {form.suffix}, as files of --format={name} do")
     if not file.parent.is_dir():

@@ -70,6 +70,7 @@ def about(network: Trained, weights: Weights | None) -> dict[str, str]:
         "classes": spec.class_names,
         "channels": spec.channels,
         "image_size": spec.size,
+        "decoding": trained.decoding(network.config, spec)._asdict(),
         "mean": spec.mean,
         "std": spec.std,
         "tta": network.config.task.tta,

@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from labbook.errors import ExportError
+from labbook.export import companion
 from labbook.export.network import Exported, about, opened
-from labbook.outputs import writing
+from labbook.outputs import is_stream, write, writing
 from labbook.trained import Trained, Weights
 
 Network = Callable[[Tensor], tuple[Tensor, Tensor]]  # from pixels to logits and probabilities
@@ -31,7 +32,9 @@ class Difference:
 def export(
     run: Path, config: DictConfig, name: str, file: Path, weights: Weights | None, opset: int | None = None
 ) -> tuple[Trained, Difference]:
-    """Write the network of a run; `name` is that of the format, `opset` the version of ONNX' operators.
+    """Write the network of a run, and beside it the module that reads images for it.
+
+    `name` is that of the format, `opset` the version of ONNX' operators.
 
     Raises:
         SettingError: see `trained.load`.
@@ -44,6 +47,8 @@ def export(
         version = {} if opset is None else {"opset": opset}
         partial.write_bytes(form.content(exported, about(network, weights), **version))
         found = difference(form.read(partial), network)
+    if not is_stream(file):
+        write(file.with_name(companion.NAME), companion.source())
     return network, found
 
 
