@@ -91,7 +91,9 @@ def test_the_documented_commands_and_examples(
     digits = Digits(image_size=28)
     digits.setup()
     image = digits.parts["test"].pixels[:1]
-    Image.fromarray(image[0, 0].numpy()).save("IMAGE.png")
+    small = Digits(image_size=8)
+    small.setup()
+    Image.fromarray(small.parts["test"].pixels[0, 0].numpy()).save("IMAGE.png")  # as it is in the set
     chances = trained.load(run, read_config(run)).probabilities(image)[0]
     monkeypatch.syspath_prepend(Path.cwd())
     for code in EXAMPLES[:2]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TextIO
 
 from labbook.errors import SettingError
 from labbook.files import LOCK, make_folder, replacing
@@ -155,7 +156,7 @@ def send(file: Path, content: bytes) -> None:
         opened.write(content)
 
 
-def printing_beside(*files: Path | None) -> redirect_stdout[object] | nullcontext[None]:
+def printing_beside(*files: Path | None) -> redirect_stdout[TextIO] | nullcontext[None]:
     """Within this, what is printed goes to the error stream if one of the files is standard output."""
     taken = any(file and is_standard_output(file) and not is_null(file) for file in files)
     return redirect_stdout(sys.stderr) if taken else nullcontext()

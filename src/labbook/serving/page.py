@@ -67,7 +67,7 @@ def of_text(**look: Any) -> Any:
     All texts that change come through here, so that this is where they become HTML.
     """
     shown = gr.HTML(**look)
-    shown.postprocess = lambda value: None if value is None else str(escape(value))  # type: ignore[method-assign]
+    shown.postprocess = lambda value: None if value is None else str(escape(value))
     return shown
 
 
