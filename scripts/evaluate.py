@@ -15,7 +15,7 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 
 import argparse
 
-from labbook import importing
+from labbook import importing, outputs
 from labbook.cli import sentences
 from labbook.evaluation import other_data
 from labbook.files import make_folder
@@ -42,6 +42,7 @@ def main() -> None:
     if not given.out:
         check_whole(given.run)
     else:
+        outputs.check({"--out": given.out / "confusion_matrix.png"})  # such as a run's figures
         make_folder(given.out)
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for

@@ -123,6 +123,7 @@ def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(labbook
         (["RUN", "trainer"], "trainer is not SETTING=VALUE of this run; did you mean trainer?"),
         (["RUN", "model=lenet5"], "model=lenet5: model stays that of the run; single settings are model.SETTING=VALUE"),
         (["RUN", "--out", "/proc/x"], "cannot write /proc/x: Not a directory"),
+        (["RUN", "--out", "RUN/figures"], "figures/confusion_matrix.png is a file that the run or sweep itself keeps"),
         (["RUN", "model.width=5"], "last.ckpt holds another network than MLP as configured"),
         (["RUN", "data._target_=os.system"], "data._target_=os.system is not allowed"),
         (["RUN", "data.normalize=half"], "data.normalize: the network was trained with mean [0.3053] and std [0.3762]"),
@@ -133,7 +134,7 @@ def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(labbook
 )
 def test_refusals(labbook: Command, again: Command, arguments: list[str], sentence: str) -> None:
     run = str(labbook("model=mlp", "debug=fast", "data.validate_on=test", "callbacks=none").run)
-    ended = again(*[run if argument == "RUN" else argument for argument in arguments])
+    ended = again(*[str(argument).replace("RUN", str(run)) for argument in arguments])
     assert ended.code == 2
     assert sentence in ended.sentence
 
