@@ -112,3 +112,13 @@ def test_a_setting_that_is_elsewhere_is_named(name: str, meant: str) -> None:
     reference = composed("callbacks=lookahead", "+callbacks.early_stopping.patience=3", "+task.patience=3")
     reference.choices = {"patience": 3}  # the program's own note
     assert f"{name} is not a setting; did you mean {meant}? settings here: " in keys.no_setting(name, reference)
+
+
+def test_a_name_inside_a_setting_that_is_null_says_how_to_write_it() -> None:
+    assert keys.inside_null("data.sampler._target_", composed()) == (
+        'data.sampler is null and has no settings: write +data.sampler._target_=VALUE, or "data.sampler={_target_:'
+        ' VALUE}"'
+    )
+    assert keys.inside_null("data.augment.flip", composed()) == ""
+    assert keys.inside_null("data.batchsize", composed()) == ""
+    assert keys.inside_null("scheduler.lr", composed("scheduler=none")) == ""

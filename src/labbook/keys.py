@@ -92,6 +92,14 @@ def no_setting(name: str, reference: DictConfig) -> str:
     return f"{none}; {choices(key, beside, 'settings here', ' or '.join(meant))}"
 
 
+def inside_null(name: str, reference: DictConfig) -> str:
+    """What to say of a name inside a setting that is null, as data.sampler._target_ is; nothing of another name."""
+    parent, _, key = name.rpartition(".")
+    if "." not in parent or not is_setting(parent, reference) or OmegaConf.select(reference, parent) is not None:
+        return ""
+    return f'{parent} is null and has no settings: write +{parent}.{key}=VALUE, or "{parent}={{{key}: VALUE}}"'
+
+
 def meant_by(key: str, reference: DictConfig) -> tuple[list[str], str]:
     """The settings that a word may stand for, or else why there is none."""
     if found := places(key, reference):

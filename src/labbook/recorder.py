@@ -136,7 +136,7 @@ class Recorder(Checkpoint):
     def _images(self, trainer: Trainer) -> int:
         loader = trainer.train_dataloader
         assert isinstance(loader, TensorLoader)
-        return min(len(loader.rows), int(trainer.num_training_batches) * loader.batch_size)
+        return loader.images_in(0, int(trainer.num_training_batches))
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, and the seconds that an unfinished epoch has taken."""

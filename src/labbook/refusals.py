@@ -17,7 +17,7 @@ from labbook.arguments import files_of as files_of
 from labbook.arguments import wrong_value
 from labbook.errors import SettingError, choices, first_line, not_installed
 from labbook.foreign import CONFIGS
-from labbook.keys import OF_TRAINER, PAIRS, SEVERAL, meant_by, no_setting
+from labbook.keys import OF_TRAINER, PAIRS, SEVERAL, inside_null, meant_by, no_setting
 from labbook.sweeps import launchers
 from labbook.vocabulary import word
 
@@ -97,8 +97,10 @@ def explain(error: Exception, arguments: list[str]) -> str:
         name = str(cause.full_key)
         if file and name in settings.FILES:
             return f"{where}its first line must be '# @package _global_', as its settings are those of the root"
-        hints = of_others(name) + of_swept(name, arguments)
-        return f"{where}{no_setting(name, known_settings(arguments))}{hints}"
+        known_there = known_settings(arguments)
+        if inside := inside_null(name, known_there):
+            return f"{where}{inside}"
+        return f"{where}{no_setting(name, known_there)}{of_others(name)}{of_swept(name, arguments)}"
     if isinstance(cause, ValidationError) and cause.full_key:
         return f"{where}{wrong_value(str(cause.full_key), first_line(cause))}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:

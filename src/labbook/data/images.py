@@ -1,8 +1,10 @@
 """One part of a data set, in memory or in a memory map."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +22,7 @@ class Images(NamedTuple):
         str, ...
     ] = ()  # of each image, [N]: of its file's bytes; where it is no file, of its pixels if asked
     validation: Tensor | None = None  # bool [N]: what the set itself has for validation; None where it says nothing
+    extra: Mapping[str, Tensor] = {}  # further tensors of the images by name, each [N, ...]: inputs of a network
 
     def at(self, rows: Tensor) -> "Images":
         """Some of the images, by their int64 rows."""
@@ -30,6 +33,7 @@ class Images(NamedTuple):
             files=tuple(self.files[row] for row in chosen) if self.files else (),
             digests=tuple(self.digests[row] for row in chosen) if self.digests else (),
             validation=None if self.validation is None else self.validation[rows],
+            extra={name: each[rows] for name, each in self.extra.items()},
         )
 
 
@@ -39,10 +43,12 @@ def spread(count: int, total: int) -> Tensor:
 
 
 def identified(images: Images) -> Images:
-    """The images with their `content`: a hash of their pixels where the data set gives none."""
+    """The images with their `content`: a hash of their pixels and further tensors where the data set gives none."""
     if images.content:
         return images
-    pixels = images.pixels.contiguous().numpy()
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(pixels.reshape(-1).data)
+    digest = hashlib.sha256()
+    for name, tensor in (("", images.pixels), *sorted(images.extra.items())):
+        values = tensor.contiguous().numpy()
+        digest.update(f"{name}{values.shape!r}".encode())
+        digest.update(values.reshape(-1).view(np.uint8).data)
     return images._replace(content=digest.hexdigest())

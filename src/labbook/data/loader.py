@@ -1,6 +1,6 @@
 """Batches as slices of a permutation of one tensor; the position is (seed, epoch, step) and nothing else."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from labbook.data.randomness import permutation
+from labbook.data.sampling import Sampler, draw_order
+from labbook.errors import SettingError
 
 # Numbers that are gathered and normalised at a time: up to twenty small batches, which saves a tenth of a small
 # network's step. No more, so that they stay in a CPU's cache.
@@ -28,6 +30,7 @@ class Batch(NamedTuple):
     epoch: int
     step: int
     weight: float
+    extra: Mapping[str, Tensor] = {}  # further tensors of the images, each [n, ...]: see `Images.extra`
 
 
 class TensorLoader:
@@ -35,7 +38,7 @@ class TensorLoader:
 
     `normalize` is what is done to all images alike. Small batches are gathered and normalised many at a time; larger
     ones, and all of several processes, come as they are, to be normalised by whoever takes them. `waiting` is entered
-    while images are gathered.
+    while images are gathered. `sampler` decides which rows an epoch has; `extra` are further tensors of the images.
 
     With several processes each takes every `world_size`-th image of every batch, so a batch has the same images
     however many processes share it, and each image is seen once.
@@ -56,6 +59,8 @@ class TensorLoader:
         world_size: int = 1,
         normalize: Callable[[Tensor], Tensor] | None = None,
         waiting: AbstractContextManager[None] | None = None,
+        sampler: Sampler | None = None,
+        extra: Mapping[str, Tensor] | None = None,  # each [N, ...]
     ) -> None:
         self.images, self.labels, self.rows = images, labels, rows
         self.batch_size, self.training, self.shuffle, self.drop_last = batch_size, training, shuffle, drop_last
@@ -64,20 +69,26 @@ class TensorLoader:
         self.normalize = normalize if together > 1 and world_size == 1 else None
         self.together = together if self.normalize else 1  # batches
         self.waiting = waiting or nullcontext()
+        self.extra = extra or {}
         if training:
             self.sampler = self  # Lightning tells the epoch to a loader's `sampler.set_epoch`
         self.epoch = 0
         self.step = 0  # the next one
         self._start = 0  # where the next iteration begins, if it goes on with an epoch
+        self._sampler = sampler
+        self._labels = labels.cpu()[rows] if sampler else labels
+        self.count = (
+            len(draw_order(sampler, self._labels, rows, seed, 0)) if sampler else len(rows)
+        )  # images in an epoch
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        full, rest = divmod(len(self.rows), self.batch_size)
+        full, rest = divmod(self.count, self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
     def images_in(self, first: int, last: int) -> int:
         """How many images the batches from `first` up to `last`, which is not one of them, have together."""
-        return min(last * self.batch_size, len(self.rows)) - first * self.batch_size
+        return min(last * self.batch_size, self.count) - first * self.batch_size
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next iteration belongs to; an epoch that was left in the middle goes on there."""
@@ -85,9 +96,20 @@ class TensorLoader:
             self.epoch, self.step, self._start = epoch, 0, 0
 
     def order(self) -> Tensor:
-        """The images of this epoch in their order, int64 on the images' device."""
+        """The images of this epoch in their order, int64 on the labels' device.
+
+        Raises:
+            SettingError: the sampler's epochs are not of one length.
+        """
         rows = self.rows
-        if self.shuffle:
+        if self._sampler:
+            rows = draw_order(self._sampler, self._labels, rows, self.seed, self.epoch)
+            if len(rows) != self.count:
+                raise SettingError(
+                    f"data.sampler: {type(self._sampler).__name__}.order returned {self.count:,} rows in the first"
+                    f" epoch and {len(rows):,} in epoch {self.epoch + 1}: every epoch must have the same number"
+                )
+        elif self.shuffle:
             rows = rows[permutation(len(rows), self.seed, self.epoch)]
         return rows.to(self.labels.device)
 
@@ -101,10 +123,10 @@ class TensorLoader:
                 if step < start:
                     continue
                 self.step = step + 1
-                yield Batch(*batch[:3], self.training, self.epoch, step, batch[3])
+                yield Batch(*batch[:3], self.training, self.epoch, step, *batch[3:])
 
-    def batches(self, block: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, float]]:
-        """Images, labels, rows and weight of each batch in a block of rows."""
+    def batches(self, block: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, float, Mapping[str, Tensor]]]:
+        """Images, labels, rows, weight and further tensors of each batch in a block of rows."""
         weight = 1.0
         if self.world_size > 1:
             mine = block[self.rank :: self.world_size]
@@ -116,9 +138,17 @@ class TensorLoader:
         labels = self.labels.index_select(0, block)
         if self.normalize is not None:
             images = self.normalize(images)
-        parts = (torch.split(each, self.batch_size) for each in (images, labels, block))
-        for image, label, row in zip(*parts, strict=True):
-            yield image, label, row, weight
+        parts = [torch.split(each, self.batch_size) for each in (images, labels, block)]
+        for image, label, row, extra in zip(*parts, self._extra(block, len(parts[0])), strict=True):
+            yield image, label, row, weight, extra
+
+    def _extra(self, block: Tensor, batches: int) -> Iterable[Mapping[str, Tensor]]:
+        """The further tensors of each batch in a block of rows."""
+        if not self.extra:
+            return [self.extra] * batches
+        gathered = [each.index_select(0, block.to(each.device)) for each in self.extra.values()]
+        parts = zip(*(torch.split(each, self.batch_size) for each in gathered), strict=True)
+        return (dict(zip(self.extra, values, strict=True)) for values in parts)
 
     def state_dict(self) -> dict[str, int]:
         """The position: the epoch and the next step in it."""

@@ -23,6 +23,7 @@ from labbook.data.loader import Batch, TensorLoader
 from labbook.data.normalization import Normalize, mean_and_std
 from labbook.data.pixels import fits, shaped
 from labbook.data.randomness import generator
+from labbook.data.sampling import Sampler, draw_order, make_sampler
 from labbook.data.spec import ImageSpec
 from labbook.data.split import Division, ValFrom
 from labbook.data.waiting import Waiting
@@ -68,6 +69,7 @@ class ImageDataModule(LightningDataModule):
         root: str = "data",
         batch_size: PositiveInt = 64,
         shuffle: bool = True,
+        sampler: Literal["balanced"] | Sampler | None = None,
         val_fraction: Annotated[float, Ge(0), Lt(1)] = 0.1,
         val_seed: Annotated[int, Ge(0), Lt(2**32)] = 0,
         val_from: ValFrom = "random",
@@ -86,6 +88,7 @@ class ImageDataModule(LightningDataModule):
         self.only = only
         self.root = str(Path(root).expanduser())  # a shell leaves the ~ of data.root=~/images as it is
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.sampler = make_sampler(sampler, shuffle)
         self.val_fraction, self.val_seed, self.val_from = val_fraction, val_seed, val_from
         self.validate_on, self.limit, self.resident, self.seed = validate_on, limit, resident, seed
         self.image_size = image_size or self.native_size
@@ -154,16 +157,19 @@ class ImageDataModule(LightningDataModule):
         self.division = self._division(train)
         keep, held_out = self.division
         if self.only is None:
-            self._refuse_untrainable(len(train.labels), len(keep))
+            self._refuse_untrainable(train.labels, keep)
         test_rows = torch.arange(len(self.parts["test"].labels))
         self.rows = {"train": keep, "val": test_rows if self.validate_on == "test" else held_out, "test": test_rows}
 
-    def _refuse_untrainable(self, count: int, kept: int) -> None:
-        if kept == 0:
-            raise SettingError(f"data.val_fraction={self.val_fraction} leaves none of {count} images for training")
-        if self.drop_last and self.batch_size > kept:
+    def _refuse_untrainable(self, labels: Tensor, rows: Tensor) -> None:
+        if not len(rows):
             raise SettingError(
-                f"data.batch_size={self.batch_size} is larger than the {kept} training images, and"
+                f"data.val_fraction={self.val_fraction} leaves none of {len(labels)} images for training"
+            )
+        order = draw_order(self.sampler, labels[rows], rows, self.seed, 0) if self.sampler else rows
+        if self.drop_last and self.batch_size > len(order):
+            raise SettingError(
+                f"data.batch_size={self.batch_size} is larger than the {len(order)} training images, and"
                 " data.drop_last=true leaves the only batch out: use a smaller batch or data.drop_last=false"
             )
 
@@ -224,11 +230,13 @@ class ImageDataModule(LightningDataModule):
 
     def train_dataloader(self) -> TensorLoader:
         """Batches of the training images in the order of the epoch, to be augmented."""
-        return self._loader("train", training=True, shuffle=self.shuffle, drop_last=self.drop_last)
+        return self.make_loader(
+            "train", training=True, shuffle=self.shuffle, sampler=self.sampler, drop_last=self.drop_last
+        )
 
     def val_dataloader(self) -> TensorLoader | list[Any]:
         """Batches of the validation images; an empty list where none are held out."""
-        return self._loader("val") if len(self.rows["val"]) else []
+        return self.make_loader("val") if len(self.rows["val"]) else []
 
     def test_dataloader(self) -> TensorLoader:
         """Batches of the official test set, or of the part that `test_split` names.
@@ -241,18 +249,32 @@ class ImageDataModule(LightningDataModule):
                 f"there is no validation part to test on, as data.val_fraction={self.val_fraction} of"
                 f" {len(self.rows['train']):,} images is none: choose test or train"
             )
-        return self._loader(self.test_split)
+        return self.make_loader(self.test_split)
 
-    def _loader(self, split: Split, **order: bool) -> TensorLoader:
+    def make_loader(
+        self,
+        split: Split,
+        *,
+        training: bool = False,
+        shuffle: bool = False,
+        sampler: Sampler | None = None,
+        drop_last: bool = False,
+    ) -> TensorLoader:
+        """Batches of the rows of a split, on the device that trains where the images are resident there.
+
+        Those of `training` are augmented. The order is that of the rows, a permutation of them drawn from (seed,
+        epoch), or what the sampler gives.
+        """
         images = self._placed(self.part_of(split))
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        if order.get("training") and self._device.type == "cuda" and images.pixels.device != self._device:
+        if training and self._device.type == "cuda" and images.pixels.device != self._device:
             self.waiting = self.waiting or Waiting(self._device)
-        all_alike = images.pixels.device == self._device and not (order.get("training") and self.transforms)
+        all_alike = images.pixels.device == self._device and not (training and self.transforms)
         return TensorLoader(
-            images.pixels, images.labels, self.rows[split], self.batch_size, **order,
-            seed=self.seed, rank=rank, world_size=world_size, normalize=self._normalized if all_alike else None,
-            waiting=self.waiting if order.get("training") else None,
+            images.pixels, images.labels, self.rows[split], self.batch_size, training=training, shuffle=shuffle,
+            drop_last=drop_last, seed=self.seed, rank=rank, world_size=world_size,
+            normalize=self._normalized if all_alike else None, waiting=self.waiting if training else None,
+            sampler=sampler, extra=images.extra,
         )  # fmt: skip
 
     def part_of(self, split: Split) -> str:
@@ -268,10 +290,12 @@ class ImageDataModule(LightningDataModule):
     def _placed(self, part: str) -> Images:
         """The images on the device that trains, if they are to be resident there; else where they are."""
         device, images = self._device, self.parts[part]
-        if self.resident is False or (self.resident == "auto" and not fits(images.pixels, device)):
+        tensors = (images.pixels, *images.extra.values())
+        if self.resident is False or (self.resident == "auto" and not fits(tensors, device)):
             return images
         if (part, device) not in self._on_device:
-            self._on_device[part, device] = Images(images.pixels.to(device), images.labels.to(device))
+            extra = {name: tensor.to(device) for name, tensor in images.extra.items()}
+            self._on_device[part, device] = Images(images.pixels.to(device), images.labels.to(device), extra=extra)
         return self._on_device[part, device]
 
     def teardown(self, stage: str | None = None) -> None:
@@ -284,11 +308,12 @@ class ImageDataModule(LightningDataModule):
         """Move what is not there yet."""
         if batch.images.device == device:
             return batch
-        images, labels = batch.images, batch.labels
+        tensors = [batch.images, batch.labels, *batch.extra.values()]
         if device.type == "cuda":
             with (batch.training and self.waiting) or nullcontext():
-                images, labels = images.pin_memory(), labels.pin_memory()
-        return batch._replace(images=images.to(device, non_blocking=True), labels=labels.to(device, non_blocking=True))
+                tensors = [tensor if tensor.is_cuda else tensor.pin_memory() for tensor in tensors]
+        images, labels, *extra = [tensor.to(device, non_blocking=True) for tensor in tensors]
+        return batch._replace(images=images, labels=labels, extra=dict(zip(batch.extra, extra, strict=True)))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training images and normalise, on the device, unless the loader has done that."""

@@ -1,6 +1,7 @@
 """A whole set of images: its size, its channels, and whether a device has room for it."""
 
 import os
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -54,12 +55,13 @@ def memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def fits(pixels: Tensor, device: torch.device) -> bool:
-    """Whether a set may live on the device: on a GPU if it takes less than half of what is free.
+def fits(tensors: Iterable[Tensor], device: torch.device) -> bool:
+    """Whether a set's tensors may live on the device: on a GPU if they take less than half of what is free.
 
     On Apple's, which has no memory of its own, if it takes less than half of the machine's.
     """
+    needed = sum(tensor.nbytes for tensor in tensors)
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return pixels.numel() < free / 2
-    return device.type == "mps" and pixels.numel() < memory() / 2
+        return needed < free / 2
+    return device.type == "mps" and needed < memory() / 2

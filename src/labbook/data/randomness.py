@@ -1,9 +1,15 @@
 """Randomness drawn from a position: the same (seed, epoch, step) gives the same draws, whatever came before."""
 
 import hashlib
+import random
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
+
+from labbook import random_state
 
 
 def generator(device: torch.device, *position: int) -> torch.Generator:
@@ -32,3 +38,26 @@ def coins(rows: torch.Tensor, *position: int) -> torch.Tensor:
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ ((mixed >> shift) & ((1 << (64 - shift)) - 1))) * (factor - 2**64)
     return (mixed >> 40) & 1 == 1
+
+
+@contextmanager
+def global_seed(seed: int, device: torch.device) -> Iterator[None]:
+    """Within this, code that draws from global generators starts from `seed`; afterwards they are as they were.
+
+    The generators are those of torch, on the CPU and on `device`, of NumPy and of Python.
+    """
+    before = random_state.taken(device), np.random.get_state(), random.getstate()
+    try:
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        yield
+    finally:
+        random_state.put_back(before[0], device)
+        np.random.set_state(before[1])
+        random.setstate(before[2])

@@ -20,6 +20,7 @@ MISTAKES = 25
 # Beginnings of the settings that change nothing of what a test comes to, or that `Tested.other` tells of.
 INDIFFERENT = (
     *("data=", "data.root=", "data.cache_dir=", "data.resident=", "data.batch_size=", "data.augment=", "data.shuffle="),
+    "data.sampler",
     "trainer.accelerator=",
 )
 

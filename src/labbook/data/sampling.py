@@ -1,0 +1,78 @@
+"""Which images an epoch shows, and in which order: a function of (seed, epoch), so that a position is three numbers."""
+
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from labbook.data.randomness import generator, global_seed, number
+from labbook.errors import SettingError
+
+CPU = torch.device("cpu")
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """What `data.sampler` takes; a class of your own needs no other base."""
+
+    def order(self, labels: Tensor, rows: Tensor, seed: int, epoch: int) -> Tensor:
+        """The images of an epoch in their order, int64 [m]: any of `rows`, each as often as you like.
+
+        `rows` (int64 [n]) are the training images and `labels` [n] their labels, both on the CPU. The answer depends
+        on the arguments alone, and `m` is the same in every epoch.
+        """
+
+
+class Balanced:
+    """Draws with replacement so that each class is equally likely; as many images as there are."""
+
+    def order(self, labels: Tensor, rows: Tensor, seed: int, epoch: int) -> Tensor:
+        """A class is drawn for each place in the epoch, and then one of its images.
+
+        Raises:
+            SettingError: an image has several labels.
+        """
+        if labels.ndim != 1:
+            raise SettingError("data.sampler=balanced needs images of one class each, and these have several: use null")
+        random = generator(CPU, seed, epoch)
+        by_class = labels.argsort(stable=True)
+        _, counts = labels[by_class].unique_consecutive(return_counts=True)
+        starts = counts.cumsum(0) - counts
+        classes = torch.randint(len(counts), (len(rows),), generator=random)
+        among = (torch.rand(len(rows), generator=random, dtype=torch.float64) * counts[classes]).long()
+        return rows[by_class[starts[classes] + among]]
+
+
+def make_sampler(sampler: Literal["balanced"] | Sampler | None, shuffle: bool) -> Sampler | None:
+    """The sampler of `data.sampler`.
+
+    Raises:
+        SettingError: it has no method `order`, or does not go with `data.shuffle`.
+    """
+    if sampler is None:
+        return None
+    if not shuffle:
+        raise SettingError("data.shuffle=false has no effect with data.sampler, which decides the order: leave it out")
+    if sampler == "balanced":
+        return Balanced()
+    if not isinstance(sampler, Sampler):
+        raise SettingError(f"data.sampler: {type(sampler).__name__} has no method order(labels, rows, seed, epoch)")
+    return sampler
+
+
+def draw_order(sampler: Sampler, labels: Tensor, rows: Tensor, seed: int, epoch: int) -> Tensor:
+    """The order that a sampler gives. Global random numbers that it draws depend on (seed, epoch) alone, too.
+
+    Raises:
+        SettingError: it is not of training images.
+    """
+    with global_seed(number(seed, epoch), CPU):
+        order = sampler.order(labels, rows, seed, epoch)
+    expected = f"data.sampler: {type(sampler).__name__}.order must return some of the given rows, int64 [m], not"
+    if not isinstance(order, Tensor):
+        raise SettingError(f"{expected} {type(order).__name__}")
+    if order.dtype != torch.int64 or order.ndim != 1 or not len(order):
+        raise SettingError(f"{expected} {str(order.dtype).removeprefix('torch.')} {list(order.shape)}")
+    if not bool((known := torch.isin(order, rows)).all()):
+        raise SettingError(f"{expected} {int(order[~known][0])}, which is no training image")
+    return order
