@@ -184,10 +184,12 @@ def load(path: Path, config: DictConfig, weights: Weights | None = None) -> Trai
     `config` is the run's, as `resuming.read_config` gives it, perhaps with other settings of the trainer.
 
     Raises:
-        SettingError: settings that do not go together, or no whole checkpoint of this network.
+        SettingError: settings that do not go together, no whole checkpoint of this network, or a network that takes
+            more than images.
     """
     there = opened(path, config, weights)
     model, epoch = there.network(there.spec)
+    model.further_inputs.check_none()
     choice = hardware.here(there.config, model)
     training.tune(there.config, choice)
     layout = torch.channels_last if choice.channels_last and model.convolutional else torch.preserve_format

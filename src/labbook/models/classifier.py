@@ -18,6 +18,7 @@ from labbook.errors import SettingError
 from labbook.evaluation.probabilities import Probabilities
 from labbook.metrics import Figures, RunningSums
 from labbook.models import sam
+from labbook.models.further_inputs import FurtherInputs
 from labbook.models.mixing import mix_of
 from labbook.models.optimizing import follow, optimizer_of, scheduled
 from labbook.models.parameter_groups import grouped, layers_of
@@ -63,7 +64,8 @@ class Outcome:
 class Classifier(QuickModule):
     """Cross entropy on images [n, channels, size, size] -> logits [n, num_classes].
 
-    An architecture derives from this, makes its layers from `spec` and defines `forward`.
+    An architecture derives from this, makes its layers from `spec` and defines `forward`. Further parameters of
+    `forward` are tensors of `Batch.extra`, by their names: `forward(self, images, age)`.
 
     Raises:
         SettingError: images too small for the architecture's `min_size`.
@@ -78,6 +80,7 @@ class Classifier(QuickModule):
         self.spec = spec
         self.task = task or Task()
         self.require_size(spec, max(self.min_size, 2 if self.task.tta == "mirror_translate" else 1))
+        self.further_inputs = FurtherInputs.of(self)
         self._mix = mix_of(self.task.mixup, self.task.cutmix, spec.num_classes)
         self.outcome: Outcome | None = None
         self.logs: bool | None = None  # an epoch goes to Lightning's loggers, if any; False: somebody else takes it
@@ -138,10 +141,12 @@ class Classifier(QuickModule):
         """The loss of one batch. The class of a mixed image, for the training accuracy, is that of its larger share."""
         images, labels = batch.images, batch.labels
         targets = labels
+        inputs = self.further_inputs.among(batch.extra)
         if self._mix is not None:
+            self.further_inputs.check_unmixed(inputs)
             images, targets = self._mix(images, labels)
             labels = targets.argmax(1)
-        outputs = self.outputs(images)
+        outputs = self.outputs(images, **inputs)
         loss = loss_of(outputs, targets, self.task.label_smoothing)
         if batch.weight > 0:
             self._train.update(loss, outputs[0][0], labels, self.trainer.global_step + 1)
@@ -165,9 +170,9 @@ class Classifier(QuickModule):
             optimizer_closure = partial(sam.gradient, self, optimizer_closure, self.task.sam, self._train)
         optimizer.step(closure=optimizer_closure)
 
-    def outputs(self, images: Tensor) -> list[tuple[Tensor, float]]:
+    def outputs(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
         """What training judges: logits [n, classes] and their weight in the loss, those of `forward` first."""
-        return [(self(images), 1.0)]
+        return [(self(images, **inputs), 1.0)]
 
     def on_train_epoch_end(self) -> None:
         """Report the epoch's training figures.
@@ -218,7 +223,8 @@ class Classifier(QuickModule):
         self._tested = []
 
     def _evaluate(self, batch: Batch) -> Tensor:
-        logits = averaged(self, batch.images, self.task.tta)
+        inputs = self.further_inputs.among(batch.extra)
+        logits = averaged(partial(self, **inputs) if inputs else self, batch.images, self.task.tta)
         if batch.weight > 0:
             self._evaluation.update(F.cross_entropy(logits, batch.labels), logits, batch.labels)
         return logits

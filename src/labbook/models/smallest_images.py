@@ -35,10 +35,15 @@ def check(make: Make, spec: ImageSpec, error: Exception | None = None) -> None:
 
 
 def failure(make: Make, spec: ImageSpec) -> Exception | None:
-    """What an image ends with in a new network on the meta device; None where it comes to logits."""
+    """What an image ends with in a new network on the meta device.
+
+    None where it comes to logits, and where it cannot be tried, as the network takes more than images.
+    """
     try:
         with warnings.catch_warnings(action="ignore"), torch.device("meta"), torch.no_grad():
-            make(spec).eval()(torch.empty(1, spec.channels, spec.size, spec.size))
+            network = make(spec).eval()
+            if not network.further_inputs.needed:
+                network(torch.empty(1, spec.channels, spec.size, spec.size))
     except Exception as error:  # there is no end to what a network of a user's own can raise
         return error
     return None

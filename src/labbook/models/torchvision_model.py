@@ -205,10 +205,10 @@ class TorchvisionModel(Classifier):
         """Parameters of the auxiliary classifiers, which an exported network does not have."""
         return sum(item.numel() for path, item in self.network.named_parameters() if path.startswith("aux"))
 
-    def outputs(self, images: Tensor) -> list[tuple[Tensor, float]]:
+    def outputs(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
         """Beside the logits, in training, those of auxiliary classifiers."""
         if not (self.training and hasattr(self.network, "aux_logits")):
-            return super().outputs(images)
+            return super().outputs(images, **inputs)
         logits, *auxiliary = self.outputs_of_all(images)
         return [(logits, 1.0), *((item, AUXILIARY) for item in auxiliary)]
 

@@ -1,0 +1,70 @@
+"""What a network takes beside the images: the parameters of its `forward` after the first, by name."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from labbook.errors import SettingError
+
+
+@dataclass(frozen=True)
+class FurtherInputs:
+    """Tensors of `Batch.extra` that a `forward` takes: `forward(self, images, age)` takes the one called age."""
+
+    network: str
+    needed: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()  # tensors with a default
+    takes_all: bool = False  # by **extra
+
+    @classmethod
+    def of(cls, network: nn.Module) -> "FurtherInputs":
+        """Those of a network. A parameter with a default is one where its annotation names Tensor."""
+        _, *parameters = inspect.signature(network.forward).parameters.values()
+        named = [item for item in parameters if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)]
+        return cls(
+            type(network).__name__,
+            tuple(item.name for item in named if item.default is item.empty),
+            tuple(item.name for item in named if item.default is not item.empty and "Tensor" in str(item.annotation)),
+            any(item.kind is item.VAR_KEYWORD for item in parameters),
+        )
+
+    def among(self, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors that `forward` takes of those that a batch has.
+
+        Raises:
+            SettingError: it needs one that the data does not give.
+        """
+        if not extra and not self.needed:
+            return {}
+        if missing := [name for name in self.needed if name not in extra]:
+            has = f"those of the data are {', '.join(extra)}" if extra else "the data gives images alone"
+            raise SettingError(
+                f"{self.network} takes {' and '.join(missing)} beside the images (Images.extra), and {has}"
+            )
+        return {name: extra[name] for name in extra if self.takes_all or name in self.needed + self.optional}
+
+    def check_unmixed(self, inputs: Mapping[str, Tensor]) -> None:
+        """Refuse to mix images in pairs and not what is taken beside them.
+
+        Raises:
+            SettingError: naming the settings.
+        """
+        if inputs:
+            raise SettingError(
+                f"task.mixup and task.cutmix mix images alone, and {self.network} takes {' and '.join(inputs)} beside"
+                " them: leave them out"
+            )
+
+    def check_none(self) -> None:
+        """Refuse a network of which images alone are not all that it takes.
+
+        Raises:
+            SettingError: naming what else it takes.
+        """
+        if names := [*self.needed, *self.optional, *(["further tensors"] if self.takes_all else [])]:
+            raise SettingError(
+                f"{self.network} takes {' and '.join(names)} beside the images, which image files do not have, so it is"
+                " not predicted with, served or exported; scripts/evaluate.py tests it on its data"
+            )

@@ -1,0 +1,19 @@
+"""What is done to training images."""
+
+import torch
+from torch import Tensor
+
+from labbook.data.augment import Draw
+
+
+class Noise:
+    """Add noise to each image, of a strength of its own."""
+
+    def __init__(self, strength: float = 20) -> None:
+        self.strength = strength  # shades of 255
+
+    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
+        """Pixels 0..255 [n, C, H, W], uint8 or float32."""
+        noise = torch.randn(images.shape, generator=draw.random, device=images.device)
+        each = self.strength * torch.rand(len(images), 1, 1, 1, generator=draw.random, device=images.device)
+        return (images + each * noise).clamp(0, 255)
