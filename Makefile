@@ -91,4 +91,4 @@ tensorboard: $(STAMP)  ## all runs in logs/, in the browser of this machine
 	$(BIN)/tensorboard --logdir logs --host localhost $(ARGS)
 
 clean:  ## environment and caches; never logs/ or data/
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis src/labbook.egg-info
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build src/*.egg-info

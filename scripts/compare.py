@@ -1,8 +1,4 @@
-"""Runs beside each other, with `python scripts/compare.py RUN RUN ...`: what differs, and which one is better.
-
-Prints the settings that differ, the final figures, machines and times, and for every two runs that were tested on the
-same images whether the difference is more than chance. --html writes all that and the learning curves into one page.
-"""
+"""The command `labbook compare`, with `python scripts/compare.py`: --help tells what it does."""
 
 import sys
 from pathlib import Path
@@ -10,36 +6,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
-import argparse
-import sys
-
-from labbook import comparison, outputs
-from labbook.cli import sentences
-from labbook.names import printable
-from labbook.sweeps.best import runs_of
-
-
-@sentences()
-def main() -> None:
-    """Print the comparison, and write its page if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run; two or more")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="also as a page, with curves")
-    given = parser.parse_args()
-    outputs.check({"--html": given.html})
-    runs, others = comparison.without_others([run for folder in given.runs for run in runs_of(folder)])
-    if others:
-        print(f"note: no runs, so left out: {printable(', '.join(map(str, others)))}", file=sys.stderr)
-    compared = comparison.compare(runs)
-    if given.html:
-        from labbook.comparison import page  # matplotlib takes a second
-
-        outputs.write(given.html, page.html(compared))
-    with outputs.printing_beside(given.html):
-        comparison.show(compared)
-        if given.html:
-            print(f"comparison: {given.html}")
-
+from labbook.commands.compare import main
 
 if __name__ == "__main__":
     main()

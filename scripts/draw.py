@@ -1,8 +1,4 @@
-"""Draw a network: `python scripts/draw.py [NAME or RUN] [SETTING=VALUE ...] [--figure FILE]`, as in lenet5 data=mnist.
-
-The settings are those of train.py; the images' shape is taken from the data, which are not read (of a folder of
-photographs, which classes it has). RUN is the folder of a run, whose network it is. Needs Graphviz.
-"""
+"""The command `labbook draw`, with `python scripts/draw.py`: --help tells what it does."""
 
 import sys
 from pathlib import Path
@@ -10,62 +6,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
-import argparse
-
-from omegaconf import DictConfig
-
-from labbook import importing, outputs
-from labbook.cli import sentences
-from labbook.composing import composed
-from labbook.config import typed
-from labbook.errors import SettingError
-from labbook.resuming import read_config, with_settings
-
-
-def asked(words: list[str]) -> DictConfig:
-    """The configuration that the words of a command line ask for: that of a run, or a new one.
-
-    Raises:
-        SettingError: several networks, or what is no network and no run.
-    """
-    settings = [word for word in words if "=" in word]
-    names = [word for word in words if "=" not in word]
-    models = [word.partition("=")[2] for word in settings if word.startswith("model=")]
-    if len(names + models) > 1:
-        raise SettingError(f"{', '.join(names + models)}: a drawing is of one network")
-    if names and (len(Path(names[0]).parts) > 1 or Path(names[0]).is_dir()):
-        return typed(with_settings(read_config(Path(names[0])), settings), f"{names[0]}/config.yaml")
-    return composed(*settings, *(f"model={name}" for name in names))
-
-
-@sentences()
-def main() -> None:
-    """Write the picture and say where."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "settings", nargs="*", metavar="NAME, RUN or SETTING=VALUE", help="NAME: of a network, as model=NAME"
-    )
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="*.svg, *.png, *.pdf or *.gv; default: MODEL.svg")
-    parser.add_argument("--depth", type=int, help="of what is drawn in parts; default: what fits a page")
-    given = parser.parse_intermixed_args()
-    if given.depth is not None and given.depth < 1:
-        raise SettingError("--depth must be at least 1")
-    outputs.check({"--figure": given.figure})
-    config = asked(given.settings)
-
-    with importing.heavy():  # takes seconds, which a refusal need not wait for
-        from labbook import training
-        from labbook.zoo.drawing import draw
-        from labbook.zoo.hollow import seen
-
-    training.check(config)
-    file = given.figure or Path(f"{config.choices.model}.svg")
-    kind = file.suffix.removeprefix(".") or ("svg" if outputs.is_stream(file) else "")
-    picture = seen(config, training.build_data(config), lambda model: draw(model, kind, given.depth))
-    outputs.write(file, picture)
-    with outputs.printing_beside(file):
-        print(f"drawing: {file}")
-
+from labbook.commands.draw import main
 
 if __name__ == "__main__":
     main()

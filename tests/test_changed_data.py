@@ -10,9 +10,9 @@ from types import ModuleType
 import pytest
 import torch
 
+from labbook.commands import evaluate, predict
 from labbook.data import module
 from labbook.evaluation import files
-from scripts import evaluate, predict
 from tests.conftest import Command
 from tests.data.samples import album, images, photograph, write_mnist
 from tests.test_train import metrics_of

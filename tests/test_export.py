@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from labbook import trained
+from labbook.commands import export
 from labbook.data.decoding import Decoding, decode
 from labbook.data.digits import Digits
 from labbook.data.pixels import shaped
@@ -33,7 +34,6 @@ from labbook.models.mlp import MLP
 from labbook.resuming import read_config
 from labbook.trained import Trained
 from labbook.tta import Tta
-from scripts import export
 from tests import composing
 from tests.composing import composed
 from tests.conftest import Command

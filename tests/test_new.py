@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from labbook.commands import new
 from labbook.errors import SettingError
-from scripts import new
 from tests.conftest import Command
 from tests.docs.pages import PAGES, blocks
 

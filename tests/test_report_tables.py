@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from labbook.commands import report
 from labbook.errors import SettingError
 from labbook.report import cells, page, tables
-from scripts import report
 from tests.conftest import Command
 from tests.test_report import figures_of, in_memory, make_grid, mark
 

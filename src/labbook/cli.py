@@ -19,9 +19,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from labbook import composing, refusals
+from labbook import composing, project, refusals
 from labbook import config as settings
 from labbook.arguments import as_meant
+from labbook.called import as_called, called
 from labbook.errors import Interrupted, NotDoneError, SettingError, unwritable
 from labbook.foreign import CONFIGS as CONFIGS
 from labbook.identity import identity
@@ -39,7 +40,7 @@ Groups and their choices (* is the default):
 Settings reached for first (all of them: python train.py --cfg job):
   seed=42  epochs=30  optimizer.lr=0.001  data.batch_size=64  data.shuffle=true  data.root=data
   model.SETTING (see the choice with --cfg job -p model)  trainer.precision=32  data.limit=1000
-What each of them means is told beside it, in configs/train.yaml and configs/GROUP/CHOICE.yaml.
+What each of them means is told beside it, in {folder}/train.yaml and {folder}/GROUP/CHOICE.yaml.
 
 Examples:
   python train.py                                         LeNet-5 on the embedded digits
@@ -79,12 +80,13 @@ def help_text(configs: Path = CONFIGS) -> str:
         for path in refusals.files_of(group, configs):
             mark = "*" if defaults.get(group) == path.stem else " "
             lines.append(f"   {mark} {path.stem:<18} {description(path)}")
-    return HELP.format(groups="\n".join(lines) + "\n")
+    folder = configs.name if project.CHECKOUT else configs
+    return as_called(HELP.format(groups="\n".join(lines) + "\n", folder=folder))
 
 
 def refuse(text: str, code: int) -> NoReturn:
     """End the program with one sentence on the error stream."""
-    print(f"error: {printable(' '.join(text.split()))}", file=sys.stderr)
+    print(f"error: {printable(as_called(' '.join(text.split())))}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -167,7 +169,7 @@ def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         raise SettingError(
             f"{folder} is a run of a sweep and stays as it is: to train it on, copy it and resume the copy:"
             f" {shlex.join(['mkdir', '-p', str(copy.parent)])} && {shlex.join(['cp', '-r', str(folder), str(copy)])}"
-            f" && python train.py {override('resume', copy)} {new}"
+            f" && {called()} {override('resume', copy)} {new}"
         )
     with claims.claimed(folder.parent, folder.name) as mine:
         if not mine:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+from labbook.project import CONFIGS
 
 OPTIONS = ("--cfg", "--config-dir=", "--help", "--hydra-help", "--info", "--multirun", "-m")
 PLACES = ("resume", "log_dir", "data.root", "data.cache_dir", "--config-dir")  # settings that name folders

@@ -18,8 +18,7 @@ from hydra.plugins.config_source import ConfigResult
 
 from labbook.errors import SettingError
 from labbook.names import leads_out, shown
-
-CONFIGS = Path(__file__).parents[2] / "configs"
+from labbook.project import CONFIGS as CONFIGS
 
 LARGEST = 1_000_000  # bytes of a file
 LONGEST = 10_000  # characters of a text in it

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from labbook import __version__
+from labbook.called import by_command, called
 from labbook.secrecy import masked
 
 # What decides a result, in a checkout: other files may change, or be deleted, and the code is still the same.
@@ -101,5 +102,6 @@ def libraries() -> str:
 
 def command_line() -> str:
     """The command that started this process, as a shell takes it, in one line and without passwords."""
-    words = ["python", Path(sys.argv[0]).name, *sys.argv[1:]]
+    program = called().split() if by_command() else ["python", Path(sys.argv[0]).name]
+    words = [*program, *sys.argv[1:]]
     return masked(" ".join(shlex.join(words).split()))

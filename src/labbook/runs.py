@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from labbook import published
+from labbook.called import called
 from labbook.data.record import KEY, DataRecord
 from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
 from labbook.failures import explained, is_sentence, reason
@@ -216,7 +217,7 @@ class Run:
                 log.info("interrupted%s", self._how_to_go_on())
 
     def _how_to_go_on(self) -> str:
-        return "" if self.part_of_sweep else f"; to continue: python train.py {override('resume', self.path)}"
+        return "" if self.part_of_sweep else f"; to continue: {called()} {override('resume', self.path)}"
 
     def _undo(self) -> None:
         """A refused setting leaves no folder behind, and the folder of a run that was to go on as it was."""

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from labbook import comparison
+from labbook.commands import compare
 from labbook.comparison import gathering, page
 from labbook.comparison.pairs import Pair, pairs_of
 from labbook.comparison.sheets import Sheet, significance
 from labbook.errors import SettingError
 from labbook.evaluation.answers import Answers
-from scripts import compare
 from tests.conftest import Command
 from tests.test_report import add_run, figures_of, table_of
 from tests.test_report_page import Page

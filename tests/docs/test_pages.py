@@ -11,13 +11,13 @@ import yaml
 
 from labbook import runs
 from labbook.cli import CONFIGS
+from labbook.commands.new import PACKAGES as OF_ONES_OWN
 from labbook.keys import GROUPS
 from labbook.marks import placed
 from labbook.refusals import files_of
 from labbook.resuming import CHANGEABLE
 from labbook.zoo import pairs
 from labbook.zoo.pairs import Pair
-from scripts.new import PACKAGES as OF_ONES_OWN
 from tests.docs.pages import NOT_RUN, PAGES, ROOT, blocks, commands
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

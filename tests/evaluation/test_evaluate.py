@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from labbook.commands import evaluate
 from labbook.evaluation import files
 from labbook.evaluation.answers import Answers
-from scripts import evaluate
 from tests.conftest import Command
 from tests.test_train import metrics_of
 

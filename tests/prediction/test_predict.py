@@ -15,10 +15,10 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from labbook import cli
+from labbook.commands import predict
 from labbook.contact_sheets import Line
 from labbook.prediction import telling
 from labbook.prediction.predicting import Guess, Predicted, Prediction
-from scripts import predict
 from tests.conftest import Command
 from tests.data.samples import photograph
 from tests.prediction.networks import saved, untrained

@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from labbook import checkpoints
+from labbook.commands import report
 from labbook.errors import SettingError
 from labbook.models.mlp import MLP
 from labbook.names import check_whole
-from scripts import report
 from tests.conftest import Command
 from tests.security.conftest import BAIT, Traps, refused
 from tests.security.test_configs import BOMB

@@ -24,6 +24,7 @@ from markupsafe import escape
 from starlette.datastructures import Headers
 
 from labbook import hardware, training
+from labbook.commands import serve
 from labbook.composing import composed
 from labbook.data.digits import Digits
 from labbook.data.mnist import MNIST
@@ -35,7 +36,6 @@ from labbook.serving.explaining import Explainer
 from labbook.serving.page import of_text
 from labbook.serving.server import Guarded, of_another_page
 from labbook.trained import Trained
-from scripts import serve
 from tests.conftest import Command
 from tests.serving.test_pictures import drawing
 

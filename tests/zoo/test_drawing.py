@@ -12,13 +12,13 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from labbook.callbacks import draw_network
+from labbook.commands import draw
 from labbook.errors import SettingError
 from labbook.models.classifier import Classifier
 from labbook.models.lenet5 import LeNet5
 from labbook.models.resnet import ResNet
 from labbook.zoo import drawing
 from labbook.zoo.probe import blank
-from scripts import draw
 from tests.composing import composed
 from tests.zoo.conftest import Small, spec_of
 

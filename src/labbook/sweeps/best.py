@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from labbook.called import called
 from labbook.config import FILES, GROUPS, OPTIONAL, reference
 from labbook.errors import SettingError
 from labbook.files import write_whole
@@ -45,7 +46,7 @@ def write(sweep: Path, run: str, config: Mapping[str, Any], found: str, others: 
     write_whole(sweep / FILE, f"# @package _global_\n# {found} ({run})\n{text}")
     path = [f"hydra.searchpath={typed([str(folder) for folder in others])}"] if others else []
     more = [*(f"+{name}={typed(setting(config, name))}" for name in added), *(f"~{name}" for name in removed)]
-    return shlex.join(["python", "train.py", f"--config-dir={sweep}", *path, "experiment=best", *more])
+    return shlex.join([*called().split(), f"--config-dir={sweep}", *path, "experiment=best", *more])
 
 
 def run_of(folder: Path) -> Path:

@@ -1,0 +1,56 @@
+"""How a program is called: `labbook evaluate`, or the file that does the same. Imports nothing heavy."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from labbook import project
+
+# What each command of `labbook` does. All but train are also files in scripts/ of a checkout.
+COMMANDS = {
+    "train": "train a network, or many of them (-m); the settings alone do the same",
+    "evaluate": "test a trained network again, or on other images",
+    "predict": "classify images with a trained network",
+    "serve": "try a trained network in the browser",
+    "compare": "compare runs",
+    "report": "table and page of a sweep",
+    "export": "write a trained network as ONNX, torch.export or safetensors",
+    "draw": "draw a network",
+    "new": "write the files of a model, a data set or the like of your own",
+}
+PROGRAM = re.compile(r"(?<![\w/.-])(?:python train\.py|(?:python )?scripts/(\w+)\.py)")
+
+
+def by_command() -> bool:
+    """Whether this process was started as `labbook`."""
+    return Path(sys.argv[0]).stem == "labbook"
+
+
+def called(name: str = "train") -> str:
+    """The words that start a program, in the way that this one was started."""
+    if not by_command():
+        if name == "train":
+            return "python train.py"
+        if project.CHECKOUT:
+            return f"python scripts/{name}.py"
+    return f"labbook {name}"
+
+
+def as_called(text: str) -> str:
+    """A text in which programs are named in the way that this one was started."""
+
+    def named(found: re.Match[str]) -> str:
+        name = found[1] or "train"
+        return called(name) if name in COMMANDS else found[0]
+
+    return PROGRAM.sub(named, text)
+
+
+def parser(name: str, about: str | None) -> argparse.ArgumentParser:
+    """A parser of the arguments of a command, whose help names it as it was called."""
+    return argparse.ArgumentParser(
+        prog=called(name),
+        description=as_called(about or ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )

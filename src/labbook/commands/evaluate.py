@@ -1,0 +1,59 @@
+"""Test a run's network again, with `python scripts/evaluate.py RUN [data=NAME ...] [SETTING=VALUE ...]`.
+
+RUN is the folder that a run named in its last line. Settings such as data.root=FOLDER or trainer.precision=32 stand in
+for those of the run. data=NAME is another data set, with its own settings (data=cifar10_jpeg data.root=FOLDER); its
+images are shown to the network in the size, colours and normalisation of its training, and its classes are those of
+the network of the same names.
+Figures and pictures go to RUN/evaluation.
+"""
+
+import sys
+from pathlib import Path
+
+from labbook import called, importing, outputs
+from labbook.cli import sentences
+from labbook.evaluation import other_data
+from labbook.files import make_folder
+from labbook.names import check_local, check_whole, printable
+from labbook.resuming import read_config
+from labbook.status import unfinished
+from labbook.sweeps.best import run_of
+
+
+@sentences()
+def main() -> None:
+    """Print the figures of the whole and of each class, and write them with their pictures into a folder."""
+    parser = called.parser("evaluate", __doc__)
+    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
+    parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="instead of the run's own")
+    parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
+    parser.add_argument("--split", choices=("test", "val", "train"), default="test")
+    parser.add_argument("--all", action="store_true", help="all classes, where there are more than 20")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for figures and pictures, default: RUN/evaluation")
+    given = parser.parse_intermixed_args()
+    given.run = run_of(given.run)
+    asked = other_data.asked(read_config(given.run), given.settings)
+    check_local("--out", given.out or given.run)
+    if not given.out:
+        check_whole(given.run)
+    else:
+        outputs.check({"--out": given.out / "confusion_matrix.png"})  # such as a run's figures
+        make_folder(given.out)
+
+    with importing.heavy():  # takes seconds, which a refusal need not wait for
+        from labbook.evaluation import again, files, judgement
+
+    own = not asked.name
+    found = again.evaluate_run(given.run, asked.config, given.split, given.weights, asked.data, own)
+    settings = (*given.settings, *([f"weights={given.weights}"] if given.weights else []))
+    tested = files.Tested.of(given.run, given.split, asked.name, settings, found)
+    notes = [*([] if own else found.data.notes), *unfinished(given.run), *tested.notes]
+    for note in notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    judged = judgement.judge(found.outcome, found.names)
+    folder = given.out or given.run / files.FOLDER
+    files.write(tested, found, judged, folder)
+    judgement.show(judged, given.split, given.all)
+    for line in found.matched.notes:
+        print(line)
+    print(f"evaluation: {folder}")

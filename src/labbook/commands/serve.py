@@ -1,0 +1,34 @@
+"""Try a run's network on images of your own, with `python scripts/serve.py RUN [SETTING=VALUE ...]`.
+
+Opens a page for the browser of this machine, and of no other, where an image is dropped or drawn and the prediction is
+shown, with the pixels that mattered. RUN is the folder that a run named in its last line; settings such as
+trainer.accelerator=cpu or data.root=FOLDER (of the test images) stand in for those of the run.
+"""
+
+from pathlib import Path
+
+from labbook import called, importing
+from labbook.cli import sentences
+from labbook.resuming import read_config, with_settings
+from labbook.serving.listening import PORT, alone, check_installed, opened
+from labbook.sweeps.best import run_of
+
+
+@sentences()
+def main() -> None:
+    """Serve the page until Ctrl-C."""
+    parser = called.parser("serve", __doc__)
+    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
+    parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="instead of the run's own")
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="default: %(default)s; 0: a free one")
+    parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
+    arguments = parser.parse_intermixed_args()
+    arguments.run = run_of(arguments.run)
+    config = with_settings(read_config(arguments.run), arguments.settings)
+    check_installed()
+
+    with opened(arguments.port) as listener, alone():
+        with importing.heavy():  # takes seconds, which a refusal need not wait for
+            from labbook import trained
+            from labbook.serving import server
+        server.serve(trained.load(arguments.run, config, arguments.weights), listener)
