@@ -70,7 +70,7 @@ def test_both_files_are_made_and_nothing_is_overwritten(
         ("model", "random", "NAME=random is a module of Python's own"),
         ("model", "tensor", "NAME=tensor would make a class Tensor, and its file imports one"),
         ("model", "image_spec", "would make a class ImageSpec"),
-        ("data", "images", "would make a class Images"),
+        ("data", "image_data_module", "would make a class ImageDataModule"),
     ],
 )
 def test_refusals(command: Command, group: str, name: str, sentence: str) -> None:
