@@ -109,6 +109,9 @@ def check_value(annotation: Any, value: Any, name: str) -> None:
             # Validated as JSON, a list may stand for a tuple, but a string never for a number.
             adapter.validate_json(json.dumps(value), strict=True)
         except pydantic.ValidationError as error:
+            with suppress(pydantic.ValidationError):
+                adapter.validate_python(value, strict=True)  # of classes that JSON does not know, as numbers.Number
+                continue
             raise SettingError(f"{name} {complaint(error)}, not {value!r}{instead(adapter, name, value)}") from error
 
 
@@ -174,8 +177,9 @@ def check_target(node: Mapping[str, Any], name: str, supplied: Mapping[str, str 
         if key not in supplied:
             kinds.check_setting(f"{name}.{key}", value)
             check(value, f"{name}.{key}")
-            if key in known and not (isinstance(value, dict) and "_target_" in value):
-                check_value(hints.get(key, Any), value, f"{name}.{key}")
+            if key in known and not is_node(value):
+                plain = [item for item in value if not is_node(item)] if isinstance(value, list) else value
+                check_value(hints.get(key, Any), plain, f"{name}.{key}")
     if not node.get("_partial_"):
         for key, item in known.items():
             required = item.default is item.empty and item.kind not in (item.VAR_KEYWORD, item.VAR_POSITIONAL)
@@ -183,6 +187,11 @@ def check_target(node: Mapping[str, Any], name: str, supplied: Mapping[str, str 
                 raise SettingError(f"{name}.{key} is missing: {node['_target_']} needs it")
     elif inspect.isclass(target) and issubclass(target, torch.optim.Optimizer):
         try_optimizer(node, name)
+
+
+def is_node(value: Any) -> bool:
+    """Whether a value describes an object, which is checked on its own."""
+    return isinstance(value, dict) and "_target_" in value
 
 
 def try_optimizer(node: Mapping[str, Any], name: str) -> None:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from labbook.data.own_augment import OwnTransform
 from labbook.data.randomness import coins
 from labbook.errors import SettingError, choices
 
@@ -241,14 +242,18 @@ def within(start: Tensor, count: Tensor, side: int) -> Tensor:
 TRANSFORMS = {kind.name: kind for kind in (Flip, AlternatingFlip, Crop, ReflectCrop, Rotation, Erasing)}
 
 
-def parse(items: Sequence[str | Mapping[str, Any]], size: int) -> tuple[Transform, ...]:
-    """The transforms of a list such as `["flip", {"crop": 4}, {"rotation": 2}]` for images of `size`, in its order.
+def parse(items: Sequence[str | Mapping[str, Any] | Any], size: int) -> tuple[Transform | OwnTransform, ...]:
+    """The transforms of a list such as `["flip", {"crop": 4}, Noise()]` for images of `size`, in its order.
 
     Raises:
-        SettingError: a name that is none, or an amount out of range.
+        SettingError: a name that is none, an amount out of range, or an object that is no transform.
     """
-    transforms: list[Transform] = []
+    transforms: list[Transform | OwnTransform] = []
     for item in items:
+        if not isinstance(item, (str, Mapping)):
+            transforms.append(item if type(item) in TRANSFORMS.values() else OwnTransform(item))
+            transforms[-1].check_size(size)
+            continue
         pairs = [(item, [])] if isinstance(item, str) else [(name, [amount]) for name, amount in item.items()]
         for name, amount in pairs:
             if name not in TRANSFORMS:

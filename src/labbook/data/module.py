@@ -21,6 +21,7 @@ from labbook.data.images import Images as Images
 from labbook.data.images import identified, spread
 from labbook.data.loader import Batch, TensorLoader
 from labbook.data.normalization import Normalize, mean_and_std
+from labbook.data.own_augment import Augmentation
 from labbook.data.pixels import fits, shaped
 from labbook.data.randomness import generator
 from labbook.data.sampling import Sampler, draw_order, make_sampler
@@ -77,7 +78,7 @@ class ImageDataModule(LightningDataModule):
         image_size: PositiveInt | None = None,
         channels: Literal[1, 3] | None = None,
         normalize: Normalize | None = None,
-        augment: Sequence[str | dict[str, float]] = (),
+        augment: Sequence[str | dict[str, float] | Augmentation] = (),
         limit: PositiveInt | None = None,
         drop_last: bool = False,
         resident: Literal["auto"] | bool = "auto",
