@@ -260,7 +260,7 @@ def test_options_with_which_a_step_fails_are_refused(option: str) -> None:
         ({"lr": True}, "thing.lr must be a valid number, not True"),
         ({"momentum": -0.9}, "thing.momentum must be greater than or equal to 0, not -0.9"),
         ({"weight_decay": -1}, "thing.weight_decay must be greater than or equal to 0, not -1"),
-        ({"nesterov": "no"}, "thing.nesterov must be a valid boolean, not 'no'"),
+        ({"nesterov": "no"}, "thing.nesterov must be a valid boolean, not 'no': write thing.nesterov=false"),
     ],
     ids=str,
 )
