@@ -67,6 +67,7 @@ def chain_of(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
+CLOSED = ("torchmetrics.",)  # packages whose `**kwargs` are nothing that a configuration sets
 PLAIN = pydantic.ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
@@ -76,18 +77,27 @@ def parameters(target: Any) -> tuple[dict[str, inspect.Parameter], dict[str, Any
 
     A class that hands `**options` on to its base takes the base's parameters too.
     """
-    owners = [item for item in target.__mro__ if "__init__" in vars(item)] if inspect.isclass(target) else [target]
+    owners = [item for item in target.__mro__ if made_with(item)] if inspect.isclass(target) else [target]
     found: dict[str, inspect.Parameter] = {}
     hints: dict[str, Any] = {}
     for owner in owners:
-        function = inspect.unwrap(owner.__init__ if inspect.isclass(owner) else owner)
-        own = {key: item for key, item in inspect.signature(function).parameters.items() if key != "self"}
+        function = inspect.unwrap(made_with(owner) if inspect.isclass(owner) else owner)
+        own = {key: item for key, item in inspect.signature(function).parameters.items() if key not in ("self", "cls")}
+        if owner.__module__.startswith(CLOSED):
+            own = {key: item for key, item in own.items() if item.kind is not item.VAR_KEYWORD}
         found = own | {key: item for key, item in found.items() if item.kind is not item.VAR_KEYWORD}
         with suppress(NameError, TypeError):  # an annotation that only a type checker can resolve
             hints = typing.get_type_hints(function, include_extras=True) | hints
         if not any(item.kind is item.VAR_KEYWORD for item in own.values()):
             break
     return found, hints
+
+
+def made_with(kind: type) -> Any:
+    """The function that a class itself defines to make its objects, if it does: `__init__` or else `__new__`."""
+    own = vars(kind)
+    maker = own.get("__init__") or (own.get("__new__") if kind is not object else None)
+    return maker.__func__ if isinstance(maker, staticmethod) else maker
 
 
 def check_value(annotation: Any, value: Any, name: str) -> None:
@@ -156,7 +166,7 @@ def check(node: Any, name: str, supplied: Mapping[str, str | None] | None = None
             check(item, f"{name}[{index}]")
     elif isinstance(node, dict) and "_target_" not in node:
         for key, value in node.items():
-            check(value, f"{name}.{key}")
+            check(value, f"{name}.{key}", supplied)
     elif isinstance(node, dict):
         check_target(node, name, supplied or {})
 

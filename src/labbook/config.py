@@ -21,7 +21,7 @@ from labbook.keys import GROUPS as GROUPS
 from labbook.keys import PAIRS, SEVERAL, check_keys, no_setting
 from labbook.names import check_places
 
-OPTIONAL = ("scheduler", "logger", "callbacks")  # groups that a run can do without
+OPTIONAL = ("scheduler", "logger", "callbacks", "metrics")  # groups that a run can do without
 
 # Figures that a run may be chosen by; those of the test set are not among them.
 Objective = Literal["val/acc", "val/loss", "val/top5_acc", "train/acc", "train/loss", "train/top5_acc"]
@@ -51,6 +51,7 @@ EXECUTION_WHITELIST = (
     "pytorch_lightning.loggers.*",
     "pytorch_lightning.profilers.*",
     "torch.optim.*",
+    "torchmetrics.classification.*",
 )
 
 
@@ -123,6 +124,7 @@ class TrainConfig:
     trainer: Any = MISSING
     logger: Any = None
     callbacks: Any = None
+    metrics: dict[str, Any] = field(default_factory=dict)
 
     seed: int = ranged(42, ge=0, le=2**32 - 1)  # as NumPy takes them
     seeds: int = ranged(1, ge=1)
@@ -153,7 +155,8 @@ SECTIONS: dict[str, type[Any]] = {
 def register() -> None:
     """Make the schema known to Hydra under the name that configs/train.yaml starts from."""
     schema = OmegaConf.structured(TrainConfig)
-    OmegaConf.set_struct(schema.notes, False)  # the only node that takes new names without a +
+    for node in (schema.notes, schema.metrics):
+        OmegaConf.set_struct(node, False)  # the only ones that take new names without a +
     ConfigStore.instance().store(name="schema", node=schema, replace=True)
 
 

@@ -7,7 +7,10 @@ from omegaconf import DictConfig, OmegaConf
 from labbook import vocabulary
 from labbook.errors import SettingError, choices
 
-GROUPS = ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "experiment", "debug", "sweep")
+GROUPS = (
+    *("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "metrics"),
+    *("experiment", "debug", "sweep"),
+)
 FILES = ("experiment", "debug", "sweep")  # groups whose files hold settings of the root
 NOTES = {"choices", "sweep.job"}  # what the program writes into a configuration for itself
 SEVERAL = "callbacks"  # the group of which several choices may be taken, as [ema,early_stopping]

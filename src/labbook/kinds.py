@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, Trainer, callbacks
 from pytorch_lightning.loggers import Logger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import Metric
 
 from labbook import secrecy
 from labbook.data.module import ImageDataModule
@@ -26,7 +27,9 @@ KINDS: dict[str, tuple[type, ...]] = {
     "trainer": (Trainer,),
     "logger": (Logger,),
     "callbacks": (Callback,),
+    "metrics": (Metric,),
 }
+NAMED = {"callbacks": "callback", "metrics": "metric"}  # groups of nodes that each have a name
 DEFERRED = ("optimizer", "scheduler")  # groups whose targets get the rest of their arguments from the training
 FOR_HYDRA = ("_args_", "_recursive_", "_isolate_", "_execution_whitelist_")
 
@@ -63,9 +66,9 @@ def check(target: Any, node: Mapping[str, Any], name: str) -> None:
     if group not in KINDS:
         return
     told = f"{name}._target_={node['_target_']}"
-    if group == "callbacks" and not inner:
-        raise SettingError(f"{told}: a callback has a name of its own, callbacks.NAME._target_=...")
-    if not inner or (group == "callbacks" and "." not in inner):
+    if group in NAMED and not inner:
+        raise SettingError(f"{told}: a {NAMED[group]} has a name of its own, {group}.NAME._target_=...")
+    if not inner or (group in NAMED and "." not in inner):
         made = made_by(target)
         if made is None or not issubclass(made, KINDS[group]):
             expected = " nor ".join(f"{kind.__name__} ({kind.__module__})" for kind in KINDS[group])

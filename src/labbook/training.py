@@ -15,12 +15,13 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
-from labbook import building, checkpoints, hardware, overhead, trackers
+from labbook import building, checkpoints, hardware, metric_building, overhead, trackers
 from labbook.checkpoints import WholeFileIO
 from labbook.config import held_out
 from labbook.data.module import ImageDataModule, Part
 from labbook.data.spec import ImageSpec
 from labbook.errors import EXTRAS, Interrupted, SettingError, not_installed
+from labbook.evaluation_metrics import EvaluationMetrics
 from labbook.gradients import GradientNorms
 from labbook.hardware import Choice
 from labbook.identity import deciding
@@ -52,6 +53,7 @@ SUPPLIED: dict[str, dict[str, str | None]] = {
     "model": {"spec": "it is that of the data", "task": "use the groups optimizer and scheduler, or task.SETTING"},
     "trainer": {"precision": None, "accelerator": None, **OF_TRAINER},
     "logger": {"save_dir": "use log_dir=FOLDER"},
+    "metrics": dict.fromkeys(("num_classes", "num_labels", "task")),
 }
 
 
@@ -61,8 +63,9 @@ def check(config: DictConfig) -> None:
     Raises:
         SettingError: see `building.check` and `hardware.check_strategy`.
     """
-    for group in ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks"):
+    for group in ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "metrics"):
         building.check(config[group], group, SUPPLIED.get(group))
+    metric_building.check_names(config.metrics)
     hardware.check_strategy(str(config.trainer.get("strategy", "auto")))
 
 
@@ -128,15 +131,26 @@ def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
     return model
 
 
-def build_trainer(config: DictConfig, choice: Choice, run: Run, data: ImageDataModule) -> Trainer:
+def build_metrics(config: DictConfig, model: Classifier) -> list[Callback]:
+    """What computes the metrics of the group `metrics` for this network; nothing where there are none.
+
+    Raises:
+        SettingError: see `metric_building.build_metrics`.
+    """
+    metrics = metric_building.build_metrics(config.metrics, model)
+    return [EvaluationMetrics(metrics)] if metrics else []
+
+
+def build_trainer(config: DictConfig, choice: Choice, run: Run, model: Classifier, data: ImageDataModule) -> Trainer:
     """A Lightning Trainer that keeps everything in the run's folder.
 
     Raises:
-        SettingError: early stopping without anything to watch, or a logger that is not installed.
+        SettingError: early stopping without anything to watch, or a logger that is not installed; see also
+            `build_metrics`.
     """
     validated = len(data.rows["val"]) > 0
     select = validated and config.test_on == "best" and data.validate_on == "val"
-    callbacks: list[Callback] = list(building.build(config.callbacks, "callbacks").values())
+    callbacks: list[Callback] = [*build_metrics(config, model), *building.build(config.callbacks, "callbacks").values()]
     for callback in callbacks:
         if isinstance(callback, EarlyStopping) and data.validate_on == "test":
             raise SettingError("callbacks=early_stopping would choose by the test set: use data.validate_on=val")

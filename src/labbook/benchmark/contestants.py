@@ -72,7 +72,7 @@ def ours(case: Case, precision: str) -> float:
         choice, data, model = prepared(config)
         with runs.open_run(config) as run:
             run.introduce(model, data, choice)
-            trainer = training.build_trainer(config, choice, run, data)
+            trainer = training.build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             training.fit(trainer, model, data, run, choice.channels_last, config.compile)
             end = now(model.device) - clock.last

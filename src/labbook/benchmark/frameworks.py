@@ -97,7 +97,7 @@ def both(settings: Sequence[str], seed: int | None = None) -> Pair:
         )
         with runs.open_run(config) as run:
             run.introduce(model, data, choice)
-            trainer = training.build_trainer(config, choice, run, data)
+            trainer = training.build_trainer(config, choice, run, model, data)
             training.fit(trainer, model, data, run, choice.channels_last, config.compile)
         recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]
         ours = [Epoch(row["val/acc"], row["images"] / row["images_per_second"]) for row in recorder.rows]

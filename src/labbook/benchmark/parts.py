@@ -108,7 +108,7 @@ def profiled(case: Case, precision: str) -> dict[str, float]:
         choice, data, model = prepared(config)
         with runs.open_run(config) as run:
             run.introduce(model, data, choice)
-            trainer = training.build_trainer(config, choice, run, data)
+            trainer = training.build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             trainer.profiler = profiler  # type: ignore[attr-defined]
             training.fit(trainer, model, data, run, choice.channels_last, config.compile)

@@ -25,7 +25,7 @@ def main(config: DictConfig) -> float:
 
     with runs.open_run(config) as run:
         run.introduce(model, data, choice)
-        trainer = training.build_trainer(config, choice, run, data)
+        trainer = training.build_trainer(config, choice, run, model, data)
         training.fit(trainer, model, data, run, choice.channels_last, config.compile)
         metrics = final.evaluate(trainer, model, data, config)
         run.finish(metrics)

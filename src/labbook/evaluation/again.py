@@ -73,7 +73,10 @@ def evaluate_run(
     training.arrange(model, data, choice.channels_last)
     config.trainer.update(one_process(config.trainer))
     here = LightningEnvironment()  # whatever Slurm says of its tasks
-    trainer = training.quiet_trainer(config, choice, logger=False, enable_checkpointing=False, plugins=[here])
+    callbacks = training.build_metrics(config, model)
+    trainer = training.quiet_trainer(
+        config, choice, logger=False, enable_checkpointing=False, plugins=[here], callbacks=callbacks
+    )
     outcome = test(trainer, model, data, split)
     if not math.isfinite(outcome.figures.loss):
         raise SettingError(

@@ -1,5 +1,6 @@
 """The test at the end of a training, and the run's final figures."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,18 @@ def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Spli
     data.test_split = split
     trainer.test(model, datamodule=data, verbose=False)
     assert model.outcome is not None
-    return model.outcome
+    return replace(model.outcome, metrics=tested(trainer))
+
+
+def tested(trainer: Trainer) -> dict[str, float]:
+    """What the last test logged as `test/NAME`, by name."""
+    logged = trainer.callback_metrics.items()
+    return {name.removeprefix("test/"): value.item() for name, value in logged if name.startswith("test/")}
+
+
+def of_split(outcome: Outcome, split: Split) -> dict[str, float]:
+    """The metrics of a test of the group `metrics`, by the names that they have in a run."""
+    return {f"{split}/{name}": value for name, value in outcome.metrics.items()}
 
 
 def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config: DictConfig) -> dict[str, Any]:
@@ -46,10 +58,12 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
     metrics |= {"test/loss": outcome.figures.loss, "test/acc": outcome.figures.acc}
     if model.has_top5:
         metrics["test/top5_acc"] = outcome.figures.top5_acc
+    metrics |= of_split(outcome, "test")
     keep_answers(trainer, data, outcome)
     if "val/loss" not in metrics and len(data.rows["val"]):  # the tested epoch was not validated
-        validation = test(trainer, model, data, "val").figures
-        metrics |= {"val/loss": validation.loss, "val/acc": validation.acc}
+        validated = test(trainer, model, data, "val")
+        validation = validated.figures
+        metrics |= {"val/loss": validation.loss, "val/acc": validation.acc, **of_split(validated, "val")}
         if model.has_top5:
             metrics["val/top5_acc"] = validation.top5_acc
     if config.train_acc_eval:

@@ -42,6 +42,7 @@ class Judgement:
     f1: float
     calibration_error: float
     bins: tuple[Bin, ...]
+    metrics: dict[str, float]  # those of the group `metrics`, by name
 
 
 def judge(outcome: Outcome, names: Sequence[str]) -> Judgement:
@@ -56,7 +57,7 @@ def judge(outcome: Outcome, names: Sequence[str]) -> Judgement:
     figures = outcome.figures
     return Judgement(
         figures.loss, figures.acc, figures.images, classes, **means,
-        calibration_error=expected_error(bins), bins=tuple(bins),
+        calibration_error=expected_error(bins), bins=tuple(bins), metrics=dict(outcome.metrics),
     )  # fmt: skip
 
 
@@ -78,6 +79,8 @@ def show(judgement: Judgement, split: str, every: bool = False, console: Console
         console.print(f"the {MOST_CLASSES} classes with the lowest f1; --all shows the other {left} too")
     error, bins = judgement.calibration_error, len(judgement.bins)
     console.print(f"calibration error {error:.4f} ({bins} bins), mean confidence {mean_confidence(judgement):.4f}")
+    for name, value in judgement.metrics.items():
+        console.print(f"{name} {value:.4f}")
 
 
 def table(judgement: Judgement, classes: Sequence[ClassFigures]) -> Table:

@@ -1,9 +1,9 @@
 """The one training task that all architectures share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +48,17 @@ class Task:
     tta: Tta = "none"
 
 
+class Evaluated(TypedDict):
+    """What `validation_step` and `test_step` return, and a callback's `on_validation_batch_end` is given as `outputs`.
+
+    Each image of a set is in the batch of one process only, so a batch may be empty.
+    """
+
+    logits: Tensor  # [n, classes], with `task.tta` the mean over an image's views
+    labels: Tensor  # int64 [n]
+    rows: Tensor  # int64 [n]: which images of the training or test set
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a test found: predictions in the order of the images, on the CPU."""
@@ -59,6 +70,7 @@ class Outcome:
     predicted: Tensor  # int64 [n]
     confidence: Tensor  # float32 [n]: probability of the predicted class
     probabilities: Probabilities | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)  # those of the group `metrics`, by name
 
 
 class Classifier(QuickModule):
@@ -192,21 +204,21 @@ class Classifier(QuickModule):
 
     # Validation and test -------------------------------------------------------------------------------------------
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch of validation images to the figures."""
-        self._evaluate(batch)
+    def validation_step(self, batch: Batch, batch_idx: int) -> Evaluated:
+        """Add a batch of validation images to the figures, and return what callbacks may want of it."""
+        return self._evaluate(batch)
 
     def on_validation_epoch_end(self) -> None:
         """Report the validation figures."""
         self._report("val", self._evaluation)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch of test images to the figures and keep what was predicted."""
-        logits = self._evaluate(batch)
-        count = len(logits) if batch.weight > 0 else 0
-        rows, labels, probabilities = batch.rows[:count], batch.labels[:count], logits[:count].float().softmax(1)
+    def test_step(self, batch: Batch, batch_idx: int) -> Evaluated:
+        """Add a batch of test images to the figures, keep what was predicted, and return it as `validation_step`."""
+        found = self._evaluate(batch)
+        rows, labels, probabilities = found["rows"], found["labels"], found["logits"].float().softmax(1)
         confidence, predicted = probabilities.max(1)
         self._tested.append((rows, labels, predicted, confidence, *Probabilities.of(probabilities, labels)))
+        return found
 
     def on_test_epoch_end(self) -> None:
         """Put together the `outcome`; with several processes, the predictions are those of this process."""
@@ -222,12 +234,13 @@ class Classifier(QuickModule):
         self._evaluation.reset()
         self._tested = []
 
-    def _evaluate(self, batch: Batch) -> Tensor:
+    def _evaluate(self, batch: Batch) -> Evaluated:
         inputs = self.further_inputs.among(batch.extra)
         logits = averaged(partial(self, **inputs) if inputs else self, batch.images, self.task.tta)
-        if batch.weight > 0:
-            self._evaluation.update(F.cross_entropy(logits, batch.labels), logits, batch.labels)
-        return logits
+        if batch.weight == 0:  # an image that another process has judged
+            return Evaluated(logits=logits[:0], labels=batch.labels[:0], rows=batch.rows[:0])
+        self._evaluation.update(F.cross_entropy(logits, batch.labels), logits, batch.labels)
+        return Evaluated(logits=logits, labels=batch.labels, rows=batch.rows)
 
     def _report(self, stage: str, sums: RunningSums) -> None:
         figures = Figures.of(self._summed(sums.total()))

@@ -43,7 +43,7 @@ def main(config: DictConfig) -> None:
     data.setup()
     with runs.open_run(config) as run:
         run.introduce(model, data, choice)
-        training.build_trainer(config, choice, run, data)
+        training.build_trainer(config, choice, run, model, data)
         raise SettingError(BEGINS)
 
 
