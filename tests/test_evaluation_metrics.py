@@ -21,6 +21,7 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )  # fmt: skip
 
+from labbook.commands import evaluate
 from labbook.data.digits import Digits
 from labbook.errors import SettingError
 from labbook.evaluation import files
@@ -29,7 +30,6 @@ from labbook.metric_building import build_metrics
 from labbook.metrics import RunningSums
 from labbook.models.classifier import Task
 from labbook.models.mlp import MLP
-from scripts import evaluate
 from tests.conftest import Command
 from tests.models.test_classifier import trainer
 from tests.test_train import metrics_of, rows_of

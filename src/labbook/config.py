@@ -124,7 +124,7 @@ class TrainConfig:
     trainer: Any = MISSING
     logger: Any = None
     callbacks: Any = None
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: Any = field(default_factory=dict)
 
     seed: int = ranged(42, ge=0, le=2**32 - 1)  # as NumPy takes them
     seeds: int = ranged(1, ge=1)

@@ -65,7 +65,7 @@ def check(config: DictConfig) -> None:
     """
     for group in ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "metrics"):
         building.check(config[group], group, SUPPLIED.get(group))
-    metric_building.check_names(config.metrics)
+    metric_building.check_names(config.metrics or {})
     hardware.check_strategy(str(config.trainer.get("strategy", "auto")))
 
 
@@ -137,7 +137,7 @@ def build_metrics(config: DictConfig, model: Classifier) -> list[Callback]:
     Raises:
         SettingError: see `metric_building.build_metrics`.
     """
-    metrics = metric_building.build_metrics(config.metrics, model)
+    metrics = metric_building.build_metrics(config.metrics or {}, model)
     return [EvaluationMetrics(metrics)] if metrics else []
 
 

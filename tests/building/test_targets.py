@@ -86,6 +86,7 @@ EXAMPLES = {
     "pytorch_lightning.loggers.*": "pytorch_lightning.loggers.WandbLogger",
     "pytorch_lightning.profilers.*": "pytorch_lightning.profilers.SimpleProfiler",
     "torch.optim.*": "torch.optim.Adam",
+    "torchmetrics.classification.*": "torchmetrics.classification.MulticlassF1Score",
 }
 
 
