@@ -53,6 +53,7 @@ TELLING = {
     "model._target_": "labbook.models.mlp.MLP", "data.shuffle": False, "data.val_seed": 1, "data.augment": [],
     "data.limit": 100, "data.batch_size": 3, "data.validate_on": "test", "trainer.precision": 32,
     "trainer.gradient_clip_val": 1.0, "trainer.deterministic": True, "notes.why": "mine",
+    "metrics.f1._target_": "torchmetrics.classification.F1Score",
 }  # fmt: skip
 
 
