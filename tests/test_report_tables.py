@@ -61,6 +61,17 @@ def test_markdown_says_what_one_must_know(grid: Path) -> None:
     assert "    python train.py -m a=1,2\n" in text
 
 
+def test_metrics_of_torchmetrics_have_columns(grid: Path) -> None:
+    run = next(file for file in sorted(grid.glob("*/metrics.json")) if "val/acc" in json.loads(file.read_text()))
+    run.write_text(json.dumps(json.loads(run.read_text()) | {"test/f1": 0.625, "test/loss": 0.25}))
+    page.write(grid)
+    (told,) = {row["test/f1"] for row in csv.DictReader((grid / "summary.csv").read_text().splitlines())} - {""}
+    assert float(told) == 0.625
+    head = next(line for line in (grid / "summary.md").read_text().splitlines() if line.startswith("| depth"))
+    assert "test f1" in head
+    assert "test loss" not in head
+
+
 @given(st.integers(1, 12), st.integers(20, 140))
 def test_terminal_table_fits(columns: int, width: int) -> None:
     names = [f"model.setting{index}" for index in range(columns)]

@@ -170,6 +170,9 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
             # TensorBoard sorts settings by name, those that differ first: of these, capitals come first.
             choices = {name.capitalize(): value for name, value in config.choices.items()}
             tested = {f"tested/{name}": metrics[key] for key, name in TESTED.items() if key in metrics}
+            others = [key for key in metrics if key.startswith("test/") and key not in TESTED]
+            numbers = {key: metrics[key] for key in others if isinstance(metrics[key], float)}
+            tested |= {f"tested/{key.replace('/', '_')}": value for key, value in numbers.items()}
             logger.log_hyperparams({**choices, **telling}, tested, step)
         else:
             log_settings(logger, {**config.choices, **telling})

@@ -69,6 +69,17 @@ def three(tmp_path: Path) -> list[Path]:
     ]
 
 
+def test_metrics_of_torchmetrics_are_compared_too(tmp_path: Path) -> None:
+    runs = [
+        add(tmp_path, "one", None, **{"test/f1": 0.5, "val/f1": 0.625, "test/balanced_acc": 0.75}),
+        add(tmp_path, "other", None),
+    ]
+    figures = cells(comparison.compare(runs).sheets[1])
+    assert figures["test f1"] == ("0.5000", "–")
+    assert figures["validation f1"] == ("0.6250", "–")
+    assert figures["test balanced acc"] == ("0.7500", "–")
+
+
 def test_settings_figures_and_times(three: list[Path]) -> None:
     settings, figures, times = comparison.compare(three).sheets
     assert settings.columns == ("setting", "mlp", "deep", "fast")

@@ -85,11 +85,23 @@ def test_sets(runs: Sequence[Run]) -> set[str]:
 def figures(runs: Sequence[Candidate]) -> Sheet:
     """What the runs came to."""
     rows = [("state", *(run.run.state for run in runs))]
-    rows += [row for name, title in FIGURES.items() if (row := row_of(runs, name, title, lambda value: f"{value:.4f}"))]
+    for name, title in titles(runs).items():
+        if row := row_of(runs, name, title, lambda value: f"{value:.4f}"):
+            rows.append(row)
     rows += [row for name, title in COUNTS.items() if (row := row_of(runs, name, title, lambda value: f"{value:,.0f}"))]
     untested = [run.label for run in runs if run.run.figure("test/acc") is None]
     notes = (f"No test figures: {', '.join(untested)}.",) if untested else ()
     return Sheet("What they came to", ("figure", *names(runs)), tuple(rows), notes, numeric=True)
+
+
+def titles(runs: Sequence[Candidate]) -> dict[str, str]:
+    """The metrics of validation and test that any run has, and how they are called."""
+    found = dict(FIGURES)
+    for part, word in (("val", "validation"), ("test", "test")):
+        for name in (name for run in runs for name in run.run.final_metrics(part)):
+            if name != "val/top5_acc":
+                found.setdefault(name, f"{word} {name.partition('/')[2].replace('_', ' ')}")
+    return found
 
 
 def times(runs: Sequence[Candidate]) -> Sheet:

@@ -36,7 +36,8 @@ def headings(report: Report) -> list[Heading]:
     found.append(Heading("n", True, 92, "finished runs"))
     weights = {report.objective: 95, "test/acc": 90, "val/acc": 80, "train_seconds": 50, "train/acc": 40}
     for name in report.figures:
-        found.append(Heading(title(name), True, weights.get(name, 30), name))
+        importance = 60 if name.startswith("test/") else 30
+        found.append(Heading(title(name), True, weights.get(name, importance), name))
     for name in report.published:
         importance = 45 if name == "train_seconds" else 85
         found.append(Heading(f"published {title(name)}", True, importance, f"{name}, sorted by the difference"))

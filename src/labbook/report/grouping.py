@@ -182,8 +182,13 @@ def published_for(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def shown(rows: Sequence[Row], objective: str, on_test: bool) -> tuple[str, ...]:
-    """The figures that any row has; first the one that runs are compared by, if it is not an accuracy."""
-    names = list(SHOWN) if objective in SHOWN else [objective, *SHOWN]
+    """The figures that any row has; first the one that runs are compared by, if it is not an accuracy.
+
+    Loss and top-5 accuracy of the test are left out.
+    """
+    tested = (name for row in rows for run in row.finished for name in run.final_metrics("test"))
+    others = (name for name in dict.fromkeys(tested) if name not in ("test/loss", "test/top5_acc"))
+    names = dict.fromkeys([*(() if objective in SHOWN else (objective,)), *SHOWN, *others])
     left_out = "val/" if on_test else None  # those would be figures of the test set
     return tuple(
         name for name in names if not (left_out and name.startswith(left_out)) and any(row.figure(name) for row in rows)

@@ -83,6 +83,10 @@ class Run:
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         return float(value) if number and value is not None else None
 
+    def final_metrics(self, part: str) -> list[str]:
+        """The names of the final metrics of a part of the data, such as `test/f1` of `test`."""
+        return [name for name in self.metrics if name.startswith(f"{part}/") and self.figure(name) is not None]
+
     def confusion(self) -> tuple[Floats, list[str]] | None:
         """Counts by true and predicted class, [classes, classes], and the classes' names; None where there are none."""
         metrics = read_metrics(self.path)
