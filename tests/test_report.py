@@ -155,6 +155,8 @@ def test_means_and_order(accuracies: dict[int, list[float]], objective: str) -> 
         ([{"model.hidden": [8, 4]}, {"model.hidden": [8]}], ["model.hidden"], ["model.hidden"]),
         ([{"data.shuffle": True}, {"data.shuffle": 1}], ["data.shuffle"], ["data.shuffle"]),
         ([{"epochs": 2, "model.depth": 3}, {}], ["model.depth", "epochs"], ["model.depth", "epochs"]),
+        # a setting that was added later and is off
+        ([{}, {"data.added": None, "task.added": 0.0, "task.mixup": 0.0, "trainer.added": False}], [], []),
     ],
 )
 def test_columns(settings: list[dict[str, Any]], over: list[str], columns: list[str]) -> None:
@@ -251,6 +253,12 @@ def test_settings_within_their_deviation_are_tied() -> None:
     report = in_memory(runs, ["epochs"], "val/acc")
     assert report.ranked[0].values == (2,)
     assert [row.values for row in report.tied] == [(1,)]
+
+
+def test_a_run_of_before_a_setting_is_as_one_that_has_it_off() -> None:
+    settings: list[dict[str, Any]] = [{}, {"data.added": None}, {"data.added": "some"}]
+    report = in_memory([(each, figures_of(0.5)) for each in settings], ["data.added"], "val/acc")
+    assert sorted((str(row.values[0]), len(row.finished)) for row in report.rows) == [("None", 2), ("some", 1)]
 
 
 def test_an_absent_setting_is_told_from_any_value() -> None:
