@@ -15,10 +15,10 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from labbook import kinds
-from labbook.config import EXECUTION_WHITELIST
+from labbook import kinds, own_code
 from labbook.errors import SettingError, choices, first_line
 from labbook.failures import LIBRARIES, Part
+from labbook.own_code import allowed_in_words, allowed_targets
 from labbook.vocabulary import alternatives, written
 
 # Limits that torch and Lightning document but do not put into their annotations.
@@ -45,14 +45,14 @@ def locate(target: Any, name: str) -> Any:
     """
     try:
         node = {"_target_": target, "_partial_": True}
-        return instantiate(node, _execution_whitelist_=EXECUTION_WHITELIST).func
+        return instantiate(node, _execution_whitelist_=allowed_targets()).func
     except HydraException as error:
         causes = list(chain_of(error.__cause__))
         if not causes:  # refused by name, or for being another package's under an allowed name, or no callable
-            valid = ", ".join(EXECUTION_WHITELIST)
-            raise SettingError(f"{name}._target_={target} is not allowed; allowed are {valid}") from error
+            raise SettingError(f"{name}._target_={target} is not allowed; allowed are {allowed_in_words()}") from error
         missing = [item.name for item in causes if isinstance(item, ModuleNotFoundError) and item.name]
-        if missing and not any(target.startswith(item) for item in missing):
+        library = missing and target.partition(".")[0] == missing[-1] in own_code.LIBRARIES
+        if library or (missing and not any(target.startswith(item) for item in missing)):
             raise SettingError(f"{name} needs the package {missing[-1]}, which is not installed") from error
         if missing or isinstance(causes[-1], AttributeError):
             raise SettingError(f"{name}._target_={target} does not exist") from error
@@ -244,7 +244,7 @@ def build(node: Any, name: str = "", /, **supplied: Any) -> Any:
         node = OmegaConf.to_container(node, resolve=True)
     target = str(node["_target_"])
     try:
-        return instantiate(node, **supplied, _convert_="all", _execution_whitelist_=EXECUTION_WHITELIST)
+        return instantiate(node, **supplied, _convert_="all", _execution_whitelist_=allowed_targets())
     except (SettingError, ImportError):
         raise
     except Exception as error:

@@ -37,24 +37,6 @@ def held_out(name: str, validate_on: str) -> str:
     return name.replace("val/", "train/") if validate_on == "test" else name
 
 
-# What a configuration may name in `_target_`, before it is imported; `labbook.kinds` says what it may then be.
-EXECUTION_WHITELIST = (
-    "labbook.callbacks.*",
-    "labbook.data.*",
-    "labbook.ema.*",
-    "labbook.loggers.*",
-    "labbook.lookahead.*",
-    "labbook.models.*",
-    "labbook.schedulers.*",
-    "pytorch_lightning.Trainer",
-    "pytorch_lightning.callbacks.*",
-    "pytorch_lightning.loggers.*",
-    "pytorch_lightning.profilers.*",
-    "torch.optim.*",
-    "torchmetrics.classification.*",
-)
-
-
 # A field of the root that came after version 0.1 has under this name what every run did before: runs that have this
 # value keep their identity. Not needed for what is falsy when it is off.
 FORMERLY = "formerly"

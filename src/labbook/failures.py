@@ -12,7 +12,7 @@ from labbook.errors import Interrupted, NotDoneError, SettingError, first_line, 
 from labbook.keys import FILES, GROUPS
 
 # Of objects of these packages a setting is to blame for an error; own code has bugs, whose traceback is of use.
-LIBRARIES = ("pytorch_lightning.", "torch.", "torchmetrics.")
+LIBRARIES = ("kornia.", "pytorch_lightning.", "timm.", "torch.", "torchmetrics.", "torchvision.")
 NOTED = "error: "  # begins the line below a traceback that says where an error came from
 
 

@@ -50,6 +50,20 @@ REFUSED: dict[type[Callback], str] = {
     callbacks.Timer: "it stops within an epoch: use epochs=N",
 }
 
+# Classes of torchmetrics that fetch the weights of a network when they are made.
+FETCHING = tuple(
+    f"torchmetrics.{name}"
+    for name in (
+        "audio",
+        "multimodal",
+        "text",
+        *(
+            f"image.{part}"
+            for part in ("arniqa", "dists", "fid", "inception", "kid", "lpip", "mifid", "perceptual_path_length")
+        ),
+    )
+)
+
 # Settings of Lightning's callbacks, loggers and profilers that name what is written.
 WRITING = ("callbacks", "logger", "trainer")
 FOLDERS = ("dir", "dirpath", "root_dir", "save_dir")
@@ -66,6 +80,8 @@ def check(target: Any, node: Mapping[str, Any], name: str) -> None:
     if group not in KINDS:
         return
     told = f"{name}._target_={node['_target_']}"
+    if str(getattr(target, "__module__", "")).startswith(FETCHING):
+        raise SettingError(f"{told} would fetch the weights of a network: give a class that only computes")
     if group in NAMED and not inner:
         raise SettingError(f"{told}: a {NAMED[group]} has a name of its own, {group}.NAME._target_=...")
     if not inner or (group in NAMED and "." not in inner):

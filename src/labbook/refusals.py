@@ -55,7 +55,9 @@ def known_settings(arguments: list[str]) -> DictConfig:
     chosen = [
         item for item in arguments if item.partition("=")[0] in settings.GROUPS and ("," not in item or "=[" in item)
     ]
-    also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in folders_of(arguments)[1:]]
+    paths = [str(folder.absolute()) for folder in folders_of(arguments)[1:]]
+    paths += [item.partition("=")[2].strip("[]") for item in arguments if item.startswith("hydra.searchpath=[")]
+    also = [f"hydra.searchpath=[{','.join(paths)}]"] if paths else []
     plain = [item for item in chosen if item.partition("=")[0] not in settings.FILES]
     with hydra.initialize_config_dir(str(CONFIGS)):
         try:

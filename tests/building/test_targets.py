@@ -1,11 +1,12 @@
 """Only what the whitelist allows is looked up, and nothing else is run."""
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labbook import building, config
+from labbook import building, own_code
 from labbook.errors import SettingError
 from tests.building.things import SUPPLIED, node, refused
 
@@ -15,6 +16,10 @@ FORBIDDEN = [
     "builtins.exec",
     "torch.load",
     "torch.hub.load",
+    "torchvision.datasets.MNIST",
+    "torchvision.models.resnet.torch.load",
+    "timm.data.create_dataset",
+    "torch.nn.modules.module.functools.partial",
     "subprocess.run",
     "functools.partial",
     "hydra.utils.instantiate",
@@ -68,9 +73,13 @@ def test_what_is_refused_is_not_even_run(tmp_path: Path) -> None:
 
 
 def test_every_allowed_pattern_names_something_that_exists() -> None:
-    assert EXAMPLES.keys() == set(config.EXECUTION_WHITELIST)
+    assert EXAMPLES.keys() == set(own_code.GIVEN)
     for example in EXAMPLES.values():
-        assert callable(building.locate(example, "x")), example
+        if importlib.util.find_spec(package := example.partition(".")[0]) is None:
+            with pytest.raises(SettingError, match=f"^x needs the package {package}, which is not installed$"):
+                building.locate(example, "x")
+        else:
+            assert callable(building.locate(example, "x")), example
 
 
 EXAMPLES = {
@@ -85,8 +94,23 @@ EXAMPLES = {
     "pytorch_lightning.callbacks.*": "pytorch_lightning.callbacks.EarlyStopping",
     "pytorch_lightning.loggers.*": "pytorch_lightning.loggers.WandbLogger",
     "pytorch_lightning.profilers.*": "pytorch_lightning.profilers.SimpleProfiler",
+    "torch.nn.*": "torch.nn.CrossEntropyLoss",
     "torch.optim.*": "torch.optim.Adam",
-    "torchmetrics.classification.*": "torchmetrics.classification.MulticlassF1Score",
+    "kornia.augmentation.*": "kornia.augmentation.RandomAffine",
+    "kornia.enhance.*": "kornia.enhance.Normalize",
+    "kornia.filters.*": "kornia.filters.GaussianBlur2d",
+    "kornia.geometry.*": "kornia.geometry.Resize",
+    "kornia.losses.*": "kornia.losses.FocalLoss",
+    "kornia.metrics.*": "kornia.metrics.AverageMeter",
+    "timm.layers.*": "timm.layers.DropPath",
+    "timm.loss.*": "timm.loss.SoftTargetCrossEntropy",
+    "timm.models.*": "timm.models.ResNet",
+    "timm.optim.*": "timm.optim.Lamb",
+    "timm.scheduler.*": "timm.scheduler.CosineLRScheduler",
+    "torchmetrics.*": "torchmetrics.F1Score",
+    "torchvision.models.*": "torchvision.models.ResNet",
+    "torchvision.ops.*": "torchvision.ops.StochasticDepth",
+    "torchvision.transforms.*": "torchvision.transforms.v2.RandomRotation",
 }
 
 
@@ -101,7 +125,7 @@ def test_a_target_that_does_not_exist_is_refused(target: str, capsys: pytest.Cap
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(building, "EXECUTION_WHITELIST", (f"{name}.*",))
+    monkeypatch.setattr(building, "allowed_targets", lambda: (f"{name}.*",))
 
 
 def test_a_package_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,9 +103,8 @@ THREADS = """
 import sys
 import hydra
 from labbook import cli, runs
-from labbook.config import EXECUTION_WHITELIST
 
-@hydra.main(config_path=str(cli.CONFIGS), config_name="train", execution_whitelist=EXECUTION_WHITELIST)
+@hydra.main(config_path=str(cli.CONFIGS), config_name="train", execution_whitelist=cli.allowed_targets())
 @cli.job
 def main(config):
     import torch

@@ -6,10 +6,9 @@ import hydra
 from omegaconf import DictConfig
 
 from labbook import cli, importing
-from labbook.config import EXECUTION_WHITELIST
 
 
-@hydra.main(config_path=str(cli.CONFIGS), config_name="train", execution_whitelist=EXECUTION_WHITELIST)
+@hydra.main(config_path=str(cli.CONFIGS), config_name="train", execution_whitelist=cli.allowed_targets())
 @cli.job
 def main(config: DictConfig) -> float:
     """One run: build, fit, report. Returns the figure that a sweep compares runs by."""

@@ -16,7 +16,6 @@ import hydra
 from omegaconf import DictConfig
 
 from labbook import cli, hardware, runs, training
-from labbook.config import EXECUTION_WHITELIST
 from labbook.errors import SettingError
 from labbook.stress.overrides import AT_HAND
 from labbook.stress.programs import Ended
@@ -30,7 +29,7 @@ class TooLong(BaseException):
     """A command was still at work when its time was over; no `except Exception` may stop it."""
 
 
-@hydra.main(config_path=str(cli.CONFIGS), config_name="train", execution_whitelist=EXECUTION_WHITELIST)
+@hydra.main(config_path=str(cli.CONFIGS), config_name="train", execution_whitelist=cli.allowed_targets())
 @cli.job
 def main(config: DictConfig) -> None:
     """What `train.py` does, until it would train: then a refusal, which leaves no folder behind."""
