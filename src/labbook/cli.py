@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from labbook import composing, own_code, refusals
+from labbook import composing, own_code, project, refusals
 from labbook import config as settings
 from labbook.arguments import as_meant
 from labbook.called import as_called, called
@@ -80,7 +80,7 @@ def help_text(configs: Path = CONFIGS) -> str:
         for path in refusals.files_of(group, configs):
             mark = "*" if defaults.get(group) == path.stem else " "
             lines.append(f"   {mark} {path.stem:<18} {description(path)}")
-    folder = configs.name if own_code.CHECKOUT else configs
+    folder = configs.name if project.CHECKOUT else configs
     return as_called(HELP.format(groups="\n".join(lines) + "\n", folder=folder))
 
 
