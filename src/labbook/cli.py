@@ -210,6 +210,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
             print(help_text(), flush=True)
         sys.exit(0)
     composing.register()
+    own_code.tell_processes()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
     with sentences():
         refusals.dashes(arguments)

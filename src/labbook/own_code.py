@@ -56,12 +56,17 @@ def project_root() -> Path | None:
     """
     program = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "")
     if program.name == PROGRAM:
-        os.environ[PROJECT_VARIABLE] = str(program.resolve().parent)
-    elif program.stem == "labbook" and is_project(Path.cwd()):
-        os.environ[PROJECT_VARIABLE] = str(Path.cwd())
-    if root := os.environ.get(PROJECT_VARIABLE):
-        return Path(root)
-    return CHECKOUT
+        return program.resolve().parent
+    if program.stem == "labbook" and is_project(Path.cwd()):
+        return Path.cwd()
+    told = os.environ.get(PROJECT_VARIABLE)
+    return Path(told) if told else CHECKOUT
+
+
+def tell_processes() -> None:
+    """Let the processes that this one starts have its project."""
+    if root := project_root():
+        os.environ[PROJECT_VARIABLE] = str(root)
 
 
 def is_project(folder: Path) -> bool:

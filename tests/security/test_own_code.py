@@ -92,7 +92,6 @@ def test_the_command_has_the_project_of_the_current_folder(traps: Traps, monkeyp
     (traps.home / "pyproject.toml").write_text(TRUSTING)
     assert own_code.project_root() == traps.home
     (below := traps.home / "logs").mkdir()
-    monkeypatch.delenv(own_code.PROJECT_VARIABLE)
     monkeypatch.chdir(below)
     assert own_code.project_root() == own_code.CHECKOUT
 
@@ -103,7 +102,7 @@ def test_processes_have_the_project_of_the_train_py_that_started_them(
     monkeypatch.setenv(own_code.PROJECT_VARIABLE, "elsewhere")
     assert own_code.project_root() == Path("elsewhere")
     monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "train.py"))
-    assert own_code.project_root() == tmp_path
+    own_code.tell_processes()
     monkeypatch.setattr(sys.modules["__main__"], "__file__", "popen_loky_posix.py")
     assert own_code.project_root() == tmp_path
 
