@@ -56,7 +56,7 @@ class Collected(Callback):
         self.labels.append(outputs["labels"])
         self.rows.append(outputs["rows"])
 
-    on_test_batch_end = on_validation_batch_end
+    on_test_batch_end = on_validation_batch_end  # type: ignore[assignment]
 
     def probabilities(self) -> tuple[Tensor, Tensor]:
         return torch.cat(self.logits).float().softmax(1), torch.cat(self.labels)
@@ -233,7 +233,7 @@ def in_a_process(rank: int, folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_processes_count_each_image_once(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(in_a_process, (tmp_path,), nprocs=2)
+    torch.multiprocessing.spawn(in_a_process, (tmp_path,), nprocs=2)  # type: ignore[attr-defined,no-untyped-call]
     torch.manual_seed(0)
     logits, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 0, 1])
     for name, count in (("most", 5), ("one", 1)):
