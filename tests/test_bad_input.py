@@ -49,7 +49,7 @@ def test_a_choice_that_is_no_name_is_refused_with_all_choices(group: str, value:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_misspelt_group_is_refused(group: str, labbook: Command) -> None:
-    wrong = f"{group[:-2]}{group[-1]}{group[-2]}"
+    wrong = f"{group[0]}{group[2]}{group[1]}{group[3:]}"
     refused(labbook(f"{wrong}={CHOICES[group][0]}"), f"{wrong} is not a setting; did you mean {group}? settings here: ")
 
 

@@ -165,7 +165,7 @@ def test_what_the_command_line_adds_with_a_plus_is_kept(labbook: Command) -> Non
 
 
 @pytest.mark.parametrize(
-    "override", ["+loss=focal", "+sampler=balanced", "+class_weights=[1,2]", "+note=mine", "++lr=1"]
+    "override", ["+criterion=focal", "+sampler=balanced", "+class_weights=[1,2]", "+note=mine", "++lr=1"]
 )
 def test_what_the_root_does_not_declare_is_refused(override: str, labbook: Command) -> None:
     ended = labbook("debug=fast", override)

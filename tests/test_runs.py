@@ -47,6 +47,7 @@ INDIFFERENT = {
 TELLING = {
     "seed": 1, "epochs": 31, "test_on": "last", "objective": "val/loss", "train_acc_eval": True, "compile": True,
     "channels_last": True, "task.label_smoothing": 0.1, "task.gradient_norms": True, "optimizer.lr": 0.1,
+    "loss._target_": "labbook.losses.FocalLoss", "loss.class_weights": "balanced",
     "task.mixup": 0.2, "task.cutmix": 1.0, "task.sam": 0.1, "task.layer_lr_decay": 0.75, "task.backbone_lr_factor": 0.1,
     "task.norm_bias_lr_factor": 2.0, "task.tta": "mirror", "task.init": "glorot",
     "optimizer._target_": "torch.optim.SGD", "scheduler.warmup_epochs": 2.0, "model.padding": 1,

@@ -40,6 +40,7 @@ def held_out(name: str, validate_on: str) -> str:
 # A field of the root that came after version 0.1 has under this name what every run did before: runs that have this
 # value keep their identity. Not needed for what is falsy when it is off.
 FORMERLY = "formerly"
+DEFAULT_LOSS = "torch.nn.CrossEntropyLoss"
 
 
 def ranged(default: Any, **bounds: float) -> Any:
@@ -103,6 +104,10 @@ class TrainConfig:
     data: Any = MISSING
     optimizer: Any = MISSING
     scheduler: Any = None
+    loss: Any = field(
+        default_factory=lambda: {"_target_": DEFAULT_LOSS, "class_weights": None},  # which any loss has
+        metadata={FORMERLY: {"_target_": DEFAULT_LOSS}},
+    )
     trainer: Any = MISSING
     logger: Any = None
     callbacks: Any = None

@@ -6,7 +6,7 @@ from dataclasses import fields
 from omegaconf import DictConfig
 
 from labbook.callbacks import EarlyStopping
-from labbook.config import SweepConfig
+from labbook.config import DEFAULT_LOSS, SweepConfig
 from labbook.lookahead import Lookahead
 from labbook.models.classifier import Classifier
 from labbook.models.parameter_groups import grouped
@@ -21,7 +21,11 @@ LAYER_FACTORS = {
 def idle(config: DictConfig, model: Classifier) -> list[str]:
     """A sentence on each setting that was given and has no effect."""
     config_alone = (of_sweeps(config), of_schedule(config), of_validation(config), of_split(config))
-    return [note for found in (*config_alone, of_layers(model), of_layout(config, model)) for note in found]
+    return [
+        note
+        for found in (*config_alone, of_layers(model), of_layout(config, model), of_loss(config, model))
+        for note in found
+    ]
 
 
 def of_sweeps(config: DictConfig) -> Iterator[str]:
@@ -90,3 +94,13 @@ def of_layout(config: DictConfig, model: Classifier) -> Iterator[str]:
     """A memory layout for convolutions that are not there."""
     if config.channels_last and not model.convolutional:
         yield f"channels_last=true has no effect on {model.title}, which has no convolution: leave it out"
+
+
+def of_loss(config: DictConfig, model: Classifier) -> Iterator[str]:
+    """Settings of the group `loss` where the network has a loss of its own."""
+    if type(model).loss is Classifier.loss:
+        return
+    given = {"loss._target_": config.loss._target_ != DEFAULT_LOSS, "loss.class_weights": config.loss.class_weights}
+    given["task.label_smoothing"] = config.task.label_smoothing
+    for name in (name for name, value in given.items() if value):
+        yield f"{name} has no effect, as {model.title} has a loss of its own: leave it out"

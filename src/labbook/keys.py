@@ -8,10 +8,14 @@ from labbook import vocabulary
 from labbook.errors import SettingError, choices
 
 GROUPS = (
-    *("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "metrics"),
+    *("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"),
     *("experiment", "debug", "sweep"),
 )
 FILES = ("experiment", "debug", "sweep")  # groups whose files hold settings of the root
+LATER_GROUPS = {
+    "loss": "cross_entropy",
+    "metrics": "default",
+}  # groups that older runs do not name, and the choice that these have
 NOTES = {"choices", "sweep.job"}  # what the program writes into a configuration for itself
 SEVERAL = "callbacks"  # the group of which several choices may be taken, as [ema,early_stopping]
 PAIRS = "model_data"  # files of that kind, named MODEL_DATA, that come with their two choices

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, Trainer, callbacks
 from pytorch_lightning.loggers import Logger
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
@@ -24,6 +25,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "data": (ImageDataModule,),
     "optimizer": (Optimizer,),
     "scheduler": (Schedule, LRScheduler),
+    "loss": (nn.Module,),
     "trainer": (Trainer,),
     "logger": (Logger,),
     "callbacks": (Callback,),

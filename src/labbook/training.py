@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
-from labbook import building, checkpoints, hardware, metric_building, overhead, trackers
+from labbook import building, checkpoints, hardware, losses, metric_building, overhead, trackers
 from labbook.checkpoints import WholeFileIO
 from labbook.config import held_out
 from labbook.data.module import ImageDataModule, Part
@@ -51,6 +51,11 @@ log = logging.getLogger("labbook")
 SUPPLIED: dict[str, dict[str, str | None]] = {
     "data": {"seed": "use seed=N", "only": "an evaluation reads what it needs"},
     "model": {"spec": "it is that of the data", "task": "use the groups optimizer and scheduler, or task.SETTING"},
+    "loss": {
+        **dict.fromkeys(("weight", "pos_weight"), "use loss.class_weights=balanced, or {CLASS: FACTOR}"),
+        "label_smoothing": "use task.label_smoothing=X",
+        **dict.fromkeys(("reduction", "reduce", "size_average"), "a loss is the mean over the batch, so leave it out"),
+    },
     "trainer": {"precision": None, "accelerator": None, **OF_TRAINER},
     "logger": {"save_dir": "use log_dir=FOLDER"},
     "metrics": dict.fromkeys(("num_classes", "num_labels", "task")),
@@ -63,10 +68,19 @@ def check(config: DictConfig) -> None:
     Raises:
         SettingError: see `building.check` and `hardware.check_strategy`.
     """
-    for group in ("model", "data", "optimizer", "scheduler", "trainer", "logger", "callbacks", "metrics"):
-        building.check(config[group], group, SUPPLIED.get(group))
+    nodes = {**config, "loss": loss_node(config)}
+    for group in ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"):
+        building.check(nodes[group], group, SUPPLIED.get(group))
+    losses.check_class_weights(config.loss.get("class_weights"))
     metric_building.check_names(config.metrics or {})
     hardware.check_strategy(str(config.trainer.get("strategy", "auto")))
+
+
+def loss_node(config: DictConfig) -> dict[str, Any]:
+    """The group `loss` without the weights of classes, which the program makes the argument of any loss."""
+    node = OmegaConf.to_container(config.loss, resolve=True)
+    assert isinstance(node, dict)
+    return {str(name): value for name, value in node.items() if name != "class_weights"}
 
 
 def build_data(config: DictConfig, only: Part | None = None) -> ImageDataModule:
@@ -94,14 +108,17 @@ def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
     Raises:
         SettingError: a network that these images or the memory do not fit, or see `sam.check`.
     """
-    seed_everything(config.seed, verbose=False)
     task = Task(
         building.build(config.optimizer, "optimizer"),
         building.build(config.scheduler, "scheduler") or None,
+        building.build(loss_node(config) | {"_partial_": True}, "loss"),
+        OmegaConf.to_container(config, resolve=True)["loss"].get("class_weights"),
         **{item.name: config.task[item.name] for item in fields(Task) if item.name in config.task},
     )
+    losses.check(task.loss, task.label_smoothing, task.class_weights, spec, bool(task.mixup or task.cutmix))
     if task.sam:
         sam.check(config.trainer.get("accumulate_grad_batches") or 1)
+    seed_everything(config.seed, verbose=False)
 
     def make(images: ImageSpec) -> Classifier:
         network = building.build(config.model, "model", spec=images, task=task)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from labbook.hardware import Choice
-from labbook.models.classifier import Classifier, loss_of
+from labbook.models.classifier import Classifier
 from labbook.models.optimizing import optimizer_of
 
 BITS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -27,7 +27,7 @@ class Bare:
     def step(self, images: Tensor, labels: Tensor) -> None:
         """Forward, backward and optimizer: normalised images [n, C, H, W] and labels [n] on the device."""
         with self._mixed:
-            loss = loss_of(self.model.outputs(images), labels)
+            loss = self.model.training_loss(self.model.outputs(images), labels)
         self.optimizer.zero_grad()
         torch.autograd.backward(self._scaler.scale(loss))
         self._scaler.step(self.optimizer)

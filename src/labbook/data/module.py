@@ -162,6 +162,11 @@ class ImageDataModule(LightningDataModule):
         test_rows = torch.arange(len(self.parts["test"].labels))
         self.rows = {"train": keep, "val": test_rows if self.validate_on == "test" else held_out, "test": test_rows}
 
+    @property
+    def training_labels(self) -> Tensor:
+        """The labels of the images that are trained on, without those held out, int64 [n]."""
+        return self.parts["train"].labels[self.rows["train"]]
+
     def _refuse_untrainable(self, labels: Tensor, rows: Tensor) -> None:
         if not len(rows):
             raise SettingError(

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, ClassVar, TypedDict
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -16,6 +15,7 @@ from labbook.data.loader import Batch, TensorLoader
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.evaluation.probabilities import Probabilities
+from labbook.losses import ClassWeights, Criteria, Loss, check_names, weights_of
 from labbook.metrics import Figures, RunningSums
 from labbook.models import sam
 from labbook.models.further_inputs import FurtherInputs
@@ -32,12 +32,15 @@ class Task:
     """How a network is trained, whatever its layers.
 
     `optimizer` takes the parameters; `scheduler` takes the optimizer and, where it has such arguments, `epochs` and
-    `steps_per_epoch`. For `mixup` and `cutmix` see `mixing.mix_of`, for `sam` (its rho) `sam.gradient`, and for the
+    `steps_per_epoch`. `loss` is a class of losses, or what makes one; for its `class_weights` see `losses.weights_of`.
+    For `mixup` and `cutmix` see `mixing.mix_of`, for `sam` (its rho) `sam.gradient`, and for the
     factors of learning rates `parameter_groups.grouped`. `tta` is for validation and test.
     """
 
     optimizer: Callable[..., Optimizer] = torch.optim.Adam
     scheduler: Callable[..., Schedule | LRScheduler] | None = None
+    loss: Loss = nn.CrossEntropyLoss
+    class_weights: ClassWeights = None
     label_smoothing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -93,6 +96,9 @@ class Classifier(QuickModule):
         self.task = task or Task()
         self.require_size(spec, max(self.min_size, 2 if self.task.tta == "mirror_translate" else 1))
         self.further_inputs = FurtherInputs.of(self)
+        if isinstance(self.task.class_weights, Mapping):
+            check_names(self.task.class_weights, spec.class_names)
+        self.criteria = Criteria.of(self.task.loss, self.task.label_smoothing)
         self._mix = mix_of(self.task.mixup, self.task.cutmix, spec.num_classes)
         self.outcome: Outcome | None = None
         self.logs: bool | None = None  # an epoch goes to Lightning's loggers, if any; False: somebody else takes it
@@ -159,7 +165,7 @@ class Classifier(QuickModule):
             images, targets = self._mix(images, labels)
             labels = targets.argmax(1)
         outputs = self.outputs(images, **inputs)
-        loss = loss_of(outputs, targets, self.task.label_smoothing)
+        loss = self.training_loss(outputs, targets)
         if batch.weight > 0:
             self._train.update(loss, outputs[0][0], labels, self.trainer.global_step + 1)
         weight = self._weight(batch)
@@ -185,6 +191,35 @@ class Classifier(QuickModule):
     def outputs(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
         """What training judges: logits [n, classes] and their weight in the loss, those of `forward` first."""
         return [(self(images, **inputs), 1.0)]
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss of a batch, a scalar: what training minimises, and what validation and test report.
+
+        A network with a loss of its own overrides this. Label smoothing and class weights are those of training alone.
+
+        Args:
+            logits: [n, classes].
+            targets: classes, int64 [n]; or their shares, float [n, classes], as `mixup` and `cutmix` make them.
+        """
+        loss: Tensor = (self.criteria.training if self.training else self.criteria.evaluation)(logits, targets)
+        return loss
+
+    def training_loss(self, outputs: Sequence[tuple[Tensor, float]], targets: Tensor) -> Tensor:
+        """The losses of all `outputs`, added up with their weights."""
+        losses = [weight * self.loss(logits, targets) for logits, weight in outputs]
+        return sum(losses[1:], start=losses[0])
+
+    def setup(self, stage: str) -> None:
+        """Weigh the classes by the images of training, and put the losses where the network will be."""
+        if stage == "fit" and self.task.class_weights is not None:
+            weight = weights_of(self.task.class_weights, self._class_counts(), self.spec.class_names)
+            self.criteria = Criteria.of(self.task.loss, self.task.label_smoothing, weight)
+        self.criteria.to(self.trainer.strategy.root_device)
+
+    def _class_counts(self) -> Tensor | None:
+        """Training images of each class, int64 [classes]; None where the data does not tell its labels."""
+        labels = getattr(self.trainer.datamodule, "training_labels", None)  # type: ignore[attr-defined]
+        return None if labels is None else labels.bincount(minlength=self.spec.num_classes)
 
     def on_train_epoch_end(self) -> None:
         """Report the epoch's training figures.
@@ -239,7 +274,7 @@ class Classifier(QuickModule):
         logits = averaged(partial(self, **inputs) if inputs else self, batch.images, self.task.tta)
         if batch.weight == 0:  # an image that another process has judged
             return Evaluated(logits=logits[:0], labels=batch.labels[:0], rows=batch.rows[:0])
-        self._evaluation.update(F.cross_entropy(logits, batch.labels), logits, batch.labels)
+        self._evaluation.update(self.loss(logits, batch.labels), logits, batch.labels)
         return Evaluated(logits=logits, labels=batch.labels, rows=batch.rows)
 
     def _report(self, stage: str, sums: RunningSums) -> None:
@@ -312,17 +347,12 @@ class Classifier(QuickModule):
         """Keep what the network knows of its images, and the sums of an unfinished epoch, over all processes."""
         checkpoint["spec"] = asdict(self.spec)
         checkpoint["train_sums"] = self._summed(self._train.total()).tolist()
+        if state := self.criteria.training.state_dict():
+            checkpoint["loss"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on adding where an unfinished epoch was left."""
         if checkpoint.get("train_sums", [0.0])[-1] and self.trainer.is_global_zero:
             self._train.load(checkpoint["train_sums"])
-
-
-def loss_of(outputs: Sequence[tuple[Tensor, float]], targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Cross entropy, added up over logits [n, classes] with their weights.
-
-    `targets` are classes (int64 [n]) or their shares (float [n, classes]).
-    """
-    losses = [weight * F.cross_entropy(logits, targets, label_smoothing=label_smoothing) for logits, weight in outputs]
-    return sum(losses[1:], start=losses[0])
+        if "loss" in checkpoint:
+            self.criteria.training.load_state_dict(checkpoint["loss"])

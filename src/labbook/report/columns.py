@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from labbook.config import GROUPS, TrainConfig
 from labbook.identity import INDIFFERENT
+from labbook.keys import LATER_GROUPS
 from labbook.report.reading import Run, flat
 
 DEFAULT = "default"  # stands for a setting that a run was not given
@@ -31,7 +32,7 @@ class Column:
     def of(self, run: Run) -> Any:
         """The value that a run has; `off` where only other runs of its choice have one, None where none has."""
         if self.group:
-            return run.choices.get(self.name)
+            return run.choices.get(self.name, LATER_GROUPS.get(self.name))
         value = value_of(run, self.name)
         return (self.off if choice_of(run, self.name) in self.known_to else None) if value is ABSENT else value
 
@@ -51,7 +52,8 @@ def varying(runs: Sequence[Run], over: Sequence[str]) -> list[Column]:
 def varying_groups(runs: Sequence[Run]) -> list[Column]:
     """Groups of which the runs took different files."""
     groups = dict.fromkeys(group for run in runs for group in run.choices if not ignored(group))
-    return [Column(group, True) for group in groups if len({run.choices.get(group) for run in runs}) > 1]
+    columns = [Column(group, True) for group in groups]
+    return [column for column in columns if len({column.of(run) for run in runs}) > 1]
 
 
 def varying_settings(runs: Sequence[Run], over: Sequence[str]) -> list[Column]:

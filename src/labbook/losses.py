@@ -1,0 +1,210 @@
+"""Losses: what training minimises, by any class of torch.nn or of the user's own."""
+
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError, choices, first_line
+
+Loss = Callable[..., nn.Module]  # takes `weight`, `pos_weight` and `label_smoothing`, where it has these
+ClassWeights = Literal["balanced"] | Mapping[str, float] | None
+
+# Losses of torch whose logits or targets are others than a classifier's, though they accept them without an error.
+REFUSED = {nn.NLLLoss: "it takes logarithms of probabilities and not logits: use loss=cross_entropy"}
+
+
+class FocalLoss(nn.Module):
+    """Cross entropy times (1 - p)^gamma, where p is the probability of the true class (Lin et al., arXiv 1708.02002).
+
+    `weight` is the factor of each class, float32 [classes]; the mean over the images is weighted by it, as in
+    `torch.nn.CrossEntropyLoss`, which this is with gamma=0.
+    """
+
+    weight: Tensor | None
+
+    def __init__(self, gamma: Annotated[float, Ge(0)] = 2.0, weight: Tensor | None = None) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.register_buffer("weight", weight)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Logits [n, classes] and classes (int64 [n]) or their shares (float [n, classes]) -> a scalar."""
+        log_p = F.log_softmax(logits, 1)
+        shares = one_hot(targets, log_p)
+        if self.weight is not None:
+            shares = shares * self.weight
+        losses = -((1 - log_p.exp()) ** self.gamma) * log_p
+        return (losses * shares).sum() / shares.sum()
+
+
+class BinaryCrossEntropy(nn.BCEWithLogitsLoss):
+    """`torch.nn.BCEWithLogitsLoss` that also takes class numbers: the mean over images and classes of yes or no."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        """Logits [n, classes] and classes (int64 [n]) or one number in [0, 1] each (float [n, classes]) -> a scalar."""
+        logits = input.float()
+        return super().forward(logits, one_hot(target, logits))
+
+
+def one_hot(targets: Tensor, like: Tensor) -> Tensor:
+    """Classes, int64 [n], as shares [n, classes] of the type of `like` [n, classes]; shares stay as they are."""
+    return targets if targets.is_floating_point() else F.one_hot(targets, like.shape[1]).to(like.dtype)
+
+
+class Criteria(NamedTuple):
+    """One loss twice: label smoothing and class weights belong to training alone, so that others compare.
+
+    Neither is a part of the network: its checkpoints have no weights of theirs.
+    """
+
+    training: nn.Module
+    evaluation: nn.Module
+
+    @classmethod
+    def of(cls, loss: Loss, label_smoothing: float = 0.0, weight: Tensor | None = None) -> "Criteria":
+        """Made with the arguments that the loss takes; `weight` is that of each class, float32 [classes]."""
+        options: dict[str, Any] = {"label_smoothing": label_smoothing} if label_smoothing else {}
+        if weight is not None and (name := weight_name(loss)):
+            options[name] = weight
+        return cls(loss(**options), loss())
+
+    def to(self, device: torch.device) -> None:
+        """Move their buffers to the device of the images."""
+        for criterion in self:
+            criterion.to(device)
+
+
+def takes(loss: Loss, name: str) -> bool:
+    """Whether a loss has an argument of this name."""
+    known = inspect.signature(loss).parameters
+    return name in known or any(item.kind is item.VAR_KEYWORD for item in known.values())
+
+
+def weight_name(loss: Loss) -> str | None:
+    """The argument that takes the weights of the classes: `pos_weight` (of the yes for each class), or `weight`."""
+    return next((name for name in ("pos_weight", "weight") if name in inspect.signature(loss).parameters), None)
+
+
+def weights_of(asked: ClassWeights, counts: Tensor | None, names: tuple[str, ...]) -> Tensor | None:
+    """The weight of each class, float32 [classes], with mean 1; None where none are asked for.
+
+    Args:
+        asked: "balanced" (the fewer images, the more weight), or factors of some classes, of which the others have 1.
+        counts: training images of each class, int64 [classes]; None where they cannot be counted.
+        names: of the classes.
+
+    Raises:
+        SettingError: unknown classes, or no images to count.
+    """
+    if asked is None:
+        return None
+    if asked == "balanced":
+        if counts is None:
+            raise SettingError(
+                "loss.class_weights=balanced counts the labels of training, which this data module does not tell"
+                " (training_labels): give factors, such as loss.class_weights={NAME: 2}"
+            )
+        factors = torch.where(counts > 0, 1 / counts.double(), 0)  # a class without images is never a target
+    else:
+        check_names(asked, names)
+        factors = torch.tensor([{str(name): value for name, value in asked.items()}.get(each, 1.0) for each in names])
+    return (factors / factors.mean()).float()
+
+
+def check_names(asked: Mapping[str, float], names: tuple[str, ...]) -> None:
+    """Refuse weights of classes that there are not.
+
+    Raises:
+        SettingError: naming the classes.
+    """
+    for name in map(str, asked):
+        if name not in names:
+            raise SettingError(f"loss.class_weights: {name} is not a class of the data; {choices(name, names)}")
+
+
+def check_class_weights(asked: Any) -> None:
+    """Refuse what is not written as class weights are.
+
+    Raises:
+        SettingError: saying how they are written.
+    """
+    if asked is None or asked == "balanced":
+        return
+    factors = list(asked.values()) if isinstance(asked, Mapping) else []
+    positive = [
+        isinstance(item, (int, float)) and not isinstance(item, bool) and 0 < item < math.inf for item in factors
+    ]
+    if not factors or not all(positive):
+        raise SettingError(
+            "loss.class_weights must be null, balanced or factors above 0 of classes such as {dog: 3.5}, not"
+            f" {dict(asked) if isinstance(asked, Mapping) else asked}"
+        )
+
+
+def check(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: ImageSpec, shares: bool) -> None:
+    """Make a loss and try it on a few logits, so that one that cannot train these classes is refused at once.
+
+    `shares`: targets are float [n, classes], as those of mixed images, and not class numbers.
+
+    Raises:
+        SettingError: it does not take what it is given, or does not give a mean that can be minimised.
+    """
+    made = getattr(loss, "func", loss)
+    title = f"loss._target_={made.__module__.removesuffix('.modules.loss')}.{made.__qualname__}"
+    if label_smoothing and not takes(loss, "label_smoothing"):
+        raise SettingError(f"{title} has no label smoothing: use task.label_smoothing=0, or loss=cross_entropy")
+    if weights is not None and weight_name(loss) is None:
+        raise SettingError(f"{title} takes no weights of classes (weight): use loss.class_weights=null")
+    if isinstance(weights, Mapping):
+        check_names(weights, spec.class_names)
+    if instead := next(
+        (text for kind, text in REFUSED.items() if inspect.isclass(made) and issubclass(made, kind)), ""
+    ):
+        raise SettingError(f"{title} does not work here: {instead}")
+    try:
+        criterion = Criteria.of(loss, label_smoothing, torch.ones(spec.num_classes) if weights else None).training
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise SettingError(f"{title}: {first_line(error)}") from error
+    if any(item.requires_grad for item in criterion.parameters()):
+        raise SettingError(
+            f"{title} has parameters to train, which a loss of this group cannot have: give them to the network, with a"
+            " method loss(logits, targets) of its own"
+        )
+    if getattr(criterion, "reduction", "mean") != "mean":
+        raise SettingError(
+            f"{title} has reduction={criterion.reduction}: a loss is the mean over the batch, so use mean"
+        )
+    attempt(criterion, title, spec.num_classes, shares)
+
+
+def attempt(criterion: nn.Module, title: str, classes: int, shares: bool) -> None:
+    """Compute a loss and its gradient.
+
+    Raises:
+        SettingError: it fails, or is no scalar that depends on the logits.
+    """
+    count = classes + 1  # so that targets [n] are never taken for [classes]
+    logits = torch.linspace(-1, 1, count * classes).view(count, classes).requires_grad_()
+    targets = torch.arange(count) % classes
+    kind, instead = "class numbers (int64 [n])", ""
+    if shares:
+        kind, instead = "the shares of mixed images (float [n, classes])", "; use task.mixup=0 and task.cutmix=0"
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            value = criterion(logits, one_hot(targets, logits) if shares else targets)
+    except Exception as error:  # a library's, or the user's own
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise SettingError(f"{title} does not take logits [n, classes] and {kind}{instead} ({reason})") from error
+    if not isinstance(value, Tensor) or value.dim() or not value.requires_grad:
+        told = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise SettingError(
+            f"{title} gives {told} and not one number that depends on the logits: the mean over the batch"
+        )
