@@ -21,6 +21,7 @@ OURS = (
     "labbook.ema.*",
     "labbook.loggers.*",
     "labbook.lookahead.*",
+    "labbook.losses.*",
     "labbook.models.*",
     "labbook.schedulers.*",
     "pytorch_lightning.Trainer",

@@ -91,7 +91,6 @@ EXAMPLES = {
     "labbook.lookahead.*": "labbook.lookahead.Lookahead",
     "labbook.losses.*": "labbook.losses.FocalLoss",
     "labbook.models.*": "labbook.models.mlp.MLP",
-    "torch.nn.*": "torch.nn.MultiMarginLoss",
     "labbook.schedulers.*": "labbook.schedulers.cosine",
     "pytorch_lightning.callbacks.*": "pytorch_lightning.callbacks.EarlyStopping",
     "pytorch_lightning.loggers.*": "pytorch_lightning.loggers.WandbLogger",
