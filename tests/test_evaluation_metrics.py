@@ -161,6 +161,10 @@ ONE = "metrics.f1._target_=torchmetrics.classification"
         ((f"{ONE}.MulticlassConfusionMatrix",), "metrics.f1 (torchmetrics.classification.MulticlassConfusionMatrix) g"),
         ((f"{ONE}.MulticlassRecall", "metrics.f1.average=none"), "metrics.f1 (torchmetrics.classification.MulticlassR"),
         ((f"{ONE}.MulticlassAccuracy", "metrics.f1.top_k=11"), "metrics.f1 (torchmetrics.classification.MulticlassAcc"),
+        (
+            ("metrics.f1._target_=torchmetrics.MeanMetric",),
+            "metrics.f1._target_=torchmetrics.MeanMetric is no metric of",
+        ),
         (("metrics.f1._target_=torch.optim.SGD",), "metrics.f1._target_=torch.optim.SGD makes no Metric"),
         (
             ("metrics._target_=torchmetrics.classification.F1Score",),

@@ -44,6 +44,7 @@ def test_two_processes_compute_what_one_does(labbook: Command, tmp_path: Path) -
         "callbacks=none",
         "data.limit=333",
         "data.batch_size=50",
+        "metrics=full",
     )
     one = labbook(*settings).run
     process = start("trainer=ddp", "trainer.accelerator=cpu", *settings, cwd=tmp_path)
@@ -55,6 +56,11 @@ def test_two_processes_compute_what_one_does(labbook: Command, tmp_path: Path) -
         for name in ("train/loss", "train/acc", "val/loss", "val/acc"):
             assert float(mine[name]) == pytest.approx(float(theirs[name]), rel=1e-3, abs=1e-4), name
     assert sum(map(sum, metrics_of(two)["test/confusion_matrix"])) == 333
+    confusion = torch.tensor(metrics_of(two)["test/confusion_matrix"]).double()
+    recalls = confusion.diagonal() / confusion.sum(1)
+    assert metrics_of(two)["test/balanced_acc"] == pytest.approx(recalls.mean().item())  # of each image once
+    for name in ("auroc", "average_precision", "calibration_error"):
+        assert metrics_of(one)[f"test/{name}"] == pytest.approx(metrics_of(two)[f"test/{name}"], abs=1e-3)
     assert metrics_of(one)["test/acc"] == pytest.approx(metrics_of(two)["test/acc"], abs=0.01)
     assert len(list((tmp_path / "logs" / "runs").iterdir())) == 2
 

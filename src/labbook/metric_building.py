@@ -100,6 +100,9 @@ def try_metric(metric: Metric, name: str, target: str, classes: int, task: str) 
     Raises:
         SettingError: it refuses the predictions, or does not answer with one number.
     """
+    module = type(metric).__module__
+    if module.startswith("torchmetrics.") and not module.startswith("torchmetrics.classification."):
+        raise SettingError(f"{name}._target_={target} is no metric of torchmetrics.classification")
     if is_binary(metric) and classes != 2:
         raise SettingError(f"{name}._target_={target} is for 2 classes, and the data has {classes}")
     logits, labels = torch.eye(classes), torch.arange(classes)
