@@ -97,8 +97,9 @@ def of_layout(config: DictConfig, model: Classifier) -> Iterator[str]:
 
 
 def of_loss(config: DictConfig, model: Classifier) -> Iterator[str]:
-    """Settings of the group `loss` where the network has a loss of its own."""
-    if type(model).loss is Classifier.loss:
+    """Settings of the group `loss` where the network has a loss of its own that does not call it."""
+    method = type(model).loss
+    if method is Classifier.loss or {"super", "criteria", Classifier.__name__} & {*method.__code__.co_names}:
         return
     given = {"loss._target_": config.loss._target_ != DEFAULT_LOSS, "loss.class_weights": config.loss.class_weights}
     given["task.label_smoothing"] = config.task.label_smoothing
