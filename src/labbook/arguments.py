@@ -7,9 +7,9 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from labbook import search_path
 from labbook.config import TrainConfig
 from labbook.errors import SettingError, choices
-from labbook.foreign import CONFIGS
 from labbook.keys import GROUPS
 from labbook.names import shown
 from labbook.vocabulary import NO, YES, alternatives, written
@@ -19,17 +19,19 @@ OF_HOME = re.compile(r"""(?<=[=,\[])(['"]?)(~[^,'"\]]*)\1""")  # whole, or one i
 PATH = re.compile(r"[/\\~]|^\.|\.(py|ya?ml)$")
 
 
-def files_of(group: str, configs: Path = CONFIGS) -> list[Path]:
-    """The choices of a group."""
-    return sorted((configs / group).glob("*.yaml"))
+def files_of(group: str, *folders: Path) -> list[Path]:
+    """The choices of a group: of those of the same name, that of the first folder."""
+    found = [path for folder in folders or search_path.folders() for path in (folder / group).glob("*.yaml")]
+    return sorted({path.name: path for path in reversed(found)}.values(), key=lambda path: path.name)
 
 
-def as_meant(arguments: Sequence[str], folders: Sequence[Path] = (CONFIGS,)) -> list[str]:
-    """Settings as Hydra takes them; `folders` are where the files of groups may be.
+def as_meant(arguments: Sequence[str], folders: Sequence[Path] = ()) -> list[str]:
+    """Settings as Hydra takes them; `folders` are where the files of groups may be, those of the program by default.
 
     Raises:
         SettingError: a path where a group takes a name, a setting that no run can do without, or yes for true.
     """
+    folders = folders or search_path.folders()
     meant = []
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -47,7 +49,7 @@ def as_meant(arguments: Sequence[str], folders: Sequence[Path] = (CONFIGS,)) -> 
 
 def as_choices(group: str, value: str, folders: Sequence[Path]) -> str:
     """The choices of a group in a value, in whatever case and with whatever hyphens: lenet5 for LeNet-5."""
-    names = [path.stem for folder in folders for path in files_of(group, folder)]
+    names = [path.stem for path in files_of(group, *folders)]
     by_letters = {letters(name): name for name in names}
     return re.sub(
         r"[\w-]+", lambda found: found[0] if found[0] in names else by_letters.get(letters(found[0]), found[0]), value
@@ -87,7 +89,7 @@ def check_path(group: str, value: str, folders: Sequence[Path]) -> None:
         return
     if group == "data":
         raise SettingError(f"data={shown(value)}: a folder of images is data=image_folder data.root={shown(path)}")
-    valid = [file.stem for folder in folders for file in files_of(group, folder)]
+    valid = [file.stem for file in files_of(group, *folders)]
     if Path(path.replace("\\", "/")).stem in valid:
         raise SettingError(f"{group}={shown(value)} is a path: write {group}={Path(path.replace(chr(92), '/')).stem}")
     own = "; make new-model NAME=my_net makes one of your own" if group == "model" else ""

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from labbook import composing, own_code, project, refusals
+from labbook import composing, own_code, refusals, search_path
 from labbook import config as settings
 from labbook.arguments import as_meant
 from labbook.called import as_called, called
@@ -69,18 +69,18 @@ def paper(path: Path) -> str:
     return found[1].strip() if found else ""
 
 
-def help_text(configs: Path = CONFIGS) -> str:
-    """The page that `--help` prints, made from the listing of `configs/` and the comment that opens each file."""
-    defaults = dict(
-        re.findall(r"^  - (\w+): (\w+)", (configs / "train.yaml").read_text(encoding="utf-8"), re.MULTILINE)
-    )
+def help_text(*configs: Path) -> str:
+    """The page that `--help` prints, made from the files of `configs` and the comment that opens each of them."""
+    configs = configs or tuple(search_path.folders())
+    main = next(file for folder in configs if (file := folder / "train.yaml").is_file())
+    defaults = dict(re.findall(r"^  - (\w+): (\w+)", main.read_text(encoding="utf-8"), re.MULTILINE))
     lines = []
     for group in settings.GROUPS:
         lines.append(f"  {group}=")
-        for path in refusals.files_of(group, configs):
+        for path in refusals.files_of(group, *configs):
             mark = "*" if defaults.get(group) == path.stem else " "
             lines.append(f"   {mark} {path.stem:<18} {description(path)}")
-    folder = configs.name if project.CHECKOUT else configs
+    folder = main.parent.name if main.parent.parent == Path.cwd() else main.parent
     return as_called(HELP.format(groups="\n".join(lines) + "\n", folder=folder))
 
 
@@ -194,7 +194,7 @@ def show_resumed(arguments: list[str]) -> bool:
     overrides = [item for item in rest if "=" in item and not item.startswith("-")]
     if given.cfg != "job" or not any(item.startswith("resume=") for item in overrides):
         return False
-    also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in refusals.folders_of(arguments)[1:]]
+    also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in refusals.added_folders(arguments)]
     config = composing.composed(*overrides, *also)
     with hydra.initialize_config_dir(str(CONFIGS)):
         asked = with_overrides(config, overrides, settings.GROUPS)

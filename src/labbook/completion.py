@@ -4,13 +4,14 @@ Choices of a group are read off the folder names, within 0.1 s; only settings ta
 """
 
 import argparse
+import os
 import re
 import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from labbook.project import CONFIGS
+from labbook.project import CONFIGS, PROJECT_VARIABLE
 
 OPTIONS = ("--cfg", "--config-dir=", "--help", "--hydra-help", "--info", "--multirun", "-m")
 PLACES = ("resume", "log_dir", "data.root", "data.cache_dir", "--config-dir")  # settings that name folders
@@ -21,8 +22,9 @@ PLAIN = re.compile(r"[\w./=,+~@:%-]+", re.ASCII)
 
 def proposals(line: str, configs: Path = CONFIGS) -> list[str]:
     """What the last word of a command line, cut off at the cursor, may become."""
-    *before, word = words_of(line)
-    places = [configs, *added(before)]
+    program, *before, word = words_of(line)
+    more = added(before)
+    places = [Path(program).parent / "configs", configs, *more]
     key, equals, value = word.partition("=")
     sign = key[: len(key) - len(key.lstrip("+~"))]
     if word.startswith("-") and not equals:
@@ -34,19 +36,19 @@ def proposals(line: str, configs: Path = CONFIGS) -> list[str]:
         files = (path for place in places for path in (place / key.removeprefix(sign)).glob("*.yaml"))
         found = (f"{key}={swept}{path.stem}" for path in files)
     else:
-        found = settings(before, word, places)
+        found = settings(before, word, configs, more)
     return sorted({each for each in found if each.startswith(word) and PLAIN.fullmatch(each)})
 
 
 def words_of(line: str) -> list[str]:
-    """The words behind train.py, the last one empty if a new one is to begin."""
+    """The words from train.py on, the last one empty if a new one is to begin."""
     quoted = shlex.shlex(line, posix=True, punctuation_chars=False)
     quoted.whitespace_split, quoted.commenters = True, ""
     words = list(quoted)
     if not line or line[-1].isspace():
         words.append("")
     start = next((index for index, word in enumerate(words) if word.endswith("train.py")), len(words))
-    return words[start + 1 :] or [""]
+    return words[start:] if len(words) > start + 1 else ["train.py", ""]
 
 
 def added(words: list[str]) -> list[Path]:
@@ -65,7 +67,7 @@ def folders(begun: str) -> Iterable[str]:
     return (f"{parent}{slash}{path.name}/" for path in Path(parent + slash or ".").glob("[!.]*/"))
 
 
-def settings(before: list[str], word: str, places: list[Path]) -> Iterable[str]:
+def settings(before: list[str], word: str, configs: Path, more: list[Path]) -> Iterable[str]:
     """Groups and keys of the configuration that the words before choose, and the value that a whole key has."""
     import hydra
     from hydra._internal.core_plugins.fish_completion import FishCompletion
@@ -74,7 +76,6 @@ def settings(before: list[str], word: str, places: list[Path]) -> Iterable[str]:
     from labbook import composing
 
     composing.register()
-    configs, *more = places
     words = [*before, *(f"hydra.searchpath=[{place}]" for place in more)]
     line = " ".join([*(each for each in words if not re.search(r"\s", each)), word])
     with hydra.initialize_config_dir(str(configs)):
@@ -92,6 +93,7 @@ def settings(before: list[str], word: str, places: list[Path]) -> Iterable[str]:
 def main() -> None:
     """Print them; nothing where the line cannot be read, as a shell in the midst of it cannot show errors."""
     try:
+        os.environ[PROJECT_VARIABLE] = str(Path(words_of(sys.argv[1])[0]).absolute().parent)
         found = proposals(sys.argv[1])
     except Exception:
         found = []

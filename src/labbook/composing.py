@@ -6,7 +6,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from labbook import config, foreign, refusals, secrecy
+from labbook import config, foreign, refusals, search_path, secrecy
 from labbook.arguments import as_meant
 from labbook.errors import SettingError
 from labbook.sweeps import sweepers
@@ -16,7 +16,8 @@ def register() -> None:
     """Make the schema, the sweepers and what guards files of settings known to Hydra."""
     config.register()
     sweepers.register()
-    foreign.register()
+    foreign.register(search_path.folders())
+    search_path.register()
     secrecy.register()
 
 

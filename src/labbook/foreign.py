@@ -1,14 +1,15 @@
 """Files of settings that may be somebody else's, held against what they may hold before anything acts on them.
 
-The files of configs/ are part of the program. Those of `--config-dir`, `--config-path` and `hydra.searchpath`, and the
-config.yaml of a run, may come from anywhere: they choose and set what the command line could, and no more than that.
+The files of configs/, of the package and of the project, are part of the program. Those of `--config-dir`,
+`--config-path` and `hydra.searchpath`, and the config.yaml of a run, may come from anywhere: they choose and set what
+the command line could, and no more than that.
 Imports no torch.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from hydra._internal.core_plugins import file_config_source
@@ -34,10 +35,12 @@ PLACES = ("log_dir", "data.cache_dir")  # which are written to
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
-    """Hydra's files of settings; those that are not of `CONFIGS` only if `check` lets them pass.
+    """Hydra's files of settings; those that lie in none of the `trusted` folders only if `check` lets them pass.
 
     It has the name of Hydra's own, by which Hydra knows in a launcher's processes that there is one already.
     """
+
+    trusted: ClassVar[Sequence[Path]] = (CONFIGS,)
 
     def load_config(self, config_path: str) -> ConfigResult:
         """One file.
@@ -48,13 +51,14 @@ class FileConfigSource(file_config_source.FileConfigSource):
         if ".." in Path(config_path).parts or Path(config_path).is_absolute():
             raise SettingError(f"{shown(config_path)} leads out of the folder that settings are looked for in")
         file = Path(self.path) / self._normalize_file_name(config_path)
-        if file.is_file() and not file.resolve().is_relative_to(CONFIGS.resolve()):
+        if file.is_file() and not any(file.resolve().is_relative_to(folder.resolve()) for folder in self.trusted):
             check(text_of(file), str(file), config_path)
         return super().load_config(config_path)
 
 
-def register() -> None:
-    """Make Hydra read its files through this."""
+def register(trusted: Sequence[Path]) -> None:
+    """Make Hydra read its files through this; those in the `trusted` folders are part of the program."""
+    FileConfigSource.trusted = trusted
     Plugins.instance()  # which registers Hydra's own
     SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
 

@@ -15,6 +15,8 @@ from typing import Any
 
 from labbook import __version__
 from labbook.called import by_command, called
+from labbook.own_code import project_root
+from labbook.project import CHECKOUT
 from labbook.secrecy import masked
 
 # What decides a result, in a checkout: other files may change, or be deleted, and the code is still the same.
@@ -27,18 +29,23 @@ def code_version() -> str:
     """The package's version and the state of the code, which is read once per process.
 
     In a git checkout that is the commit, followed by `-dirty.DIGEST` if the files of `CODE` differ from it; elsewhere
-    `DIGEST` alone, of all Python files and configurations.
+    `DIGEST` alone, of all Python files and configurations. That of a project of the user's own follows the package's.
     """
     code = code_folder()
-    root = code.parent
-    if code.name != "src":
-        return f"{__version__}+{digest(sources([code]))}"
+    package = state(code.parent) if code.name == "src" else digest(sources([code]))
+    project = project_root()
+    own = f" project+{state(project)}" if project not in (None, CHECKOUT) else ""
+    return f"{__version__}+{package}{own}"
+
+
+def state(root: Path) -> str:
+    """The state of the files of `CODE` in a folder: its commit and what differs from that, or all that they hold."""
     try:
         top, commit = _git(root, "rev-parse", "--show-toplevel", "--short", "HEAD").splitlines()
         changed = list(_changed(root, Path(top)))
     except (OSError, ValueError, subprocess.SubprocessError):
-        return f"{__version__}+{digest(sources(root / name for name in CODE))}"
-    return f"{__version__}+{commit}" + (f"-dirty.{digest(changed)}" if changed else "")
+        return digest(sources(root / name for name in CODE))
+    return commit + (f"-dirty.{digest(changed)}" if changed else "")
 
 
 def code_folder() -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 
 from labbook.errors import SettingError, choices
 from labbook.foreign import text_of
-from labbook.project import CHECKOUT
+from labbook.project import CHECKOUT, PROJECT_VARIABLE
 
 OURS = (
     "labbook.callbacks.*",
@@ -44,7 +44,6 @@ GIVEN = (
     *(f"{name}.*" for name, parts in LIBRARIES.items() if not parts),
 )
 
-PROJECT_VARIABLE = "LABBOOK_PROJECT"  # tells the processes that a program starts which project they work for
 PYPROJECT, PROGRAM = "pyproject.toml", "train.py"
 OF_RUNS = ("config.yaml", "metrics.json", "sweep.json")  # in the folder of a run or a sweep, which may be anybody's
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from labbook import config as settings
+from labbook import search_path
 from labbook.arguments import files_of as files_of
 from labbook.arguments import wrong_value
 from labbook.errors import SettingError, choices, first_line, not_installed
@@ -40,11 +41,16 @@ OF_HYDRA = (  # options of Hydra's own, which may be shortened
 
 
 def folders_of(arguments: list[str]) -> list[Path]:
-    """Where the files of groups are: in `configs/`, and in the folder that `--config-dir` names."""
+    """Where the files of groups are: those of the program, and the folder that `--config-dir` names."""
+    return [*search_path.folders(), *added_folders(arguments)]
+
+
+def added_folders(arguments: list[str]) -> list[Path]:
+    """The folder that `--config-dir` names, if it is given."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--config-dir", "-cd", type=Path)
     folder = parser.parse_known_args(arguments)[0].config_dir
-    return [CONFIGS, *([folder] if folder else [])]
+    return [folder] if folder else []
 
 
 def known_settings(arguments: list[str]) -> DictConfig:
@@ -55,7 +61,7 @@ def known_settings(arguments: list[str]) -> DictConfig:
     chosen = [
         item for item in arguments if item.partition("=")[0] in settings.GROUPS and ("," not in item or "=[" in item)
     ]
-    paths = [str(folder.absolute()) for folder in folders_of(arguments)[1:]]
+    paths = [str(folder.absolute()) for folder in added_folders(arguments)]
     paths += [item.partition("=")[2].strip("[]") for item in arguments if item.startswith("hydra.searchpath=[")]
     also = [f"hydra.searchpath=[{','.join(paths)}]"] if paths else []
     plain = [item for item in chosen if item.partition("=")[0] not in settings.FILES]
@@ -91,7 +97,7 @@ def explain(error: Exception, arguments: list[str]) -> str:
     where = f"{file.group(1)}.yaml: " if file else ""
     if none := re.search(r"Could not load '(\w+)/(.+?)'", str(error)):  # in a list of choices
         group, name = none.groups()
-        known = choices(name, (path.stem for folder in folders_of(arguments) for path in files_of(group, folder)))
+        known = choices(name, (path.stem for path in files_of(group, *folders_of(arguments))))
         return f"{'' if where == 'train.yaml: ' else where}{group}={name} is unknown; {known}"
     if no_group := re.search(r"Invalid Defaults List override '/?(\w+): ", str(error)):
         return f"{where}{no_group.group(1)} is not a group; {choices(no_group.group(1), settings.GROUPS)}"
@@ -131,7 +137,11 @@ def keys_of(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
     if not isinstance(content, dict) or path in seen:
         return set()
     names = [item.partition("@")[0] for item in content.get("defaults") or [] if isinstance(item, str)]
-    before = (CONFIGS / f"{name[1:]}.yaml" if name.startswith("/") else path.parent / f"{name}.yaml" for name in names)
+    before = (
+        folder / f"{name.lstrip('/')}.yaml"
+        for name in names
+        for folder in (search_path.folders() if name.startswith("/") else [path.parent])
+    )
     return set(content).union(*(keys_of(file, seen | {path}) for file in before)) - {"defaults"}
 
 

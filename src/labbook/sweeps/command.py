@@ -10,8 +10,8 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from labbook import config as settings
+from labbook import search_path
 from labbook.errors import SettingError, TrainingError
-from labbook.foreign import CONFIGS
 from labbook.names import check_name, shortened
 from labbook.status import State
 from labbook.sweeps import best as experiment
@@ -108,7 +108,7 @@ class SweepCommand:
         assert run is not None
         assert mean is not None
         found = f"best of the sweep by {report.objective}: {row.label}"
-        others = [folder for folder in self._folders() if folder not in (CONFIGS, self.folder.path)]
+        others = [folder for folder in self._folders() if folder not in (*search_path.folders(), self.folder.path)]
         again = experiment.write(self.folder.path, run.path.name, run.config, found, others)
         labels = [each.label for each in report.tied]
         more = f" and {len(labels) - MOST_TIED} more" if len(labels) > MOST_TIED else ""
