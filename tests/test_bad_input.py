@@ -215,6 +215,16 @@ REFUSED: list[tuple[str, str]] = [
         "callbacks=early_stopping has nothing to watch: give data.val_fraction",
     ),
     ("callbacks=early_stopping data.validate_on=test", "would choose by the test set: use data.validate_on=val"),
+    ("scheduler=plateau data.validate_on=test", "scheduler=plateau would choose by the test set"),
+    ("scheduler=plateau data.val_fraction=0", "scheduler=plateau has nothing to watch"),
+    (
+        "scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
+        "ReduceLROnPlateau does not work here: use scheduler=plateau",
+    ),
+    (
+        "scheduler=plateau scheduler.monitor=val/nope epochs=1 data.limit=100",
+        "scheduler.monitor=val/nope is not logged; did you mean val/loss?",
+    ),
     ("callbacks=early_stopping callbacks.early_stopping.mode=up", "callbacks.early_stopping.mode is not a setting"),
     ("+model.spec=3", "model.spec is set by the program: it is that of the data"),
     ("+data.seed=7", "data.seed is set by the program: use seed=N"),

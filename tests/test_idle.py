@@ -29,6 +29,7 @@ def of(*overrides: str) -> list[str]:
         ("model.hidden=[] task.backbone_lr_factor=0.5", "task.backbone_lr_factor=0.5"),
         ("task.norm_bias_lr_factor=2", "no normalisation"),
         ("scheduler=cosine scheduler.warmup_epochs=3 epochs=3", "scheduler.warmup_epochs=3"),
+        ("scheduler=plateau scheduler.patience=2 epochs=4", "scheduler.patience=2 lowers no learning rate"),
         (
             "epochs=5 callbacks=early_stopping callbacks.early_stopping.patience=4",
             "callbacks.early_stopping.patience=4",
@@ -56,6 +57,7 @@ def test_a_setting_without_effect_is_named(settings: str, named: str) -> None:
         "",
         "task.layer_lr_decay=0.5 task.backbone_lr_factor=0.1",
         "scheduler=cosine scheduler.warmup_epochs=2 epochs=3",
+        "scheduler=plateau scheduler.patience=1 epochs=4",
         "epochs=6 callbacks=early_stopping callbacks.early_stopping.patience=4",
         "epochs=4 trainer.check_val_every_n_epoch=4",
         "data.val_seed=1",

@@ -122,7 +122,15 @@ def test_what_nohup_starts_outlives_its_terminal(labbook: Command, monkeypatch: 
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize("schedule", [[], ["scheduler=step", "scheduler.milestones=[0.75]"]], ids=["none", "step"])
+# Whose learning rate falls after each epoch but the first.
+PLATEAU = ["scheduler=plateau", "scheduler.patience=0", "scheduler.threshold=9", "scheduler.factor=0.5"]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [[], ["scheduler=step", "scheduler.milestones=[0.75]"], PLATEAU],
+    ids=["none", "step", "plateau"],
+)
 def test_a_finished_run_trains_on(schedule: list[str], labbook: Command) -> None:
     """Also by a schedule that has come to its end, but would not have in so many epochs."""
     settings = ("model=mlp", "trainer.precision=32", "callbacks=none", *schedule)

@@ -12,12 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.optim import SGD
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, ReduceLROnPlateau
 
 from labbook import schedulers
 from labbook.errors import SettingError
 from labbook.models.optimizing import follow, scheduled
-from labbook.schedulers import Interval, Schedule, constant, cosine, one_cycle, onecycle, step, triangular, warmed_up
+from labbook.schedulers import (
+    Interval,
+    Schedule,
+    constant,
+    cosine,
+    one_cycle,
+    onecycle,
+    plateau,
+    step,
+    triangular,
+    warmed_up,
+)
 
 EPOCHS, STEPS = 10, 8  # so 80 steps
 
@@ -283,4 +294,22 @@ def test_all_schedules_are_tested() -> None:
         for name, item in vars(schedulers).items()
         if getattr(item, "__annotations__", {}).get("return") is Schedule
     }
-    assert made == {factory.__name__ for factory, _ in ALL}
+    assert made == {factory.__name__ for factory, _ in ALL} | {"plateau"}  # which has no rate at a step by itself
+
+
+METRICS = [0.5, 0.6, 0.6, 0.55, 0.7, 0.7, 0.7, 0.7, 0.2]
+
+
+@pytest.mark.parametrize(("monitor", "mode"), [("val/acc", "max"), ("val/loss", "min"), ("val/f1", "max")])
+def test_plateau_is_torchs(monitor: str, mode: Any) -> None:
+    options = {"factor": 0.5, "patience": 1, "cooldown": 1, "threshold": 0.01, "min_lr": 0.1}
+    ours, theirs = optimizer(), optimizer()
+    mine = plateau(ours, monitor=monitor, **options).scheduler
+    other = ReduceLROnPlateau(theirs, mode=mode, **options)
+    for metric in METRICS:
+        mine.step()  # as Lightning does before the validation
+        mine.step(metric)
+        other.step(metric)
+        assert ours.param_groups[0]["lr"] == theirs.param_groups[0]["lr"]
+    assert ours.param_groups[0]["lr"] < 1
+    assert all(isinstance(value, (int, float, str, list, type(None))) for value in mine.state_dict().values())

@@ -55,6 +55,10 @@ def of_schedule(config: DictConfig) -> Iterator[str]:
             f"scheduler.warmup_epochs={warmup} takes all of epochs={config.epochs}, so the learning rate never comes to"
             " what was asked for: use fewer"
         )
+    patience = (config.scheduler or {}).get("patience", 0)
+    if "monitor" in (config.scheduler or {}) and patience + 2 >= config.epochs:
+        what = f"scheduler.patience={patience} lowers no learning rate in epochs={config.epochs}"
+        yield f"{what}: use less patience or more epochs"
 
 
 def of_validation(config: DictConfig) -> Iterator[str]:

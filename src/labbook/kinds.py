@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, Trainer, callbacks
 from pytorch_lightning.loggers import Logger
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import Metric
 
 from labbook import secrecy
@@ -35,8 +35,9 @@ NAMED = {"callbacks": "callback", "metrics": "metric"}  # groups of nodes that e
 DEFERRED = ("optimizer", "scheduler")  # groups whose targets get the rest of their arguments from the training
 FOR_HYDRA = ("_args_", "_recursive_", "_isolate_", "_execution_whitelist_")
 
-# Lightning's callbacks after which a run is not what its config.yaml and metrics.csv say, and what to use instead.
-REFUSED: dict[type[Callback], str] = {
+# Classes after which a run is not what its config.yaml and metrics.csv say, most of them Lightning's callbacks, and
+# what to use instead.
+REFUSED: dict[type[Any], str] = {
     callbacks.BatchSizeFinder: "use data.batch_size=N",
     callbacks.LearningRateFinder: "compare several values in a sweep: -m optimizer.lr=0.1,0.01,0.001",
     callbacks.BaseFinetuning: "use model.freeze=backbone, or task.backbone_lr_factor=X for a slower backbone",
@@ -49,6 +50,7 @@ REFUSED: dict[type[Callback], str] = {
     callbacks.BasePredictionWriter: "use scripts/predict.py after the training",
     callbacks.SpikeDetection: "a run stops by itself when its loss is not finite, so leave it out",
     callbacks.ThroughputMonitor: "metrics.csv has images_per_second, so leave it out",
+    ReduceLROnPlateau: "use scheduler=plateau",
     callbacks.Timer: "it stops within an epoch: use epochs=N",
 }
 

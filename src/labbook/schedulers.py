@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le
-from pydantic import NonNegativeFloat, PositiveFloat
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+
+from labbook.config import lower_is_better
 
 Interval = Literal["step", "epoch"]
 Part = Annotated[float, Ge(0), Le(1)]  # of the training
@@ -167,3 +169,41 @@ def triangular(
         return 1 + (final_factor - 1) * (done - peak) / max(1e-12, 1 - peak)
 
     return Schedule(LambdaLR(optimizer, warmed_up(factor, epochs, steps_per_epoch, 0.0, interval)), interval)
+
+
+class Plateau(ReduceLROnPlateau):
+    """torch's, with the name of the metric that it follows.
+
+    Lightning steps every schedule without a metric before the validation, and torch's own only after the epoch has been
+    saved, so that a resumed run would lack that step: it is `models.optimizing.follow_metrics` that steps this one.
+    """
+
+    def __init__(self, optimizer: Optimizer, monitor: str, **options: Any) -> None:
+        super().__init__(optimizer, **options)
+        self.monitor = monitor
+
+    def step(self, metrics: Any = None, epoch: int | None = None) -> None:  # type: ignore[override]
+        """Lower the learning rate if the metric has not improved for long enough; nothing without a metric."""
+        if metrics is not None:
+            super().step(metrics, epoch)
+
+
+def plateau(
+    optimizer: Optimizer,
+    *,
+    monitor: str = "val/loss",
+    mode: Literal["auto", "min", "max"] = "auto",
+    factor: Annotated[float, Gt(0), Lt(1)] = 0.1,
+    patience: NonNegativeInt = 10,
+    threshold: NonNegativeFloat = 1e-4,
+    threshold_mode: Literal["rel", "abs"] = "rel",
+    cooldown: NonNegativeInt = 0,
+    min_lr: NonNegativeFloat = 0.0,
+) -> Schedule:
+    """Multiplied by `factor` when `monitor` has not improved for more than `patience` epochs, as torch does it.
+
+    With `mode="auto"` a metric with "loss" in its name is minimised, any other maximised.
+    """
+    direction = ("min" if lower_is_better(monitor) else "max") if mode == "auto" else mode
+    options = {"factor": factor, "patience": patience, "threshold": threshold, "threshold_mode": threshold_mode}
+    return Schedule(Plateau(optimizer, monitor, mode=direction, cooldown=cooldown, min_lr=min_lr, **options), "epoch")

@@ -8,8 +8,25 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, Timer
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
+from labbook.errors import SettingError
+
 LIGHTNING = "pytorch_lightning.callbacks."
 RECORDER, CHECKPOINTS = "Recorder", "Checkpoints"  # under which names their states are in a checkpoint
+
+
+def check_monitors(callbacks: list[Callback], scheduler: str, validated_on: str | None) -> None:
+    """Refuse what follows a metric of the validation, `callbacks` or a `scheduler` by the metric's name, without one.
+
+    Raises:
+        SettingError: there is no validation, or it is on the test set, by which nothing is chosen.
+    """
+    following = ["callbacks=early_stopping"] if any(isinstance(item, EarlyStopping) for item in callbacks) else []
+    following += ["scheduler=plateau"] if scheduler.startswith("val/") else []
+    for name in following:
+        if validated_on == "test":
+            raise SettingError(f"{name} would choose by the test set: use data.validate_on=val")
+        if validated_on is None:
+            raise SettingError(f"{name} has nothing to watch: give data.val_fraction above 0")
 
 
 def why_stopped(trainer: Trainer) -> str:

@@ -11,7 +11,6 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
-from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
@@ -34,6 +33,7 @@ from labbook.models.classifier import Classifier, Task
 from labbook.recorder import Recorder
 from labbook.runs import CHECKPOINTS, TABLE, Run
 from labbook.saving import Checkpoints, any_rank, stopped_early
+from labbook.stopping import check_monitors
 from labbook.watching import Watching
 
 # Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
@@ -168,11 +168,8 @@ def build_trainer(config: DictConfig, choice: Choice, run: Run, model: Classifie
     validated = len(data.rows["val"]) > 0
     select = validated and config.test_on == "best" and data.validate_on == "val"
     callbacks: list[Callback] = [*build_metrics(config, model), *building.build(config.callbacks, "callbacks").values()]
-    for callback in callbacks:
-        if isinstance(callback, EarlyStopping) and data.validate_on == "test":
-            raise SettingError("callbacks=early_stopping would choose by the test set: use data.validate_on=val")
-        if isinstance(callback, EarlyStopping) and not validated:
-            raise SettingError("callbacks=early_stopping has nothing to watch: give data.val_fraction above 0")
+    monitored = str((config.scheduler or {}).get("monitor", ""))
+    check_monitors(callbacks, monitored, None if not validated else data.validate_on)
     callbacks += [GradientNorms()] if config.task.gradient_norms else []
     recorder = Recorder(run.path / TABLE)
     saving = {"objective": config.objective, "select": select, "every_minutes": config.checkpoint.every_minutes}

@@ -20,7 +20,7 @@ from labbook.metrics import Figures, RunningSums
 from labbook.models import sam
 from labbook.models.further_inputs import FurtherInputs
 from labbook.models.mixing import mix_of
-from labbook.models.optimizing import follow, optimizer_of, scheduled
+from labbook.models.optimizing import follow, follow_metrics, optimizer_of, scheduled
 from labbook.models.parameter_groups import grouped, layers_of
 from labbook.models.quick_module import QuickModule
 from labbook.schedulers import Schedule
@@ -222,12 +222,14 @@ class Classifier(QuickModule):
         return None if labels is None else labels.bincount(minlength=self.spec.num_classes)
 
     def on_train_epoch_end(self) -> None:
-        """Report the epoch's training figures.
+        """Report the epoch's training figures, and step a schedule that follows them.
 
         Raises:
             TrainingError: the loss of a step was not finite.
+            SettingError: see `follow_metrics`.
         """
         self._report("train", self._train)
+        follow_metrics(self.trainer)
 
     def watch_loss(self) -> None:
         """Make sure that all losses so far were finite.

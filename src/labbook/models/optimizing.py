@@ -5,12 +5,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from pytorch_lightning import Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
 
-from labbook.errors import SettingError
+from labbook.errors import SettingError, choices
 from labbook.models.parameter_groups import check_kept
-from labbook.schedulers import Schedule
+from labbook.schedulers import Plateau, Schedule
 
 CYCLES = (CyclicLR, OneCycleLR)  # of torch, which count in steps; its others count in epochs
 
@@ -47,7 +48,8 @@ def scheduled(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler],
             " leave out total_steps, epochs and steps_per_epoch, which are then those of the training"
         )
     check_kept(rates, optimizer, schedule.scheduler)
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule.scheduler, "interval": schedule.interval}}
+    stepped = {"interval": schedule.interval, "reduce_on_plateau": False}  # by Lightning; see `follow_metrics`
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule.scheduler, **stepped}}
 
 
 def known(make: Callable[..., Any], counts: dict[str, int | None]) -> dict[str, int | None]:
@@ -71,3 +73,19 @@ def follow(scheduler: Any, make: Callable[..., Schedule | LRScheduler], **counts
         for group, peak, rule in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
             group["lr"] = peak * rule(scheduler.last_epoch)
     return scheduler
+
+
+def follow_metrics(trainer: Trainer) -> None:
+    """At the end of an epoch, before it is saved: step the schedules that follow a metric, if it is a new one.
+
+    Raises:
+        SettingError: a metric that is not logged.
+    """
+    validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+    for scheduler in (config.scheduler for config in trainer.lr_scheduler_configs):
+        if isinstance(scheduler, Plateau) and (validated or not scheduler.monitor.startswith("val/")):
+            metrics = trainer.callback_metrics
+            if scheduler.monitor not in metrics:
+                known = choices(scheduler.monitor, metrics, "metrics")
+                raise SettingError(f"scheduler.monitor={scheduler.monitor} is not logged; {known}")
+            scheduler.step(float(metrics[scheduler.monitor]))
