@@ -254,7 +254,7 @@ REFUSED: list[tuple[str, str]] = [
     ("++trainer.overfit_batches=1", "trainer.overfit_batches is set by the program: use debug=overfit"),
     ("model=cats_dogs_cnn +trainer.plugins=[]", "trainer.plugins is set by the program: leave it out"),
     ("trainer.devices=0", "`Trainer(devices=0)` value is not a valid input using cpu accelerator"),
-    ("trainer.strategy=dpp", "You selected an invalid strategy name: `strategy='dpp'`"),
+    ("trainer.strategy=dpp", "trainer.strategy=dpp does not work here; did you mean ddp? choices: auto, ddp,"),
     ("trainer.profiler=fast", "it can only be one of ['simple', 'advanced', 'pytorch', 'xla']"),
     # several values without a sweep
     ("seed=1,2", "seed=1,2 gives several values: add -m to sweep over them, or write seed=[1,2] for a list"),

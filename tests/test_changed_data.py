@@ -70,7 +70,7 @@ def test_a_run_is_resumed_on_the_same_images_elsewhere(labbook: Command, photos:
     run = labbook(*PHOTOS, "epochs=1").run
     record = metrics_of(run)["data"]
     assert record["class_names"] == ["ape", "cat", "dog"]
-    assert [record[part]["images"] for part in ("train", "val", "test")] == [18, 2, 9]
+    assert [record[part]["images"] for part in ("train", "val", "test")] == [18, 3, 9]
     photos.rename(photos.with_name("moved"))
     assert labbook(f"resume={run}", "epochs=2", "data.root=moved").code == 0
 

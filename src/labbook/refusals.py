@@ -192,7 +192,7 @@ def no_choice(arguments: list[str]) -> str:
     for argument in arguments:
         name, _, value = argument.partition("=")
         if name in settings.GROUPS and not isinstance(yaml.safe_load(value), str):
-            return f"{name}={value} is not a choice; {choices(value, (path.stem for path in files_of(name)))}"
+            return f"{name}={value} is not a choice; {choices('', (path.stem for path in files_of(name)))}"
     return "a setting has no name: write SETTING=VALUE"
 
 

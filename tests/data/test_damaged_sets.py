@@ -141,7 +141,7 @@ def test_a_set_of_mnist_s_exact_shape_is_used_as_it_is(mnist: dict[str, bytes], 
     _recent.clear()
     own.setup()
     assert torch.equal(own.parts["train"].labels, TRAIN.labels.flip(0))
-    assert own.notes == [f"train: {raw} holds a set of its own in the format of MNIST, not the published one"]
+    assert own.notes[0] == f"train: {raw} holds a set of its own in the format of MNIST, not the published one"
     assert len({own.parts["train"].content, own.parts["test"].content, "MNIST"}) == 3
     before = {path: path.read_bytes() for path in raw.iterdir()}
     assert set(before) == {raw / name for name in mnist}

@@ -139,8 +139,10 @@ def test_a_set_of_another_checksum_is_never_unpickled(
     root = traps.home / "data"
     root.mkdir()
     laid(root, kind)
-    with pytest.raises(SettingError, match=f"{kind.dataset} is not whole in .* by hand: "):
+    own = laid is hostile_files  # whole files that are not the published ones are neither read nor replaced
+    refusal = f"in the format of {kind.dataset}, which cannot be read" if own else "is not whole in .* by hand: "
+    with pytest.raises(SettingError, match=refusal):
         kind(root=str(root)).load()
-    assert tries == ["one.invalid"]  # what lies there is not taken for the set
+    assert tries == ([] if own else ["one.invalid"])  # what lies there is not taken for the set
     assert not (traps.home / "escaped").exists()
     assert not list(root.rglob("escaped"))

@@ -87,8 +87,8 @@ class TorchvisionDataModule(ImageDataModule):
             return self.images(getattr(datasets, self.dataset)(self.root, train=train, download=False))
         except RuntimeError as error:
             # torch's words for fewer pixels than the file announces, or torchvision's for what is missing
-            damaged = "invalid for input" in str(error)
-            raise UnreadableError(str(error), damaged) from error
+            reason = str(error) if "download=True" not in str(error) else "a file is missing or has another checksum"
+            raise UnreadableError(reason, damaged="invalid for input" in reason) from error
         except (ValueError, TypeError, LookupError, EOFError, AssertionError) as error:
             raise UnreadableError(str(error) or "not in its format") from error
 
