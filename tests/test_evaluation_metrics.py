@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.multiprocessing
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningModule, Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
@@ -26,7 +28,7 @@ from labbook.data.digits import Digits
 from labbook.errors import SettingError
 from labbook.evaluation import files
 from labbook.evaluation_metrics import EvaluationMetrics
-from labbook.metric_building import build_metrics
+from labbook.metric_building import build_metrics, check_objective
 from labbook.metrics import RunningSums
 from labbook.models.classifier import Task
 from labbook.models.mlp import MLP
@@ -177,6 +179,28 @@ def test_what_cannot_work_is_refused(labbook: Command, arguments: tuple[str, ...
     assert ended.code == 2
     assert ended.sentence.startswith(sentence)
     assert not list(Path("logs/runs").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "objective", "refused"),
+    [
+        ("validate_on=test", "val/f1", True),
+        ("val_fraction=0", "val/f1", True),
+        ("val_fraction=0.2", "val/f1", False),
+        ("validate_on=test", "val/acc", False),
+    ],
+)
+def test_no_objective_stands_for_a_metric_without_validation_images(
+    setting: str, objective: str, refused: bool
+) -> None:
+    metrics = {"f1": {"_target_": "torchmetrics.classification.F1Score"}}
+    key, _, value = setting.partition("=")
+    data = OmegaConf.from_dotlist([f"data.{key}={value}"])
+    config = OmegaConf.merge({"metrics": metrics, "objective": objective}, data)
+    assert isinstance(config, DictConfig)
+    sentence = rf"^objective=val/f1 needs validation images, and data\.{setting} leaves none"
+    with pytest.raises(SettingError, match=sentence) if refused else nullcontext():
+        check_objective(config)
 
 
 def test_of_two_classes_a_binary_metric_judges_the_second() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningModule
 from torch import Tensor
 from torchmetrics import Metric
@@ -32,6 +33,23 @@ def check_names(nodes: Mapping[str, Any]) -> None:
             raise SettingError(
                 f"metrics.{name} names no class: give metrics.{name}._target_=CLASS, such as"
                 " torchmetrics.classification.MulticlassF1Score"
+            )
+
+
+def check_objective(config: DictConfig) -> None:
+    """Refuse to choose by a metric that is not computed: without validation images only those of training are.
+
+    Raises:
+        SettingError: naming what to use instead.
+    """
+    part, _, name = config.objective.partition("/")
+    if part != "val" or not (config.metrics or {}).get(name):
+        return
+    for setting, value in (("data.validate_on", "test"), ("data.val_fraction", 0)):
+        if OmegaConf.select(config, setting) == value:
+            raise SettingError(
+                f"objective={config.objective} needs validation images, and {setting}={value} leaves none to choose by;"
+                " on training images only loss and accuracy are computed: use objective=val/acc"
             )
 
 

@@ -73,6 +73,7 @@ def check(config: DictConfig) -> None:
         building.check(nodes[group], group, SUPPLIED.get(group))
     losses.check_class_weights(config.loss.get("class_weights"))
     metric_building.check_names(config.metrics or {})
+    metric_building.check_objective(config)
     hardware.check_strategy(str(config.trainer.get("strategy", "auto")))
 
 

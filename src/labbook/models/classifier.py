@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,7 @@ class Classifier(QuickModule):
     """
 
     min_size: ClassVar[int] = 1  # pixels that leave at least one behind the last pooling
+    metric_task: ClassVar[Literal["multiclass", "multilabel"]] = "multiclass"  # what torchmetrics calls the labels
     required_size: int = 1  # pixels, by `require_size`
     pretrained: bool = False  # a training begins with published weights
 
