@@ -23,7 +23,7 @@ CHECK_PYTHON := 'import sys; (3, 11, 4) <= sys.version_info < (3, 14) or sys.exi
 
 export UV_COMPILE_BYTECODE = 1
 
-.PHONY: help setup train test test-slow lint format lock new-model new-data completion benchmark stress tensorboard clean
+.PHONY: help setup train test test-slow lint format lock new-project new-model new-module new-data new-loss new-callback completion benchmark stress tensorboard clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -72,11 +72,16 @@ lock:  ## newest versions that pyproject.toml allows, into the locks
 			--output-file requirements-$$extra.lock pyproject.toml || exit 1; \
 	done
 
-new-model: $(STAMP)  ## two files for a network of your own: NAME=my_net
-	@$(BIN)/python scripts/new.py model "$(NAME)"
+new-project: $(STAMP)  ## a project of your own that uses this one: NAME=../mylab
+	@$(BIN)/python scripts/new_project.py "$(NAME)"
 
-new-data: $(STAMP)  ## two files for a data set of your own: NAME=my_set
-	@$(BIN)/python scripts/new.py data "$(NAME)"
+new-model:     ## two files for a network of your own: NAME=my_net
+new-module:    ## for a LightningModule with steps of its own: NAME=my_module
+new-data:      ## for a data set of your own: NAME=my_set
+new-loss:      ## for a loss of your own: NAME=my_loss
+new-callback:  ## for a callback of your own: NAME=my_callback
+new-model new-module new-data new-loss new-callback: $(STAMP)
+	@$(BIN)/python scripts/new.py $(@:new-%=%) "$(NAME)"
 
 completion: $(STAMP)  ## TAB completes train.py's settings (bash, zsh, fish); ARGS=--remove takes it away
 	@$(BIN)/python scripts/completion.py $(ARGS)

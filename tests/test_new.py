@@ -1,6 +1,7 @@
 """The files of a network or a data set of one's own."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from types import ModuleType
 
 import pytest
 
+from labbook import own_code
 from labbook.commands import new
-from labbook.errors import SettingError
+from labbook.project import CHECKOUT, PROJECT_VARIABLE
 from tests.conftest import Command
 from tests.docs.pages import PAGES, blocks
 
@@ -30,20 +32,47 @@ def test_the_pages_explain_what_is_made(group: str, name: str, page: str) -> Non
     assert settings in blocks("yaml", PAGES[page])
 
 
-def test_both_files_are_made_and_nothing_is_overwritten(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def mylab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project that the program runs for, with a package."""
+    (tmp_path / "src" / "mylab").mkdir(parents=True)
+    (tmp_path / "src" / "mylab" / "__init__.py").touch()
+    monkeypatch.setenv(PROJECT_VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "settings"),
+    [
+        ("model", "src/mylab/models/my_net.py", "configs/model/my_net.yaml"),
+        ("module", "src/mylab/models/my_net.py", "configs/model/my_net.yaml"),
+        ("data", "src/mylab/data/my_net.py", "configs/data/my_net.yaml"),
+        ("loss", "src/mylab/losses/my_net.py", "configs/loss/my_net.yaml"),
+        ("callback", "src/mylab/callbacks/my_net.py", "configs/callbacks/my_net.yaml"),
+    ],
+)
+def test_both_files_go_into_the_project_and_nothing_is_overwritten(
+    kind: str, code: str, settings: str, command: Command, mylab: Path
 ) -> None:
-    for folder in ("src/labbook/models", "src/labbook/data", "configs/model", "configs/data"):
-        (tmp_path / folder).mkdir(parents=True)
-    monkeypatch.setattr(new, "ROOT", tmp_path)
-    made = command("model", "my_net")
-    assert made.out.splitlines()[:2] == ["made: src/labbook/models/my_net.py", "made: configs/model/my_net.yaml"]
-    assert "class MyNet(Classifier):" in (tmp_path / "src/labbook/models/my_net.py").read_text()
-    assert "_target_: labbook.models.my_net.MyNet" in (tmp_path / "configs/model/my_net.yaml").read_text()
-    (tmp_path / "src/labbook/models/my_net.py").write_text("mine")
-    with pytest.raises(SettingError, match=r"NAME=my_net is taken: there is src/labbook/models/my_net\.py"):
-        new.check("model", "my_net", tmp_path)
-    new.check("data", "my_net", tmp_path)
+    made = command(kind, "my_net")
+    assert made.out.splitlines()[:2] == [f"made: {code}", f"made: {settings}"]
+    assert re.search(r"^class MyNet\(", (mylab / code).read_text(), re.MULTILINE)
+    assert (
+        f"_target_: {code.removeprefix('src/').removesuffix('.py').replace('/', '.')}.MyNet"
+        in (mylab / settings).read_text()
+    )
+    (mylab / code).write_text("mine")
+    assert command(kind, "my_net").sentence == f"NAME=my_net is taken: there is {code}"
+    assert (mylab / code).read_text() == "mine"
+
+
+def test_a_folder_that_is_no_project_is_told_how_to_become_one(
+    command: Command, monkeypatch: pytest.MonkeyPatch, mylab: Path
+) -> None:
+    shutil.rmtree(mylab / "src" / "mylab")
+    assert "src has no package" in command("loss", "my_loss").sentence
+    monkeypatch.setattr(own_code, "project_root", lambda: None)
+    assert "is no project: python scripts/new_project.py FOLDER makes one" in command("loss", "my_loss").sentence
 
 
 @pytest.mark.parametrize(
@@ -85,13 +114,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, with a network and a data set more."""
     copy = tmp_path_factory.mktemp("copy") / "labbook"
     copy.mkdir()
-    for path in new.ROOT.iterdir():
+    for path in CHECKOUT.iterdir():
         if path.is_file():
             shutil.copy(path, copy)
         elif path.name not in (".git", ".venv", "data", "logs") and not path.name.endswith(("_cache", ".hypothesis")):
             shutil.copytree(path, copy / path.name, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "logs").mkdir()
-    for group, name in (("model", "my_net"), ("data", "my_set")):
+    for group, name in (("model", "my_net"), ("data", "my_set"), ("loss", "my_loss"), ("callback", "my_callback")):
         run(copy, "scripts/new.py", group, name)
     return copy
 
@@ -105,7 +134,13 @@ def run(folder: Path, *words: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["model=my_net", "debug=fast"], ["data=my_set", "model=my_net", "epochs=1"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model=my_net", "loss=my_loss", "callbacks=my_callback", "debug=fast"],
+        ["data=my_set", "model=my_net", "epochs=1"],
+    ],
+)
 def test_what_is_made_trains(project: Path, words: list[str]) -> None:
     assert "MyNet" in run(project, "train.py", *words)
     assert words[0].partition("=")[2] in run(project, "train.py", "--help")

@@ -18,6 +18,7 @@ COMMANDS = {
     "export": "write a trained network as ONNX, torch.export or safetensors",
     "draw": "draw a network",
     "new": "write the files of a model, a data set or the like of your own",
+    "new-project": "make a project of your own that uses Labbook",
 }
 PROGRAM = re.compile(r"(?<![\w/.-])(?:python train\.py|(?:python )?scripts/(\w+)\.py)")
 
@@ -33,7 +34,7 @@ def called(name: str = "train") -> str:
         if name == "train":
             return "python train.py"
         if project.CHECKOUT:
-            return f"python scripts/{name}.py"
+            return f"python scripts/{name.replace('-', '_')}.py"
     return f"labbook {name}"
 
 
@@ -41,7 +42,7 @@ def as_called(text: str) -> str:
     """A text in which programs are named in the way that this one was started."""
 
     def named(found: re.Match[str]) -> str:
-        name = found[1] or "train"
+        name = (found[1] or "train").replace("_", "-")
         return called(name) if name in COMMANDS else found[0]
 
     return PROGRAM.sub(named, text)

@@ -4,6 +4,8 @@ import difflib
 import errno
 from collections.abc import Iterable
 
+from labbook.project import CHECKOUT, requirement
+
 NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BROKEN = (errno.EIO, errno.ESTALE)  # a disk, or the server that it is on
@@ -75,4 +77,6 @@ def not_installed(choice: str, extra: str) -> str:
     """What to say of a choice that needs an extra, or a package that is none of ours."""
     if extra not in EXTRAS:
         return f"{choice} is not installed: pip install {extra}"
+    if not CHECKOUT:
+        return f"{choice} is not installed: pip install '{requirement(extra)}'"
     return f"{choice} is not installed: make setup EXTRAS={extra}, or pip install -e '.[{extra}]'"

@@ -7,12 +7,13 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from labbook.project import CHECKOUT
+
 PYTHON = (3, 11, 4)  # the oldest, as in pyproject.toml
 NEEDED = (  # the modules of the dependencies in pyproject.toml
     *("hydra", "torch", "pytorch_lightning", "torchvision", "PIL", "filelock", "jinja2", "matplotlib", "numpy"),
     *("omegaconf", "pydantic", "rich", "tensorboard", "torchmetrics", "torchview", "yaml"),
 )
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def problem() -> str:
@@ -26,8 +27,10 @@ def problem() -> str:
 
 def advice() -> str:
     """The commands that make the environment and use it, for the folder that the user is in."""
-    environment = ROOT / ".venv"
-    make, folder = ("make", Path(".venv")) if Path.cwd() == ROOT else (f"make -C {ROOT}", environment)
+    if CHECKOUT is None:
+        return "install Labbook again, in an environment of its own"
+    environment = CHECKOUT / ".venv"
+    make, folder = ("make", Path(".venv")) if Path.cwd() == CHECKOUT else (f"make -C {CHECKOUT}", environment)
     if Path(sys.prefix).resolve() == environment.resolve():
         return f"run `{make} -B setup`, which installs all packages again"
     return f"run `{make} setup`, then `. {folder}/bin/activate`, or use `{make} train ARGS=...`"

@@ -33,7 +33,7 @@ def main() -> NoReturn:
 
     from labbook import starting as starting  # what a program does first
 
-    command = import_module(f"labbook.commands.{word}")
+    command = import_module(f"labbook.commands.{word.replace('-', '_')}")
     if word == "train":
         command.command()
     elif word in QUICK:
