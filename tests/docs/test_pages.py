@@ -11,7 +11,7 @@ import yaml
 
 from labbook import runs
 from labbook.cli import CONFIGS
-from labbook.commands.new import PACKAGES as OF_ONES_OWN
+from labbook.commands.new import KINDS
 from labbook.keys import GROUPS
 from labbook.marks import placed
 from labbook.refusals import files_of
@@ -91,7 +91,7 @@ def test_the_groups_of_the_readme_are_those_there_are() -> None:
         listed = set(re.findall(r"`(\w+)`", row)) - {group}
         there = {path.stem for path in (CONFIGS / group).glob("*.yaml")}
         assert listed <= there, group
-        assert listed == there or group in OF_ONES_OWN, group
+        assert listed == there or group in {item[0] for item in KINDS.values()}, group
 
 
 def test_the_readme_tells_what_is_in_a_run_folder() -> None:

@@ -69,7 +69,8 @@ def rendered(kind: str, name: str, package: str = "labbook") -> dict[str, str]:
 def filled(skeleton: str, words: dict[str, str]) -> str:
     """A skeleton with its words filled in."""
     text = (SKELETONS / f"{skeleton}.j2").read_text(encoding="utf-8")
-    return jinja2.Template(text, undefined=jinja2.StrictUndefined).render(words) + "\n"
+    rendering: str = jinja2.Template(text, undefined=jinja2.StrictUndefined).render(words)
+    return rendering + "\n"
 
 
 def class_of(name: str) -> str:
