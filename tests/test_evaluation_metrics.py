@@ -267,5 +267,5 @@ def test_processes_count_each_image_once(tmp_path: Path) -> None:
     for name, count in (("most", 5), ("one", 1)):
         expected = {key: make(3)(logits[:count].softmax(1), labels[:count]).item() for key, make in FULL.items()}
         for rank in range(2):
-            found = torch.load(tmp_path / f"{name}{rank}.pt")
+            found = torch.load(tmp_path / f"{name}{rank}.pt", weights_only=True)
             assert found == pytest.approx(expected, abs=1e-6, nan_ok=True)

@@ -191,10 +191,10 @@ class Plateau(ReduceLROnPlateau):
 def plateau(
     optimizer: Optimizer,
     *,
-    monitor: str = "val/loss",
+    monitor: str = "val/acc",
     mode: Literal["auto", "min", "max"] = "auto",
     factor: Annotated[float, Gt(0), Lt(1)] = 0.1,
-    patience: NonNegativeInt = 10,
+    patience: NonNegativeInt = 5,
     threshold: NonNegativeFloat = 1e-4,
     threshold_mode: Literal["rel", "abs"] = "rel",
     cooldown: NonNegativeInt = 0,

@@ -64,7 +64,6 @@ NOT_HERE: dict[str, str] = {
     ),
     **dict.fromkeys(("num_classes", "classes", "n_classes"), "the data has the number of classes"),
     **dict.fromkeys(("train", "test"), "a run trains and then tests; scripts/evaluate.py tests it again"),
-    "metrics": "loss and accuracy are recorded in each epoch, in metrics.csv",
     "log_interval": "metrics are logged once in each epoch",
     "matmul_precision": "precision is trainer.precision=VALUE",
 }

@@ -24,7 +24,7 @@ def example(language: str, part: str) -> str:
 def test_examples_in_python_import_what_there_is(name: str) -> None:
     for block in blocks("python", PAGES[name]):
         for node in ast.walk(ast.parse(block)):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("labbook"):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "labbook":
                 module = import_module(str(node.module))
                 for item in node.names:
                     assert hasattr(module, item.name) or import_module(f"{node.module}.{item.name}")

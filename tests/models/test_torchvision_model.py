@@ -155,7 +155,7 @@ def test_auxiliary_classifiers_count_in_training_alone() -> None:
     model.train()
     before = model.network.aux1.fc2.weight.clone()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    batch: Any = SimpleNamespace(images=images, labels=labels, weight=1.0)
+    batch: Any = SimpleNamespace(images=images, labels=labels, weight=1.0, extra={})
     model._trainer = SimpleNamespace(global_step=0, accumulate_grad_batches=1)  # type: ignore[assignment]
     model.training_step(batch, 0).backward()
     optimizer.step()

@@ -272,6 +272,6 @@ def test_no_folder_gives_the_command(option: str, program: Command) -> None:
 
 
 def test_a_launchers_process_that_knows_it_already_can_start_hydra() -> None:
-    foreign.register()
+    foreign.register([foreign.CONFIGS])
     Plugins.instance()._initialize()  # as Hydra does it there, after it was given what this process has registered
     assert SourcesRegistry.instance().types["file"] is foreign.FileConfigSource

@@ -80,7 +80,7 @@ def test_a_project_in_the_current_folder_is_not_that_of_train_py(traps: Traps, p
 def test_the_command_has_the_project_of_the_current_folder(traps: Traps, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only if that is a project, and not one that holds a run or a sweep, which may be anybody's."""
     monkeypatch.delenv(own_code.PROJECT_VARIABLE, raising=False)
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/usr/bin/labbook")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/usr/bin/labbook", raising=False)
     assert own_code.project_root() == own_code.CHECKOUT
     make_project(traps.home)
     for name in ("config.yaml", "metrics.json", "sweep.json"):
@@ -101,9 +101,9 @@ def test_processes_have_the_project_of_the_train_py_that_started_them(
 ) -> None:
     monkeypatch.setenv(own_code.PROJECT_VARIABLE, "elsewhere")
     assert own_code.project_root() == Path("elsewhere")
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "train.py"))
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "train.py"), raising=False)
     own_code.tell_processes()
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", "popen_loky_posix.py")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "popen_loky_posix.py", raising=False)
     assert own_code.project_root() == tmp_path
 
 

@@ -87,7 +87,7 @@ def test_nothing_runs_what_a_file_holds() -> None:
 
 
 def test_the_newest_hole_in_torch_is_behind_us() -> None:
-    floor = next(item for item in requires("labbook") or [] if re.match(r"torch\W", item))
+    floor = next(item for item in requires("labbook-vision") or [] if re.match(r"torch\W", item))
     assert tuple(map(int, re.findall(r"\d+", floor))) >= importing.SAFE_TORCH == (2, 10)
     declared = re.search(r'"torch>=(\d+)\.(\d+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert declared
