@@ -84,6 +84,12 @@ def loss_node(config: DictConfig) -> dict[str, Any]:
     return {str(name): value for name, value in node.items() if name != "class_weights"}
 
 
+def class_weights(config: DictConfig) -> Any:
+    """`loss.class_weights` as plain data."""
+    node: Any = OmegaConf.to_container(config, resolve=True)
+    return node["loss"].get("class_weights")
+
+
 def build_data(config: DictConfig, only: Part | None = None) -> ImageDataModule:
     """The data module that a configuration describes; what it leaves open is noted in it as pretrained weights want it.
 
@@ -113,7 +119,7 @@ def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
         building.build(config.optimizer, "optimizer"),
         building.build(config.scheduler, "scheduler") or None,
         building.build(loss_node(config) | {"_partial_": True}, "loss"),
-        OmegaConf.to_container(config, resolve=True)["loss"].get("class_weights"),
+        class_weights(config),
         **{item.name: config.task[item.name] for item in fields(Task) if item.name in config.task},
     )
     losses.check(task.loss, task.label_smoothing, task.class_weights, spec, bool(task.mixup or task.cutmix))

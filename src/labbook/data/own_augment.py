@@ -75,7 +75,8 @@ class OwnTransform:
         if not self.checked:
             check_batch(self.name, images, changed, self.overshoot)
             self.checked = True
-        return changed.clamp(0, 255) if self.overshoot else changed
+        clamped: Tensor = changed.clamp(0, 255) if self.overshoot else changed
+        return clamped
 
     def torchvision(self, images: Tensor, draw: "Draw") -> Tensor:
         """One image after the other, uint8, as torchvision takes floats for pixels 0..1."""
@@ -84,9 +85,10 @@ class OwnTransform:
     def kornia(self, images: Tensor, draw: "Draw") -> Tensor:
         """Images as float32 0..1, all at once where each has its own draw."""
         scaled = images.float() / 255
-        if self.together:
-            return self.item(scaled) * 255
-        return torch.cat([self.item(image) for image in scaled.split(1)]) * 255
+        changed: Tensor = (
+            self.item(scaled) if self.together else torch.cat([self.item(image) for image in torch.split(scaled, 1)])
+        )
+        return changed * 255
 
     def check_size(self, size: int) -> None:
         """As the class itself does, if it does."""

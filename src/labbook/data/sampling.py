@@ -36,7 +36,8 @@ class Balanced:
             raise SettingError("data.sampler=balanced needs images of one class each, and these have several: use null")
         random = generator(CPU, seed, epoch)
         by_class = labels.argsort(stable=True)
-        _, counts = labels[by_class].unique_consecutive(return_counts=True)
+        counts = torch.bincount(labels)
+        counts = counts[counts > 0]  # of the classes that there are
         starts = counts.cumsum(0) - counts
         classes = torch.randint(len(counts), (len(rows),), generator=random)
         among = (torch.rand(len(rows), generator=random, dtype=torch.float64) * counts[classes]).long()
