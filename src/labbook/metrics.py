@@ -38,7 +38,7 @@ class RunningSums:
         Args:
             loss: a scalar.
             logits: not changed afterwards.
-            labels: class indices.
+            labels: class indices; or, of several classes for an image, [n, classes].
             step: of training, where a loss that is not finite is an error.
 
         Raises:
@@ -72,7 +72,7 @@ class RunningSums:
         self._waiting, self._numbers = [], 0
         counts = [len(each) for each in labels]
         guessed, true = torch.cat(logits), torch.cat(labels)
-        correct = (guessed.argmax(1) == true).sum()
+        correct = right(guessed, true).sum()
         among = (guessed.topk(5).indices == true[:, None]).sum() if self.top5 else correct
         # All at once, as each look at the device is a synchronisation; the counts are small enough for float32.
         *means, correct, among = torch.stack([*losses, correct.to(losses[0]), among.to(losses[0])]).tolist()
@@ -113,6 +113,15 @@ class Figures:
         """From the sums of `RunningSums.total`."""
         loss, correct, top5, images = total.tolist()
         return cls(loss / images, correct / images, top5 / images, int(images))
+
+
+def right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which of n images are classified correctly, bool [n], by logits [n, classes].
+
+    `labels` are classes, int64 [n]; or float [n, classes] of several for an image, which then have to be right all of
+    them: those with a probability above 0.5.
+    """
+    return logits.argmax(1) == labels if labels.ndim == 1 else ((logits > 0) == (labels > 0.5)).all(1)
 
 
 def diverged(what: str, step: int) -> str:

@@ -20,6 +20,7 @@ from labbook.errors import SettingError
 from labbook.hardware import Choice
 from labbook.kinds import made_by
 from labbook.models.classifier import Classifier
+from labbook.models.label_tasks import MultiLabel
 from labbook.runs import BEST, CHECKPOINTS, CONFIG, LAST, read_metrics
 from labbook.tta import averaged
 
@@ -69,7 +70,7 @@ class Trained:
         Raises:
             SettingError: they are not numbers, as where the precision is too low for this network.
         """
-        found = self.logits(pixels).softmax(1)
+        found = self.spec.probabilities(self.logits(pixels))
         if not found.isfinite().all():
             raise SettingError(
                 f"the network answers {found[~found.isfinite()][0].item()} instead of probabilities: try"
@@ -190,6 +191,8 @@ def load(path: Path, config: DictConfig, weights: Weights | None = None) -> Trai
     there = opened(path, config, weights)
     model, epoch = there.network(there.spec)
     model.further_inputs.check_none()
+    if isinstance(model.label_task, MultiLabel):
+        model.label_task.use_thresholds(read_metrics(path), there.spec.class_names)
     choice = hardware.here(there.config, model)
     training.tune(there.config, choice)
     layout = torch.channels_last if choice.channels_last and model.convolutional else torch.preserve_format

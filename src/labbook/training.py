@@ -68,26 +68,21 @@ def check(config: DictConfig) -> None:
     Raises:
         SettingError: see `building.check` and `hardware.check_strategy`.
     """
-    nodes = {**config, "loss": loss_node(config)}
+    loss, class_weights = loss_settings(config)
+    nodes = {**config, "loss": loss}
     for group in ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"):
         building.check(nodes[group], group, SUPPLIED.get(group))
-    losses.check_class_weights(config.loss.get("class_weights"))
+    losses.check_class_weights(class_weights)
     metric_building.check_names(config.metrics or {})
     metric_building.check_objective(config)
     hardware.check_strategy(str(config.trainer.get("strategy", "auto")))
 
 
-def loss_node(config: DictConfig) -> dict[str, Any]:
-    """The group `loss` without the weights of classes, which the program makes the argument of any loss."""
-    node = OmegaConf.to_container(config.loss, resolve=True)
-    assert isinstance(node, dict)
-    return {str(name): value for name, value in node.items() if name != "class_weights"}
-
-
-def class_weights(config: DictConfig) -> Any:
-    """`loss.class_weights` as plain data."""
-    node: Any = OmegaConf.to_container(config, resolve=True)
-    return node["loss"].get("class_weights")
+def loss_settings(config: DictConfig) -> tuple[dict[str, Any], Any]:
+    """The node of the group `loss`, and the class weights beside it, which the program gives to any loss."""
+    node: Any = OmegaConf.to_container(config.loss, resolve=True)
+    weights = node.pop("class_weights", None)
+    return node, weights
 
 
 def build_data(config: DictConfig, only: Part | None = None) -> ImageDataModule:
@@ -115,11 +110,12 @@ def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
     Raises:
         SettingError: a network that these images or the memory do not fit, or see `sam.check`.
     """
+    loss, class_weights = loss_settings(config)
     task = Task(
         building.build(config.optimizer, "optimizer"),
         building.build(config.scheduler, "scheduler") or None,
-        building.build(loss_node(config) | {"_partial_": True}, "loss"),
-        class_weights(config),
+        building.build({**loss, "_partial_": True}, "loss"),
+        class_weights,
         **{item.name: config.task[item.name] for item in fields(Task) if item.name in config.task},
     )
     losses.check(task.loss, task.label_smoothing, task.class_weights, spec, bool(task.mixup or task.cutmix))

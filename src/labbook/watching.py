@@ -10,6 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from labbook.data.module import ImageDataModule, Split
+from labbook.data.spec import combinations
 from labbook.recorder import Recorder, Row
 
 log = logging.getLogger("labbook")
@@ -97,8 +98,8 @@ def chance(accuracy: float, labels: torch.Tensor) -> bool:
 
 
 def labels_of(data: ImageDataModule, split: Split) -> torch.Tensor:
-    """The classes of a part's images, int64 [n], in the order of the set."""
-    return data.parts[data.part_of(split)].labels[data.rows[split]]
+    """The classes of a part's images, or their combinations of classes, int64 [n], in the order of the set."""
+    return combinations(data.parts[data.part_of(split)].labels[data.rows[split]])
 
 
 def in_order(labels: torch.Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from labbook.contact_sheets import Line, sheet
 from labbook.data.module import ImageDataModule
 from labbook.files import write_whole
 from labbook.loggers import write_picture
-from labbook.models.classifier import Classifier
+from labbook.models.classifier import Classifier, Outcome
 from labbook.recorder import Recorder
 from labbook.zoo.probe import spared
 
@@ -89,8 +90,8 @@ class Pictures(Callback):
         if batch is not None:
             device = trainer.strategy.root_device
             batch = data.on_after_batch_transfer(data.transfer_batch_to_device(batch, device, 0), 0)
-            names = fonts.drawable(data.spec.class_names)
-            captions = [[Line(names[label])] for label in batch.labels[: self.samples]]
+            spec = replace(data.spec, class_names=tuple(fonts.drawable(data.spec.class_names)))
+            captions = [[Line(spec.name_of(label))] for label in batch.labels[: self.samples]]
             title = "training images as the network sees them"
             picture = sheet(figures.tiles(batch.images[: self.samples], data.spec), captions, title)
             write_picture(trainer.loggers, "training_images", picture, trainer.global_step)
@@ -109,16 +110,19 @@ class Pictures(Callback):
         recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]
         folder = Path(trainer.default_root_dir) / "figures"
         folder.mkdir(exist_ok=True)
-        pictures = {
-            "training_curves": figures.curves(recorder.rows, "test" if data.validate_on == "test" else "validation"),
-            "test_confusion_matrix": figures.confusion_matrix(
-                outcome.confusion, data.spec.class_names, f"test images by class: accuracy {outcome.figures.acc:.2%}"
-            ),
-        }
+        validated_on = "test" if data.validate_on == "test" else "validation"
+        pictures = {"training_curves": figures.curves(recorder.rows, validated_on)}
+        if isinstance(outcome, Outcome):
+            title = f"test images by class: accuracy {outcome.figures.acc:.2%}"
+            pictures["test_confusion_matrix"] = figures.confusion_matrix(
+                outcome.confusion, data.spec.class_names, title
+            )
         for name, picture in pictures.items():
             figures.save(picture, folder / f"{name.partition('_')[2]}.png")
             write_picture(trainer.loggers, name, picture, trainer.global_step)
         draw_network(pl_module, folder / "network.svg")
+        if not isinstance(outcome, Outcome):
+            return
         title = "test images taken for another class (true → predicted, its probability)"
         wrong = figures.mistakes(outcome, data.parts["test"], data.spec.class_names, title, self.mistakes)
         if wrong is not None:

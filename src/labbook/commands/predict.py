@@ -48,11 +48,12 @@ def main() -> None:
     asked.check(network.spec)
     predictor = predicting.Predictor.of(network, given.top, given.batch_size)
     batches = predictor.files(asked.files.images) if asked.files.images else predictor.test_images(asked.numbers)
-    columns = tables.Columns.of(asked.names, network.spec.class_names, given.top, bool(asked.numbers))
+    several = network.spec.multilabel
+    columns = tables.Columns.of(asked.names, network.spec.class_names, given.top, bool(asked.numbers), several)
     with outputs.printing_beside(*asked.outputs):
         told = telling.tell(batches, columns, given.figure_images, to_the_end=bool(asked.outputs))
     if given.csv:
-        outputs.write(given.csv, tables.as_csv(told.predictions, given.top, asked.known))
+        outputs.write(given.csv, tables.as_csv(told.predictions, given.top, asked.known, several))
     if given.json:
         outputs.write(given.json, tables.as_json(told.predictions))
     if given.figure and told.predictions:

@@ -99,8 +99,11 @@ def tested_again(candidate: Candidate) -> Answers:
     """
     with importing.heavy():
         from labbook.evaluation.again import evaluate_run
+        from labbook.models.label_tasks import MultilabelOutcome
 
     found = evaluate_run(candidate.path, candidate.config, "test")
     if found.matched.left_out:
         raise SettingError(found.matched.notes[0])
+    if isinstance(found.outcome, MultilabelOutcome):
+        raise SettingError(f"{candidate.path}: runs are compared by images of one class each, and these have several")
     return Answers.of(found.images, found.outcome.rows, found.outcome.labels, found.outcome.predicted)

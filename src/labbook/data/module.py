@@ -19,6 +19,7 @@ from labbook.data import split as splitting
 from labbook.data.augment import Draw
 from labbook.data.images import Images as Images
 from labbook.data.images import identified, spread
+from labbook.data.label_tables import check_label_table
 from labbook.data.loader import Batch, TensorLoader
 from labbook.data.normalization import Normalize, mean_and_std
 from labbook.data.own_augment import Augmentation
@@ -57,6 +58,7 @@ class ImageDataModule(LightningDataModule):
     """
 
     class_names: tuple[str, ...] = ()
+    multilabel: ClassVar[bool] = False  # labels are [N, classes], 0 or 1: an image has any number of classes
     native_size: ClassVar[int] = 0  # pixels
     native_channels: ClassVar[int] = 3
     mean: ClassVar[tuple[float, ...]] = ()  # per native channel, of pixels scaled to [0, 1]
@@ -133,7 +135,7 @@ class ImageDataModule(LightningDataModule):
     @property
     def spec(self) -> ImageSpec:
         """What a model must know, without reading a pixel."""
-        return ImageSpec(self.channels, self.image_size, self.class_names, *self.mean_and_std)
+        return ImageSpec(self.channels, self.image_size, self.class_names, *self.mean_and_std, self.multilabel)
 
     # Reading and splitting -----------------------------------------------------------------------------------------
 
@@ -187,7 +189,7 @@ class ImageDataModule(LightningDataModule):
             if images.skipped:
                 notes.append(f"{part}: {len(images.skipped):,} files left out, the first is {images.skipped[0]}")
             notes += [f"{part}: {remark}" for remark in images.remarks]
-            several = self.limit and len(self.class_names) > 1 and len(images.labels)
+            several = self.limit and len(self.class_names) > 1 and len(images.labels) and not self.multilabel
             if several and bool((images.labels == images.labels[0]).all()):
                 only = self.class_names[int(images.labels[0])]
                 notes.append(f"{part}: data.limit={self.limit} keeps only images of class {only}")
@@ -205,7 +207,10 @@ class ImageDataModule(LightningDataModule):
         hashed = self.val_from == "stratified"
         key = (*self.source(), self.limit, hashed)
         if key not in _recent:
-            train, test = (identified(self._limited(images)) for images in self.read())
+            read = self.read()
+            for part, images in zip(("training", "test"), read, strict=True):
+                self._check_label_table(f"{type(self).__name__}.read: the {part} set", images)
+            train, test = (identified(self._limited(images)) for images in read)
             if hashed and not train.digests:
                 train = train._replace(digests=splitting.pixel_digests(train.pixels))  # whatever the size asked for
             _recent[key] = (self._shaped(train), self._shaped(test))
@@ -214,6 +219,12 @@ class ImageDataModule(LightningDataModule):
         _recent.move_to_end(key)
         return _recent[key]
 
+    def _check_label_table(self, where: str, images: Images) -> None:
+        if self.multilabel:
+            check_label_table(where, images.labels, len(images.pixels), len(self.class_names))
+        elif images.labels.ndim == 2:
+            raise SettingError(f"{where} has labels [N, classes]: say so with multilabel = True in the class")
+
     def _limited(self, images: Images) -> Images:
         """At most `limit` images, evenly spread, as those of a folder lie class after class."""
         count = len(images.labels)
@@ -221,7 +232,7 @@ class ImageDataModule(LightningDataModule):
 
     def _shaped(self, images: Images) -> Images:
         pixels = shaped(images.pixels, self.image_size, self.channels)
-        return images._replace(pixels=pixels, labels=images.labels.long())
+        return images._replace(pixels=pixels, labels=images.labels.float() if self.multilabel else images.labels.long())
 
     def _division(self, train: Images) -> Division:
         """Rows to train on and rows held out for validation."""

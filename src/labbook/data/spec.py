@@ -1,5 +1,6 @@
 """The only handshake between data and model."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,6 +30,7 @@ class ImageSpec:
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    multilabel: bool = False  # an image has any number of the classes, not one
 
     @property
     def num_classes(self) -> int:
@@ -39,3 +41,28 @@ class ImageSpec:
         """Pixels 0..255 [N, C, H, W], uint8 or float32, to normalised float32."""
         scale, shift = scale_and_shift(self.mean, self.std, images.device)
         return torch.mul(images, scale).sub_(shift)
+
+    def name_of(self, label: Tensor) -> str:
+        """The class of an image, int64 []; or its classes, [classes], as in 3|7, or a dash where it has none."""
+        if not self.multilabel:
+            return self.class_names[int(label)]
+        return joined(name for name, value in zip(self.class_names, label.tolist(), strict=True) if value > 0.5)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits [n, classes] to the probability of each class: they add up to 1 where an image has one class."""
+        return logits.sigmoid() if self.multilabel else logits.softmax(1)
+
+
+def class_counts(labels: Tensor, classes: int) -> Tensor:
+    """Images of each class, int64 [classes], by labels [n], or [n, classes] where an image has several."""
+    return labels.bincount(minlength=classes) if labels.ndim == 1 else (labels > 0.5).sum(0)
+
+
+def combinations(labels: Tensor) -> Tensor:
+    """Labels [n] as they are; of labels [n, classes] the number of each combination of classes, int64 [n]."""
+    return labels if labels.ndim == 1 else torch.unique(labels, dim=0, return_inverse=True)[1]
+
+
+def joined(names: Iterable[str]) -> str:
+    """The names of several classes in one cell, as in 3|7; a dash where there is none."""
+    return "|".join(names) or "–"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from labbook.data.randomness import permutation
+from labbook.data.spec import class_counts, combinations
 
 ValFrom = Literal["random", "tail", "stratified"]
 MOST_NAMES = 5  # classes that are named in a sentence
@@ -35,7 +36,7 @@ def by_count(count: int, fraction: float, val_from: ValFrom, seed: int) -> Divis
 
 
 def stratified(labels: Tensor, digests: Sequence[str], fraction: float, seed: int) -> Division:
-    """A `fraction` of each class, int64 [N], drawn by the images' own digests.
+    """A `fraction` of each class, int64 [N], or of each combination of classes, [N, classes], drawn by digests.
 
     Of two images or more at least one is held out and at least one trained on; the only image of a class is trained on.
     An image that is added or removed moves at most one other, of its class, into another part.
@@ -43,7 +44,7 @@ def stratified(labels: Tensor, digests: Sequence[str], fraction: float, seed: in
     salt = f"{seed}:"
     places = [hashlib.blake2b((salt + digest).encode(), digest_size=8).digest() for digest in digests]
     classes: dict[int, list[int]] = defaultdict(list)
-    for row, label in enumerate(labels.tolist()):
+    for row, label in enumerate(combinations(labels).tolist()):
         classes[label].append(row)
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     for rows in classes.values():
@@ -62,7 +63,7 @@ def remarks(division: Division, labels: Tensor, names: Sequence[str], fraction: 
 
     `labels` are those of all rows; `fraction` is the one that was asked for, 0 where the set itself has the parts.
     """
-    train, val = (torch.bincount(labels[rows], minlength=len(names)) for rows in division)
+    train, val = (class_counts(labels[rows], len(names)) for rows in division)
     there = train + val
     found = []
     better = ": use data.val_from=stratified" if fraction and val_from != "stratified" else ""

@@ -15,7 +15,7 @@ from labbook.errors import SettingError
 from labbook.evaluation import other_data
 from labbook.evaluation.final import test
 from labbook.evaluation.matching import Matched, check_division, check_same_division, check_seen, match_classes
-from labbook.models.classifier import Outcome
+from labbook.models.label_tasks import AnyOutcome, MultiLabel
 from labbook.resuming import read_config
 from labbook.runs import read_metrics
 from labbook.trained import Weights, opened, read_part
@@ -24,7 +24,7 @@ from labbook.trained import Weights, opened, read_part
 class Evaluated(NamedTuple):
     """A finished run's network, tested again."""
 
-    outcome: Outcome
+    outcome: AnyOutcome
     data: ImageDataModule
     names: tuple[str, ...]  # of the classes, as the network knows them
     epoch: int  # after so many epochs
@@ -69,6 +69,8 @@ def evaluate_run(
     images = identity_of(data, part)
     matched = match_classes(data, known.class_names, split)
     model, epoch = there.network(known)
+    if isinstance(model.label_task, MultiLabel):
+        model.label_task.use_thresholds(read_metrics(path), known.class_names)
     choice = hardware.here(config, model)
     training.arrange(model, data, choice.channels_last)
     config.trainer.update(one_process(config.trainer))

@@ -12,6 +12,7 @@ from labbook.data.module import Split
 from labbook.evaluation.again import Evaluated
 from labbook.evaluation.judgement import Judgement, as_data
 from labbook.files import make_folder
+from labbook.models.label_tasks import MultilabelOutcome
 from labbook.names import shortened
 from labbook.origin import code_version
 
@@ -102,12 +103,11 @@ def pictures(tested: Tested, found: Evaluated, judgement: Judgement) -> dict[str
     """By name: what is mistaken for what, how far confidence can be trusted, the surest mistakes if there are any."""
     outcome, data = found.outcome, found.data
     names, accuracy = data.spec.class_names, f"{tested.images} by class: accuracy {judgement.acc:.2%}"
-    made = {
-        "confusion_matrix": figures.confusion_matrix(outcome.confusion, names, accuracy, found.names),
-        "calibration": figures.reliability(
-            judgement.bins, f"{tested.images}: calibration error {judgement.calibration_error:.4f}"
-        ),
-    }
+    trust = f"{tested.images}: calibration error {judgement.calibration_error:.4f}"
+    made = {"calibration": figures.reliability(judgement.bins, trust)}
+    if isinstance(outcome, MultilabelOutcome):  # whose classes do not stand for each other
+        return made
+    made = {"confusion_matrix": figures.confusion_matrix(outcome.confusion, names, accuracy, found.names), **made}
     title = f"{tested.images}: taken for another class (true → predicted, its probability)"
     images = data.parts[data.part_of(tested.split)]
     wrong = figures.mistakes(outcome, images, names, title, MISTAKES, found.names)

@@ -16,14 +16,15 @@ from labbook.errors import SettingError
 from labbook.evaluation import predictions
 from labbook.files import write_whole
 from labbook.loggers import write_summary
-from labbook.models.classifier import Classifier, Outcome
+from labbook.models.classifier import Classifier
+from labbook.models.label_tasks import AnyOutcome, MultiLabel, MultilabelOutcome, best_thresholds
 from labbook.origin import libraries
 from labbook.recorder import Recorder
 from labbook.runs import PREDICTIONS
 from labbook.saving import Checkpoints, stopped_early
 
 
-def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> Outcome:
+def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> AnyOutcome:
     """Evaluate the network as it is on one part of the data."""
     data.test_split = split
     trainer.test(model, datamodule=data, verbose=False)
@@ -37,7 +38,20 @@ def tested(trainer: Trainer) -> dict[str, float]:
     return {name.removeprefix("test/"): value.item() for name, value in logged if name.startswith("test/")}
 
 
-def of_split(outcome: Outcome, split: Split) -> dict[str, float]:
+def choose_thresholds(trainer: Trainer, model: Classifier, data: ImageDataModule) -> None:
+    """Choose the threshold of each class where images have several, by F1 on the validation images.
+
+    Without these, and with several processes, of which each sees a part of them, they stay 0.5.
+    """
+    if not isinstance(model.label_task, MultiLabel) or data.validate_on == "test" or trainer.world_size > 1:
+        return
+    if len(data.rows["val"]):
+        found = test(trainer, model, data, "val")
+        assert isinstance(found, MultilabelOutcome)
+        model.label_task.thresholds = best_thresholds(found.probabilities, found.labels)
+
+
+def of_split(outcome: AnyOutcome, split: Split) -> dict[str, float]:
     """The metrics of a test of the group `metrics`, by the names that they have in a run."""
     return {f"{split}/{name}": value for name, value in outcome.metrics.items()}
 
@@ -52,6 +66,7 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
             tested_epoch = checkpoints.load_weights(model, saved.best_path)
         except SettingError as error:
             raise SettingError(f"{error}; with test_on=last the last weights are tested instead") from error
+    choose_thresholds(trainer, model, data)
     outcome = test(trainer, model, data, "test")
     row = recorder.rows[tested_epoch - 1]
     metrics: dict[str, Any] = {name: value for name, value in row.items() if name.startswith(("train/", "val/"))}
@@ -83,8 +98,7 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
         "test_set": identity_of(data),
         "test_images": len(data.rows["test"]),
         "val_images": len(data.rows["val"]),
-        "test/confusion_matrix": outcome.confusion.tolist(),
-    }
+    } | outcome.details(data.spec.class_names)
     if stopped := stopped_early(trainer, config.epochs):
         metrics["stopped_early"] = stopped
     name = held_out(config.objective, data.validate_on if len(data.rows["val"]) else "test")
@@ -93,7 +107,7 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
     return metrics
 
 
-def keep_answers(trainer: Trainer, data: ImageDataModule, outcome: Outcome) -> None:
+def keep_answers(trainer: Trainer, data: ImageDataModule, outcome: AnyOutcome) -> None:
     """Write what was answered to each test image; of several processes each has but its own, so that nothing is kept.
 
     Nor is then what the run answered when it ended earlier, on one process, and was not trained for so long.

@@ -7,11 +7,12 @@ from typing import Any
 
 from rich.console import Console, JustifyMethod
 from rich.table import Table
+from torch import Tensor
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
 
 from labbook.evaluation.calibration import Bin, bins_of, expected_error
 from labbook.files import finite
-from labbook.models.classifier import Outcome
+from labbook.models.label_tasks import AnyOutcome, MultilabelOutcome, Outcome
 from labbook.terminal import WIDEST, literal, plain_table, wide_enough
 
 MOST_CLASSES = 20  # that the table shows unless all are asked for
@@ -30,6 +31,14 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
+class LabelFigures(ClassFigures):
+    """The same where an image has several classes, by the threshold of each."""
+
+    threshold: float
+    average_precision: float  # whatever the threshold; nan where none of the images is of it
+
+
+@dataclass(frozen=True)
 class Judgement:
     """The figures of a test."""
 
@@ -45,20 +54,37 @@ class Judgement:
     metrics: dict[str, float]  # those of the group `metrics`, by name
 
 
-def judge(outcome: Outcome, names: Sequence[str]) -> Judgement:
+def judge(outcome: AnyOutcome, names: Sequence[str]) -> Judgement:
     """All figures of a test, whose classes have these names."""
+    classes: Sequence[ClassFigures]
+    if isinstance(outcome, MultilabelOutcome):
+        classes = label_figures(outcome, names)
+        bins = bins_of(outcome.probabilities.flatten(), outcome.labels.flatten())  # of each class of each image
+    else:
+        classes = class_figures(outcome, names)
+        bins = bins_of(outcome.confidence, outcome.predicted == outcome.labels)
+    means = {name: Tensor([getattr(row, name) for row in classes]).nanmean().item() for name in MEASURES}
+    figures = outcome.figures
+    return Judgement(
+        figures.loss, figures.acc, figures.images, tuple(classes), **means,
+        calibration_error=expected_error(bins), bins=tuple(bins), metrics=dict(outcome.metrics),
+    )  # fmt: skip
+
+
+def class_figures(outcome: Outcome, names: Sequence[str]) -> list[ClassFigures]:
+    """Of classes that exclude each other."""
     counts = outcome.confusion.sum(1)
     found = [measure(outcome.predicted, outcome.labels, len(names), average="none") for measure in MEASURES.values()]
     found = [values.masked_fill(counts == 0, math.nan) for values in found]
     columns = zip(names, *(values.tolist() for values in found), counts.tolist(), strict=True)
-    classes = tuple(ClassFigures(*row) for row in columns)
-    means = dict(zip(MEASURES, (values.nanmean().item() for values in found), strict=True))
-    bins = bins_of(outcome.confidence, outcome.predicted == outcome.labels)
-    figures = outcome.figures
-    return Judgement(
-        figures.loss, figures.acc, figures.images, classes, **means,
-        calibration_error=expected_error(bins), bins=tuple(bins), metrics=dict(outcome.metrics),
-    )  # fmt: skip
+    return [ClassFigures(*row) for row in columns]
+
+
+def label_figures(outcome: MultilabelOutcome, names: Sequence[str]) -> list[LabelFigures]:
+    """Of classes of which an image may have several."""
+    precision = outcome.precision.masked_fill(outcome.images == 0, math.nan)
+    found = (precision, outcome.recall, outcome.f1, outcome.images, outcome.thresholds, outcome.average_precision)
+    return [LabelFigures(*row) for row in zip(names, *(values.tolist() for values in found), strict=True)]
 
 
 def as_data(judgement: Judgement) -> dict[str, Any]:
@@ -86,18 +112,24 @@ def show(judgement: Judgement, split: str, every: bool = False, console: Console
 def table(judgement: Judgement, classes: Sequence[ClassFigures]) -> Table:
     """A row for each class, and their means."""
     made = plain_table()
-    for index, title in enumerate(("class", *MEASURES, "n")):
+    several = [row for row in classes if isinstance(row, LabelFigures)]
+    further = ("average precision", "threshold") if several else ()
+    for index, title in enumerate(("class", *MEASURES, *further, "n")):
         justify: JustifyMethod = "right" if index else "left"
         made.add_column(title, justify=justify, no_wrap=True, max_width=WIDEST)
-    means = ClassFigures("mean", judgement.precision, judgement.recall, judgement.f1, judgement.images)
-    for row in (*classes, means):
-        made.add_row(literal(row.name), number(row.precision), number(row.recall), number(row.f1), str(row.images))
+    mean_ap = Tensor([row.average_precision for row in several]).nanmean().item()
+    means = (judgement.precision, judgement.recall, judgement.f1)
+    for row in classes:
+        own = (row.average_precision, row.threshold) if isinstance(row, LabelFigures) else ()
+        made.add_row(literal(row.name), *map(number, (row.precision, row.recall, row.f1, *own)), str(row.images))
+    made.add_row("mean", *map(number, (*means, *((mean_ap, math.nan) if several else ()))), str(judgement.images))
     return made
 
 
 def mean_confidence(judgement: Judgement) -> float:
     """Over all images, the probability of the class that was predicted."""
-    return sum(item.images * item.confidence for item in judgement.bins if item.images) / judgement.images
+    used = [item for item in judgement.bins if item.images]
+    return sum(item.images * item.confidence for item in used) / sum(item.images for item in used)
 
 
 def number(value: float) -> str:

@@ -39,6 +39,13 @@ def match_classes(data: ImageDataModule, names: Sequence[str], split: Split) -> 
     Raises:
         SettingError: there is no image of a class that the network knows.
     """
+    if data.multilabel:
+        if [composed(name) for name in data.class_names] != [composed(name) for name in names]:
+            raise SettingError(
+                f"images with several classes are tested with the classes of the training, {listed(names)}, and the"
+                f" data has {listed(data.class_names)}"
+            )
+        return Matched({}, [])
     known = {composed(name): number for number, name in enumerate(names)}
     numbers = torch.tensor([known.get(composed(name), UNKNOWN) for name in data.class_names])
     part, rows = data.part_of(split), data.rows[split]

@@ -5,21 +5,24 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from labbook.csv_text import csv_text
+from labbook.data.spec import joined
 from labbook.evaluation.answers import HEAD
 from labbook.evaluation.probabilities import MOST_CLASSES, TOP
-from labbook.models.classifier import Outcome
+from labbook.models.label_tasks import AnyOutcome, MultilabelOutcome, Outcome
 from labbook.names import printable
 
 DIGITS = 6  # significant ones of a probability
 
 
-def table(outcome: Outcome, names: Sequence[str], files: Sequence[str] = ()) -> str:
+def table(outcome: AnyOutcome, names: Sequence[str], files: Sequence[str] = ()) -> str:
     """A row for each image, in the order of the set; `files` are the paths of all its images, where it has files.
 
     Classes are written as their numbers in the network and as their `names`. The probabilities are those of every
     class (`p_NAME`); of more than `MOST_CLASSES` they are those of the true class and of the `TOP` likeliest ones.
     """
     names = [printable(name) for name in names]
+    if isinstance(outcome, MultilabelOutcome):
+        return multilabel_table(outcome, names, files)
     rows: list[list[object]] = [[*HEAD, *(["file"] if files else []), "label_name", "predicted_name", *headings(names)]]
     order = outcome.rows.argsort()
     images, labels, predicted = (each[order].tolist() for each in (outcome.rows, outcome.labels, outcome.predicted))
@@ -27,6 +30,25 @@ def table(outcome: Outcome, names: Sequence[str], files: Sequence[str] = ()) -> 
     for image, label, guess, values in zip(images, labels, predicted, kept, strict=True):
         file = [printable(files[image])] if files else []
         rows.append([image, label, guess, *file, names[label], names[guess], *values])
+    return csv_text(rows)
+
+
+def multilabel_table(outcome: MultilabelOutcome, names: Sequence[str], files: Sequence[str]) -> str:
+    """A row for each image: the names of its classes and of those predicted, as in 3|7, and all probabilities."""
+    heads: list[object] = [
+        "image",
+        *(["file"] if files else []),
+        "labels",
+        "predicted",
+        *(f"p_{name}" for name in names),
+    ]
+    order = outcome.rows.argsort()
+    kept = (outcome.rows, outcome.labels, outcome.predicted, outcome.probabilities)
+    rows: list[list[object]] = [heads]
+    for image, *classes, values in zip(*(each[order].tolist() for each in kept), strict=True):
+        file = [printable(files[image])] if files else []
+        several = (joined(name for name, there in zip(names, row, strict=True) if there) for row in classes)
+        rows.append([image, *file, *several, *(f"{value:.{DIGITS}g}" for value in values)])
     return csv_text(rows)
 
 

@@ -22,7 +22,7 @@ COLOURS = {1: "grey", 3: "RGB"}
 
 
 class Exported(nn.Module):
-    """A classifier with normalisation before it, `task.tta` around it and softmax behind it, in evaluation mode."""
+    """A classifier with normalisation before it, `task.tta` around it, probabilities behind it, in evaluation mode."""
 
     scale: Tensor  # float32 [C, 1, 1], as the next
     shift: Tensor
@@ -43,7 +43,7 @@ class Exported(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels uint8 0..255 [n, C, H, W] to logits and probabilities, both float32 [n, classes]."""
         logits = averaged(self.network, pixels * self.scale - self.shift, self.tta)
-        return logits, logits.softmax(1)
+        return logits, self.spec.probabilities(logits)
 
 
 def opened(run: Path, config: DictConfig, weights: Weights | None = None) -> Trained:
@@ -68,6 +68,7 @@ def about(network: Trained, weights: Weights | None) -> dict[str, str]:
         f"({COLOURS.get(spec.channels, 'channels, height, width')})",
         "outputs": f"logits, probabilities: float32 [n, {spec.num_classes}]",
         "classes": spec.class_names,
+        "multilabel": spec.multilabel,
         "channels": spec.channels,
         "image_size": spec.size,
         "decoding": trained.decoding(network.config, spec)._asdict(),

@@ -40,6 +40,7 @@ def read(file: Path) -> Exported:
         raise SettingError(f"{file} does not say which network its weights belong to") from error
     spec = trained.spec_of(
         {"class_names": told["classes"], "size": told["image_size"]}
+        | {"multilabel": json.loads(about.get("multilabel", "false"))}
         | {name: told[name] for name in ("channels", "mean", "std")},
         file,
     )

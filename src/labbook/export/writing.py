@@ -71,7 +71,7 @@ def difference(read: Network, network: Trained) -> Difference:
                 f"the file gives logits {list(given_logits.shape)}, not {list(logits.shape)}: not written"
             )
         apart = float((given_logits - logits).abs().max())
-        chances = float((given_probabilities - logits.softmax(1)).abs().max())
+        chances = float((given_probabilities - spec.probabilities(logits)).abs().max())
         most = LOGITS * max(1.0, float(logits.abs().max()))
         if not (apart <= most and chances <= PROBABILITIES):  # nor where one of them is not a number
             raise ExportError(

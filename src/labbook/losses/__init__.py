@@ -149,16 +149,16 @@ def check_class_weights(asked: Any) -> None:
         )
 
 
-def check(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: ImageSpec, shares: bool) -> None:
+def check(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: ImageSpec, mixed: bool) -> None:
     """Make a loss and try it on a few logits, so that one that cannot train these classes is refused at once.
 
-    `shares`: targets are float [n, classes], as those of mixed images, and not class numbers.
+    `mixed`: images are mixed in training, and so are their labels.
 
     Raises:
         SettingError: it does not take what it is given, or does not give a mean that can be minimised.
     """
     made = getattr(loss, "func", loss)
-    title = f"loss._target_={made.__module__.removesuffix('.modules.loss')}.{made.__qualname__}"
+    title = title_of(loss)
     if label_smoothing and not takes(loss, "label_smoothing"):
         raise SettingError(f"{title} has no label smoothing: use task.label_smoothing=0, or loss=cross_entropy")
     if weights is not None and weight_name(loss) is None:
@@ -182,11 +182,29 @@ def check(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: Image
         raise SettingError(
             f"{title} has reduction={criterion.reduction}: a loss is the mean over the batch, so use mean"
         )
-    attempt(criterion, title, spec.num_classes, shares)
+    targets = "labels of several classes for an image" if spec.multilabel else "the shares of mixed images" * mixed
+    attempt(criterion, title, spec.num_classes, targets)
 
 
-def attempt(criterion: nn.Module, title: str, classes: int, shares: bool) -> None:
-    """Compute a loss and its gradient.
+def check_multilabel(loss: Loss) -> None:
+    """Refuse losses by which the classes of an image exclude each other.
+
+    Raises:
+        SettingError: naming the loss to use.
+    """
+    made = getattr(loss, "func", loss)
+    if inspect.isclass(made) and issubclass(made, (nn.CrossEntropyLoss, FocalLoss)):
+        raise SettingError(f"{title_of(loss)} is for images of one class each, and these have several: use loss=bce")
+
+
+def title_of(loss: Loss) -> str:
+    """A loss as it is written in a configuration."""
+    made = getattr(loss, "func", loss)
+    return f"loss._target_={made.__module__.removesuffix('.modules.loss')}.{made.__qualname__}"
+
+
+def attempt(criterion: nn.Module, title: str, classes: int, shares: str) -> None:
+    """Compute a loss; `shares` says what targets are that are float [n, classes], and is empty for class numbers.
 
     Raises:
         SettingError: it fails, or is no scalar that depends on the logits.
@@ -194,9 +212,8 @@ def attempt(criterion: nn.Module, title: str, classes: int, shares: bool) -> Non
     count = classes + 1  # so that targets [n] are never taken for [classes]
     logits = torch.linspace(-1, 1, count * classes).view(count, classes).requires_grad_()
     targets = torch.arange(count) % classes
-    kind, instead = "class numbers (int64 [n])", ""
-    if shares:
-        kind, instead = "the shares of mixed images (float [n, classes])", "; use task.mixup=0 and task.cutmix=0"
+    kind = f"{shares} (float [n, classes])" if shares else "class numbers (int64 [n])"
+    instead = "; use task.mixup=0 and task.cutmix=0" if "mixed" in shares else ""
     try:
         with warnings.catch_warnings(action="ignore"):
             value = criterion(logits, one_hot(targets, logits) if shares else targets)

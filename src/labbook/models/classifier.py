@@ -1,24 +1,24 @@
 """The one training task that all architectures share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from labbook.data.loader import Batch, TensorLoader
-from labbook.data.spec import ImageSpec
+from labbook.data.spec import ImageSpec, class_counts
 from labbook.errors import SettingError
-from labbook.evaluation.probabilities import Probabilities
-from labbook.losses import ClassWeights, Criteria, Loss, check_names, weights_of
+from labbook.losses import ClassWeights, Criteria, Loss, check_multilabel, check_names, weights_of
 from labbook.metrics import Figures, RunningSums
 from labbook.models import sam
 from labbook.models.further_inputs import FurtherInputs
+from labbook.models.label_tasks import Evaluated, MultiLabel, MultilabelOutcome, SingleLabel
+from labbook.models.label_tasks import Outcome as Outcome
 from labbook.models.mixing import mix_of
 from labbook.models.optimizing import follow, follow_metrics, optimizer_of, scheduled
 from labbook.models.parameter_groups import grouped, layers_of
@@ -51,31 +51,6 @@ class Task:
     tta: Tta = "none"
 
 
-class Evaluated(TypedDict):
-    """What `validation_step` and `test_step` return, and a callback's `on_validation_batch_end` is given as `outputs`.
-
-    Each image of a set is in the batch of one process only, so a batch may be empty.
-    """
-
-    logits: Tensor  # [n, classes], with `task.tta` the mean over an image's views
-    labels: Tensor  # int64 [n]
-    rows: Tensor  # int64 [n]: which images of the training or test set
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a test found: predictions in the order of the images, on the CPU."""
-
-    figures: Figures
-    confusion: Tensor  # int64 [classes, classes], rows are the true classes
-    rows: Tensor  # int64 [n]: which images of the test set
-    labels: Tensor  # int64 [n]
-    predicted: Tensor  # int64 [n]
-    confidence: Tensor  # float32 [n]: probability of the predicted class
-    probabilities: Probabilities | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)  # those of the group `metrics`, by name
-
-
 class Classifier(QuickModule):
     """Cross entropy on images [n, channels, size, size] -> logits [n, num_classes].
 
@@ -99,13 +74,28 @@ class Classifier(QuickModule):
         self.further_inputs = FurtherInputs.of(self)
         if isinstance(self.task.class_weights, Mapping):
             check_names(self.task.class_weights, spec.class_names)
+        if spec.multilabel:
+            self._check_multilabel()
+        self.label_task = MultiLabel(spec.num_classes) if spec.multilabel else SingleLabel(spec.num_classes)
         self.criteria = Criteria.of(self.task.loss, self.task.label_smoothing)
         self._mix = mix_of(self.task.mixup, self.task.cutmix, spec.num_classes)
-        self.outcome: Outcome | None = None
+        self.outcome: Outcome | MultilabelOutcome | None = None
         self.logs: bool | None = None  # an epoch goes to Lightning's loggers, if any; False: somebody else takes it
-        self.has_top5 = spec.num_classes >= 10  # below that, five guesses say little
+        self.has_top5 = spec.num_classes >= 10 and not spec.multilabel  # with fewer, five guesses say little
         self._train, self._evaluation = RunningSums(self.has_top5), RunningSums(self.has_top5)
         self._tested: list[tuple[Tensor, ...]] = []
+
+    def _check_multilabel(self) -> None:
+        """Refuse what is for images of one class each.
+
+        Raises:
+            SettingError: naming the setting.
+        """
+        for name in ("mixup", "cutmix"):
+            if getattr(self.task, name):
+                raise SettingError(f"task.{name} is for images of one class each, and these have several: use 0")
+        if type(self).loss is Classifier.loss:
+            check_multilabel(self.task.loss)
 
     def require_size(self, spec: ImageSpec, smallest: int) -> None:
         """Refuse images that would vanish in the layers.
@@ -200,7 +190,8 @@ class Classifier(QuickModule):
 
         Args:
             logits: [n, classes].
-            targets: classes, int64 [n]; or their shares, float [n, classes], as `mixup` and `cutmix` make them.
+            targets: classes, int64 [n]; or float [n, classes]: their shares, as `mixup` and `cutmix` make them, or the
+                labels of images with several classes.
         """
         loss: Tensor = (self.criteria.training if self.training else self.criteria.evaluation)(logits, targets)
         return loss
@@ -220,7 +211,7 @@ class Classifier(QuickModule):
     def _class_counts(self) -> Tensor | None:
         """Training images of each class, int64 [classes]; None where the data does not tell its labels."""
         labels = getattr(self.trainer.datamodule, "training_labels", None)  # type: ignore[attr-defined]
-        return None if labels is None else labels.bincount(minlength=self.spec.num_classes)
+        return None if labels is None else class_counts(labels, self.spec.num_classes)
 
     def on_train_epoch_end(self) -> None:
         """Report the epoch's training figures, and step a schedule that follows them.
@@ -253,22 +244,14 @@ class Classifier(QuickModule):
     def test_step(self, batch: Batch, batch_idx: int) -> Evaluated:
         """Add a batch of test images to the figures, keep what was predicted, and return it as `validation_step`."""
         found = self._evaluate(batch)
-        rows, labels, probabilities = found["rows"], found["labels"], found["logits"].float().softmax(1)
-        confidence, predicted = probabilities.max(1)
-        self._tested.append((rows, labels, predicted, confidence, *Probabilities.of(probabilities, labels)))
+        self._tested.append(self.label_task.of_batch(found))
         return found
 
     def on_test_epoch_end(self) -> None:
         """Put together the `outcome`; with several processes, the predictions are those of this process."""
-        total = self._summed(self._evaluation.total())
-        parts = [torch.cat(each).cpu() for each in zip(*self._tested, strict=True)]
-        rows, labels, predicted, confidence, *probabilities = parts
-        classes = self.spec.num_classes
-        confusion = multiclass_confusion_matrix(predicted, labels, classes, validate_args=False)
-        self.outcome = Outcome(
-            Figures.of(total), self._summed(confusion).cpu(), rows, labels, predicted, confidence,
-            Probabilities(*probabilities),
-        )  # fmt: skip
+        figures = Figures.of(self._summed(self._evaluation.total()))
+        kept = [torch.cat(each).cpu() for each in zip(*self._tested, strict=True)]
+        self.outcome = self.label_task.outcome(kept, figures, self._summed)
         self._evaluation.reset()
         self._tested = []
 

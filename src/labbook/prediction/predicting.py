@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from labbook.data.image_cache import decode_all
 from labbook.data.pixels import shaped
 from labbook.errors import SettingError
+from labbook.models.label_tasks import MultiLabel
 from labbook.names import printable
 from labbook.trained import Trained, decoding
 
@@ -30,7 +31,8 @@ class Prediction(NamedTuple):
 
     image: str  # its file, or its number in the test set
     guesses: tuple[Guess, ...]  # the surest first
-    true: str | None = None  # its class, where that is known
+    true: str | None = None  # its class, where that is known; of several as in 3|7
+    classes: tuple[str, ...] | None = None  # all that it has, where an image may have several
 
 
 class Predicted(NamedTuple):
@@ -92,7 +94,7 @@ class Predictor:
             self._predicted(
                 list(map(str, rows)),
                 test.pixels[list(rows)],
-                [spec.class_names[label] for label in test.labels[list(rows)].tolist()],
+                [spec.name_of(label) for label in test.labels[list(rows)]],
             )
             for rows in batches
         )
@@ -104,18 +106,28 @@ class Predictor:
         spec = self.network.spec
         pixels = shaped(pixels, spec.size, spec.channels)
         try:
-            best = self.network.probabilities(pixels).topk(self.top)
+            probabilities = self.network.probabilities(pixels)
         except torch.OutOfMemoryError as error:  # of a GPU
             raise SettingError(
                 f"a batch of {len(names)} images is more than the memory of {self.network.device} holds: give fewer"
                 " with --batch-size"
             ) from error
+        best = probabilities.topk(self.top)
         guesses = [
             tuple(Guess(spec.class_names[place], probability) for probability, place in zip(*row, strict=True))
             for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
         known = true or [None] * len(names)
-        return Predicted([Prediction(*each) for each in zip(names, guesses, known, strict=True)], pixels)
+        several = self._several(probabilities)
+        return Predicted([Prediction(*each) for each in zip(names, guesses, known, several, strict=True)], pixels)
+
+    def _several(self, probabilities: Tensor) -> Sequence[tuple[str, ...] | None]:
+        """The classes of each image above their thresholds; None where an image has one class."""
+        task = self.network.model.label_task
+        if not isinstance(task, MultiLabel):
+            return [None] * len(probabilities)
+        chosen = (probabilities.cpu() > task.thresholds).tolist()
+        return [tuple(compress(self.network.spec.class_names, row)) for row in chosen]
 
 
 def stacked(images: Sequence[NDArray[np.uint8]]) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from labbook import figures, fonts, streams
 from labbook.contact_sheets import Line, file_name, sheet
+from labbook.data.spec import joined
 from labbook.prediction.predicting import Predicted, Prediction
 from labbook.prediction.tables import Columns, cells
 
@@ -60,9 +61,14 @@ def tell(batches: Iterable[Predicted], columns: Columns, shown: Shown = "first",
             raise BrokenPipeError
         told.add(batch)
     if known := [prediction for prediction in told.predictions if prediction.true is not None]:
-        right = sum(prediction.true == prediction.guesses[0].name for prediction in known)
+        right = sum(prediction.true == answer(prediction) for prediction in known)
         print(f"right: {right:,} of {len(known):,}")
     return told
+
+
+def answer(prediction: Prediction) -> str:
+    """The class that is predicted; all of them where an image may have several."""
+    return prediction.guesses[0].name if prediction.classes is None else joined(prediction.classes)
 
 
 def notes(told: Told, others: Sequence[Path], figure: Path | None) -> list[str]:
@@ -97,6 +103,10 @@ def draw(told: Told, title: str, classes: Sequence[str], file: Path) -> None:
 
 def caption(prediction: Prediction, names: Mapping[str, str]) -> list[Line]:
     """The lines below an image: its class, if that is known, the predicted one, and its file; `names` as drawn."""
+    if prediction.classes is not None:
+        said = joined(names[name] for name in prediction.classes)
+        true = [] if prediction.true is None else [Line(prediction.true)]
+        return [*true, Line(f"→ {said}"), Line(file_name(prediction.image))]
     name, probability = prediction.guesses[0]
     if prediction.true is None:
         return [Line(names[name], f"{probability:.0%}"), Line(file_name(prediction.image))]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from labbook.data.spec import combinations
 from labbook.errors import SettingError
 from labbook.names import printable
 from labbook.trained import Trained
@@ -31,8 +32,8 @@ def at_hand(network: Trained) -> Samples:
             f"the test images are not in {printable(data.root)}: name another place with data.root=FOLDER"
         )
     test = network.test_images()
-    rows = spread(test.labels.tolist())
-    return Samples(test.pixels[rows], [printable(network.spec.class_names[int(test.labels[row])]) for row in rows])
+    rows = spread(combinations(test.labels).tolist())
+    return Samples(test.pixels[rows], [printable(network.spec.name_of(test.labels[row])) for row in rows])
 
 
 def spread(labels: list[int]) -> list[int]:
