@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from labbook import building, checkpoints, trained
 from labbook.errors import SettingError
 from labbook.export.network import Exported
+from labbook.losses import BinaryCrossEntropy
 from labbook.models.classifier import Classifier, Task
 from labbook.training import SUPPLIED
 from labbook.tta import Tta
@@ -47,7 +48,8 @@ def read(file: Path) -> Exported:
     if not isinstance(told["model"], dict) or "_target_" not in told["model"]:
         raise SettingError(f"{file} does not say which network its weights belong to")
     building.check(told["model"], "model", SUPPLIED["model"])
-    model = building.build(told["model"], spec=spec, task=Task(tta=tta))
+    task = Task(tta=tta, loss=BinaryCrossEntropy if spec.multilabel else nn.CrossEntropyLoss)
+    model = building.build(told["model"], spec=spec, task=task)
     assert isinstance(model, Classifier)
     checkpoints.check_fits(model, weights, file)
     model.load_state_dict(weights)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,6 @@ class Classifier(QuickModule):
     """
 
     min_size: ClassVar[int] = 1  # pixels that leave at least one behind the last pooling
-    metric_task: ClassVar[Literal["multiclass", "multilabel"]] = "multiclass"  # what torchmetrics calls the labels
     required_size: int = 1  # pixels, by `require_size`
     pretrained: bool = False  # a training begins with published weights
 
@@ -109,6 +108,11 @@ class Classifier(QuickModule):
                 f"{self.title} needs images of at least {smallest} pixels and the data gives {spec.size}:"
                 f" use data.image_size={smallest} or more"
             )
+
+    @property
+    def metric_task(self) -> str:
+        """What torchmetrics calls the labels: multiclass or multilabel."""
+        return self.label_task.metric_task
 
     @property
     def title(self) -> str:
