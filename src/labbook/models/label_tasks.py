@@ -86,11 +86,14 @@ class MultilabelOutcome:
     @property
     def average_precision(self) -> Tensor:
         """Of each class, float32 [classes], whatever the threshold; nan where it has no image."""
-        classes = self.labels.shape[1]
-        found: Tensor = multilabel_average_precision(
-            self.probabilities, self.labels.long(), classes, average="none", validate_args=False
-        )
-        return found.masked_fill(~self.labels.any(0), torch.nan)
+        there = self.labels.any(0)
+        found = torch.full(there.shape, torch.nan)
+        if (count := int(there.sum())) > 0:  # torchmetrics warns of those without images
+            labels = self.labels[:, there].long()
+            found[there] = multilabel_average_precision(
+                self.probabilities[:, there], labels, count, average="none", validate_args=False
+            )
+        return found
 
     def details(self, names: Sequence[str]) -> dict[str, Any]:
         """What metrics.json has of it besides loss and accuracy: means over the classes, and each class by its name."""
