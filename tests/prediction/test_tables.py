@@ -18,16 +18,17 @@ names = st.text(st.characters(codec=None), min_size=1, max_size=12)  # with lone
 guesses = st.lists(
     st.builds(Guess, st.sampled_from(["cat", "Käse, alt", "猫", "a\tb"]), st.floats(0, 1)), min_size=2, max_size=2
 )
-predictions = st.lists(st.builds(Prediction, names, guesses.map(tuple), st.none()), min_size=1, max_size=5)
+predictions = st.lists(st.builds(Prediction, names, guesses.map(tuple), st.none(), st.none()), min_size=1, max_size=5)
 
 
 @few
-@given(predictions, st.booleans())
-def test_all_three_agree(plain: list[Prediction], known: bool) -> None:
+@given(predictions, st.booleans(), st.booleans())
+def test_all_three_agree(plain: list[Prediction], known: bool, several: bool) -> None:
     told = [each._replace(true="猫") for each in plain] if known else plain
+    told = [each._replace(classes=("cat", "猫")) for each in told] if several else told
     classes = [guess.name for each in told for guess in each.guesses] + ["猫"]
-    columns = Columns.of([each.image for each in told], classes, 2, known)
-    rows = list(csv.reader(io.StringIO(as_csv(told, 2, known))))
+    columns = Columns.of([each.image for each in told], classes, 2, known, several)
+    rows = list(csv.reader(io.StringIO(as_csv(told, 2, known, several))))
     objects = json.loads(as_json(told))
     assert rows[0] == list(columns.heads)
     for each, row, found in zip(told, rows[1:], objects, strict=True):
@@ -37,6 +38,7 @@ def test_all_three_agree(plain: list[Prediction], known: bool) -> None:
         fields = dict(zip(columns.heads, row, strict=True))
         assert found["image"] == each.image
         assert harmless(printable(found["image"])) == fields["image"]
+        assert (found.get("classes"), fields.get("classes")) == ((["cat", "猫"], "cat|猫") if several else (None, None))
         assert found.get("true") == ("猫" if known else None)
         for place, guess in enumerate(found["top"]):
             suffix = f"_{place + 1}" if place else ""
