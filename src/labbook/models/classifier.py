@@ -202,8 +202,10 @@ class Classifier(QuickModule):
 
     def training_loss(self, outputs: Sequence[tuple[Tensor, float]], targets: Tensor) -> Tensor:
         """The losses of all `outputs`, added up with their weights."""
-        losses = [weight * self.loss(logits, targets) for logits, weight in outputs]
-        return sum(losses[1:], start=losses[0])
+        (logits, weight), *further = outputs
+        total = self.loss(logits, targets)
+        total = total if weight == 1 else weight * total  # without an operation more in each step
+        return sum((weight * self.loss(logits, targets) for logits, weight in further), start=total)
 
     def setup(self, stage: str) -> None:
         """Weigh the classes by the images of training, and put the losses where the network will be."""
