@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
-from labbook import keys, vocabulary
+from labbook import foreign, keys, vocabulary
 from labbook.arguments import as_meant, types_of_root
+from labbook.errors import SettingError
 from tests.composing import composed
 
 
@@ -25,6 +27,19 @@ from tests.composing import composed
 )
 def test_choices_are_known_in_any_case(typed: str, meant: str) -> None:
     assert as_meant([typed]) == [meant]
+
+
+@pytest.mark.parametrize("file", ["log_dir: ~/x", "data:\n  cache_dir: ~/x"])
+def test_the_home_folder_is_filled_in_in_a_file(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").write_text(file)
+    monkeypatch.setattr(foreign.FileConfigSource, "trusted", (tmp_path,))
+    config = foreign.FileConfigSource("test", str(tmp_path)).load_config("mine").config
+    name = "log_dir" if "log_dir" in config else "data.cache_dir"
+    assert OmegaConf.select(config, name) == str(tmp_path / "x")
+    (tmp_path / "mine.yaml").write_text(file.replace("~", "~nobody-here"))
+    with pytest.raises(SettingError, match=f"mine.yaml: {name}: there is no home folder of ~nobody-here/x"):
+        foreign.FileConfigSource("test", str(tmp_path)).load_config("mine")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Images and classes that changed since a run was trained: nothing goes on with them as if they had not."""
 
 import json
+import re
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -180,6 +181,40 @@ def test_changed_images_do_not_replace_the_evaluation_of_the_run(
     for split in ("val", "train"):
         refused = again(str(run), "--split", split)
         assert f"--split {split}: the training images were 18 and are 19" in refused.sentence
+
+
+def test_images_of_another_folder_that_were_trained_on(labbook: Command, again: Command, photos: Path) -> None:
+    run = labbook(*PHOTOS, "epochs=1").run
+    more = shutil.copytree(photos, photos.with_name("more"))
+    assert again(str(run), "data.root=more", "--split", "val").err == ""  # the same images, divided in the same way
+    for number, colour in enumerate(("pink", "gold", "navy", "teal", "plum", "tan", "snow", "lime", "gray")):
+        for name in ("ape", "cat", "dog"):
+            photograph(more / "train" / name / f"{number}-{name}.png", colour, (20 + ord(name[0]), 40))
+    refused = again(str(run), "data.root=more", "--split", "val")
+    assert refused.code == 2
+    assert re.match(r"--split val: \d+ of these 6 images were trained on: use --split test", refused.sentence)
+    mixed = photos.with_name("mixed")
+    shutil.copytree(photos / "train", mixed / "test")
+    assert "note: 15 of the images were trained on, so the figures flatter" in again(str(run), "data.root=mixed").err
+    assert evaluation(run, "_mixed")["trained_on"] == 15
+    photos.rename(photos.with_name("gone"))
+    assert "whether some of these are among them is not known" in again(str(run), "data.root=mixed").err
+    assert evaluation(run, "_mixed")["trained_on"] is None
+
+
+def test_folders_of_one_name_have_evaluations_of_their_own(labbook: Command, again: Command, photos: Path) -> None:
+    run = labbook(*PHOTOS, "epochs=1").run
+    for name, colour in (("one", "pink"), ("two", "gold")):
+        photograph(photos.parent / name / "set" / "test" / "cat" / "1.png", colour)
+        again(str(run), f"data.root={name}/set")
+        before = evaluation(run, "_set")
+    ended = again(str(run), "data.root=two/set")
+    other = str(before["test_set"])
+    assert evaluation(run, "_set") == before
+    found = {path.name: json.loads(path.read_text())["test_set"] for path in (run / "evaluation").iterdir()}
+    assert len(set(found.values())) == len(found) == 2
+    assert other in found.values()
+    assert "an earlier test was of other images, so the files of this one end in _set-" in ended.err
 
 
 def test_a_network_of_nan_answers_nothing(

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from labbook import trained
 from labbook.data.digits import Digits
 from labbook.errors import SettingError
 from labbook.evaluation import again
-from labbook.resuming import read_config
+from labbook.resuming import read_config, with_settings
 from tests.conftest import Command
 from tests.data.samples import album
 
@@ -56,3 +57,19 @@ WHOLE = {"channels": 1, "size": 8, "class_names": ["a", "b"], "mean": [0.5], "st
 def test_what_is_no_spec_is_refused(content: Any) -> None:
     with pytest.raises(SettingError, match=r"x\.ckpt is not a checkpoint of a run: what it says of its images"):
         trained.spec_of(content, Path("x.ckpt"))
+
+
+def test_a_run_whose_training_would_be_refused_today_is_opened(labbook: Command) -> None:
+    run = labbook("model=mlp", "debug=fast", "callbacks=none", "trainer.precision=32").run
+    own = again.evaluate_run(run, read_config(run), "test").outcome
+    config = read_config(run)
+    config.trainer |= {"strategy": "ddp_spawn", "val_check_interval": 0.5}
+    config.callbacks = {"finder": {"_target_": "pytorch_lightning.callbacks.BatchSizeFinder"}}
+    config.optimizer.forgotten = 1
+    config.scheduler = {"_target_": "labbook.schedulers.Forgotten", "_partial_": True}
+    OmegaConf.save(config, run / "config.yaml")
+    outcome = again.evaluate_run(run, read_config(run), "test").outcome
+    assert torch.equal(outcome.predicted, own.predicted)
+    typed = with_settings(read_config(run), ["trainer.strategy=deepspeed"])
+    with pytest.raises(SettingError, match=r"trainer\.strategy=deepspeed does not work here"):
+        trained.load(run, typed)

@@ -11,7 +11,7 @@ from labbook import search_path
 from labbook.config import TrainConfig
 from labbook.errors import SettingError, choices
 from labbook.keys import GROUPS
-from labbook.names import shown
+from labbook.names import from_home, shown
 from labbook.vocabulary import NO, YES, alternatives, written
 
 PATHS = ("log_dir", "resume", "data.root", "data.cache_dir")
@@ -40,7 +40,7 @@ def as_meant(arguments: Sequence[str], folders: Sequence[Path] = ()) -> list[str
             check_path(name, value, folders)
             argument = f"{name}={as_choices(name, value, folders)}"
         elif equals and name.lstrip("+") in PATHS:
-            argument = from_home(argument)
+            argument = expanded(argument)
         elif equals:
             check_truth(name.lstrip("+"), value)
         meant.append(argument)
@@ -61,18 +61,15 @@ def letters(name: str) -> str:
     return re.sub(r"[-_]", "", name).casefold()
 
 
-def from_home(argument: str) -> str:
+def expanded(argument: str) -> str:
     """A setting that is a path, with the user's home folder for ~ in it.
 
     Raises:
-        SettingError: the home of somebody who is not a user here.
+        SettingError: see `names.from_home`.
     """
 
     def whole(found: re.Match[str]) -> str:
-        try:
-            path = str(Path(found[2]).expanduser())
-        except RuntimeError as error:
-            raise SettingError(f"{argument}: there is no home folder of {shown(found[2])}") from error
+        path = from_home(argument, found[2])
         return f"'{path}'" if re.search(r"[^\w./-]", path) else path
 
     return OF_HOME.sub(whole, argument)

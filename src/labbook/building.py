@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from labbook import kinds, own_code
-from labbook.errors import SettingError, choices, first_line
+from labbook.errors import SettingError, UntrainableError, choices, first_line
 from labbook.failures import LIBRARIES, Part
 from labbook.own_code import allowed_in_words, allowed_targets
 from labbook.vocabulary import alternatives, written
@@ -53,9 +53,9 @@ def locate(target: Any, name: str) -> Any:
         missing = [item.name for item in causes if isinstance(item, ModuleNotFoundError) and item.name]
         library = missing and target.partition(".")[0] == missing[-1] in own_code.LIBRARIES
         if library or (missing and not any(target.startswith(item) for item in missing)):
-            raise SettingError(f"{name} needs the package {missing[-1]}, which is not installed") from error
+            raise UntrainableError(f"{name} needs the package {missing[-1]}, which is not installed") from error
         if missing or isinstance(causes[-1], AttributeError):
-            raise SettingError(f"{name}._target_={target} does not exist") from error
+            raise UntrainableError(f"{name}._target_={target} does not exist") from error
         reason = f"{type(causes[-1]).__name__}: {first_line(causes[-1])}"
         raise SettingError(f"{name}._target_={target} cannot be imported: {reason}") from error
 
@@ -180,10 +180,10 @@ def check_target(node: Mapping[str, Any], name: str, supplied: Mapping[str, str 
     settings = {key: value for key, value in node.items() if key not in ("_target_", "_partial_", "_convert_")}
     for key, value in settings.items():
         if instead := supplied.get(key):
-            raise SettingError(f"{name}.{key} is set by the program: {instead}")
+            raise UntrainableError(f"{name}.{key} is set by the program: {instead}")
         if key not in known and (not takes_any or key in kinds.FOR_HYDRA):
             valid = choices(str(key), known.keys() - supplied.keys(), "settings")
-            raise SettingError(f"{name}.{key} is not a setting of {node['_target_']}; {valid}")
+            raise UntrainableError(f"{name}.{key} is not a setting of {node['_target_']}; {valid}")
         if key not in supplied:
             kinds.check_setting(f"{name}.{key}", value)
             check(value, f"{name}.{key}")
@@ -215,14 +215,14 @@ def try_optimizer(node: Mapping[str, Any], name: str) -> None:
     try:
         build(node, name)([matrix])
     except (RuntimeError, TypeError, ValueError) as error:
-        raise SettingError(f"{name}: {first_line(error)}") from error
+        raise UntrainableError(f"{name}: {first_line(error)}") from error
     for parameter in (matrix, vector, filters):
         parameter.grad = torch.ones_like(parameter)
     try:
         build(node, name)([{"params": [matrix, vector]}, {"params": [filters]}]).step()
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
-        raise SettingError(
+        raise UntrainableError(
             f"{name}._target_={node['_target_']} with these settings cannot train a network: an optimizer has to take"
             f" all parameters and make a step by their gradients alone ({reason}); such as optimizer=adamw"
         ) from error

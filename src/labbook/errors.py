@@ -30,6 +30,10 @@ class SettingError(ValueError):
     """A setting that cannot work: its text names the setting and what would work. Exit code 2."""
 
 
+class UntrainableError(SettingError):
+    """A setting that no training takes; a network that was trained with it before can still be opened."""
+
+
 class NotDoneError(RuntimeError):
     """What was asked for could not be done, though nothing was wrong with how it was asked for. Exit code 1."""
 

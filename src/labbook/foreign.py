@@ -16,9 +16,10 @@ from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
+from omegaconf import OmegaConf
 
 from labbook.errors import SettingError
-from labbook.names import leads_out, shown
+from labbook.names import from_home, leads_out, shown
 from labbook.project import CONFIGS as CONFIGS
 
 LARGEST = 1_000_000  # bytes of a file
@@ -53,7 +54,11 @@ class FileConfigSource(file_config_source.FileConfigSource):
         file = Path(self.path) / self._normalize_file_name(config_path)
         if file.is_file() and not any(file.resolve().is_relative_to(folder.resolve()) for folder in self.trusted):
             check(text_of(file), str(file), config_path)
-        return super().load_config(config_path)
+        result = super().load_config(config_path)
+        for name in PLACES:
+            if isinstance(place := OmegaConf.select(result.config, name, throw_on_resolution_failure=False), str):
+                OmegaConf.update(result.config, name, from_home(f"{file}: {name}", place))
+        return result
 
 
 def register(trusted: Sequence[Path]) -> None:

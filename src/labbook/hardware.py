@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, UntrainableError, choices
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -76,7 +76,7 @@ def check_strategy(asked: str) -> None:
         SettingError: naming those that work.
     """
     if asked not in STRATEGIES:
-        raise SettingError(f"trainer.strategy={asked} does not work here; {choices(asked, STRATEGIES)}")
+        raise UntrainableError(f"trainer.strategy={asked} does not work here; {choices(asked, STRATEGIES)}")
 
 
 def choose_accelerator(asked: str, machine: Machine) -> Accelerator:

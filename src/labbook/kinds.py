@@ -15,7 +15,7 @@ from torchmetrics import Metric
 
 from labbook import secrecy
 from labbook.data.module import ImageDataModule
-from labbook.errors import SettingError
+from labbook.errors import SettingError, UntrainableError
 from labbook.models.classifier import Classifier
 from labbook.names import leads_out, shown
 from labbook.schedulers import Schedule
@@ -94,7 +94,7 @@ def check(target: Any, node: Mapping[str, Any], name: str) -> None:
             expected = " nor ".join(f"{kind.__name__} ({kind.__module__})" for kind in KINDS[group])
             raise SettingError(f"{told} makes no {expected}")
         if instead := next((text for kind, text in REFUSED.items() if issubclass(made, kind)), None):
-            raise SettingError(f"{told} does not work here: {instead}")
+            raise UntrainableError(f"{told} does not work here: {instead}")
     elif not inspect.isclass(target):
         raise SettingError(f"{told} is a function, and inside {group} only classes are built")
     if node.get("_partial_") and (inner or group not in DEFERRED):

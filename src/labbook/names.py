@@ -54,6 +54,18 @@ def check_local(setting: str, place: str | Path) -> None:
         raise SettingError(f"{setting}={shown(str(place))} is no place on this machine: give the path of a folder")
 
 
+def from_home(setting: str, path: str) -> str:
+    """A path, with the user's home folder for a ~ that it begins with; `setting` is what a refusal names.
+
+    Raises:
+        SettingError: the home of somebody who is not a user here.
+    """
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError as error:
+        raise SettingError(f"{setting}: there is no home folder of {shown(path)}") from error
+
+
 def check_places(config: DictConfig) -> None:
     """Refuse root settings that name a folder which is none of this machine, or not where it belongs.
 

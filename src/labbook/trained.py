@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
@@ -16,15 +16,28 @@ from labbook.data.decoding import Decoding
 from labbook.data.module import ImageDataModule, Images, Part
 from labbook.data.record import DataRecord, changed_classes
 from labbook.data.spec import ImageSpec
-from labbook.errors import SettingError
+from labbook.errors import SettingError, UntrainableError
 from labbook.hardware import Choice
 from labbook.kinds import made_by
 from labbook.models.classifier import Classifier
 from labbook.models.label_tasks import MultiLabel
+from labbook.resuming import read_config
 from labbook.runs import BEST, CHECKPOINTS, CONFIG, LAST, read_metrics
 from labbook.tta import averaged
 
 Weights = Literal["best", "last"]
+
+# Settings that only a training acts upon, and what stands for them when a network is opened.
+UNUSED: dict[str, Any] = {
+    "optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 1.0},
+    "scheduler": None,
+    "logger": None,
+    "callbacks": None,
+    "data.augment": [],
+    "data.sampler": None,
+}
+# Settings of the trainer that a test acts upon.
+TESTING = ("_target_", "accelerator", "devices", "num_nodes", "precision", "deterministic", "limit_test_batches")
 
 SPEC = TypeAdapter(ImageSpec)
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -168,7 +181,11 @@ def opened(path: Path, config: DictConfig, weights: Weights | None = None) -> Op
         SettingError: settings that do not go together, or no whole checkpoint.
     """
     config = typed(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
-    training.check(config)
+    try:
+        training.check(config)
+    except UntrainableError:
+        config = without_training(config, read_config(path))
+        training.check(config)
     file = checkpoint_of(path, config, weights)
     try:
         content = checkpoints.load(file)
@@ -177,6 +194,21 @@ def opened(path: Path, config: DictConfig, weights: Weights | None = None) -> Op
             raise SettingError(f"{error}; --weights last takes those of the last epoch") from error
         raise
     return Opened(config, file, content, seen_by(content, file, config))
+
+
+def without_training(config: DictConfig, trained: DictConfig) -> DictConfig:
+    """The configuration of a network without what only its training used and would be refused today.
+
+    What differs from that of the `trained` run was typed, and stays, to be checked.
+    """
+    kept = config.copy()
+    for name, unused in UNUSED.items():
+        if OmegaConf.select(config, name) == OmegaConf.select(trained, name):
+            OmegaConf.update(kept, name, unused, merge=False)
+    for name in set(config.trainer) - set(TESTING):
+        if config.trainer[name] == trained.trainer.get(name):
+            del kept.trainer[name]
+    return kept
 
 
 def load(path: Path, config: DictConfig, weights: Weights | None = None) -> Trained:

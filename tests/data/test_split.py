@@ -175,6 +175,7 @@ def test_of_a_folder_each_class_is_divided_and_stays_so_when_images_come_and_go(
 def test_the_tail_of_a_folder_is_refused(root: Path) -> None:
     with pytest.raises(SettingError, match=r"^data\.val_from=tail holds out whole classes of a folder"):
         folder(root, val_from="tail")
+    assert folder(root, val_from="tail", only="test").rows["test"].numel()  # a run of before is tested again
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "Validation"])

@@ -46,12 +46,17 @@ def main() -> None:
     own = not asked.name
     found = again.evaluate_run(given.run, asked.config, given.split, given.weights, asked.data, own)
     settings = (*given.settings, *([f"weights={given.weights}"] if given.weights else []))
-    tested = files.Tested.of(given.run, given.split, asked.name, settings, found)
-    notes = [*([] if own else found.data.notes), *unfinished(given.run), *tested.notes]
+    folder = given.out or given.run / files.FOLDER
+    tested = files.Tested.of(given.run, given.split, asked.name, settings, found).beside(folder, found.images)
+    notes = [
+        *([] if own else found.data.notes),
+        *unfinished(given.run),
+        *tested.notes,
+        *(found.seen.notes if found.seen else []),
+    ]
     for note in notes:
         print(f"note: {printable(note)}", file=sys.stderr)
     judged = judgement.judge(found.outcome, found.names)
-    folder = given.out or given.run / files.FOLDER
     files.write(tested, found, judged, folder)
     judgement.show(judged, given.split, given.all)
     for line in found.matched.notes:

@@ -29,7 +29,7 @@ from labbook.data.spec import ImageSpec
 from labbook.data.split import ValFrom
 from labbook.data.twins import Twins, counted, many, twins
 from labbook.errors import SettingError
-from labbook.names import printable, shortened
+from labbook.names import from_home, printable, shortened
 
 LAYOUT = "a folder for each class, as in {train}/cat/1.jpg and {test}/cat/2.jpg"
 OnCorrupt = Literal["raise", "skip"]
@@ -68,10 +68,10 @@ class ImageFolder(ImageDataModule):
     ) -> None:
         if root is None:
             raise SettingError("data.root is not set: give the folder of your images, data.root=FOLDER")
-        folder = Path(root).expanduser()
+        folder = Path(from_home("data.root", root))
         self.train_folder, self.test_folder = folder / train_folder, folder / test_folder
-        self.on_corrupt, self.cache_dir = on_corrupt, Path(cache_dir).expanduser()
-        if val_from == "tail":
+        self.on_corrupt, self.cache_dir = on_corrupt, Path(from_home("data.cache_dir", cache_dir))
+        if val_from == "tail" and only is None:  # a run of before is tested as it was trained
             raise SettingError(
                 "data.val_from=tail holds out whole classes of a folder, as its images are in the order of classes: use"
                 " stratified or random"

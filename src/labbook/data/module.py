@@ -30,6 +30,7 @@ from labbook.data.spec import ImageSpec
 from labbook.data.split import Division, ValFrom
 from labbook.data.waiting import Waiting
 from labbook.errors import SettingError
+from labbook.names import from_home
 
 # A run writes to train.log, and not to the terminal, what Lightning says, of whom this is a part.
 details = logging.getLogger("pytorch_lightning.data")
@@ -89,7 +90,7 @@ class ImageDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.only = only
-        self.root = str(Path(root).expanduser())  # a shell leaves the ~ of data.root=~/images as it is
+        self.root = str(Path(from_home("data.root", root)))  # a shell leaves the ~ of data.root=~/images as it is
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.sampler = make_sampler(sampler, shuffle)
         self.val_fraction, self.val_seed, self.val_from = val_fraction, val_seed, val_from

@@ -15,6 +15,7 @@ from labbook.errors import SettingError
 from labbook.evaluation import other_data
 from labbook.evaluation.final import test
 from labbook.evaluation.matching import Matched, check_division, check_same_division, check_seen, match_classes
+from labbook.evaluation.overlap import Overlap, overlap
 from labbook.models.label_tasks import AnyOutcome, MultiLabel
 from labbook.resuming import read_config
 from labbook.runs import read_metrics
@@ -31,6 +32,7 @@ class Evaluated(NamedTuple):
     matched: Matched  # classes that are not both in the data and in the network
     images: str  # equal where the images are: `record.identity_of`
     as_recorded: bool | None  # whether they are those of this part that the run recorded; None: it recorded none
+    seen: Overlap | None = None  # how many of other images the network was trained on
 
 
 def evaluate_run(
@@ -48,7 +50,8 @@ def evaluate_run(
 
     Raises:
         SettingError: settings that do not go together, images that are shown otherwise than in training, training or
-            validation images that are not those of the run, or no whole checkpoint of this network.
+            validation images that are not those of the run, other validation images that it was trained on, or no
+            whole checkpoint of this network.
     """
     there = opened(path, config, weights)
     config, known = there.config, there.spec
@@ -68,6 +71,7 @@ def evaluate_run(
     as_recorded = not record.changes(DataRecord.of(data), [part]) if part in record.parts else None
     images = identity_of(data, part)
     matched = match_classes(data, known.class_names, split)
+    seen = None if as_recorded or (own and as_recorded is None) else overlap(path, data, split, record)
     model, epoch = there.network(known)
     if isinstance(model.label_task, MultiLabel):
         model.label_task.use_thresholds(read_metrics(path), known.class_names)
@@ -85,7 +89,7 @@ def evaluate_run(
             f"the loss of this network is {outcome.figures.loss}, so its answers mean nothing: try"
             " trainer.precision=32, or train it anew"
         )
-    return Evaluated(outcome, data, known.class_names, epoch, matched, images, as_recorded)
+    return Evaluated(outcome, data, known.class_names, epoch, matched, images, as_recorded, seen)
 
 
 def one_process(trainer: Mapping[str, Any]) -> dict[str, Any]:

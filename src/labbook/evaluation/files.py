@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Tested:
     settings: tuple[str, ...]  # from the command line; those that change the figures are in the files' names
 
     changed: bool = False  # the run's own images are not those any more that the run was tested on
+    apart: bool = False  # a test of other images has the name that this one would have
 
     @classmethod
     def of(cls, run: Path, split: Split, name: str, settings: tuple[str, ...], found: Evaluated) -> "Tested":
@@ -46,9 +47,19 @@ class Tested:
         changed = own and found.as_recorded is False
         return cls(run, split, f"changed-{found.images}" if changed else "", settings, changed)
 
+    def beside(self, folder: Path, images: str) -> "Tested":
+        """The same with a name of its own, if `folder` has a test of other images under this one."""
+        try:
+            there = json.loads((folder / f"evaluation{self.suffix}.json").read_text(encoding="utf-8"))["test_set"]
+        except (OSError, ValueError, LookupError, TypeError):  # there is none that could be taken for this one
+            return self
+        return self if there == images else replace(self, other=f"{self.other}-{images}".lstrip("-"), apart=True)
+
     @property
     def notes(self) -> list[str]:
         """What should be said of the images."""
+        if self.apart:
+            return [f"an earlier test was of other images, so the files of this one end in {self.suffix}"]
         if not self.changed:
             return []
         return [
@@ -87,6 +98,7 @@ def write(tested: Tested, found: Evaluated, judgement: Judgement, folder: Path) 
         "data": type(found.data).__name__,
         "test_set": found.images,
         "as_recorded": found.as_recorded,
+        "trained_on": found.seen.trained_on if found.seen else None,
         "left_out": found.matched.left_out,
         "without_images": found.matched.without_images,
         "settings": list(tested.settings),
