@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labbook import outputs
-from labbook.errors import SettingError
+from labbook.errors import SettingError, unwritable
 from labbook.runs import CONFIG, METRICS
 from labbook.sweeps.folder import MARK
 
@@ -143,3 +143,21 @@ def test_two_names_of_one_file_are_refused(tmp_path: Path) -> None:
         with pytest.raises(SettingError, match=r"^--csv \S+ is one of the files that the command reads"):
             outputs.check({"--csv": tmp_path / one}, [tmp_path / other])
     outputs.check({"--csv": Path(os.devnull), "--json": Path(os.devnull)})
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+@pytest.mark.parametrize("name", ["/dev/full", "/proc/output.csv"])
+def test_what_cannot_be_written_is_named(name: str) -> None:
+    with pytest.raises(OSError) as failed:
+        outputs.write(Path(name), b"x")
+    assert unwritable(failed.value)
+    assert failed.value.filename == name
+
+
+def test_a_link_to_itself_is_refused_and_stays(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.symlink_to(other)
+    other.symlink_to(one)
+    with pytest.raises(SettingError, match="is a link that leads to itself"):
+        outputs.check({"--csv": one})
+    assert one.is_symlink()

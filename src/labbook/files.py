@@ -46,10 +46,12 @@ def replacing(path: Path, keep: Path | None = None, durable: bool = False) -> It
         if durable:
             flush_folder(path.parent)
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if error.filename in (None, str(partial)):
+            error.filename = str(path)
         raise
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def write_whole(path: Path, content: str | bytes, durable: bool = False) -> None:
@@ -80,7 +82,12 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, FileNotFoundError) as error:  # the second of a place such as /proc
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
+        raise no_folder(folder) from error
+
+
+def no_folder(path: Path) -> NotADirectoryError:
+    """What to raise where no file can be made in a folder."""
+    return NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
 
 def flush_folder(folder: Path) -> None:

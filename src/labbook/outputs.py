@@ -1,5 +1,6 @@
 """Files that a user names for a program to write: what has the name already is looked at first. Imports no torch."""
 
+import errno
 import os
 import shutil
 import stat
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from labbook.errors import SettingError
-from labbook.files import LOCK, make_folder, replacing
+from labbook.files import LOCK, make_folder, no_folder, replacing
 from labbook.names import check_local, shown
 from labbook.runs import CHECKPOINTS, CONFIG, LOG, METRICS, PREDICTIONS, TABLE
 from labbook.sweeps.claims import CLAIMS
@@ -51,6 +52,8 @@ def check(named: Mapping[str, Path | None], read: Iterable[Path] = ()) -> None:
     for option, file in given.items():
         check_local(option, file)
         text = f"{option} {shown(str(file))}"
+        if is_circle(file):
+            raise SettingError(f"{text} is a link that leads to itself: give another name")
         if file.is_dir():
             raise SettingError(f"{text} is a folder: give the name of a file in it")
         if is_record(file):
@@ -71,6 +74,15 @@ def identity(file: Path) -> Identity:
     except OSError:
         return os.path.realpath(file)
     return status.st_dev, status.st_ino
+
+
+def is_circle(file: Path) -> bool:
+    """Whether a name is a link that leads to itself, by way of others or not."""
+    try:
+        file.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def is_record(file: Path) -> bool:
@@ -134,10 +146,13 @@ def writing(file: Path) -> Iterator[Path]:
     make_folder(target.parent)
     if target.exists():
         os.close(os.open(target, os.O_WRONLY))  # which a write-protected file refuses
-    with replacing(target) as partial:
-        yield partial
-        if target.exists():
-            shutil.copymode(target, partial)
+    try:
+        with replacing(target) as partial:
+            yield partial
+            if target.exists():
+                shutil.copymode(target, partial)
+    except FileNotFoundError as error:  # in a folder such as /proc no file can be made
+        raise no_folder(target) from error
 
 
 def send(file: Path, content: bytes) -> None:
@@ -146,14 +161,18 @@ def send(file: Path, content: bytes) -> None:
     Raises:
         OSError: it could not be written.
     """
-    if is_standard_output(file):
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
-        sys.stdout.flush()
-        return
-    cut = os.O_TRUNC if stat.S_ISREG(file.stat().st_mode) else 0
-    with suppress(BrokenPipeError), open(os.open(file, os.O_WRONLY | cut), "wb") as opened:  # noqa: PTH123
-        opened.write(content)
+    try:
+        if is_standard_output(file):
+            sys.stdout.flush()
+            sys.stdout.buffer.write(content)
+            sys.stdout.flush()
+            return
+        cut = os.O_TRUNC if stat.S_ISREG(file.stat().st_mode) else 0
+        with suppress(BrokenPipeError), open(os.open(file, os.O_WRONLY | cut), "wb") as opened:  # noqa: PTH123
+            opened.write(content)
+    except OSError as error:
+        error.filename = str(file)
+        raise
 
 
 def printing_beside(*files: Path | None) -> redirect_stdout[TextIO] | nullcontext[None]:

@@ -56,6 +56,16 @@ def test_the_same_figures_again(labbook: Command, again: Command) -> None:
 
 
 @pytest.mark.usefixtures("unpictured")
+def test_pictures_of_an_earlier_test_are_not_taken_for_those_of_this_one(labbook: Command, again: Command) -> None:
+    run = labbook("model=mlp", "debug=fast", "callbacks=none").run
+    old = run / "evaluation" / "mistakes.png"
+    old.parent.mkdir()
+    old.touch()
+    again(str(run))
+    assert not old.exists()  # this test, as if it had no mistakes, makes none
+
+
+@pytest.mark.usefixtures("unpictured")
 def test_a_run_of_several_processes_is_tested_by_one(labbook: Command, again: Command) -> None:
     run = labbook("model=mlp", "epochs=1", "data.limit=90", "trainer.precision=32", "callbacks=none").run
     config = (run / "config.yaml").read_text()
