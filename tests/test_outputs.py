@@ -148,10 +148,9 @@ def test_two_names_of_one_file_are_refused(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
 @pytest.mark.parametrize("name", ["/dev/full", "/proc/output.csv"])
 def test_what_cannot_be_written_is_named(name: str) -> None:
-    with pytest.raises(OSError) as failed:
+    with pytest.raises(OSError, match=f"'{name}'") as failed:
         outputs.write(Path(name), b"x")
     assert unwritable(failed.value)
-    assert failed.value.filename == name
 
 
 def test_a_link_to_itself_is_refused_and_stays(tmp_path: Path) -> None:
