@@ -12,7 +12,8 @@ from labbook.data.module import Split
 from labbook.ema import EMA
 from labbook.evaluation.again import evaluate_run
 from labbook.lookahead import floats
-from labbook.models.classifier import Classifier, Outcome
+from labbook.models.classifier import Classifier
+from labbook.models.label_tasks import Outcome
 from labbook.resuming import read_config
 from tests.conftest import Command
 from tests.test_lookahead import digits, fitted, network, steps_of

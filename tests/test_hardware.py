@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from labbook import building, hardware
+from labbook.capabilities import strided_depthwise
 from labbook.errors import SettingError
 from labbook.hardware import (
     ACCELERATORS,
@@ -88,14 +89,14 @@ def test_strided_depthwise_convolutions_are_taken_in_32_bits_on_a_cpu(machine: M
 def test_the_networks_that_have_them(model: str) -> None:
     with torch.device("meta"):
         network = building.build(composing.node(model), spec=spec_of(3, 224, 10))
-    assert network.strided_depthwise is (model in ("efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small"))
+    assert strided_depthwise(network) is (model in ("efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small"))
 
 
 def test_convolutions_that_are_not_trained_do_not_count() -> None:
     frozen = {"pretrained": True, "freeze": "backbone"}
     with torch.device("meta"):
         network = building.build(composing.node("mobilenet_v2"), spec=spec_of(3, 224, 10), **frozen)
-    assert not network.strided_depthwise
+    assert not strided_depthwise(network)
 
 
 def test_the_choice_for_a_network_looks_at_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,10 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import LightningModule
 
+from labbook.capabilities import image_spec
 from labbook.data.record import changed_classes
 from labbook.errors import SettingError
 from labbook.files import damage, replacing, seal
-from labbook.models.classifier import Classifier
 from labbook.runs import LAST, PREVIOUS
 
 log = logging.getLogger("labbook")
@@ -90,16 +90,16 @@ class Position(NamedTuple):
     done: int  # whole epochs
 
 
-def position(model: Classifier, path: Path) -> Position:
+def position(model: LightningModule, path: Path) -> Position:
     """From where a run can go on with a checkpoint.
 
     Raises:
         SettingError: no whole checkpoint, one of another network or of other classes, or one that holds weights alone.
     """
     content = load(path, mmap=True)  # without reading the numbers, which Lightning will do
-    told = content.get("spec")
-    names = told.get("class_names", ()) if isinstance(told, dict) else ()
-    if changed := changed_classes(names, model.spec.class_names):
+    told, spec = content.get("spec"), image_spec(model)
+    names = told.get("class_names", ()) if isinstance(told, dict) and spec is not None else ()
+    if spec is not None and (changed := changed_classes(names, spec.class_names)):
         raise SettingError(f"{path} was trained on other classes: {changed}; a run is resumed with the same ones")
     check_fits(model, content["state_dict"], path)
     if not {"loops", "optimizer_states", "random"} <= content.keys():

@@ -1,6 +1,7 @@
 """The typed root of the configuration; nothing here imports torch, so that a wrong setting is refused at once."""
 
 import operator
+import re
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -23,13 +24,15 @@ from labbook.names import check_places
 
 OPTIONAL = ("scheduler", "logger", "callbacks", "metrics")  # groups that a run can do without
 
-# Figures that a run may be chosen by; those of the test set are not among them.
-Objective = Literal["val/acc", "val/loss", "val/top5_acc", "train/acc", "train/loss", "train/top5_acc"]
+# Words in the name of a metric that is the better the smaller it is.
+FALLING = re.compile(r"loss|error|(?<![a-z])(r?mse|mae|nll|bce|kl|fid|perplexity|ppl|wer|cer|brier|hinge)(?![a-z])")
+
+Mode = Literal["auto", "min", "max"]
 
 
-def lower_is_better(name: str) -> bool:
-    """Whether a figure of this name is the better the smaller it is."""
-    return "loss" in name
+def lower_is_better(name: str, mode: str = "auto") -> bool:
+    """Whether a metric is the better the smaller it is; `auto` goes by its name."""
+    return mode == "min" or (mode == "auto" and FALLING.search(name.lower()) is not None)
 
 
 def held_out(name: str, validate_on: str) -> str:
@@ -125,7 +128,8 @@ class TrainConfig:
     log_dir: str = "logs"
     resume: str | None = None
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
-    objective: Objective = "val/acc"
+    objective: str = "val/acc"
+    objective_mode: Mode = field(default="auto", metadata={FORMERLY: "auto"})
     published: Any = None
     sweep: SweepConfig = field(default_factory=SweepConfig)
     notes: dict[str, Any] = field(default_factory=dict)
@@ -259,8 +263,19 @@ def check_root(config: DictConfig) -> None:
         raise SettingError(f"{name} is not set: give {name}=VALUE")
     check_groups(config)
     check_ranges(config)
+    check_objective(config.objective)
     check_places(config)
     published.check(config.published)
+
+
+def check_objective(name: str) -> None:
+    """Refuse to choose by the test set.
+
+    Raises:
+        SettingError: the objective is a metric of it.
+    """
+    if re.match(r"test($|[^a-z])", name):
+        raise SettingError(f"objective={name}: nothing may be chosen by the test set, so use a metric of validation")
 
 
 def typed(config: DictConfig, origin: str) -> DictConfig:

@@ -116,8 +116,7 @@ class EvaluationMetrics(Callback):
             self._warn(name, found)
             metric.reset()
         # Every process has the same values already.
-        own = getattr(pl_module, "logs", None)
-        pl_module.log_dict(values, logger=own, sync_dist=trainer.world_size > 1)
+        pl_module.log_dict(values, sync_dist=trainer.world_size > 1)
 
     def _warn(self, name: str, found: list[warnings.WarningMessage]) -> None:
         """Log what torchmetrics warns of, such as a class without images: each once and not in every epoch."""

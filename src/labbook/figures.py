@@ -15,30 +15,47 @@ from labbook.confusion_plots import confusion_plot
 from labbook.contact_sheets import Line, Picture, image_name, sheet
 from labbook.data.module import Images
 from labbook.data.spec import ImageSpec
+from labbook.epoch_metrics import is_of_layer
 from labbook.evaluation.calibration import Bin
-from labbook.models.classifier import Outcome
+from labbook.models.label_tasks import Outcome
 from labbook.outputs import writing
-from labbook.recorder import Row
+from labbook.recorder import MOST, USUAL, Row, metrics_in, part_of, short
 
+TITLES = {"acc": "accuracy"}
 TRAIN, HELD_OUT = "#1f77b4", "#d62728"
 
 
 def curves(rows: Sequence[Row], held_out: str) -> Picture:
-    """Loss and accuracy by epoch, training against `held_out` (the name of what was validated on)."""
-    figure = Figure(figsize=(9, 3.6), dpi=120)
-    figure.subplots_adjust(left=0.06, right=0.98, bottom=0.14, top=0.91, wspace=0.15)
-    for axes, name, title in zip(
-        figure.subplots(1, 2), ("loss", "acc"), ("loss by epoch", "accuracy by epoch"), strict=True
-    ):
-        for part, label, colour in (("train", "training", TRAIN), ("val", held_out, HELD_OUT)):
-            points = [(row["epoch"], row[f"{part}/{name}"]) for row in rows if f"{part}/{name}" in row]
-            if points:
-                axes.plot(*zip(*points, strict=True), label=label, color=colour, marker="o", markersize=3)
-        axes.set(xlabel="epoch", title=title)
+    """Loss and accuracy by epoch, training against `held_out` (the name of what was validated on).
+
+    Of runs without them, the first metrics that they have.
+    """
+    names = shown_metrics(rows)
+    figure = Figure(figsize=(4.5 * len(names), 3.6), dpi=120)
+    figure.subplots_adjust(left=0.12 / len(names), right=1 - 0.04 / len(names), bottom=0.14, top=0.91, wspace=0.15)
+    labels = {"train": ("training", TRAIN), "val": (held_out, HELD_OUT), "": (None, TRAIN)}
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for column in (column for column in columns_of(rows) if short(column) == name):
+            label, colour = labels[part_of(column)]
+            points = [(row["epoch"], row[column]) for row in rows if column in row]
+            axes.plot(*zip(*points, strict=True), label=label, color=colour, marker="o", markersize=3)
+        axes.set(xlabel="epoch", title=f"{TITLES.get(name, name)} by epoch")
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
     return pixels(figure)
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """The metrics of all rows."""
+    return list(dict.fromkeys(name for row in rows for name in metrics_in(row) if not is_of_layer(name)))
+
+
+def shown_metrics(rows: Sequence[Row]) -> list[str]:
+    """The names of the metrics that curves are drawn of, without the part of the data."""
+    names = list(dict.fromkeys(short(column) for column in columns_of(rows)))
+    return [name for name in USUAL if name in names] if set(USUAL) <= set(names) else names[:MOST]
 
 
 def confusion_matrix(

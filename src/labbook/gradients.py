@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from labbook.models.classifier import Classifier
-
 
 class GradientNorms(Callback):
     """Logs `gradient/LAYER`: the L2 norm of the loss's gradient by a layer's own parameters, the mean over the steps.
@@ -38,13 +36,13 @@ class GradientNorms(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report the means of the epoch and begin anew."""
-        assert self.sums is not None
+        if self.sums is None:  # no optimizer made a step
+            return
         *sums, steps = self.sums.tolist()
         means = [torch.tensor(value / steps if steps else torch.nan) for value in sums]
         values = {f"gradient/{name}": mean for name, mean in zip(self.layers, means, strict=True)}
         # Every process has the same gradients already; saying so to Lightning costs nothing with one process.
-        assert isinstance(pl_module, Classifier)
-        pl_module.log_dict(values, logger=pl_module.logs, sync_dist=trainer.world_size > 1)
+        pl_module.log_dict(values, sync_dist=trainer.world_size > 1)
         self.sums = None
 
     def state_dict(self) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from labbook.errors import SettingError, UntrainableError, choices
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-    from labbook.models.classifier import Classifier
+    from pytorch_lightning import LightningModule
 
 Accelerator = Literal["cpu", "gpu", "mps"]
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
@@ -140,13 +139,17 @@ def choose_precision(
     return "32-true", "this CPU has no bf16 instructions"
 
 
-def here(config: "DictConfig", model: "Classifier") -> Choice:
+def here(config: "DictConfig", model: "LightningModule") -> Choice:
     """What to train or test a network with on this machine.
 
     Raises:
         SettingError: see `choose`.
     """
-    return choose(config.trainer, describe(), config.channels_last, model.strided_depthwise, sam=model.task.sam > 0)
+    from labbook.capabilities import sharpness_aware, strided_depthwise  # which import torch
+
+    return choose(
+        config.trainer, describe(), config.channels_last, strided_depthwise(model), sam=sharpness_aware(model)
+    )
 
 
 def choose(

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
+from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
+from pytorch_lightning import LightningModule
 
+from labbook import building, capabilities
 from labbook.callbacks import EarlyStopping
-from labbook.config import DEFAULT_LOSS, SweepConfig
+from labbook.config import DEFAULT_LOSS, SweepConfig, TaskConfig, reference
 from labbook.lookahead import Lookahead
 from labbook.models.classifier import Classifier
 from labbook.models.parameter_groups import grouped
@@ -18,14 +22,18 @@ LAYER_FACTORS = {
 }
 
 
-def idle(config: DictConfig, model: Classifier) -> list[str]:
+def idle(config: DictConfig, model: LightningModule) -> list[str]:
     """A sentence on each setting that was given and has no effect."""
     config_alone = (of_sweeps(config), of_schedule(config), of_validation(config), of_split(config))
-    return [
-        note
-        for found in (*config_alone, of_layers(model), of_layout(config, model), of_loss(config, model))
-        for note in found
-    ]
+    model_too = (of_layout(config, model), of_compilation(config, model))
+    own = of_classifier(config, model) if capabilities.is_classifier(model) else of_own_model(config, model)
+    return [note for found in (*config_alone, *model_too, own) for note in found]
+
+
+def of_classifier(config: DictConfig, model: Classifier) -> Iterator[str]:
+    """Settings that none of the network's layers, or not its loss, uses."""
+    yield from of_layers(model)
+    yield from of_loss(config, model)
 
 
 def of_sweeps(config: DictConfig) -> Iterator[str]:
@@ -94,10 +102,19 @@ def of_split(config: DictConfig) -> Iterator[str]:
         yield f"data.val_seed={data.val_seed} has no effect, as data.{kept} draws no validation images: leave it out"
 
 
-def of_layout(config: DictConfig, model: Classifier) -> Iterator[str]:
+def of_layout(config: DictConfig, model: LightningModule) -> Iterator[str]:
     """A memory layout for convolutions that are not there."""
-    if config.channels_last and not model.convolutional:
-        yield f"channels_last=true has no effect on {model.title}, which has no convolution: leave it out"
+    title = capabilities.title(model)
+    if config.channels_last and not capabilities.convolutional(model):
+        yield f"channels_last=true has no effect on {title}, which has no convolution: leave it out"
+    elif config.channels_last and not capabilities.takes_channels_last(model):
+        yield f"channels_last=true has no effect on {title}, which keeps no spec for its forward: leave it out"
+
+
+def of_compilation(config: DictConfig, model: LightningModule) -> Iterator[str]:
+    """A compilation of what is never called."""
+    if config.compile and not capabilities.is_called(model):
+        yield f"compile=true has no effect on {capabilities.title(model)}, which has no forward: leave it out"
 
 
 def of_loss(config: DictConfig, model: Classifier) -> Iterator[str]:
@@ -105,7 +122,38 @@ def of_loss(config: DictConfig, model: Classifier) -> Iterator[str]:
     method = type(model).loss
     if method is Classifier.loss or {"super", "criteria", Classifier.__name__} & {*method.__code__.co_names}:
         return
+    for name in losses_given(config):
+        yield f"{name} has no effect, as {model.title} has a loss of its own: leave it out"
+
+
+def losses_given(config: DictConfig) -> list[str]:
+    """The settings of the loss that are not as usual."""
     given = {"loss._target_": config.loss._target_ != DEFAULT_LOSS, "loss.class_weights": config.loss.class_weights}
     given["task.label_smoothing"] = config.task.label_smoothing
-    for name in (name for name, value in given.items() if value):
-        yield f"{name} has no effect, as {model.title} has a loss of its own: leave it out"
+    return [name for name, value in given.items() if value]
+
+
+def of_own_model(config: DictConfig, model: LightningModule) -> Iterator[str]:
+    """Settings that only a `Classifier` uses, and optimizers of the groups where the model has its own."""
+    title, given = capabilities.title(model), building.parameters(building.locate(config.model._target_, "model"))[0]
+    for item in fields(TaskConfig):
+        takes = "task" in given or item.name in ("init", "gradient_norms")
+        if not takes and config.task[item.name] != item.default:
+            yield f"task.{item.name}={config.task[item.name]} has no effect on {title}, which is no Classifier"
+    for name in (name for name in losses_given(config) if name.startswith("loss") and "task" not in given):
+        yield f"{name} has no effect on {title}, which is no Classifier"
+    if config.train_acc_eval:
+        yield f"train_acc_eval=true has no effect on {title}, which is no Classifier"
+    for group in ("optimizer", "scheduler"):
+        takes = "task" in given or group in given or not capabilities.overrides(model, "configure_optimizers")
+        if not takes and config[group] != usual(group):
+            choice = config.choices.get(group) or group
+            yield (
+                f"{group}={choice} has no effect on {title}, whose configure_optimizers makes its own: take it as the"
+                f" argument {group} of its constructor, or leave it out"
+            )
+
+
+def usual(group: str) -> Any:
+    """The group as it is where nothing of it is chosen."""
+    return reference(())[group] if GlobalHydra.instance().is_initialized() else None

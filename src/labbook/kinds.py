@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from pytorch_lightning import Callback, Trainer, callbacks
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer, callbacks
 from pytorch_lightning.loggers import Logger
 from torch import nn
 from torch.optim import Optimizer
@@ -14,15 +14,13 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import Metric
 
 from labbook import secrecy
-from labbook.data.module import ImageDataModule
 from labbook.errors import SettingError, UntrainableError
-from labbook.models.classifier import Classifier
 from labbook.names import leads_out, shown
 from labbook.schedulers import Schedule
 
 KINDS: dict[str, tuple[type, ...]] = {
-    "model": (Classifier,),
-    "data": (ImageDataModule,),
+    "model": (LightningModule,),
+    "data": (LightningDataModule,),
     "optimizer": (Optimizer,),
     "scheduler": (Schedule, LRScheduler),
     "loss": (nn.Module,),

@@ -18,10 +18,11 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from labbook import capabilities
 from labbook.contact_sheets import Picture
 from labbook.identity import INDIFFERENT
-from labbook.models.classifier import Classifier
 from labbook.origin import command_line
+from labbook.recorder import OTHER_COLUMNS
 from labbook.trackers import log_settings
 from labbook.zoo.probe import at_rest, blank, spared
 
@@ -62,7 +63,8 @@ class TensorBoard(TensorBoardLogger):
         if not self._log_graph or model.trainer.ckpt_path is not None:
             return
         self._log_graph = False  # Lightning calls this for every fit and test
-        assert isinstance(model, Classifier)
+        if not capabilities.maps_images(model):
+            return
         quiet = (redirect_stdout(None), catch_warnings(action="ignore"))  # torch calls its own tracing out of date
         with spared("graph of the network"), at_rest(model), _jit_is_scripting(), torch.no_grad(), quiet[0], quiet[1]:
             self.experiment.add_graph(model, blank(model))
@@ -138,7 +140,7 @@ def tag(name: str) -> str:
     part, _, figure = name.partition("/")
     if part in ("train", "val"):
         return f"{figure}/{part}"
-    return name if figure else f"progress/{name}"
+    return f"progress/{name}" if name in OTHER_COLUMNS else name
 
 
 def indented(text: str) -> str:

@@ -7,7 +7,7 @@ from pydantic import PositiveInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from labbook.models.classifier import Classifier
+from labbook.models.optimizing import steps_per_epoch
 
 POWER = 3  # of the part of the training that is done
 
@@ -33,8 +33,7 @@ class Lookahead(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Copy the weights, or take the copy of the checkpoint to their device."""
-        assert isinstance(pl_module, Classifier)
-        self.steps = pl_module.steps_per_epoch() * (trainer.max_epochs or 0)
+        self.steps = steps_per_epoch(trainer) * (trainer.max_epochs or 0)
         self.step = trainer.global_step
         self.slow = {
             name: self.slow[name].to(fast.device) if name in self.slow else fast.clone()

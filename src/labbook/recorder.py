@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,23 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
 
-from labbook.data.loader import TensorLoader
+from labbook import capabilities
+from labbook.epoch_metrics import EpochMetrics, is_of_layer
+from labbook.errors import SettingError
 from labbook.files import write_whole
-from labbook.models.classifier import Classifier
+from labbook.models.optimizing import follow_metrics
 
 log = logging.getLogger("labbook")
 
 Row = dict[str, float]
 
-PARTS = ("train", "val", "gradient")  # first words of the figures that make a row
+LOG_SOMETHING = "a run needs a metric to record, such as self.log('train/loss', loss) in training_step"
+OTHER_COLUMNS = ("epoch", "step", "lr", "images", "seconds", "images_per_second", "steps_per_second")
+PART = re.compile(r"(train|val)[/_]")
+
 WORTH_SAYING = 5.0  # seconds left of the training
+MOST = 3  # metrics of a part of the data that the line of an epoch shows
+USUAL = ("loss", "acc")  # of a classifier, of which the line shows no others
 
 
 class Recorder(Checkpoint):
@@ -35,25 +43,32 @@ class Recorder(Checkpoint):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[Row] = []
+        self.metrics = EpochMetrics()
         self.seconds = 0.0  # of all epochs, validation included
         self._before = 0.0  # seconds spent on the unfinished epoch before the run was interrupted
         self._training: float | None = None  # seconds of this epoch's training steps, once they are over
         self._epoch_started: float | None = None
-        self._lr = 0.0  # of the epoch's first step
+        self._lr: dict[str, float] = {}  # of the epoch's first step, by column
         self._resumed_at: int | None = None  # step
         self._began = 0  # epochs that were done before: perhaps elsewhere, at another pace
         self._unwritten = False
+        self._validated = False
 
     @property
     def images_per_second(self) -> float:
-        """Training images over the seconds of their training steps, all epochs together."""
-        seconds = sum(row["images"] / row["images_per_second"] for row in self.rows)
-        return sum(row["images"] for row in self.rows) / seconds if seconds else 0.0
+        """Training images over the seconds of their training steps, all epochs together; 0 where none are counted."""
+        rows = [row for row in self.rows if "images" in row]
+        seconds = sum(row["images"] / row["images_per_second"] for row in rows)
+        return sum(row["images"] for row in rows) / seconds if seconds else 0.0
+
+    @property
+    def validated(self) -> bool:
+        """Whether the epoch that ends was validated."""
+        return self._validated
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the loggers over."""
-        assert isinstance(pl_module, Classifier)
-        pl_module.logs = False
+        self.metrics.follow(pl_module)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Note where the run goes on."""
@@ -77,7 +92,7 @@ class Recorder(Checkpoint):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clock."""
-        self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
+        self._lr = learning_rates(trainer)
         self._epoch_started, self._training = time.perf_counter(), None
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -89,22 +104,27 @@ class Recorder(Checkpoint):
         return time.perf_counter() - self._epoch_started if self._epoch_started is not None else 0.0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add the row, write the table anew and say the epoch."""
+        """Add the row, write the table anew and say the epoch.
+
+        Raises:
+            SettingError: the module logs nothing.
+        """
         elapsed = self._elapsed()
         training = self._before + (self._training or elapsed)
-        images = self._images(trainer)
-        parts = PARTS if self._training is not None else ("train", "gradient")  # Lightning keeps old figures
-        metrics = {
-            name: value.item() for name, value in trainer.callback_metrics.items() if name.partition("/")[0] in parts
-        }
+        self._validated = self._training is not None
+        if not capabilities.is_classifier(pl_module):  # which does so itself
+            follow_metrics(trainer)
+        logged = {name: value for name, value in trainer.callback_metrics.items() if name not in OTHER_COLUMNS}
+        metrics = self.metrics.of(logged, self._validated)
+        if not metrics:
+            raise SettingError(f"{capabilities.title(pl_module)} logs nothing in its first epoch: {LOG_SOMETHING}")
         row: Row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
-            **{name: metrics[name] for name in sorted(metrics, key=place)},
-            "lr": self._lr,
-            "images": images,
+            **metrics,
+            **self._lr,
             "seconds": self._before + elapsed,
-            "images_per_second": images / training,
+            **self._pace(trainer, training),
         }
         self.rows.append(row)
         self.seconds += row["seconds"]
@@ -133,10 +153,13 @@ class Recorder(Checkpoint):
         except PermissionError as error:  # on Windows, of a file that a spreadsheet has open
             log.warning("%s could not be written (%s): it is tried again", self.path, error.strerror)
 
-    def _images(self, trainer: Trainer) -> int:
-        loader = trainer.train_dataloader
-        assert isinstance(loader, TensorLoader)
-        return loader.images_in(0, int(trainer.num_training_batches))
+    def _pace(self, trainer: Trainer, seconds: float) -> Row:
+        """Images by the second of training, or steps where images cannot be counted."""
+        images = capabilities.images_per_epoch(trainer.train_dataloader, trainer.num_training_batches)
+        if images is not None:
+            return {"images": images, "images_per_second": images / seconds}
+        steps = trainer.global_step - (self.rows[-1]["step"] if self.rows else 0)
+        return {"steps_per_second": steps / seconds}
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, and the seconds that an unfinished epoch has taken."""
@@ -150,13 +173,14 @@ class Recorder(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the rows of a checkpoint."""
         self.rows, self.seconds = state_dict["rows"], state_dict["seconds"]
-        self._before, self._lr = state_dict["unfinished"], state_dict["lr"]
+        self._before, lr = state_dict["unfinished"], state_dict["lr"]
+        self._lr = {"lr": lr} if isinstance(lr, float) else lr  # one number in version 0.1
 
 
-def place(name: str) -> tuple[int, str]:
-    """Where a figure stands in the row; the layers of a network stay in its order."""
-    part = name.partition("/")[0]
-    return PARTS.index(part), "" if part == "gradient" else name
+def learning_rates(trainer: Trainer) -> dict[str, float]:
+    """The rate of each optimizer's first parameters, by column: lr, and of further optimizers lr/1, lr/2."""
+    rates = [float(optimizer.param_groups[0]["lr"]) for optimizer in trainer.optimizers]
+    return {f"lr/{number}" if number else "lr": rate for number, rate in enumerate(rates)}
 
 
 def table(rows: list[Row]) -> str:
@@ -179,9 +203,9 @@ def tell(loggers: list[Logger], row: Row) -> None:
 
 def line(row: Row, epochs: int) -> str:
     """An epoch in words."""
-    figures = [f"{part} loss {row[f'{part}/loss']:.4f} acc {row[f'{part}/acc']:.4f}" for part in parts_of(row)]
+    figures = [said for part in ("train", "val", "") if (said := metrics_of(row, part))]
     number = f"{int(row['epoch']):>{len(str(epochs))}}/{epochs}"
-    pace = f"{row['seconds']:.1f} s  {row['images_per_second']:,.0f} images/s"
+    pace = f"{row['seconds']:.1f} s  {pace_of(row)}"
     return "  ".join([f"epoch {number}", *figures, pace])
 
 
@@ -199,6 +223,38 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def parts_of(row: Row) -> list[str]:
-    """The parts of the data that a row has figures of."""
-    return [part for part in ("train", "val") if f"{part}/loss" in row]
+def metrics_in(row: Row) -> list[str]:
+    """The names of the metrics that the module logged."""
+    return [name for name in row if name not in OTHER_COLUMNS and not name.startswith("lr/")]
+
+
+def metrics_of(row: Row, part: str) -> str:
+    """The first metrics that a row has of a part of the data, loss and accuracy first; without a part, the rest."""
+    found = {short(name): row[name] for name in metrics_in(row) if part_of(name) == part and not is_of_layer(name)}
+    first = {name: found[name] for name in USUAL if name in found}
+    shown = first if len(first) == len(USUAL) else dict([*(first | found).items()][:MOST])
+    said = " ".join(f"{name} {number(value)}" for name, value in shown.items())
+    return f"{part} {said}".strip() if said else ""
+
+
+def part_of(name: str) -> str:
+    """The part of the data that a metric is of by its name, as train/loss or val_loss; nothing if it does not say."""
+    match = PART.match(name)
+    return match[1] if match else ""
+
+
+def short(name: str) -> str:
+    """A metric's name without the part of the data."""
+    return PART.sub("", name)
+
+
+def number(value: float) -> str:
+    """A value in few digits."""
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"
+
+
+def pace_of(row: Row) -> str:
+    """How many images, or steps, a second took."""
+    if "images_per_second" in row:
+        return f"{row['images_per_second']:,.0f} images/s"
+    return f"{row['steps_per_second']:,.1f} steps/s"

@@ -32,6 +32,7 @@ Status = Literal["running", "finished", "pruned", "interrupted", "failed"]
 CONFIG, METRICS, TABLE, LOG = "config.yaml", "metrics.json", "metrics.csv", "train.log"
 OF_THE_END = ("reason", "stopped_early")  # what metrics.json says of how the training ended
 PREDICTIONS = "test_predictions.csv"
+MOST = 6  # metrics of a test that are said
 CHECKPOINTS = "checkpoints"  # a folder with these in it:
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 # Tells the other processes of a distributed run the folder that the first one made.
@@ -88,21 +89,17 @@ class Run:
         Raises:
             SettingError: the run goes on, and the data is not what it was trained on.
         """
-        spec = data.spec
-        images = f"{spec.num_classes} classes, {spec.channels} x {spec.size} x {spec.size} pixels"
-        every = sum(item.numel() for item in model.parameters())
-        trained = "" if model.num_parameters == every else f"{model.num_parameters:,} of "
-        without = f" ({every - model.num_auxiliary:,} without auxiliary classifiers)" if model.num_auxiliary else ""
-        network = f"{model.title}, {trained}{every:,} parameters{without}"
-        log.info("%s, on %s: %s", network, type(data).__name__, images)
-        layout = ", channels-last" if model.convolutional and choice.channels_last else ""
-        log.info("device: %s%s", choice.reason, layout)
+        from labbook import describing  # which imports torch
+
+        log.info("%s, on %s", describing.model(model), describing.data(data))
+        log.info("device: %s%s", choice.reason, describing.layout(model, choice))
         self.metrics["hardware"] = choice.reason
         if not self.part_of_sweep:  # which has told it
             log.info("into %s", self.path)
-        for note in data.notes:
+        for note in describing.notes(model, data):
             log.warning("%s", note)
-        self._record_data(DataRecord.of(data), data.root)
+        if (record := describing.record(data)) is not None:
+            self._record_data(*record)
 
     def _record_data(self, now: DataRecord, root: str) -> None:
         """Keep what the run is trained on, and where it was, or hold it against what was kept."""
@@ -118,7 +115,7 @@ class Run:
         self.record(metrics, "pruned" if self.pruned else "finished")
         (self.path / CHECKPOINTS / PREVIOUS).unlink(missing_ok=True)
         origin = f"weights of epoch {metrics['tested_epoch']}, {metrics['train_seconds']:.1f} s of training"
-        log.info("test loss %.4f acc %.4f  (%s)", metrics["test/loss"], metrics["test/acc"], origin)
+        log.info("%s  (%s)", told(metrics), origin)
         plain = cast(dict[str, Any], OmegaConf.to_container(self.config, resolve=True))
         for line in published.compared(plain, metrics):
             log.info("%s", line)
@@ -264,6 +261,14 @@ def open_run(config: DictConfig) -> Run:
         path = make_folder(parent, name)
     os.environ[FOLDER_VARIABLE] = str(path.absolute())
     return Run(path, config)
+
+
+def told(metrics: Mapping[str, Any]) -> str:
+    """The first metrics of a run's test in words; of one that is not tested, that it is not."""
+    if "test/loss" in metrics and "test/acc" in metrics:
+        return f"test loss {metrics['test/loss']:.4f} acc {metrics['test/acc']:.4f}"
+    tested = [f"{name} {metrics[name]:.4g}" for name in metrics.get("test_metrics", [])[:MOST]]
+    return "  ".join(tested) or f"not tested; {metrics['objective_name']} {metrics['objective']:.4g}"
 
 
 def place(config: DictConfig) -> tuple[Path, str]:

@@ -13,13 +13,11 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
-from labbook import random_state, runs
-from labbook.config import lower_is_better
+from labbook import capabilities, objectives, random_state, runs
 from labbook.ema import EMA
 from labbook.errors import Interrupted, SettingError, TrainingError
 from labbook.metrics import diverged
-from labbook.models.classifier import Classifier
-from labbook.recorder import Recorder
+from labbook.recorder import Recorder, Row, metrics_in
 from labbook.signals import StopSignals
 from labbook.stopping import keep_settings, still_stopped, why_stopped
 
@@ -44,11 +42,13 @@ class Checkpoints(Checkpoint):
         signals: StopSignals,
         *,
         objective: str = "val/acc",
+        falls: bool = False,
         select: bool = True,
         every_minutes: float = 10.0,
         deciding: Mapping[str, Any] | None = None,
     ) -> None:
-        self.folder, self.recorder, self.objective, self.select = folder, recorder, objective, select
+        self.folder, self.recorder, self.select = folder, recorder, select
+        self.objective, self.falls = objective, falls  # a metric, and whether a smaller one is better
         self.every_seconds, self.signals = 60 * every_minutes, signals
         self.best: float | None = None
         self.best_epoch: int | None = None  # counted from 1
@@ -73,7 +73,7 @@ class Checkpoints(Checkpoint):
         """Whether the objective is as good as it ever was; of equal epochs the later one has learned more."""
         if not math.isfinite(value) or self.best is None:
             return math.isfinite(value)
-        return value <= self.best if lower_is_better(self.objective) else value >= self.best
+        return value <= self.best if self.falls else value >= self.best
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the folder."""
@@ -114,8 +114,11 @@ class Checkpoints(Checkpoint):
         """Save the epoch, and its weights too where the objective improved."""
         self._mend_folder()
         row = self.recorder.rows[-1]
-        if not math.isfinite(row.get("val/loss", 0.0)):
-            raise TrainingError(diverged(f"validation loss became {row['val/loss']}", trainer.global_step))
+        self._check_objective(trainer, pl_module, row)
+        for name in ("val/loss", self.objective):
+            if not math.isfinite(row.get(name, 0.0)):
+                named = "validation loss" if name == "val/loss" else name
+                raise TrainingError(diverged(f"{named} became {row[name]}", trainer.global_step))
         self._refuse_diverged(trainer, pl_module)
         value = row.get(self.objective)
         if self.select and value is not None and self.is_better(value):
@@ -127,6 +130,13 @@ class Checkpoints(Checkpoint):
         self._save_last(trainer, pl_module)
         if any_rank(trainer, self.signals.received is not None):
             self._stop()
+
+    def _check_objective(self, trainer: Trainer, pl_module: LightningModule, row: Row) -> None:
+        """Refuse an objective that is not logged, after the first epoch in which it should be."""
+        complete = self.recorder.validated or not trainer.limit_val_batches
+        if complete and self.objective not in row:
+            setting, title = f"objective={self.objective}", capabilities.title(pl_module)
+            raise SettingError(objectives.unlogged(setting, title, metrics_in(row)))
 
     def _save_if_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save if it is time, and save and stop if a signal came to any process."""
@@ -169,9 +179,9 @@ class Checkpoints(Checkpoint):
 
     def _refuse_diverged(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Never write over a good checkpoint with weights that are not finite."""
-        assert isinstance(pl_module, Classifier)
-        pl_module.watch_loss()
-        if not torch.stack([weight.isfinite().all() for weight in pl_module.parameters()]).all():
+        capabilities.check_losses(pl_module)
+        finite = [weight.isfinite().all() for weight in pl_module.parameters()]
+        if finite and not torch.stack(finite).all():
             raise TrainingError(diverged("weights are not finite", trainer.global_step))
 
     def state_dict(self) -> dict[str, Any]:

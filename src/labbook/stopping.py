@@ -14,8 +14,10 @@ LIGHTNING = "pytorch_lightning.callbacks."
 RECORDER, CHECKPOINTS = "Recorder", "Checkpoints"  # under which names their states are in a checkpoint
 
 
-def check_monitors(callbacks: list[Callback], scheduler: str, validated_on: str | None) -> None:
+def check_monitors(callbacks: list[Callback], scheduler: str, validated_on: str | None, remedy: str) -> None:
     """Refuse what follows a metric of the validation, `callbacks` or a `scheduler` by the metric's name, without one.
+
+    `remedy` is what there would have to be for one.
 
     Raises:
         SettingError: there is no validation, or it is on the test set, by which nothing is chosen.
@@ -26,7 +28,7 @@ def check_monitors(callbacks: list[Callback], scheduler: str, validated_on: str 
         if validated_on == "test":
             raise SettingError(f"{name} would choose by the test set: use data.validate_on=val")
         if validated_on is None:
-            raise SettingError(f"{name} has nothing to watch: give data.val_fraction above 0")
+            raise SettingError(f"{name} has nothing to watch: {remedy}")
 
 
 def why_stopped(trainer: Trainer) -> str:

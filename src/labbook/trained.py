@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from labbook import building, checkpoints, hardware, training
+from labbook import building, capabilities, checkpoints, hardware, training
 from labbook.config import typed
 from labbook.data.decoding import Decoding
 from labbook.data.module import ImageDataModule, Images, Part
@@ -40,6 +40,7 @@ UNUSED: dict[str, Any] = {
 TESTING = ("_target_", "accelerator", "devices", "num_nodes", "precision", "deterministic", "limit_test_batches")
 
 SPEC = TypeAdapter(ImageSpec)
+NEEDING = "a prediction"
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -67,7 +68,7 @@ class Trained:
     def logits(self, pixels: Tensor) -> Tensor:
         """Pixels 0..255, uint8 [n, C, H, W] of the spec's size and channels, to float32 logits [n, classes]."""
         images = self.spec.normalize(pixels.to(self.device))
-        if self.choice.channels_last and self.model.convolutional:
+        if self.choice.channels_last and capabilities.convolutional(self.model):
             images = images.contiguous(memory_format=torch.channels_last)
         dtype = AUTOCAST.get(self.choice.precision)
         with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
@@ -97,7 +98,7 @@ class Trained:
         Raises:
             SettingError: it is not there, or its images are not of the size, channels and classes of this network.
         """
-        data = training.build_data(self.config, only="test")
+        data = capabilities.image_data(training.build_data(self.config, only="test"), NEEDING)
         seen, known = data.spec, self.spec
         if (seen.size, seen.channels) != (known.size, known.channels):
             raise SettingError("the test images are not of the size and channels that the network was trained for")
@@ -130,11 +131,11 @@ def read_part(config: DictConfig, part: Part, record: DataRecord | None = None) 
     Raises:
         SettingError: the part is not there, or cannot be trusted.
     """
-    data = training.build_data(config, only=part)
+    data = capabilities.image_data(training.build_data(config, only=part), NEEDING)
     data.setup()
     if record is not None and data.only is not None and record.changes(DataRecord.of(data)):
         with suppress(SettingError):  # which would be of the other part
-            whole = training.build_data(config)
+            whole = capabilities.image_data(training.build_data(config), NEEDING)
             whole.setup()
             return data if record.changes(DataRecord.of(whole), [part]) else whole
     return data
@@ -143,9 +144,7 @@ def read_part(config: DictConfig, part: Part, record: DataRecord | None = None) 
 def data_type(config: DictConfig) -> type[ImageDataModule]:
     """What a run's data is made of, though that itself need not be there."""
     made = made_by(building.locate(config.data._target_, "data"))
-    assert made is not None  # `training.check` refuses it
-    assert issubclass(made, ImageDataModule)
-    return made
+    return capabilities.image_data_type(made, NEEDING)
 
 
 def decoding(config: DictConfig, spec: ImageSpec) -> Decoding:
@@ -170,7 +169,7 @@ class Opened(NamedTuple):
         Raises:
             SettingError: a network that these images do not fit, or the checkpoint of another one.
         """
-        model = training.build_model(self.config, spec)
+        model = capabilities.classifier(training.build_model(self.config, spec), NEEDING)
         return model, checkpoints.put_weights(model, self.content, self.file)
 
 
@@ -186,6 +185,7 @@ def opened(path: Path, config: DictConfig, weights: Weights | None = None) -> Op
     except UntrainableError:
         config = without_training(config, read_config(path))
         training.check(config)
+    capabilities.classifier_type(made_by(building.locate(config.model._target_, "model")), NEEDING)
     file = checkpoint_of(path, config, weights)
     try:
         content = checkpoints.load(file)
@@ -227,7 +227,8 @@ def load(path: Path, config: DictConfig, weights: Weights | None = None) -> Trai
         model.label_task.use_thresholds(read_metrics(path), there.spec.class_names)
     choice = hardware.here(there.config, model)
     training.tune(there.config, choice)
-    layout = torch.channels_last if choice.channels_last and model.convolutional else torch.preserve_format
+    channels_last = choice.channels_last and capabilities.convolutional(model)
+    layout = torch.channels_last if channels_last else torch.preserve_format
     device = torch.device({"gpu": "cuda"}.get(choice.accelerator, choice.accelerator))
     model.to(device=device, memory_format=layout)
     return Trained(path, there.config, model.eval(), choice, epoch)
@@ -246,7 +247,9 @@ def seen_by(content: dict[str, Any], file: Path, config: DictConfig) -> ImageSpe
     Raises:
         SettingError: see `spec_of`; or that data is not there.
     """
-    return spec_of(content["spec"], file) if "spec" in content else training.build_data(config).spec
+    if "spec" in content:
+        return spec_of(content["spec"], file)
+    return capabilities.image_data(training.build_data(config), NEEDING).spec
 
 
 def spec_of(content: Any, file: Path) -> ImageSpec:

@@ -1,48 +1,47 @@
 """From a configuration to objects, and the fit."""
 
 import logging
-import os
 import signal
 import warnings
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Callback, Trainer, seed_everything
-from pytorch_lightning.loggers import Logger
-from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 
-from labbook import building, checkpoints, hardware, losses, metric_building, overhead, trackers
-from labbook.checkpoints import WholeFileIO
-from labbook.config import held_out
-from labbook.data.module import ImageDataModule, Part
+from labbook import (
+    building,
+    capabilities,
+    checkpoints,
+    hardware,
+    losses,
+    metric_building,
+    objectives,
+    overhead,
+    own_modules,
+)
+from labbook.data.module import Part
 from labbook.data.spec import ImageSpec
-from labbook.errors import EXTRAS, Interrupted, SettingError, not_installed
-from labbook.evaluation_metrics import EvaluationMetrics
-from labbook.gradients import GradientNorms
-from labbook.hardware import Choice
-from labbook.identity import deciding
+from labbook.errors import Interrupted, SettingError
 from labbook.idle import idle
 from labbook.initialization import draw
 from labbook.keys import OF_TRAINER
+from labbook.kinds import made_by
 from labbook.loggers import TensorBoard
 from labbook.models import sam, smallest_images
 from labbook.models.classifier import Classifier, Task
-from labbook.recorder import Recorder
-from labbook.runs import CHECKPOINTS, TABLE, Run
-from labbook.saving import Checkpoints, any_rank, stopped_early
-from labbook.stopping import check_monitors
-from labbook.watching import Watching
+from labbook.runs import Run
+from labbook.saving import any_rank, stopped_early
+from labbook.trainer import build_metrics as build_metrics
+from labbook.trainer import build_trainer as build_trainer
+from labbook.trainer import quiet_trainer as quiet_trainer
+from labbook.trainer import tune as tune
+from labbook.trainer import unwarned
 
 # Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
-
-# What Lightning says of itself goes to train.log, where a run adds its handler, and not to the terminal.
-for _name in ("pytorch_lightning", "lightning_fabric"):
-    logging.getLogger(_name).handlers.clear()
-    logging.getLogger(_name).propagate = False
 
 log = logging.getLogger("labbook")
 
@@ -50,7 +49,11 @@ log = logging.getLogger("labbook")
 # group's own setting, which `hardware` has made definite.
 SUPPLIED: dict[str, dict[str, str | None]] = {
     "data": {"seed": "use seed=N", "only": "an evaluation reads what it needs"},
-    "model": {"spec": "it is that of the data", "task": "use the groups optimizer and scheduler, or task.SETTING"},
+    "model": {
+        "spec": "it is that of the data",
+        "task": "use the groups optimizer and scheduler, or task.SETTING",
+        **dict.fromkeys(("optimizer", "scheduler", "seed")),
+    },
     "loss": {
         **dict.fromkeys(("weight", "pos_weight"), "use loss.class_weights=balanced, or {CLASS: FACTOR}"),
         "label_smoothing": "use task.label_smoothing=X",
@@ -66,7 +69,7 @@ def check(config: DictConfig) -> None:
     """Hold every `_target_` against the signature it names, before data or device is touched.
 
     Raises:
-        SettingError: see `building.check` and `hardware.check_strategy`.
+        SettingError: see `building.check`, `own_modules.check`, `hardware.check_strategy` and `objectives.check`.
     """
     loss, class_weights = loss_settings(config)
     nodes = {**config, "loss": loss}
@@ -75,7 +78,9 @@ def check(config: DictConfig) -> None:
     losses.check_class_weights(class_weights)
     metric_building.check_names(config.metrics or {})
     metric_building.check_objective(config)
+    own_modules.check(config)
     hardware.check_strategy(str(config.trainer.get("strategy", "auto")))
+    objectives.check(config)
 
 
 def loss_settings(config: DictConfig) -> tuple[dict[str, Any], Any]:
@@ -85,7 +90,7 @@ def loss_settings(config: DictConfig) -> tuple[dict[str, Any], Any]:
     return node, weights
 
 
-def build_data(config: DictConfig, only: Part | None = None) -> ImageDataModule:
+def build_data(config: DictConfig, only: Part | None = None) -> LightningDataModule:
     """The data module that a configuration describes; what it leaves open is noted in it as pretrained weights want it.
 
     `only` is the part that an evaluation needs, where the data set can be read so.
@@ -93,22 +98,25 @@ def build_data(config: DictConfig, only: Part | None = None) -> ImageDataModule:
     Raises:
         SettingError: settings that do not go together, or folders that are not there.
     """
-    network = building.locate(config.model._target_, "model")
-    for name, value in network.wanted_images(config.model).items():
-        if config.data[name] is None:
+    network = made_by(building.locate(config.model._target_, "model"))
+    for name, value in capabilities.wanted_images(network, config.model).items():
+        if name in config.data and config.data[name] is None:
             config.data[name] = value
-    known, _ = building.parameters(building.locate(config.data._target_, "data"))
-    options = {"only": only} if only and "only" in known else {}
-    data = building.build(config.data, "data", seed=config.seed, **options)
-    assert isinstance(data, ImageDataModule)
+    target = building.locate(config.data._target_, "data")
+    available = {"seed": config.seed, **({"only": only} if only else {})}
+    given = own_modules.arguments(target, config.data, "data", **available)
+    data: LightningDataModule = building.build(config.data, "data", **given)
     return data
 
 
-def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
-    """The network that a configuration describes, for the images of `spec`; its weights are drawn from the seed.
+def build_model(config: DictConfig, spec: Any) -> LightningModule:
+    """The model that a configuration describes; its weights are drawn from the seed.
+
+    Its constructor is given what it asks for: `spec`, that of the data (None where it has none), `task`, `optimizer`,
+    `scheduler` and `seed`.
 
     Raises:
-        SettingError: a network that these images or the memory do not fit, or see `sam.check`.
+        SettingError: a model that the data or the memory do not fit, or see `sam.check`.
     """
     loss, class_weights = loss_settings(config)
     task = Task(
@@ -118,15 +126,46 @@ def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
         class_weights,
         **{item.name: config.task[item.name] for item in fields(Task) if item.name in config.task},
     )
+    target = building.locate(config.model._target_, "model")
+    available = {"optimizer": task.optimizer, "scheduler": task.scheduler, "seed": config.seed, "task": task}
+
+    def make(spec: Any) -> LightningModule:
+        given = own_modules.arguments(target, config.model, "model", spec=spec, **available)
+        model: LightningModule = building.build(config.model, "model", **given)
+        return model
+
+    of_ours = capabilities.makes_classifier(made_by(target))
+    if of_ours:
+        check_task(config, task, spec)
+    seed_everything(config.seed, verbose=False)
+    model = build_classifier(config, spec, make) if of_ours else make(spec)
+    own_modules.add_optimizer(model, task)
+    draw(model, config.task.init)
+    return model
+
+
+def check_task(config: DictConfig, task: Task, spec: Any) -> None:
+    """Refuse a task that no classifier can do with this data.
+
+    Raises:
+        SettingError: see `losses.check` and `sam.check`; or the data has no spec of images.
+    """
+    if not isinstance(spec, ImageSpec):
+        raise SettingError(f"model._target_={config.model._target_} {own_modules.NO_SPEC}")
     losses.check(task.loss, task.label_smoothing, task.class_weights, spec, bool(task.mixup or task.cutmix))
     if task.sam:
         sam.check(config.trainer.get("accumulate_grad_batches") or 1)
-    seed_everything(config.seed, verbose=False)
+
+
+def build_classifier(config: DictConfig, spec: ImageSpec, make_model: Callable[[Any], LightningModule]) -> Classifier:
+    """What `make_model` makes for the images of `spec`, if these fit.
+
+    Raises:
+        SettingError: see `build_model`.
+    """
 
     def make(images: ImageSpec) -> Classifier:
-        network = building.build(config.model, "model", spec=images, task=task)
-        assert isinstance(network, Classifier)
-        return network
+        return capabilities.classifier(make_model(images), "task")
 
     try:
         model = make(spec)
@@ -143,7 +182,6 @@ def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
         smallest_images.check(make, spec)
     if model.pretrained and config.task.init != "torch":
         raise SettingError(f"task.init={config.task.init} would draw published weights anew: use task.init=torch")
-    draw(model, config.task.init)
     if "top5" in config.objective and not model.has_top5:
         raise SettingError(
             f"objective={config.objective} needs at least 10 classes, and the data has {spec.num_classes}"
@@ -151,129 +189,31 @@ def build_model(config: DictConfig, spec: ImageSpec) -> Classifier:
     return model
 
 
-def build_metrics(config: DictConfig, model: Classifier) -> list[Callback]:
-    """What computes the metrics of the group `metrics` for this network; nothing where there are none.
+def set_up(data: LightningDataModule) -> None:
+    """Read images before the run has a folder; a data module of another kind is set up by the Trainer.
 
     Raises:
-        SettingError: see `metric_building.build_metrics`.
+        SettingError: see `ImageDataModule.setup`.
     """
-    metrics = metric_building.build_metrics(config.metrics or {}, model)
-    return [EvaluationMetrics(metrics)] if metrics else []
+    if capabilities.is_image_data(data):
+        data.setup()
 
 
-def build_trainer(config: DictConfig, choice: Choice, run: Run, model: Classifier, data: ImageDataModule) -> Trainer:
-    """A Lightning Trainer that keeps everything in the run's folder.
-
-    Raises:
-        SettingError: early stopping without anything to watch, or a logger that is not installed; see also
-            `build_metrics`.
-    """
-    validated = len(data.rows["val"]) > 0
-    select = validated and config.test_on == "best" and data.validate_on == "val"
-    callbacks: list[Callback] = [*build_metrics(config, model), *building.build(config.callbacks, "callbacks").values()]
-    monitored = str((config.scheduler or {}).get("monitor", ""))
-    check_monitors(callbacks, monitored, None if not validated else data.validate_on)
-    callbacks += [GradientNorms()] if config.task.gradient_norms else []
-    recorder = Recorder(run.path / TABLE)
-    saving = {"objective": config.objective, "select": select, "every_minutes": config.checkpoint.every_minutes}
-    settings: Any = OmegaConf.to_container(config.callbacks or OmegaConf.create(), resolve=True)
-    saving["deciding"] = deciding(settings)
-    callbacks += [recorder, Watching(recorder), Checkpoints(run.path / CHECKPOINTS, recorder, run.signals, **saving)]
-    if config.sweep.job.trial is not None and config.sweep.prune:
-        from labbook.sweeps.pruning import Pruning  # only a search has Optuna
-
-        objective = held_out(config.objective, data.validate_on)
-        callbacks.append(Pruning(run, recorder, config.sweep.job.trial, objective))
-    options: dict[str, Any] = {} if validated else {"limit_val_batches": 0}
-    trainer = quiet_trainer(
-        config,
-        choice,
-        max_epochs=config.epochs,
-        callbacks=callbacks,
-        logger=build_logger(config, run),
-        plugins=[WholeFileIO(), *environment()],
-        default_root_dir=str(run.path),
-        **options,
-    )
-    run.closing.push(lambda kind, *_: end_others(trainer) if kind is not None else None)
-    return trainer
-
-
-def end_others(trainer: Trainer) -> None:
-    """End the processes that Lightning started beside this one, which ends early and has saved what there was to save.
-
-    They might wait for this one for ever; and Lightning's watcher kills it when it sees one of them end before.
-    """
-    launcher = trainer.strategy.launcher
-    if isinstance(launcher, _SubprocessScriptLauncher):
-        others = list(launcher.procs)
-        launcher.procs.clear()  # the watcher's list, too
-        for process in others:
-            process.kill()
-            process.wait()
-
-
-def tune(config: DictConfig, choice: Choice) -> None:
-    """Let torch compute as fast as it can, or, if asked to, always alike."""
-    deterministic = config.trainer.get("deterministic", False)
-    torch.set_float32_matmul_precision("highest" if deterministic else "high")  # "high" is TF32 where there is any
-    torch.backends.cudnn.benchmark = not deterministic
-    if choice.accelerator == "cpu" and config.keep_memory:
-        overhead.keep_memory()
-
-
-def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer:
-    """A Lightning Trainer on the chosen device that neither draws nor writes anything by itself."""
-    tune(config, choice)
-    trainer = building.build(
-        config.trainer,
-        "trainer",
-        accelerator=choice.accelerator,
-        precision=choice.precision,
-        benchmark=torch.backends.cudnn.benchmark,  # which Lightning would set its own way
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        **options,
-    )
-    assert isinstance(trainer, Trainer)
-    # Lightning's handler of SIGTERM would end the program with code 0 and nothing saved, and wait for other processes.
-    vars(trainer._signal_connector)["register_signal_handlers"] = lambda: None
-    return trainer
-
-
-def environment() -> list[LightningEnvironment]:
-    """Processes are started here or by torchrun, whatever Slurm says of its tasks."""
-    return [] if "TORCHELASTIC_RUN_ID" in os.environ else [LightningEnvironment()]
-
-
-def build_logger(config: DictConfig, run: Run) -> Logger | bool:
-    """The logger, writing into the run's folder; False where there is none."""
-    if not config.logger:
-        return False
-    try:
-        options = trackers.options_of(building.locate(config.logger._target_, "logger"), config.logger, run)
-        logger: Logger = building.build(config.logger, "logger", save_dir=str(run.path), **options)
-    except (ImportError, ModuleNotFoundError) as error:
-        name = str(config.choices.get("logger"))
-        package = (isinstance(error, ModuleNotFoundError) and error.name) or name
-        raise SettingError(not_installed(f"logger={name}", name if name in EXTRAS else package)) from error
-    if isinstance(logger, TensorBoard):
-        run.closing.callback(logger.close)
-    trackers.connect(logger, config.logger, run)
-    return logger
-
-
-def arrange(model: Classifier, data: ImageDataModule, channels_last: bool) -> None:
+def arrange(model: LightningModule, data: LightningDataModule, channels_last: bool) -> None:
     """Lay weights and images out in memory channels-last, where the network has convolutions to gain by it."""
-    if channels_last and model.convolutional:
+    if channels_last and capabilities.takes_channels_last(model):
         model.to(memory_format=torch.channels_last)
-        data.memory_format = torch.channels_last
+        if capabilities.is_image_data(data):
+            data.memory_format = torch.channels_last
 
 
 def fit(
-    trainer: Trainer, model: Classifier, data: ImageDataModule, run: Run, channels_last: bool, compiled: bool
+    trainer: Trainer,
+    model: LightningModule,
+    data: LightningDataModule,
+    run: Run,
+    channels_last: bool,
+    compiled: bool,
 ) -> None:
     """Train, from the run's last checkpoint if there is one.
 
@@ -283,8 +223,9 @@ def fit(
     """
     for note in idle(run.config, model):
         log.warning("note: %s", note)
+    own_modules.adapt(model, data)
     arrange(model, data, channels_last)
-    if compiled:
+    if compiled and capabilities.is_called(model):
         model.compile()
     step = 0
     if run.state is not None:
@@ -297,18 +238,15 @@ def fit(
         if run.resumes:
             trainer.logger.purge(step)
         trainer.logger.introduce(run.config, step)
-    with run.signals.deferred(), overhead.reduced(trainer, model), warnings.catch_warnings():
-        # Lightning's interval is for figures of single steps; here they are logged by the epoch.
-        warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-        warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`")  # callbacks may be left out
-        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # a frozen backbone is
+    with run.signals.deferred(), overhead.reduced(trainer, model), unwarned():
         try:
             trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)
         except ValueError as error:
             if not str(error).startswith("Expected more than 1 value per channel when training"):
                 raise
+            size = run.config.data.get("batch_size")
             raise SettingError(
-                f"data.batch_size={data.batch_size} leaves a batch of one image, in which batch normalisation has"
+                f"data.batch_size={size} leaves a batch of one image, in which batch normalisation has"
                 " nothing to compare: use data.drop_last=true or another batch size"
             ) from error
     if stopped := stopped_early(trainer, run.config.epochs):

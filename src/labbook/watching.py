@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
+from labbook import capabilities
 from labbook.data.module import ImageDataModule, Split
 from labbook.data.spec import combinations
 from labbook.recorder import Recorder, Row
@@ -57,9 +58,7 @@ class Watching(Checkpoint):
 
 def data_of(trainer: Trainer) -> ImageDataModule:
     """The data that is trained on."""
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    assert isinstance(data, ImageDataModule)
-    return data
+    return capabilities.image_data(trainer.datamodule, "watching")  # type: ignore[attr-defined]
 
 
 def training_seconds(row: Row) -> float:

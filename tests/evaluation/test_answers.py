@@ -12,7 +12,7 @@ from labbook.evaluation import predictions
 from labbook.evaluation.answers import Answers
 from labbook.evaluation.probabilities import Probabilities
 from labbook.metrics import Figures
-from labbook.models.classifier import Outcome
+from labbook.models.label_tasks import Outcome
 from tests.data.samples import images, made
 
 

@@ -11,7 +11,7 @@ from labbook.data.module import Images
 from labbook.evaluation import judgement
 from labbook.evaluation.judgement import judge
 from labbook.metrics import Figures
-from labbook.models.classifier import Outcome
+from labbook.models.label_tasks import Outcome
 
 
 def outcome_of(labels: list[int], predicted: list[int], classes: int, confidence: float = 0.8) -> Outcome:

@@ -14,12 +14,11 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from labbook import hardware, runs, training
+from labbook import capabilities, hardware, runs, training
 from labbook.benchmark import apart
 from labbook.benchmark.bare import DEVICES, Bare, now
 from labbook.benchmark.cases import Case, scratch
 from labbook.benchmark.twin import layers_of, pictures
-from labbook.data.loader import TensorLoader
 from labbook.data.module import ImageDataModule
 from labbook.models.classifier import Classifier
 
@@ -42,20 +41,18 @@ class Clock(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look how many steps are prepared together."""
-        loader = trainer.train_dataloader
-        assert isinstance(loader, TensorLoader)
+        loader: Any = trainer.train_dataloader
         self.uncounted = min(loader.together, len(loader) // 2)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Note the time."""
-        assert isinstance(pl_module, Classifier)
         if batch_idx + 1 == self.uncounted:
-            pl_module.watch_loss()
+            capabilities.check_losses(pl_module)
             self.first = now(pl_module.device)
         elif batch_idx + 1 == trainer.num_training_batches:
-            pl_module.watch_loss()
+            capabilities.check_losses(pl_module)
             self.last = now(pl_module.device)
             self.step = (self.last - self.first) / (batch_idx + 1 - self.uncounted)
 
@@ -171,8 +168,8 @@ POLICIES = {"bf16-mixed": "mixed_bfloat16", "16-mixed": "mixed_float16"}
 def prepared(config: DictConfig) -> tuple[hardware.Choice, ImageDataModule, Classifier]:
     """What train.py makes of a configuration before it trains."""
     training.check(config)
-    data = training.build_data(config)
-    model = training.build_model(config, data.spec)
+    data = capabilities.image_data(training.build_data(config), "the benchmark")
+    model = capabilities.classifier(training.build_model(config, data.spec), "the benchmark")
     choice = hardware.here(config, model)
     data.setup()
     return choice, data, model

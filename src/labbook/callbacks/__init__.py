@@ -1,5 +1,6 @@
 """What accompanies a training: a progress bar and pictures."""
 
+import math
 import sys
 import time
 from dataclasses import replace
@@ -12,13 +13,13 @@ from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from labbook import figures, fonts
-from labbook.config import Objective, lower_is_better
+from labbook import capabilities, figures, fonts
+from labbook.config import lower_is_better
 from labbook.contact_sheets import Line, sheet
-from labbook.data.module import ImageDataModule
+from labbook.errors import SettingError, choices
 from labbook.files import write_whole
 from labbook.loggers import write_picture
-from labbook.models.classifier import Classifier, Outcome
+from labbook.models.label_tasks import Outcome
 from labbook.recorder import Recorder
 from labbook.zoo.probe import spared
 
@@ -45,7 +46,7 @@ class Progress(Callback):
             self._task = self._bar.add_task("")
         self._bar.reset(
             self._task,
-            total=int(trainer.num_training_batches),
+            total=int(trainer.num_training_batches) if math.isfinite(trainer.num_training_batches) else None,
             description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
         )
 
@@ -85,7 +86,8 @@ class Pictures(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not (self.samples and trainer.loggers and trainer.is_global_zero) or trainer.ckpt_path is not None:
             return
-        assert isinstance(data, ImageDataModule)
+        if not capabilities.is_image_data(data):
+            return
         batch = next(iter(data.train_dataloader()), None)
         if batch is not None:
             device = trainer.strategy.root_device
@@ -101,27 +103,23 @@ class Pictures(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Everything that needs the test's predictions."""
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if not trainer.is_global_zero or data.test_split != "test":
+        if not trainer.is_global_zero or capabilities.tested_part(data) != "test":
             return
-        assert isinstance(data, ImageDataModule)
-        assert isinstance(pl_module, Classifier)
-        assert pl_module.outcome is not None
-        outcome = pl_module.outcome
+        outcome, spec = capabilities.outcome_of(pl_module), capabilities.image_spec(pl_module)
         recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]
         folder = Path(trainer.default_root_dir) / "figures"
         folder.mkdir(exist_ok=True)
-        validated_on = "test" if data.validate_on == "test" else "validation"
-        pictures = {"training_curves": figures.curves(recorder.rows, validated_on)}
-        if isinstance(outcome, Outcome):
+        held_out = "test" if capabilities.validates_on_test(data) else "validation"
+        pictures = {"training_curves": figures.curves(recorder.rows, held_out)}
+        if isinstance(outcome, Outcome) and spec is not None:
             title = f"test images by class: accuracy {outcome.figures.acc:.2%}"
-            pictures["test_confusion_matrix"] = figures.confusion_matrix(
-                outcome.confusion, data.spec.class_names, title
-            )
+            pictures["test_confusion_matrix"] = figures.confusion_matrix(outcome.confusion, spec.class_names, title)
         for name, picture in pictures.items():
             figures.save(picture, folder / f"{name.partition('_')[2]}.png")
             write_picture(trainer.loggers, name, picture, trainer.global_step)
-        draw_network(pl_module, folder / "network.svg")
-        if not isinstance(outcome, Outcome):
+        if capabilities.maps_images(pl_module):
+            draw_network(pl_module, folder / "network.svg")
+        if not isinstance(outcome, Outcome) or not capabilities.is_image_data(data):
             return
         title = "test images taken for another class (true → predicted, its probability)"
         wrong = figures.mistakes(outcome, data.parts["test"], data.spec.class_names, title, self.mistakes)
@@ -129,7 +127,7 @@ class Pictures(Callback):
             write_picture(trainer.loggers, "test_mistakes", wrong, trainer.global_step)
 
 
-def draw_network(model: Classifier, file: Path) -> None:
+def draw_network(model: LightningModule, file: Path) -> None:
     """Draw the network, where Graphviz is there; why it was not drawn is told in train.log."""
     picture = b""
     with spared("drawing of the network"):
@@ -141,9 +139,28 @@ def draw_network(model: Classifier, file: Path) -> None:
 
 
 class EarlyStopping(LightningEarlyStopping):
-    """Lightning's, with the direction that the figure's name tells: a loss is to fall, an accuracy to rise."""
+    """Lightning's, with the direction that the metric's name tells: a loss is to fall, an accuracy to rise."""
 
     def __init__(
-        self, monitor: Objective = "val/acc", patience: NonNegativeInt = 5, min_delta: NonNegativeFloat = 0.0
+        self, monitor: str = "val/acc", patience: NonNegativeInt = 5, min_delta: NonNegativeFloat = 0.0
     ) -> None:
-        super().__init__(monitor, min_delta, patience, mode="min" if lower_is_better(monitor) else "max")
+        self.settings: dict[str, Any] = {"monitor": monitor, "min_delta": min_delta, "patience": patience}
+        super().__init__(**self.settings, mode="min" if lower_is_better(monitor) else "max")
+
+    def take_direction(self, objective: str, falls: bool) -> None:
+        """Whether a smaller value is better, where the metric is the run's objective."""
+        if self.monitor == objective:
+            super().__init__(**self.settings, mode="min" if falls else "max")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare the metric with the best so far.
+
+        Raises:
+            SettingError: it is not logged.
+        """
+        if self.monitor not in trainer.callback_metrics:
+            raise SettingError(
+                f"callbacks.early_stopping.monitor={self.monitor} is no metric of a validation;"
+                f" {choices(self.monitor, trainer.callback_metrics, 'logged are')}"
+            )
+        super().on_validation_end(trainer, pl_module)

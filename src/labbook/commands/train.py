@@ -13,14 +13,14 @@ from labbook import cli, importing
 def main(config: DictConfig) -> float:
     """One run: build, fit, report. Returns the figure that a sweep compares runs by."""
     with importing.heavy():  # takes seconds, which a refusal need not wait for
-        from labbook import hardware, runs, training
+        from labbook import capabilities, hardware, runs, training
         from labbook.evaluation import final
 
     training.check(config)
     data = training.build_data(config)
-    model = training.build_model(config, data.spec)
+    model = training.build_model(config, capabilities.spec_of(data))
     choice = hardware.here(config, model)
-    data.setup()
+    training.set_up(data)
 
     with runs.open_run(config) as run:
         run.introduce(model, data, choice)

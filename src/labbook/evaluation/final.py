@@ -1,17 +1,18 @@
 """The test at the end of a training, and the run's final figures."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 
-from labbook import checkpoints
-from labbook.config import held_out
+from labbook import capabilities, checkpoints, objectives
 from labbook.data.module import ImageDataModule, Split
 from labbook.data.record import identity_of
+from labbook.epoch_metrics import forked, is_of_layer
 from labbook.errors import SettingError
 from labbook.evaluation import predictions
 from labbook.files import write_whole
@@ -19,17 +20,20 @@ from labbook.loggers import write_summary
 from labbook.models.classifier import Classifier
 from labbook.models.label_tasks import AnyOutcome, MultiLabel, MultilabelOutcome, best_thresholds
 from labbook.origin import libraries
-from labbook.recorder import Recorder
+from labbook.recorder import Recorder, metrics_in
 from labbook.runs import PREDICTIONS
 from labbook.saving import Checkpoints, stopped_early
+from labbook.trainer import unwarned
 
 
 def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> AnyOutcome:
-    """Evaluate the network as it is on one part of the data."""
+    """Evaluate a classifier as it is on one part of the data."""
     data.test_split = split
-    trainer.test(model, datamodule=data, verbose=False)
-    assert model.outcome is not None
-    return replace(model.outcome, metrics=tested(trainer))
+    with unwarned():
+        trainer.test(model, datamodule=data, verbose=False)
+    outcome = capabilities.outcome_of(model)
+    assert outcome is not None  # a test makes one
+    return replace(outcome, metrics=tested(trainer))
 
 
 def tested(trainer: Trainer) -> dict[str, float]:
@@ -51,13 +55,8 @@ def choose_thresholds(trainer: Trainer, model: Classifier, data: ImageDataModule
         model.label_task.thresholds = best_thresholds(found.probabilities, found.labels)
 
 
-def of_split(outcome: AnyOutcome, split: Split) -> dict[str, float]:
-    """The metrics of a test of the group `metrics`, by the names that they have in a run."""
-    return {f"{split}/{name}": value for name, value in outcome.metrics.items()}
-
-
-def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config: DictConfig) -> dict[str, Any]:
-    """Test the best or last weights and gather the run's final figures."""
+def evaluate(trainer: Trainer, model: LightningModule, data: LightningDataModule, config: DictConfig) -> dict[str, Any]:
+    """Test the best or last weights and gather the run's final metrics."""
     recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]
     saved = next(item for item in trainer.callbacks if isinstance(item, Checkpoints))  # type: ignore[attr-defined]
     tested_epoch = trainer.current_epoch
@@ -66,48 +65,99 @@ def evaluate(trainer: Trainer, model: Classifier, data: ImageDataModule, config:
             tested_epoch = checkpoints.load_weights(model, saved.best_path)
         except SettingError as error:
             raise SettingError(f"{error}; with test_on=last the last weights are tested instead") from error
-    choose_thresholds(trainer, model, data)
-    outcome = test(trainer, model, data, "test")
     row = recorder.rows[tested_epoch - 1]
-    metrics: dict[str, Any] = {name: value for name, value in row.items() if name.startswith(("train/", "val/"))}
-    metrics |= {"test/loss": outcome.figures.loss, "test/acc": outcome.figures.acc}
-    if model.has_top5:
-        metrics["test/top5_acc"] = outcome.figures.top5_acc
-    metrics |= of_split(outcome, "test")
-    keep_answers(trainer, data, outcome)
-    if "val/loss" not in metrics and len(data.rows["val"]):  # the tested epoch was not validated
-        validated = test(trainer, model, data, "val")
-        validation = validated.figures
-        metrics |= {"val/loss": validation.loss, "val/acc": validation.acc, **of_split(validated, "val")}
-        if model.has_top5:
-            metrics["val/top5_acc"] = validation.top5_acc
-    if config.train_acc_eval:
-        metrics["train/acc_eval"] = test(trainer, model, data, "train").figures.acc
+    metrics: dict[str, Any] = {name: row[name] for name in metrics_in(row) if not is_of_layer(name)}
+    if capabilities.is_classifier(model) and capabilities.is_image_data(data):
+        metrics |= of_classifier(trainer, model, data, config, validated="val/loss" in metrics)
+    else:
+        metrics |= of_logged(trainer, model, data, metrics)
     metrics |= {
         "train_seconds": recorder.seconds,
         "images_per_second": recorder.images_per_second,
         "epochs": trainer.current_epoch,
         "tested_epoch": tested_epoch,
-        "parameters": model.num_parameters,
+        "parameters": capabilities.trainable_parameters(model),
         "device": str(trainer.strategy.root_device),
         "precision": str(trainer.precision),
         "threads": torch.get_num_threads(),
         "versions": libraries(),
-        "skipped_images": sum(len(part.skipped) for part in data.parts.values()),
-        "class_names": list(data.spec.class_names),
-        "test_set": identity_of(data),
-        "test_images": len(data.rows["test"]),
-        "val_images": len(data.rows["val"]),
-    } | outcome.details(data.spec.class_names)
+    }
+    metrics |= of_data(data) | of_classes(model)
     if stopped := stopped_early(trainer, config.epochs):
         metrics["stopped_early"] = stopped
-    name = held_out(config.objective, data.validate_on if len(data.rows["val"]) else "test")
+    name = objectives.used(config.objective, model, data)
     metrics |= {"objective": objective(metrics, name), "objective_name": name}
     write_summary(trainer.loggers, config, metrics, trainer.global_step)
     return metrics
 
 
-def keep_answers(trainer: Trainer, data: ImageDataModule, outcome: AnyOutcome) -> None:
+def of_classifier(
+    trainer: Trainer, model: Classifier, data: ImageDataModule, config: DictConfig, validated: bool
+) -> dict[str, float]:
+    """The metrics of a classifier's test, and of the parts that the tested epoch has none of."""
+    choose_thresholds(trainer, model, data)
+    outcome = test(trainer, model, data, "test")
+    metrics = of_part("test", outcome, model)
+    keep_answers(trainer, outcome, data.spec.class_names, data.parts["test"].files)
+    if not validated and len(data.rows["val"]):
+        metrics |= of_part("val", test(trainer, model, data, "val"), model)
+    if config.train_acc_eval:
+        metrics["train/acc_eval"] = test(trainer, model, data, "train").figures.acc
+    model.outcome = outcome
+    return metrics
+
+
+def of_part(part: str, outcome: AnyOutcome, model: Classifier) -> dict[str, float]:
+    """Loss, accuracies and the metrics of the group `metrics` of a test."""
+    figures = outcome.figures
+    top5 = {"top5_acc": figures.top5_acc} if model.has_top5 else {}
+    found = {"loss": figures.loss, "acc": figures.acc, **top5, **outcome.metrics}
+    return {f"{part}/{name}": value for name, value in found.items()}
+
+
+def of_logged(
+    trainer: Trainer, model: LightningModule, data: LightningDataModule, row: Mapping[str, float]
+) -> dict[str, Any]:
+    """What the test of any other module logs; names that the row of the tested epoch has get `test/` before them."""
+    if not capabilities.is_tested(model, data):
+        return {}
+    logged = logged_in_test(trainer, model, data)
+    if capabilities.is_classifier(model) and model.outcome is not None:
+        model.outcome = replace(model.outcome, rows=torch.arange(len(model.outcome.labels)))  # in the loader's order
+        keep_answers(trainer, model.outcome, model.spec.class_names)
+        return of_part("test", model.outcome, model) | logged
+    named = {f"test/{name}" if name in row else name: value for name, value in logged.items()}
+    return {**named, "test_metrics": list(named)}
+
+
+def logged_in_test(trainer: Trainer, model: LightningModule, data: LightningDataModule) -> dict[str, float]:
+    """The metrics that a test logs, of all test loaders."""
+    with unwarned():
+        trainer.test(model, datamodule=data, verbose=False)
+    logged = trainer.callback_metrics
+    return {name: value.item() for name, value in logged.items() if name not in forked(logged)}
+
+
+def of_data(data: LightningDataModule) -> dict[str, Any]:
+    """What is to be known of the images that were trained and tested on."""
+    if not capabilities.is_image_data(data):
+        return {}
+    return {
+        "skipped_images": sum(len(part.skipped) for part in data.parts.values()),
+        "class_names": list(data.spec.class_names),
+        "test_set": identity_of(data),
+        "test_images": len(data.rows["test"]),
+        "val_images": len(data.rows["val"]),
+    }
+
+
+def of_classes(model: LightningModule) -> dict[str, Any]:
+    """What the test found by class, where there are classes."""
+    outcome = capabilities.outcome_of(model)
+    return outcome.details(model.spec.class_names) if capabilities.is_classifier(model) and outcome is not None else {}
+
+
+def keep_answers(trainer: Trainer, outcome: AnyOutcome, class_names: Sequence[str], files: Sequence[str] = ()) -> None:
     """Write what was answered to each test image; of several processes each has but its own, so that nothing is kept.
 
     Nor is then what the run answered when it ended earlier, on one process, and was not trained for so long.
@@ -117,7 +167,7 @@ def keep_answers(trainer: Trainer, data: ImageDataModule, outcome: AnyOutcome) -
     """
     file = Path(trainer.default_root_dir) / PREDICTIONS
     if trainer.world_size == 1:
-        write_whole(file, predictions.table(outcome, data.spec.class_names, data.parts["test"].files))
+        write_whole(file, predictions.table(outcome, class_names, files))
     elif trainer.is_global_zero:
         file.unlink(missing_ok=True)
 

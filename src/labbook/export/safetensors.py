@@ -8,11 +8,11 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from labbook import building, checkpoints, trained
+from labbook import building, capabilities, checkpoints, trained
 from labbook.errors import SettingError
 from labbook.export.network import Exported
 from labbook.losses import BinaryCrossEntropy
-from labbook.models.classifier import Classifier, Task
+from labbook.models.classifier import Task
 from labbook.training import SUPPLIED
 from labbook.tta import Tta
 
@@ -49,8 +49,7 @@ def read(file: Path) -> Exported:
         raise SettingError(f"{file} does not say which network its weights belong to")
     building.check(told["model"], "model", SUPPLIED["model"])
     task = Task(tta=tta, loss=BinaryCrossEntropy if spec.multilabel else nn.CrossEntropyLoss)
-    model = building.build(told["model"], spec=spec, task=task)
-    assert isinstance(model, Classifier)
+    model = capabilities.classifier(building.build(told["model"], spec=spec, task=task), "predict")
     checkpoints.check_fits(model, weights, file)
     model.load_state_dict(weights)
     return Exported(model, tta)

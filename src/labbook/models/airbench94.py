@@ -10,7 +10,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from labbook.data.module import ImageDataModule
+from labbook import capabilities
 from labbook.data.spec import ImageSpec
 from labbook.models.classifier import Classifier, Task
 
@@ -65,8 +65,7 @@ class Airbench94(Classifier):
         """Whiten patches of the first training images, unless a checkpoint has brought the filters."""
         if self.whitened:
             return
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(data, ImageDataModule)
+        data = capabilities.image_data(self.trainer.datamodule, "airbench94")  # type: ignore[attr-defined]
         pixels, rows = data.parts["train"].pixels, data.rows["train"][:IMAGES]
         parts = torch.split(rows, max(1, NUMBERS // pixels[0].numel()))
         filters = whitening_filters(patch_covariance(self.spec.normalize(pixels[part]) for part in parts))

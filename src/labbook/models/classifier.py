@@ -17,10 +17,9 @@ from labbook.losses import ClassWeights, Criteria, Loss, check_multilabel, check
 from labbook.metrics import Figures, RunningSums
 from labbook.models import sam
 from labbook.models.further_inputs import FurtherInputs
-from labbook.models.label_tasks import Evaluated, MultiLabel, MultilabelOutcome, SingleLabel
-from labbook.models.label_tasks import Outcome as Outcome
+from labbook.models.label_tasks import AnyOutcome, Evaluated, MultiLabel, SingleLabel
 from labbook.models.mixing import mix_of
-from labbook.models.optimizing import follow, follow_metrics, optimizer_of, scheduled
+from labbook.models.optimizing import follow, follow_metrics, optimizer_of, scheduled, steps_per_epoch
 from labbook.models.parameter_groups import grouped, layers_of
 from labbook.models.quick_module import QuickModule
 from labbook.schedulers import Schedule
@@ -78,8 +77,7 @@ class Classifier(QuickModule):
         self.label_task = MultiLabel(spec.num_classes) if spec.multilabel else SingleLabel(spec.num_classes)
         self.criteria = Criteria.of(self.task.loss, self.task.label_smoothing)
         self._mix = mix_of(self.task.mixup, self.task.cutmix, spec.num_classes)
-        self.outcome: Outcome | MultilabelOutcome | None = None
-        self.logs: bool | None = None  # an epoch goes to Lightning's loggers, if any; False: somebody else takes it
+        self.outcome: AnyOutcome | None = None
         self.has_top5 = spec.num_classes >= 10 and not spec.multilabel  # with fewer, five guesses say little
         self._train, self._evaluation = RunningSums(self.has_top5), RunningSums(self.has_top5)
         self._tested: list[tuple[Tensor, ...]] = []
@@ -134,20 +132,6 @@ class Classifier(QuickModule):
         """Parameters that only training uses, such as those of auxiliary classifiers."""
         return 0
 
-    @property
-    def convolutional(self) -> bool:
-        """Whether the memory layout of images matters to the network."""
-        return any(isinstance(module, nn.Conv2d) for module in self.modules())
-
-    @property
-    def strided_depthwise(self) -> bool:
-        """Whether a convolution that is trained has both a filter for each channel and a stride, as MobileNets have."""
-        convolutions = (module for module in self.modules() if isinstance(module, nn.Conv2d))
-        return any(
-            1 < item.groups == item.in_channels and max(item.stride) > 1 and item.weight.requires_grad
-            for item in convolutions
-        )
-
     # Training ------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -172,7 +156,8 @@ class Classifier(QuickModule):
         if every == 1:
             return batch.weight
         loader = self.trainer.train_dataloader
-        assert isinstance(loader, TensorLoader)
+        if not isinstance(loader, TensorLoader):  # of the user's own, which need not know how many images come
+            return batch.weight
         first = batch.step - batch.step % every
         together = loader.images_in(first, min(first + every, int(self.trainer.num_training_batches)))
         return batch.weight * every * loader.images_in(batch.step, batch.step + 1) / together
@@ -277,7 +262,7 @@ class Classifier(QuickModule):
             metrics[f"{stage}/top5_acc"] = figures.top5_acc
         # Every process has the same figures already; saying so to Lightning costs nothing with one process.
         values = {name: torch.tensor(value, dtype=torch.float32) for name, value in metrics.items()}
-        self.log_dict(values, logger=self.logs, sync_dist=self.trainer.world_size > 1)
+        self.log_dict(values, sync_dist=self.trainer.world_size > 1)
 
     def _summed(self, values: Tensor) -> Tensor:
         """A tensor added up over all processes."""
@@ -329,11 +314,7 @@ class Classifier(QuickModule):
 
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch."""
-        trainer = self.trainer  # its own estimate would start the loaders before their state is restored
-        batches = len(trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
-        limit = trainer.limit_train_batches
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        return -(-batches // trainer.accumulate_grad_batches)
+        return steps_per_epoch(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what the network knows of its images, and the sums of an unfinished epoch, over all processes."""

@@ -52,6 +52,26 @@ def scheduled(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler],
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule.scheduler, **stepped}}
 
 
+def steps_per_epoch(trainer: Trainer) -> int:
+    """Optimizer steps in an epoch.
+
+    Raises:
+        SettingError: the training loader does not say how many batches it has.
+    """
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    loader = data.train_dataloader()  # Lightning's own estimate would start the loaders before their state is restored
+    try:
+        batches = len(loader)
+    except TypeError as error:
+        raise SettingError(
+            f"{type(data).__name__} gives a training loader without a length, and the schedule counts its steps: give"
+            " it a __len__, or configure the optimizer in the model"
+        ) from error
+    limit = trainer.limit_train_batches
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    return -(-batches // trainer.accumulate_grad_batches)
+
+
 def known(make: Callable[..., Any], counts: dict[str, int | None]) -> dict[str, int | None]:
     """Those of the counts that a schedule takes and does not have by its settings."""
     taken = inspect.signature(make).parameters.keys() - getattr(make, "keywords", {}).keys()

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from labbook.config import lower_is_better
 from labbook.report.cells import title
 from labbook.report.columns import text
 from labbook.report.grouping import Report
@@ -14,7 +13,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
     counts = sorted({len(row.finished) for row in report.rows if row.finished})
     least_most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else "".join(map(str, counts))
     resumed = sum(1 for run in report.sweep.runs if run.metrics.get("resumed"))
-    better = "lower" if lower_is_better(report.objective) else "higher"
+    better = "lower" if report.falls else "higher"
     went_on = f"{resumed} run{'' if resumed == 1 else 's'} went on after an interruption" if resumed else ""
     return [
         ("swept", ", ".join(report.sweep.over)),

@@ -50,6 +50,7 @@ class Row:
     unlike: bool  # whether the lab trained for another number of epochs
     old: bool  # whether other code than the report's made one of its figures
     objective: str = "val/acc"  # the metric that runs are compared by
+    falls: bool = False  # whether a smaller one is better
 
     @property
     def finished(self) -> list[Run]:
@@ -78,7 +79,7 @@ class Row:
     @property
     def best(self) -> Run | None:
         """The finished run with the best value of the metric that runs are compared by."""
-        sign = -1 if lower_is_better(self.objective) else 1
+        sign = -1 if self.falls else 1
         values = [(sign * value, run) for run in self.finished if (value := measured(run, self.objective)) is not None]
         return max(values, key=lambda pair: pair[0])[1] if values else None
 
@@ -101,6 +102,7 @@ class Report:
     figures: tuple[str, ...]  # which final figures are shown
     on_test: bool  # whether the runs were validated on the test set
     objective: str  # the metric that runs are compared by
+    falls: bool  # whether a smaller one is better
 
     @property
     def published(self) -> list[str]:
@@ -151,17 +153,20 @@ def group(sweep: Sweep) -> Report:
     names = short_names(columns, (*SHOWN.values(), "n"))
     on_test = bool(runs) and all(run.settings.get("data.validate_on") == "test" for run in runs)
     code, objective = current_code(sweep), compared_by(sweep)
+    falls = lower_is_better(objective, sweep.mode)
     settings: dict[Hashable, list[Run]] = {}
     for run in runs:
         settings.setdefault(tuple(key(column.of(run)) for column in columns), []).append(run)
-    rows = [row_of(members, columns, names, code, objective) for members in settings.values()]
+    rows = [row_of(members, columns, names, code, objective, falls) for members in settings.values()]
     rows.sort(key=lambda row: [order(value) for value in row.values])
     rows.sort(key=rank)
     figures = shown(rows, objective, on_test)
-    return Report(sweep, tuple(columns), tuple(names), tuple(rows), figures, on_test, objective)
+    return Report(sweep, tuple(columns), tuple(names), tuple(rows), figures, on_test, objective, falls)
 
 
-def row_of(runs: Sequence[Run], columns: Sequence[Column], names: Sequence[str], code: str, objective: str) -> Row:
+def row_of(
+    runs: Sequence[Run], columns: Sequence[Column], names: Sequence[str], code: str, objective: str, falls: bool
+) -> Row:
     """The row of runs that have one setting."""
     values = tuple(column.of(runs[0]) for column in columns)
     label = ", ".join(f"{name} {text(value)}" for name, value in zip(names, values, strict=True) if value is not None)
@@ -169,7 +174,7 @@ def row_of(runs: Sequence[Run], columns: Sequence[Column], names: Sequence[str],
     old = any(run.version != code for run in runs if run.state == "finished")
     unlike = entry.get("epochs") not in (None, runs[0].settings.get("epochs"))
     final, system = entry.get("final", {}), entry.get("system", "")
-    return Row(values, label or "the one setting", tuple(runs), final, system, unlike, old, objective)
+    return Row(values, label or "the one setting", tuple(runs), final, system, unlike, old, objective, falls)
 
 
 def published_for(config: dict[str, Any]) -> dict[str, Any]:
@@ -198,7 +203,7 @@ def shown(rows: Sequence[Row], objective: str, on_test: bool) -> tuple[str, ...]
 def rank(row: Row) -> tuple[bool, float]:
     """Sorts the best row first and those without a figure last."""
     mean = row.exact(OBJECTIVE)
-    sign = 1 if lower_is_better(row.objective) else -1
+    sign = 1 if row.falls else -1
     return (mean is None, sign * mean.mean if mean else 0.0)
 
 

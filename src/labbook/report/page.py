@@ -10,7 +10,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from labbook import outputs
-from labbook.config import lower_is_better
 from labbook.names import check_whole
 from labbook.report import images, reading, tables
 from labbook.report.cells import beside, cells, footnotes, headings, spread, tally, title
@@ -64,7 +63,7 @@ def html(report: Report, shown: list[Section]) -> str:
         facts=[(name, value) for name, value in facts(report) if value],
         best=best(report),
         evidence=evidence(report),
-        lower_is_better=lower_is_better(report.objective),
+        lower_is_better=report.falls,
         headings=headings(report),
         rows=[(row, cells(report, row)) for row in report.rows],
         footnotes=footnotes(report),

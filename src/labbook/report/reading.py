@@ -109,6 +109,7 @@ class Sweep:
     to_come: int  # runs that are planned and not begun
     runs: tuple[Run, ...] = field(repr=False)
     code: str = ""  # version of the code of the last command; empty where it was not noted
+    mode: str = "auto"  # whether a smaller objective is better: min, max, or by its name
 
     @property
     def name(self) -> str:
@@ -136,8 +137,8 @@ def read(folder: Path) -> Sweep:
     there = {run.path.name.rpartition("-")[2] for run in runs}
     to_come = len(set(_texts(mark.get("planned"))) - there)
     objective = str(mark.get("objective", "val/acc"))
-    code = str(mark.get("code_version", ""))
-    return Sweep(folder, tuple(key.lstrip("+~") for key in over), commands, objective, to_come, runs, code)
+    code, mode = str(mark.get("code_version", "")), str(mark.get("objective_mode", "auto"))
+    return Sweep(folder, tuple(key.lstrip("+~") for key in over), commands, objective, to_come, runs, code, mode)
 
 
 def read_run(sweep: SweepFolder, path: Path) -> Run:

@@ -15,7 +15,7 @@ from types import FrameType
 import hydra
 from omegaconf import DictConfig
 
-from labbook import cli, hardware, runs, training
+from labbook import capabilities, cli, hardware, runs, training
 from labbook.errors import SettingError
 from labbook.stress.overrides import AT_HAND
 from labbook.stress.programs import Ended
@@ -37,9 +37,9 @@ def main(config: DictConfig) -> None:
     if str(config.data._target_).rpartition(".")[0].rpartition(".")[2] not in AT_HAND:
         raise SettingError(BEGINS)  # with images that would have to be downloaded first
     data = training.build_data(config)
-    model = training.build_model(config, data.spec)
+    model = training.build_model(config, capabilities.spec_of(data))
     choice = hardware.here(config, model)
-    data.setup()
+    training.set_up(data)
     with runs.open_run(config) as run:
         run.introduce(model, data, choice)
         training.build_trainer(config, choice, run, model, data)

@@ -52,7 +52,7 @@ class SweepFolder:
         """The run folders that are there, by the identity that ends their names."""
         return {name.rpartition("-")[2]: name for name in self.runs() if NAME.fullmatch(name)}
 
-    def begin(self, over: list[str], objective: str) -> None:
+    def begin(self, over: list[str], objective: str, mode: str = "auto") -> None:
         """Make the folder, or add this command to those that made it.
 
         Raises:
@@ -65,7 +65,7 @@ class SweepFolder:
                 mark = read_mark(self.path) or {"made_by": "labbook", "over": [], "commands": []}
                 mark["over"] = list(dict.fromkeys([*mark["over"], *over]))
                 mark["commands"] = [*(item for item in mark["commands"] if item != command), command]
-                mark |= {"objective": objective, "code_version": code_version()}
+                mark |= {"objective": objective, "objective_mode": mode, "code_version": code_version()}
                 write_whole(self.path / MARK, json.dumps(mark, indent=2) + "\n")
         except OSError as error:
             raise SettingError(

@@ -113,7 +113,7 @@ class Continuing(Launcher):
             kept = self.sweep.set_aside(Path(self.config.log_dir))
             print(f"sweep.rerun=true: what was there is kept in {kept}")
         unchanged.check_data(self.sweep)
-        self.sweep.begin(self.over, self.config.objective)
+        self.sweep.begin(self.over, self.config.objective, self.config.objective_mode)
         self.begun = True
 
     def _launch(self, todo: dict[str, "Job"]) -> dict[str, JobReturn]:

@@ -71,7 +71,7 @@ class Search(OptunaSweeper):
         with self.command as command, self._begun(worker):
             folder = command.folder.path
             with claims.claimed(folder, "study", patience=60):  # another search may be making it
-                study = studies.opened(self.storage, command.config.objective)
+                study = studies.opened(self.storage, command.config.objective, command.config.objective_mode)
                 studies.requeue(study, claims.held(folder), command.config.sweep.retry_failed)
             launcher.total, launcher.searching = total, True
             while (taken := studies.taken(study, worker)) < total and not launcher.stopped:
@@ -94,7 +94,8 @@ class Search(OptunaSweeper):
         studies.rehearse(self.sampler, space)
         folder = self.command.folder
         if not self.command.config.sweep.rerun and (study := studies.existing(self.storage)):
-            studies.check(study, self.command.config.objective, (read_mark(folder.path) or {}).get("objective"), space)
+            config, before = self.command.config, (read_mark(folder.path) or {}).get("objective")
+            studies.check(study, config.objective, config.objective_mode, before, space)
         self.command.launcher.begin()
         with claims.claimed(folder.path, worker):
             yield

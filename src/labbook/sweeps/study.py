@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from labbook.config import lower_is_better
@@ -22,14 +23,14 @@ OBJECTIVE = "objective"  # what its values are, noted on the study
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
-def opened(storage: str, objective: str) -> optuna.Study:
+def opened(storage: str, objective: str, mode: str = "auto") -> optuna.Study:
     """The study as it stands, or a new one.
 
     Raises:
         SettingError: the storage cannot be opened.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    direction: Literal["minimize", "maximize"] = "minimize" if lower_is_better(objective) else "maximize"
+    direction: Literal["minimize", "maximize"] = "minimize" if lower_is_better(objective, mode) else "maximize"
     with opening(storage):
         study = optuna.create_study(study_name=STUDY, storage=storage, direction=direction, load_if_exists=True)
     if OBJECTIVE not in study.user_attrs:
@@ -66,7 +67,9 @@ def opening(storage: str) -> Iterator[None]:
         raise SettingError(f"hydra.sweeper.storage={storage} cannot be opened: {first_line(error)}") from error
 
 
-def check(study: optuna.Study, objective: str, before: str | None, space: Mapping[str, BaseDistribution]) -> None:
+def check(
+    study: optuna.Study, objective: str, mode: str, before: str | None, space: Mapping[str, BaseDistribution]
+) -> None:
     """Refuse to continue a study by another objective, or with settings that are drawn in another way.
 
     `before` is the objective of a study that was made before studies noted it.
@@ -78,6 +81,10 @@ def check(study: optuna.Study, objective: str, before: str | None, space: Mappin
     known = study.user_attrs.get(OBJECTIVE, before)
     if known not in (None, objective):
         raise SettingError(f"objective={objective}: the study of this sweep is by objective={known}; {new}")
+    if lower_is_better(objective, mode) != (study.direction is StudyDirection.MINIMIZE):
+        raise SettingError(
+            f"objective_mode={mode}: the study of this sweep is to {study.direction.name.lower()}; {new}"
+        )
     for trial in study.get_trials(deepcopy=False):
         for name, distribution in trial.distributions.items():
             try:

@@ -48,10 +48,10 @@ def changes_of(path: Path, metrics: dict[str, Any]) -> list[str]:
         config = typed(read_config(path), f"{path}/{CONFIG}")
         if (record.parts or record.class_names) and not same_everywhere(config.data):
             with importing.heavy():
-                from labbook import training
+                from labbook import capabilities, training
 
             data = training.build_data(config)
-            if data.at_hand():
+            if capabilities.is_image_data(data) and data.at_hand():
                 data.setup()
                 return record.changes(DataRecord.of(data))
     return []

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from labbook.benchmark.bare import Bare, now
-from labbook.models.classifier import Classifier
 from labbook.zoo.probe import at_rest, blank
 
 LEAST = 3  # steps that count
@@ -20,7 +20,7 @@ ENOUGH = 1.0  # seconds of steps that count
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's profiler would write about itself to the error stream
 
 
-def macs(model: Classifier) -> int:
+def macs(model: LightningModule) -> int:
     """Multiplications, each with its addition, that one image takes in convolutions, dense layers and attention.
 
     Torch counts a multiplication and its addition as two operations. Gradients stay on, without which attention would

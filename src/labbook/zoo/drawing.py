@@ -5,12 +5,12 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pytorch_lightning import LightningModule
 from torch import nn
 from torchview import ComputationGraph, draw_graph
 from torchview.computation_node import ModuleNode
 
 from labbook.errors import SettingError, choices
-from labbook.models.classifier import Classifier
 from labbook.zoo.probe import at_rest, blank
 
 SOURCE = "gv"  # Graphviz' own language, which needs no program to write
@@ -21,7 +21,7 @@ DEFAULTS = {"padding": 0, "dilation": 1, "groups": 1}  # of convolutions and poo
 DOTS = "96"  # of a PNG, an inch
 
 
-def draw(model: Classifier, kind: str, depth: int | None = None) -> bytes:
+def draw(model: LightningModule, kind: str, depth: int | None = None) -> bytes:
     """The picture as one of `FORMATS`.
 
     What lies deeper than `depth` in the network is drawn as one box; None goes as deep as `MOST` boxes allow. The
@@ -45,7 +45,7 @@ def draw(model: Classifier, kind: str, depth: int | None = None) -> bytes:
     return picture.source.encode() if kind == SOURCE else bytes(picture.pipe(format=kind))
 
 
-def modules_of(graph: ComputationGraph, model: Classifier) -> dict[str, nn.Module]:
+def modules_of(graph: ComputationGraph, model: LightningModule) -> dict[str, nn.Module]:
     """The module that each box stands for, by the number of the box; functions have none."""
     modules = {id(module): module for module in model.modules()}
     boxes = (node for node in nodes(graph.node_hierarchy) if isinstance(node, ModuleNode))
@@ -100,7 +100,7 @@ def size(value: object) -> str:
     return " x ".join(dict.fromkeys(map(str, pair(value))))
 
 
-def readable(model: Classifier) -> ComputationGraph:
+def readable(model: LightningModule) -> ComputationGraph:
     """What happens to one image, in as much detail as there are at most `MOST` boxes for."""
     deepest = max(name.count(".") + 1 for name, _ in model.named_modules())
     graph = traced(model, 1)
@@ -112,7 +112,7 @@ def readable(model: Classifier) -> ComputationGraph:
     return graph
 
 
-def traced(model: Classifier, depth: int) -> ComputationGraph:
+def traced(model: LightningModule, depth: int) -> ComputationGraph:
     """What happens to one image, with one box for what lies deeper."""
     with at_rest(model):
         return draw_graph(model, input_data=blank(model), device=model.device, depth=depth, expand_nested=True)

@@ -5,15 +5,14 @@ from typing import TypeVar
 
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning import LightningDataModule, LightningModule
 
-from labbook import training
-from labbook.data.module import ImageDataModule
-from labbook.models.classifier import Classifier
+from labbook import capabilities, training
 
 Found = TypeVar("Found")
 
 
-def seen(config: DictConfig, data: ImageDataModule, look: Callable[[Classifier], Found]) -> Found:
+def seen(config: DictConfig, data: LightningDataModule, look: Callable[[LightningModule], Found]) -> Found:
     """What `look` finds in the network that a configuration describes; with numbers, where these are asked for.
 
     Raises:
@@ -21,6 +20,6 @@ def seen(config: DictConfig, data: ImageDataModule, look: Callable[[Classifier],
     """
     try:
         with torch.device("meta"):
-            return look(training.build_model(config, data.spec))
+            return look(training.build_model(config, capabilities.spec_of(data)))
     except (NotImplementedError, RuntimeError):  # torch's, of a number that is not there
-        return look(training.build_model(config, data.spec))
+        return look(training.build_model(config, capabilities.spec_of(data)))

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from labbook.building import chain_of
+from labbook.capabilities import images_of
 from labbook.errors import Interrupted, first_line
-from labbook.models.classifier import Classifier
 
 # A run writes to train.log, and not to the terminal, what Lightning says, of whom this is a part.
 details = logging.getLogger("pytorch_lightning.pictures")
@@ -44,6 +45,11 @@ def spared(what: str) -> Iterator[None]:
         details.info("no %s: %s", what, first_line(error))
 
 
-def blank(model: Classifier) -> Tensor:
-    """An image of zeros as the network takes it, [1, C, H, W], on its device: drawing one would use up randomness."""
-    return torch.zeros(1, model.spec.channels, model.spec.size, model.spec.size, device=model.device)
+def blank(model: LightningModule) -> Tensor:
+    """An image of zeros as the network takes it, [1, C, H, W], on its device: drawing one would use up randomness.
+
+    Raises:
+        SettingError: the model does not say what images it takes.
+    """
+    spec = images_of(model, "a look at the network")
+    return torch.zeros(1, spec.channels, spec.size, spec.size, device=model.device)

@@ -11,6 +11,7 @@ from labbook import hardware, training
 from labbook.arguments import as_meant
 from labbook.benchmark.bare import Bare
 from labbook.benchmark.sections import say
+from labbook.capabilities import classifier, image_data, trainable_parameters
 from labbook.cli import paper
 from labbook.composing import composed
 from labbook.data.module import ImageDataModule
@@ -59,7 +60,7 @@ class Survey:
         entry = Entry(name, paper(CONFIGS / "model" / f"{name}.yaml"), data.spec.size)
         try:
             counted = seen(
-                config, data, lambda model: replace(entry, parameters=model.num_parameters, macs=macs(model))
+                config, data, lambda model: replace(entry, parameters=trainable_parameters(model), macs=macs(model))
             )
         except SettingError as error:
             return replace(entry, refused=str(error))
@@ -73,7 +74,7 @@ class Survey:
         say(entry.name)
         data = self.data[entry.name]
         spec, count = data.spec, data.batch_size
-        model = training.build_model(config, spec)
+        model = classifier(training.build_model(config, spec), "timing")
         choice = hardware.here(config, model)
         training.tune(config, choice)
         training.arrange(model, data, choice.channels_last)
@@ -132,5 +133,6 @@ def prepared(words: Sequence[str]) -> Survey:
         settings.insert(0, IMAGES)
     configs = {name: checked(name, settings) for name in names}
     first = next(iter(configs.values()))
+    data = {name: image_data(training.build_data(config), "the table of networks") for name, config in configs.items()}
     choice = hardware.choose(first.trainer, hardware.describe(), first.channels_last)
-    return Survey(configs, {name: training.build_data(config) for name, config in configs.items()}, choice)
+    return Survey(configs, data, choice)

@@ -1,0 +1,191 @@
+"""The Trainer of a run: its callbacks, logger and device."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+
+from labbook import building, capabilities, metric_building, objectives, overhead, trackers
+from labbook.callbacks import EarlyStopping
+from labbook.checkpoints import WholeFileIO
+from labbook.config import lower_is_better
+from labbook.errors import EXTRAS, SettingError, not_installed
+from labbook.evaluation_metrics import EvaluationMetrics
+from labbook.gradients import GradientNorms
+from labbook.hardware import Choice
+from labbook.identity import deciding
+from labbook.loggers import TensorBoard
+from labbook.recorder import Recorder
+from labbook.runs import CHECKPOINTS, TABLE, Run
+from labbook.saving import Checkpoints
+from labbook.stopping import check_monitors
+from labbook.watching import Watching
+
+# What Lightning says of itself goes to train.log, where a run adds its handler, and not to the terminal.
+for _name in ("pytorch_lightning", "lightning_fabric"):
+    logging.getLogger(_name).handlers.clear()
+    logging.getLogger(_name).propagate = False
+
+UNWARNED = (
+    ".*smaller than the logging interval",  # which is for metrics of single steps
+    "Be aware that when using `ckpt_path`",  # callbacks may be left out
+    r"Found \d+ module\(s\) in eval mode",  # a frozen backbone is
+    ".*but have no `(val_dataloader|validation_step)`",
+    ".*from an ambiguous collection",  # a `Batch`, whose first tensor has the right size
+    ".*does not have many workers",
+)
+
+
+def build_trainer(
+    config: DictConfig, choice: Choice, run: Run, model: LightningModule, data: LightningDataModule
+) -> Trainer:
+    """A Lightning Trainer that keeps everything in the run's folder.
+
+    Raises:
+        SettingError: early stopping without anything to watch, or a logger that is not installed; see also
+            `build_metrics`.
+    """
+    options: dict[str, Any] = {} if capabilities.is_validated(model, data) else {"limit_val_batches": 0}
+    trainer = quiet_trainer(
+        config,
+        choice,
+        max_epochs=config.epochs,
+        callbacks=build_callbacks(config, run, model, data),
+        logger=build_logger(config, run),
+        plugins=[WholeFileIO(), *environment()],
+        default_root_dir=str(run.path),
+        **options,
+    )
+    run.closing.push(lambda kind, *_: end_others(trainer) if kind is not None else None)
+    return trainer
+
+
+def build_metrics(config: DictConfig, model: LightningModule) -> list[Callback]:
+    """What computes the metrics of the group `metrics` for this model; nothing where there are none.
+
+    Raises:
+        SettingError: see `metric_building.build_metrics`.
+    """
+    metrics = metric_building.build_metrics(config.metrics or {}, model)
+    return [EvaluationMetrics(metrics)] if metrics else []
+
+
+def build_callbacks(config: DictConfig, run: Run, model: LightningModule, data: LightningDataModule) -> list[Callback]:
+    """The callbacks of the configuration, and those that keep the run.
+
+    Raises:
+        SettingError: see `build_trainer`.
+    """
+    validated, on_test = capabilities.is_validated(model, data), capabilities.validates_on_test(data)
+    objective = objectives.used(config.objective, model, data)
+    falls = lower_is_better(config.objective, config.objective_mode)
+    callbacks: list[Callback] = [*build_metrics(config, model), *building.build(config.callbacks, "callbacks").values()]
+    monitored = str((config.scheduler or {}).get("monitor", ""))
+    validated_on = ("test" if on_test else "val") if validated else None
+    check_monitors(callbacks, monitored, validated_on, capabilities.not_validated(model, data))
+    for callback in callbacks:
+        if isinstance(callback, EarlyStopping):
+            callback.take_direction(config.objective, falls)
+    callbacks += [GradientNorms()] if config.task.gradient_norms else []
+    recorder = Recorder(run.path / TABLE)
+    callbacks += [recorder, *([Watching(recorder)] if capabilities.is_classification(model, data) else [])]
+    settings: Any = OmegaConf.to_container(config.callbacks or OmegaConf.create(), resolve=True)
+    checkpoints = Checkpoints(
+        run.path / CHECKPOINTS,
+        recorder,
+        run.signals,
+        objective=objective,
+        falls=falls,
+        select=validated and config.test_on == "best" and not on_test,
+        every_minutes=config.checkpoint.every_minutes,
+        deciding=deciding(settings),
+    )
+    callbacks.append(checkpoints)
+    if config.sweep.job.trial is not None and config.sweep.prune:
+        from labbook.sweeps.pruning import Pruning  # only a search has Optuna
+
+        callbacks.append(Pruning(run, recorder, config.sweep.job.trial, objective))
+    return callbacks
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Within this, Lightning does not warn of what is so by design, or is said by the run itself."""
+    with warnings.catch_warnings():
+        for message in UNWARNED:
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+def end_others(trainer: Trainer) -> None:
+    """End the processes that Lightning started beside this one, which ends early and has saved what there was to save.
+
+    They might wait for this one for ever; and Lightning's watcher kills it when it sees one of them end before.
+    """
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        others = list(launcher.procs)
+        launcher.procs.clear()  # the watcher's list, too
+        for process in others:
+            process.kill()
+            process.wait()
+
+
+def tune(config: DictConfig, choice: Choice) -> None:
+    """Let torch compute as fast as it can, or, if asked to, always alike."""
+    deterministic = config.trainer.get("deterministic", False)
+    torch.set_float32_matmul_precision("highest" if deterministic else "high")  # "high" is TF32 where there is any
+    torch.backends.cudnn.benchmark = not deterministic
+    if choice.accelerator == "cpu" and config.keep_memory:
+        overhead.keep_memory()
+
+
+def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer:
+    """A Lightning Trainer on the chosen device that neither draws nor writes anything by itself."""
+    tune(config, choice)
+    trainer = building.build(
+        config.trainer,
+        "trainer",
+        accelerator=choice.accelerator,
+        precision=choice.precision,
+        benchmark=torch.backends.cudnn.benchmark,  # which Lightning would set its own way
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **options,
+    )
+    assert isinstance(trainer, Trainer)
+    # Lightning's handler of SIGTERM would end the program with code 0 and nothing saved, and wait for other processes.
+    vars(trainer._signal_connector)["register_signal_handlers"] = lambda: None
+    return trainer
+
+
+def environment() -> list[LightningEnvironment]:
+    """Processes are started here or by torchrun, whatever Slurm says of its tasks."""
+    return [] if "TORCHELASTIC_RUN_ID" in os.environ else [LightningEnvironment()]
+
+
+def build_logger(config: DictConfig, run: Run) -> Logger | bool:
+    """The logger, writing into the run's folder; False where there is none."""
+    if not config.logger:
+        return False
+    try:
+        options = trackers.options_of(building.locate(config.logger._target_, "logger"), config.logger, run)
+        logger: Logger = building.build(config.logger, "logger", save_dir=str(run.path), **options)
+    except (ImportError, ModuleNotFoundError) as error:
+        name = str(config.choices.get("logger"))
+        package = (isinstance(error, ModuleNotFoundError) and error.name) or name
+        raise SettingError(not_installed(f"logger={name}", name if name in EXTRAS else package)) from error
+    if isinstance(logger, TensorBoard):
+        run.closing.callback(logger.close)
+    trackers.connect(logger, config.logger, run)
+    return logger

@@ -1,0 +1,34 @@
+"""An autoencoder on the images of any data set: its loss is how far the output is from the input."""
+
+import torch.nn.functional as F
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+
+from labbook.data.loader import Batch
+from labbook.data.spec import ImageSpec
+
+
+class Autoencoder(LightningModule):
+    """It has no `configure_optimizers`, so the groups `optimizer` and `scheduler` are used."""
+
+    def __init__(self, spec: ImageSpec, width: int = 16) -> None:
+        super().__init__()
+        pixels = spec.channels * spec.size**2
+        self.spec = spec
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(pixels, width), nn.ReLU())
+        self.decoder = nn.Linear(width, pixels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n, C, H, W] to images of the same shape."""
+        return self.decoder(self.encoder(images)).view_as(images)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss = F.mse_loss(self(batch.images), batch.images)
+        self.log("train/loss", loss, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.log("val/loss", F.mse_loss(self(batch.images), batch.images))
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.log("test/loss", F.mse_loss(self(batch.images), batch.images))

@@ -1,0 +1,44 @@
+"""A GAN with two optimizers and manual optimization, as in Lightning's own example."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from labbook.data.loader import Batch
+from labbook.data.spec import ImageSpec
+
+
+class GAN(LightningModule):
+    def __init__(self, spec: ImageSpec, optimizer: Callable[..., Optimizer], latent: int = 8) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.optimizer, self.latent = optimizer, latent
+        pixels = spec.channels * spec.size**2
+        self.generator = nn.Sequential(nn.Linear(latent, 32), nn.ReLU(), nn.Linear(32, pixels))
+        self.discriminator = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 32), nn.ReLU(), nn.Linear(32, 1))
+
+    def configure_optimizers(self) -> list[Any]:
+        return [self.optimizer(self.generator.parameters()), self.optimizer(self.discriminator.parameters())]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        of_generator, of_discriminator = self.optimizers()
+        fake = self.generator(torch.randn(len(batch.images), self.latent, device=self.device))
+        g_loss = self.adversarial(self.discriminator(fake), real=True)
+        self.update(of_generator, g_loss)
+        real = self.adversarial(self.discriminator(batch.images), real=True)
+        d_loss = (real + self.adversarial(self.discriminator(fake.detach()), real=False)) / 2
+        self.update(of_discriminator, d_loss)
+        self.log_dict({"g_loss": g_loss, "d_loss": d_loss}, prog_bar=True)
+
+    def update(self, optimizer: Any, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+
+    def adversarial(self, logits: Tensor, real: bool) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
