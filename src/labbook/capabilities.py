@@ -296,6 +296,11 @@ def loaders_in(loaders: Any) -> list[Any]:
     return [] if loaders is None else [loaders]
 
 
+def own_loaders(loaders: Any) -> list[Any]:
+    """The training loaders that are not ours."""
+    return [loader for loader in loaders_in(loaders) if not is_tensor_loader(loader)]
+
+
 def resumes_within_epoch(loaders: Any) -> bool:
     """Whether a run with these training loaders goes on within an epoch."""
     return all(isinstance(loader, Resumable) for loader in loaders_in(loaders))

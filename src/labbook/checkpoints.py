@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from labbook.runs import LAST, PREVIOUS
 
 log = logging.getLogger("labbook")
 
+HYPER_PARAMETERS = ("hyper_parameters.", "datamodule_hyper_parameters.")  # entries that Lightning makes of arguments
+
 
 class WholeFileIO(TorchCheckpointIO):
     """Writes beside the target, flushes to disk, checks and renames, so that the last good checkpoint stays until then.
@@ -26,12 +29,14 @@ class WholeFileIO(TorchCheckpointIO):
 
     def __init__(self) -> None:
         self.whole: set[Path] = set()  # files that this process has read or written
+        self.loadable = False  # what the run saves is known to be tensors and plain data
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write a checkpoint.
 
         Raises:
             OSError: it could not be written; the file of before is unharmed.
+            SettingError: the model or a callback put something into it that could not be loaded again.
         """
         path = Path(path)
         keep = path.with_name(PREVIOUS) if path.name == LAST and path in self.whole and path.is_file() else None
@@ -39,6 +44,9 @@ class WholeFileIO(TorchCheckpointIO):
             with replacing(path, keep, durable=True) as partial:
                 with partial.open("wb") as file:
                     torch.save(checkpoint, file)
+                if not self.loadable:
+                    check_loadable(checkpoint, partial)
+                    self.loadable = True
                 seal(partial)
         except RuntimeError as error:
             reason = error.__context__  # torch's writer hides why a write failed: mostly a full disk
@@ -52,6 +60,34 @@ class WholeFileIO(TorchCheckpointIO):
         content = load(Path(path), map_location)
         self.whole.add(Path(path))
         return content
+
+
+def check_loadable(checkpoint: Mapping[str, Any], file: Path) -> None:
+    """Refuse a checkpoint, written to a file, that holds more than `load` would load.
+
+    Raises:
+        SettingError: naming the entry.
+    """
+    if unsafe := set(torch.serialization.get_unsafe_globals_in_checkpoint(file)):
+        key, name = next(objects_in(checkpoint, unsafe), ("", min(unsafe)))
+        advice = "keep tensors, numbers, texts, lists and dictionaries of them"
+        if key.startswith(HYPER_PARAMETERS):
+            advice = f"write self.save_hyperparameters(ignore=[{key.partition('.')[2].partition('.')[0]!r}])"
+        raise SettingError(f"the checkpoint's entry {key} is a {name}, which is not loaded again for safety: {advice}")
+
+
+def objects_in(value: Any, unsafe: Container[str], key: str = "") -> Iterator[tuple[str, str]]:
+    """The entries of a checkpoint that are of the unsafe kinds: their dotted keys, and what they are."""
+    kind = type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if name in unsafe or f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}" in unsafe:
+        yield key, name
+    elif isinstance(value, Mapping):
+        for inner, item in value.items():
+            yield from objects_in(item, unsafe, f"{key}.{inner}" if key else str(inner))
+    elif isinstance(value, (list, tuple, set)):
+        for index, item in enumerate(value):
+            yield from objects_in(item, unsafe, f"{key}.{index}")
 
 
 def load(path: Path, map_location: Any = "cpu", **options: Any) -> dict[str, Any]:

@@ -24,6 +24,12 @@ from labbook.stopping import keep_settings, still_stopped, why_stopped
 log = logging.getLogger("labbook")
 
 
+# What a run with loaders of the user's own says, by whether they resume within an epoch.
+RESUMES = {
+    False: "own DataLoader without state_dict: a stopped run is resumed after its last whole epoch, not within one",
+    True: "own DataLoader with state_dict: a stopped run is resumed within its epoch",
+}
+
 # Where Lightning's checkpoints say how far the validation has come.
 VALIDATION = "epoch_loop.val_loop.batch_progress"
 
@@ -56,6 +62,8 @@ class Checkpoints(Checkpoint):
         self.deciding = dict(deciding or {})  # settings of the callbacks that may end the training
         self.stopped = ""  # why the training ended early
         self._random: dict[str, Any] = {}
+        self._resumable = True  # within an epoch
+        self._between_epochs = False  # the checkpoint to go on from was saved at the end of an epoch
         self._validating = False
         self._saved_at = time.monotonic()
 
@@ -91,7 +99,10 @@ class Checkpoints(Checkpoint):
         batch of an epoch, as the first one of the validation, or the end of the epoch, comes next.
         """
         done = batch_idx + 1
-        if done < trainer.num_training_batches and done % trainer.accumulate_grad_batches == 0:
+        if not self._resumable:
+            if any_rank(trainer, self.signals.received is not None):
+                self._stop()
+        elif done < trainer.num_training_batches and done % trainer.accumulate_grad_batches == 0:
             self._save_if_due(trainer, pl_module)
 
     def on_validation_batch_end(
@@ -104,6 +115,10 @@ class Checkpoints(Checkpoint):
         dataloader_idx: int = 0,
     ) -> None:
         """Save in the middle of the validation, which a resumed run begins anew."""
+        if not self._resumable:  # a validation is part of its epoch
+            if any_rank(trainer, self.signals.received is not None):
+                self._stop()
+            return
         self._validating = True
         try:
             self._save_if_due(trainer, pl_module)
@@ -225,6 +240,7 @@ class Checkpoints(Checkpoint):
         if self.stopped:  # then nothing is left to train
             trainer.fit_loop.max_epochs = checkpoint["epoch"] + 1
         self._random = checkpoint["random"]
+        self._between_epochs = checkpoint["epoch"] + 1 == len(checkpoint["callbacks"]["Recorder"]["rows"])
         were, are = len(self._random["cpu"]), trainer.world_size
         if were != are:
             log.warning(
@@ -240,7 +256,23 @@ class Checkpoints(Checkpoint):
             # Each a copy, as torch crashes with a part of a larger tensor.
             states = {kind: of_ranks[rank].clone() for kind, of_ranks in self._random.items()}
             random_state.put_back(states, trainer.strategy.root_device)
+        loaders = capabilities.own_loaders(trainer.train_dataloader)
+        self._resumable = capabilities.resumes_within_epoch(loaders)
+        if loaders and trainer.is_global_zero:
+            log.info("%s", RESUMES[self._resumable])
+        if loaders and self._random and self._between_epochs:
+            begin_epoch_anew(trainer)
         self._random = {}
+
+
+def begin_epoch_anew(trainer: Trainer) -> None:
+    """Have loaders of the user's own begin their epoch from their state and the restored random state.
+
+    Between epochs, Lightning does not load the state, and began the epoch before the random state was restored.
+    """
+    loop: Any = trainer.fit_loop  # whose private attributes carry no types
+    loop._combined_loader._load_state_dicts(loop._combined_loader_states_to_load)
+    iter(loop._data_fetcher)
 
 
 def stopped_early(trainer: Trainer, epochs: int) -> str:

@@ -13,9 +13,10 @@ OWN = "tests.own.mylab.*"
 @pytest.fixture
 def mylab(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """`python train.py --config-dir=tests/own/configs ARGUMENTS` in this process."""
-    from labbook import building
+    from labbook import building, own_code
 
-    monkeypatch.setattr(building, "EXECUTION_WHITELIST", (*building.EXECUTION_WHITELIST, OWN))
+    allowed = (*own_code.allowed_targets(), OWN)
+    monkeypatch.setattr(building, "allowed_targets", lambda: allowed)
 
     def command(*arguments: str) -> Ended:
         return labbook(f"--config-dir={CONFIGS}", "trainer=cpu", "trainer.precision=32", *arguments)

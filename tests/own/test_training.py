@@ -2,12 +2,15 @@
 
 import csv
 import json
+import signal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.conftest import Command
+from tests.test_resume import signal_at
+from tests.test_train import same_weights, without_times
 
 QUICK = ("epochs=2", "logger=none", "callbacks=none")
 
@@ -91,3 +94,47 @@ def test_what_cannot_work_is_refused_in_a_sentence(mylab: Command, settings: str
     assert ended.code == 2
     assert sentence in ended.sentence
     assert not list(Path("logs").glob("runs/*"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (CASES["regression"].settings, "a stopped run is resumed after its last whole epoch, not within one"),
+        ("model=regression data=resumable_numbers objective=val/r2", "a stopped run is resumed within its epoch"),
+        pytest.param(CASES["autoencoder"].settings, "", marks=pytest.mark.slow),
+        pytest.param(CASES["gan"].settings, "", marks=pytest.mark.slow),
+        pytest.param(CASES["simclr"].settings + " data.workers=0", "not within one", marks=pytest.mark.slow),
+        pytest.param("model=mlp data=photographs data.workers=1", "not within one", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_train_epoch_end"])
+def test_an_interrupted_run_ends_with_the_same_weights(
+    mylab: Command, monkeypatch: pytest.MonkeyPatch, settings: str, said: str, hook: str
+) -> None:
+    common = (*settings.split(), "epochs=3", "logger=none", "callbacks=none")
+    whole = mylab(*common)
+    assert said in whole.out
+    signal_at(monkeypatch, hook, 1, 0, signal.SIGINT)
+    stopped = mylab(*common)
+    assert stopped.code != 0
+    resumed = mylab(f"resume={stopped.run}")
+    assert resumed.code == 0, resumed.err
+    assert same_weights(whole.run, resumed.run)
+    assert len(without_times(resumed.run)) == 3
+    if hook == "on_train_epoch_end" or "not within" in said:
+        assert without_times(whole.run) == without_times(resumed.run)
+
+
+@pytest.mark.parametrize(
+    ("kept", "sentence"),
+    [
+        ("in_checkpoint", "the checkpoint's entry extra.0 is a pathlib."),
+        ("in_hyper_parameters", "write self.save_hyperparameters(ignore=['folder'])"),
+    ],
+)
+def test_objects_in_a_checkpoint_are_refused_when_it_is_first_saved(mylab: Command, kept: str, sentence: str) -> None:
+    target = "tests.own.mylab.models.keeping_objects.KeepingObjects"
+    ended = mylab("model=regression", f"model._target_={target}", f"+model.kept={kept}", "data=numbers",
+                  "objective=train/mse", *QUICK)  # fmt: skip
+    assert ended.code == 2, ended.err
+    assert sentence in ended.sentence
