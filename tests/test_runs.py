@@ -45,7 +45,8 @@ INDIFFERENT = {
     "keep_memory": False,
 }
 TELLING = {
-    "seed": 1, "epochs": 31, "test_on": "last", "objective": "val/loss", "train_acc_eval": True, "compile": True,
+    "seed": 1, "epochs": 31, "test_on": "last", "objective": "val/loss", "objective_mode": "min",
+    "train_acc_eval": True, "compile": True,
     "channels_last": True, "task.label_smoothing": 0.1, "task.gradient_norms": True, "optimizer.lr": 0.1,
     "loss._target_": "labbook.losses.FocalLoss", "loss.class_weights": "balanced",
     "task.mixup": 0.2, "task.cutmix": 1.0, "task.sam": 0.1, "task.layer_lr_decay": 0.75, "task.backbone_lr_factor": 0.1,

@@ -138,3 +138,23 @@ def test_objects_in_a_checkpoint_are_refused_when_it_is_first_saved(mylab: Comma
                   "objective=train/mse", *QUICK)  # fmt: skip
     assert ended.code == 2, ended.err
     assert sentence in ended.sentence
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "swept"),
+    [
+        (CASES["autoencoder"].settings, "model.width=4,8"),
+        (CASES["gan"].settings + " objective_mode=min", "model.latent=4,8"),
+        (CASES["regression"].settings, "model.hidden=4,8"),
+        (CASES["simclr"].settings, "model.size=4,8"),
+        (CASES["our network on a loader of the user's own"].settings, "model.width=4,8"),
+    ],
+)
+def test_two_settings_are_swept_with_two_seeds_and_reported(mylab: Command, settings: str, swept: str) -> None:
+    ended = mylab("-m", *settings.split(), swept, "seeds=2", "sweep.name=own", *QUICK)
+    assert ended.code == 0, ended.err
+    runs = list(ended.run.glob("*/metrics.json"))
+    assert len(runs) == 4
+    assert all(metrics_of(path.parent)["status"] == "finished" for path in runs)
+    assert (ended.run / "report.html").stat().st_size > 10_000
