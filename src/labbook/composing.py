@@ -34,6 +34,7 @@ def composed(*settings: str) -> DictConfig:
         with hydra.initialize_config_dir(str(foreign.CONFIGS)):
             whole = hydra.compose("train", overrides=list(settings), return_hydra_config=True)
             chosen = config.chosen_by(whole.hydra)
+            whole = config.with_loggers(whole, chosen.get("logger"))
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingError(refusals.explain(error, list(settings))) from error
     except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:

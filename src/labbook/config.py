@@ -19,8 +19,9 @@ from labbook import published
 from labbook.errors import SettingError, first_line
 from labbook.keys import FILES as FILES
 from labbook.keys import GROUPS as GROUPS
-from labbook.keys import PAIRS, SEVERAL, check_keys, no_setting
+from labbook.keys import PAIRS, check_keys, no_setting
 from labbook.names import check_places
+from labbook.several import SEVERAL, choices_of, names_in, separated
 
 OPTIONAL = ("scheduler", "logger", "callbacks", "metrics")  # groups that a run can do without
 
@@ -169,15 +170,29 @@ def checked(config: DictConfig) -> DictConfig:
         check_files(config, chosen)
     with open_dict(config):
         config.choices = {group: chosen[group] for group in (*GROUPS, PAIRS) if group in chosen}
-    return config
+    return with_loggers(config, chosen.get("logger"))
 
 
 def chosen_by(told: Any) -> dict[str, str]:
     """Which choice of each group was taken, by Hydra's own node; of several, of which it notes nothing, the list."""
     chosen = {group: choice for group, choice in told.runtime.choices.items() if choice not in (None, "null")}
-    if SEVERAL not in chosen and (several := several_of(told)):
-        chosen[SEVERAL] = f"[{','.join(several)}]"
+    for group in SEVERAL:
+        if group not in chosen and (names := choices_of(told, group)):
+            chosen[group] = f"[{','.join(names)}]"
     return chosen
+
+
+def with_loggers(config: DictConfig, choice: str | None) -> DictConfig:
+    """The configuration with each of several loggers in a node of its own: see `several.separated`.
+
+    Raises:
+        SettingError: see there.
+    """
+    if names := names_in(choice):
+        own = {name: reference((f"logger={name}",)).logger for name in dict.fromkeys(names)}
+        with open_dict(config):
+            config.logger = separated(config.logger, reference((f"logger={choice}",)).logger, own)
+    return config
 
 
 def task_overrides() -> list[str]:
@@ -189,19 +204,6 @@ def task_overrides() -> list[str]:
 def folders() -> list[Path]:
     """The folders that the files of this run's settings are read from."""
     return [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
-
-
-def several_of(told: Any) -> list[str]:
-    """The choices in the group of which there may be several, without those that their own files begin with."""
-    overrides: Any = OmegaConf.to_container(told.overrides, resolve=False)
-    loader = GlobalHydra.instance().config_loader()
-    found = loader.compute_defaults_list(told.job.config_name, [*overrides["task"], *overrides["hydra"]], RunMode.RUN)
-    inside = f"{SEVERAL}/"
-    return [
-        item.config_path.removeprefix(inside)
-        for item in found.defaults
-        if (item.config_path or "").startswith(inside) and not (item.parent or "").startswith(inside)
-    ]
 
 
 def check_names(config: DictConfig) -> None:

@@ -17,7 +17,6 @@ LATER_GROUPS = {
     "metrics": "default",
 }  # groups that older runs do not name, and the choice that these have
 NOTES = {"choices", "sweep.job"}  # what the program writes into a configuration for itself
-SEVERAL = "callbacks"  # the group of which several choices may be taken, as [ema,early_stopping]
 PAIRS = "model_data"  # files of that kind, named MODEL_DATA, that come with their two choices
 
 # Arguments of the Trainer that the program sets or that would break what a run records, and what to use instead.

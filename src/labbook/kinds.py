@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "metrics": (Metric,),
 }
 NAMED = {"callbacks": "callback", "metrics": "metric"}  # groups of nodes that each have a name
+OF_SEVERAL = (*NAMED, "logger")  # groups whose nodes may have one
 DEFERRED = ("optimizer", "scheduler")  # groups whose targets get the rest of their arguments from the training
 FOR_HYDRA = ("_args_", "_recursive_", "_isolate_", "_execution_whitelist_")
 
@@ -86,7 +87,7 @@ def check(target: Any, node: Mapping[str, Any], name: str) -> None:
         raise SettingError(f"{told} would fetch the weights of a network: give a class that only computes")
     if group in NAMED and not inner:
         raise SettingError(f"{told}: a {NAMED[group]} has a name of its own, {group}.NAME._target_=...")
-    if not inner or (group in NAMED and "." not in inner):
+    if not inner or (group in OF_SEVERAL and "." not in inner):
         made = made_by(target)
         if made is None or not issubclass(made, KINDS[group]):
             expected = " nor ".join(f"{kind.__name__} ({kind.__module__})" for kind in KINDS[group])

@@ -18,7 +18,8 @@ from labbook.arguments import files_of as files_of
 from labbook.arguments import wrong_value
 from labbook.errors import SettingError, choices, first_line, not_installed
 from labbook.foreign import CONFIGS
-from labbook.keys import OF_TRAINER, PAIRS, SEVERAL, inside_null, meant_by, no_setting
+from labbook.keys import OF_TRAINER, PAIRS, inside_null, meant_by, no_setting
+from labbook.several import SEVERAL
 from labbook.sweeps import launchers
 from labbook.vocabulary import word
 
@@ -254,7 +255,7 @@ def lists(arguments: list[str]) -> None:
         name = given.lstrip("+")
         if name not in settings.GROUPS or not value.startswith("["):
             continue
-        if name != SEVERAL:
+        if name not in SEVERAL:
             raise SettingError(
                 f"{argument}: {name} is one of its choices, {name}=CHOICE, or with -m each of {name}=A,B"
             )

@@ -19,6 +19,7 @@ from labbook.identity import deciding
 from labbook.keys import FILES, GROUPS, listed, places, visible
 from labbook.names import check_local, check_whole
 from labbook.runs import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
+from labbook.several import names_of
 
 # Settings that a resumed run may take new: those that do not change what it computes, and some that do.
 CHANGEABLE = (
@@ -125,10 +126,11 @@ def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, 
         if may_change:
             if name in groups:
                 saved.choices[name] = value.replace(" ", "")
-            node = OmegaConf.select(config, name)
-            if name == "trainer":
-                node = with_own(node, saved.trainer, str(begun.choices.get("trainer")))
-            OmegaConf.update(saved, name, node, merge=False, force_add=True)
+            for each in names_of(name, config):
+                node = OmegaConf.select(config, each)
+                if each == "trainer":
+                    node = with_own(node, saved.trainer, str(begun.choices.get("trainer")))
+                OmegaConf.update(saved, each, node, merge=False, force_add=True)
         elif name != "resume" and (name in groups or OmegaConf.select(saved, name) != OmegaConf.select(config, name)):
             was = saved.choices.get(name) if name in groups else OmegaConf.select(saved, name)
             raise SettingError(

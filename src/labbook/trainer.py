@@ -60,7 +60,7 @@ def build_trainer(
         choice,
         max_epochs=config.epochs,
         callbacks=build_callbacks(config, run, model, data),
-        logger=build_logger(config, run),
+        logger=build_loggers(config, run),
         plugins=[WholeFileIO(), *environment()],
         default_root_dir=str(run.path),
         **options,
@@ -174,18 +174,28 @@ def environment() -> list[LightningEnvironment]:
     return [] if "TORCHELASTIC_RUN_ID" in os.environ else [LightningEnvironment()]
 
 
-def build_logger(config: DictConfig, run: Run) -> Logger | bool:
-    """The logger, writing into the run's folder; False where there is none."""
-    if not config.logger:
-        return False
+def build_loggers(config: DictConfig, run: Run) -> list[Logger]:
+    """The loggers, writing into the run's folder."""
+    if not config.logger or "_target_" in config.logger:
+        nodes = {str(config.choices.get("logger")): config.logger}
+    else:
+        nodes = {str(name): node for name, node in config.logger.items()}
+    return [build_logger(node, name, run) for name, node in nodes.items() if node]
+
+
+def build_logger(node: DictConfig, name: str, run: Run) -> Logger:
+    """The logger of one node, which is the choice `name`.
+
+    Raises:
+        SettingError: it needs a package that is not installed.
+    """
     try:
-        options = trackers.options_of(building.locate(config.logger._target_, "logger"), config.logger, run)
-        logger: Logger = building.build(config.logger, "logger", save_dir=str(run.path), **options)
+        options = trackers.options_of(building.locate(node._target_, "logger"), node, run)
+        logger: Logger = building.build(node, "logger", save_dir=str(run.path), **options)
     except (ImportError, ModuleNotFoundError) as error:
-        name = str(config.choices.get("logger"))
         package = (isinstance(error, ModuleNotFoundError) and error.name) or name
         raise SettingError(not_installed(f"logger={name}", name if name in EXTRAS else package)) from error
     if isinstance(logger, TensorBoard):
         run.closing.callback(logger.close)
-    trackers.connect(logger, config.logger, run)
+    trackers.connect(logger, node, run)
     return logger

@@ -234,10 +234,11 @@ def fit(
         log.info("going on from epoch %d, step %d: to %d epochs in all (%d more)", epoch, step, epochs, epochs - done)
     elif run.resumes:
         log.warning("nothing of this run was saved before: starting from the beginning")
-    if isinstance(trainer.logger, TensorBoard):
-        if run.resumes:
-            trainer.logger.purge(step)
-        trainer.logger.introduce(run.config, step)
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoard):
+            if run.resumes:
+                logger.purge(step)
+            logger.introduce(run.config, step)
     with run.signals.deferred(), overhead.reduced(trainer, model), unwarned():
         try:
             trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)

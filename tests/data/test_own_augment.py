@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mylab.augmentations import Noise
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
@@ -15,7 +16,6 @@ from labbook.data.augment import Draw, Flip, parse
 from labbook.data.own_augment import OwnTransform
 from labbook.errors import SettingError
 from tests.data.samples import images, made, prepared
-from tests.own.mylab.augmentations import Noise
 
 ROTATION = v2.RandomRotation(90)
 

@@ -1,24 +1,21 @@
-"""The program, with the package `tests.own.mylab` of a user's own."""
+"""The program in the project of a user's own, which is this folder: its package `mylab`, and its configurations."""
 
 from pathlib import Path
 
 import pytest
 
+from labbook.project import PROJECT_VARIABLE
 from tests.conftest import Command, Ended
 
-CONFIGS = Path(__file__).parent / "configs"
-OWN = "tests.own.mylab.*"
+PROJECT = Path(__file__).parent
 
 
 @pytest.fixture
 def mylab(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """`python train.py --config-dir=tests/own/configs ARGUMENTS` in this process."""
-    from labbook import building, own_code
-
-    allowed = (*own_code.allowed_targets(), OWN)
-    monkeypatch.setattr(building, "allowed_targets", lambda: allowed)
+    """`python train.py ARGUMENTS` in the project, on a CPU."""
+    monkeypatch.setenv(PROJECT_VARIABLE, str(PROJECT))
 
     def command(*arguments: str) -> Ended:
-        return labbook(f"--config-dir={CONFIGS}", "trainer=cpu", "trainer.precision=32", *arguments)
+        return labbook(f"--config-dir={PROJECT / 'configs'}", "trainer=cpu", "trainer.precision=32", *arguments)
 
     return command

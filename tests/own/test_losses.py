@@ -6,31 +6,22 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from mylab.losses import PolyLoss
+from mylab.models.own_loss import Confident
 from torch.nn import functional as F
 
-from labbook import building, own_code
 from labbook.data.digits import Digits
 from labbook.models.classifier import Task
-from tests.conftest import Command, Ended
-from tests.own.mylab.losses import PolyLoss
-from tests.own.mylab.models.own_loss import Confident
+from tests.conftest import Command
 
-CONFIGS = Path(__file__).parent / "configs"
 LOGITS = torch.randn(4, 10, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([3, 1, 4, 1])
 
 
 @pytest.fixture
-def own(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+def own(mylab: Command) -> Command:
     """A quick training with the package of the user's own."""
-    allowed = (*own_code.allowed_targets(), "tests.own.mylab.*")
-    monkeypatch.setattr(building, "allowed_targets", lambda: allowed)
-    quick = ("debug=fast", "model=mlp", "data.limit=60", "logger=none", "trainer=cpu", "trainer.precision=32")
-
-    def command(*arguments: str) -> Ended:
-        return labbook(f"--config-dir={CONFIGS}", *quick, *arguments)
-
-    return command
+    return partial(mylab, "debug=fast", "model=mlp", "data.limit=60", "logger=none")
 
 
 def test_a_loss_of_ones_own_trains_validates_and_tests(own: Command) -> None:

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from mylab.callbacks import Unsure
+from mylab.metrics import WorstRecall
 from pytorch_lightning import Callback
 from torchmetrics.functional.classification import multiclass_recall
 
@@ -9,8 +11,6 @@ from labbook.data.digits import Digits
 from labbook.evaluation_metrics import EvaluationMetrics
 from labbook.models.mlp import MLP
 from tests.models.test_classifier import trainer
-from tests.own.mylab.callbacks import Unsure
-from tests.own.mylab.metrics import WorstRecall
 
 
 def test_they_are_given_all_images() -> None:

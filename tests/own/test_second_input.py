@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 import torch
+from mylab.data.second_input import Thresholds
+from mylab.models.second_input import WithThreshold
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
@@ -13,8 +15,6 @@ from labbook.errors import SettingError
 from labbook.models.classifier import Classifier, Task
 from labbook.models.further_inputs import FurtherInputs
 from labbook.models.lenet5 import LeNet5
-from tests.own.mylab.data.second_input import Thresholds
-from tests.own.mylab.models.second_input import WithThreshold
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,

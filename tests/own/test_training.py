@@ -133,7 +133,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     ],
 )
 def test_objects_in_a_checkpoint_are_refused_when_it_is_first_saved(mylab: Command, kept: str, sentence: str) -> None:
-    target = "tests.own.mylab.models.keeping_objects.KeepingObjects"
+    target = "mylab.models.keeping_objects.KeepingObjects"
     ended = mylab("model=regression", f"model._target_={target}", f"+model.kept={kept}", "data=numbers",
                   "objective=train/mse", *QUICK)  # fmt: skip
     assert ended.code == 2, ended.err

@@ -6,26 +6,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from mylab.data.two_digits import TwoDigits
 
-from labbook import building, own_code
 from labbook.commands import evaluate, predict
 from labbook.data.module import Images
 from labbook.errors import SettingError
 from tests.conftest import Command
-from tests.own.mylab.data.two_digits import TwoDigits
 
-CONFIGS = Path(__file__).parent / "configs"
 MULTI = ("data=two_digits", "loss=bce", "loss.class_weights=balanced", "model=mlp", "model.hidden=[32]")
-QUICK = ("data.limit=600", "data.val_from=stratified", "epochs=12", "trainer=cpu", "trainer.precision=32")
+QUICK = ("data.limit=600", "data.val_from=stratified", "epochs=12")
 METRICS = ("metrics=full", "~metrics.calibration_error", "logger=none")
 
 
 @pytest.fixture
-def run(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(mylab: Command) -> Path:
     """A run on them."""
-    allowed = (*own_code.allowed_targets(), "tests.own.mylab.*")
-    monkeypatch.setattr(building, "allowed_targets", lambda: allowed)
-    ended = labbook(f"--config-dir={CONFIGS}", *MULTI, *QUICK, *METRICS)
+    ended = mylab(*MULTI, *QUICK, *METRICS)
     assert ended.code == 0, ended.err
     return ended.run
 

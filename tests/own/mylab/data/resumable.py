@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from mylab.data.numbers import Numbers
 from torch import Tensor
-
-from tests.own.mylab.data.numbers import Numbers
 
 
 class ResumableLoader:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.own.mylab.models.regression import Regression
+from mylab.models.regression import Regression
 
 
 class KeepingObjects(Regression):
