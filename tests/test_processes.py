@@ -18,7 +18,7 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from labbook.errors import SettingError
 from labbook.refusals import replaced
-from labbook.training import end_others
+from labbook.trainer import end_others
 from tests.conftest import Command
 from tests.test_killed import same_in_all
 from tests.test_train import metrics_of, rows_of

@@ -36,6 +36,11 @@ class Images(NamedTuple):
             extra={name: each[rows] for name, each in self.extra.items()},
         )
 
+    def limited(self, limit: int | None) -> "Images":
+        """At most `limit` images, evenly spread, as those of a folder lie class after class."""
+        count = len(self.labels)
+        return self if limit is None or limit >= count else self.at(spread(limit, count))
+
 
 def spread(count: int, total: int) -> Tensor:
     """`count` of `total` rows, evenly spread, int64 [count]."""

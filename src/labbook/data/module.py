@@ -17,13 +17,14 @@ from torch import Tensor
 from labbook.data import augment as augmentation
 from labbook.data import split as splitting
 from labbook.data.augment import Draw
+from labbook.data.checking import check_class, check_figures, check_read
 from labbook.data.images import Images as Images
-from labbook.data.images import identified, spread
-from labbook.data.label_tables import check_label_table
+from labbook.data.images import identified
 from labbook.data.loader import Batch, TensorLoader
 from labbook.data.normalization import Normalize, mean_and_std
 from labbook.data.own_augment import Augmentation
 from labbook.data.pixels import fits, shaped
+from labbook.data.preparing import on_device, prepared
 from labbook.data.randomness import generator
 from labbook.data.sampling import Sampler, draw_order, make_sampler
 from labbook.data.spec import ImageSpec
@@ -37,11 +38,6 @@ details = logging.getLogger("pytorch_lightning.data")
 
 Split = Literal["train", "val", "test"]
 Part = Literal["train", "test"]
-
-# Numbers of a batch that a CPU augments at a time, so that they stay in its cache: two photographs of 256 pixels, which
-# takes a third of the time of 128 at once. Another figure would change which numbers augmentation draws.
-AUGMENTED = 2**19
-
 
 # The sets read last, by what they were read from: the runs of a sweep share them.
 _recent: OrderedDict[tuple[Any, ...], tuple[Images, Images]] = OrderedDict()
@@ -97,6 +93,8 @@ class ImageDataModule(LightningDataModule):
         self.validate_on, self.limit, self.resident, self.seed = validate_on, limit, resident, seed
         self.image_size = image_size or self.native_size
         self.channels = channels or self.native_channels
+        check_class(type(self), self.class_names, self.image_size)
+        check_figures(type(self), self.mean, self.std, self.native_channels)
         self.transforms = augmentation.parse(augment, self.image_size)
         chosen = self.native_normalize if normalize is None else normalize
         self.mean_and_std = mean_and_std(chosen, self.channels, (self.mean, self.std))
@@ -208,10 +206,9 @@ class ImageDataModule(LightningDataModule):
         hashed = self.val_from == "stratified"
         key = (*self.source(), self.limit, hashed)
         if key not in _recent:
-            read = self.read()
-            for part, images in zip(("training", "test"), read, strict=True):
-                self._check_label_table(f"{type(self).__name__}.read: the {part} set", images)
-            train, test = (identified(self._limited(images)) for images in read)
+            names = self.class_names
+            read = check_read(self.read(), type(self), names, self.native_channels, self.only, self.multilabel)
+            train, test = (identified(images.limited(self.limit)) for images in read)
             if hashed and not train.digests:
                 train = train._replace(digests=splitting.pixel_digests(train.pixels))  # whatever the size asked for
             _recent[key] = (self._shaped(train), self._shaped(test))
@@ -219,17 +216,6 @@ class ImageDataModule(LightningDataModule):
                 _recent.popitem(last=False)
         _recent.move_to_end(key)
         return _recent[key]
-
-    def _check_label_table(self, where: str, images: Images) -> None:
-        if self.multilabel:
-            check_label_table(where, images.labels, len(images.pixels), len(self.class_names))
-        elif images.labels.ndim == 2:
-            raise SettingError(f"{where} has labels [N, classes]: say so with multilabel = True in the class")
-
-    def _limited(self, images: Images) -> Images:
-        """At most `limit` images, evenly spread, as those of a folder lie class after class."""
-        count = len(images.labels)
-        return images if self.limit is None or self.limit >= count else images.at(spread(self.limit, count))
 
     def _shaped(self, images: Images) -> Images:
         pixels = shaped(images.pixels, self.image_size, self.channels)
@@ -326,38 +312,18 @@ class ImageDataModule(LightningDataModule):
         """Move what is not there yet."""
         if batch.images.device == device:
             return batch
-        tensors = [batch.images, batch.labels, *batch.extra.values()]
-        if device.type == "cuda":
-            with (batch.training and self.waiting) or nullcontext():
-                tensors = [tensor if tensor.is_cuda else tensor.pin_memory() for tensor in tensors]
-        images, labels, *extra = [tensor.to(device, non_blocking=True) for tensor in tensors]
-        return batch._replace(images=images, labels=labels, extra=dict(zip(batch.extra, extra, strict=True)))
+        return on_device(batch, device, (batch.training and self.waiting) or nullcontext())
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training images and normalise, on the device, unless the loader has done that."""
-        images = batch.images
-        if images.is_floating_point():
+        if batch.images.is_floating_point():
             return batch
         draw = None
         if batch.training and self.transforms:
             rank = self.trainer.global_rank if self.trainer else 0
-            random = generator(images.device, self.seed, batch.epoch, batch.step, rank)
+            random = generator(batch.images.device, self.seed, batch.epoch, batch.step, rank)
             draw = Draw(random, batch.rows, batch.epoch, self.seed)
-        at_once = max(1, AUGMENTED // images[0].numel()) if images.device.type == "cpu" else len(images)
-        if at_once >= len(images):
-            return batch._replace(images=self._prepared(images, draw))
-        prepared = torch.empty(images.shape, memory_format=self.memory_format)
-        parts = (torch.split(each, at_once) for each in (images, batch.rows, prepared))
-        for part, rows, place in zip(*parts, strict=True):
-            place.copy_(self._prepared(part, draw and draw._replace(rows=rows)))
-        return batch._replace(images=prepared)
-
-    def _prepared(self, images: Tensor, draw: Draw | None) -> Tensor:
-        """Images augmented, if there is something to draw from, and normalised."""
-        if draw is not None:
-            for transform in self.transforms:
-                images = transform(images, draw)
-        return self._normalized(images)
+        return prepared(batch, self.transforms, draw, self._normalized, self.memory_format)
 
     def _normalized(self, images: Tensor) -> Tensor:
         """Pixels 0..255 as the network sees them."""
