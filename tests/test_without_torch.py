@@ -117,5 +117,5 @@ def test_a_fresh_program_answers_soon(arguments: list[str], code: int, tmp_path:
     done = os.times()
     seconds = done.children_user + done.children_system - begun.children_user - begun.children_system
     assert ended.returncode == code
-    assert seconds < 2  # of CPU; 0.3 and 0.5 where nothing else runs
+    assert seconds < 3  # of CPU; 0.3 and 0.5 where nothing else runs
     assert list(tmp_path.iterdir()) == []
