@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from labbook import training
+from labbook import capabilities, training
 from labbook.config import typed
 from labbook.data.module import ImageDataModule, Split
 from labbook.data.record import DataRecord
@@ -51,7 +51,8 @@ def overlap(path: Path, data: ImageDataModule, split: Split, record: DataRecord)
 def training_part(path: Path, record: DataRecord) -> ImageDataModule | None:
     """The images that a run was trained on, if they are still there, as they were."""
     try:
-        data = training.build_data(typed(read_config(path), f"{path}/{CONFIG}"), only="train")
+        config = typed(read_config(path), f"{path}/{CONFIG}")
+        data = capabilities.image_data(training.build_data(config, only="train"), "evaluate")
         if not data.at_hand():
             return None
         data.setup()
