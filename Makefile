@@ -87,10 +87,10 @@ completion: $(STAMP)  ## TAB completes train.py's settings (bash, zsh, fish); AR
 	@$(BIN)/python scripts/completion.py $(ARGS)
 
 benchmark: $(STAMP)  ## what the program costs, into benchmarks/RESULTS.md (half an hour on an idle machine)
-	$(BIN)/python scripts/benchmark.py --write benchmarks/RESULTS.md $(ARGS)
+	$(BIN)/python tools/measure_speed.py --write benchmarks/RESULTS.md $(ARGS)
 
 stress: $(STAMP)  ## kills, full disks, bad input: what it promises to survive, into docs/reliability.md (half an hour)
-	$(BIN)/python scripts/stress.py --write docs/reliability.md $(ARGS)
+	$(BIN)/python tools/stress_test.py --write docs/reliability.md $(ARGS)
 
 tensorboard: $(STAMP)  ## all runs in logs/, in the browser of this machine
 	$(BIN)/tensorboard --logdir logs --host localhost $(ARGS)

@@ -99,7 +99,7 @@ def test_ctrl_c_at_any_moment_of_the_start_is_quiet(delay: float, tmp_path: Path
     assert (program.returncode, err) == (130, "")
 
 
-PROGRAMS = [ROOT / "train.py", *sorted((ROOT / "scripts").glob("*.py"))]
+PROGRAMS = [ROOT / "train.py", *sorted((ROOT / "scripts").glob("*.py")), *sorted((ROOT / "tools").glob("[!_]*.py"))]
 INLINE = "module://matplotlib_inline.backend_inline"  # what Jupyter, Colab and VS Code tell every `!python train.py`
 
 

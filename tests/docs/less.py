@@ -15,9 +15,9 @@ from typing import Any
 
 FEW = ["data.limit=60", "epochs=1"]
 MEASURED = {  # scripts that take minutes: arguments that are added unless they are given
-    "benchmark.py": {"--repetitions": "1", "--sections": "startup"},
-    "stress.py": {"--quick": None, "--seconds": "20", "--parts": "full_disk"},
-    "frameworks.py": {"--seeds": "1"},
+    "measure_speed.py": {"--repetitions": "1", "--sections": "startup"},
+    "stress_test.py": {"--quick": None, "--seconds": "20", "--parts": "full_disk"},
+    "compare_keras.py": {"--seeds": "1"},
 }
 SERVERS = ("tensorboard", "serve.py")
 PATIENCE = 120  # seconds that a server may take to start
@@ -55,14 +55,14 @@ def fewer(name: str, words: list[str]) -> list[str]:
     """The arguments of a program with less to do."""
     if name == "train.py":
         return of_training(words)
-    if name == "models.py" and not any(re.fullmatch(r"[a-z]\w*", word) for word in words):
+    if name == "model_costs.py" and not any(re.fullmatch(r"[a-z]\w*", word) for word in words):
         return ["lenet5", "mlp", *words]  # of all networks
     for option, value in MEASURED.get(name, {}).items():
         if option == "--seeds" and option in words:
             words[words.index(option) + 1] = str(value)
         elif option not in words:
             words += [option, value] if value is not None else [option]
-    return [*words, *FEW] if name == "frameworks.py" else words
+    return [*words, *FEW] if name == "compare_keras.py" else words
 
 
 def make_up() -> None:

@@ -22,7 +22,7 @@ NEEDS_SLURM = ("submitit_slurm",)  # tests/sweeps/test_slurm.py has a Slurm of i
 
 # What a command needs beyond the usual packages: a part of it -> the extra and a module of that.
 EXTRAS = {
-    "frameworks.py": ("keras", "tensorflow"),
+    "compare_keras.py": ("keras", "tensorflow"),
     "launcher=joblib": ("joblib", "hydra_plugins.hydra_joblib_launcher"),
     "launcher=ray": ("ray", "hydra_plugins.hydra_ray_launcher"),
     "launcher=submitit": ("submitit", "hydra_plugins.hydra_submitit_launcher"),

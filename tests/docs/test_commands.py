@@ -89,7 +89,7 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     program, *rest = words
     if program == "python" and rest[0] == "train.py":
         check_training(rest[1:])
-    elif program == "python" and rest[0].startswith("scripts/"):
+    elif program == "python" and rest[0].startswith(("scripts/", "tools/")):
         check_script(rest[0], rest[1:], monkeypatch)
     elif program == "make":
         check_make(rest, monkeypatch)
@@ -114,7 +114,7 @@ def test_the_commands_of_a_page_are_real(name: str, monkeypatch: pytest.MonkeyPa
     "line",
     [
         "python train.py model=lenet", "python train.py optimizer.rate=1", "python train.py epoch=3",
-        "python train.py --verbose", "python scripts/models.py --fast", "python scripts/nothing.py",
+        "python train.py --verbose", "python tools/model_costs.py --fast", "python scripts/nothing.py",
         "make coffee", 'make setup EXTRAS="tea"', 'make train ARGS="model=lenet"', "curl example.org",
         "python train.py epochs=1 && python train.py epoch=3", 'eval "$(python train.py epoch=3)"',
     ],

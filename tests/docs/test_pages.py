@@ -13,12 +13,12 @@ from labbook import runs
 from labbook.cli import CONFIGS
 from labbook.commands.new import KINDS
 from labbook.keys import GROUPS
-from labbook.marks import placed
 from labbook.refusals import files_of
 from labbook.resuming import CHANGEABLE
-from labbook.zoo import pairs
-from labbook.zoo.pairs import Pair
 from tests.docs.pages import NOT_RUN, PAGES, ROOT, blocks, commands
+from tools.model_table import compatibility
+from tools.model_table.compatibility import Pair
+from tools.results.markdown_sections import placed
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 README = PAGES["README.md"]
@@ -127,7 +127,8 @@ def test_extras_are_all_told_of() -> None:
 
 def test_every_script_is_on_a_page_or_behind_a_target_of_make() -> None:
     told = "\n".join([*PAGES.values(), (ROOT / "Makefile").read_text(encoding="utf-8")])
-    assert not [path.name for path in (ROOT / "scripts").glob("*.py") if f"scripts/{path.name}" not in told]
+    programs = [path.relative_to(ROOT) for name in ("scripts", "tools") for path in (ROOT / name).glob("[!_]*.py")]
+    assert not [path for path in programs if path.as_posix() not in told]
 
 
 def test_what_a_resumed_run_may_change_is_told() -> None:
@@ -159,12 +160,12 @@ def test_every_network_and_set_is_in_the_table_of_pairs() -> None:
 
 @pytest.mark.slow
 def test_the_table_of_pairs_is_what_the_code_says() -> None:
-    assert placed(README, "pairs", pairs.as_markdown(pairs.all_pairs())) == README
+    assert placed(README, "pairs", compatibility.as_markdown(compatibility.all_pairs())) == README
 
 
 def test_pairs_of_the_same_sizes_share_a_row() -> None:
     some = [Pair(model, data, 8, least) for model, least in (("a", 1), ("b", 9), ("c", 2)) for data in "xy"]
-    *_, first, second = pairs.as_markdown(some).splitlines()
+    *_, first, second = compatibility.as_markdown(some).splitlines()
     assert first == "| `a` 1, `c` 2 | 8 |"
     assert second == "| `b` 9 | `data.image_size=9` |"
 

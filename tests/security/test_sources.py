@@ -13,7 +13,7 @@ from labbook.errors import SettingError
 ROOT = cli.CONFIGS.parent
 FILES = [
     ROOT / "train.py",
-    *sorted(path for folder in ("src", "scripts", "tests") for path in (ROOT / folder).rglob("*.py")),
+    *sorted(path for folder in ("src", "scripts", "tests", "tools") for path in (ROOT / folder).rglob("*.py")),
 ]
 
 DANGEROUS = re.compile(
@@ -22,7 +22,7 @@ DANGEROUS = re.compile(
     r"|(^|\.)hub\.\w+$|^(unsafe_load|full_load|jit\.load|load_from_checkpoint)$|\.(unsafe_load|full_load|load_from_checkpoint)$"
 )
 ALLOWED = {
-    ("src/labbook/benchmark/apart.py", "pickle.load"): "the pipe between the benchmark and a process it started",
+    ("tools/benchmark/keras_process.py", "pickle.load"): "the pipe between the benchmark and a process it started",
     ("src/labbook/models/published_weights.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
     ("src/labbook/models/published_weights.py", "torch.hub.download_url_to_file"): "bytes, checked by their sha256",
     ("src/labbook/export/torch_export.py", "torch.export.load"): "the file that it wrote a moment ago",

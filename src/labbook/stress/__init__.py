@@ -1,1 +1,0 @@
-"""What the program promises to survive, done to it: `scripts/stress.py`."""

@@ -1,0 +1,3 @@
+"""Fixtures that tests of drawing share."""
+
+from tests.zoo.conftest import small as small

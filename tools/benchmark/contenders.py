@@ -1,0 +1,182 @@
+"""The ways to train that are timed against each other; each returns its seconds for a step."""
+
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
+from itertools import islice
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig
+from PIL import Image
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from labbook import capabilities, hardware, runs, training
+from labbook.data.module import ImageDataModule
+from labbook.models.classifier import Classifier
+from tools.benchmark import keras_process
+from tools.benchmark.bare_loop import DEVICES, Bare, now
+from tools.benchmark.cases import Case, scratch
+from tools.benchmark.keras_model import layers_of, pictures
+
+Contestant = Callable[[Case, str], float]
+
+
+class Terminal(StringIO):
+    """A place for output that looks like a terminal, so that a progress bar is drawn."""
+
+    def isatty(self) -> bool:
+        """It is said to be one."""
+        return True
+
+
+class Clock(Callback):
+    """Notes when the first steps, which do not count, and the last one are over, with all their figures added up."""
+
+    first = last = 0.0
+    uncounted = 1  # steps: those whose images were prepared together
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look how many steps are prepared together."""
+        loader: Any = trainer.train_dataloader
+        self.uncounted = min(loader.together, len(loader) // 2)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the time."""
+        if batch_idx + 1 == self.uncounted:
+            capabilities.check_losses(pl_module)
+            self.first = now(pl_module.device)
+        elif batch_idx + 1 == trainer.num_training_batches:
+            capabilities.check_losses(pl_module)
+            self.last = now(pl_module.device)
+            self.step = (self.last - self.first) / (batch_idx + 1 - self.uncounted)
+
+
+def ours(case: Case, precision: str) -> float:
+    """The program as it comes: metrics, progress bar, TensorBoard, checkpoints and log.
+
+    What ends an epoch counts by its part of an epoch of the lab's own length.
+    """
+    clock = Clock()
+    with scratch() as folder, redirect_stdout(Terminal()):
+        bar = "callbacks.progress.bar=true"
+        config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}", bar)
+        choice, data, model = prepared(config)
+        with runs.open_run(config) as run:
+            run.introduce(model, data, choice)
+            trainer = training.build_trainer(config, choice, run, model, data)
+            trainer.callbacks.append(clock)  # type: ignore[attr-defined]
+            training.fit(trainer, model, data, run, choice.channels_last, config.compile)
+            end = now(model.device) - clock.last
+    return clock.step + end / case.epoch
+
+
+def bare(
+    case: Case, precision: str, *, channels_last: bool | None = None, fused: bool = True, compiled: bool = False
+) -> float:
+    """The limit of a framework: the same network, optimizer, layout and precision, and nothing else.
+
+    A batch is what a permutation picks from one uint8 tensor, normalised.
+    """
+    config = case.composed("epochs=1", f"trainer.precision={precision}")
+    choice, data, model = prepared(config)
+    training.tune(config, choice)
+    training.arrange(model, data, choice.channels_last if channels_last is None else channels_last)
+    if compiled:
+        torch._dynamo.reset()  # or it would take this network for the last one with other sizes
+        model.compile()
+    loop = Bare(model, choice, fused=fused)
+    device = loop.device
+    pixels, targets = (part.to(device) for part in data.parts["train"][:2])
+    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (data.spec.mean, data.spec.std))
+    scale, shift = 1 / (255 * std), mean / std
+    order, started = torch.randperm(len(targets), device=device), 0.0
+    for first in range(0, len(order), case.batch_size):
+        rows = order[first : first + case.batch_size]
+        images = pixels.index_select(0, rows).mul(scale).sub_(shift).contiguous(memory_format=data.memory_format)
+        loop.step(images, targets.index_select(0, rows))
+        started = started or now(device)
+    return (now(device) - started) / case.steps
+
+
+def notebook(case: Case, precision: str) -> float:
+    """As the labs' own notebooks: a Dataset of PIL images, a transform for each, a DataLoader, `loss.item()`.
+
+    A quarter of the steps, as it takes so long.
+    """
+    config = case.composed("epochs=1", f"trainer.precision={precision}")
+    choice, data, model = prepared(config)
+    device = torch.device(DEVICES.get(choice.accelerator, choice.accelerator))
+    model.to(device)
+    loader = DataLoader(OneByOne(data), batch_size=case.batch_size, shuffle=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
+    steps = max(1, case.steps // 4)
+    started, running, correct = 0.0, 0.0, 0
+    for images, labels in islice(loader, steps + 1):
+        images, labels = images.to(device), labels.to(device)
+        optimizer.zero_grad()
+        logits = model(images)
+        loss = F.cross_entropy(logits, labels)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        running += loss.item()
+        correct += int((logits.argmax(1) == labels).sum().item())
+        started = started or now(device)
+    return (now(device) - started) / steps
+
+
+class OneByOne(Dataset[tuple[torch.Tensor, int]]):
+    """Images as torchvision's data sets give them: one at a time, from an array through PIL and transforms."""
+
+    def __init__(self, data: ImageDataModule) -> None:
+        images = data.parts["train"]
+        self.pixels, self.labels = images.pixels.permute(0, 2, 3, 1).squeeze(-1).numpy(), images.labels.tolist()
+        channels = data.spec.channels
+        normalize = transforms.Normalize((0.5,) * channels, (0.5,) * channels)
+        self.transform = transforms.Compose([transforms.ToTensor(), normalize])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
+
+
+def keras(case: Case, precision: str) -> float:
+    """As a Keras user would: `fit` on arrays in memory, with its own progress bar; the graph is made before.
+
+    Its numbers are 32 bits wide as they come; a mixed precision that is asked for is Keras' own of that name.
+    """
+    config = case.composed("epochs=1", f"trainer.precision={precision}")
+    _, data, model = prepared(config)
+    pixels = pictures(data.parts["train"], data.spec)._replace(mean=(0.0,), std=(1.0,))
+    adam = ("Adam", {"learning_rate": 0.001})
+    policy = POLICIES.get(precision, "float32")
+    asked = keras_process.Training(layers_of(model), pixels, adam, case.batch_size, policy=policy)
+    steps, end = keras_process.process().ask("seconds", asked)
+    return float(steps / case.steps + end / case.epoch)
+
+
+POLICIES = {"bf16-mixed": "mixed_bfloat16", "16-mixed": "mixed_float16"}
+
+
+def prepared(config: DictConfig) -> tuple[hardware.Choice, ImageDataModule, Classifier]:
+    """What train.py makes of a configuration before it trains."""
+    training.check(config)
+    data = capabilities.image_data(training.build_data(config), "the benchmark")
+    model = capabilities.classifier(training.build_model(config, data.spec), "the benchmark")
+    choice = hardware.here(config, model)
+    data.setup()
+    return choice, data, model
+
+
+CONTESTANTS: dict[str, Contestant] = {"ours": ours, "bare loop": bare, "notebook": notebook}
+
+# The TensorFlow that is installed with the extra does not know a GPU, and against one it would be no comparison.
+if keras_process.installed() and not torch.cuda.is_available():
+    CONTESTANTS["keras"] = keras

@@ -1,0 +1,49 @@
+"""The benchmark's tables on the terminal and as Markdown."""
+
+import os
+from collections.abc import Sequence
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from labbook import hardware
+from labbook.origin import libraries
+from tools.benchmark.sections import Section
+
+
+def show(section: Section) -> None:
+    """Print a table."""
+    table = Table(*section.columns, title=section.title, title_justify="left", box=None, pad_edge=False)
+    for row in section.rows:
+        table.add_row(*row)
+    console = Console()
+    console.print(table)
+    if section.note:
+        console.print(section.note, style="dim", highlight=False)
+    console.print()
+
+
+def conditions(choice: hardware.Choice, command: str) -> str:
+    """What the figures depend on, hardware and versions, and how to have them again."""
+    return f"{machine(choice)}. Timings are taken in turns, after a first that does not count, by `{command}`."
+
+
+def machine(choice: hardware.Choice) -> str:
+    """Hardware and versions."""
+    return f"{choice.reason}; {os.cpu_count()} cores, {torch.get_num_threads()} threads; {libraries()}"
+
+
+def rows(section: Section) -> str:
+    """A table as Markdown."""
+    return "\n".join(
+        f"| {' | '.join(row)} |" for row in [section.columns, ("---",) * len(section.columns), *section.rows]
+    )
+
+
+def markdown(sections: Sequence[Section], about: str) -> str:
+    """The whole report."""
+    parts = ["# Benchmark", about]
+    for section in sections:
+        parts += [f"## {section.title}", rows(section), section.note]
+    return "\n\n".join(part for part in parts if part) + "\n"

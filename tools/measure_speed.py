@@ -1,0 +1,84 @@
+"""Measure what the program costs: `python tools/measure_speed.py`, or `... --sections training LeNet MLP`.
+
+Training beside a bare PyTorch loop, a notebook and (where installed) Keras, the parts of a step, start-up, memory and
+growth. All figures of a table are taken in turns in one run: on a shared machine the ratios are what counts.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where tools is
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
+from labbook import starting as starting  # isort: skip - what a program does first
+
+import argparse
+from collections.abc import Callable
+
+from labbook import hardware, outputs
+from labbook.cli import sentences
+from labbook.errors import SettingError, choices
+from labbook.files import make_folder
+from labbook.signals import started
+from tools.benchmark import defaults, image_folder, memory, report, scaling, startup, step_profile, timing
+from tools.benchmark.cases import CASES, Case
+from tools.benchmark.contenders import CONTESTANTS
+from tools.benchmark.sections import Section, say
+
+FEW = 3  # repetitions at most of what takes whole processes or changes little
+
+SECTIONS: dict[str, Callable[[list[Case], int, str], list[Section]]] = {
+    "training": lambda cases, n, precision: [timing.training(cases, CONTESTANTS, n, precision)],
+    "parts": lambda cases, n, precision: [step_profile.section(cases, min(n, FEW), precision)],
+    "options": lambda cases, n, precision: [defaults.section(cases, min(n, FEW), precision)],
+    "startup": lambda _, n, __: [startup.section(n)],
+    "memory": lambda cases, n, _: [memory.section(min(n, FEW), cases)],
+    "growth": lambda _, n, __: [scaling.with_data(min(n, FEW)), scaling.with_runs(min(n, FEW))],
+    "photographs": lambda _, n, precision: [image_folder.building(n), image_folder.second_epoch(precision)],
+}
+
+
+@sentences()
+def main() -> None:
+    """Print the tables asked for, and write them to a file if one is given."""
+    started()  # Ctrl-C ends processes and removes temporary folders first
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", help="parts of names: " + "; ".join(case.name for case in CASES))
+    parser.add_argument("--sections", default=",".join(SECTIONS), help="with commas between; %(default)s")
+    parser.add_argument(
+        "--repetitions",
+        type=int,
+        default=5,
+        help="of each timing, after one that does not count; at most 3 of the longer ones",
+    )
+    parser.add_argument("--precision", default="auto", help=f"one of {', '.join(hardware.PRECISIONS)}")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also as Markdown")
+    given = parser.parse_args()
+    cases = [
+        case for case in CASES if not given.words or any(word.lower() in case.name.lower() for word in given.words)
+    ]
+    if not cases:
+        raise SettingError(f"no case is named so; they are: {'; '.join(case.name for case in CASES)}")
+    outputs.check({"--write": given.write})
+    if given.repetitions < 1:
+        raise SettingError("--repetitions must be at least 1")
+    asked = given.sections.split(",")
+    for name in asked:
+        if name not in SECTIONS:
+            raise SettingError(f"--sections={name} is unknown; {choices(name, SECTIONS)}")
+    choice = hardware.choose({"precision": given.precision}, hardware.describe())
+    if given.write:
+        make_folder(given.write.parent)
+    found = []
+    for name in asked:
+        say(name)
+        for section in SECTIONS[name](cases, given.repetitions, given.precision):
+            report.show(section)
+            found.append(section)
+    about = report.conditions(choice, " ".join(["python", *sys.argv]))
+    if given.write:
+        outputs.write(given.write, report.markdown(found, about))
+    print(about)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What the networks cost: `python tools/model_costs.py [NAME ...] [SETTING=VALUE ...]`.
+
+All of them, or those named.
+
+Parameters, operations, memory and images/s on images of 3 x 32 x 32 pixels and 10 classes, or those of data=CHOICE,
+which are not read (of a folder of photographs, only which classes it has). Settings are those of train.py: data=mnist,
+model.depth=3, optimizer=sgd, trainer.precision=32.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where tools is
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
+from labbook import starting as starting  # isort: skip - what a program does first
+
+import argparse
+
+from labbook import importing, outputs
+from labbook.cli import sentences
+from labbook.files import make_folder
+from tools.results.markdown_sections import placed
+
+
+@sentences()
+def main() -> None:
+    """Print the table, and write it to the files given."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", metavar="NAME or SETTING=VALUE", help="default: all networks")
+    parser.add_argument("--batch-size", metavar="N", help="the same as data.batch_size=N")
+    parser.add_argument("--no-timing", action="store_true", help="only what needs no steps of training")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also as CSV")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also into a page of Markdown, between its marks")
+    given = parser.parse_intermixed_args()
+    outputs.check({"--csv": given.csv, "--write": given.write})
+    batch_size = [f"data.batch_size={given.batch_size}"] if given.batch_size else []
+
+    with importing.heavy():  # takes seconds, which a refusal need not wait for
+        from tools.model_table import survey, tables
+
+    asked = survey.prepared([*given.words, *batch_size])
+    for file in (given.csv, given.write):
+        if file:
+            make_folder(file.parent)  # what cannot be written is refused before minutes of measuring
+    timed = not given.no_timing
+    entries = list(asked.entries(timed))
+    if given.csv:
+        outputs.write(given.csv, tables.as_csv(entries))
+    if given.write:
+        text = given.write.read_text(encoding="utf-8") if given.write.is_file() else "# Networks\n"
+        outputs.write(given.write, placed(text, "models", tables.as_markdown(asked, entries, timed)))
+    with outputs.printing_beside(given.csv, given.write):
+        tables.show(asked, entries, timed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Every network there is, measured on images of one kind."""
+
+import gc
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from omegaconf import DictConfig
+
+from labbook import hardware, training
+from labbook.arguments import as_meant
+from labbook.capabilities import classifier, image_data, trainable_parameters
+from labbook.cli import paper
+from labbook.composing import composed
+from labbook.data.module import ImageDataModule
+from labbook.errors import SettingError, choices
+from labbook.foreign import CONFIGS
+from labbook.refusals import files_of
+from labbook.zoo.hollow import seen
+from tools.benchmark.bare_loop import Bare
+from tools.benchmark.sections import say
+from tools.model_table.costs import macs, pace, peak_memory
+
+IMAGES = "data=synthetic"  # 3 x 32 x 32 pixels and 10 classes
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network: what it costs, or why it does not take the images."""
+
+    name: str
+    paper: str
+    size: int | None = None  # pixels of a side of its images
+    parameters: int | None = None  # numbers that training changes
+    macs: int | None = None  # of one image
+    precision: str = ""  # in which the rest was measured
+    memory: int | None = None  # bytes, at most at once in a step of training
+    forward: float | None = None  # images/s
+    training: float | None = None  # images/s
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is measured, where, and on what."""
+
+    configs: dict[str, DictConfig]  # by the network's name
+    data: dict[str, ImageDataModule]  # by the network's name, as a file in configs/model_data may say otherwise of one
+    choice: hardware.Choice
+
+    def entries(self, timed: bool) -> Iterator[Entry]:
+        """Each network in turn; what needs steps of training only if `timed`."""
+        for name, config in self.configs.items():
+            yield self._entry(name, config, timed)
+            if timed:
+                gc.collect()  # the memory of a network, whose parts refer to each other, is the next one's
+
+    def _entry(self, name: str, config: DictConfig, timed: bool) -> Entry:
+        data = self.data[name]
+        entry = Entry(name, paper(CONFIGS / "model" / f"{name}.yaml"), data.spec.size)
+        try:
+            counted = seen(
+                config, data, lambda model: replace(entry, parameters=trainable_parameters(model), macs=macs(model))
+            )
+        except SettingError as error:
+            return replace(entry, refused=str(error))
+        try:
+            return self._timed(counted, config) if timed else counted
+        except torch.OutOfMemoryError:  # of a GPU
+            room = f"a batch of {data.batch_size} is more than its memory holds: give fewer with --batch-size"
+            return replace(entry, refused=f"{self.choice.accelerator.upper()}: {room}")
+
+    def _timed(self, entry: Entry, config: DictConfig) -> Entry:
+        say(entry.name)
+        data = self.data[entry.name]
+        spec, count = data.spec, data.batch_size
+        model = classifier(training.build_model(config, spec), "timing")
+        choice = hardware.here(config, model)
+        training.tune(config, choice)
+        training.arrange(model, data, choice.channels_last)
+        bare = Bare(model, choice)
+        images = torch.randn(count, spec.channels, spec.size, spec.size, device=bare.device)
+        images = images.contiguous(memory_format=data.memory_format)
+        labels = torch.arange(count, device=bare.device) % spec.num_classes
+        memory = peak_memory(bare, images, labels)
+        trained = pace(lambda: bare.step(images, labels), bare.device, count)
+        model.eval()
+        forward = pace(lambda: bare.forward(images), bare.device, count)
+        return replace(entry, precision=choice.precision, memory=memory, forward=forward, training=trained)
+
+
+def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The names of networks on a command line, all if there is none, and the settings.
+
+    Raises:
+        SettingError: a network that is none.
+    """
+    names = [word for word in words if "=" not in word]
+    names += [name for word in words if word.startswith("model=") for name in word.partition("=")[2].split(",")]
+    settings = [word for word in words if "=" in word and not word.startswith("model=")]
+    names = [word.removeprefix("model=") for word in as_meant([f"model={name}" for name in names])]
+    known = [path.stem for path in files_of("model")]
+    for name in names:
+        if name not in known:
+            raise SettingError(f"model={name} is unknown; {choices(name, known)}")
+    return names or known, settings
+
+
+def checked(name: str, settings: Sequence[str]) -> DictConfig:
+    """The configuration of one network.
+
+    Raises:
+        SettingError: settings that do not go together, and whose they are.
+    """
+    try:
+        config = composed(*settings, f"model={name}")
+        training.check(config)
+    except SettingError as error:
+        if not str(error).startswith("model."):
+            raise
+        raise SettingError(f"model={name}: {error}") from error
+    return config
+
+
+def prepared(words: Sequence[str]) -> Survey:
+    """What a command line asks for, with settings as train.py takes them.
+
+    Raises:
+        SettingError: a network that is none, or settings that do not go together.
+    """
+    names, settings = parted(words)
+    if not any(setting.startswith(("data=", "experiment=")) for setting in settings):
+        settings.insert(0, IMAGES)
+    configs = {name: checked(name, settings) for name in names}
+    first = next(iter(configs.values()))
+    data = {name: image_data(training.build_data(config), "the table of networks") for name, config in configs.items()}
+    choice = hardware.choose(first.trainer, hardware.describe(), first.channels_last)
+    return Survey(configs, data, choice)

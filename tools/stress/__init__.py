@@ -1,0 +1,1 @@
+"""What the program promises to survive, done to it: `tools/stress_test.py`."""
