@@ -18,6 +18,7 @@ from labbook.data.module import ImageDataModule
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.classifier import Classifier
+from labbook.models.further_inputs import FurtherInputs
 from labbook.models.label_tasks import AnyOutcome
 
 # Hooks of a `Classifier` that log; a class that changes one of them may log other metrics.
@@ -95,6 +96,8 @@ def images_of(model: LightningModule, purpose: str) -> ImageSpec:
             f"{purpose} needs a model that keeps the `spec` of its images and has forward(images), and {title(model)}"
             " does not"
         )
+    if needed := FurtherInputs.of(model).needed:
+        raise SettingError(f"{purpose} needs forward(images), and {title(model)} also takes {' and '.join(needed)}")
     return spec
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from labbook.project import PROJECT_VARIABLE
 from tests.conftest import Command, Ended
+from tests.data.samples import album
 
 PROJECT = Path(__file__).parent
 
@@ -19,3 +20,9 @@ def mylab(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
         return labbook(f"--config-dir={PROJECT / 'configs'}", "trainer=cpu", "trainer.precision=32", *arguments)
 
     return command
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """The folder that `data=photographs` and `data=two_views` read by default, with a few images."""
+    return album(tmp_path / "data" / "photographs", {"train": 12, "val": 4, "test": 4})

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from mylab.data.second_input import Thresholds
-from mylab.models.second_input import WithThreshold
+from mylab.data.thresholds import Thresholds
+from mylab.models.with_threshold import WithThreshold
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 

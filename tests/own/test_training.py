@@ -12,6 +12,9 @@ from tests.conftest import Command
 from tests.test_resume import signal_at
 from tests.test_train import same_weights, without_times
 
+pytestmark = pytest.mark.usefixtures("photographs")
+
+PHOTOGRAPHS = "data.size=16 data.batch_size=8 data.workers=1"
 QUICK = ("epochs=2", "logger=none", "callbacks=none")
 
 
@@ -24,6 +27,7 @@ class Case(NamedTuple):
     said: str = ""  # in the output
 
 
+OUR_NETWORK = "our network on a loader of the user's own"
 CASES = {
     "autoencoder": Case(
         "model=autoencoder data=digits data.limit=200 objective=val/loss",
@@ -40,14 +44,15 @@ CASES = {
         "model=regression data=numbers objective=val/r2", "train/mse val/mse val/r2 lr", "test/mse test/r2"
     ),
     "simclr": Case(
-        "model=simclr data=two_views objective=val_contrastive_loss",
+        f"model=simclr data=two_views {PHOTOGRAPHS} objective=val_contrastive_loss",
         "contrastive_loss val_contrastive_loss lr",
         said="val contrastive_loss 2.",
     ),
-    "our network on a loader of the user's own": Case(
-        "model=mlp data=photographs", "train/acc train/loss val/acc val/loss lr", "test/loss test/acc"
+    OUR_NETWORK: Case(
+        f"model=mlp data=photographs {PHOTOGRAPHS}", "train/acc train/loss val/acc val/loss lr", "test/loss test/acc"
     ),
 }
+WITHOUT_WORKERS = CASES["simclr"].settings.replace("workers=1", "workers=0")
 
 
 def metrics_of(run: Path) -> dict[str, Any]:
@@ -103,8 +108,8 @@ def test_what_cannot_work_is_refused_in_a_sentence(mylab: Command, settings: str
         ("model=regression data=resumable_numbers objective=val/r2", "a stopped run is resumed within its epoch"),
         pytest.param(CASES["autoencoder"].settings, "", marks=pytest.mark.slow),
         pytest.param(CASES["gan"].settings, "", marks=pytest.mark.slow),
-        pytest.param(CASES["simclr"].settings + " data.workers=0", "not within one", marks=pytest.mark.slow),
-        pytest.param("model=mlp data=photographs data.workers=1", "not within one", marks=pytest.mark.slow),
+        pytest.param(WITHOUT_WORKERS, "not within one", marks=pytest.mark.slow),
+        pytest.param(CASES[OUR_NETWORK].settings, "not within one", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("hook", ["on_train_batch_end", "on_train_epoch_end"])
@@ -148,7 +153,7 @@ def test_objects_in_a_checkpoint_are_refused_when_it_is_first_saved(mylab: Comma
         (CASES["gan"].settings + " objective_mode=min", "model.latent=4,8"),
         (CASES["regression"].settings, "model.hidden=4,8"),
         (CASES["simclr"].settings, "model.size=4,8"),
-        (CASES["our network on a loader of the user's own"].settings, "model.width=4,8"),
+        (CASES[OUR_NETWORK].settings, "model.width=4,8"),
     ],
 )
 def test_two_settings_are_swept_with_two_seeds_and_reported(mylab: Command, settings: str, swept: str) -> None:

@@ -62,7 +62,7 @@ def test_labels_of_several_classes_need_to_be_declared(monkeypatch: pytest.Monke
 
 
 def test_labels_of_one_class_are_refused_where_several_are_declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Images(torch.zeros(4, 1, 16, 16, dtype=torch.uint8), torch.arange(4))
+    one = Images(torch.full((4, 1, 16, 16), 200, dtype=torch.uint8), torch.arange(4))
     monkeypatch.setattr(TwoDigits, "read", lambda _: (one, one))
     with pytest.raises(SettingError, match=r"must have labels \[4, 10\], 0 or 1 for each image and class"):
         TwoDigits(val_seed=3, root="other").setup()

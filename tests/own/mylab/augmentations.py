@@ -1,4 +1,4 @@
-"""What is done to training images."""
+"""What happens to training images."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from labbook.data.augment import Draw
 
 
 class Noise:
-    """Add noise to each image, of a strength of its own."""
+    """Adds noise to each image, up to `strength` of 255."""
 
     def __init__(self, strength: float = 20) -> None:
-        self.strength = strength  # shades of 255
+        self.strength = strength
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         """Pixels 0..255 [n, C, H, W], uint8 or float32."""

@@ -1,4 +1,4 @@
-"""Everything in one file of lines."""
+"""Metrics as lines of JSON."""
 
 import json
 from pathlib import Path
@@ -8,26 +8,17 @@ from pytorch_lightning.loggers import Logger
 
 
 class Lines(Logger):
-    """Appends each set of metrics as a line of JSON to a file in the run folder."""
+    """Appends each row of metrics to a file in the run folder."""
+
+    name, version = "lines", 0
 
     def __init__(self, save_dir: str, file: str = "lines.jsonl") -> None:
         super().__init__()
-        self.file = Path(save_dir) / file
+        self.path = Path(save_dir) / file
 
-    @property
-    def name(self) -> str:
-        """Of the logger."""
-        return "lines"
-
-    @property
-    def version(self) -> int:
-        """There is one for each run."""
-        return 0
-
-    def log_hyperparams(self, params: Any, *_: Any, **__: Any) -> None:
-        """They are in config.yaml."""
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        pass  # they are in config.yaml
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append a line."""
-        with self.file.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps({"step": step, **metrics}) + "\n")
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **metrics}) + "\n")

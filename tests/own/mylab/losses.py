@@ -1,4 +1,4 @@
-"""A loss of the user's own: `loss=poly`, by the file configs/loss/poly.yaml beside it."""
+"""PolyLoss."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -8,22 +8,18 @@ from torchmetrics import Metric
 
 
 class WorstRecall(Metric):
-    """The smallest recall of all classes."""
-
-    right: Tensor
+    correct: Tensor
     images: Tensor
 
     def __init__(self, num_classes: int, **options: Any) -> None:
         super().__init__(**options)
-        self.add_state("right", torch.zeros(num_classes), dist_reduce_fx="sum")
+        self.add_state("correct", torch.zeros(num_classes), dist_reduce_fx="sum")
         self.add_state("images", torch.zeros(num_classes), dist_reduce_fx="sum")
 
     def update(self, probabilities: Tensor, labels: Tensor) -> None:
-        """Count a batch."""
-        right = labels[probabilities.argmax(1) == labels]
-        self.right += right.bincount(minlength=len(self.right))
+        correct = labels[probabilities.argmax(1) == labels]
+        self.correct += correct.bincount(minlength=len(self.correct))
         self.images += labels.bincount(minlength=len(self.images))
 
     def compute(self) -> Tensor:
-        """Over all images."""
-        return (self.right / self.images).nan_to_num(1.0).min()
+        return (self.correct / self.images).nan_to_num(1.0).min()

@@ -1,4 +1,4 @@
-"""A schedule that falls like the root of the steps."""
+"""A schedule that falls like one over the root of the steps."""
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -6,7 +6,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from labbook.schedulers import Schedule
 
 
-def root(optimizer: Optimizer, steps_per_epoch: int, *, after: int = 1) -> Schedule:
-    """The learning rate stays for `after` epochs, and then falls with one over the root of the steps."""
+def root(optimizer: Optimizer, steps_per_epoch: int, after: int = 1) -> Schedule:
+    """Keeps the learning rate for `after` epochs, and then lowers it at each step."""
     flat = after * steps_per_epoch
     return Schedule(LambdaLR(optimizer, lambda step: (flat / max(flat, step)) ** 0.5), "step")

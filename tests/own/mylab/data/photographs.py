@@ -1,55 +1,43 @@
-"""A data set of torchvision behind plain DataLoaders with workers: images and their classes, or two views of each."""
+"""Photographs of any number: read by workers while the network trains."""
+
+from pathlib import Path
 
 import torch
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
 from torch.utils.data import DataLoader
-from torchvision.datasets import FakeData
+from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from labbook.data.spec import ImageSpec
 
-SIZE = 16
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Photographs(LightningDataModule):
-    """The `spec` lets the networks of labbook train on it, too."""
+    """The folders train, val and test in `root`, each with a folder for each class."""
 
-    spec = ImageSpec(3, SIZE, ("cat", "dog", "owl"), (0.5,) * 3, (0.5,) * 3)
-
-    def __init__(self, batch_size: int = 8, count: int = 24, workers: int = 1) -> None:
+    def __init__(self, root: str, size: int = 224, batch_size: int = 64, workers: int = 4) -> None:
         super().__init__()
-        self.batch_size, self.count, self.workers = batch_size, count, workers
-        steps = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)]
-        self.transform = v2.Compose(steps)
+        self.root, self.size, self.batch_size, self.workers = Path(root), size, batch_size, workers
+        names = sorted(folder.name for folder in (self.root / "train").iterdir())
+        self.spec = ImageSpec(3, size, tuple(names), MEAN, STD)  # what Labbook's networks ask for
 
-    def load(self, part: int, shuffle: bool = False) -> DataLoader:
-        images = FakeData(self.count, (3, SIZE, SIZE), 3, self.transform, random_offset=part * self.count)
-        return DataLoader(images, self.batch_size, shuffle, num_workers=self.workers)
+    def transform(self, training: bool) -> v2.Transform:
+        change = [v2.RandomResizedCrop(self.size), v2.RandomHorizontalFlip()]
+        keep = [v2.Resize(self.size), v2.CenterCrop(self.size)]
+        scale = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+        return v2.Compose([v2.ToImage(), *(change if training else keep), *scale])
+
+    def loader(self, part: str) -> DataLoader:
+        training = part == "train"
+        images = ImageFolder(str(self.root / part), self.transform(training))
+        return DataLoader(images, self.batch_size, shuffle=training, num_workers=self.workers)
 
     def train_dataloader(self) -> DataLoader:
-        return self.load(0, shuffle=True)
+        return self.loader("train")
 
     def val_dataloader(self) -> DataLoader:
-        return self.load(1)
+        return self.loader("val")
 
     def test_dataloader(self) -> DataLoader:
-        return self.load(2)
-
-
-class TwoViews(Photographs):
-    """Each image twice, cut at random."""
-
-    def __init__(self, batch_size: int = 8, count: int = 24, workers: int = 1) -> None:
-        super().__init__(batch_size, count, workers)
-        crop = v2.Compose([self.transform, v2.RandomResizedCrop(SIZE, antialias=True)])
-        self.transform = lambda image: (crop(image), crop(image))
-
-    def load(self, part: int, shuffle: bool = False) -> DataLoader:
-        loader = super().load(part, shuffle)
-        return DataLoader(loader.dataset, self.batch_size, shuffle, num_workers=self.workers, collate_fn=views)
-
-
-def views(samples: list[tuple[tuple[Tensor, Tensor], int]]) -> list[Tensor]:
-    """Pairs of views to a batch of the first and one of the second."""
-    return [torch.stack(view) for view in zip(*(pair for pair, _ in samples), strict=True)]
+        return self.loader("test")

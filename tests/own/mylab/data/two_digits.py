@@ -1,15 +1,12 @@
 """Pictures with two digits each: images with several classes."""
 
 import torch
-from torch import Tensor
 
 from labbook.data.digits import Digits
 from labbook.data.module import ImageDataModule, Images
 
 
 class TwoDigits(ImageDataModule):
-    """Two of the handwritten digits side by side, 16 x 16 pixels; the labels are which digits there are."""
-
     class_names = Digits.class_names
     multilabel = True
     native_size = 16
@@ -17,15 +14,15 @@ class TwoDigits(ImageDataModule):
     mean, std = (0.08,), (0.22,)
 
     def read(self) -> tuple[Images, Images]:
-        """Each digit beside the one that a fixed draw has for it."""
-        train, test = (self.paired(images) for images in Digits().read())
+        train, test = (paired(images) for images in Digits().read())
         return train, test
 
-    def paired(self, images: Images) -> Images:
-        """As many pictures as there are digits."""
-        others = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(0))
-        pixels = torch.zeros(len(others), 1, 16, 16, dtype=torch.uint8)
-        pixels[..., 4:12, :8], pixels[..., 4:12, 8:] = images.pixels, images.pixels[others]
-        labels: Tensor = torch.zeros(len(others), 10, dtype=torch.uint8)
-        labels.scatter_(1, torch.stack([images.labels, images.labels[others]], 1).long(), 1)
-        return Images(pixels, labels)
+
+def paired(images: Images) -> Images:
+    """Each digit with another one beside it; labels uint8 [N, 10], 1 for the digits that are there."""
+    others = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(0))
+    pixels = torch.zeros(len(others), 1, 16, 16, dtype=torch.uint8)
+    pixels[..., 4:12, :8], pixels[..., 4:12, 8:] = images.pixels, images.pixels[others]
+    labels = torch.zeros(len(others), 10, dtype=torch.uint8)
+    labels.scatter_(1, torch.stack([images.labels, images.labels[others]], 1).long(), 1)
+    return Images(pixels, labels)

@@ -1,4 +1,4 @@
-"""An autoencoder on the images of any data set: its loss is how far the output is from the input."""
+"""An autoencoder on the images of any data set."""
 
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
@@ -22,13 +22,16 @@ class Autoencoder(LightningModule):
         """Images [n, C, H, W] to images of the same shape."""
         return self.decoder(self.encoder(images)).view_as(images)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def step(self, batch: Batch, part: str) -> Tensor:
         loss = F.mse_loss(self(batch.images), batch.images)
-        self.log("train/loss", loss, on_step=False, on_epoch=True)
+        self.log(f"{part}/loss", loss, on_step=False, on_epoch=True)
         return loss
 
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return self.step(batch, "train")
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.log("val/loss", F.mse_loss(self(batch.images), batch.images))
+        self.step(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self.log("test/loss", F.mse_loss(self(batch.images), batch.images))
+        self.step(batch, "test")

@@ -1,4 +1,4 @@
-"""A GAN with two optimizers and manual optimization, as in Lightning's own example."""
+"""A GAN: two optimizers and manual optimization, as in Lightning's own example."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,23 +22,23 @@ class GAN(LightningModule):
         self.generator = nn.Sequential(nn.Linear(latent, 32), nn.ReLU(), nn.Linear(32, pixels))
         self.discriminator = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 32), nn.ReLU(), nn.Linear(32, 1))
 
-    def configure_optimizers(self) -> list[Any]:
+    def configure_optimizers(self) -> list[Optimizer]:
         return [self.optimizer(self.generator.parameters()), self.optimizer(self.discriminator.parameters())]
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        of_generator, of_discriminator = self.optimizers()
+        g_optimizer, d_optimizer = self.optimizers()
         fake = self.generator(torch.randn(len(batch.images), self.latent, device=self.device))
-        g_loss = self.adversarial(self.discriminator(fake), real=True)
-        self.update(of_generator, g_loss)
-        real = self.adversarial(self.discriminator(batch.images), real=True)
-        d_loss = (real + self.adversarial(self.discriminator(fake.detach()), real=False)) / 2
-        self.update(of_discriminator, d_loss)
-        self.log_dict({"g_loss": g_loss, "d_loss": d_loss}, prog_bar=True)
+        g_loss = self.adversarial(fake, real=True)
+        self.update(g_optimizer, g_loss)
+        d_loss = self.adversarial(batch.images, real=True) + self.adversarial(fake.detach(), real=False)
+        self.update(d_optimizer, d_loss)
+        self.log_dict({"g_loss": g_loss, "d_loss": d_loss})
+
+    def adversarial(self, images: Tensor, real: bool) -> Tensor:
+        logits = self.discriminator(images)
+        return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
     def update(self, optimizer: Any, loss: Tensor) -> None:
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
-
-    def adversarial(self, logits: Tensor, real: bool) -> Tensor:
-        return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))

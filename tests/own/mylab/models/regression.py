@@ -18,7 +18,7 @@ class Regression(LightningModule):
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         inputs, targets = batch
         loss = F.mse_loss(self(inputs), targets)
-        self.log("train/mse", loss)
+        self.log("train/mse", loss, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
@@ -29,6 +29,6 @@ class Regression(LightningModule):
 
     def evaluate(self, batch: list[Tensor], part: str) -> None:
         inputs, targets = batch
-        answers = self(inputs)
-        self.r2(answers, targets)
-        self.log_dict({f"{part}/mse": F.mse_loss(answers, targets), f"{part}/r2": self.r2})
+        predictions = self(inputs)
+        self.r2(predictions, targets)
+        self.log_dict({f"{part}/mse": F.mse_loss(predictions, targets), f"{part}/r2": self.r2})

@@ -1,4 +1,6 @@
-"""Contrastive learning of two views of each image (Chen et al., arXiv 2002.05709), without labels."""
+"""Contrastive learning of two views of each image, without labels (Chen et al., arXiv 2002.05709)."""
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,20 +15,20 @@ class SimCLR(LightningModule):
         self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Linear(8, size)
 
-    def step(self, views: list[Tensor], name: str) -> Tensor:
-        features = F.normalize(self.head(self.encoder(torch.cat(views))), dim=1)
-        similar = features @ features.T / self.hparams["temperature"]
-        similar.fill_diagonal_(-torch.inf)
-        count = len(views[0])
-        partners = torch.arange(2 * count, device=self.device).roll(count)
-        loss = F.cross_entropy(similar, partners)
+    def step(self, batch: Any, name: str) -> Tensor:
+        (first, second), _ = batch
+        features = F.normalize(self.head(self.encoder(torch.cat([first, second]))), dim=1)
+        similarity = features @ features.T / self.hparams["temperature"]
+        similarity.fill_diagonal_(-torch.inf)
+        partners = torch.arange(len(features), device=self.device).roll(len(first))
+        loss = F.cross_entropy(similarity, partners)
         self.log(name, loss, on_epoch=True)
         return loss
 
-    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         return self.step(batch, "contrastive_loss")
 
-    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
         self.step(batch, "val_contrastive_loss")
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -8,13 +8,13 @@ from labbook.models.classifier import Classifier, Task
 
 
 class WithThreshold(Classifier):
-    """A dense network on the mean of the pixels and a threshold."""
+    """`threshold` is the name of a tensor in `Images.extra`."""
 
-    def __init__(self, spec: ImageSpec, task: Task | None = None, *, width: int = 16) -> None:
+    def __init__(self, spec: ImageSpec, task: Task | None = None, width: int = 16) -> None:
         super().__init__(spec, task)
         self.layers = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, spec.num_classes))
 
     def forward(self, images: Tensor, threshold: Tensor) -> Tensor:
-        """Images [n, C, H, W] and their thresholds [n, 1] -> logits [n, classes]."""
-        logits: Tensor = self.layers(torch.cat([images.mean((1, 2, 3)).unsqueeze(1), threshold], 1))
-        return logits
+        """Images [n, C, H, W] and their thresholds [n, 1] to logits [n, classes]."""
+        brightness = images.mean((1, 2, 3)).unsqueeze(1)
+        return self.layers(torch.cat([brightness, threshold], 1))
