@@ -19,6 +19,7 @@ MEASURED = {  # scripts that take minutes: arguments that are added unless they 
     "stress_test.py": {"--quick": None, "--seconds": "20", "--parts": "full_disk"},
     "compare_keras.py": {"--seeds": "1"},
 }
+OWN_LOADERS = ("data=numbers", "data=photographs", "data=two_views")  # which have no `data.limit`
 SERVERS = ("tensorboard", "serve.py")
 PATIENCE = 120  # seconds that a server may take to start
 
@@ -35,7 +36,7 @@ def of_training(words: list[str]) -> list[str]:
         return words
     if folder := next((word.partition("=")[2] for word in words if word.startswith("resume=")), None):
         return replaced(words, [f"epochs={trained(Path(folder)) + 1}"])
-    limited = any(word.startswith("data.limit=") for word in words)
+    limited = any(word.startswith(("data.limit=", *OWN_LOADERS)) for word in words)
     instead = ["epochs=1"] if limited else list(FEW)
     instead += ["data.image_size=32"] if "model.pretrained=true" in words else []
     instead += ["seeds=2"] if "seeds=3" in words else []

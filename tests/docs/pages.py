@@ -12,6 +12,9 @@ PAGES = {
     for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))
 }
 
+PROJECT = ROOT / "tests" / "own"  # the project of a user's own...
+IN_PROJECT = ("docs/changing.md",)  # ... and the pages whose commands are typed in it
+
 NOT_RUN = {
     "make lint": "checks the whole project, as everything that is handed in is checked",
     "make test": "would run itself",

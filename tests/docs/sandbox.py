@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.data.samples import album, images, photograph, write_mnist
-from tests.docs.pages import ROOT
+from tests.docs.pages import PROJECT, ROOT
 
 LESS = Path(__file__).parent / "less.py"
 FILES = ("Makefile", "train.py", "pyproject.toml", "*.lock", "*.md")
@@ -67,10 +67,16 @@ def made(root: Path) -> Sandbox:
     return Sandbox(root)
 
 
+def add_own_code(sandbox: Sandbox) -> None:
+    """Put the package and the configurations of the project of a user's own into the copy."""
+    shutil.copytree(PROJECT / "mylab", sandbox.root / "src" / "mylab", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PROJECT / "configs", sandbox.root / "configs", dirs_exist_ok=True)
+
+
 def fill_in(sandbox: Sandbox, page: str) -> None:
     """Make what the page's placeholders stand for, under their own names: runs, sweeps, folders of images."""
     if re.search(r"\bFOLDER\b", page):
-        album(sandbox.root / "FOLDER", {"train": 6, "test": 3}, ("cats", "dogs"))
+        album(sandbox.root / "FOLDER", {"train": 6, "val": 2, "test": 3}, ("cats", "dogs"))
     for name in set(re.findall(r"\b[A-Z]+(?:/\w+)*\.(?:png|jpg)\b", page)):
         photograph(sandbox.root / name, size=(40, 30))
     for kind, how in (

@@ -13,8 +13,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from labbook import training
 from labbook.composing import composed
 from labbook.keys import GROUPS
+from labbook.project import PROJECT_VARIABLE
 from labbook.refusals import files_of
-from tests.docs.pages import PAGES, ROOT, commands, missing_extra, simple
+from tests.docs.pages import IN_PROJECT, PAGES, PROJECT, ROOT, commands, missing_extra, simple
 
 TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 SHELL = ("eval", "source", ".", "cd", "ls", "cat", "head", "mkdir", "cp")  # what the pages use beside
@@ -105,6 +106,8 @@ def check_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.extra  # commands that need one are left out where it is not installed
 @pytest.mark.parametrize("name", list(PAGES))
 def test_the_commands_of_a_page_are_real(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name in IN_PROJECT:
+        monkeypatch.setenv(PROJECT_VARIABLE, str(PROJECT))
     for line in dict.fromkeys(commands(PAGES[name])):
         if missing_extra(line) is None:
             check_line(line, monkeypatch)

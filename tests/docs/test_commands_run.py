@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs import sandbox
-from tests.docs.pages import PAGES, commands, missing_extra, why_not
+from tests.docs.pages import IN_PROJECT, PAGES, commands, missing_extra, why_not
 
 pytestmark = pytest.mark.slow
 
@@ -14,6 +14,8 @@ pytestmark = pytest.mark.slow
 def test_the_commands_of_a_page_run(name: str, tmp_path: Path) -> None:
     page = PAGES[name]
     place = sandbox.made(tmp_path)
+    if name in IN_PROJECT:
+        sandbox.add_own_code(place)
     sandbox.fill_in(place, "\n".join(commands(page)))
     left_out = set()
     for line in dict.fromkeys(commands(page)):

@@ -15,6 +15,7 @@ from labbook.errors import SettingError
 from labbook.models.classifier import Classifier, Task
 from labbook.models.further_inputs import FurtherInputs
 from labbook.models.lenet5 import LeNet5
+from labbook.zoo.probe import blank
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
@@ -92,3 +93,9 @@ def test_what_has_images_alone_is_refused(kind: type[Classifier], what: str) -> 
         f"{kind.__name__} takes {what} beside the images, which image files do not have, so it is not predicted with,"
         " served or exported; scripts/evaluate.py tests it on its data"
     )
+
+
+def test_a_network_with_another_input_is_not_drawn() -> None:
+    with pytest.raises(SettingError) as refusal:
+        blank(WithThreshold(Thresholds().spec))
+    assert str(refusal.value) == ("a look at the network needs forward(images), and WithThreshold also takes threshold")
