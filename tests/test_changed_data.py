@@ -202,6 +202,16 @@ def test_images_of_another_folder_that_were_trained_on(labbook: Command, again: 
     assert evaluation(run, "_mixed")["trained_on"] is None
 
 
+def test_a_class_that_was_renamed_is_left_out(labbook: Command, again: Command, photos: Path) -> None:
+    run = labbook(*PHOTOS, "epochs=1").run
+    for part in ("train", "test"):
+        (photos / part / "cat").rename(photos / part / "Cat")
+    ended = again(str(run))
+    assert ended.code == 0, ended.err
+    assert "left out, as the network does not know the class: Cat (3 images)" in ended.out
+    assert "the network also knows classes that have no image here: cat" in ended.out
+
+
 def test_folders_of_one_name_have_evaluations_of_their_own(labbook: Command, again: Command, photos: Path) -> None:
     run = labbook(*PHOTOS, "epochs=1").run
     for name, colour in (("one", "pink"), ("two", "gold")):

@@ -140,7 +140,8 @@ class ImageDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Read (and where needed download) once, before other processes look for the files."""
-        self.load()
+        if not self.rows:
+            self.load()
 
     def setup(self, stage: str | None = None) -> None:
         """Read the set, unless this process has it, and divide it.
