@@ -177,6 +177,19 @@ def test_files_of_ones_own_in_cifar_s_format_are_neither_read_nor_replaced(
     assert batch.read_bytes() == before
 
 
+@pytest.mark.parametrize("kind", [MNIST, CIFAR10])
+def test_an_archive_of_ones_own_is_not_replaced(kind: type[MNIST] | type[CIFAR10], tmp_path: Path, web: Web) -> None:
+    archive = tmp_path / kind.packed / kind.archives[0].name
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    own = gzip.compress(idx(TEST.pixels.squeeze(1)))
+    archive.write_bytes(own)
+    assert refusal(kind(root=str(tmp_path))) == (
+        f"{archive} is another archive than the published one: unpack it there if it is of your own, or else delete it"
+    )
+    assert archive.read_bytes() == own
+    assert web.asked == []
+
+
 def test_a_file_is_not_called_damaged_while_another_process_unpacks_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, web: Web
 ) -> None:

@@ -9,11 +9,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+CHUNK = 2**20  # bytes
 DAMAGED = ".damaged"  # what is added to the name of a file that another one takes the place of
 
 
 class ArchiveError(Exception):
     """An archive that is not what it should be, in a few words."""
+
+
+def is_whole(archive: Path) -> bool:
+    """Whether a gzip file, packed tar or not, is there from its beginning to its end."""
+    try:
+        with gzip.open(archive) as packed:
+            while packed.read(CHUNK):
+                pass
+    except (OSError, EOFError, zlib.error):
+        return False
+    return True
 
 
 def install(archive: Path, folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from filelock import FileLock
 
-from labbook.data.archives import ArchiveError, install
+from labbook.data.archives import ArchiveError, install, is_whole
 from labbook.data.checksums import Published
 from labbook.data.download import DownloadError, download
 from labbook.data.module import ImageDataModule, Images
@@ -93,7 +93,11 @@ class TorchvisionDataModule(ImageDataModule):
             raise UnreadableError(str(error) or "not in its format") from error
 
     def _obtain(self) -> None:
-        """Download the archives of what is missing or not as published, unless they are there, and unpack them."""
+        """Download the archives of what is missing or not as published, unless they are there, and unpack them.
+
+        Raises:
+            SettingError: an archive of somebody's own, which would be replaced.
+        """
         folder = Path(self.root) / self.folder
         for archive in self.archives:
             content = self.contents.get(archive.name)
@@ -101,6 +105,11 @@ class TorchvisionDataModule(ImageDataModule):
                 continue
             place = Path(self.root) / self.packed / archive.name
             if not archive.is_at(place):
+                if is_whole(place):  # which no download may take the place of
+                    raise SettingError(
+                        f"{place} is another archive than the published one: unpack it there if it is of your own,"
+                        " or else delete it"
+                    )
                 place.parent.mkdir(parents=True, exist_ok=True)
                 try:
                     download(archive, place, [mirror + archive.name for mirror in self.mirrors])
