@@ -25,6 +25,10 @@ class PartRecord:
     content: str
     former: str = ""  # `content` as runs kept it that looked at labels alone, where a data set names no content
 
+    def is_of(self, now: "PartRecord") -> bool:
+        """Whether this tells of the same images."""
+        return self.content == now.content or (self.images is None and self.content == now.former)
+
 
 @dataclass(frozen=True)
 class DataRecord:
@@ -71,7 +75,7 @@ class DataRecord:
         if differing := changed_classes(self.class_names, now.class_names):
             return [differing]
         both = [name for name in parts if name in self.parts and name in now.parts]
-        changed = [n for n in both if self.parts[n].content not in (now.parts[n].content, now.parts[n].former)]
+        changed = [name for name in both if not self.parts[name].is_of(now.parts[name])]
         if "train" in changed and "val" in changed:  # which is a part of it
             changed.remove("val")
         return [changed_part(TITLES[name], self.parts[name], now.parts[name]) for name in changed]
