@@ -128,3 +128,9 @@ def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> N
     assert len(list(tmp_path.iterdir())) == 2
     files.remove_partial(tmp_path)
     assert [item.name for item in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux")
+def test_a_lock_where_no_file_can_be_is_not_waited_for() -> None:
+    with pytest.raises(FileNotFoundError), files.lock_to_wait_for(Path("/proc/self/fd/x.lock")):
+        pass

@@ -104,6 +104,16 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def lock_to_wait_for(path: Path) -> FileLock:
+    """A lock, to be held in a `with`, for which a process waits as long as another one holds it.
+
+    Raises:
+        OSError: there can be no such file, for which FileLock would wait for ever.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
+    return FileLock(path)
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep other processes from working in a folder; not where the file system cannot lock.

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -23,7 +22,7 @@ from torch import Tensor
 from labbook.data.decoding import Decoded, Decoding, decode, digest_of
 from labbook.data.images import Images
 from labbook.errors import SettingError
-from labbook.files import make_folder, remove_partial, replacing, write_whole
+from labbook.files import lock_to_wait_for, make_folder, remove_partial, replacing, write_whole
 from labbook.names import printable
 
 FORMAT = 5  # part of the key: to be raised when what is written or how it is decoded changes
@@ -92,7 +91,7 @@ def cached(files: Sequence[Labelled], how: Decoding, folder: Path, what: str) ->
         facts = cache.known()
         if facts is None:
             make_folder(folder)
-            with FileLock(cache.pixels.with_suffix(".lock")):
+            with lock_to_wait_for(cache.pixels.with_suffix(".lock")):
                 facts = cache.known() or cache.write(what)
     except OSError as error:
         reason = printable(error.strerror or error)

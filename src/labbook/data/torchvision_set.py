@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from filelock import FileLock
 
 from labbook.data.archives import ArchiveError, install, is_whole
 from labbook.data.checksums import Published
 from labbook.data.download import DownloadError, download
 from labbook.data.module import ImageDataModule, Images
 from labbook.errors import SettingError
+from labbook.files import lock_to_wait_for
 
 
 class UnreadableError(Exception):
@@ -42,7 +42,7 @@ class TorchvisionDataModule(ImageDataModule):
         where, reason = Path(self.root) / self.folder, ""
         try:
             Path(self.root).mkdir(parents=True, exist_ok=True)
-            with FileLock(Path(self.root) / f".{self.dataset}.lock"):
+            with lock_to_wait_for(Path(self.root) / f".{self.dataset}.lock"):
                 try:  # another process may have been at it
                     return self._both()
                 except UnreadableError as error:
