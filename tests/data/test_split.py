@@ -195,6 +195,14 @@ def test_a_folder_for_validation_is_used_and_said(name: str, root: Path) -> None
     assert tested.notes == [f"train: {root / name} is not used, because of data.validate_on=test"]
 
 
+@pytest.mark.parametrize("unused", ["dev/dog/1.png", "val/1.png", "Test2/cat/1.png"])
+def test_another_folder_of_classes_is_said_not_to_be_used(unused: str, root: Path) -> None:
+    photograph(root / unused, (9, 9, 9))
+    (root / "notes" / "mine").mkdir(parents=True)
+    place = root / unused.partition("/")[0]
+    assert folder(root).notes == [f"train: {place} is not used; images for validation go into val/CLASS"]
+
+
 def test_a_folder_for_validation_may_be_the_test_folder(root: Path) -> None:
     (root / "test").rename(root / "val")
     data = folder(root, test_folder="val")

@@ -186,6 +186,14 @@ def validation_folder(train: Path, test: Path) -> Path | None:
     return found[0] if found else None
 
 
+def unused_folders(root: Path, names: Sequence[str], used: Sequence[Path | None]) -> list[Path]:
+    """Folders in `root` that by their name or by the classes in them could be a part of the set, and are none."""
+    parts = [root / name for name in subfolders(root)]
+    meant = [part for part in parts if part.name.lower() in PARTS or any((part / name).is_dir() for name in names)]
+    known = {part.resolve() for part in used if part}
+    return [part for part in meant if part.resolve() not in known]
+
+
 def check_validation(folder: Path, names: Sequence[str]) -> None:
     """Refuse classes for validation that are not trained on.
 

@@ -19,6 +19,7 @@ from labbook.data.folders import (
     hidden,
     part_or_root,
     sidecar,
+    unused_folders,
     validation_folder,
 )
 from labbook.data.image_cache import Labelled, Photographs, cached
@@ -135,7 +136,12 @@ class ImageFolder(ImageDataModule):
         held_out = [file.validation for file in train.files]
         validation = torch.tensor(held_out) if self._validation() and train.files else None
         remarks = (
-            (*self._loose("train", sidecars[0]), *self._of_validation(validation), *self._copied(found)),
+            (
+                *self._loose("train", sidecars[0]),
+                *self._of_validation(validation),
+                *self._unused(),
+                *self._copied(found),
+            ),
             (*self._loose("test", sidecars[1]), *self._leaked(found.leaks)),
         )
         train_images, test_images = (
@@ -257,6 +263,14 @@ class ImageFolder(ImageDataModule):
         if validation is None:
             return [f"{folder} is not used, because of data.validate_on={self.validate_on}"]
         return [f"validation on the {int(validation.sum()):,} images in {folder}; data.val_fraction has no effect"]
+
+    def _unused(self) -> list[str]:
+        """Other folders of classes beside the training folder; not of parts that were named for themselves."""
+        if self.only is not None or self.train_folder.parent != self.test_folder.parent:
+            return []
+        used = (self.train_folder, self.test_folder, self.validation_folder)
+        found = unused_folders(self.train_folder.parent, self.class_names, used)
+        return [f"{printable(each)} is not used; images for validation go into val/CLASS" for each in found]
 
     def _remarked(self, remarks: Mapping[str, Sequence[Path]]) -> list[str]:
         found = []
