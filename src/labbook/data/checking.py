@@ -15,8 +15,8 @@ INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 PIXELS = "uint8 [N, C, H, W], 0..255"
 
 
-def check_class(kind: type, class_names: Any, image_size: int) -> None:
-    """Refuse a data set whose class does not say what its images are.
+def check_class(kind: type, class_names: Any, image_size: int, only: str | None = None) -> None:
+    """Refuse a data set whose class does not say what its images are; `only` one part may have a single class.
 
     Raises:
         SettingError: naming the class, the attribute, and what it must be.
@@ -25,7 +25,7 @@ def check_class(kind: type, class_names: Any, image_size: int) -> None:
     names: Sequence[Any] = class_names if isinstance(class_names, tuple) else ()
     if not names or not all(isinstance(each, str) and each for each in names):
         raise SettingError(f"{name}.class_names must be a tuple of names, one for each class, not {class_names!r}")
-    if len(names) == 1:
+    if len(names) == 1 and only is None:
         raise SettingError(f"{name}.class_names must have at least two classes, not {names[0]!r} alone")
     if twice := next((each for each in names if names.count(each) > 1), None):
         raise SettingError(f"{name}.class_names must be different names, and {twice!r} is there twice")

@@ -93,7 +93,7 @@ class ImageDataModule(LightningDataModule):
         self.validate_on, self.limit, self.resident, self.seed = validate_on, limit, resident, seed
         self.image_size = image_size or self.native_size
         self.channels = channels or self.native_channels
-        check_class(type(self), self.class_names, self.image_size)
+        check_class(type(self), self.class_names, self.image_size, only)
         check_figures(type(self), self.mean, self.std, self.native_channels)
         self.transforms = augmentation.parse(augment, self.image_size)
         chosen = self.native_normalize if normalize is None else normalize
