@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labbook.project import CHECKOUT, CONFIGS
+from labbook.installation import CHECKOUT, CONFIGS
 
 COMMAND = "import sys; sys.argv[0] = 'labbook'; from labbook.commands import main; main()"
 NO_TORCH = "import sys; sys.modules['torch'] = None; "  # importing it fails

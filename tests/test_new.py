@@ -13,7 +13,7 @@ import pytest
 
 from labbook import own_code
 from labbook.commands import new
-from labbook.project import CHECKOUT, PROJECT_VARIABLE
+from labbook.installation import CHECKOUT, PROJECT_VARIABLE
 from tests.conftest import Command
 from tests.docs.pages import PAGES, blocks
 

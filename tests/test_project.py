@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from labbook import cli, composing, origin, project, search_path
+from labbook import cli, composing, installation, origin, search_path
 from labbook.commands import new_project
 from labbook.errors import not_installed
 from tests.conftest import Command
@@ -24,20 +24,20 @@ def command(script: Callable[[ModuleType], Command]) -> Command:
 
 
 @pytest.fixture
-def mylab(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> Path:
+def ourlab(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new project, for which this process runs."""
-    folder = tmp_path / "mylab"
+    folder = tmp_path / "ourlab"
     assert command(folder).out.splitlines() == [f"made: {folder}", f"try it: cd {folder} && make train"]
-    monkeypatch.setenv(project.PROJECT_VARIABLE, str(folder))
+    monkeypatch.setenv(installation.PROJECT_VARIABLE, str(folder))
     return folder
 
 
-def test_it_is_small(mylab: Path) -> None:
-    files = [path for path in mylab.rglob("*") if path.is_file()]
+def test_it_is_small(ourlab: Path) -> None:
+    files = [path for path in ourlab.rglob("*") if path.is_file()]
     assert len(files) <= 12
     assert sum(len(path.read_text().splitlines()) for path in files) <= 250
-    shape = "train.py", "src/mylab/models", "src/mylab/data", "configs", "tests", "logs", "Makefile", "README.md"
-    assert all((mylab / name).exists() for name in shape)
+    shape = "train.py", "src/ourlab/models", "src/ourlab/data", "configs", "tests", "logs", "Makefile", "README.md"
+    assert all((ourlab / name).exists() for name in shape)
 
 
 @pytest.mark.parametrize(
@@ -47,54 +47,54 @@ def test_it_is_small(mylab: Path) -> None:
         ("torch", "would make a package torch, and there is one of that name: choose another"),
         ("labbook", "would make a package labbook"),
         ("tests", "would make a package tests"),
-        ("mylab", "mylab is taken: there is something"),
+        ("ourlab", "ourlab is taken: there is something"),
     ],
 )
-def test_refusals(name: str, sentence: str, command: Command, mylab: Path) -> None:
-    ended = command(mylab.parent / name)
+def test_refusals(name: str, sentence: str, command: Command, ourlab: Path) -> None:
+    ended = command(ourlab.parent / name)
     assert (ended.code, ended.out) == (2, "")
     assert sentence in ended.sentence
 
 
 def test_its_configurations_come_first_and_the_package_s_behind_them(
-    mylab: Path, capsys: pytest.CaptureFixture[str]
+    ourlab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (mylab / "configs" / "model" / "lenet5.yaml").write_text(
-        "# mine\n_target_: mylab.models.my_net.MyNet\nbias: false\n"
+    (ourlab / "configs" / "model" / "lenet5.yaml").write_text(
+        "# mine\n_target_: ourlab.models.my_net.MyNet\nbias: false\n"
     )
-    assert search_path.folders() == [mylab / "configs", project.CONFIGS]
+    assert search_path.folders() == [ourlab / "configs", installation.CONFIGS]
     text = cli.help_text()
     assert re.search(r"^   \* lenet5 +mine$", text, re.MULTILINE)
     assert re.search(r"^     my_net +one dense layer", text, re.MULTILINE)
     assert re.search(r"^     mlp +multilayer", text, re.MULTILINE)
-    assert composing.composed("model=my_net", "data=my_set").data._target_ == "mylab.data.my_set.MySet"
-    assert composing.composed().model == {"_target_": "mylab.models.my_net.MyNet", "bias": False}
+    assert composing.composed("model=my_net", "data=my_set").data._target_ == "ourlab.data.my_set.MySet"
+    assert composing.composed().model == {"_target_": "ourlab.models.my_net.MyNet", "bias": False}
     assert composing.composed("model=mlp").model._target_ == "labbook.models.mlp.MLP"
 
 
-def test_elsewhere_its_configurations_are_not_there(mylab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(project.PROJECT_VARIABLE)
-    assert search_path.folders() == [project.CONFIGS]
+def test_elsewhere_its_configurations_are_not_there(ourlab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(installation.PROJECT_VARIABLE)
+    assert search_path.folders() == [installation.CONFIGS]
     assert "my_net" not in cli.help_text()
 
 
-def test_its_runs_record_its_code_and_the_package_s(mylab: Path) -> None:
+def test_its_runs_record_its_code_and_the_package_s(ourlab: Path) -> None:
     def version() -> str:
         origin.code_version.cache_clear()
         return origin.code_version()
 
     versions = [version()]
     for text in ("one", "two"):
-        (mylab / "src" / "mylab" / "losses.py").write_text(text)
+        (ourlab / "src" / "ourlab" / "losses.py").write_text(text)
         versions.append(version())
     assert len(set(versions)) == 3
     package = versions[0].split(" project+")[0]
     assert all(found.startswith(f"{package} project+") for found in versions)
     commit = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false", "commit", "-qm", "a"]
     for words in (["init", "-q"], ["add", "-A"], commit):
-        subprocess.run(["git", "-C", str(mylab), *words], check=True)
+        subprocess.run(["git", "-C", str(ourlab), *words], check=True)
     assert re.fullmatch(r"[0-9a-f]{7,}", version().split(" project+")[1])
-    (mylab / "configs" / "model" / "my_net.yaml").write_text("# other")
+    (ourlab / "configs" / "model" / "my_net.yaml").write_text("# other")
     assert "-dirty." in version().split(" project+")[1]
     origin.code_version.cache_clear()
 
@@ -128,30 +128,30 @@ class Installed:
 def test_an_installed_package_knows_where_it_comes_from(
     told: object, place: str, needed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(project, "CHECKOUT", None)
+    monkeypatch.setattr(installation, "CHECKOUT", None)
     monkeypatch.setattr("labbook.errors.CHECKOUT", None)
     monkeypatch.setattr("importlib.metadata.distribution", lambda _: Installed(told))
-    assert project.origin() == place
-    assert f"LABBOOK ?= {place}\n" in new_project.files("mylab")["Makefile"]
+    assert installation.origin() == place
+    assert f"LABBOOK ?= {place}\n" in new_project.files("ourlab")["Makefile"]
     assert not_installed("logger=wandb", "wandb") == f"logger=wandb is not installed: pip install '{needed}'"
 
 
 @pytest.mark.slow
-def test_what_is_made_in_it_trains_and_its_tests_find_it(mylab: Path) -> None:
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(project.PACKAGE.parent)}
+def test_what_is_made_in_it_trains_and_its_tests_find_it(ourlab: Path) -> None:
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(installation.PACKAGE.parent)}
 
     def run(*words: str, **more: str) -> str:
         command = [sys.executable, *words]
-        ended = subprocess.run(command, cwd=mylab, env={**env, **more}, capture_output=True, text=True, check=False)
+        ended = subprocess.run(command, cwd=ourlab, env={**env, **more}, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
     code = "import sys; sys.argv[0] = 'labbook'; from labbook.commands import main; main()"
     for kind in ("model", "module", "data", "loss", "callback"):
-        assert "made: src/mylab/" in run("-c", code, "new", kind, f"my_{kind}")
+        assert "made: src/ourlab/" in run("-c", code, "new", kind, f"my_{kind}")
     assert "7 passed" in run("-m", "pytest", "-q")
     told = run("train.py", "model=my_model", "data=my_data", "loss=my_loss", "callbacks=my_callback", "epochs=1")
-    path = mylab / told.strip().splitlines()[-1].removeprefix("run: ")
+    path = ourlab / told.strip().splitlines()[-1].removeprefix("run: ")
     assert "weight_norm" in (path / "metrics.csv").read_text().splitlines()[0]
     assert " project+" in json.loads((path / "metrics.json").read_text())["code_version"]
 
@@ -167,6 +167,6 @@ def test_what_is_made_in_it_trains_and_its_tests_find_it(mylab: Path) -> None:
         (["LABBOOK=labbook-vision==1", "EXTRAS="], "'labbook-vision==1' pytest"),
     ],
 )
-def test_its_environment_comes_from_where_labbook_comes_from(given: list[str], said: str, mylab: Path) -> None:
-    ended = subprocess.run(["make", "-n", "setup", *given], cwd=mylab, capture_output=True, text=True, check=True)
-    assert said.format(checkout=project.CHECKOUT) in ended.stdout
+def test_its_environment_comes_from_where_labbook_comes_from(given: list[str], said: str, ourlab: Path) -> None:
+    ended = subprocess.run(["make", "-n", "setup", *given], cwd=ourlab, capture_output=True, text=True, check=True)
+    assert said.format(checkout=installation.CHECKOUT) in ended.stdout

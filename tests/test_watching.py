@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from labbook.data.module import ImageDataModule, Images
 from labbook.data.waiting import Waiting
-from labbook.recorder import Recorder, Row, duration, left
+from labbook.epoch_rows import Row, duration, left
+from labbook.recorder import Recorder
 from labbook.watching import Watching, found, guessing, overfitting
 from tests.data.samples import few, made, noise
 

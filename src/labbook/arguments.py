@@ -9,9 +9,9 @@ from typing import Any
 
 from labbook import search_path
 from labbook.config import TrainConfig
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, choices, shown
 from labbook.keys import GROUPS
-from labbook.names import from_home, shown
+from labbook.names import from_home
 from labbook.vocabulary import NO, YES, alternatives, written
 
 PATHS = ("log_dir", "resume", "data.root", "data.cache_dir")

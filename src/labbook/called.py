@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from labbook import project
+from labbook import installation
 
 # What each command of `labbook` does. All but train are also files in scripts/ of a checkout.
 COMMANDS = {
@@ -33,7 +33,7 @@ def called(name: str = "train") -> str:
     if not by_command():
         if name == "train":
             return "python train.py"
-        if project.CHECKOUT:
+        if installation.CHECKOUT:
             return f"python scripts/{name.replace('-', '_')}.py"
     return f"labbook {name}"
 

@@ -23,13 +23,13 @@ from labbook import composing, own_code, refusals, search_path
 from labbook import config as settings
 from labbook.arguments import as_meant
 from labbook.called import as_called, called
-from labbook.errors import Interrupted, NotDoneError, SettingError, unwritable
+from labbook.errors import Interrupted, NotDoneError, SettingError, printable, unwritable
 from labbook.foreign import CONFIGS as CONFIGS
 from labbook.identity import identity
-from labbook.names import override, printable
+from labbook.names import override
 from labbook.resuming import continued, read_config, with_choices, with_overrides
 from labbook.signals import hand_on
-from labbook.sweeps import best, claims, jobs
+from labbook.sweeps import best, claims, jobs, sweepers
 from labbook.sweeps.folder import read_mark
 
 HELP = """\
@@ -210,6 +210,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
             print(help_text(), flush=True)
         sys.exit(0)
     composing.register()
+    sweepers.register()
     own_code.tell_processes()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
     with sentences():

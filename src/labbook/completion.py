@@ -11,7 +11,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from labbook.project import CONFIGS, PROJECT_VARIABLE
+from labbook.installation import CONFIGS, PROJECT_VARIABLE
+from labbook.sweeps import sweepers
 
 OPTIONS = ("--cfg", "--config-dir=", "--help", "--hydra-help", "--info", "--multirun", "-m")
 PLACES = ("resume", "log_dir", "data.root", "data.cache_dir", "--config-dir")  # settings that name folders
@@ -76,6 +77,7 @@ def settings(before: list[str], word: str, configs: Path, more: list[Path]) -> I
     from labbook import composing
 
     composing.register()
+    sweepers.register()
     words = [*before, *(f"hydra.searchpath=[{place}]" for place in more)]
     line = " ".join([*(each for each in words if not re.search(r"\s", each)), word])
     with hydra.initialize_config_dir(str(configs)):

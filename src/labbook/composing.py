@@ -9,13 +9,11 @@ from omegaconf.errors import OmegaConfBaseException
 from labbook import config, foreign, refusals, search_path, secrecy
 from labbook.arguments import as_meant
 from labbook.errors import SettingError
-from labbook.sweeps import sweepers
 
 
 def register() -> None:
-    """Make the schema, the sweepers and what guards files of settings known to Hydra."""
+    """Make the schema and what guards files of settings known to Hydra."""
     config.register()
-    sweepers.register()
     foreign.register(search_path.folders())
     search_path.register()
     secrecy.register()

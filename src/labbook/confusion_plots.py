@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from labbook import fonts
-from labbook.evaluation.confusion import MOST_CLASSES, most_confused
+from labbook.most_confused import MOST_CLASSES, most_confused
 
 Counts = NDArray[np.int64]
 

@@ -1,5 +1,6 @@
 """What a run says of its model and its data before the training, and what it does without for want of them."""
 
+import logging
 from collections.abc import Iterator
 
 from pytorch_lightning import LightningDataModule, LightningModule
@@ -7,6 +8,26 @@ from pytorch_lightning import LightningDataModule, LightningModule
 from labbook import capabilities
 from labbook.data.record import DataRecord
 from labbook.hardware import Choice
+from labbook.runs import Run
+
+log = logging.getLogger("labbook")
+
+
+def introduce(run: Run, module: LightningModule, source: LightningDataModule, choice: Choice) -> None:
+    """Say what is about to be trained, on what and why there, and record what the data is.
+
+    Raises:
+        SettingError: the run goes on, and the data is not what it was trained on.
+    """
+    log.info("%s, on %s", model(module), data(source))
+    log.info("device: %s%s", choice.reason, layout(module, choice))
+    run.metrics["hardware"] = choice.reason
+    if not run.part_of_sweep:  # which has told it
+        log.info("into %s", run.path)
+    for note in notes(module, source):
+        log.warning("%s", note)
+    if capabilities.is_image_data(source):
+        run.record_data(DataRecord.of(source), source.root)
 
 
 def model(module: LightningModule) -> str:
@@ -42,8 +63,3 @@ def notes(module: LightningModule, source: LightningDataModule) -> Iterator[str]
             yield f"no validation, so the last epoch is kept: {capabilities.not_validated(module, source)}"
         if not capabilities.is_tested(module, source):
             yield f"no test at the end: {capabilities.not_tested(module, source)}"
-
-
-def record(module: LightningDataModule) -> tuple[DataRecord, str] | None:
-    """What the data is and where it lies, to be compared when the run goes on; None where it does not say."""
-    return (DataRecord.of(module), module.root) if capabilities.is_image_data(module) else None

@@ -8,6 +8,8 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.trainer.connectors.logger_connector.fx_validator import _FxValidator
 from torch import Tensor
 
+from labbook.epoch_rows import is_of_layer
+
 LOADER = "/dataloader_idx_"  # Lightning puts this and a number behind the names of metrics of several loaders
 FORKS = ("_step", "_epoch")  # and these behind those of a metric that is logged by step and by epoch
 
@@ -56,11 +58,6 @@ class EpochMetrics:
 def in_order(metrics: Mapping[str, float]) -> dict[str, float]:
     """By name; the layers of a network stay in its order."""
     return {name: metrics[name] for name in sorted(metrics, key=lambda name: "" if is_of_layer(name) else name)}
-
-
-def is_of_layer(name: str) -> bool:
-    """Whether a metric is one of `GradientNorms`."""
-    return name.startswith("gradient/")
 
 
 def forked(logged: Mapping[str, Any]) -> set[str]:

@@ -4,7 +4,7 @@ import difflib
 import errno
 from collections.abc import Iterable
 
-from labbook.project import CHECKOUT, requirement
+from labbook.installation import CHECKOUT, requirement
 
 NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -84,3 +84,13 @@ def not_installed(choice: str, extra: str) -> str:
     if not CHECKOUT:
         return f"{choice} is not installed: pip install '{requirement(extra)}'"
     return f"{choice} is not installed: make setup EXTRAS={extra}, or pip install -e '.[{extra}]'"
+
+
+def printable(text: object) -> str:
+    """A text on one line, without signs that a terminal would obey, whatever bytes it was made of."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))
+
+
+def shown(text: str) -> str:
+    """A text of any length and any signs as part of a sentence."""
+    return printable(text if len(text) <= 80 else f"{text[:80]}...")

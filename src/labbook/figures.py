@@ -15,11 +15,9 @@ from labbook.confusion_plots import confusion_plot
 from labbook.contact_sheets import Line, Picture, image_name, sheet
 from labbook.data.module import Images
 from labbook.data.spec import ImageSpec
-from labbook.epoch_metrics import is_of_layer
-from labbook.evaluation.calibration import Bin
+from labbook.epoch_rows import MOST, USUAL, Row, is_of_layer, metrics_in, part_of, short
 from labbook.models.label_tasks import Outcome
 from labbook.outputs import writing
-from labbook.recorder import MOST, USUAL, Row, metrics_in, part_of, short
 
 TITLES = {"acc": "accuracy"}
 TRAIN, HELD_OUT = "#1f77b4", "#d62728"
@@ -68,24 +66,6 @@ def confusion_matrix(
     names = fonts.drawable(class_names)
     across = names if predicted_names is None else fonts.drawable(predicted_names)
     return pixels(confusion_plot(counts.numpy(), names, across, fonts.replaced(title)))
-
-
-def reliability(bins: Sequence[Bin], title: str) -> Picture:
-    """How often the network is right by how sure it is, above how many images it is so sure of."""
-    figure = Figure(figsize=(5, 5.6), dpi=120, layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    left, widths = [item.low for item in bins], [item.high - item.low for item in bins]
-    look: dict[str, Any] = {"align": "edge", "color": TRAIN, "edgecolor": "white"}
-    above.bar(left, [item.accuracy if item.images else 0 for item in bins], widths, label="accuracy by bin", **look)
-    filled = [item for item in bins if item.images]
-    means = [[item.confidence for item in filled], [item.accuracy for item in filled]]
-    above.plot(*means, "o", color=HELD_OUT, markersize=4, label="accuracy at a bin's mean confidence", clip_on=False)
-    above.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="as often right as sure")
-    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=title)
-    above.legend(loc="upper left", fontsize=8)
-    below.bar(left, [item.images for item in bins], widths, **look)
-    below.set(xlabel="confidence: probability of the predicted class", ylabel="images")
-    return pixels(figure)
 
 
 def mistakes(

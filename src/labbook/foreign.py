@@ -18,9 +18,9 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
 
-from labbook.errors import SettingError
-from labbook.names import from_home, leads_out, shown
-from labbook.project import CONFIGS as CONFIGS
+from labbook.errors import SettingError, shown
+from labbook.installation import CONFIGS as CONFIGS
+from labbook.names import from_home, leads_out
 
 LARGEST = 1_000_000  # bytes of a file
 LONGEST = 10_000  # characters of a text in it

@@ -4,7 +4,8 @@ import inspect
 import typing
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer, callbacks
 from pytorch_lightning.loggers import Logger
@@ -14,9 +15,19 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import Metric
 
 from labbook import secrecy
-from labbook.errors import SettingError, UntrainableError
-from labbook.names import leads_out, shown
-from labbook.schedulers import Schedule
+from labbook.errors import SettingError, UntrainableError, shown
+from labbook.names import leads_out
+
+Interval = Literal["step", "epoch"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A scheduler and how often it is to be stepped."""
+
+    scheduler: LRScheduler
+    interval: Interval
+
 
 KINDS: dict[str, tuple[type, ...]] = {
     "model": (LightningModule,),

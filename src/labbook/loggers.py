@@ -20,9 +20,9 @@ from torch import Tensor
 
 from labbook import capabilities
 from labbook.contact_sheets import Picture
+from labbook.epoch_rows import OTHER_COLUMNS
 from labbook.identity import INDIFFERENT
 from labbook.origin import command_line
-from labbook.recorder import OTHER_COLUMNS
 from labbook.trackers import log_settings
 from labbook.zoo.probe import at_rest, blank, spared
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from labbook.errors import SettingError
+from labbook.errors import SettingError, shown
 
 LONGEST = 60  # characters of settings in a name
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -108,13 +108,3 @@ def override(name: str, value: object) -> str:
     quoted = re.sub(r"(\\*)'", r"\1\1\\'", re.sub(r"(\\+)$", r"\1\1", text))
     whole = f"{name}='{quoted}'"
     return shlex.quote(whole) if re.search(r'["$`\\!]', whole) else f'"{whole}"'
-
-
-def printable(text: object) -> str:
-    """A text on one line, without signs that a terminal would obey, whatever bytes it was made of."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))
-
-
-def shown(text: str) -> str:
-    """A text of any length and any signs as part of a sentence."""
-    return printable(text if len(text) <= 80 else f"{text[:80]}...")

@@ -15,8 +15,8 @@ from typing import Any
 
 from labbook import __version__
 from labbook.called import by_command, called
+from labbook.installation import CHECKOUT
 from labbook.own_code import project_root
-from labbook.project import CHECKOUT
 from labbook.secrecy import masked
 
 # What decides a result, in a checkout: other files may change, or be deleted, and the code is still the same.

@@ -12,9 +12,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TextIO
 
-from labbook.errors import SettingError
+from labbook.errors import SettingError, shown
 from labbook.files import LOCK, make_folder, no_folder, replacing
-from labbook.names import check_local, shown
+from labbook.names import check_local
 from labbook.runs import CHECKPOINTS, CONFIG, LOG, METRICS, PREDICTIONS, TABLE
 from labbook.sweeps.claims import CLAIMS
 from labbook.sweeps.folder import INDEX, MARK

@@ -13,7 +13,7 @@ from typing import Any
 
 from labbook.errors import SettingError, choices
 from labbook.foreign import text_of
-from labbook.project import CHECKOUT, PROJECT_VARIABLE
+from labbook.installation import CHECKOUT, PROJECT_VARIABLE
 
 OURS = (
     "labbook.callbacks.*",

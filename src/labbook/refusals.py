@@ -20,7 +20,6 @@ from labbook.errors import SettingError, choices, first_line, not_installed
 from labbook.foreign import CONFIGS
 from labbook.keys import OF_TRAINER, PAIRS, inside_null, meant_by, no_setting
 from labbook.several import SEVERAL
-from labbook.sweeps import launchers
 from labbook.vocabulary import word
 
 OWN_FOLDER = "a run makes its own folder, with its config.yaml, in log_dir=FOLDER"
@@ -181,7 +180,7 @@ def no_launcher(text: str, arguments: list[str]) -> str | None:
     """What to say of a launcher or a sweeper that is not there."""
     if "srun" in text:
         return "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)"
-    if (missing := launchers.missing_extra(text)) is None:
+    if (missing := missing_extra(text)) is None:
         unknown = text.startswith("Unknown plugin class")
         return f"{text}: hydra/launcher=CHOICE and hydra/sweeper=CHOICE name what there is" if unknown else None
     group, extra = missing
@@ -276,3 +275,11 @@ def replaced(arguments: list[str]) -> None:
         for key, instead in BY_THE_PROGRAM.items():
             if name == key or name.startswith(f"{key}."):
                 raise SettingError(f"{name} is set by the program: {instead}")
+
+
+def missing_extra(message: str) -> tuple[str, str] | None:
+    """The group and the extra to install, from what Hydra says of a plugin that is missing; None of anything else."""
+    if message.startswith("Unknown plugin class : 'labbook.sweeps.search."):
+        return "hydra/sweeper", "optuna"
+    named = re.match(r"Unknown plugin class : 'hydra_plugins\.hydra_(\w+?)_launcher\.", message)
+    return ("hydra/launcher", named.group(1)) if named else None

@@ -83,25 +83,7 @@ class Run:
             lines = (f"  {json.dumps(name)}: {json.dumps(finite(value))}" for name, value in content.items())
             write_whole(self.path / METRICS, "{\n" + ",\n".join(lines) + "\n}\n")
 
-    def introduce(self, model: Any, data: Any, choice: Any) -> None:
-        """Say what is about to be trained, on what and why there, and record what the data is.
-
-        Raises:
-            SettingError: the run goes on, and the data is not what it was trained on.
-        """
-        from labbook import describing  # which imports torch
-
-        log.info("%s, on %s", describing.model(model), describing.data(data))
-        log.info("device: %s%s", choice.reason, describing.layout(model, choice))
-        self.metrics["hardware"] = choice.reason
-        if not self.part_of_sweep:  # which has told it
-            log.info("into %s", self.path)
-        for note in describing.notes(model, data):
-            log.warning("%s", note)
-        if (record := describing.record(data)) is not None:
-            self._record_data(*record)
-
-    def _record_data(self, now: DataRecord, root: str) -> None:
+    def record_data(self, now: DataRecord, root: str) -> None:
         """Keep what the run is trained on, and where it was, or hold it against what was kept."""
         if self.state is not None and (changes := DataRecord.read(self.metrics).changes(now)):
             raise SettingError(

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from labbook import capabilities, objectives, random_state, runs
 from labbook.ema import EMA
+from labbook.epoch_rows import Row, metrics_in
 from labbook.errors import Interrupted, SettingError, TrainingError
 from labbook.metrics import diverged
-from labbook.recorder import Recorder, Row, metrics_in
+from labbook.recorder import Recorder
 from labbook.signals import StopSignals
 from labbook.stopping import keep_settings, still_stopped, why_stopped
 

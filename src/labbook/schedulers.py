@@ -2,26 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from labbook.config import lower_is_better
+from labbook.kinds import Interval
+from labbook.kinds import Schedule as Schedule
 
-Interval = Literal["step", "epoch"]
 Part = Annotated[float, Ge(0), Le(1)]  # of the training
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A scheduler and how often it is to be stepped."""
-
-    scheduler: LRScheduler
-    interval: Interval
 
 
 def warmed_up(

@@ -6,8 +6,8 @@ from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
+from labbook.installation import CONFIGS
 from labbook.own_code import project_root
-from labbook.project import CONFIGS
 
 
 def folders() -> list[Path]:

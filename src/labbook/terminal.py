@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from labbook.names import printable
+from labbook.errors import printable
 
 WIDTH = 100  # columns, where the output is no terminal
 WIDEST = 32  # characters of what comes from elsewhere, such as a setting's value or the name of a class

@@ -5,7 +5,7 @@ import signal
 import warnings
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -44,6 +44,7 @@ from labbook.trainer import unwarned
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
 
 log = logging.getLogger("labbook")
+Found = TypeVar("Found")
 
 # What the program itself gives to each group's target, and what a user may reach for instead; None: for the
 # group's own setting, which `hardware` has made definite.
@@ -254,3 +255,18 @@ def fit(
         log.info("stopped early %s", stopped)
     if any_rank(trainer, run.signals.received is not None):  # after the last step
         raise Interrupted(run.signals.received or signal.SIGTERM)
+
+
+def on_meta_device(config: DictConfig, data: LightningDataModule, look: Callable[[LightningModule], Found]) -> Found:
+    """What `look` finds in the network of a configuration, which has no numbers, so that it is made at once.
+
+    Where numbers are asked for, it has them.
+
+    Raises:
+        SettingError: a network that these images do not fit.
+    """
+    try:
+        with torch.device("meta"):
+            return look(build_model(config, capabilities.spec_of(data)))
+    except (NotImplementedError, RuntimeError):  # torch's, of a number that is not there
+        return look(build_model(config, capabilities.spec_of(data)))

@@ -12,7 +12,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from labbook import capabilities
 from labbook.data.module import ImageDataModule, Split
 from labbook.data.spec import combinations
-from labbook.recorder import Recorder, Row
+from labbook.epoch_rows import Row
+from labbook.recorder import Recorder
 
 log = logging.getLogger("labbook")
 

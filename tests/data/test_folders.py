@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from labbook.data.folders import class_folder, class_names, files_of
-from labbook.errors import SettingError
-from labbook.names import printable
+from labbook.errors import SettingError, printable
 
 
 def make(root: Path, *names: str) -> Path:

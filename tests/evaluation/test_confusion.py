@@ -6,7 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from labbook.confusion_plots import confusion_plot
-from labbook.evaluation.confusion import Confused, in_words, most_confused
+from labbook.most_confused import Confused, in_words, most_confused
 
 LONG = [f"photographs of a kind of animal that is called number {number} of all" for number in range(2)]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labbook.project import PROJECT_VARIABLE
+from labbook.installation import PROJECT_VARIABLE
 from tests.conftest import Command, Ended
 from tests.data.samples import album
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from labbook.csv_text import harmless
-from labbook.names import printable
+from labbook.errors import printable
 from labbook.prediction.predicting import Guess, Prediction
 from labbook.prediction.tables import Columns, as_csv, as_json, cells
 from tests.data.samples import few

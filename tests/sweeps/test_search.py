@@ -215,7 +215,7 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
         trial.study.pruner = PRUNER
         return trial
 
-    original, given = study.opened, study.trial_of
+    original, given = study.opened, pruning.trial_of
     monkeypatch.setattr(study, "opened", opened)
     monkeypatch.setattr(pruning, "trial_of", trial_of)
 

@@ -16,6 +16,7 @@ from torchvision import transforms
 
 from labbook import capabilities, hardware, runs, training
 from labbook.data.module import ImageDataModule
+from labbook.describing import introduce
 from labbook.models.classifier import Classifier
 from tools.benchmark import keras_process
 from tools.benchmark.bare_loop import DEVICES, Bare, now
@@ -68,7 +69,7 @@ def ours(case: Case, precision: str) -> float:
         config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}", bar)
         choice, data, model = prepared(config)
         with runs.open_run(config) as run:
-            run.introduce(model, data, choice)
+            introduce(run, model, data, choice)
             trainer = training.build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             training.fit(trainer, model, data, run, choice.channels_last, config.compile)

@@ -14,6 +14,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from labbook import building, runs, training
 from labbook.composing import composed
+from labbook.describing import introduce
 from labbook.errors import SettingError, choices
 from labbook.recorder import Recorder
 from labbook.schedulers import constant
@@ -96,7 +97,7 @@ def both(settings: Sequence[str], seed: int | None = None) -> Pair:
             seed=config.seed,
         )
         with runs.open_run(config) as run:
-            run.introduce(model, data, choice)
+            introduce(run, model, data, choice)
             trainer = training.build_trainer(config, choice, run, model, data)
             training.fit(trainer, model, data, run, choice.channels_last, config.compile)
         recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]

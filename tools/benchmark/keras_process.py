@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labbook.errors import SettingError, not_installed
-from labbook.project import CHECKOUT
+from labbook.installation import CHECKOUT
 
 Array = NDArray[Any]
 

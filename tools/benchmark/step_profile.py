@@ -12,6 +12,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from labbook import runs, training
+from labbook.describing import introduce
 from tools.benchmark.cases import Case, scratch
 from tools.benchmark.contenders import Clock, prepared
 from tools.benchmark.sections import Section
@@ -107,7 +108,7 @@ def profiled(case: Case, precision: str) -> dict[str, float]:
         config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}", "trainer=cpu")
         choice, data, model = prepared(config)
         with runs.open_run(config) as run:
-            run.introduce(model, data, choice)
+            introduce(run, model, data, choice)
             trainer = training.build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             trainer.profiler = profiler  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from labbook.data.module import ImageDataModule
 from labbook.errors import SettingError, choices
 from labbook.foreign import CONFIGS
 from labbook.refusals import files_of
-from labbook.zoo.hollow import seen
+from labbook.training import on_meta_device
 from tools.benchmark.bare_loop import Bare
 from tools.benchmark.sections import say
 from tools.model_table.costs import macs, pace, peak_memory
@@ -59,7 +59,7 @@ class Survey:
         data = self.data[name]
         entry = Entry(name, paper(CONFIGS / "model" / f"{name}.yaml"), data.spec.size)
         try:
-            counted = seen(
+            counted = on_meta_device(
                 config, data, lambda model: replace(entry, parameters=trainable_parameters(model), macs=macs(model))
             )
         except SettingError as error:

@@ -16,6 +16,7 @@ import hydra
 from omegaconf import DictConfig
 
 from labbook import capabilities, cli, hardware, runs, training
+from labbook.describing import introduce
 from labbook.errors import SettingError
 from tools.stress.fuzz_overrides import AT_HAND
 from tools.stress.processes import Ended
@@ -41,7 +42,7 @@ def main(config: DictConfig) -> None:
     choice = hardware.here(config, model)
     training.set_up(data)
     with runs.open_run(config) as run:
-        run.introduce(model, data, choice)
+        introduce(run, model, data, choice)
         training.build_trainer(config, choice, run, model, data)
         raise SettingError(BEGINS)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from labbook import called, comparison, outputs
 from labbook.cli import sentences
-from labbook.names import printable
+from labbook.errors import printable
 from labbook.sweeps.best import runs_of
 
 

@@ -50,12 +50,11 @@ def main() -> None:
     with importing.heavy():  # takes seconds, which a refusal need not wait for
         from labbook import training
         from labbook.zoo.drawing import draw
-        from labbook.zoo.hollow import seen
 
     training.check(config)
     file = given.figure or Path(f"{config.choices.model}.svg")
     kind = file.suffix.removeprefix(".") or ("svg" if outputs.is_stream(file) else "")
-    picture = seen(config, training.build_data(config), lambda model: draw(model, kind, given.depth))
+    picture = training.on_meta_device(config, training.build_data(config), lambda model: draw(model, kind, given.depth))
     outputs.write(file, picture)
     with outputs.printing_beside(file):
         print(f"drawing: {file}")

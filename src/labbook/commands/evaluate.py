@@ -12,9 +12,10 @@ from pathlib import Path
 
 from labbook import called, importing, outputs
 from labbook.cli import sentences
+from labbook.errors import printable
 from labbook.evaluation import other_data
 from labbook.files import make_folder
-from labbook.names import check_local, check_whole, printable
+from labbook.names import check_local, check_whole
 from labbook.resuming import read_config
 from labbook.status import unfinished
 from labbook.sweeps.best import run_of

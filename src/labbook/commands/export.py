@@ -9,8 +9,8 @@ from pathlib import Path
 
 from labbook import called, importing, outputs
 from labbook.cli import sentences
+from labbook.errors import printable
 from labbook.export import companion, formats
-from labbook.names import printable
 from labbook.resuming import read_config
 from labbook.status import unfinished
 from labbook.sweeps.best import run_of

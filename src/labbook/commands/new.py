@@ -16,10 +16,10 @@ import yaml
 
 from labbook import called, own_code
 from labbook.cli import sentences
-from labbook.errors import SettingError
+from labbook.errors import SettingError, shown
 from labbook.files import make_folder, write_whole
-from labbook.names import check_name, shown
-from labbook.project import CHECKOUT
+from labbook.installation import CHECKOUT
+from labbook.names import check_name
 
 SKELETONS = Path(__file__).parent / "skeletons"
 KINDS = {  # of files: the group that they are a choice of, and the folder in the package

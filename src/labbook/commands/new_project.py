@@ -13,7 +13,7 @@ from labbook.cli import sentences
 from labbook.commands.new import SKELETONS, check_word, filled, rendered
 from labbook.errors import SettingError
 from labbook.files import make_folder, write_whole
-from labbook.project import DISTRIBUTION, origin
+from labbook.installation import DISTRIBUTION, origin
 
 EXAMPLES = {"model": "my_net", "data": "my_set"}
 EMPTY = ("src/{name}/__init__.py", "logs/.gitkeep")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from labbook import called, importing, outputs
 from labbook.cli import sentences
-from labbook.names import printable
+from labbook.errors import printable
 from labbook.prediction.asked import Asked
 from labbook.status import unfinished
 from labbook.sweeps.best import run_of

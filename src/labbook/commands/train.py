@@ -13,7 +13,7 @@ from labbook import cli, importing
 def main(config: DictConfig) -> float:
     """One run: build, fit, report. Returns the figure that a sweep compares runs by."""
     with importing.heavy():  # takes seconds, which a refusal need not wait for
-        from labbook import capabilities, hardware, runs, training
+        from labbook import capabilities, describing, hardware, runs, training
         from labbook.evaluation import final
 
     training.check(config)
@@ -23,7 +23,7 @@ def main(config: DictConfig) -> float:
     training.set_up(data)
 
     with runs.open_run(config) as run:
-        run.introduce(model, data, choice)
+        describing.introduce(run, model, data, choice)
         trainer = training.build_trainer(config, choice, run, model, data)
         training.fit(trainer, model, data, run, choice.channels_last, config.compile)
         metrics = final.evaluate(trainer, model, data, config)

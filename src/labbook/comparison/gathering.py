@@ -9,9 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from labbook import importing, resuming
 from labbook.comparison.labels import labels
 from labbook.config import typed
-from labbook.errors import SettingError
+from labbook.errors import SettingError, printable
 from labbook.evaluation.answers import Answers
-from labbook.names import printable
 from labbook.report.reading import Run, read_run
 from labbook.runs import CONFIG, PREDICTIONS
 from labbook.status import WITH_FIGURES

@@ -20,7 +20,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffI
 
 from labbook.data.file_metadata import END_OF_JPEG, ORIENTATION, START_OF_JPEG, orientation_of, without_metadata
 from labbook.data.formats import formats, unidentified
-from labbook.names import printable
+from labbook.errors import printable
 
 LARGEST = 2**30  # bytes of a file: it is read whole, by as many threads as there are cores
 MOST_PIXELS = 2**28  # of an image in memory; a JPEG with more is decoded smaller

@@ -5,8 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from labbook.errors import SettingError
-from labbook.names import printable
+from labbook.errors import SettingError, printable
 
 # Names of the parts of a set: two of them among the classes mean that the folder above was taken for one of the parts.
 VALIDATION = ("val", "valid", "validation", "val_set", "valid_set", "validation_set")

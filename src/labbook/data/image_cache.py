@@ -21,9 +21,8 @@ from torch import Tensor
 
 from labbook.data.decoding import Decoded, Decoding, decode, digest_of
 from labbook.data.images import Images
-from labbook.errors import SettingError
+from labbook.errors import SettingError, printable
 from labbook.files import lock_to_wait_for, make_folder, remove_partial, replacing, write_whole
-from labbook.names import printable
 
 FORMAT = 5  # part of the key: to be raised when what is written or how it is decoded changes
 AT_ONCE = 512  # images that are decoded ahead of the writer

@@ -29,8 +29,8 @@ from labbook.data.normalization import Normalize
 from labbook.data.spec import ImageSpec
 from labbook.data.split import ValFrom
 from labbook.data.twins import Twins, counted, many, twins
-from labbook.errors import SettingError
-from labbook.names import from_home, printable, shortened
+from labbook.errors import SettingError, printable
+from labbook.names import from_home, shortened
 
 LAYOUT = "a folder for each class, as in {train}/cat/1.jpg and {test}/cat/2.jpg"
 OnCorrupt = Literal["raise", "skip"]

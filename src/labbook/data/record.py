@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from labbook.data.folders import composed
-from labbook.names import printable
+from labbook.errors import printable
 
 if TYPE_CHECKING:  # it would import torch
     from labbook.data.module import ImageDataModule

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from labbook.data.image_cache import Labelled, Photographs
-from labbook.names import printable
+from labbook.errors import printable
 
 
 class Twins(NamedTuple):

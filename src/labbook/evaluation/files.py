@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from labbook import figures, outputs
 from labbook.contact_sheets import Picture
 from labbook.data.module import Split
 from labbook.evaluation.again import Evaluated
+from labbook.evaluation.calibration import Bin
 from labbook.evaluation.judgement import Judgement, as_data
 from labbook.files import make_folder
 from labbook.models.label_tasks import MultilabelOutcome
@@ -117,7 +120,7 @@ def pictures(tested: Tested, found: Evaluated, judgement: Judgement) -> dict[str
     outcome, data = found.outcome, found.data
     names, accuracy = data.spec.class_names, f"{tested.images} by class: accuracy {judgement.acc:.2%}"
     trust = f"{tested.images}: calibration error {judgement.calibration_error:.4f}"
-    made = {"calibration": figures.reliability(judgement.bins, trust)}
+    made = {"calibration": reliability(judgement.bins, trust)}
     if isinstance(outcome, MultilabelOutcome):  # whose classes do not stand for each other
         return made
     made = {"confusion_matrix": figures.confusion_matrix(outcome.confusion, names, accuracy, found.names), **made}
@@ -125,3 +128,23 @@ def pictures(tested: Tested, found: Evaluated, judgement: Judgement) -> dict[str
     images = data.parts[data.part_of(tested.split)]
     wrong = figures.mistakes(outcome, images, names, title, MISTAKES, found.names)
     return made if wrong is None else made | {"mistakes": wrong}
+
+
+def reliability(bins: Sequence[Bin], title: str) -> Picture:
+    """How often the network is right by how sure it is, above how many images it is so sure of."""
+    figure = Figure(figsize=(5, 5.6), dpi=120, layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    left, widths = [item.low for item in bins], [item.high - item.low for item in bins]
+    look: dict[str, Any] = {"align": "edge", "color": figures.TRAIN, "edgecolor": "white"}
+    above.bar(left, [item.accuracy if item.images else 0 for item in bins], widths, label="accuracy by bin", **look)
+    filled = [item for item in bins if item.images]
+    means = [[item.confidence for item in filled], [item.accuracy for item in filled]]
+    above.plot(
+        *means, "o", color=figures.HELD_OUT, markersize=4, label="accuracy at a bin's mean confidence", clip_on=False
+    )
+    above.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="as often right as sure")
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=title)
+    above.legend(loc="upper left", fontsize=8)
+    below.bar(left, [item.images for item in bins], widths, **look)
+    below.set(xlabel="confidence: probability of the predicted class", ylabel="images")
+    return figures.pixels(figure)

@@ -12,7 +12,8 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from labbook import capabilities, checkpoints, objectives
 from labbook.data.module import ImageDataModule, Split
 from labbook.data.record import identity_of
-from labbook.epoch_metrics import forked, is_of_layer
+from labbook.epoch_metrics import forked
+from labbook.epoch_rows import is_of_layer, metrics_in
 from labbook.errors import SettingError
 from labbook.evaluation import predictions
 from labbook.files import write_whole
@@ -20,7 +21,7 @@ from labbook.loggers import write_summary
 from labbook.models.classifier import Classifier
 from labbook.models.label_tasks import AnyOutcome, MultiLabel, MultilabelOutcome, best_thresholds
 from labbook.origin import libraries
-from labbook.recorder import Recorder, metrics_in
+from labbook.recorder import Recorder
 from labbook.runs import PREDICTIONS
 from labbook.saving import Checkpoints, stopped_early
 from labbook.trainer import unwarned

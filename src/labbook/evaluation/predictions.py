@@ -6,10 +6,10 @@ import torch
 
 from labbook.csv_text import csv_text
 from labbook.data.spec import joined
+from labbook.errors import printable
 from labbook.evaluation.answers import HEAD
 from labbook.evaluation.probabilities import MOST_CLASSES, TOP
 from labbook.models.label_tasks import AnyOutcome, MultilabelOutcome, Outcome
-from labbook.names import printable
 
 DIGITS = 6  # significant ones of a probability
 

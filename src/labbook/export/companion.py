@@ -6,9 +6,8 @@ from pathlib import Path
 from types import ModuleType
 
 from labbook.data import decoding, file_metadata, formats
-from labbook.errors import SettingError
+from labbook.errors import SettingError, printable, shown
 from labbook.export import pixels
-from labbook.names import printable, shown
 
 NAME = "labbook_pixels.py"
 HEAD = '''"""From an image file to the pixels that an exported network takes, as Labbook makes them.

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from labbook import outputs
-from labbook.errors import SettingError
+from labbook.errors import SettingError, shown
 from labbook.evaluation.other_data import SEEN
-from labbook.names import shown
 from labbook.prediction.places import Found, found
 from labbook.resuming import read_config, with_settings
 

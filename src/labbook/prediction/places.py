@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from labbook.data.folders import files_of
 from labbook.data.formats import endings
-from labbook.errors import SettingError
-from labbook.names import shown
+from labbook.errors import SettingError, shown
 
 
 class Found(NamedTuple):

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from labbook.data.image_cache import decode_all
 from labbook.data.pixels import shaped
-from labbook.errors import SettingError
+from labbook.errors import SettingError, printable
 from labbook.models.label_tasks import MultiLabel
-from labbook.names import printable
 from labbook.trained import Trained, decoding
 
 

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from labbook.csv_text import csv_text
 from labbook.data.spec import joined
-from labbook.names import printable
+from labbook.errors import printable
 from labbook.prediction.predicting import Prediction
 
 DIGITS = 6  # of probabilities in files

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from labbook.evaluation.confusion import in_words, most_confused
+from labbook.most_confused import in_words, most_confused
 from labbook.report.charts import Picture, name_ticks, picture, shortened
 from labbook.report.grouping import Report, Row
 from labbook.report.maps import CELL, tiles

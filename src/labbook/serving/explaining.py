@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from labbook.names import printable
+from labbook.errors import printable
 from labbook.runs import read_metrics
 from labbook.serving import pictures
 from labbook.serving.attribution import METHODS, heat

@@ -11,8 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from labbook.errors import SettingError, not_installed
-from labbook.names import printable
+from labbook.errors import SettingError, not_installed, printable
 
 HOST, PORT = "127.0.0.1", 7860
 KEPT, KEPT_BYTES, KEPT_SECONDS = 100, 256 * 2**20, 600  # pictures: the browser has loaded them long before

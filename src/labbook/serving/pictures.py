@@ -14,7 +14,7 @@ from torch import Tensor
 from labbook.data.decoding import Decoding, decode
 from labbook.data.pixels import resized, shaped
 from labbook.data.spec import ImageSpec
-from labbook.names import shown
+from labbook.errors import shown
 from labbook.trained import data_type
 
 DARK = 0.4  # mean of pixels: sets drawn light on dark lie below (0.13 to 0.31), photographs above (0.47)

@@ -6,8 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from labbook.data.spec import combinations
-from labbook.errors import SettingError
-from labbook.names import printable
+from labbook.errors import SettingError, printable
 from labbook.trained import Trained
 
 SHOWN = 20

@@ -9,10 +9,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from labbook import streams
-from labbook.errors import Interrupted, SettingError, unwritable
+from labbook.errors import Interrupted, SettingError, printable, unwritable
 from labbook.failures import reason
 from labbook.log_handlers import tell
-from labbook.names import check_whole, printable
+from labbook.names import check_whole
 from labbook.runs import LOG, METRICS, Run, newest_state, read_metrics
 from labbook.sweeps import claims, devices
 from labbook.sweeps.folder import SweepFolder

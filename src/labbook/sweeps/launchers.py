@@ -123,11 +123,3 @@ def what_goes_on(launcher: Launcher) -> str:
     if name == "SlurmLauncher":
         return "; its jobs stay with Slurm (scancel ends them)"
     return "; the processes of submitit go on until their runs are done" if name == "LocalLauncher" else ""
-
-
-def missing_extra(message: str) -> tuple[str, str] | None:
-    """The group and the extra to install, from what Hydra says of a plugin that is missing; None of anything else."""
-    if message.startswith("Unknown plugin class : 'labbook.sweeps.search."):
-        return "hydra/sweeper", "optuna"
-    named = re.match(r"Unknown plugin class : 'hydra_plugins\.hydra_(\w+?)_launcher\.", message)
-    return ("hydra/launcher", named.group(1)) if named else None

@@ -2,13 +2,15 @@
 
 import logging
 
+import optuna
 from hydra.core.hydra_config import HydraConfig
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from labbook.recorder import Recorder
 from labbook.runs import Run
-from labbook.sweeps.study import trial_of
+
+STUDY = "labbook"  # its name in its storage
 
 log = logging.getLogger("labbook")
 
@@ -35,3 +37,10 @@ class Pruning(Checkpoint):
             log.info("ended after epoch %d: hopeless beside the other trials", self.reported)
             self.run.pruned = True
             trainer.should_stop = True
+
+
+def trial_of(storage: str, number: int) -> optuna.trial.Trial:
+    """A running trial, as the run that does it needs it."""
+    study = optuna.load_study(study_name=STUDY, storage=storage)
+    trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+    return optuna.trial.Trial(study, trial_id)

@@ -15,9 +15,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from labbook.config import lower_is_better
 from labbook.errors import SettingError, first_line
+from labbook.sweeps.pruning import STUDY
 from labbook.sweeps.spaces import described
 
-STUDY = "labbook"  # its name in its storage
 AGAIN = "queued again"  # numbers of trials, noted on the study
 OBJECTIVE = "objective"  # what its values are, noted on the study
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
@@ -121,13 +121,6 @@ def ask(study: optuna.Study, worker: str) -> optuna.Trial:
     trial = study.ask()
     trial.set_user_attr("worker", worker)
     return trial
-
-
-def trial_of(storage: str, number: int) -> optuna.trial.Trial:
-    """A running trial, as the run that does it needs it."""
-    study = optuna.load_study(study_name=STUDY, storage=storage)
-    trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
-    return optuna.trial.Trial(study, trial_id)
 
 
 def sampler(node: DictConfig, drawn: int) -> optuna.samplers.BaseSampler:
