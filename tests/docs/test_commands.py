@@ -12,8 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from labbook import training
 from labbook.composing import composed
+from labbook.installation import PROJECT_VARIABLE
 from labbook.keys import GROUPS
-from labbook.project import PROJECT_VARIABLE
 from labbook.refusals import files_of
 from tests.docs.pages import IN_PROJECT, PAGES, PROJECT, ROOT, commands, missing_extra, simple
 
