@@ -129,5 +129,5 @@ def main() -> None:
         make_folder((place.root / path).parent)
         write_whole(place.root / path, text)
         print(f"made: {path}")
-    print(f"try it: {called.called()} {KINDS[given.kind][0]}={given.name} epochs=1")
+    print(f"try it: make train ARGS='{KINDS[given.kind][0]}={given.name} epochs=1'")
     print(f"test it: make test ARGS='-k {given.name}'")
