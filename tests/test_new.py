@@ -55,7 +55,9 @@ def test_both_files_go_into_the_project_and_nothing_is_overwritten(
     kind: str, code: str, settings: str, command: Command, mylab: Path
 ) -> None:
     made = command(kind, "my_net")
-    assert made.out.splitlines()[:2] == [f"made: {code}", f"made: {settings}"]
+    *files, hint, _ = made.out.splitlines()
+    assert files == [f"made: {code}", f"made: {settings}"]
+    assert hint == f"try it: make train ARGS='{settings.split('/')[1]}=my_net epochs=1'"
     assert re.search(r"^class MyNet\(", (mylab / code).read_text(), re.MULTILINE)
     assert (
         f"_target_: {code.removeprefix('src/').removesuffix('.py').replace('/', '.')}.MyNet"

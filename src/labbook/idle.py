@@ -11,6 +11,7 @@ from pytorch_lightning import LightningModule
 from labbook import building, capabilities
 from labbook.callbacks import EarlyStopping
 from labbook.config import DEFAULT_LOSS, SweepConfig, TaskConfig, reference
+from labbook.kinds import made_by
 from labbook.lookahead import Lookahead
 from labbook.models.classifier import Classifier
 from labbook.models.parameter_groups import grouped
@@ -31,9 +32,12 @@ def idle(config: DictConfig, model: LightningModule) -> list[str]:
 
 
 def of_classifier(config: DictConfig, model: Classifier) -> Iterator[str]:
-    """Settings that none of the network's layers, or not its loss, uses."""
+    """Settings that none of the network's layers, its loss or the data uses."""
     yield from of_layers(model)
     yield from of_loss(config, model)
+    kind = made_by(building.locate(config.data._target_, "data"))
+    if config.train_acc_eval and kind is not None and not capabilities.makes_image_data(kind):
+        yield f"train_acc_eval=true has no effect on {kind.__name__}, which is no ImageDataModule"
 
 
 def of_sweeps(config: DictConfig) -> Iterator[str]:
