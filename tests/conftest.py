@@ -78,6 +78,14 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _hydra_remembers() -> None:
+    """Most of what a short program does is to read and merge the same files of configs/."""
+    from tests import hydra_memory
+
+    hydra_memory.install()
+
+
 @pytest.fixture
 def labbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """`python train.py ARGUMENTS` in this process, in an empty folder."""

@@ -28,6 +28,7 @@ ALLOWED = {
     ("src/labbook/export/torch_export.py", "torch.export.load"): "the file that it wrote a moment ago",
     ("tests/test_export.py", "exec"): "the examples of docs/export.md",
     ("tests/docs/test_examples.py", "exec"): "the example of a notebook",
+    ("tests/hydra_memory.py", "pickle.loads"): "copies of configurations that the same process made",
     ("tests/security/test_runs_of_strangers.py", "pickle.loads"): "shows that the traps would spring",
     ("tests/test_bad_resume.py", "torch.load"): "shows that the code would run",
 }

@@ -1,0 +1,69 @@
+"""What Hydra reads and puts together, kept from test to test: most of the time of a short program is this work.
+
+Nothing is kept across a change of a file, of the folders that are searched or of the files that are chosen; settings of
+the command line are applied anew each time. Every result is a copy of its own.
+"""
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
+from hydra.plugins.config_source import ConfigSource
+
+STAMP = tuple[int, int, int]
+kept: dict[Any, bytes] = {}
+
+
+def stamp(file: str) -> STAMP | None:
+    """What changes with a file's content; None where there is no file."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def once(key: Any, make: Callable[[], Any]) -> Any:
+    """A copy of what was made with this key."""
+    if key not in kept:
+        made = make()
+        kept[key] = pickle.dumps(made, pickle.HIGHEST_PROTOCOL)
+        return made
+    return pickle.loads(kept[key])
+
+
+def install() -> None:
+    """Keep it from now on, in this process."""
+    read, read_packaged = FileConfigSource.load_config, ImportlibResourcesConfigSource.load_config
+    put_together = ConfigLoaderImpl._compose_config_from_defaults_list
+
+    def read_once(self: FileConfigSource, config_path: str) -> Any:
+        file = str(Path(self.path, self._normalize_file_name(config_path)).resolve())
+        return once((file, stamp(file), self.path, self.provider), lambda: read(self, config_path))
+
+    def read_packaged_once(self: ConfigSource, config_path: str) -> Any:
+        return once((self.path, self.provider, config_path), lambda: read_packaged(self, config_path))
+
+    def put_together_once(self: ConfigLoaderImpl, defaults: list[Any], repo: Any) -> Any:
+        sources = [(type(source).__name__, source.provider, source.path) for source in repo.get_sources()]
+        files = [
+            stamp(f"{path}/{chosen.config_path}.yaml")
+            for chosen in defaults
+            for kind, _, path in sources
+            if kind == FileConfigSource.__name__
+        ]
+        chosen = [(item.config_path, item.package, item.parent, item.is_self, item.primary) for item in defaults]
+        key = repr((sources, files, chosen, os.environ.get("HOME")))
+        return once(key, lambda: put_together(self, defaults, repo))
+
+    for owner, name, function in (
+        (FileConfigSource, "load_config", read_once),
+        (ImportlibResourcesConfigSource, "load_config", read_packaged_once),
+        (ConfigLoaderImpl, "_compose_config_from_defaults_list", put_together_once),
+    ):
+        setattr(owner, name, function)
