@@ -137,6 +137,7 @@ REFUSED: list[tuple[str, str]] = [
     ("--whatever", "--whatever: there is no such option: settings are written SETTING=VALUE, and --help lists them"),
     # paths where a group takes a name
     ("data=../photos", "data=../photos: a folder of images is data=image_folder data.root=../photos"),
+    ("-m data=digits,../photos", "data=../photos: a folder of images is data=image_folder data.root=../photos"),
     ("data=photos/", "data=photos/: a folder of images is data=image_folder data.root=photos/"),
     ("data=/abs", "data=/abs: a folder of images is data=image_folder data.root=/abs"),
     ("data=C:\\photos", "data=C:\\photos: a folder of images is data=image_folder data.root=C:\\photos"),

@@ -76,11 +76,16 @@ def expanded(argument: str) -> str:
 
 
 def check_path(group: str, value: str, folders: Sequence[Path]) -> None:
-    """Refuse a path where the name of a choice belongs.
+    """Refuse a path where the name of a choice belongs, alone or in a list with names.
 
     Raises:
         SettingError: naming the setting that takes the path.
     """
+    listed = value.split(",")
+    if len(listed) > 1 and any((folder / group / f"{name}.yaml").is_file() for folder in folders for name in listed):
+        for name in listed:
+            check_path(group, name, folders)
+        return
     path = value.strip("'\"")
     if not PATH.search(path) or any((folder / group / f"{path}.yaml").is_file() for folder in folders):
         return

@@ -18,7 +18,7 @@ from labbook.arguments import files_of as files_of
 from labbook.arguments import wrong_value
 from labbook.errors import SettingError, choices, first_line, not_installed
 from labbook.foreign import CONFIGS
-from labbook.keys import OF_TRAINER, PAIRS, inside_null, meant_by, no_setting
+from labbook.keys import OF_TRAINER, PAIRS, inside_null, is_setting, meant_by, no_setting
 from labbook.several import SEVERAL
 from labbook.vocabulary import word
 
@@ -108,7 +108,10 @@ def explain(error: Exception, arguments: list[str]) -> str:
         known_there = known_settings(arguments)
         if inside := inside_null(name, known_there):
             return f"{where}{inside}"
-        return f"{where}{no_setting(name, known_there)}{of_others(name)}{of_swept(name, arguments)}"
+        others, swept = of_others(name), of_swept(name, arguments)
+        if swept and (others or is_setting(name, known_there)):
+            return f"{where}{name} is not a setting of all swept choices{others}{swept}"
+        return f"{where}{no_setting(name, known_there)}{others}{swept}"
     if isinstance(cause, ValidationError) and cause.full_key:
         return f"{where}{wrong_value(str(cause.full_key), first_line(cause))}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:

@@ -103,7 +103,7 @@ def test_a_setting_of_what_is_swept_over_is_given_with_two_signs(labbook: Comman
     swept = "experiment=d1_cats_dogs,d3_cats_dogs"
     ended = labbook("-m", swept, "data.cache_dir=x")
     assert ended.code == 2
-    assert ended.sentence.startswith("data.cache_dir is not a setting; settings here: augment, ")
+    assert ended.sentence.startswith("data.cache_dir is not a setting of all swept choices; it is a setting of data=")
     assert ended.sentence.endswith("; for those of the swept choices that have it, write ++data.cache_dir=VALUE")
     found = labbook("-m", swept, "++data.cache_dir=x", "data.root=nowhere")
     assert "nowhere/training_set is not there" in found.err
@@ -114,6 +114,8 @@ def test_a_setting_goes_to_the_swept_choices_that_have_it(labbook: Command) -> N
     swept = ("-m", *PLAIN[1:], "epochs=1", "model=lenet5,mlp")
     refused = labbook(*swept, "model.width=4")
     assert refused.sentence.endswith("; for those of the swept choices that have it, write ++model.width=VALUE")
+    of_the_first = labbook(*swept[:-1], "model=mlp,lenet5", "model.width=4")
+    assert of_the_first.sentence.startswith("model.width is not a setting of all swept choices; it is a setting of mod")
     misspelt = labbook(*swept, "++model.widht=4")
     assert (misspelt.code, misspelt.sentence) == (
         2,
