@@ -258,7 +258,7 @@ def test_settings_within_their_deviation_are_tied() -> None:
 def test_a_run_of_before_a_setting_is_as_one_that_has_it_off() -> None:
     settings: list[dict[str, Any]] = [{}, {"data.added": None}, {"data.added": "some"}]
     report = in_memory([(each, figures_of(0.5)) for each in settings], ["data.added"], "val/acc")
-    assert sorted((str(row.values[0]), len(row.finished)) for row in report.rows) == [("None", 2), ("some", 1)]
+    assert sorted((str(row.values[0]), len(row.finished)) for row in report.rows) == [("null", 2), ("some", 1)]
 
 
 def test_an_absent_setting_is_told_from_any_value() -> None:
@@ -269,3 +269,10 @@ def test_an_absent_setting_is_told_from_any_value() -> None:
     assert len(report.rows) == 3
     by_name = [dict(zip((column.name for column in report.columns), row.values, strict=True)) for row in report.rows]
     assert sorted(str(each["model.extra"]) for each in by_name) == ["1", "default", "default"]
+
+
+def test_null_is_a_value() -> None:
+    report = in_memory([({"data.limit": None}, figures_of(0.9)), ({"data.limit": 64}, figures_of(0.8))], ["data.limit"])
+    assert [row.label for row in report.rows] == ["limit null", "limit 64"]
+    assert [cells.cells(report, row)[0].text for row in report.rows] == ["null", "64"]
+    assert cells.headings(report)[0].numeric

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labbook import search_path
-from labbook.config import TrainConfig
+from labbook.config import OPTIONAL, TrainConfig
 from labbook.errors import SettingError, choices, shown
 from labbook.keys import GROUPS
 from labbook.names import from_home
@@ -106,9 +106,13 @@ def check_removed(name: str) -> None:
     """
     setting = name.removeprefix("~")
     root = setting.partition(".")[0]
-    if setting != name and root in {*(item.name for item in fields(TrainConfig))}.difference(GROUPS) | {"sweep"}:
+    needed = {item.name for item in fields(TrainConfig)}
+    if setting != name and (
+        root in needed.difference(GROUPS) | {"sweep"} or setting in needed.intersection(GROUPS).difference(OPTIONAL)
+    ):
+        value = "CHOICE" if setting in GROUPS else "VALUE"
         raise SettingError(
-            f"~{setting}: every run has {setting}: leave ~{setting} out for its default, or write {setting}=VALUE"
+            f"~{setting}: every run has {setting}: leave ~{setting} out for its default, or write {setting}={value}"
         )
 
 

@@ -19,6 +19,7 @@ from labbook import kinds, own_code
 from labbook.errors import SettingError, UntrainableError, choices, first_line
 from labbook.failures import LIBRARIES, Part
 from labbook.own_code import allowed_in_words, allowed_targets
+from labbook.several import SEVERAL
 from labbook.vocabulary import alternatives, written
 
 # Limits that torch and Lightning document but do not put into their annotations.
@@ -33,6 +34,7 @@ LIMITS: dict[str, Any] = {
     "limit_test_batches": Gt(0),
     "limit_train_batches": Gt(0),
     "limit_val_batches": Gt(0),
+    "num_nodes": Ge(1),
     "patience": Ge(0),
 }
 
@@ -166,9 +168,24 @@ def check(node: Any, name: str, supplied: Mapping[str, str | None] | None = None
             check(item, f"{name}[{index}]")
     elif isinstance(node, dict) and "_target_" not in node:
         for key, value in node.items():
+            if value and name in SEVERAL:  # each of whose nodes is built
+                check_node(value, key, node, name)
             check(value, f"{name}.{key}", supplied)
     elif isinstance(node, dict):
         check_target(node, name, supplied or {})
+
+
+def check_node(node: Any, key: str, beside: Mapping[str, Any], group: str) -> None:
+    """Refuse what nothing can be built of, such as a setting of a callback whose name is misspelt.
+
+    Raises:
+        SettingError: naming the nodes `beside` it, in its group.
+    """
+    if not is_node(node):
+        names = [name for name, other in beside.items() if is_node(other)]
+        known = f"; {choices(key, names, 'such nodes here')}" if names else ""
+        where = f"{group}.{key}" if group else key
+        raise SettingError(f"{where}={node} is nothing that can be built: it has no _target_{known}")
 
 
 def check_target(node: Mapping[str, Any], name: str, supplied: Mapping[str, str | None]) -> None:
@@ -201,7 +218,7 @@ def check_target(node: Mapping[str, Any], name: str, supplied: Mapping[str, str 
 
 def is_node(value: Any) -> bool:
     """Whether a value describes an object, which is checked on its own."""
-    return isinstance(value, dict) and "_target_" in value
+    return isinstance(value, Mapping) and "_target_" in value
 
 
 def try_optimizer(node: Mapping[str, Any], name: str) -> None:
@@ -239,7 +256,10 @@ def build(node: Any, name: str = "", /, **supplied: Any) -> Any:
     if not node:
         return {}
     if "_target_" not in node:
-        return {key: build_inner(value, f"{name}.{key}" if name else str(key)) for key, value in node.items() if value}
+        inner = {key: value for key, value in node.items() if value}
+        for key, value in inner.items():
+            check_node(value, key, inner, name)
+        return {key: build(value, f"{name}.{key}" if name else str(key)) for key, value in inner.items()}
     if OmegaConf.is_config(node):  # with which Hydra would copy the whole tree that it is a part of
         node = OmegaConf.to_container(node, resolve=True)
     target = str(node["_target_"])
@@ -252,14 +272,3 @@ def build(node: Any, name: str = "", /, **supplied: Any) -> Any:
             Part(name, target, None).note(error)
             raise
         raise SettingError(f"{f'{name} ({target})' if name else target}: {first_line(error)}") from error
-
-
-def build_inner(node: Any, name: str) -> Any:
-    """The object of one node inside another.
-
-    Raises:
-        SettingError: it is no node, or has no `_target_`; see also `build`.
-    """
-    if not isinstance(node, Mapping) or "_target_" not in node:
-        raise SettingError(f"{name}={node} is nothing that can be built: it has no _target_")
-    return build(node, name)

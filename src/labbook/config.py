@@ -1,5 +1,6 @@
 """The typed root of the configuration; nothing here imports torch, so that a wrong setting is refused at once."""
 
+import math
 import operator
 import re
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -207,7 +208,7 @@ def folders() -> list[Path]:
 
 
 def check_names(config: DictConfig) -> None:
-    """Refuse names that the root does not declare, as by +lr=0.1 or +loss=focal.
+    """Refuse names that the root or one of its sections does not declare, as by +lr=0.1 or ++task.mixupp=0.2.
 
     Raises:
         SettingError: naming the setting that is meant, and where notes of the user's own go.
@@ -217,6 +218,11 @@ def check_names(config: DictConfig) -> None:
     for name in map(str, config):
         if name not in known:
             raise SettingError(f"{no_setting(name, own)}; a note of your own is notes.{name}=VALUE")
+    schema = OmegaConf.structured(TrainConfig)
+    for section in SECTIONS:
+        for key in map(str, config[section]):
+            if key not in schema[section]:
+                raise SettingError(no_setting(f"{section}.{key}", schema))
 
 
 def check_mode(config: DictConfig, preset: str | None) -> None:
@@ -306,6 +312,8 @@ def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str 
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     for item in fields(node):
         value = config[item.name]
+        if isinstance(value, float) and math.isinf(value):
+            raise SettingError(f"{prefix}{item.name} must be a finite number, not {value}")
         for bound, limit in item.metadata.items():
             if bound in words and not getattr(operator, bound)(value, limit):
                 raise SettingError(f"{prefix}{item.name} must be {words[bound]} {limit}, not {value}")

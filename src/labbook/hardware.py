@@ -1,5 +1,6 @@
 """What `auto` means: pure functions from a small description of the machine to device, precision and layout."""
 
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ UNSCALED = "task.sam does not work with scaled gradients: use trainer.precision=
 # Strategies whose processes each run the whole program, as those that fork or spawn do not.
 FIND_UNUSED = ("ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 STRATEGIES = ("auto", "ddp", *FIND_UNUSED)
+# What Slurm, torchrun, LSF and MPI set in the processes that they start, or a user on each machine.
+OF_CLUSTERS = ("SLURM_JOB_ID", "MASTER_ADDR", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 PRECISIONS = ("auto", "32", "32-true", "16-mixed", "bf16-mixed")
 
 
@@ -76,6 +79,19 @@ def check_strategy(asked: str) -> None:
     """
     if asked not in STRATEGIES:
         raise UntrainableError(f"trainer.strategy={asked} does not work here; {choices(asked, STRATEGIES)}")
+
+
+def check_nodes(count: Any) -> None:
+    """Refuse several machines where nothing tells this process of the others: it would wait for them for ever.
+
+    Raises:
+        SettingError: saying how they are told of each other.
+    """
+    if isinstance(count, int) and count > 1 and not any(name in os.environ for name in OF_CLUSTERS):
+        raise UntrainableError(
+            f"trainer.num_nodes={count}: nothing tells this process of the other machines: start it with srun (Slurm)"
+            " or torchrun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK on each of them"
+        )
 
 
 def choose_accelerator(asked: str, machine: Machine) -> Accelerator:

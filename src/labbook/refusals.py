@@ -3,13 +3,14 @@
 import argparse
 import os
 import re
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import hydra
 import yaml
+from hydra.conf import HydraConf
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from labbook import config as settings
@@ -93,6 +94,8 @@ def explain(error: Exception, arguments: list[str]) -> str:
     ):
         name = again.group(1) or again.group(2)
         return f"{name} is chosen without a sign before it: {name}=CHOICE"
+    if absent := re.match(r"Could not delete from config\. '(\S+)' does not exist", str(error)):
+        return no_setting(absent[1], known_settings(arguments))
     file = re.match(r"In '(.+?)'", str(error))
     where = f"{file.group(1)}.yaml: " if file else ""
     if none := re.search(r"Could not load '(\w+)/(.+?)'", str(error)):  # in a list of choices
@@ -106,6 +109,8 @@ def explain(error: Exception, arguments: list[str]) -> str:
         if file and name in settings.FILES:
             return f"{where}its first line must be '# @package _global_', as its settings are those of the root"
         known_there = known_settings(arguments)
+        if f"~{name}" in arguments and is_setting(name, known_there):
+            return f"{name} is set and taken out: give {name}=VALUE or ~{name}"
         if inside := inside_null(name, known_there):
             return f"{where}{inside}"
         others, swept = of_others(name), of_swept(name, arguments)
@@ -278,6 +283,21 @@ def replaced(arguments: list[str]) -> None:
         for key, instead in BY_THE_PROGRAM.items():
             if name == key or name.startswith(f"{key}."):
                 raise SettingError(f"{name} is set by the program: {instead}")
+        if argument.startswith("+") and name.startswith("hydra."):
+            check_hydra(name)
+
+
+def check_hydra(name: str) -> None:
+    """Refuse a setting that Hydra does not have; a launcher, a sweeper and what logs have some of their own.
+
+    Raises:
+        SettingError: naming those that it has.
+    """
+    parent, _, key = name.removeprefix("hydra.").rpartition(".")
+    schema = OmegaConf.structured(HydraConf)
+    node = OmegaConf.select(schema, parent) if parent else schema
+    if isinstance(node, DictConfig) and is_dataclass(OmegaConf.get_type(node)) and key not in node:
+        raise SettingError(f"{name} is not a setting; {choices(key, map(str, node), 'settings here')}")
 
 
 def missing_extra(message: str) -> tuple[str, str] | None:

@@ -81,6 +81,7 @@ def check(config: DictConfig) -> None:
     metric_building.check_objective(config)
     own_modules.check(config)
     hardware.check_strategy(str(config.trainer.get("strategy", "auto")))
+    hardware.check_nodes(config.trainer.get("num_nodes"))
     objectives.check(config)
 
 

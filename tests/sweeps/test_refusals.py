@@ -55,6 +55,14 @@ REFUSED = [
     ("logarithm of nothing", ["hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(0,1e-3))"],
      "optimizer.lr=tag(log,interval(0,1e-3)): a logarithmic interval begins above 0"),
     ("empty range", ["hydra/sweeper=optuna", "model.width=range(8,4)"], "model.width=range(8,4): "),
+    ("grid over an empty range", ["model.width=range(8,4)"], "model.width=range(8,4) gives no value to sweep over"),
+    ("no choice of this name", ["model=glob(zz*)"], "model=glob(zz*) gives no value to sweep over"),
+    ("forced for no drawn choice", ["hydra/sweeper=optuna", "optimizer=adam,sgd", "++optimizer.momentun=0.9"],
+     "++optimizer.momentun=0.9: none of optimizer=adam, optimizer=sgd has this setting"),
+    ("trials without validation", ["hydra/sweeper=optuna", "data.val_fraction=interval(0,0.2)"],
+     "data.val_fraction=interval(0.0,0.2): with 0 nothing is held out to measure objective=val/acc on"),
+    ("trials validated on the test set", ["hydra/sweeper=optuna", "data.validate_on=val,test"],
+     "data.validate_on=choice(val,test): nothing may be chosen by the test set, so leave test out"),
     ("search of nothing", ["hydra/sweeper=optuna"], "-m sweeps over several values and none is given"),
 ]  # fmt: skip
 EXTRAS = ("joblib", "ray", "submitit", "optuna")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from labbook.report.columns import is_number, text
+from labbook.report.columns import NULL, is_number, text
 from labbook.report.grouping import ACCURACY, SHOWN, Mean, Report, Row
 
 OLD, UNLIKE = "*", "†"  # made by other code; published after another number of epochs
@@ -31,7 +31,7 @@ def headings(report: Report) -> list[Heading]:
     """The settings, the number of runs, the figures, and what was published of them."""
     found = []
     for index, (column, name) in enumerate(zip(report.columns, report.names, strict=True)):
-        numeric = all(is_number(row.values[index]) or row.values[index] is None for row in report.rows)
+        numeric = all(is_number(row.values[index]) or row.values[index] in (None, NULL) for row in report.rows)
         found.append(Heading(name, numeric, 100 - index, column.name))
     found.append(Heading("n", True, 92, "finished runs"))
     weights = {report.objective: 95, "test/acc": 90, "val/acc": 80, "train_seconds": 50, "train/acc": 40}

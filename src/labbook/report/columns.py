@@ -16,6 +16,7 @@ from labbook.report.reading import Run, flat
 
 DEFAULT = "default"  # stands for a setting that a run was not given
 ABSENT = object()
+NULL = "null"  # stands for a setting that is null, unlike one that a run does not have
 NEVER = (*INDIFFERENT, "seed", "choices", "data.root")
 Number = int | float
 
@@ -34,7 +35,11 @@ class Column:
         if self.group:
             return run.choices.get(self.name, LATER_GROUPS.get(self.name))
         value = value_of(run, self.name)
-        return (self.off if choice_of(run, self.name) in self.known_to else None) if value is ABSENT else value
+        if value is ABSENT:
+            if choice_of(run, self.name) not in self.known_to:
+                return None
+            value = self.off
+        return NULL if value is None else value
 
 
 def varying(runs: Sequence[Run], over: Sequence[str]) -> list[Column]:
@@ -150,7 +155,7 @@ def text(value: Any) -> str:
         return f"{value:g}"
     if isinstance(value, (list, dict)):
         return json.dumps(value, default=str, ensure_ascii=False)
-    return "null" if value is None else str(value)
+    return NULL if value is None else str(value)
 
 
 def short_names(columns: Sequence[Column], taken: Iterable[str] = ()) -> list[str]:

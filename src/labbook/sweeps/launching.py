@@ -83,7 +83,7 @@ class Continuing(Launcher):
         known = len(self.index.identities)
         identities = [self._identity(overrides) for overrides in every]
         if not known and not self.searching:  # else another choice may have had it before
-            self._check_left_out()
+            self.check_left_out()
         self.begin()
         there = self.sweep.by_identity()
         self.names = [
@@ -182,7 +182,7 @@ class Continuing(Launcher):
     def _told(self, name: str, job: "Job") -> list[str]:
         """A job's overrides, with what the program itself tells the run."""
         return [
-            *self._fitting(job.overrides),
+            *self.fitting(job.overrides),
             f"sweep.name='{self.sweep.path.name}'",
             f"sweep.job.folder='{name}'",
             f"sweep.job.launch='{self.launch_id}'",
@@ -196,14 +196,14 @@ class Continuing(Launcher):
         known = self.index.identities.get(key)
         if known is not None:
             return known
-        config = self.composed(self._fitting(overrides))
+        config = self.composed(self.fitting(overrides))
         check_targets(config)
         found = identity(config)
         if not depends_on_surroundings(config):
             self.index.identities[key] = found
         return found
 
-    def _fitting(self, overrides: list[str]) -> list[str]:
+    def fitting(self, overrides: list[str]) -> list[str]:
         """A job's overrides without `++GROUP.SETTING=VALUE` where the group is swept over and its choice has none."""
         forced = [item for item in overrides if item.startswith("++") and "." in item]
         if not forced or not {*GROUPS} & {*self.over}:
@@ -214,7 +214,7 @@ class Continuing(Launcher):
         self.taken.update(item for item in forced if item not in left_out)
         return [item for item in overrides if item not in left_out]
 
-    def _check_left_out(self) -> None:
+    def check_left_out(self) -> None:
         """Refuse a forced setting that none of the swept choices has.
 
         Raises:

@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from labbook.errors import SettingError
 from labbook.identity import INDIFFERENT
 from labbook.names import shortened
 
@@ -40,6 +41,7 @@ def combinations(overrides: Iterable[Override]) -> list[list[str]]:
 
     Raises:
         HydraException: an interval, which has no list of values.
+        SettingError: a range or a pattern that gives none.
     """
     values: dict[str, list[str]] = {}
     for item in overrides:
@@ -48,6 +50,8 @@ def combinations(overrides: Iterable[Override]) -> list[list[str]]:
             if not item.is_discrete_sweep():
                 raise HydraException(f"a grid does not support sweep type {item.value_type}")
             values[key] = [f"{key}={value}" for value in item.sweep_string_iterator()]
+            if not values[key]:
+                raise SettingError(f"{item.input_line} gives no value to sweep over")
         elif item.is_delete():
             values[key] = [str(item.input_line)]  # ~KEY is not ~KEY=
         else:

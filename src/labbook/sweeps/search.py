@@ -11,6 +11,7 @@ from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
 from omegaconf import DictConfig
 
 from labbook.errors import SettingError, choices
+from labbook.keys import GROUPS
 from labbook.sweeps import claims
 from labbook.sweeps.command import SweepCommand
 from labbook.sweeps.folder import read_mark
@@ -86,11 +87,14 @@ class Search(OptunaSweeper):
     @contextmanager
     def _begun(self, worker: str) -> Iterator[None]:
         """The sweep's folder, once a trial of it is known to compose, and the sign that this search is at work."""
+        from labbook.sweeps import spaces
         from labbook.sweeps import study as studies
 
         space, fixed, removed = self._space()
         example = {**{name: example_of(distribution) for name, distribution in space.items()}, **fixed}
         self.command.launcher.composed([*(f"{name}={value}" for name, value in example.items()), *removed])
+        spaces.check_objective(space, self.command.config.objective)
+        self._check_forced(example, space)
         studies.rehearse(self.sampler, space)
         folder = self.command.folder
         if not self.command.config.sweep.rerun and (study := studies.existing(self.storage)):
@@ -99,6 +103,20 @@ class Search(OptunaSweeper):
         self.command.launcher.begin()
         with claims.claimed(folder.path, worker):
             yield
+
+    def _check_forced(self, example: dict[str, Any], space: dict[str, Any]) -> None:
+        """Refuse `++GROUP.SETTING=VALUE` where no choice of the group that is drawn has the setting.
+
+        Raises:
+            SettingError: naming it and the choices.
+        """
+        for group in GROUPS:
+            if group in space and any(name.startswith(f"++{group}.") for name in example):
+                for choice in space[group].choices:
+                    self.command.launcher.fitting(
+                        [f"{key}={value}" for key, value in {**example, group: choice}.items()]
+                    )
+        self.command.launcher.check_left_out()
 
     def _space(self) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
         """What is drawn from, what is fixed and what is taken away; a later argument overrides an earlier one."""

@@ -1,6 +1,6 @@
 """What a search draws from, read from the overrides of its command and its preset."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hydra.core.override_parser.types import IntervalSweep, Override, Transformer
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
@@ -55,6 +55,26 @@ def distribution_of(item: Override) -> BaseDistribution:
         raise SettingError(f"{item.input_line}: {first_line(error)}") from error
     assert isinstance(found, BaseDistribution)
     return found
+
+
+def check_objective(space: Mapping[str, BaseDistribution], objective: str) -> None:
+    """Refuse a search some of whose trials have no images to validate on, and so another objective than the others.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    fraction, held_out = space.get("data.val_fraction"), space.get("data.validate_on")
+    if not objective.startswith("val/"):
+        return
+    if fraction is not None and fraction._contains(0) and not fraction.single():
+        raise SettingError(
+            f"data.val_fraction={described(fraction)}: with 0 nothing is held out to measure objective={objective} on;"
+            " draw it from above 0"
+        )
+    if isinstance(held_out, CategoricalDistribution) and "test" in held_out.choices and not held_out.single():
+        raise SettingError(
+            f"data.validate_on={described(held_out)}: nothing may be chosen by the test set, so leave test out"
+        )
 
 
 def described(distribution: BaseDistribution) -> str:
