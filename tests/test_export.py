@@ -94,7 +94,7 @@ def test_the_documented_commands_and_examples(
     small = Digits(image_size=8)
     small.setup()
     Image.fromarray(small.parts["test"].pixels[0, 0].numpy()).save("IMAGE.png")  # as it is in the set
-    chances = trained.load(run, read_config(run)).probabilities(image)[0]
+    chances = trained.load(run, read_config(run), None, "predict").probabilities(image)[0]
     monkeypatch.syspath_prepend(Path.cwd())
     for code in EXAMPLES[:2]:
         assert "labbook." not in code.replace('"labbook.json"', "")
@@ -341,4 +341,4 @@ def test_every_network(name: str, tta: Tta, format_name: str, tmp_path: Path) ->
     network, form = held(name, tta), import_module(f"labbook.export.{format_name}")
     file = tmp_path / "file"
     file.write_bytes(form.content(Exported(network.model, tta), about(network, None)))
-    assert writing.difference(form.read(file), network).probabilities < 1e-5
+    assert writing.difference(form.read(file), network)["probabilities"] < 1e-5

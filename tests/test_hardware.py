@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from labbook import building, hardware
-from labbook.capabilities import strided_depthwise
 from labbook.errors import SettingError
 from labbook.hardware import (
     ACCELERATORS,
@@ -21,6 +20,7 @@ from labbook.hardware import (
     describe,
 )
 from labbook.models.classifier import Task
+from labbook.models.convolutions import strided_depthwise
 from tests import composing
 from tests.models.test_architectures import spec_of
 

@@ -17,8 +17,8 @@ from lightning_fabric.strategies.launchers.subprocess_script import _hydra_subpr
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from labbook.errors import SettingError
+from labbook.lightning_internals import end_other_processes
 from labbook.refusals import replaced
-from labbook.trainer import end_others
 from tests.conftest import Command
 from tests.test_killed import same_in_all
 from tests.test_train import metrics_of, rows_of
@@ -26,10 +26,10 @@ from tests.test_train import metrics_of, rows_of
 ROOT = Path(__file__).parents[1]
 
 
-def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+def start(*arguments: str, cwd: Path, project: Path = ROOT) -> subprocess.Popen[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("LABBOOK_", "PYTEST_"))}
     environment["OMP_NUM_THREADS"] = "1"
-    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    command = [sys.executable, str(project / "train.py"), *arguments]
     return subprocess.Popen(
         command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -99,7 +99,7 @@ def test_where_this_process_ends_early_it_ends_those_beside_it() -> None:
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     watched = launcher.procs
     watched.append(other)
-    end_others(SimpleNamespace(strategy=SimpleNamespace(launcher=launcher)))  # type: ignore[arg-type]
+    end_other_processes(SimpleNamespace(strategy=SimpleNamespace(launcher=launcher)))  # type: ignore[arg-type]
     assert other.returncode
     assert watched == []  # or Lightning's watcher would kill this process, too
 

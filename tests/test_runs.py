@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from labbook import arguments, files, foreign, identity, runs
 from labbook import config as settings
-from labbook import files, foreign, identity, runs
 from labbook.errors import SettingError, TrainingError
-from tests.composing import composed
+from labbook.frozen_settings import FROZEN
+from tests.composing import composed, file
 
 
 @pytest.fixture
@@ -120,6 +121,39 @@ def test_a_run_of_before_a_setting_keeps_its_identity(config: DictConfig) -> Non
         with open_dict(node):
             del node[key]
     assert identity.identity(config) == now
+
+
+def since_0_1(node: DictConfig, owner: str) -> list[str]:
+    """The settings of a node that version 0.1 did not have."""
+    return [str(key) for key in node if key not in FROZEN[owner] and key != "choices" and not str(key).startswith("_")]
+
+
+def test_every_setting_since_version_0_1_is_left_out_where_it_is_off(config: DictConfig) -> None:
+    """Of each group, in each of its choices: a run that does not use it is that of before."""
+    later = set()
+    for group in ("model", "data", "optimizer", "scheduler", "callbacks"):
+        for path in arguments.files_of(group):
+            own = file(f"{group}/{path.stem}.yaml")  # which takes no time to compose
+            config[group] = composed(f"{group}={path.stem}")[group] if "defaults" in own else own
+            now = identity.identity(config)
+            node = config[group]
+            for part in node.values() if group == "callbacks" else [node]:
+                target = str(part.get("_target_")) if isinstance(part, DictConfig) else ""
+                for key in since_0_1(part, target) if target in FROZEN else ():
+                    with open_dict(part):
+                        del part[key]
+                    assert identity.identity(config) == now, f"{group}={path.stem}: {key}"
+                    later.add(f"{group}.{key}")
+    for section in ("", "task", "trainer"):
+        node = OmegaConf.select(config, section) if section else config
+        now = identity.identity(config)
+        for key in since_0_1(node, str(node.get("_target_", section))):
+            with open_dict(node):
+                del node[key]
+            assert identity.identity(config) == now, key
+            later.add(f"{section}.{key}".lstrip("."))
+    since = {"objective_mode", "notes", "loss", "metrics", "data.sampler", "task.mixup", "task.cutmix", "task.sam"}
+    assert since <= later
 
 
 def test_a_new_group_is_left_out_where_its_choice_is_what_was_done_before(

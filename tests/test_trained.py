@@ -20,7 +20,7 @@ def test_judges_the_test_images_as_the_test_did(labbook: Command) -> None:
     run = labbook("epochs=2", "trainer.precision=32", "task.tta=mirror", "callbacks=none").run
     config = read_config(run)
     outcome = again.evaluate_run(run, config, "test").outcome
-    network = trained.load(run, config)
+    network = trained.load(run, config, None, "predict")
     digits = Digits(image_size=28)
     digits.setup()
     probabilities = network.probabilities(digits.parts["test"].pixels)
@@ -36,7 +36,7 @@ def test_needs_no_data(labbook: Command, tmp_path: Path) -> None:
     words = ("data=image_folder", "data.root=photos", "data.image_size=8", "model=mlp", "epochs=1", "callbacks=none")
     run = labbook(*words).run
     (tmp_path / "photos").rename(tmp_path / "elsewhere")
-    spec = trained.load(run, read_config(run), "last").spec
+    spec = trained.load(run, read_config(run), "last", "predict").spec
     assert (spec.channels, spec.size) == (3, 8)
     assert spec.class_names == ("cat", "dog")
 
@@ -47,7 +47,7 @@ def test_a_checkpoint_of_before_networks_told_of_their_images(labbook: Command) 
     content = torch.load(file, weights_only=True)
     assert trained.spec_of(content.pop("spec"), file) == Digits(image_size=28).spec
     torch.save(content, file)
-    assert trained.load(run, read_config(run), "last").spec == Digits(image_size=28).spec
+    assert trained.load(run, read_config(run), "last", "predict").spec == Digits(image_size=28).spec
 
 
 WHOLE = {"channels": 1, "size": 8, "class_names": ["a", "b"], "mean": [0.5], "std": [0.5]}
@@ -72,4 +72,4 @@ def test_a_run_whose_training_would_be_refused_today_is_opened(labbook: Command)
     assert torch.equal(outcome.predicted, own.predicted)
     typed = with_settings(read_config(run), ["trainer.strategy=deepspeed"])
     with pytest.raises(SettingError, match=r"trainer\.strategy=deepspeed does not work here"):
-        trained.load(run, typed)
+        trained.load(run, typed, None, "predict")

@@ -18,8 +18,13 @@ from labbook.data.module import ImageDataModule
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.classifier import Classifier
+from labbook.models.convolutions import convolutional
 from labbook.models.further_inputs import FurtherInputs
 from labbook.models.label_tasks import AnyOutcome
+
+# What to say where a model or data of another kind arrives.
+NO_CLASSIFIER = "{} needs a classifier of images (labbook.models.classifier.Classifier), and {} is none"
+NO_IMAGE_DATA = "{} needs data of labelled images (labbook.data.module.ImageDataModule), and {} is none"
 
 # Hooks of a `Classifier` that log; a class that changes one of them may log other metrics.
 LOGGING = (
@@ -59,7 +64,7 @@ def classifier(model: LightningModule, purpose: str) -> Classifier:
         SettingError: it is none.
     """
     if not is_classifier(model):
-        raise SettingError(no_classifier(purpose, title(model)))
+        raise SettingError(NO_CLASSIFIER.format(purpose, title(model)))
     return model
 
 
@@ -70,18 +75,13 @@ def classifier_type(kind: type | None, purpose: str) -> type[Classifier]:
         SettingError: it is none.
     """
     if not makes_classifier(kind):
-        raise SettingError(no_classifier(purpose, kind.__name__ if kind else "the model"))
+        raise SettingError(NO_CLASSIFIER.format(purpose, kind.__name__ if kind else "the model"))
     return kind
-
-
-def no_classifier(purpose: str, name: str) -> str:
-    """What to say where a model of another kind arrives."""
-    return f"{purpose} needs a classifier of images (labbook.models.classifier.Classifier), and {name} is none"
 
 
 def maps_images(model: nn.Module) -> bool:
     """Whether `forward` takes images as the model's `spec` describes them: the second level."""
-    return image_spec(model) is not None and type(model).forward is not LightningModule.forward
+    return image_spec(model) is not None and is_called(model)
 
 
 def images_of(model: LightningModule, purpose: str) -> ImageSpec:
@@ -101,7 +101,7 @@ def images_of(model: LightningModule, purpose: str) -> ImageSpec:
     return spec
 
 
-def is_called(model: LightningModule) -> bool:
+def is_called(model: nn.Module) -> bool:
     """Whether a model has a `forward`, which is what `compile` makes faster."""
     return type(model).forward is not LightningModule.forward
 
@@ -135,25 +135,6 @@ def trainable_parameters(model: nn.Module) -> int:
 def auxiliary_parameters(model: nn.Module) -> int:
     """Parameters that only training uses, where the model says so."""
     return int(getattr(model, "num_auxiliary", 0))
-
-
-def convolutional(model: nn.Module) -> bool:
-    """Whether the memory layout of images matters to a model."""
-    return any(isinstance(module, nn.Conv2d) for module in model.modules())
-
-
-def strided_depthwise(model: nn.Module) -> bool:
-    """Whether a convolution that is trained has both a filter for each channel and a stride, as MobileNets have."""
-    convolutions = (module for module in model.modules() if isinstance(module, nn.Conv2d))
-    return any(
-        1 < item.groups == item.in_channels and max(item.stride) > 1 and item.weight.requires_grad
-        for item in convolutions
-    )
-
-
-def sharpness_aware(model: LightningModule) -> bool:
-    """Whether each step takes two passes, which scaled gradients do not allow."""
-    return is_classifier(model) and model.task.sam > 0
 
 
 def check_losses(model: LightningModule) -> None:
@@ -191,7 +172,7 @@ def image_data(data: LightningDataModule, purpose: str) -> ImageDataModule:
         SettingError: it is none.
     """
     if not is_image_data(data):
-        raise SettingError(no_image_data(purpose, type(data).__name__))
+        raise SettingError(NO_IMAGE_DATA.format(purpose, type(data).__name__))
     return data
 
 
@@ -202,13 +183,8 @@ def image_data_type(kind: type | None, purpose: str) -> type[ImageDataModule]:
         SettingError: it is none.
     """
     if not makes_image_data(kind):
-        raise SettingError(no_image_data(purpose, kind.__name__ if kind else "the data"))
+        raise SettingError(NO_IMAGE_DATA.format(purpose, kind.__name__ if kind else "the data"))
     return kind
-
-
-def no_image_data(purpose: str, name: str) -> str:
-    """What to say where data of another kind arrives."""
-    return f"{purpose} needs data of labelled images (labbook.data.module.ImageDataModule), and {name} is none"
 
 
 def spec_of(data: LightningDataModule) -> Any:
@@ -283,11 +259,6 @@ def defines_loader(model: LightningModule, data: LightningDataModule, name: str)
 # Loaders ---------------------------------------------------------------------------------------------------------
 
 
-def is_tensor_loader(loader: object) -> TypeGuard[TensorLoader]:
-    """Whether batches are slices of one tensor, so that their images can be counted."""
-    return isinstance(loader, TensorLoader)
-
-
 def loaders_in(loaders: Any) -> list[Any]:
     """The loaders that `train_dataloader` gave: one, or several in lists and dictionaries."""
     if isinstance(loaders, Mapping):
@@ -301,7 +272,7 @@ def loaders_in(loaders: Any) -> list[Any]:
 
 def own_loaders(loaders: Any) -> list[Any]:
     """The training loaders that are not ours."""
-    return [loader for loader in loaders_in(loaders) if not is_tensor_loader(loader)]
+    return [loader for loader in loaders_in(loaders) if not isinstance(loader, TensorLoader)]
 
 
 def resumes_within_epoch(loaders: Any) -> bool:
@@ -314,7 +285,7 @@ def images_per_epoch(loader: object, batches: float) -> int | None:
     if not math.isfinite(batches):
         return None
     batches = int(batches)
-    if is_tensor_loader(loader):
+    if isinstance(loader, TensorLoader):
         return loader.images_in(0, batches)
     size = getattr(loader, "batch_size", None)
     if not isinstance(loader, DataLoader) or not isinstance(size, int):

@@ -33,6 +33,8 @@ def introduce(run: Run, module: LightningModule, source: LightningDataModule, ch
 def model(module: LightningModule) -> str:
     """Its name and how many parameters it has."""
     every = sum(item.numel() for item in module.parameters())
+    if not every and capabilities.overrides(module, "configure_model"):
+        return f"{capabilities.title(module)}, whose layers are made by its configure_model"
     trainable, auxiliary = capabilities.trainable_parameters(module), capabilities.auxiliary_parameters(module)
     trained = "" if trainable == every else f"{trainable:,} of "
     without = f" ({every - auxiliary:,} without auxiliary classifiers)" if auxiliary else ""

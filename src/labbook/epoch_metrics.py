@@ -5,10 +5,10 @@ from functools import wraps
 from typing import Any
 
 from pytorch_lightning import LightningModule
-from pytorch_lightning.trainer.connectors.logger_connector.fx_validator import _FxValidator
 from torch import Tensor
 
 from labbook.epoch_rows import is_of_layer
+from labbook.lightning_internals import logs_by_step
 
 LOADER = "/dataloader_idx_"  # Lightning puts this and a number behind the names of metrics of several loaders
 FORKS = ("_step", "_epoch")  # and these behind those of a metric that is logged by step and by epoch
@@ -23,6 +23,7 @@ class EpochMetrics:
 
     def __init__(self) -> None:
         self.validated: set[str] = set()  # names that were logged in a validation
+        self.unlogged: set[str] = set()  # names that were logged with logger=False
 
     def follow(self, model: LightningModule) -> None:
         """Hear what the module logs from now on, by `log` or `log_dict`; once for each module."""
@@ -32,13 +33,17 @@ class EpochMetrics:
 
         @wraps(original)
         def log(name: str, value: Any, *positional: Any, **options: Any) -> None:
-            trainer, hook = model.trainer, model._current_fx_name
+            trainer = model.trainer
             if trainer.validating or trainer.evaluating:
                 self.validated.add(name)
-            if hook is not None and not positional and options.get("logger") is None:
-                levels = options.get("on_step"), options.get("on_epoch")
-                by_step, _ = _FxValidator.get_default_logging_levels(hook, *levels)
-                options["logger"] = None if by_step else False
+            if options.get("logger") is False:
+                self.unlogged.add(name)
+            if (
+                not positional
+                and options.get("logger") is None
+                and logs_by_step(model, options.get("on_step")) is False
+            ):
+                options["logger"] = False
             original(name, value, *positional, **options)
 
         vars(model)["log"] = log
@@ -50,6 +55,10 @@ class EpochMetrics:
         trained = {name: value for name, value in own.items() if name not in held_out}
         found = in_order(trained) | (in_order(held_out) if validated else {})
         return {name: found[name] for name in sorted(found, key=lambda name: name.startswith("gradient/"))}
+
+    def for_loggers(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Those of a row, or of a run's final metrics, that loggers are given."""
+        return {name: value for name, value in values.items() if name.partition(LOADER)[0] not in self.unlogged}
 
     def _is_of_validation(self, name: str) -> bool:
         return name.partition(LOADER)[0] in self.validated

@@ -161,10 +161,15 @@ def here(config: "DictConfig", model: "LightningModule") -> Choice:
     Raises:
         SettingError: see `choose`.
     """
-    from labbook.capabilities import sharpness_aware, strided_depthwise  # which import torch
+    from labbook.capabilities import is_classifier  # which imports torch, as the next
+    from labbook.models.convolutions import strided_depthwise
 
     return choose(
-        config.trainer, describe(), config.channels_last, strided_depthwise(model), sam=sharpness_aware(model)
+        config.trainer,
+        describe(),
+        config.channels_last,
+        strided_depthwise(model),
+        sam=is_classifier(model) and model.task.sam > 0,
     )
 
 

@@ -14,6 +14,7 @@ from labbook.config import DEFAULT_LOSS, SweepConfig, TaskConfig, reference
 from labbook.kinds import made_by
 from labbook.lookahead import Lookahead
 from labbook.models.classifier import Classifier
+from labbook.models.convolutions import convolutional
 from labbook.models.parameter_groups import grouped
 
 LAYER_FACTORS = {
@@ -109,7 +110,7 @@ def of_split(config: DictConfig) -> Iterator[str]:
 def of_layout(config: DictConfig, model: LightningModule) -> Iterator[str]:
     """A memory layout for convolutions that are not there."""
     title = capabilities.title(model)
-    if config.channels_last and not capabilities.convolutional(model):
+    if config.channels_last and not convolutional(model):
         yield f"channels_last=true has no effect on {title}, which has no convolution: leave it out"
     elif config.channels_last and not capabilities.takes_channels_last(model):
         yield f"channels_last=true has no effect on {title}, which keeps no spec for its forward: leave it out"

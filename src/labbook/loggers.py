@@ -13,7 +13,6 @@ from warnings import catch_warnings
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningModule
-from pytorch_lightning.core.module import _jit_is_scripting
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
@@ -22,6 +21,7 @@ from labbook import capabilities
 from labbook.contact_sheets import Picture
 from labbook.epoch_rows import OTHER_COLUMNS
 from labbook.identity import INDIFFERENT
+from labbook.lightning_internals import scripting
 from labbook.origin import command_line
 from labbook.trackers import log_settings
 from labbook.zoo.probe import at_rest, blank, spared
@@ -66,7 +66,7 @@ class TensorBoard(TensorBoardLogger):
         if not capabilities.maps_images(model):
             return
         quiet = (redirect_stdout(None), catch_warnings(action="ignore"))  # torch calls its own tracing out of date
-        with spared("graph of the network"), at_rest(model), _jit_is_scripting(), torch.no_grad(), quiet[0], quiet[1]:
+        with spared("graph of the network"), at_rest(model), scripting(), torch.no_grad(), quiet[0], quiet[1]:
             self.experiment.add_graph(model, blank(model))
 
     @rank_zero_only

@@ -15,6 +15,8 @@ from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError, first_line
 from labbook.failures import LIBRARIES, Part
 
+# Metrics of torchmetrics that have no version for several labels: these judge whether each class is there.
+BINARY_ALONE = ("torchmetrics.classification.CalibrationError", "torchmetrics.CalibrationError")
 BUILT_IN = ("acc", "loss", "top5_acc", "acc_eval", "confusion_matrix")  # names that a run has anyway
 
 
@@ -79,6 +81,8 @@ def from_spec(node: Mapping[str, Any], name: str, spec: ImageSpec | None, task: 
     if spec is None:
         return {}
     known, _ = building.parameters(building.locate(node["_target_"], name))
+    if task == "multilabel" and str(node["_target_"]) in BINARY_ALONE:
+        task = "binary"
     values = {"num_classes": spec.num_classes, "num_labels": spec.num_classes, "task": task}
     given = {}
     for key, value in ((key, value) for key, value in values.items() if key in known):
@@ -96,18 +100,24 @@ def evaluated(metric: Metric, logits: Tensor, labels: Tensor) -> tuple[Tensor, T
     """What a metric is given: probabilities, float32 [n, classes], and the labels.
 
     The probabilities are those of a softmax for labels [n], of sigmoids for labels [n, classes]. A binary metric is
-    given the probability of the second of two classes, [n].
+    given the probability of the second of two classes, [n]; of labels [n, classes] each class of each image by itself.
     """
     if labels.ndim == logits.ndim:
-        return logits.float().sigmoid(), labels.long()
+        chances, there = logits.float().sigmoid(), labels.long()
+        return (chances.flatten(), there.flatten()) if is_binary(metric) else (chances, there)
     probabilities = logits.float().softmax(1)
     return (probabilities[:, 1] if is_binary(metric) else probabilities), labels
 
 
 def is_binary(metric: Metric) -> bool:
     """Whether a metric is one of torchmetrics' for two classes that takes the probability of the second."""
+    return is_of(metric, "Binary")
+
+
+def is_of(metric: Metric, labels: str) -> bool:
+    """Whether a metric is one of torchmetrics' for `Binary` or `Multiclass` labels, by its name."""
     return any(
-        base.__module__.startswith("torchmetrics.") and base.__name__.startswith("Binary")
+        base.__module__.startswith("torchmetrics.") and base.__name__.startswith(labels)
         for base in type(metric).__mro__
     )
 
@@ -121,8 +131,10 @@ def try_metric(metric: Metric, name: str, target: str, classes: int, task: str) 
     module = type(metric).__module__
     if module.startswith("torchmetrics.") and not module.startswith("torchmetrics.classification."):
         raise SettingError(f"{name}._target_={target} is no metric of torchmetrics.classification")
-    if is_binary(metric) and classes != 2:
+    if is_binary(metric) and classes != 2 and task != "multilabel":
         raise SettingError(f"{name}._target_={target} is for 2 classes, and the data has {classes}")
+    if task == "multilabel" and is_of(metric, "Multiclass"):  # some would take them, and judge something else
+        raise SettingError(f"{name}._target_={target} is for images of one class each, and these have several")
     logits, labels = torch.eye(classes), torch.arange(classes)
     if task == "multilabel":
         labels = logits.long()

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import LightningDataModule, LightningModule
 
 from labbook import building, capabilities
-from labbook.config import held_out
+from labbook.config import held_out, lower_is_better
 from labbook.errors import SettingError, choices
 from labbook.kinds import made_by
 
@@ -39,6 +39,16 @@ def used(name: str, model: LightningModule, data: LightningDataModule) -> str:
     """The metric that stands for an objective: one of training where nothing is held out to choose by."""
     chosen = capabilities.is_validated(model, data) and not capabilities.validates_on_test(data)
     return name if chosen else held_out(name, "test")
+
+
+def direction(config: DictConfig, model: LightningModule) -> str:
+    """Which values of the objective are better, where only its name says so; nothing of metrics that all know."""
+    part, _, name = config.objective.rpartition("/")
+    usual = part in ("val", "train") and name in FIGURES and capabilities.is_classifier(model)
+    if usual or config.objective_mode != "auto":
+        return ""
+    better, other = ("smaller", "max") if lower_is_better(config.objective) else ("larger", "min")
+    return f"objective={config.objective}: the {better} the better, by its name (else objective_mode={other})"
 
 
 def unlogged(setting: str, title: str, logged: Iterable[str]) -> str:

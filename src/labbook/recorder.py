@@ -73,7 +73,7 @@ class Recorder(Checkpoint):
         else:
             self.path.unlink(missing_ok=True)
         if self.rows and self.rows[-1]["step"] == self._resumed_at:
-            tell(trainer.loggers, self.rows[-1])
+            tell(trainer.loggers, self.metrics.for_loggers(self.rows[-1]))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock: an epoch that goes on in the middle does not tell its start."""
@@ -121,7 +121,7 @@ class Recorder(Checkpoint):
         self._before, self._training, self._epoch_started = 0.0, None, None
         if trainer.is_global_zero:
             self._write()
-            tell(trainer.loggers, row)
+            tell(trainer.loggers, self.metrics.for_loggers(row))
             epochs = trainer.max_epochs or 0
             log.info("%s%s", line(row, epochs), left(self.rows[self._began :], epochs - len(self.rows)))
 
@@ -158,11 +158,13 @@ class Recorder(Checkpoint):
             "seconds": self.seconds,
             "unfinished": self._before + self._elapsed(),
             "lr": self._lr,
+            "unlogged": sorted(self.metrics.unlogged),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the rows of a checkpoint."""
         self.rows, self.seconds = state_dict["rows"], state_dict["seconds"]
+        self.metrics.unlogged |= set(state_dict.get("unlogged", ()))
         self._before, lr = state_dict["unfinished"], state_dict["lr"]
         self._lr = {"lr": lr} if isinstance(lr, float) else lr  # one number in version 0.1
 

@@ -17,6 +17,7 @@ from labbook import capabilities, objectives, random_state, runs
 from labbook.ema import EMA
 from labbook.epoch_rows import Row, metrics_in
 from labbook.errors import Interrupted, SettingError, TrainingError
+from labbook.lightning_internals import begin_epoch_anew
 from labbook.metrics import diverged
 from labbook.recorder import Recorder
 from labbook.signals import StopSignals
@@ -264,16 +265,6 @@ class Checkpoints(Checkpoint):
         if loaders and self._random and self._between_epochs:
             begin_epoch_anew(trainer)
         self._random = {}
-
-
-def begin_epoch_anew(trainer: Trainer) -> None:
-    """Have loaders of the user's own begin their epoch from their state and the restored random state.
-
-    Between epochs, Lightning does not load the state, and began the epoch before the random state was restored.
-    """
-    loop: Any = trainer.fit_loop  # whose private attributes carry no types
-    loop._combined_loader._load_state_dicts(loop._combined_loader_states_to_load)
-    iter(loop._data_fetcher)
 
 
 def stopped_early(trainer: Trainer, epochs: int) -> str:

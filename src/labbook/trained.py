@@ -2,42 +2,31 @@
 
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pydantic import TypeAdapter, ValidationError
+from pytorch_lightning import LightningModule
 from torch import Tensor
 
-from labbook import building, capabilities, checkpoints, hardware, training
-from labbook.config import typed
+from labbook import capabilities, checkpoints, hardware, training
 from labbook.data.decoding import Decoding
 from labbook.data.module import ImageDataModule, Images, Part
 from labbook.data.record import DataRecord, changed_classes
 from labbook.data.spec import ImageSpec
-from labbook.errors import SettingError, UntrainableError
+from labbook.errors import SettingError
 from labbook.hardware import Choice
-from labbook.kinds import made_by
 from labbook.models.classifier import Classifier
+from labbook.models.convolutions import convolutional
 from labbook.models.label_tasks import MultiLabel
-from labbook.resuming import read_config
-from labbook.runs import BEST, CHECKPOINTS, CONFIG, LAST, read_metrics
+from labbook.run_config import check_classification, checked, targets_of
+from labbook.runs import BEST, CHECKPOINTS, LAST, read_metrics
 from labbook.tta import averaged
 
 Weights = Literal["best", "last"]
-
-# Settings that only a training acts upon, and what stands for them when a network is opened.
-UNUSED: dict[str, Any] = {
-    "optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 1.0},
-    "scheduler": None,
-    "logger": None,
-    "callbacks": None,
-    "data.augment": [],
-    "data.sampler": None,
-}
-# Settings of the trainer that a test acts upon.
-TESTING = ("_target_", "accelerator", "devices", "num_nodes", "precision", "deterministic", "limit_test_batches")
 
 SPEC = TypeAdapter(ImageSpec)
 NEEDING = "a prediction"
@@ -68,7 +57,7 @@ class Trained:
     def logits(self, pixels: Tensor) -> Tensor:
         """Pixels 0..255, uint8 [n, C, H, W] of the spec's size and channels, to float32 logits [n, classes]."""
         images = self.spec.normalize(pixels.to(self.device))
-        if self.choice.channels_last and capabilities.convolutional(self.model):
+        if self.choice.channels_last and convolutional(self.model):
             images = images.contiguous(memory_format=torch.channels_last)
         dtype = AUTOCAST.get(self.choice.precision)
         with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
@@ -91,6 +80,16 @@ class Trained:
                 " trainer.precision=32, or train it anew"
             )
         return found
+
+    def several_classes(self, probabilities: Tensor) -> list[tuple[str, ...]] | None:
+        """The classes of each image whose probability, [n, classes], is above their threshold.
+
+        None where an image has one class.
+        """
+        task = self.model.label_task
+        if not isinstance(task, MultiLabel):
+            return None
+        return [tuple(compress(self.spec.class_names, row)) for row in (probabilities.cpu() > task.thresholds).tolist()]
 
     def data(self) -> ImageDataModule:
         """The run's data as it is today, of which only the test images are to be read; nothing is read yet.
@@ -142,9 +141,8 @@ def read_part(config: DictConfig, part: Part, record: DataRecord | None = None) 
 
 
 def data_type(config: DictConfig) -> type[ImageDataModule]:
-    """What a run's data is made of, though that itself need not be there."""
-    made = made_by(building.locate(config.data._target_, "data"))
-    return capabilities.image_data_type(made, NEEDING)
+    """What a run's data is made of."""
+    return capabilities.image_data_type(targets_of(config)[1], NEEDING)
 
 
 def decoding(config: DictConfig, spec: ImageSpec) -> Decoding:
@@ -156,36 +154,45 @@ def decoding(config: DictConfig, spec: ImageSpec) -> Decoding:
 
 
 class Opened(NamedTuple):
-    """A run's checkpoint, read, and what its network was trained on."""
+    """A run's checkpoint, read."""
 
     config: DictConfig  # with all settings that there are today
     file: Path
     content: dict[str, Any]
-    spec: ImageSpec
 
-    def network(self, spec: ImageSpec) -> tuple[Classifier, int]:
-        """The network with its weights, for images of this spec, and after how many epochs it has them.
+    @property
+    def spec(self) -> ImageSpec:
+        """The images that the classifier in it was trained on.
 
         Raises:
-            SettingError: a network that these images do not fit, or the checkpoint of another one.
+            SettingError: see `seen_by`.
         """
-        model = capabilities.classifier(training.build_model(self.config, spec), NEEDING)
+        return seen_by(self.content, self.file, self.config)
+
+    def model(self, spec: Any) -> tuple[LightningModule, int]:
+        """The model with its weights, for data of this spec, and after how many epochs it has them.
+
+        Raises:
+            SettingError: a model that the data does not fit, or the checkpoint of another one.
+        """
+        model = training.build_model(self.config, spec)
         return model, checkpoints.put_weights(model, self.content, self.file)
 
+    def network(self, spec: ImageSpec) -> tuple[Classifier, int]:
+        """The same of a classifier."""
+        model, epoch = self.model(spec)
+        return capabilities.classifier(model, NEEDING), epoch
 
-def opened(path: Path, config: DictConfig, weights: Weights | None = None) -> Opened:
-    """What a run's folder holds of its network; see `load`.
+
+def opened(path: Path, config: DictConfig, weights: Weights | None = None, purpose: str = "") -> Opened:
+    """What a run's folder holds of its model; see `load`. A `purpose` needs a run of classification.
 
     Raises:
-        SettingError: settings that do not go together, or no whole checkpoint.
+        SettingError: settings that do not go together, a run of another kind, or no whole checkpoint.
     """
-    config = typed(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
-    try:
-        training.check(config)
-    except UntrainableError:
-        config = without_training(config, read_config(path))
-        training.check(config)
-    capabilities.classifier_type(made_by(building.locate(config.model._target_, "model")), NEEDING)
+    config = checked(path, config)
+    if purpose:
+        check_classification(config, purpose)
     file = checkpoint_of(path, config, weights)
     try:
         content = checkpoints.load(file)
@@ -193,45 +200,36 @@ def opened(path: Path, config: DictConfig, weights: Weights | None = None) -> Op
         if weights is None and file.name == BEST and file.with_name(LAST).is_file():
             raise SettingError(f"{error}; --weights last takes those of the last epoch") from error
         raise
-    return Opened(config, file, content, seen_by(content, file, config))
+    return Opened(config, file, content)
 
 
-def without_training(config: DictConfig, trained: DictConfig) -> DictConfig:
-    """The configuration of a network without what only its training used and would be refused today.
+def load(path: Path, config: DictConfig, weights: Weights | None, purpose: str) -> Trained:
+    """The network of a run's folder; `weights` is by default (None) what the run itself tested.
 
-    What differs from that of the `trained` run was typed, and stays, to be checked.
-    """
-    kept = config.copy()
-    for name, unused in UNUSED.items():
-        if OmegaConf.select(config, name) == OmegaConf.select(trained, name):
-            OmegaConf.update(kept, name, unused, merge=False)
-    for name in set(config.trainer) - set(TESTING):
-        if config.trainer[name] == trained.trainer.get(name):
-            del kept.trainer[name]
-    return kept
-
-
-def load(path: Path, config: DictConfig, weights: Weights | None = None) -> Trained:
-    """The network of a run's folder; `weights` is by default what the run itself tested.
-
-    `config` is the run's, as `resuming.read_config` gives it, perhaps with other settings of the trainer.
+    `config` is the run's, as `resuming.read_config` gives it, perhaps with other settings of the trainer. `purpose` is
+    what the network is for, such as "predict", which needs data of labelled images, too; without one any data will do.
 
     Raises:
-        SettingError: settings that do not go together, no whole checkpoint of this network, or a network that takes
-            more than images.
+        SettingError: settings that do not go together, no run of classification, no whole checkpoint of this network,
+            or a network that takes more than images.
     """
-    there = opened(path, config, weights)
+    there = opened(path, config, weights, purpose)
     model, epoch = there.network(there.spec)
     model.further_inputs.check_none()
-    if isinstance(model.label_task, MultiLabel):
-        model.label_task.use_thresholds(read_metrics(path), there.spec.class_names)
+    use_thresholds(model, path)
     choice = hardware.here(there.config, model)
     training.tune(there.config, choice)
-    channels_last = choice.channels_last and capabilities.convolutional(model)
+    channels_last = choice.channels_last and convolutional(model)
     layout = torch.channels_last if channels_last else torch.preserve_format
     device = torch.device({"gpu": "cuda"}.get(choice.accelerator, choice.accelerator))
     model.to(device=device, memory_format=layout)
     return Trained(path, there.config, model.eval(), choice, epoch)
+
+
+def use_thresholds(model: LightningModule, path: Path) -> None:
+    """Give a classifier of images with several classes the thresholds that its run chose."""
+    if capabilities.is_classifier(model) and isinstance(model.label_task, MultiLabel):
+        model.label_task.use_thresholds(read_metrics(path), model.spec.class_names)
 
 
 def checkpoint_of(path: Path, config: DictConfig, weights: Weights | None = None) -> Path:

@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,6 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from labbook import building, capabilities, metric_building, objectives, overhead, trackers
 from labbook.callbacks import EarlyStopping
@@ -23,6 +22,7 @@ from labbook.evaluation_metrics import EvaluationMetrics
 from labbook.gradients import GradientNorms
 from labbook.hardware import Choice
 from labbook.identity import deciding
+from labbook.lightning_internals import end_other_processes, leave_signals
 from labbook.loggers import TensorBoard
 from labbook.recorder import Recorder
 from labbook.runs import CHECKPOINTS, TABLE, Run
@@ -65,7 +65,7 @@ def build_trainer(
         default_root_dir=str(run.path),
         **options,
     )
-    run.closing.push(lambda kind, *_: end_others(trainer) if kind is not None else None)
+    run.closing.push(lambda kind, *_: end_other_processes(trainer) if kind is not None else None)
     return trainer
 
 
@@ -126,20 +126,6 @@ def unwarned() -> Iterator[None]:
         yield
 
 
-def end_others(trainer: Trainer) -> None:
-    """End the processes that Lightning started beside this one, which ends early and has saved what there was to save.
-
-    They might wait for this one for ever; and Lightning's watcher kills it when it sees one of them end before.
-    """
-    launcher = trainer.strategy.launcher
-    if isinstance(launcher, _SubprocessScriptLauncher):
-        others = list(launcher.procs)
-        launcher.procs.clear()  # the watcher's list, too
-        for process in others:
-            process.kill()
-            process.wait()
-
-
 def tune(config: DictConfig, choice: Choice) -> None:
     """Let torch compute as fast as it can, or, if asked to, always alike."""
     deterministic = config.trainer.get("deterministic", False)
@@ -164,9 +150,27 @@ def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer
         **options,
     )
     assert isinstance(trainer, Trainer)
-    # Lightning's handler of SIGTERM would end the program with code 0 and nothing saved, and wait for other processes.
-    vars(trainer._signal_connector)["register_signal_handlers"] = lambda: None
+    leave_signals(trainer)
     return trainer
+
+
+def test_trainer(config: DictConfig, choice: Choice, model: LightningModule) -> Trainer:
+    """A Trainer for a test alone, with the group `metrics`, on the first device that the configuration names.
+
+    Raises:
+        SettingError: see `build_metrics`.
+    """
+    config.trainer.update(one_process(config.trainer))
+    here = LightningEnvironment()  # whatever Slurm says of its tasks
+    options = {"logger": False, "enable_checkpointing": False, "plugins": [here]}
+    return quiet_trainer(config, choice, callbacks=build_metrics(config, model), **options)
+
+
+def one_process(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that test on one device, the first that the trainer names: several processes would each see a part."""
+    devices = trainer.get("devices")
+    first = [devices[0]] if isinstance(devices, Sequence) and not isinstance(devices, str) else 1
+    return {"devices": first, "num_nodes": 1, "strategy": "auto"}
 
 
 def environment() -> list[LightningEnvironment]:

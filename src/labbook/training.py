@@ -37,6 +37,7 @@ from labbook.saving import any_rank, stopped_early
 from labbook.trainer import build_metrics as build_metrics
 from labbook.trainer import build_trainer as build_trainer
 from labbook.trainer import quiet_trainer as quiet_trainer
+from labbook.trainer import test_trainer as test_trainer
 from labbook.trainer import tune as tune
 from labbook.trainer import unwarned
 
@@ -225,6 +226,8 @@ def fit(
     """
     for note in idle(run.config, model):
         log.warning("note: %s", note)
+    if said := objectives.direction(run.config, model):
+        log.info("%s", said)
     own_modules.adapt(model, data)
     arrange(model, data, channels_last)
     if compiled and capabilities.is_called(model):

@@ -2,20 +2,34 @@
 
 import csv
 import json
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from runpy import run_path
+from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from mylab.data.two_digits import TwoDigits
 
-from labbook.commands import evaluate, predict
+from labbook import trained
+from labbook.commands import compare, evaluate, export, predict
 from labbook.data.module import Images
 from labbook.errors import SettingError
+from labbook.export import safetensors
+from labbook.resuming import read_config
+from labbook.serving.attribution import METHODS
+from labbook.serving.explaining import Explainer
 from tests.conftest import Command
+from tests.own.conftest import PROJECT
+from tests.test_processes import start
+from tests.test_resume import signal_at
+from tests.test_train import metrics_of, same_weights, without_times
 
 MULTI = ("data=two_digits", "loss=bce", "loss.class_weights=balanced", "model=mlp", "model.hidden=[32]")
 QUICK = ("data.limit=600", "data.val_from=stratified", "epochs=12")
-METRICS = ("metrics=full", "~metrics.calibration_error", "logger=none")
+METRICS = ("metrics=full", "logger=none")
 
 
 @pytest.fixture
@@ -30,6 +44,7 @@ def test_a_run_knows_several_classes(run: Path, script: object, capsys: pytest.C
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["test/mean_average_precision"] > 0.5  # of chance: 0.19
     assert metrics["test/average_precision"] == pytest.approx(metrics["test/mean_average_precision"])
+    assert 0 < metrics["test/calibration_error"] < 0.5
     assert metrics["test/f1_by_class"].keys() == metrics["thresholds"].keys() == {*"0123456789"}
     assert "test/confusion_matrix" not in metrics
     with (run / "test_predictions.csv").open(newline="") as file:
@@ -46,6 +61,7 @@ def test_a_run_knows_several_classes(run: Path, script: object, capsys: pytest.C
     judged = of(evaluate)(run)  # type: ignore[operator]
     assert "average precision" in judged.out
     again = json.loads((run / "evaluation" / "evaluation.json").read_text())
+    assert again["calibration_error"] == pytest.approx(metrics["test/calibration_error"])
     f1 = {row["name"]: row["f1"] for row in again["classes"]}
     assert f1 == pytest.approx(metrics["test/f1_by_class"])
 
@@ -53,6 +69,98 @@ def test_a_run_knows_several_classes(run: Path, script: object, capsys: pytest.C
     assert said.out.splitlines()[0].endswith("classes")
     guesses = json.loads(Path("p.json").read_text())
     assert ["|".join(each["classes"]) or "–" for each in guesses] == [row["predicted"] for row in rows[:2]]
+
+
+def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
+    run: Path, script: Callable[[ModuleType], Command], tmp_path: Path
+) -> None:
+    network = trained.load(run, read_config(run), None, "serve")
+    pixels = network.test_images().pixels[:2]
+    chances = network.probabilities(pixels)
+    thresholds = json.loads((run / "metrics.json").read_text())["thresholds"]
+    expected = [[name for name, p in zip(thresholds, row, strict=True) if p > thresholds[name]] for row in chances]
+    assert any(expected)
+    explainer = Explainer.of(network)
+    for image, names in zip(pixels, expected, strict=True):
+        told = explainer(image[None], "occlusion" if "occlusion" in METHODS else next(iter(METHODS))).told
+        assert told.startswith(f"Above their thresholds: {'|'.join(names) or '–'}. ")
+
+    pytest.importorskip("safetensors", reason="the extra export is not installed")
+    ended = script(export)(run, "--format", "safetensors", "--out", tmp_path / "a.safetensors")
+    assert ended.code == 0, ended.err
+    _, about = safetensors.parts(tmp_path / "a.safetensors")
+    assert json.loads(about["thresholds"]) == pytest.approx(list(thresholds.values()))
+    read = run_path(str(tmp_path / "labbook_pixels.py"))
+    assert [read["classes_of"](row.numpy(), about) for row in chances] == expected
+    single = {name: text for name, text in about.items() if name != "thresholds"}
+    assert read["classes_of"](np.array([0.1, 0.7, 0.2]), single) == ["1"]
+
+
+def test_runs_are_compared_by_images_with_all_classes_right(
+    run: Path, mylab: Command, script: Callable[[ModuleType], Command]
+) -> None:
+    other = mylab(*MULTI, "data.limit=600", "data.val_from=stratified", "epochs=12", "seed=2", "logger=none")
+    right = []
+    for path in (run, other.run):
+        with (path / "test_predictions.csv").open(newline="") as file:
+            right.append([row["labels"] == row["predicted"] for row in csv.DictReader(file)])
+    counts = [sum(one and not two for one, two in zip(*pair, strict=True)) for pair in (right, right[::-1])]
+    kept = script(compare)(run, other.run)
+    assert kept.code == 0, kept.err
+    said = " ".join(kept.out.split())
+    assert f" {len(right[0])} {counts[0]} {counts[1]} " in said
+    assert "An image with several classes is right where all of them are" in said
+    (other.run / "test_predictions.csv").unlink()
+    again = script(compare)(run, other.run)
+    assert f" {len(right[0])} {counts[0]} {counts[1]} " in " ".join(again.out.split())
+
+
+def test_a_metric_that_cannot_judge_them_is_refused_before_the_run_has_a_folder(mylab: Command) -> None:
+    ended = mylab(*MULTI, "data.limit=100", "metrics.f1._target_=torchmetrics.classification.MulticlassF1Score")
+    assert ended.code == 2
+    assert "metrics.f1" in ended.sentence
+    assert "into " not in ended.out
+    assert not Path("logs/runs").exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_is_reported(mylab: Command) -> None:
+    ended = mylab("-m", *MULTI, "data.limit=200", "epochs=2", "model.hidden=[8],[16]", "seeds=2", "logger=none")
+    assert ended.code == 0, ended.err
+    assert "test mean average precision" in ended.out
+    assert "test/mean_average_precision" in (ended.run / "report.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_validation_batch_end"])
+def test_an_interrupted_run_ends_with_the_same_bits(mylab: Command, monkeypatch: pytest.MonkeyPatch, hook: str) -> None:
+    settings = (*MULTI, "metrics=full", "data.limit=600", "data.batch_size=20", "epochs=3", "logger=none")
+    whole = mylab(*settings)
+    signal_at(monkeypatch, hook, 1, 1, signal.SIGINT)
+    stopped = mylab(*settings)
+    assert stopped.code != 0
+    resumed = mylab(f"resume={stopped.run}")
+    assert resumed.code == 0, resumed.err
+    assert same_weights(whole.run, resumed.run)
+    assert without_times(whole.run) == without_times(resumed.run)
+    name = "test_predictions.csv"
+    assert (whole.run / name).read_bytes() == (resumed.run / name).read_bytes()
+    assert metrics_of(whole.run)["thresholds"] == metrics_of(resumed.run)["thresholds"]
+
+
+@pytest.mark.slow
+def test_two_processes_choose_the_thresholds_of_one(mylab: Command, tmp_path: Path) -> None:
+    settings = (*MULTI, "data.limit=333", "data.batch_size=50", "data.augment=[]", "epochs=3", "logger=none")
+    one = metrics_of(mylab(*settings).run)
+    common = ("callbacks=none", "trainer.precision=32")
+    process = start("trainer=ddp", "trainer.accelerator=cpu", *common, *settings, cwd=tmp_path, project=PROJECT)
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    two = metrics_of(tmp_path / out.strip().splitlines()[-1].removeprefix("run: "))
+    assert two["thresholds"] == pytest.approx(one["thresholds"], abs=0.02)
+    assert any(value != 0.5 for value in two["thresholds"].values())
+    for name in ("f1_by_class", "average_precision_by_class"):
+        assert two[f"test/{name}"] == pytest.approx(one[f"test/{name}"], abs=0.1)
 
 
 def test_labels_of_several_classes_need_to_be_declared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,12 +75,14 @@ def test_a_test_image_as_a_file_gets_the_probability_of_the_test(kind: str, labb
     else:
         data.image_size = 8
         files = written(data.load()[1], tmp_path / "files")
-    judged = all_of(Predictor.of(load(run, config), 2, 7), files)
+    judged = all_of(Predictor.of(load(run, config, None, "predict"), 2, 7), files)
     names = data.spec.class_names
     assert [names.index(each.guesses[0].name) for each in judged] == outcome.predicted.tolist()
     assert np.allclose([each.guesses[0].probability for each in judged], outcome.confidence, atol=1e-6)
     numbered = [
-        each for batch in Predictor.of(load(run, config), 2, 7).test_images(range(21)) for each in batch.predictions
+        each
+        for batch in Predictor.of(load(run, config, None, "predict"), 2, 7).test_images(range(21))
+        for each in batch.predictions
     ]
     assert [names.index(each.true or "") for each in numbered] == outcome.labels[:21].tolist()
     for one, other in zip(judged, numbered, strict=False):

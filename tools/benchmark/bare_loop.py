@@ -3,6 +3,7 @@
 import time
 
 import torch
+from pytorch_lightning import LightningModule
 from torch import Tensor
 
 from labbook.hardware import Choice
@@ -13,16 +14,32 @@ BITS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 DEVICES = {"gpu": "cuda"}  # where torch has another name than Lightning
 
 
-class Bare:
+class Forward:
+    """A network on a device, in a precision."""
+
+    def __init__(self, model: LightningModule, choice: Choice) -> None:
+        self.device = torch.device(DEVICES.get(choice.accelerator, choice.accelerator))
+        self.network = model.to(self.device)
+        self._bits = BITS.get(choice.precision)
+        self._mixed = torch.autocast(self.device.type, self._bits, enabled=self._bits is not None)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images [n, C, H, W] on the device -> outputs [n, ...], without what training would need."""
+        with torch.inference_mode(), self._mixed:
+            outputs: Tensor = self.network(images)
+        return outputs
+
+
+class Bare(Forward):
     """This program's network, optimizer, device and precision, in a bare loop."""
 
     def __init__(self, model: Classifier, choice: Choice, *, fused: bool = True) -> None:
-        self.device = torch.device(DEVICES.get(choice.accelerator, choice.accelerator))
-        self.model = model.to(self.device)
+        super().__init__(model, choice)
+        self.model = model
         self.optimizer = optimizer_of(model.task.optimizer, model.parameter_groups(), fused)
-        bits = BITS.get(choice.precision)
-        self._mixed = torch.autocast(self.device.type, bits, enabled=bits is not None)
-        self._scaler = torch.amp.GradScaler(self.device.type, enabled=bits is torch.float16)  # else it does nothing
+        self._scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self._bits is torch.float16
+        )  # else it does nothing
 
     def step(self, images: Tensor, labels: Tensor) -> None:
         """Forward, backward and optimizer: normalised images [n, C, H, W] and labels [n] on the device."""
@@ -32,12 +49,6 @@ class Bare:
         torch.autograd.backward(self._scaler.scale(loss))
         self._scaler.step(self.optimizer)
         self._scaler.update()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalised images [n, C, H, W] on the device -> logits [n, classes], without what training would need."""
-        with torch.inference_mode(), self._mixed:
-            logits: Tensor = self.model(images)
-        return logits
 
 
 def now(device: torch.device) -> float:

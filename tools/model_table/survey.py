@@ -9,15 +9,14 @@ from omegaconf import DictConfig
 
 from labbook import hardware, training
 from labbook.arguments import as_meant
-from labbook.capabilities import classifier, image_data, trainable_parameters
+from labbook.capabilities import image_data, is_classifier, trainable_parameters
 from labbook.cli import paper
 from labbook.composing import composed
 from labbook.data.module import ImageDataModule
 from labbook.errors import SettingError, choices
-from labbook.foreign import CONFIGS
 from labbook.refusals import files_of
 from labbook.training import on_meta_device
-from tools.benchmark.bare_loop import Bare
+from tools.benchmark.bare_loop import Bare, Forward
 from tools.benchmark.sections import say
 from tools.model_table.costs import macs, pace, peak_memory
 
@@ -57,7 +56,8 @@ class Survey:
 
     def _entry(self, name: str, config: DictConfig, timed: bool) -> Entry:
         data = self.data[name]
-        entry = Entry(name, paper(CONFIGS / "model" / f"{name}.yaml"), data.spec.size)
+        file = next(path for path in files_of("model") if path.stem == name)
+        entry = Entry(name, paper(file), data.spec.size)
         try:
             counted = on_meta_device(
                 config, data, lambda model: replace(entry, parameters=trainable_parameters(model), macs=macs(model))
@@ -74,19 +74,23 @@ class Survey:
         say(entry.name)
         data = self.data[entry.name]
         spec, count = data.spec, data.batch_size
-        model = classifier(training.build_model(config, spec), "timing")
+        model = training.build_model(config, spec)
         choice = hardware.here(config, model)
         training.tune(config, choice)
         training.arrange(model, data, choice.channels_last)
-        bare = Bare(model, choice)
-        images = torch.randn(count, spec.channels, spec.size, spec.size, device=bare.device)
+        device = Forward(model, choice).device
+        images = torch.randn(count, spec.channels, spec.size, spec.size, device=device)
         images = images.contiguous(memory_format=data.memory_format)
-        labels = torch.arange(count, device=bare.device) % spec.num_classes
-        memory = peak_memory(bare, images, labels)
-        trained = pace(lambda: bare.step(images, labels), bare.device, count)
+        entry = replace(entry, precision=choice.precision)
+        if is_classifier(model):
+            bare = Bare(model, choice)
+            labels = torch.arange(count, device=device) % spec.num_classes
+            memory = peak_memory(bare, images, labels)
+            trained = pace(lambda: bare.step(images, labels), device, count)
+            entry = replace(entry, memory=memory, training=trained)
         model.eval()
-        forward = pace(lambda: bare.forward(images), bare.device, count)
-        return replace(entry, precision=choice.precision, memory=memory, forward=forward, training=trained)
+        forward = Forward(model, choice)
+        return replace(entry, forward=pace(lambda: forward.forward(images), device, count))
 
 
 def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:

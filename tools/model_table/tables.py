@@ -45,6 +45,8 @@ def notes(survey: Survey, entries: Sequence[Entry], timed: bool) -> list[str]:
             " that does not count, with the images on the device.",
             f"Measured: {machine(survey.choice)}.",
         ]
+        if untrained := [entry.name for entry in entries if entry.forward and not entry.training]:
+            about.append(f"A step of training is measured of classifiers alone, so not of {', '.join(untrained)}.")
         others = [entry for entry in entries if entry.precision not in ("", survey.choice.precision)]
         if others:
             about.append(f"In other precision: {', '.join(f'{entry.name} in {entry.precision}' for entry in others)}.")

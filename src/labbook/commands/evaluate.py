@@ -8,6 +8,7 @@ Figures and pictures go to RUN/evaluation.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from labbook import called, importing, outputs
@@ -42,12 +43,21 @@ def main() -> None:
         make_folder(given.out)
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for
-        from labbook.evaluation import again, files, judgement
+        from labbook import run_config
+        from labbook.evaluation import again, files, judgement, logged
 
     own = not asked.name
-    found = again.evaluate_run(given.run, asked.config, given.split, given.weights, asked.data, own)
     settings = (*given.settings, *([f"weights={given.weights}"] if given.weights else []))
     folder = given.out or given.run / files.FOLDER
+    config = run_config.checked(given.run, asked.config)
+    if not run_config.is_classification_run(config):
+        told = logged.evaluate_module(given.run, config, given.split, given.weights, asked.data)
+        say([*unfinished(given.run), *told.notes])
+        logged.write(files.Tested(given.run, "test", asked.name, settings), told, folder)
+        logged.tell(told, given.all)
+        print(f"evaluation: {folder}")
+        return
+    found = again.evaluate_run(given.run, config, given.split, given.weights, asked.data, own)
     tested = files.Tested.of(given.run, given.split, asked.name, settings, found).beside(folder, found.images)
     notes = [
         *([] if own else found.data.notes),
@@ -55,11 +65,16 @@ def main() -> None:
         *tested.notes,
         *(found.seen.notes if found.seen else []),
     ]
-    for note in notes:
-        print(f"note: {printable(note)}", file=sys.stderr)
+    say(notes)
     judged = judgement.judge(found.outcome, found.names)
     files.write(tested, found, judged, folder)
     judgement.show(judged, given.split, given.all)
     for line in found.matched.notes:
         print(line)
     print(f"evaluation: {folder}")
+
+
+def say(notes: Sequence[str]) -> None:
+    """Print what should be known of the test."""
+    for note in notes:
+        print(f"note: {printable(note)}", file=sys.stderr)

@@ -32,19 +32,22 @@ def main() -> None:
     file = formats.target(given.run, given.format, given.out)
 
     with importing.heavy():  # takes seconds, which a refusal need not wait for
-        from labbook.export.writing import BATCHES, export
+        from labbook.capabilities import title
+        from labbook.export.network import decoding, names_of, shape_of, tta_of
+        from labbook.export.writing import BATCHES, DIFFER, export
 
     network, apart = export(given.run, config, given.format, file, given.weights, given.opset)
     for note in unfinished(given.run):
         print(f"note: {printable(note)}", file=sys.stderr)
-    spec, tta = network.spec, network.config.task.tta
+    spec, tta, how = network.spec, tta_of(network), decoding(network)
     with outputs.printing_beside(file):
         inside = f", task.tta={tta} in it" if tta != "none" else ""
-        print(f"{network.model.title} after {network.epoch} epochs{inside}")
+        print(f"{title(network.model)} after {network.epoch} epochs{inside}")
         print(f"pixels uint8 [n, {spec.channels}, {spec.size}, {spec.size}]"
-              f" -> logits and probabilities float32 [n, {spec.num_classes}]")  # fmt: skip
-        if not outputs.is_stream(file):
+              f" -> {' and '.join(names_of(network))} float32 {shape_of(network)}")  # fmt: skip
+        if not outputs.is_stream(file) and how:
             print(f"images are read for it by {printable(file.with_name(companion.NAME))}")
-        print(f"batches of {' and '.join(map(str, BATCHES))}: logits differ from PyTorch's by {apart.logits:.1g} at"
-              f" most, probabilities by {apart.probabilities:.1g}")  # fmt: skip
+        (first, most), *more = apart.items()
+        words = [f"{first}{DIFFER} {most:.1g} at most", *(f"{name} by {by:.1g}" for name, by in more)]
+        print(f"batches of {' and '.join(map(str, BATCHES))}: {', '.join(words)}")
         print(f"file: {printable(file)}")

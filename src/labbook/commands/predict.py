@@ -44,7 +44,7 @@ def main() -> None:
         from labbook import trained
         from labbook.prediction import predicting, tables, telling
 
-    network = trained.load(given.run, asked.config, given.weights)
+    network = trained.load(given.run, asked.config, given.weights, "predict")
     asked.check(network.spec)
     predictor = predicting.Predictor.of(network, given.top, given.batch_size)
     batches = predictor.files(asked.files.images) if asked.files.images else predictor.test_images(asked.numbers)

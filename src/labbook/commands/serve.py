@@ -30,5 +30,7 @@ def main() -> None:
     with opened(arguments.port) as listener, alone():
         with importing.heavy():  # takes seconds, which a refusal need not wait for
             from labbook import trained
+        network = trained.load(arguments.run, config, arguments.weights, "serve")
+        with importing.heavy():
             from labbook.serving import server
-        server.serve(trained.load(arguments.run, config, arguments.weights), listener)
+        server.serve(network, listener)

@@ -19,6 +19,7 @@ def main(config: DictConfig) -> float:
     training.check(config)
     data = training.build_data(config)
     model = training.build_model(config, capabilities.spec_of(data))
+    training.build_metrics(config, model)  # refuses those that cannot judge these classes
     choice = hardware.here(config, model)
     training.set_up(data)
 

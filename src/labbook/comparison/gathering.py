@@ -79,11 +79,18 @@ def answers_of(candidate: Candidate) -> tuple[Answers | None, str]:
     kept = Answers.read(candidate.path / PREDICTIONS, str(told)) if told else None
     if kept is not None:
         return kept, ""
+    with importing.heavy():
+        from labbook.run_config import check_classification
+
+    try:
+        check_classification(candidate.config, "a paired test")
+    except SettingError as error:
+        return None, f"{candidate.label}: {error}."
     try:
         answers = tested_again(candidate)
     except SettingError as error:
         return None, f"{candidate.label} has no {PREDICTIONS} and could not be tested again: {error}."
-    recorded = candidate.run.figure("test/acc")
+    recorded = None if answers.several_classes else candidate.run.figure("test/acc")  # which is by other thresholds
     apart = recorded is not None and abs(recorded - answers.accuracy) > 1e-6
     own = f", where its own test had {recorded:.4f}" if apart else ", as in its own test"
     note = f"{candidate.label} has no {PREDICTIONS} and was tested again: accuracy {answers.accuracy:.4f}{own}."
@@ -98,11 +105,10 @@ def tested_again(candidate: Candidate) -> Answers:
     """
     with importing.heavy():
         from labbook.evaluation.again import evaluate_run
-        from labbook.models.label_tasks import MultilabelOutcome
+        from labbook.evaluation.predictions import classes_of
 
     found = evaluate_run(candidate.path, candidate.config, "test")
     if found.matched.left_out:
         raise SettingError(found.matched.notes[0])
-    if isinstance(found.outcome, MultilabelOutcome):
-        raise SettingError(f"{candidate.path}: runs are compared by images of one class each, and these have several")
-    return Answers.of(found.images, found.outcome.rows, found.outcome.labels, found.outcome.predicted)
+    labels, predicted = classes_of(found.outcome, found.names)
+    return Answers.of(found.images, found.outcome.rows, labels, predicted)

@@ -1,7 +1,7 @@
 """Every two runs that answered to the same test images, and what can be said of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -25,6 +25,7 @@ class Pair:
     only_other: int
     p: float
     corrected: float  # for the number of pairs
+    several_classes: bool = False  # an image may have several
 
     @property
     def better(self) -> str:
@@ -57,9 +58,10 @@ def pairs_of(answers: Sequence[Labelled], best: Labelled | None = None) -> list[
     for (one, first), (other, second) in pairs:
         if same_images(first, second):
             counts = int((first.right & ~second.right).sum()), int((second.right & ~first.right).sum())
-            found.append((one, other, len(first.labels), *counts, mcnemar(*counts)))
-    corrected = holm([each[-1] for each in found])
-    return [Pair(*each, by_all) for each, by_all in zip(found, corrected, strict=True)]
+            p = mcnemar(*counts)
+            found.append(Pair(one, other, len(first.labels), *counts, p, p, first.several_classes))
+    corrected = holm([pair.p for pair in found])
+    return [replace(pair, corrected=by_all) for pair, by_all in zip(found, corrected, strict=True)]
 
 
 def by_images(answers: Sequence[Labelled]) -> list[list[Labelled]]:

@@ -26,6 +26,7 @@ FIGURES = {
 COUNTS = {"parameters": "parameters", "epochs": "epochs", "tested_epoch": "epoch tested"}
 MACHINE = ("hardware", "device", "precision", "threads", "versions", "code_version")
 NOTHING = "–"
+SEVERAL_CLASSES = "An image with several classes is right where all of them are, each by its threshold."
 MOST_SAID = 6  # pairs up to which there is a sentence for each
 
 
@@ -89,7 +90,7 @@ def figures(runs: Sequence[Candidate]) -> Sheet:
         if row := row_of(runs, name, title, lambda value: f"{value:.4f}"):
             rows.append(row)
     rows += [row for name, title in COUNTS.items() if (row := row_of(runs, name, title, lambda value: f"{value:,.0f}"))]
-    untested = [run.label for run in runs if run.run.figure("test/acc") is None]
+    untested = [run.label for run in runs if not run.run.tested]
     notes = (f"No test figures: {', '.join(untested)}.",) if untested else ()
     return Sheet("What they came to", ("figure", *names(runs)), tuple(rows), notes, numeric=True)
 
@@ -101,7 +102,7 @@ def titles(runs: Sequence[Candidate]) -> dict[str, str]:
         for name in (name for run in runs for name in run.run.final_metrics(part)):
             if name != "val/top5_acc":
                 found.setdefault(name, f"{word} {name.partition('/')[2].replace('_', ' ')}")
-    return found
+    return found | {name: name for run in runs for name in run.run.other_metrics()}
 
 
 def times(runs: Sequence[Candidate]) -> Sheet:
@@ -157,6 +158,7 @@ def significance(pairs: Sequence[Pair], notes: Sequence[str]) -> Sheet:
         rows.append((f"{pair.one} / {pair.other}", *counts, *columns_of_p))
     said = list(pairs) if len(pairs) <= MOST_SAID else [pair for pair in pairs if pair.better]
     words = [pair.sentence(len(pairs)) for pair in said]
+    words += [SEVERAL_CLASSES] if any(pair.several_classes for pair in pairs) else []
     if left := len(pairs) - len(said):
         words.append(f"No difference is shown between the other {left} pairs.")
     meaning = [

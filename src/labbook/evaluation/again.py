@@ -1,11 +1,9 @@
 """A finished run's network tested again, on its own data or on another set."""
 
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 
 from labbook import hardware, training
@@ -16,10 +14,10 @@ from labbook.evaluation import other_data
 from labbook.evaluation.final import test
 from labbook.evaluation.matching import Matched, check_division, check_same_division, check_seen, match_classes
 from labbook.evaluation.overlap import Overlap, overlap
-from labbook.models.label_tasks import AnyOutcome, MultiLabel
+from labbook.models.label_tasks import AnyOutcome
 from labbook.resuming import read_config
 from labbook.runs import read_metrics
-from labbook.trained import Weights, opened, read_part
+from labbook.trained import Weights, opened, read_part, use_thresholds
 
 
 class Evaluated(NamedTuple):
@@ -53,7 +51,7 @@ def evaluate_run(
             validation images that are not those of the run, other validation images that it was trained on, or no
             whole checkpoint of this network.
     """
-    there = opened(path, config, weights)
+    there = opened(path, config, weights, "evaluate")
     config, known = there.config, there.spec
     if other is not None:
         config.data = other_data.as_seen(other, known)
@@ -73,27 +71,13 @@ def evaluate_run(
     matched = match_classes(data, known.class_names, split)
     seen = None if as_recorded or (own and as_recorded is None) else overlap(path, data, split, record)
     model, epoch = there.network(known)
-    if isinstance(model.label_task, MultiLabel):
-        model.label_task.use_thresholds(read_metrics(path), known.class_names)
+    use_thresholds(model, path)
     choice = hardware.here(config, model)
     training.arrange(model, data, choice.channels_last)
-    config.trainer.update(one_process(config.trainer))
-    here = LightningEnvironment()  # whatever Slurm says of its tasks
-    callbacks = training.build_metrics(config, model)
-    trainer = training.quiet_trainer(
-        config, choice, logger=False, enable_checkpointing=False, plugins=[here], callbacks=callbacks
-    )
-    outcome = test(trainer, model, data, split)
+    outcome = test(training.test_trainer(config, choice, model), model, data, split)
     if not math.isfinite(outcome.figures.loss):
         raise SettingError(
             f"the loss of this network is {outcome.figures.loss}, so its answers mean nothing: try"
             " trainer.precision=32, or train it anew"
         )
     return Evaluated(outcome, data, known.class_names, epoch, matched, images, as_recorded, seen)
-
-
-def one_process(trainer: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that test on one device, the first that the trainer names: several processes would each see a part."""
-    devices = trainer.get("devices")
-    first = [devices[0]] if isinstance(devices, Sequence) and not isinstance(devices, str) else 1
-    return {"devices": first, "num_nodes": 1, "strategy": "auto"}

@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
-Integers = np.ndarray[Any, np.dtype[np.int64]]
+Classes = np.ndarray[Any, np.dtype[np.int64]] | np.ndarray[Any, np.dtype[np.str_]]
 Booleans = np.ndarray[Any, np.dtype[np.bool_]]
 HEAD = ("image", "label", "predicted")  # the first columns: an image's place in the test set, and its classes
+SEVERAL = ("image", "labels", "predicted")  # columns of a table of images with several classes each
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """True and predicted classes, int64 [n], in the order of the test set."""
+    """True and predicted classes, int64 [n], in the order of the test set; of several for an image texts as 3|7."""
 
     test_set: str  # equal where the images are: `record.identity_of`
-    labels: Integers
-    predicted: Integers
+    labels: Classes
+    predicted: Classes
 
     @classmethod
     def of(cls, test_set: str, rows: Any, labels: Any, predicted: Any) -> "Answers":
@@ -28,8 +29,13 @@ class Answers:
 
     @property
     def right(self) -> Booleans:
-        """Which images were told right, bool [n]."""
-        return np.equal(self.labels, self.predicted)
+        """Which images were told right, with all their classes, bool [n]."""
+        return np.asarray(self.labels == self.predicted)
+
+    @property
+    def several_classes(self) -> bool:
+        """Whether an image may have several classes."""
+        return self.labels.dtype.kind == "U"
 
     @property
     def accuracy(self) -> float:
@@ -45,10 +51,17 @@ class Answers:
         try:
             with file.open(encoding="utf-8", newline="") as lines:
                 head, *rows = csv.reader(lines)
-            whole = tuple(head[: len(HEAD)]) == HEAD and all(len(row) == len(head) for row in rows)
-            table = np.array([row[: len(HEAD)] for row in rows], dtype=np.int64)
+            several = set(SEVERAL) <= set(head)
+            columns = [head.index(name) for name in (SEVERAL if several else HEAD)]
+            whole = (several or tuple(head[: len(HEAD)]) == HEAD) and all(len(row) == len(head) for row in rows)
+            if not whole:
+                return None
+            images, labels, predicted = np.array([[row[index] for index in columns] for row in rows]).T
+            images = images.astype(np.int64)
+            if not several:
+                labels, predicted = labels.astype(np.int64), predicted.astype(np.int64)
         except (OSError, ValueError, OverflowError, csv.Error):
             return None
-        if not whole or table.ndim != 2 or not np.array_equal(table[:, 0], np.arange(len(table))):
+        if not np.array_equal(images, np.arange(len(images))):
             return None
-        return cls(test_set, table[:, 1], table[:, 2])
+        return cls(test_set, labels, predicted)

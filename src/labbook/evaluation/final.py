@@ -1,6 +1,6 @@
 """The test at the end of a training, and the run's final figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from torch import Tensor
 
 from labbook import capabilities, checkpoints, objectives
 from labbook.data.module import ImageDataModule, Split
@@ -23,7 +24,7 @@ from labbook.models.label_tasks import AnyOutcome, MultiLabel, MultilabelOutcome
 from labbook.origin import libraries
 from labbook.recorder import Recorder
 from labbook.runs import PREDICTIONS
-from labbook.saving import Checkpoints, stopped_early
+from labbook.saving import Checkpoints, every_rank, stopped_early
 from labbook.trainer import unwarned
 
 
@@ -34,7 +35,21 @@ def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Spli
         trainer.test(model, datamodule=data, verbose=False)
     outcome = capabilities.outcome_of(model)
     assert outcome is not None  # a test makes one
+    if isinstance(outcome, MultilabelOutcome):
+        rows, labels, chances = (
+            together(trainer, each) for each in (outcome.rows, outcome.labels, outcome.probabilities)
+        )
+        outcome = replace(outcome, rows=rows, labels=labels, probabilities=chances)
     return replace(outcome, metrics=tested(trainer))
+
+
+def together(trainer: Trainer, part: Tensor) -> Tensor:
+    """The values of the images of all processes, [n, ...], of which this one has a `part`."""
+    counts = [int(count) for count in every_rank(trainer, torch.tensor([len(part)]))]
+    padded = part.new_zeros(max(counts), *part.shape[1:])
+    padded[: len(part)] = part
+    each = zip(every_rank(trainer, padded), counts, strict=True)
+    return torch.cat([values[:count] for values, count in each])
 
 
 def tested(trainer: Trainer) -> dict[str, float]:
@@ -46,13 +61,12 @@ def tested(trainer: Trainer) -> dict[str, float]:
 def choose_thresholds(trainer: Trainer, model: Classifier, data: ImageDataModule) -> None:
     """Choose the threshold of each class where images have several, by F1 on the validation images.
 
-    Without these, and with several processes, of which each sees a part of them, they stay 0.5.
+    Without these they stay 0.5.
     """
-    if not isinstance(model.label_task, MultiLabel) or data.validate_on == "test" or trainer.world_size > 1:
+    if not isinstance(model.label_task, MultiLabel) or data.validate_on == "test" or not len(data.rows["val"]):
         return
-    if len(data.rows["val"]):
-        found = test(trainer, model, data, "val")
-        assert isinstance(found, MultilabelOutcome)
+    found = test(trainer, model, data, "val")
+    if isinstance(found, MultilabelOutcome):
         model.label_task.thresholds = best_thresholds(found.probabilities, found.labels)
 
 
@@ -88,7 +102,7 @@ def evaluate(trainer: Trainer, model: LightningModule, data: LightningDataModule
         metrics["stopped_early"] = stopped
     name = objectives.used(config.objective, model, data)
     metrics |= {"objective": objective(metrics, name), "objective_name": name}
-    write_summary(trainer.loggers, config, metrics, trainer.global_step)
+    write_summary(trainer.loggers, config, recorder.metrics.for_loggers(metrics), trainer.global_step)
     return metrics
 
 
@@ -119,16 +133,25 @@ def of_part(part: str, outcome: AnyOutcome, model: Classifier) -> dict[str, floa
 def of_logged(
     trainer: Trainer, model: LightningModule, data: LightningDataModule, row: Mapping[str, float]
 ) -> dict[str, Any]:
-    """What the test of any other module logs; names that the row of the tested epoch has get `test/` before them."""
+    """The metrics of any other test; `row` has those of the tested epoch."""
     if not capabilities.is_tested(model, data):
         return {}
+    metrics = of_test(trainer, model, data, row)
+    if capabilities.is_classifier(model) and model.outcome is not None:
+        keep_answers(trainer, model.outcome, model.spec.class_names)
+        return {**metrics}
+    return {**metrics, "test_metrics": list(metrics)}
+
+
+def of_test(
+    trainer: Trainer, model: LightningModule, data: LightningDataModule, logged_before: Container[str]
+) -> dict[str, float]:
+    """What a test logs; names that training or validation logged too get `test/` before them."""
     logged = logged_in_test(trainer, model, data)
     if capabilities.is_classifier(model) and model.outcome is not None:
         model.outcome = replace(model.outcome, rows=torch.arange(len(model.outcome.labels)))  # in the loader's order
-        keep_answers(trainer, model.outcome, model.spec.class_names)
         return of_part("test", model.outcome, model) | logged
-    named = {f"test/{name}" if name in row else name: value for name, value in logged.items()}
-    return {**named, "test_metrics": list(named)}
+    return {f"test/{name}" if name in logged_before else name: value for name, value in logged.items()}
 
 
 def logged_in_test(trainer: Trainer, model: LightningModule, data: LightningDataModule) -> dict[str, float]:

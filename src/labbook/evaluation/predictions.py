@@ -1,6 +1,7 @@
 """The table of a run's predictions: what the network says of each test image, as CSV."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -47,9 +48,25 @@ def multilabel_table(outcome: MultilabelOutcome, names: Sequence[str], files: Se
     rows: list[list[object]] = [heads]
     for image, *classes, values in zip(*(each[order].tolist() for each in kept), strict=True):
         file = [printable(files[image])] if files else []
-        several = (joined(name for name, there in zip(names, row, strict=True) if there) for row in classes)
+        several = (names_in(row, names) for row in classes)
         rows.append([image, *file, *several, *(f"{value:.{DIGITS}g}" for value in values)])
     return csv_text(rows)
+
+
+def names_in(row: Sequence[bool], names: Sequence[str]) -> str:
+    """The classes of an image in one cell, by whether it has each."""
+    return joined(name for name, there in zip(names, row, strict=True) if there)
+
+
+def classes_of(outcome: AnyOutcome, names: Sequence[str]) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The true and the predicted classes of each image, [n], as `Answers` has them."""
+    if not isinstance(outcome, MultilabelOutcome):
+        return outcome.labels.tolist(), outcome.predicted.tolist()
+    names = [printable(name) for name in names]
+    labels, predicted = (
+        [names_in(row, names) for row in each.tolist()] for each in (outcome.labels, outcome.predicted)
+    )
+    return labels, predicted
 
 
 def headings(names: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from labbook.errors import SettingError
-from labbook.export.network import INPUTS, OUTPUTS, Exported
+from labbook.export.network import INPUTS, Exported
 from labbook.export.program import quietly, recorded
 from labbook.export.writing import Network
 
@@ -30,7 +30,7 @@ def content(network: Exported, about: dict[str, str], opset: int | None = None) 
             dynamo=True,
             verbose=False,
             input_names=INPUTS,
-            output_names=OUTPUTS,
+            output_names=network.outputs,
             dynamic_shapes={INPUTS[0]: {0: "n"}},
             opset_version=opset,
         )
@@ -54,8 +54,7 @@ def read(file: Path) -> Network:
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
-    def network(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        logits, probabilities = map(torch.from_numpy, session.run(OUTPUTS, {INPUTS[0]: pixels.numpy()}))
-        return logits, probabilities
+    def network(pixels: Tensor) -> tuple[Tensor, ...]:
+        return tuple(map(torch.from_numpy, session.run(None, {INPUTS[0]: pixels.numpy()})))
 
     return network

@@ -26,6 +26,18 @@ def read_image(file: str | Path, about: Mapping[str, str]) -> np.ndarray:
     return shaped_image(decoded.image, int(about["image_size"]), int(about["channels"]))[None]
 
 
+def classes_of(probabilities: np.ndarray, about: Mapping[str, str]) -> list[str]:
+    """The classes of one image by its probabilities [classes]: the likeliest, or all above their thresholds.
+
+    The latter where images have several classes, so that there may be none.
+    """
+    names = json.loads(about["classes"])
+    if "thresholds" not in about:
+        return [names[int(np.argmax(probabilities))]]
+    pairs = zip(names, probabilities > np.array(json.loads(about["thresholds"])), strict=True)
+    return [name for name, there in pairs if there]
+
+
 def shaped_image(image: np.ndarray, size: int, channels: int) -> np.ndarray:
     """An image uint8 [C, h, w] with 1 or 3 channels and of a square size, as `labbook.data.pixels.shaped` makes it."""
     if len(image) == 1 and channels == 3:

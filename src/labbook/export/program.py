@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch.export import Dim, ExportedProgram
 
+from labbook import capabilities
 from labbook.errors import ExportError, first_line
 from labbook.export.network import INPUTS, Exported
 
@@ -30,7 +31,7 @@ def recorded(network: Exported) -> ExportedProgram:
         with quietly():
             program = torch.export.export(network, (pixels,), dynamic_shapes={INPUTS[0]: {0: Dim("n")}})
     except Exception as error:  # torch has many
-        title = network.network.title
+        title = capabilities.title(network.network)
         if "Constraints violated" in str(error):
             raise ExportError(
                 f"{title} computes for one number of images alone, as its forward asks for it (len(x) fixes it,"

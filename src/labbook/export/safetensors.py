@@ -8,7 +8,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from labbook import building, capabilities, checkpoints, trained
+from labbook import building, checkpoints, own_modules, trained
 from labbook.errors import SettingError
 from labbook.export.network import Exported
 from labbook.losses import BinaryCrossEntropy
@@ -49,7 +49,10 @@ def read(file: Path) -> Exported:
         raise SettingError(f"{file} does not say which network its weights belong to")
     building.check(told["model"], "model", SUPPLIED["model"])
     task = Task(tta=tta, loss=BinaryCrossEntropy if spec.multilabel else nn.CrossEntropyLoss)
-    model = capabilities.classifier(building.build(told["model"], spec=spec, task=task), "predict")
+    available = {"task": task, "optimizer": task.optimizer, "scheduler": None, "seed": 0}
+    target = building.locate(told["model"]["_target_"], "model")
+    given = own_modules.arguments(target, told["model"], "model", spec=spec, **available)
+    model = building.build(told["model"], **given)
     checkpoints.check_fits(model, weights, file)
     model.load_state_dict(weights)
     return Exported(model, tta)

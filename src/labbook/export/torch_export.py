@@ -27,8 +27,7 @@ def read(file: Path) -> Network:
     with quietly(), file.open("rb") as stream:
         module = torch.export.load(stream).module()
 
-    def network(pixels: Tensor) -> tuple[Tensor, Tensor]:
-        logits, probabilities = module(pixels)
-        return logits, probabilities
+    def network(pixels: Tensor) -> tuple[Tensor, ...]:
+        return tuple(module(pixels))
 
     return network

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from labbook.data.loader import Batch, TensorLoader
+from labbook.data.loader import Batch
 from labbook.data.spec import ImageSpec, class_counts
 from labbook.errors import SettingError
 from labbook.losses import ClassWeights, Criteria, Loss, check_multilabel, check_names, weights_of
@@ -156,11 +156,12 @@ class Classifier(QuickModule):
         if every == 1:
             return batch.weight
         loader = self.trainer.train_dataloader
-        if not isinstance(loader, TensorLoader):  # of the user's own, which need not know how many images come
+        images_in: Callable[[int, int], int] | None = getattr(loader, "images_in", None)
+        if images_in is None:  # a loader of the user's own, which need not know how many images come
             return batch.weight
         first = batch.step - batch.step % every
-        together = loader.images_in(first, min(first + every, int(self.trainer.num_training_batches)))
-        return batch.weight * every * loader.images_in(batch.step, batch.step + 1) / together
+        together = images_in(first, min(first + every, int(self.trainer.num_training_batches)))
+        return batch.weight * every * images_in(batch.step, batch.step + 1) / together
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """A step along the gradient, or along that of `task.sam`."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import compress, islice
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,6 @@ from torch import Tensor
 from labbook.data.image_cache import decode_all
 from labbook.data.pixels import shaped
 from labbook.errors import SettingError, printable
-from labbook.models.label_tasks import MultiLabel
 from labbook.trained import Trained, decoding
 
 
@@ -117,16 +116,8 @@ class Predictor:
             for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
         known = true or [None] * len(names)
-        several = self._several(probabilities)
+        several = self.network.several_classes(probabilities) or [None] * len(names)
         return Predicted([Prediction(*each) for each in zip(names, guesses, known, several, strict=True)], pixels)
-
-    def _several(self, probabilities: Tensor) -> Sequence[tuple[str, ...] | None]:
-        """The classes of each image above their thresholds; None where an image has one class."""
-        task = self.network.model.label_task
-        if not isinstance(task, MultiLabel):
-            return [None] * len(probabilities)
-        chosen = (probabilities.cpu() > task.thresholds).tolist()
-        return [tuple(compress(self.network.spec.class_names, row)) for row in chosen]
 
 
 def stacked(images: Sequence[NDArray[np.uint8]]) -> Tensor:

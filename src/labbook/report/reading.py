@@ -24,6 +24,8 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 MATRIX, CLASSES = "test/confusion_matrix", "class_names"  # large: read again of the few runs that are drawn
 ALIASED = re.compile(r"[\s\[{,:-][&*]")
+PARTS = ("train/", "val/", "test/")  # what the names of metrics of a part of the data begin with
+OWN_NUMBERS = ("train_seconds", "images_per_second", "objective")  # of the program, beside the metrics
 GRADIENT = "gradient/"  # what the columns of a layer's gradient norm begin with
 
 
@@ -86,6 +88,16 @@ class Run:
     def final_metrics(self, part: str) -> list[str]:
         """The names of the final metrics of a part of the data, such as `test/f1` of `test`."""
         return [name for name in self.metrics if name.startswith(f"{part}/") and self.figure(name) is not None]
+
+    @property
+    def tested(self) -> bool:
+        """Whether it has metrics of a test."""
+        return bool(self.final_metrics("test") or self.metrics.get("test_metrics"))
+
+    def other_metrics(self) -> list[str]:
+        """The names of final metrics that a module logged without naming a part of the data, such as `g_loss`."""
+        known = (*PARTS, *OWN_NUMBERS)
+        return [name for name, value in self.metrics.items() if isinstance(value, float) and not name.startswith(known)]
 
     def confusion(self) -> tuple[Floats, list[str]] | None:
         """Counts by true and predicted class, [classes, classes], and the classes' names; None where there are none."""

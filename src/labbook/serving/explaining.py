@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from labbook.data.spec import joined
 from labbook.errors import printable
 from labbook.runs import read_metrics
 from labbook.serving import pictures
@@ -40,17 +41,23 @@ class Explainer:
     def __call__(self, pixels: Tensor, method: str) -> Answer:
         """Of an image uint8 [1, C, size, size], with one of `METHODS`."""
         names = [printable(name) for name in self.network.spec.class_names]
-        likeliest = self.network.probabilities(pixels)[0].topk(min(TOP, len(names)))
+        probabilities = self.network.probabilities(pixels)
+        likeliest = probabilities[0].topk(min(TOP, len(names)))
+        several = self.network.several_classes(probabilities)
+        predicted = f"Above their thresholds: {printable(joined(several[0]))}. " if several else ""
         target = int(likeliest.indices[0])
         images = self.network.spec.normalize(pixels.to(self.network.device))
         attributions = METHODS[method].attribute(self.network.scores, images, target)
+        name, method_meaning = names[target], METHODS[method].meaning
+        if bool((attributions < 0).any()):
+            meaning = f"Orange speaks for {name}, blue against it: {method_meaning}."
+        else:
+            meaning = f"The more orange, the more it matters for {name}: {method_meaning}."
         return Answer(
             {names[index]: value for value, index in zip(*(part.tolist() for part in likeliest), strict=True)},
             pictures.seen(pixels),
             pictures.overlaid(pixels, heat(attributions)),
-            f"Orange speaks for {names[target]}, blue against it: {METHODS[method].meaning}."
-            if bool((attributions < 0).any())
-            else f"The more orange, the more it matters for {names[target]}: {METHODS[method].meaning}.",
+            predicted + meaning,
         )
 
     @property

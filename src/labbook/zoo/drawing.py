@@ -114,5 +114,6 @@ def readable(model: LightningModule) -> ComputationGraph:
 
 def traced(model: LightningModule, depth: int) -> ComputationGraph:
     """What happens to one image, with one box for what lies deeper."""
+    image = blank(model, "a drawing")
     with at_rest(model):
-        return draw_graph(model, input_data=blank(model), device=model.device, depth=depth, expand_nested=True)
+        return draw_graph(model, input_data=image, device=model.device, depth=depth, expand_nested=True)

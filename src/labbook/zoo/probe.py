@@ -45,11 +45,11 @@ def spared(what: str) -> Iterator[None]:
         details.info("no %s: %s", what, first_line(error))
 
 
-def blank(model: LightningModule) -> Tensor:
+def blank(model: LightningModule, purpose: str = "a look at the network") -> Tensor:
     """An image of zeros as the network takes it, [1, C, H, W], on its device: drawing one would use up randomness.
 
     Raises:
         SettingError: the model does not say what images it takes.
     """
-    spec = images_of(model, "a look at the network")
+    spec = images_of(model, purpose)
     return torch.zeros(1, spec.channels, spec.size, spec.size, device=model.device)

@@ -1,0 +1,52 @@
+"""All that is used of Lightning beyond its public names; tests/test_lightning_internals.py fails where it changes."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.core.module import _jit_is_scripting
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+from pytorch_lightning.trainer.connectors.logger_connector.fx_validator import _FxValidator
+
+
+def logs_by_step(model: LightningModule, on_step: bool | None) -> bool | None:
+    """Whether `self.log(..., on_step=on_step)` logs each step in the hook that now runs; None where none does."""
+    hook = model._current_fx_name
+    return None if hook is None else _FxValidator.get_default_logging_levels(hook, on_step, None)[0]
+
+
+def scripting() -> AbstractContextManager[None]:
+    """Within this, a module without a Trainer may be traced: its properties that need one give None."""
+    return _jit_is_scripting()
+
+
+def begin_epoch_anew(trainer: Trainer) -> None:
+    """Have loaders of the user's own begin their epoch from their state and the restored random state.
+
+    Between epochs, Lightning does not load the state, and began the epoch before the random state was restored.
+    """
+    loop: Any = trainer.fit_loop  # whose private attributes carry no types
+    loop._combined_loader._load_state_dicts(loop._combined_loader_states_to_load)
+    iter(loop._data_fetcher)
+
+
+def leave_signals(trainer: Trainer) -> None:
+    """Have Lightning install no signal handlers.
+
+    Its handler of SIGTERM would end the program with code 0 and nothing saved, and wait for other processes.
+    """
+    vars(trainer._signal_connector)["register_signal_handlers"] = lambda: None
+
+
+def end_other_processes(trainer: Trainer) -> None:
+    """End the processes that Lightning started beside this one, which ends early and has saved what there was to save.
+
+    They might wait for this one for ever; and Lightning's watcher kills it when it sees one of them end before.
+    """
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        others = list(launcher.procs)
+        launcher.procs.clear()  # the watcher's list, too
+        for process in others:
+            process.kill()
+            process.wait()
