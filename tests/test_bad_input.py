@@ -158,6 +158,7 @@ REFUSED: list[tuple[str, str]] = [
     ("~seed", "~seed: every run has seed: leave ~seed out for its default, or write seed=VALUE"),
     ("~task", "~task: every run has task: leave"),
     ("~sweep", "~sweep: every run has sweep: leave"),
+    ("~notes.mine", "notes.mine is not a setting"),
     ("~task.init", "~task.init: every run has task.init: leave"),
     ("log_dir=~nobody.at.all/x", "log_dir=~nobody.at.all/x: there is no home folder of ~nobody.at.all/x"),
     # out of range

@@ -79,7 +79,9 @@ def test_the_settings_that_a_resumed_run_would_have_are_shown(run: Path, labbook
     assert yaml.safe_load(shown.out) == own | {"resume": str(run)}
     more = labbook("--cfg", "job", "-p", "trainer", f"resume={run}", "epochs=9", "trainer=cpu")
     assert yaml.safe_load(more.out) == own["trainer"] | {"accelerator": "cpu"}
+    assert labbook("--cfg", "job", "-p", "epochs", f"resume={run}", "epochs=9").out == "9\n"
     refused(labbook("--cfg", "job", f"resume={run}", "seed=7"), "mine was started with seed=42")
+    refused(labbook("--cfg", "job", "-p", "optimzer", f"resume={run}"), "optimzer is not a setting; did you mean opti")
 
 
 def test_what_a_continued_run_may_change_is_said(run: Path, labbook: Command) -> None:

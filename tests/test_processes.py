@@ -7,17 +7,18 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import hydra
 import pytest
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning_fabric.plugins.environments import LightningEnvironment
-from lightning_fabric.strategies.launchers.subprocess_script import _hydra_subprocess_cmd
+from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver, _hydra_subprocess_cmd
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from labbook.errors import SettingError
-from labbook.lightning_internals import end_other_processes
+from labbook.lightning_internals import death_among_others, end_other_processes, tell_of_deaths
 from labbook.refusals import replaced
 from tests.conftest import Command
 from tests.test_killed import same_in_all
@@ -102,6 +103,26 @@ def test_where_this_process_ends_early_it_ends_those_beside_it() -> None:
     end_other_processes(SimpleNamespace(strategy=SimpleNamespace(launcher=launcher)))  # type: ignore[arg-type]
     assert other.returncode
     assert watched == []  # or Lightning's watcher would kill this process, too
+
+
+def test_a_process_that_died_is_told_of_with_the_command_to_continue(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = _ChildProcessObserver._terminate_all
+    launcher = _SubprocessScriptLauncher(LightningEnvironment(), num_processes=3, num_nodes=1)
+    trainer: Any = SimpleNamespace(strategy=SimpleNamespace(launcher=launcher))
+    assert death_among_others(trainer) == ""
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    dead = subprocess.Popen([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"])
+    launcher.procs = [dead, other]
+    assert death_among_others(trainer) == "process 1 of this run was killed by signal 9"
+    with tell_of_deaths(trainer, "; to continue: python train.py resume=mine"), pytest.raises(SystemExit, match="1"):
+        _ChildProcessObserver(os.getpid(), [other, dead])._run()
+    assert other.wait(10)
+    told = "error: process 2 of this run was killed by signal 9; to continue: python train.py resume=mine\n"
+    assert capsys.readouterr().err == told
+    assert _ChildProcessObserver._terminate_all is usual
 
 
 @pytest.mark.slow

@@ -107,6 +107,8 @@ def check_removed(name: str) -> None:
     setting = name.removeprefix("~")
     root = setting.partition(".")[0]
     needed = {item.name for item in fields(TrainConfig)}
+    if setting.startswith("notes."):
+        return
     if setting != name and (
         root in needed.difference(GROUPS) | {"sweep"} or setting in needed.intersection(GROUPS).difference(OPTIONAL)
     ):

@@ -26,6 +26,7 @@ from labbook.called import as_called, called
 from labbook.errors import Interrupted, NotDoneError, SettingError, printable, unwritable
 from labbook.foreign import CONFIGS as CONFIGS
 from labbook.identity import identity
+from labbook.keys import is_setting, no_setting
 from labbook.names import override
 from labbook.resuming import continued, read_config, with_choices, with_overrides
 from labbook.signals import hand_on
@@ -184,7 +185,7 @@ def show_resumed(arguments: list[str]) -> bool:
     """Print what `--cfg job` asks for where a run is resumed, whose settings Hydra does not know; whether it does.
 
     Raises:
-        SettingError: see `with_overrides`.
+        SettingError: no such setting; see also `with_overrides`.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--cfg", "-c")
@@ -198,7 +199,10 @@ def show_resumed(arguments: list[str]) -> bool:
     config = composing.composed(*overrides, *also)
     with hydra.initialize_config_dir(str(CONFIGS)):
         asked = with_overrides(config, overrides, settings.GROUPS)
-    print(OmegaConf.to_yaml(OmegaConf.select(asked, given.package), resolve=given.resolve), end="", flush=True)
+    if given.package and not is_setting(given.package, asked):
+        raise SettingError(f"-p {given.package}: {no_setting(given.package, asked)}")
+    node = OmegaConf.select(asked, given.package)
+    print(OmegaConf.to_yaml(node, resolve=given.resolve).rstrip() if OmegaConf.is_config(node) else node, flush=True)
     return True
 
 

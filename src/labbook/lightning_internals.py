@@ -1,8 +1,13 @@
 """All that is used of Lightning beyond its public names; tests/test_lightning_internals.py fails where it changes."""
 
-from contextlib import AbstractContextManager
-from typing import Any
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, NoReturn
 
+from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.core.module import _jit_is_scripting
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
@@ -50,3 +55,43 @@ def end_other_processes(trainer: Trainer) -> None:
         for process in others:
             process.kill()
             process.wait()
+
+
+def death_among_others(trainer: Trainer) -> str:
+    """What became of a process that Lightning started and whose end is felt here; nothing where none has ended."""
+    launcher = trainer.strategy.launcher
+    processes = launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else []
+    for process in processes[:1]:  # which may still be about to end
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(2)
+    return death_of(processes)
+
+
+def death_of(processes: Sequence["subprocess.Popen[bytes]"]) -> str:
+    """How the first of these that failed has ended; nothing where none did. They are numbered from 1."""
+    for number, process in enumerate(processes, 1):
+        if code := process.poll():
+            how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
+            return f"process {number} of this run {how}"
+    return ""
+
+
+@contextmanager
+def tell_of_deaths(trainer: Trainer, how_to_go_on: str) -> Iterator[None]:
+    """Within this, Lightning's watcher, which ends all processes of a run where one died, says so first."""
+
+    def end_all(observer: _ChildProcessObserver) -> NoReturn:
+        print(f"error: {death_of(observer._child_processes)}{how_to_go_on}", file=sys.stderr, flush=True)
+        for process in observer._child_processes:
+            process.kill()
+        os._exit(1)  # the main thread may wait for that process for ever
+
+    if not isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
+        yield
+        return
+    usual = _ChildProcessObserver._terminate_all
+    setattr(_ChildProcessObserver, usual.__name__, end_all)
+    try:
+        yield
+    finally:
+        setattr(_ChildProcessObserver, usual.__name__, usual)

@@ -179,23 +179,24 @@ class Run:
         """The error to raise instead of one that is no sentence yet; None where it stays."""
         if not isinstance(error, Exception) or is_sentence(error) or not self.path.is_dir():
             return None
-        return explained(error, self.config, self._stamps() != self._found, self._how_to_go_on() if self.saved else "")
+        return explained(error, self.config, self._stamps() != self._found, self.how_to_go_on() if self.saved else "")
 
     def _end_early(self, error: BaseException) -> None:
         """Record how the run was ended. Where there is no room left to write, it was interrupted."""
         if isinstance(error, (Interrupted, KeyboardInterrupt)):
             with suppress(OSError):
                 self.record({}, "interrupted")
-            log.info("interrupted%s", self._how_to_go_on())
+            log.info("interrupted%s", self.how_to_go_on())
         else:
             full = isinstance(error, OSError) and unwritable(error)
             with suppress(OSError):  # it is the first error that counts
                 self.record({"reason": reason(error)}, "interrupted" if full else "failed")
             self._log.traceback(error)
             if full and self.saved:
-                log.info("interrupted%s", self._how_to_go_on())
+                log.info("interrupted%s", self.how_to_go_on())
 
-    def _how_to_go_on(self) -> str:
+    def how_to_go_on(self) -> str:
+        """What to add to a sentence about a run that ended early; the runs of a sweep go on with its command."""
         return "" if self.part_of_sweep else f"; to continue: {called()} {override('resume', self.path)}"
 
     def _undo(self) -> None:

@@ -22,7 +22,7 @@ from labbook.evaluation_metrics import EvaluationMetrics
 from labbook.gradients import GradientNorms
 from labbook.hardware import Choice
 from labbook.identity import deciding
-from labbook.lightning_internals import end_other_processes, leave_signals
+from labbook.lightning_internals import end_other_processes, leave_signals, tell_of_deaths
 from labbook.loggers import TensorBoard
 from labbook.recorder import Recorder
 from labbook.runs import CHECKPOINTS, TABLE, Run
@@ -65,6 +65,7 @@ def build_trainer(
         default_root_dir=str(run.path),
         **options,
     )
+    run.closing.enter_context(tell_of_deaths(trainer, run.how_to_go_on()))
     run.closing.push(lambda kind, *_: end_other_processes(trainer) if kind is not None else None)
     return trainer
 

@@ -24,11 +24,12 @@ from labbook import (
 )
 from labbook.data.module import Part
 from labbook.data.spec import ImageSpec
-from labbook.errors import Interrupted, SettingError
+from labbook.errors import Interrupted, SettingError, TrainingError
 from labbook.idle import idle
 from labbook.initialization import draw
 from labbook.keys import OF_TRAINER
 from labbook.kinds import made_by
+from labbook.lightning_internals import death_among_others
 from labbook.loggers import TensorBoard
 from labbook.models import sam, smallest_images
 from labbook.models.classifier import Classifier, Task
@@ -221,7 +222,7 @@ def fit(
     """Train, from the run's last checkpoint if there is one.
 
     Raises:
-        TrainingError: the loss is no longer finite.
+        TrainingError: the loss is no longer finite, or a process of the run died.
         Interrupted: a signal came; the state was saved first.
     """
     for note in idle(run.config, model):
@@ -255,6 +256,10 @@ def fit(
                 f"data.batch_size={size} leaves a batch of one image, in which batch normalisation has"
                 " nothing to compare: use data.drop_last=true or another batch size"
             ) from error
+        except RuntimeError as error:
+            if isinstance(error, TrainingError) or not (death := death_among_others(trainer)):
+                raise
+            raise TrainingError(f"{death}{run.how_to_go_on()}") from error
     if stopped := stopped_early(trainer, run.config.epochs):
         log.info("stopped early %s", stopped)
     if any_rank(trainer, run.signals.received is not None):  # after the last step

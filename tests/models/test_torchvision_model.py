@@ -14,7 +14,7 @@ from _pytest.mark.structures import ParameterSet
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from labbook import building
+from labbook import building, describing
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models import published_weights
@@ -101,6 +101,8 @@ def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -
     assert model.num_parameters - auxiliary == documented
     assert model.num_auxiliary == auxiliary
     assert model.title == name
+    without = f" ({documented:,} without auxiliary classifiers)" if auxiliary else ""
+    assert describing.model(model) == f"{name}, {model.num_parameters:,} parameters{without}"
 
 
 @pytest.mark.parametrize("name", slow_but(STEMS, [*OF_TORCHVISION, "resnext50_32x4d"]))
