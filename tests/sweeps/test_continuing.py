@@ -13,7 +13,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from labbook.sweeps import claims
+from labbook.sweeps import claims, jobs
 from labbook.sweeps.best import run_of
 from labbook.sweeps.best import runs_of as every
 from tests.conftest import Command
@@ -381,3 +381,25 @@ def test_a_run_of_a_sweep_is_trained_on_as_a_copy(labbook: Command, finished: Pa
     shutil.copytree(finished / name, Path("logs/runs") / name)
     assert metrics_of(labbook(*command.split()).run)["epochs"] == 2
     assert figures_of(finished) == before
+
+
+def test_a_file_of_settings_that_is_edited_meanwhile_is_told_of(
+    labbook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path("mine/experiment/own.yaml")
+    file.parent.mkdir(parents=True)
+    text = "# @package _global_\noptimizer:\n  lr: 0.01\n"
+    file.write_text(text)
+    run_task = jobs.attempts
+
+    def attempts(*arguments: Any) -> float:
+        file.write_text(text.replace("0.01", "0.02"))
+        return run_task(*arguments)
+
+    monkeypatch.setattr(jobs, "attempts", attempts)
+    ended = labbook(*TINY, "--config-dir=mine", "experiment=own", WIDTHS)
+    first, second = (line for line in ended.out.splitlines() if line.startswith("run ") and "/2: " in line)
+    name = second.rpartition(": ")[2]
+    notes = [line for line in ended.out.splitlines() if line.startswith("note: a file of settings")]
+    assert notes == [f"note: a file of settings was edited since the sweep began, and {name} is trained by the new one"]
+    assert first.rpartition(": ")[2] != name

@@ -11,10 +11,12 @@ from omegaconf import DictConfig
 from labbook import streams
 from labbook.errors import Interrupted, SettingError, printable, unwritable
 from labbook.failures import reason
+from labbook.identity import identity
 from labbook.log_handlers import tell
 from labbook.names import check_whole
 from labbook.runs import LOG, METRICS, Run, newest_state, read_metrics
 from labbook.sweeps import claims, devices
+from labbook.sweeps.checking import depends_on_surroundings
 from labbook.sweeps.folder import SweepFolder
 
 
@@ -54,6 +56,8 @@ def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
             return float(metrics["objective"])
         if state == "failed" and not config.sweep.retry_failed:
             raise RunFailed(metrics.get("reason", ""))
+        if name.rpartition("-")[2] != identity(config) and not depends_on_surroundings(config):
+            say(job, f"note: a file of settings was edited since the sweep began, and {name} is trained by the new one")
         say(job, f"{'' if job.parallel else f'run {job.label}: '}{name}{begun(state, metrics)}")
         if wrong := damaged(state, sweep.path / name):
             kept = sweep.set_run_aside(name, Path(config.log_dir))
