@@ -1,7 +1,7 @@
 """A run that is killed outright, whenever that is, goes on and ends with the bits of one that was not."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -57,7 +57,9 @@ MOMENTS: dict[str, tuple[Any, str, int]] = {
 
 
 @contextmanager
-def killed_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Path]]:
+def killed_at(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, moments: Mapping[str, tuple[Any, str, int]] = MOMENTS
+) -> Iterator[dict[str, Path]]:
     """Run what is within; at each moment, keep a copy of what `kill -9` would leave of the run on the disk."""
     left: dict[str, Path] = {}
 
@@ -77,7 +79,7 @@ def killed_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[st
         patch.setattr(owner, name, watched)
 
     with monkeypatch.context() as patch:
-        for moment, place in MOMENTS.items():
+        for moment, place in moments.items():
             watch(moment, *place)
         yield left
 

@@ -294,4 +294,4 @@ def images_per_epoch(loader: object, batches: float) -> int | None:
         every = len(loader.sampler)  # type: ignore[arg-type]
     except TypeError:
         return None
-    return min(every, batches * size)
+    return min(every, batches * size) * getattr(loader.sampler, "num_replicas", 1)  # of a DistributedSampler

@@ -167,6 +167,7 @@ def check_fits(model: LightningModule, weights: dict[str, torch.Tensor], path: P
     Raises:
         SettingError: naming the first weight that differs.
     """
+    model.configure_model()  # in which a module of the user's own may make its layers, once
     own = model.state_dict()
     for name in sorted(own.keys() | weights.keys()):
         shapes = [tuple(state[name].shape) if name in state else None for state in (own, weights)]

@@ -116,6 +116,8 @@ class Recorder(Checkpoint):
             "seconds": self._before + elapsed,
             **self._pace(trainer, training),
         }
+        if trainer.world_size > 1:  # the best epoch is to be the same for all, whatever a module logs in each process
+            row = trainer.strategy.broadcast(row)
         self.rows.append(row)
         self.seconds += row["seconds"]
         self._before, self._training, self._epoch_started = 0.0, None, None

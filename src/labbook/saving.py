@@ -67,6 +67,7 @@ class Checkpoints(Checkpoint):
         self._resumable = True  # within an epoch
         self._between_epochs = False  # the checkpoint to go on from was saved at the end of an epoch
         self._validating = False
+        self._before_validation: dict[str, Tensor] = {}  # where the random numbers stood; its loaders may draw some
         self._saved_at = time.monotonic()
 
     @property
@@ -101,6 +102,8 @@ class Checkpoints(Checkpoint):
         batch of an epoch, as the first one of the validation, or the end of the epoch, comes next.
         """
         done = batch_idx + 1
+        if done == trainer.num_training_batches:
+            self._before_validation = random_state.taken(trainer.strategy.root_device)
         if not self._resumable:
             if any_rank(trainer, self.signals.received is not None):
                 self._stop()
@@ -220,7 +223,7 @@ class Checkpoints(Checkpoint):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Where the random numbers of every process stand; in the middle of a validation, that it is yet to be done."""
-        states = random_state.taken(trainer.strategy.root_device)
+        states = self._before_validation if self._validating else random_state.taken(trainer.strategy.root_device)
         checkpoint["random"] = {kind: every_rank(trainer, state) for kind, state in states.items()}
         if self._validating:
             # As if it had been cut off in its first batch: after that Lightning has it begin again.
