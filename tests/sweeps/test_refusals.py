@@ -241,15 +241,39 @@ from labbook import cli
 sys.argv[0] = "train.py"
 cli.command_line(train.main)
 """
+REFUSES = f"""{WITHOUT_EXTRAS}
+import train
+from labbook import cli
+
+for choice in sys.argv[1:]:
+    sys.argv = ["train.py", "-m", "seed=1,2", choice]
+    try:
+        cli.command_line(train.main)
+    except SystemExit as end:
+        print(end.code, choice, file=sys.stderr)
+"""
+# Choices of all groups at once where they go together, as each composition takes a quarter of a second.
 COMPOSES = f"""{WITHOUT_EXTRAS}
+from itertools import zip_longest
+
+from tests import hydra_memory
+
 from labbook.composing import composed
+from labbook.config import FILES
 from labbook.foreign import CONFIGS
 
+hydra_memory.install()
 groups = [path for path in CONFIGS.rglob("*") if path.is_dir() and path.name not in ("base", "hydra", "model_data")]
-for group in groups:
-    for file in sorted(group.glob("*.yaml")):
-        composed(f"{{group.relative_to(CONFIGS).as_posix()}}={{file.stem}}")
-        print(file.relative_to(CONFIGS).as_posix())
+choices = {{path: [file.stem for file in sorted(path.glob("*.yaml"))] for path in groups}}
+alone = [(group, name) for group, names in choices.items() if group.name in FILES for name in names]
+together = [
+    [(group, name) for group, name in zip(choices, row, strict=True) if name and (group, name) not in alone]
+    for row in zip_longest(*choices.values())
+]
+for row in [*([choice] for choice in alone), *together]:
+    composed(*(f"{{group.relative_to(CONFIGS).as_posix()}}={{name}}" for group, name in row))
+    for group, name in row:
+        print(f"{{group.relative_to(CONFIGS).as_posix()}}/{{name}}.yaml")
 for file in sorted((CONFIGS / "model_data").glob("*.yaml")):  # taken where a model meets a data set
     models = [path.stem for path in (CONFIGS / "model").glob("*.yaml") if file.stem.startswith(f"{{path.stem}}_")]
     model = max(models, key=len)
@@ -265,22 +289,23 @@ def test_every_configuration_composes_without_extras(tmp_path: Path) -> None:
     assert set(ended.out.split()) == {name for name in files if "/" in name and not name.startswith("base/")}
 
 
-@pytest.mark.parametrize(
-    ("choice", "extra"),
-    [
-        ("hydra/launcher=joblib", "joblib"),
-        ("hydra/launcher=ray", "ray"),
-        ("hydra/launcher=submitit_local", "submitit"),
-        ("hydra/launcher=submitit_slurm", "submitit"),
-        ("hydra/sweeper=optuna", "optuna"),
-        ("sweep=search_lenet5", "optuna"),
-    ],
-)
-def test_an_extra_that_is_not_installed(tmp_path: Path, choice: str, extra: str) -> None:
-    ended: Ended = run("-m", "seed=1,2", choice, cwd=tmp_path, code=BARE)
-    assert ended.code == 2, ended.out + ended.err
-    named = choice if choice.startswith("hydra/") else "hydra/sweeper=optuna"
-    assert ended.sentence.startswith(f"{named} is not installed: make setup EXTRAS={extra}")
+EXTRA_OF = {
+    "hydra/launcher=joblib": "joblib",
+    "hydra/launcher=ray": "ray",
+    "hydra/launcher=submitit_local": "submitit",
+    "hydra/launcher=submitit_slurm": "submitit",
+    "hydra/sweeper=optuna": "optuna",
+    "sweep=search_lenet5": "optuna",
+}
+
+
+def test_extras_that_are_not_installed(tmp_path: Path) -> None:
+    ended: Ended = run(*EXTRA_OF, cwd=tmp_path, code=REFUSES)
+    lines = ended.err.splitlines()
+    assert lines[1::2] == [f"2 {choice}" for choice in EXTRA_OF], ended.out + ended.err
+    for line, (choice, extra) in zip(lines[::2], EXTRA_OF.items(), strict=True):
+        named = choice if choice.startswith("hydra/") else "hydra/sweeper=optuna"
+        assert line.startswith(f"error: {named} is not installed: make setup EXTRAS={extra}")
     assert list(tmp_path.iterdir()) == []
 
 
