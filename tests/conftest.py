@@ -1,6 +1,7 @@
 """The program as a function: arguments in; exit code, output and run folder out."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -105,6 +106,38 @@ def labbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         return Ended(int(ended.value.code or 0), captured.out, captured.err)
 
     return command
+
+
+@pytest.fixture(scope="session")
+def kept_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], tuple[Path, Path]]:
+    """By their arguments: where runs lie that were trained before, and where they were made."""
+    return {}
+
+
+@pytest.fixture
+def trained(
+    labbook: Command,
+    kept_runs: dict[tuple[str, ...], tuple[Path, Path]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., Path]:
+    """The folder of a run that is trained once for all tests which begin with it; each gets a copy where it was made.
+
+    For tests of what is done with a finished run, of which only its files matter.
+    """
+
+    def of(*arguments: str) -> Path:
+        if arguments not in kept_runs:
+            ended = labbook(*arguments)
+            assert ended.code == 0, ended.err
+            kept = tmp_path_factory.mktemp("run") / "run"
+            shutil.copytree(ended.run, kept)
+            kept_runs[arguments] = kept, ended.run
+            return ended.run
+        kept, made = kept_runs[arguments]
+        assert not made.is_absolute()
+        return Path(shutil.copytree(kept, made))
+
+    return of
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import torch
 
 from labbook import cli, training
 from labbook.config import GROUPS
+from labbook.errors import SettingError
 from tests.composing import composed
 from tests.conftest import Command, Ended
 
@@ -251,6 +252,7 @@ REFUSED: list[tuple[str, str]] = [
         "model=mlp data.image_size=1000000 data.limit=9",
         "this network for images of 1 x 1000000 x 1000000 pixels takes more memory than there is: use a smaller",
     ),
+    ("model=lenet5 data.image_size=4", "needs images of at least "),
     ("model=vit data.image_size=90", "images of 90 pixels cannot be cut into patches of 4: use"),
     ("model=resnet18 model.name=resnet19", "model.name=resnet19 is unknown; did you mean resnet18? choices: convnext"),
     ("model=resnet18 model.freeze=backbone", "model.freeze=backbone would keep random weights: add model.pretrained"),
@@ -397,13 +399,15 @@ def test_a_setting_of_another_target_is_refused(labbook: Command) -> None:
         "model=deep_convnet model.channels=[2,2,2,2,2] model.hidden=4",
     ],
 )
-def test_images_too_small_for_a_network_are_refused_with_the_size_that_works(arguments: str, labbook: Command) -> None:
-    sentence = refused(labbook(*arguments.split()), "needs images of at least")
-    helps = re.search(r"use data\.image_size=(\d+) or more$", sentence)
-    assert helps, sentence
+def test_images_too_small_for_a_network_are_refused_with_the_size_that_works(arguments: str) -> None:
+    with pytest.raises(SettingError, match="needs images of at least") as refusal:
+        logits(*arguments.split())
+    helps = re.search(r"use data\.image_size=(\d+) or more$", str(refusal.value))
+    assert helps, refusal.value
     size = int(helps.group(1))
     assert logits(*arguments.split(), f"data.image_size={size}").shape == (2, 10)
-    refused(labbook(*arguments.split(), f"data.image_size={size - 1}"), f"use data.image_size={size} or more")
+    with pytest.raises(SettingError, match=f"use data.image_size={size} or more"):
+        logits(*arguments.split(), f"data.image_size={size - 1}")
 
 
 def logits(*overrides: str) -> torch.Tensor:

@@ -56,8 +56,10 @@ def relabel(photos: Path) -> str:
 
 
 @pytest.mark.parametrize("change", [rename, replace_class, remove_class, add_images, relabel])
-def test_a_run_is_not_resumed_on_other_data(change: Callable[[Path], str], labbook: Command, photos: Path) -> None:
-    run = labbook(*PHOTOS, "epochs=1").run
+def test_a_run_is_not_resumed_on_other_data(
+    change: Callable[[Path], str], labbook: Command, trained: Callable[..., Path], photos: Path
+) -> None:
+    run = trained(*PHOTOS, "epochs=1")
     before = {name: (run / name).read_bytes() for name in ("metrics.json", "config.yaml", "metrics.csv")}
     said = change(photos)
     module._recent.clear()  # as of another process
@@ -76,8 +78,8 @@ def test_a_run_is_resumed_on_the_same_images_elsewhere(labbook: Command, photos:
     assert labbook(f"resume={run}", "epochs=2", "data.root=moved").code == 0
 
 
-def test_a_run_of_before_knows_its_classes(labbook: Command, photos: Path) -> None:
-    run = labbook(*PHOTOS, "epochs=1").run
+def test_a_run_of_before_knows_its_classes(labbook: Command, trained: Callable[..., Path], photos: Path) -> None:
+    run = trained(*PHOTOS, "epochs=1")
     metrics = metrics_of(run)
     kept = {name: value for name, value in metrics.items() if name not in ("data", "class_names", "test_set")}
     (run / "metrics.json").write_text(json.dumps(kept))

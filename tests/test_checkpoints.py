@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,9 @@ def stopped_at(epochs: int, labbook: Command, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(
-    labbook: Command, monkeypatch: pytest.MonkeyPatch
+    labbook: Command, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = labbook(*SETTINGS).run
+    whole = trained(*SETTINGS)
     run = stopped_at(2, labbook, monkeypatch)
     last, previous = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "previous.ckpt"
     before = previous.read_bytes()
@@ -69,8 +70,10 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(
     assert kept[0] == kept[1] == before  # a damaged file never takes the place of a good one
 
 
-def test_between_the_two_names_the_one_before_is_used(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = labbook(*SETTINGS).run
+def test_between_the_two_names_the_one_before_is_used(
+    labbook: Command, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(*SETTINGS)
     run = stopped_at(2, labbook, monkeypatch)
     (run / "checkpoints" / "last.ckpt").replace(run / "checkpoints" / "previous.ckpt")
     again = labbook(f"resume={run}")
@@ -94,8 +97,10 @@ def test_where_no_state_is_whole_the_run_is_not_touched(labbook: Command, monkey
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_a_finished_run_keeps_one_state_and_damaged_best_weights_are_not_tested(labbook: Command) -> None:
-    run = labbook(*SETTINGS).run
+def test_a_finished_run_keeps_one_state_and_damaged_best_weights_are_not_tested(
+    labbook: Command, trained: Callable[..., Path]
+) -> None:
+    run = trained(*SETTINGS)
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
     spoil(run / "checkpoints" / "best.ckpt")
     (run / "metrics.json").unlink()  # as if it had been interrupted before the test
@@ -114,9 +119,9 @@ def test_a_finished_run_keeps_one_state_and_damaged_best_weights_are_not_tested(
     [("write", errno.ENOSPC), ("check", errno.EIO), ("fsync", errno.EIO), ("replace", errno.EACCES)],
 )
 def test_a_write_that_fails_says_which_state_is_still_good(
-    operation: str, number: int, labbook: Command, monkeypatch: pytest.MonkeyPatch
+    operation: str, number: int, labbook: Command, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = labbook(*SETTINGS, "epochs=1").run
+    run = trained(*SETTINGS, "epochs=1")
     last = run / "checkpoints" / "last.ckpt"
     before = last.read_bytes()
 
@@ -148,8 +153,8 @@ def test_a_write_that_fails_says_which_state_is_still_good(
     assert labbook(f"resume={run}", "epochs=3").code == 0
 
 
-def test_weights_alone_are_not_gone_on_with(labbook: Command) -> None:
-    run = labbook(*SETTINGS).run
+def test_weights_alone_are_not_gone_on_with(labbook: Command, trained: Callable[..., Path]) -> None:
+    run = trained(*SETTINGS)
     (run / "checkpoints" / "best.ckpt").replace(run / "checkpoints" / "last.ckpt")
     again = labbook(f"resume={run}", "epochs=5")
     assert again.sentence == f"{run}/checkpoints/last.ckpt holds weights alone, so a run cannot go on from it"

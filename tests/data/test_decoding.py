@@ -5,6 +5,7 @@ import os
 import struct
 import sys
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -386,6 +387,13 @@ def test_several_pictures_in_a_file_are_said(name: str, tmp_path: Path) -> None:
     assert decode(tmp_path / name, Decoding(8, 3)).remark == "several pictures, of which the first is taken"
     frames[0].save(tmp_path / name)
     assert decode(tmp_path / name, Decoding(8, 3)).remark == ""
+
+
+@pytest.mark.skipif(not find_spec("pillow_heif"), reason="needs the extra: make setup EXTRAS=photos")
+def test_heic_is_read(tmp_path: Path) -> None:
+    assert "HEIF" in formats()
+    Image.new("RGB", (64, 64), RED).save(tmp_path / "a.heic", quality=90)
+    assert pixels(tmp_path / "a.heic", 8, 3)[:, 4, 4].tolist() == pytest.approx(RED, abs=5)
 
 
 @pytest.mark.parametrize("brand", [b"heic", b"mif1"])

@@ -142,8 +142,8 @@ def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(labbook
         (["RUN", "--split", "val", "data=digits", "data.val_fraction=0.5"], "data.val_fraction=0.5: the run was "),
     ],
 )
-def test_refusals(labbook: Command, again: Command, arguments: list[str], sentence: str) -> None:
-    run = str(labbook("model=mlp", "debug=fast", "data.validate_on=test", "callbacks=none").run)
+def test_refusals(trained: Callable[..., Path], again: Command, arguments: list[str], sentence: str) -> None:
+    run = trained("model=mlp", "debug=fast", "data.validate_on=test", "callbacks=none")
     ended = again(*[str(argument).replace("RUN", str(run)) for argument in arguments])
     assert ended.code == 2
     assert sentence in ended.sentence
