@@ -6,8 +6,8 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
-from labbook.commands.train import command
-from labbook.commands.train import main as main
+from labbook.cli.commands.train import command
+from labbook.cli.commands.train import main as main
 
 if __name__ == "__main__":
     command()

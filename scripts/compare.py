@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
-from labbook.commands.compare import main
+from labbook.cli.commands.compare import main
 
 if __name__ == "__main__":
     main()

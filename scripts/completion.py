@@ -14,7 +14,7 @@ import argparse
 import re
 import shlex
 
-from labbook.cli import sentences
+from labbook.cli.command_line import sentences
 from labbook.errors import SettingError
 from labbook.files import write_whole
 

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from hypothesis import HealthCheck, settings
 
-from labbook import importing
+from labbook import lazy_imports
 
 # The same examples every time, so that a failure is everybody's, however slow or busy the machine.
 settings.register_profile(
@@ -59,7 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """The modules of the tests import torch, which the collector of garbage need not look through ever after."""
-    with importing.heavy():
+    with lazy_imports.heavy():
         return (yield)
 
 
@@ -91,17 +91,18 @@ def _hydra_remembers() -> None:
 def labbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """`python train.py ARGUMENTS` in this process, in an empty folder."""
     import train
-    from labbook import cli, runs
+    from labbook.cli import command_line
+    from labbook.runs import run_folder
 
     monkeypatch.chdir(tmp_path)
 
     def command(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        monkeypatch.delenv(runs.FOLDER_VARIABLE, raising=False)
+        monkeypatch.delenv(run_folder.FOLDER_VARIABLE, raising=False)
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            cli.command_line(train.main)
+            command_line.command_line(train.main)
         captured = capsys.readouterr()
         return Ended(int(ended.value.code or 0), captured.out, captured.err)
 
@@ -164,10 +165,10 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures in the report of a sweep: they take longer than tiny runs, and have tests of their own."""
-    from labbook.report import images, page
+    from labbook.reports import images, sweep_page
 
-    monkeypatch.setattr(page, "sections", lambda _: [])
-    monkeypatch.setattr(page, "html", lambda *_: "")
+    monkeypatch.setattr(sweep_page, "sections", lambda _: [])
+    monkeypatch.setattr(sweep_page, "html", lambda *_: "")
     monkeypatch.setattr(images, "write", lambda *_: None)
 
 

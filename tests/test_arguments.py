@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from labbook import foreign, keys, vocabulary
-from labbook.arguments import as_meant, types_of_root
+from labbook.config import unknown_keys, untrusted, vocabulary
+from labbook.config.arguments import as_meant, types_of_root
 from labbook.errors import SettingError
 from tests.composing import composed
 
@@ -33,13 +33,13 @@ def test_choices_are_known_in_any_case(typed: str, meant: str) -> None:
 def test_the_home_folder_is_filled_in_in_a_file(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "mine.yaml").write_text(file)
-    monkeypatch.setattr(foreign.FileConfigSource, "trusted", (tmp_path,))
-    config = foreign.FileConfigSource("test", str(tmp_path)).load_config("mine").config
+    monkeypatch.setattr(untrusted.FileConfigSource, "trusted", (tmp_path,))
+    config = untrusted.FileConfigSource("test", str(tmp_path)).load_config("mine").config
     name = "log_dir" if "log_dir" in config else "data.cache_dir"
     assert OmegaConf.select(config, name) == str(tmp_path / "x")
     (tmp_path / "mine.yaml").write_text(file.replace("~", "~nobody-here"))
     with pytest.raises(SettingError, match=f"mine.yaml: {name}: there is no home folder of ~nobody-here/x"):
-        foreign.FileConfigSource("test", str(tmp_path)).load_config("mine")
+        untrusted.FileConfigSource("test", str(tmp_path)).load_config("mine")
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_the_words_of_others_stand_for_settings_that_there_are() -> None:
             if "=" in word:
                 composed(word)
             else:
-                assert any(keys.is_setting(word, config) for config in networks), word
-    assert not [word for word in vocabulary.NOT_HERE if any(keys.places(word, config) for config in networks)]
+                assert any(unknown_keys.is_setting(word, config) for config in networks), word
+    assert not [word for word in vocabulary.NOT_HERE if any(unknown_keys.places(word, config) for config in networks)]
 
 
 def test_the_types_of_the_root_are_known_by_their_dotted_names() -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from labbook import cli, training
-from labbook.config import GROUPS
+from labbook import experiment
+from labbook.cli import command_line
+from labbook.config.schema import GROUPS
 from labbook.errors import SettingError
 from tests.composing import composed
 from tests.conftest import Command, Ended
 
-CHOICES = {group: [path.stem for path in sorted((cli.CONFIGS / group).glob("*.yaml"))] for group in GROUPS}
+CHOICES = {group: [path.stem for path in sorted((command_line.CONFIGS / group).glob("*.yaml"))] for group in GROUPS}
 QUICK = ("model=mlp", "data.limit=64", "trainer.precision=32", "callbacks=none", "logger=none")
 
 
@@ -413,8 +414,8 @@ def test_images_too_small_for_a_network_are_refused_with_the_size_that_works(arg
 def logits(*overrides: str) -> torch.Tensor:
     """What the configured network makes of two black images."""
     tree = composed(*overrides)
-    data = training.build_data(tree)
-    model = training.build_model(tree, data.spec)
+    data = experiment.build_data(tree)
+    model = experiment.build_model(tree, data.spec)
     with torch.no_grad():
         made: torch.Tensor = model.eval()(torch.zeros(2, data.spec.channels, data.spec.size, data.spec.size))
     return made

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from labbook import hardware, recorder
+from labbook.callbacks import epoch_recorder
+from labbook.training import hardware
 from tests.conftest import Command
 from tests.test_bad_input import QUICK, refused
 
@@ -62,7 +63,9 @@ def full(*_: Any, **__: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
 
 
-@pytest.mark.parametrize(("module", "name"), [(torch, "save"), (recorder, "write_whole")], ids=["checkpoint", "table"])
+@pytest.mark.parametrize(
+    ("module", "name"), [(torch, "save"), (epoch_recorder, "write_whole")], ids=["checkpoint", "table"]
+)
 def test_a_full_disk_ends_the_run_and_spares_the_checkpoint_of_before(
     module: Any, name: str, labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

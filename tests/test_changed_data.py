@@ -11,9 +11,9 @@ from types import ModuleType
 import pytest
 import torch
 
-from labbook.commands import evaluate, predict
+from labbook.cli.commands import evaluate, predict
 from labbook.data import module
-from labbook.evaluation import files
+from labbook.inference.evaluate import output_files
 from tests.conftest import Command
 from tests.data.samples import album, images, photograph, write_mnist
 from tests.test_train import metrics_of
@@ -93,7 +93,7 @@ def test_a_run_of_before_knows_its_classes(labbook: Command, trained: Callable[.
 @pytest.fixture
 def again(script: Callable[[ModuleType], Command], monkeypatch: pytest.MonkeyPatch) -> Command:
     """`scripts/evaluate.py ARGUMENTS`, without pictures, reading all data anew."""
-    monkeypatch.setattr(files, "pictures", lambda *_: {})
+    monkeypatch.setattr(output_files, "pictures", lambda *_: {})
     command = script(evaluate)
 
     def anew(*arguments: str) -> object:

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from labbook import checkpoints, files, recorder
-from labbook.checkpoints import WholeFileIO
+from labbook import files
+from labbook.callbacks import epoch_recorder
 from labbook.errors import SettingError
+from labbook.training import checkpoint_io
+from labbook.training.checkpoint_io import WholeFileIO
 from tests.conftest import Command
 from tests.test_killed import same_in_all
 from tests.test_train import QUICK, metrics_of, rows_of
@@ -28,7 +30,7 @@ def spoil(path: Path) -> None:
 
 def stopped_at(epochs: int, labbook: Command, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of three epochs that was interrupted after so many."""
-    from labbook.saving import Checkpoints
+    from labbook.callbacks.checkpoints import Checkpoints
 
     original = Checkpoints.on_train_epoch_end
 
@@ -132,7 +134,7 @@ def test_a_write_that_fails_says_which_state_is_still_good(
         if operation == "write":
             patch.setattr(torch, "save", fails)
         elif operation == "check":
-            patch.setattr(checkpoints, "seal", fails)
+            patch.setattr(checkpoint_io, "seal", fails)
         else:
             owner: Any = os if operation == "fsync" else Path
             original = getattr(owner, operation)
@@ -163,18 +165,18 @@ def test_weights_alone_are_not_gone_on_with(labbook: Command, trained: Callable[
 def test_a_checkpoint_is_only_what_holds_weights(tmp_path: Path) -> None:
     torch.save([1], tmp_path / "list.ckpt")
     with pytest.raises(SettingError, match="is not a checkpoint of a run: it has no weights"):
-        checkpoints.load(tmp_path / "list.ckpt")
+        checkpoint_io.load(tmp_path / "list.ckpt")
     with pytest.raises(SettingError, match="there is no checkpoint"):
-        checkpoints.load(tmp_path / "none.ckpt")
+        checkpoint_io.load(tmp_path / "none.ckpt")
     with pytest.raises(SettingError, match="there is no checkpoint"):
-        checkpoints.load(tmp_path)
+        checkpoint_io.load(tmp_path)
 
 
 @pytest.mark.parametrize("call", [2, 3], ids=["in between", "the last"])
 def test_a_table_that_a_spreadsheet_holds_open_for_a_while_does_not_end_the_run(
     call: int, labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, calls = recorder.write_whole, 0
+    original, calls = epoch_recorder.write_whole, 0
 
     def denied(path: Path, text: str) -> None:
         nonlocal calls
@@ -183,7 +185,7 @@ def test_a_table_that_a_spreadsheet_holds_open_for_a_while_does_not_end_the_run(
             raise PermissionError(errno.EACCES, "Permission denied")
         original(path, text)
 
-    monkeypatch.setattr(recorder, "write_whole", denied)
+    monkeypatch.setattr(epoch_recorder, "write_whole", denied)
     ended = labbook(*SETTINGS)
     assert ended.code == 0, ended.err
     assert "metrics.csv could not be written (Permission denied): it is tried again" in ended.out

@@ -12,13 +12,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from labbook import cli, config, training
+from labbook import experiment
+from labbook.cli import command_line
+from labbook.config import schema
 from labbook.errors import Interrupted, SettingError, TrainingError
 from tests import composing
 from tests.conftest import Command
 
-ROOT = cli.CONFIGS.parent
-CHOICES = {group: [path.stem for path in sorted((cli.CONFIGS / group).glob("*.yaml"))] for group in config.GROUPS}
+ROOT = command_line.CONFIGS.parent
+CHOICES = {
+    group: [path.stem for path in sorted((command_line.CONFIGS / group).glob("*.yaml"))] for group in schema.GROUPS
+}
 
 
 # Help ------------------------------------------------------------------------------------------------------------
@@ -32,7 +36,7 @@ def test_help_lists_every_choice_of_every_group_with_what_it_is(flag: str, labbo
     for group, names in CHOICES.items():
         below = lines[lines.index(f"  {group}=") + 1 :][: len(names)]
         for name, line in zip(names, below, strict=True):
-            text = cli.description(cli.CONFIGS / group / f"{name}.yaml")
+            text = command_line.description(command_line.CONFIGS / group / f"{name}.yaml")
             assert text
             assert line.lstrip(" *") == f"{name:<18} {text}"
 
@@ -45,7 +49,7 @@ def test_help_marks_the_defaults(labbook: Command) -> None:
         if isinstance(item, dict)
         for group, name in item.items()
     }
-    assert marked == [defaults[group] for group in config.GROUPS if defaults[group]]
+    assert marked == [defaults[group] for group in schema.GROUPS if defaults[group]]
 
 
 def test_help_fits_a_terminal_of_common_width(labbook: Command) -> None:
@@ -65,7 +69,7 @@ def test_help_shows_six_examples_that_are_true(labbook: Command) -> None:
     for arguments in found:
         swept = "-m" in arguments
         for overrides in runs_of([item for item in arguments if item != "-m"]) if swept else [arguments]:
-            training.check(composing.composed(*overrides))
+            experiment.check(composing.composed(*overrides))
 
 
 def runs_of(overrides: list[str]) -> list[list[str]]:
@@ -219,7 +223,7 @@ def test_what_is_added_with_a_plus_is_still_held_against_the_signature(
 def test_each_end_has_its_exit_code_and_sentence(
     error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as ended, cli.sentences():
+    with pytest.raises(SystemExit) as ended, command_line.sentences():
         raise error
     assert ended.value.code == code
     assert capsys.readouterr() == ("", said)
@@ -229,19 +233,19 @@ def test_each_end_has_its_exit_code_and_sentence(
     "error", [ValueError("a bug"), FileNotFoundError(errno.ENOENT, "no such file", "x"), KeyError("y")]
 )
 def test_what_nobody_foresaw_keeps_its_traceback(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(type(error)), cli.sentences():
+    with pytest.raises(type(error)), command_line.sentences():
         raise error
     assert capsys.readouterr() == ("", "")
 
 
 def test_nothing_happens_where_nothing_is_wrong() -> None:
-    with cli.sentences():
+    with command_line.sentences():
         pass
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a closed pipe is another error there")
 def test_a_reader_that_has_had_enough_ends_a_program_without_a_word() -> None:
-    code = "from labbook.cli import sentences\nwith sentences():\n    while True: print('line ' * 999, flush=True)"
+    code = "from labbook.cli.command_line import sentences\nwith sentences():\n    while True: print('line ' * 999, flush=True)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.stdout is not None
         assert program.stderr is not None

@@ -15,8 +15,8 @@ from types import ModuleType
 
 import pytest
 
-from labbook import completion
-from labbook.cli import CONFIGS
+from labbook.cli import completion
+from labbook.cli.command_line import CONFIGS
 from scripts import completion as installing
 from tests.conftest import Command
 

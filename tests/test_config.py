@@ -6,14 +6,17 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf, open_dict
 
-from labbook import building, cli, config, keys, training
-from labbook.config import FILES, GROUPS, OPTIONAL, TrainConfig
+from labbook import experiment
+from labbook.cli import command_line
+from labbook.config import instantiate, unknown_keys
+from labbook.config import schema as config
+from labbook.config.schema import FILES, GROUPS, OPTIONAL, TrainConfig
+from labbook.config.unknown_keys import PAIRS
 from labbook.errors import SettingError
-from labbook.keys import PAIRS
 from tests import composing
 from tests.composing import composed
 
-FOUND = sorted(path.relative_to(cli.CONFIGS) for path in cli.CONFIGS.rglob("*.yaml"))
+FOUND = sorted(path.relative_to(command_line.CONFIGS) for path in command_line.CONFIGS.rglob("*.yaml"))
 CHOICES = [(path.parent.name, path.stem) for path in FOUND if path.parent.name in GROUPS]
 OF_TARGETS = [(group, name) for group, name in CHOICES if group not in FILES]
 # Settings that the program itself turns into arguments of the target.
@@ -30,8 +33,8 @@ def settings_of(node: Any) -> dict[str, Any]:
 
 def signature(group: str, node: Any) -> dict[str, Any]:
     """The parameters of a node's target that a configuration may set."""
-    parameters, _ = building.parameters(building.locate(node["_target_"], group))
-    given = training.SUPPLIED.get(group, {}).keys() - {"precision", "accelerator"} | GIVEN.get(group, set())
+    parameters, _ = instantiate.parameters(instantiate.locate(node["_target_"], group))
+    given = experiment.SUPPLIED.get(group, {}).keys() - {"precision", "accelerator"} | GIVEN.get(group, set())
     return {key: item for key, item in parameters.items() if key not in given}
 
 
@@ -42,36 +45,36 @@ def test_there_is_a_folder_for_each_group_and_no_other_file() -> None:
     assert {str(path.parent) for path in FOUND} == {*GROUPS, PAIRS, "base", ".", "hydra/launcher", "hydra/sweeper"}
     assert [path.name for path in FOUND if path.parent == Path()] == ["train.yaml"]
     assert [path.name for path in FOUND if path.parent == Path("base")] == ["data.yaml", "torchvision.yaml"]
-    assert {path.suffix for path in cli.CONFIGS.rglob("*") if path.is_file()} == {".yaml"}
+    assert {path.suffix for path in command_line.CONFIGS.rglob("*") if path.is_file()} == {".yaml"}
 
 
 @pytest.mark.parametrize("path", FOUND, ids=str)
 def test_each_file_opens_with_what_it_is(path: Path) -> None:
-    lines = (cli.CONFIGS / path).read_text(encoding="utf-8").splitlines()
+    lines = (command_line.CONFIGS / path).read_text(encoding="utf-8").splitlines()
     comments = [line for line in lines[:2] if line.startswith("# ") and "@package" not in line]
     assert comments, "the first line, after an instruction to Hydra, is a comment: --help prints it"
     if path.parent.name in GROUPS:
-        assert cli.description(cli.CONFIGS / path) == comments[0].removeprefix("# ")
+        assert command_line.description(command_line.CONFIGS / path) == comments[0].removeprefix("# ")
         assert len(comments[0]) < 110
 
 
 @pytest.mark.parametrize("path", [path for path in FOUND if path.parent.name in FILES], ids=str)
 def test_files_for_the_root_say_so(path: Path) -> None:
-    assert (cli.CONFIGS / path).read_text(encoding="utf-8").startswith("# @package _global_\n")
+    assert (command_line.CONFIGS / path).read_text(encoding="utf-8").startswith("# @package _global_\n")
 
 
 @pytest.mark.parametrize(("group", "name"), CHOICES)
 def test_each_choice_composes_and_fits_what_it_names(group: str, name: str) -> None:
     tree = composed(f"{group}={name}")
     config.check_root(tree)
-    training.check(tree)
+    experiment.check(tree)
 
 
 @pytest.mark.parametrize("name", [name for group, name in CHOICES if group == "experiment"])
 def test_each_experiment_can_be_tried_on_one_batch(name: str) -> None:
     tree = composed(f"experiment={name}", "debug=fast")
     config.check_root(tree)
-    training.check(tree)
+    experiment.check(tree)
     assert (tree.epochs, tree.trainer.limit_train_batches) == (1, 1)
 
 
@@ -79,7 +82,7 @@ def test_each_experiment_can_be_tried_on_one_batch(name: str) -> None:
 def test_experiments_and_debug_files_set_nothing_that_is_no_setting(group: str, name: str) -> None:
     chosen = composing.chosen(f"{group}={name}")
     groups = [f"{other}={chosen[other]}" for other in GROUPS if other not in FILES]
-    keys.check_keys(composed(f"{group}={name}"), composed(*groups), set(), f"{group}={name}")
+    unknown_keys.check_keys(composed(f"{group}={name}"), composed(*groups), set(), f"{group}={name}")
 
 
 @pytest.mark.parametrize(("group", "name"), OF_TARGETS)
@@ -109,7 +112,7 @@ def test_each_callback_lists_settings_of_its_target(name: str) -> None:
 def test_each_value_has_the_annotated_type(group: str, name: str) -> None:
     node = composed(f"{group}={name}")[group]
     for item in [node] if "_target_" in node else [child for child in node.values() if child]:
-        hints = building.parameters(building.locate(item._target_, group))[1]
+        hints = instantiate.parameters(instantiate.locate(item._target_, group))[1]
         values = settings_of(item)
         if group == "trainer":  # whose `auto` is ours
             values |= {"precision": "32-true", "accelerator": "cpu"}
@@ -117,7 +120,7 @@ def test_each_value_has_the_annotated_type(group: str, name: str) -> None:
             if key in BY_THE_PROGRAM.get(group, set()):
                 continue
             assert key in hints or not item._target_.startswith("labbook."), f"{key} is not annotated"
-            building.check_value(hints.get(key, Any), value, f"{group}.{key}")
+            instantiate.check_value(hints.get(key, Any), value, f"{group}.{key}")
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FOUND if path.parent.name == PAIRS])
@@ -137,13 +140,13 @@ def test_a_pair_has_its_settings_without_being_asked_for_and_gives_way_to_the_co
     ((group, settings),) = file.items()
     ((key, value),) = settings.items()
     assert with_pair[group][key] == value != without[group][key]
-    assert keys.unknown_keys(file, OmegaConf.to_container(without, resolve=False)) == []
+    assert unknown_keys.unknown_keys(file, OmegaConf.to_container(without, resolve=False)) == []
     assert composed(*chosen, f"{group}.{key}=48")[group][key] == 48
 
 
 def varies(group: str, name: str) -> bool:
     """Whether a file changes some settings of another one."""
-    return "defaults:" in (cli.CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8")
+    return "defaults:" in (command_line.CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +161,7 @@ def test_files_and_code_have_the_same_defaults(group: str, name: str) -> None:
 
 def test_the_options_of_all_data_sets_have_the_defaults_of_the_code() -> None:
     base = composing.file("base/data.yaml")
-    parameters, _ = building.parameters(building.locate("labbook.data.module.ImageDataModule", "data"))
+    parameters, _ = instantiate.parameters(instantiate.locate("labbook.data.module.ImageDataModule", "data"))
     assert {key: plain(item.default) for key, item in parameters.items() if key not in ("seed", "only")} == base
 
 

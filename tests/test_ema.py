@@ -7,14 +7,14 @@ import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from labbook.callbacks.ema import EMA
+from labbook.callbacks.lookahead import floats
 from labbook.data.digits import Digits
 from labbook.data.module import Split
-from labbook.ema import EMA
-from labbook.evaluation.again import evaluate_run
-from labbook.lookahead import floats
-from labbook.models.classifier import Classifier
-from labbook.models.label_tasks import Outcome
-from labbook.resuming import read_config
+from labbook.inference.evaluate.evaluate_run import evaluate_run
+from labbook.runs.resume import read_config
+from labbook.training.classifier import Classifier
+from labbook.training.label_tasks import Outcome
 from tests.conftest import Command
 from tests.test_lookahead import digits, fitted, network, steps_of
 from tests.test_train import metrics_of, rows_of, weights_of

@@ -23,15 +23,15 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )  # fmt: skip
 
-from labbook.commands import evaluate
+from labbook.callbacks.evaluation_metrics import EvaluationMetrics
+from labbook.cli.commands import evaluate
 from labbook.data.digits import Digits
 from labbook.errors import SettingError
-from labbook.evaluation import files
-from labbook.evaluation_metrics import EvaluationMetrics
-from labbook.metric_building import build_metrics, check_objective
-from labbook.metrics import RunningSums
-from labbook.models.classifier import Task
+from labbook.inference.evaluate import output_files
 from labbook.models.mlp import MLP
+from labbook.training.classifier import Task
+from labbook.training.metric_building import build_metrics, check_objective
+from labbook.training.metrics import RunningSums
 from tests.conftest import Command
 from tests.models.test_classifier import trainer
 from tests.test_train import metrics_of, rows_of
@@ -87,7 +87,7 @@ def test_metrics_are_those_of_the_whole_set(tta: Any, monkeypatch: pytest.Monkey
 def test_a_run_has_them_wherever_it_has_its_metrics(
     labbook: Command, script: Callable[[ModuleType], Command], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "pictures", lambda *_: {})
+    monkeypatch.setattr(output_files, "pictures", lambda *_: {})
     settings = ("model=mlp", "data.limit=300", "trainer.precision=32", "callbacks=none", "metrics=full")
     ended = labbook(*settings, "epochs=2")
     assert ended.code == 0, ended.err

@@ -20,20 +20,20 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch import Tensor
 
-from labbook import trained
-from labbook.commands import export
+from labbook.cli.commands import export
 from labbook.data.decoding import Decoding, decode
 from labbook.data.digits import Digits
 from labbook.data.pixels import shaped
 from labbook.errors import ExportError, SettingError
-from labbook.export import companion, formats, onnx, safetensors, torch_export, writing
-from labbook.export.network import Exported, about, figures
-from labbook.export.pixels import shaped_image
-from labbook.hardware import Choice
+from labbook.inference import trained_model
+from labbook.inference.export import companion, export_model, formats, onnx, safetensors, torch_export
+from labbook.inference.export.pixels import shaped_image
+from labbook.inference.export.wrapped_model import Exported, about, figures
+from labbook.inference.trained_model import Trained
 from labbook.models.mlp import MLP
-from labbook.resuming import read_config
-from labbook.trained import Trained
-from labbook.tta import Tta
+from labbook.runs.resume import read_config
+from labbook.training.hardware import Choice
+from labbook.training.tta import Tta
 from tests import composing
 from tests.composing import composed
 from tests.conftest import Command
@@ -94,7 +94,7 @@ def test_the_documented_commands_and_examples(
     small = Digits(image_size=8)
     small.setup()
     Image.fromarray(small.parts["test"].pixels[0, 0].numpy()).save("IMAGE.png")  # as it is in the set
-    chances = trained.load(run, read_config(run), None, "predict").probabilities(image)[0]
+    chances = trained_model.load(run, read_config(run), None, "predict").probabilities(image)[0]
     monkeypatch.syspath_prepend(Path.cwd())
     for code in EXAMPLES[:2]:
         assert "labbook." not in code.replace('"labbook.json"', "")
@@ -338,7 +338,7 @@ LIKENESSES: list[tuple[str, Tta]] = [("lenet5", "mirror"), ("lenet5", "mirror_tr
 @pytest.mark.parametrize(("name", "tta"), [*((name, "none") for name in (*MODELS, *TORCHVISIONS)), *LIKENESSES])
 def test_every_network(name: str, tta: Tta, format_name: str, tmp_path: Path) -> None:
     needs_extra()
-    network, form = held(name, tta), import_module(f"labbook.export.{format_name}")
+    network, form = held(name, tta), import_module(f"labbook.inference.export.{format_name}")
     file = tmp_path / "file"
     file.write_bytes(form.content(Exported(network.model, tta), about(network, None)))
-    assert writing.difference(form.read(file), network)["probabilities"] < 1e-5
+    assert export_model.difference(form.read(file), network)["probabilities"] < 1e-5

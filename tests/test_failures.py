@@ -12,9 +12,10 @@ from pytorch_lightning.callbacks import DeviceStatsMonitor
 from torch import Tensor
 
 import train
-from labbook import cli, runs
+from labbook.callbacks.checkpoints import Checkpoints
+from labbook.cli import command_line
 from labbook.models.mlp import MLP
-from labbook.saving import Checkpoints
+from labbook.runs import run_folder
 from tests.conftest import Command
 from tests.test_bad_input import QUICK, refused
 from tests.test_train import metrics_of
@@ -70,7 +71,7 @@ def test_a_bug_in_own_code_keeps_its_traceback_and_ends_with_where_it_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(runs.FOLDER_VARIABLE, raising=False)
+    monkeypatch.delenv(run_folder.FOLDER_VARIABLE, raising=False)
     monkeypatch.setattr(sys, "argv", ["train.py", *QUICK, "epochs=2"])
     usual = MLP.forward
     once = failing(4, ZeroDivisionError("mine"), usual)
@@ -81,7 +82,7 @@ def test_a_bug_in_own_code_keeps_its_traceback_and_ends_with_where_it_is(
 
     monkeypatch.setattr(MLP, "forward", forward)
     with pytest.raises(ZeroDivisionError) as raised:
-        cli.command_line(train.main)
+        command_line.command_line(train.main)
     (run,) = Path("logs/runs").iterdir()
     why = "model (labbook.models.mlp.MLP) failed: ZeroDivisionError: mine"
     assert raised.value.__notes__[-2:] == [f"error: {why}", f"to continue: python train.py resume={run}"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from matplotlib import get_data_path
 
-from labbook import fonts
+from labbook.plots import fonts
 
 TTF = Path(get_data_path()) / "fonts" / "ttf"
 OTHER = TTF / "STIXGeneral.ttf"  # which stands for a font that has what the first one lacks

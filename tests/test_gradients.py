@@ -11,10 +11,10 @@ from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 from torch.amp import GradScaler
 
+from labbook.callbacks.gradient_norms import GradientNorms, owners_of
 from labbook.data.digits import Digits
-from labbook.gradients import GradientNorms, owners_of
-from labbook.models.classifier import Task
 from labbook.models.mlp import MLP
+from labbook.training.classifier import Task
 from tests.conftest import Command
 from tests.test_resume import signal_at
 from tests.test_train import rows_of, without_times

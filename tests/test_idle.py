@@ -2,9 +2,9 @@
 
 import pytest
 
-from labbook import training
-from labbook.cli import CONFIGS
-from labbook.idle import idle, of_layers, of_schedule, of_split, of_sweeps, of_validation
+from labbook import experiment
+from labbook.callbacks.unused_settings import idle, of_layers, of_schedule, of_split, of_sweeps, of_validation
+from labbook.cli.command_line import CONFIGS
 from tests.conftest import Command
 from tests.test_presets import RUNS, run_of
 
@@ -16,8 +16,8 @@ SMALL = ("model=mlp", "model.width=4")
 def of(*overrides: str) -> list[str]:
     """What is said of a run of a small network on digits."""
     config = run_of(*SMALL, *overrides)
-    data = training.build_data(config)
-    return idle(config, training.build_model(config, data.spec))
+    data = experiment.build_data(config)
+    return idle(config, experiment.build_model(config, data.spec))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_presets_have_none(overrides: tuple[str, ...]) -> None:
     assert [*of_sweeps(config), *of_schedule(config), *of_validation(config), *of_split(config)] == []
     factors = [config.task[name] for name in ("norm_bias_lr_factor", "layer_lr_decay", "backbone_lr_factor")]
     if factors != [1, 1, 1]:
-        model = training.build_model(config, training.build_data(config).spec)
+        model = experiment.build_model(config, experiment.build_data(config).spec)
         assert list(of_layers(model)) == []
 
 

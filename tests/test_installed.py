@@ -12,7 +12,7 @@ import pytest
 
 from labbook.installation import CHECKOUT, CONFIGS
 
-COMMAND = "import sys; sys.argv[0] = 'labbook'; from labbook.commands import main; main()"
+COMMAND = "import sys; sys.argv[0] = 'labbook'; from labbook.cli.commands import main; main()"
 NO_TORCH = "import sys; sys.modules['torch'] = None; "  # importing it fails
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labbook.intervals import student, t_quantile, wilson, written
+from labbook.inference.intervals import student, t_quantile, wilson, written
 
 
 @pytest.mark.parametrize(

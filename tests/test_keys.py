@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from labbook import keys, refusals
-from labbook.config import GROUPS
+from labbook.config import hydra_errors, unknown_keys
+from labbook.config.schema import GROUPS
 from labbook.errors import SettingError
 from tests.composing import composed
 
@@ -31,22 +31,22 @@ def test_keys_that_no_file_knows_are_found(added: dict[str, Any], unknown: list[
     reference = OmegaConf.to_container(composed())
     assert isinstance(reference, dict)
     tree = OmegaConf.to_container(OmegaConf.merge(OmegaConf.create(reference), added))
-    assert keys.unknown_keys(tree, reference) == unknown
+    assert unknown_keys.unknown_keys(tree, reference) == unknown
 
 
 @pytest.mark.parametrize("added", [{"model.paddin"}, {"model"}, {"model.paddin.deeper"}])
 def test_keys_that_the_command_line_adds_on_purpose_pass(added: set[str]) -> None:
     reference = composed()
     tree = composed("+model.paddin=3")
-    keys.check_keys(tree, reference, added, "debug=fast")
+    unknown_keys.check_keys(tree, reference, added, "debug=fast")
     with pytest.raises(SettingError) as error:
-        keys.check_keys(tree, reference, {"model.padd", "optimizer.paddin"}, "debug=fast")
+        unknown_keys.check_keys(tree, reference, {"model.padd", "optimizer.paddin"}, "debug=fast")
     text = "debug=fast: model.paddin is not a setting; did you mean padding? settings here: activation, padding"
     assert str(error.value) == text
 
 
 def test_at_the_root_the_groups_are_settings_too_and_notes_are_none() -> None:
-    text = keys.no_setting("expriment", composed())
+    text = unknown_keys.no_setting("expriment", composed())
     assert text.startswith("expriment is not a setting; did you mean experiment? settings here: ")
     listed = text.rpartition(": ")[2].split(", ")
     assert {*GROUPS, "seed", "epochs", "resume"} <= set(listed)
@@ -62,12 +62,12 @@ def test_at_the_root_the_groups_are_settings_too_and_notes_are_none() -> None:
     ],
 )
 def test_the_choices_that_have_a_setting_are_named(name: str, others: str) -> None:
-    assert refusals.of_others(name) == f"; it is a setting of {others}"
+    assert hydra_errors.of_others(name) == f"; it is a setting of {others}"
 
 
 def test_a_setting_of_files_that_files_begin_with_is_found() -> None:
-    assert refusals.of_others("model.freeze").endswith(", vgg16_bn, vit_b_16")
-    assert refusals.of_others("data.batch_size").count(", ") == len(refusals.files_of("data")) - 1
+    assert hydra_errors.of_others("model.freeze").endswith(", vgg16_bn, vit_b_16")
+    assert hydra_errors.of_others("data.batch_size").count(", ") == len(hydra_errors.files_of("data")) - 1
 
 
 @pytest.mark.parametrize(
@@ -87,12 +87,12 @@ def test_a_file_that_is_none_spoils_no_sentence(content: str, tmp_path: Path) ->
     file = tmp_path / "mine.yaml"
     file.write_bytes(content.encode("utf-8", "surrogateescape"))
     (tmp_path / "net1.5.yaml").write_text("width: 3")
-    assert refusals.keys_of(file) == ({"width"} if "net1.5" in content else set())
+    assert hydra_errors.keys_of(file) == ({"width"} if "net1.5" in content else set())
 
 
 @pytest.mark.parametrize("name", ["model.nothing", "experiment.published", "task.sam", "epochs", "model"])
 def test_no_choice_has_what_is_none_of_its_settings(name: str) -> None:
-    assert refusals.of_others(name) == ""
+    assert hydra_errors.of_others(name) == ""
 
 
 @pytest.mark.parametrize(
@@ -111,14 +111,14 @@ def test_no_choice_has_what_is_none_of_its_settings(name: str) -> None:
 def test_a_setting_that_is_elsewhere_is_named(name: str, meant: str) -> None:
     reference = composed("callbacks=lookahead", "+callbacks.early_stopping.patience=3", "+task.patience=3")
     reference.choices = {"patience": 3}  # the program's own note
-    assert f"{name} is not a setting; did you mean {meant}? settings here: " in keys.no_setting(name, reference)
+    assert f"{name} is not a setting; did you mean {meant}? settings here: " in unknown_keys.no_setting(name, reference)
 
 
 def test_a_name_inside_a_setting_that_is_null_says_how_to_write_it() -> None:
-    assert keys.inside_null("data.sampler._target_", composed()) == (
+    assert unknown_keys.inside_null("data.sampler._target_", composed()) == (
         'data.sampler is null and has no settings: write +data.sampler._target_=VALUE, or "data.sampler={_target_:'
         ' VALUE}"'
     )
-    assert keys.inside_null("data.augment.flip", composed()) == ""
-    assert keys.inside_null("data.batchsize", composed()) == ""
-    assert keys.inside_null("scheduler.lr", composed("scheduler=none")) == ""
+    assert unknown_keys.inside_null("data.augment.flip", composed()) == ""
+    assert unknown_keys.inside_null("data.batchsize", composed()) == ""
+    assert unknown_keys.inside_null("scheduler.lr", composed("scheduler=none")) == ""

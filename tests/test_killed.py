@@ -11,10 +11,11 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from labbook import checkpoints, files
-from labbook.models.classifier import Classifier
-from labbook.recorder import Recorder
-from labbook.saving import Checkpoints
+from labbook import files
+from labbook.callbacks.checkpoints import Checkpoints
+from labbook.callbacks.epoch_recorder import Recorder
+from labbook.training import checkpoint_io
+from labbook.training.classifier import Classifier
 from tests.conftest import Command
 from tests.security.test_what_is_written import assert_plain
 from tests.test_train import metrics_of, without_times
@@ -50,7 +51,7 @@ MOMENTS: dict[str, tuple[Any, str, int]] = {
     "in the validation": (Checkpoints, "on_validation_batch_end", 1),
     "before the row of an epoch": (Recorder, "on_train_epoch_end", 2),
     "between row and checkpoint": (Checkpoints, "on_train_epoch_end", 2),
-    "while a checkpoint is written": (checkpoints, "seal", 14),
+    "while a checkpoint is written": (checkpoint_io, "seal", 14),
     "as soon as it has its name": (files, "flush_folder", 10),
     "in the test": (Classifier, "on_test_epoch_end", 1),
 }

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pytorch_lightning import Trainer, callbacks
 
-from labbook import building, kinds, training
+from labbook import experiment
+from labbook.config import instantiate, target_rules
+from labbook.config.unknown_keys import OF_TRAINER
 from labbook.errors import SettingError
-from labbook.keys import OF_TRAINER
 from tests.conftest import Command
 
 TARGET = "pytorch_lightning.callbacks"
@@ -44,16 +45,20 @@ OF_DEVICES = {"accelerator", "strategy", "devices", "num_nodes", "precision", "s
 
 def refused(name: str, **settings: Any) -> str:
     with pytest.raises(SettingError) as error:
-        building.check({"mine": {"_target_": f"{TARGET}.{name}", **settings}}, "callbacks")
+        instantiate.check({"mine": {"_target_": f"{TARGET}.{name}", **settings}}, "callbacks")
     return str(error.value)
 
 
 def test_every_callback_is_known() -> None:
-    of_refused = {name for name in callbacks.__all__ if issubclass(getattr(callbacks, name), tuple(kinds.REFUSED))}
+    of_refused = {
+        name for name in callbacks.__all__ if issubclass(getattr(callbacks, name), tuple(target_rules.REFUSED))
+    }
     known = of_refused | LOOK_ON.keys() | NEEDS_A_PACKAGE.keys()
     assert known == set(callbacks.__all__) - {"Callback"}
     for name in of_refused:
-        instead = next(text for kind, text in kinds.REFUSED.items() if issubclass(getattr(callbacks, name), kind))
+        instead = next(
+            text for kind, text in target_rules.REFUSED.items() if issubclass(getattr(callbacks, name), kind)
+        )
         assert refused(name) == f"callbacks.mine._target_={TARGET}.{name} does not work here: {instead}"
 
 
@@ -70,7 +75,7 @@ def test_every_option_of_the_trainer_is_known() -> None:
     options = set(inspect.signature(Trainer.__init__).parameters) - {"self"}
     assert options == OF_TRAINER.keys() | OPTIONS.keys() | OF_DEVICES
     assert not OF_TRAINER.keys() & (OPTIONS.keys() | OF_DEVICES)
-    assert OF_TRAINER.items() <= training.SUPPLIED["trainer"].items()
+    assert OF_TRAINER.items() <= experiment.SUPPLIED["trainer"].items()
 
 
 def test_the_other_callbacks_and_options_work_together(labbook: Command) -> None:

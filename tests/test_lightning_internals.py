@@ -11,8 +11,8 @@ from mylab.data.resumable import ResumableNumbers
 from mylab.models.regression import Regression
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from labbook import lightning_internals
-from labbook.lightning_internals import begin_epoch_anew, leave_signals, logs_by_step, scripting
+from labbook.training import lightning_internals
+from labbook.training.lightning_internals import begin_epoch_anew, leave_signals, logs_by_step, scripting
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,

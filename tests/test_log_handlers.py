@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labbook.log_handlers import OURS, RunLog, tell
+from labbook.runs.log_files import OURS, RunLog, tell
 
 
 class Pieces(io.RawIOBase):

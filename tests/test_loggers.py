@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from labbook.data.spec import ImageSpec
 from labbook.loggers import EVENTS, TensorBoard
-from labbook.models.classifier import Classifier
+from labbook.training.classifier import Classifier
 
 
 def begun(folder: Path) -> list[int]:

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from omegaconf import OmegaConf
 from pytorch_lightning import Callback, Trainer
 
+from labbook.callbacks.ema import EMA
+from labbook.callbacks.lookahead import Lookahead, floats
 from labbook.data.digits import Digits
-from labbook.ema import EMA
-from labbook.identity import identity
-from labbook.lookahead import Lookahead, floats
-from labbook.models.classifier import Classifier, Task
 from labbook.models.deep_convnet import DeepConvNet
+from labbook.runs.run_id import identity
+from labbook.training.classifier import Classifier, Task
 from tests.conftest import Command
 from tests.test_resume import signal_at
 from tests.test_train import same_weights, weights_of, without_times

@@ -11,15 +11,16 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
-from labbook import losses, training
-from labbook.config import typed
+from labbook import experiment
+from labbook.config.schema import typed
 from labbook.data.digits import Digits
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.identity import identity
-from labbook.losses import BinaryCrossEntropy, FocalLoss
-from labbook.models.classifier import Classifier, Task
 from labbook.models.mlp import MLP
+from labbook.runs.run_id import identity
+from labbook.training import losses
+from labbook.training.classifier import Classifier, Task
+from labbook.training.losses import BinaryCrossEntropy, FocalLoss
 from tests.composing import composed
 
 SPEC = ImageSpec(1, 8, tuple("0123456789"), (0.0,), (1.0,))
@@ -189,13 +190,13 @@ def test_what_cannot_train_these_classes_is_refused_at_once(task: Task, said: st
 )
 def test_wrong_settings_of_the_group_are_refused_by_name(overrides: list[str], said: str) -> None:
     with pytest.raises(SettingError, match=said):
-        training.check(composed(*overrides))
+        experiment.check(composed(*overrides))
 
 
 def test_a_loss_of_the_configuration_reaches_the_network() -> None:
     config = composed("loss=focal", "loss.gamma=3", "loss.class_weights={3: 2}", "model=mlp")
-    training.check(config)
-    model = training.build_model(config, SPEC)
+    experiment.check(config)
+    model = experiment.build_model(config, SPEC)
     assert isinstance(model.criteria.training, FocalLoss)
     assert model.criteria.training.gamma == 3
     assert model.task.class_weights == {3: 2}

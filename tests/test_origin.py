@@ -8,22 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from labbook import __version__, origin
+from labbook import __version__
+from labbook.runs import provenance
 
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A checkout of one commit."""
-    for name in ("src/labbook/origin.py", "configs/train.yaml", "logs/.gitkeep", "README.md", "train.py"):
+    for name in ("src/labbook/runs/provenance.py", "configs/train.yaml", "logs/.gitkeep", "README.md", "train.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     commit = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false", "commit", "-qm", "a"]
     for words in (["init", "-q"], ["add", "-A"], commit):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
-    monkeypatch.setattr(origin, "__file__", str(tmp_path / "src" / "labbook" / "origin.py"))
-    origin.code_version.cache_clear()
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "src" / "labbook" / "origin.py"))
+    provenance.code_version.cache_clear()
     yield tmp_path
-    origin.code_version.cache_clear()
+    provenance.code_version.cache_clear()
 
 
 def commit_of(folder: Path) -> str:
@@ -32,18 +33,24 @@ def commit_of(folder: Path) -> str:
 
 
 def test_an_unchanged_checkout_is_its_commit(checkout: Path) -> None:
-    assert origin.code_version() == f"{__version__}+{commit_of(checkout)}"
+    assert provenance.code_version() == f"{__version__}+{commit_of(checkout)}"
 
 
 def version_now() -> str:
     """The version that a new process would have."""
-    origin.code_version.cache_clear()
-    return origin.code_version()
+    provenance.code_version.cache_clear()
+    return provenance.code_version()
 
 
 @pytest.mark.parametrize(
     "name",
-    ["src/labbook/origin.py", "src/mylab/deep/losses.py", "configs/model/mine.yaml", "train.py", "requirements.lock"],
+    [
+        "src/labbook/runs/provenance.py",
+        "src/mylab/deep/losses.py",
+        "configs/model/mine.yaml",
+        "train.py",
+        "requirements.lock",
+    ],
 )
 def test_each_state_of_changed_code_has_a_version(name: str, checkout: Path) -> None:
     clean = version_now()
@@ -73,7 +80,7 @@ def test_what_makes_no_figures_may_change(checkout: Path) -> None:
     (checkout / "README.md").write_text("other")
     (checkout / "logs" / ".gitkeep").unlink()
     (checkout / "notes").write_text("mine")
-    assert origin.code_version() == f"{__version__}+{commit_of(checkout)}"
+    assert provenance.code_version() == f"{__version__}+{commit_of(checkout)}"
 
 
 @pytest.mark.usefixtures("checkout")
@@ -86,7 +93,7 @@ def test_without_a_checkout_it_is_a_digest_of_the_code(
     if package.startswith("src"):
         shutil.rmtree(tmp_path / ".git")
     folder = tmp_path / package
-    monkeypatch.setattr(origin, "__file__", str(folder / "origin.py"))
+    monkeypatch.setattr(provenance, "__file__", str(folder / "origin.py"))
     (folder / "models").mkdir(parents=True)
     found = []
     for text in ("one", "two", "one"):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from labbook import outputs
 from labbook.errors import SettingError, unwritable
-from labbook.runs import CONFIG, METRICS
-from labbook.sweeps.folder import MARK
+from labbook.runs import outputs
+from labbook.runs.run_folder import CONFIG, METRICS
+from labbook.runs.sweep_folder import MARK
 
 
 def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler, SimpleProfiler
 
-from labbook import overhead
 from labbook.data.digits import Digits
-from labbook.models.classifier import Task
 from labbook.models.mlp import MLP
+from labbook.training import overhead
+from labbook.training.classifier import Task
 from tests.conftest import Command
 
 

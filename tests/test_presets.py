@@ -12,10 +12,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from labbook import cli, config, published, training
+from labbook import experiment
+from labbook.cli import command_line
+from labbook.config import published, schema
 from tests import composing
 
-PRESETS = [path.stem for path in sorted((cli.CONFIGS / "sweep").glob("*.yaml"))]
+PRESETS = [path.stem for path in sorted((command_line.CONFIGS / "sweep").glob("*.yaml"))]
 
 Figures = dict[str, float]
 
@@ -125,7 +127,7 @@ def run_of(*overrides: str) -> DictConfig:
     """The configuration of one run, as the program notes it."""
     tree, chosen = composing.composed(*overrides), composing.chosen(*overrides)
     with open_dict(tree):
-        tree.choices = {group: chosen[group] for group in config.GROUPS if chosen.get(group)}
+        tree.choices = {group: chosen[group] for group in schema.GROUPS if chosen.get(group)}
     return tree
 
 
@@ -138,8 +140,8 @@ def entry_of(*overrides: str) -> dict[str, Any] | None:
 @pytest.mark.parametrize("overrides", RUNS, ids=" ".join)
 def test_each_run_composes(overrides: tuple[str, ...]) -> None:
     tree = run_of(*overrides)
-    config.check_root(tree)
-    training.check(tree)
+    schema.check_root(tree)
+    experiment.check(tree)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +159,8 @@ def learns(tree: DictConfig, tmp_path: Path) -> None:
         for part, name in itertools.product((tree.data.train_folder, tree.data.test_folder), ("cats", "dogs")):
             (tmp_path / part / name).mkdir(parents=True, exist_ok=True)
         tree.data.root = str(tmp_path)
-    data = training.build_data(tree)
-    model = training.build_model(tree, data.spec)
+    data = experiment.build_data(tree)
+    model = experiment.build_model(tree, data.spec)
     logits = model(torch.rand(2, data.spec.channels, data.spec.size, data.spec.size))
     assert logits.shape == (2, data.spec.num_classes)
     F.cross_entropy(logits, torch.tensor([0, 1])).backward()

@@ -17,9 +17,9 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver, _hydra_subprocess_cmd
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
+from labbook.config.hydra_errors import replaced
 from labbook.errors import SettingError
-from labbook.lightning_internals import death_among_others, end_other_processes, tell_of_deaths
-from labbook.refusals import replaced
+from labbook.training.lightning_internals import death_among_others, end_other_processes, tell_of_deaths
 from tests.conftest import Command
 from tests.test_killed import same_in_all
 from tests.test_train import metrics_of, rows_of

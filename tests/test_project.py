@@ -12,9 +12,12 @@ from types import ModuleType
 
 import pytest
 
-from labbook import cli, composing, installation, origin, search_path
-from labbook.commands import new_project
+from labbook import installation
+from labbook.cli import command_line
+from labbook.cli.commands import new_project
+from labbook.config import compose, search_path
 from labbook.errors import not_installed
+from labbook.runs import provenance
 from tests.conftest import Command
 
 
@@ -63,25 +66,25 @@ def test_its_configurations_come_first_and_the_package_s_behind_them(
         "# mine\n_target_: ourlab.models.my_net.MyNet\nbias: false\n"
     )
     assert search_path.folders() == [ourlab / "configs", installation.CONFIGS]
-    text = cli.help_text()
+    text = command_line.help_text()
     assert re.search(r"^   \* lenet5 +mine$", text, re.MULTILINE)
     assert re.search(r"^     my_net +one dense layer", text, re.MULTILINE)
     assert re.search(r"^     mlp +multilayer", text, re.MULTILINE)
-    assert composing.composed("model=my_net", "data=my_set").data._target_ == "ourlab.data.my_set.MySet"
-    assert composing.composed().model == {"_target_": "ourlab.models.my_net.MyNet", "bias": False}
-    assert composing.composed("model=mlp").model._target_ == "labbook.models.mlp.MLP"
+    assert compose.composed("model=my_net", "data=my_set").data._target_ == "ourlab.data.my_set.MySet"
+    assert compose.composed().model == {"_target_": "ourlab.models.my_net.MyNet", "bias": False}
+    assert compose.composed("model=mlp").model._target_ == "labbook.models.mlp.MLP"
 
 
 def test_elsewhere_its_configurations_are_not_there(ourlab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(installation.PROJECT_VARIABLE)
     assert search_path.folders() == [installation.CONFIGS]
-    assert "my_net" not in cli.help_text()
+    assert "my_net" not in command_line.help_text()
 
 
 def test_its_runs_record_its_code_and_the_package_s(ourlab: Path) -> None:
     def version() -> str:
-        origin.code_version.cache_clear()
-        return origin.code_version()
+        provenance.code_version.cache_clear()
+        return provenance.code_version()
 
     versions = [version()]
     for text in ("one", "two"):
@@ -96,7 +99,7 @@ def test_its_runs_record_its_code_and_the_package_s(ourlab: Path) -> None:
     assert re.fullmatch(r"[0-9a-f]{7,}", version().split(" project+")[1])
     (ourlab / "configs" / "model" / "my_net.yaml").write_text("# other")
     assert "-dirty." in version().split(" project+")[1]
-    origin.code_version.cache_clear()
+    provenance.code_version.cache_clear()
 
 
 class Installed:
@@ -146,7 +149,7 @@ def test_what_is_made_in_it_trains_and_its_tests_find_it(ourlab: Path) -> None:
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
-    code = "import sys; sys.argv[0] = 'labbook'; from labbook.commands import main; main()"
+    code = "import sys; sys.argv[0] = 'labbook'; from labbook.cli.commands import main; main()"
     for kind in ("model", "module", "data", "loss", "callback"):
         assert "made: src/ourlab/" in run("-c", code, "new", kind, f"my_{kind}")
     assert "7 passed" in run("-m", "pytest", "-q")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from labbook import published
+from labbook.config import published
 from labbook.errors import SettingError
 from tests.conftest import Command
 

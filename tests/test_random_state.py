@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from labbook import random_state
+from labbook.data import random_state
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])

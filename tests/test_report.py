@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.report import cells
-from labbook.report.grouping import Mean, Report, group
-from labbook.report.reading import Run, Sweep
+from labbook.reports import table_cells
+from labbook.reports.grouping import Mean, Report, group
+from labbook.reports.read_runs import Run, Sweep
 
 SETTINGS: dict[str, Any] = {
     "model": {"_target_": "labbook.models.mlp.MLP", "depth": 1, "activation": "relu"},
@@ -182,8 +182,8 @@ def test_only_finished_runs_count() -> None:
     report = in_memory([({}, figures_of(0.9)), *others], [])
     (row,) = report.rows
     assert row.figure("val/acc") == Mean(1, 0.9, None)
-    assert cells.cells(report, row)[0].text == "1 of 3"
-    assert cells.tally(report) == "3 runs: 1 finished, 1 failed, 1 pruned"
+    assert table_cells.cells(report, row)[0].text == "1 of 3"
+    assert table_cells.tally(report) == "3 runs: 1 finished, 1 failed, 1 pruned"
 
 
 def test_settings_without_a_figure_come_last() -> None:
@@ -205,14 +205,14 @@ def test_published_figures_and_differences() -> None:
     assert sgd.difference("train/acc_eval") == pytest.approx(0.2)
     assert adam.difference("train_seconds") == pytest.approx(6.0)
     assert (rmsprop.published, rmsprop.difference("test/acc")) == ({}, None)
-    assert cells.beside(sgd, "test/acc") == "0.5000† (+0.0900)"
-    assert any("C9, C2" in note for note in cells.footnotes(report))
+    assert table_cells.beside(sgd, "test/acc") == "0.5000† (+0.0900)"
+    assert any("C9, C2" in note for note in table_cells.footnotes(report))
 
 
 def test_training_accuracy_is_the_one_measured_after_training() -> None:
     report = in_memory([({}, figures_of(0.5, **{"train/acc_eval": 0.75}))], [])
     assert report.rows[0].figure("train/acc") == Mean(1, 0.75, None)
-    assert any("measured after training" in note for note in cells.footnotes(report))
+    assert any("measured after training" in note for note in table_cells.footnotes(report))
 
 
 def test_no_validation_figures_where_that_was_the_test_set() -> None:
@@ -229,7 +229,7 @@ def test_figures_of_older_code_are_marked() -> None:
     report = in_memory(runs, ["epochs"])
     assert list(report.versions) == ["new", "old"]
     assert [row.old for row in report.rows] == [True, False]
-    assert "* has figures of other code than the newest, new (1): old (1)." in cells.footnotes(report)
+    assert "* has figures of other code than the newest, new (1): old (1)." in table_cells.footnotes(report)
 
 
 def test_runs_are_ranked_by_the_metric_of_that_name() -> None:
@@ -274,5 +274,5 @@ def test_an_absent_setting_is_told_from_any_value() -> None:
 def test_null_is_a_value() -> None:
     report = in_memory([({"data.limit": None}, figures_of(0.9)), ({"data.limit": 64}, figures_of(0.8))], ["data.limit"])
     assert [row.label for row in report.rows] == ["limit null", "limit 64"]
-    assert [cells.cells(report, row)[0].text for row in report.rows] == ["null", "64"]
-    assert cells.headings(report)[0].numeric
+    assert [table_cells.cells(report, row)[0].text for row in report.rows] == ["null", "64"]
+    assert table_cells.headings(report)[0].numeric

@@ -8,7 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from labbook.report import page
+from labbook.reports import sweep_page
 from tests.browser import browser, needs_browser
 from tests.test_report import add_run, make_grid
 
@@ -20,9 +20,9 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
     """A browser that has opened the page from a file."""
     sweep = make_grid(tmp_path_factory.mktemp("sweeps"))
     add_run(sweep, "waiting", {"model.depth": 16})
-    page.write(sweep)
+    sweep_page.write(sweep)
     with browser() as opened:
-        opened.get((sweep / page.PAGE).as_uri())
+        opened.get((sweep / sweep_page.PAGE).as_uri())
         yield opened
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.report import cells, charts, curves, gradients, page, reading, tables
-from labbook.report.grouping import group
-from labbook.report.reading import Run
-from labbook.sweeps import claims
+from labbook.reports import curves, gradients, read_runs, svg_charts, sweep_page, table_cells, tables
+from labbook.reports.grouping import group
+from labbook.reports.read_runs import Run
+from labbook.runs import locks
 from tests.test_report import SETTINGS, add_run, figures_of, make_grid, mark, table_of
 
 
@@ -33,9 +33,9 @@ def test_states(tmp_path: Path) -> None:
     (sweep / ".hidden").mkdir()
     (sweep / ".hidden" / "metrics.json").write_text("{}")
     (sweep / "notes").mkdir()
-    with claims.claimed(sweep, "busy") as ours:
+    with locks.claimed(sweep, "busy") as ours:
         assert ours
-        runs = reading.read(sweep).runs
+        runs = read_runs.read(sweep).runs
     assert {run.path.name: run.state for run in runs} == {
         "new": "new",
         "killed": "interrupted",
@@ -44,8 +44,8 @@ def test_states(tmp_path: Path) -> None:
         "binary": "damaged",
         "bare": "damaged",
     }
-    report = page.write(sweep)
-    assert cells.tally(report) == "6 runs: 2 interrupted, 1 new, 3 damaged"
+    report = sweep_page.write(sweep)
+    assert table_cells.tally(report) == "6 runs: 2 interrupted, 1 new, 3 damaged"
     assert len(report.rows) == 4  # two have no legible settings
 
 
@@ -55,7 +55,7 @@ def test_states(tmp_path: Path) -> None:
 def test_damaged_tables(tmp_path: Path, table: str) -> None:
     sweep = mark(tmp_path / "s", [])
     add_run(sweep, "a", {}, figures_of(0.5), table)
-    assert cells.tally(page.write(sweep)) == "1 run: 1 finished"
+    assert table_cells.tally(sweep_page.write(sweep)) == "1 run: 1 finished"
 
 
 @given(st.binary(max_size=40))
@@ -64,9 +64,9 @@ def test_any_bytes_are_read_as_far_as_they_go(tmp_path_factory: pytest.TempPathF
     for name in ("config.yaml", "metrics.json", "metrics.csv"):
         folder = add_run(sweep, name, {}, figures_of(0.5), table_of(0.5))
         (folder / name).write_bytes(content)
-    runs = reading.read(sweep).runs
+    runs = read_runs.read(sweep).runs
     assert {run.path.name for run in runs} == {"config.yaml", "metrics.json", "metrics.csv"}
-    group(reading.read(sweep))
+    group(read_runs.read(sweep))
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_any_bytes_are_read_as_far_as_they_go(tmp_path_factory: pytest.TempPathF
 def test_damaged_matrices(tmp_path: Path, matrix: Any) -> None:
     sweep = mark(tmp_path / "s", [])
     add_run(sweep, "a", {}, figures_of(0.5, **{"test/confusion_matrix": matrix}))
-    page.write(sweep)
-    drawn = "Confusion matrix" in (sweep / page.PAGE).read_text()
+    sweep_page.write(sweep)
+    drawn = "Confusion matrix" in (sweep / sweep_page.PAGE).read_text()
     assert drawn == (matrix == [[0, 0], [0, 0]])
 
 
@@ -111,13 +111,13 @@ def test_a_diverged_epoch_is_left_out_of_the_curve() -> None:
     [((1, 2, 30), True, False), ((1, 2, 31), True, True), ((0, 1, 99), True, False), ((1, "a"), False, False)],
 )
 def test_scale_of_an_axis(values: tuple[Any, ...], numeric: bool, log: bool) -> None:
-    scale = charts.Scale(values)
+    scale = svg_charts.Scale(values)
     assert (scale.numeric, scale.log) == (numeric, log)
     assert [scale.index(value) for value in values] == list(range(len(values)))
 
 
 def test_gradients_by_layer(grid: Path) -> None:
-    report = group(reading.read(grid))
+    report = group(read_runs.read(grid))
     row = next(row for row in report.rows if row.values == (4, "relu"))
     assert gradients.norms(row) == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
     depth, activation = range(2)
@@ -136,7 +136,7 @@ ODD = PLAIN | st.lists(PLAIN, max_size=2) | st.dictionaries(st.text(max_size=3),
 def test_odd_values_are_no_reason_to_fail(settings: dict[str, Any], metrics: dict[str, Any]) -> None:
     runs = [Run(Path("odd"), "finished", SETTINGS | settings, figures_of(0.5) | metrics, {}, 1.0, 1.0)]
     runs.append(Run(Path("plain"), "finished", SETTINGS, figures_of(0.6), {}, 1.0, 1.0))
-    report = group(reading.Sweep(Path("sweep"), (), (), "val/acc", 0, tuple(runs)))
+    report = group(read_runs.Sweep(Path("sweep"), (), (), "val/acc", 0, tuple(runs)))
     assert sum(len(row.runs) for row in report.rows) == 2
     assert "2 runs: 2 finished" in tables.as_markdown(report)
     assert len(list(csv.DictReader(tables.as_csv(report).splitlines()))) >= 1

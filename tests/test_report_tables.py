@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from labbook.commands import report
+from labbook.cli.commands import report
 from labbook.errors import SettingError
-from labbook.report import cells, page, tables
+from labbook.reports import sweep_page, table_cells, tables
 from tests.conftest import Command
 from tests.test_report import figures_of, in_memory, make_grid, mark
 
@@ -30,7 +30,7 @@ def grid(tmp_path: Path) -> Path:
 
 
 def test_csv_has_raw_numbers(grid: Path) -> None:
-    page.write(grid)
+    sweep_page.write(grid)
     rows = list(csv.DictReader((grid / "summary.csv").read_text().splitlines()))
     assert len(rows) == 6
     best = rows[0]
@@ -49,7 +49,7 @@ def test_markdown_says_what_one_must_know(grid: Path) -> None:
     for run in grid.glob("*/metrics.json"):
         told = {"hardware": "CPU (Some Make), 32-true", "versions": "Python 3, torch 9"}
         run.write_text(json.dumps(json.loads(run.read_text()) | told))
-    page.write(grid)
+    sweep_page.write(grid)
     text = (grid / "summary.md").read_text()
     assert "| 4 | relu | 2 | 0.8850 ± 0.0071 |" in text
     assert "| 0.9000 (-0.0550) | 12.5 (-2.5) |" in text
@@ -64,7 +64,7 @@ def test_markdown_says_what_one_must_know(grid: Path) -> None:
 def test_metrics_of_torchmetrics_have_columns(grid: Path) -> None:
     run = next(file for file in sorted(grid.glob("*/metrics.json")) if "val/acc" in json.loads(file.read_text()))
     run.write_text(json.dumps(json.loads(run.read_text()) | {"test/f1": 0.625, "test/loss": 0.25}))
-    page.write(grid)
+    sweep_page.write(grid)
     (told,) = {row["test/f1"] for row in csv.DictReader((grid / "summary.csv").read_text().splitlines())} - {""}
     assert float(told) == 0.625
     head = next(line for line in (grid / "summary.md").read_text().splitlines() if line.startswith("| depth"))
@@ -86,7 +86,7 @@ def test_terminal_table_fits(columns: int, width: int) -> None:
 
 
 def test_the_least_important_columns_go_first() -> None:
-    heads = [cells.Heading(name, True, importance, name) for name, importance in (("a", 9), ("b", 1), ("c", 5))]
+    heads = [table_cells.Heading(name, True, importance, name) for name, importance in (("a", 9), ("b", 1), ("c", 5))]
     assert tables.fitting(heads, [10, 10, 10], 34) == [0, 1, 2]
     assert tables.fitting(heads, [10, 10, 10], 33) == [0, 2]
     assert tables.fitting(heads, [10, 10, 10], 5) == [0, 2]
@@ -140,7 +140,7 @@ def test_refusals(tmp_path: Path, reported: Command, harm: Callable[[Path], None
     assert ended.code == 2
     assert ended.sentence.endswith(sentence)
     with pytest.raises(SettingError):
-        page.write(folder)
+        sweep_page.write(folder)
 
 
 def test_script_needs_no_torch(grid: Path) -> None:

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from labbook.report import charts, confusion, curves, effects, evidence, maps, page
-from labbook.report.charts import Picture, Scale
-from labbook.report.grouping import Report
-from labbook.report.marginals import marginal
+from labbook.reports import confusion, curves, evidence, maps, parameter_effects, svg_charts, sweep_page
+from labbook.reports.grouping import Report
+from labbook.reports.marginals import marginal
+from labbook.reports.svg_charts import Picture, Scale
 from tests.test_report import add_run, figures_of, in_memory, mark, table_of
 
 OVER = ["optimizer.lr", "model.depth"]
@@ -41,7 +41,7 @@ def lines_in(picture: Picture) -> tuple[Any, list[Line2D]]:
 
 @pytest.mark.parametrize("count", [60, 500])
 def test_accuracy_is_linear_and_no_line_goes_through_single_trials(count: int) -> None:
-    accuracy, seconds, *_ = effects.effects(trials(count))
+    accuracy, seconds, *_ = parameter_effects.effects(trials(count))
     axes, lines = lines_in(accuracy)
     assert (axes.get_yscale(), axes.get_xscale()) == ("linear", "log")
     assert lines_in(seconds)[0].get_yscale() == "log"
@@ -53,16 +53,16 @@ def test_accuracy_is_linear_and_no_line_goes_through_single_trials(count: int) -
 
 
 def test_few_trials_are_dots_alone() -> None:
-    accuracy = effects.effects(trials(9))[0]
+    accuracy = parameter_effects.effects(trials(9))[0]
     assert lines_in(accuracy)[1] == []
-    accuracy = effects.effects(trials(20))[0]
+    accuracy = parameter_effects.effects(trials(20))[0]
     assert lines_in(accuracy)[1] == []
     assert accuracy.caption.startswith("Accuracy against lr: a dot for each run.")
 
 
 def test_words_on_an_axis_are_as_many_as_it_has_room_for() -> None:
     runs = [({"model.activation": f"kind {number}"}, figures_of(number / 100)) for number in range(60)]
-    accuracy = effects.effects(in_memory(runs, ["model.activation"]))[0]
+    accuracy = parameter_effects.effects(in_memory(runs, ["model.activation"]))[0]
     assert "The 20 best of 60 settings" in accuracy.caption
     axes, _ = lines_in(accuracy)
     assert [label.get_text() for label in axes.get_xticklabels()] == [f"kind {number}" for number in range(40, 60)]
@@ -82,7 +82,7 @@ def test_only_a_grid_is_a_heat_map(count: int, words: str) -> None:
 def test_many_curves_are_a_band() -> None:
     epochs = np.arange(1.0, 4.0)
     many = [(epochs, np.full(3, float(number)), None) for number in range(101)]
-    drawn = curves.chart(many, charts.lines_of([""] * 101), "validation loss", "epoch")
+    drawn = curves.chart(many, svg_charts.lines_of([""] * 101), "validation loss", "epoch")
     assert "median of the other 89" in drawn.caption
     axes, lines = lines_in(drawn)
     assert len(lines) == 6 + 1  # solid ones with a name, and the median
@@ -109,7 +109,7 @@ def test_of_many_classes_the_most_confused_are_drawn(tmp_path: Path) -> None:
     counts[3, 7] = 5
     classes = {"class_names": [f"kind {number}" for number in range(40)], "test/confusion_matrix": counts.tolist()}
     add_run(sweep, "a", {"epochs": 1}, figures_of(0.5) | classes, table_of(0.5))
-    report = page.write(sweep)
+    report = sweep_page.write(sweep)
     (drawn,) = confusion.matrices(report)
     assert "kind 3 → kind 7" in drawn.svg
     assert "kind 8" not in drawn.svg

@@ -11,9 +11,9 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import LightningModule, Trainer
 
-from labbook.foreign import CONFIGS
-from labbook.resuming import with_choices
-from labbook.saving import Checkpoints
+from labbook.callbacks.checkpoints import Checkpoints
+from labbook.config.untrusted import CONFIGS
+from labbook.runs.resume import with_choices
 from tests.conftest import Command
 from tests.test_killed import same_in_all
 from tests.test_train import QUICK, metrics_of, rows_of, same_weights
@@ -211,7 +211,7 @@ def test_settings_of_the_choices_of_a_run_may_change_where_callbacks_may(labbook
 def test_choices_of_a_folder_of_ones_own_are_gone_on_with(labbook: Command, tmp_path: Path) -> None:
     file = tmp_path / "more" / "callbacks" / "mine.yaml"
     file.parent.mkdir(parents=True)
-    file.write_text("mine:\n  _target_: labbook.ema.EMA\n  decay: 0.9\n")
+    file.write_text("mine:\n  _target_: labbook.callbacks.ema.EMA\n  decay: 0.9\n")
     more = ("--config-dir", str(tmp_path / "more"))
     run = labbook(*more, "model=mlp", "data.limit=50", "epochs=1", "callbacks=mine").run
     again = labbook(*more, f"resume={run}", "epochs=2", "callbacks.mine.decay=0.8")

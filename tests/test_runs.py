@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from labbook import arguments, files, foreign, identity, runs
-from labbook import config as settings
+from labbook import files
+from labbook.config import arguments, untrusted
+from labbook.config import schema as settings
+from labbook.config.frozen_settings import FROZEN
 from labbook.errors import SettingError, TrainingError
-from labbook.frozen_settings import FROZEN
+from labbook.runs import run_folder, run_id
 from tests.composing import composed, file
 
 
@@ -49,7 +51,7 @@ TELLING = {
     "seed": 1, "epochs": 31, "test_on": "last", "objective": "val/loss", "objective_mode": "min",
     "train_acc_eval": True, "compile": True,
     "channels_last": True, "task.label_smoothing": 0.1, "task.gradient_norms": True, "optimizer.lr": 0.1,
-    "loss._target_": "labbook.losses.FocalLoss", "loss.class_weights": "balanced",
+    "loss._target_": "labbook.training.losses.FocalLoss", "loss.class_weights": "balanced",
     "task.mixup": 0.2, "task.cutmix": 1.0, "task.sam": 0.1, "task.layer_lr_decay": 0.75, "task.backbone_lr_factor": 0.1,
     "task.norm_bias_lr_factor": 2.0, "task.tta": "mirror", "task.init": "glorot",
     "optimizer._target_": "torch.optim.SGD", "scheduler.warmup_epochs": 2.0, "model.padding": 1,
@@ -62,23 +64,23 @@ TELLING = {
 
 @pytest.mark.parametrize("name", INDIFFERENT)
 def test_what_does_not_change_the_result_does_not_change_the_identity(config: DictConfig, name: str) -> None:
-    before = identity.identity(config)
+    before = run_id.identity(config)
     OmegaConf.update(config, name, INDIFFERENT[name], merge=False, force_add=True)
-    assert identity.identity(config) == before
+    assert run_id.identity(config) == before
 
 
 @pytest.mark.parametrize("name", TELLING)
 def test_what_changes_the_result_changes_the_identity(config: DictConfig, name: str) -> None:
-    before = identity.identity(config)
+    before = run_id.identity(config)
     OmegaConf.update(config, name, TELLING[name])
-    assert identity.identity(config) != before
+    assert run_id.identity(config) != before
 
 
 def test_every_setting_of_the_root_is_one_or_the_other() -> None:
     roots = {name.partition(".")[0] for name in (*INDIFFERENT, *TELLING)}
     assert roots == {item.name for item in fields(settings.TrainConfig)} - {"choices"}
     assert {
-        name for name in identity.INDIFFERENT if not any(f"{item}.".startswith(f"{name}.") for item in INDIFFERENT)
+        name for name in run_id.INDIFFERENT if not any(f"{item}.".startswith(f"{name}.") for item in INDIFFERENT)
     } == set()
 
 
@@ -101,26 +103,26 @@ def with_nodes(config: DictConfig) -> DictConfig:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_new_setting_that_is_off_does_not_change_the_identity(with_nodes: DictConfig, place: str) -> None:
-    before = identity.identity(with_nodes)
+    before = run_id.identity(with_nodes)
     node = OmegaConf.select(with_nodes, place) if place else with_nodes
     with open_dict(node):
         for off in (None, False, 0, 0.0, "", [], {}):
             node.added = off
-            assert identity.identity(with_nodes) == before, off
+            assert run_id.identity(with_nodes) == before, off
         for on in (True, 1, 0.5, "some", [0], {"rate": 0}, {"_target_": "mylab.Thing"}):
             node.added = on
-            assert identity.identity(with_nodes) != before, on
+            assert run_id.identity(with_nodes) != before, on
 
 
 def test_a_run_of_before_a_setting_keeps_its_identity(config: DictConfig) -> None:
     """Of settings whose off value is not falsy, the schema says what every run did before."""
-    now = identity.identity(config)
+    now = run_id.identity(config)
     for name in ("task.mixup", "task.layer_lr_decay", "task.backbone_lr_factor", "notes"):
         parent, _, key = name.rpartition(".")
         node = OmegaConf.select(config, parent) if parent else config
         with open_dict(node):
             del node[key]
-    assert identity.identity(config) == now
+    assert run_id.identity(config) == now
 
 
 def since_0_1(node: DictConfig, owner: str) -> list[str]:
@@ -135,22 +137,22 @@ def test_every_setting_since_version_0_1_is_left_out_where_it_is_off(config: Dic
         for path in arguments.files_of(group):
             own = file(f"{group}/{path.stem}.yaml")  # which takes no time to compose
             config[group] = composed(f"{group}={path.stem}")[group] if "defaults" in own else own
-            now = identity.identity(config)
+            now = run_id.identity(config)
             node = config[group]
             for part in node.values() if group == "callbacks" else [node]:
                 target = str(part.get("_target_")) if isinstance(part, DictConfig) else ""
                 for key in since_0_1(part, target) if target in FROZEN else ():
                     with open_dict(part):
                         del part[key]
-                    assert identity.identity(config) == now, f"{group}={path.stem}: {key}"
+                    assert run_id.identity(config) == now, f"{group}={path.stem}: {key}"
                     later.add(f"{group}.{key}")
     for section in ("", "task", "trainer"):
         node = OmegaConf.select(config, section) if section else config
-        now = identity.identity(config)
+        now = run_id.identity(config)
         for key in since_0_1(node, str(node.get("_target_", section))):
             with open_dict(node):
                 del node[key]
-            assert identity.identity(config) == now, key
+            assert run_id.identity(config) == now, key
             later.add(f"{section}.{key}".lstrip("."))
     since = {"objective_mode", "notes", "loss", "metrics", "data.sampler", "task.mixup", "task.cutmix", "task.sam"}
     assert since <= later
@@ -165,13 +167,13 @@ def test_a_new_group_is_left_out_where_its_choice_is_what_was_done_before(
     class WithGroup(settings.TrainConfig):
         cost: Any = field(default=None, metadata={settings.FORMERLY: formerly})
 
-    monkeypatch.setattr(identity, "TrainConfig", WithGroup)
-    before = identity.identity(config)
+    monkeypatch.setattr(run_id, "TrainConfig", WithGroup)
+    before = run_id.identity(config)
     with open_dict(config):
         config.cost = {**formerly, "class_weights": None}
-        assert identity.identity(config) == before
+        assert run_id.identity(config) == before
         config.cost.class_weights = "balanced"
-        assert identity.identity(config) != before
+        assert run_id.identity(config) != before
 
 
 def test_the_settings_of_version_0_1_that_are_off_are_in_the_identity(config: DictConfig) -> None:
@@ -181,87 +183,87 @@ def test_the_settings_of_version_0_1_that_are_off_are_in_the_identity(config: Di
         ("trainer.profiler", False),
         ("optimizer.weight_decay", None),
     ):
-        before = identity.identity(config)
+        before = run_id.identity(config)
         OmegaConf.update(config, name, other)
-        assert identity.identity(config) != before, name
+        assert run_id.identity(config) != before, name
 
 
 def test_the_identities_of_kept_runs_are_those_in_their_names() -> None:
-    kept = sorted((foreign.CONFIGS.parent / "docs" / "results").glob("*/*/config.yaml"))
+    kept = sorted((untrusted.CONFIGS.parent / "docs" / "results").glob("*/*/config.yaml"))
     assert len(kept) > 100
-    other = [file.parent.name for file in kept if identity.identity(OmegaConf.load(file)) != file.parent.name[-8:]]
+    other = [file.parent.name for file in kept if run_id.identity(OmegaConf.load(file)) != file.parent.name[-8:]]
     assert other == []
 
 
 def test_early_stopping_changes_the_result(config: DictConfig) -> None:
-    before = identity.identity(config)
+    before = run_id.identity(config)
     stopping = {"_target_": "labbook.callbacks.EarlyStopping", "monitor": "val/acc", "patience": 1}
     OmegaConf.update(config, "callbacks.early_stopping", stopping, force_add=True)
-    assert identity.identity(config) != before
+    assert run_id.identity(config) != before
 
 
 @pytest.mark.parametrize("values", [(0.1, 0.2), (1, 2), ("a", "b"), ([1], [1, 1]), (None, 1), (True, False)])
 def test_other_values_are_another_identity(config: DictConfig, values: tuple[object, object]) -> None:
     with open_dict(config):
         config.model.extra = values[0]
-        one = identity.identity(config)
+        one = run_id.identity(config)
         config.model.extra = values[1]
-        assert identity.identity(config) != one
+        assert run_id.identity(config) != one
 
 
 def test_the_order_of_settings_is_not_in_the_identity(config: DictConfig) -> None:
     plain = OmegaConf.to_container(config)
     assert isinstance(plain, dict)
     other = OmegaConf.create(dict(reversed(plain.items())))
-    assert identity.identity(other) == identity.identity(config)
-    assert len(identity.identity(config)) == 8
+    assert run_id.identity(other) == run_id.identity(config)
+    assert len(run_id.identity(config)) == 8
 
 
 def test_folders_never_meet(tmp_path: Path) -> None:
-    folders = [runs.make_folder(tmp_path / "runs", "same") for _ in range(3)]
+    folders = [run_folder.make_folder(tmp_path / "runs", "same") for _ in range(3)]
     assert [folder.name for folder in folders] == ["same", "same_2", "same_3"]
 
 
 def test_metrics_are_one_line_a_figure_and_readable(tmp_path: Path, config: DictConfig) -> None:
-    with runs.Run(tmp_path, config) as run:
+    with run_folder.Run(tmp_path, config) as run:
         run.record({"test/acc": 0.5, "test/confusion_matrix": [[1, 2], [3, 4]]}, "finished")
     text = (tmp_path / "metrics.json").read_text()
     assert len(text.splitlines()) == 2 + len(json.loads(text))
-    assert runs.read_metrics(tmp_path)["test/confusion_matrix"] == [[1, 2], [3, 4]]
+    assert run_folder.read_metrics(tmp_path)["test/confusion_matrix"] == [[1, 2], [3, 4]]
 
 
 def test_the_status_tells_how_it_ended(tmp_path: Path, config: DictConfig) -> None:
     def fails() -> None:
-        with runs.Run(tmp_path, config):
-            assert runs.read_metrics(tmp_path)["status"] == "running"
+        with run_folder.Run(tmp_path, config):
+            assert run_folder.read_metrics(tmp_path)["status"] == "running"
             raise KeyError("a bug")
 
     with pytest.raises(KeyError):
         fails()
-    assert runs.read_metrics(tmp_path)["status"] == "failed"
-    assert runs.read_metrics(tmp_path)["reason"] == "KeyError: 'a bug'"
+    assert run_folder.read_metrics(tmp_path)["status"] == "failed"
+    assert run_folder.read_metrics(tmp_path)["reason"] == "KeyError: 'a bug'"
     assert "Traceback" in (tmp_path / "train.log").read_text()
-    with runs.Run(tmp_path, config) as again:
+    with run_folder.Run(tmp_path, config) as again:
         again.record({}, "finished")
-    assert "reason" not in runs.read_metrics(tmp_path)
+    assert "reason" not in run_folder.read_metrics(tmp_path)
 
 
 def test_a_finished_run_that_is_gone_on_with_is_not_finished_before_it_is_longer(
     tmp_path: Path, config: DictConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with runs.Run(tmp_path, config) as run:
+    with run_folder.Run(tmp_path, config) as run:
         run.record({}, "finished")
-    original, handlers = runs.write_whole, list(logging.getLogger("labbook").handlers)
+    original, handlers = run_folder.write_whole, list(logging.getLogger("labbook").handlers)
 
     def killed(path: Path, text: str, **_: bool) -> None:
-        if path.name == runs.CONFIG:
+        if path.name == run_folder.CONFIG:
             raise KeyboardInterrupt
         original(path, text)
 
-    monkeypatch.setattr(runs, "write_whole", killed)
-    with pytest.raises(KeyboardInterrupt), runs.Run(tmp_path, config):
+    monkeypatch.setattr(run_folder, "write_whole", killed)
+    with pytest.raises(KeyboardInterrupt), run_folder.Run(tmp_path, config):
         pass
-    assert runs.read_metrics(tmp_path)["status"] == "running"
+    assert run_folder.read_metrics(tmp_path)["status"] == "running"
     assert logging.getLogger("labbook").handlers == handlers
 
 
@@ -273,7 +275,7 @@ def test_what_cannot_be_closed_ends_a_run_as_interrupted_and_is_said(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "events")
 
     def fills_the_disk() -> None:
-        with runs.Run(tmp_path, config) as run:
+        with run_folder.Run(tmp_path, config) as run:
             run.closing.callback(full)
             run.record({}, "finished")
             if also:
@@ -281,21 +283,24 @@ def test_what_cannot_be_closed_ends_a_run_as_interrupted_and_is_said(
 
     with pytest.raises(type(also) if also else OSError):
         fills_the_disk()
-    assert runs.read_metrics(tmp_path)["status"] == ("failed" if also else "interrupted")
+    assert run_folder.read_metrics(tmp_path)["status"] == ("failed" if also else "interrupted")
     assert capsys.readouterr().out.endswith(f"run: {tmp_path}\n")
 
 
 def test_two_processes_do_not_work_on_one_run(tmp_path: Path, config: DictConfig) -> None:
-    with runs.Run(tmp_path, config) as run:
+    with run_folder.Run(tmp_path, config) as run:
         before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-        with pytest.raises(SettingError, match="is being worked on by another process"), runs.Run(tmp_path, config):
+        with (
+            pytest.raises(SettingError, match="is being worked on by another process"),
+            run_folder.Run(tmp_path, config),
+        ):
             pass
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-        with runs.Run(tmp_path, config, leads=False):  # another process of the same run
+        with run_folder.Run(tmp_path, config, leads=False):  # another process of the same run
             pass
         run.record({}, "finished")
     assert not (tmp_path / files.LOCK).exists()
-    with runs.Run(tmp_path, config):
+    with run_folder.Run(tmp_path, config):
         pass
 
 
@@ -306,9 +311,9 @@ def test_a_run_goes_on_where_nothing_can_be_locked(
         raise NotImplementedError
 
     monkeypatch.setattr(files.FileLock, "acquire", cannot)
-    with runs.Run(tmp_path, config) as run:
+    with run_folder.Run(tmp_path, config) as run:
         run.record({}, "finished")
-    assert runs.read_metrics(tmp_path)["status"] == "finished"
+    assert run_folder.read_metrics(tmp_path)["status"] == "finished"
 
 
 def test_a_run_whose_folder_is_taken_away_says_so(tmp_path: Path, config: DictConfig) -> None:
@@ -316,7 +321,7 @@ def test_a_run_whose_folder_is_taken_away_says_so(tmp_path: Path, config: DictCo
     folder.mkdir()
 
     def taken_away() -> None:
-        with runs.Run(folder, config) as run:
+        with run_folder.Run(folder, config) as run:
             shutil.rmtree(folder)
             run.record({}, "finished")
 
@@ -333,7 +338,7 @@ def test_a_new_run_that_finds_no_room_to_begin_leaves_no_folder(
     folder = tmp_path / "run"
     folder.mkdir()
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left on device") as error, runs.Run(folder, config):
+    with pytest.raises(OSError, match="No space left on device") as error, run_folder.Run(folder, config):
         pass
     assert error.value.filename == str(folder / "metrics.json")
     assert not folder.exists()
@@ -342,7 +347,7 @@ def test_a_new_run_that_finds_no_room_to_begin_leaves_no_folder(
 def test_a_run_that_finds_no_room_to_go_on_stays(
     tmp_path: Path, config: DictConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with runs.Run(tmp_path, config) as run:
+    with run_folder.Run(tmp_path, config) as run:
         run.record({"val/acc": 0.5}, "interrupted")
     before = {name: (tmp_path / name).read_bytes() for name in ("config.yaml", "metrics.json")}
 
@@ -350,14 +355,14 @@ def test_a_run_that_finds_no_room_to_go_on_stays(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left on device"), runs.Run(tmp_path, config):
+    with pytest.raises(OSError, match="No space left on device"), run_folder.Run(tmp_path, config):
         pass
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
 
 
 def test_a_damaged_metrics_file_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text('{"status": "fini')
-    assert runs.read_metrics(tmp_path) == {}
+    assert run_folder.read_metrics(tmp_path) == {}
 
 
 def test_processes_of_torchrun_must_know_their_folder(
@@ -365,20 +370,20 @@ def test_processes_of_torchrun_must_know_their_folder(
 ) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("RANK", "1")
-    monkeypatch.delenv(runs.FOLDER_VARIABLE, raising=False)
-    with pytest.raises(SettingError, match=f"set {runs.FOLDER_VARIABLE}=FOLDER"):
-        runs.open_run(config)
-    monkeypatch.setenv(runs.FOLDER_VARIABLE, str(tmp_path))
-    assert not runs.open_run(config).leads
+    monkeypatch.delenv(run_folder.FOLDER_VARIABLE, raising=False)
+    with pytest.raises(SettingError, match=f"set {run_folder.FOLDER_VARIABLE}=FOLDER"):
+        run_folder.open_run(config)
+    monkeypatch.setenv(run_folder.FOLDER_VARIABLE, str(tmp_path))
+    assert not run_folder.open_run(config).leads
     monkeypatch.setenv("RANK", "0")
-    first = runs.open_run(config)
+    first = run_folder.open_run(config)
     assert first.leads
     assert first.path == tmp_path
-    assert os.environ[runs.FOLDER_VARIABLE] == str(tmp_path)
+    assert os.environ[run_folder.FOLDER_VARIABLE] == str(tmp_path)
 
 
 def test_a_network_of_a_family_names_the_folder_by_what_it_is() -> None:
     chosen = {"log_dir": "logs", "choices": {"model": "resnet18", "data": "digits"}, "model": {"name": "resnet34"}}
-    parent, name = runs.place(OmegaConf.create(chosen))
+    parent, name = run_folder.place(OmegaConf.create(chosen))
     assert parent == Path("logs/runs")
     assert name.endswith("_resnet34_digits")

@@ -14,10 +14,10 @@ from torch import nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, ReduceLROnPlateau
 
-from labbook import schedulers
 from labbook.errors import SettingError
-from labbook.models.optimizing import follow, scheduled
-from labbook.schedulers import (
+from labbook.training import schedulers
+from labbook.training.optimizers import follow, scheduled
+from labbook.training.schedulers import (
     Interval,
     Schedule,
     constant,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from labbook.files import LOCK, locked
-from labbook.status import state_of, unfinished
+from labbook.runs.status import state_of, unfinished
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from labbook.errors import Interrupted
-from labbook.models.classifier import Classifier
+from labbook.training.classifier import Classifier
 from tests.conftest import Command
 from tests.test_killed import same_in_all
 from tests.test_train import QUICK, STOPPING, metrics_of, rows_of

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image, ImageChops
 from selenium import webdriver
 
-from labbook.report import page
+from labbook.reports import sweep_page
 from tests.browser import browser, needs_browser
 
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -225,7 +225,7 @@ def test_a_single_run_has_its_graph_too(single: Board) -> None:
 def test_report(sweep: Path, request: pytest.FixtureRequest) -> None:
     """The report of the same sweep, as a picture for the README."""
     with browser(1280, 1400) as driver:
-        driver.get((sweep / page.PAGE).as_uri())
+        driver.get((sweep / sweep_page.PAGE).as_uri())
         assert "adam" in driver.execute_script(TEXT)
         if folder := request.config.getoption("--pictures"):
             shrink(driver.get_screenshot_as_png(), Path(folder) / "report.png")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
-from labbook import trackers
+from labbook.training import trackers
 
 MLFLOW = {"tracking_uri": "sqlite:///x.db"}
 

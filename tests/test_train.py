@@ -11,11 +11,11 @@ import torch
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from labbook import checkpoints
 from labbook.data import module
 from labbook.data.digits import Digits
 from labbook.errors import SettingError
-from labbook.evaluation import final
+from labbook.inference.evaluate import final_test
+from labbook.training import checkpoint_io as checkpoints
 from tests.conftest import Command, Ended
 
 DEFAULT = ("model=mlp", "trainer.precision=32", "epochs=2")
@@ -295,7 +295,7 @@ def test_a_sweep_is_never_told_the_test_figures(
     labbook: Command, monkeypatch: pytest.MonkeyPatch, validate_on: str, name: str
 ) -> None:
     told = []
-    original = final.objective
-    monkeypatch.setattr(final, "objective", lambda *given: told.append(original(*given)) or told[-1])
+    original = final_test.objective
+    monkeypatch.setattr(final_test, "objective", lambda *given: told.append(original(*given)) or told[-1])
     run = labbook(*QUICK, f"data.validate_on={validate_on}").run
     assert told == [metrics_of(run)[name]]

@@ -7,11 +7,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from labbook import trained
 from labbook.data.digits import Digits
 from labbook.errors import SettingError
-from labbook.evaluation import again
-from labbook.resuming import read_config, with_settings
+from labbook.inference import trained_model
+from labbook.inference.evaluate import evaluate_run
+from labbook.runs.resume import read_config, with_settings
 from tests.conftest import Command
 from tests.data.samples import album
 
@@ -19,8 +19,8 @@ from tests.data.samples import album
 def test_judges_the_test_images_as_the_test_did(labbook: Command) -> None:
     run = labbook("epochs=2", "trainer.precision=32", "task.tta=mirror", "callbacks=none").run
     config = read_config(run)
-    outcome = again.evaluate_run(run, config, "test").outcome
-    network = trained.load(run, config, None, "predict")
+    outcome = evaluate_run.evaluate_run(run, config, "test").outcome
+    network = trained_model.load(run, config, None, "predict")
     digits = Digits(image_size=28)
     digits.setup()
     probabilities = network.probabilities(digits.parts["test"].pixels)
@@ -36,7 +36,7 @@ def test_needs_no_data(labbook: Command, tmp_path: Path) -> None:
     words = ("data=image_folder", "data.root=photos", "data.image_size=8", "model=mlp", "epochs=1", "callbacks=none")
     run = labbook(*words).run
     (tmp_path / "photos").rename(tmp_path / "elsewhere")
-    spec = trained.load(run, read_config(run), "last", "predict").spec
+    spec = trained_model.load(run, read_config(run), "last", "predict").spec
     assert (spec.channels, spec.size) == (3, 8)
     assert spec.class_names == ("cat", "dog")
 
@@ -45,9 +45,9 @@ def test_a_checkpoint_of_before_networks_told_of_their_images(labbook: Command) 
     run = labbook("model=mlp", "debug=fast", "callbacks=none").run
     file = run / "checkpoints" / "last.ckpt"
     content = torch.load(file, weights_only=True)
-    assert trained.spec_of(content.pop("spec"), file) == Digits(image_size=28).spec
+    assert trained_model.spec_of(content.pop("spec"), file) == Digits(image_size=28).spec
     torch.save(content, file)
-    assert trained.load(run, read_config(run), "last", "predict").spec == Digits(image_size=28).spec
+    assert trained_model.load(run, read_config(run), "last", "predict").spec == Digits(image_size=28).spec
 
 
 WHOLE = {"channels": 1, "size": 8, "class_names": ["a", "b"], "mean": [0.5], "std": [0.5]}
@@ -56,20 +56,20 @@ WHOLE = {"channels": 1, "size": 8, "class_names": ["a", "b"], "mean": [0.5], "st
 @pytest.mark.parametrize("content", [None, 3, {}, WHOLE | {"size": "large"}, WHOLE | {"class_names": 3}])
 def test_what_is_no_spec_is_refused(content: Any) -> None:
     with pytest.raises(SettingError, match=r"x\.ckpt is not a checkpoint of a run: what it says of its images"):
-        trained.spec_of(content, Path("x.ckpt"))
+        trained_model.spec_of(content, Path("x.ckpt"))
 
 
 def test_a_run_whose_training_would_be_refused_today_is_opened(labbook: Command) -> None:
     run = labbook("model=mlp", "debug=fast", "callbacks=none", "trainer.precision=32").run
-    own = again.evaluate_run(run, read_config(run), "test").outcome
+    own = evaluate_run.evaluate_run(run, read_config(run), "test").outcome
     config = read_config(run)
     config.trainer |= {"strategy": "ddp_spawn", "val_check_interval": 0.5}
     config.callbacks = {"finder": {"_target_": "pytorch_lightning.callbacks.BatchSizeFinder"}}
     config.optimizer.forgotten = 1
-    config.scheduler = {"_target_": "labbook.schedulers.Forgotten", "_partial_": True}
+    config.scheduler = {"_target_": "labbook.training.schedulers.Forgotten", "_partial_": True}
     OmegaConf.save(config, run / "config.yaml")
-    outcome = again.evaluate_run(run, read_config(run), "test").outcome
+    outcome = evaluate_run.evaluate_run(run, read_config(run), "test").outcome
     assert torch.equal(outcome.predicted, own.predicted)
     typed = with_settings(read_config(run), ["trainer.strategy=deepspeed"])
     with pytest.raises(SettingError, match=r"trainer\.strategy=deepspeed does not work here"):
-        trained.load(run, typed, None, "predict")
+        trained_model.load(run, typed, None, "predict")

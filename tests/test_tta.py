@@ -9,9 +9,9 @@ from torch import Tensor
 from labbook.data.digits import Digits
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.models.classifier import Task
 from labbook.models.mlp import MLP
-from labbook.tta import Tta, averaged
+from labbook.training.classifier import Task
+from labbook.training.tta import Tta, averaged
 from tests.conftest import Command
 from tests.models.test_classifier import trainer
 from tests.test_train import metrics_of

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labbook.callbacks.diagnostics import Watching, found, guessing, overfitting
+from labbook.callbacks.epoch_recorder import Recorder
 from labbook.data.module import ImageDataModule, Images
 from labbook.data.waiting import Waiting
-from labbook.epoch_rows import Row, duration, left
-from labbook.recorder import Recorder
-from labbook.watching import Watching, found, guessing, overfitting
+from labbook.training.epoch_rows import Row, duration, left
 from tests.data.samples import few, made, noise
 
 CLASSES = 3

@@ -18,11 +18,11 @@ import os
 from rich.console import Console
 from rich.table import Table
 
-from labbook import outputs
-from labbook.cli import sentences
-from labbook.composing import composed
+from labbook.cli.command_line import sentences
+from labbook.config.compose import composed
 from labbook.errors import SettingError
 from labbook.files import make_folder
+from labbook.runs import outputs
 from labbook.signals import started
 
 
@@ -43,7 +43,7 @@ def main() -> None:
 
     import torch  # takes seconds, which a refusal need not wait for
 
-    from labbook.origin import libraries
+    from labbook.runs.provenance import libraries
     from tools.benchmark import keras_comparison, keras_process
 
     first = composed(*given.settings).seed

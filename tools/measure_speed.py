@@ -14,11 +14,12 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 import argparse
 from collections.abc import Callable
 
-from labbook import hardware, outputs
-from labbook.cli import sentences
+from labbook.cli.command_line import sentences
 from labbook.errors import SettingError, choices
 from labbook.files import make_folder
+from labbook.runs import outputs
 from labbook.signals import started
+from labbook.training import hardware
 from tools.benchmark import defaults, image_folder, memory, report, scaling, startup, step_profile, timing
 from tools.benchmark.cases import CASES, Case
 from tools.benchmark.contenders import CONTESTANTS

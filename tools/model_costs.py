@@ -16,9 +16,10 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 
 import argparse
 
-from labbook import importing, outputs
-from labbook.cli import sentences
+from labbook import lazy_imports
+from labbook.cli.command_line import sentences
 from labbook.files import make_folder
+from labbook.runs import outputs
 from tools.results.markdown_sections import placed
 
 
@@ -35,7 +36,7 @@ def main() -> None:
     outputs.check({"--csv": given.csv, "--write": given.write})
     batch_size = [f"data.batch_size={given.batch_size}"] if given.batch_size else []
 
-    with importing.heavy():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
         from tools.model_table import survey, tables
 
     asked = survey.prepared([*given.words, *batch_size])

@@ -12,9 +12,10 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 
 import argparse
 
-from labbook import importing, outputs
-from labbook.cli import sentences
+from labbook import lazy_imports
+from labbook.cli.command_line import sentences
 from labbook.files import make_folder
+from labbook.runs import outputs
 from tools.results.markdown_sections import placed
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     if given.write:
         make_folder(given.write.parent)
 
-    with importing.heavy():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
         from tools.model_table import compatibility
 
     table = compatibility.as_markdown(compatibility.all_pairs())

@@ -14,8 +14,8 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 
 import argparse
 
-from labbook import outputs
-from labbook.cli import sentences
+from labbook.cli.command_line import sentences
+from labbook.runs import outputs
 from tools.results import archive, page, plots
 
 FOLDER, README = Path("docs/results"), Path("README.md")

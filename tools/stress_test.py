@@ -15,10 +15,11 @@ import argparse
 import importlib
 import os
 
-from labbook import hardware, outputs
-from labbook.cli import sentences
+from labbook.cli.command_line import sentences
 from labbook.errors import SettingError, TrainingError, choices
+from labbook.runs import outputs
 from labbook.signals import started
+from labbook.training import hardware
 from tools.benchmark import report
 from tools.benchmark.sections import say
 from tools.stress import page

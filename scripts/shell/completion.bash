@@ -13,7 +13,7 @@ _labbook_complete() {
     [[ -n $breaks ]] && begun=${word%"${word##*[$breaks]}"}
     while IFS= read -r reply; do
         [[ -n $reply ]] && COMPREPLY+=("${reply#"$begun"}")
-    done < <("${words[0]}" -P -m labbook.completion "$line" 2>/dev/null)
+    done < <("${words[0]}" -P -m labbook.cli.completion "$line" 2>/dev/null)
     if [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[=./] ]]; then
         compopt -o nospace 2>/dev/null
     fi

@@ -6,6 +6,6 @@ function __labbook_is_meant
 end
 function __labbook_proposals
     set -l words (commandline -opc)
-    $words[1] -P -m labbook.completion (commandline -cp | string collect) 2>/dev/null
+    $words[1] -P -m labbook.cli.completion (commandline -cp | string collect) 2>/dev/null
 end
 complete -c python -c python3 -n __labbook_is_meant -f -a '(__labbook_proposals)'

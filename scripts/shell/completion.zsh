@@ -3,7 +3,7 @@
 _labbook_complete() {
     if (( CURRENT > 2 )) && [[ $words[2] == *train.py ]] && grep -q '^from labbook' $words[2] 2>/dev/null; then
         local -a found
-        found=(${(f)"$($words[1] -P -m labbook.completion "${(j: :)words[1,CURRENT-1]} $PREFIX" 2>/dev/null)"})
+        found=(${(f)"$($words[1] -P -m labbook.cli.completion "${(j: :)words[1,CURRENT-1]} $PREFIX" 2>/dev/null)"})
         compadd -Q -S '' -- ${(M)found:#*[=./]}
         compadd -Q -- ${found:#*[=./]}
     elif (( $+functions[_python] )); then

@@ -17,14 +17,14 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from labbook import capabilities
-from labbook.contact_sheets import Picture
-from labbook.epoch_rows import OTHER_COLUMNS
-from labbook.identity import INDIFFERENT
-from labbook.lightning_internals import scripting
-from labbook.origin import command_line
-from labbook.trackers import log_settings
-from labbook.zoo.probe import at_rest, blank, spared
+from labbook.models.probe import at_rest, blank, spared
+from labbook.plots.contact_sheet import Picture
+from labbook.runs.provenance import command_line
+from labbook.runs.run_id import INDIFFERENT
+from labbook.training import capabilities
+from labbook.training.epoch_rows import OTHER_COLUMNS
+from labbook.training.lightning_internals import scripting
+from labbook.training.trackers import log_settings
 
 EVENTS_BEGIN = "events.out.tfevents."
 EVENTS = re.compile(r"events\.out\.tfevents\.(\d+)\.")

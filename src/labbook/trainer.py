@@ -13,22 +13,23 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
-from labbook import building, capabilities, metric_building, objectives, overhead, trackers
 from labbook.callbacks import EarlyStopping
-from labbook.checkpoints import WholeFileIO
-from labbook.config import lower_is_better
+from labbook.callbacks.checkpoints import Checkpoints
+from labbook.callbacks.diagnostics import Watching
+from labbook.callbacks.epoch_recorder import Recorder
+from labbook.callbacks.evaluation_metrics import EvaluationMetrics
+from labbook.callbacks.gradient_norms import GradientNorms
+from labbook.callbacks.stopping import check_monitors
+from labbook.config import instantiate
+from labbook.config.schema import lower_is_better
 from labbook.errors import EXTRAS, SettingError, not_installed
-from labbook.evaluation_metrics import EvaluationMetrics
-from labbook.gradients import GradientNorms
-from labbook.hardware import Choice
-from labbook.identity import deciding
-from labbook.lightning_internals import end_other_processes, leave_signals, tell_of_deaths
 from labbook.loggers import TensorBoard
-from labbook.recorder import Recorder
-from labbook.runs import CHECKPOINTS, TABLE, Run
-from labbook.saving import Checkpoints
-from labbook.stopping import check_monitors
-from labbook.watching import Watching
+from labbook.runs.run_folder import CHECKPOINTS, TABLE, Run
+from labbook.runs.run_id import deciding
+from labbook.training import capabilities, metric_building, objectives, overhead, trackers
+from labbook.training.checkpoint_io import WholeFileIO
+from labbook.training.hardware import Choice
+from labbook.training.lightning_internals import end_other_processes, leave_signals, tell_of_deaths
 
 # What Lightning says of itself goes to train.log, where a run adds its handler, and not to the terminal.
 for _name in ("pytorch_lightning", "lightning_fabric"):
@@ -89,7 +90,10 @@ def build_callbacks(config: DictConfig, run: Run, model: LightningModule, data: 
     validated, on_test = capabilities.is_validated(model, data), capabilities.validates_on_test(data)
     objective = objectives.used(config.objective, model, data)
     falls = lower_is_better(config.objective, config.objective_mode)
-    callbacks: list[Callback] = [*build_metrics(config, model), *building.build(config.callbacks, "callbacks").values()]
+    callbacks: list[Callback] = [
+        *build_metrics(config, model),
+        *instantiate.build(config.callbacks, "callbacks").values(),
+    ]
     monitored = str((config.scheduler or {}).get("monitor", ""))
     validated_on = ("test" if on_test else "val") if validated else None
     check_monitors(callbacks, monitored, validated_on, capabilities.not_validated(model, data))
@@ -112,7 +116,7 @@ def build_callbacks(config: DictConfig, run: Run, model: LightningModule, data: 
     )
     callbacks.append(checkpoints)
     if config.sweep.job.trial is not None and config.sweep.prune:
-        from labbook.sweeps.pruning import Pruning  # only a search has Optuna
+        from labbook.callbacks.pruning import Pruning  # only a search has Optuna
 
         callbacks.append(Pruning(run, recorder, config.sweep.job.trial, objective))
     return callbacks
@@ -139,7 +143,7 @@ def tune(config: DictConfig, choice: Choice) -> None:
 def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer:
     """A Lightning Trainer on the chosen device that neither draws nor writes anything by itself."""
     tune(config, choice)
-    trainer = building.build(
+    trainer = instantiate.build(
         config.trainer,
         "trainer",
         accelerator=choice.accelerator,
@@ -195,8 +199,8 @@ def build_logger(node: DictConfig, name: str, run: Run) -> Logger:
         SettingError: it needs a package that is not installed.
     """
     try:
-        options = trackers.options_of(building.locate(node._target_, "logger"), node, run)
-        logger: Logger = building.build(node, "logger", save_dir=str(run.path), **options)
+        options = trackers.options_of(instantiate.locate(node._target_, "logger"), node, run)
+        logger: Logger = instantiate.build(node, "logger", save_dir=str(run.path), **options)
     except (ImportError, ModuleNotFoundError) as error:
         package = (isinstance(error, ModuleNotFoundError) and error.name) or name
         raise SettingError(not_installed(f"logger={name}", name if name in EXTRAS else package)) from error

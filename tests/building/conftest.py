@@ -2,11 +2,11 @@
 
 import pytest
 
-from labbook import building, own_code
+from labbook.config import instantiate, own_code
 from tests.building import things
 
 
 @pytest.fixture(autouse=True)
 def _allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     allowed = (*own_code.allowed_targets(), f"{things.__name__}.*")
-    monkeypatch.setattr(building, "allowed_targets", lambda: allowed)
+    monkeypatch.setattr(instantiate, "allowed_targets", lambda: allowed)

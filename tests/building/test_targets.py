@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from labbook import building, own_code
+from labbook.config import instantiate, own_code
 from labbook.errors import SettingError
 from tests.building.things import SUPPLIED, node, refused
 
@@ -24,7 +24,7 @@ FORBIDDEN = [
     "functools.partial",
     "hydra.utils.instantiate",
     "hydra.utils.call",
-    "labbook.runs.make_folder",
+    "labbook.runs.run_folder.make_folder",
     "torch.optim",
     "pytorch_lightning.Trainerx",
     "torch.optimx.Adam",
@@ -68,7 +68,7 @@ def test_what_is_refused_is_not_even_run(tmp_path: Path) -> None:
         evil = {"_target_": target, "command": f"touch {canary}", "cmd": f"touch {canary}"}
         refused({"thing": evil})
         with pytest.raises(SettingError):  # also where nobody had checked
-            building.build({"_target_": "torch.optim.SGD", "_partial_": True, "lr": evil})
+            instantiate.build({"_target_": "torch.optim.SGD", "_partial_": True, "lr": evil})
     assert not canary.exists()
 
 
@@ -77,21 +77,21 @@ def test_every_allowed_pattern_names_something_that_exists() -> None:
     for example in EXAMPLES.values():
         if importlib.util.find_spec(package := example.partition(".")[0]) is None:
             with pytest.raises(SettingError, match=f"^x needs the package {package}, which is not installed$"):
-                building.locate(example, "x")
+                instantiate.locate(example, "x")
         else:
-            assert callable(building.locate(example, "x")), example
+            assert callable(instantiate.locate(example, "x")), example
 
 
 EXAMPLES = {
     "labbook.callbacks.*": "labbook.callbacks.Progress",
     "pytorch_lightning.Trainer": "pytorch_lightning.Trainer",
     "labbook.data.*": "labbook.data.digits.Digits",
-    "labbook.ema.*": "labbook.ema.EMA",
+    "labbook.callbacks.ema.*": "labbook.callbacks.ema.EMA",
     "labbook.loggers.*": "labbook.loggers.TensorBoard",
-    "labbook.lookahead.*": "labbook.lookahead.Lookahead",
-    "labbook.losses.*": "labbook.losses.FocalLoss",
+    "labbook.callbacks.lookahead.*": "labbook.callbacks.lookahead.Lookahead",
+    "labbook.training.losses.*": "labbook.training.losses.FocalLoss",
     "labbook.models.*": "labbook.models.mlp.MLP",
-    "labbook.schedulers.*": "labbook.schedulers.cosine",
+    "labbook.training.schedulers.*": "labbook.training.schedulers.cosine",
     "pytorch_lightning.callbacks.*": "pytorch_lightning.callbacks.EarlyStopping",
     "pytorch_lightning.loggers.*": "pytorch_lightning.loggers.WandbLogger",
     "pytorch_lightning.profilers.*": "pytorch_lightning.profilers.SimpleProfiler",
@@ -126,7 +126,7 @@ def test_a_target_that_does_not_exist_is_refused(target: str, capsys: pytest.Cap
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(building, "allowed_targets", lambda: (f"{name}.*",))
+    monkeypatch.setattr(instantiate, "allowed_targets", lambda: (f"{name}.*",))
 
 
 def test_a_package_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from annotated_types import Ge, Lt, MinLen
 from omegaconf import OmegaConf
 from pydantic import NonNegativeInt, PositiveInt
 
-from labbook import building
+from labbook.config import instantiate
 from labbook.errors import SettingError
 
 HERE = __name__
@@ -67,7 +67,7 @@ def node(target: str = "Thing", /, **settings: Any) -> dict[str, Any]:
 
 def refused(item: Any, supplied: dict[str, Any] | None = None) -> str:
     with pytest.raises(SettingError) as error:
-        building.check(OmegaConf.create({"thing": item}).thing, "thing", supplied)
+        instantiate.check(OmegaConf.create({"thing": item}).thing, "thing", supplied)
     assert "\n" not in str(error.value)
     return str(error.value)
 

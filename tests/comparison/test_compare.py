@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labbook import comparison
-from labbook.commands import compare
-from labbook.comparison import gathering, page
-from labbook.comparison.pairs import Pair, pairs_of
-from labbook.comparison.sheets import Sheet, significance
+from labbook.cli.commands import compare
 from labbook.errors import SettingError
-from labbook.evaluation.answers import Answers
+from labbook.inference.evaluate.predictions import Answers
+from labbook.reports import comparison
+from labbook.reports.comparison import load_runs, page
+from labbook.reports.comparison.pairwise import Pair, pairs_of
+from labbook.reports.comparison.tables import Sheet, significance
 from tests.conftest import Command
 from tests.test_report import add_run, figures_of, table_of
 from tests.test_report_page import Page
@@ -177,7 +177,7 @@ def test_refusals(three: list[Path], tmp_path: Path) -> None:
         ([three[0], tmp_path / "none"], "none is not a run folder: it has no config.yaml"),
     ):
         with pytest.raises(SettingError, match=sentence):
-            gathering.gather(paths)
+            load_runs.gather(paths)
 
 
 def test_what_a_pattern_finds_beside_runs_is_left_out_and_said(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labbook.comparison.labels import labels
+from labbook.reports.comparison.run_labels import labels
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from labbook.data.cifar import CIFAR10
 from labbook.data.idx_files import SETS
 from labbook.data.mnist import MNIST
 from labbook.data.module import _recent
-from labbook.identity import same_everywhere
+from labbook.runs.run_id import same_everywhere
 from tests.data.mirror import Web
 from tests.data.samples import idx, python2_pickle, truncate, write_mnist
 from tests.data.small_sets import LABELS, MNIST_BY_HAND, TEST, TRAIN, published, refusal

@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from labbook import training
-from labbook.composing import composed
+from labbook import experiment
+from labbook.config.compose import composed
+from labbook.config.hydra_errors import files_of
+from labbook.config.unknown_keys import GROUPS
 from labbook.installation import PROJECT_VARIABLE
-from labbook.keys import GROUPS
-from labbook.refusals import files_of
 from tests.docs.pages import IN_PROJECT, PAGES, PROJECT, ROOT, commands, missing_extra, simple
 
 TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
@@ -39,7 +39,7 @@ def check_settings(words: list[str]) -> None:
             settings.append(f"{item.key_or_group}={first}")
             if item.key_or_group in GROUPS:
                 assert {f"{value}.yaml" for value in others} <= {path.name for path in files_of(item.key_or_group)}
-    training.check(composed(*settings))
+    experiment.check(composed(*settings))
 
 
 def check_training(words: list[str]) -> None:

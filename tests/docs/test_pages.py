@@ -9,12 +9,12 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
-from labbook import runs
-from labbook.cli import CONFIGS
-from labbook.commands.new import KINDS
-from labbook.keys import GROUPS
-from labbook.refusals import files_of
-from labbook.resuming import CHANGEABLE
+from labbook.cli.command_line import CONFIGS
+from labbook.cli.commands.new import KINDS
+from labbook.config.hydra_errors import files_of
+from labbook.config.unknown_keys import GROUPS
+from labbook.runs import run_folder
+from labbook.runs.resume import CHANGEABLE
 from tests.docs.pages import NOT_RUN, PAGES, ROOT, blocks, commands
 from tools.model_table import compatibility
 from tools.model_table.compatibility import Pair
@@ -97,14 +97,14 @@ def test_the_groups_of_the_readme_are_those_there_are() -> None:
 def test_the_readme_tells_what_is_in_a_run_folder() -> None:
     table = README.partition("| in the run folder |")[2].partition("```")[0]
     for name in (
-        runs.CONFIG,
-        runs.METRICS,
-        runs.TABLE,
-        runs.LOG,
-        runs.PREDICTIONS,
-        runs.LAST,
-        runs.PREVIOUS,
-        runs.BEST,
+        run_folder.CONFIG,
+        run_folder.METRICS,
+        run_folder.TABLE,
+        run_folder.LOG,
+        run_folder.PREDICTIONS,
+        run_folder.LAST,
+        run_folder.PREVIOUS,
+        run_folder.BEST,
     ):
         assert f"`{name}`" in table
 

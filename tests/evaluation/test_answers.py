@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from labbook.data.record import identity_of
-from labbook.evaluation import predictions
-from labbook.evaluation.answers import Answers
-from labbook.evaluation.probabilities import Probabilities
-from labbook.metrics import Figures
-from labbook.models.label_tasks import Outcome
+from labbook.inference.evaluate import predictions_table
+from labbook.inference.evaluate.predictions import Answers
+from labbook.training.label_tasks import Outcome
+from labbook.training.metrics import Figures
+from labbook.training.probabilities import Probabilities
 from tests.data.samples import images, made
 
 
@@ -29,7 +29,7 @@ def test_predictions_have_files_names_and_probabilities(tmp_path: Path) -> None:
     probabilities = torch.tensor([[0.25, 0.75], [0.125, 0.875], [1.0, 1e-9]])
     files = ["test/1/a.png", "test/10/b,c.png", "test/10/\udcff.png"]
     file = tmp_path / "a.csv"
-    file.write_text(predictions.table(outcome_of(probabilities, [1, 1, 0], [2, 0, 1]), ("1", "10"), files))
+    file.write_text(predictions_table.table(outcome_of(probabilities, [1, 1, 0], [2, 0, 1]), ("1", "10"), files))
     assert file.read_text().splitlines() == [
         "image,label,predicted,file,label_name,predicted_name,p_1,p_10",
         "0,1,1,test/1/a.png,10,10,0.125,0.875",
@@ -45,7 +45,7 @@ def test_predictions_have_files_names_and_probabilities(tmp_path: Path) -> None:
 def test_of_many_classes_the_likeliest_and_the_true_one_are_kept(tmp_path: Path) -> None:
     file, names = tmp_path / "a.csv", [f"class\n{number}" for number in range(101)]
     probabilities = torch.linspace(0, 1, 101).expand(2, -1) / 100
-    file.write_text(predictions.table(outcome_of(probabilities, [3, 100], [0, 1]), names))
+    file.write_text(predictions_table.table(outcome_of(probabilities, [3, 100], [0, 1]), names))
     with file.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert {name: rows[0][name] for name in ("label_name", "p_label", "top1", "top5_name", "top5_p")} == {

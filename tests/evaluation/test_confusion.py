@@ -5,8 +5,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from labbook.confusion_plots import confusion_plot
-from labbook.most_confused import Confused, in_words, most_confused
+from labbook.plots.confusion_matrix import confusion_plot
+from labbook.plots.most_confused import Confused, in_words, most_confused
 
 LONG = [f"photographs of a kind of animal that is called number {number} of all" for number in range(2)]
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from labbook.commands import evaluate
-from labbook.evaluation import files
-from labbook.evaluation.answers import Answers
+from labbook.cli.commands import evaluate
+from labbook.inference.evaluate import output_files
+from labbook.inference.evaluate.predictions import Answers
 from tests.conftest import Command
 from tests.test_train import metrics_of
 
@@ -24,7 +24,7 @@ def again(script: Callable[[ModuleType], Command]) -> Command:
 @pytest.fixture
 def unpictured(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures: they take longer than the tests."""
-    monkeypatch.setattr(files, "pictures", lambda *_: {})
+    monkeypatch.setattr(output_files, "pictures", lambda *_: {})
 
 
 def test_the_same_figures_again(labbook: Command, again: Command) -> None:

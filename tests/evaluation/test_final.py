@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from labbook.data.synthetic import Synthetic
-from labbook.evaluation.final import keep_answers
+from labbook.inference.evaluate.final_test import keep_answers
 from tests.conftest import Command
 
 

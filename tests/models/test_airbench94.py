@@ -12,13 +12,13 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, unfold
 
-from labbook import building
+from labbook.config import instantiate
 from labbook.data.digits import Digits
 from labbook.data.spec import ImageSpec
 from labbook.models import airbench94
 from labbook.models.airbench94 import Airbench94, convolution, patch_covariance, whitening_filters
-from labbook.models.classifier import Classifier, Task
 from labbook.models.mlp import MLP
+from labbook.training.classifier import Classifier, Task
 from tests import composing
 from tests.conftest import Command
 from tests.data.samples import Made, made
@@ -64,7 +64,7 @@ class Notes(Callback):
 
 
 def test_the_network_is_that_of_the_paper() -> None:
-    model = building.build(composing.node("airbench94"), spec=spec_of(3, 32, 10))
+    model = instantiate.build(composing.node("airbench94"), spec=spec_of(3, 32, 10))
     shapes = [tuple(layer.weight.shape) for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
     assert shapes == [
         (24, 3, 2, 2), (64, 24, 3, 3), (64, 64, 3, 3), (256, 64, 3, 3), (256, 256, 3, 3), (256, 256, 3, 3),

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from pytorch_lightning import Trainer
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from labbook import schedulers
 from labbook.data.digits import Digits
 from labbook.data.loader import Batch
 from labbook.errors import TrainingError
-from labbook.metrics import Figures, RunningSums
-from labbook.models.classifier import Task
 from labbook.models.mlp import MLP
-from labbook.models.optimizing import has_fused
+from labbook.training import schedulers
+from labbook.training.classifier import Task
+from labbook.training.metrics import Figures, RunningSums
+from labbook.training.optimizers import has_fused
 
 
 def trainer(**options: object) -> Trainer:

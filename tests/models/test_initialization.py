@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from labbook.initialization import Initialization, draw
+from labbook.training.initialization import Initialization, draw
 
 
 def network() -> nn.Sequential:

@@ -16,11 +16,11 @@ from torchmetrics.functional.classification import (
 from labbook.data.label_tables import check_label_table
 from labbook.data.spec import ImageSpec, class_counts, combinations
 from labbook.errors import SettingError
-from labbook.losses import BinaryCrossEntropy
-from labbook.metrics import Figures, RunningSums
-from labbook.models.classifier import Task
-from labbook.models.label_tasks import Evaluated, MultiLabel, best_thresholds
 from labbook.models.mlp import MLP
+from labbook.training.classifier import Task
+from labbook.training.label_tasks import Evaluated, MultiLabel, best_thresholds
+from labbook.training.losses import BinaryCrossEntropy
+from labbook.training.metrics import Figures, RunningSums
 
 SPEC = ImageSpec(1, 4, ("a", "b", "c"), (0.0,), (1.0,), multilabel=True)
 RANDOM = torch.Generator().manual_seed(0)

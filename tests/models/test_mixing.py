@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labbook.data.loader import Batch
-from labbook.models.classifier import Task
-from labbook.models.mixing import mix_of
 from labbook.models.mlp import MLP
+from labbook.training.classifier import Task
+from labbook.training.mixup import mix_of
 from tests.models.test_architectures import spec_of
 from tests.models.test_classifier import trainer
 

@@ -10,12 +10,12 @@ import torchvision
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR, StepLR
 
-from labbook import schedulers
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.models.classifier import Classifier, Task
-from labbook.models.optimizing import scheduled
-from labbook.models.parameter_groups import layers_of
+from labbook.training import schedulers
+from labbook.training.classifier import Classifier, Task
+from labbook.training.optimizers import scheduled
+from labbook.training.parameter_groups import layers_of
 from tests.models.test_airbench94 import small
 from tests.models.test_architectures import MODELS, build, spec_of
 from tests.test_schedulers import ALL

@@ -15,13 +15,13 @@ from torchvision import models
 from torchvision.models.densenet import DenseNet
 from torchvision.models.vision_transformer import VisionTransformer
 
-from labbook import training
+from labbook import experiment as training
 from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
 from labbook.data.synthetic import Synthetic
 from labbook.errors import SettingError
-from labbook.models import published_weights
-from labbook.models.classifier import Task
+from labbook.models import pretrained_weights
 from labbook.models.torchvision_model import TorchvisionModel
+from labbook.training.classifier import Task
 from tests.composing import OF_TORCHVISION, composed
 from tests.conftest import Command
 from tests.models.test_architectures import spec_of
@@ -42,9 +42,9 @@ def published(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, content:
     file = folder / "checkpoints" / f"{name}-{digest}.pth"
     file.parent.mkdir(exist_ok=True)
     written.rename(file)
-    own = published_weights.weights_of(name)
+    own = pretrained_weights.weights_of(name)
     made_up = SimpleNamespace(url=f"http://127.0.0.1:9/models/{file.name}", transforms=own.transforms)
-    monkeypatch.setattr(published_weights, "weights_of", lambda _: made_up)
+    monkeypatch.setattr(pretrained_weights, "weights_of", lambda _: made_up)
     return file
 
 
@@ -175,7 +175,7 @@ def test_old_names_of_layers_of_vision_transformers_are_understood(
     }
     assert old.keys() != network.state_dict().keys()
     published(tmp_path, monkeypatch, "vit_b_16", old)
-    assert published_weights.state_dict("vit_b_16").keys() == network.state_dict().keys()
+    assert pretrained_weights.state_dict("vit_b_16").keys() == network.state_dict().keys()
 
 
 def test_old_names_of_dense_layers_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def test_old_names_of_dense_layers_are_understood(tmp_path: Path, monkeypatch: p
     }
     assert any("denselayer1.norm.1." in key for key in old)
     published(tmp_path, monkeypatch, "densenet121", old)
-    found = published_weights.state_dict("densenet121")
+    found = pretrained_weights.state_dict("densenet121")
     assert found.keys() == network.state_dict().keys()
 
 
@@ -201,7 +201,7 @@ def test_weights_that_are_there_need_no_right_to_write(weights: Path, monkeypatc
     def forbidden(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(published_weights, "lock_to_wait_for", forbidden)
+    monkeypatch.setattr(pretrained_weights, "lock_to_wait_for", forbidden)
     made(QUICK, pretrained=True).load()
 
 

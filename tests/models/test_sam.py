@@ -8,9 +8,9 @@ import torch.nn.functional as F
 
 from labbook.data.digits import Digits
 from labbook.errors import SettingError
-from labbook.models import sam
-from labbook.models.classifier import Classifier, Task
 from labbook.models.deep_convnet import DeepConvNet
+from labbook.training import sam
+from labbook.training.classifier import Classifier, Task
 from tests.test_lookahead import digits, fitted
 
 RHO = 0.5

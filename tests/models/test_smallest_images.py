@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.models.classifier import Classifier
 from labbook.models.smallest_images import check
+from labbook.training.classifier import Classifier
 from tests.zoo.conftest import spec_of
 
 

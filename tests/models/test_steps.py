@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 import torch
 
-from labbook import schedulers
 from labbook.data.digits import Digits
-from labbook.models.classifier import Classifier, Task
 from labbook.models.mlp import MLP
+from labbook.training import schedulers
+from labbook.training.classifier import Classifier, Task
 from tests.test_lookahead import fitted
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # that a loader has few workers

@@ -14,10 +14,11 @@ from _pytest.mark.structures import ParameterSet
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from labbook import building, describing
+from labbook.callbacks import run_description
+from labbook.config import instantiate
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.models import published_weights
+from labbook.models import pretrained_weights
 from labbook.models.torchvision_model import TorchvisionModel, names
 from tests import composing
 from tests.composing import OF_TORCHVISION
@@ -45,7 +46,7 @@ def slow_but(quick: Collection[str], every: Iterable[str]) -> list[ParameterSet]
 
 def made(name: str, channels: int = 3, size: int = 32, classes: int = 10, **settings: Any) -> TorchvisionModel:
     torch.manual_seed(0)
-    model = building.build(composing.node(name), spec=spec_of(channels, size, classes), **settings)
+    model = instantiate.build(composing.node(name), spec=spec_of(channels, size, classes), **settings)
     assert isinstance(model, TorchvisionModel)
     return model
 
@@ -95,14 +96,14 @@ def test_weights_survive_saving_with_weights_only(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", slow_but(OF_TORCHVISION, names()))
 def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -> None:
     """As many parameters as torchvision documents, which does not count GoogLeNet's auxiliary classifiers."""
-    model = on_meta(name, spec_of(3, published_weights.image_settings(name)["image_size"], 1000))
+    model = on_meta(name, spec_of(3, pretrained_weights.image_settings(name)["image_size"], 1000))
     auxiliary = sum(item.numel() for path, item in model.named_parameters() if ".aux" in path)
-    documented = published_weights.weights_of(name).meta["num_params"]
+    documented = pretrained_weights.weights_of(name).meta["num_params"]
     assert model.num_parameters - auxiliary == documented
     assert model.num_auxiliary == auxiliary
     assert model.title == name
     without = f" ({documented:,} without auxiliary classifiers)" if auxiliary else ""
-    assert describing.model(model) == f"{name}, {model.num_parameters:,} parameters{without}"
+    assert run_description.model(model) == f"{name}, {model.num_parameters:,} parameters{without}"
 
 
 @pytest.mark.parametrize("name", slow_but(STEMS, [*OF_TORCHVISION, "resnext50_32x4d"]))

@@ -8,14 +8,14 @@ import pytest
 from mylab.callbacks import Unsure
 
 from labbook.callbacks import Progress
+from labbook.callbacks.checkpoints import Checkpoints
+from labbook.callbacks.diagnostics import Watching
+from labbook.callbacks.epoch_recorder import Recorder
+from labbook.callbacks.evaluation_metrics import EvaluationMetrics
 from labbook.data.loader import TensorLoader
 from labbook.data.module import ImageDataModule
-from labbook.evaluation_metrics import EvaluationMetrics
 from labbook.loggers import TensorBoard
-from labbook.models.classifier import Classifier
-from labbook.recorder import Recorder
-from labbook.saving import Checkpoints
-from labbook.watching import Watching
+from labbook.training.classifier import Classifier
 from tests.conftest import Command
 from tests.docs.pages import PAGES
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from labbook import checkpoints, files
-from labbook.evaluation import final
-from labbook.recorder import Recorder
-from labbook.saving import Checkpoints
+from labbook import files
+from labbook.callbacks.checkpoints import Checkpoints
+from labbook.callbacks.epoch_recorder import Recorder
+from labbook.inference.evaluate import final_test
+from labbook.training import checkpoint_io
 from tests.conftest import Command
 from tests.own.conftest import PROJECT
 from tests.test_killed import equal, killed_at
@@ -25,9 +26,9 @@ MOMENTS: dict[str, tuple[Any, str, int]] = {
     "in the validation": (Checkpoints, "on_validation_batch_end", 3),
     "before the row of an epoch": (Recorder, "on_train_epoch_end", 2),
     "between row and checkpoint": (Checkpoints, "on_train_epoch_end", 2),
-    "while a checkpoint is written": (checkpoints, "seal", 4),
+    "while a checkpoint is written": (checkpoint_io, "seal", 4),
     "as soon as it has its name": (files, "flush_folder", 4),
-    "in the test": (final, "logged_in_test", 1),
+    "in the test": (final_test, "logged_in_test", 1),
 }
 QUICK = ("epochs=3", "logger=none", "callbacks=none", "checkpoint.every_minutes=1e-9")
 REGRESSION = ("model=regression", "objective=val/mse")

@@ -11,7 +11,7 @@ from mylab.models.own_loss import Confident
 from torch.nn import functional as F
 
 from labbook.data.digits import Digits
-from labbook.models.classifier import Task
+from labbook.training.classifier import Task
 from tests.conftest import Command
 
 LOGITS = torch.randn(4, 10, generator=torch.Generator().manual_seed(0))

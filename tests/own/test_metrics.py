@@ -7,8 +7,8 @@ from mylab.metrics import WorstRecall
 from pytorch_lightning import Callback
 from torchmetrics.functional.classification import multiclass_recall
 
+from labbook.callbacks.evaluation_metrics import EvaluationMetrics
 from labbook.data.digits import Digits
-from labbook.evaluation_metrics import EvaluationMetrics
 from labbook.models.mlp import MLP
 from tests.models.test_classifier import trainer
 

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from labbook.commands import compare, draw, evaluate, export, predict, serve
+from labbook.cli.commands import compare, draw, evaluate, export, predict, serve
 from labbook.installation import PROJECT_VARIABLE
 from tests.conftest import Command
 from tests.data.samples import album
@@ -26,7 +26,7 @@ RUNS = {
     "regression": "model=regression data=numbers objective=val/r2",
     "photographs": "model=mlp data=photographs data.size=16 data.batch_size=8 data.workers=0",
 }
-CLASSIFIER = "needs a classifier of images (labbook.models.classifier.Classifier), and {} is none"
+CLASSIFIER = "needs a classifier of images (labbook.training.classifier.Classifier), and {} is none"
 IMAGES = "needs data of labelled images (labbook.data.module.ImageDataModule), and {} is none"
 LACKS = {"autoencoder": CLASSIFIER.format("Autoencoder"), "gan": CLASSIFIER.format("GAN"),
          "regression": CLASSIFIER.format("Regression"), "photographs": IMAGES.format("Photographs")}  # fmt: skip

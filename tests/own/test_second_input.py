@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from labbook.data.digits import Digits
 from labbook.data.loader import Batch
 from labbook.errors import SettingError
-from labbook.models.classifier import Classifier, Task
-from labbook.models.further_inputs import FurtherInputs
 from labbook.models.lenet5 import LeNet5
-from labbook.zoo.probe import blank
+from labbook.models.probe import blank
+from labbook.training.classifier import Classifier, Task
+from labbook.training.further_inputs import FurtherInputs
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,

@@ -13,14 +13,14 @@ import pytest
 import torch
 from mylab.data.two_digits import TwoDigits
 
-from labbook import trained
-from labbook.commands import compare, evaluate, export, predict
+from labbook.cli.commands import compare, evaluate, export, predict
 from labbook.data.module import Images
 from labbook.errors import SettingError
-from labbook.export import safetensors
-from labbook.resuming import read_config
-from labbook.serving.attribution import METHODS
-from labbook.serving.explaining import Explainer
+from labbook.inference import trained_model
+from labbook.inference.export import safetensors
+from labbook.inference.serve.attribution import METHODS
+from labbook.inference.serve.explainer import Explainer
+from labbook.runs.resume import read_config
 from tests.conftest import Command
 from tests.own.conftest import PROJECT
 from tests.test_processes import start
@@ -74,7 +74,7 @@ def test_a_run_knows_several_classes(run: Path, script: object, capsys: pytest.C
 def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
     run: Path, script: Callable[[ModuleType], Command], tmp_path: Path
 ) -> None:
-    network = trained.load(run, read_config(run), None, "serve")
+    network = trained_model.load(run, read_config(run), None, "serve")
     pixels = network.test_images().pixels[:2]
     chances = network.probabilities(pixels)
     thresholds = json.loads((run / "metrics.json").read_text())["thresholds"]

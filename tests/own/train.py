@@ -2,7 +2,7 @@
 
 from labbook import starting as starting  # isort: skip - what a program does first
 
-from labbook.commands.train import command
+from labbook.cli.commands.train import command
 
 if __name__ == "__main__":
     command()

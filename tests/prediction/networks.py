@@ -6,17 +6,17 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
-from labbook import training
-from labbook.composing import composed
-from labbook.hardware import Choice
-from labbook.runs import CHECKPOINTS, CONFIG, LAST, METRICS
-from labbook.trained import Trained
+from labbook import experiment
+from labbook.config.compose import composed
+from labbook.inference.trained_model import Trained
+from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST, METRICS
+from labbook.training.hardware import Choice
 
 
 def untrained(*settings: str) -> Trained:
     """The network of these settings with its first weights, in 32 bits on the CPU."""
     config = composed("trainer.precision=32", "test_on=last", *settings)
-    model = training.build_model(config, training.build_data(config).spec).eval()
+    model = experiment.build_model(config, experiment.build_data(config).spec).eval()
     return Trained(Path("run"), config, model, Choice("cpu", "32-true", False, ""), 1)
 
 

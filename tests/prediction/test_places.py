@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labbook.errors import SettingError
-from labbook.prediction.places import found
+from labbook.inference.predict.find_images import found
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,11 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from labbook import cli
-from labbook.commands import predict
-from labbook.contact_sheets import Line
-from labbook.prediction import telling
-from labbook.prediction.predicting import Guess, Predicted, Prediction
+from labbook.cli import command_line
+from labbook.cli.commands import predict
+from labbook.inference.predict import output
+from labbook.inference.predict.classify import Guess, Predicted, Prediction
+from labbook.plots.contact_sheet import Line
 from tests.conftest import Command
 from tests.data.samples import photograph
 from tests.prediction.networks import saved, untrained
@@ -104,7 +104,7 @@ def test_no_image_at_all_in_the_files(said: Command) -> None:
 
 
 def test_what_one_should_know(said: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "MOST", 2)
+    monkeypatch.setattr(output, "MOST", 2)
     Path("logs/runs/NAME/metrics.json").write_text('{"status": "inter\\u001brupted"}')
     ended = said("logs/runs/NAME", "FOLDER/*.png", "--figure", "a.png")
     assert ended.code == 0
@@ -115,19 +115,19 @@ def test_what_one_should_know(said: Command, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_contact_sheet_shows_the_first_images_or_the_least_sure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "MOST", 2)
+    monkeypatch.setattr(output, "MOST", 2)
     sure = [Prediction(f"a/b/{place}.png", (Guess("cat", each),)) for place, each in enumerate((0.9, 0.4, 0.8, 0.3))]
     pixels = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1)
     for shown, places in (("first", [0, 1]), ("least-sure", [3, 1])):
-        told = telling.Told(shown)
+        told = output.Told(shown)
         for first in (0, 2):
             told.add(Predicted(sure[first : first + 2], pixels[first : first + 2]))
         assert [int(each) for _, each in told.pictured] == places
         assert len(told.predictions) == 4
-    lines = telling.caption(sure[1], {"cat": "class 3"})
+    lines = output.caption(sure[1], {"cat": "class 3"})
     assert lines == [Line("class 3", "40%"), Line("b/1.png")]
     known = sure[0]._replace(image="7", true="cat")
-    assert telling.caption(known, {"cat": "cat"}) == [Line("cat"), Line("→ cat", "90%"), Line("image 7")]
+    assert output.caption(known, {"cat": "cat"}) == [Line("cat"), Line("→ cat", "90%"), Line("image 7")]
 
 
 def test_a_file_whose_name_looks_like_a_setting(said: Command) -> None:
@@ -225,7 +225,7 @@ def test_a_program_ends_at_once_with_its_code(
         if raised:
             raise raised
 
-    monkeypatch.setattr(cli.os, "_exit", end)
+    monkeypatch.setattr(command_line.os, "_exit", end)
     with pytest.raises(EndedError, match=f"^{code}$"):
-        cli.program(main)
+        command_line.program(main)
     assert capsys.readouterr().out == "said\n"

@@ -7,16 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from labbook import training
+from labbook import experiment
 from labbook.data.image_cache import AT_ONCE
 from labbook.data.module import Images
 from labbook.errors import SettingError
-from labbook.evaluation import again
-from labbook.prediction import telling
-from labbook.prediction.predicting import Prediction, Predictor
-from labbook.prediction.tables import Columns
-from labbook.resuming import read_config
-from labbook.trained import Trained, load
+from labbook.inference.evaluate import evaluate_run
+from labbook.inference.predict import output
+from labbook.inference.predict.classify import Prediction, Predictor
+from labbook.inference.predict.tables import Columns
+from labbook.inference.trained_model import Trained, load
+from labbook.runs.resume import read_config
 from tests.conftest import Command
 from tests.data.samples import album, photograph
 from tests.prediction.networks import untrained
@@ -46,7 +46,7 @@ def all_of(predictor: Predictor, files: list[Path]) -> list[Prediction]:
 )
 def test_a_test_image_as_a_file_is_seen_as_the_test_saw_it(settings: list[str], tmp_path: Path) -> None:
     network = untrained("model=mlp", *settings)
-    data = training.build_data(network.config)
+    data = experiment.build_data(network.config)
     shown = data.load()[1]
     size, channels = type(data).read_at(data.spec)
     data.image_size, data.channels = size, channels
@@ -68,7 +68,7 @@ def test_a_test_image_as_a_file_gets_the_probability_of_the_test(kind: str, labb
         words = ["data=image_folder", "data.root=photos", "data.image_size=8"]
     run = labbook(*words, "model=mlp", "epochs=1", "trainer.precision=32", "callbacks=none").run
     config = read_config(run)
-    tested = again.evaluate_run(run, config, "test")
+    tested = evaluate_run.evaluate_run(run, config, "test")
     outcome, data = tested.outcome, tested.data
     if kind == "image_folder":
         files = sorted(Path("photos/test").rglob("*.*"))
@@ -159,8 +159,8 @@ def test_files_of_several_pictures_are_told_of(
     for file in files[:2]:
         frames[0].save(file, save_all=True, append_images=frames[1:])
     frames[0].save(files[2])
-    told = telling.tell(Predictor.of(network, 1, 2).files(files), Columns.of(list(map(str, files)), ("0",), 1, False))
-    assert telling.notes(told, [], None) == [
+    told = output.tell(Predictor.of(network, 1, 2).files(files), Columns.of(list(map(str, files)), ("0",), 1, False))
+    assert output.notes(told, [], None) == [
         f"2 files have several pictures, of which the first is taken; the first is {files[0]}"
     ]
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from labbook.csv_text import harmless
 from labbook.errors import printable
-from labbook.prediction.predicting import Guess, Prediction
-from labbook.prediction.tables import Columns, as_csv, as_json, cells
+from labbook.inference.predict.classify import Guess, Prediction
+from labbook.inference.predict.tables import Columns, as_csv, as_json, cells
+from labbook.runs.csv_text import harmless
 from tests.data.samples import few
 
 names = st.text(st.characters(codec=None), min_size=1, max_size=12)  # with lone surrogates, as of names in other bytes

@@ -12,7 +12,7 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
-from labbook.commands import evaluate
+from labbook.cli.commands import evaluate
 from tests.composing import composed
 from tests.conftest import Command, Ended
 

@@ -13,7 +13,7 @@ import yaml
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
 
-from labbook import building, foreign
+from labbook.config import instantiate, untrusted
 from labbook.errors import SettingError
 from tests.conftest import Command, Ended
 from tests.security.conftest import BAIT, QUICK, Traps, mostly_slow, refused
@@ -120,7 +120,7 @@ def test_a_hostile_node_is_refused(name: str, entrances: list[Callable[[Any], En
 def test_a_hostile_node_is_refused_wherever_it_comes_from(name: str, traps: Traps) -> None:
     node, part = NODES[name]
     with pytest.raises(SettingError, match=re.escape(part)):
-        building.check({"evil": node}, "callbacks")
+        instantiate.check({"evil": node}, "callbacks")
 
 
 def experiment(content: Any, header: str = "_global_", path: str = "experiment/evil.yaml") -> Path:
@@ -204,7 +204,7 @@ def test_a_hostile_experiment_is_refused(name: str, program: Command) -> None:
 def test_a_hostile_file_is_refused_before_hydra_sees_it(name: str, traps: Traps) -> None:
     text, part = FILES[name]
     with pytest.raises(SettingError, match=re.escape(part)):
-        foreign.FileConfigSource("test", str(traps.home / "more")).load_config(
+        untrusted.FileConfigSource("test", str(traps.home / "more")).load_config(
             str(experiment(text).relative_to("more"))
         )
 
@@ -272,6 +272,6 @@ def test_no_folder_gives_the_command(option: str, program: Command) -> None:
 
 
 def test_a_launchers_process_that_knows_it_already_can_start_hydra() -> None:
-    foreign.register([foreign.CONFIGS])
+    untrusted.register([untrusted.CONFIGS])
     Plugins.instance()._initialize()  # as Hydra does it there, after it was given what this process has registered
-    assert SourcesRegistry.instance().types["file"] is foreign.FileConfigSource
+    assert SourcesRegistry.instance().types["file"] is untrusted.FileConfigSource

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from labbook import own_code
+from labbook.config import own_code
 from labbook.errors import SettingError
 from tests.conftest import Command
 from tests.security.conftest import BAIT, QUICK, Traps, refused
@@ -137,11 +137,11 @@ def test_packages_and_modules_of_src_are_the_users_own(tmp_path: Path) -> None:
 def test_a_wrong_pyproject_ends_the_program_in_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: Callable[[ModuleType], Command]
 ) -> None:
-    from labbook import cli
+    from labbook.cli import command_line
 
     (tmp_path / "pyproject.toml").write_text("[tool.labbook")
     monkeypatch.setenv(own_code.PROJECT_VARIABLE, str(tmp_path))
     module = ModuleType("train")
-    module.main = cli.allowed_targets  # type: ignore[attr-defined]
+    module.main = command_line.allowed_targets  # type: ignore[attr-defined]
     ended = script(module)()
     assert (ended.code, ended.sentence[: len(str(tmp_path))]) == (2, str(tmp_path))

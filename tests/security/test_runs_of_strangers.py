@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from labbook import checkpoints
-from labbook.commands import report
+from labbook.cli.commands import report
+from labbook.config.path_rules import check_whole
 from labbook.errors import SettingError
 from labbook.models.mlp import MLP
-from labbook.names import check_whole
+from labbook.training import checkpoint_io
 from tests.conftest import Command
 from tests.security.conftest import BAIT, Traps, refused
 from tests.security.test_configs import BOMB
@@ -181,7 +181,7 @@ def test_a_hostile_checkpoint_is_refused(name: str, traps: Traps) -> None:
     file = traps.home / ("last.safetensors" if "safetensors" in name else "last.ckpt")
     file.write_bytes(CHECKPOINTS[name]())
     with pytest.raises(SettingError) as error:
-        checkpoints.load(file)
+        checkpoint_io.load(file)
     assert re.match(rf"{file} is (not a checkpoint|damaged \()", str(error.value))
     assert "\n" not in str(error.value)
 

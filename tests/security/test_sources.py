@@ -7,10 +7,11 @@ from importlib.metadata import requires
 
 import pytest
 
-from labbook import cli, importing
+from labbook import lazy_imports
+from labbook.cli import command_line
 from labbook.errors import SettingError
 
-ROOT = cli.CONFIGS.parent
+ROOT = command_line.CONFIGS.parent
 FILES = [
     ROOT / "train.py",
     *sorted(path for folder in ("src", "scripts", "tests", "tools") for path in (ROOT / folder).rglob("*.py")),
@@ -23,9 +24,9 @@ DANGEROUS = re.compile(
 )
 ALLOWED = {
     ("tools/benchmark/keras_process.py", "pickle.load"): "the pipe between the benchmark and a process it started",
-    ("src/labbook/models/published_weights.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
-    ("src/labbook/models/published_weights.py", "torch.hub.download_url_to_file"): "bytes, checked by their sha256",
-    ("src/labbook/export/torch_export.py", "torch.export.load"): "the file that it wrote a moment ago",
+    ("src/labbook/models/pretrained_weights.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
+    ("src/labbook/models/pretrained_weights.py", "torch.hub.download_url_to_file"): "bytes, checked by their sha256",
+    ("src/labbook/inference/export/torch_export.py", "torch.export.load"): "the file that it wrote a moment ago",
     ("tests/test_export.py", "exec"): "the examples of docs/export.md",
     ("tests/docs/test_examples.py", "exec"): "the example of a notebook",
     ("tests/hydra_memory.py", "pickle.loads"): "copies of configurations that the same process made",
@@ -89,10 +90,10 @@ def test_nothing_runs_what_a_file_holds() -> None:
 
 def test_the_newest_hole_in_torch_is_behind_us() -> None:
     floor = next(item for item in requires("labbook-vision") or [] if re.match(r"torch\W", item))
-    assert tuple(map(int, re.findall(r"\d+", floor))) >= importing.SAFE_TORCH == (2, 10)
+    assert tuple(map(int, re.findall(r"\d+", floor))) >= lazy_imports.SAFE_TORCH == (2, 10)
     declared = re.search(r'"torch>=(\d+)\.(\d+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert declared
-    assert tuple(map(int, declared.groups())) >= importing.SAFE_TORCH
+    assert tuple(map(int, declared.groups())) >= lazy_imports.SAFE_TORCH
     assert "CVE-2025-32434" in (told := (ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
     assert "CVE-2026-24747" in told
     assert "docs/security.md" in (ROOT / "README.md").read_text(encoding="utf-8")
@@ -100,15 +101,15 @@ def test_the_newest_hole_in_torch_is_behind_us() -> None:
 
 @pytest.mark.parametrize("there", ["1.13.1", "2.5.1+cu121", "2.6.0", "2.9.1"])
 def test_an_older_torch_is_refused(there: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "version", lambda _: there)
+    monkeypatch.setattr(lazy_imports, "version", lambda _: there)
     with pytest.raises(SettingError, match=rf"^torch {re.escape(there)} may run code .*: install torch>=2\.10"):
-        importing.check_torch()
+        lazy_imports.check_torch()
 
 
 @pytest.mark.parametrize("there", ["2.10.0", "2.10.0a0+git1", "2.15.0", "3.0"])
 def test_a_newer_torch_is_taken(there: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "version", lambda _: there)
-    importing.check_torch()
+    monkeypatch.setattr(lazy_imports, "version", lambda _: there)
+    lazy_imports.check_torch()
 
 
 def test_tensorboard_listens_on_this_machine_only() -> None:

@@ -13,8 +13,8 @@ from rich.console import Console
 from labbook.data.cifar import CIFAR10, CIFAR100
 from labbook.data.torchvision_set import TorchvisionDataModule
 from labbook.errors import SettingError
-from labbook.report import page, tables
-from labbook.sweeps.folder import Index, SweepFolder
+from labbook.reports import sweep_page, tables
+from labbook.runs.sweep_folder import Index, SweepFolder
 from tests.conftest import Command
 from tests.data.mirror import offline
 from tests.security.conftest import QUICK, Traps, refused
@@ -41,7 +41,7 @@ def test_words_of_runs_are_never_parts_of_the_page(traps: Traps) -> None:
         add_run(sweep, f"a<script>{number}-0000000{number}", settings, told, table_of(0.9))
     failed = {"status": "failed", "reason": f"{SCRIPT}\x1b[2J\x1b]0;owned\x07"}
     add_run(sweep, "<script>-00000009", {"model.activation": "tanh"}, failed)
-    report = page.write(sweep)
+    report = sweep_page.write(sweep)
 
     text = (sweep / "report.html").read_text(encoding="utf-8")
     seen = Page(text)
@@ -69,7 +69,7 @@ def test_a_hostile_run_is_a_damaged_one_to_a_report(content: str, traps: Traps) 
     add_run(sweep, "good-00000000", {}, figures_of(0.9))
     (add_run(sweep, "evil-00000001", {}, figures_of(0.9)) / "config.yaml").write_text(content)
     (add_run(sweep, "evil-00000002", {}, None) / "metrics.json").write_text("[" * 100_000)
-    states = {run.path.name: run.state for run in page.write(sweep).sweep.runs}
+    states = {run.path.name: run.state for run in sweep_page.write(sweep).sweep.runs}
     assert states == {"good-00000000": "finished", "evil-00000001": "damaged", "evil-00000002": "damaged"}
 
 

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from labbook import cli, origin, runs, secrecy
+from labbook.cli import command_line
+from labbook.config import secrets
+from labbook.config.path_rules import NAME, RESERVED, check_name, leads_out, shortened
 from labbook.errors import SettingError
-from labbook.names import NAME, RESERVED, check_name, leads_out, shortened
+from labbook.runs import provenance, run_folder
 from labbook.sweeps import launchers, naming
 from tests.conftest import Command
 from tests.security.conftest import QUICK, refused
@@ -80,7 +82,7 @@ def test_checkpoints_hold_tensors_and_plain_data_alone(arguments: list[str], pro
             str(tmp_path),
             str(Path.home()),
             os.environ.get("USER", "labbook-nobody"),
-            str(cli.CONFIGS.parent),
+            str(command_line.CONFIGS.parent),
         ):
             assert told.encode() not in content
 
@@ -132,7 +134,7 @@ def test_a_secret_is_no_setting(argument: str, part: str, program: Command, monk
 
 
 def test_what_is_no_secret_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    secrecy.register()
+    secrets.register()
     monkeypatch.setenv("LABBOOK_DATA", "/data")
     config = OmegaConf.create(
         {"a": "${oc.env:LABBOOK_DATA}", "b": "${oc.env:LABBOOK_NONE,x}", "c": "${oc.env:LABBOOK_NONE}"}
@@ -141,13 +143,13 @@ def test_what_is_no_secret_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OmegaConfBaseException):
         _ = config.c
     for name, value in (("model.pool", "token"), ("model.cls_token", True), ("model.num_tokens", 3), ("a.root", "x@y")):
-        secrecy.check_setting(name, value)
+        secrets.check_setting(name, value)
 
 
 def test_a_password_in_a_command_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     storage = "hydra.sweeper.storage=mysql://me:abc@example.org/db"
     monkeypatch.setattr("sys.argv", ["train.py", storage, "+logger.api_key=abc", "+logger.a={token: abc}", "seed=1"])
-    command = origin.command_line()
+    command = provenance.command_line()
     assert "abc" not in command
     assert "mysql://me:***@example.org/db" in command
     assert command.endswith("seed=1")
@@ -183,7 +185,7 @@ def test_every_name_that_is_made_is_portable(text: str) -> None:
     short = shortened(text)
     assert not short or portable(short)
     assert portable(naming.slug([f"model.x={text}"]))
-    _, name = runs.place(
+    _, name = run_folder.place(
         OmegaConf.create({"log_dir": "logs", "choices": {"model": text.replace("$", ""), "data": "b"}})
     )
     assert portable(name)
@@ -212,7 +214,7 @@ def test_what_stays_within_is_known(text: str) -> None:
 
 def test_runs_of_odd_choices_stay_where_they_belong() -> None:
     chosen = {"model": "../../x", "data": "aux"}
-    parent, name = runs.place(OmegaConf.create({"log_dir": "logs", "choices": chosen}))
+    parent, name = run_folder.place(OmegaConf.create({"log_dir": "logs", "choices": chosen}))
     assert parent == Path("logs/runs")
     assert portable(name)
 

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 pytest.importorskip("captum", reason="needs the extra: make setup EXTRAS=serve")
 
-from labbook.serving import attribution
-from labbook.serving.attribution import METHODS, blank, heat, integrated_gradients, occlusion
+from labbook.inference.serve import attribution
+from labbook.inference.serve.attribution import METHODS, blank, heat, integrated_gradients, occlusion
 
 pytestmark = pytest.mark.extra
 

@@ -23,19 +23,20 @@ from fastapi.testclient import TestClient
 from markupsafe import escape
 from starlette.datastructures import Headers
 
-from labbook import hardware, training
-from labbook.commands import serve
-from labbook.composing import composed
+from labbook import experiment
+from labbook.cli.commands import serve
+from labbook.config.compose import composed
 from labbook.data.digits import Digits
 from labbook.data.mnist import MNIST
 from labbook.errors import SettingError
-from labbook.serving import listening, page, samples
-from labbook.serving.attribution import METHODS
-from labbook.serving.controls import Controls
-from labbook.serving.explaining import Explainer
-from labbook.serving.page import of_text
-from labbook.serving.server import Guarded, of_another_page
-from labbook.trained import Trained
+from labbook.inference.serve import gradio_page, open_port, sample_images
+from labbook.inference.serve.attribution import METHODS
+from labbook.inference.serve.event_handlers import Controls
+from labbook.inference.serve.explainer import Explainer
+from labbook.inference.serve.gradio_page import of_text
+from labbook.inference.serve.server import Guarded, of_another_page
+from labbook.inference.trained_model import Trained
+from labbook.training import hardware
 from tests.conftest import Command
 from tests.serving.test_pictures import drawing
 
@@ -52,7 +53,7 @@ def controls(tmp_path: Path) -> Controls:
     """Of a small network that knows nothing."""
     config = deepcopy(small())
     (tmp_path / "metrics.json").write_text('{"test/acc": 0.25}')
-    model = training.build_model(config, Digits(image_size=8).spec).eval()
+    model = experiment.build_model(config, Digits(image_size=8).spec).eval()
     choice = hardware.here(config, model)
     return Controls(Explainer.of(Trained(tmp_path, config, model, choice, 3)))
 
@@ -125,15 +126,15 @@ def test_test_images_that_are_not_at_hand(controls: Controls, tmp_path: Path, mo
     monkeypatch.setattr(MNIST, "_obtain", lambda _: pytest.fail("nothing is to be downloaded"))
     config = composed("data=mnist", f"data.root={tmp_path / 'data'}", "data.image_size=8")
     with pytest.raises(SettingError, match=r"^the test images are not in .*data: name another place with data\.root="):
-        samples.at_hand(replace(controls.explainer.network, config=config))
+        sample_images.at_hand(replace(controls.explainer.network, config=config))
     assert not (tmp_path / "data").exists()
     controls.explainer.network.config.data.image_size = 9
     assert controls.sampled()[1].startswith("There is nothing to choose from: the test images are not of the size")
 
 
 def test_few_of_many_classes() -> None:
-    assert samples.spread([2, 2, 0, 1, 0]) == [2, 4, 3, 0, 1]
-    assert samples.spread([0] * 50 + list(range(50))) == [0, *range(51, 70)]
+    assert sample_images.spread([2, 2, 0, 1, 0]) == [2, 4, 3, 0, 1]
+    assert sample_images.spread([0] * 50 + list(range(50))) == [0, *range(51, 70)]
 
 
 def test_the_head_of_the_page(controls: Controls) -> None:
@@ -159,7 +160,7 @@ def test_refusals(started: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ended = started(run, "--port", str(port))
     assert ended.code == 2
     assert ended.sentence == f"port {port} is in use: give another with --port N, or a free one with --port 0"
-    monkeypatch.setattr(listening, "find_spec", lambda _: None)
+    monkeypatch.setattr(open_port, "find_spec", lambda _: None)
     assert started(run).sentence == "gradio is not installed: make setup EXTRAS=serve, or pip install -e '.[serve]'"
 
 
@@ -174,14 +175,14 @@ def test_refusals(started: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 )
 def test_other_machines_are_not_spoken_to(event: str, arguments: tuple[object, ...]) -> None:
     with pytest.raises(PermissionError, match=r"^no connection to \S+: this page works on its machine alone$"):
-        listening.keep_here(event, arguments)
+        open_port.keep_here(event, arguments)
 
 
 def test_this_machine_is_spoken_to() -> None:
-    listening.keep_here("socket.connect", (None, ("127.0.0.1", 80)))
-    listening.keep_here("socket.connect", (None, "/run/socket"))
-    listening.keep_here("socket.getaddrinfo", (b"localhost", 80, 0, 0, 0))
-    listening.keep_here("open", ("file", "r", 0))
+    open_port.keep_here("socket.connect", (None, ("127.0.0.1", 80)))
+    open_port.keep_here("socket.connect", (None, "/run/socket"))
+    open_port.keep_here("socket.getaddrinfo", (b"localhost", 80, 0, 0, 0))
+    open_port.keep_here("open", ("file", "r", 0))
 
 
 @pytest.mark.parametrize("foreign", ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>"])
@@ -191,8 +192,8 @@ def test_no_text_of_the_page_is_html(controls: Controls, foreign: str) -> None:
     pixels = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     meaning = controls.answered(pixels.numpy().tobytes(), "Saliency")[3]
     assert foreign in meaning
-    assert page.of_text().postprocess(meaning) == str(escape(meaning))
-    assert inspect.getsource(page).count("gr.HTML(") == 1  # there is no other place
+    assert gradio_page.of_text().postprocess(meaning) == str(escape(meaning))
+    assert inspect.getsource(gradio_page).count("gr.HTML(") == 1  # there is no other place
 
 
 OWN = "http://127.0.0.1:7860"
@@ -252,12 +253,12 @@ def test_a_stranger_s_upload_goes_nowhere(tmp_path: Path) -> None:
 def test_few_pictures_are_kept(
     sizes: list[int], ages: list[int], left: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "KEPT", 3)
-    monkeypatch.setattr(listening, "KEPT_BYTES", 100)
+    monkeypatch.setattr(open_port, "KEPT", 3)
+    monkeypatch.setattr(open_port, "KEPT_BYTES", 100)
     for number, (size, age) in enumerate(zip(sizes, ages, strict=True)):
         (tmp_path / str(number)).mkdir()
         file = tmp_path / str(number) / "image.png"
         file.write_bytes(b"x" * size)
         os.utime(file, (time.time() - age,) * 2)
-    listening.remove_old(tmp_path)
+    open_port.remove_old(tmp_path)
     assert sorted(int(folder.name) for folder in tmp_path.iterdir()) == left

@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from labbook.composing import composed
+from labbook.config.compose import composed
 from labbook.data.decoding import Decoding
 from labbook.data.pixels import shaped
 from labbook.data.spec import ImageSpec
-from labbook.serving import pictures
-from labbook.serving.pictures import Habits, PictureError
+from labbook.inference.serve import image_inputs
+from labbook.inference.serve.image_inputs import Habits, PictureError
 
 GREY = ImageSpec(1, 28, ("a", "b"), (0.13,), (0.3,))
 COLOUR = ImageSpec(3, 16, ("a", "b"), (0.5,) * 3, (0.2,) * 3)
@@ -31,7 +31,9 @@ def drawing(box: tuple[int, int, int, int] | None, colour: str = "black", paper:
 
 def test_a_drawing_is_centred_and_white_on_black() -> None:
     for paper in ("white", "#00000000"):
-        pixels = pictures.of_drawing(drawing((10, 150, 49, 249), paper=paper), GREY, MNIST, invert=True, centre=True)
+        pixels = image_inputs.of_drawing(
+            drawing((10, 150, 49, 249), paper=paper), GREY, MNIST, invert=True, centre=True
+        )
         assert pixels is not None
         assert (pixels.shape, pixels.dtype) == ((1, 1, 28, 28), torch.uint8)
         rows, columns = (torch.nonzero((pixels[0, 0] > 127).any(axis)).flatten().tolist() for axis in (1, 0))
@@ -40,7 +42,7 @@ def test_a_drawing_is_centred_and_white_on_black() -> None:
 
 
 def test_a_drawing_stays_where_it_is_and_as_it_is() -> None:
-    pixels = pictures.of_drawing(drawing((0, 0, 139, 139)), GREY, MNIST, invert=False, centre=False)
+    pixels = image_inputs.of_drawing(drawing((0, 0, 139, 139)), GREY, MNIST, invert=False, centre=False)
     assert pixels is not None
     assert pixels[0, 0, 2, 2] == 0
     assert pixels[0, 0, 2, 26] == pixels[0, 0, 26, 26] == 255
@@ -48,7 +50,7 @@ def test_a_drawing_stays_where_it_is_and_as_it_is() -> None:
 
 def test_a_drawing_in_colour() -> None:
     content = drawing((0, 0, 279, 139), "red", "white")
-    pixels = pictures.of_drawing(content, COLOUR, Habits(dark=False, box=0, size=32), invert=True, centre=True)
+    pixels = image_inputs.of_drawing(content, COLOUR, Habits(dark=False, box=0, size=32), invert=True, centre=True)
     assert pixels is not None
     assert pixels.shape == (1, 3, 16, 16)
     assert pixels[0, :, 0, 5].tolist() == [255, 0, 0]
@@ -57,20 +59,20 @@ def test_a_drawing_in_colour() -> None:
 
 @pytest.mark.parametrize("paper", ["#00000000", "white"])
 def test_nothing_drawn(paper: str) -> None:
-    assert pictures.of_drawing(drawing(None, paper=paper), GREY, MNIST, invert=True, centre=True) is None
+    assert image_inputs.of_drawing(drawing(None, paper=paper), GREY, MNIST, invert=True, centre=True) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"%!PS-Adobe-3.0 EPSF-3.0\n", drawing((0, 0, 9, 9))[:-30]])
 def test_what_is_no_drawing(content: bytes) -> None:
     with pytest.raises(PictureError, match=r"^This drawing cannot be read\.$"):
-        pictures.of_drawing(content, GREY, MNIST, invert=True, centre=True)
+        image_inputs.of_drawing(content, GREY, MNIST, invert=True, centre=True)
 
 
 def test_a_speck_of_ink_is_not_lost_or_cut_off() -> None:
     ink = torch.zeros(1, 1, 280, 280, dtype=torch.uint8)
     ink[0, 0, 0, 0] = 255
-    assert pictures.centred(ink, 28, 1).sum() > 0
-    assert pictures.centred(torch.full_like(ink, 10), 28, 1).shape == (1, 1, 28, 28)  # nothing but haze
+    assert image_inputs.centred(ink, 28, 1).sum() > 0
+    assert image_inputs.centred(torch.full_like(ink, 10), 28, 1).shape == (1, 1, 28, 28)  # nothing but haze
 
 
 @pytest.mark.parametrize(
@@ -90,38 +92,42 @@ def test_habits_are_those_of_the_set_whatever_the_normalisation(name: str, expec
 
 def test_a_file_is_decoded_as_those_of_the_training(tmp_path: Path) -> None:
     Image.new("RGB", (50, 30), (10, 20, 30)).save(tmp_path / "a.png")
-    assert pictures.of_file(tmp_path / "a.png", COLOUR, Decoding(COLOUR.size, 3))[0, :, 3, 3].tolist() == [10, 20, 30]
+    assert image_inputs.of_file(tmp_path / "a.png", COLOUR, Decoding(COLOUR.size, 3))[0, :, 3, 3].tolist() == [
+        10,
+        20,
+        30,
+    ]
     (tmp_path / "b.png").write_bytes(b"<script>")
     with pytest.raises(PictureError, match=r"^This file is no image\.$"):
-        pictures.of_file(tmp_path / "b.png", COLOUR, Decoding(COLOUR.size, 3))
+        image_inputs.of_file(tmp_path / "b.png", COLOUR, Decoding(COLOUR.size, 3))
     with pytest.raises(PictureError, match=r"^This file cannot be read \(.*\.$"):
-        pictures.of_file(tmp_path / "nowhere.png", COLOUR, Decoding(COLOUR.size, 3))
+        image_inputs.of_file(tmp_path / "nowhere.png", COLOUR, Decoding(COLOUR.size, 3))
 
 
 def test_a_file_is_first_made_as_coarse_as_the_images_of_the_set(tmp_path: Path) -> None:
     drawn = torch.randint(0, 256, (100, 100, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     Image.fromarray(drawn.numpy()).save(tmp_path / "a.png")
-    by_nature = pictures.of_file(tmp_path / "a.png", replace(COLOUR, size=32), Decoding(32, 3))
-    seen = pictures.of_file(tmp_path / "a.png", replace(COLOUR, size=64), Decoding(32, 3))
+    by_nature = image_inputs.of_file(tmp_path / "a.png", replace(COLOUR, size=32), Decoding(32, 3))
+    seen = image_inputs.of_file(tmp_path / "a.png", replace(COLOUR, size=64), Decoding(32, 3))
     assert torch.equal(seen, shaped(by_nature, 64, 3))
 
 
 def test_light_and_dark_ground() -> None:
     pixels = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
     pixels[..., 2:6, 2:6] = 255
-    assert not pictures.on_light(pixels)
-    assert pictures.on_light(255 - pixels)
+    assert not image_inputs.on_light(pixels)
+    assert image_inputs.on_light(255 - pixels)
 
 
 def test_what_a_person_sees() -> None:
     pixels = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
     pixels[0, 0, 0, 0] = 200
-    shown = pictures.seen(pixels)
+    shown = image_inputs.seen(pixels)
     assert shown.shape == (364, 364, 3)
     assert shown[12, 12].tolist() == [200] * 3
     assert shown[13, 13].tolist() == [0] * 3
     heat = torch.zeros(28, 28)
     heat[0, 0], heat[1, 1] = 1, -1
-    over = pictures.overlaid(pixels, heat)
-    assert (over[0, 0].tolist(), over[13, 13].tolist()) == (list(pictures.FOR), list(pictures.AGAINST))
+    over = image_inputs.overlaid(pixels, heat)
+    assert (over[0, 0].tolist(), over[13, 13].tolist()) == (list(image_inputs.FOR), list(image_inputs.AGAINST))
     assert over[300, 300].tolist() == [64] * 3

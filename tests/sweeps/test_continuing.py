@@ -13,9 +13,10 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from labbook.sweeps import claims, jobs
-from labbook.sweeps.best import run_of
-from labbook.sweeps.best import runs_of as every
+from labbook.runs import locks
+from labbook.sweeps import run_job
+from labbook.sweeps.best_experiment import run_of
+from labbook.sweeps.best_experiment import runs_of as every
 from tests.conftest import Command
 from tests.sweeps.running import (
     LONGER,
@@ -153,7 +154,7 @@ def test_a_sweep_killed_at_any_moment_goes_on_and_ends_the_same(
     killed(*LONGER, WIDTHS, cwd=tmp_path, epoch=5)  # the second epoch of the second run
     (sweep,) = Path("logs/sweeps").iterdir()
     assert sorted(item["status"] for item in runs_of(sweep).values()) == ["finished", "running"]
-    assert claims.held(sweep) == {}
+    assert locks.held(sweep) == {}
     rest = labbook(*LONGER, WIDTHS)
     assert done(rest) == sweep
     assert "of 2 runs: 1 finished already, 1 begun before" in rest.out
@@ -213,7 +214,7 @@ def test_starting_over_where_nothing_was(labbook: Command) -> None:
 def test_what_is_being_worked_on_is_not_moved(labbook: Command, finished: Path) -> None:
     before = runs_of(finished)
     name = next(iter(before))
-    with claims.claimed(finished, name):
+    with locks.claimed(finished, name):
         refused = labbook(*TINY, WIDTHS, "sweep.rerun=true")
     assert refused.code == 2
     assert refused.sentence.startswith("sweep.rerun=true would move what is being worked on by process ")
@@ -386,13 +387,13 @@ def test_a_file_of_settings_that_is_edited_meanwhile_is_told_of(
     file.parent.mkdir(parents=True)
     text = "# @package _global_\noptimizer:\n  lr: 0.01\n"
     file.write_text(text)
-    run_task = jobs.attempts
+    run_task = run_job.attempts
 
     def attempts(*arguments: Any) -> float:
         file.write_text(text.replace("0.01", "0.02"))
         return run_task(*arguments)
 
-    monkeypatch.setattr(jobs, "attempts", attempts)
+    monkeypatch.setattr(run_job, "attempts", attempts)
     ended = labbook(*TINY, "--config-dir=mine", "experiment=own", WIDTHS)
     first, second = (line for line in ended.out.splitlines() if line.startswith("run ") and "/2: " in line)
     name = second.rpartition(": ")[2]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from labbook import training
-from labbook.checkpoints import WholeFileIO
+from labbook import experiment
 from labbook.errors import TrainingError
-from labbook.evaluation import final
-from labbook.runs import states
+from labbook.inference.evaluate import final_test
+from labbook.runs.run_folder import states
+from labbook.training.checkpoint_io import WholeFileIO
 from tests.conftest import Command, Ended
 from tests.sweeps.running import LONGER, TINY, Figures, begun, done, figures_of, folder_of, metrics_of, runs_of
 
@@ -25,7 +25,7 @@ class Breaking:
 
     def __init__(self, width: int, times: int, error: Exception) -> None:
         self.width, self.times, self.error = width, times, error
-        self.original: Evaluate = final.evaluate
+        self.original: Evaluate = final_test.evaluate
 
     def __call__(self, trainer: Any, model: Any, data: Any, config: Any) -> dict[str, Any]:
         if config.model.width == self.width and self.times:
@@ -38,7 +38,7 @@ class Breaking:
 def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Breaking]:
     def broken(width: int = 8, times: int = 1, error: Exception | None = None) -> Breaking:
         breaking = Breaking(width, times, error or KeyError("a bug\nof two lines"))
-        monkeypatch.setattr(final, "evaluate", breaking)
+        monkeypatch.setattr(final_test, "evaluate", breaking)
         return breaking
 
     return broken
@@ -156,21 +156,21 @@ def test_a_diverging_run_fails_and_the_others_go_on(labbook: Command) -> None:
 
 
 def test_a_failure_before_there_is_a_folder_is_recorded_too(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = training.build_model
+    original = experiment.build_model
 
     def build(config: Any, data: Any) -> Any:
         if config.model.width == 8:
             raise RuntimeError("no memory")
         return original(config, data)
 
-    monkeypatch.setattr(training, "build_model", build)
+    monkeypatch.setattr(experiment, "build_model", build)
     ended = labbook(*TINY, WIDTHS)
     assert ended.code == 1
     run = failed(folder_of(ended))
     assert metrics_of(run)["reason"] == "RuntimeError: no memory"
     assert "Traceback" in (run / "train.log").read_text()
     assert (run / "config.yaml").exists()
-    monkeypatch.setattr(training, "build_model", original)
+    monkeypatch.setattr(experiment, "build_model", original)
     assert done(labbook(*TINY, WIDTHS)) == run.parent
 
 
@@ -225,7 +225,7 @@ def test_a_second_command_tells_what_the_first_left(
     def stopping(*_: object) -> None:
         signal.raise_signal(signum)
 
-    monkeypatch.setattr(final, "evaluate", stopping)
+    monkeypatch.setattr(final_test, "evaluate", stopping)
     stopped = labbook(*TINY, WIDTHS)
     assert stopped.code == 128 + signum
     (run,) = runs_of(folder_of(stopped)).values()

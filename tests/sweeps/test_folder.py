@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from labbook.sweeps import launching
-from labbook.sweeps.folder import INDEX, Index, SweepFolder, fingerprint, read_mark
+from labbook.runs.sweep_folder import INDEX, Index, SweepFolder, fingerprint, read_mark
+from labbook.sweeps import resuming_launcher
 from tests.conftest import Command
 from tests.sweeps.running import TINY, begun, done, runs_of
 
@@ -87,13 +87,13 @@ def test_an_index_of_other_things_is_none(tmp_path: Path, roots: list[Path], ide
 def test_remembered_runs_are_not_composed_again(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = done(labbook(*TINY, "model.width=4,8"))
     composed = []
-    original = launching.Continuing.composed
+    original = resuming_launcher.Continuing.composed
 
-    def counted(self: launching.Continuing, overrides: list[str]) -> object:
+    def counted(self: resuming_launcher.Continuing, overrides: list[str]) -> object:
         composed.append(overrides)
         return original(self, overrides)
 
-    monkeypatch.setattr(launching.Continuing, "composed", counted)
+    monkeypatch.setattr(resuming_launcher.Continuing, "composed", counted)
     done(labbook(*TINY, "model.width=4,8"))
     assert composed == []
     done(labbook(*TINY, "model.width=4,8,16"))

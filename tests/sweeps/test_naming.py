@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.identity import INDIFFERENT
-from labbook.names import LONGEST, shortened
+from labbook.config.path_rules import LONGEST, shortened
+from labbook.runs.run_id import INDIFFERENT
 from labbook.sweeps.naming import slug, sweep_name, swept
 
 FIXED = ["model=mlp", "model.depth=2", "optimizer=sgd", "epochs=3", "data.limit=100", "+model.extra=1"]

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from labbook import hardware
+from labbook.config.untrusted import CONFIGS
 from labbook.errors import SettingError
-from labbook.foreign import CONFIGS
 from labbook.sweeps import devices as sweeps_devices
+from labbook.training import hardware
 from tests.conftest import Command, Ended
 from tests.sweeps.running import PLAIN, TINY, done, needs, run
 
@@ -258,9 +258,9 @@ from itertools import zip_longest
 
 from tests import hydra_memory
 
-from labbook.composing import composed
-from labbook.config import FILES
-from labbook.foreign import CONFIGS
+from labbook.config.compose import composed
+from labbook.config.schema import FILES
+from labbook.config.untrusted import CONFIGS
 
 hydra_memory.install()
 groups = [path for path in CONFIGS.rglob("*") if path.is_dir() and path.name not in ("base", "hydra", "model_data")]

@@ -13,7 +13,7 @@ pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extr
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from labbook.evaluation import final
+from labbook.inference.evaluate import final_test
 from tests.conftest import Command, Ended
 from tests.sweeps.running import LONGER, TINY, begun, done, figures_of, folder_of, killed, metrics_of, runs_of
 from tests.test_resume import signal_at
@@ -147,7 +147,7 @@ def test_what_was_drawn_twice_is_counted_as_done_by_this_command(labbook: Comman
 
 def breaking(monkeypatch: pytest.MonkeyPatch, times: int) -> Callable[[], int]:
     """Break the end of the first trainings; returns what counts all."""
-    original, calls = final.evaluate, 0
+    original, calls = final_test.evaluate, 0
 
     def evaluate(*arguments: Any) -> dict[str, Any]:
         nonlocal calls
@@ -156,7 +156,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch, times: int) -> Callable[[], int]:
             raise KeyError("a bug")
         return original(*arguments)
 
-    monkeypatch.setattr(final, "evaluate", evaluate)
+    monkeypatch.setattr(final_test, "evaluate", evaluate)
     return lambda: calls
 
 
@@ -203,7 +203,8 @@ PRUNER = optuna.pruners.MedianPruner(n_startup_trials=1)
 
 @pytest.fixture
 def strict(monkeypatch: pytest.MonkeyPatch) -> None:
-    from labbook.sweeps import pruning, study
+    from labbook.callbacks import pruning
+    from labbook.sweeps import optuna_study as study
 
     def opened(storage: str, objective: str) -> optuna.Study:
         made = original(storage, objective)

@@ -11,11 +11,11 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import nn
 
-from labbook import config
-from labbook.hardware import Machine
+from labbook.callbacks.epoch_recorder import Recorder
+from labbook.config import schema
 from labbook.models.mlp import MLP
-from labbook.recorder import Recorder
-from labbook.sweeps import sweepers
+from labbook.sweeps import grid_sweeper
+from labbook.training.hardware import Machine
 from tools.benchmark import defaults, image_folder, report, step_profile, timing
 from tools.benchmark.cases import CASES, Case, case
 from tools.benchmark.contenders import CONTESTANTS, bare, prepared
@@ -24,8 +24,8 @@ from tools.benchmark.sections import Section
 
 @pytest.fixture
 def tiny() -> Case:
-    config.register()
-    sweepers.register()
+    schema.register()
+    grid_sweeper.register()
     return case("tiny", "mlp", 8, 8, 1, 3, 10, "model.width=4")
 
 
@@ -40,8 +40,8 @@ def test_every_way_to_train_takes_time_and_leaves_nothing(
 
 @pytest.mark.parametrize("each", CASES, ids=lambda each: each.name)
 def test_every_case_composes_with_the_images_it_trains_on(each: Case) -> None:
-    config.register()
-    sweepers.register()
+    schema.register()
+    grid_sweeper.register()
     composed = each.composed()
     assert composed.data.images == (each.steps + 1) * each.batch_size == (each.steps + 1) * composed.data.batch_size
     assert each.epoch >= each.steps

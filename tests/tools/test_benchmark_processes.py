@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from labbook import config
+from labbook.config import schema
 from labbook.data.synthetic import Synthetic
 from labbook.errors import TrainingError
-from labbook.sweeps import sweepers
+from labbook.sweeps import grid_sweeper
 from tools.benchmark import memory, processes, scaling, startup
 from tools.benchmark.cases import case
 from tools.benchmark.processes import TRAIN, Cost
@@ -22,8 +22,8 @@ TINY = ("model=mlp", "model.width=4", "data.limit=20", "epochs=1", "callbacks=no
 @pytest.fixture(autouse=True)
 def _registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    config.register()
-    sweepers.register()
+    schema.register()
+    grid_sweeper.register()
 
 
 def number(text: str) -> float:

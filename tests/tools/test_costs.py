@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from labbook import training
+from labbook import experiment
 from labbook.errors import Interrupted
-from labbook.hardware import Choice
-from labbook.models.classifier import Classifier
 from labbook.models.mlp import MLP
-from labbook.zoo.probe import at_rest, spared
+from labbook.models.probe import at_rest, spared
+from labbook.training.classifier import Classifier
+from labbook.training.hardware import Choice
 from tests.zoo.conftest import Small, spec_of
 from tools.benchmark.bare_loop import Bare
 from tools.model_table import costs, survey
@@ -124,9 +124,9 @@ def test_what_depends_on_shapes_needs_no_numbers_unless_a_network_asks_for_them(
         devices.append(model.device.type)
         return int(next(model.parameters())[0, 0] < 9) if asks else 0
 
-    training.on_meta_device(config, data, lambda model: look(model, asks=False))
+    experiment.on_meta_device(config, data, lambda model: look(model, asks=False))
     assert devices == ["meta"]
-    assert training.on_meta_device(config, data, lambda model: look(model, asks=True)) == 1
+    assert experiment.on_meta_device(config, data, lambda model: look(model, asks=True)) == 1
     assert devices == ["meta", "meta", "cpu"]
 
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from labbook import config
+from labbook.config import schema
 from labbook.errors import SettingError
-from labbook.models.classifier import Classifier
-from labbook.sweeps import sweepers
+from labbook.sweeps import grid_sweeper
+from labbook.training.classifier import Classifier
 from tests.models.test_architectures import MODELS, build, images_for, spec_of
 from tools import compare_keras as script
 from tools.benchmark import keras_comparison, keras_process
@@ -30,8 +30,8 @@ TINY = ["data=digits", "data.augment=[]", "data.image_size=8", "data.limit=200",
 
 @pytest.fixture(autouse=True)
 def _composing() -> None:
-    config.register()
-    sweepers.register()
+    schema.register()
+    grid_sweeper.register()
 
 
 class Chain(Classifier):
@@ -274,5 +274,5 @@ def alive(pid: int) -> bool:
 @needs_tensorflow
 @pytest.mark.slow
 def test_training_does_not_load_tensorflow() -> None:
-    code = "import sys, labbook.training, labbook.loggers; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, labbook.experiment, labbook.loggers; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,9 +12,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labbook import config, refusals
+from labbook.config import hydra_errors, schema
 from labbook.errors import TrainingError
-from labbook.sweeps import sweepers
+from labbook.sweeps import grid_sweeper
 from tests.conftest import Command
 from tools.stress import (
     bad_input,
@@ -215,7 +215,7 @@ def test_trees_differ_where_they_do(one: object, other: object, names: list[str]
 def test_the_runs_that_are_killed_have_every_choice(group: str) -> None:
     text = " ".join(settings for settings, _ in kills.RUNS) + " callbacks=default"
     assert [
-        f"{group}={path.stem}" for path in refusals.files_of(group) if f"{group}={path.stem}" not in text.split()
+        f"{group}={path.stem}" for path in hydra_errors.files_of(group) if f"{group}={path.stem}" not in text.split()
     ] == []
     assert len(kills.RUNS) == 10
 
@@ -254,8 +254,8 @@ def test_a_process_is_looked_at() -> None:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    config.register()
-    sweepers.register()
+    schema.register()
+    grid_sweeper.register()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.txt").write_text("mine")
     return tmp_path

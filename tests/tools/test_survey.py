@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from labbook import cli, hardware
+from labbook.cli import command_line
 from labbook.errors import SettingError
-from labbook.hardware import Machine
+from labbook.training import hardware
+from labbook.training.hardware import Machine
 from tests.conftest import Command
 from tools import model_costs
 from tools.model_table import costs, survey
@@ -19,8 +20,8 @@ from tools.model_table.survey import Entry, parted, prepared
 from tools.model_table.tables import as_csv, as_markdown, cells
 
 SOME = ["cats_dogs_cnn", "googlenet", "lenet5", "vit_tiny"]
-MODELS = sorted(path.stem for path in (cli.CONFIGS / "model").glob("*.yaml"))
-PAGE = cli.CONFIGS.parent / "docs" / "models.md"
+MODELS = sorted(path.stem for path in (command_line.CONFIGS / "model").glob("*.yaml"))
+PAGE = command_line.CONFIGS.parent / "docs" / "models.md"
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_networks_have_their_figures_or_their_sentence(table: Command, tmp_path:
         else:
             assert f"{int(row['parameters']):,}" in ended.out
             assert int(row["macs"]) > 0
-        assert row["paper"] == cli.paper(cli.CONFIGS / "model" / f"{row['name']}.yaml")
+        assert row["paper"] == command_line.paper(command_line.CONFIGS / "model" / f"{row['name']}.yaml")
     assert {row["name"]: row["paper"] for row in rows}["lenet5"].startswith("LeCun, Bottou, Bengio, Haffner 1998")
 
 
@@ -148,7 +149,7 @@ def test_a_network_that_is_none_is_refused_before_anything_is_built() -> None:
 @pytest.mark.slow  # one of your own need not be
 def test_the_page_shows_every_network_with_its_parameters_and_operations() -> None:
     shown = PAGE.read_text(encoding="utf-8").splitlines()
-    again = f"python tools/model_costs.py --write {PAGE.relative_to(cli.CONFIGS.parent)}"
+    again = f"python tools/model_costs.py --write {PAGE.relative_to(command_line.CONFIGS.parent)}"
     for entry in prepared([]).entries(timed=False):
         if entry.refused:
             assert f"- {entry.name}: {entry.refused}" in shown, again

@@ -4,7 +4,7 @@ import pytest
 from torch import Tensor, nn
 
 from labbook.data.spec import ImageSpec
-from labbook.models.classifier import Classifier
+from labbook.training.classifier import Classifier
 
 
 def spec_of(channels: int, size: int, classes: int = 10) -> ImageSpec:

@@ -12,13 +12,13 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from labbook.callbacks import draw_network
-from labbook.commands import draw
+from labbook.cli.commands import draw
 from labbook.errors import SettingError
-from labbook.models.classifier import Classifier
+from labbook.models import drawing
 from labbook.models.lenet5 import LeNet5
+from labbook.models.probe import blank
 from labbook.models.resnet import ResNet
-from labbook.zoo import drawing
-from labbook.zoo.probe import blank
+from labbook.training.classifier import Classifier
 from tests.composing import composed
 from tests.zoo.conftest import Small, spec_of
 
@@ -126,7 +126,7 @@ def test_without_graphviz_there_is_a_sentence_and_a_run_has_no_drawing(
 
 
 def test_without_torchview_a_run_has_no_drawing(small: Small, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delitem(sys.modules, "labbook.zoo.drawing")
+    monkeypatch.delitem(sys.modules, "labbook.models.drawing")
     monkeypatch.setitem(sys.modules, "torchview", None)
     draw_network(small, tmp_path / "network.svg")
     assert list(tmp_path.iterdir()) == []

@@ -6,9 +6,9 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
-from labbook.hardware import Choice
-from labbook.models.classifier import Classifier
-from labbook.models.optimizing import optimizer_of
+from labbook.training.classifier import Classifier
+from labbook.training.hardware import Choice
+from labbook.training.optimizers import optimizer_of
 
 BITS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 DEVICES = {"gpu": "cuda"}  # where torch has another name than Lightning

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from labbook.composing import composed
+from labbook.config.compose import composed
 
 BASE = ("data=synthetic", "data.val_fraction=0", "seed=0", "test_on=last")
 

@@ -14,10 +14,12 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from labbook import capabilities, hardware, runs, training
+from labbook import experiment
+from labbook.callbacks.run_description import introduce
 from labbook.data.module import ImageDataModule
-from labbook.describing import introduce
-from labbook.models.classifier import Classifier
+from labbook.runs import run_folder
+from labbook.training import capabilities, hardware
+from labbook.training.classifier import Classifier
 from tools.benchmark import keras_process
 from tools.benchmark.bare_loop import DEVICES, Bare, now
 from tools.benchmark.cases import Case, scratch
@@ -68,11 +70,11 @@ def ours(case: Case, precision: str) -> float:
         bar = "callbacks.progress.bar=true"
         config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}", bar)
         choice, data, model = prepared(config)
-        with runs.open_run(config) as run:
+        with run_folder.open_run(config) as run:
             introduce(run, model, data, choice)
-            trainer = training.build_trainer(config, choice, run, model, data)
+            trainer = experiment.build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
-            training.fit(trainer, model, data, run, choice.channels_last, config.compile)
+            experiment.fit(trainer, model, data, run, choice.channels_last, config.compile)
             end = now(model.device) - clock.last
     return clock.step + end / case.epoch
 
@@ -86,8 +88,8 @@ def bare(
     """
     config = case.composed("epochs=1", f"trainer.precision={precision}")
     choice, data, model = prepared(config)
-    training.tune(config, choice)
-    training.arrange(model, data, choice.channels_last if channels_last is None else channels_last)
+    experiment.tune(config, choice)
+    experiment.arrange(model, data, choice.channels_last if channels_last is None else channels_last)
     if compiled:
         torch._dynamo.reset()  # or it would take this network for the last one with other sizes
         model.compile()
@@ -168,9 +170,9 @@ POLICIES = {"bf16-mixed": "mixed_bfloat16", "16-mixed": "mixed_float16"}
 
 def prepared(config: DictConfig) -> tuple[hardware.Choice, ImageDataModule, Classifier]:
     """What train.py makes of a configuration before it trains."""
-    training.check(config)
-    data = capabilities.image_data(training.build_data(config), "the benchmark")
-    model = capabilities.classifier(training.build_model(config, data.spec), "the benchmark")
+    experiment.check(config)
+    data = capabilities.image_data(experiment.build_data(config), "the benchmark")
+    model = capabilities.classifier(experiment.build_model(config, data.spec), "the benchmark")
     choice = hardware.here(config, model)
     data.setup()
     return choice, data, model

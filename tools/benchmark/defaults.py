@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from labbook import hardware
+from labbook.training import hardware
 from tools.benchmark.cases import Case
 from tools.benchmark.contenders import Contestant, bare
 from tools.benchmark.sections import Section

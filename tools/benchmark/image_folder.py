@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from labbook import training
-from labbook.composing import composed
+from labbook import experiment
+from labbook.config.compose import composed
 from labbook.data.decoding import Decoding
 from labbook.data.image_cache import Labelled, cached, decode_all
 from tools.benchmark.bare_loop import Bare
@@ -74,8 +74,8 @@ def second_epoch(precision: str, steps: int = 4) -> Section:
         chosen = ["data=image_folder", "model=cats_dogs_cnn", f"data.batch_size={BATCH}", "trainer=cpu"]
         config = composed(*chosen, *where, *both, *augmented, f"trainer.precision={precision}")
         choice, data, model = prepared(config)
-        training.tune(config, choice)
-        training.arrange(model, data, choice.channels_last)
+        experiment.tune(config, choice)
+        experiment.arrange(model, data, choice.channels_last)
         loop = Bare(model, choice)
         loader = data.train_dataloader()
         for _ in loader:  # the first epoch: the file comes into the system's memory

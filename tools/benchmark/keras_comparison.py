@@ -12,12 +12,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-from labbook import building, runs, training
-from labbook.composing import composed
-from labbook.describing import introduce
+from labbook import experiment
+from labbook.callbacks.epoch_recorder import Recorder
+from labbook.callbacks.run_description import introduce
+from labbook.config import instantiate
+from labbook.config.compose import composed
 from labbook.errors import SettingError, choices
-from labbook.recorder import Recorder
-from labbook.schedulers import constant
+from labbook.runs import run_folder
+from labbook.training.schedulers import constant
 from tools.benchmark import keras_process
 from tools.benchmark.cases import scratch
 from tools.benchmark.contenders import prepared
@@ -81,7 +83,7 @@ def both(settings: Sequence[str], seed: int | None = None) -> Pair:
     seeds = [] if seed is None else [f"seed={seed}"]
     with scratch() as folder, redirect_stdout(StringIO()):
         config = composed(*BASE, *settings, *seeds, f"log_dir={folder}")
-        training.check(config)
+        experiment.check(config)
         check(config)
         optimizer = keras_optimizer(config.optimizer)
         choice, data, model = prepared(config)
@@ -96,10 +98,10 @@ def both(settings: Sequence[str], seed: int | None = None) -> Pair:
             shuffle=data.shuffle,
             seed=config.seed,
         )
-        with runs.open_run(config) as run:
+        with run_folder.open_run(config) as run:
             introduce(run, model, data, choice)
-            trainer = training.build_trainer(config, choice, run, model, data)
-            training.fit(trainer, model, data, run, choice.channels_last, config.compile)
+            trainer = experiment.build_trainer(config, choice, run, model, data)
+            experiment.fit(trainer, model, data, run, choice.channels_last, config.compile)
         recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]
         ours = [Epoch(row["val/acc"], row["images"] / row["images_per_second"]) for row in recorder.rows]
         return Pair(ours, keras_process.process().ask("epochs", asked, pictures(data.parts["test"], data.spec)))
@@ -132,7 +134,7 @@ def keras_optimizer(node: DictConfig) -> tuple[str, dict[str, Any]]:
     Raises:
         SettingError: an optimizer or a setting of it that Keras does not have.
     """
-    made = building.build(node)([torch.zeros(1)])
+    made = instantiate.build(node)([torch.zeros(1)])
     if type(made) not in OPTIMIZERS:
         known = choices(type(made).__name__, (kind.__name__ for kind in OPTIMIZERS))
         raise SettingError(f"optimizer {node._target_} has no like in Keras; {known}")

@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 from labbook.data.module import Images
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.models.classifier import Classifier
+from labbook.training.classifier import Classifier
 from tools.benchmark.keras_process import Array, Layer, Pictures
 
 Shape = tuple[int, ...]  # of one image: (C, H, W), or (features,)

@@ -7,8 +7,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from labbook import hardware
-from labbook.origin import libraries
+from labbook.runs.provenance import libraries
+from labbook.training import hardware
 from tools.benchmark.sections import Section
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from labbook.runs import read_metrics
+from labbook.runs.run_folder import read_metrics
 from tools.benchmark import processes
 from tools.benchmark.cases import BASE, Case, case, scratch
 from tools.benchmark.memory import data_bytes

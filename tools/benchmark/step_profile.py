@@ -11,8 +11,9 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 
-from labbook import runs, training
-from labbook.describing import introduce
+from labbook import experiment
+from labbook.callbacks.run_description import introduce
+from labbook.runs import run_folder
 from tools.benchmark.cases import Case, scratch
 from tools.benchmark.contenders import Clock, prepared
 from tools.benchmark.sections import Section
@@ -107,12 +108,12 @@ def profiled(case: Case, precision: str) -> dict[str, float]:
     with scratch() as folder, redirect_stdout(StringIO()):
         config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}", "trainer=cpu")
         choice, data, model = prepared(config)
-        with runs.open_run(config) as run:
+        with run_folder.open_run(config) as run:
             introduce(run, model, data, choice)
-            trainer = training.build_trainer(config, choice, run, model, data)
+            trainer = experiment.build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             trainer.profiler = profiler  # type: ignore[attr-defined]
-            training.fit(trainer, model, data, run, choice.channels_last, config.compile)
+            experiment.fit(trainer, model, data, run, choice.channels_last, config.compile)
     steps = (clock.last - clock.first) / clock.step
     parts = {part: profiler.seconds[part] / steps for part in COLUMNS[:-1]}
     return parts | {"Lightning": clock.step - sum(parts.values())}

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from labbook import hardware
+from labbook.training import hardware
 from tools.benchmark.cases import Case
 from tools.benchmark.contenders import Contestant
 from tools.benchmark.sections import Section, say

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import torch
 from omegaconf import DictConfig
 
-from labbook import building, training
-from labbook.composing import composed
+from labbook import experiment
+from labbook.config import instantiate
+from labbook.config.compose import composed
+from labbook.config.hydra_errors import files_of
+from labbook.config.unknown_keys import PAIRS
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.keys import PAIRS
-from labbook.refusals import files_of
 
 
 class Pair(NamedTuple):
@@ -46,7 +47,7 @@ def all_pairs() -> list[Pair]:
 
 def size_of(config: DictConfig) -> int:
     """The pixels of the images, as the configuration or the data set itself has them."""
-    native: int = building.locate(config.data._target_, "data").native_size
+    native: int = instantiate.locate(config.data._target_, "data").native_size
     return int(config.data.image_size or native)
 
 
@@ -60,7 +61,7 @@ def least(config: DictConfig) -> int:
     while True:
         try:
             with torch.device("meta"):
-                training.build_model(config, spec)
+                experiment.build_model(config, spec)
             return spec.size
         except SettingError as error:
             told = re.search(r"data\.image_size=(\d+)", str(error))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from labbook.zoo.probe import at_rest, blank
+from labbook.models.probe import at_rest, blank
 from tools.benchmark.bare_loop import Bare, now
 
 LEAST = 3  # steps that count

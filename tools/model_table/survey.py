@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 import torch
 from omegaconf import DictConfig
 
-from labbook import hardware, training
-from labbook.arguments import as_meant
-from labbook.capabilities import image_data, is_classifier, trainable_parameters
-from labbook.cli import paper
-from labbook.composing import composed
+from labbook import experiment as training
+from labbook.cli.command_line import paper
+from labbook.config.arguments import as_meant
+from labbook.config.compose import composed
+from labbook.config.hydra_errors import files_of
 from labbook.data.module import ImageDataModule
 from labbook.errors import SettingError, choices
-from labbook.refusals import files_of
-from labbook.training import on_meta_device
+from labbook.experiment import on_meta_device
+from labbook.training import hardware
+from labbook.training.capabilities import image_data, is_classifier, trainable_parameters
 from tools.benchmark.bare_loop import Bare, Forward
 from tools.benchmark.sections import say
 from tools.model_table.costs import macs, pace, peak_memory

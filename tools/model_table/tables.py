@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import astuple, fields, replace
 
-from labbook.csv_text import csv_text
-from labbook.report.tables import escaped
-from labbook.terminal import literal, plain_table, wide_enough
+from labbook.console import literal, plain_table, wide_enough
+from labbook.reports.tables import escaped
+from labbook.runs.csv_text import csv_text
 from tools.benchmark.processes import mebibytes
 from tools.benchmark.report import machine
 from tools.model_table.survey import Entry, Survey

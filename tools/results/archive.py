@@ -7,11 +7,11 @@ from typing import Literal, NamedTuple
 
 from labbook.errors import SettingError
 from labbook.files import write_whole
-from labbook.report import reading, tables
-from labbook.report.grouping import group
-from labbook.report.page import CSV
-from labbook.runs import CONFIG, METRICS, TABLE
-from labbook.sweeps.folder import MARK, read_mark
+from labbook.reports import read_runs, tables
+from labbook.reports.grouping import group
+from labbook.reports.sweep_page import CSV
+from labbook.runs.run_folder import CONFIG, METRICS, TABLE
+from labbook.runs.sweep_folder import MARK, read_mark
 
 Before = Literal["add", "replace"]
 """What becomes of runs kept before that a sweep does not have: its own come besides or instead."""
@@ -20,8 +20,8 @@ Before = Literal["add", "replace"]
 class Finished(NamedTuple):
     """A sweep that can be kept."""
 
-    sweep: reading.Sweep
-    runs: tuple[reading.Run, ...]
+    sweep: read_runs.Sweep
+    runs: tuple[read_runs.Run, ...]
     add: bool
 
 
@@ -32,7 +32,7 @@ def finished(sweep: Path, into: Path, before: Before | None = None) -> Finished:
         SettingError: the folder is no sweep's, none of its runs has finished, or runs were kept by its name that it
             does not have and `before` does not say what becomes of them.
     """
-    found = reading.read(sweep)
+    found = read_runs.read(sweep)
     runs = tuple(run for run in found.runs if run.state == "finished")
     if not runs:
         raise SettingError(f"{sweep} has no finished run: there is nothing to keep")
@@ -61,11 +61,11 @@ def keep(found: Finished, into: Path) -> int:
         _copy(run, target / run.path.name)
     mark["planned"] = [path.parent.name.rpartition("-")[2] for path in sorted(target.glob(f"*/{METRICS}"))]
     write_whole(target / MARK, json.dumps(mark, indent=2) + "\n")
-    write_whole(target / CSV, tables.as_csv(group(reading.read(target))))
+    write_whole(target / CSV, tables.as_csv(group(read_runs.read(target))))
     return len(found.runs)
 
 
-def _copy(run: reading.Run, into: Path) -> None:
+def _copy(run: read_runs.Run, into: Path) -> None:
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     for file in (run.path / name for name in (CONFIG, METRICS, TABLE)):
@@ -73,6 +73,6 @@ def _copy(run: reading.Run, into: Path) -> None:
             shutil.copyfile(file, into / file.name)
 
 
-def kept(folder: Path) -> list[reading.Sweep]:
+def kept(folder: Path) -> list[read_runs.Sweep]:
     """All sweeps that were kept, by name."""
-    return [reading.read(path.parent) for path in sorted(folder.glob(f"*/{MARK}"))]
+    return [read_runs.read(path.parent) for path in sorted(folder.glob(f"*/{MARK}"))]

@@ -4,8 +4,8 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from labbook.report.cells import spread
-from labbook.report.grouping import Mean
+from labbook.reports.grouping import Mean
+from labbook.reports.table_cells import spread
 
 COLUMNS = ("seed", "epoch", "test acc", "test acc of Keras", "seconds", "seconds of Keras")
 

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from labbook import outputs
-from labbook.report.grouping import Report, group
-from labbook.report.reading import Run
-from labbook.report.tables import markdown_table
+from labbook.reports.grouping import Report, group
+from labbook.reports.read_runs import Run
+from labbook.reports.tables import markdown_table
+from labbook.runs import outputs
 from tools.results import keras_table
 from tools.results.archive import kept
 from tools.results.markdown_sections import begin, placed

@@ -7,11 +7,11 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from labbook.published import entry
-from labbook.report.cells import title
-from labbook.report.charts import STYLE, whole_numbers
-from labbook.report.curves import curve
-from labbook.report.grouping import Row
+from labbook.config.published import entry
+from labbook.reports.curves import curve
+from labbook.reports.grouping import Row
+from labbook.reports.svg_charts import STYLE, whole_numbers
+from labbook.reports.table_cells import title
 from tools.results.published_vs_ours import TOLERANCE, Line, is_accuracy
 
 INK, SOFT, GRID, OURS, THEIRS = "#1c2126", "#5d6873", "#e3e7eb", "#0072b2", "#d55e00"

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from labbook.config import lower_is_better
-from labbook.report.cells import number, spread, title
-from labbook.report.columns import order
-from labbook.report.grouping import Mean, Report, Row
-from labbook.report.tables import escaped
+from labbook.config.schema import lower_is_better
+from labbook.reports.columns import order
+from labbook.reports.grouping import Mean, Report, Row
+from labbook.reports.table_cells import number, spread, title
+from labbook.reports.tables import escaped
 
 TOLERANCE = 0.005  # of an accuracy: what two trainings of one system may well differ by
 SECONDS = "train_seconds"

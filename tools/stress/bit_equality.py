@@ -13,9 +13,9 @@ import yaml
 from PIL import Image
 from torch import Tensor
 
-from labbook import checkpoints
 from labbook.errors import SettingError
-from labbook.runs import CONFIG, METRICS, TABLE
+from labbook.runs.run_folder import CONFIG, METRICS, TABLE
+from labbook.training import checkpoint_io
 
 # What two runs that computed the same may differ in: time, and how often each was begun.
 TIMES = ("second", "unfinished")
@@ -73,7 +73,7 @@ def read_checkpoint_of(name: str) -> Any:
         path = run / "checkpoints" / f"{name}.ckpt"
         if not path.exists():  # a run that chooses nothing has no best
             return {}
-        content = checkpoints.load(path)
+        content = checkpoint_io.load(path)
         return {f"{name}.ckpt": timeless({key: value for key, value in content.items() if key != LOOPS})}
 
     return read
@@ -119,7 +119,7 @@ def whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-        checkpoints.load(path)
+        checkpoint_io.load(path)
     except (SettingError, zipfile.BadZipFile, OSError):
         return False
     return damaged is None
@@ -127,7 +127,7 @@ def whole(path: Path) -> bool:
 
 def newest_step(run: Path) -> int:
     """The furthest step that a run can go on from; -1 where there is nothing."""
-    contents = [checkpoints.load(path) for path in visible(run) if whole(path)]
+    contents = [checkpoint_io.load(path) for path in visible(run) if whole(path)]
     return max((int(content["global_step"]) for content in contents if "optimizer_states" in content), default=-1)
 
 

@@ -15,9 +15,12 @@ from types import FrameType
 import hydra
 from omegaconf import DictConfig
 
-from labbook import capabilities, cli, hardware, runs, training
-from labbook.describing import introduce
+from labbook import experiment
+from labbook.callbacks.run_description import introduce
+from labbook.cli import command_line
 from labbook.errors import SettingError
+from labbook.runs import run_folder
+from labbook.training import capabilities, hardware
 from tools.stress.fuzz_overrides import AT_HAND
 from tools.stress.processes import Ended
 
@@ -30,20 +33,22 @@ class TooLong(BaseException):
     """A command was still at work when its time was over; no `except Exception` may stop it."""
 
 
-@hydra.main(config_path=str(cli.CONFIGS), config_name="train", execution_whitelist=cli.allowed_targets())
-@cli.job
+@hydra.main(
+    config_path=str(command_line.CONFIGS), config_name="train", execution_whitelist=command_line.allowed_targets()
+)
+@command_line.job
 def main(config: DictConfig) -> None:
     """What `train.py` does, until it would train: then a refusal, which leaves no folder behind."""
-    training.check(config)
+    experiment.check(config)
     if str(config.data._target_).rpartition(".")[0].rpartition(".")[2] not in AT_HAND:
         raise SettingError(BEGINS)  # with images that would have to be downloaded first
-    data = training.build_data(config)
-    model = training.build_model(config, capabilities.spec_of(data))
+    data = experiment.build_data(config)
+    model = experiment.build_model(config, capabilities.spec_of(data))
     choice = hardware.here(config, model)
-    training.set_up(data)
-    with runs.open_run(config) as run:
+    experiment.set_up(data)
+    with run_folder.open_run(config) as run:
         introduce(run, model, data, choice)
-        training.build_trainer(config, choice, run, model, data)
+        experiment.build_trainer(config, choice, run, model, data)
         raise SettingError(BEGINS)
 
 
@@ -53,7 +58,7 @@ def command(*arguments: str) -> Ended:
     with settled(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), bounded():
         sys.argv = ["train.py", *arguments]
         try:
-            cli.command_line(main)
+            command_line.command_line(main)
         except SystemExit as ended:
             code = int(ended.code or 0)
         except TooLong:
@@ -68,7 +73,7 @@ def command(*arguments: str) -> Ended:
 def settled() -> Iterator[None]:
     """Puts back what a program changes of its process: arguments, environment."""
     given, environment, place = sys.argv, dict(os.environ), Path.cwd()
-    os.environ.pop(runs.FOLDER_VARIABLE, None)
+    os.environ.pop(run_folder.FOLDER_VARIABLE, None)
     os.environ["HYDRA_FULL_ERROR"] = "0"
     try:
         yield

@@ -9,7 +9,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from labbook.errors import SettingError
-from labbook.runs import FOLDER_VARIABLE
+from labbook.runs.run_folder import FOLDER_VARIABLE
 from tools.benchmark.processes import ROOT
 from tools.stress import fault_injection
 from tools.stress.processes import Ended
@@ -35,7 +35,9 @@ def server() -> ForkServerContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         raise SettingError("the parts faults and memory need a system with fork, such as Linux or macOS")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["labbook.evaluation.final", "labbook.training", "tools.stress.forkserver"])
+    context.set_forkserver_preload(
+        ["labbook.inference.evaluate.final_test", "labbook.experiment", "tools.stress.forkserver"]
+    )
     return context
 
 
@@ -71,8 +73,8 @@ def program(arguments: tuple[str, ...], cwd: Path, watched: Path, fault: Fault |
         print(line, file=operations)
 
     import train
-    from labbook import cli
+    from labbook.cli import command_line
 
     at, kind = (fault.at, fault.kind) if fault else (None, fault_injection.CRASH)
     with fault_injection.failing(watched, at, kind, note):
-        cli.command_line(train.main)
+        command_line.command_line(train.main)

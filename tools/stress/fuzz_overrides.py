@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from omegaconf import OmegaConf
 
-from labbook import config
-from labbook.composing import composed
-from labbook.refusals import files_of
+from labbook.config import schema
+from labbook.config.compose import composed
+from labbook.config.hydra_errors import files_of
 
 # Groups whose choices bring names of their own; sets of images that must be downloaded are not.
 NAMING = ("model", "optimizer", "scheduler", "trainer", "callbacks")
@@ -54,7 +54,7 @@ def add(node: dict[Any, Any], settings: dict[str, str], prefix: str = "") -> Non
 @cache
 def choices() -> list[str]:
     """Every choice of every group that needs no download."""
-    files = [(group, path.stem) for group in config.GROUPS for path in files_of(group)]
+    files = [(group, path.stem) for group in schema.GROUPS for path in files_of(group)]
     return [f"{group}={name}" for group, name in files if group not in ("data", "sweep") or name in AT_HAND]
 
 

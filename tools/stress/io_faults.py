@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labbook.errors import TrainingError
-from labbook.runs import read_metrics
+from labbook.runs.run_folder import read_metrics
 from tools.stress import bit_equality, fault_injection, forkserver, processes
 from tools.stress.forkserver import Fault
 from tools.stress.part import Effort, Outcome, table

@@ -12,7 +12,7 @@ from pathlib import Path
 from subprocess import Popen
 
 from labbook.errors import TrainingError
-from labbook.runs import read_metrics
+from labbook.runs.run_folder import read_metrics
 from tools.stress import bit_equality, processes
 from tools.stress.part import Effort, Outcome, table
 

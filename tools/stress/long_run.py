@@ -9,7 +9,7 @@ from pathlib import Path
 from subprocess import Popen
 
 from labbook.errors import SettingError, TrainingError
-from labbook.runs import TABLE
+from labbook.runs.run_folder import TABLE
 from tools.benchmark.processes import mebibytes
 from tools.stress import leaks, processes
 from tools.stress.part import Effort, Outcome, table

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from labbook import outputs
+from labbook.runs import outputs
 from tools.benchmark import report
 from tools.results.markdown_sections import placed
 from tools.stress.part import Outcome

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from labbook.errors import TrainingError
-from labbook.runs import LOG, METRICS, read_metrics
+from labbook.runs.run_folder import LOG, METRICS, read_metrics
 from tools.stress import processes
 from tools.stress.part import Effort, Outcome, table
 

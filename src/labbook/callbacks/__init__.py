@@ -13,15 +13,16 @@ from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from labbook import capabilities, figures, fonts
-from labbook.config import lower_is_better
-from labbook.contact_sheets import Line, sheet
+from labbook.callbacks.epoch_recorder import Recorder
+from labbook.config.schema import lower_is_better
 from labbook.errors import SettingError, choices
 from labbook.files import write_whole
 from labbook.loggers import write_picture
-from labbook.models.label_tasks import Outcome
-from labbook.recorder import Recorder
-from labbook.zoo.probe import spared
+from labbook.models.probe import spared
+from labbook.plots import fonts, plots
+from labbook.plots.contact_sheet import Line, sheet
+from labbook.training import capabilities
+from labbook.training.label_tasks import Outcome
 
 REFRESH = 0.2  # seconds between two drawings of the bar
 
@@ -95,7 +96,7 @@ class Pictures(Callback):
             spec = replace(data.spec, class_names=tuple(fonts.drawable(data.spec.class_names)))
             captions = [[Line(spec.name_of(label))] for label in batch.labels[: self.samples]]
             title = "training images as the network sees them"
-            picture = sheet(figures.tiles(batch.images[: self.samples], data.spec), captions, title)
+            picture = sheet(plots.tiles(batch.images[: self.samples], data.spec), captions, title)
             write_picture(trainer.loggers, "training_images", picture, trainer.global_step)
             for logger in trainer.loggers:
                 logger.save()  # a run that is gone on with does not draw it again
@@ -110,19 +111,19 @@ class Pictures(Callback):
         folder = Path(trainer.default_root_dir) / "figures"
         folder.mkdir(exist_ok=True)
         held_out = "test" if capabilities.validates_on_test(data) else "validation"
-        pictures = {"training_curves": figures.curves(recorder.rows, held_out)}
+        pictures = {"training_curves": plots.curves(recorder.rows, held_out)}
         if isinstance(outcome, Outcome) and spec is not None:
             title = f"test images by class: accuracy {outcome.figures.acc:.2%}"
-            pictures["test_confusion_matrix"] = figures.confusion_matrix(outcome.confusion, spec.class_names, title)
+            pictures["test_confusion_matrix"] = plots.confusion_matrix(outcome.confusion, spec.class_names, title)
         for name, picture in pictures.items():
-            figures.save(picture, folder / f"{name.partition('_')[2]}.png")
+            plots.save(picture, folder / f"{name.partition('_')[2]}.png")
             write_picture(trainer.loggers, name, picture, trainer.global_step)
         if capabilities.maps_images(pl_module):
             draw_network(pl_module, folder / "network.svg")
         if not isinstance(outcome, Outcome) or not capabilities.is_image_data(data):
             return
         title = "test images taken for another class (true → predicted, its probability)"
-        wrong = figures.mistakes(outcome, data.parts["test"], data.spec.class_names, title, self.mistakes)
+        wrong = plots.mistakes(outcome, data.parts["test"], data.spec.class_names, title, self.mistakes)
         if wrong is not None:
             write_picture(trainer.loggers, "test_mistakes", wrong, trainer.global_step)
 
@@ -131,7 +132,7 @@ def draw_network(model: LightningModule, file: Path) -> None:
     """Draw the network, where Graphviz is there; why it was not drawn is told in train.log."""
     picture = b""
     with spared("drawing of the network"):
-        from labbook.zoo.drawing import draw  # which not every run needs
+        from labbook.models.drawing import draw  # which not every run needs
 
         picture = draw(model, file.suffix.removeprefix("."))
     if picture:

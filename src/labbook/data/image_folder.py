@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from PIL import Image
 
+from labbook.config.path_rules import from_home, shortened
 from labbook.data.decoding import Decoding, Range
 from labbook.data.folders import (
     Seen,
@@ -30,7 +31,6 @@ from labbook.data.spec import ImageSpec
 from labbook.data.split import ValFrom
 from labbook.data.twins import Twins, counted, many, twins
 from labbook.errors import SettingError, printable
-from labbook.names import from_home, shortened
 
 LAYOUT = "a folder for each class, as in {train}/cat/1.jpg and {test}/cat/2.jpg"
 OnCorrupt = Literal["raise", "skip"]

@@ -14,6 +14,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from labbook.config.path_rules import from_home
 from labbook.data import augment as augmentation
 from labbook.data import split as splitting
 from labbook.data.augment import Draw
@@ -31,7 +32,6 @@ from labbook.data.spec import ImageSpec
 from labbook.data.split import Division, ValFrom
 from labbook.data.waiting import Waiting
 from labbook.errors import SettingError
-from labbook.names import from_home
 
 # A run writes to train.log, and not to the terminal, what Lightning says, of whom this is a part.
 details = logging.getLogger("pytorch_lightning.data")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from labbook import random_state
+from labbook.data import random_state
 
 
 def generator(device: torch.device, *position: int) -> torch.Generator:

@@ -10,9 +10,9 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from labbook import capabilities
 from labbook.data.spec import ImageSpec
-from labbook.models.classifier import Classifier, Task
+from labbook.training import capabilities
+from labbook.training.classifier import Classifier, Task
 
 PATCH = 2  # pixels, height and width of what is whitened
 IMAGES = 5000  # of which the patches are taken

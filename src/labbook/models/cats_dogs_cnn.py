@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.models.classifier import Classifier, Task
 from labbook.models.convnet import smallest_size
+from labbook.training.classifier import Classifier, Task
 
 
 class CatsDogsCNN(Classifier):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from labbook.data.spec import ImageSpec
 from labbook.models.activations import Activation
 from labbook.models.activations import activation as layer
-from labbook.models.classifier import Classifier, Task
 from labbook.models.mlp import dense
+from labbook.training.classifier import Classifier, Task
 
 
 class ConvNet(Classifier):

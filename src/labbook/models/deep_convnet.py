@@ -8,7 +8,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from labbook.data.spec import ImageSpec
-from labbook.models.classifier import Classifier, Task
+from labbook.training.classifier import Classifier, Task
 
 
 class DeepConvNet(Classifier):

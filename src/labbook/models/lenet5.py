@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from labbook.data.spec import ImageSpec
 from labbook.models.activations import Activation
 from labbook.models.activations import activation as layer
-from labbook.models.classifier import Classifier, Task
+from labbook.training.classifier import Classifier, Task
 
 
 class LeNet5(Classifier):

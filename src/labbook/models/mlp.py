@@ -11,7 +11,7 @@ from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.activations import Activation
 from labbook.models.activations import activation as layer
-from labbook.models.classifier import Classifier, Task
+from labbook.training.classifier import Classifier, Task
 
 
 class MLP(Classifier):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.models.classifier import Classifier, Task
+from labbook.training.classifier import Classifier, Task
 
 STAGES = 3
 

@@ -8,7 +8,7 @@ import torch
 
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError, first_line
-from labbook.models.classifier import Classifier
+from labbook.training.classifier import Classifier
 
 LARGEST = 512  # pixels that are tried
 

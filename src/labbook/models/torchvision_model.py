@@ -16,8 +16,8 @@ from torchvision.models.vision_transformer import VisionTransformer, interpolate
 from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError, choices, first_line
-from labbook.models import published_weights, small_images
-from labbook.models.classifier import Classifier, Task
+from labbook.models import pretrained_weights, small_images
+from labbook.training.classifier import Classifier, Task
 
 FAMILIES = (
     "convnext", "densenet", "efficientnet", "googlenet", "mobilenet", "resnet", "resnext", "vgg", "vit", "wide_resnet",
@@ -98,7 +98,7 @@ class TorchvisionModel(Classifier):
     def wanted_images(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Size, channels and normalisation that published weights were trained with."""
         known = settings.get("name") in names()
-        return published_weights.image_settings(settings["name"]) if known and settings.get("pretrained") else {}
+        return pretrained_weights.image_settings(settings["name"]) if known and settings.get("pretrained") else {}
 
     # The network ---------------------------------------------------------------------------------------------------
 
@@ -172,10 +172,10 @@ class TorchvisionModel(Classifier):
         Raises:
             SettingError: they are not there and cannot be downloaded.
         """
-        weights: Mapping[str, Tensor] = published_weights.state_dict(self.name)
+        weights: Mapping[str, Tensor] = pretrained_weights.state_dict(self.name)
         if isinstance(self.network, VisionTransformer):
             weights = interpolate_embeddings(self.spec.size, self.network.patch_size, weights)
-        published_weights.load(self.network, weights, but=(self.head, *HEADS))
+        pretrained_weights.load(self.network, weights, but=(self.head, *HEADS))
 
     def ordered_layers(self) -> list[list[nn.Module]]:
         """Auxiliary classifiers belong to the last layer."""

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.models.classifier import Classifier, Task
 from labbook.models.small_images import check_patches
+from labbook.training.classifier import Classifier, Task
 
 EXPANSION = 4  # of the dense layers inside a block
 EMBEDDING_STD = 0.02

@@ -8,8 +8,8 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from labbook.data.spec import ImageSpec
-from labbook.models.classifier import Classifier, Task
 from labbook.models.resnet import STAGES, blocks_in_a_stage, convolution, draw_convolutions
+from labbook.training.classifier import Classifier, Task
 
 
 class WideResNet(Classifier):

@@ -7,7 +7,7 @@ from typing import Any
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from labbook import importing
+from labbook import lazy_imports
 from labbook.sweeps import devices
 
 
@@ -18,10 +18,10 @@ def check_targets(config: DictConfig) -> None:
         SettingError: see `devices.check` and `training.check`.
     """
     devices.check(config.trainer)
-    with importing.heavy():  # takes seconds, which a sweep that has nothing left to do need not wait for
-        from labbook import training
+    with lazy_imports.heavy():  # takes seconds, which a sweep that has nothing left to do need not wait for
+        from labbook import experiment
 
-    training.check(config)
+    experiment.check(config)
 
 
 def depends_on_surroundings(config: DictConfig) -> bool:
@@ -43,11 +43,11 @@ def has_setting(config: DictConfig, name: str) -> bool:
     node: Any = config.get(group)
     if not isinstance(node, DictConfig) or key in node:
         return True
-    with importing.heavy():
-        from labbook import building
+    with lazy_imports.heavy():
+        from labbook.config import instantiate
 
-    target = building.locate(node._target_, group) if "_target_" in node else None
-    return target is None or key in building.parameters(target)[0]
+    target = instantiate.locate(node._target_, group) if "_target_" in node else None
+    return target is None or key in instantiate.parameters(target)[0]
 
 
 def choice_for(config: DictConfig, override: str) -> str:

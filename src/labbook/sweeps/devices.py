@@ -41,6 +41,6 @@ def every(accelerator: str) -> int:
     """How many devices there are on this machine, of the kind that would be taken."""
     if accelerator not in ("auto", "gpu", "cuda"):
         return 1
-    from labbook import hardware
+    from labbook.training import hardware
 
     return max(hardware.describe().gpus, 1)

@@ -11,9 +11,9 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from labbook.config.path_rules import shortened
 from labbook.errors import SettingError
-from labbook.identity import INDIFFERENT
-from labbook.names import shortened
+from labbook.runs.run_id import INDIFFERENT
 
 
 def parsed(overrides: list[str], loader: ConfigLoader | None = None) -> list[Override]:

@@ -5,15 +5,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from labbook import importing
-from labbook.config import typed
+from labbook import lazy_imports
+from labbook.config.schema import typed
 from labbook.data.record import KEY, DataRecord
 from labbook.errors import SettingError
-from labbook.identity import same_everywhere
-from labbook.resuming import read_config
-from labbook.runs import CHECKPOINTS, CONFIG, LAST
-from labbook.status import WITH_FIGURES
-from labbook.sweeps.folder import SweepFolder
+from labbook.runs.resume import read_config
+from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST
+from labbook.runs.run_id import same_everywhere
+from labbook.runs.status import WITH_FIGURES
+from labbook.runs.sweep_folder import SweepFolder
 
 
 def check_data(sweep: SweepFolder) -> None:
@@ -47,10 +47,11 @@ def changes_of(path: Path, metrics: dict[str, Any]) -> list[str]:
     with suppress(SettingError):
         config = typed(read_config(path), f"{path}/{CONFIG}")
         if (record.parts or record.class_names) and not same_everywhere(config.data):
-            with importing.heavy():
-                from labbook import capabilities, training
+            with lazy_imports.heavy():
+                from labbook import experiment
+                from labbook.training import capabilities
 
-            data = training.build_data(config)
+            data = experiment.build_data(config)
             if capabilities.is_image_data(data) and data.at_hand():
                 data.setup()
                 return record.changes(DataRecord.of(data))

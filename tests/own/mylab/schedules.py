@@ -3,7 +3,7 @@
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from labbook.schedulers import Schedule
+from labbook.training.schedulers import Schedule
 
 
 def root(optimizer: Optimizer, steps_per_epoch: int, after: int = 1) -> Schedule:

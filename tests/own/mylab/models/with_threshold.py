@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from labbook.data.spec import ImageSpec
-from labbook.models.classifier import Classifier, Task
+from labbook.training.classifier import Classifier, Task
 
 
 class WithThreshold(Classifier):

@@ -1,0 +1,185 @@
+"""One row an epoch: metrics.csv, the loggers, a line on the terminal, and the figures of the run as it stands."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.loggers import Logger
+
+from labbook.errors import SettingError
+from labbook.files import write_whole
+from labbook.training import capabilities
+from labbook.training.epoch_metrics import EpochMetrics
+from labbook.training.epoch_rows import OTHER_COLUMNS, Row, left, line, table
+from labbook.training.optimizers import follow_metrics
+
+log = logging.getLogger("labbook")
+
+LOG_SOMETHING = "a run needs a metric to record, such as self.log('train/loss', loss) in training_step"
+
+
+class Recorder(Checkpoint):
+    """Keeps a row of figures for every epoch.
+
+    It derives from Lightning's `Checkpoint` because only those callbacks are called after the network has reported
+    the epoch. The rows are part of the checkpoint, so a resumed run has each epoch once. The loggers are given the
+    row here and not by Lightning, which would do so after the checkpoint: a run that is killed in between would never
+    have logged that epoch.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[Row] = []
+        self.metrics = EpochMetrics()
+        self.seconds = 0.0  # of all epochs, validation included
+        self._before = 0.0  # seconds spent on the unfinished epoch before the run was interrupted
+        self._training: float | None = None  # seconds of this epoch's training steps, once they are over
+        self._epoch_started: float | None = None
+        self._lr: dict[str, float] = {}  # of the epoch's first step, by column
+        self._resumed_at: int | None = None  # step
+        self._began = 0  # epochs that were done before: perhaps elsewhere, at another pace
+        self._unwritten = False
+        self._validated = False
+
+    @property
+    def images_per_second(self) -> float:
+        """Training images over the seconds of their training steps, all epochs together; 0 where none are counted."""
+        rows = [row for row in self.rows if "images" in row]
+        seconds = sum(row["images"] / row["images_per_second"] for row in rows)
+        return sum(row["images"] for row in rows) / seconds if seconds else 0.0
+
+    @property
+    def validated(self) -> bool:
+        """Whether the epoch that ends was validated."""
+        return self._validated
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take the loggers over."""
+        self.metrics.follow(pl_module)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Note where the run goes on."""
+        self._resumed_at = checkpoint["global_step"]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Have what was written end where the run goes on; the step at which it does was taken out of the loggers."""
+        if not trainer.is_global_zero:
+            return
+        if self.rows:
+            self._write()
+        else:
+            self.path.unlink(missing_ok=True)
+        if self.rows and self.rows[-1]["step"] == self._resumed_at:
+            tell(trainer.loggers, self.metrics.for_loggers(self.rows[-1]))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock: an epoch that goes on in the middle does not tell its start."""
+        self._epoch_started, self._training = time.perf_counter(), None
+        self._began = len(self.rows)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's clock."""
+        self._lr = learning_rates(trainer)
+        self._epoch_started, self._training = time.perf_counter(), None
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The training part of the epoch is over."""
+        self._training = self._elapsed()
+
+    def _elapsed(self) -> float:
+        """Seconds since this epoch was started or gone on with; none between epochs."""
+        return time.perf_counter() - self._epoch_started if self._epoch_started is not None else 0.0
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the row, write the table anew and say the epoch.
+
+        Raises:
+            SettingError: the module logs nothing.
+        """
+        elapsed = self._elapsed()
+        training = self._before + (self._training or elapsed)
+        self._validated = self._training is not None
+        if not capabilities.is_classifier(pl_module):  # which does so itself
+            follow_metrics(trainer)
+        logged = {name: value for name, value in trainer.callback_metrics.items() if name not in OTHER_COLUMNS}
+        metrics = self.metrics.of(logged, self._validated)
+        if not metrics:
+            raise SettingError(f"{capabilities.title(pl_module)} logs nothing in its first epoch: {LOG_SOMETHING}")
+        row: Row = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            **metrics,
+            **self._lr,
+            "seconds": self._before + elapsed,
+            **self._pace(trainer, training),
+        }
+        if trainer.world_size > 1:  # the best epoch is to be the same for all, whatever a module logs in each process
+            row = trainer.strategy.broadcast(row)
+        self.rows.append(row)
+        self.seconds += row["seconds"]
+        self._before, self._training, self._epoch_started = 0.0, None, None
+        if trainer.is_global_zero:
+            self._write()
+            tell(trainer.loggers, self.metrics.for_loggers(row))
+            epochs = trainer.max_epochs or 0
+            log.info("%s%s", line(row, epochs), left(self.rows[self._began :], epochs - len(self.rows)))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the table at last, if it could not be.
+
+        Raises:
+            PermissionError: it still cannot.
+        """
+        if self._unwritten:
+            write_whole(self.path, table(self.rows))
+
+    def _write(self) -> None:
+        """Write the table anew."""
+        self._unwritten = True
+        try:
+            write_whole(self.path, table(self.rows))
+            self._unwritten = False
+        except PermissionError as error:  # on Windows, of a file that a spreadsheet has open
+            log.warning("%s could not be written (%s): it is tried again", self.path, error.strerror)
+
+    def _pace(self, trainer: Trainer, seconds: float) -> Row:
+        """Images by the second of training, or steps where images cannot be counted."""
+        images = capabilities.images_per_epoch(trainer.train_dataloader, trainer.num_training_batches)
+        if images is not None:
+            return {"images": images, "images_per_second": images / seconds}
+        steps = trainer.global_step - (self.rows[-1]["step"] if self.rows else 0)
+        return {"steps_per_second": steps / seconds}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far, and the seconds that an unfinished epoch has taken."""
+        return {
+            "rows": self.rows,
+            "seconds": self.seconds,
+            "unfinished": self._before + self._elapsed(),
+            "lr": self._lr,
+            "unlogged": sorted(self.metrics.unlogged),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the rows of a checkpoint."""
+        self.rows, self.seconds = state_dict["rows"], state_dict["seconds"]
+        self.metrics.unlogged |= set(state_dict.get("unlogged", ()))
+        self._before, lr = state_dict["unfinished"], state_dict["lr"]
+        self._lr = {"lr": lr} if isinstance(lr, float) else lr  # one number in version 0.1
+
+
+def learning_rates(trainer: Trainer) -> dict[str, float]:
+    """The rate of each optimizer's first parameters, by column: lr, and of further optimizers lr/1, lr/2."""
+    rates = [float(optimizer.param_groups[0]["lr"]) for optimizer in trainer.optimizers]
+    return {f"lr/{number}" if number else "lr": rate for number, rate in enumerate(rates)}
+
+
+def tell(loggers: list[Logger], row: Row) -> None:
+    """Give a row to the loggers, and have them write it."""
+    figures = {name: value for name, value in row.items() if name not in ("step", "images")}
+    for logger in loggers:
+        logger.log_metrics(figures, int(row["step"]))
+        logger.save()

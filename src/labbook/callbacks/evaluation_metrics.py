@@ -1,0 +1,126 @@
+"""Metrics of torchmetrics over all images of a validation or a test."""
+
+import logging
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+from torchmetrics import Metric
+
+from labbook.errors import SettingError
+from labbook.training.metric_building import evaluated
+from labbook.training.metrics import RunningSums
+
+log = logging.getLogger("labbook")
+
+
+class EvaluationMetrics(Callback):
+    """Logs metrics, given by name, as `val/NAME` and `test/NAME`.
+
+    They are fed with the logits and labels that `validation_step` and `test_step` return. Nothing of them is part of
+    the network or of a checkpoint: a validation that is resumed begins anew. With several processes, torchmetrics
+    combines their states.
+    """
+
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        self.metrics = dict(metrics)
+        self._pending: list[tuple[Tensor, Tensor]] = []  # logits [n, classes] and labels, added many at a time
+        self._pending_logits = 0
+        self._warned: set[str] = set()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start from nothing."""
+        self._reset(pl_module)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start from nothing."""
+        self._reset(pl_module)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Add a batch.
+
+        Raises:
+            SettingError: the network's step returns no logits and labels.
+        """
+        self._add(outputs, "validation_step")
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Add a batch.
+
+        Raises:
+            SettingError: the network's step returns no logits and labels.
+        """
+        self._add(outputs, "test_step")
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the metrics of the validation."""
+        self._log(trainer, pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the metrics of the test."""
+        self._log(trainer, pl_module, "test")
+
+    def _reset(self, pl_module: LightningModule) -> None:
+        self._pending, self._pending_logits = [], 0
+        for metric in self.metrics.values():
+            metric.to(pl_module.device)
+            metric.reset()
+
+    def _add(self, outputs: Any, step: str) -> None:
+        if not isinstance(outputs, Mapping) or not {"logits", "labels"} <= outputs.keys():
+            raise SettingError(
+                f"metrics needs a {step} that returns a dict with logits [n, classes] and labels [n]:"
+                " return them, or use metrics=default"
+            )
+        self._pending.append((outputs["logits"], outputs["labels"]))
+        self._pending_logits += outputs["logits"].numel()
+        if len(self._pending) >= RunningSums.steps or self._pending_logits >= RunningSums.numbers:
+            self._update()
+
+    def _update(self) -> None:
+        """Add what is pending: fewer and larger updates, as each takes torchmetrics up to a millisecond."""
+        if not self._pending:
+            return
+        logits, labels = (torch.cat(each) for each in zip(*self._pending, strict=True))
+        self._pending, self._pending_logits = [], 0
+        for metric in self.metrics.values():
+            # Of no images (a process that has none), only those need to know the shape that keep all of them.
+            if len(labels) or any(isinstance(state, list) for state in metric.metric_state.values()):
+                metric.update(*evaluated(metric, logits, labels))
+
+    def _log(self, trainer: Trainer, pl_module: LightningModule, stage: Literal["val", "test"]) -> None:
+        self._update()
+        values = {}
+        for name, metric in self.metrics.items():
+            with warnings.catch_warnings(record=True, action="always") as found:
+                values[f"{stage}/{name}"] = metric.compute().float().reshape(())
+            self._warn(name, found)
+            metric.reset()
+        # Every process has the same values already.
+        pl_module.log_dict(values, sync_dist=trainer.world_size > 1)
+
+    def _warn(self, name: str, found: list[warnings.WarningMessage]) -> None:
+        """Log what torchmetrics warns of, such as a class without images: each once and not in every epoch."""
+        for line in (f"metrics.{name}: {item.message}" for item in found):
+            if line not in self._warned:
+                self._warned.add(line)
+                log.warning("%s", line)

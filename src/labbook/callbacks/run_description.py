@@ -1,0 +1,67 @@
+"""What a run says of its model and its data before the training, and what it does without for want of them."""
+
+import logging
+from collections.abc import Iterator
+
+from pytorch_lightning import LightningDataModule, LightningModule
+
+from labbook.data.record import DataRecord
+from labbook.runs.run_folder import Run
+from labbook.training import capabilities
+from labbook.training.hardware import Choice
+
+log = logging.getLogger("labbook")
+
+
+def introduce(run: Run, module: LightningModule, source: LightningDataModule, choice: Choice) -> None:
+    """Say what is about to be trained, on what and why there, and record what the data is.
+
+    Raises:
+        SettingError: the run goes on, and the data is not what it was trained on.
+    """
+    log.info("%s, on %s", model(module), data(source))
+    log.info("device: %s%s", choice.reason, layout(module, choice))
+    run.metrics["hardware"] = choice.reason
+    if not run.part_of_sweep:  # which has told it
+        log.info("into %s", run.path)
+    for note in notes(module, source):
+        log.warning("%s", note)
+    if capabilities.is_image_data(source):
+        run.record_data(DataRecord.of(source), source.root)
+
+
+def model(module: LightningModule) -> str:
+    """Its name and how many parameters it has."""
+    every = sum(item.numel() for item in module.parameters())
+    if not every and capabilities.overrides(module, "configure_model"):
+        return f"{capabilities.title(module)}, whose layers are made by its configure_model"
+    trainable, auxiliary = capabilities.trainable_parameters(module), capabilities.auxiliary_parameters(module)
+    trained = "" if trainable == every else f"{trainable:,} of "
+    without = f" ({every - auxiliary:,} without auxiliary classifiers)" if auxiliary else ""
+    return f"{capabilities.title(module)}, {trained}{every:,} parameters{without}"
+
+
+def data(module: LightningDataModule) -> str:
+    """Its name, and its images where it says what they are."""
+    spec = capabilities.image_spec(module)
+    if spec is None:
+        return type(module).__name__
+    size = f"{spec.channels} x {spec.size} x {spec.size} pixels"
+    return f"{type(module).__name__}: {spec.num_classes} classes, {size}"
+
+
+def layout(module: LightningModule, choice: Choice) -> str:
+    """How its images lie in memory, where that matters."""
+    return ", channels-last" if choice.channels_last and capabilities.takes_channels_last(module) else ""
+
+
+def notes(module: LightningModule, source: LightningDataModule) -> Iterator[str]:
+    """What a user should know of the data, and of what the run does without."""
+    if capabilities.is_image_data(source):
+        yield from source.notes
+    if not capabilities.is_classifier(module):
+        yield f"{capabilities.title(module)} is no Classifier: no confusion matrix, predictions, predict.py or serve.py"
+        if not capabilities.is_validated(module, source):
+            yield f"no validation, so the last epoch is kept: {capabilities.not_validated(module, source)}"
+        if not capabilities.is_tested(module, source):
+            yield f"no test at the end: {capabilities.not_tested(module, source)}"

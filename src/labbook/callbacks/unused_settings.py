@@ -1,0 +1,168 @@
+"""Settings that change nothing in this run, told before it begins; only what is certain is said."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+from pytorch_lightning import LightningModule
+
+from labbook.callbacks import EarlyStopping
+from labbook.callbacks.lookahead import Lookahead
+from labbook.config import instantiate
+from labbook.config.schema import DEFAULT_LOSS, SweepConfig, TaskConfig, reference
+from labbook.config.target_rules import made_by
+from labbook.training import capabilities
+from labbook.training.classifier import Classifier
+from labbook.training.convolutions import convolutional
+from labbook.training.parameter_groups import grouped
+
+LAYER_FACTORS = {
+    "norm_bias_lr_factor": "the network has no normalisation whose biases are trained",
+    "layer_lr_decay": "only one layer of the network is trained",
+    "backbone_lr_factor": "only the classifying layer of the network is trained",
+}
+
+
+def idle(config: DictConfig, model: LightningModule) -> list[str]:
+    """A sentence on each setting that was given and has no effect."""
+    config_alone = (of_sweeps(config), of_schedule(config), of_validation(config), of_split(config))
+    model_too = (of_layout(config, model), of_compilation(config, model))
+    own = of_classifier(config, model) if capabilities.is_classifier(model) else of_own_model(config, model)
+    return [note for found in (*config_alone, *model_too, own) for note in found]
+
+
+def of_classifier(config: DictConfig, model: Classifier) -> Iterator[str]:
+    """Settings that none of the network's layers, its loss or the data uses."""
+    yield from of_layers(model)
+    yield from of_loss(config, model)
+    kind = made_by(instantiate.locate(config.data._target_, "data"))
+    if config.train_acc_eval and kind is not None and not capabilities.makes_image_data(kind):
+        yield f"train_acc_eval=true has no effect on {kind.__name__}, which is no ImageDataModule"
+
+
+def of_sweeps(config: DictConfig) -> Iterator[str]:
+    """What only a sweep heeds."""
+    if config.sweep.job.folder is None:
+        for item in fields(SweepConfig):
+            if item.name != "job" and config.sweep[item.name] != item.default:
+                yield f"sweep.{item.name}={config.sweep[item.name]} has no effect on a single run: add -m for a sweep"
+
+
+def of_layers(model: Classifier) -> Iterator[str]:
+    """Factors of the learning rate that hold for no layer of this network."""
+    for name, why in LAYER_FACTORS.items():
+        factor = getattr(model.task, name)
+        if factor == 1:
+            continue
+        groups = grouped(model, model.ordered_layers(), model.task.optimizer, **{name: factor})
+        if not any("lr" in group for group in groups):
+            yield f"task.{name}={factor} has no effect, as {why}: leave it out"
+
+
+def of_schedule(config: DictConfig) -> Iterator[str]:
+    """A schedule that does not come to its point."""
+    warmup = (config.scheduler or {}).get("warmup_epochs", 0)
+    if warmup >= config.epochs:
+        yield (
+            f"scheduler.warmup_epochs={warmup} takes all of epochs={config.epochs}, so the learning rate never comes to"
+            " what was asked for: use fewer"
+        )
+    patience = (config.scheduler or {}).get("patience", 0)
+    if "monitor" in (config.scheduler or {}) and patience + 2 >= config.epochs:
+        what = f"scheduler.patience={patience} lowers no learning rate in epochs={config.epochs}"
+        yield f"{what}: use less patience or more epochs"
+
+
+def of_validation(config: DictConfig) -> Iterator[str]:
+    """Epochs that are not validated, and stopping early that cannot be early."""
+    every = config.trainer.get("check_val_every_n_epoch") or 1
+    validated = config.epochs // every
+    if validated == 0:
+        yield f"trainer.check_val_every_n_epoch={every} validates nothing in epochs={config.epochs}: use a smaller one"
+    for name, node in (config.callbacks or {}).items():
+        if node and node.get("_target_") == f"{Lookahead.__module__}.{Lookahead.__name__}" and picks(config):
+            yield f"callbacks.{name} gives its slow copy to the last epoch alone: test that with test_on=last"
+        if not node or node.get("_target_") != f"{EarlyStopping.__module__}.{EarlyStopping.__name__}":
+            continue
+        patience = node.get("patience", 5)
+        if validated and patience + 1 >= validated:
+            yield (
+                f"callbacks.{name}.patience={patience} cannot end early what validates {validated} times: use"
+                " less patience or more epochs"
+            )
+
+
+def picks(config: DictConfig) -> bool:
+    """Whether the epoch that is tested is the best of all."""
+    validated = config.data.get("val_fraction") and config.data.get("validate_on") == "val"
+    return bool(validated) and config.test_on == "best"
+
+
+def of_split(config: DictConfig) -> Iterator[str]:
+    """A draw of validation images that is none."""
+    data = config.data
+    if data.get("val_seed") and (data.get("val_from") == "tail" or data.get("validate_on") == "test"):
+        kept = "val_from=tail" if data.get("val_from") == "tail" else "validate_on=test"
+        yield f"data.val_seed={data.val_seed} has no effect, as data.{kept} draws no validation images: leave it out"
+
+
+def of_layout(config: DictConfig, model: LightningModule) -> Iterator[str]:
+    """A memory layout for convolutions that are not there."""
+    title = capabilities.title(model)
+    if config.channels_last and not convolutional(model):
+        yield f"channels_last=true has no effect on {title}, which has no convolution: leave it out"
+    elif config.channels_last and not capabilities.takes_channels_last(model):
+        yield f"channels_last=true has no effect on {title}, which keeps no spec for its forward: leave it out"
+
+
+def of_compilation(config: DictConfig, model: LightningModule) -> Iterator[str]:
+    """A compilation of what is never called."""
+    if config.compile and not capabilities.is_called(model):
+        yield f"compile=true has no effect on {capabilities.title(model)}, which has no forward: leave it out"
+
+
+def of_loss(config: DictConfig, model: Classifier) -> Iterator[str]:
+    """Settings of the group `loss` where the network has a loss of its own that does not call it."""
+    method = type(model).loss
+    if method is Classifier.loss or {"super", "criteria", Classifier.__name__} & {*method.__code__.co_names}:
+        return
+    for name in losses_given(config):
+        yield f"{name} has no effect, as {model.title} has a loss of its own: leave it out"
+
+
+def losses_given(config: DictConfig) -> list[str]:
+    """The settings of the loss that are not as usual."""
+    given = {"loss._target_": config.loss._target_ != DEFAULT_LOSS, "loss.class_weights": config.loss.class_weights}
+    given["task.label_smoothing"] = config.task.label_smoothing
+    return [name for name, value in given.items() if value]
+
+
+def of_own_model(config: DictConfig, model: LightningModule) -> Iterator[str]:
+    """Settings that only a `Classifier` uses, and optimizers of the groups where the model has its own."""
+    title, given = (
+        capabilities.title(model),
+        instantiate.parameters(instantiate.locate(config.model._target_, "model"))[0],
+    )
+    for item in fields(TaskConfig):
+        takes = "task" in given or item.name in ("init", "gradient_norms")
+        if not takes and config.task[item.name] != item.default:
+            yield f"task.{item.name}={config.task[item.name]} has no effect on {title}, which is no Classifier"
+    for name in (name for name in losses_given(config) if name.startswith("loss") and "task" not in given):
+        yield f"{name} has no effect on {title}, which is no Classifier"
+    if config.train_acc_eval:
+        yield f"train_acc_eval=true has no effect on {title}, which is no Classifier"
+    for group in ("optimizer", "scheduler"):
+        takes = "task" in given or group in given or not capabilities.overrides(model, "configure_optimizers")
+        if not takes and config[group] != usual(group):
+            choice = config.choices.get(group) or group
+            yield (
+                f"{group}={choice} has no effect on {title}, whose configure_optimizers makes its own: take it as the"
+                f" argument {group} of its constructor, or leave it out"
+            )
+
+
+def usual(group: str) -> Any:
+    """The group as it is where nothing of it is chosen."""
+    return reference(())[group] if GlobalHydra.instance().is_initialized() else None

@@ -1,0 +1,235 @@
+"""The command line: help for a person, and every refusal in one sentence. Imports no torch."""
+
+import argparse
+import errno
+import functools
+import os
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+import yaml
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from labbook.config import compose, hydra_errors, own_code, search_path
+from labbook.config import schema as settings
+from labbook.config.arguments import as_meant
+from labbook.config.invocation import as_called, called
+from labbook.config.path_rules import override
+from labbook.config.unknown_keys import is_setting, no_setting
+from labbook.config.untrusted import CONFIGS as CONFIGS
+from labbook.errors import Interrupted, NotDoneError, SettingError, printable, unwritable
+from labbook.runs import locks
+from labbook.runs.resume import continued, read_config, with_choices, with_overrides
+from labbook.runs.run_id import identity
+from labbook.runs.sweep_folder import read_mark
+from labbook.signals import hand_on
+from labbook.sweeps import best_experiment, grid_sweeper, run_job
+
+HELP = """\
+Train an image classifier: python train.py [GROUP=CHOICE ...] [SETTING=VALUE ...]
+
+Groups and their choices (* is the default):
+{groups}
+Settings reached for first (all of them: python train.py --cfg job):
+  seed=42  epochs=30  optimizer.lr=0.001  data.batch_size=64  data.shuffle=true  data.root=data
+  model.SETTING (see the choice with --cfg job -p model)  trainer.precision=32  data.limit=1000
+What each of them means is told beside it, in {folder}/train.yaml and {folder}/GROUP/CHOICE.yaml.
+
+Examples:
+  python train.py                                         LeNet-5 on the embedded digits
+  python train.py model=alexnet data=cifar10 epochs=10    another network, another data set
+  python train.py experiment=b1_lenet5_mnist              a laboratory's whole setting by its name
+  python train.py -m model=mlp model.depth=2,3,4,5        a sweep: one run for each value; again: goes on
+  python train.py -m sweep=smoke seeds=3                  a preset, each setting with three seeds
+  python train.py resume=logs/runs/NAME epochs=40         continue a run, or train it for longer
+
+Of a sweep (docs/sweeps.md): sweep.name=NAME  sweep.rerun=true  sweep.on_error=stop  hydra/launcher=joblib
+  hydra/sweeper=optuna; its table again: python scripts/report.py logs/sweeps/NAME
+
+Also: --cfg job (print the configuration), --info defaults, --hydra-help; TAB completes after make completion.
+"""
+
+
+def description(path: Path) -> str:
+    """The first comment of a configuration file that is not an instruction to Hydra."""
+    lines = (line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
+    return next((line for line in lines if not line.startswith("@")), "")
+
+
+def paper(path: Path) -> str:
+    """What a configuration file names in a comment `# paper: ...`; nothing where it names none."""
+    found = re.search(r"^# paper: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1].strip() if found else ""
+
+
+def help_text(*configs: Path) -> str:
+    """The page that `--help` prints, made from the files of `configs` and the comment that opens each of them."""
+    configs = configs or tuple(search_path.folders())
+    main = next(file for folder in configs if (file := folder / "train.yaml").is_file())
+    defaults = dict(re.findall(r"^  - (\w+): (\w+)", main.read_text(encoding="utf-8"), re.MULTILINE))
+    lines = []
+    for group in settings.GROUPS:
+        lines.append(f"  {group}=")
+        for path in hydra_errors.files_of(group, *configs):
+            mark = "*" if defaults.get(group) == path.stem else " "
+            lines.append(f"   {mark} {path.stem:<18} {description(path)}")
+    folder = main.parent.name if main.parent.parent == Path.cwd() else main.parent
+    return as_called(HELP.format(groups="\n".join(lines) + "\n", folder=folder))
+
+
+def refuse(text: str, code: int) -> NoReturn:
+    """End the program with one sentence on the error stream."""
+    print(f"error: {printable(as_called(' '.join(text.split())))}", file=sys.stderr)
+    sys.exit(code)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Where the user, the data or a signal ends what is done within: one sentence and an exit code, no traceback."""
+    try:
+        yield
+    except SettingError as error:
+        refuse(str(error), 2)
+    except (HydraException, OmegaConfBaseException) as error:
+        refuse(hydra_errors.explain(error, sys.argv[1:]), 2)
+    except NotDoneError as error:
+        refuse(str(error), 1)
+    except BrokenPipeError:  # whoever read what is printed, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + 13)  # as a shell tells of SIGPIPE
+    except OSError as error:
+        if not unwritable(error):
+            raise
+        denied = error.errno in (errno.EACCES, errno.EPERM)
+        refuse(
+            f"{'no access to' if denied else 'cannot write'} {error.filename or 'a file'}: {error.strerror or error}", 2
+        )
+    except Interrupted as stop:
+        hand_on(stop.signum)
+        sys.exit(128 + stop.signum)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+allowed_targets = sentences()(own_code.allowed_targets)  # what _target_ may name
+
+
+def program(main: Callable[[], None]) -> NoReturn:
+    """Run a `main` that leaves nothing open as a program, and end that at once.
+
+    Python would take all modules apart first, which after importing torch and Lightning takes as long as importing
+    them (2.5 s of processor time beside 3.7 for all of a short program).
+    """
+    code: Any = 0
+    try:
+        with sentences():
+            main()
+            sys.stdout.flush()  # here it can still be told that nobody reads it, or that the disk is full
+    except SystemExit as end:
+        code = end.code
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0)
+
+
+def job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    """The task of one run: its configuration checked, or that of the run which it continues, and its end in words."""
+
+    @functools.wraps(task)
+    def guarded(config: DictConfig) -> Any:
+        with sentences():
+            config = settings.checked(config)
+            if config.sweep.job.folder:
+                return run_job.run(task, config)
+            if config.resume:
+                return resumed(task, config)
+            if done := best_experiment.done_before(config, settings.folders()):
+                print(f"note: {done} has the same settings and is finished; this trains it again", flush=True)
+            return task(config)
+
+    return guarded
+
+
+def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
+    """Go on with the run that `config.resume` names; one of a sweep only as the sweep itself would do it.
+
+    Raises:
+        SettingError: see `continued`; or somebody is at work on the run.
+    """
+    folder, origin = Path(config.resume), f"{config.resume}/config.yaml"
+    going_on = settings.typed(continued(config, settings.task_overrides(), settings.GROUPS), origin)
+    if read_mark(folder.parent) is None:
+        return task(going_on)
+    if identity(going_on) != identity(settings.typed(read_config(folder), origin)):
+        copy = Path(going_on.log_dir) / "runs" / folder.name
+        new = " ".join(item for item in settings.task_overrides() if not item.startswith("resume="))
+        raise SettingError(
+            f"{folder} is a run of a sweep and stays as it is: to train it on, copy it and resume the copy:"
+            f" {shlex.join(['mkdir', '-p', str(copy.parent)])} && {shlex.join(['cp', '-r', str(folder), str(copy)])}"
+            f" && {called()} {override('resume', copy)} {new}"
+        )
+    with locks.claimed(folder.parent, folder.name) as mine:
+        if not mine:
+            raise SettingError(f"{folder} is being worked on by {locks.holder(folder.parent, folder.name)}")
+        return task(going_on)
+
+
+def show_resumed(arguments: list[str]) -> bool:
+    """Print what `--cfg job` asks for where a run is resumed, whose settings Hydra does not know; whether it does.
+
+    Raises:
+        SettingError: no such setting; see also `with_overrides`.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--cfg", "-c")
+    parser.add_argument("--package", "-p", default="")
+    parser.add_argument("--resolve", action="store_true")
+    given, rest = parser.parse_known_args(arguments)
+    overrides = [item for item in rest if "=" in item and not item.startswith("-")]
+    if given.cfg != "job" or not any(item.startswith("resume=") for item in overrides):
+        return False
+    also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in hydra_errors.added_folders(arguments)]
+    config = compose.composed(*overrides, *also)
+    with hydra.initialize_config_dir(str(CONFIGS)):
+        asked = with_overrides(config, overrides, settings.GROUPS)
+    if given.package and not is_setting(given.package, asked):
+        raise SettingError(f"-p {given.package}: {no_setting(given.package, asked)}")
+    node = OmegaConf.select(asked, given.package)
+    print(OmegaConf.to_yaml(node, resolve=given.resolve).rstrip() if OmegaConf.is_config(node) else node, flush=True)
+    return True
+
+
+def command_line(main: Callable[[], Any]) -> NoReturn:
+    """Run a `hydra.main` task as a program: exit code 0, 1 (failed), 2 (refused), 130 or 143 (stopped by a signal)."""
+    arguments = sys.argv[1:]
+    if {"--help", "-h"} & set(arguments):
+        with sentences():
+            print(help_text(), flush=True)
+        sys.exit(0)
+    compose.register()
+    grid_sweeper.register()
+    own_code.tell_processes()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
+    with sentences():
+        hydra_errors.dashes(arguments)
+        arguments = as_meant(arguments, hydra_errors.folders_of(arguments))
+        hydra_errors.replaced(arguments)
+        hydra_errors.lists(arguments)
+        sys.argv[1:] = with_choices(arguments, hydra_errors.folders_of(arguments))
+        if show_resumed(sys.argv[1:]):
+            sys.exit(0)
+        try:
+            main()
+        except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:
+            if (sentence := hydra_errors.of_hydra(error, arguments)) is None:
+                raise
+            raise SettingError(sentence) from error
+    sys.exit(0)

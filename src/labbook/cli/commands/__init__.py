@@ -1,0 +1,45 @@
+"""The command `labbook`: what train.py and the files of scripts/ do, for wherever the package is installed."""
+
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+from labbook.config.invocation import COMMANDS
+
+USAGE = """\
+usage: labbook COMMAND ...
+
+{commands}
+
+labbook COMMAND --help says more of each. SETTING=VALUE without a command is that of train.
+"""
+QUICK = ("predict",)  # ends without Python taking its modules apart, see `cli.program`
+
+
+def main() -> NoReturn:
+    """Run the command that is named first; exit code 2 where it is none."""
+    word = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if word in ("--help", "-h"):
+        lines = (f"  {name:<12} {about}" for name, about in COMMANDS.items())
+        print(USAGE.format(commands="\n".join(lines)), end="")
+        sys.exit(0)
+    if word in COMMANDS:
+        del sys.argv[1]
+    elif "=" in word or word.startswith("-"):  # as in the processes of trainer=ddp, which Lightning starts
+        word = "train"
+    else:
+        print(f"error: labbook {word} is not a command; commands: {', '.join(COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
+
+    from labbook import starting as starting  # what a program does first
+
+    command = import_module(f"labbook.cli.commands.{word.replace('-', '_')}")
+    if word == "train":
+        command.command()
+    elif word in QUICK:
+        from labbook.cli import command_line
+
+        command_line.program(command.main)
+    else:
+        command.main()
+    sys.exit(0)

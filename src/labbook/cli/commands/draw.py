@@ -1,0 +1,64 @@
+"""Draw a network: `python scripts/draw.py [NAME or RUN] [SETTING=VALUE ...] [--figure FILE]`, as in lenet5 data=mnist.
+
+The settings are those of train.py; the images' shape is taken from the data, which are not read (of a folder of
+photographs, which classes it has). RUN is the folder of a run, whose network it is. Needs Graphviz.
+"""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from labbook import lazy_imports
+from labbook.cli.command_line import sentences
+from labbook.config import invocation
+from labbook.config.compose import composed
+from labbook.config.schema import typed
+from labbook.errors import SettingError
+from labbook.runs import outputs
+from labbook.runs.resume import read_config, with_settings
+
+
+def asked(words: list[str]) -> DictConfig:
+    """The configuration that the words of a command line ask for: that of a run, or a new one.
+
+    Raises:
+        SettingError: several networks, or what is no network and no run.
+    """
+    settings = [word for word in words if "=" in word]
+    names = [word for word in words if "=" not in word]
+    models = [word.partition("=")[2] for word in settings if word.startswith("model=")]
+    if len(names + models) > 1:
+        raise SettingError(f"{', '.join(names + models)}: a drawing is of one network")
+    if names and (len(Path(names[0]).parts) > 1 or Path(names[0]).is_dir()):
+        return typed(with_settings(read_config(Path(names[0])), settings), f"{names[0]}/config.yaml")
+    return composed(*settings, *(f"model={name}" for name in names))
+
+
+@sentences()
+def main() -> None:
+    """Write the picture and say where."""
+    parser = invocation.parser("draw", __doc__)
+    parser.add_argument(
+        "settings", nargs="*", metavar="NAME, RUN or SETTING=VALUE", help="NAME: of a network, as model=NAME"
+    )
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="*.svg, *.png, *.pdf or *.gv; default: MODEL.svg")
+    parser.add_argument("--depth", type=int, help="of what is drawn in parts; default: what fits a page")
+    given = parser.parse_intermixed_args()
+    if given.depth is not None and given.depth < 1:
+        raise SettingError("--depth must be at least 1")
+    outputs.check({"--figure": given.figure})
+    config = asked(given.settings)
+
+    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+        from labbook import experiment
+        from labbook.models.drawing import draw
+
+    experiment.check(config)
+    file = given.figure or Path(f"{config.choices.model}.svg")
+    kind = file.suffix.removeprefix(".") or ("svg" if outputs.is_stream(file) else "")
+    picture = experiment.on_meta_device(
+        config, experiment.build_data(config), lambda model: draw(model, kind, given.depth)
+    )
+    outputs.write(file, picture)
+    with outputs.printing_beside(file):
+        print(f"drawing: {file}")

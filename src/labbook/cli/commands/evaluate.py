@@ -1,0 +1,82 @@
+"""Test a run's network again, with `python scripts/evaluate.py RUN [data=NAME ...] [SETTING=VALUE ...]`.
+
+RUN is the folder that a run named in its last line. Settings such as data.root=FOLDER or trainer.precision=32 stand in
+for those of the run. data=NAME is another data set, with its own settings (data=cifar10_jpeg data.root=FOLDER); its
+images are shown to the network in the size, colours and normalisation of its training, and its classes are those of
+the network of the same names.
+Figures and pictures go to RUN/evaluation.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from labbook import lazy_imports
+from labbook.cli.command_line import sentences
+from labbook.config import invocation
+from labbook.config.path_rules import check_local, check_whole
+from labbook.errors import printable
+from labbook.files import make_folder
+from labbook.inference.evaluate import other_dataset
+from labbook.runs import outputs
+from labbook.runs.resume import read_config
+from labbook.runs.status import unfinished
+from labbook.sweeps.best_experiment import run_of
+
+
+@sentences()
+def main() -> None:
+    """Print the figures of the whole and of each class, and write them with their pictures into a folder."""
+    parser = invocation.parser("evaluate", __doc__)
+    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
+    parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="instead of the run's own")
+    parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
+    parser.add_argument("--split", choices=("test", "val", "train"), default="test")
+    parser.add_argument("--all", action="store_true", help="all classes, where there are more than 20")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for figures and pictures, default: RUN/evaluation")
+    given = parser.parse_intermixed_args()
+    given.run = run_of(given.run)
+    asked = other_dataset.asked(read_config(given.run), given.settings)
+    check_local("--out", given.out or given.run)
+    if not given.out:
+        check_whole(given.run)
+    else:
+        outputs.check({"--out": given.out / "confusion_matrix.png"})  # such as a run's figures
+        make_folder(given.out)
+
+    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+        from labbook.inference import run_config
+        from labbook.inference.evaluate import class_metrics, evaluate_run, logged, output_files
+
+    own = not asked.name
+    settings = (*given.settings, *([f"weights={given.weights}"] if given.weights else []))
+    folder = given.out or given.run / output_files.FOLDER
+    config = run_config.checked(given.run, asked.config)
+    if not run_config.is_classification_run(config):
+        told = logged.evaluate_module(given.run, config, given.split, given.weights, asked.data)
+        say([*unfinished(given.run), *told.notes])
+        logged.write(output_files.Tested(given.run, "test", asked.name, settings), told, folder)
+        logged.tell(told, given.all)
+        print(f"evaluation: {folder}")
+        return
+    found = evaluate_run.evaluate_run(given.run, config, given.split, given.weights, asked.data, own)
+    tested = output_files.Tested.of(given.run, given.split, asked.name, settings, found).beside(folder, found.images)
+    notes = [
+        *([] if own else found.data.notes),
+        *unfinished(given.run),
+        *tested.notes,
+        *(found.seen.notes if found.seen else []),
+    ]
+    say(notes)
+    judged = class_metrics.judge(found.outcome, found.names)
+    output_files.write(tested, found, judged, folder)
+    class_metrics.show(judged, given.split, given.all)
+    for line in found.matched.notes:
+        print(line)
+    print(f"evaluation: {folder}")
+
+
+def say(notes: Sequence[str]) -> None:
+    """Print what should be known of the test."""
+    for note in notes:
+        print(f"note: {printable(note)}", file=sys.stderr)

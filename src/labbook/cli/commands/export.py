@@ -1,0 +1,55 @@
+"""Write a run's network to a file for other programs, with `python scripts/export.py RUN --format onnx`.
+
+RUN is the folder that a run named in its last line. The file takes pixels (uint8 0..255, [n, C, H, W]) and gives logits
+and probabilities: normalisation and task.tta are in it. docs/export.md shows how it is used.
+"""
+
+import sys
+from pathlib import Path
+
+from labbook import lazy_imports
+from labbook.cli.command_line import sentences
+from labbook.config import invocation
+from labbook.errors import printable
+from labbook.inference.export import companion, formats
+from labbook.runs import outputs
+from labbook.runs.resume import read_config
+from labbook.runs.status import unfinished
+from labbook.sweeps.best_experiment import run_of
+
+
+@sentences()
+def main() -> None:
+    """Write the file, and say how far it is from PyTorch."""
+    parser = invocation.parser("export", __doc__)
+    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
+    parser.add_argument("--format", choices=formats.FORMATS, required=True)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: model.onnx and the like in the run's folder")
+    parser.add_argument("--opset", type=int, metavar="N", help="version of ONNX' operators, 18 to 23; default: 20")
+    parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
+    given = parser.parse_args()
+    given.run = run_of(given.run)
+    config = read_config(given.run)
+    formats.check_opset(given.format, given.opset)
+    file = formats.target(given.run, given.format, given.out)
+
+    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+        from labbook.inference.export.export_model import BATCHES, DIFFER, export
+        from labbook.inference.export.wrapped_model import decoding, names_of, shape_of, tta_of
+        from labbook.training.capabilities import title
+
+    network, apart = export(given.run, config, given.format, file, given.weights, given.opset)
+    for note in unfinished(given.run):
+        print(f"note: {printable(note)}", file=sys.stderr)
+    spec, tta, how = network.spec, tta_of(network), decoding(network)
+    with outputs.printing_beside(file):
+        inside = f", task.tta={tta} in it" if tta != "none" else ""
+        print(f"{title(network.model)} after {network.epoch} epochs{inside}")
+        print(f"pixels uint8 [n, {spec.channels}, {spec.size}, {spec.size}]"
+              f" -> {' and '.join(names_of(network))} float32 {shape_of(network)}")  # fmt: skip
+        if not outputs.is_stream(file) and how:
+            print(f"images are read for it by {printable(file.with_name(companion.NAME))}")
+        (first, most), *more = apart.items()
+        words = [f"{first}{DIFFER} {most:.1g} at most", *(f"{name} by {by:.1g}" for name, by in more)]
+        print(f"batches of {' and '.join(map(str, BATCHES))}: {', '.join(words)}")
+        print(f"file: {printable(file)}")

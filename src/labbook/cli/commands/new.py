@@ -1,0 +1,133 @@
+"""The two files of your own model and the like, with `python scripts/new.py model NAME`: one of code, one of settings.
+
+model: layers, trained as all others are. module: a LightningModule with its own steps. data: a data set. loss and
+callback: what these words say. The files work as they are, and the tests cover them: replace what is in them.
+They go into the package of the project in the current folder: `python scripts/new_project.py` makes one.
+"""
+
+import keyword
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import yaml
+
+from labbook.cli.command_line import sentences
+from labbook.config import invocation, own_code
+from labbook.config.path_rules import check_name
+from labbook.errors import SettingError, shown
+from labbook.files import make_folder, write_whole
+from labbook.installation import CHECKOUT
+
+SKELETONS = Path(__file__).parent / "skeletons"
+KINDS = {  # of files: the group that they are a choice of, and the folder in the package
+    "model": ("model", "models"),
+    "module": ("model", "models"),
+    "data": ("data", "data"),
+    "loss": ("loss", "losses"),
+    "callback": ("callbacks", "callbacks"),
+}
+LONGEST = 40  # letters
+NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where files of one's own go: the folder of the project, and the name of its package."""
+
+    root: Path
+    package: str
+
+    @classmethod
+    def here(cls) -> "Place":
+        """That of the project that the program runs for; of a checkout, its package `labbook`.
+
+        Raises:
+            SettingError: there is no project, or it has no package.
+        """
+        root = own_code.project_root()
+        if root is None:
+            raise SettingError(f"{Path.cwd()} is no project: {invocation.called('new-project')} FOLDER makes one")
+        if root == CHECKOUT:
+            return cls(root, "labbook")
+        packages = [name for name in own_code.own_packages(root) if (root / "src" / name).is_dir()]
+        if not packages:
+            raise SettingError(f"{root / 'src'} has no package: make a folder with an __init__.py there")
+        return cls(root, packages[0])
+
+
+def rendered(kind: str, name: str, package: str = "labbook") -> dict[str, str]:
+    """The files, by their paths below the project's folder."""
+    group, folder = KINDS[kind]
+    words = {"name": name, "class": class_of(name), "package": package}
+    paths = (f"src/{package}/{folder}/{name}.py", f"configs/{group}/{name}.yaml")
+    return {path: filled(f"{kind}{Path(path).suffix}", words) for path in paths}
+
+
+def filled(skeleton: str, words: dict[str, str]) -> str:
+    """A skeleton with its words filled in."""
+    text = (SKELETONS / f"{skeleton}.j2").read_text(encoding="utf-8")
+    rendering: str = jinja2.Template(text, undefined=jinja2.StrictUndefined).render(words)
+    return rendering + "\n"
+
+
+def class_of(name: str) -> str:
+    """The name of the class: MyNet for my_net."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def check_word(name: str, example: str) -> None:
+    """Refuse what cannot be the name of a module.
+
+    Raises:
+        SettingError: naming it.
+    """
+    if not NAME.fullmatch(name) or len(name) > LONGEST:
+        raise SettingError(
+            f"NAME={shown(name)} must be of small letters, digits and single '_' between them, begin with a letter and"
+            f" have at most {LONGEST}, as in NAME={example}"
+        )
+    check_name("NAME", name)
+    if keyword.iskeyword(name):
+        raise SettingError(f"NAME={name} is a word of Python's own: choose another name")
+
+
+def check(kind: str, name: str, place: Place) -> None:
+    """Refuse what cannot be the name of a module and of a choice, or stands for something already.
+
+    Raises:
+        SettingError: naming it.
+    """
+    group, _ = KINDS[kind]
+    check_word(name, f"my_{({'model': 'net', 'module': 'net', 'data': 'set'}).get(kind, kind)}")
+    if not isinstance(yaml.safe_load(name), str) or name in ("inf", "nan"):
+        raise SettingError(f"NAME={name} is no text to Hydra, which could not choose {group}={name}: choose another")
+    for path in rendered(kind, name, place.package):
+        file = place.root / path
+        for there in (file, file.with_suffix("")):  # the file, or a package
+            if there.exists():
+                raise SettingError(f"NAME={name} is taken: there is {there.relative_to(place.root)}")
+    if name in sys.stdlib_module_names:
+        raise SettingError(f"NAME={name} is a module of Python's own, which it would be taken for: choose another name")
+    source = next(iter(rendered(kind, name).values()))
+    if re.search(rf"\bimport .*\b{class_of(name)}\b", source):
+        raise SettingError(f"NAME={name} would make a class {class_of(name)}, and its file imports one: choose another")
+
+
+@sentences()
+def main() -> None:
+    """Make the files, and say what to do with them."""
+    parser = invocation.parser("new", __doc__)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("name", metavar="NAME", help="as in my_net: of file and choice, and of the class MyNet")
+    given = parser.parse_args()
+    place = Place.here()
+    check(given.kind, given.name, place)
+    for path, text in rendered(given.kind, given.name, place.package).items():
+        make_folder((place.root / path).parent)
+        write_whole(place.root / path, text)
+        print(f"made: {path}")
+    print(f"try it: make train ARGS='{KINDS[given.kind][0]}={given.name} epochs=1'")
+    print(f"test it: make test ARGS='-k {given.name}'")

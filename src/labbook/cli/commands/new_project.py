@@ -1,0 +1,68 @@
+"""A project of your own that uses Labbook, with `python scripts/new_project.py FOLDER`, such as ../mylab.
+
+It has the shape of Labbook's own folder: train.py, configs/, src/mylab/, tests/ and logs/. Its configurations come
+first and Labbook's behind them; what it does not change is Labbook's, which is a dependency. `make train` and
+`make test` in it set everything up.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from labbook.cli.command_line import sentences
+from labbook.cli.commands.new import SKELETONS, check_word, filled, rendered
+from labbook.config import invocation
+from labbook.errors import SettingError
+from labbook.files import make_folder, write_whole
+from labbook.installation import DISTRIBUTION, origin
+
+EXAMPLES = {"model": "my_net", "data": "my_set"}
+EMPTY = ("src/{name}/__init__.py", "logs/.gitkeep")
+PROJECT = SKELETONS / "project"
+
+
+def files(name: str) -> dict[str, str]:
+    """The files of a project, by their paths in it; `name` is that of its package."""
+    words = {
+        "name": name,
+        "labbook": origin().replace("$", "$$").replace("#", "\\#"),
+        "distribution": DISTRIBUTION,
+        **EXAMPLES,
+    }
+    found = {}
+    for skeleton in sorted(path for path in PROJECT.rglob("*.j2")):
+        path = skeleton.relative_to(PROJECT).with_suffix("").as_posix()
+        found[path] = filled(f"project/{path}", words)
+    found |= {path.format(name=name): "" for path in EMPTY}
+    found[f"src/{name}/__init__.py"] = f'"""The package of {name}."""\n'
+    for kind, example in EXAMPLES.items():
+        found |= rendered(kind, example, name)
+    return found
+
+
+def check(folder: Path) -> str:
+    """The name of the package of a project in a folder.
+
+    Raises:
+        SettingError: the folder's name cannot be that of a package, or something is there.
+    """
+    name = folder.name.replace("-", "_")
+    check_word(name, "../mylab")
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise SettingError(f"NAME={folder} is taken: there is something; give a folder that is not there yet")
+    if name in ("configs", "scripts", "tests", "train") or find_spec(name) is not None:
+        raise SettingError(f"NAME={folder} would make a package {name}, and there is one of that name: choose another")
+    return name
+
+
+@sentences()
+def main() -> None:
+    """Make the project, and say how to begin."""
+    parser = invocation.parser("new-project", __doc__)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a new one, whose name is that of the package")
+    folder = Path.cwd() / parser.parse_args().folder
+    folder = folder.parent.resolve() / folder.name
+    for path, text in files(check(folder)).items():
+        make_folder((folder / path).parent)
+        write_whole(folder / path, text)
+    print(f"made: {folder}")
+    print(f"try it: cd {folder} && make train")

@@ -1,0 +1,67 @@
+"""What a run's network says of images, with `python scripts/predict.py RUN IMAGE ... [SETTING=VALUE ...]`.
+
+RUN is the folder that a run named in its last line. IMAGE is a file, a folder (with all images below it), or a pattern
+such as 'photos/**/*.jpg', in quotes or not. With --test-index they are images of the run's test set instead. Settings
+such as trainer.precision=32 or, for the test set, data.root=FOLDER stand in for those of the run.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from labbook import lazy_imports
+from labbook.cli.command_line import sentences
+from labbook.config import invocation
+from labbook.errors import printable
+from labbook.inference.predict.request import Asked
+from labbook.runs import outputs
+from labbook.runs.status import unfinished
+from labbook.sweeps.best_experiment import run_of
+
+
+def arguments() -> argparse.Namespace:
+    """What was typed."""
+    parser = invocation.parser("predict", __doc__)
+    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
+    parser.add_argument("words", nargs="*", metavar="IMAGE or SETTING=VALUE", help="files, folders, patterns, settings")
+    parser.add_argument("--test-index", nargs="+", metavar="N", help="images of the test set, counted from 0")
+    parser.add_argument("--top", type=int, default=1, metavar="K", help="the K likeliest classes of each image")
+    parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images at a time (default: 64)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also as CSV")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also as JSON")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="64 images with their classes, as PNG")
+    parser.add_argument("--figure-images", choices=("first", "least-sure"), default="first", help="default: first")
+    return parser.parse_intermixed_args()
+
+
+@sentences()
+def main() -> None:
+    """Print the class of each image, and write the files that are asked for."""
+    given = arguments()
+    given.run = run_of(given.run)
+    asked = Asked.of(given)
+
+    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+        from labbook.inference import trained_model
+        from labbook.inference.predict import classify, output, tables
+
+    network = trained_model.load(given.run, asked.config, given.weights, "predict")
+    asked.check(network.spec)
+    predictor = classify.Predictor.of(network, given.top, given.batch_size)
+    batches = predictor.files(asked.files.images) if asked.files.images else predictor.test_images(asked.numbers)
+    several = network.spec.multilabel
+    columns = tables.Columns.of(asked.names, network.spec.class_names, given.top, bool(asked.numbers), several)
+    with outputs.printing_beside(*asked.outputs):
+        told = output.tell(batches, columns, given.figure_images, to_the_end=bool(asked.outputs))
+    if given.csv:
+        outputs.write(given.csv, tables.as_csv(told.predictions, given.top, asked.known, several))
+    if given.json:
+        outputs.write(given.json, tables.as_json(told.predictions))
+    if given.figure and told.predictions:
+        title = f"{network.model.title} of {given.run.name}"
+        output.draw(told, title, network.spec.class_names, given.figure)
+    for note in [*unfinished(given.run), *output.notes(told, asked.files.others, given.figure)]:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    if told.problems:
+        sys.exit(1)

@@ -1,0 +1,37 @@
+"""Try a run's network on images of your own, with `python scripts/serve.py RUN [SETTING=VALUE ...]`.
+
+Opens a page for the browser of this machine, and of no other, where an image is dropped or drawn and the prediction is
+shown, with the pixels that mattered. RUN is the folder that a run named in its last line; settings such as
+trainer.accelerator=cpu or data.root=FOLDER (of the test images) stand in for those of the run.
+"""
+
+from pathlib import Path
+
+from labbook import lazy_imports
+from labbook.cli.command_line import sentences
+from labbook.config import invocation
+from labbook.inference.serve.open_port import PORT, alone, check_installed, opened
+from labbook.runs.resume import read_config, with_settings
+from labbook.sweeps.best_experiment import run_of
+
+
+@sentences()
+def main() -> None:
+    """Serve the page until Ctrl-C."""
+    parser = invocation.parser("serve", __doc__)
+    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
+    parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="instead of the run's own")
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="default: %(default)s; 0: a free one")
+    parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
+    arguments = parser.parse_intermixed_args()
+    arguments.run = run_of(arguments.run)
+    config = with_settings(read_config(arguments.run), arguments.settings)
+    check_installed()
+
+    with opened(arguments.port) as listener, alone():
+        with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+            from labbook.inference import trained_model
+        network = trained_model.load(arguments.run, config, arguments.weights, "serve")
+        with lazy_imports.heavy():
+            from labbook.inference.serve import server
+        server.serve(network, listener)

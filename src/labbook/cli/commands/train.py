@@ -1,0 +1,43 @@
+"""Train an image classifier: `python train.py --help` tells what there is to choose."""
+
+from typing import NoReturn
+
+import hydra
+from omegaconf import DictConfig
+
+from labbook import lazy_imports
+from labbook.cli import command_line
+
+
+@hydra.main(
+    config_path=str(command_line.CONFIGS), config_name="train", execution_whitelist=command_line.allowed_targets()
+)
+@command_line.job
+def main(config: DictConfig) -> float:
+    """One run: build, fit, report. Returns the figure that a sweep compares runs by."""
+    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+        from labbook import experiment
+        from labbook.callbacks import run_description
+        from labbook.inference.evaluate import final_test
+        from labbook.runs import run_folder
+        from labbook.training import capabilities, hardware
+
+    experiment.check(config)
+    data = experiment.build_data(config)
+    model = experiment.build_model(config, capabilities.spec_of(data))
+    experiment.build_metrics(config, model)  # refuses those that cannot judge these classes
+    choice = hardware.here(config, model)
+    experiment.set_up(data)
+
+    with run_folder.open_run(config) as run:
+        run_description.introduce(run, model, data, choice)
+        trainer = experiment.build_trainer(config, choice, run, model, data)
+        experiment.fit(trainer, model, data, run, choice.channels_last, config.compile)
+        metrics = final_test.evaluate(trainer, model, data, config)
+        run.finish(metrics)
+    return float(metrics["objective"])
+
+
+def command() -> NoReturn:
+    """Train as the command line says."""
+    command_line.command_line(main)

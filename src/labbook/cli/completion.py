@@ -1,0 +1,106 @@
+"""What TAB proposes behind `python train.py`: `python -m labbook.cli.completion LINE`, one proposal a line.
+
+Choices of a group are read off the folder names, within 0.1 s; only settings take Hydra, and nothing takes torch.
+"""
+
+import argparse
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from labbook.installation import CONFIGS, PROJECT_VARIABLE
+from labbook.sweeps import grid_sweeper
+
+OPTIONS = ("--cfg", "--config-dir=", "--help", "--hydra-help", "--info", "--multirun", "-m")
+PLACES = ("resume", "log_dir", "data.root", "data.cache_dir", "--config-dir")  # settings that name folders
+OURS = ("base=", "choices.", "model_data=", "sweep.job.")  # which the program alone sets
+# A shell would take other signs for its own, and a proposal may be a name or a value from somebody else's files.
+PLAIN = re.compile(r"[\w./=,+~@:%-]+", re.ASCII)
+
+
+def proposals(line: str, configs: Path = CONFIGS) -> list[str]:
+    """What the last word of a command line, cut off at the cursor, may become."""
+    program, *before, word = words_of(line)
+    more = added(before)
+    places = [Path(program).parent / "configs", configs, *more]
+    key, equals, value = word.partition("=")
+    sign = key[: len(key) - len(key.lstrip("+~"))]
+    if word.startswith("-") and not equals:
+        found: Iterable[str] = OPTIONS
+    elif equals and key in PLACES:
+        found = (f"{key}={folder}" for folder in folders(value))
+    elif equals and any((place / key.removeprefix(sign)).is_dir() for place in places):
+        swept = value[: value.rfind(",") + 1]  # of several choices, the last one
+        files = (path for place in places for path in (place / key.removeprefix(sign)).glob("*.yaml"))
+        found = (f"{key}={swept}{path.stem}" for path in files)
+    else:
+        found = settings(before, word, configs, more)
+    return sorted({each for each in found if each.startswith(word) and PLAIN.fullmatch(each)})
+
+
+def words_of(line: str) -> list[str]:
+    """The words from train.py on, the last one empty if a new one is to begin."""
+    quoted = shlex.shlex(line, posix=True, punctuation_chars=False)
+    quoted.whitespace_split, quoted.commenters = True, ""
+    words = list(quoted)
+    if not line or line[-1].isspace():
+        words.append("")
+    start = next((index for index, word in enumerate(words) if word.endswith("train.py")), len(words))
+    return words[start:] if len(words) > start + 1 else ["train.py", ""]
+
+
+def added(words: list[str]) -> list[Path]:
+    """The folder of more settings that an option names, if one does."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    folder = parser.parse_known_args(words)[0].config_dir
+    return [folder.absolute()] if folder else []
+
+
+def folders(begun: str) -> Iterable[str]:
+    """The folders that a path may go on with; those of runs first of all."""
+    if not begun and Path("logs/runs").is_dir():
+        return ["logs/runs/", "logs/sweeps/"]
+    parent, slash, _ = begun.rpartition("/")
+    return (f"{parent}{slash}{path.name}/" for path in Path(parent + slash or ".").glob("[!.]*/"))
+
+
+def settings(before: list[str], word: str, configs: Path, more: list[Path]) -> Iterable[str]:
+    """Groups and keys of the configuration that the words before choose, and the value that a whole key has."""
+    import hydra
+    from hydra._internal.core_plugins.fish_completion import FishCompletion
+    from hydra.core.global_hydra import GlobalHydra
+
+    from labbook.config import compose
+
+    compose.register()
+    grid_sweeper.register()
+    words = [*before, *(f"hydra.searchpath=[{place}]" for place in more)]
+    line = " ".join([*(each for each in words if not re.search(r"\s", each)), word])
+    with hydra.initialize_config_dir(str(configs)):
+        found = FishCompletion(GlobalHydra.instance().config_loader())._query("train", line)
+    for each in found:
+        key, equals, value = each.partition("=")
+        if (key.lstrip("+~").startswith("hydra") and not word) or each.lstrip("+~").startswith(OURS) or "._" in key:
+            continue
+        if value in ("false", "true"):
+            yield from (f"{key}=false", f"{key}=true")
+        else:  # Hydra leaves out the sign where a group has groups in it too
+            yield each if equals or key[0] == "~" or key[-1] in "./" else f"{key}="
+
+
+def main() -> None:
+    """Print them; nothing where the line cannot be read, as a shell in the midst of it cannot show errors."""
+    try:
+        os.environ[PROJECT_VARIABLE] = str(Path(words_of(sys.argv[1])[0]).absolute().parent)
+        found = proposals(sys.argv[1])
+    except Exception:
+        found = []
+    print("\n".join(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""What was typed, as Hydra takes it: names of choices in any case, paths from the home folder. Imports no torch."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from labbook.config import search_path
+from labbook.config.path_rules import from_home
+from labbook.config.schema import OPTIONAL, TrainConfig
+from labbook.config.unknown_keys import GROUPS
+from labbook.config.vocabulary import NO, YES, alternatives, written
+from labbook.errors import SettingError, choices, shown
+
+PATHS = ("log_dir", "resume", "data.root", "data.cache_dir")
+OF_HOME = re.compile(r"""(?<=[=,\[])(['"]?)(~[^,'"\]]*)\1""")  # whole, or one in a list
+PATH = re.compile(r"[/\\~]|^\.|\.(py|ya?ml)$")
+
+
+def files_of(group: str, *folders: Path) -> list[Path]:
+    """The choices of a group: of those of the same name, that of the first folder."""
+    found = [path for folder in folders or search_path.folders() for path in (folder / group).glob("*.yaml")]
+    return sorted({path.name: path for path in reversed(found)}.values(), key=lambda path: path.name)
+
+
+def as_meant(arguments: Sequence[str], folders: Sequence[Path] = ()) -> list[str]:
+    """Settings as Hydra takes them; `folders` are where the files of groups may be, those of the program by default.
+
+    Raises:
+        SettingError: a path where a group takes a name, a setting that no run can do without, or yes for true.
+    """
+    folders = folders or search_path.folders()
+    meant = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        check_removed(name)
+        if equals and name in GROUPS:
+            check_path(name, value, folders)
+            argument = f"{name}={as_choices(name, value, folders)}"
+        elif equals and name.lstrip("+") in PATHS:
+            argument = expanded(argument)
+        elif equals:
+            check_truth(name.lstrip("+"), value)
+        meant.append(argument)
+    return meant
+
+
+def as_choices(group: str, value: str, folders: Sequence[Path]) -> str:
+    """The choices of a group in a value, in whatever case and with whatever hyphens: lenet5 for LeNet-5."""
+    names = [path.stem for path in files_of(group, *folders)]
+    by_letters = {letters(name): name for name in names}
+    return re.sub(
+        r"[\w-]+", lambda found: found[0] if found[0] in names else by_letters.get(letters(found[0]), found[0]), value
+    )
+
+
+def letters(name: str) -> str:
+    """What two spellings of a name have in common."""
+    return re.sub(r"[-_]", "", name).casefold()
+
+
+def expanded(argument: str) -> str:
+    """A setting that is a path, with the user's home folder for ~ in it.
+
+    Raises:
+        SettingError: see `names.from_home`.
+    """
+
+    def whole(found: re.Match[str]) -> str:
+        path = from_home(argument, found[2])
+        return f"'{path}'" if re.search(r"[^\w./-]", path) else path
+
+    return OF_HOME.sub(whole, argument)
+
+
+def check_path(group: str, value: str, folders: Sequence[Path]) -> None:
+    """Refuse a path where the name of a choice belongs, alone or in a list with names.
+
+    Raises:
+        SettingError: naming the setting that takes the path.
+    """
+    listed = value.split(",")
+    if len(listed) > 1 and any((folder / group / f"{name}.yaml").is_file() for folder in folders for name in listed):
+        for name in listed:
+            check_path(group, name, folders)
+        return
+    path = value.strip("'\"")
+    if not PATH.search(path) or any((folder / group / f"{path}.yaml").is_file() for folder in folders):
+        return
+    if group == "data":
+        raise SettingError(f"data={shown(value)}: a folder of images is data=image_folder data.root={shown(path)}")
+    valid = [file.stem for file in files_of(group, *folders)]
+    if Path(path.replace("\\", "/")).stem in valid:
+        raise SettingError(f"{group}={shown(value)} is a path: write {group}={Path(path.replace(chr(92), '/')).stem}")
+    own = "; make new-model NAME=my_net makes one of your own" if group == "model" else ""
+    raise SettingError(f"{group}={shown(value)} is a path, and {group} takes a name{own}; {choices('', valid)}")
+
+
+def check_removed(name: str) -> None:
+    """Refuse to take out what every run has.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    setting = name.removeprefix("~")
+    root = setting.partition(".")[0]
+    needed = {item.name for item in fields(TrainConfig)}
+    if setting.startswith("notes."):
+        return
+    if setting != name and (
+        root in needed.difference(GROUPS) | {"sweep"} or setting in needed.intersection(GROUPS).difference(OPTIONAL)
+    ):
+        value = "CHOICE" if setting in GROUPS else "VALUE"
+        raise SettingError(
+            f"~{setting}: every run has {setting}: leave ~{setting} out for its default, or write {setting}={value}"
+        )
+
+
+def check_truth(name: str, value: str) -> None:
+    """Refuse yes and its like where a setting of the root is true or false, as they are refused in groups.
+
+    Raises:
+        SettingError: with the value to write.
+    """
+    if types_of_root().get(name) not in (bool, bool | None):
+        return
+    for given in value.split(","):
+        if given.casefold() in (*YES, *NO, "0", "1"):
+            truth = written(given.casefold() in (*YES, "1"))
+            raise SettingError(f"{name} must be true or false, not {given}: write {name}={truth}")
+
+
+def types_of_root(node: type[Any] = TrainConfig, prefix: str = "") -> dict[str, Any]:
+    """The types of the settings of the root, by their dotted names."""
+    found: dict[str, Any] = {}
+    for item in fields(node):
+        name = f"{prefix}{item.name}"
+        nested = isinstance(item.type, type) and is_dataclass(item.type)
+        found |= types_of_root(item.type, f"{name}.") if nested else {name: item.type}  # type: ignore[arg-type]
+    return found
+
+
+def wrong_value(name: str, text: str) -> str:
+    """What to say of a value of the wrong type of a setting of the root; `text` is what OmegaConf says."""
+    found = re.search(r"Value '(.*?)'", text)
+    kinds = {int: "a whole number", float: "a number", bool: "true or false"}
+    expected = types_of_root().get(name)
+    kind = next((kind for kind in kinds if expected in (kind, kind | None)), None)
+    if not found or kind is None:
+        return f"{name}: {text}"
+    value: Any = found[1]
+    with suppress(ValueError):
+        value = float(value)
+    right = [item for item in alternatives(value) if type(item) is kind or (item is None and expected != kind)]
+    instead = f": write {name}={written(right[0])}" if right else ""
+    return f"{name} must be {kinds[kind]}, not {found[1]}{instead}"

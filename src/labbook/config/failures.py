@@ -1,0 +1,99 @@
+"""Which part of the configuration an error came from. Imports no torch by itself."""
+
+import inspect
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from labbook.config.unknown_keys import FILES, GROUPS
+from labbook.errors import Interrupted, NotDoneError, SettingError, first_line, unwritable
+
+# Of objects of these packages a setting is to blame for an error; own code has bugs, whose traceback is of use.
+LIBRARIES = ("kornia.", "pytorch_lightning.", "timm.", "torch.", "torchmetrics.", "torchvision.")
+NOTED = "error: "  # begins the line below a traceback that says where an error came from
+
+
+def is_sentence(error: Exception) -> bool:
+    """Whether an error says to the user what to do, without a traceback."""
+    if isinstance(error, OSError):
+        return unwritable(error)
+    return isinstance(error, (SettingError, NotDoneError, Interrupted))
+
+
+def reason(error: BaseException) -> str:
+    """Why a run failed, in one line; errors of others are told with their kind, and where they came from."""
+    told = " ".join(str(error).split())
+    if isinstance(error, (SettingError, NotDoneError)):
+        return told
+    noted = (note.removeprefix(NOTED) for note in getattr(error, "__notes__", []) if note.startswith(NOTED))
+    return next(noted, f"{type(error).__name__}: {told}")
+
+
+class Part(NamedTuple):
+    """A node of the configuration that names what is built of it."""
+
+    name: str  # such as callbacks.early_stopping
+    target: str
+    made: Any  # a class or a function
+
+    def runs(self, frame: Any) -> bool:
+        """Whether a frame of a traceback is one of this part's object, or of the function that makes it."""
+        owner = frame.f_locals.get("self")
+        return type(owner) is self.made or frame.f_code is getattr(inspect.unwrap(self.made), "__code__", None)
+
+    def says(self, error: BaseException) -> str:
+        """The error in one line, with where it came from."""
+        return f"{self.name} ({self.target}) failed: {type(error).__name__}: {first_line(error)}"
+
+    def note(self, error: BaseException) -> None:
+        """Add that line below the error's traceback."""
+        error.add_note(f"{NOTED}{self.says(error)}")
+
+
+def parts_of(config: DictConfig) -> Iterator[Part]:
+    """All parts but the trainer itself, within which everything else fails."""
+    from labbook.config import instantiate  # which imports torch
+
+    def nodes(node: Any, name: str) -> Iterator[tuple[str, str]]:
+        if isinstance(node, dict):
+            if "_target_" in node and name != "trainer":
+                yield name, str(node["_target_"])
+            for key, value in node.items():
+                yield from nodes(value, f"{name}.{key}")
+
+    for group in (group for group in GROUPS if group not in FILES and config.get(group)):
+        for name, target in nodes(OmegaConf.to_container(config[group], resolve=True), group):
+            with suppress(SettingError):
+                yield Part(name, target, instantiate.locate(target, name))
+
+
+def part_in(error: BaseException, config: DictConfig) -> Part | None:
+    """The part of the configuration whose object raised an error, or called what did; None where there is none."""
+    parts = list(parts_of(config))
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        for part in parts:
+            if part.runs(frame):
+                return part
+    return None
+
+
+def explained(error: Exception, config: DictConfig, trained: bool, hint: str) -> Exception | None:
+    """The error to raise instead of one that a library raised for the settings of a part; else the hint is added to it.
+
+    It is a wrong setting if it came before anything was `trained`. `hint` says how to resume.
+    """
+    part = part_in(error, config)
+    if part is None and type(error).__name__ == "MisconfigurationException":  # Lightning's word for wrong settings
+        part = Part("trainer", config.trainer._target_, None)
+    if part is not None and part.target.startswith(LIBRARIES):
+        told = NotDoneError(f"{part.says(error)}{hint}") if trained else SettingError(part.says(error))
+        told.__cause__ = error
+        return told
+    if part is not None:
+        part.note(error)
+    if hint:
+        error.add_note(hint.removeprefix("; "))
+    return None

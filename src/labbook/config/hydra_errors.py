@@ -1,0 +1,308 @@
+"""What to say to what a command line must not hold, and to what Hydra makes of it. Imports no torch."""
+
+import argparse
+import os
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import hydra
+import yaml
+from hydra.conf import HydraConf
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+
+from labbook.config import schema as settings
+from labbook.config import search_path
+from labbook.config.arguments import files_of as files_of
+from labbook.config.arguments import wrong_value
+from labbook.config.several import SEVERAL
+from labbook.config.unknown_keys import OF_TRAINER, PAIRS, inside_null, is_setting, meant_by, no_setting
+from labbook.config.untrusted import CONFIGS
+from labbook.config.vocabulary import word
+from labbook.errors import SettingError, choices, first_line, not_installed
+
+OWN_FOLDER = "a run makes its own folder, with its config.yaml, in log_dir=FOLDER"
+RUNS_FOLDER = "runs of a sweep have their own folders in log_dir=FOLDER under sweeps/, by sweep.name=NAME"
+BY_THE_PROGRAM = {  # settings that are not for a command line, and what is
+    "sweep.job": "use sweep.name=NAME for a sweep's folder",
+    PAIRS: "model and data choose it, so override the settings of its file one by one",
+    **{f"trainer.{name}": instead for name, instead in OF_TRAINER.items()},
+    "hydra.run": OWN_FOLDER,
+    "hydra.output_subdir": OWN_FOLDER,
+    "hydra.job.chdir": OWN_FOLDER,
+    "hydra.sweep.subdir": RUNS_FOLDER,
+}
+
+OF_HYDRA = (  # options of Hydra's own, which may be shortened
+    *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info"),
+    *("--config-path", "--config-name", "--config-dir"),
+)
+
+
+def folders_of(arguments: list[str]) -> list[Path]:
+    """Where the files of groups are: those of the program, and the folder that `--config-dir` names."""
+    return [*search_path.folders(), *added_folders(arguments)]
+
+
+def added_folders(arguments: list[str]) -> list[Path]:
+    """The folder that `--config-dir` names, if it is given."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    folder = parser.parse_known_args(arguments)[0].config_dir
+    return [folder] if folder else []
+
+
+def known_settings(arguments: list[str]) -> DictConfig:
+    """The configuration that the group choices among `arguments` give, to look up valid keys in.
+
+    Without the choices of `FILES` where their files hold what is wrong.
+    """
+    chosen = [
+        item for item in arguments if item.partition("=")[0] in settings.GROUPS and ("," not in item or "=[" in item)
+    ]
+    paths = [str(folder.absolute()) for folder in added_folders(arguments)]
+    paths += [item.partition("=")[2].strip("[]") for item in arguments if item.startswith("hydra.searchpath=[")]
+    also = [f"hydra.searchpath=[{','.join(paths)}]"] if paths else []
+    plain = [item for item in chosen if item.partition("=")[0] not in settings.FILES]
+    with hydra.initialize_config_dir(str(CONFIGS)):
+        try:
+            return hydra.compose("train", overrides=[*chosen, *also])
+        except (HydraException, OmegaConfBaseException):
+            return hydra.compose("train", overrides=[*plain, *also])
+
+
+def explain(error: Exception, arguments: list[str]) -> str:
+    """One sentence for what Hydra refused: the setting, and the valid choices."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        own = f"; a folder of images is data=image_folder data.root={name}" if Path(name).is_dir() else ""
+        return f"{group}={name} is unknown; {choices(name, error.options)}{own if group == 'data' else ''}"
+    if isinstance(error, OverrideParseException):
+        hint = "write SETTING=VALUE, a list as [a,b], and what has spaces or other signs as \"SETTING='VALUE'\""
+        return f"cannot read '{error.override}': {hint}"
+    if ambiguous := re.match(r"Ambiguous value for argument '(\S+)=(.+?)'|Sweep parameters '(\S+)=(.+?)'", str(error)):
+        name, values = [part for part in ambiguous.groups() if part]
+        or_list = "" if name in settings.GROUPS else f", or write {name}=[{values}] for a list"
+        return f"{name}={values} gives several values: add -m to sweep over them{or_list}"
+    if "does not support sweep type" in str(error):
+        return "interval(...) is drawn from by a search: add hydra/sweeper=optuna, or give the values, as KEY=A,B"
+    if again := re.search(
+        r"Multiple values for (\w+)\.|force-add of config groups is not supported: '\+\+(\w+)", str(error)
+    ):
+        name = again.group(1) or again.group(2)
+        return f"{name} is chosen without a sign before it: {name}=CHOICE"
+    if absent := re.match(r"Could not delete from config\. '(\S+)' does not exist", str(error)):
+        return no_setting(absent[1], known_settings(arguments))
+    file = re.match(r"In '(.+?)'", str(error))
+    where = f"{file.group(1)}.yaml: " if file else ""
+    if none := re.search(r"Could not load '(\w+)/(.+?)'", str(error)):  # in a list of choices
+        group, name = none.groups()
+        known = choices(name, (path.stem for path in files_of(group, *folders_of(arguments))))
+        return f"{'' if where == 'train.yaml: ' else where}{group}={name} is unknown; {known}"
+    if no_group := re.search(r"Invalid Defaults List override '/?(\w+): ", str(error)):
+        return f"{where}{no_group.group(1)} is not a group; {choices(no_group.group(1), settings.GROUPS)}"
+    if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
+        name = str(cause.full_key)
+        if file and name in settings.FILES:
+            return f"{where}its first line must be '# @package _global_', as its settings are those of the root"
+        known_there = known_settings(arguments)
+        if f"~{name}" in arguments and is_setting(name, known_there):
+            return f"{name} is set and taken out: give {name}=VALUE or ~{name}"
+        if inside := inside_null(name, known_there):
+            return f"{where}{inside}"
+        others, swept = of_others(name), of_swept(name, arguments)
+        if swept and (others or is_setting(name, known_there)):
+            return f"{where}{name} is not a setting of all swept choices{others}{swept}"
+        return f"{where}{no_setting(name, known_there)}{others}{swept}"
+    if isinstance(cause, ValidationError) and cause.full_key:
+        return f"{where}{wrong_value(str(cause.full_key), first_line(cause))}"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return wrong_value(str(error.full_key), first_line(error))
+    if isinstance(cause, OmegaConfBaseException):
+        return f"{first_line(error)}: {first_line(cause)}"
+    return str(error)
+
+
+def of_others(name: str) -> str:
+    """What to add of a setting that other choices of its group have."""
+    group, _, inside = name.partition(".")
+    key = inside.partition(".")[0]
+    if group not in settings.GROUPS or group in settings.FILES or not key:
+        return ""
+    having = [path.stem for path in files_of(group) if key in keys_of(path)]
+    return f"; it is a setting of {group}={', '.join(having)}" if having else ""
+
+
+def keys_of(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
+    """The settings in a file of `configs/`, and in those that it begins with; none where it cannot be read."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return set()
+    if not isinstance(content, dict) or path in seen:
+        return set()
+    names = [item.partition("@")[0] for item in content.get("defaults") or [] if isinstance(item, str)]
+    before = (
+        folder / f"{name.lstrip('/')}.yaml"
+        for name in names
+        for folder in (search_path.folders() if name.startswith("/") else [path.parent])
+    )
+    return set(content).union(*(keys_of(file, seen | {path}) for file in before)) - {"defaults"}
+
+
+def of_swept(name: str, arguments: list[str]) -> str:
+    """What to add where choices are swept over, of which Hydra knows no settings before it takes each of them."""
+    chosen = {group: value for group, _, value in (item.partition("=") for item in arguments)}
+    swept = "sweep" in chosen or any("," in chosen.get(group, "") for group in settings.GROUPS)
+    sweeping = "-m" in arguments or "--multirun" in arguments
+    return f"; for those of the swept choices that have it, write ++{name}=VALUE" if sweeping and swept else ""
+
+
+def of_hydra(error: Exception, arguments: list[str]) -> str | None:
+    """One sentence for what Hydra lets through as an error of Python, or None where it is not known."""
+    text = str(error)
+    if isinstance(error, yaml.YAMLError):
+        return f"a file of the configuration cannot be read: {text}"
+    if isinstance(error, RuntimeError):
+        return no_launcher(text, arguments)
+    if text.startswith("Config group override must be"):
+        return no_choice(arguments)
+    if text.startswith("Config group override deletion"):
+        name = next((item for item in arguments if item.startswith("~")), "~")
+        return f"{name} takes out no setting: write ~SETTING, or ~GROUP for what a group has chosen"
+    if text.startswith("Only one of --run"):
+        return "-m (a sweep), --cfg and --info each ask for something else: give one of them"
+    if index := re.match(r"(?:Index|invalid literal for int\(\) with base 10:) '(.+)'", text):
+        key = f".{index[1]}"
+        names = (item.partition("=")[0] for item in arguments)
+        if setting := next((each for each in names if key in each), None):  # else something else went wrong
+            how = "give it whole, as SETTING=[a,b], or name a place in it"
+            return f"{setting}: what is before '{key}' is a list: {how}"
+    return None
+
+
+def no_launcher(text: str, arguments: list[str]) -> str | None:
+    """What to say of a launcher or a sweeper that is not there."""
+    if "srun" in text:
+        return "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)"
+    if (missing := missing_extra(text)) is None:
+        unknown = text.startswith("Unknown plugin class")
+        return f"{text}: hydra/launcher=CHOICE and hydra/sweeper=CHOICE name what there is" if unknown else None
+    group, extra = missing
+    return not_installed(next((item for item in arguments if item.startswith(f"{group}=")), f"{group}={extra}"), extra)
+
+
+def no_choice(arguments: list[str]) -> str:
+    """What to say of a group that is given something else than a name, such as model=null or model=3."""
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name in settings.GROUPS and not isinstance(yaml.safe_load(value), str):
+            return f"{name}={value} is not a choice; {choices('', (path.stem for path in files_of(name)))}"
+    return "a setting has no name: write SETTING=VALUE"
+
+
+def dashes(arguments: list[str]) -> None:
+    """Refuse settings written as options, such as --epochs=3, and options by which files would give commands.
+
+    Raises:
+        SettingError: saying how they are written.
+    """
+    known = {*settings.GROUPS, *(item.name for item in fields(settings.TrainConfig))}
+    for number, argument in enumerate(arguments):
+        name, equals, value = argument.lstrip("-").partition("=")
+        if argument == "-sc" or argument.startswith("--shell"):  # whose bash runs `...` in values of files
+            raise SettingError(f"{argument}: completion is installed with make completion")
+        if argument.startswith("--") and name.partition(".")[0] in known:
+            value = value if equals else next_value(arguments[number:])
+            raise SettingError(f"{argument}: settings are written without dashes, {name}={value}")
+        if argument.startswith("--exp") and "--experimental-rerun".startswith(f"--{name}"):
+            raise SettingError(f"{argument}: a run is continued with resume=FOLDER")
+        if argument.startswith("-") and not of_hydra_itself(argument, arguments[:number]):
+            raise SettingError(
+                f"{argument}: {no_option(argument, value if equals else next_value(arguments[number:]))}"
+            )
+
+
+def next_value(arguments: list[str]) -> str:
+    """The value that follows an option, the first of `arguments`."""
+    following = arguments[1:2]
+    return next((value for value in following if not value.startswith("-") and "=" not in value), "VALUE")
+
+
+def of_hydra_itself(argument: str, before: list[str]) -> bool:
+    """Whether Hydra knows an option, or may take it for the value of the one before it."""
+    short = re.match(r"-(h|c|p|r|m|cp|cn|cd|i|sc)\b", argument)
+    long = argument.startswith("--") and any(name.startswith(argument.partition("=")[0]) for name in OF_HYDRA)
+    return bool(short or long or (before and before[-1] in ("-p", "--package")))
+
+
+def no_option(argument: str, value: str) -> str:
+    """What to say of an option that is none: the setting that is meant, if it is known."""
+    option = argument.partition("=")[0]
+    meant, why_not = meant_by(word(option), known_settings([]))
+    if why_not:
+        return f"there is no such setting, as {why_not}"
+    if not meant:
+        return "there is no such option: settings are written SETTING=VALUE, and --help lists them"
+    named = (name if "=" in name else f"{name}={value}" for name in meant)
+    return f"settings are written without dashes, {' or '.join(named)}"
+
+
+def lists(arguments: list[str]) -> None:
+    """Refuse several choices of a group that takes one.
+
+    Raises:
+        SettingError: naming the group.
+    """
+    for argument in arguments:
+        given, _, value = argument.partition("=")
+        name = given.lstrip("+")
+        if name not in settings.GROUPS or not value.startswith("["):
+            continue
+        if name not in SEVERAL:
+            raise SettingError(
+                f"{argument}: {name} is one of its choices, {name}=CHOICE, or with -m each of {name}=A,B"
+            )
+        if name != given:
+            raise SettingError(f"{argument}: {name} is chosen without a sign before it: {name}={value}")
+
+
+def replaced(arguments: list[str]) -> None:
+    """Refuse what the program sets by itself: what a sweep tells its runs, what other choices bring, Hydra's folders.
+
+    Raises:
+        SettingError: naming the setting, and those to use instead.
+    """
+    if int(os.environ.get("LOCAL_RANK") or 0) > 0:  # the process that began has looked, and Lightning adds folders
+        return
+    for argument in arguments:
+        name = argument.lstrip("+~").partition("=")[0]
+        for key, instead in BY_THE_PROGRAM.items():
+            if name == key or name.startswith(f"{key}."):
+                raise SettingError(f"{name} is set by the program: {instead}")
+        if argument.startswith("+") and name.startswith("hydra."):
+            check_hydra(name)
+
+
+def check_hydra(name: str) -> None:
+    """Refuse a setting that Hydra does not have; a launcher, a sweeper and what logs have some of their own.
+
+    Raises:
+        SettingError: naming those that it has.
+    """
+    parent, _, key = name.removeprefix("hydra.").rpartition(".")
+    schema = OmegaConf.structured(HydraConf)
+    node = OmegaConf.select(schema, parent) if parent else schema
+    if isinstance(node, DictConfig) and is_dataclass(OmegaConf.get_type(node)) and key not in node:
+        raise SettingError(f"{name} is not a setting; {choices(key, map(str, node), 'settings here')}")
+
+
+def missing_extra(message: str) -> tuple[str, str] | None:
+    """The group and the extra to install, from what Hydra says of a plugin that is missing; None of anything else."""
+    if message.startswith("Unknown plugin class : 'labbook.sweeps.optuna_sweeper."):
+        return "hydra/sweeper", "optuna"
+    named = re.match(r"Unknown plugin class : 'hydra_plugins\.hydra_(\w+?)_launcher\.", message)
+    return ("hydra/launcher", named.group(1)) if named else None

@@ -1,0 +1,274 @@
+"""From configuration nodes to objects: every `_target_` is allowed, and fits the signature it names, or is refused."""
+
+import inspect
+import json
+import typing
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import Annotated, Any
+
+import pydantic
+import torch
+from annotated_types import Ge, Gt
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from labbook.config import own_code, target_rules
+from labbook.config.failures import LIBRARIES, Part
+from labbook.config.own_code import allowed_in_words, allowed_targets
+from labbook.config.several import SEVERAL
+from labbook.config.vocabulary import alternatives, written
+from labbook.errors import SettingError, UntrainableError, choices, first_line
+
+# Limits that torch and Lightning document but do not put into their annotations.
+LIMITS: dict[str, Any] = {
+    "lr": Gt(0),
+    "eps": Ge(0),
+    "momentum": Ge(0),
+    "weight_decay": Ge(0),
+    "accumulate_grad_batches": Ge(1),
+    "check_val_every_n_epoch": Ge(1),
+    "gradient_clip_val": Ge(0),
+    "limit_test_batches": Gt(0),
+    "limit_train_batches": Gt(0),
+    "limit_val_batches": Gt(0),
+    "num_nodes": Ge(1),
+    "patience": Ge(0),
+}
+
+
+def locate(target: Any, name: str) -> Any:
+    """The object that `_target_: target` of the node `name` stands for.
+
+    Raises:
+        SettingError: the whitelist does not allow it, or it does not exist.
+    """
+    try:
+        node = {"_target_": target, "_partial_": True}
+        return instantiate(node, _execution_whitelist_=allowed_targets()).func
+    except HydraException as error:
+        causes = list(chain_of(error.__cause__))
+        if not causes:  # refused by name, or for being another package's under an allowed name, or no callable
+            raise SettingError(f"{name}._target_={target} is not allowed; allowed are {allowed_in_words()}") from error
+        missing = [item.name for item in causes if isinstance(item, ModuleNotFoundError) and item.name]
+        library = missing and target.partition(".")[0] == missing[-1] in own_code.LIBRARIES
+        if library or (missing and not any(target.startswith(item) for item in missing)):
+            raise UntrainableError(f"{name} needs the package {missing[-1]}, which is not installed") from error
+        if missing or isinstance(causes[-1], AttributeError):
+            raise UntrainableError(f"{name}._target_={target} does not exist") from error
+        reason = f"{type(causes[-1]).__name__}: {first_line(causes[-1])}"
+        raise SettingError(f"{name}._target_={target} cannot be imported: {reason}") from error
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and its causes, down to the first."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+CLOSED = ("torchmetrics.",)  # packages whose `**kwargs` are nothing that a configuration sets
+PLAIN = pydantic.ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+
+
+@lru_cache(maxsize=512)
+def parameters(target: Any) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
+    """The parameters a target takes by keyword, and their annotations.
+
+    A class that hands `**options` on to its base takes the base's parameters too.
+    """
+    owners = [item for item in target.__mro__ if made_with(item)] if inspect.isclass(target) else [target]
+    found: dict[str, inspect.Parameter] = {}
+    hints: dict[str, Any] = {}
+    for owner in owners:
+        function = inspect.unwrap(made_with(owner) if inspect.isclass(owner) else owner)
+        own = {key: item for key, item in inspect.signature(function).parameters.items() if key not in ("self", "cls")}
+        if owner.__module__.startswith(CLOSED):
+            own = {key: item for key, item in own.items() if item.kind is not item.VAR_KEYWORD}
+        found = own | {key: item for key, item in found.items() if item.kind is not item.VAR_KEYWORD}
+        with suppress(NameError, TypeError):  # an annotation that only a type checker can resolve
+            hints = typing.get_type_hints(function, include_extras=True) | hints
+        if not any(item.kind is item.VAR_KEYWORD for item in own.values()):
+            break
+    return found, hints
+
+
+def made_with(kind: type) -> Any:
+    """The function that a class itself defines to make its objects, if it does: `__init__` or else `__new__`."""
+    own = vars(kind)
+    maker = own.get("__init__") or (own.get("__new__") if kind is not object else None)
+    return maker.__func__ if isinstance(maker, staticmethod) else maker
+
+
+def check_value(annotation: Any, value: Any, name: str) -> None:
+    """Refuse a plain value that an annotation does not allow; annotations beyond plain data allow everything.
+
+    Raises:
+        SettingError: naming the setting, what is expected and what was given.
+    """
+    expected = [annotation]
+    limit = LIMITS.get(name.rpartition(".")[2])
+    if limit is not None and isinstance(value, (int, float)):
+        expected.append(Annotated[float, limit])
+    for item in expected:
+        try:
+            adapter = pydantic.TypeAdapter(item, config=PLAIN)
+        except pydantic.errors.PydanticUserError:
+            continue
+        try:
+            # Validated as JSON, a list may stand for a tuple, but a string never for a number.
+            adapter.validate_json(json.dumps(value), strict=True)
+        except pydantic.ValidationError as error:
+            with suppress(pydantic.ValidationError):
+                adapter.validate_python(value, strict=True)  # of classes that JSON does not know, as numbers.Number
+                continue
+            raise SettingError(f"{name} {complaint(error)}, not {value!r}{instead(adapter, name, value)}") from error
+
+
+def instead(adapter: pydantic.TypeAdapter[Any], name: str, value: Any) -> str:
+    """The value to write where another way of writing it is what was expected; nothing where there is none."""
+    for other in alternatives(value):
+        with suppress(pydantic.ValidationError):
+            adapter.validate_json(json.dumps(other), strict=True)
+            return f": write {name}={written(other)}"
+    return ""
+
+
+def complaint(error: pydantic.ValidationError) -> str:
+    """What was expected, in a configuration's words: "must be a list", where JSON says array."""
+    words = {"Input should be": "must be", "a valid array": "a list", "an object": "a mapping"}
+    lengths = {"missing": "more", "too_short": "more", "too_long": "fewer"}
+    texts = []
+    for item in error.errors():
+        if item["type"].startswith(("is_instance", "needs_python")):
+            continue  # what only Python code can give
+        text = item["msg"]
+        for word, better in words.items():
+            text = text.replace(word, better)
+        texts.append(f"must have {lengths[item['type']]} entries" if item["type"] in lengths else text)
+    return " or ".join(dict.fromkeys(texts)) or "must be of another type"
+
+
+def check(node: Any, name: str, supplied: Mapping[str, str | None] | None = None) -> None:
+    """Hold one node, and the nodes inside, against the signatures of what they name, without building anything.
+
+    `supplied` are the arguments that the program itself will add, so the node need not have them. It must not have
+    them either where there is a text, which says what a user is to do instead.
+
+    Raises:
+        SettingError: a target that is not allowed, an unknown or missing argument, a wrong type or range, or
+            optimizer settings that do not go together.
+    """
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            check(item, f"{name}[{index}]")
+    elif isinstance(node, dict) and "_target_" not in node:
+        for key, value in node.items():
+            if value and name in SEVERAL:  # each of whose nodes is built
+                check_node(value, key, node, name)
+            check(value, f"{name}.{key}", supplied)
+    elif isinstance(node, dict):
+        check_target(node, name, supplied or {})
+
+
+def check_node(node: Any, key: str, beside: Mapping[str, Any], group: str) -> None:
+    """Refuse what nothing can be built of, such as a setting of a callback whose name is misspelt.
+
+    Raises:
+        SettingError: naming the nodes `beside` it, in its group.
+    """
+    if not is_node(node):
+        names = [name for name, other in beside.items() if is_node(other)]
+        known = f"; {choices(key, names, 'such nodes here')}" if names else ""
+        where = f"{group}.{key}" if group else key
+        raise SettingError(f"{where}={node} is nothing that can be built: it has no _target_{known}")
+
+
+def check_target(node: Mapping[str, Any], name: str, supplied: Mapping[str, str | None]) -> None:
+    """`check` for a node that has a `_target_`."""
+    target = locate(node["_target_"], name)
+    target_rules.check(target, node, name)
+    known, hints = parameters(target)
+    takes_any = any(item.kind is item.VAR_KEYWORD for item in known.values())
+    settings = {key: value for key, value in node.items() if key not in ("_target_", "_partial_", "_convert_")}
+    for key, value in settings.items():
+        if instead := supplied.get(key):
+            raise UntrainableError(f"{name}.{key} is set by the program: {instead}")
+        if key not in known and (not takes_any or key in target_rules.FOR_HYDRA):
+            valid = choices(str(key), known.keys() - supplied.keys(), "settings")
+            raise UntrainableError(f"{name}.{key} is not a setting of {node['_target_']}; {valid}")
+        if key not in supplied:
+            target_rules.check_setting(f"{name}.{key}", value)
+            check(value, f"{name}.{key}")
+            if key in known and not is_node(value):
+                plain = [item for item in value if not is_node(item)] if isinstance(value, list) else value
+                check_value(hints.get(key, Any), plain, f"{name}.{key}")
+    if not node.get("_partial_"):
+        for key, item in known.items():
+            required = item.default is item.empty and item.kind not in (item.VAR_KEYWORD, item.VAR_POSITIONAL)
+            if required and key not in settings and key not in supplied:
+                raise SettingError(f"{name}.{key} is missing: {node['_target_']} needs it")
+    elif inspect.isclass(target) and issubclass(target, torch.optim.Optimizer):
+        try_optimizer(node, name)
+
+
+def is_node(value: Any) -> bool:
+    """Whether a value describes an object, which is checked on its own."""
+    return isinstance(value, Mapping) and "_target_" in value
+
+
+def try_optimizer(node: Mapping[str, Any], name: str) -> None:
+    """Make the optimizer for one number, and one for parameters as networks have them that makes a step.
+
+    Raises:
+        SettingError: settings that do not go together, in torch's words; or an optimizer that does not take every
+            parameter, or whose step needs more than gradients.
+    """
+    matrix, vector, filters = (torch.ones([1] * dimensions, requires_grad=True) for dimensions in (2, 1, 4))
+    try:
+        build(node, name)([matrix])
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UntrainableError(f"{name}: {first_line(error)}") from error
+    for parameter in (matrix, vector, filters):
+        parameter.grad = torch.ones_like(parameter)
+    try:
+        build(node, name)([{"params": [matrix, vector]}, {"params": [filters]}]).step()
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise UntrainableError(
+            f"{name}._target_={node['_target_']} with these settings cannot train a network: an optimizer has to take"
+            f" all parameters and make a step by their gradients alone ({reason}); such as optimizer=adamw"
+        ) from error
+
+
+def build(node: Any, name: str = "", /, **supplied: Any) -> Any:
+    """The object that the checked node `name` describes, made with its settings and the `supplied` arguments.
+
+    Of a node without a `_target_`, the objects of all nodes inside, by name, without those that are null.
+
+    Raises:
+        SettingError: raised by the target itself for settings that do not go together.
+    """
+    if not node:
+        return {}
+    if "_target_" not in node:
+        inner = {key: value for key, value in node.items() if value}
+        for key, value in inner.items():
+            check_node(value, key, inner, name)
+        return {key: build(value, f"{name}.{key}" if name else str(key)) for key, value in inner.items()}
+    if OmegaConf.is_config(node):  # with which Hydra would copy the whole tree that it is a part of
+        node = OmegaConf.to_container(node, resolve=True)
+    target = str(node["_target_"])
+    try:
+        return instantiate(node, **supplied, _convert_="all", _execution_whitelist_=allowed_targets())
+    except (SettingError, ImportError):
+        raise
+    except Exception as error:
+        if not target.startswith(LIBRARIES):  # own code: a bug, which is worth its traceback
+            Part(name, target, None).note(error)
+            raise
+        raise SettingError(f"{f'{name} ({target})' if name else target}: {first_line(error)}") from error

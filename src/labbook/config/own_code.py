@@ -1,0 +1,147 @@
+"""The project that a program runs for, and what a configuration may name in `_target_`. Imports no torch.
+
+A `_target_` is compared with `allowed_targets` before it is imported; `labbook.config.target_rules` says what it may then be. The
+packages of the user's own are those of the project's folder, which no file of settings and no run folder can change.
+"""
+
+import os
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from labbook.config.untrusted import text_of
+from labbook.errors import SettingError, choices
+from labbook.installation import CHECKOUT, PROJECT_VARIABLE
+
+OURS = (
+    "labbook.callbacks.*",
+    "labbook.data.*",
+    "labbook.callbacks.ema.*",
+    "labbook.loggers.*",
+    "labbook.callbacks.lookahead.*",
+    "labbook.training.losses.*",
+    "labbook.models.*",
+    "labbook.training.schedulers.*",
+    "pytorch_lightning.Trainer",
+    "pytorch_lightning.callbacks.*",
+    "pytorch_lightning.loggers.*",
+    "pytorch_lightning.profilers.*",
+    "torch.nn.*",
+    "torch.optim.*",
+)
+# Of other libraries, the parts whose classes only compute: no data sets, no networks with weights from a server.
+LIBRARIES = {
+    "kornia": ("augmentation", "enhance", "filters", "geometry", "losses", "metrics"),
+    "timm": ("layers", "loss", "models", "optim", "scheduler"),
+    "torchmetrics": (),
+    "torchvision": ("models", "ops", "transforms"),
+}
+GIVEN = (
+    *OURS,
+    *(f"{name}.{part}.*" for name, parts in LIBRARIES.items() for part in parts),
+    *(f"{name}.*" for name, parts in LIBRARIES.items() if not parts),
+)
+
+PYPROJECT, PROGRAM = "pyproject.toml", "train.py"
+OF_RUNS = ("config.yaml", "metrics.json", "sweep.json")  # in the folder of a run or a sweep, which may be anybody's
+
+
+def project_root() -> Path | None:
+    """The project's folder: that of the running train.py; None for an installed package without a project.
+
+    Of the command `labbook` it is the current folder, if `is_project` says that it is one. Other programs have the
+    project of the train.py that started them, such as a launcher's processes, or else the checkout that they are in.
+    """
+    program = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "")
+    if program.name == PROGRAM:
+        return program.resolve().parent
+    if program.stem == "labbook" and is_project(Path.cwd()):
+        return Path.cwd()
+    told = os.environ.get(PROJECT_VARIABLE)
+    return Path(told) if told else CHECKOUT
+
+
+def tell_processes() -> None:
+    """Let the processes that this one starts have its project."""
+    if root := project_root():
+        os.environ[PROJECT_VARIABLE] = str(root)
+
+
+def is_project(folder: Path) -> bool:
+    """Whether a folder is a project: train.py and [tool.labbook] in its pyproject.toml, and not a run's or a sweep's.
+
+    Raises:
+        SettingError: its pyproject.toml cannot be read.
+    """
+    if not (folder / PROGRAM).is_file() or any((folder / name).exists() for name in OF_RUNS):
+        return False
+    return "labbook" in tools(folder / PYPROJECT)
+
+
+def tools(file: Path) -> dict[str, Any]:
+    """What is under [tool] in a pyproject.toml; nothing where there is no such file.
+
+    Raises:
+        SettingError: it cannot be read.
+    """
+    try:
+        content = tomllib.loads(text_of(file))
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingError(f"{file} cannot be read: {error}") from error
+    found = content.get("tool", {})
+    return found if isinstance(found, dict) else {}
+
+
+def own_packages(root: Path) -> tuple[str, ...]:
+    """The names of the user's own packages: those in `root`/src, and those that its pyproject.toml names.
+
+    Raises:
+        SettingError: what [tool.labbook] says is not names of packages.
+    """
+    file = root / PYPROJECT
+    table = tools(file).get("labbook", {})
+    for key in table if isinstance(table, dict) else ["labbook"]:
+        if key != "packages":
+            raise SettingError(f"{file}: tool.labbook.{key} is not a setting; {choices(key, ['packages'], 'settings')}")
+    named = table.get("packages", [])
+    if not isinstance(named, list) or not all(isinstance(name, str) and name.isidentifier() for name in named):
+        raise SettingError(f'{file}: tool.labbook.packages must be a list of names such as ["mylab"], not {named!r}')
+    found = [path.stem for path in sorted((root / "src").glob("*")) if is_package(path)]
+    return tuple(dict.fromkeys(name for name in (*found, *named) if name != "labbook"))
+
+
+def is_package(path: Path) -> bool:
+    """Whether a path is a package or a module that can be imported."""
+    code = path.suffix == ".py" if path.is_file() else path.suffix == "" and any(path.glob("*.py"))
+    return code and path.stem.isidentifier() and not path.stem.startswith("_")
+
+
+def allowed_targets() -> tuple[str, ...]:
+    """What `_target_` may name, as Hydra's `execution_whitelist` takes it; own packages can then be imported.
+
+    Raises:
+        SettingError: see `own_packages`.
+    """
+    return (*GIVEN, *(f"{name}.*" for name in _importable(project_root())))
+
+
+@cache
+def _importable(root: Path | None) -> tuple[str, ...]:
+    """The packages of a project; their folders are looked in last, so that they stand for no other package."""
+    own = own_packages(root) if root else ()
+    folders = (str(folder) for folder in (root / "src", root)) if root and own else ()
+    sys.path.extend(folder for folder in folders if folder not in sys.path)
+    return own
+
+
+def allowed_in_words() -> str:
+    """The end of a sentence that says what `_target_` may name."""
+    root, listed = project_root(), ", ".join(allowed_targets())
+    where = (
+        f"; your own packages are those in {root / 'src'} and in [tool.labbook] of {PYPROJECT} there" if root else ""
+    )
+    return listed + where

@@ -1,0 +1,335 @@
+"""The typed root of the configuration; nothing here imports torch, so that a wrong setting is refused at once."""
+
+import math
+import operator
+import re
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from labbook.config import published
+from labbook.config.path_rules import check_places
+from labbook.config.several import SEVERAL, choices_of, names_in, separated
+from labbook.config.unknown_keys import FILES as FILES
+from labbook.config.unknown_keys import GROUPS as GROUPS
+from labbook.config.unknown_keys import PAIRS, check_keys, no_setting
+from labbook.errors import SettingError, first_line
+
+OPTIONAL = ("scheduler", "logger", "callbacks", "metrics")  # groups that a run can do without
+
+# Words in the name of a metric that is the better the smaller it is.
+FALLING = re.compile(r"loss|error|(?<![a-z])(r?mse|mae|nll|bce|kl|fid|perplexity|ppl|wer|cer|brier|hinge)(?![a-z])")
+
+Mode = Literal["auto", "min", "max"]
+
+
+def lower_is_better(name: str, mode: str = "auto") -> bool:
+    """Whether a metric is the better the smaller it is; `auto` goes by its name."""
+    return mode == "min" or (mode == "auto" and FALLING.search(name.lower()) is not None)
+
+
+def held_out(name: str, validate_on: str) -> str:
+    """The figure that stands for `name` when something is chosen: never one of the test set."""
+    return name.replace("val/", "train/") if validate_on == "test" else name
+
+
+# A field of the root that came after version 0.1 has under this name what every run did before: runs that have this
+# value keep their identity. Not needed for what is falsy when it is off.
+FORMERLY = "formerly"
+DEFAULT_LOSS = "torch.nn.CrossEntropyLoss"
+
+
+def ranged(default: Any, **bounds: float) -> Any:
+    """A field with limits: `ge` (at least), `gt` (more than), `le` (at most), `lt` (less than); or with `FORMERLY`."""
+    return field(default=default, metadata=bounds)
+
+
+@dataclass
+class TaskConfig:
+    """How every architecture is trained: the options of `labbook.training.classifier.Task`, and its weights."""
+
+    init: Literal["torch", "glorot", "he"] = "torch"
+    label_smoothing: float = ranged(0.0, ge=0, lt=1)
+    mixup: float = ranged(0.0, ge=0)
+    cutmix: float = ranged(0.0, ge=0)
+    sam: float = ranged(0.0, ge=0)
+    norm_bias_lr_factor: float = ranged(1.0, gt=0)
+    layer_lr_decay: float = ranged(1.0, gt=0, le=1, formerly=1.0)
+    backbone_lr_factor: float = ranged(1.0, gt=0, formerly=1.0)
+    tta: Literal["none", "mirror", "mirror_translate"] = "none"
+    gradient_norms: bool = False
+
+
+@dataclass
+class CheckpointConfig:
+    """When the state of a run is saved."""
+
+    every_minutes: float = ranged(10.0, gt=0)
+
+
+@dataclass
+class JobConfig:
+    """What the program itself tells each run of a sweep."""
+
+    folder: str | None = None  # the run's folder, in the sweep's
+    launch: str | None = None  # the command that started it, so that one failure can stop all its runs
+    label: str | None = None  # which of how many it is
+    parallel: bool = False  # others print to the same terminal
+    trial: int | None = None  # of a search
+
+
+@dataclass
+class SweepConfig:
+    """How the runs of `-m` are kept together and continued."""
+
+    name: str | None = None
+    rerun: bool = False
+    retry_failed: bool = True
+    max_failures: int = ranged(0, ge=0)
+    on_error: Literal["continue", "stop"] = "continue"
+    n_trials: int = ranged(20, ge=1)
+    prune: bool = True
+    job: JobConfig = field(default_factory=JobConfig)
+
+
+@dataclass
+class TrainConfig:
+    """The root of `configs/train.yaml`."""
+
+    model: Any = MISSING
+    data: Any = MISSING
+    optimizer: Any = MISSING
+    scheduler: Any = None
+    loss: Any = field(
+        default_factory=lambda: {"_target_": DEFAULT_LOSS, "class_weights": None},  # which any loss has
+        metadata={FORMERLY: {"_target_": DEFAULT_LOSS}},
+    )
+    trainer: Any = MISSING
+    logger: Any = None
+    callbacks: Any = None
+    metrics: Any = field(default_factory=dict)
+
+    seed: int = ranged(42, ge=0, le=2**32 - 1)  # as NumPy takes them
+    seeds: int = ranged(1, ge=1)
+    epochs: int = ranged(30, ge=1)
+    task: TaskConfig = field(default_factory=TaskConfig)
+    test_on: Literal["best", "last"] = "best"
+    train_acc_eval: bool = False
+    compile: bool = False
+    channels_last: bool | None = None
+    keep_memory: bool = True
+    log_dir: str = "logs"
+    resume: str | None = None
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    objective: str = "val/acc"
+    objective_mode: Mode = field(default="auto", metadata={FORMERLY: "auto"})
+    published: Any = None
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    notes: dict[str, Any] = field(default_factory=dict)
+    choices: Any = field(default_factory=dict)
+
+
+# The settings of the root that are sections of their own.
+SECTIONS: dict[str, type[Any]] = {
+    item.name: item.type for item in fields(TrainConfig) if isinstance(item.type, type) and is_dataclass(item.type)
+}
+
+
+@cache
+def register() -> None:
+    """Make the schema known to Hydra under the name that configs/train.yaml starts from."""
+    schema = OmegaConf.structured(TrainConfig)
+    for node in (schema.notes, schema.metrics):
+        OmegaConf.set_struct(node, False)  # the only ones that take new names without a +
+    ConfigStore.instance().store(name="schema", node=schema, replace=True)
+
+
+def checked(config: DictConfig) -> DictConfig:
+    """The configuration of one job, refused before anything slow is imported if a key or a root value is wrong.
+
+    Also notes under `choices` which file of each group was taken, and that of the pair of model and data.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    chosen = chosen_by(HydraConfig.get())
+    if chosen.get(PAIRS) not in GlobalHydra.instance().config_loader().get_group_options(PAIRS):
+        chosen.pop(PAIRS, None)  # most pairs have no file
+    check_names(config)
+    check_root(config)
+    if not config.sweep.job.folder:  # the runs of a sweep were checked before the first of them began
+        check_mode(config, chosen.get("sweep"))
+        check_files(config, chosen)
+    with open_dict(config):
+        config.choices = {group: chosen[group] for group in (*GROUPS, PAIRS) if group in chosen}
+    return with_loggers(config, chosen.get("logger"))
+
+
+def chosen_by(told: Any) -> dict[str, str]:
+    """Which choice of each group was taken, by Hydra's own node; of several, of which it notes nothing, the list."""
+    chosen = {group: choice for group, choice in told.runtime.choices.items() if choice not in (None, "null")}
+    for group in SEVERAL:
+        if group not in chosen and (names := choices_of(told, group)):
+            chosen[group] = f"[{','.join(names)}]"
+    return chosen
+
+
+def with_loggers(config: DictConfig, choice: str | None) -> DictConfig:
+    """The configuration with each of several loggers in a node of its own: see `several.separated`.
+
+    Raises:
+        SettingError: see there.
+    """
+    if names := names_in(choice):
+        own = {name: reference((f"logger={name}",)).logger for name in dict.fromkeys(names)}
+        with open_dict(config):
+            config.logger = separated(config.logger, reference((f"logger={choice}",)).logger, own)
+    return config
+
+
+def task_overrides() -> list[str]:
+    """The overrides of this run's command, with `${...}` as it was typed."""
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return list(overrides)
+
+
+def folders() -> list[Path]:
+    """The folders that the files of this run's settings are read from."""
+    return [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
+
+
+def check_names(config: DictConfig) -> None:
+    """Refuse names that the root or one of its sections does not declare, as by +lr=0.1 or ++task.mixupp=0.2.
+
+    Raises:
+        SettingError: naming the setting that is meant, and where notes of the user's own go.
+    """
+    known = [item.name for item in fields(TrainConfig)]
+    own = OmegaConf.masked_copy(config, known)
+    for name in map(str, config):
+        if name not in known:
+            raise SettingError(f"{no_setting(name, own)}; a note of your own is notes.{name}=VALUE")
+    schema = OmegaConf.structured(TrainConfig)
+    for section in SECTIONS:
+        for key in map(str, config[section]):
+            if key not in schema[section]:
+                raise SettingError(no_setting(f"{section}.{key}", schema))
+
+
+def check_mode(config: DictConfig, preset: str | None) -> None:
+    """Refuse settings that only a sweep, or only a single run, can have.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    sweeping = HydraConfig.get().mode is RunMode.MULTIRUN
+    if config.resume == "":
+        raise SettingError("resume= names no folder: give the folder of a run, as its last line of output does")
+    if sweeping and config.resume:
+        raise SettingError("resume= continues one run; a sweep (-m) goes on by itself when its command is given again")
+    if preset and not sweeping:
+        raise SettingError(f"sweep={preset} makes several runs: add -m")
+    if config.seeds > 1 and not sweeping:
+        raise SettingError(f"seeds={config.seeds} makes several runs: add -m, or use seed=N for another seed")
+
+
+def check_files(config: DictConfig, chosen: dict[str, str]) -> None:
+    """Refuse keys that the files of `FILES` add to a group without the group's own file knowing them.
+
+    Raises:
+        SettingError: see `check_keys`.
+    """
+    files = [f"{group}={chosen[group]}" for group in (*FILES, PAIRS) if group in chosen]
+    if files:
+        added = {"notes", *(item.lstrip("+").split("=")[0] for item in task_overrides() if item.startswith("+"))}
+        groups = [f"{group}={chosen[group]}" for group in GROUPS if group in chosen and group not in FILES]
+        check_keys(config, reference(tuple(groups)), added, ", ".join(files))
+
+
+@cache
+def reference(groups: tuple[str, ...]) -> DictConfig:
+    """The configuration that choices of groups give by themselves, without the file of any pair."""
+    return hydra.compose("train", overrides=[*groups, f"{PAIRS}=_"])
+
+
+def check_root(config: DictConfig) -> None:
+    """Refuse a configuration whose root is not whole or holds values out of range.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    for name in sorted(OmegaConf.missing_keys(config)):
+        raise SettingError(f"{name} is not set: give {name}=VALUE")
+    check_groups(config)
+    check_ranges(config)
+    check_objective(config.objective)
+    check_places(config)
+    published.check(config.published)
+
+
+def check_objective(name: str) -> None:
+    """Refuse to choose by the test set.
+
+    Raises:
+        SettingError: the objective is a metric of it.
+    """
+    if re.match(r"test($|[^a-z])", name):
+        raise SettingError(f"objective={name}: nothing may be chosen by the test set, so use a metric of validation")
+
+
+def typed(config: DictConfig, origin: str) -> DictConfig:
+    """A configuration that was read from a file, with the types of the schema.
+
+    Raises:
+        SettingError: a root value of a wrong type, or out of range.
+    """
+    schema = OmegaConf.structured(TrainConfig)
+    OmegaConf.set_struct(schema, False)
+    try:
+        whole = OmegaConf.merge(schema, config)
+    except OmegaConfBaseException as error:
+        raise SettingError(f"{origin}: {error.full_key}: {first_line(error)}") from error
+    assert isinstance(whole, DictConfig)
+    check_root(whole)
+    return whole
+
+
+def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str = "") -> None:
+    """Refuse root settings that are out of range.
+
+    Raises:
+        SettingError: naming the setting, its limit and its value.
+    """
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    for item in fields(node):
+        value = config[item.name]
+        if isinstance(value, float) and math.isinf(value):
+            raise SettingError(f"{prefix}{item.name} must be a finite number, not {value}")
+        for bound, limit in item.metadata.items():
+            if bound in words and not getattr(operator, bound)(value, limit):
+                raise SettingError(f"{prefix}{item.name} must be {words[bound]} {limit}, not {value}")
+        if isinstance(item.type, type) and is_dataclass(item.type):
+            check_ranges(value, item.type, f"{prefix}{item.name}.")
+
+
+def check_groups(config: DictConfig) -> None:
+    """Refuse a group that is not a group of settings, as an experiment's `model: mlp` makes it.
+
+    Raises:
+        SettingError: naming the group and how a choice is made.
+    """
+    for group in (group for group in GROUPS if group not in FILES):
+        node = config[group]
+        whole = isinstance(node, DictConfig) and "_target_" in node
+        if not (whole or (group in OPTIONAL and (node is None or isinstance(node, DictConfig)))):
+            how = f"{group}=CHOICE on the command line, or '- override /{group}: CHOICE' in a file's defaults"
+            raise SettingError(f"{group} must be one of its choices and not {node}: write {how}")

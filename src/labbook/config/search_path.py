@@ -1,0 +1,31 @@
+"""The folders that configurations are read from: that of the project first, then the package's. Imports no torch."""
+
+from pathlib import Path
+
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from labbook.config.own_code import project_root
+from labbook.installation import CONFIGS
+
+
+def folders() -> list[Path]:
+    """The folders of configurations that are part of the program: `configs/` of the project, and `CONFIGS`."""
+    root = project_root()
+    own = root / "configs" if root else CONFIGS
+    return [own, CONFIGS] if own.is_dir() and own.resolve() != CONFIGS else [CONFIGS]
+
+
+class ProjectConfigs(SearchPathPlugin):
+    """Has Hydra look for each file in the project before it takes the package's."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Put the project's folder in front of the package's."""
+        for folder in folders()[:-1]:
+            search_path.prepend("project", str(folder), anchor=SearchPathQuery(provider="main"))
+
+
+def register() -> None:
+    """Make Hydra look in the project."""
+    Plugins.instance().register(ProjectConfigs)

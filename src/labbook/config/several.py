@@ -1,0 +1,66 @@
+"""Groups of which several choices may be taken at once, as callbacks=[ema,early_stopping]. Imports no torch."""
+
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from labbook.config.unknown_keys import listed
+from labbook.errors import SettingError
+
+SEVERAL = ("callbacks", "logger", "metrics")
+
+
+def choices_of(told: Any, group: str) -> list[str]:
+    """The choices of a group, by Hydra's own node, without those that their own files begin with."""
+    overrides: Any = OmegaConf.to_container(told.overrides, resolve=False)
+    loader = GlobalHydra.instance().config_loader()
+    found = loader.compute_defaults_list(told.job.config_name, [*overrides["task"], *overrides["hydra"]], RunMode.RUN)
+    inside = f"{group}/"
+    return [
+        item.config_path.removeprefix(inside)
+        for item in found.defaults
+        if (item.config_path or "").startswith(inside) and not (item.parent or "").startswith(inside)
+    ]
+
+
+def separated(given: DictConfig, merged: DictConfig, own: dict[str, DictConfig]) -> dict[str, Any]:
+    """The nodes of several choices, by their names, of a group whose files have no names for what is in them.
+
+    Hydra merges such files into one node: `given` with the user's settings, `merged` without. A setting is that of each
+    choice whose file, in `own`, has it; logger.NAME.SETTING is that of one.
+
+    Raises:
+        SettingError: a class instead of that of one of the choices.
+    """
+    now, usual = (plain(node) for node in (given, merged))
+    changed = {key: value for key, value in now.items() if key not in usual or usual[key] != value}
+    if "_target_" in changed:
+        raise SettingError(f"logger._target_={changed['_target_']} is for one logger, and there are {', '.join(own)}")
+    added = {key: value for key, value in changed.items() if key not in usual and key not in own}
+    nodes = {}
+    for name, node in own.items():
+        kept = {key: changed.get(key, value) for key, value in plain(node).items() if key in now}
+        nodes[name] = kept | added | (changed.get(name) or {}) if kept else {}
+    return nodes
+
+
+def names_of(name: str, config: DictConfig) -> list[str]:
+    """The settings that `name` stands for: logger.SETTING for that of each of several loggers which has it."""
+    group, _, setting = name.partition(".")
+    nodes = config.get(group) if group == "logger" else None
+    if not setting or not nodes or "_target_" in nodes or setting.partition(".")[0] in nodes:
+        return [name]
+    return [f"{group}.{each}.{setting}" for each, node in nodes.items() if node and setting in node]
+
+
+def plain(node: DictConfig | None) -> dict[str, Any]:
+    """A node as a dictionary, with `${...}` as it is written."""
+    found: Any = OmegaConf.to_container(node, resolve=False) if node is not None else {}
+    return dict(found)
+
+
+def names_in(choice: str | None) -> list[str]:
+    """The names in a choice that is a list; none in any other."""
+    return listed(choice) if choice and choice.startswith("[") else []

@@ -1,0 +1,137 @@
+"""What the target of a node may be: of each group its own kind of thing, and inside it classes only."""
+
+import inspect
+import typing
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer, callbacks
+from pytorch_lightning.loggers import Logger
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics import Metric
+
+from labbook.config import secrets
+from labbook.config.path_rules import leads_out
+from labbook.errors import SettingError, UntrainableError, shown
+
+Interval = Literal["step", "epoch"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A scheduler and how often it is to be stepped."""
+
+    scheduler: LRScheduler
+    interval: Interval
+
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "model": (LightningModule,),
+    "data": (LightningDataModule,),
+    "optimizer": (Optimizer,),
+    "scheduler": (Schedule, LRScheduler),
+    "loss": (nn.Module,),
+    "trainer": (Trainer,),
+    "logger": (Logger,),
+    "callbacks": (Callback,),
+    "metrics": (Metric,),
+}
+NAMED = {"callbacks": "callback", "metrics": "metric"}  # groups of nodes that each have a name
+OF_SEVERAL = (*NAMED, "logger")  # groups whose nodes may have one
+DEFERRED = ("optimizer", "scheduler")  # groups whose targets get the rest of their arguments from the training
+FOR_HYDRA = ("_args_", "_recursive_", "_isolate_", "_execution_whitelist_")
+
+# Classes after which a run is not what its config.yaml and metrics.csv say, most of them Lightning's callbacks, and
+# what to use instead.
+REFUSED: dict[type[Any], str] = {
+    callbacks.BatchSizeFinder: "use data.batch_size=N",
+    callbacks.LearningRateFinder: "compare several values in a sweep: -m optimizer.lr=0.1,0.01,0.001",
+    callbacks.BaseFinetuning: "use model.freeze=backbone, or task.backbone_lr_factor=X for a slower backbone",
+    callbacks.WeightAveraging: "use callbacks=ema",  # EMAWeightAveraging, too
+    callbacks.StochasticWeightAveraging: "use callbacks=ema",
+    callbacks.GradientAccumulationScheduler: "use trainer.accumulate_grad_batches=N",
+    callbacks.ModelPruning: "its checkpoints do not fit the network, so leave it out",
+    callbacks.OnExceptionCheckpoint: "a run always saves its state: use checkpoint.every_minutes=N",
+    callbacks.ProgressBar: "use callbacks.progress.bar=true",
+    callbacks.BasePredictionWriter: "use scripts/predict.py after the training",
+    callbacks.SpikeDetection: "a run stops by itself when its loss is not finite, so leave it out",
+    callbacks.ThroughputMonitor: "metrics.csv has images_per_second, so leave it out",
+    ReduceLROnPlateau: "use scheduler=plateau",
+    callbacks.Timer: "it stops within an epoch: use epochs=N",
+}
+
+# Classes of torchmetrics that fetch the weights of a network when they are made.
+FETCHING = tuple(
+    f"torchmetrics.{name}"
+    for name in (
+        "audio",
+        "multimodal",
+        "text",
+        *(
+            f"image.{part}"
+            for part in ("arniqa", "dists", "fid", "inception", "kid", "lpip", "mifid", "perceptual_path_length")
+        ),
+    )
+)
+
+# Settings of Lightning's callbacks, loggers and profilers that name what is written.
+WRITING = ("callbacks", "logger", "trainer")
+FOLDERS = ("dir", "dirpath", "root_dir", "save_dir")
+FILES = ("filename", "name", "prefix", "sub_dir", "version")
+
+
+def check(target: Any, node: Mapping[str, Any], name: str) -> None:
+    """Refuse the target of the node `name` that does not make what its group is of.
+
+    Raises:
+        SettingError: naming the target, and what is expected.
+    """
+    group, _, inner = name.partition(".")
+    if group not in KINDS:
+        return
+    told = f"{name}._target_={node['_target_']}"
+    if str(getattr(target, "__module__", "")).startswith(FETCHING):
+        raise SettingError(f"{told} would fetch the weights of a network: give a class that only computes")
+    if group in NAMED and not inner:
+        raise SettingError(f"{told}: a {NAMED[group]} has a name of its own, {group}.NAME._target_=...")
+    if not inner or (group in OF_SEVERAL and "." not in inner):
+        made = made_by(target)
+        if made is None or not issubclass(made, KINDS[group]):
+            expected = " nor ".join(f"{kind.__name__} ({kind.__module__})" for kind in KINDS[group])
+            raise SettingError(f"{told} makes no {expected}")
+        if instead := next((text for kind, text in REFUSED.items() if issubclass(made, kind)), None):
+            raise UntrainableError(f"{told} does not work here: {instead}")
+    elif not inspect.isclass(target):
+        raise SettingError(f"{told} is a function, and inside {group} only classes are built")
+    if node.get("_partial_") and (inner or group not in DEFERRED):
+        raise SettingError(f"{name}._partial_=true is for {' and '.join(DEFERRED)} only: leave it out")
+
+
+def made_by(target: Any) -> type | None:
+    """The class of what a class or function makes; None for a function that does not say it."""
+    found = target
+    if not inspect.isclass(target):
+        found = None
+        with suppress(NameError, TypeError):
+            found = typing.get_type_hints(target).get("return")
+    return found if inspect.isclass(found) else None
+
+
+def check_setting(name: str, value: Any) -> None:
+    """Refuse a setting that holds a secret, or would have something written outside of the run's folder.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    secrets.check_setting(name, value)
+    group, key = name.partition(".")[0], name.rpartition(".")[2]
+    if group not in WRITING or value is None:
+        return
+    if key in FOLDERS:
+        raise SettingError(f"{name} is set by the program: what a run writes goes into its folder, so leave it out")
+    if key in FILES and isinstance(value, str) and leads_out(value):
+        raise SettingError(f"{name}={shown(value)} leads out of the run's folder")

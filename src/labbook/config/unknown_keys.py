@@ -1,0 +1,138 @@
+"""The names of settings: which are known, and what to say of one that is not. Imports no torch."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from labbook.config import vocabulary
+from labbook.errors import SettingError, choices
+
+GROUPS = (
+    *("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"),
+    *("experiment", "debug", "sweep"),
+)
+FILES = ("experiment", "debug", "sweep")  # groups whose files hold settings of the root
+LATER_GROUPS = {
+    "loss": "cross_entropy",
+    "metrics": "default",
+}  # groups that older runs do not name, and the choice that these have
+NOTES = {"choices", "sweep.job"}  # what the program writes into a configuration for itself
+PAIRS = "model_data"  # files of that kind, named MODEL_DATA, that come with their two choices
+
+# Arguments of the Trainer that the program sets or that would break what a run records, and what to use instead.
+OF_TRAINER = {
+    "max_epochs": "use epochs=N",
+    **dict.fromkeys(
+        ("max_steps", "max_time"), "use epochs=N, and trainer.limit_train_batches=N for a part of each epoch"
+    ),
+    "val_check_interval": "a run validates after each epoch: use trainer.check_val_every_n_epoch=N",
+    "overfit_batches": "use debug=overfit, or data.limit=N",
+    "fast_dev_run": "use debug=fast",
+    "enable_checkpointing": "a run always saves its state: use checkpoint.every_minutes=N",
+    "reload_dataloaders_every_n_epochs": "each epoch is drawn anew already, so leave it out",
+    "limit_predict_batches": "a training predicts nothing, so leave it out",
+    "callbacks": "use the group callbacks",
+    "logger": "use the group logger",
+    "default_root_dir": "use log_dir=FOLDER",
+    "enable_progress_bar": "use callbacks.progress.bar=false",
+    "benchmark": "it is on unless trainer.deterministic=true",
+    **dict.fromkeys(
+        (
+            *("plugins", "enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler"),
+            *("barebones", "model_registry", "enable_autolog_hparams"),
+        ),
+        "leave it out",
+    ),
+}
+
+
+def listed(choice: str) -> list[str]:
+    """The names in a choice of a group: one, or several as in [ema,early_stopping]."""
+    return choice.strip("[]").split(",")
+
+
+def unknown_keys(config: Any, reference: Any, prefix: str = "") -> list[str]:
+    """Dotted names in `config` that `reference` does not have; nodes with another `_target_` are not compared.
+
+    A whole node with a `_target_` may be new, such as one more callback.
+    """
+    if not isinstance(config, dict) or not isinstance(reference, dict):
+        return []
+    if config.get("_target_") != reference.get("_target_"):
+        return []
+    unknown = []
+    for key, value in config.items():
+        if key in reference:
+            unknown += unknown_keys(value, reference[key], f"{prefix}{key}.")
+        elif not (isinstance(value, dict) and "_target_" in value):
+            unknown.append(f"{prefix}{key}")
+    return unknown
+
+
+def check_keys(config: DictConfig, reference: DictConfig, added: set[str], files: str) -> None:
+    """Refuse keys that an experiment or debug file adds to a group without the group's own file knowing them.
+
+    Hydra guards the command line itself, but merges files without a question. `reference` is the configuration
+    without those `files`, `added` the names that the command line added on purpose with a leading `+`.
+
+    Raises:
+        SettingError: naming the file, the key, the nearest spelling and the valid keys beside it.
+    """
+    plain = OmegaConf.to_container(config, resolve=False)
+    known = OmegaConf.to_container(reference, resolve=False)
+    for name in unknown_keys(plain, known):
+        if not any(f"{name}.".startswith(f"{key}.") or key.startswith(f"{name}.") for key in added):
+            raise SettingError(f"{files}: {no_setting(name, reference)}")
+
+
+def no_setting(name: str, reference: DictConfig) -> str:
+    """What to say of a dotted name that is not a setting: the one that is meant, and all that `reference` has there.
+
+    That is the one of the same name elsewhere, such as optimizer.lr for lr, what other programs call it, or else the
+    nearest spelling.
+    """
+    parent, _, key = name.rpartition(".")
+    beside = set(visible(OmegaConf.select(reference, parent))) if parent else {*visible(reference), *GROUPS} - NOTES
+    meant, why_not = meant_by(key, reference)
+    none = f"{name} is not a setting" + (f", as {why_not}" if why_not else "")
+    return f"{none}; {choices(key, beside, 'settings here', ' or '.join(meant))}"
+
+
+def inside_null(name: str, reference: DictConfig) -> str:
+    """What to say of a name inside a setting that is null, as data.sampler._target_ is; nothing of another name."""
+    parent, _, key = name.rpartition(".")
+    if "." not in parent or not is_setting(parent, reference) or OmegaConf.select(reference, parent) is not None:
+        return ""
+    return f'{parent} is null and has no settings: write +{parent}.{key}=VALUE, or "{parent}={{{key}: VALUE}}"'
+
+
+def meant_by(key: str, reference: DictConfig) -> tuple[list[str], str]:
+    """The settings that a word may stand for, or else why there is none."""
+    if found := places(key, reference):
+        return found, ""
+    others = vocabulary.OURS.get(vocabulary.word(key), ())
+    here = [name for name in others if is_setting(name, reference)]
+    elsewhere = [f"{name} of another {name.partition('.')[0]}" for name in others[:1]]
+    return here or elsewhere, vocabulary.NOT_HERE.get(vocabulary.word(key), "")
+
+
+def is_setting(name: str, reference: DictConfig) -> bool:
+    """Whether `reference` has a setting, or a group of that name; a choice with its group always."""
+    parent, _, key = name.rpartition(".")
+    return "=" in name or name in GROUPS or key in visible(OmegaConf.select(reference, parent) if parent else reference)
+
+
+def places(key: str, node: Any, prefix: str = "") -> list[str]:
+    """The dotted names of all settings called `key`."""
+    found = []
+    for name in visible(node):
+        if f"{prefix}{name}" in NOTES:
+            continue
+        found += [f"{prefix}{name}"] if name == key else []
+        found += places(key, node._get_node(name), f"{prefix}{name}.")
+    return found
+
+
+def visible(node: Any) -> list[str]:
+    """The keys of a node that a user may set."""
+    return [str(key) for key in node if not str(key).startswith("_")] if isinstance(node, DictConfig) else []

@@ -1,0 +1,180 @@
+"""Files of settings that may be somebody else's, held against what they may hold before anything acts on them.
+
+The files of configs/, of the package and of the project, are part of the program. Those of `--config-dir`,
+`--config-path` and `hydra.searchpath`, and the config.yaml of a run, may come from anywhere: they choose and set what
+the command line could, and no more than that.
+Imports no torch.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+from hydra._internal.core_plugins import file_config_source
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import OmegaConf
+
+from labbook.config.path_rules import from_home, leads_out
+from labbook.errors import SettingError, shown
+from labbook.installation import CONFIGS as CONFIGS
+
+LARGEST = 1_000_000  # bytes of a file
+LONGEST = 10_000  # characters of a text in it
+DEEPEST = 20  # levels of mappings and lists
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+# ${name:...} runs a function, whose name may be put together of others; ${name} refers to another setting.
+RESOLVER = re.compile(r"\$\{[^{}]*(:|\$\{)")
+PARAMETER = re.compile(r"(\+\+|\+|~)?[\w./@-]+")  # what a sweep's preset may set: no value within the name
+OF_HYDRA = re.compile(r"(^|[@/.\s])hydra\b")
+READ_ONLY = ("root",)  # data.root: where images are looked for
+PLACES = ("log_dir", "data.cache_dir")  # which are written to
+
+
+class FileConfigSource(file_config_source.FileConfigSource):
+    """Hydra's files of settings; those that lie in none of the `trusted` folders only if `check` lets them pass.
+
+    It has the name of Hydra's own, by which Hydra knows in a launcher's processes that there is one already.
+    """
+
+    trusted: ClassVar[Sequence[Path]] = (CONFIGS,)
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """One file.
+
+        Raises:
+            SettingError: see `check`; or a path that leads out of the folder.
+        """
+        if ".." in Path(config_path).parts or Path(config_path).is_absolute():
+            raise SettingError(f"{shown(config_path)} leads out of the folder that settings are looked for in")
+        file = Path(self.path) / self._normalize_file_name(config_path)
+        if file.is_file() and not any(file.resolve().is_relative_to(folder.resolve()) for folder in self.trusted):
+            check(text_of(file), str(file), config_path)
+        result = super().load_config(config_path)
+        for name in PLACES:
+            if isinstance(place := OmegaConf.select(result.config, name, throw_on_resolution_failure=False), str):
+                OmegaConf.update(result.config, name, from_home(f"{file}: {name}", place))
+        return result
+
+
+def register(trusted: Sequence[Path]) -> None:
+    """Make Hydra read its files through this; those in the `trusted` folders are part of the program."""
+    FileConfigSource.trusted = trusted
+    Plugins.instance()  # which registers Hydra's own
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
+
+
+def text_of(file: Path) -> str:
+    """What is written in a file.
+
+    Raises:
+        SettingError: it is too large to be one of settings, or no text.
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as opened:
+        content = opened.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise SettingError(f"{file} is larger than {LARGEST:,} bytes, so it is no file of settings")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SettingError(f"{file} cannot be read: it is no text in UTF-8") from error
+
+
+def check_form(text: str, origin: str, *, resolved: bool = False) -> None:
+    """Refuse YAML that is more than nested settings; what is no YAML at all is left to whoever reads it.
+
+    `resolved` settings have no interpolations left.
+
+    Raises:
+        SettingError: a tag, an anchor or alias, too many levels, too long a text or one with control characters.
+    """
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=LOADER):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            value = event.value if isinstance(event, yaml.ScalarEvent) else ""
+            wrong = {
+                "a YAML tag": getattr(event, "tag", None),
+                "a YAML anchor or alias": getattr(event, "anchor", None),
+                f"more than {DEEPEST} levels": depth > DEEPEST,
+                f"a text of more than {LONGEST:,} characters": len(value) > LONGEST,
+                "control characters": CONTROL.search(value),
+                "an interpolation (${...})": resolved and "${" in value,
+            }
+            if found := next((name for name, there in wrong.items() if there), None):
+                raise SettingError(f"{origin} holds {found}, so it is not read")
+    except yaml.YAMLError:
+        return
+
+
+def check(text: str, origin: str, config_path: str) -> None:
+    """Refuse a file of settings that reaches beyond the settings of a run.
+
+    Raises:
+        SettingError: settings of Hydra other than a sweep's `params`, a resolver, a place that is not below the
+            current folder; see also `check_form`.
+    """
+    check_form(text, origin)
+    try:
+        content = yaml.load(text, Loader=LOADER)
+    except (yaml.YAMLError, ValueError):
+        return  # Hydra says it
+    if not isinstance(content, Mapping):
+        return
+    defaults = content.get("defaults")
+    packages = [config_path, *re.findall(r"@package(.*)", text)]
+    packages += map(str, defaults if isinstance(defaults, list) else [defaults])
+    if any(OF_HYDRA.search(item) and not re.fullmatch(r"\{'override /hydra/\w+': '\w+'\}", item) for item in packages):
+        raise SettingError(f"{origin}: settings of Hydra itself are taken from configs/ and the command line only")
+    check_hydra(content.get("hydra"), origin)
+    for name, value in strings({key: item for key, item in content.items() if key != "defaults"}):
+        if RESOLVER.search(value):
+            raise SettingError(
+                f"{origin}: {shown(name)}={shown(value)} is resolved in configs/ and on the command line only"
+            )
+        outside = leads_out(re.sub(r"\$\{[^{}]*\}", "", value))
+        if outside and name.rpartition(".")[2] not in READ_ONLY:
+            instead = ": give it on the command line" if name in PLACES else ""
+            raise SettingError(f"{origin}: {shown(name)}={shown(value)} leads out of the current folder{instead}")
+
+
+def check_hydra(node: Any, origin: str) -> None:
+    """Refuse settings of Hydra other than what a sweep's preset has: `hydra.sweeper.params` of a run's settings.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    sweeper = only("sweeper", node, f"{origin}: hydra")
+    params = only("params", sweeper, f"{origin}: hydra.sweeper")
+    for key in params if isinstance(params, Mapping) else []:
+        if OF_HYDRA.search(str(key).lstrip("+~")) or not PARAMETER.fullmatch(str(key)):
+            raise SettingError(f"{origin}: {shown(str(key))} is taken from configs/ and the command line only")
+
+
+def only(key: str, node: Any, where: str) -> Any:
+    """The one entry that a mapping may have.
+
+    Raises:
+        SettingError: it has others.
+    """
+    others = [str(item) for item in node if item != key] if isinstance(node, Mapping) else [str(node or "")]
+    if any(others):
+        raise SettingError(f"{where}.{shown(others[0])} is taken from configs/ and the command line only")
+    return node.get(key) if isinstance(node, Mapping) else None
+
+
+def strings(node: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """All texts of plain data with their dotted names."""
+    if isinstance(node, str):
+        yield name, node
+    elif isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from strings(item, f"{name}[{index}]")
+    elif isinstance(node, Mapping):
+        for key, item in node.items():
+            yield from strings(item, f"{name}.{key}" if name else str(key))

@@ -1,0 +1,282 @@
+"""From a configuration to objects, and the fit."""
+
+import logging
+import signal
+import warnings
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
+
+from labbook.callbacks.checkpoints import any_rank, stopped_early
+from labbook.callbacks.unused_settings import idle
+from labbook.config import instantiate
+from labbook.config.target_rules import made_by
+from labbook.config.unknown_keys import OF_TRAINER
+from labbook.data.module import Part
+from labbook.data.spec import ImageSpec
+from labbook.errors import Interrupted, SettingError, TrainingError
+from labbook.loggers import TensorBoard
+from labbook.models import smallest_images
+from labbook.runs.run_folder import Run
+from labbook.trainer import build_metrics as build_metrics
+from labbook.trainer import build_trainer as build_trainer
+from labbook.trainer import quiet_trainer as quiet_trainer
+from labbook.trainer import test_trainer as test_trainer
+from labbook.trainer import tune as tune
+from labbook.trainer import unwarned
+from labbook.training import (
+    capabilities,
+    checkpoint_io,
+    hardware,
+    losses,
+    metric_building,
+    objectives,
+    overhead,
+    own_modules,
+    sam,
+)
+from labbook.training.classifier import Classifier, Task
+from labbook.training.initialization import draw
+from labbook.training.lightning_internals import death_among_others
+
+# Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
+warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
+
+log = logging.getLogger("labbook")
+Found = TypeVar("Found")
+
+# What the program itself gives to each group's target, and what a user may reach for instead; None: for the
+# group's own setting, which `hardware` has made definite.
+SUPPLIED: dict[str, dict[str, str | None]] = {
+    "data": {"seed": "use seed=N", "only": "an evaluation reads what it needs"},
+    "model": {
+        "spec": "it is that of the data",
+        "task": "use the groups optimizer and scheduler, or task.SETTING",
+        **dict.fromkeys(("optimizer", "scheduler", "seed")),
+    },
+    "loss": {
+        **dict.fromkeys(("weight", "pos_weight"), "use loss.class_weights=balanced, or {CLASS: FACTOR}"),
+        "label_smoothing": "use task.label_smoothing=X",
+        **dict.fromkeys(("reduction", "reduce", "size_average"), "a loss is the mean over the batch, so leave it out"),
+    },
+    "trainer": {"precision": None, "accelerator": None, **OF_TRAINER},
+    "logger": {"save_dir": "use log_dir=FOLDER"},
+    "metrics": dict.fromkeys(("num_classes", "num_labels", "task")),
+}
+
+
+def check(config: DictConfig) -> None:
+    """Hold every `_target_` against the signature it names, before data or device is touched.
+
+    Raises:
+        SettingError: see `building.check`, `own_modules.check`, `hardware.check_strategy` and `objectives.check`.
+    """
+    loss, class_weights = loss_settings(config)
+    nodes = {**config, "loss": loss}
+    for group in ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"):
+        instantiate.check(nodes[group], group, SUPPLIED.get(group))
+    losses.check_class_weights(class_weights)
+    metric_building.check_names(config.metrics or {})
+    metric_building.check_objective(config)
+    own_modules.check(config)
+    hardware.check_strategy(str(config.trainer.get("strategy", "auto")))
+    hardware.check_nodes(config.trainer.get("num_nodes"))
+    objectives.check(config)
+
+
+def loss_settings(config: DictConfig) -> tuple[dict[str, Any], Any]:
+    """The node of the group `loss`, and the class weights beside it, which the program gives to any loss."""
+    node: Any = OmegaConf.to_container(config.loss, resolve=True)
+    weights = node.pop("class_weights", None)
+    return node, weights
+
+
+def build_data(config: DictConfig, only: Part | None = None) -> LightningDataModule:
+    """The data module that a configuration describes; what it leaves open is noted in it as pretrained weights want it.
+
+    `only` is the part that an evaluation needs, where the data set can be read so.
+
+    Raises:
+        SettingError: settings that do not go together, or folders that are not there.
+    """
+    network = made_by(instantiate.locate(config.model._target_, "model"))
+    for name, value in capabilities.wanted_images(network, config.model).items():
+        if name in config.data and config.data[name] is None:
+            config.data[name] = value
+    target = instantiate.locate(config.data._target_, "data")
+    available = {"seed": config.seed, **({"only": only} if only else {})}
+    given = own_modules.arguments(target, config.data, "data", **available)
+    data: LightningDataModule = instantiate.build(config.data, "data", **given)
+    return data
+
+
+def build_model(config: DictConfig, spec: Any) -> LightningModule:
+    """The model that a configuration describes; its weights are drawn from the seed.
+
+    Its constructor is given what it asks for: `spec`, that of the data (None where it has none), `task`, `optimizer`,
+    `scheduler` and `seed`.
+
+    Raises:
+        SettingError: a model that the data or the memory do not fit, or see `sam.check`.
+    """
+    loss, class_weights = loss_settings(config)
+    task = Task(
+        instantiate.build(config.optimizer, "optimizer"),
+        instantiate.build(config.scheduler, "scheduler") or None,
+        instantiate.build({**loss, "_partial_": True}, "loss"),
+        class_weights,
+        **{item.name: config.task[item.name] for item in fields(Task) if item.name in config.task},
+    )
+    target = instantiate.locate(config.model._target_, "model")
+    available = {"optimizer": task.optimizer, "scheduler": task.scheduler, "seed": config.seed, "task": task}
+
+    def make(spec: Any) -> LightningModule:
+        given = own_modules.arguments(target, config.model, "model", spec=spec, **available)
+        model: LightningModule = instantiate.build(config.model, "model", **given)
+        return model
+
+    of_ours = capabilities.makes_classifier(made_by(target))
+    if of_ours:
+        check_task(config, task, spec)
+    seed_everything(config.seed, verbose=False)
+    model = build_classifier(config, spec, make) if of_ours else make(spec)
+    own_modules.add_optimizer(model, task)
+    draw(model, config.task.init)
+    return model
+
+
+def check_task(config: DictConfig, task: Task, spec: Any) -> None:
+    """Refuse a task that no classifier can do with this data.
+
+    Raises:
+        SettingError: see `losses.check` and `sam.check`; or the data has no spec of images.
+    """
+    if not isinstance(spec, ImageSpec):
+        raise SettingError(f"model._target_={config.model._target_} {own_modules.NO_SPEC}")
+    losses.check(task.loss, task.label_smoothing, task.class_weights, spec, bool(task.mixup or task.cutmix))
+    if task.sam:
+        sam.check(config.trainer.get("accumulate_grad_batches") or 1)
+
+
+def build_classifier(config: DictConfig, spec: ImageSpec, make_model: Callable[[Any], LightningModule]) -> Classifier:
+    """What `make_model` makes for the images of `spec`, if these fit.
+
+    Raises:
+        SettingError: see `build_model`.
+    """
+
+    def make(images: ImageSpec) -> Classifier:
+        return capabilities.classifier(make_model(images), "task")
+
+    try:
+        model = make(spec)
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            smallest_images.check(make, spec, error)
+            raise
+        shape = f"{spec.channels} x {spec.size} x {spec.size}"
+        raise SettingError(
+            f"this network for images of {shape} pixels takes more memory than there is: use a smaller"
+            " data.image_size, or a smaller network"
+        ) from error
+    if model.required_size == 1:
+        smallest_images.check(make, spec)
+    if model.pretrained and config.task.init != "torch":
+        raise SettingError(f"task.init={config.task.init} would draw published weights anew: use task.init=torch")
+    if "top5" in config.objective and not model.has_top5:
+        raise SettingError(
+            f"objective={config.objective} needs at least 10 classes, and the data has {spec.num_classes}"
+        )
+    return model
+
+
+def set_up(data: LightningDataModule) -> None:
+    """Read images before the run has a folder; a data module of another kind is set up by the Trainer.
+
+    Raises:
+        SettingError: see `ImageDataModule.setup`.
+    """
+    if capabilities.is_image_data(data):
+        data.setup()
+
+
+def arrange(model: LightningModule, data: LightningDataModule, channels_last: bool) -> None:
+    """Lay weights and images out in memory channels-last, where the network has convolutions to gain by it."""
+    if channels_last and capabilities.takes_channels_last(model):
+        model.to(memory_format=torch.channels_last)
+        if capabilities.is_image_data(data):
+            data.memory_format = torch.channels_last
+
+
+def fit(
+    trainer: Trainer,
+    model: LightningModule,
+    data: LightningDataModule,
+    run: Run,
+    channels_last: bool,
+    compiled: bool,
+) -> None:
+    """Train, from the run's last checkpoint if there is one.
+
+    Raises:
+        TrainingError: the loss is no longer finite, or a process of the run died.
+        Interrupted: a signal came; the state was saved first.
+    """
+    for note in idle(run.config, model):
+        log.warning("note: %s", note)
+    if said := objectives.direction(run.config, model):
+        log.info("%s", said)
+    own_modules.adapt(model, data)
+    arrange(model, data, channels_last)
+    if compiled and capabilities.is_called(model):
+        model.compile()
+    step = 0
+    if run.state is not None:
+        epoch, step, done = checkpoint_io.position(model, run.state)
+        epochs = run.config.epochs
+        log.info("going on from epoch %d, step %d: to %d epochs in all (%d more)", epoch, step, epochs, epochs - done)
+    elif run.resumes:
+        log.warning("nothing of this run was saved before: starting from the beginning")
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoard):
+            if run.resumes:
+                logger.purge(step)
+            logger.introduce(run.config, step)
+    with run.signals.deferred(), overhead.reduced(trainer, model), unwarned():
+        try:
+            trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)
+        except ValueError as error:
+            if not str(error).startswith("Expected more than 1 value per channel when training"):
+                raise
+            size = run.config.data.get("batch_size")
+            raise SettingError(
+                f"data.batch_size={size} leaves a batch of one image, in which batch normalisation has"
+                " nothing to compare: use data.drop_last=true or another batch size"
+            ) from error
+        except RuntimeError as error:
+            if isinstance(error, TrainingError) or not (death := death_among_others(trainer)):
+                raise
+            raise TrainingError(f"{death}{run.how_to_go_on()}") from error
+    if stopped := stopped_early(trainer, run.config.epochs):
+        log.info("stopped early %s", stopped)
+    if any_rank(trainer, run.signals.received is not None):  # after the last step
+        raise Interrupted(run.signals.received or signal.SIGTERM)
+
+
+def on_meta_device(config: DictConfig, data: LightningDataModule, look: Callable[[LightningModule], Found]) -> Found:
+    """What `look` finds in the network of a configuration, which has no numbers, so that it is made at once.
+
+    Where numbers are asked for, it has them.
+
+    Raises:
+        SettingError: a network that these images do not fit.
+    """
+    try:
+        with torch.device("meta"):
+            return look(build_model(config, capabilities.spec_of(data)))
+    except (NotImplementedError, RuntimeError):  # torch's, of a number that is not there
+        return look(build_model(config, capabilities.spec_of(data)))

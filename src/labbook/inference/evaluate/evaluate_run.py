@@ -1,0 +1,90 @@
+"""A finished run's network tested again, on its own data or on another set."""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from omegaconf import DictConfig
+
+from labbook import experiment
+from labbook.data.module import ImageDataModule, Split
+from labbook.data.record import DataRecord, identity_of
+from labbook.errors import SettingError
+from labbook.inference.evaluate import other_dataset
+from labbook.inference.evaluate.class_matching import (
+    Matched,
+    check_division,
+    check_same_division,
+    check_seen,
+    match_classes,
+)
+from labbook.inference.evaluate.final_test import test
+from labbook.inference.evaluate.overlap import Overlap, overlap
+from labbook.inference.trained_model import Weights, opened, read_part, use_thresholds
+from labbook.runs.resume import read_config
+from labbook.runs.run_folder import read_metrics
+from labbook.training import hardware
+from labbook.training.label_tasks import AnyOutcome
+
+
+class Evaluated(NamedTuple):
+    """A finished run's network, tested again."""
+
+    outcome: AnyOutcome
+    data: ImageDataModule
+    names: tuple[str, ...]  # of the classes, as the network knows them
+    epoch: int  # after so many epochs
+    matched: Matched  # classes that are not both in the data and in the network
+    images: str  # equal where the images are: `record.identity_of`
+    as_recorded: bool | None  # whether they are those of this part that the run recorded; None: it recorded none
+    seen: Overlap | None = None  # how many of other images the network was trained on
+
+
+def evaluate_run(
+    path: Path,
+    config: DictConfig,
+    split: Split,
+    weights: Weights | None = None,
+    other: DictConfig | None = None,
+    own: bool = True,
+) -> Evaluated:
+    """Test a run's network again; `weights` is "best", "last" or, if None, what the run tested.
+
+    It is tested on `config.data`, or on the `other` data set, shown as the network knows its images. `own`: they are
+    meant to be the run's own images. Images of classes that the network does not know are left out.
+
+    Raises:
+        SettingError: settings that do not go together, images that are shown otherwise than in training, training or
+            validation images that are not those of the run, other validation images that it was trained on, or no
+            whole checkpoint of this network.
+    """
+    there = opened(path, config, weights, "evaluate")
+    config, known = there.config, there.spec
+    if other is not None:
+        config.data = other_dataset.as_seen(other, known)
+        experiment.check(config)
+    if own:
+        check_same_division(config.data, read_config(path).data, split)
+    record = DataRecord.read(read_metrics(path), known.class_names)
+    in_test = split == "test" or (split == "val" and config.data.get("validate_on") == "test")
+    data = read_part(config, "test" if in_test else "train", record if own else None)
+    check_seen(data, known)
+    if not len(data.rows[split]):
+        raise SettingError(f"--split {split}: there is no such image, as data.val_fraction={data.val_fraction}")
+    check_division(data, split, record, own)
+    part = data.part_of(split)
+    as_recorded = not record.changes(DataRecord.of(data), [part]) if part in record.parts else None
+    images = identity_of(data, part)
+    matched = match_classes(data, known.class_names, split)
+    seen = None if as_recorded or (own and as_recorded is None) else overlap(path, data, split, record)
+    model, epoch = there.network(known)
+    use_thresholds(model, path)
+    choice = hardware.here(config, model)
+    experiment.arrange(model, data, choice.channels_last)
+    outcome = test(experiment.test_trainer(config, choice, model), model, data, split)
+    if not math.isfinite(outcome.figures.loss):
+        raise SettingError(
+            f"the loss of this network is {outcome.figures.loss}, so its answers mean nothing: try"
+            " trainer.precision=32, or train it anew"
+        )
+    return Evaluated(outcome, data, known.class_names, epoch, matched, images, as_recorded, seen)

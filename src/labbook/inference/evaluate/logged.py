@@ -1,0 +1,110 @@
+"""A finished run of any other module or data, tested again: what its test logs."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig
+
+from labbook import experiment
+from labbook.data.record import DataRecord
+from labbook.errors import SettingError
+from labbook.files import finite, make_folder
+from labbook.inference.evaluate.class_metrics import as_data, judge, show
+from labbook.inference.evaluate.final_test import of_test
+from labbook.inference.evaluate.output_files import Tested
+from labbook.inference.run_config import check_classification
+from labbook.inference.trained_model import Weights, opened, use_thresholds
+from labbook.runs import outputs
+from labbook.runs.provenance import code_version
+from labbook.runs.run_folder import TABLE, read_metrics
+from labbook.training import capabilities, hardware, own_modules
+from labbook.training.label_tasks import AnyOutcome
+
+
+class Logged(NamedTuple):
+    """What a test logged."""
+
+    metrics: dict[str, float]
+    data: str  # class of the data module
+    epoch: int  # after so many epochs
+    notes: tuple[str, ...] = ()
+    outcome: AnyOutcome | None = None  # of a classifier
+    class_names: tuple[str, ...] = ()
+
+
+def evaluate_module(
+    path: Path, config: DictConfig, split: str, weights: Weights | None = None, other: DictConfig | None = None
+) -> Logged:
+    """Test a run's module again on all that its `test_dataloader` gives; `weights` as for `again.evaluate_run`.
+
+    Raises:
+        SettingError: a module or data without a test, another `split` or `other` data, which need a run of
+            classification, settings that do not go together, or no whole checkpoint.
+    """
+    for purpose in [f"--split {split}"] * (split != "test") + ["another data set"] * (other is not None):
+        check_classification(config, purpose)
+    there = opened(path, config, weights)
+    config = there.config
+    data = experiment.build_data(config)
+    model, epoch = there.model(capabilities.spec_of(data))
+    if not capabilities.is_tested(model, data):
+        raise SettingError(f"there is no test to evaluate: {capabilities.not_tested(model, data)}")
+    choice = hardware.here(config, model)
+    experiment.set_up(data)
+    own_modules.adapt(model, data)
+    experiment.arrange(model, data, choice.channels_last)
+    use_thresholds(model, path)
+    metrics = of_test(experiment.test_trainer(config, choice, model), model, data, logged_names(path))
+    names = model.spec.class_names if capabilities.is_classifier(model) else ()
+    outcome = capabilities.outcome_of(model)
+    return Logged(metrics, type(data).__name__, epoch, tuple(changes_of(path, data)), outcome, names)
+
+
+def logged_names(path: Path) -> list[str]:
+    """The metrics that a run logged in training and validation; nothing where it wrote no table."""
+    try:
+        with (path / TABLE).open(encoding="utf-8", newline="") as lines:
+            return next(csv.reader(lines), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+
+
+def changes_of(path: Path, data: Any) -> list[str]:
+    """What should be said of test images that are not those of the run."""
+    if not capabilities.is_image_data(data):
+        return []
+    changes = DataRecord.read(read_metrics(path), data.spec.class_names).changes(DataRecord.of(data), ["test"])
+    return [f"{'; '.join(changes)}, so the metrics are not to be compared with the run's"] if changes else []
+
+
+def write(tested: Tested, found: Logged, folder: Path) -> None:
+    """The metrics of a test as JSON.
+
+    Raises:
+        OSError: they could not be written.
+    """
+    make_folder(folder)
+    content: dict[str, Any] = {
+        "run": str(tested.run),
+        "split": tested.split,
+        "data": found.data,
+        "settings": list(tested.settings),
+        "epoch": found.epoch,
+        "code_version": code_version(),
+        "metrics": finite(found.metrics),
+    }
+    if found.outcome is not None:
+        content |= {**as_data(judge(found.outcome, found.class_names)), "metrics": content["metrics"]}
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    outputs.write(folder / f"evaluation{tested.suffix}.json", text + "\n")
+
+
+def tell(found: Logged, every: bool) -> None:
+    """Print the metrics, and what is known of each class; `every` as for `judgement.show`."""
+    if found.outcome is not None:
+        show(judge(found.outcome, found.class_names), "test", every)
+        return
+    for name, value in found.metrics.items():
+        print(f"{name} {value:.4f}")

@@ -1,0 +1,91 @@
+"""A run's network on another data set than its own, shown to it as it was trained. Imports no torch."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from labbook.config.compose import composed
+from labbook.config.path_rules import shortened
+from labbook.errors import SettingError
+from labbook.runs.resume import with_settings
+from labbook.runs.run_id import same_everywhere
+
+if TYPE_CHECKING:  # it would import torch
+    from labbook.data.spec import ImageSpec
+
+# What the network knows of its images; the set shows them so, unless the command line says otherwise.
+SEEN = ("image_size", "channels", "normalize")
+# Settings of the trainer of which a test takes no others.
+ONE_PROCESS = {"trainer.devices": r"1|\[\d+\]", "trainer.num_nodes": "1", "trainer.strategy": "auto"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The configuration of a test: the run's own, and what stands in for its data."""
+
+    config: DictConfig  # the run's, with settings from the command line
+    data: DictConfig | None = None  # another set's, where SEEN is null unless it was given
+    name: str = ""  # of the other images, as part of a file's name
+
+
+def asked(config: DictConfig, settings: list[str]) -> Asked:
+    """What a run's configuration and the settings of a command line ask for; `data=NAME` is another data set.
+
+    Raises:
+        SettingError: a setting that the run, or the other set, does not have.
+    """
+    check_one_process(settings)
+    if not any(setting.startswith("data=") for setting in settings):
+        replaced = with_settings(config, settings)
+        return Asked(replaced, name=elsewhere(config.data, replaced.data))
+    of_data = [setting for setting in settings if setting.startswith(("data=", "data."))]
+    rest = [setting for setting in settings if setting not in of_data]
+    chosen = composed(*of_data)
+    given = {setting.partition("=")[0] for setting in of_data}
+    for name in SEEN:
+        if not any(key == f"data.{name}" or key.startswith(f"data.{name}.") for key in given):
+            chosen.data[name] = None
+    if "data.batch_size" not in given:
+        chosen.data.batch_size = config.data.batch_size  # for which this network has room
+    own = config.get("choices", {}).get("data")
+    name = str(chosen.choices.data)
+    return Asked(with_settings(config, rest), chosen.data, elsewhere(config.data, chosen.data) if name == own else name)
+
+
+def check_one_process(settings: list[str]) -> None:
+    """Refuse settings for several processes: a test takes one device.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name in ONE_PROCESS and not re.fullmatch(ONE_PROCESS[name], value):
+            raise SettingError(f"{setting}: a trained network is tested by one process on one device: leave it out")
+
+
+def elsewhere(own: DictConfig, other: DictConfig) -> str:
+    """What to call images of the same kind that lie elsewhere; nothing where they are the run's own."""
+    moved = str(own.get("root")) != str(other.get("root"))
+    return shortened(Path(str(other.root)).name) if moved and not same_everywhere(plain(other)) else ""
+
+
+def as_seen(data: DictConfig, spec: "ImageSpec") -> DictConfig:
+    """Another set's configuration, in which what it leaves open is as the network knows its images."""
+    normalize = {"mean": list(spec.mean), "std": list(spec.std)}
+    known = {"image_size": spec.size, "channels": spec.channels, "normalize": normalize}
+    shown = OmegaConf.create(plain(data))
+    for name in SEEN:
+        if shown[name] is None:
+            shown[name] = known[name]
+    return shown
+
+
+def plain(node: DictConfig) -> dict[str, Any]:
+    """A configuration as a dictionary."""
+    found = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(found, dict)
+    return {str(name): value for name, value in found.items()}

@@ -1,0 +1,45 @@
+"""The steps of a network as torch records them, from which files are made that need no code of ours."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch.export import Dim, ExportedProgram
+
+from labbook.errors import ExportError, first_line
+from labbook.inference.export.wrapped_model import INPUTS, Exported
+from labbook.training import capabilities
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without what torch and ONNX have to say about each other's changes."""
+    with warnings.catch_warnings(action="ignore"):
+        yield
+
+
+def recorded(network: Exported) -> ExportedProgram:
+    """The network for any number of images, without the paths of this machine that torch notes at every step.
+
+    Raises:
+        ExportError: a network whose steps depend on what is in the images, or on how many there are.
+    """
+    spec = network.spec
+    pixels = torch.zeros(2, spec.channels, spec.size, spec.size, dtype=torch.uint8)
+    try:
+        with quietly():
+            program = torch.export.export(network, (pixels,), dynamic_shapes={INPUTS[0]: {0: Dim("n")}})
+    except Exception as error:  # torch has many
+        title = capabilities.title(network.network)
+        if "Constraints violated" in str(error):
+            raise ExportError(
+                f"{title} computes for one number of images alone, as its forward asks for it (len(x) fixes it,"
+                " x.shape[0] does not); --format=safetensors takes every network"
+            ) from error
+        raise ExportError(
+            f"torch cannot record the steps of {title} ({first_line(error)}); --format=safetensors takes every network"
+        ) from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    return program

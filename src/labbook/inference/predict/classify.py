@@ -1,0 +1,127 @@
+"""Images through a trained network, a batch at a time, so that it does not matter how many there are."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from labbook.data.image_cache import decode_all
+from labbook.data.pixels import shaped
+from labbook.errors import SettingError, printable
+from labbook.inference.trained_model import Trained, decoding
+
+
+class Guess(NamedTuple):
+    """A class, and how sure the network is of it."""
+
+    name: str
+    probability: float
+
+
+class Prediction(NamedTuple):
+    """What the network says of an image."""
+
+    image: str  # its file, or its number in the test set
+    guesses: tuple[Guess, ...]  # the surest first
+    true: str | None = None  # its class, where that is known; of several as in 3|7
+    classes: tuple[str, ...] | None = None  # all that it has, where an image may have several
+
+
+class Predicted(NamedTuple):
+    """A batch."""
+
+    predictions: list[Prediction]
+    pixels: Tensor  # uint8 [n, C, size, size]: the same images as the network saw them
+    problems: tuple[str, ...] = ()  # files without an image, each with the reason
+    remarks: tuple[tuple[str, str], ...] = ()  # what a user should know of an image, and its file
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network, and how it is asked."""
+
+    network: Trained
+    top: int  # classes of each image
+    batch_size: int
+
+    @classmethod
+    def of(cls, network: Trained, top: int, batch_size: int) -> "Predictor":
+        """One that can answer.
+
+        Raises:
+            SettingError: more classes are asked for than the network knows.
+        """
+        if top > network.spec.num_classes:
+            raise SettingError(f"--top {top}: the network knows {network.spec.num_classes} classes, so give no more")
+        return cls(network, top, batch_size)
+
+    def files(self, files: Sequence[Path]) -> Iterator[Predicted]:
+        """Of the image in each file, in the order of the files.
+
+        An image that is in the test set as a file comes to the same pixels here as there.
+        """
+        each = zip(files, decode_all(files, decoding(self.network.config, self.network.spec)), strict=True)
+        while batch := list(islice(each, self.batch_size)):
+            read = [(str(file), decoded.image) for file, decoded in batch if decoded.image is not None]
+            problems = tuple(f"{printable(file)} {decoded.problem}" for file, decoded in batch if decoded.image is None)
+            remarks = tuple((decoded.remark, printable(file)) for file, decoded in batch if decoded.remark)
+            yield self._predicted([name for name, _ in read], stacked([image for _, image in read]))._replace(
+                problems=problems, remarks=remarks
+            )
+
+    def test_images(self, numbers: Sequence[int]) -> Iterator[Predicted]:
+        """Of images of the run's test set, whose true classes are known.
+
+        Raises:
+            SettingError: the set is not there, is another one than the network was trained for, or has fewer images.
+        """
+        data, spec = self.network.data(), self.network.spec
+        test = self.network.test_images()
+        for number in numbers:
+            if number >= len(test.labels):
+                limit = f" with data.limit={data.limit}" if data.limit else ""
+                raise SettingError(f"--test-index {number}: the test set{limit} has images 0 to {len(test.labels) - 1}")
+        batches = (numbers[start : start + self.batch_size] for start in range(0, len(numbers), self.batch_size))
+        return (
+            self._predicted(
+                list(map(str, rows)),
+                test.pixels[list(rows)],
+                [spec.name_of(label) for label in test.labels[list(rows)]],
+            )
+            for rows in batches
+        )
+
+    def _predicted(self, names: Sequence[str], pixels: Tensor, true: Sequence[str | None] = ()) -> Predicted:
+        """Of a batch of images as their data set reads them, uint8 [n, C, H, W]."""
+        if not names:
+            return Predicted([], pixels)
+        spec = self.network.spec
+        pixels = shaped(pixels, spec.size, spec.channels)
+        try:
+            probabilities = self.network.probabilities(pixels)
+        except torch.OutOfMemoryError as error:  # of a GPU
+            raise SettingError(
+                f"a batch of {len(names)} images is more than the memory of {self.network.device} holds: give fewer"
+                " with --batch-size"
+            ) from error
+        best = probabilities.topk(self.top)
+        guesses = [
+            tuple(Guess(spec.class_names[place], probability) for probability, place in zip(*row, strict=True))
+            for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+        known = true or [None] * len(names)
+        several: Sequence[tuple[str, ...] | None] = [None] * len(names)
+        if (classes := self.network.several_classes(probabilities)) is not None:
+            several = classes
+        return Predicted([Prediction(*each) for each in zip(names, guesses, known, several, strict=True)], pixels)
+
+
+def stacked(images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Images uint8 [C, H, W] as a batch."""
+    return torch.from_numpy(np.stack(images)) if images else torch.empty(0, dtype=torch.uint8)

@@ -1,0 +1,82 @@
+"""The configuration of a run that is opened again: checked anew, and what kind of run it is."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from labbook import experiment
+from labbook.config import instantiate
+from labbook.config.schema import typed
+from labbook.config.target_rules import made_by
+from labbook.errors import UntrainableError
+from labbook.runs.resume import read_config
+from labbook.runs.run_folder import CONFIG
+from labbook.training import capabilities
+
+# Settings that only a training acts upon, and what stands for them when a network is opened.
+UNUSED: dict[str, Any] = {
+    "optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 1.0},
+    "scheduler": None,
+    "logger": None,
+    "callbacks": None,
+    "data.augment": [],
+    "data.sampler": None,
+}
+# Settings of the trainer that a test acts upon.
+TESTING = ("_target_", "accelerator", "devices", "num_nodes", "precision", "deterministic", "limit_test_batches")
+
+
+def checked(path: Path, config: DictConfig) -> DictConfig:
+    """A run's configuration with all settings that there are today.
+
+    What only its training used is left out where it would be refused today.
+
+    Raises:
+        SettingError: settings that do not go together.
+    """
+    config = typed(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
+    try:
+        experiment.check(config)
+    except UntrainableError:
+        config = without_training(config, read_config(path))
+        experiment.check(config)
+    return config
+
+
+def without_training(config: DictConfig, trained: DictConfig) -> DictConfig:
+    """The configuration of a network without what only its training used and would be refused today.
+
+    What differs from that of the `trained` run was typed, and stays, to be checked.
+    """
+    kept = config.copy()
+    for name, unused in UNUSED.items():
+        if OmegaConf.select(config, name) == OmegaConf.select(trained, name):
+            OmegaConf.update(kept, name, unused, merge=False)
+    for name in set(config.trainer) - set(TESTING):
+        if config.trainer[name] == trained.trainer.get(name):
+            del kept.trainer[name]
+    return kept
+
+
+def targets_of(config: DictConfig) -> tuple[type | None, type | None]:
+    """What a run's model and its data are made of, though these themselves need not be there."""
+    model, data = (made_by(instantiate.locate(config[group]._target_, group)) for group in ("model", "data"))
+    return model, data
+
+
+def is_classification_run(config: DictConfig) -> bool:
+    """Whether a run's model is a classifier, and its data one set of labelled images."""
+    model, data = targets_of(config)
+    return capabilities.makes_classifier(model) and capabilities.makes_image_data(data)
+
+
+def check_classification(config: DictConfig, purpose: str) -> None:
+    """Refuse a run of another kind, where `purpose`, such as "predict", needs one of classification.
+
+    Raises:
+        SettingError: naming what is missing.
+    """
+    model, data = targets_of(config)
+    capabilities.classifier_type(model, purpose)
+    capabilities.image_data_type(data, purpose)

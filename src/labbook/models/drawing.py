@@ -1,0 +1,119 @@
+"""A network as a picture: its layers with kernel, stride, parameters and shapes, by torchview and Graphviz."""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytorch_lightning import LightningModule
+from torch import nn
+from torchview import ComputationGraph, draw_graph
+from torchview.computation_node import ModuleNode
+
+from labbook.errors import SettingError, choices
+from labbook.models.probe import at_rest, blank
+
+SOURCE = "gv"  # Graphviz' own language, which needs no program to write
+FORMATS = ("svg", "png", "pdf", SOURCE)
+MOST = 60  # boxes, beyond which a picture is not taken in at once
+FONT = "Helvetica"  # which every viewer has, or something like it
+DEFAULTS = {"padding": 0, "dilation": 1, "groups": 1}  # of convolutions and poolings
+DOTS = "96"  # of a PNG, an inch
+
+
+def draw(model: LightningModule, kind: str, depth: int | None = None) -> bytes:
+    """The picture as one of `FORMATS`.
+
+    What lies deeper than `depth` in the network is drawn as one box; None goes as deep as `MOST` boxes allow. The
+    network and all random numbers stay as they are.
+
+    Raises:
+        SettingError: another format, or one that needs Graphviz where there is none.
+    """
+    if kind not in FORMATS:
+        raise SettingError(f"a drawing cannot be written as .{kind}; {choices(kind, FORMATS)}")
+    if kind != SOURCE and shutil.which("dot") is None:
+        raise SettingError(
+            "a drawing needs Graphviz, whose program dot is not here: apt-get install graphviz (Debian, Ubuntu),"
+            " brew install graphviz (macOS) or winget install graphviz (Windows)"
+        )
+    graph = traced(model, depth) if depth else readable(model)
+    picture = graph.visual_graph
+    picture.body = [described("".join(picture.body), modules_of(graph, model))]
+    picture.graph_attr.update(fontname=FONT, dpi=DOTS if kind == "png" else "72")
+    picture.node_attr.update(fontname=FONT)
+    return picture.source.encode() if kind == SOURCE else bytes(picture.pipe(format=kind))
+
+
+def modules_of(graph: ComputationGraph, model: LightningModule) -> dict[str, nn.Module]:
+    """The module that each box stands for, by the number of the box; functions have none."""
+    modules = {id(module): module for module in model.modules()}
+    boxes = (node for node in nodes(graph.node_hierarchy) if isinstance(node, ModuleNode))
+    boxes = (node for node in boxes if node.node_id in graph.id_dict and node.compute_unit_id in modules)
+    return {str(graph.id_dict[node.node_id]): modules[node.compute_unit_id] for node in boxes}
+
+
+def nodes(tree: Any) -> Iterator[Any]:
+    """All nodes of torchview's hierarchy: a dictionary of nodes with what they contain, or a list."""
+    if isinstance(tree, (dict, list)):
+        for each in tree:
+            yield from nodes(each)
+        if isinstance(tree, dict):
+            for inside in tree.values():
+                yield from nodes(inside)
+    else:
+        yield tree
+
+
+def described(source: str, modules: Mapping[str, nn.Module]) -> str:
+    """Boxes in Graphviz' language with a line about their modules, and without their depth in the network."""
+
+    def box(found: re.Match[str]) -> str:
+        line = details(modules[found["number"]]) if found["number"] in modules else ""
+        row = f'<TR><TD COLSPAN="5">{line}</TD></TR>' if line else ""
+        return f"{found['number']} [label=<{found['name']}{found['rest']}{row}</TABLE>"
+
+    pattern = r"(?P<number>\d+) \[label=<(?P<name>.*?)<BR/>depth:\d+(?P<rest>.*?)</TABLE>"
+    return re.sub(pattern, box, source, flags=re.DOTALL)
+
+
+def details(module: nn.Module) -> str:
+    """Kernel, stride and what else differs from the default of a convolution or pooling, and the parameters."""
+    said = []
+    if kernel := getattr(module, "kernel_size", None):
+        stride = getattr(module, "stride", kernel)
+        said += [" x ".join(map(str, pair(kernel))), f"stride {size(stride)}"]
+        others = ((name, getattr(module, name, default), default) for name, default in DEFAULTS.items())
+        said += [f"{name} {size(value)}" for name, value, default in others if pair(value) != pair(default)]
+    if count := sum(item.numel() for item in module.parameters()):
+        said.append(f"{count:,} parameters")
+    return ", ".join(said)
+
+
+def pair(value: object) -> tuple[object, ...]:
+    """A size down and across."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def size(value: object) -> str:
+    """One number where both are the same."""
+    return " x ".join(dict.fromkeys(map(str, pair(value))))
+
+
+def readable(model: LightningModule) -> ComputationGraph:
+    """What happens to one image, in as much detail as there are at most `MOST` boxes for."""
+    deepest = max(name.count(".") + 1 for name, _ in model.named_modules())
+    graph = traced(model, 1)
+    for depth in range(2, deepest + 1):
+        deeper = traced(model, depth)
+        if len(deeper.node_set) > MOST:
+            break
+        graph = deeper
+    return graph
+
+
+def traced(model: LightningModule, depth: int) -> ComputationGraph:
+    """What happens to one image, with one box for what lies deeper."""
+    image = blank(model, "a drawing")
+    with at_rest(model):
+        return draw_graph(model, input_data=image, device=model.device, depth=depth, expand_nested=True)

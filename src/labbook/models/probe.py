@@ -1,0 +1,55 @@
+"""A network looked at without being changed, and without anything at stake."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+
+from labbook.config.instantiate import chain_of
+from labbook.errors import Interrupted, first_line
+from labbook.training.capabilities import images_of
+
+# A run writes to train.log, and not to the terminal, what Lightning says, of whom this is a part.
+details = logging.getLogger("pytorch_lightning.pictures")
+
+COMPILED = "_compiled_call_impl"  # where a module that was compiled has what is called in its place
+
+
+@contextmanager
+def at_rest(model: nn.Module) -> Iterator[None]:
+    """Within this, the network is in evaluation mode and not compiled; then every part of it is as it was."""
+    before = {module: module.training for module in model.modules()}
+    compiled = {module: vars(module).pop(COMPILED) for module in before if COMPILED in vars(module)}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before.items():
+            module.training = training
+        for module, call in compiled.items():
+            vars(module)[COMPILED] = call
+
+
+@contextmanager
+def spared(what: str) -> Iterator[None]:
+    """Within this, whatever goes wrong is only noted: no run ends for want of a picture. A signal still ends it."""
+    try:
+        yield
+    except Exception as error:
+        for cause in chain_of(error):  # as torchview hides it behind an error of its own
+            if isinstance(cause, Interrupted):
+                raise cause from None
+        details.info("no %s: %s", what, first_line(error))
+
+
+def blank(model: LightningModule, purpose: str = "a look at the network") -> Tensor:
+    """An image of zeros as the network takes it, [1, C, H, W], on its device: drawing one would use up randomness.
+
+    Raises:
+        SettingError: the model does not say what images it takes.
+    """
+    spec = images_of(model, purpose)
+    return torch.zeros(1, spec.channels, spec.size, spec.size, device=model.device)

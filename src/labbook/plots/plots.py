@@ -1,0 +1,125 @@
+"""Pictures of a run as pixels, uint8 [height, width, 3], made without any global state."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from labbook.data.module import Images
+from labbook.data.spec import ImageSpec
+from labbook.plots import fonts
+from labbook.plots.confusion_matrix import confusion_plot
+from labbook.plots.contact_sheet import Line, Picture, image_name, sheet
+from labbook.runs.outputs import writing
+from labbook.training.epoch_rows import MOST, USUAL, Row, is_of_layer, metrics_in, part_of, short
+from labbook.training.label_tasks import Outcome
+
+TITLES = {"acc": "accuracy"}
+TRAIN, HELD_OUT = "#1f77b4", "#d62728"
+
+
+def curves(rows: Sequence[Row], held_out: str) -> Picture:
+    """Loss and accuracy by epoch, training against `held_out` (the name of what was validated on).
+
+    Of runs without them, the first metrics that they have.
+    """
+    names = shown_metrics(rows)
+    figure = Figure(figsize=(4.5 * len(names), 3.6), dpi=120)
+    figure.subplots_adjust(left=0.12 / len(names), right=1 - 0.04 / len(names), bottom=0.14, top=0.91, wspace=0.15)
+    labels = {"train": ("training", TRAIN), "val": (held_out, HELD_OUT), "": (None, TRAIN)}
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for column in (column for column in columns_of(rows) if short(column) == name):
+            label, colour = labels[part_of(column)]
+            points = [(row["epoch"], row[column]) for row in rows if column in row]
+            axes.plot(*zip(*points, strict=True), label=label, color=colour, marker="o", markersize=3)
+        axes.set(xlabel="epoch", title=f"{TITLES.get(name, name)} by epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
+    return pixels(figure)
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """The metrics of all rows."""
+    return list(dict.fromkeys(name for row in rows for name in metrics_in(row) if not is_of_layer(name)))
+
+
+def shown_metrics(rows: Sequence[Row]) -> list[str]:
+    """The names of the metrics that curves are drawn of, without the part of the data."""
+    names = list(dict.fromkeys(short(column) for column in columns_of(rows)))
+    return [name for name in USUAL if name in names] if set(USUAL) <= set(names) else names[:MOST]
+
+
+def confusion_matrix(
+    counts: Tensor, class_names: Sequence[str], title: str, predicted_names: Sequence[str] | None = None
+) -> Picture:
+    """Counts by true and predicted class, int64 [classes, classes], as a matrix or, of many classes, as pairs.
+
+    `predicted_names` are what the network calls its classes, where the data has other names for them.
+    """
+    names = fonts.drawable(class_names)
+    across = names if predicted_names is None else fonts.drawable(predicted_names)
+    return pixels(confusion_plot(counts.numpy(), names, across, fonts.replaced(title)))
+
+
+def mistakes(
+    outcome: Outcome, images: Images, names: Sequence[str], title: str, count: int, predicted: Sequence[str] = ()
+) -> Picture | None:
+    """The images taken for another class with the most confidence; None where there is none.
+
+    `images` are those that `outcome.rows` are rows of; `predicted` are the network's own names.
+    """
+    wrong = surest_mistakes(outcome, count)
+    if not wrong:
+        return None
+    true, taken = fonts.drawable(names), fonts.drawable(predicted or names)
+    rows = outcome.rows[wrong]
+    said = zip(rows.tolist(), outcome.labels[wrong], outcome.predicted[wrong], outcome.confidence[wrong], strict=True)
+    captions = [
+        [Line(true[label]), Line(f"→ {taken[guess]}", f"{sure:.0%}"), Line(image_name(images.files, row))]
+        for row, label, guess, sure in said
+    ]
+    return sheet(tiles(images.pixels[rows]), captions, title, columns=5)
+
+
+def surest_mistakes(outcome: Outcome, count: int) -> list[int]:
+    """Positions in the outcome whose prediction is wrong, the most confident first."""
+    wrong = (outcome.predicted != outcome.labels).nonzero().flatten()
+    order = outcome.confidence[wrong].argsort(descending=True, stable=True)
+    positions: list[int] = wrong[order][:count].tolist()
+    return positions
+
+
+def pixels(figure: Figure) -> Picture:
+    """A figure, drawn."""
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn: Picture = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return drawn
+
+
+def save(picture: Picture, file: Path) -> None:
+    """Write a picture as PNG.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    with writing(file) as partial:
+        Image.fromarray(picture).save(partial, format="PNG")
+
+
+def tiles(images: Tensor, spec: ImageSpec | None = None) -> Picture:
+    """Images [n, C, H, W] as `sheet` takes them: uint8 pixels, or what `spec` normalised, taken back."""
+    values = images.float().cpu()
+    if spec is not None:
+        values = 255 * (
+            values * values.new_tensor(spec.std).view(-1, 1, 1) + values.new_tensor(spec.mean).view(-1, 1, 1)
+        )
+    result: Picture = values.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    return result

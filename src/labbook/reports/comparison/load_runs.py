@@ -1,0 +1,115 @@
+"""The runs that are to be compared, read from their folders. Imports torch only to test a run again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from labbook import lazy_imports
+from labbook.config.schema import typed
+from labbook.errors import SettingError, printable
+from labbook.inference.evaluate.predictions import Answers
+from labbook.reports.comparison.run_labels import labels
+from labbook.reports.read_runs import Run, read_run
+from labbook.runs import resume
+from labbook.runs.run_folder import CONFIG, PREDICTIONS
+from labbook.runs.status import WITH_FIGURES
+from labbook.runs.sweep_folder import SweepFolder
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of the runs."""
+
+    label: str
+    path: Path
+    config: DictConfig
+    run: Run  # what its folder says, with all settings that there are today
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has final figures."""
+        return self.run.state in WITH_FIGURES
+
+
+def without_others(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The folders of runs, and what a pattern such as logs/sweeps/NAME/* has found beside them, which is no run."""
+    beside = {path.absolute().parent for path in paths if (path / CONFIG).is_file()}
+    others = [
+        path
+        for path in paths
+        if path.absolute().parent in beside
+        and path.exists()
+        and not (path / CONFIG).is_file()
+        and not any(path.glob(f"*/{CONFIG}"))
+    ]
+    return [path for path in paths if path not in others], others
+
+
+def gather(paths: Sequence[Path]) -> list[Candidate]:
+    """Read the folders of runs.
+
+    Raises:
+        SettingError: fewer than two, one that is given twice, or one that is no run.
+    """
+    configs = [typed(resume.read_config(path), f"{path}/{CONFIG}") for path in paths]
+    if len(paths) < 2:
+        raise SettingError("one run alone is nothing to compare: give two or more, such as logs/runs/*")
+    places = [path.resolve() for path in paths]
+    if again := next((path for place, path in enumerate(paths) if path.resolve() in places[:place]), None):
+        raise SettingError(f"{again} is given twice")
+    runs = []
+    for path, config in zip(places, configs, strict=True):
+        plain = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(plain, dict)
+        run = read_run(SweepFolder(path.parent), path)
+        runs.append(replace(run, config={str(name): value for name, value in plain.items()}))
+    names = map(printable, labels(places))
+    return [Candidate(*each) for each in zip(names, paths, configs, runs, strict=True)]
+
+
+def answers_of(candidate: Candidate) -> tuple[Answers | None, str]:
+    """What a finished run's network answered to the test images, if that can be known, and what to say of it.
+
+    A run that kept no answers is tested again.
+    """
+    if not candidate.finished:
+        return None, f"{candidate.label} is not finished ({candidate.run.state}), so it has no test to compare."
+    told = candidate.run.metrics.get("test_set")
+    kept = Answers.read(candidate.path / PREDICTIONS, str(told)) if told else None
+    if kept is not None:
+        return kept, ""
+    with lazy_imports.heavy():
+        from labbook.inference.run_config import check_classification
+
+    try:
+        check_classification(candidate.config, "a paired test")
+    except SettingError as error:
+        return None, f"{candidate.label}: {error}."
+    try:
+        answers = tested_again(candidate)
+    except SettingError as error:
+        return None, f"{candidate.label} has no {PREDICTIONS} and could not be tested again: {error}."
+    recorded = None if answers.several_classes else candidate.run.figure("test/acc")  # which is by other thresholds
+    apart = recorded is not None and abs(recorded - answers.accuracy) > 1e-6
+    own = f", where its own test had {recorded:.4f}" if apart else ", as in its own test"
+    note = f"{candidate.label} has no {PREDICTIONS} and was tested again: accuracy {answers.accuracy:.4f}{own}."
+    return answers, note
+
+
+def tested_again(candidate: Candidate) -> Answers:
+    """The answers of the weights that the run itself tested.
+
+    Raises:
+        SettingError: its checkpoint or its data is not there, or is another's.
+    """
+    with lazy_imports.heavy():
+        from labbook.inference.evaluate.evaluate_run import evaluate_run
+        from labbook.inference.evaluate.predictions_table import classes_of
+
+    found = evaluate_run(candidate.path, candidate.config, "test")
+    if found.matched.left_out:
+        raise SettingError(found.matched.notes[0])
+    labels, predicted = classes_of(found.outcome, found.names)
+    return Answers.of(found.images, found.outcome.rows, labels, predicted)

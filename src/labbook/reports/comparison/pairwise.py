@@ -1,0 +1,101 @@
+"""Every two runs that answered to the same test images, and what can be said of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from labbook.inference.evaluate.predictions import Answers
+from labbook.reports.comparison.significance import holm, mcnemar
+
+Labelled = tuple[str, Answers]  # a run's label and its predictions
+MOST_LISTED = 8  # runs in a sentence
+LEVEL = 0.05  # of p, from which on chance is a good enough explanation
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two runs on the same images."""
+
+    one: str
+    other: str
+    images: int
+    only_one: int  # images that it alone told right
+    only_other: int
+    p: float
+    corrected: float  # for the number of pairs
+    several_classes: bool = False  # an image may have several
+
+    @property
+    def better(self) -> str:
+        """The run that is, by more than chance; empty where neither is shown to be."""
+        if self.corrected >= LEVEL:
+            return ""
+        return self.one if self.only_one > self.only_other else self.other
+
+    def sentence(self, pairs: int) -> str:
+        """What it means, as one of so many pairs."""
+        chance = probability(self.p)
+        if pairs > 1:
+            chance += f"; with Holm's correction for {pairs} pairs {probability(self.corrected)}"
+        first, second = (self.one, self.only_one), (self.other, self.only_other)
+        if self.better == self.other:
+            first, second = second, first
+        counts = f"{first[1]} only {first[0]} told right, {second[1]} only {second[0]}"
+        if self.better:
+            return f"{first[0]} is better than {second[0]}: of {self.images:,} images {counts} ({chance})."
+        return (
+            f"No difference between {self.one} and {self.other} is shown: of {self.images:,} images {counts}, as chance"
+            f" alone could have it ({chance})."
+        )
+
+
+def pairs_of(answers: Sequence[Labelled], best: Labelled | None = None) -> list[Pair]:
+    """All pairs among runs that were tested on the same images; of more runs, those with the `best` one only."""
+    found = []
+    pairs = combinations(answers, 2) if best is None else ((best, each) for each in answers if each[0] != best[0])
+    for (one, first), (other, second) in pairs:
+        if same_images(first, second):
+            counts = int((first.right & ~second.right).sum()), int((second.right & ~first.right).sum())
+            p = mcnemar(*counts)
+            found.append(Pair(one, other, len(first.labels), *counts, p, p, first.several_classes))
+    corrected = holm([pair.p for pair in found])
+    return [replace(pair, corrected=by_all) for pair, by_all in zip(found, corrected, strict=True)]
+
+
+def by_images(answers: Sequence[Labelled]) -> list[list[Labelled]]:
+    """The runs in groups that were tested on the same images."""
+    groups: list[list[Labelled]] = []
+    for label, each in answers:
+        group = next((group for group in groups if same_images(group[0][1], each)), None)
+        if group is None:
+            groups.append([(label, each)])
+        else:
+            group.append((label, each))
+    return groups
+
+
+def incomparable(answers: Sequence[Labelled]) -> list[str]:
+    """A sentence where not all were tested on the same images."""
+    groups = by_images(answers)
+    if len(groups) < 2:
+        return []
+    said = [f"{listed([label for label, _ in group])} on {len(group[0][1].labels):,}" for group in groups]
+    return [f"Tested on different images, so not to be compared by accuracy: {'; '.join(said)} images of their own."]
+
+
+def listed(labels: Sequence[str]) -> str:
+    """The labels of some runs; of many only the first."""
+    more = len(labels) - MOST_LISTED
+    return ", ".join(labels) if more <= 0 else f"{', '.join(labels[:MOST_LISTED])} and {more} more"
+
+
+def same_images(one: Answers, other: Answers) -> bool:
+    """Whether two runs answered to the same test set, with the same labels."""
+    return one.test_set == other.test_set and np.array_equal(one.labels, other.labels)
+
+
+def probability(p: float) -> str:
+    """Such as p = 0.0123."""
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"

@@ -1,0 +1,89 @@
+"""A comparison put together, and printed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console, JustifyMethod
+
+from labbook.console import literal, plain_table, wide_enough
+from labbook.reports.comparison import tables as sheets
+from labbook.reports.comparison.load_runs import Candidate, answers_of, gather
+from labbook.reports.comparison.pairwise import incomparable, pairs_of
+from labbook.reports.comparison.ranking import ranking
+from labbook.reports.comparison.tables import Sheet
+
+AT_ONCE = 4  # runs beside each other on the terminal
+MOST_BESIDE = 8  # runs that are compared setting by setting and each with each; of more there is a ranking
+MOST_ROWS = 40  # of a ranking, on the terminal
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that is said of some runs."""
+
+    runs: tuple[Candidate, ...]
+    sheets: tuple[Sheet, ...]  # with a column for each run; none of many runs
+    significance: Sheet  # or, of many runs, their ranking
+
+
+def compare(paths: Sequence[Path]) -> Comparison:
+    """Read the runs, test again those that kept no answers, and compare all with all.
+
+    Raises:
+        SettingError: see `gather`.
+    """
+    runs = gather(paths)
+    told = [(run.label, *answers_of(run)) for run in runs]
+    answers = [(label, each) for label, each, _ in told if each is not None]
+    notes = [*some([note for _, _, note in told if note]), *incomparable(answers)]
+    if len(runs) > MOST_BESIDE:
+        return Comparison(tuple(runs), (), ranking(answers, notes))
+    beside = tuple(make(runs) for make in (sheets.settings, sheets.figures, sheets.times))
+    return Comparison(tuple(runs), beside, sheets.significance(pairs_of(answers), notes))
+
+
+def some(notes: Sequence[str]) -> list[str]:
+    """The notes, of many runs only the first ones."""
+    more = len(notes) - MOST_BESIDE
+    return [*notes[:MOST_BESIDE], *([f"... and {more} more notes of this kind."] if more > 0 else [])]
+
+
+def show(comparison: Comparison) -> None:
+    """Print all tables; of many runs the ranking, without the last ones."""
+    console = wide_enough()
+    several = len(comparison.runs) <= MOST_BESIDE
+    for run in comparison.runs if several else ():
+        console.print(literal(f"{run.label}: {run.path}"), soft_wrap=True)
+    for sheet in comparison.sheets:
+        last = len(sheet.columns)
+        blocks = [range(first, min(first + AT_ONCE, last)) for first in range(1, last, AT_ONCE)]
+        print_sheet(console, sheet, blocks)
+    verdict = comparison.significance if several else shortened(comparison.significance)
+    print_sheet(console, verdict, [range(1, len(verdict.columns))])
+
+
+def shortened(sheet: Sheet) -> Sheet:
+    """A table that fits a terminal."""
+    more = len(sheet.rows) - MOST_ROWS
+    if more <= 0:
+        return sheet
+    return replace(
+        sheet, rows=sheet.rows[:MOST_ROWS], notes=(f"... and {more} more runs: --html FILE has all.", *sheet.notes)
+    )
+
+
+def print_sheet(console: Console, sheet: Sheet, blocks: Sequence[range]) -> None:
+    """Print a table a block of columns at a time, each beside the first column, and its notes."""
+    console.print()
+    console.print(literal(sheet.heading, style="bold"))
+    for block in blocks if sheet.rows else ():
+        made = plain_table("dim")
+        for index in (0, *block):
+            justify: JustifyMethod = "right" if sheet.numeric and index else "left"
+            made.add_column(literal(sheet.columns[index]), justify=justify, overflow="fold")
+        for row in sheet.rows:
+            made.add_row(*(literal(row[index]) for index in (0, *block)))
+        console.print(made)
+    for note in sheet.notes:
+        console.print(literal(note))

@@ -1,0 +1,106 @@
+"""Learning curves by setting."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from labbook.reports.read_runs import Floats, Run
+from labbook.reports.svg_charts import OTHERS, Line, Picture, logarithmic, picture, spans_widely, whole_numbers
+
+MOST_GREY = 40  # lines without a name up to which each is drawn
+
+Curve = tuple[Floats, Floats, Floats | None]  # epochs, mean, standard deviation
+
+
+def learning_curves(
+    settings: Sequence[Sequence[Run]], lines: Sequence[Line], held_out: str, each: str = "setting"
+) -> list[Picture]:
+    """Accuracy and loss, on what was `held_out` and in training, a line for the runs of `each` setting."""
+    pictures = []
+    for name, words in (("acc", "accuracy"), ("loss", "loss")):
+        for part, part_words in (("val", held_out), ("train", "training")):
+            curves = [curve(runs, f"{part}/{name}") for runs in settings]
+            if any(found is not None for found in curves):
+                pictures.append(chart(curves, lines, f"{part_words} {words}", "epoch", each))
+    return pictures
+
+
+def curve(runs: Sequence[Run], name: str) -> Curve | None:
+    """A column of metrics.csv over the runs of a setting, epoch by epoch; None where no run has it."""
+    tables = [run.table for run in runs if name in run.table and "epoch" in run.table]
+    if not tables:
+        return None
+    points = np.concatenate([np.column_stack([table["epoch"], table[name]]) for table in tables])
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        return None
+    epochs, which, counts = np.unique(points[:, 0], return_inverse=True, return_counts=True)
+    means = np.bincount(which, points[:, 1]) / counts
+    squares = np.bincount(which, (points[:, 1] - means[which]) ** 2)
+    return epochs, means, np.sqrt(squares / np.maximum(counts - 1, 1)) if counts.max() > 1 else None
+
+
+def chart(
+    curves: Sequence[Curve | None], lines: Sequence[Line], ylabel: str, xlabel: str, setting: str = "setting"
+) -> Picture:
+    """One line for each curve that there is, the first on top."""
+    band = any(each is not None and each[2] is not None for each in curves)
+    values = [value for each in curves if each is not None for value in each[1].tolist()]
+    log = "loss" in ylabel and spans_widely(values)
+
+    def draw(axes: Axes) -> None:
+        draw_curves(axes, curves, lines)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        if xlabel == "epoch":
+            whole_numbers(axes)
+        if log:
+            logarithmic(axes, "y")
+
+    said = f"{ylabel} by {xlabel}"
+    caption = f"{said[0].upper()}{said[1:]}." + (" The band is one standard deviation over the seeds." if band else "")
+    if (grey := len(unnamed(curves, lines))) > MOST_GREY:
+        caption += f" The grey line is the median of the other {grey:,}, the grey band holds the middle 80 % of them."
+    return picture(draw, caption, f"Line chart: {said}, one line a {setting}. {_extremes(curves, lines)}")
+
+
+def draw_curves(axes: Axes, curves: Sequence[Curve | None], lines: Sequence[Line], marker: str | None = None) -> None:
+    """The named settings in their colours, the others in grey behind them."""
+    pairs = [(each, line) for each, line in zip(curves, lines, strict=True) if each is not None]
+    grey = unnamed(curves, lines)
+    if len(grey) > MOST_GREY:
+        draw_band(axes, grey)
+    else:
+        axes.add_collection(LineCollection(grey, colors=OTHERS, linewidths=0.7, alpha=0.5))
+    for (epochs, means, spreads), line in reversed(pairs):
+        if not line.named:
+            continue
+        point = "o" if len(epochs) < 2 else marker
+        axes.plot(epochs, means, color=line.colour, linestyle=line.dashes, marker=point, markersize=4)
+        if spreads is not None:
+            axes.fill_between(epochs, means - spreads, means + spreads, color=line.colour, alpha=0.15, linewidth=0)
+    axes.autoscale_view()
+
+
+def unnamed(curves: Sequence[Curve | None], lines: Sequence[Line]) -> list[Floats]:
+    """The points of the curves that have no colour of their own, [epochs, 2] each."""
+    pairs = zip(curves, lines, strict=True)
+    return [np.column_stack(each[:2]) for each, line in pairs if each is not None and not line.named]
+
+
+def draw_band(axes: Axes, curves: Sequence[Floats]) -> None:
+    """Many curves as their median and a band from the 10th to the 90th percentile."""
+    points = np.concatenate(curves)
+    places = np.unique(points[:, 0])
+    low, middle, high = np.array([np.quantile(points[points[:, 0] == at, 1], (0.1, 0.5, 0.9)) for at in places]).T
+    axes.fill_between(places, low, high, color=OTHERS, alpha=0.3, linewidth=0)
+    axes.plot(places, middle, color=OTHERS, linewidth=1)
+
+
+def _extremes(curves: Sequence[Curve | None], lines: Sequence[Line]) -> str:
+    ends = [(float(each[1][-1]), line.label) for each, line in zip(curves, lines, strict=True) if each is not None]
+    (low, lowest), (high, highest) = min(ends), max(ends)
+    if len(ends) == 1:
+        return f"It ends at {low:.4g}."
+    return f"At their ends: {low:.4g} ({lowest}) to {high:.4g} ({highest})."

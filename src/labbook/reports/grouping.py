@@ -1,0 +1,231 @@
+"""One row for each setting, over its seeds: means, deviations and what a lab published."""
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labbook.config import published
+from labbook.config.schema import held_out, lower_is_better
+from labbook.errors import SettingError
+from labbook.reports.columns import Column, key, order, short_names, text, varying
+from labbook.reports.read_runs import Run, Sweep
+from labbook.runs.status import State
+
+OBJECTIVE = "objective"  # stands for the metric that runs are compared by, whichever that is
+ACCURACY = {"val/acc": "val acc", "test/acc": "test acc", "train/acc": "train acc"}
+SHOWN = ACCURACY | {"train_seconds": "seconds", "images_per_second": "images/s"}
+STATES: tuple[State, ...] = ("finished", "running", "interrupted", "failed", "pruned", "new", "damaged")
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A figure over the runs that have it."""
+
+    n: int
+    mean: float
+    sd: float | None  # of a sample; None for a single run
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Mean | None":
+        """None of nothing."""
+        if not values:
+            return None
+        count = len(values)
+        mean = sum(values) / count
+        squares = sum((value - mean) * (value - mean) for value in values)
+        return cls(count, mean, math.sqrt(squares / (count - 1)) if count > 1 else None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting: the runs that differ in their seeds only."""
+
+    values: tuple[Any, ...]  # of the report's columns
+    label: str
+    runs: tuple[Run, ...]
+    published: dict[str, float]  # figure -> what a lab had for this setting
+    system: str  # the lab's name for it
+    unlike: bool  # whether the lab trained for another number of epochs
+    old: bool  # whether other code than the report's made one of its figures
+    objective: str = "val/acc"  # the metric that runs are compared by
+    falls: bool = False  # whether a smaller one is better
+
+    @property
+    def finished(self) -> list[Run]:
+        """The runs whose figures count."""
+        return [run for run in self.runs if run.state == "finished"]
+
+    def figure(self, name: str) -> Mean | None:
+        """A final figure over the finished runs.
+
+        `train/acc` is measured after training over the whole training set (`train/acc_eval`) where the runs did so.
+        """
+        names = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
+        found = (self.exact(each) for each in names)
+        return next((mean for mean in found if mean is not None), None)
+
+    def exact(self, name: str) -> Mean | None:
+        """The figure that the runs have under this very name."""
+        values = (measured(run, self.objective if name == OBJECTIVE else name) for run in self.finished)
+        return Mean.of([value for value in values if value is not None])
+
+    def difference(self, name: str) -> float | None:
+        """Ours less what was published."""
+        ours = self.exact(name)
+        return ours.mean - self.published[name] if ours and name in self.published else None
+
+    @property
+    def best(self) -> Run | None:
+        """The finished run with the best value of the metric that runs are compared by."""
+        sign = -1 if self.falls else 1
+        values = [(sign * value, run) for run in self.finished if (value := measured(run, self.objective)) is not None]
+        return max(values, key=lambda pair: pair[0])[1] if values else None
+
+    def tied(self, other: "Row") -> bool:
+        """Whether the means of two settings differ by no more than a standard deviation of either."""
+        ours, theirs = self.exact(OBJECTIVE), other.exact(OBJECTIVE)
+        if ours is None or theirs is None:
+            return False
+        return abs(ours.mean - theirs.mean) <= max(ours.sd or 0.0, theirs.sd or 0.0)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a sweep came to."""
+
+    sweep: Sweep
+    columns: tuple[Column, ...]
+    names: tuple[str, ...]  # short ones of the columns
+    rows: tuple[Row, ...]  # the best first
+    figures: tuple[str, ...]  # which final figures are shown
+    on_test: bool  # whether the runs were validated on the test set
+    objective: str  # the metric that runs are compared by
+    falls: bool  # whether a smaller one is better
+
+    @property
+    def published(self) -> list[str]:
+        """Which figures a lab published of any row."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.published))
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many runs there are in each state."""
+        counts = Counter(run.state for run in self.sweep.runs)
+        return {state: counts[state] for state in STATES if counts[state]}
+
+    @property
+    def failures(self) -> list[Run]:
+        """The runs that failed."""
+        return [run for run in self.sweep.runs if run.state == "failed"]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """How many runs with figures each version of the code made, the newest first."""
+        return versions(self.sweep.runs)
+
+    @property
+    def code(self) -> str:
+        """The version of the code that figures are held to be of: that of the last command, or else the newest."""
+        return current_code(self.sweep)
+
+    @property
+    def measured_after(self) -> bool:
+        """Whether a row's training accuracy was measured after training."""
+        return any(row.exact("train/acc_eval") for row in self.rows)
+
+    @property
+    def ranked(self) -> list[Row]:
+        """The rows that have a figure to compare by."""
+        return [row for row in self.rows if row.exact(OBJECTIVE)]
+
+    @property
+    def tied(self) -> list[Row]:
+        """The rows that are no worse than the best one by more than a standard deviation."""
+        return [row for row in self.ranked[1:] if row.tied(self.ranked[0])]
+
+
+def group(sweep: Sweep) -> Report:
+    """The runs of a sweep by setting, the best first; those without a legible configuration are only counted."""
+    runs = [run for run in sweep.runs if run.config]
+    columns = varying(runs, sweep.over)
+    names = short_names(columns, (*SHOWN.values(), "n"))
+    on_test = bool(runs) and all(run.settings.get("data.validate_on") == "test" for run in runs)
+    code, objective = current_code(sweep), compared_by(sweep)
+    falls = lower_is_better(objective, sweep.mode)
+    settings: dict[Hashable, list[Run]] = {}
+    for run in runs:
+        settings.setdefault(tuple(key(column.of(run)) for column in columns), []).append(run)
+    rows = [row_of(members, columns, names, code, objective, falls) for members in settings.values()]
+    rows.sort(key=lambda row: [order(value) for value in row.values])
+    rows.sort(key=rank)
+    figures = shown(rows, objective, on_test)
+    return Report(sweep, tuple(columns), tuple(names), tuple(rows), figures, on_test, objective, falls)
+
+
+def row_of(
+    runs: Sequence[Run], columns: Sequence[Column], names: Sequence[str], code: str, objective: str, falls: bool
+) -> Row:
+    """The row of runs that have one setting."""
+    values = tuple(column.of(runs[0]) for column in columns)
+    label = ", ".join(f"{name} {text(value)}" for name, value in zip(names, values, strict=True) if value is not None)
+    entry = published_for(runs[0].config)
+    old = any(run.version != code for run in runs if run.state == "finished")
+    unlike = entry.get("epochs") not in (None, runs[0].settings.get("epochs"))
+    final, system = entry.get("final", {}), entry.get("system", "")
+    return Row(values, label or "the one setting", tuple(runs), final, system, unlike, old, objective, falls)
+
+
+def published_for(config: dict[str, Any]) -> dict[str, Any]:
+    """What a lab published of a configuration's settings; nothing where that is not legible."""
+    try:
+        published.check(config.get("published"))
+    except SettingError:
+        return {}
+    return published.entry(config) or {}
+
+
+def shown(rows: Sequence[Row], objective: str, on_test: bool) -> tuple[str, ...]:
+    """The figures that any row has; first the one that runs are compared by, if it is not an accuracy.
+
+    Loss and top-5 accuracy of the test are left out.
+    """
+    tested = (name for row in rows for run in row.finished for name in run.final_metrics("test"))
+    others = (name for name in dict.fromkeys(tested) if name not in ("test/loss", "test/top5_acc"))
+    names = dict.fromkeys([*(() if objective in SHOWN else (objective,)), *SHOWN, *others])
+    left_out = "val/" if on_test else None  # those would be figures of the test set
+    return tuple(
+        name for name in names if not (left_out and name.startswith(left_out)) and any(row.figure(name) for row in rows)
+    )
+
+
+def rank(row: Row) -> tuple[bool, float]:
+    """Sorts the best row first and those without a figure last."""
+    mean = row.exact(OBJECTIVE)
+    sign = 1 if row.falls else -1
+    return (mean is None, sign * mean.mean if mean else 0.0)
+
+
+def measured(run: Run, name: str) -> float | None:
+    """A final metric of a run; what a run measured on the test set is no validation."""
+    on_test = name.startswith("val/") and run.settings.get("data.validate_on") == "test"
+    return None if on_test else run.figure(name)
+
+
+def compared_by(sweep: Sweep) -> str:
+    """The metric that runs are compared by: the sweep's objective, or that of the training where no run has it."""
+    finished = [run for run in sweep.runs if run.state == "finished" and run.config]
+    validated = any(measured(run, sweep.objective) is not None for run in finished)
+    return sweep.objective if validated or not finished else held_out(sweep.objective, "test")
+
+
+def versions(runs: Sequence[Run]) -> dict[str, int]:
+    """How many finished runs each version of the code made, that of the run which ended last first."""
+    finished = sorted((run for run in runs if run.state == "finished"), key=lambda run: run.ended, reverse=True)
+    return dict(Counter(run.version for run in finished))
+
+
+def current_code(sweep: Sweep) -> str:
+    """The version of the code of a sweep's last command, or else of the run that ended last."""
+    return sweep.code or next(iter(versions(sweep.runs)), "")

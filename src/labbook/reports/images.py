@@ -1,0 +1,122 @@
+"""The report's curves, the best confusion matrix and the table as PNG, for a report of one's own. Imports no torch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba, to_rgba_array
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from labbook.plots import fonts
+from labbook.plots.confusion_matrix import confusion_plot
+from labbook.reports.grouping import Report
+from labbook.reports.svg_charts import GRID, INK, OTHERS, PAPER, SERIES, SOFT, STYLE, Line, Picture, shortened
+from labbook.reports.table_cells import cells, headings
+from labbook.runs.outputs import writing
+
+CURVES, MATRIX, TABLE = "curves.png", "confusion_matrix.png", "table.png"
+DPI = 150
+MOST_ROWS = 30  # of the table
+SIZE, LINE, GAP = 9, 0.22, 0.2  # points of a letter; inches of a line of text, and between two columns
+# The page's light colours, in the place of those that stand for them.
+COLOURS = {INK: "#1c2126", SOFT: "#5d6873", GRID: "#e3e7eb", OTHERS: "#9aa4ae", PAPER: "#ffffff"} | dict(
+    zip(SERIES, ("#0072b2", "#d55e00", "#008a66", "#b0508a", "#b98200", "#47a5e0"), strict=True)
+)
+PAINTED = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")
+
+
+def write(report: Report, curves: Sequence[Picture], lines: Sequence[Line]) -> None:
+    """Write the pictures of which there is something to show into the sweep's folder.
+
+    Raises:
+        OSError: they could not be written.
+    """
+    made = {CURVES: curves_of(curves, lines), MATRIX: matrix_of(report), TABLE: table_of(report)}
+    for name, figure in made.items():
+        if figure is not None:
+            with writing(report.sweep.path / name) as partial:
+                FigureCanvasAgg(figure)
+                figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
+
+
+def curves_of(curves: Sequence[Picture], lines: Sequence[Line]) -> Figure | None:
+    """All learning curves, two beside each other, above their legend."""
+    if not curves:
+        return None
+    named = [line for line in lines if line.named]
+    rows, legend = -(-len(curves) // 2), LINE * (len(named) + (len(named) < len(lines)))
+    with mpl.rc_context(STYLE | {"figure.facecolor": "white"}):
+        figure = Figure(figsize=(9, 3 * rows + legend), layout="constrained")
+        parts: Any = figure.subfigures(2, 1, height_ratios=(3 * rows, max(legend, 0.01)))
+        drawn, below = parts
+        for axes, each in zip(drawn.subplots(rows, 2, squeeze=False).flat, curves, strict=False):
+            each.draw(axes)
+        for axes in list(drawn.axes)[len(curves) :]:
+            axes.remove()
+        labels = [shortened(line.label, 90) for line in named]
+        handles = [Line2D([], [], color=line.colour, linestyle=line.dashes) for line in named]
+        if len(named) < len(lines):
+            labels.append(f"{len(lines) - len(named)} others")
+            handles.append(Line2D([], [], color=OTHERS))
+        look = {"family": fonts.families(labels), "size": SIZE}
+        below.legend(handles, labels, loc="center", frameon=False, prop=look)
+    return painted(figure)
+
+
+def matrix_of(report: Report) -> Figure | None:
+    """The confusion matrix of the best setting's best run, as in the run's own folder."""
+    run = report.ranked[0].best if report.ranked else None
+    found = run.confusion() if run else None
+    if run is None or found is None:
+        return None
+    counts, names = found
+    drawable = fonts.drawable(names)
+    title = f"{report.ranked[0].label}: accuracy {np.trace(counts) / max(counts.sum(), 1):.2%}"
+    return confusion_plot(counts.astype(np.int64), drawable, drawable, fonts.replaced(title))
+
+
+def table_of(report: Report) -> Figure | None:
+    """The table, the best settings first."""
+    if not report.rows:
+        return None
+    heads = headings(report)
+    rows = [[head.title for head in heads]]
+    rows += [[shortened(cell.text, 40) for cell in cells(report, row)] for row in report.rows[:MOST_ROWS]]
+    rows = [[fonts.replaced(cell) for cell in row] for row in rows]
+    widths = [max(fonts.width(row[column], SIZE) for row in rows) / 72 * 1.08 for column in range(len(heads))]
+    more = len(report.rows) - MOST_ROWS
+    width, height = sum(widths) + GAP * (len(heads) + 1), LINE * (len(rows) + 1 + (more > 0))
+    figure = Figure(figsize=(width, height), facecolor="white")
+    family = fonts.families(cell for row in rows for cell in row)
+    look: dict[str, Any] = {"fontsize": SIZE, "parse_math": False, "family": family, "va": "center"}
+    for number, row in enumerate(rows):
+        left, y = GAP, 1 - (number + 0.9) * LINE / height
+        for cell, head, wide in zip(row, heads, widths, strict=True):
+            at = left + (wide if head.numeric else 0)
+            weight = "bold" if number == 0 else "normal"
+            figure.text(at / width, y, cell, ha="right" if head.numeric else "left", weight=weight, **look)
+            left += wide + GAP
+    y = 1 - 1.45 * LINE / height
+    figure.add_artist(Line2D((GAP / width, 1 - GAP / width), (y, y), color="#5d6873", linewidth=0.8))
+    if more > 0:
+        figure.text(GAP / width, 0.9 * LINE / height, f"... and {more} more settings in summary.csv", **look)
+    return figure
+
+
+def painted(figure: Figure) -> Figure:
+    """A figure in the colours of paper."""
+    real = {tuple(to_rgba(stand_in)[:3]): to_rgba(colour)[:3] for stand_in, colour in COLOURS.items()}
+    for artist in figure.findobj():
+        for name in PAINTED:
+            get, put = getattr(artist, f"get_{name}", None), getattr(artist, f"set_{name}", None)
+            if get is None or put is None:
+                continue
+            colours = to_rgba_array(get())
+            for colour in colours:
+                colour[:3] = real.get(tuple(colour[:3]), colour[:3])
+            if len(colours):
+                put(colours if len(colours) > 1 else tuple(colours[0]))
+    return figure

@@ -1,0 +1,74 @@
+"""What one must know to read a sweep's figures: what was swept, when, on which machine, by which code."""
+
+from datetime import datetime
+
+from labbook.reports.columns import text
+from labbook.reports.grouping import Report
+from labbook.reports.read_runs import Run
+from labbook.reports.table_cells import title
+
+
+def facts(report: Report) -> list[tuple[str, str]]:
+    """Names and values, in the order they are read."""
+    counts = sorted({len(row.finished) for row in report.rows if row.finished})
+    least_most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else "".join(map(str, counts))
+    resumed = sum(1 for run in report.sweep.runs if run.metrics.get("resumed"))
+    better = "lower" if report.falls else "higher"
+    went_on = f"{resumed} run{'' if resumed == 1 else 's'} went on after an interruption" if resumed else ""
+    return [
+        ("swept", ", ".join(report.sweep.over)),
+        ("n", f"{least_most} finished run{'' if least_most == '1' else 's'} a setting" if counts else ""),
+        ("compared by", f"{compared_by(report)} ({better} is better)"),
+        ("constant", constants(report)),
+        ("hardware", "; ".join(machines(report))),
+        (
+            "libraries",
+            "; ".join(sorted({str(run.metrics["versions"]) for run in report.sweep.runs if "versions" in run.metrics})),
+        ),
+        ("code", ", ".join(f"{version} ({count})" for version, count in report.versions.items())),
+        ("when", when(report)),
+        ("resumed", went_on),
+    ]
+
+
+def compared_by(report: Report) -> str:
+    """The metric that rows are sorted by: the training's own where nothing but the test set was held out."""
+    return title(report.objective)
+
+
+def constants(report: Report) -> str:
+    """The choices and the number of epochs that all runs share."""
+    runs = [run for run in report.sweep.runs if run.config]
+    same = []
+    for group in ("experiment", "model", "data", "optimizer", "scheduler"):
+        chosen = {run.choices.get(group) for run in runs}
+        same += [f"{group}={name}" for name in chosen if name is not None and len(chosen) == 1]
+    for name in ("epochs", "data.limit"):
+        values = {text(run.settings[name]) for run in runs if run.settings.get(name) is not None}
+        same += [f"{name}={value}" for value in values if len(values) == 1]
+    return " ".join(same)
+
+
+def machines(report: Report) -> list[str]:
+    """The devices and precisions of the runs with figures, with the words of one run on each."""
+    found: dict[str, list[Run]] = {}
+    for run in report.sweep.runs:
+        if run.state == "finished" and run.machine:
+            found.setdefault(run.machine, []).append(run)
+    several = len(found) > 1
+    said = ((str(runs[0].metrics.get("hardware", machine)), len(runs)) for machine, runs in found.items())
+    return [f"{words} ({count} runs)" if several else words for words, count in said]
+
+
+def when(report: Report) -> str:
+    """From the start of the first run to what was last heard of any."""
+    runs = [run for run in report.sweep.runs if run.ended]
+    if not runs:
+        return ""
+    starts, ends = ((datetime.fromtimestamp(stamp)) for stamp in (_first(runs), max(run.ended for run in runs)))
+    end = f"{ends:%H:%M}" if starts.date() == ends.date() else f"{ends:%Y-%m-%d %H:%M}"
+    return f"{starts:%Y-%m-%d %H:%M} to {end}"
+
+
+def _first(runs: list[Run]) -> float:
+    return min(run.started or run.ended for run in runs)

@@ -1,0 +1,208 @@
+"""How the pictures of a page are drawn: matplotlib figures as inline SVG that takes the page's colours."""
+
+import io
+import itertools
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from labbook.reports.columns import is_number, order, text
+
+# Colours that nobody would draw with, which stand for those of the page, light or dark.
+INK, SOFT, GRID, OTHERS, PAPER = "#010101", "#020202", "#030303", "#040404", "#050505"
+SERIES = ("#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005", "#0a0006")
+VARIABLES = {INK: "ink", SOFT: "soft", GRID: "grid", OTHERS: "others", PAPER: "paper"} | {
+    colour: f"series-{index}" for index, colour in enumerate(SERIES, 1)
+}
+DASHES = ("solid", (0, (4, 2)))
+MOST_LINES = len(SERIES) * len(DASHES)
+WIDE_SPAN = 30  # the largest over the smallest value from which an axis is logarithmic
+LONGEST = 24  # characters of a label
+
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "labbook",  # the same picture has the same names within
+    "text.parse_math": False,  # names of classes may hold a $
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": SOFT,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 1.6,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG with its words."""
+
+    svg: Markup
+    caption: str
+    draw: Callable[[Axes], None]  # the same into other axes
+    lines: Sequence["Line"] = ()  # its own legend, if it has one
+
+
+@dataclass(frozen=True)
+class Line:
+    """How the line of a setting looks, and its name in the legend."""
+
+    label: str
+    colour: str
+    dashes: Any
+
+    @property
+    def named(self) -> bool:
+        """Whether it has a colour of its own, and so a place in the legend."""
+        return self.colour != OTHERS
+
+    @property
+    def css(self) -> Markup:
+        """The stroke of the legend's sample."""
+        dashed = "" if self.dashes == "solid" else "; stroke-dasharray: 6 3"
+        return Markup(f"stroke: var(--{VARIABLES[self.colour]}){dashed}")
+
+
+_numbers = itertools.count(1)
+
+
+def picture(
+    draw: Callable[[Axes], None],
+    caption: str,
+    alt: str,
+    size: tuple[float, float] = (5.0, 3.2),  # inches
+    lines: Sequence[Line] = (),
+) -> Picture:
+    """A drawing with its caption, its alternative text and, if it has one of its own, its legend."""
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser has other fonts
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure.subplots())
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return Picture(inline(out.getvalue(), alt, f"p{next(_numbers)}-"), caption, draw, lines)
+
+
+def inline(svg: str, alt: str, prefix: str) -> Markup:
+    """A file's SVG as part of a page: in its colours, with names that no other picture has, and an alternative text."""
+    svg = svg[svg.index("<svg ") :]
+    svg = re.sub(r"<style.*?</style>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{prefix}", svg)
+    colours = re.compile("|".join(VARIABLES))
+    svg = colours.sub(lambda found: f"var(--{VARIABLES[found.group()]})", svg)
+    view = re.search(r'viewBox="[^"]*"', svg)
+    assert view is not None
+    start = Markup('<svg role="img" aria-label="{}" ').format(alt)
+    opening = f'{start}{view.group()} xmlns:xlink="http://www.w3.org/1999/xlink">'
+    return Markup(opening + svg[svg.index(">") + 1 :].strip())
+
+
+def lines_of(labels: Sequence[str]) -> list[Line]:
+    """A look for each setting: colours, then the same colours dashed, then grey."""
+    looks = [(colour, dashes) for dashes in DASHES for colour in SERIES]
+    looks += [(OTHERS, "solid")] * max(len(labels) - len(looks), 0)
+    return [Line(label, *look) for label, look in zip(labels, looks, strict=False)]
+
+
+def spans_widely(values: Sequence[float]) -> bool:
+    """Whether positive numbers differ so much that a logarithmic axis shows them better."""
+    finite = [value for value in values if np.isfinite(value)]
+    return bool(finite) and min(finite) > 0 and max(finite) / min(finite) > WIDE_SPAN
+
+
+def logarithmic(axes: Axes, which: str, ticks: Sequence[float] | None = None) -> None:
+    """Make the x or y axis logarithmic, with plain numbers at the decades or at `ticks`."""
+    getattr(axes, f"set_{which}scale")("log")
+    axis = getattr(axes, f"{which}axis")
+    low, high = sorted(getattr(axes, f"get_{which}lim")())
+    subs = (1.0,) if high / low > 100 else (1.0, 2.0, 5.0)
+    if ticks:
+        axis.set_ticks(ticks)
+    else:
+        axis.set_major_locator(LogLocator(subs=subs, numticks=8))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def whole_numbers(axes: Axes) -> None:
+    """Ticks of the x axis at whole numbers only."""
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+
+
+class Scale:
+    """Where the values of a setting lie on an axis: as numbers if all are, one after the other else."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values = sorted({text(value): value for value in values}.values(), key=order)
+        self.numeric = len(self.values) > 1 and all(map(is_number, self.values))
+        self.log = self.numeric and spans_widely([float(value) for value in self.values])
+        self._places = {text(value): index for index, value in enumerate(self.values)}
+
+    def __contains__(self, value: object) -> bool:
+        """Whether it is one of the values."""
+        return text(value) in self._places
+
+    def place(self, value: Any) -> float:
+        """The coordinate of a value."""
+        return float(value) if self.numeric else float(self._places[text(value)])
+
+    def index(self, value: Any) -> int:
+        """Which of the values it is."""
+        return self._places[text(value)]
+
+    def label(self, axes: Axes, name: str, which: str = "x") -> None:
+        """Give the x or y axis its name, ticks and scale."""
+        getattr(axes, f"set_{which}label")(shortened(name))
+        if self.log:
+            logarithmic(axes, which, [float(value) for value in self.values] if self._roomy() else None)
+        elif self.numeric and self._roomy():
+            ticks, names = [float(value) for value in self.values], [text(value) for value in self.values]
+            getattr(axes, f"set_{which}ticks")(ticks, names)
+        elif not self.numeric:
+            getattr(axes, f"set_{which}lim")(-0.5, len(self.values) - 0.5)
+            name_ticks(axes, which, self.values)
+
+    def _roomy(self) -> bool:
+        """Whether a tick at each value leaves room for its number."""
+        numbers = np.array([float(value) for value in self.values])
+        places = np.log(numbers) if self.log else numbers
+        longest = max(len(text(value)) for value in self.values)
+        return bool(np.diff(places).min() / np.ptp(places) > 0.02 + 0.02 * longest)
+
+
+def name_ticks(axes: Axes, which: str, values: Sequence[Any]) -> None:
+    """A tick for each value; turned where the words are long."""
+    names = [shortened(text(value)) for value in values]
+    if which == "y":
+        axes.set_yticks(range(len(names)), names)
+    elif max(map(len, names), default=0) * len(names) > 44:
+        axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
+    else:
+        axes.set_xticks(range(len(names)), names)
+
+
+def shortened(words: str, longest: int = LONGEST) -> str:
+    """One line that fits."""
+    line = " ".join(words.split())
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"

@@ -1,0 +1,123 @@
+"""The table of a report as cells of text, the same for the terminal, for Markdown and for the page."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from labbook.reports.columns import NULL, is_number, text
+from labbook.reports.grouping import ACCURACY, SHOWN, Mean, Report, Row
+
+OLD, UNLIKE = "*", "†"  # made by other code; published after another number of epochs
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is shown, and what is sorted by."""
+
+    text: str
+    value: Any = None  # a number or words; None sorts last
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column of the table."""
+
+    title: str
+    numeric: bool
+    importance: int  # the less important are left out first where there is no room
+    full: str  # the whole name
+
+
+def headings(report: Report) -> list[Heading]:
+    """The settings, the number of runs, the figures, and what was published of them."""
+    found = []
+    for index, (column, name) in enumerate(zip(report.columns, report.names, strict=True)):
+        numeric = all(is_number(row.values[index]) or row.values[index] in (None, NULL) for row in report.rows)
+        found.append(Heading(name, numeric, 100 - index, column.name))
+    found.append(Heading("n", True, 92, "finished runs"))
+    weights = {report.objective: 95, "test/acc": 90, "val/acc": 80, "train_seconds": 50, "train/acc": 40}
+    for name in report.figures:
+        importance = 60 if name.startswith("test/") else 30
+        found.append(Heading(title(name), True, weights.get(name, importance), name))
+    for name in report.published:
+        importance = 45 if name == "train_seconds" else 85
+        found.append(Heading(f"published {title(name)}", True, importance, f"{name}, sorted by the difference"))
+    return found
+
+
+def title(name: str) -> str:
+    """A figure's name as a heading."""
+    return {**SHOWN, "train/acc_eval": "train acc"}.get(name, name.replace("/", " ").replace("_", " "))
+
+
+def cells(report: Report, row: Row) -> list[Cell]:
+    """One row, in the order of `headings`."""
+    found = [Cell("–" if value is None else text(value), _sortable(value)) for value in row.values]
+    done, all_runs = len(row.finished), len(row.runs)
+    mark = OLD if row.old else ""
+    others = {run.state for run in row.runs} - {"finished"}
+    why = f" {others.pop()}" if len(others) == 1 else ""
+    found.append(Cell((f"{done}" if done == all_runs else f"{done} of {all_runs}{why}") + mark, done))
+    for name in report.figures:
+        mean = row.figure(name)
+        found.append(Cell(spread(name, mean), mean.mean if mean else None))
+    for name in report.published:
+        found.append(Cell(beside(row, name), row.difference(name)))
+    return found
+
+
+def beside(row: Row, name: str) -> str:
+    """A published figure and, in brackets, ours less theirs."""
+    if name not in row.published:
+        return ""
+    difference = row.difference(name)
+    ours = "" if difference is None else f" ({number(name, difference, '+')})"
+    return number(name, row.published[name]) + (UNLIKE if row.unlike else "") + ours
+
+
+def number(name: str, value: float, sign: str = "") -> str:
+    """A figure with the digits that mean something."""
+    if name == "train_seconds":
+        return f"{value:{sign}.1f}"
+    return f"{value:{sign},.0f}" if name == "images_per_second" else f"{value:{sign}.4f}"
+
+
+def spread(name: str, mean: Mean | None) -> str:
+    """A mean and, where there are several runs, the standard deviation."""
+    if mean is None:
+        return ""
+    spread_too = mean.sd is not None and name != "images_per_second"
+    return number(name, mean.mean) + (f" ± {number(name, mean.sd or 0.0)}" if spread_too else "")
+
+
+def footnotes(report: Report) -> list[str]:
+    """What the marks and the words of the table mean."""
+    notes = []
+    several = any(len(row.finished) > 1 for row in report.rows)
+    if several:
+        notes.append("± is the standard deviation of a sample over the n finished runs of a setting.")
+    if report.on_test and any(name in ACCURACY for name in report.figures):
+        notes.append("The runs were validated on the test set, so nothing was chosen by it and no val acc is shown.")
+    if report.measured_after and "train/acc" in report.figures:
+        notes.append("train acc is measured after training, over the whole training set.")
+    if any(row.old for row in report.rows):
+        others = ", ".join(f"{name} ({count})" for name, count in report.versions.items() if name != report.code)
+        own = report.versions.get(report.code, 0)
+        notes.append(f"{OLD} has figures of other code than the newest, {report.code} ({own}): {others}.")
+    if any(row.unlike and row.published for row in report.rows):
+        notes.append(f"{UNLIKE} was published after another number of epochs.")
+    systems = dict.fromkeys(row.system for row in report.rows if row.published and row.system)
+    if systems:
+        notes.append(f"Published figures are those of {', '.join(systems)}; in brackets, ours less theirs.")
+    return notes
+
+
+def tally(report: Report) -> str:
+    """Such as `12 runs: 9 finished, 1 running, 2 failed`."""
+    total = len(report.sweep.runs)
+    counts = ", ".join(f"{count} {state}" for state, count in report.states.items())
+    to_come = f", {report.sweep.to_come} to come" if report.sweep.to_come else ""
+    return f"{total} run{'' if total == 1 else 's'}{': ' if counts else ''}{counts}{to_come}"
+
+
+def _sortable(value: Any) -> Any:
+    return value if is_number(value) or value is None else text(value)

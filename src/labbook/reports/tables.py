@@ -1,0 +1,126 @@
+"""The table of a sweep on the terminal, as CSV and as Markdown."""
+
+import re
+
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+
+from labbook.console import WIDEST, literal, plain_table, wide_enough
+from labbook.reports.columns import text
+from labbook.reports.grouping import OBJECTIVE, Report, Row
+from labbook.reports.summary_facts import facts
+from labbook.reports.table_cells import Heading, cells, footnotes, headings, tally
+from labbook.runs.csv_text import csv_text
+
+MOST_ROWS = 40  # on the terminal
+
+
+def show(report: Report, console: Console | None = None) -> None:
+    """Print the table, the state of the runs and the failures."""
+    console = wide_enough(console)
+    if report.rows:
+        console.print(terminal_table(report, console.width))
+    for note in [*_cut(report), *footnotes(report)]:
+        console.print(literal(note, style="dim"))
+    console.print(literal(tally(report), style="bold"))
+    for run in report.failures:
+        for line in (f"failed: {run.path}", f"  {run.reason}", f"  traceback: {run.log}"):
+            console.print(literal(line), soft_wrap=True)
+
+
+def terminal_table(report: Report, width: int) -> Table:
+    """As many columns as there is room for, the most important ones."""
+    heads = headings(report)
+    rows = [[cell.text for cell in cells(report, row)] for row in report.rows[:MOST_ROWS]]
+    widths = [
+        min(max(cell_len(line[index]) for line in [[head.title for head in heads], *rows]), WIDEST)
+        for index in range(len(heads))
+    ]
+    kept = fitting(heads, widths, width)
+    table = plain_table()
+    for index in kept:
+        justify: JustifyMethod = "right" if heads[index].numeric else "left"
+        title = literal(heads[index].title)
+        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis", max_width=WIDEST)
+    for row in rows:
+        table.add_row(*(literal(row[index]) for index in kept))
+    return table
+
+
+def fitting(heads: list[Heading], widths: list[int], room: int) -> list[int]:
+    """Which columns to show: without the least important ones until the others fit, and at least two."""
+    kept = list(range(len(heads)))
+    while len(kept) > 2 and sum(widths[index] + 2 for index in kept) - 2 > room:
+        kept.remove(min(kept, key=lambda index: (heads[index].importance, -index)))
+    return kept
+
+
+def _cut(report: Report) -> list[str]:
+    more = len(report.rows) - MOST_ROWS
+    return [f"... and {more} more settings in summary.csv"] if more > 0 else []
+
+
+def as_csv(report: Report) -> str:
+    """Raw numbers under their full names, a line for each setting."""
+    figures = [*dict.fromkeys([*report.figures, "train/acc_eval", *report.published])]
+    figures = [name for name in figures if any(row.exact(name) for row in report.rows)]
+    pairs = [f"{name}{part}" for name in figures for part in ("", " sd")]
+    theirs = [f"{name} {part}" for name in report.published for part in ("published", "difference")]
+    counts = ["runs", "finished", OBJECTIVE]
+    heads = [*(column.name for column in report.columns), *counts, *pairs, *theirs, "system", "code_version"]
+    rows = (
+        [*map(_raw, row.values), *_numbers(row, figures, report.published), row.system, _versions(row)]
+        for row in report.rows
+    )
+    return csv_text([heads, *rows])
+
+
+def _numbers(row: Row, figures: list[str], published: list[str]) -> list[object]:
+    objective = row.exact(OBJECTIVE)
+    found: list[object] = [len(row.runs), len(row.finished), objective.mean if objective else None]
+    for name in figures:
+        mean = row.exact(name)
+        found += [mean.mean, mean.sd] if mean else [None, None]
+    for name in published:
+        found += [row.published.get(name), row.difference(name)]
+    return found
+
+
+def _raw(value: object) -> object:
+    return value if isinstance(value, float) else text(value) if value is not None else ""
+
+
+def _versions(row: Row) -> str:
+    return ", ".join(dict.fromkeys(run.version for run in row.finished))
+
+
+def as_markdown(report: Report) -> str:
+    """A table as GitHub shows it, and what one must know to read it."""
+    lines = [f"# {escaped(report.sweep.name)}", "", tally(report), ""]
+    if report.rows:
+        lines += [markdown_table(report), ""]
+    lines += [f"{escaped(note)}\n" for note in footnotes(report)]
+    lines += [f"- {escaped(name)}: {escaped(value)}" for name, value in facts(report) if value]
+    lines += [f"- failed: {escaped(str(run.path))}: {escaped(run.reason)}" for run in report.failures]
+    lines += ["", "Commands:", "", *(f"    {' '.join(command.split())}" for command in report.sweep.commands)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def markdown_table(report: Report) -> str:
+    """The table alone."""
+    heads = headings(report)
+    lines = [_line([escaped(head.title) for head in heads])]
+    lines += [_line(["---:" if head.numeric else "---" for head in heads])]
+    lines += [_line([escaped(cell.text) for cell in cells(report, row)]) for row in report.rows]
+    return "\n".join(lines)
+
+
+def _line(parts: list[str]) -> str:
+    return f"| {' | '.join(parts)} |"
+
+
+def escaped(words: str) -> str:
+    """Words that Markdown and HTML take as they are."""
+    plain = " ".join(words.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*|\[\]~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))", r"\\\1", plain)

@@ -1,0 +1,181 @@
+"""Files that a user names for a program to write: what has the name already is looked at first. Imports no torch."""
+
+import errno
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TextIO
+
+from labbook.config.path_rules import check_local
+from labbook.errors import SettingError, shown
+from labbook.files import LOCK, make_folder, no_folder, replacing
+from labbook.runs.locks import CLAIMS
+from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LOG, METRICS, PREDICTIONS, TABLE
+from labbook.runs.sweep_folder import INDEX, MARK
+
+STANDARD_OUTPUT = Path("-")
+# What a run and a sweep write into their own folders, and what their scripts read from there.
+OF_RUNS = (CONFIG, METRICS, TABLE, PREDICTIONS, LOG, LOCK, "events.out.*", f"{CHECKPOINTS}/*", "figures/*")
+OF_SWEEPS = (
+    MARK,
+    INDEX,
+    f"{CLAIMS}/*",
+    "summary.csv",
+    "summary.md",
+    "report.html",
+    "curves.png",
+    "confusion_matrix.png",
+    "table.png",
+    "experiment/*",
+)
+
+Identity = tuple[int, int] | str
+
+
+def check(named: Mapping[str, Path | None], read: Iterable[Path] = ()) -> None:
+    """Refuse files to write to that cannot be, or by which something would be lost; to be called before the work.
+
+    `named` has a file by its option, or None where the option was not given; `read` is what the command reads.
+
+    Raises:
+        SettingError: naming the option.
+    """
+    given = {option: file for option, file in named.items() if file is not None}
+    sources = {identity(file) for file in read} if given else set()
+    options: dict[Identity, str] = {}
+    for option, file in given.items():
+        check_local(option, file)
+        text = f"{option} {shown(str(file))}"
+        if is_circle(file):
+            raise SettingError(f"{text} is a link that leads to itself: give another name")
+        if file.is_dir():
+            raise SettingError(f"{text} is a folder: give the name of a file in it")
+        if is_record(file):
+            raise SettingError(f"{text} is a file that the run or sweep itself keeps there: give another name")
+        what = identity(file)
+        if what in sources:
+            raise SettingError(f"{text} is one of the files that the command reads: write to another place")
+        if (other := options.setdefault(what, option)) != option and not is_null(file):
+            raise SettingError(f"{other} and {text} are the same file: give each a file of its own")
+
+
+def identity(file: Path) -> Identity:
+    """Equal for two names of one file, whether it is there or not."""
+    if file == STANDARD_OUTPUT:
+        return str(file)
+    try:
+        status = file.stat()
+    except OSError:
+        return os.path.realpath(file)
+    return status.st_dev, status.st_ino
+
+
+def is_circle(file: Path) -> bool:
+    """Whether a name is a link that leads to itself, by way of others or not."""
+    try:
+        file.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
+def is_record(file: Path) -> bool:
+    """Whether a name is that of a file which a run or a sweep keeps in its own folder."""
+    target = Path(os.path.realpath(file))
+    for folder in target.parents[:2]:
+        name = target.relative_to(folder).as_posix()
+        for marks, kept in (((CONFIG, METRICS), OF_RUNS), ((MARK,), OF_SWEEPS)):
+            if all((folder / mark).is_file() for mark in marks) and any(fnmatch(name, own) for own in kept):
+                return True
+    return False
+
+
+def is_null(file: Path) -> bool:
+    """Whether what is written to a file is thrown away."""
+    return file.exists() and file.samefile(os.devnull)
+
+
+def is_standard_output(file: Path) -> bool:
+    """Whether a file is what the program prints to: `-`, /dev/stdout, or another name of it."""
+    if file == STANDARD_OUTPUT:
+        return True
+    try:
+        return os.path.samestat(file.stat(), os.fstat(1))
+    except OSError:
+        return False
+
+
+def is_stream(file: Path) -> bool:
+    """Whether a file is written to from where it stands, and never replaced: standard output, a device or a pipe."""
+    return is_standard_output(file) or (file.exists() and not file.is_file())
+
+
+def write(file: Path, content: str | bytes) -> None:
+    """Write a small file; see `writing`.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    with writing(file) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[Path]:
+    """A path to write to: in the end, what is there goes to `file`, whatever that is.
+
+    A regular file is replaced at once and keeps its permissions, the target of a link likewise; the link stays. To a
+    stream (`is_stream`) it is written.
+
+    Raises:
+        OSError: it could not be written, such as a file that is write-protected.
+    """
+    target = Path(os.path.realpath(file)) if file.is_symlink() else file
+    if is_stream(file) or (target.exists() and not os.access(target.parent, os.W_OK)):
+        with tempfile.TemporaryDirectory() as folder:
+            partial = Path(folder) / "output"
+            yield partial
+            send(file, partial.read_bytes())
+        return
+    make_folder(target.parent)
+    if target.exists():
+        os.close(os.open(target, os.O_WRONLY))  # which a write-protected file refuses
+    try:
+        with replacing(target) as partial:
+            yield partial
+            if target.exists():
+                shutil.copymode(target, partial)
+    except FileNotFoundError as error:  # in a folder such as /proc no file can be made
+        raise no_folder(target) from error
+
+
+def send(file: Path, content: bytes) -> None:
+    """Write to a stream, or into a file where it stands; a reader that leaves early has had enough.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    try:
+        if is_standard_output(file):
+            sys.stdout.flush()
+            sys.stdout.buffer.write(content)
+            sys.stdout.flush()
+            return
+        cut = os.O_TRUNC if stat.S_ISREG(file.stat().st_mode) else 0
+        with suppress(BrokenPipeError), open(os.open(file, os.O_WRONLY | cut), "wb") as opened:  # noqa: PTH123
+            opened.write(content)
+    except OSError as error:
+        error.filename = str(file)
+        raise
+
+
+def printing_beside(*files: Path | None) -> redirect_stdout[TextIO] | nullcontext[None]:
+    """Within this, what is printed goes to the error stream if one of the files is standard output."""
+    taken = any(file and is_standard_output(file) and not is_null(file) for file in files)
+    return redirect_stdout(sys.stderr) if taken else nullcontext()

@@ -1,0 +1,114 @@
+"""Where a run comes from: which code, which libraries, and which command. Imports torch only to ask its version."""
+
+import hashlib
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from labbook import __version__
+from labbook.config.invocation import by_command, called
+from labbook.config.own_code import project_root
+from labbook.config.secrets import masked
+from labbook.installation import CHECKOUT
+
+# What decides a result, in a checkout: other files may change, or be deleted, and the code is still the same.
+CODE = ("src", "configs", "train.py", "requirements.lock", "uv.lock")
+SUFFIXES = (".py", ".yaml")  # of the code outside a git checkout
+
+
+@cache
+def code_version() -> str:
+    """The package's version and the state of the code, which is read once per process.
+
+    In a git checkout that is the commit, followed by `-dirty.DIGEST` if the files of `CODE` differ from it; elsewhere
+    `DIGEST` alone, of all Python files and configurations. That of a project of the user's own follows the package's.
+    """
+    code = code_folder()
+    package = state(code.parent) if code.name == "src" else digest(sources([code]))
+    project = project_root()
+    own = f" project+{state(project)}" if project not in (None, CHECKOUT) else ""
+    return f"{__version__}+{package}{own}"
+
+
+def state(root: Path) -> str:
+    """The state of the files of `CODE` in a folder: its commit and what differs from that, or all that they hold."""
+    try:
+        top, commit = _git(root, "rev-parse", "--show-toplevel", "--short", "HEAD").splitlines()
+        changed = list(_changed(root, Path(top)))
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return digest(sources(root / name for name in CODE))
+    return commit + (f"-dirty.{digest(changed)}" if changed else "")
+
+
+def code_folder() -> Path:
+    """Where the code is: `src` of a checkout, with all packages in it, or the installed package."""
+    package = Path(__file__).parent
+    return package.parent if package.parent.name == "src" else package
+
+
+def _git(root: Path, *words: str) -> str:
+    """What git says of a checkout."""
+    command = ["git", "-C", str(root), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True, errors="replace").stdout
+
+
+def _changed(root: Path, top: Path) -> Iterator[tuple[str, Path]]:
+    """The files of `CODE` that differ from the commit, new and deleted ones too, and what links in `src` lead to."""
+    options = ("--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    for entry in filter(None, _git(root, "status", *options, "--", *CODE).split("\0")):
+        path = top / entry[3:]
+        yield from sources([path]) if path.is_dir() else [(entry[3:], path)]  # a folder is a checkout of its own
+    yield from sources(sorted(path for path in (root / "src").glob("*") if path.is_symlink() and path.is_dir()))
+
+
+def sources(roots: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    """Python files and configurations, given or below folders: name and path, in a stable order."""
+    for root in roots:
+        if not root.is_dir():
+            yield root.name, root
+        for folder, subfolders, files in os.walk(root):
+            subfolders[:] = sorted(name for name in subfolders if name != "__pycache__" and not name.startswith("."))
+            for name in sorted(files):
+                if name.endswith(SUFFIXES):
+                    path = Path(folder) / name
+                    yield path.relative_to(root.parent).as_posix(), path
+
+
+def digest(files: Iterable[tuple[str, Path]]) -> str:
+    """Eight characters that are equal for equal names and contents; a file that is not there has none."""
+    state = hashlib.sha256()
+    for name, path in files:
+        content = b""
+        with suppress(OSError):
+            content = path.read_bytes()
+        state.update(f"{name} {len(content)} ".encode(errors="surrogateescape") + content)
+    return state.hexdigest()[:8]
+
+
+def other_code(metrics: Mapping[str, Any]) -> str | None:
+    """The version of the code that made a run, by its metrics.json, if that is not the code of this process."""
+    made_by = metrics.get("code_version")
+    return None if made_by in (None, code_version()) else str(made_by)
+
+
+def libraries() -> str:
+    """What a run's figures depend on besides its own code."""
+    import torch
+
+    lightning = version("pytorch-lightning")
+    return f"Python {platform.python_version()}, torch {torch.__version__}, Lightning {lightning}"
+
+
+def command_line() -> str:
+    """The command that started this process, as a shell takes it, in one line and without passwords."""
+    program = called().split() if by_command() else ["python", Path(sys.argv[0]).name]
+    words = [*program, *sys.argv[1:]]
+    return masked(" ".join(shlex.join(words).split()))

@@ -1,0 +1,219 @@
+"""A run found again: its configuration read, and the settings it may go on with. Imports no torch."""
+
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from labbook.config.arguments import as_meant
+from labbook.config.path_rules import check_local, check_whole
+from labbook.config.several import names_of
+from labbook.config.unknown_keys import FILES, GROUPS, listed, places, visible
+from labbook.config.untrusted import check_form, text_of
+from labbook.errors import SettingError, choices
+from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
+from labbook.runs.run_id import deciding
+
+# Settings that a resumed run may take new: those that do not change what it computes, and some that do.
+CHANGEABLE = (
+    *("epochs", "trainer", "compile", "channels_last", "keep_memory", "test_on", "train_acc_eval"),
+    *("logger", "callbacks", "checkpoint", "published", "notes", "data.root", "data.cache_dir", "data.resident"),
+)
+# Settings by which an epoch has more or fewer steps, and what they are where they are left open.
+COUNTING = {"trainer.accumulate_grad_batches": 1, "trainer.limit_train_batches": 1.0}
+
+
+def read_config(path: Path) -> DictConfig:
+    """The configuration of a finished or interrupted run.
+
+    Raises:
+        SettingError: the folder is no run, or its configuration cannot be read.
+    """
+    check_local("the run", path)
+    file = path / CONFIG
+    if not file.is_file():
+        if runs := sorted(path.glob(f"*/{CONFIG}")):
+            raise SettingError(f"{path} is not a run folder but has {len(runs)} in it, such as {runs[-1].parent.name}")
+        above = next((folder for folder in path.parents if (folder / CONFIG).is_file()), None)
+        if path.exists() and above:
+            raise SettingError(f"{path} is not a run folder but is in one: give {above}")
+        among = path.is_dir() and (path.parent.name == "runs" or path.absolute().parent.parent.name == "sweeps")
+        hint = "; one killed before it began leaves such a folder, and is begun anew" if among else ""
+        raise SettingError(f"{path} is not a run folder: it has no {CONFIG}{hint}")
+    try:
+        text = text_of(file)
+        check_form(text, str(file), resolved=True)  # as a run writes it, so that nothing is looked up anew
+        config = OmegaConf.load(io.StringIO(text))
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
+        raise SettingError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(config, DictConfig) or "model" not in config or "data" not in config:
+        raise SettingError(f"{file} is not the configuration of a run: it has no model and data")
+    if "sweep" in config or not isinstance(config.get("choices", {}), (DictConfig, dict)):
+        raise SettingError(f"{file} is not as a run writes it: it has sweep, or choices that are none")
+    return config
+
+
+def with_choices(arguments: list[str], folders: Sequence[Path]) -> list[str]:
+    """The arguments, and the choices of the run to go on with in groups of which they name settings.
+
+    `folders` are where the files of groups may be.
+
+    So that Hydra knows callbacks.ema.decay of a run with callbacks=ema. What is wrong with the run is said later.
+    """
+    given = dict(item.lstrip("+~").partition("=")[::2] for item in arguments)
+    folder = given.get("resume", "").strip("'\"")
+    named = dict.fromkeys(name.partition(".")[0] for name in given if "." in name)
+    groups = [group for group in named if group in GROUPS and group not in FILES and group not in given]
+    if not folder or not groups:
+        return arguments
+    try:
+        choices = read_config(Path(folder)).get("choices", {})
+    except SettingError:
+        return arguments
+    own = {group: str(choices[group]) for group in groups if choices.get(group)}
+    return [*arguments, *(f"{group}={choice}" for group, choice in own.items() if is_choice(group, choice, folders))]
+
+
+def is_choice(group: str, choice: str, folders: Sequence[Path]) -> bool:
+    """Whether a choice, or each in a list of them, is in one of the folders (still)."""
+    if not re.fullmatch(r"[\w.-]{1,100}|\[[\w.,-]{1,100}\]", choice):
+        return False
+    return all(any((folder / group / f"{name}.yaml").is_file() for folder in folders) for name in listed(choice))
+
+
+def same_choice(one: Any, other: str) -> bool:
+    """Whether two choices are the same, lists of several however they are written."""
+    return str(one).replace(" ", "") == other.replace(" ", "")
+
+
+def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
+    """The configuration of the run that `config.resume` names, with the overrides that a resumed run may take.
+
+    Raises:
+        SettingError: see `with_overrides`; or a run that is finished.
+    """
+    path = Path(config.resume)
+    asked = with_overrides(config, overrides, groups)
+    check_unfinished(path, read_config(path), asked)
+    return asked
+
+
+def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
+    """The settings of the run that `config.resume` names, finished or not, with those of the overrides.
+
+    Raises:
+        SettingError: no run, or an override that would make it another run.
+    """
+    check_local("resume", config.resume)
+    path = Path(config.resume)
+    saved = read_config(path)
+    check_whole(path)
+    begun = saved.copy()
+    for override in overrides:
+        name, _, value = override.lstrip("+~").partition("=")
+        if name == "epochs" and value.startswith("+"):
+            raise SettingError(f"{override}: epochs is the total number of epochs, those before included: epochs=N")
+        may_change = any(name == item or name.startswith(f"{item}.") for item in CHANGEABLE)
+        if name in groups and same_choice(saved.choices.get(name), value):
+            continue
+        if may_change:
+            if name in groups:
+                saved.choices[name] = value.replace(" ", "")
+            for each in names_of(name, config):
+                node = OmegaConf.select(config, each)
+                if each == "trainer":
+                    node = with_own(node, saved.trainer, str(begun.choices.get("trainer")))
+                OmegaConf.update(saved, each, node, merge=False, force_add=True)
+        elif name != "resume" and (name in groups or OmegaConf.select(saved, name) != OmegaConf.select(config, name)):
+            was = saved.choices.get(name) if name in groups else OmegaConf.select(saved, name)
+            raise SettingError(
+                f"{path} was started with {name}={was}, so {override} would be another run;"
+                f" a resumed run takes new values of {', '.join(CHANGEABLE)}"
+            )
+    for name, usual in COUNTING.items():
+        was, given = (OmegaConf.select(each, name) for each in (begun, saved))
+        if repr(usual if was is None else was) != repr(usual if given is None else given):
+            raise SettingError(
+                f"{path} was started with {name}={was}, and {name}={given} would change how many steps an epoch has,"
+                " which its schedule counts: leave it out, or start a new run"
+            )
+    saved.resume = str(path)
+    return saved
+
+
+def with_own(node: DictConfig, own: DictConfig, choice: str) -> DictConfig:
+    """The settings of another trainer; what that has like the run's `choice`, or as this usually is, stays the run's.
+
+    So that trainer=cpu changes the device of a run that was begun with trainer.gradient_clip_val=1, and not that.
+    """
+    try:
+        usual = hydra.compose("train", overrides=[f"trainer={choice}"]).trainer
+    except HydraException:  # a choice that is no more
+        return node
+    kept = {name: own[name] for name in own if name not in node or node[name] == usual.get(name)}
+    merged = OmegaConf.merge(node, kept)
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def check_unfinished(path: Path, begun: DictConfig, asked: DictConfig) -> None:
+    """Refuse to go on with a run that has no more to do with the settings that are asked for.
+
+    Raises:
+        SettingError: saying what would give it more to do.
+    """
+    done, planned = read_metrics(path), begun.epochs
+    finished = done.get("status") == "finished"
+    if finished and "stopped_early" in done:
+        if deciding(asked.callbacks) == deciding(begun.callbacks):
+            raise SettingError(
+                f"{path} stopped early {done['stopped_early']}: to train on, give callbacks.early_stopping.patience=N,"
+                " or callbacks=default to stop no more"
+            )
+    elif finished and asked.epochs <= planned:
+        raise SettingError(
+            f"{path} has finished its {planned} epochs: to train on, give more, such as epochs={2 * planned}"
+        )
+    if finished and not (path / CHECKPOINTS / LAST).exists():
+        raise SettingError(f"{path} has finished and its checkpoints/last.ckpt is gone, so it cannot be trained on")
+    trained = epochs_trained(path)
+    if asked.epochs < trained:
+        raise SettingError(f"{path} was trained for {trained} epochs already, so epochs={asked.epochs} is too few")
+
+
+def epochs_trained(path: Path) -> int:
+    """How many epochs a run has a row of in its metrics.csv."""
+    try:
+        return max(len((path / TABLE).read_text(encoding="utf-8", errors="replace").splitlines()) - 1, 0)
+    except OSError:
+        return 0
+
+
+def with_settings(config: DictConfig, settings: list[str]) -> DictConfig:
+    """A run's configuration with some settings replaced, each given as `key=value`.
+
+    Raises:
+        SettingError: a key that the configuration does not have, or no `=`.
+    """
+    for setting in settings:
+        name, equals, _ = setting.partition("=")
+        node: Any = config
+        for key in name.split("."):
+            if not equals or not isinstance(node, DictConfig) or key not in node:
+                valid = visible(node if isinstance(node, DictConfig) else config)
+                told = choices(key, valid, "settings here", " or ".join(places(key, config)))
+                what = f"{name} is not a setting" if equals else f"{setting} is not SETTING=VALUE"
+                raise SettingError(f"{what} of this run; {told}")
+            node = node.get(key)
+        if isinstance(node, DictConfig) and name in config.get("choices", {}):
+            raise SettingError(f"{setting}: {name} stays that of the run; single settings are {name}.SETTING=VALUE")
+    replaced = OmegaConf.merge(config, OmegaConf.from_dotlist(as_meant(settings)))
+    assert isinstance(replaced, DictConfig)
+    return replaced

@@ -1,0 +1,117 @@
+"""What makes two runs the same: a hash of all settings that decide what they compute."""
+
+import hashlib
+import json
+from collections.abc import Container, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from labbook.config.frozen_settings import FROZEN
+from labbook.config.schema import FORMERLY, GROUPS, SECTIONS, TrainConfig
+from labbook.data.idx_files import SETS, own_files
+
+# Settings that do not change what a run computes: they are left out of its identity.
+INDIFFERENT = (
+    "keep_memory",
+    "log_dir",
+    "logger",
+    "resume",
+    "checkpoint",
+    "published",
+    "seeds",
+    "sweep",
+    "data.cache_dir",
+    "data.resident",
+)
+# Callbacks that only show, and data sets that hold the same images wherever data.root says that they lie.
+PASSIVE = ("labbook.callbacks.Progress", "labbook.callbacks.Pictures")
+SAME_EVERYWHERE = ("labbook.data.digits", "labbook.data.mnist", "labbook.data.cifar", "labbook.data.synthetic")
+
+
+def identity(config: DictConfig) -> str:
+    """Eight characters that are equal for runs that compute the same: a hash without the `INDIFFERENT` settings.
+
+    Also without settings that are off (`without_off`), without `PASSIVE` callbacks, and without `data.root` for sets
+    that are the `SAME_EVERYWHERE`, unless somebody's own files lie in their place.
+    """
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    plain["callbacks"] = deciding(plain["callbacks"])
+    if same_everywhere(plain["data"]):
+        plain["data"].pop("root", None)
+    for name in (*INDIFFERENT, "choices"):
+        *parents, key = name.split(".")
+        node: Any = plain
+        for parent in parents:
+            node = node[parent]
+        node.pop(key, None)
+    return hashlib.sha256(json.dumps(canonical(without_off(plain)), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def without_off(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A plain configuration without the settings that are off, so that a run is known again when others are added.
+
+    A setting that version 0.1 did not have (`FROZEN`) is off where its value is null, false, 0, "", [] or {}, or what
+    its field of the root declares as `formerly`. What is in a mapping of the user's own, such as `notes`, is one value.
+    """
+    sections = {
+        key: nodes_without_off(value, FROZEN.get(key, frozenset())) if is_section(key, value) else value
+        for key, value in config.items()
+    }
+    return _formerly_left_out(TrainConfig, nodes_without_off(sections, FROZEN[""]))
+
+
+def is_section(key: str, value: Any) -> bool:
+    """Whether a value of the root holds settings, or nodes, by their names."""
+    return isinstance(value, Mapping) and "_target_" not in value and (key in GROUPS or key in SECTIONS)
+
+
+def nodes_without_off(settings: Mapping[str, Any], frozen: Container[str]) -> dict[str, Any]:
+    """Settings without those that are off, and the same of each node inside; `frozen` ones are kept."""
+    inside = {key: _node_without_off(value) for key, value in settings.items()}
+    return {key: value for key, value in inside.items() if value or key in frozen}
+
+
+def _node_without_off(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_node_without_off(item) for item in value]
+    if isinstance(value, Mapping) and "_target_" in value:
+        return nodes_without_off(value, FROZEN.get(str(value["_target_"]), frozenset()))
+    return value
+
+
+def _formerly_left_out(schema: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that have the value which all runs had before there was a setting for it."""
+    kept = dict(settings)
+    for item in fields(schema):
+        if FORMERLY in item.metadata and kept.get(item.name) == item.metadata[FORMERLY]:
+            del kept[item.name]
+        elif item.name in SECTIONS and isinstance(kept.get(item.name), Mapping):
+            kept[item.name] = _formerly_left_out(SECTIONS[item.name], kept[item.name])
+    return kept
+
+
+def deciding(callbacks: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The callbacks without those that only show something."""
+    return {name: node for name, node in (callbacks or {}).items() if node and node.get("_target_") not in PASSIVE}
+
+
+def same_everywhere(data: Mapping[str, Any]) -> bool:
+    """Whether a data set holds the same images wherever it lies: not where it is of somebody's own files."""
+    target = str(data.get("_target_"))
+    if target in SETS and data.get("root"):
+        folder, published = SETS[target]
+        if own_files(Path(str(data["root"])).expanduser() / folder, published.values()):
+            return False
+    return target.rpartition(".")[0] in SAME_EVERYWHERE
+
+
+def canonical(value: Any) -> Any:
+    """Plain data in which 1.0 and 1 are the same."""
+    if isinstance(value, dict):
+        return {key: canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,40 @@
+"""How far a run has come, by its folder. Imports no torch."""
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+from labbook.files import is_locked
+from labbook.runs import locks
+from labbook.runs.run_folder import METRICS, read_metrics
+
+WITH_FIGURES = ("finished", "pruned")
+
+State = Literal["new", "running", "interrupted", "failed", "finished", "pruned", "damaged"]
+
+
+def state_of(run: Path) -> tuple[State, dict[str, Any]]:
+    """How far a run has come, and its metrics.json. One that was killed is interrupted, whatever it wrote last."""
+    metrics = read_metrics(run)
+    status = metrics.get("status")
+    if status in WITH_FIGURES and not _figure(metrics.get("objective")):
+        return "damaged", metrics
+    if status in (*WITH_FIGURES, "failed", "interrupted"):
+        return status, metrics
+    if status == "running":
+        run = run.absolute()
+        return ("running" if is_locked(run) or locks.holder(run.parent, run.name) else "interrupted"), metrics
+    return ("damaged" if (run / METRICS).exists() else "new"), metrics
+
+
+def unfinished(run: Path) -> list[str]:
+    """What to say of a run whose network is used although its training is not over."""
+    state, metrics = state_of(run)
+    if metrics.get("status") == "finished":
+        return []
+    known = metrics.get("status", "unknown") if state in ("damaged", "new") else state
+    return [f"the run is not finished ({known}): what it saved was taken"]
+
+
+def _figure(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,155 @@
+"""A sweep's folder: how it is known as one, and how far each of its runs has come."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from labbook.config.path_rules import NAME, check_whole
+from labbook.errors import SettingError
+from labbook.files import write_whole
+from labbook.runs import locks
+from labbook.runs.provenance import code_folder, code_version, command_line, digest, sources
+from labbook.runs.run_folder import CONFIG, METRICS
+from labbook.runs.status import State, state_of
+
+MARK, INDEX = "sweep.json", ".index.json"
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """The folder of one sweep, in which each run has a folder of its own."""
+
+    path: Path
+
+    def state(self, name: str) -> tuple[State, dict[str, Any]]:
+        """How far a run has come, and its metrics.json."""
+        return state_of(self.path / name)
+
+    def runs(self) -> list[str]:
+        """The names of all run folders that are there."""
+        files = [*self.path.glob(f"[!.]*/{CONFIG}"), *self.path.glob(f"[!.]*/{METRICS}")]
+        return sorted({file.parent.name for file in files})
+
+    def check(self) -> None:
+        """Refuse a folder that something else made.
+
+        Raises:
+            SettingError: there is one of this name; or what is to be written into it would be written elsewhere.
+        """
+        check_whole(self.path, (self.path / locks.CLAIMS, self.path / "experiment"))
+        if self.path.exists() and read_mark(self.path) is None and any(self.path.glob("[!.]*")) and not self.runs():
+            raise SettingError(
+                f"{self.path} is there already and was not made by a sweep: choose another sweep.name=NAME"
+            )
+
+    def by_identity(self) -> dict[str, str]:
+        """The run folders that are there, by the identity that ends their names."""
+        return {name.rpartition("-")[2]: name for name in self.runs() if NAME.fullmatch(name)}
+
+    def begin(self, over: list[str], objective: str, mode: str = "auto") -> None:
+        """Make the folder, or add this command to those that made it.
+
+        Raises:
+            SettingError: it cannot be made, or is not a sweep's.
+        """
+        self.check()
+        command = command_line()
+        try:
+            with locks.claimed(self.path, "manifest", patience=30):  # others may be adding theirs
+                mark = read_mark(self.path) or {"made_by": "labbook", "over": [], "commands": []}
+                mark["over"] = list(dict.fromkeys([*mark["over"], *over]))
+                mark["commands"] = [*(item for item in mark["commands"] if item != command), command]
+                mark |= {"objective": objective, "objective_mode": mode, "code_version": code_version()}
+                write_whole(self.path / MARK, json.dumps(mark, indent=2) + "\n")
+        except OSError as error:
+            raise SettingError(
+                f"cannot write to {self.path} ({error.strerror}): name another place with log_dir=FOLDER"
+            ) from error
+
+    def plan(self, names: Iterable[str]) -> None:
+        """Note which runs there are to be, for a report while they are done."""
+        with locks.claimed(self.path, "manifest", patience=30):
+            mark = read_mark(self.path) or {}
+            planned = list(dict.fromkeys([*mark.get("planned", []), *(name.rpartition("-")[2] for name in names)]))
+            if planned != mark.get("planned"):
+                write_whole(self.path / MARK, json.dumps(mark | {"planned": planned}, indent=2) + "\n")
+
+    def set_run_aside(self, name: str, log_dir: Path) -> Path:
+        """Move a run to log_dir/replaced, where nothing looks for it any more."""
+        return moved(self.path / name, log_dir / "replaced" / self.path.name / name)
+
+    def set_aside(self, log_dir: Path) -> Path:
+        """Move the whole sweep to log_dir/replaced.
+
+        Raises:
+            SettingError: it is not a sweep's, or somebody is at work in it.
+        """
+        self.check()
+        if busy := locks.held(self.path):
+            raise SettingError(f"sweep.rerun=true would move what is being worked on by {', '.join(busy.values())}")
+        return moved(self.path, log_dir / "replaced" / self.path.name)
+
+
+def moved(source: Path, target: Path) -> Path:
+    """Move a folder beside others of its name, told apart by the time."""
+    date = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    target = target.with_name(f"{target.name}_{date}")
+    while target.exists():
+        target = target.with_name(f"{target.name}_")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(source, target)
+    return target
+
+
+def read_mark(path: Path) -> dict[str, Any] | None:
+    """What a sweep wrote of itself; None for a folder that is none."""
+    try:
+        content = json.loads((path / MARK).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and content.get("made_by") == "labbook" else None
+
+
+class Index:
+    """The identity of the run that a job's overrides lead to, remembered so that it need not be composed again.
+
+    What is remembered holds for one state of the configuration's files and of the code.
+    """
+
+    def __init__(self, sweep: Path, roots: Iterable[Path], code: Path | None = None) -> None:
+        self.file = sweep / INDEX
+        self.state = fingerprint(roots, code or code_folder())
+        self.identities: dict[str, str] = {}
+        try:
+            content = json.loads(self.file.read_text(encoding="utf-8"))
+            known = dict(content["identities"]) if content["state"] == self.state else {}
+            if all(re.fullmatch(r"[0-9a-f]{8}", item) for item in known.values()):
+                self.identities = known
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            pass
+        self._saved = len(self.identities)
+
+    def save(self) -> None:
+        """Write what was learned."""
+        if len(self.identities) > self._saved or not self.file.exists():
+            write_whole(self.file, json.dumps({"state": self.state, "identities": self.identities}))
+            self._saved = len(self.identities)
+
+
+def fingerprint(roots: Iterable[Path], code: Path) -> str:
+    """A hash of all configurations under some folders, and of all code in one."""
+    files = ((path.relative_to(root).as_posix(), path) for root in roots for path in configurations(root))
+    return digest([*files, *sources([code])])
+
+
+def configurations(root: Path) -> Iterator[Path]:
+    """The configuration files under a folder, without those of runs that may lie there too."""
+    for folder, subfolders, files in os.walk(root):
+        subfolders[:] = [] if METRICS in files else sorted(subfolders)
+        yield from (Path(folder) / name for name in sorted(files) if name.endswith(".yaml") and METRICS not in files)

@@ -1,0 +1,108 @@
+"""The best setting of a sweep as an experiment that can be run."""
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from labbook.config.invocation import called
+from labbook.config.published import setting
+from labbook.config.schema import FILES, GROUPS, OPTIONAL, reference
+from labbook.config.unknown_keys import listed, unknown_keys
+from labbook.errors import SettingError
+from labbook.files import write_whole
+from labbook.runs.run_id import INDIFFERENT, identity, same_everywhere, without_off
+from labbook.runs.sweep_folder import SweepFolder, read_mark
+
+FILE = Path("experiment") / "best.yaml"  # in the sweep's folder, which Hydra takes as a folder of configurations
+
+
+def write(sweep: Path, run: str, config: Mapping[str, Any], found: str, others: Sequence[Path] = ()) -> str:
+    """Write the experiment that does a run again; returns the command.
+
+    `config` is the run's configuration, `found` says in words how good it was, `others` are more folders with files
+    of groups. Settings that the run has and its choices do not, or the other way round, are part of the command: no
+    file can add or take away one.
+    """
+    choices = config["choices"]
+    chosen = {group: str(choices[group]) for group in GROUPS if group in choices and group not in FILES}
+    defaults = [
+        {f"override /{group}": listed(choice) if choice.startswith("[") else choice} for group, choice in chosen.items()
+    ]
+    known: Any = OmegaConf.to_container(reference(tuple(f"{group}={choice}" for group, choice in chosen.items())))
+    added = [name for name in unknown_keys(dict(config), known) if name.partition(".")[0] in chosen]
+    removed = [name for name in unknown_keys(without_off(known), dict(config)) if name.partition(".")[0] in chosen]
+    removed += [group for group in OPTIONAL if group not in choices]
+    left_out = {*INDIFFERENT, "choices", *added} | ({"data.root"} if same_everywhere(config["data"]) else set())
+    settings = {key: _kept(key, value, left_out) for key, value in config.items() if key not in left_out}
+    text = yaml.safe_dump({"defaults": defaults, **settings}, sort_keys=False)
+    (sweep / FILE).parent.mkdir(exist_ok=True)
+    write_whole(sweep / FILE, f"# @package _global_\n# {found} ({run})\n{text}")
+    path = [f"hydra.searchpath={typed([str(folder) for folder in others])}"] if others else []
+    more = [*(f"+{name}={typed(setting(config, name))}" for name in added), *(f"~{name}" for name in removed)]
+    return shlex.join([*called().split(), f"--config-dir={sweep}", *path, "experiment=best", *more])
+
+
+def run_of(folder: Path) -> Path:
+    """The folder of a run, or the best run of a sweep's folder, which is said on the error stream.
+
+    Raises:
+        SettingError: no run of the sweep is finished, or they were validated on the test set.
+    """
+    if read_mark(folder) is None:
+        return folder
+    from labbook.reports import grouping, read_runs  # draws, which takes a second to import
+
+    report = grouping.group(read_runs.read(folder))
+    if report.on_test:
+        raise SettingError(f"{folder}: its runs were validated on the test set, so none is chosen: give one of them")
+    best = report.ranked[0].best if report.ranked else None
+    if best is None:
+        raise SettingError(f"{folder} is a sweep without a finished run that has {report.objective}: give a run")
+    print(f"note: {folder} is a sweep: its best run by {report.objective} is {best.path}", file=sys.stderr)
+    return best.path
+
+
+def runs_of(folder: Path) -> list[Path]:
+    """The folder of a run alone, or the finished runs of a sweep's folder, the best setting first."""
+    if read_mark(folder) is None:
+        return [folder]
+    from labbook.reports import grouping, read_runs
+
+    rows = grouping.group(read_runs.read(folder)).rows
+    return [run.path for row in rows for run in sorted(row.finished, key=lambda run: run.path)]
+
+
+def done_before(config: DictConfig, folders: Iterable[Path]) -> Path | None:
+    """The finished run that a single run would do again, in one of the sweeps that settings are read from."""
+    for sweep in (SweepFolder(folder) for folder in folders if read_mark(folder) is not None):
+        name = sweep.by_identity().get(identity(config))
+        if name and sweep.state(name)[0] == "finished":
+            return sweep.path / name
+    return None
+
+
+def _kept(name: str, node: Any, left_out: set[str]) -> Any:
+    """A setting without those beneath it that are left out."""
+    if not isinstance(node, Mapping):
+        return node
+    whole = {key: (f"{name}.{key}", value) for key, value in node.items()}
+    return {key: _kept(dotted, value, left_out) for key, (dotted, value) in whole.items() if dotted not in left_out}
+
+
+def typed(value: Any) -> str:
+    """Plain data as an override takes it."""
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{typed(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(typed, value))}]"
+    if isinstance(value, str):
+        quoted = re.sub(r"(\\*)'", r"\1\1\\'", re.sub(r"(\\+)$", r"\1\1", value))
+        return f"'{quoted}'"
+    return json.dumps(value)

@@ -1,0 +1,68 @@
+"""Hydra's sweepers, made to continue and to end in a result."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from labbook.errors import SettingError
+from labbook.sweeps.naming import combinations, given, parsed, swept
+from labbook.sweeps.sweep_command import SweepCommand
+
+
+class Grid(BasicSweeper):
+    """Every combination of the swept values, each done once: `hydra/sweeper=basic`."""
+
+    command: SweepCommand
+
+    def __init__(self, max_batch_size: int | None = None, params: dict[str, str] | None = None) -> None:
+        super().__init__(max_batch_size, params)
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Open the sweep's folder and put the choice of what is left to do in front of the launcher."""
+        preset, command = given(config.hydra)
+        arguments = [*preset, *command]
+        self.arguments = [*arguments, *seeds(config, arguments)]
+        self.command = SweepCommand(config, self.arguments)
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.command.lead(self.launcher, hydra_context)
+
+    def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
+        """Launch all combinations that are not done; then comes the table.
+
+        Raises:
+            SettingError: a setting of any of them is wrong.
+            TrainingError: a run failed.
+        """
+        assert self.hydra_context is not None
+        jobs = combinations(parsed(self.arguments, self.hydra_context.config_loader))
+        with self.command as command:
+            command.launcher.total, command.launcher.at_once = len(jobs), self.max_batch_size
+            return command.launcher.launch(jobs, initial_job_idx=0)
+
+
+def seeds(config: DictConfig, arguments: list[str]) -> list[str]:
+    """What `seeds=N` adds to a sweep.
+
+    Raises:
+        SettingError: the seed is swept over already.
+    """
+    if config.seeds == 1:
+        return []
+    if "seed" in swept(arguments):
+        raise SettingError(f"seeds={config.seeds} and several values of seed do not go together: give one of them")
+    return ["seed=" + ",".join(str(config.seed + number) for number in range(config.seeds))]
+
+
+def register() -> None:
+    """Make the sweepers known to Hydra; the search only where its extra is installed."""
+    plugins = Plugins.instance()
+    plugins.register(Grid)
+    if find_spec("hydra_plugins") and find_spec("hydra_plugins.hydra_optuna_sweeper"):
+        from labbook.sweeps.optuna_sweeper import Search
+
+        plugins.register(Search)

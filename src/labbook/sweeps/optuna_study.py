@@ -1,0 +1,171 @@
+"""Optuna's study of a search: which of its trials are done, and which are to be done again."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from labbook.callbacks.pruning import STUDY
+from labbook.config.schema import lower_is_better
+from labbook.errors import SettingError, first_line
+from labbook.sweeps.spaces import described
+
+AGAIN = "queued again"  # numbers of trials, noted on the study
+OBJECTIVE = "objective"  # what its values are, noted on the study
+SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
+
+
+def opened(storage: str, objective: str, mode: str = "auto") -> optuna.Study:
+    """The study as it stands, or a new one.
+
+    Raises:
+        SettingError: the storage cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    direction: Literal["minimize", "maximize"] = "minimize" if lower_is_better(objective, mode) else "maximize"
+    with opening(storage):
+        study = optuna.create_study(study_name=STUDY, storage=storage, direction=direction, load_if_exists=True)
+    if OBJECTIVE not in study.user_attrs:
+        study.set_user_attr(OBJECTIVE, objective)
+    return study
+
+
+def existing(storage: str) -> optuna.Study | None:
+    """The study that is there already, if there is one.
+
+    Raises:
+        SettingError: the storage cannot be opened.
+    """
+    kind, _, file = storage.partition(":///")
+    if kind == "sqlite" and not Path(file).exists():
+        return None
+    with opening(storage):
+        try:
+            return optuna.load_study(study_name=STUDY, storage=storage)
+        except KeyError:
+            return None
+
+
+@contextmanager
+def opening(storage: str) -> Iterator[None]:
+    """Where a study's storage is opened.
+
+    Raises:
+        SettingError: it cannot be.
+    """
+    try:
+        yield
+    except Exception as error:  # of SQLAlchemy, a database's driver or Optuna
+        raise SettingError(f"hydra.sweeper.storage={storage} cannot be opened: {first_line(error)}") from error
+
+
+def check(
+    study: optuna.Study, objective: str, mode: str, before: str | None, space: Mapping[str, BaseDistribution]
+) -> None:
+    """Refuse to continue a study by another objective, or with settings that are drawn in another way.
+
+    `before` is the objective of a study that was made before studies noted it.
+
+    Raises:
+        SettingError: naming the setting, and what it was.
+    """
+    new = "give the same, or sweep.name=NAME for a new study"
+    known = study.user_attrs.get(OBJECTIVE, before)
+    if known not in (None, objective):
+        raise SettingError(f"objective={objective}: the study of this sweep is by objective={known}; {new}")
+    if lower_is_better(objective, mode) != (study.direction is StudyDirection.MINIMIZE):
+        raise SettingError(
+            f"objective_mode={mode}: the study of this sweep is to {study.direction.name.lower()}; {new}"
+        )
+    for trial in study.get_trials(deepcopy=False):
+        for name, distribution in trial.distributions.items():
+            try:
+                if name in space:
+                    check_distribution_compatibility(distribution, space[name])
+            except ValueError as error:
+                was, now = described(distribution), described(space[name])
+                raise SettingError(f"{name}={now}: the study of this sweep has {name}={was}; {new}") from error
+
+
+def rehearse(node: DictConfig, space: Mapping[str, BaseDistribution]) -> None:
+    """Let a sampler draw a few trials of nothing, so that one that cannot is refused before anything begins.
+
+    Raises:
+        SettingError: a package that the sampler needs is missing, or it does not take its settings or these ones.
+    """
+    name = str(node.get("_target_")).rpartition(".")[2]
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = optuna.create_study(sampler=sampler(node, 0))
+        for value in (0.0, 1.0, 2.0):
+            study.tell(study.ask(dict(space)), value)
+    except ImportError as error:
+        missing = error.name or first_line(error)
+        raise SettingError(
+            f"hydra/sweeper/sampler: {name} needs the package {missing}: pip install {missing}"
+        ) from error
+    except (TypeError, ValueError, HydraException) as error:
+        raise SettingError(f"hydra/sweeper/sampler: {name}: {first_line(error.__cause__ or error)}") from error
+
+
+def ask(study: optuna.Study, worker: str) -> optuna.Trial:
+    """A new trial, marked as that of a worker."""
+    trial = study.ask()
+    trial.set_user_attr("worker", worker)
+    return trial
+
+
+def sampler(node: DictConfig, drawn: int) -> optuna.samplers.BaseSampler:
+    """The sampler after `drawn` trials: a search that goes on draws what one that never stopped would draw."""
+    options = {} if node.get("seed") is None else {"seed": node.seed + drawn}
+    made: optuna.samplers.BaseSampler = instantiate(node, **options, _execution_whitelist_=SAMPLERS)
+    return made
+
+
+def tell(study: optuna.Study, trial: optuna.Trial, state: str, metrics: Mapping[str, Any]) -> None:
+    """What became of a trial's run."""
+    if state == "finished":
+        study.tell(trial, values=float(metrics["objective"]), skip_if_finished=True)
+    else:
+        became = TrialState.PRUNED if state == "pruned" else TrialState.FAIL
+        study.tell(trial, state=became, skip_if_finished=True)
+
+
+def requeue(study: optuna.Study, working: Collection[str], retry_failed: bool) -> None:
+    """Queue trials once more: those whose search is not `working` any more and, if wished, those that failed."""
+    again: list[int] = study.user_attrs.get(AGAIN, [])
+    for trial in study.get_trials(deepcopy=False):
+        left = trial.state is TrialState.RUNNING and trial.user_attrs.get("worker") not in working
+        failed = trial.state is TrialState.FAIL and retry_failed
+        if left:
+            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+        if (left or failed) and trial.number not in again:
+            again.append(trial.number)
+            if trial.params:
+                study.enqueue_trial(trial.params)
+    study.set_user_attr(AGAIN, again)
+
+
+def drawn(study: optuna.Study) -> int:
+    """How many different trials there are, not counting those that were queued again or wait for it."""
+    again = study.user_attrs.get(AGAIN, [])
+    trials = study.get_trials(deepcopy=False)
+    return sum(trial.number not in again and trial.state is not TrialState.WAITING for trial in trials)
+
+
+def taken(study: optuna.Study, worker: str) -> int:
+    """How many trials are done or being done; one that failed counts for the search that tried it."""
+
+    def counts(trial: FrozenTrial) -> bool:
+        done = trial.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        return done or (trial.state is TrialState.FAIL and trial.user_attrs.get("worker") == worker)
+
+    return sum(counts(trial) for trial in study.get_trials(deepcopy=False))

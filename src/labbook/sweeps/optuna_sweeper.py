@@ -1,0 +1,147 @@
+"""A search with Optuna: its study lies in the sweep's folder, so that the same command goes on with it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import HydraContext, TaskFunction
+from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
+from omegaconf import DictConfig
+
+from labbook.config.unknown_keys import GROUPS
+from labbook.errors import SettingError, choices
+from labbook.runs import locks
+from labbook.runs.sweep_folder import read_mark
+from labbook.sweeps.naming import given, parsed
+from labbook.sweeps.sweep_command import SweepCommand
+
+if TYPE_CHECKING:
+    import optuna
+
+SAMPLER = "hydra/sweeper/sampler"  # a group of the plugin
+
+
+class Search(OptunaSweeper):
+    """`sweep.n_trials` trials in total, drawn by Optuna's sampler: `hydra/sweeper=optuna`."""
+
+    command: SweepCommand
+
+    def __init__(self, sampler: Any, storage: str | None, n_jobs: int = 1, params: DictConfig | None = None) -> None:
+        # Hydra's own loop is not used: it knows no trials of before and none that were ended early.
+        super().__init__(
+            sampler,
+            direction="maximize",
+            storage=None,
+            study_name=None,
+            n_trials=0,
+            n_jobs=n_jobs,
+            max_failure_rate=1.0,
+            custom_search_space=None,
+            params=params,
+        )
+        if isinstance(self.sweeper.sampler, partial):
+            raise SettingError("hydra/sweeper/sampler=grid: for every combination use hydra/sweeper=basic")
+        self.sampler = sampler
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Open the sweep's folder and put the choice of what is left to do in front of the launcher."""
+        if config.seeds > 1:
+            raise SettingError(f"seeds={config.seeds} repeats a grid; a search (hydra/sweeper=optuna) takes seed=N")
+        check_sampler(config.hydra.runtime.choices[SAMPLER])
+        preset, command = given(config.hydra)
+        self.arguments = [*preset, *command]
+        self.command = SweepCommand(config, self.arguments, search=True)
+        self.storage = str(config.hydra.sweeper.storage)  # only now, as it lies in the sweep's folder
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.command.lead(self.sweeper.launcher, hydra_context)
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Ask, launch and tell until the study has its trials; then comes the table.
+
+        Raises:
+            SettingError: a setting is wrong.
+            TrainingError: a run failed.
+        """
+        from labbook.sweeps import optuna_study as studies  # imports Optuna
+
+        launcher, total = self.command.launcher, self.command.config.sweep.n_trials
+        worker = f"search-{launcher.launch_id}"
+        names: list[str] = []
+        with self.command as command, self._begun(worker):
+            folder = command.folder.path
+            with locks.claimed(folder, "study", patience=60):  # another search may be making it
+                study = studies.opened(self.storage, command.config.objective, command.config.objective_mode)
+                studies.requeue(study, locks.held(folder), command.config.sweep.retry_failed)
+            launcher.total, launcher.searching = total, True
+            while (taken := studies.taken(study, worker)) < total and not launcher.stopped:
+                study.sampler = studies.sampler(self.sampler, studies.drawn(study))
+                trials = [studies.ask(study, worker) for _ in range(min(total - taken, self.sweeper.n_jobs))]
+                self._launch(trials, first=taken)
+                for trial, name in zip(trials, launcher.names, strict=True):
+                    studies.tell(study, trial, *command.folder.state(name))
+                names += launcher.names
+            launcher.names = names
+
+    @contextmanager
+    def _begun(self, worker: str) -> Iterator[None]:
+        """The sweep's folder, once a trial of it is known to compose, and the sign that this search is at work."""
+        from labbook.sweeps import optuna_study as studies
+        from labbook.sweeps import spaces
+
+        space, fixed, removed = self._space()
+        example = {**{name: example_of(distribution) for name, distribution in space.items()}, **fixed}
+        self.command.launcher.composed([*(f"{name}={value}" for name, value in example.items()), *removed])
+        spaces.check_objective(space, self.command.config.objective)
+        self._check_forced(example, space)
+        studies.rehearse(self.sampler, space)
+        folder = self.command.folder
+        if not self.command.config.sweep.rerun and (study := studies.existing(self.storage)):
+            config, before = self.command.config, (read_mark(folder.path) or {}).get("objective")
+            studies.check(study, config.objective, config.objective_mode, before, space)
+        self.command.launcher.begin()
+        with locks.claimed(folder.path, worker):
+            yield
+
+    def _check_forced(self, example: dict[str, Any], space: dict[str, Any]) -> None:
+        """Refuse `++GROUP.SETTING=VALUE` where no choice of the group that is drawn has the setting.
+
+        Raises:
+            SettingError: naming it and the choices.
+        """
+        for group in GROUPS:
+            if group in space and any(name.startswith(f"++{group}.") for name in example):
+                for choice in space[group].choices:
+                    self.command.launcher.fitting(
+                        [f"{key}={value}" for key, value in {**example, group: choice}.items()]
+                    )
+        self.command.launcher.check_left_out()
+
+    def _space(self) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+        """What is drawn from, what is fixed and what is taken away; a later argument overrides an earlier one."""
+        from labbook.sweeps import spaces
+
+        return spaces.read(parsed(self.arguments))
+
+    def _launch(self, trials: "list[optuna.Trial]", first: int) -> None:
+        """Do the runs of some trials."""
+        jobs = self.sweeper._configure_trials(trials, *self._space())
+        told = [[*job, f"sweep.job.trial={trial.number}"] for job, trial in zip(jobs, trials, strict=True)]
+        self.command.launcher.launch(told, initial_job_idx=first)
+
+
+def check_sampler(name: str) -> None:
+    """Refuse a sampler that does not exist: Hydra leaves it out, as its choice is optional.
+
+    Raises:
+        SettingError: naming the samplers.
+    """
+    valid = GlobalHydra.instance().config_loader().get_group_options(SAMPLER)
+    if name not in valid:
+        raise SettingError(f"{SAMPLER}={name} is unknown; {choices(name, valid)}")
+
+
+def example_of(distribution: Any) -> Any:
+    """A value that a distribution can give."""
+    return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low

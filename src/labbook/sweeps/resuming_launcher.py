@@ -1,0 +1,316 @@
+"""Launches what is left of a sweep, through whichever launcher was chosen."""
+
+import copy
+import json
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from labbook.config import schema as settings
+from labbook.config.unknown_keys import GROUPS
+from labbook.errors import SettingError, TrainingError, first_line
+from labbook.files import write_whole
+from labbook.runs import locks
+from labbook.runs.provenance import code_version, other_code
+from labbook.runs.run_folder import METRICS, read_metrics
+from labbook.runs.run_id import identity
+from labbook.runs.status import WITH_FIGURES
+from labbook.runs.sweep_folder import Index, SweepFolder
+from labbook.signals import ended_by_signals, started
+from labbook.sweeps import launchers, run_job, unchanged
+from labbook.sweeps.checking import check_targets, choice_for, depends_on_surroundings, has_setting, search_path
+from labbook.sweeps.naming import indifferent, slug
+
+OURS = (run_job.RunFailed, run_job.NotStarted)
+MOST_DEATHS = 2  # of a run's process, within one command, after which the run has failed
+POLL = 1.0  # seconds between two looks at a run that somebody else does
+
+
+@dataclass(frozen=True)
+class Job:
+    """One combination of the swept settings."""
+
+    number: int  # in the whole sweep, from 0
+    overrides: list[str]
+
+
+class Continuing(Launcher):
+    """A launcher in front of another one, which gets only those runs that are not done yet.
+
+    It composes each job once before any of them begins, so that a wrong setting is refused at once; jobs that lead
+    to the same run are launched once.
+    """
+
+    def __init__(
+        self, inner: Launcher, sweep: SweepFolder, over: list[str], context: HydraContext, config: DictConfig
+    ) -> None:
+        self.inner, self.sweep, self.over, self.context, self.config = inner, sweep, over, context, config
+        self.launch_id = f"launch-{uuid.uuid4().hex[:8]}"
+        self.total = 0  # jobs of the whole sweep
+        self.searching = False  # jobs come a few at a time, and may be ended early
+        self.at_once: int | None = None  # jobs that the inner launcher gets together; None: all
+        self.names: list[str] = []  # run folders of the last launch, in the order of its jobs
+        self.begun = False  # whether the sweep's folder was made or taken up
+        self.launched: set[str] = set()  # runs that were not done when they were come to
+        self.resumed: set[str] = set()  # of those, the ones that were begun before
+        self.skipped: set[str] = set()  # runs that were done before
+        self.left_out: set[tuple[str, str]] = set()  # forced settings, and the swept choices that do not have them
+        self.taken: set[str] = set()  # forced settings that a choice has
+        self.index = Index(sweep.path, search_path(context))
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Nothing: the inner launcher was set up before."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a failure was to end the sweep, and one came."""
+        return run_job.stop_mark(self.sweep.path, self.launch_id).exists()
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
+        """The return of each job: stored, of a run that was done before, or new."""
+        started()
+        every = [list(overrides) for overrides in job_overrides]
+        known = len(self.index.identities)
+        identities = [self._identity(overrides) for overrides in every]
+        if not known and not self.searching:  # else another choice may have had it before
+            self.check_left_out()
+        self.begin()
+        there = self.sweep.by_identity()
+        self.names = [
+            there.setdefault(identity, f"{self._slug(overrides)}-{identity}")
+            for identity, overrides in zip(identities, every, strict=True)
+        ]
+        self.index.save()
+        self.sweep.plan(self.names)
+        returns: dict[str, JobReturn] = {}
+        todo: dict[str, Job] = {}
+        for number, (name, overrides) in enumerate(zip(self.names, every, strict=True), initial_job_idx):
+            if name not in returns and name not in todo:
+                stored = self._stored(name)
+                if stored is None:
+                    todo[name] = Job(number, overrides)
+                else:
+                    returns[name] = stored
+        self._announce(todo, returns)
+        returns |= self._launch(todo)
+        return [returns[name] for name in self.names]
+
+    def begin(self) -> None:
+        """Make the sweep's folder, or take it up; first move it aside if it is to be started over."""
+        if self.begun:
+            return
+        if self.config.sweep.rerun and self.sweep.path.exists():
+            kept = self.sweep.set_aside(Path(self.config.log_dir))
+            print(f"sweep.rerun=true: what was there is kept in {kept}")
+        unchanged.check_data(self.sweep)
+        self.sweep.begin(self.over, self.config.objective, self.config.objective_mode)
+        self.begun = True
+
+    def _launch(self, todo: dict[str, "Job"]) -> dict[str, JobReturn]:
+        """Launch runs until none is left that is not done, waiting for those that somebody else does."""
+        returns: dict[str, JobReturn] = {}
+        if todo:
+            launchers.prepare(self.inner)
+        with ended_by_signals(launchers.parallel(self.inner)):
+            while todo:
+                for batch in batched(todo.items(), self.at_once or len(todo)):
+                    told = [self._told(name, job) for name, job in batch]
+                    results = self._launched([name for name, _ in batch], told, first=batch[0][1].number)
+                    returns |= {name: result for (name, _), result in zip(batch, results, strict=True)}
+                todo = {name: job for name, job in todo.items() if is_held(returns[name])}
+                if self.stopped:
+                    break
+                self._wait(list(todo))
+        return returns
+
+    def _launched(self, names: list[str], told: list[list[str]], first: int) -> Sequence[JobReturn]:
+        """What the inner launcher makes of some jobs; a run's own failure is among its returns.
+
+        Raises:
+            TrainingError: a process died, but not of any of these runs.
+        SettingError: the launcher does not work with its settings.
+        """
+        try:
+            results = self.inner.launch(told, initial_job_idx=first)
+        except Exception as error:
+            if launchers.parallel(self.inner) and type(error) in (TypeError, ValueError):  # not of a run
+                raise SettingError(f"hydra.launcher: {first_line(error)}") from error
+            if type(error).__name__ not in launchers.DEATHS:
+                raise
+            victims = [name for name in names if self.sweep.state(name)[0] == "interrupted"]
+            if not victims:
+                raise TrainingError(
+                    f"processes did not start or died ({first_line(error)}): the same command goes on with it"
+                ) from error
+            for name in victims:
+                self._note_death(name)
+            return [self._after_death(name) for name in names]
+        for result in results:
+            if result.status is JobStatus.FAILED and not isinstance(result._return_value, OURS):
+                _ = result.return_value  # raises what the program itself did not foresee
+        return results
+
+    def _note_death(self, name: str) -> None:
+        """Count that a run's process died; one that dies again and again has failed, and the others can go on."""
+        metrics = read_metrics(self.sweep.path / name)
+        metrics["deaths"] = metrics.get("deaths", 0) + 1
+        if metrics["deaths"] >= MOST_DEATHS:
+            metrics |= {"status": "failed", "reason": f"its process died {metrics['deaths']} times", "deaths": 0}
+            print(f"failed: {name}: {metrics['reason']}", file=sys.stderr, flush=True)
+        else:
+            print(f"the process of {name} died, or of one beside it: it goes on", flush=True)
+        write_whole(self.sweep.path / name / METRICS, json.dumps(metrics, indent=2))
+
+    def _after_death(self, name: str) -> JobReturn:
+        """What to make of a run whose return was lost: it is done, failed, or to be launched again."""
+        state, metrics = self.sweep.state(name)
+        if state == "failed":
+            return JobReturn(status=JobStatus.FAILED, _return_value=run_job.RunFailed(metrics.get("reason", "")))
+        objective = float(metrics["objective"]) if state in WITH_FIGURES else None
+        return JobReturn(status=JobStatus.COMPLETED, _return_value=objective)
+
+    def _told(self, name: str, job: "Job") -> list[str]:
+        """A job's overrides, with what the program itself tells the run."""
+        return [
+            *self.fitting(job.overrides),
+            f"sweep.name='{self.sweep.path.name}'",
+            f"sweep.job.folder='{name}'",
+            f"sweep.job.launch='{self.launch_id}'",
+            f"sweep.job.label='{job.number + 1}/{self.total}'",
+            f"sweep.job.parallel={launchers.parallel(self.inner)}",
+        ]
+
+    def _identity(self, overrides: list[str]) -> str:
+        """The identity of the run that a job's overrides lead to."""
+        key = "\n".join(overrides)
+        known = self.index.identities.get(key)
+        if known is not None:
+            return known
+        config = self.composed(self.fitting(overrides))
+        check_targets(config)
+        found = identity(config)
+        if not depends_on_surroundings(config):
+            self.index.identities[key] = found
+        return found
+
+    def fitting(self, overrides: list[str]) -> list[str]:
+        """A job's overrides without `++GROUP.SETTING=VALUE` where the group is swept over and its choice has none."""
+        forced = [item for item in overrides if item.startswith("++") and "." in item]
+        if not forced or not {*GROUPS} & {*self.over}:
+            return overrides
+        plain = self.composed([item for item in overrides if item not in forced])
+        left_out = [item for item in forced if not has_setting(plain, item.lstrip("+").partition("=")[0])]
+        self.left_out.update((item, choice_for(plain, item)) for item in left_out)
+        self.taken.update(item for item in forced if item not in left_out)
+        return [item for item in overrides if item not in left_out]
+
+    def check_left_out(self) -> None:
+        """Refuse a forced setting that none of the swept choices has.
+
+        Raises:
+            SettingError: naming it and the choices.
+        """
+        for wrong in sorted({item for item, _ in self.left_out} - self.taken):
+            choices = ", ".join(sorted(choice for item, choice in self.left_out if item == wrong))
+            raise SettingError(f"{wrong}: none of {choices} has this setting")
+
+    def _slug(self, overrides: list[str]) -> str:
+        """The first part of the name of a job's run: what varies in the sweep, or what is set at all."""
+        telling = [item for item in overrides if item.partition("=")[0] in self.over]
+        return slug(telling or [item for item in overrides if not indifferent(item.partition("=")[0])])
+
+    def composed(self, overrides: list[str]) -> DictConfig:
+        """The configuration of a job, checked.
+
+        Raises:
+            SettingError, HydraException: it cannot be.
+        """
+        whole = self.context.config_loader.load_sweep_config(self.config, overrides)
+        before = HydraConfig.instance().cfg
+        with open_dict(whole):
+            whole.hydra.mode = self.config.hydra.mode
+        HydraConfig.instance().set_config(whole)
+        try:
+            config = copy.copy(whole)
+            with open_dict(config):
+                del config["hydra"]
+            return settings.checked(config)
+        finally:
+            HydraConfig.instance().cfg = before
+
+    def _stored(self, name: str) -> JobReturn | None:
+        """What is known of a run that is not to be done again."""
+        state, metrics = self.sweep.state(name)
+        if state == "finished" or (state == "pruned" and self.searching and self.config.sweep.prune):
+            if name not in self.launched:
+                self.skipped.add(name)
+            return JobReturn(status=JobStatus.COMPLETED, _return_value=float(metrics["objective"]))
+        if state == "failed" and not self.config.sweep.retry_failed:
+            return JobReturn(status=JobStatus.FAILED, _return_value=run_job.RunFailed(metrics.get("reason", "")))
+        self.launched.add(name)
+        if state in ("failed", "interrupted", "pruned"):
+            self.resumed.add(name)
+        return None
+
+    def _announce(self, todo: dict[str, Job], returns: dict[str, JobReturn]) -> None:
+        """Say what there is to do."""
+        for item, choice in sorted(self.left_out):
+            print(f"left out where the choice has no such setting: {item} ({choice})")
+        if same := sorted({name for name in self.names if self.names.count(name) > 1}):
+            print(f"settings that come to the same run, which is done once: {', '.join(same)}")
+        counts = {
+            "finished already": sum(result.status is JobStatus.COMPLETED for result in returns.values()),
+            "failed before and left so (sweep.retry_failed=false)": sum(
+                result.status is JobStatus.FAILED for result in returns.values()
+            ),
+            "begun before": sum(name in self.resumed for name in todo),
+        }
+        if not self.searching and any(counts.values()):
+            said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+            print(f"of {len(todo) + len(returns)} runs: {said}{self._by_other_code(returns)}", flush=True)
+        elif by_other_code := self._by_other_code(returns):
+            print(f"of {len(returns)} runs done before{by_other_code}", flush=True)
+
+    def _by_other_code(self, names: Iterable[str]) -> str:
+        """What to add of runs that stay as other code than that of this command made them."""
+        versions = [other_code(read_metrics(self.sweep.path / name)) for name in names]
+        counts = Counter(version for version in versions if version)
+        if not counts:
+            return ""
+        made = ", ".join(f"{version} ({count})" for version, count in counts.items())
+        return (
+            f"; {counts.total()} of them by other code, {made}, where this is {code_version()}: to do a run again,"
+            " delete its folder, or give sweep.rerun=true for all"
+        )
+
+    def _wait(self, names: list[str]) -> None:
+        """Wait until one of the runs that others hold is free."""
+        who = {name: locks.holder(self.sweep.path, name) for name in names}
+        for name, holder in who.items():
+            if holder:
+                print(f"waiting for {name}, done by {holder}", flush=True)
+        while names and all(locks.holder(self.sweep.path, name) for name in names):
+            time.sleep(POLL)
+
+
+def batched(items: Iterable[tuple[str, Job]], size: int) -> Iterator[list[tuple[str, Job]]]:
+    """Parts of at most `size`."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def is_held(result: JobReturn) -> bool:
+    """Whether a job found its run in somebody else's hands."""
+    return result.status is JobStatus.COMPLETED and result.return_value is None

@@ -1,0 +1,125 @@
+"""One run of a sweep, in whichever process its launcher chose. Imports no torch by itself."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from labbook import streams
+from labbook.config.failures import reason
+from labbook.config.path_rules import check_whole
+from labbook.errors import Interrupted, SettingError, printable, unwritable
+from labbook.runs import locks
+from labbook.runs.log_files import tell
+from labbook.runs.run_folder import LOG, METRICS, Run, newest_state, read_metrics
+from labbook.runs.run_id import identity
+from labbook.runs.sweep_folder import SweepFolder
+from labbook.sweeps import devices
+from labbook.sweeps.checking import depends_on_surroundings
+
+
+class RunFailed(Exception):  # noqa: N818 - it is the run that failed
+    """A run of a sweep has failed and its folder says why; the others go on."""
+
+
+class NotStarted(Exception):  # noqa: N818 - nothing went wrong here
+    """The sweep was stopped before this run began."""
+
+
+def stop_mark(sweep: Path, launch: str) -> Path:
+    """The file that tells the runs of one command that no more of them are to begin."""
+    return sweep / locks.CLAIMS / f"{launch}.stop"
+
+
+def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
+    """Do a run that is not done, from where it stands. Returns its objective; None if somebody else is at it.
+
+    Raises:
+        RunFailed: it failed, as often as `sweep.max_failures` lets it try again.
+        NotStarted: the sweep was stopped.
+    """
+    streams.repair()  # in a process of a launcher nothing else has done so
+    sweep = SweepFolder(Path(HydraConfig.get().sweep.dir))
+    job, name = config.sweep.job, str(config.sweep.job.folder)
+    with locks.claimed(sweep.path, name) as mine:
+        if not mine:
+            return None
+        if stop_mark(sweep.path, job.launch).exists():
+            raise NotStarted(name)
+        check_whole(sweep.path, [sweep.path / name])
+        check_whole(sweep.path / name)
+        state, metrics = sweep.state(name)
+        done = ("finished", "pruned") if job.trial is not None and config.sweep.prune else ("finished",)
+        if state in done:  # somebody else has finished it meanwhile
+            return float(metrics["objective"])
+        if state == "failed" and not config.sweep.retry_failed:
+            raise RunFailed(metrics.get("reason", ""))
+        if name.rpartition("-")[2] != identity(config) and not depends_on_surroundings(config):
+            say(job, f"note: a file of settings was edited since the sweep began, and {name} is trained by the new one")
+        say(job, f"{'' if job.parallel else f'run {job.label}: '}{name}{begun(state, metrics)}")
+        if wrong := damaged(state, sweep.path / name):
+            kept = sweep.set_run_aside(name, Path(config.log_dir))
+            say(job, f"{wrong} damaged, so it is done again; the old folder is kept as {kept}")
+        return attempts(task, config, sweep.path / name)
+
+
+def damaged(state: str, folder: Path) -> str | None:
+    """What keeps a run from being gone on with, if anything does."""
+    if state == "damaged":
+        return f"its {METRICS} is"
+    try:
+        newest_state(folder)
+    except SettingError:
+        return "its checkpoints are"
+    return None
+
+
+def attempts(task: Callable[[DictConfig], Any], config: DictConfig, folder: Path) -> float:
+    """Run the task, again from its last checkpoint where it fails."""
+    most = config.sweep.max_failures
+    for attempt in range(most + 1):
+        try:
+            devices.check(config.trainer)  # of this machine, which may not be the one that started the sweep
+            return float(task(config))
+        except Interrupted:
+            raise
+        except OSError as error:
+            if unwritable(error):  # the other runs would find no room either
+                raise
+            told = record(error, folder, config)
+        except Exception as error:
+            told = record(error, folder, config)
+        say(config.sweep.job, f"failed: {told} (traceback: {folder / LOG})", error=True)
+        if attempt < most:
+            say(config.sweep.job, f"trying again ({attempt + 1} of {most})")
+    if config.sweep.on_error == "stop":
+        stop_mark(folder.parent, config.sweep.job.launch).touch()
+    raise RunFailed(told)
+
+
+def record(error: Exception, folder: Path, config: DictConfig) -> str:
+    """Make sure that the run's folder tells why it failed, also where it failed before it had one."""
+    told = reason(error)
+    metrics = read_metrics(folder)
+    if (metrics.get("status"), metrics.get("reason")) != ("failed", told):
+        if folder.is_file():
+            return f"{folder} is a file and in the way of the run's folder"
+        folder.mkdir(exist_ok=True)
+        with suppress(type(error)), Run(folder, config):
+            raise error
+    return told
+
+
+def begun(state: str, metrics: dict[str, Any]) -> str:
+    """What to say of a run that is not new."""
+    if state == "failed":
+        return f" (failed before: {metrics.get('reason', 'for an unknown reason')})"
+    return " (was interrupted)" if state in ("interrupted", "running") else ""
+
+
+def say(job: DictConfig, text: str, error: bool = False) -> None:
+    """A line on the terminal, marked with the run where several share it."""
+    tell(printable(f"[{job.label}] {text}" if job.parallel else text), error)

@@ -1,0 +1,146 @@
+"""One command's work on a sweep, from its folder to its table."""
+
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
+from omegaconf import DictConfig, open_dict
+
+from labbook.config import schema as settings
+from labbook.config import search_path
+from labbook.config.path_rules import check_name, shortened
+from labbook.errors import SettingError, TrainingError
+from labbook.runs.status import State
+from labbook.runs.sweep_folder import SweepFolder, read_mark
+from labbook.sweeps import best_experiment as experiment
+from labbook.sweeps import launchers
+from labbook.sweeps.naming import given, sweep_name, swept
+from labbook.sweeps.resuming_launcher import Continuing
+
+if TYPE_CHECKING:
+    from labbook.reports import Report
+
+MOST_TIED = 5  # settings that are named as being as good as the best
+
+
+class SweepCommand:
+    """A sweep as one command works on it. Used as a context around its launches, it ends in the result."""
+
+    launcher: Continuing
+
+    def __init__(self, config: DictConfig, arguments: list[str], search: bool = False) -> None:
+        """`arguments` are the overrides of the command and of the preset, the swept ones among them.
+
+        Raises:
+            SettingError: a folder that is not the sweep's, or nothing to sweep over.
+        """
+        settings.check_ranges(config)
+        launchers.check(config.hydra)
+        self.config, self.arguments = config, arguments
+        self.over = swept(arguments)
+        for key in {"seeds", "sweep"} & set(self.over):
+            raise SettingError(f"{key} takes one value, and cannot be swept over")
+        if not self.over and config.sweep.name is None:
+            raise SettingError("-m sweeps over several values and none is given: KEY=A,B, seeds=N or sweep=PRESET")
+        if config.sweep.name is None:
+            with open_dict(config):
+                config.sweep.name = self._name(search)
+        check_name("sweep.name", str(config.sweep.name))
+        self.folder = SweepFolder(Path(config.hydra.sweep.dir))
+
+    def _name(self, search: bool) -> str:
+        """The sweep's name where none is given: what it is of, and the sweep whose best it takes."""
+        runtime = self.config.hydra.runtime
+        of_sweeps = [shortened(folder.name) for folder in self._folders() if read_mark(folder) is not None]
+        name = sweep_name(given(self.config.hydra)[1], runtime.choices.get("sweep"), search)
+        return "_".join([*of_sweeps, name])
+
+    def lead(self, launcher: Launcher | None, context: HydraContext) -> None:
+        """Put the choice of what is left to do in front of a launcher."""
+        assert launcher is not None
+        self.folder.check()
+        self.launcher = Continuing(launcher, self.folder, self.over, context, self.config)
+
+    def __enter__(self) -> "SweepCommand":
+        print(f"sweep: {self.folder.path}")
+        if where := launchers.where_output_goes(self.launcher.inner):
+            print(where)
+        sys.stdout.flush()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            others = launchers.what_goes_on(self.launcher.inner)
+            print(f"the sweep is not done: the same command goes on with it{others}")
+            print(f"sweep: {self.folder.path}", flush=True)
+        if error is None:
+            self.conclude()
+
+    def conclude(self) -> None:
+        """Show the table, write the page, and tell how it ended.
+
+        Raises:
+            TrainingError: a run failed.
+        """
+        from labbook import reports as report  # only now: it draws
+
+        written = report.write(self.folder.path)
+        report.show(written)
+        print(self.account())
+        if written.ranked and not written.on_test:  # nothing is chosen by the test set
+            self._tell_best(written)
+        print(f"sweep: {self.folder.path}", flush=True)
+        failed = self.names("failed")
+        if failed:
+            stopped = "; the sweep was stopped there (sweep.on_error=stop)" if self.launcher.stopped else ""
+            again = "the same command tries them again"
+            left = "sweep.retry_failed=true tries them again"
+            how = again if self.config.sweep.retry_failed else left
+            raise TrainingError(f"{len(failed)} of {self.launcher.total} runs failed{stopped}: {how}")
+
+    def _tell_best(self, report: "Report") -> None:
+        """Say which setting is the best, which others are as good, and how to train it again."""
+        row = report.ranked[0]
+        run, mean = row.best, row.exact(report.objective)
+        assert run is not None
+        assert mean is not None
+        found = f"best of the sweep by {report.objective}: {row.label}"
+        others = [folder for folder in self._folders() if folder not in (*search_path.folders(), self.folder.path)]
+        again = experiment.write(self.folder.path, run.path.name, run.config, found, others)
+        labels = [each.label for each in report.tied]
+        more = f" and {len(labels) - MOST_TIED} more" if len(labels) > MOST_TIED else ""
+        within = "; the difference is within their standard deviation"
+        tied = f", tied with {'; '.join(labels[:MOST_TIED])}{more}{within if mean.sd else ''}" if labels else ""
+        print(f"best: {row.label}{tied}")
+        print(f"best run: {run.path}")
+        print(f"to train it again: {again}")
+
+    def _folders(self) -> list[Path]:
+        """Where files of settings are read from."""
+        sources = self.config.hydra.runtime.config_sources
+        return [Path(source.path) for source in sources if source.schema == "file"]
+
+    def names(self, state: State) -> set[str]:
+        """The runs of this command that are in a state."""
+        return {name for name in self.launcher.names if self.folder.state(name)[0] == state}
+
+    def _did(self, name: str) -> bool:
+        """Whether it was this command that did a run."""
+        return self.folder.state(name)[1].get("launch") == self.launcher.launch_id
+
+    def account(self) -> str:
+        """What this command did."""
+        mine = {name for name in self.launcher.launched if self._did(name)}
+        finished, failed = self.names("finished") & mine, self.names("failed")
+        counts = {
+            "finished": len(finished),
+            "of them resumed": len(finished & self.launcher.resumed),
+            "pruned": len(self.names("pruned") & mine),
+            "finished by another command meanwhile": len(self.launcher.launched & self.names("finished") - mine),
+            "skipped as finished before": len(self.launcher.skipped),
+            "failed": len(failed),
+        }
+        return "this command: " + (", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing")

@@ -1,0 +1,297 @@
+"""What a model and a data module can do, asked here and nowhere else, and the sentence where it is missing.
+
+Three levels: any `LightningModule` with any `LightningDataModule`; a module that has a `spec` and maps images to
+outputs; a `Classifier` on an `ImageDataModule`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeGuard, runtime_checkable
+
+from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning.utilities.model_helpers import is_overridden
+from torch import nn
+from torch.utils.data import DataLoader
+
+from labbook.data.loader import TensorLoader
+from labbook.data.module import ImageDataModule
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError
+from labbook.training.classifier import Classifier
+from labbook.training.convolutions import convolutional
+from labbook.training.further_inputs import FurtherInputs
+from labbook.training.label_tasks import AnyOutcome
+
+# What to say where a model or data of another kind arrives.
+NO_CLASSIFIER = "{} needs a classifier of images (labbook.training.classifier.Classifier), and {} is none"
+NO_IMAGE_DATA = "{} needs data of labelled images (labbook.data.module.ImageDataModule), and {} is none"
+
+# Hooks of a `Classifier` that log; a class that changes one of them may log other metrics.
+LOGGING = (
+    *("training_step", "validation_step", "on_train_epoch_end", "on_validation_epoch_end"),
+    *("on_train_batch_end", "on_validation_batch_end", "log", "log_dict"),
+)
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A loader that says where it is in an epoch, and goes on from there."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a position that `state_dict` gave."""
+
+
+# Models ----------------------------------------------------------------------------------------------------------
+
+
+def is_classifier(model: object) -> TypeGuard[Classifier]:
+    """Whether a model is one of the third level."""
+    return isinstance(model, Classifier)
+
+
+def makes_classifier(kind: type | None) -> TypeGuard[type[Classifier]]:
+    """The same of a class."""
+    return kind is not None and issubclass(kind, Classifier)
+
+
+def classifier(model: LightningModule, purpose: str) -> Classifier:
+    """The model as a classifier, which `purpose`, such as "predict", needs.
+
+    Raises:
+        SettingError: it is none.
+    """
+    if not is_classifier(model):
+        raise SettingError(NO_CLASSIFIER.format(purpose, title(model)))
+    return model
+
+
+def classifier_type(kind: type | None, purpose: str) -> type[Classifier]:
+    """A class of classifiers, which `purpose` needs.
+
+    Raises:
+        SettingError: it is none.
+    """
+    if not makes_classifier(kind):
+        raise SettingError(NO_CLASSIFIER.format(purpose, kind.__name__ if kind else "the model"))
+    return kind
+
+
+def maps_images(model: nn.Module) -> bool:
+    """Whether `forward` takes images as the model's `spec` describes them: the second level."""
+    return image_spec(model) is not None and is_called(model)
+
+
+def images_of(model: LightningModule, purpose: str) -> ImageSpec:
+    """The images that a model of the second level takes, which `purpose`, such as "draw", needs.
+
+    Raises:
+        SettingError: it is none.
+    """
+    spec = image_spec(model)
+    if spec is None or not maps_images(model):
+        raise SettingError(
+            f"{purpose} needs a model that keeps the `spec` of its images and has forward(images), and {title(model)}"
+            " does not"
+        )
+    if needed := FurtherInputs.of(model).needed:
+        raise SettingError(f"{purpose} needs forward(images), and {title(model)} also takes {' and '.join(needed)}")
+    return spec
+
+
+def is_called(model: nn.Module) -> bool:
+    """Whether a model has a `forward`, which is what `compile` makes faster."""
+    return type(model).forward is not LightningModule.forward
+
+
+def takes_channels_last(model: LightningModule) -> bool:
+    """Whether the memory layout of its images may be chosen for a model, and matters to it."""
+    return maps_images(model) and convolutional(model)
+
+
+def logs_only_known_metrics(kind: type[Classifier]) -> bool:
+    """Whether a class of classifiers logs loss and accuracy as `Classifier` does and nothing else."""
+    return all(getattr(kind, name, None) is getattr(Classifier, name, None) for name in LOGGING)
+
+
+def wanted_images(kind: type | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the data that the pretrained weights of a class of models want; nothing where it does not say."""
+    wanted = getattr(kind, "wanted_images", None)
+    return dict(wanted(settings)) if wanted is not None else {}
+
+
+def title(model: LightningModule) -> str:
+    """What the program calls a model."""
+    return str(getattr(model, "title", type(model).__name__))
+
+
+def trainable_parameters(model: nn.Module) -> int:
+    """Numbers that training changes."""
+    return sum(item.numel() for item in model.parameters() if item.requires_grad)
+
+
+def auxiliary_parameters(model: nn.Module) -> int:
+    """Parameters that only training uses, where the model says so."""
+    return int(getattr(model, "num_auxiliary", 0))
+
+
+def check_losses(model: LightningModule) -> None:
+    """Make sure that all losses so far were finite, where the model keeps them.
+
+    Raises:
+        TrainingError: naming the step where one was not.
+    """
+    if is_classifier(model):
+        model.watch_loss()
+
+
+def outcome_of(model: LightningModule) -> AnyOutcome | None:
+    """Predictions and confusion matrix of the last test; None where the model keeps none."""
+    return model.outcome if is_classifier(model) else None
+
+
+# Data ------------------------------------------------------------------------------------------------------------
+
+
+def is_image_data(data: object) -> TypeGuard[ImageDataModule]:
+    """Whether a data module is one of the third level."""
+    return isinstance(data, ImageDataModule)
+
+
+def makes_image_data(kind: type | None) -> TypeGuard[type[ImageDataModule]]:
+    """The same of a class."""
+    return kind is not None and issubclass(kind, ImageDataModule)
+
+
+def image_data(data: LightningDataModule, purpose: str) -> ImageDataModule:
+    """The data as one set of labelled images, which `purpose`, such as "predict", needs.
+
+    Raises:
+        SettingError: it is none.
+    """
+    if not is_image_data(data):
+        raise SettingError(NO_IMAGE_DATA.format(purpose, type(data).__name__))
+    return data
+
+
+def image_data_type(kind: type | None, purpose: str) -> type[ImageDataModule]:
+    """A class of such data, which `purpose` needs.
+
+    Raises:
+        SettingError: it is none.
+    """
+    if not makes_image_data(kind):
+        raise SettingError(NO_IMAGE_DATA.format(purpose, kind.__name__ if kind else "the data"))
+    return kind
+
+
+def spec_of(data: LightningDataModule) -> Any:
+    """What the data says of itself to a model; None where it has no `spec`."""
+    return getattr(data, "spec", None)
+
+
+def image_spec(owner: object) -> ImageSpec | None:
+    """The spec of images that a model or a data module has; None where it has none."""
+    spec = getattr(owner, "spec", None)
+    return spec if isinstance(spec, ImageSpec) else None
+
+
+def tested_part(data: LightningDataModule) -> str:
+    """The part of the data that a test looks at."""
+    return data.test_split if is_image_data(data) else "test"
+
+
+def validates_on_test(data: LightningDataModule) -> bool:
+    """Whether epochs are validated on the test set, by which nothing may be chosen."""
+    return is_image_data(data) and data.validate_on == "test"
+
+
+# Both ------------------------------------------------------------------------------------------------------------
+
+
+def overrides(owner: LightningModule | LightningDataModule, *hooks: str) -> bool:
+    """Whether a module defines all of these hooks of Lightning itself."""
+    return all(is_overridden(hook, owner) for hook in hooks)
+
+
+def is_validated(model: LightningModule, data: LightningDataModule) -> bool:
+    """Whether epochs are validated: there is a step for it, and images or batches to do it with."""
+    if is_image_data(data):
+        return overrides(model, "validation_step") and len(data.rows["val"]) > 0
+    return overrides(model, "validation_step") and defines_loader(model, data, "val_dataloader")
+
+
+def not_validated(model: LightningModule, data: LightningDataModule) -> str:
+    """What would have epochs validated."""
+    missing = lacking(model, data, "validation_step", "val_dataloader")
+    return missing or "give data.val_fraction above 0"
+
+
+def not_tested(model: LightningModule, data: LightningDataModule) -> str:
+    """What would have the run tested."""
+    return lacking(model, data, "test_step", "test_dataloader")
+
+
+def lacking(model: LightningModule, data: LightningDataModule, step: str, loader: str) -> str:
+    """Which of a step and a loader are not defined, in words; nothing where both are."""
+    missing = [] if overrides(model, step) else [f"{title(model)} has no {step}"]
+    missing += [] if defines_loader(model, data, loader) else [f"{type(data).__name__} has no {loader}"]
+    return " and ".join(missing)
+
+
+def is_classification(model: LightningModule, data: LightningDataModule) -> bool:
+    """Whether both are of the third level."""
+    return is_classifier(model) and is_image_data(data)
+
+
+def is_tested(model: LightningModule, data: LightningDataModule) -> bool:
+    """Whether there is a test step, and something to test on."""
+    return overrides(model, "test_step") and defines_loader(model, data, "test_dataloader")
+
+
+def defines_loader(model: LightningModule, data: LightningDataModule, name: str) -> bool:
+    """Whether the data, or the model itself, has this loader."""
+    return overrides(data, name) or overrides(model, name)
+
+
+# Loaders ---------------------------------------------------------------------------------------------------------
+
+
+def loaders_in(loaders: Any) -> list[Any]:
+    """The loaders that `train_dataloader` gave: one, or several in lists and dictionaries."""
+    if isinstance(loaders, Mapping):
+        return [item for each in loaders.values() for item in loaders_in(each)]
+    if isinstance(loaders, (list, tuple)):
+        return [item for each in loaders for item in loaders_in(each)]
+    if hasattr(loaders, "flattened"):  # Lightning's CombinedLoader
+        return list(loaders.flattened)
+    return [] if loaders is None else [loaders]
+
+
+def own_loaders(loaders: Any) -> list[Any]:
+    """The training loaders that are not ours."""
+    return [loader for loader in loaders_in(loaders) if not isinstance(loader, TensorLoader)]
+
+
+def resumes_within_epoch(loaders: Any) -> bool:
+    """Whether a run with these training loaders goes on within an epoch."""
+    return all(isinstance(loader, Resumable) for loader in loaders_in(loaders))
+
+
+def images_per_epoch(loader: object, batches: float) -> int | None:
+    """How many images, or other samples, the first batches of a training loader have; None where that is not known."""
+    if not math.isfinite(batches):
+        return None
+    batches = int(batches)
+    if isinstance(loader, TensorLoader):
+        return loader.images_in(0, batches)
+    size = getattr(loader, "batch_size", None)
+    if not isinstance(loader, DataLoader) or not isinstance(size, int):
+        return None
+    try:
+        every = len(loader.sampler)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    return min(every, batches * size) * getattr(loader.sampler, "num_replicas", 1)  # of a DistributedSampler

@@ -1,0 +1,189 @@
+"""Saving and loading the state of a run: whole files only, of tensors and plain data only."""
+
+import logging
+import warnings
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning import LightningModule
+
+from labbook.data.record import changed_classes
+from labbook.errors import SettingError
+from labbook.files import damage, replacing, seal
+from labbook.runs.run_folder import LAST, PREVIOUS
+from labbook.training.capabilities import image_spec
+
+log = logging.getLogger("labbook")
+
+HYPER_PARAMETERS = ("hyper_parameters.", "datamodule_hyper_parameters.")  # entries that Lightning makes of arguments
+
+
+class WholeFileIO(TorchCheckpointIO):
+    """Writes beside the target, flushes to disk, checks and renames, so that the last good checkpoint stays until then.
+
+    The last.ckpt of before is kept as previous.ckpt, if it is known to be whole.
+    """
+
+    def __init__(self) -> None:
+        self.whole: set[Path] = set()  # files that this process has read or written
+        self.loadable = False  # what the run saves is known to be tensors and plain data
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            OSError: it could not be written; the file of before is unharmed.
+            SettingError: the model or a callback put something into it that could not be loaded again.
+        """
+        path = Path(path)
+        keep = path.with_name(PREVIOUS) if path.name == LAST and path in self.whole and path.is_file() else None
+        try:
+            with replacing(path, keep, durable=True) as partial:
+                with partial.open("wb") as file:
+                    torch.save(checkpoint, file)
+                if not self.loadable:
+                    check_loadable(checkpoint, partial)
+                    self.loadable = True
+                seal(partial)
+        except RuntimeError as error:
+            reason = error.__context__  # torch's writer hides why a write failed: mostly a full disk
+            if not isinstance(reason, OSError):
+                raise
+            raise OSError(reason.errno, reason.strerror, str(path)) from error
+        self.whole.add(path)
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
+        """What `load` gives."""
+        content = load(Path(path), map_location)
+        self.whole.add(Path(path))
+        return content
+
+
+def check_loadable(checkpoint: Mapping[str, Any], file: Path) -> None:
+    """Refuse a checkpoint, written to a file, that holds more than `load` would load.
+
+    Raises:
+        SettingError: naming the entry.
+    """
+    if unsafe := set(torch.serialization.get_unsafe_globals_in_checkpoint(file)):
+        key, name = next(objects_in(checkpoint, unsafe), ("", min(unsafe)))
+        advice = "keep tensors, numbers, texts, lists and dictionaries of them"
+        if key.startswith(HYPER_PARAMETERS):
+            advice = f"write self.save_hyperparameters(ignore=[{key.partition('.')[2].partition('.')[0]!r}])"
+        raise SettingError(f"the checkpoint's entry {key} is a {name}, which is not loaded again for safety: {advice}")
+
+
+def objects_in(value: Any, unsafe: Container[str], key: str = "") -> Iterator[tuple[str, str]]:
+    """The entries of a checkpoint that are of the unsafe kinds: their dotted keys, and what they are."""
+    kind = type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if name in unsafe or f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}" in unsafe:
+        yield key, name
+    elif isinstance(value, Mapping):
+        for inner, item in value.items():
+            yield from objects_in(item, unsafe, f"{key}.{inner}" if key else str(inner))
+    elif isinstance(value, (list, tuple, set)):
+        for index, item in enumerate(value):
+            yield from objects_in(item, unsafe, f"{key}.{index}")
+
+
+def load(path: Path, map_location: Any = "cpu", **options: Any) -> dict[str, Any]:
+    """A checkpoint's content; never runs code from it.
+
+    Raises:
+        SettingError: no such file, one that was damaged, or one that is not a checkpoint of tensors and plain data.
+    """
+    try:
+        reason = damage(path)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise SettingError(f"there is no checkpoint {path}") from error
+    if reason is not None:
+        raise SettingError(f"{path} is damaged ({reason}), so it is not loaded")
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of formats that are refused anyway
+            content = torch.load(path, map_location=map_location, weights_only=True, **options)
+    except OSError:
+        raise
+    except Exception as error:  # there is no end to what a hostile pickle can raise
+        raise SettingError(f"{path} is not a checkpoint of tensors and plain data, so it is not loaded") from error
+    weights = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(weights, dict) or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
+        raise SettingError(f"{path} is not a checkpoint of a run: it has no weights")
+    whole: dict[str, Any] = content
+    if not isinstance(whole.get("epoch"), int):
+        raise SettingError(f"{path} is not a checkpoint of a run: it does not say how long it was trained")
+    return whole
+
+
+class Position(NamedTuple):
+    """How far a run was trained when its state was saved."""
+
+    epoch: int  # the last one that was begun, counted from 1
+    step: int
+    done: int  # whole epochs
+
+
+def position(model: LightningModule, path: Path) -> Position:
+    """From where a run can go on with a checkpoint.
+
+    Raises:
+        SettingError: no whole checkpoint, one of another network or of other classes, or one that holds weights alone.
+    """
+    content = load(path, mmap=True)  # without reading the numbers, which Lightning will do
+    told, spec = content.get("spec"), image_spec(model)
+    names = told.get("class_names", ()) if isinstance(told, dict) and spec is not None else ()
+    if spec is not None and (changed := changed_classes(names, spec.class_names)):
+        raise SettingError(f"{path} was trained on other classes: {changed}; a run is resumed with the same ones")
+    check_fits(model, content["state_dict"], path)
+    if not {"loops", "optimizer_states", "random"} <= content.keys():
+        raise SettingError(f"{path} holds weights alone, so a run cannot go on from it")
+    return Position(content["epoch"] + 1, content["global_step"], len(content["callbacks"]["Recorder"]["rows"]))
+
+
+def load_weights(model: LightningModule, path: Path) -> int:
+    """Put a checkpoint's weights into a network; returns the number of epochs they were trained for.
+
+    Raises:
+        SettingError: no whole checkpoint, or one of another network.
+    """
+    return put_weights(model, load(path), path)
+
+
+def put_weights(model: LightningModule, content: dict[str, Any], path: Path) -> int:
+    """`load_weights` of a checkpoint that has been loaded from `path`."""
+    check_fits(model, content["state_dict"], path)
+    check_finite(content["state_dict"], path)
+    model.load_state_dict(content["state_dict"])
+    epoch: int = content["epoch"]
+    return epoch + 1
+
+
+def check_fits(model: LightningModule, weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Refuse weights of other names or shapes than the network's.
+
+    Raises:
+        SettingError: naming the first weight that differs.
+    """
+    model.configure_model()  # in which a module of the user's own may make its layers, once
+    own = model.state_dict()
+    for name in sorted(own.keys() | weights.keys()):
+        shapes = [tuple(state[name].shape) if name in state else None for state in (own, weights)]
+        if shapes[0] != shapes[1]:
+            raise SettingError(
+                f"{path} holds another network than {type(model).__name__} as configured:"
+                f" {name} is {shapes[1]} there and {shapes[0]} here"
+            )
+
+
+def check_finite(weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Refuse weights whose network can answer nothing but nan.
+
+    Raises:
+        SettingError: naming the first weight with numbers that are not finite.
+    """
+    for name, weight in weights.items():
+        if weight.is_floating_point() and not weight.isfinite().all():
+            raise SettingError(f"{path} holds weights that are not finite ({name}), so its network can answer nothing")

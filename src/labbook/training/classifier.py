@@ -1,0 +1,332 @@
+"""The one training task that all architectures share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from labbook.data.loader import Batch
+from labbook.data.spec import ImageSpec, class_counts
+from labbook.errors import SettingError
+from labbook.training import sam
+from labbook.training.further_inputs import FurtherInputs
+from labbook.training.label_tasks import AnyOutcome, Evaluated, MultiLabel, SingleLabel
+from labbook.training.losses import ClassWeights, Criteria, Loss, check_multilabel, check_names, weights_of
+from labbook.training.metrics import Figures, RunningSums
+from labbook.training.mixup import mix_of
+from labbook.training.optimizers import follow, follow_metrics, optimizer_of, scheduled, steps_per_epoch
+from labbook.training.parameter_groups import grouped, layers_of
+from labbook.training.quick_module import QuickModule
+from labbook.training.schedulers import Schedule
+from labbook.training.tta import Tta, averaged
+
+
+@dataclass(frozen=True)
+class Task:
+    """How a network is trained, whatever its layers.
+
+    `optimizer` takes the parameters; `scheduler` takes the optimizer and, where it has such arguments, `epochs` and
+    `steps_per_epoch`. `loss` is a class of losses, or what makes one; for its `class_weights` see `losses.weights_of`.
+    For `mixup` and `cutmix` see `mixing.mix_of`, for `sam` (its rho) `sam.gradient`, and for the
+    factors of learning rates `parameter_groups.grouped`. `tta` is for validation and test.
+    """
+
+    optimizer: Callable[..., Optimizer] = torch.optim.Adam
+    scheduler: Callable[..., Schedule | LRScheduler] | None = None
+    loss: Loss = nn.CrossEntropyLoss
+    class_weights: ClassWeights = None
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    sam: float = 0.0
+    norm_bias_lr_factor: float = 1.0
+    layer_lr_decay: float = 1.0
+    backbone_lr_factor: float = 1.0
+    tta: Tta = "none"
+
+
+class Classifier(QuickModule):
+    """Cross entropy on images [n, channels, size, size] -> logits [n, num_classes].
+
+    An architecture derives from this, makes its layers from `spec` and defines `forward`. Further parameters of
+    `forward` are tensors of `Batch.extra`, by their names: `forward(self, images, age)`.
+
+    Raises:
+        SettingError: images too small for the architecture's `min_size`.
+    """
+
+    min_size: ClassVar[int] = 1  # pixels that leave at least one behind the last pooling
+    required_size: int = 1  # pixels, by `require_size`
+    pretrained: bool = False  # a training begins with published weights
+
+    def __init__(self, spec: ImageSpec, task: Task | None = None) -> None:
+        super().__init__()
+        self.spec = spec
+        self.task = task or Task()
+        self.require_size(spec, max(self.min_size, 2 if self.task.tta == "mirror_translate" else 1))
+        self.further_inputs = FurtherInputs.of(self)
+        if isinstance(self.task.class_weights, Mapping):
+            check_names(self.task.class_weights, spec.class_names)
+        if spec.multilabel:
+            self._check_multilabel()
+        self.label_task = MultiLabel(spec.num_classes) if spec.multilabel else SingleLabel(spec.num_classes)
+        self.criteria = Criteria.of(self.task.loss, self.task.label_smoothing)
+        self._mix = mix_of(self.task.mixup, self.task.cutmix, spec.num_classes)
+        self.outcome: AnyOutcome | None = None
+        self.has_top5 = spec.num_classes >= 10 and not spec.multilabel  # with fewer, five guesses say little
+        self._train, self._evaluation = RunningSums(self.has_top5), RunningSums(self.has_top5)
+        self._tested: list[tuple[Tensor, ...]] = []
+
+    def _check_multilabel(self) -> None:
+        """Refuse what is for images of one class each.
+
+        Raises:
+            SettingError: naming the setting.
+        """
+        for name in ("mixup", "cutmix"):
+            if getattr(self.task, name):
+                raise SettingError(f"task.{name} is for images of one class each, and these have several: use 0")
+        if type(self).loss is Classifier.loss:
+            check_multilabel(self.task.loss)
+
+    def require_size(self, spec: ImageSpec, smallest: int) -> None:
+        """Refuse images that would vanish in the layers.
+
+        Raises:
+            SettingError: naming the override that would help.
+        """
+        self.required_size = max(self.required_size, smallest)
+        if spec.size < smallest:
+            raise SettingError(
+                f"{self.title} needs images of at least {smallest} pixels and the data gives {spec.size}:"
+                f" use data.image_size={smallest} or more"
+            )
+
+    @property
+    def metric_task(self) -> str:
+        """What torchmetrics calls the labels: multiclass or multilabel."""
+        return self.label_task.metric_task
+
+    @property
+    def title(self) -> str:
+        """What the program calls the network."""
+        return type(self).__name__
+
+    @classmethod
+    def wanted_images(cls, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG003 - for those with weights
+        """The settings of the data that pretrained weights want where those are left open (null)."""
+        return {}
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that training changes."""
+        return sum(item.numel() for item in self.parameters() if item.requires_grad)
+
+    @property
+    def num_auxiliary(self) -> int:
+        """Parameters that only training uses, such as those of auxiliary classifiers."""
+        return 0
+
+    # Training ------------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of one batch. The class of a mixed image, for the training accuracy, is that of its larger share."""
+        images, labels = batch.images, batch.labels
+        targets = labels
+        inputs = self.further_inputs.among(batch.extra)
+        if self._mix is not None:
+            self.further_inputs.check_unmixed(inputs)
+            images, targets = self._mix(images, labels)
+            labels = targets.argmax(1)
+        outputs = self.outputs(images, **inputs)
+        loss = self.training_loss(outputs, targets)
+        if batch.weight > 0:
+            self._train.update(loss, outputs[0][0], labels, self.trainer.global_step + 1)
+        weight = self._weight(batch)
+        return loss if weight == 1 else loss * weight
+
+    def _weight(self, batch: Batch) -> float:
+        """That of the batch; of several to a step so that their mean is that of all their images."""
+        every = self.trainer.accumulate_grad_batches
+        if every == 1:
+            return batch.weight
+        loader = self.trainer.train_dataloader
+        images_in: Callable[[int, int], int] | None = getattr(loader, "images_in", None)
+        if images_in is None:  # a loader of the user's own, which need not know how many images come
+            return batch.weight
+        first = batch.step - batch.step % every
+        together = images_in(first, min(first + every, int(self.trainer.num_training_batches)))
+        return batch.weight * every * images_in(batch.step, batch.step + 1) / together
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """A step along the gradient, or along that of `task.sam`."""
+        if self.task.sam:
+            optimizer_closure = partial(sam.gradient, self, optimizer_closure, self.task.sam, self._train)
+        optimizer.step(closure=optimizer_closure)
+
+    def outputs(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
+        """What training judges: logits [n, classes] and their weight in the loss, those of `forward` first."""
+        return [(self(images, **inputs), 1.0)]
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss of a batch, a scalar: what training minimises, and what validation and test report.
+
+        A network with a loss of its own overrides this. Label smoothing and class weights are those of training alone.
+
+        Args:
+            logits: [n, classes].
+            targets: classes, int64 [n]; or float [n, classes]: their shares, as `mixup` and `cutmix` make them, or the
+                labels of images with several classes.
+        """
+        loss: Tensor = (self.criteria.training if self.training else self.criteria.evaluation)(logits, targets)
+        return loss
+
+    def training_loss(self, outputs: Sequence[tuple[Tensor, float]], targets: Tensor) -> Tensor:
+        """The losses of all `outputs`, added up with their weights."""
+        (logits, weight), *further = outputs
+        total = self.loss(logits, targets)
+        total = total if weight == 1 else weight * total  # without an operation more in each step
+        return sum((weight * self.loss(logits, targets) for logits, weight in further), start=total)
+
+    def setup(self, stage: str) -> None:
+        """Weigh the classes by the images of training, and put the losses where the network will be."""
+        if stage == "fit" and self.task.class_weights is not None:
+            weight = weights_of(self.task.class_weights, self._class_counts(), self.spec.class_names)
+            self.criteria = Criteria.of(self.task.loss, self.task.label_smoothing, weight)
+        self.criteria.to(self.trainer.strategy.root_device)
+
+    def _class_counts(self) -> Tensor | None:
+        """Training images of each class, int64 [classes]; None where the data does not tell its labels."""
+        labels = getattr(self.trainer.datamodule, "training_labels", None)  # type: ignore[attr-defined]
+        return None if labels is None else class_counts(labels, self.spec.num_classes)
+
+    def on_train_epoch_end(self) -> None:
+        """Report the epoch's training figures, and step a schedule that follows them.
+
+        Raises:
+            TrainingError: the loss of a step was not finite.
+            SettingError: see `follow_metrics`.
+        """
+        self._report("train", self._train)
+        follow_metrics(self.trainer)
+
+    def watch_loss(self) -> None:
+        """Make sure that all losses so far were finite.
+
+        Raises:
+            TrainingError: naming the step where one was not.
+        """
+        self._train.flush()
+
+    # Validation and test -------------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Evaluated:
+        """Add a batch of validation images to the figures, and return what callbacks may want of it."""
+        return self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Report the validation figures."""
+        self._report("val", self._evaluation)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Evaluated:
+        """Add a batch of test images to the figures, keep what was predicted, and return it as `validation_step`."""
+        found = self._evaluate(batch)
+        self._tested.append(self.label_task.of_batch(found))
+        return found
+
+    def on_test_epoch_end(self) -> None:
+        """Put together the `outcome`; with several processes, the predictions are those of this process."""
+        figures = Figures.of(self._summed(self._evaluation.total()))
+        kept = [torch.cat(each).cpu() for each in zip(*self._tested, strict=True)]
+        self.outcome = self.label_task.outcome(kept, figures, self._summed)
+        self._evaluation.reset()
+        self._tested = []
+
+    def _evaluate(self, batch: Batch) -> Evaluated:
+        inputs = self.further_inputs.among(batch.extra)
+        logits = averaged(partial(self, **inputs) if inputs else self, batch.images, self.task.tta)
+        if batch.weight == 0:  # an image that another process has judged
+            return Evaluated(logits=logits[:0], labels=batch.labels[:0], rows=batch.rows[:0])
+        self._evaluation.update(self.loss(logits, batch.labels), logits, batch.labels)
+        return Evaluated(logits=logits, labels=batch.labels, rows=batch.rows)
+
+    def _report(self, stage: str, sums: RunningSums) -> None:
+        figures = Figures.of(self._summed(sums.total()))
+        sums.reset()
+        metrics = {f"{stage}/loss": figures.loss, f"{stage}/acc": figures.acc}
+        if self.has_top5:
+            metrics[f"{stage}/top5_acc"] = figures.top5_acc
+        # Every process has the same figures already; saying so to Lightning costs nothing with one process.
+        values = {name: torch.tensor(value, dtype=torch.float32) for name, value in metrics.items()}
+        self.log_dict(values, sync_dist=self.trainer.world_size > 1)
+
+    def _summed(self, values: Tensor) -> Tensor:
+        """A tensor added up over all processes."""
+        if self.trainer.world_size == 1:
+            return values
+        summed: Tensor = self.trainer.strategy.reduce(values.to(self.device), reduce_op="sum").cpu()
+        return summed
+
+    # Optimizer and checkpoint --------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:
+        """The task's optimizer, fused where the device has it, and its schedule.
+
+        Raises:
+            SettingError: a task that the trainer or the scheduler cannot do.
+        """
+        trainer = self.trainer
+        if self.task.sam:
+            sam.check(trainer.accumulate_grad_batches, trainer.precision)
+        # Lightning cannot clip scaled gradients for an optimizer that unscales them itself.
+        clips_scaled = bool(trainer.gradient_clip_val) and trainer.precision == "16-mixed"
+        optimizer = optimizer_of(self.task.optimizer, self.parameter_groups(), fused=not clips_scaled)
+        if self.task.scheduler is None:
+            return optimizer
+        return scheduled(optimizer, self.task.scheduler, **self._counts())
+
+    def _counts(self) -> dict[str, int | None]:
+        """What a schedule may ask for."""
+        return {"epochs": self.trainer.max_epochs, "steps_per_epoch": self.steps_per_epoch()}
+
+    def on_train_start(self) -> None:
+        """Begin, or go on, with the rates of the schedule."""
+        for config in self.trainer.lr_scheduler_configs:
+            if self.task.scheduler is not None:
+                config.scheduler = follow(config.scheduler, self.task.scheduler, **self._counts())
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What the optimizer is to change: see `parameter_groups.grouped`."""
+        factors = ("norm_bias_lr_factor", "layer_lr_decay", "backbone_lr_factor")
+        options = {name: getattr(self.task, name) for name in factors}
+        return grouped(self, self.ordered_layers(), self.task.optimizer, **options)
+
+    def ordered_layers(self) -> list[list[nn.Module]]:
+        """The layers from the images to the classes, each as its modules; the last one is the classifying layer.
+
+        An architecture whose layers are not registered in their order, or are not dense at the end, overrides this.
+        """
+        return layers_of(self)
+
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch."""
+        return steps_per_epoch(self.trainer)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what the network knows of its images, and the sums of an unfinished epoch, over all processes."""
+        checkpoint["spec"] = asdict(self.spec)
+        checkpoint["train_sums"] = self._summed(self._train.total()).tolist()
+        if state := self.criteria.training.state_dict():
+            checkpoint["loss"] = state
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on adding where an unfinished epoch was left."""
+        if checkpoint.get("train_sums", [0.0])[-1] and self.trainer.is_global_zero:
+            self._train.load(checkpoint["train_sums"])
+        if "loss" in checkpoint:
+            self.criteria.training.load_state_dict(checkpoint["loss"])

@@ -1,0 +1,80 @@
+"""What a module logs, by the epoch: from Lightning's metrics to the values of a row."""
+
+from collections.abc import Mapping
+from functools import wraps
+from typing import Any
+
+from pytorch_lightning import LightningModule
+from torch import Tensor
+
+from labbook.training.epoch_rows import is_of_layer
+from labbook.training.lightning_internals import logs_by_step
+
+LOADER = "/dataloader_idx_"  # Lightning puts this and a number behind the names of metrics of several loaders
+FORKS = ("_step", "_epoch")  # and these behind those of a metric that is logged by step and by epoch
+
+
+class EpochMetrics:
+    """The metrics that a module logs, of which it leaves those of whole epochs to the recorder's loggers.
+
+    Lightning would give them to the loggers after the checkpoint of the epoch: a run that is killed in between would
+    never have logged that epoch. Metrics of single steps are logged as in plain Lightning.
+    """
+
+    def __init__(self) -> None:
+        self.validated: set[str] = set()  # names that were logged in a validation
+        self.unlogged: set[str] = set()  # names that were logged with logger=False
+
+    def follow(self, model: LightningModule) -> None:
+        """Hear what the module logs from now on, by `log` or `log_dict`; once for each module."""
+        if "log" in vars(model):
+            return
+        original = model.log
+
+        @wraps(original)
+        def log(name: str, value: Any, *positional: Any, **options: Any) -> None:
+            trainer = model.trainer
+            if trainer.validating or trainer.evaluating:
+                self.validated.add(name)
+            if options.get("logger") is False:
+                self.unlogged.add(name)
+            if (
+                not positional
+                and options.get("logger") is None
+                and logs_by_step(model, options.get("on_step")) is False
+            ):
+                options["logger"] = False
+            original(name, value, *positional, **options)
+
+        vars(model)["log"] = log
+
+    def of(self, logged: Mapping[str, Tensor], validated: bool) -> dict[str, float]:
+        """Values by name, those of training first; without those of an older validation where none was now."""
+        own = {name: value.item() for name, value in logged.items() if name not in forked(logged)}
+        held_out = {name: value for name, value in own.items() if self._is_of_validation(name)}
+        trained = {name: value for name, value in own.items() if name not in held_out}
+        found = in_order(trained) | (in_order(held_out) if validated else {})
+        return {name: found[name] for name in sorted(found, key=lambda name: name.startswith("gradient/"))}
+
+    def for_loggers(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Those of a row, or of a run's final metrics, that loggers are given."""
+        return {name: value for name, value in values.items() if name.partition(LOADER)[0] not in self.unlogged}
+
+    def _is_of_validation(self, name: str) -> bool:
+        return name.partition(LOADER)[0] in self.validated
+
+
+def in_order(metrics: Mapping[str, float]) -> dict[str, float]:
+    """By name; the layers of a network stay in its order."""
+    return {name: metrics[name] for name in sorted(metrics, key=lambda name: "" if is_of_layer(name) else name)}
+
+
+def forked(logged: Mapping[str, Any]) -> set[str]:
+    """Names that Lightning adds to that of a metric which is logged by step and by epoch."""
+    added = set()
+    for name in logged:
+        base, loader, number = name.partition(LOADER)
+        forks = {f"{base}{fork}{loader}{number}" for fork in FORKS}
+        if forks <= logged.keys():
+            added |= forks
+    return added

@@ -1,0 +1,196 @@
+"""What `auto` means: pure functions from a small description of the machine to device, precision and layout."""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from labbook.errors import SettingError, UntrainableError, choices
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+    from pytorch_lightning import LightningModule
+
+Accelerator = Literal["cpu", "gpu", "mps"]
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+UNSCALED = "task.sam does not work with scaled gradients: use trainer.precision=bf16-mixed or 32"
+# Strategies whose processes each run the whole program, as those that fork or spawn do not.
+FIND_UNUSED = ("ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
+STRATEGIES = ("auto", "ddp", *FIND_UNUSED)
+# What Slurm, torchrun, LSF and MPI set in the processes that they start, or a user on each machine.
+OF_CLUSTERS = ("SLURM_JOB_ID", "MASTER_ADDR", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+PRECISIONS = ("auto", "32", "32-true", "16-mixed", "bf16-mixed")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the rules look at. `capability` is CUDA's compute capability, such as (8, 0) for an A100."""
+
+    gpus: int = 0
+    capability: tuple[int, int] = (0, 0)
+    gpu_name: str = ""
+    mps: bool = False
+    cpu_name: str = "CPU"
+    cpu_bf16: bool = False  # AMX or AVX512-BF16
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The device and how numbers are held on it, with the reasons in words."""
+
+    accelerator: Accelerator
+    precision: str
+    channels_last: bool
+    reason: str
+
+
+def describe() -> Machine:
+    """The machine this process runs on."""
+    import torch
+
+    gpus = torch.cuda.device_count()
+    capabilities = [torch.cuda.get_device_capability(index) for index in range(gpus)]
+    return Machine(
+        gpus=gpus,
+        capability=min(capabilities, default=(0, 0)),
+        gpu_name=torch.cuda.get_device_name(0) if gpus else "",
+        mps=torch.backends.mps.is_available(),
+        cpu_name=cpu_name(),
+        cpu_bf16=torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
+    )
+
+
+def cpu_name() -> str:
+    """The processor as its maker names it, where the system says."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as info:
+            return next(line.split(":")[1].strip() for line in info if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "CPU"
+
+
+def check_strategy(asked: str) -> None:
+    """Refuse a strategy that a run does not work with.
+
+    Raises:
+        SettingError: naming those that work.
+    """
+    if asked not in STRATEGIES:
+        raise UntrainableError(f"trainer.strategy={asked} does not work here; {choices(asked, STRATEGIES)}")
+
+
+def check_nodes(count: Any) -> None:
+    """Refuse several machines where nothing tells this process of the others: it would wait for them for ever.
+
+    Raises:
+        SettingError: saying how they are told of each other.
+    """
+    if isinstance(count, int) and count > 1 and not any(name in os.environ for name in OF_CLUSTERS):
+        raise UntrainableError(
+            f"trainer.num_nodes={count}: nothing tells this process of the other machines: start it with srun (Slurm)"
+            " or torchrun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK on each of them"
+        )
+
+
+def choose_accelerator(asked: str, machine: Machine) -> Accelerator:
+    """CUDA, then MPS, then CPU, unless asked otherwise.
+
+    Raises:
+        SettingError: a device that this machine does not have, or a name that is none.
+    """
+    present = {"gpu": machine.gpus > 0, "cuda": machine.gpus > 0, "mps": machine.mps, "cpu": True}
+    if asked == "auto":
+        return "gpu" if present["gpu"] else "mps" if present["mps"] else "cpu"
+    if asked not in present:
+        raise SettingError(f"trainer.accelerator={asked} is unknown; {choices(asked, ACCELERATORS)}")
+    if not present[asked]:
+        here = ", ".join(name for name in ("gpu", "mps", "cpu") if present[name])
+        raise SettingError(
+            f"trainer.accelerator={asked}: this machine has none; it has {here}, and trainer=auto takes the best"
+        )
+    return "gpu" if asked in ("gpu", "cuda") else "mps" if asked == "mps" else "cpu"
+
+
+def choose_precision(
+    asked: str, accelerator: Accelerator, machine: Machine, strided_depthwise: bool = False, sam: bool = False
+) -> tuple[str, str]:
+    """The precision and why.
+
+    bf16 where the hardware multiplies it natively: CUDA from compute capability 8.0, CPUs with AMX or AVX512-BF16
+    (without them autocast made AlexNet's step forty times slower; with them 32 bits take C2 1.5, AlexNet 1.7 and the
+    cats-and-dogs network 2.2 times as long, LeNet-5 and MLPs 0.94 to 0.99). On capability 7.0 and 7.5 (V100, T4)
+    16-bit floats. CPUs have no fast gradient of strided depthwise convolutions in bf16 (it took 25 times as long,
+    and so a step of MobileNetV2 1.5, of EfficientNet-B0 2.1 and of MobileNetV3-Small 2.9 times). Frozen ones have
+    no gradient, and gain by bf16: with 224 pixels a step of the last layer alone takes 1.7, 2.4 and 1.9 times as long
+    in 32 bits. 16-bit floats need scaled gradients, which sharpness-aware steps cannot have.
+
+    Raises:
+        SettingError: a name that is no precision, or one that the device or `task.sam` does not have.
+    """
+    if asked not in PRECISIONS:
+        raise SettingError(f"trainer.precision={asked} is unknown; {choices(asked, PRECISIONS)}")
+    if asked == "16-mixed" and accelerator == "cpu":  # Lightning would take bf16 instead
+        raise SettingError("trainer.precision=16-mixed is not for CPUs: use trainer.precision=bf16-mixed or 32")
+    if asked == "16-mixed" and sam:
+        raise SettingError(UNSCALED)
+    if asked != "auto":
+        return ("32-true" if asked == "32" else asked, "as asked")
+    if accelerator == "gpu":
+        major, minor = machine.capability
+        if major >= 8:
+            return "bf16-mixed", f"capability {major}.{minor} multiplies bf16"
+        if major == 7 and sam:
+            return "32-true", f"capability {major}.{minor} does not multiply bf16, and task.sam takes no 16-bit floats"
+        if major == 7:
+            return "16-mixed", f"capability {major}.{minor} multiplies 16-bit floats but not bf16"
+        return "32-true", f"capability {major}.{minor} is slow below 32 bits"
+    if accelerator == "mps":
+        return "32-true", "MPS"
+    if machine.cpu_bf16 and strided_depthwise:
+        return "32-true", "CPUs are slow at strided depthwise convolutions in bf16"
+    if machine.cpu_bf16:
+        return "bf16-mixed", "this CPU multiplies bf16"
+    return "32-true", "this CPU has no bf16 instructions"
+
+
+def here(config: "DictConfig", model: "LightningModule") -> Choice:
+    """What to train or test a network with on this machine.
+
+    Raises:
+        SettingError: see `choose`.
+    """
+    from labbook.training.capabilities import is_classifier  # which imports torch, as the next
+    from labbook.training.convolutions import strided_depthwise
+
+    return choose(
+        config.trainer,
+        describe(),
+        config.channels_last,
+        strided_depthwise(model),
+        sam=is_classifier(model) and model.task.sam > 0,
+    )
+
+
+def choose(
+    asked: Mapping[str, Any],
+    machine: Machine,
+    channels_last: bool | None = None,
+    strided_depthwise: bool = False,
+    sam: bool = False,
+) -> Choice:
+    """Everything `auto` leaves open, from the settings `accelerator` and `precision` of the trainer.
+
+    Channels-last convolutions: on a CPU, channels first take LeNet-5 1.3, C2 1.5, AlexNet 1.1 and the cats-and-dogs
+    network 1.7 times as long; on CUDA tensor cores want it; MPS gains nothing.
+
+    Raises:
+        SettingError: see `choose_accelerator` and `choose_precision`.
+    """
+    accelerator = choose_accelerator(str(asked.get("accelerator", "auto")), machine)
+    wanted = str(asked.get("precision", "auto"))
+    precision, why = choose_precision(wanted, accelerator, machine, strided_depthwise, sam)
+    name = {"gpu": machine.gpu_name, "mps": "Apple GPU", "cpu": machine.cpu_name}[accelerator]
+    layout = accelerator != "mps" if channels_last is None else channels_last
+    return Choice(accelerator, precision, layout, f"{accelerator.upper()} ({name}), {precision} ({why})")

@@ -1,0 +1,152 @@
+"""The metrics of the group `metrics`: completed by what the network knows of its classes, and tried before a run."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import LightningModule
+from torch import Tensor
+from torchmetrics import Metric
+
+from labbook.config import instantiate
+from labbook.config.failures import LIBRARIES, Part
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError, first_line
+
+# Metrics of torchmetrics that have no version for several labels: these judge whether each class is there.
+BINARY_ALONE = ("torchmetrics.classification.CalibrationError", "torchmetrics.CalibrationError")
+BUILT_IN = ("acc", "loss", "top5_acc", "acc_eval", "confusion_matrix")  # names that a run has anyway
+
+
+def check_names(nodes: Mapping[str, Any]) -> None:
+    """Refuse names that a metric cannot have, and what is no node of a metric.
+
+    Raises:
+        SettingError: naming the metric.
+    """
+    for name, node in ((str(key), nodes[key]) for key in nodes):
+        if name in BUILT_IN:
+            raise SettingError(f"metrics.{name}: every run has a metric of this name, so choose another one")
+        if not re.fullmatch(r"[A-Za-z]\w*", name):
+            raise SettingError(f"metrics.{name}: a name has letters, digits and underscores, such as metrics.f1")
+        if node is not None and not (isinstance(node, Mapping) and node.get("_target_")):
+            raise SettingError(
+                f"metrics.{name} names no class: give metrics.{name}._target_=CLASS, such as"
+                " torchmetrics.classification.MulticlassF1Score"
+            )
+
+
+def check_objective(config: DictConfig) -> None:
+    """Refuse to choose by a metric that is not computed: without validation images only those of training are.
+
+    Raises:
+        SettingError: naming what to use instead.
+    """
+    part, _, name = config.objective.partition("/")
+    if part != "val" or not (config.metrics or {}).get(name):
+        return
+    for setting, value in (("data.validate_on", "test"), ("data.val_fraction", 0)):
+        if OmegaConf.select(config, setting) == value:
+            raise SettingError(
+                f"objective={config.objective} needs validation images, and {setting}={value} leaves none to choose by;"
+                " on training images only loss and accuracy are computed: use objective=val/acc"
+            )
+
+
+def build_metrics(nodes: Mapping[str, Any], model: LightningModule) -> dict[str, Metric]:
+    """The metrics of a configuration for this network, by name.
+
+    Raises:
+        SettingError: settings that do not fit the classes, or a metric that cannot judge them by one number.
+    """
+    spec, task = getattr(model, "spec", None), getattr(model, "metric_task", "multiclass")
+    metrics = {}
+    for name, node in nodes.items():
+        if node:
+            given = from_spec(node, f"metrics.{name}", spec, task)
+            metrics[name] = instantiate.build(node, f"metrics.{name}", **given)
+            if spec is not None:
+                try_metric(metrics[name], f"metrics.{name}", str(node["_target_"]), spec.num_classes, task)
+    return metrics
+
+
+def from_spec(node: Mapping[str, Any], name: str, spec: ImageSpec | None, task: str) -> dict[str, Any]:
+    """The arguments `num_classes`, `num_labels` and `task` of a node whose target takes them.
+
+    Raises:
+        SettingError: the node has another value.
+    """
+    if spec is None:
+        return {}
+    known, _ = instantiate.parameters(instantiate.locate(node["_target_"], name))
+    if task == "multilabel" and str(node["_target_"]) in BINARY_ALONE:
+        task = "binary"
+    values = {"num_classes": spec.num_classes, "num_labels": spec.num_classes, "task": task}
+    given = {}
+    for key, value in ((key, value) for key, value in values.items() if key in known):
+        own = node.get(key)
+        if own == "binary" and task == "multiclass" and spec.num_classes == 2:
+            given[key] = own
+        elif own not in (None, value):
+            raise SettingError(f"{name}.{key}={own} does not fit this data, which has {key}={value}: leave it out")
+        else:
+            given[key] = value
+    return given
+
+
+def evaluated(metric: Metric, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """What a metric is given: probabilities, float32 [n, classes], and the labels.
+
+    The probabilities are those of a softmax for labels [n], of sigmoids for labels [n, classes]. A binary metric is
+    given the probability of the second of two classes, [n]; of labels [n, classes] each class of each image by itself.
+    """
+    if labels.ndim == logits.ndim:
+        chances, there = logits.float().sigmoid(), labels.long()
+        return (chances.flatten(), there.flatten()) if is_binary(metric) else (chances, there)
+    probabilities = logits.float().softmax(1)
+    return (probabilities[:, 1] if is_binary(metric) else probabilities), labels
+
+
+def is_binary(metric: Metric) -> bool:
+    """Whether a metric is one of torchmetrics' for two classes that takes the probability of the second."""
+    return is_of(metric, "Binary")
+
+
+def is_of(metric: Metric, labels: str) -> bool:
+    """Whether a metric is one of torchmetrics' for `Binary` or `Multiclass` labels, by its name."""
+    return any(
+        base.__module__.startswith("torchmetrics.") and base.__name__.startswith(labels)
+        for base in type(metric).__mro__
+    )
+
+
+def try_metric(metric: Metric, name: str, target: str, classes: int, task: str) -> None:
+    """Let a copy of a metric judge made-up predictions, so that what cannot work is refused before the training.
+
+    Raises:
+        SettingError: it refuses the predictions, or does not answer with one number.
+    """
+    module = type(metric).__module__
+    if module.startswith("torchmetrics.") and not module.startswith("torchmetrics.classification."):
+        raise SettingError(f"{name}._target_={target} is no metric of torchmetrics.classification")
+    if is_binary(metric) and classes != 2 and task != "multilabel":
+        raise SettingError(f"{name}._target_={target} is for 2 classes, and the data has {classes}")
+    if task == "multilabel" and is_of(metric, "Multiclass"):  # some would take them, and judge something else
+        raise SettingError(f"{name}._target_={target} is for images of one class each, and these have several")
+    logits, labels = torch.eye(classes), torch.arange(classes)
+    if task == "multilabel":
+        labels = logits.long()
+    tried = metric.clone()
+    try:
+        tried.update(*evaluated(metric, logits, labels))
+        found = tried.compute()
+    except Exception as error:
+        if not target.startswith(LIBRARIES):  # own code: a bug, which is worth its traceback
+            Part(name, target, None).note(error)
+            raise
+        raise SettingError(f"{name} ({target}) cannot judge {classes} classes: {first_line(error)}") from error
+    if not isinstance(found, Tensor) or found.numel() != 1:
+        size = f"{found.numel()} numbers" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise SettingError(f"{name} ({target}) gives {size}, and a metric is one number, such as with average=macro")

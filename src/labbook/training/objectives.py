@@ -1,0 +1,57 @@
+"""The metric that runs are chosen and compared by: whether it is logged, and what to say where it is not."""
+
+from collections.abc import Iterable
+
+from omegaconf import DictConfig
+from pytorch_lightning import LightningDataModule, LightningModule
+
+from labbook.config import instantiate
+from labbook.config.schema import held_out, lower_is_better
+from labbook.config.target_rules import made_by
+from labbook.errors import SettingError, choices
+from labbook.training import capabilities
+
+LIBRARIES = ("labbook.", "pytorch_lightning.")
+FIGURES = ("loss", "acc", "top5_acc")  # of a classifier, in training and validation
+
+
+def check(config: DictConfig) -> None:
+    """Refuse an objective before the training where it is known what is logged: by the classifiers of this package.
+
+    Raises:
+        SettingError: naming the metrics there are.
+    """
+    model = made_by(instantiate.locate(config.model._target_, "model"))
+    callbacks = {name: node for name, node in (config.callbacks or {}).items() if isinstance(node, DictConfig)}
+    if not capabilities.makes_classifier(model) or not capabilities.logs_only_known_metrics(model):
+        return
+    if not all(str(node.get("_target_")).startswith(LIBRARIES) for node in callbacks.values()):
+        return
+    known = [f"{part}/{name}" for part in ("val", "train") for name in FIGURES]
+    known += [f"val/{name}" for name, node in (config.get("metrics") or {}).items() if node]
+    named = {"objective": config.objective}
+    named |= {f"callbacks.{name}.monitor": node.get("monitor") for name, node in callbacks.items()}
+    for setting, name in named.items():
+        if name is not None and name not in known and not name.startswith("gradient/"):
+            raise SettingError(unlogged(f"{setting}={name}", model.__name__, known))
+
+
+def used(name: str, model: LightningModule, data: LightningDataModule) -> str:
+    """The metric that stands for an objective: one of training where nothing is held out to choose by."""
+    chosen = capabilities.is_validated(model, data) and not capabilities.validates_on_test(data)
+    return name if chosen else held_out(name, "test")
+
+
+def direction(config: DictConfig, model: LightningModule) -> str:
+    """Which values of the objective are better, where only its name says so; nothing of metrics that all know."""
+    part, _, name = config.objective.rpartition("/")
+    usual = part in ("val", "train") and name in FIGURES and capabilities.is_classifier(model)
+    if usual or config.objective_mode != "auto":
+        return ""
+    better, other = ("smaller", "max") if lower_is_better(config.objective) else ("larger", "min")
+    return f"objective={config.objective}: the {better} the better, by its name (else objective_mode={other})"
+
+
+def unlogged(setting: str, title: str, logged: Iterable[str]) -> str:
+    """What to say of a setting that names a metric that is not logged."""
+    return f"{setting} is not logged by {title}; {choices(setting.partition('=')[2], logged, 'logged are')}"

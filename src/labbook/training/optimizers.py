@@ -1,0 +1,111 @@
+"""From what a task names to an optimizer and its schedule, as a trainer takes them."""
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+from pytorch_lightning import Trainer
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
+
+from labbook.errors import SettingError, choices
+from labbook.training.parameter_groups import check_kept
+from labbook.training.schedulers import Plateau, Schedule
+
+CYCLES = (CyclicLR, OneCycleLR)  # of torch, which count in steps; its others count in epochs
+
+
+def optimizer_of(make: Callable[..., Optimizer], groups: list[dict[str, Any]], fused: bool) -> Optimizer:
+    """The optimizer for groups of parameters; if `fused`, in the form with one kernel, where it has that."""
+    return make(groups, **({"fused": True} if fused and has_fused(make) else {}))
+
+
+def has_fused(optimizer: Callable[..., Any]) -> bool:
+    """Whether an optimizer does its step in one kernel on request (AlexNet's Adam: 0.42 s plain, 0.045 s fused)."""
+    chosen = getattr(optimizer, "keywords", {})
+    return (
+        "fused" in inspect.signature(optimizer).parameters
+        and chosen.get("fused") is None
+        and not chosen.get("foreach")  # which torch has in another form
+    )
+
+
+def scheduled(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler], **counts: int | None) -> Any:
+    """An optimizer and its schedule for Lightning; `counts` are what the schedule may ask for.
+
+    Raises:
+        SettingError: see `check_kept`; or a schedule that ends before the training does.
+    """
+    rates = [float(group["lr"]) for group in optimizer.param_groups]
+    schedule = make(optimizer, **known(make, counts))
+    if not isinstance(schedule, Schedule):
+        schedule = Schedule(schedule, "step" if isinstance(schedule, CYCLES) else "epoch")
+    steps = math.prod(count or 0 for count in counts.values())
+    if isinstance(schedule.scheduler, OneCycleLR) and schedule.scheduler.total_steps < steps:
+        raise SettingError(
+            f"scheduler: OneCycleLR ends after {schedule.scheduler.total_steps} of the training's {steps} steps:"
+            " leave out total_steps, epochs and steps_per_epoch, which are then those of the training"
+        )
+    check_kept(rates, optimizer, schedule.scheduler)
+    stepped = {"interval": schedule.interval, "reduce_on_plateau": False}  # by Lightning; see `follow_metrics`
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule.scheduler, **stepped}}
+
+
+def steps_per_epoch(trainer: Trainer) -> int:
+    """Optimizer steps in an epoch.
+
+    Raises:
+        SettingError: the training loader does not say how many batches it has.
+    """
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    loader = data.train_dataloader()  # Lightning's own estimate would start the loaders before their state is restored
+    try:
+        batches = len(loader)
+    except TypeError as error:
+        raise SettingError(
+            f"{type(data).__name__} gives a training loader without a length, and the schedule counts its steps: give"
+            " it a __len__, or configure the optimizer in the model"
+        ) from error
+    limit = trainer.limit_train_batches
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    return -(-batches // trainer.accumulate_grad_batches)
+
+
+def known(make: Callable[..., Any], counts: dict[str, int | None]) -> dict[str, int | None]:
+    """Those of the counts that a schedule takes and does not have by its settings."""
+    taken = inspect.signature(make).parameters.keys() - getattr(make, "keywords", {}).keys()
+    return {name: count for name, count in counts.items() if name in taken}
+
+
+def follow(scheduler: Any, make: Callable[..., Schedule | LRScheduler], **counts: int | None) -> Any:
+    """The schedule, with the rates that it has for this step, in a training that goes on for longer.
+
+    A checkpoint brings back the rates of the schedule of before, which came to its end where this one has not; of
+    torch's OneCycleLR also the number of steps, so that it is made anew.
+    """
+    if isinstance(scheduler, OneCycleLR) and scheduler.total_steps != math.prod(
+        count or 0 for count in counts.values()
+    ):
+        return make(scheduler.optimizer, last_epoch=scheduler.last_epoch - 1, **known(make, counts))
+    if isinstance(scheduler, LambdaLR):
+        groups = scheduler.optimizer.param_groups
+        for group, peak, rule in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
+            group["lr"] = peak * rule(scheduler.last_epoch)
+    return scheduler
+
+
+def follow_metrics(trainer: Trainer) -> None:
+    """At the end of an epoch, before it is saved: step the schedules that follow a metric, if it is a new one.
+
+    Raises:
+        SettingError: a metric that is not logged.
+    """
+    validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+    for scheduler in (config.scheduler for config in trainer.lr_scheduler_configs):
+        if isinstance(scheduler, Plateau) and (validated or not scheduler.monitor.startswith("val/")):
+            metrics = trainer.callback_metrics
+            if scheduler.monitor not in metrics:
+                known = choices(scheduler.monitor, metrics, "metrics")
+                raise SettingError(f"scheduler.monitor={scheduler.monitor} is not logged; {known}")
+            scheduler.step(float(metrics[scheduler.monitor]))

@@ -1,0 +1,127 @@
+"""Models and data modules of the user's own: what they are given, and the optimizer that they need not have."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning import LightningDataModule, LightningModule
+from torch import Tensor
+
+from labbook.config import instantiate
+from labbook.config.target_rules import made_by
+from labbook.data.loader import Batch
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError
+from labbook.training.capabilities import image_spec, is_classifier, is_image_data, overrides
+from labbook.training.classifier import Task
+from labbook.training.optimizers import optimizer_of, scheduled, steps_per_epoch
+
+NO_SPEC = (
+    "needs a spec of its images, and the data has none: give the data module a property `spec`"
+    " (labbook.data.spec.ImageSpec), or use data that has one, such as data=mnist"
+)
+# What each must define, by the group.
+NEEDED = {
+    "model": (LightningModule, "training_step", "to be trained"),
+    "data": (LightningDataModule, "train_dataloader", "to be trained on"),
+}
+
+
+def check(config: DictConfig) -> None:
+    """Refuse a model or a data module that Lightning could not train.
+
+    Raises:
+        SettingError: naming what it has to define.
+    """
+    for group, (base, hook, purpose) in NEEDED.items():
+        made = made_by(instantiate.locate(config[group]._target_, group))
+        if getattr(made, hook, None) is getattr(base, hook):
+            raise SettingError(f"{group}._target_={config[group]._target_} defines no {hook}, which it needs {purpose}")
+
+
+def arguments(target: Any, node: Mapping[str, Any], name: str, /, **available: Any) -> dict[str, Any]:
+    """Those of the `available` arguments that the constructor `target` of a node asks for and the node does not have.
+
+    Raises:
+        SettingError: it needs a spec, which is None here.
+    """
+    known, _ = instantiate.parameters(target)
+    asked = {key: value for key, value in available.items() if key in known and key not in node}
+    if "spec" in asked and asked["spec"] is None:
+        if known["spec"].default is known["spec"].empty:
+            raise SettingError(f"{name}._target_={node['_target_']} {NO_SPEC}")
+        del asked["spec"]
+    return asked
+
+
+def add_optimizer(model: LightningModule, task: Task) -> None:
+    """Give a model without `configure_optimizers` the optimizer and the schedule of the groups."""
+    if not overrides(model, "configure_optimizers"):
+        vars(model)["configure_optimizers"] = partial(configured, model, task)
+
+
+def configured(model: LightningModule, task: Task) -> Any:
+    """What `configure_optimizers` of a model gives: optimizer and schedule of a task for all that is trained."""
+    groups = [{"params": [item for item in model.parameters() if item.requires_grad]}]
+    optimizer = optimizer_of(task.optimizer, groups, fused=False)
+    if task.scheduler is None:
+        return optimizer
+    counts = {"epochs": model.trainer.max_epochs, "steps_per_epoch": steps_per_epoch(model.trainer)}
+    return scheduled(optimizer, task.scheduler, **counts)
+
+
+def adapt(model: LightningModule, data: LightningDataModule) -> None:
+    """Give a classifier the batches of a data module of the user's own as those of ours are.
+
+    Raises:
+        SettingError: in training, see `as_batch`.
+    """
+    spec = image_spec(data)
+    if is_classifier(model) and not is_image_data(data) and spec is not None:
+        vars(data)["on_after_batch_transfer"] = partial(adapted, data.on_after_batch_transfer, data, spec)
+
+
+def adapted(
+    transfer: Callable[[Any, int], Any], data: LightningDataModule, spec: ImageSpec, batch: Any, dataloader_idx: int
+) -> Batch:
+    """What `on_after_batch_transfer` gives instead of what the data module's own does."""
+    trainer = data.trainer
+    training = trainer is not None and bool(trainer.training)
+    return as_batch(transfer(batch, dataloader_idx), spec, training)
+
+
+def as_batch(batch: Any, spec: ImageSpec, training: bool) -> Batch:
+    """Images and classes of a DataLoader as a batch; uint8 pixels are normalised by the spec.
+
+    Raises:
+        SettingError: it is not a pair of images [n, channels, size, size] and classes [n] as the spec has them.
+    """
+    if isinstance(batch, Batch):
+        return batch
+    images, labels = pair_of(batch)
+    shape = (spec.channels, spec.size, spec.size)
+    if images.shape[1:] != shape or labels.shape != images.shape[:1] or labels.is_floating_point():
+        raise SettingError(
+            f"data: a classifier needs batches of images [n, {', '.join(map(str, shape))}] and their classes [n], as"
+            f" the spec of the data has them, and not {described(batch)}"
+        )
+    pixels = images if images.is_floating_point() else spec.normalize(images)
+    rows = torch.arange(len(labels), device=labels.device)
+    return Batch(pixels, labels.long(), rows, training, epoch=0, step=0, weight=1.0)
+
+
+def pair_of(batch: Any) -> tuple[Tensor, Tensor]:
+    """The two tensors of a batch; empty ones where it is nothing of the kind."""
+    pair = isinstance(batch, (list, tuple)) and len(batch) == 2 and all(isinstance(item, Tensor) for item in batch)
+    return tuple(batch) if pair else (torch.empty(0), torch.empty(0))
+
+
+def described(batch: Any) -> str:
+    """A batch in words."""
+    if isinstance(batch, Tensor):
+        return f"{str(batch.dtype).removeprefix('torch.')} {list(batch.shape)}"
+    if isinstance(batch, (list, tuple)):
+        return f"({', '.join(described(item) for item in batch)})"
+    return type(batch).__name__

@@ -1,0 +1,71 @@
+"""Sharpness-aware minimisation: the gradient is taken where the loss is highest near the weights."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import get_total_norm
+
+from labbook.data import random_state
+from labbook.errors import SettingError
+from labbook.training.hardware import UNSCALED
+from labbook.training.metrics import RunningSums
+
+SMALLEST = 1e-12  # added to the norm of the gradient
+
+
+def check(accumulate_grad_batches: int, precision: str = "") -> None:
+    """Refuse what two passes for a step do not go together with.
+
+    Raises:
+        SettingError: naming the setting that would do.
+    """
+    if accumulate_grad_batches != 1:
+        raise SettingError("task.sam takes both passes over one batch: use trainer.accumulate_grad_batches=1")
+    if precision == "16-mixed":
+        raise SettingError(UNSCALED)
+
+
+def gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sums: RunningSums) -> Any:
+    """Leave in the weights' `grad` the gradient at the weights moved up the loss by `rho` (Foret et al., 2010.01412).
+
+    `closure` is a pass forward and back; it is called twice and draws the same random numbers both times (dropout,
+    mixing). The training figures in `sums`, the running statistics of batch normalisation and what is returned are
+    those of the first time. The weights are what they were afterwards.
+    """
+    weights = [item for item in network.parameters() if item.requires_grad]
+    device = weights[0].device
+    drawn_from = random_state.taken(device)
+    result = closure()
+    moved = [item for item in weights if item.grad is not None]
+    with torch.no_grad():
+        gradients = [item.grad for item in moved if item.grad is not None]
+        scale = rho / (get_total_norm(gradients) + SMALLEST)
+        before = [item.clone() for item in moved]
+        for item, step in zip(moved, gradients, strict=True):
+            item.add_(step * scale)
+    random_state.put_back(drawn_from, device)
+    try:
+        with statistics_kept(network), sums.paused():
+            closure()
+    finally:
+        with torch.no_grad():
+            for item, old in zip(moved, before, strict=True):
+                item.copy_(old)
+    return result
+
+
+@contextmanager
+def statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Within this, batch normalisation takes the figures of the batch and notes none of them."""
+    tracking = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    for module in tracking:
+        module.track_running_stats = False
+    try:
+        yield
+    finally:
+        for module in tracking:
+            module.track_running_stats = True

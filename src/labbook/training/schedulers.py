@@ -1,0 +1,201 @@
+"""Learning-rate schedules with warm-up, counted in steps or in epochs; `optimizer.lr` is always the peak."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+from labbook.config.schema import lower_is_better
+from labbook.config.target_rules import Interval
+from labbook.config.target_rules import Schedule as Schedule
+
+Part = Annotated[float, Ge(0), Le(1)]  # of the training
+
+
+def warmed_up(
+    factor: Callable[[float], float], epochs: int, steps_per_epoch: int, warmup_epochs: float, interval: Interval
+) -> Callable[[int], float]:
+    """The factor of the learning rate at a count of steps or epochs.
+
+    It rises linearly during `warmup_epochs`, never from zero, and then follows `factor`, which takes the part of
+    the remaining training that is done, from 0 to 1.
+    """
+    unit = 1 if interval == "epoch" else steps_per_epoch
+    warmup, total = warmup_epochs * unit, epochs * unit
+
+    def at(count: int) -> float:
+        if count < warmup:
+            return (count + 1) / (warmup + 1)
+        return factor(min(1.0, (count - warmup) / max(1.0, total - warmup)))
+
+    return at
+
+
+def constant(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    warmup_epochs: NonNegativeFloat = 0.0,
+    interval: Interval = "step",
+) -> Schedule:
+    """The learning rate stays, after an optional warm-up."""
+    rule = warmed_up(lambda _: 1.0, epochs, steps_per_epoch, warmup_epochs, interval)
+    return Schedule(LambdaLR(optimizer, rule), interval if warmup_epochs else "epoch")
+
+
+def step(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    milestones: Sequence[Part] = (0.5, 0.75),
+    gamma: PositiveFloat = 0.1,
+    warmup_epochs: NonNegativeFloat = 0.0,
+    interval: Interval = "epoch",
+) -> Schedule:
+    """Multiplied by `gamma` at each milestone, a part of the training after the warm-up."""
+    rule = warmed_up(
+        lambda done: gamma ** sum(done >= milestone for milestone in milestones),
+        epochs,
+        steps_per_epoch,
+        warmup_epochs,
+        interval,
+    )
+    return Schedule(LambdaLR(optimizer, rule), interval)
+
+
+def cosine(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    final_factor: NonNegativeFloat = 0.0,
+    warmup_epochs: NonNegativeFloat = 0.0,
+    interval: Interval = "step",
+) -> Schedule:
+    """Half a cosine from the learning rate down to `final_factor` of it (Loshchilov and Hutter, 2017)."""
+    rule = warmed_up(
+        lambda done: final_factor + (1 - final_factor) * (1 + math.cos(math.pi * done)) / 2,
+        epochs,
+        steps_per_epoch,
+        warmup_epochs,
+        interval,
+    )
+    return Schedule(LambdaLR(optimizer, rule), interval)
+
+
+def between(start: float, end: float, done: float) -> float:
+    """Half a cosine from `start` to `end`, of which the part `done` is over."""
+    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    warmup_fraction: Part = 0.3,
+    start_factor: PositiveFloat = 0.04,
+    final_factor: NonNegativeFloat = 4e-6,
+    interval: Interval = "step",
+) -> Schedule:
+    """Up along half a cosine and down along another, as torch's OneCycleLR (Smith and Topin, 2018).
+
+    The last step has `final_factor`; the momentum is left alone. With `interval=epoch` the peak is a whole epoch,
+    which torch's is only where `warmup_fraction` of the epochs is a whole number.
+    """
+    total = epochs * (steps_per_epoch if interval == "step" else 1)
+    last, peak = total - 1, warmup_fraction * total - 1
+    if interval == "epoch":
+        peak = max(0, math.floor(peak + 0.5))
+
+    def factor(count: int) -> float:
+        count = min(count, last)
+        if count <= peak:
+            return between(start_factor, 1.0, count / peak) if peak else 1.0
+        return between(1.0, final_factor, (count - peak) / (last - peak))
+
+    return Schedule(LambdaLR(optimizer, factor), interval)
+
+
+def onecycle(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    warmup_fraction: Part = 0.3,
+    start_factor: PositiveFloat = 0.04,
+    final_factor: NonNegativeFloat = 1e-4,
+    interval: Interval = "step",
+) -> Schedule:
+    """`one_cycle` of earlier versions, a step behind torch's: kept so that runs that have it resume and repeat."""
+
+    def factor(done: float) -> float:
+        if done < warmup_fraction:
+            return between(start_factor, 1.0, done / warmup_fraction)
+        return between(1.0, final_factor, (done - warmup_fraction) / max(1e-12, 1 - warmup_fraction))
+
+    return Schedule(LambdaLR(optimizer, warmed_up(factor, epochs, steps_per_epoch, 0.0, interval)), interval)
+
+
+def triangular(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    peak: Part = 0.23,
+    start_factor: PositiveFloat = 0.2,
+    final_factor: NonNegativeFloat = 0.07,
+    interval: Interval = "step",
+) -> Schedule:
+    """Up along a straight line and down along another; the defaults are those of airbench94 (Jordan, 2024)."""
+
+    def factor(done: float) -> float:
+        if done < peak:
+            return start_factor + (1 - start_factor) * done / peak
+        return 1 + (final_factor - 1) * (done - peak) / max(1e-12, 1 - peak)
+
+    return Schedule(LambdaLR(optimizer, warmed_up(factor, epochs, steps_per_epoch, 0.0, interval)), interval)
+
+
+class Plateau(ReduceLROnPlateau):
+    """torch's, with the name of the metric that it follows.
+
+    Lightning steps every schedule without a metric before the validation, and torch's own only after the epoch has been
+    saved, so that a resumed run would lack that step: it is `models.optimizing.follow_metrics` that steps this one.
+    """
+
+    def __init__(self, optimizer: Optimizer, monitor: str, **options: Any) -> None:
+        super().__init__(optimizer, **options)
+        self.monitor = monitor
+
+    def step(self, metrics: Any = None, epoch: int | None = None) -> None:  # type: ignore[override]
+        """Lower the learning rate if the metric has not improved for long enough; nothing without a metric."""
+        if metrics is not None:
+            super().step(metrics, epoch)
+
+
+def plateau(
+    optimizer: Optimizer,
+    *,
+    monitor: str = "val/acc",
+    mode: Literal["auto", "min", "max"] = "auto",
+    factor: Annotated[float, Gt(0), Lt(1)] = 0.1,
+    patience: NonNegativeInt = 5,
+    threshold: NonNegativeFloat = 1e-4,
+    threshold_mode: Literal["rel", "abs"] = "rel",
+    cooldown: NonNegativeInt = 0,
+    min_lr: NonNegativeFloat = 0.0,
+) -> Schedule:
+    """Multiplied by `factor` when `monitor` has not improved for more than `patience` epochs, as torch does it.
+
+    With `mode="auto"` a metric with "loss" in its name is minimised, any other maximised.
+    """
+    direction = ("min" if lower_is_better(monitor) else "max") if mode == "auto" else mode
+    options = {"factor": factor, "patience": patience, "threshold": threshold, "threshold_mode": threshold_mode}
+    return Schedule(Plateau(optimizer, monitor, mode=direction, cooldown=cooldown, min_lr=min_lr, **options), "epoch")

@@ -1,1 +1,0 @@
-"""The networks there are to choose: what each costs, and what it looks like."""
