@@ -245,7 +245,8 @@ def test_nothing_happens_where_nothing_is_wrong() -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="a closed pipe is another error there")
 def test_a_reader_that_has_had_enough_ends_a_program_without_a_word() -> None:
-    code = "from labbook.cli.command_line import sentences\nwith sentences():\n    while True: print('line ' * 999, flush=True)"
+    code = "with sentences():\n    while True: print('line ' * 999, flush=True)"
+    code = f"from labbook.cli.command_line import sentences\n{code}"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.stdout is not None
         assert program.stderr is not None

@@ -9,8 +9,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from labbook.callbacks.epoch_recorder import Recorder
 from labbook.runs.run_folder import Run
-
-STUDY = "labbook"  # its name in its storage
+from labbook.runs.sweep_folder import STUDY
 
 log = logging.getLogger("labbook")
 

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from labbook.config import own_code, target_rules
 from labbook.config.failures import LIBRARIES, Part
 from labbook.config.own_code import allowed_in_words, allowed_targets
-from labbook.config.several import SEVERAL
+from labbook.config.renamed_targets import current
 from labbook.config.vocabulary import alternatives, written
 from labbook.errors import SettingError, UntrainableError, choices, first_line
 
@@ -46,7 +46,7 @@ def locate(target: Any, name: str) -> Any:
         SettingError: the whitelist does not allow it, or it does not exist.
     """
     try:
-        node = {"_target_": target, "_partial_": True}
+        node = {"_target_": current(str(target)), "_partial_": True}
         return instantiate(node, _execution_whitelist_=allowed_targets()).func
     except HydraException as error:
         causes = list(chain_of(error.__cause__))

@@ -1,7 +1,8 @@
 """The project that a program runs for, and what a configuration may name in `_target_`. Imports no torch.
 
-A `_target_` is compared with `allowed_targets` before it is imported; `labbook.config.target_rules` says what it may then be. The
-packages of the user's own are those of the project's folder, which no file of settings and no run folder can change.
+A `_target_` is compared with `allowed_targets` before it is imported; `labbook.config.target_rules` says what it may
+then be. The packages of the user's own are those of the project's folder, which no file of settings and no run folder
+can change.
 """
 
 import os
@@ -18,9 +19,7 @@ from labbook.installation import CHECKOUT, PROJECT_VARIABLE
 OURS = (
     "labbook.callbacks.*",
     "labbook.data.*",
-    "labbook.callbacks.ema.*",
     "labbook.loggers.*",
-    "labbook.callbacks.lookahead.*",
     "labbook.training.losses.*",
     "labbook.models.*",
     "labbook.training.schedulers.*",

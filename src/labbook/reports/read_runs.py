@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from labbook.config.path_rules import check_local
+from labbook.config.renamed_targets import renamed
 from labbook.config.untrusted import LOADER, check_form, text_of
 from labbook.errors import SettingError
 from labbook.runs.run_folder import CONFIG, LOG, METRICS, TABLE, read_metrics
@@ -171,7 +172,7 @@ def read_config(file: Path) -> dict[str, Any]:
         content = yaml.load(text, Loader=LOADER)
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return {}
-    return content if isinstance(content, dict) else {}
+    return renamed(content) if isinstance(content, dict) else {}
 
 
 def read_table(file: Path) -> dict[str, Floats]:

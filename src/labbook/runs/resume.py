@@ -14,6 +14,7 @@ from yaml import YAMLError
 
 from labbook.config.arguments import as_meant
 from labbook.config.path_rules import check_local, check_whole
+from labbook.config.renamed_targets import renamed
 from labbook.config.several import names_of
 from labbook.config.unknown_keys import FILES, GROUPS, listed, places, visible
 from labbook.config.untrusted import check_form, text_of
@@ -57,7 +58,8 @@ def read_config(path: Path) -> DictConfig:
         raise SettingError(f"{file} is not the configuration of a run: it has no model and data")
     if "sweep" in config or not isinstance(config.get("choices", {}), (DictConfig, dict)):
         raise SettingError(f"{file} is not as a run writes it: it has sweep, or choices that are none")
-    return config
+    plain: dict[str, Any] = renamed(OmegaConf.to_container(config))
+    return OmegaConf.create(plain)
 
 
 def with_choices(arguments: list[str], folders: Sequence[Path]) -> list[str]:

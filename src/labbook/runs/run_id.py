@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from labbook.config.frozen_settings import FROZEN
+from labbook.config.renamed_targets import original, renamed
 from labbook.config.schema import FORMERLY, GROUPS, SECTIONS, TrainConfig
 from labbook.data.idx_files import SETS, own_files
 
@@ -37,7 +38,7 @@ def identity(config: DictConfig) -> str:
     Also without settings that are off (`without_off`), without `PASSIVE` callbacks, and without `data.root` for sets
     that are the `SAME_EVERYWHERE`, unless somebody's own files lie in their place.
     """
-    plain: Any = OmegaConf.to_container(config, resolve=True)
+    plain: Any = renamed(OmegaConf.to_container(config, resolve=True), original)
     plain["callbacks"] = deciding(plain["callbacks"])
     if same_everywhere(plain["data"]):
         plain["data"].pop("root", None)

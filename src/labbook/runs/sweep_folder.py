@@ -18,6 +18,7 @@ from labbook.runs.provenance import code_folder, code_version, command_line, dig
 from labbook.runs.run_folder import CONFIG, METRICS
 from labbook.runs.status import State, state_of
 
+STUDY = "labbook"  # the name of a search in its storage
 MARK, INDEX = "sweep.json", ".index.json"
 
 

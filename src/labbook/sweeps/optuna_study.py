@@ -13,9 +13,9 @@ from optuna.distributions import BaseDistribution, check_distribution_compatibil
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from labbook.callbacks.pruning import STUDY
 from labbook.config.schema import lower_is_better
 from labbook.errors import SettingError, first_line
+from labbook.runs.sweep_folder import STUDY
 from labbook.sweeps.spaces import described
 
 AGAIN = "queued again"  # numbers of trials, noted on the study

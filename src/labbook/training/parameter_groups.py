@@ -81,7 +81,8 @@ def check_kept(before: Sequence[float], optimizer: Optimizer, scheduler: object)
     ):
         raise SettingError(
             f"scheduler: {type(scheduler).__name__} sets the learning rates of all layers alike, which undoes"
-            " task.layer_lr_decay, task.backbone_lr_factor and task.norm_bias_lr_factor: use one of labbook.training.schedulers"
+            " task.layer_lr_decay, task.backbone_lr_factor and task.norm_bias_lr_factor: use one of"
+            " labbook.training.schedulers"
         )
 
 

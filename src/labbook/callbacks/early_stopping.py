@@ -1,0 +1,38 @@
+"""Early stopping, in the direction that a metric improves."""
+
+from typing import Any
+
+from pydantic import NonNegativeFloat, NonNegativeInt
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
+
+from labbook.config.schema import lower_is_better
+from labbook.errors import SettingError, choices
+
+
+class EarlyStopping(LightningEarlyStopping):
+    """Lightning's, with the direction that the metric's name tells: a loss is to fall, an accuracy to rise."""
+
+    def __init__(
+        self, monitor: str = "val/acc", patience: NonNegativeInt = 5, min_delta: NonNegativeFloat = 0.0
+    ) -> None:
+        self.settings: dict[str, Any] = {"monitor": monitor, "min_delta": min_delta, "patience": patience}
+        super().__init__(**self.settings, mode="min" if lower_is_better(monitor) else "max")
+
+    def take_direction(self, objective: str, falls: bool) -> None:
+        """Whether a smaller value is better, where the metric is the run's objective."""
+        if self.monitor == objective:
+            super().__init__(**self.settings, mode="min" if falls else "max")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare the metric with the best so far.
+
+        Raises:
+            SettingError: it is not logged.
+        """
+        if self.monitor not in trainer.callback_metrics:
+            raise SettingError(
+                f"callbacks.early_stopping.monitor={self.monitor} is no metric of a validation;"
+                f" {choices(self.monitor, trainer.callback_metrics, 'logged are')}"
+            )
+        super().on_validation_end(trainer, pl_module)

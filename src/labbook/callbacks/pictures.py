@@ -1,0 +1,82 @@
+"""Plots of a run: images as the network sees them, curves, confusion matrix, mistakes and the network itself."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import NonNegativeInt
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from labbook.callbacks.epoch_recorder import Recorder
+from labbook.files import write_whole
+from labbook.loggers import write_picture
+from labbook.models.probe import spared
+from labbook.plots import fonts, plots
+from labbook.plots.contact_sheet import Line, sheet
+from labbook.training import capabilities
+from labbook.training.label_tasks import Outcome
+
+
+class Pictures(Callback):
+    """Samples as the network sees them, learning curves, confusion matrix and the surest mistakes.
+
+    All go to the loggers; curves and confusion matrix also to figures/ in the run folder.
+    """
+
+    def __init__(self, samples: NonNegativeInt = 32, mistakes: NonNegativeInt = 25) -> None:
+        self.samples, self.mistakes = samples, mistakes
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The first training images, augmented, with their classes; once in a run."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not (self.samples and trainer.loggers and trainer.is_global_zero) or trainer.ckpt_path is not None:
+            return
+        if not capabilities.is_image_data(data):
+            return
+        batch = next(iter(data.train_dataloader()), None)
+        if batch is not None:
+            device = trainer.strategy.root_device
+            batch = data.on_after_batch_transfer(data.transfer_batch_to_device(batch, device, 0), 0)
+            spec = replace(data.spec, class_names=tuple(fonts.drawable(data.spec.class_names)))
+            captions = [[Line(spec.name_of(label))] for label in batch.labels[: self.samples]]
+            title = "training images as the network sees them"
+            picture = sheet(plots.tiles(batch.images[: self.samples], data.spec), captions, title)
+            write_picture(trainer.loggers, "training_images", picture, trainer.global_step)
+            for logger in trainer.loggers:
+                logger.save()  # a run that is gone on with does not draw it again
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Everything that needs the test's predictions."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not trainer.is_global_zero or capabilities.tested_part(data) != "test":
+            return
+        outcome, spec = capabilities.outcome_of(pl_module), capabilities.image_spec(pl_module)
+        recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]
+        folder = Path(trainer.default_root_dir) / "figures"
+        folder.mkdir(exist_ok=True)
+        held_out = "test" if capabilities.validates_on_test(data) else "validation"
+        pictures = {"training_curves": plots.curves(recorder.rows, held_out)}
+        if isinstance(outcome, Outcome) and spec is not None:
+            title = f"test images by class: accuracy {outcome.figures.acc:.2%}"
+            pictures["test_confusion_matrix"] = plots.confusion_matrix(outcome.confusion, spec.class_names, title)
+        for name, picture in pictures.items():
+            plots.save(picture, folder / f"{name.partition('_')[2]}.png")
+            write_picture(trainer.loggers, name, picture, trainer.global_step)
+        if capabilities.maps_images(pl_module):
+            draw_network(pl_module, folder / "network.svg")
+        if not isinstance(outcome, Outcome) or not capabilities.is_image_data(data):
+            return
+        title = "test images taken for another class (true → predicted, its probability)"
+        wrong = plots.mistakes(outcome, data.parts["test"], data.spec.class_names, title, self.mistakes)
+        if wrong is not None:
+            write_picture(trainer.loggers, "test_mistakes", wrong, trainer.global_step)
+
+
+def draw_network(model: LightningModule, file: Path) -> None:
+    """Draw the network, where Graphviz is there; why it was not drawn is told in train.log."""
+    picture = b""
+    with spared("drawing of the network"):
+        from labbook.models.drawing import draw  # which not every run needs
+
+        picture = draw(model, file.suffix.removeprefix("."))
+    if picture:
+        write_whole(file, picture)

@@ -1,0 +1,58 @@
+"""A progress bar for the steps of an epoch."""
+
+import math
+import sys
+import time
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+REFRESH = 0.2  # seconds between two drawings of the bar
+
+
+class Progress(Callback):
+    """A bar for the steps of the epoch, drawn anew by time and not by step; by default only on a terminal."""
+
+    def __init__(self, bar: bool | None = None) -> None:
+        self.wanted = sys.stdout.isatty() if bar is None else bar
+        self._bar: Bar | None = None
+        self._task = TaskID(0)
+        self._drawn = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's bar."""
+        if not (self.wanted and trainer.is_global_zero):
+            return
+        if self._bar is None:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Bar(*columns, auto_refresh=False, transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task("")
+        self._bar.reset(
+            self._task,
+            total=int(trainer.num_training_batches) if math.isfinite(trainer.num_training_batches) else None,
+            description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
+        )
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw, if the last time is long enough ago."""
+        if self._bar is not None and time.monotonic() - self._drawn > REFRESH:
+            self._drawn = time.monotonic()
+            self._bar.update(self._task, completed=batch_idx + 1, refresh=True)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the bar away."""
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Take the bar away."""
+        self._close()
