@@ -1,0 +1,53 @@
+"""Imports go one way, from the packages at the end of `ORDER` to those at its beginning, also inside functions."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import labbook
+
+PACKAGE = Path(labbook.__file__).parent
+ORDER = (
+    "installation", "errors", "files", "signals", "streams", "starting", "lazy_imports", "console",
+    "config", "data", "runs", "training", "models", "plots", "loggers", "callbacks", "trainer", "experiment",
+    "inference", "reports", "sweeps", "cli",
+)  # fmt: skip
+FORMER = ("models/classifier.py",)  # a name of before, which imports the new one
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """The modules of the package that a module imports, but for types."""
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (item.name for item in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{item.name}" for item in node.names)
+
+
+def test_imports_go_one_way() -> None:
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        here = path.relative_to(PACKAGE)
+        unit = here.parts[0].removesuffix(".py")
+        if unit == "__init__" or here.as_posix() in FORMER:
+            continue
+        for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            package, _, rest = name.partition(".")
+            other = rest.partition(".")[0]
+            if package == "labbook" and other in ORDER and ORDER.index(other) > ORDER.index(unit):
+                wrong.append(f"{here} imports {name}")
+    assert not wrong
+
+
+def test_each_part_has_its_place_in_the_order_and_few_lie_at_the_top() -> None:
+    parts = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert parts - {"__pycache__", "__init__"} == set(ORDER)
+    assert len(list(PACKAGE.glob("*.py"))) <= 12
