@@ -29,7 +29,7 @@ FORBIDDEN = [
     "pytorch_lightning.Trainerx",
     "torch.optimx.Adam",
     # names of other packages' functions inside the modules that are allowed
-    "labbook.callbacks.sys.exit",
+    "labbook.callbacks.progress.sys.exit",
     "labbook.data.module.torch.hub.load",
     "labbook.data.digits.np.load",
     "torch.optim.sgd.torch.load",
@@ -86,9 +86,7 @@ EXAMPLES = {
     "labbook.callbacks.*": "labbook.callbacks.Progress",
     "pytorch_lightning.Trainer": "pytorch_lightning.Trainer",
     "labbook.data.*": "labbook.data.digits.Digits",
-    "labbook.callbacks.ema.*": "labbook.callbacks.ema.EMA",
     "labbook.loggers.*": "labbook.loggers.TensorBoard",
-    "labbook.callbacks.lookahead.*": "labbook.callbacks.lookahead.Lookahead",
     "labbook.training.losses.*": "labbook.training.losses.FocalLoss",
     "labbook.models.*": "labbook.models.mlp.MLP",
     "labbook.training.schedulers.*": "labbook.training.schedulers.cosine",
