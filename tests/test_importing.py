@@ -23,13 +23,13 @@ ROOT = Path(__file__).parents[1]
 # Stands for torch, which takes seconds; tells what the collector does before, within and after.
 SCRIPT = """
 import atexit, gc, json, sys, types
-from labbook import importing
+from labbook import lazy_imports
 
 gc.collect()
 told = []
 atexit.register(lambda: print(json.dumps([*told, gc.get_freeze_count()])))  # the last thing that happens
 try:
-    with importing.heavy():
+    with lazy_imports.heavy():
         told.append(gc.isenabled())
         {within}
 except ImportError:
@@ -39,7 +39,7 @@ loop = []
 loop.append(loop)
 del loop
 told.append(gc.collect() > 0)
-with importing.heavy():
+with lazy_imports.heavy():
     told.append(gc.isenabled())
 """
 
@@ -68,8 +68,8 @@ HIT = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(
     ("before", "within"),
     [
         ("from labbook import starting", "with nullcontext()"),
-        ("from labbook import importing, starting", "with importing.heavy()"),
-        ("from labbook import importing", "with importing.heavy()"),
+        ("from labbook import lazy_imports, starting", "with lazy_imports.heavy()"),
+        ("from labbook import lazy_imports", "with lazy_imports.heavy()"),
         ("from labbook import signals, starting", "with signals.starting()"),
     ],
 )

@@ -96,7 +96,7 @@ def test_a_folder_that_is_no_project_is_told_how_to_become_one(
         ("model", "nan", "is no text to Hydra"),
         ("model", "mlp", "NAME=mlp is taken: there is src/labbook/models/mlp.py"),
         ("model", "resnet18", "NAME=resnet18 is taken: there is configs/model/resnet18.yaml"),
-        ("model", "classifier", "NAME=classifier is taken: there is src/labbook/training/classifier.py"),
+        ("model", "classifier", "NAME=classifier is taken: there is src/labbook/models/classifier.py"),
         ("data", "digits", "NAME=digits is taken"),
         ("model", "random", "NAME=random is a module of Python's own"),
         ("model", "tensor", "NAME=tensor would make a class Tensor, and its file imports one"),

@@ -21,7 +21,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     commit = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false", "commit", "-qm", "a"]
     for words in (["init", "-q"], ["add", "-A"], commit):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "src" / "labbook" / "origin.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "src" / "labbook" / "runs" / "provenance.py"))
     provenance.code_version.cache_clear()
     yield tmp_path
     provenance.code_version.cache_clear()
@@ -93,7 +93,7 @@ def test_without_a_checkout_it_is_a_digest_of_the_code(
     if package.startswith("src"):
         shutil.rmtree(tmp_path / ".git")
     folder = tmp_path / package
-    monkeypatch.setattr(provenance, "__file__", str(folder / "origin.py"))
+    monkeypatch.setattr(provenance, "__file__", str(folder / "runs" / "provenance.py"))
     (folder / "models").mkdir(parents=True)
     found = []
     for text in ("one", "two", "one"):

@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from labbook.callbacks import draw_network
+from labbook.callbacks.pictures import draw_network
 from labbook.cli.commands import draw
 from labbook.errors import SettingError
 from labbook.models import drawing

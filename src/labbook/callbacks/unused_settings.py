@@ -8,7 +8,6 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from pytorch_lightning import LightningModule
 
-from labbook.callbacks import EarlyStopping
 from labbook.callbacks.lookahead import Lookahead
 from labbook.config import instantiate
 from labbook.config.schema import DEFAULT_LOSS, SweepConfig, TaskConfig, reference
@@ -84,7 +83,7 @@ def of_validation(config: DictConfig) -> Iterator[str]:
     for name, node in (config.callbacks or {}).items():
         if node and node.get("_target_") == f"{Lookahead.__module__}.{Lookahead.__name__}" and picks(config):
             yield f"callbacks.{name} gives its slow copy to the last epoch alone: test that with test_on=last"
-        if not node or node.get("_target_") != f"{EarlyStopping.__module__}.{EarlyStopping.__name__}":
+        if not node or node.get("_target_") != "labbook.callbacks.EarlyStopping":
             continue
         patience = node.get("patience", 5)
         if validated and patience + 1 >= validated:

@@ -17,7 +17,7 @@ from labbook import __version__
 from labbook.config.invocation import by_command, called
 from labbook.config.own_code import project_root
 from labbook.config.secrets import masked
-from labbook.installation import CHECKOUT, PACKAGE
+from labbook.installation import CHECKOUT
 
 # What decides a result, in a checkout: other files may change, or be deleted, and the code is still the same.
 CODE = ("src", "configs", "train.py", "requirements.lock", "uv.lock")
@@ -50,7 +50,8 @@ def state(root: Path) -> str:
 
 def code_folder() -> Path:
     """Where the code is: `src` of a checkout, with all packages in it, or the installed package."""
-    return PACKAGE.parent if PACKAGE.parent.name == "src" else PACKAGE
+    package = Path(__file__).parents[1]
+    return package.parent if package.parent.name == "src" else package
 
 
 def _git(root: Path, *words: str) -> str:
