@@ -19,6 +19,7 @@ from labbook.config import own_code, target_rules
 from labbook.config.failures import LIBRARIES, Part
 from labbook.config.own_code import allowed_in_words, allowed_targets
 from labbook.config.renamed_targets import current
+from labbook.config.several import SEVERAL
 from labbook.config.vocabulary import alternatives, written
 from labbook.errors import SettingError, UntrainableError, choices, first_line
 
