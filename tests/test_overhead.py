@@ -164,7 +164,7 @@ def test_a_profiler_that_was_asked_for_measures(data: Digits) -> None:
 # Counts how often the system gives a page of memory while tensors of 64 MiB come and go.
 FAULTS = """
 import resource, sys, torch
-from labbook import overhead
+from labbook.training import overhead
 
 def faults():
     torch.ones(2**24)

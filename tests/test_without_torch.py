@@ -58,7 +58,7 @@ DRIVER = """
 import contextlib, io, json, sys
 sys.path.insert(0, {root!r})
 import train
-from labbook import cli
+from labbook.cli import command_line as cli
 answers = []
 for arguments in json.loads(sys.argv[1]):
     sys.argv = ["train.py", *arguments]

@@ -78,7 +78,7 @@ NODES: dict[str, tuple[dict[str, Any], str]] = {
     "a file elsewhere": (
         {"_target_": "pytorch_lightning.callbacks.ModelCheckpoint", "filename": "../../x"}, "leads out of",
     ),
-    "deep": ({"a": {"b": [{"c": [SHELL]}]}}, NOT_ALLOWED),
+    "deep": ({"a": {"b": [{"c": [SHELL]}]}}, "is nothing that can be built"),
 }  # fmt: skip
 
 

@@ -113,7 +113,8 @@ def kill(process: subprocess.Popen[str]) -> None:
 DIES = """
 import os, signal, sys
 import train
-from labbook import cli, saving
+from labbook.cli import command_line as cli
+from labbook.callbacks import checkpoints as saving
 
 calls, at = 0, int(sys.argv.pop(1))
 original = saving.Checkpoints.on_train_epoch_end

@@ -19,7 +19,7 @@ from tests.sweeps.running import LONGER, TINY, begun, done, figures_of, kill, ru
 HOLDS = """
 import sys, time
 from pathlib import Path
-from labbook.sweeps import claims
+from labbook.runs import locks as claims
 
 with claims.claimed(Path(sys.argv[1]), sys.argv[2]) as mine:
     print(mine, flush=True)

@@ -70,7 +70,7 @@ def test_the_same_command_again_runs_nothing(labbook: Command) -> None:
 SKIPPING = """
 import sys
 import train
-from labbook import cli
+from labbook.cli import command_line as cli
 
 try:
     sys.argv[0] = "train.py"

@@ -102,7 +102,8 @@ def test_a_killed_process_costs_its_runs_no_more_than_an_epoch(labbook: Command,
 THREADS = """
 import sys
 import hydra
-from labbook import cli, runs
+from labbook.cli import command_line as cli
+from labbook.runs import run_folder as runs
 
 @hydra.main(config_path=str(cli.CONFIGS), config_name="train", execution_whitelist=cli.allowed_targets())
 @cli.job

@@ -236,14 +236,14 @@ importlib.metadata.entry_points = lambda **wanted: () if wanted.get("group") == 
 """
 BARE = f"""{WITHOUT_EXTRAS}
 import train
-from labbook import cli
+from labbook.cli import command_line as cli
 
 sys.argv[0] = "train.py"
 cli.command_line(train.main)
 """
 REFUSES = f"""{WITHOUT_EXTRAS}
 import train
-from labbook import cli
+from labbook.cli import command_line as cli
 
 for choice in sys.argv[1:]:
     sys.argv = ["train.py", "-m", "seed=1,2", choice]

@@ -169,7 +169,9 @@ def check(node: Any, name: str, supplied: Mapping[str, str | None] | None = None
             check(item, f"{name}[{index}]")
     elif isinstance(node, dict) and "_target_" not in node:
         for key, value in node.items():
-            if value and name in SEVERAL:  # each of whose nodes is built
+            if (
+                value and name in SEVERAL and name != "metrics"
+            ):  # each of whose nodes is built; metrics say it themselves
                 check_node(value, key, node, name)
             check(value, f"{name}.{key}", supplied)
     elif isinstance(node, dict):
