@@ -353,7 +353,7 @@ def test_a_setting_that_some_runs_were_given_tells_them_apart(labbook: Command) 
     assert len(runs_of(sweep)) == 4
     rows = summary_of(sweep)
     assert len(rows) == 4
-    assert {(row["optimizer.foreach"], not row["data.normalize"]) for row in rows} == {
+    assert {(row["optimizer.foreach"], row["data.normalize"] == "null") for row in rows} == {
         (foreach, none) for foreach in ("true", "default") for none in (True, False)
     }
     for name in runs_of(sweep):
