@@ -89,7 +89,7 @@ REFUSED: list[tuple[str, str]] = [
     ("+checkpoint.every_minute=1", "checkpoint.every_minute is not a setting; did you mean every_minutes?"),
     ("++sweep.nmae=x", "sweep.nmae is not a setting; did you mean name? settings here: job, max_failures, "),
     ("++callbacks.progres.bar=true", "it has no _target_; did you mean progress? such nodes here: pictures, progress"),
-    ("metrics.f1=macro", "metrics.f1=macro is nothing that can be built: it has no _target_"),
+    ("metrics.f1=macro", "metrics.f1 names no class: give metrics.f1._target_=CLASS, such as torchmetrics.class"),
     ("++hydra.foo=1", "hydra.foo is not a setting; settings here: aliases, "),
     ("++hydra.job.nmae=x", "hydra.job.nmae is not a setting; did you mean name? settings here: chdir, "),
     # of the wrong type, at the root

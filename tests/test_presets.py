@@ -144,9 +144,8 @@ def test_each_run_composes(overrides: tuple[str, ...]) -> None:
     experiment.check(tree)
 
 
-@pytest.mark.parametrize(
-    "preset", [pytest.param(name, marks=[pytest.mark.slow] if name == "zoo" else []) for name in PRESETS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", PRESETS)
 def test_each_network_learns_from_its_images(preset: str, tmp_path: Path) -> None:
     trees = [run_of(f"sweep={preset}", *overrides) for overrides in combinations(preset)]
     for tree in {(OmegaConf.to_yaml(tree.model), str(tree.choices.data)): tree for tree in trees}.values():

@@ -18,8 +18,6 @@ from labbook.data.module import Images
 from labbook.errors import SettingError
 from labbook.inference import trained_model
 from labbook.inference.export import safetensors
-from labbook.inference.serve.attribution import METHODS
-from labbook.inference.serve.explainer import Explainer
 from labbook.runs.resume import read_config
 from tests.conftest import Command
 from tests.own.conftest import PROJECT
@@ -71,6 +69,7 @@ def test_a_run_knows_several_classes(run: Path, script: object, capsys: pytest.C
     assert ["|".join(each["classes"]) or "–" for each in guesses] == [row["predicted"] for row in rows[:2]]
 
 
+@pytest.mark.extra
 def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
     run: Path, script: Callable[[ModuleType], Command], tmp_path: Path
 ) -> None:
@@ -80,9 +79,12 @@ def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
     thresholds = json.loads((run / "metrics.json").read_text())["thresholds"]
     expected = [[name for name, p in zip(thresholds, row, strict=True) if p > thresholds[name]] for row in chances]
     assert any(expected)
+    attribution = pytest.importorskip("labbook.inference.serve.attribution", exc_type=ImportError)
+    from labbook.inference.serve.explainer import Explainer
+
     explainer = Explainer.of(network)
     for image, names in zip(pixels, expected, strict=True):
-        told = explainer(image[None], "occlusion" if "occlusion" in METHODS else next(iter(METHODS))).told
+        told = explainer(image[None], next(iter(attribution.METHODS))).told
         assert told.startswith(f"Above their thresholds: {'|'.join(names) or '–'}. ")
 
     pytest.importorskip("safetensors", reason="the extra export is not installed")

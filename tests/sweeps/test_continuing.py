@@ -147,6 +147,7 @@ def test_an_interrupted_sweep_goes_on_and_ends_the_same(
     assert figures_of(sweep) == whole
 
 
+@pytest.mark.slow  # an interrupted sweep, above, and killed runs are quick tests
 def test_a_sweep_killed_at_any_moment_goes_on_and_ends_the_same(
     labbook: Command, undisturbed: Callable[..., Figures], tmp_path: Path
 ) -> None:
