@@ -42,7 +42,7 @@ class Pictures(Callback):
             picture = sheet(plots.tiles(batch.images[: self.samples], data.spec), captions, title)
             write_picture(trainer.loggers, "training_images", picture, trainer.global_step)
             for logger in trainer.loggers:
-                logger.save()  # a run that is gone on with does not draw it again
+                logger.save()  # a resumed run does not draw it again
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Everything that needs the test's predictions."""
@@ -72,7 +72,7 @@ class Pictures(Callback):
 
 
 def draw_network(model: LightningModule, file: Path) -> None:
-    """Draw the network, where Graphviz is there; why it was not drawn is told in train.log."""
+    """Draw the network, where Graphviz is there; otherwise train.log says why not."""
     picture = b""
     with spared("drawing of the network"):
         from labbook.models.drawing import draw  # which not every run needs

@@ -1,4 +1,4 @@
-"""What a run says of its model and its data before the training, and what it does without for want of them."""
+"""What a run prints of its model and its data before the training, and which features it lacks because of them."""
 
 import logging
 from collections.abc import Iterator
