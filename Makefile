@@ -46,7 +46,7 @@ FORCE:
 train: $(STAMP)  ## train the default, or ARGS="model=alexnet data=cifar10"
 	$(BIN)/python train.py $(ARGS)
 
-test: $(STAMP)  ## all quick tests, or ARGS="tests/test_cli.py -k help"
+test: $(STAMP)  ## all quick tests, or ARGS="tests/cli/test_command_line.py -k help"
 	$(BIN)/python -m pytest $(ARGS)
 
 test-slow: $(STAMP)  ## the tests that take minutes

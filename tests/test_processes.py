@@ -21,7 +21,7 @@ from labbook.config.hydra_errors import replaced
 from labbook.errors import SettingError
 from labbook.training.lightning_internals import death_among_others, end_other_processes, tell_of_deaths
 from tests.conftest import Command
-from tests.test_killed import same_in_all
+from tests.runs.test_killed import same_in_all
 from tests.test_train import metrics_of, rows_of
 
 ROOT = Path(__file__).parents[1]

@@ -23,7 +23,7 @@ from tests import composing
 from tests.conftest import Command
 from tests.data.samples import Made, made
 from tests.models.test_architectures import build, spec_of
-from tests.test_resume import signal_at
+from tests.runs.test_resume import signal_at
 from tests.test_train import metrics_of, rows_of, same_weights, weights_of, without_times
 
 SGD = partial(torch.optim.SGD, lr=0.05, momentum=0.85, nesterov=True, weight_decay=0.001)

@@ -10,7 +10,7 @@ from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.smallest_images import check
 from labbook.training.classifier import Classifier
-from tests.zoo.conftest import spec_of
+from tests.models.conftest import spec_of
 
 
 class Pooling(Classifier):

@@ -15,7 +15,7 @@ from labbook.inference.evaluate import final_test
 from labbook.training import checkpoint_io
 from tests.conftest import Command
 from tests.own.conftest import PROJECT
-from tests.test_killed import equal, killed_at
+from tests.runs.test_killed import equal, killed_at
 from tests.test_processes import start
 from tests.test_train import metrics_of, rows_of, without_times
 

@@ -10,7 +10,7 @@ from torchmetrics.functional.classification import multiclass_recall
 from labbook.callbacks.evaluation_metrics import EvaluationMetrics
 from labbook.data.digits import Digits
 from labbook.models.mlp import MLP
-from tests.models.test_classifier import trainer
+from tests.training.test_classifier import trainer
 
 
 def test_they_are_given_all_images() -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.conftest import Command
-from tests.test_resume import signal_at
+from tests.runs.test_resume import signal_at
 from tests.test_train import same_weights, without_times
 
 pytestmark = pytest.mark.usefixtures("photographs")

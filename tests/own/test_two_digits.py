@@ -21,8 +21,8 @@ from labbook.inference.export import safetensors
 from labbook.runs.resume import read_config
 from tests.conftest import Command
 from tests.own.conftest import PROJECT
+from tests.runs.test_resume import signal_at
 from tests.test_processes import start
-from tests.test_resume import signal_at
 from tests.test_train import metrics_of, same_weights, without_times
 
 MULTI = ("data=two_digits", "loss=bce", "loss.class_weights=balanced", "model=mlp", "model.hidden=[32]")

@@ -27,11 +27,11 @@ ALLOWED = {
     ("src/labbook/models/pretrained_weights.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
     ("src/labbook/models/pretrained_weights.py", "torch.hub.download_url_to_file"): "bytes, checked by their sha256",
     ("src/labbook/inference/export/torch_export.py", "torch.export.load"): "the file that it wrote a moment ago",
-    ("tests/test_export.py", "exec"): "the examples of docs/export.md",
+    ("tests/inference/test_export.py", "exec"): "the examples of docs/export.md",
     ("tests/docs/test_examples.py", "exec"): "the example of a notebook",
     ("tests/hydra_memory.py", "pickle.loads"): "copies of configurations that the same process made",
     ("tests/security/test_runs_of_strangers.py", "pickle.loads"): "shows that the traps would spring",
-    ("tests/test_bad_resume.py", "torch.load"): "shows that the code would run",
+    ("tests/runs/test_bad_resume.py", "torch.load"): "shows that the code would run",
 }
 
 

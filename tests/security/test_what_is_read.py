@@ -17,11 +17,11 @@ from labbook.reports import sweep_page, tables
 from labbook.runs.sweep_folder import Index, SweepFolder
 from tests.conftest import Command
 from tests.data.mirror import offline
+from tests.reports.test_grouping import add_run, figures_of, mark, table_of
+from tests.reports.test_sweep_page import Page
 from tests.security.conftest import QUICK, Traps, refused
 from tests.security.test_configs import BOMB
 from tests.security.test_runs_of_strangers import shell
-from tests.test_report import add_run, figures_of, mark, table_of
-from tests.test_report_page import Page
 
 # Reports -----------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from labbook.sweeps import run_job
 from labbook.sweeps.best_experiment import run_of
 from labbook.sweeps.best_experiment import runs_of as every
 from tests.conftest import Command
+from tests.runs.test_resume import signal_at
 from tests.sweeps.running import (
     LONGER,
     TINY,
@@ -33,7 +34,6 @@ from tests.sweeps.running import (
     runs_of,
     summary_of,
 )
-from tests.test_resume import signal_at
 
 
 @pytest.mark.usefixtures("drawn")

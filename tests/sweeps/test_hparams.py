@@ -14,8 +14,8 @@ from werkzeug.test import Client
 
 from labbook.loggers import TensorBoard, write_summary
 from tests.conftest import Command
+from tests.runs.test_resume import signal_at
 from tests.sweeps.running import LONGER, done, runs_of
-from tests.test_resume import signal_at
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # what it imports is old

@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from labbook.inference.evaluate import final_test
 from tests.conftest import Command, Ended
+from tests.runs.test_resume import signal_at
 from tests.sweeps.running import LONGER, TINY, begun, done, figures_of, folder_of, killed, metrics_of, runs_of
-from tests.test_resume import signal_at
 
 pytestmark = pytest.mark.extra
 

@@ -127,7 +127,7 @@ def test_submitit_s_handlers_come_back_after_a_run_and_its_sigterm_is_let_pass()
 
 
 def test_the_state_is_saved_before_submitit_hears_of_it(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.test_resume import signal_at
+    from tests.runs.test_resume import signal_at
 
     found = []
 

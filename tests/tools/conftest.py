@@ -1,3 +1,3 @@
 """Fixtures that tests of drawing share."""
 
-from tests.zoo.conftest import small as small
+from tests.models.conftest import small as small

@@ -12,7 +12,7 @@ from labbook.models.mlp import MLP
 from labbook.models.probe import at_rest, spared
 from labbook.training.classifier import Classifier
 from labbook.training.hardware import Choice
-from tests.zoo.conftest import Small, spec_of
+from tests.models.conftest import Small, spec_of
 from tools.benchmark.bare_loop import Bare
 from tools.model_table import costs, survey
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from labbook.errors import SettingError
-from tests.test_report import add_run, figures_of, make_grid, mark
+from tests.reports.test_grouping import add_run, figures_of, make_grid, mark
 from tools.benchmark import keras_comparison as benchmark
 from tools.benchmark.keras_comparison import Epoch, Pair
 from tools.results import archive, page

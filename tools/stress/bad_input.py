@@ -18,7 +18,7 @@ from tools.stress import processes
 from tools.stress.part import Effort, Outcome, held, table
 from tools.stress.processes import Ended
 
-KINDS = "tests/test_bad_*.py"
+KINDS = "tests/*/test_bad_*.py"
 FIRST = ("data.limit=32",)  # so that what works is quick, too
 RUN = ("model=mlp", "model.width=4", "data.limit=32", "epochs=1", "callbacks=none", "logger=none", *processes.ALIKE)
 NOTE = (

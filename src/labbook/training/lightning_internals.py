@@ -1,4 +1,4 @@
-"""All that is used of Lightning beyond its public names; tests/test_lightning_internals.py fails where it changes."""
+"""All that is used of Lightning beyond its public names; tests/training/test_lightning_internals.py holds it."""
 
 import os
 import subprocess

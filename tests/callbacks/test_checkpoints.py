@@ -1,0 +1,192 @@
+"""The states of a run on the disk: the newest whole one is gone on with, and a failed write loses none."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labbook import files
+from labbook.callbacks import epoch_recorder
+from labbook.errors import SettingError
+from labbook.training import checkpoint_io
+from labbook.training.checkpoint_io import WholeFileIO
+from tests.conftest import Command
+from tests.runs.test_killed import same_in_all
+from tests.test_train import QUICK, metrics_of, rows_of
+
+SETTINGS = (*QUICK, "epochs=3", "data.limit=300", "callbacks=none")
+
+
+def spoil(path: Path) -> None:
+    """Change one bit in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def stopped_at(epochs: int, labbook: Command, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of three epochs that was interrupted after so many."""
+    from labbook.callbacks.checkpoints import Checkpoints
+
+    original = Checkpoints.on_train_epoch_end
+
+    def stop(self: Checkpoints, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch + 1 == epochs:
+            self.signals.received = 15
+        original(self, trainer, module)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "on_train_epoch_end", stop)
+        ended = labbook(*SETTINGS)
+    assert ended.code == 143
+    return ended.run
+
+
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(
+    labbook: Command, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(*SETTINGS)
+    run = stopped_at(2, labbook, monkeypatch)
+    last, previous = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "previous.ckpt"
+    before = previous.read_bytes()
+    spoil(last)
+    kept: list[bytes] = []
+    original = WholeFileIO.save_checkpoint
+
+    def watched(self: WholeFileIO, content: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        original(self, content, path, storage_options)
+        kept.append(previous.read_bytes())
+
+    monkeypatch.setattr(WholeFileIO, "save_checkpoint", watched)
+    again = labbook(f"resume={run}")
+    assert again.code == 0, again.err
+    told = f"{last} is damaged (its checksum is wrong): going on from {previous}"
+    assert told in again.out
+    assert told in (run / "train.log").read_text()
+    assert "going on from epoch 1, step 5" in again.out
+    same_in_all(whole, run)
+    assert kept[0] == kept[1] == before  # a damaged file never takes the place of a good one
+
+
+def test_between_the_two_names_the_one_before_is_used(
+    labbook: Command, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(*SETTINGS)
+    run = stopped_at(2, labbook, monkeypatch)
+    (run / "checkpoints" / "last.ckpt").replace(run / "checkpoints" / "previous.ckpt")
+    again = labbook(f"resume={run}")
+    assert again.code == 0, again.err
+    assert "going on from epoch 2, step 10" in again.out
+    same_in_all(whole, run)
+
+
+def test_where_no_state_is_whole_the_run_is_not_touched(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = stopped_at(2, labbook, monkeypatch)
+    folder = run / "checkpoints"
+    spoil(folder / "last.ckpt")
+    (folder / "previous.ckpt").write_bytes(b"")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    again = labbook(f"resume={run}")
+    assert again.code == 2
+    assert again.sentence == (
+        f"{folder}/last.ckpt is damaged (its checksum is wrong) and {folder}/previous.ckpt is damaged (it is cut short"
+        f" or no checkpoint at all), and there is no other to go on from: to start from the beginning, delete {folder}"
+    )
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_finished_run_keeps_one_state_and_damaged_best_weights_are_not_tested(
+    labbook: Command, trained: Callable[..., Path]
+) -> None:
+    run = trained(*SETTINGS)
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    spoil(run / "checkpoints" / "best.ckpt")
+    (run / "metrics.json").unlink()  # as if it had been interrupted before the test
+    again = labbook(f"resume={run}")
+    assert again.code == 2
+    assert again.sentence == (
+        f"{run}/checkpoints/best.ckpt is damaged (its checksum is wrong), so it is not loaded;"
+        " with test_on=last the last weights are tested instead"
+    )
+    assert labbook(f"resume={run}", "test_on=last").code == 0
+    assert metrics_of(run)["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("operation", "number"),
+    [("write", errno.ENOSPC), ("check", errno.EIO), ("fsync", errno.EIO), ("replace", errno.EACCES)],
+)
+def test_a_write_that_fails_says_which_state_is_still_good(
+    operation: str, number: int, labbook: Command, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(*SETTINGS, "epochs=1")
+    last = run / "checkpoints" / "last.ckpt"
+    before = last.read_bytes()
+
+    def fails(*arguments: Any, **_: Any) -> Any:
+        raise OSError(number, os.strerror(number), str(last))
+
+    with monkeypatch.context() as patch:
+        if operation == "write":
+            patch.setattr(torch, "save", fails)
+        elif operation == "check":
+            patch.setattr(checkpoint_io, "seal", fails)
+        else:
+            owner: Any = os if operation == "fsync" else Path
+            original = getattr(owner, operation)
+
+            def sometimes(*arguments: Any) -> Any:
+                saving = (run / "checkpoints").is_dir() and list((run / "checkpoints").glob(f".*{files.PARTIAL}"))
+                return fails() if saving else original(*arguments)
+
+            patch.setattr(owner, operation, sometimes)
+        ended = labbook(f"resume={run}", "epochs=3", "test_on=last")
+    assert ended.code == 2
+    assert f"no new last.ckpt could be written ({os.strerror(number)}): {last}, as it was, is still good" in ended.out
+    assert ended.sentence.endswith(f"{last}: {os.strerror(number)}")
+    assert f"interrupted; to continue: python train.py resume={run}" in ended.out
+    assert last.read_bytes() == before
+    assert metrics_of(run)["status"] == "interrupted"
+    assert not list(run.rglob(f"*{files.PARTIAL}"))
+    assert labbook(f"resume={run}", "epochs=3").code == 0
+
+
+def test_weights_alone_are_not_gone_on_with(labbook: Command, trained: Callable[..., Path]) -> None:
+    run = trained(*SETTINGS)
+    (run / "checkpoints" / "best.ckpt").replace(run / "checkpoints" / "last.ckpt")
+    again = labbook(f"resume={run}", "epochs=5")
+    assert again.sentence == f"{run}/checkpoints/last.ckpt holds weights alone, so a run cannot go on from it"
+
+
+def test_a_checkpoint_is_only_what_holds_weights(tmp_path: Path) -> None:
+    torch.save([1], tmp_path / "list.ckpt")
+    with pytest.raises(SettingError, match="is not a checkpoint of a run: it has no weights"):
+        checkpoint_io.load(tmp_path / "list.ckpt")
+    with pytest.raises(SettingError, match="there is no checkpoint"):
+        checkpoint_io.load(tmp_path / "none.ckpt")
+    with pytest.raises(SettingError, match="there is no checkpoint"):
+        checkpoint_io.load(tmp_path)
+
+
+@pytest.mark.parametrize("call", [2, 3], ids=["in between", "the last"])
+def test_a_table_that_a_spreadsheet_holds_open_for_a_while_does_not_end_the_run(
+    call: int, labbook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = epoch_recorder.write_whole, 0
+
+    def denied(path: Path, text: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        original(path, text)
+
+    monkeypatch.setattr(epoch_recorder, "write_whole", denied)
+    ended = labbook(*SETTINGS)
+    assert ended.code == 0, ended.err
+    assert "metrics.csv could not be written (Permission denied): it is tried again" in ended.out
+    assert [row["epoch"] for row in rows_of(ended.run)] == ["1", "2", "3"]

@@ -1,0 +1,95 @@
+"""Settings that change nothing are named; those that do are not."""
+
+import pytest
+
+from labbook import experiment
+from labbook.callbacks.unused_settings import idle, of_layers, of_schedule, of_split, of_sweeps, of_validation
+from labbook.cli.command_line import CONFIGS
+from tests.conftest import Command
+from tests.sweeps.test_presets import RUNS, run_of
+
+EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
+PRESETS = [*((f"experiment={name}",) for name in EXPERIMENTS), *{run[0]: run for run in RUNS}.values()]
+SMALL = ("model=mlp", "model.width=4")
+
+
+def of(*overrides: str) -> list[str]:
+    """What is said of a run of a small network on digits."""
+    config = run_of(*SMALL, *overrides)
+    data = experiment.build_data(config)
+    return idle(config, experiment.build_model(config, data.spec))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ("sweep.name=mine", "sweep.name=mine has no effect on a single run: add -m"),
+        ("sweep.on_error=stop", "sweep.on_error=stop"),
+        ("model.hidden=[] task.layer_lr_decay=0.5", "only one layer"),
+        ("model.hidden=[] task.backbone_lr_factor=0.5", "task.backbone_lr_factor=0.5"),
+        ("task.norm_bias_lr_factor=2", "no normalisation"),
+        ("scheduler=cosine scheduler.warmup_epochs=3 epochs=3", "scheduler.warmup_epochs=3"),
+        ("scheduler=plateau scheduler.patience=2 epochs=4", "scheduler.patience=2 lowers no learning rate"),
+        (
+            "epochs=5 callbacks=early_stopping callbacks.early_stopping.patience=4",
+            "callbacks.early_stopping.patience=4",
+        ),
+        ("epochs=3 trainer.check_val_every_n_epoch=4", "validates nothing in epochs=3"),
+        ("data.val_from=tail data.val_seed=1", "data.val_seed=1"),
+        ("data.validate_on=test data.val_seed=1", "data.val_seed=1"),
+        (
+            "callbacks=lookahead",
+            "callbacks.lookahead gives its slow copy to the last epoch alone: test that with test_on",
+        ),
+        ("callbacks=[ema,lookahead]", "callbacks.lookahead gives its slow copy"),
+        ("channels_last=true", "MLP, which has no convolution"),
+    ],
+)
+def test_a_setting_without_effect_is_named(settings: str, named: str) -> None:
+    notes = of(*settings.split())
+    assert len(notes) == 1
+    assert named in notes[0]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "",
+        "task.layer_lr_decay=0.5 task.backbone_lr_factor=0.1",
+        "scheduler=cosine scheduler.warmup_epochs=2 epochs=3",
+        "scheduler=plateau scheduler.patience=1 epochs=4",
+        "epochs=6 callbacks=early_stopping callbacks.early_stopping.patience=4",
+        "epochs=4 trainer.check_val_every_n_epoch=4",
+        "data.val_seed=1",
+        "channels_last=false",
+        "callbacks=none scheduler=step logger=none",
+        "callbacks=lookahead test_on=last",
+        "callbacks=lookahead data.val_fraction=0",
+    ],
+)
+def test_a_setting_with_an_effect_is_not(settings: str) -> None:
+    assert of(*settings.split()) == []
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [*((f"experiment={name}",) for name in EXPERIMENTS), *{run[0]: run for run in RUNS}.values()],
+    ids=" ".join,
+)
+def test_presets_have_none(overrides: tuple[str, ...]) -> None:
+    config = run_of(*overrides)
+    config.sweep.job.folder = "a run of a sweep"
+    assert [*of_sweeps(config), *of_schedule(config), *of_validation(config), *of_split(config)] == []
+    factors = [config.task[name] for name in ("norm_bias_lr_factor", "layer_lr_decay", "backbone_lr_factor")]
+    if factors != [1, 1, 1]:
+        model = experiment.build_model(config, experiment.build_data(config).spec)
+        assert list(of_layers(model)) == []
+
+
+def test_it_is_said_before_the_training_with_the_folder(labbook: Command) -> None:
+    ended = labbook(*SMALL, "sweep.name=mine", "debug=fast", "callbacks=none", "logger=none")
+    lines = ended.out.splitlines()
+    assert lines[2] == f"into {ended.run}"
+    assert lines[3].startswith("note: sweep.name=mine has no effect")
+    assert lines[4].startswith("epoch 1/1")
+    assert "WARNING note: sweep.name=mine" in (ended.run / "train.log").read_text()

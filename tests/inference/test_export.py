@@ -1,0 +1,344 @@
+"""Networks written to files for other programs."""
+
+import copy
+import itertools
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+from torch import Tensor
+
+from labbook.cli.commands import export
+from labbook.data.decoding import Decoding, decode
+from labbook.data.digits import Digits
+from labbook.data.pixels import shaped
+from labbook.errors import ExportError, SettingError
+from labbook.inference import trained_model
+from labbook.inference.export import companion, export_model, formats, onnx, safetensors, torch_export
+from labbook.inference.export.pixels import shaped_image
+from labbook.inference.export.wrapped_model import Exported, about, figures
+from labbook.inference.trained_model import Trained
+from labbook.models.mlp import MLP
+from labbook.runs.resume import read_config
+from labbook.training.hardware import Choice
+from labbook.training.tta import Tta
+from tests import composing
+from tests.composing import composed
+from tests.conftest import Command
+from tests.models.test_architectures import MODELS, SMALL, build, spec_of
+
+PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^python scripts/export\.py .*$", PAGE, re.MULTILINE)
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+def command(script: Callable[[ModuleType], Command]) -> Command:
+    return script(export)
+
+
+def held(name: str, tta: Tta) -> Trained:
+    """A network as if it came from a run."""
+    model = build(name, 3, 32, 10).eval()
+    node = OmegaConf.merge(composing.node(name), SMALL.get(name, {}))
+    data = {"_target_": "labbook.data.synthetic.Synthetic"}
+    config = OmegaConf.create({"model": node, "data": data, "task": {"tta": tta}, "test_on": "last"})
+    return Trained(Path("run"), config, model, Choice("cpu", "32-true", False, ""), 1)
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnxscript", "safetensors"])
+def test_a_package_that_is_not_there_is_named_by_its_extra(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "find_spec", lambda name: None if name == package else object())
+    name = next(name for name, form in formats.FORMATS.items() if package in form.packages)
+    with pytest.raises(SettingError, match=rf"^--format={name} is not installed: make setup EXTRAS=export"):
+        formats.target(Path(), name, None)
+
+
+def needs_extra() -> None:
+    for package in ("onnx", "onnxruntime", "onnxscript", "safetensors"):
+        pytest.importorskip(package, reason="the extra export is not installed")
+
+
+@pytest.mark.slow
+def test_the_documented_commands_and_examples(
+    labbook: Command, command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needs_extra()
+    run = labbook("model=mlp", "epochs=2", "task.tta=mirror", "callbacks=none", "trainer.precision=32").run
+    assert len(COMMANDS) == 3
+    for line in COMMANDS:
+        ended = command(*shlex.split(line.replace("logs/runs/NAME", str(run)))[2:])
+        assert (ended.code, ended.err) == (0, "")
+        difference, file = ended.out.splitlines()[-2:]
+        assert re.fullmatch(r"batches of 1 and 3: logits differ .* by (0|\de-\d+) at most, .* (0|\de-\d+)", difference)
+        assert "task.tta=mirror in it" in ended.out
+        content = Path(file.removeprefix("file: ")).read_bytes()
+        assert run.name.encode() in content  # the folder's name, and no path of this machine
+        assert not re.search(rb"site-packages|/labbook/|%s" % re.escape(bytes(Path.cwd().parent)), content)
+
+    digits = Digits(image_size=28)
+    digits.setup()
+    image = digits.parts["test"].pixels[:1]
+    small = Digits(image_size=8)
+    small.setup()
+    Image.fromarray(small.parts["test"].pixels[0, 0].numpy()).save("IMAGE.png")  # as it is in the set
+    chances = trained_model.load(run, read_config(run), None, "predict").probabilities(image)[0]
+    monkeypatch.syspath_prepend(Path.cwd())
+    for code in EXAMPLES[:2]:
+        assert "labbook." not in code.replace('"labbook.json"', "")
+        capsys.readouterr()
+        exec(compile(code, "docs/export.md", "exec"), {})
+        assert capsys.readouterr().out == f"{int(chances.argmax())} {chances.max():.4f}\n"
+    found: dict[str, Any] = {}
+    exec(compile(EXAMPLES[2], "docs/export.md", "exec"), found)
+    torch.testing.assert_close(found["network"](image)[1][0], chances)
+
+
+def test_the_run_and_its_figures_are_told(labbook: Command, command: Command) -> None:
+    needs_extra()
+    run = labbook("model=mlp", "model.width=5", "debug=fast", "callbacks=none").run
+    config = read_config(run)
+    del config.task["tta"]  # as in a run from before there was that setting
+    OmegaConf.save(config, run / "config.yaml")
+    before = (run / "metrics.json").read_text()
+    (run / "metrics.json").write_text(before.replace('"status": "finished"', '"status": "running"'))  # and was killed
+    ended = command(str(run), "--format", "safetensors")
+    assert (ended.code, ended.err) == (0, "note: the run is not finished (interrupted): what it saved was taken\n")
+    _, told = safetensors.parts(run / "model.safetensors")
+    assert (told["run"], told["weights"], told["epochs"], told["tta"]) == (run.name, "best", "1", "none")
+    assert json.loads(told["classes"]) == [str(number) for number in range(10)]
+    assert json.loads(told["model"])["width"] == 5
+    assert json.loads(told["figures"]).keys() >= {"train/loss", "test/acc", "tested_epoch"}
+    assert (told["channels"], told["image_size"]) == ("1", "28")
+    assert "data" not in told
+
+
+def test_figures_that_are_none_are_left_out() -> None:
+    metrics = {"test/acc": 0.5, "val/loss": float("nan"), "test/confusion_matrix": [[1]], "seed": 3}
+    assert figures(metrics) == {"test/acc": 0.5}
+
+
+@pytest.mark.parametrize("wrong", [0.1, float("nan")])
+def test_a_file_that_computes_something_else_is_not_kept(
+    labbook: Command, command: Command, monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    needs_extra()
+    run = labbook("model=mlp", "debug=fast", "callbacks=none").run
+    before = sorted(run.rglob("*"))
+    content = safetensors.content
+
+    def broken(network: Exported, told: dict[str, str]) -> bytes:
+        other = copy.deepcopy(network)
+        torch.nn.init.constant_(next(other.parameters()), wrong)
+        return content(other, told)
+
+    monkeypatch.setattr(safetensors, "content", broken)
+    ended = command(str(run), "--format", "safetensors")
+    assert ended.code == 1
+    assert re.match(r"the file's logits differ from PyTorch's by \S+, the probabilities by \S+: not", ended.sentence)
+    assert sorted(run.rglob("*")) == before
+
+
+class ByCount(MLP):
+    """Judges many images otherwise than few."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n, C, H, W] -> logits [n, classes]."""
+        return super().forward(images) * (2 if len(images) > 2 else 1)
+
+
+class ByContent(MLP):
+    """Judges bright images otherwise than dark ones."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n, C, H, W] -> logits [n, classes]."""
+        return super().forward(images) * (2 if images.sum() > 0 else 1)
+
+
+@pytest.mark.parametrize(
+    ("network", "sentence"),
+    [
+        (ByCount, r"^ByCount computes for one number of images alone.* --format=safetensors takes every"),
+        (ByContent, r"^torch cannot record the steps of ByContent \(.*\); --format=safetensors takes every"),
+    ],
+)
+def test_a_network_without_recordable_steps_is_refused(network: type[MLP], sentence: str) -> None:
+    with pytest.raises(ExportError, match=sentence):
+        torch_export.content(Exported(network(spec_of(1, 4, 2)), "none"), {})
+
+
+def test_a_network_too_large_for_onnx_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx, "LARGEST", 100)
+    with pytest.raises(SettingError, match=r"--format=onnx holds at most 2 GiB, .* --format=torch_export"):
+        onnx.content(Exported(MLP(spec_of(1, 4, 2)), "none"), {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere", "--format", "onnx"], "nowhere is not a run folder: it has no config.yaml"),
+        (["RUN", "--format", "torch_export", "--out", "a.onnx"], "--out=a.onnx must end in .pt2, as files of"),
+        (["RUN", "--format", "torch_export", "--out", "no/a.pt2"], "--out=no/a.pt2: there is no folder no"),
+        (["RUN", "--format", "torch_export", "--out", "dir.pt2"], "--out dir.pt2 is a folder"),
+        (["RUN", "--format", "torch_export", "--out", "s3://a/b.pt2"], "is no place on this machine"),
+        (["RUN", "--format", "torch_export", "--opset", "18"], "--opset=18 goes with --format=onnx alone"),
+        (["RUN", "--format", "onnx", "--opset", "9"], "--opset=9 must be from 18 to 23"),
+        (["RUN", "--format", "torch_export", "--weights", "best"], "there is no checkpoint"),
+    ],
+)
+def test_refusals(
+    command: Command, arguments: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dir.pt2").mkdir()
+    run = tmp_path / "run"
+    run.mkdir()
+    whole = OmegaConf.to_container(composed("callbacks=none"), resolve=True)
+    assert isinstance(whole, dict)
+    OmegaConf.save(
+        OmegaConf.create({name: item for name, item in whole.items() if name != "sweep"}), run / "config.yaml"
+    )
+    ended = command(*[str(run) if item == "RUN" else item for item in arguments])
+    assert ended.code == 2
+    assert sentence in ended.sentence
+
+
+ABOUT = {"channels": "1", "classes": '["a", "b"]', "image_size": "4", "mean": "[0.5]", "std": "[0.5]", "tta": "none",
+         "model": '{"_target_": "labbook.models.mlp.MLP", "depth": 0}'}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"model": '{"_target_": "os.system"}'}, r"model\._target_=os\.system is not allowed"),
+        ({"model": '{"_target_": "labbook.models.mlp.MLP", "depth": -1}'}, "model.depth must be"),
+        ({"model": '{"_target_": "labbook.models.mlp.MLP", "width": 3}'}, "holds another network than MLP"),
+        ({"model": "[1]"}, "does not say which network"),
+        ({"model": "["}, "does not say which network"),
+        ({"classes": "3"}, "what it says of its images is not as a run writes it"),
+        ({"tta": "all"}, "does not say which network"),
+    ],
+)
+def test_what_a_file_of_safetensors_says_is_checked(changed: dict[str, str], sentence: str, tmp_path: Path) -> None:
+    needs_extra()
+    from safetensors.torch import save
+
+    weights = MLP(spec_of(1, 4, 2), depth=0).state_dict()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(save(weights, ABOUT))
+    assert safetensors.read(file).spec.class_names == ("a", "b")
+    file.write_bytes(save(weights, ABOUT | changed))
+    with pytest.raises(SettingError, match=sentence):
+        safetensors.read(file)
+
+
+@pytest.mark.parametrize(("content", "sentence"), [(None, "there is no file"), (b"PK", "is damaged, or no file of")])
+def test_what_is_no_file_of_safetensors_is_refused(content: bytes | None, sentence: str, tmp_path: Path) -> None:
+    needs_extra()
+    if content is not None:
+        (tmp_path / "x").write_bytes(content)
+    with pytest.raises(SettingError, match=sentence):
+        safetensors.read(tmp_path / "x")
+
+
+ABOUT_IMAGES = {"image_size": "28", "channels": "1", "decoding": '{"size": 20, "channels": 3, "range": [0, 4095]}'}
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Images of which each takes another way through the decoding."""
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 4), dtype=np.uint8)
+    colours = Image.fromarray(noise[..., :3])
+    turned = Image.Exif()
+    turned[0x112] = 6
+    colours.resize((90, 70)).save(folder / "plain.jpg")
+    colours.save(folder / "large.jpg", exif=turned)
+    colours.convert("CMYK").save(folder / "cmyk.jpg")
+    Image.fromarray(noise).save(folder / "transparent.png")
+    colours.quantize(16).save(folder / "palette.gif", transparency=3)
+    Image.fromarray(noise[..., 0].astype(np.uint16) * 16).save(folder / "sixteen.png")
+    Image.fromarray(noise[..., 0].astype(np.uint16) * 16).save(folder / "sixteen.tif")
+    colours.convert("1").save(folder / "bits.png")
+    content = (folder / "plain.jpg").read_bytes()
+    (folder / "without_end.jpg").write_bytes(content[:-2])
+    (folder / "cut.jpg").write_bytes(content[: len(content) // 2])
+    (folder / "none.png").write_text("no image")
+    return sorted(folder.iterdir())
+
+
+def test_the_module_beside_a_file_reads_images_as_the_program_does(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    files = pictures(tmp_path / "images")
+    (tmp_path / companion.NAME).write_text(companion.source(), encoding="utf-8")
+    code = "import json, sys\nsys.modules['labbook'] = None\nfrom labbook_pixels import read_image\n" + (
+        "for file in sys.argv[2:]:\n"
+        "    try: print(read_image(file, json.loads(sys.argv[1])).tobytes().hex())\n"
+        "    except ValueError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", code, json.dumps(ABOUT_IMAGES), *map(str, files)]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for file, told in zip(files, ended.stdout.splitlines(), strict=True):
+        decoded = decode(file, Decoding(20, 3, (0.0, 4095.0)))
+        if decoded.image is None:
+            assert told == f"{file} {decoded.problem}"
+        else:
+            assert told == shaped(torch.from_numpy(decoded.image.copy())[None], 28, 1).numpy().tobytes().hex(), file
+    assert [name for name, told in zip(files, ended.stdout.splitlines(), strict=True) if " " in told] == [
+        tmp_path / "images" / "cut.jpg", tmp_path / "images" / "none.png"
+    ]  # fmt: skip
+
+
+def test_images_are_resized_as_torch_does() -> None:
+    for channels, wanted, side, size in itertools.product((1, 3), (1, 3), (8, 28, 33), (1, 2, 8, 28, 96, 224)):
+        images = torch.randint(0, 256, (1, channels, side, side), dtype=torch.uint8)
+        assert np.array_equal(shaped_image(images[0].numpy(), size, wanted), shaped(images, size, wanted)[0].numpy())
+
+
+def test_a_module_of_somebody_else_s_stays(tmp_path: Path) -> None:
+    companion.check(tmp_path / "model.onnx")
+    (tmp_path / companion.NAME).write_text(companion.source(), encoding="utf-8")
+    companion.check(tmp_path / "model.onnx")
+    (tmp_path / companion.NAME).write_text("mine = 1\n")
+    with pytest.raises(SettingError, match="was not written by an export, which writes its own there"):
+        companion.check(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(("opset", "form"), [(18, 8), (21, 10)])
+def test_an_opset_is_chosen_and_with_it_the_oldest_form_of_the_file(opset: int, form: int, tmp_path: Path) -> None:
+    needs_extra()
+    from onnx import load_model_from_string
+
+    network = MLP(spec_of(1, 4, 2)).eval()
+    content = onnx.content(Exported(network, "none"), {}, opset)
+    model = load_model_from_string(content)
+    assert (model.opset_import[0].version, model.ir_version) == (opset, form)
+    (tmp_path / "a.onnx").write_bytes(content)
+    pixels = torch.randint(0, 256, (3, 1, 4, 4), dtype=torch.uint8)
+    torch.testing.assert_close(onnx.read(tmp_path / "a.onnx")(pixels)[0], Exported(network, "none")(pixels)[0].detach())
+
+
+TORCHVISIONS = ["googlenet", "mobilenet_v3_small", "resnet18", "vit_b_16"]
+LIKENESSES: list[tuple[str, Tta]] = [("lenet5", "mirror"), ("lenet5", "mirror_translate"), ("vit", "mirror_translate")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format_name", formats.FORMATS)
+@pytest.mark.parametrize(("name", "tta"), [*((name, "none") for name in (*MODELS, *TORCHVISIONS)), *LIKENESSES])
+def test_every_network(name: str, tta: Tta, format_name: str, tmp_path: Path) -> None:
+    needs_extra()
+    network, form = held(name, tta), import_module(f"labbook.inference.export.{format_name}")
+    file = tmp_path / "file"
+    file.write_bytes(form.content(Exported(network.model, tta), about(network, None)))
+    assert export_model.difference(form.read(file), network)["probabilities"] < 1e-5

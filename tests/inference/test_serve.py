@@ -1,0 +1,264 @@
+"""What the page's controls do, without a browser; and what ends the script before there is a page."""
+
+import inspect
+import os
+import socket
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+
+pytest.importorskip("captum", reason="needs the extra: make setup EXTRAS=serve")
+
+from fastapi import FastAPI, Request
+from fastapi.testclient import TestClient
+from markupsafe import escape
+from starlette.datastructures import Headers
+
+from labbook import experiment
+from labbook.cli.commands import serve
+from labbook.config.compose import composed
+from labbook.data.digits import Digits
+from labbook.data.mnist import MNIST
+from labbook.errors import SettingError
+from labbook.inference.serve import gradio_page, open_port, sample_images
+from labbook.inference.serve.attribution import METHODS
+from labbook.inference.serve.event_handlers import Controls
+from labbook.inference.serve.explainer import Explainer
+from labbook.inference.serve.gradio_page import of_text
+from labbook.inference.serve.server import Guarded, of_another_page
+from labbook.inference.trained_model import Trained
+from labbook.training import hardware
+from tests.conftest import Command
+from tests.inference.test_image_inputs import drawing
+
+pytestmark = pytest.mark.extra
+
+
+@cache
+def small() -> DictConfig:
+    return composed("model=mlp", "model.width=8", "trainer=cpu", "trainer.precision=32", "data.image_size=8")
+
+
+@pytest.fixture
+def controls(tmp_path: Path) -> Controls:
+    """Of a small network that knows nothing."""
+    config = deepcopy(small())
+    (tmp_path / "metrics.json").write_text('{"test/acc": 0.25}')
+    model = experiment.build_model(config, Digits(image_size=8).spec).eval()
+    choice = hardware.here(config, model)
+    return Controls(Explainer.of(Trained(tmp_path, config, model, choice, 3)))
+
+
+def saved(path: Path, ground: int) -> dict[str, str]:
+    image = Image.new("L", (20, 20), ground)
+    image.paste(255 - ground, (5, 5, 15, 15))
+    image.save(path)
+    return {"path": str(path)}
+
+
+def test_a_picture_is_judged(controls: Controls, tmp_path: Path) -> None:
+    pixels, complaint, turned = controls.given(saved(tmp_path / "a.png", 255))
+    assert (complaint, turned) == ("", True)
+    assert pixels is not None
+    assert controls.unpacked(pixels)[0, 0, 0, 0] == 0
+    assert controls.given(saved(tmp_path / "b.png", 0)) == (pixels, "", False)
+    for method in METHODS:
+        answer = controls.answered(pixels, method)
+        assert len(answer[0]) == 5
+        assert list(answer[0].values()) == sorted(answer[0].values(), reverse=True)
+        assert answer[1].shape == answer[2].shape == (352, 352, 3)
+        assert METHODS[method].meaning in answer[3]
+    assert controls.answered(None, "Saliency") == (None, None, None, "")
+
+
+def test_the_box_turns_the_shades(controls: Controls, tmp_path: Path) -> None:
+    file = saved(tmp_path / "a.png", 255)
+    turned, _, _ = controls.given(file)
+    plain, _ = controls.turned(file, False)
+    assert turned is not None
+    assert plain is not None
+    assert torch.equal(controls.unpacked(plain), 255 - controls.unpacked(turned))
+    assert controls.turned(file, True) == (turned, "")
+    assert controls.given(None) == (None, "", False)
+
+
+def test_what_is_no_picture_is_said_as_plain_text(
+    controls: Controls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.png").write_text("<b>")
+    assert controls.given({"path": str(tmp_path / "x.png")}) == (None, "This file is no image.", False)
+    monkeypatch.chdir(tmp_path)
+    pixels, complaint, _ = controls.given({"path": "<script>"})
+    assert pixels is None
+    assert "<script>" in complaint
+    assert "&lt;script&gt;" in of_text().postprocess(complaint)
+    assert "<" not in of_text().postprocess(complaint)
+
+
+def test_a_drawing_is_judged(controls: Controls) -> None:
+    pixels, complaint = controls.drawn(drawing((100, 50, 130, 200)), True, True)
+    assert complaint == ""
+    assert pixels is not None
+    assert max(pixels) > 200
+    assert controls.drawn(None, True, True) == controls.drawn(drawing(None), True, True) == (None, "")
+    assert controls.drawn(b"?", True, True) == (None, "This drawing cannot be read.")
+
+
+def test_test_images_are_shown_and_chosen(controls: Controls) -> None:
+    gallery, complaint = controls.sampled()
+    assert complaint == ""
+    assert [name for _, name in gallery] == [str(number) for number in range(10) for _ in range(2)]
+    pixels, _ = controls.chosen(19)
+    assert pixels is not None
+    assert controls.chosen(20) == controls.chosen(-1) == (None, "")
+
+
+def test_test_images_that_are_not_at_hand(controls: Controls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MNIST, "_obtain", lambda _: pytest.fail("nothing is to be downloaded"))
+    config = composed("data=mnist", f"data.root={tmp_path / 'data'}", "data.image_size=8")
+    with pytest.raises(SettingError, match=r"^the test images are not in .*data: name another place with data\.root="):
+        sample_images.at_hand(replace(controls.explainer.network, config=config))
+    assert not (tmp_path / "data").exists()
+    controls.explainer.network.config.data.image_size = 9
+    assert controls.sampled()[1].startswith("There is nothing to choose from: the test images are not of the size")
+
+
+def test_few_of_many_classes() -> None:
+    assert sample_images.spread([2, 2, 0, 1, 0]) == [2, 4, 3, 0, 1]
+    assert sample_images.spread([0] * 50 + list(range(50))) == [0, *range(51, 70)]
+
+
+def test_the_head_of_the_page(controls: Controls) -> None:
+    assert controls.explainer.title.startswith("MLP of ")
+    assert "test accuracy 0.2500; 10 classes; sees 1 x 8 x 8 pixels; weights of epoch 3; works on cpu" in (
+        controls.explainer.about
+    )
+
+
+@pytest.fixture
+def started(script: Callable[[ModuleType], Command]) -> Command:
+    return script(serve)
+
+
+def test_refusals(started: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "nowhere is not a run folder" in started("nowhere").sentence
+    kept = {key: value for key, value in small().items() if key not in ("sweep", "seeds")}
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(kept, resolve=True))
+    run = str(tmp_path)
+    assert started(run, "--port", "70000").sentence == "--port=70000 must be from 0 (a free one) to 65535"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = started(run, "--port", str(port))
+    assert ended.code == 2
+    assert ended.sentence == f"port {port} is in use: give another with --port N, or a free one with --port 0"
+    monkeypatch.setattr(open_port, "find_spec", lambda _: None)
+    assert started(run).sentence == "gradio is not installed: make setup EXTRAS=serve, or pip install -e '.[serve]'"
+
+
+@pytest.mark.parametrize(
+    ("event", "arguments"),
+    [
+        ("socket.getaddrinfo", ("example.com", 443, 0, 0, 0)),
+        ("socket.getaddrinfo", (b"example.com", 443, 0, 0, 0)),
+        ("socket.connect", (None, ("93.184.215.14", 443))),
+        ("socket.connect", (None, ("2606:2800::1", 443, 0, 0))),
+    ],
+)
+def test_other_machines_are_not_spoken_to(event: str, arguments: tuple[object, ...]) -> None:
+    with pytest.raises(PermissionError, match=r"^no connection to \S+: this page works on its machine alone$"):
+        open_port.keep_here(event, arguments)
+
+
+def test_this_machine_is_spoken_to() -> None:
+    open_port.keep_here("socket.connect", (None, ("127.0.0.1", 80)))
+    open_port.keep_here("socket.connect", (None, "/run/socket"))
+    open_port.keep_here("socket.getaddrinfo", (b"localhost", 80, 0, 0, 0))
+    open_port.keep_here("open", ("file", "r", 0))
+
+
+@pytest.mark.parametrize("foreign", ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>"])
+def test_no_text_of_the_page_is_html(controls: Controls, foreign: str) -> None:
+    spec = replace(controls.explainer.network.spec, class_names=(foreign,) * 10)
+    controls.explainer.network.model.spec = spec
+    pixels = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    meaning = controls.answered(pixels.numpy().tobytes(), "Saliency")[3]
+    assert foreign in meaning
+    assert gradio_page.of_text().postprocess(meaning) == str(escape(meaning))
+    assert inspect.getsource(gradio_page).count("gr.HTML(") == 1  # there is no other place
+
+
+OWN = "http://127.0.0.1:7860"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "refused"),
+    [
+        ("GET", {}, False),
+        ("POST", {}, False),  # of a program that is no browser
+        ("POST", {"origin": OWN, "sec-fetch-site": "same-origin"}, False),
+        ("GET", {"sec-fetch-site": "none", "sec-fetch-mode": "navigate"}, False),  # a typed address
+        ("GET", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, False),  # a link
+        ("POST", {"origin": "https://example.com"}, True),
+        ("POST", {"origin": "null"}, True),
+        ("POST", {"origin": "http://127.0.0.1:8888"}, True),  # another program of this machine
+        ("POST", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, True),  # a form
+        ("GET", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, True),
+        ("GET", {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors", "origin": "http://127.0.0.1:80"}, True),
+    ],
+)
+def test_requests_of_other_pages(method: str, headers: dict[str, str], refused: bool) -> None:
+    assert of_another_page(method, "/", Headers({"host": "127.0.0.1:7860", **headers})) == refused
+
+
+def test_other_pages_may_link_to_the_page_alone() -> None:
+    headers = Headers({"host": "127.0.0.1:7860", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"})
+    assert not of_another_page("GET", "/", headers)
+    assert of_another_page("GET", "/gradio_api/queue/data", headers)
+
+
+def test_a_stranger_s_upload_goes_nowhere(tmp_path: Path) -> None:
+    app = FastAPI()
+    app.add_middleware(Guarded, stored=tmp_path)
+    taken: list[bytes] = []
+
+    @app.post("/gradio_api/upload")
+    async def upload(asked: Request) -> None:
+        taken.append(await asked.body())
+
+    client = TestClient(app, base_url=OWN)
+    refused = client.post("/gradio_api/upload", content=b"x", headers={"Origin": "https://example.com"})
+    assert (refused.status_code, taken) == (403, [])
+    answered = client.post("/gradio_api/upload", content=b"x", headers={"Origin": OWN})
+    assert (answered.status_code, taken) == (200, [b"x"])
+    assert "script-src-attr 'none'" in answered.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "ages", "left"),
+    [
+        ([10] * 5, [0, 1, 2, 3, 4], [0, 1, 2]),  # too many
+        ([10, 80, 20], [0, 1, 2], [0, 1]),  # too large together
+        ([10, 10], [0, 700], [0]),  # not needed any more
+    ],
+)
+def test_few_pictures_are_kept(
+    sizes: list[int], ages: list[int], left: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_port, "KEPT", 3)
+    monkeypatch.setattr(open_port, "KEPT_BYTES", 100)
+    for number, (size, age) in enumerate(zip(sizes, ages, strict=True)):
+        (tmp_path / str(number)).mkdir()
+        file = tmp_path / str(number) / "image.png"
+        file.write_bytes(b"x" * size)
+        os.utime(file, (time.time() - age,) * 2)
+    open_port.remove_old(tmp_path)
+    assert sorted(int(folder.name) for folder in tmp_path.iterdir()) == left
