@@ -15,7 +15,7 @@ from labbook.config import schema
 @cache
 def with_hydra(*overrides: str) -> DictConfig:
     """The configuration and Hydra's own; not to be changed."""
-    schema.register()
+    schema.register_schema()
     with hydra.initialize_config_dir(str(command_line.CONFIGS)):
         return hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
 

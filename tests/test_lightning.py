@@ -45,7 +45,7 @@ OF_DEVICES = {"accelerator", "strategy", "devices", "num_nodes", "precision", "s
 
 def refused(name: str, **settings: Any) -> str:
     with pytest.raises(SettingError) as error:
-        instantiate.check({"mine": {"_target_": f"{TARGET}.{name}", **settings}}, "callbacks")
+        instantiate.check_node_tree({"mine": {"_target_": f"{TARGET}.{name}", **settings}}, "callbacks")
     return str(error.value)
 
 

@@ -17,7 +17,7 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver, _hydra_subprocess_cmd
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
-from labbook.config.hydra_errors import replaced
+from labbook.config.hydra_errors import check_reserved_settings
 from labbook.errors import SettingError
 from labbook.training.lightning_internals import death_among_others, end_other_processes, tell_of_deaths
 from tests.conftest import Command
@@ -90,9 +90,9 @@ def test_what_lightning_adds_for_the_processes_it_starts_is_for_them_alone(monke
     added = command[command.index("epochs=3") + 1 :]
     monkeypatch.setenv("LOCAL_RANK", "0")
     with pytest.raises(SettingError, match=r"^hydra\.run\.dir is set by the program"):
-        replaced(added)
+        check_reserved_settings(added)
     monkeypatch.setenv("LOCAL_RANK", "1")
-    replaced(added)
+    check_reserved_settings(added)
 
 
 def test_where_this_process_ends_early_it_ends_those_beside_it() -> None:

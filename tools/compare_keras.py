@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from labbook.cli.command_line import sentences
-from labbook.config.compose import composed
+from labbook.config.compose import compose_config
 from labbook.errors import SettingError
 from labbook.files import make_folder
 from labbook.runs import outputs
@@ -46,7 +46,7 @@ def main() -> None:
     from labbook.runs.provenance import libraries
     from tools.benchmark import keras_comparison, keras_process
 
-    first = composed(*given.settings).seed
+    first = compose_config(*given.settings).seed
     pairs = []
     for seed in range(first, first + given.seeds):
         with Console(stderr=True).status(f"seed {seed}"):

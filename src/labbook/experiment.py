@@ -14,7 +14,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer, see
 from labbook.callbacks.checkpoints import any_rank, stopped_early
 from labbook.callbacks.unused_settings import idle
 from labbook.config import instantiate
-from labbook.config.target_rules import made_by
+from labbook.config.target_rules import return_type
 from labbook.config.unknown_keys import OF_TRAINER
 from labbook.data.module import Part
 from labbook.data.spec import ImageSpec
@@ -73,12 +73,12 @@ def check(config: DictConfig) -> None:
     """Hold every `_target_` against the signature it names, before data or device is touched.
 
     Raises:
-        SettingError: see `building.check`, `own_modules.check`, `hardware.check_strategy` and `objectives.check`.
+        SettingError: see `check_node_tree`, `own_modules.check`, `check_strategy` and `objectives.check`.
     """
     loss, class_weights = loss_settings(config)
     nodes = {**config, "loss": loss}
     for group in ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"):
-        instantiate.check(nodes[group], group, SUPPLIED.get(group))
+        instantiate.check_node_tree(nodes[group], group, SUPPLIED.get(group))
     losses.check_class_weights(class_weights)
     metric_building.check_names(config.metrics or {})
     metric_building.check_objective(config)
@@ -103,14 +103,14 @@ def build_data(config: DictConfig, only: Part | None = None) -> LightningDataMod
     Raises:
         SettingError: settings that do not go together, or folders that are not there.
     """
-    network = made_by(instantiate.locate(config.model._target_, "model"))
+    network = return_type(instantiate.resolve_target(config.model._target_, "model"))
     for name, value in capabilities.wanted_images(network, config.model).items():
         if name in config.data and config.data[name] is None:
             config.data[name] = value
-    target = instantiate.locate(config.data._target_, "data")
+    target = instantiate.resolve_target(config.data._target_, "data")
     available = {"seed": config.seed, **({"only": only} if only else {})}
     given = own_modules.arguments(target, config.data, "data", **available)
-    data: LightningDataModule = instantiate.build(config.data, "data", **given)
+    data: LightningDataModule = instantiate.build_object(config.data, "data", **given)
     return data
 
 
@@ -125,21 +125,21 @@ def build_model(config: DictConfig, spec: Any) -> LightningModule:
     """
     loss, class_weights = loss_settings(config)
     task = Task(
-        instantiate.build(config.optimizer, "optimizer"),
-        instantiate.build(config.scheduler, "scheduler") or None,
-        instantiate.build({**loss, "_partial_": True}, "loss"),
+        instantiate.build_object(config.optimizer, "optimizer"),
+        instantiate.build_object(config.scheduler, "scheduler") or None,
+        instantiate.build_object({**loss, "_partial_": True}, "loss"),
         class_weights,
         **{item.name: config.task[item.name] for item in fields(Task) if item.name in config.task},
     )
-    target = instantiate.locate(config.model._target_, "model")
+    target = instantiate.resolve_target(config.model._target_, "model")
     available = {"optimizer": task.optimizer, "scheduler": task.scheduler, "seed": config.seed, "task": task}
 
     def make(spec: Any) -> LightningModule:
         given = own_modules.arguments(target, config.model, "model", spec=spec, **available)
-        model: LightningModule = instantiate.build(config.model, "model", **given)
+        model: LightningModule = instantiate.build_object(config.model, "model", **given)
         return model
 
-    of_ours = capabilities.makes_classifier(made_by(target))
+    of_ours = capabilities.makes_classifier(return_type(target))
     if of_ours:
         check_task(config, task, spec)
     seed_everything(config.seed, verbose=False)

@@ -92,7 +92,7 @@ def build_callbacks(config: DictConfig, run: Run, model: LightningModule, data: 
     falls = lower_is_better(config.objective, config.objective_mode)
     callbacks: list[Callback] = [
         *build_metrics(config, model),
-        *instantiate.build(config.callbacks, "callbacks").values(),
+        *instantiate.build_object(config.callbacks, "callbacks").values(),
     ]
     monitored = str((config.scheduler or {}).get("monitor", ""))
     validated_on = ("test" if on_test else "val") if validated else None
@@ -143,7 +143,7 @@ def tune(config: DictConfig, choice: Choice) -> None:
 def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer:
     """A Lightning Trainer on the chosen device that neither draws nor writes anything by itself."""
     tune(config, choice)
-    trainer = instantiate.build(
+    trainer = instantiate.build_object(
         config.trainer,
         "trainer",
         accelerator=choice.accelerator,
@@ -199,8 +199,8 @@ def build_logger(node: DictConfig, name: str, run: Run) -> Logger:
         SettingError: it needs a package that is not installed.
     """
     try:
-        options = trackers.options_of(instantiate.locate(node._target_, "logger"), node, run)
-        logger: Logger = instantiate.build(node, "logger", save_dir=str(run.path), **options)
+        options = trackers.options_of(instantiate.resolve_target(node._target_, "logger"), node, run)
+        logger: Logger = instantiate.build_object(node, "logger", save_dir=str(run.path), **options)
     except (ImportError, ModuleNotFoundError) as error:
         package = (isinstance(error, ModuleNotFoundError) and error.name) or name
         raise SettingError(not_installed(f"logger={name}", name if name in EXTRAS else package)) from error

@@ -65,19 +65,19 @@ def test_its_configurations_come_first_and_the_package_s_behind_them(
     (ourlab / "configs" / "model" / "lenet5.yaml").write_text(
         "# mine\n_target_: ourlab.models.my_net.MyNet\nbias: false\n"
     )
-    assert search_path.folders() == [ourlab / "configs", installation.CONFIGS]
+    assert search_path.config_folders() == [ourlab / "configs", installation.CONFIGS]
     text = command_line.help_text()
     assert re.search(r"^   \* lenet5 +mine$", text, re.MULTILINE)
     assert re.search(r"^     my_net +one dense layer", text, re.MULTILINE)
     assert re.search(r"^     mlp +multilayer", text, re.MULTILINE)
-    assert compose.composed("model=my_net", "data=my_set").data._target_ == "ourlab.data.my_set.MySet"
-    assert compose.composed().model == {"_target_": "ourlab.models.my_net.MyNet", "bias": False}
-    assert compose.composed("model=mlp").model._target_ == "labbook.models.mlp.MLP"
+    assert compose.compose_config("model=my_net", "data=my_set").data._target_ == "ourlab.data.my_set.MySet"
+    assert compose.compose_config().model == {"_target_": "ourlab.models.my_net.MyNet", "bias": False}
+    assert compose.compose_config("model=mlp").model._target_ == "labbook.models.mlp.MLP"
 
 
 def test_elsewhere_its_configurations_are_not_there(ourlab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(installation.PROJECT_VARIABLE)
-    assert search_path.folders() == [installation.CONFIGS]
+    assert search_path.config_folders() == [installation.CONFIGS]
     assert "my_net" not in command_line.help_text()
 
 

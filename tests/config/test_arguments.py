@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from labbook.config import unknown_keys, untrusted, vocabulary
-from labbook.config.arguments import as_meant, types_of_root
+from labbook.config.arguments import normalize_overrides, root_types
 from labbook.errors import SettingError
 from tests.composing import composed
 
@@ -26,7 +26,7 @@ from tests.composing import composed
     ],
 )
 def test_choices_are_known_in_any_case(typed: str, meant: str) -> None:
-    assert as_meant([typed]) == [meant]
+    assert normalize_overrides([typed]) == [meant]
 
 
 @pytest.mark.parametrize("file", ["log_dir: ~/x", "data:\n  cache_dir: ~/x"])
@@ -56,13 +56,13 @@ def test_the_home_folder_is_filled_in_in_a_file(file: str, tmp_path: Path, monke
 def test_the_home_folder_is_filled_in(typed: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path.as_posix()
     monkeypatch.setenv("HOME", home)
-    assert as_meant([typed]) == [meant.replace("HOME", home)]
+    assert normalize_overrides([typed]) == [meant.replace("HOME", home)]
 
 
 def test_a_choice_of_ones_own_in_a_folder_below_is_no_path(tmp_path: Path) -> None:
     (tmp_path / "model" / "mine").mkdir(parents=True)
     (tmp_path / "model" / "mine" / "Net.yaml").touch()
-    assert as_meant(["model=mine/Net"], [tmp_path]) == ["model=mine/Net"]
+    assert normalize_overrides(["model=mine/Net"], [tmp_path]) == ["model=mine/Net"]
 
 
 def test_the_words_of_others_stand_for_settings_that_there_are() -> None:
@@ -77,9 +77,9 @@ def test_the_words_of_others_stand_for_settings_that_there_are() -> None:
                 composed(word)
             else:
                 assert any(unknown_keys.is_setting(word, config) for config in networks), word
-    assert not [word for word in vocabulary.NOT_HERE if any(unknown_keys.places(word, config) for config in networks)]
+    assert not [word for word in vocabulary.NOT_HERE if any(unknown_keys.find_key(word, config) for config in networks)]
 
 
 def test_the_types_of_the_root_are_known_by_their_dotted_names() -> None:
-    types = types_of_root()
+    types = root_types()
     assert (types["seed"], types["task.sam"], types["sweep.prune"]) == (int, float, bool)

@@ -33,7 +33,7 @@ def settings_of(node: Any) -> dict[str, Any]:
 
 def signature(group: str, node: Any) -> dict[str, Any]:
     """The parameters of a node's target that a configuration may set."""
-    parameters, _ = instantiate.parameters(instantiate.locate(node["_target_"], group))
+    parameters, _ = instantiate.target_parameters(instantiate.resolve_target(node["_target_"], group))
     given = experiment.SUPPLIED.get(group, {}).keys() - {"precision", "accelerator"} | GIVEN.get(group, set())
     return {key: item for key, item in parameters.items() if key not in given}
 
@@ -112,7 +112,7 @@ def test_each_callback_lists_settings_of_its_target(name: str) -> None:
 def test_each_value_has_the_annotated_type(group: str, name: str) -> None:
     node = composed(f"{group}={name}")[group]
     for item in [node] if "_target_" in node else [child for child in node.values() if child]:
-        hints = instantiate.parameters(instantiate.locate(item._target_, group))[1]
+        hints = instantiate.target_parameters(instantiate.resolve_target(item._target_, group))[1]
         values = settings_of(item)
         if group == "trainer":  # whose `auto` is ours
             values |= {"precision": "32-true", "accelerator": "cpu"}
@@ -161,7 +161,9 @@ def test_files_and_code_have_the_same_defaults(group: str, name: str) -> None:
 
 def test_the_options_of_all_data_sets_have_the_defaults_of_the_code() -> None:
     base = composing.file("base/data.yaml")
-    parameters, _ = instantiate.parameters(instantiate.locate("labbook.data.module.ImageDataModule", "data"))
+    parameters, _ = instantiate.target_parameters(
+        instantiate.resolve_target("labbook.data.module.ImageDataModule", "data")
+    )
     assert {key: plain(item.default) for key, item in parameters.items() if key not in ("seed", "only")} == base
 
 
@@ -266,7 +268,7 @@ def test_a_saved_configuration_is_typed_again_and_keeps_what_was_added() -> None
     saved = OmegaConf.create(OmegaConf.to_yaml(composed("epochs=7", "notes.why=mine"), resolve=True))
     with open_dict(saved):
         saved.note = "of a run of before there was notes"
-    again = config.typed(saved, "run/config.yaml")
+    again = config.with_schema_types(saved, "run/config.yaml")
     assert (again.epochs, again.notes.why, again.note, again.model) == (7, "mine", saved.note, saved.model)
     assert OmegaConf.to_container(again) == OmegaConf.to_container(saved)
 
@@ -274,7 +276,7 @@ def test_a_saved_configuration_is_typed_again_and_keeps_what_was_added() -> None
 def test_settings_that_a_saved_configuration_does_not_know_have_their_defaults() -> None:
     saved = OmegaConf.create(OmegaConf.to_yaml(composed(), resolve=True))
     del saved["task"]
-    assert config.typed(saved, "run/config.yaml").task.label_smoothing == 0.0
+    assert config.with_schema_types(saved, "run/config.yaml").task.label_smoothing == 0.0
 
 
 @pytest.mark.parametrize(
@@ -290,5 +292,5 @@ def test_a_saved_configuration_that_was_spoiled_is_refused(name: str, value: Any
     saved = OmegaConf.create(OmegaConf.to_yaml(composed(), resolve=True))
     saved[name] = value
     with pytest.raises(SettingError) as error:
-        config.typed(saved, "run/config.yaml")
+        config.with_schema_types(saved, "run/config.yaml")
     assert str(error.value).startswith(text)

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("allow_things")
     ids=str,
 )
 def test_what_fits_passes(settings: dict[str, Any]) -> None:
-    instantiate.check(OmegaConf.create(node(needed=1, **settings)), "thing", SUPPLIED)
+    instantiate.check_node_tree(OmegaConf.create(node(needed=1, **settings)), "thing", SUPPLIED)
 
 
 @pytest.mark.parametrize(
@@ -112,19 +112,19 @@ def test_a_missing_setting_is_refused() -> None:
 
 
 def test_a_partial_node_may_lack_what_is_given_later() -> None:
-    instantiate.check(node(_partial_=True), "thing")
+    instantiate.check_node_tree(node(_partial_=True), "thing")
     assert "greater than 0" in refused(node(_partial_=True, count=0))
 
 
 def test_schedules_of_torch_pass() -> None:
     node = {"_target_": "torch.optim.lr_scheduler.ExponentialLR", "_partial_": True, "gamma": 0.9}
-    instantiate.check(node, "scheduler")
+    instantiate.check_node_tree(node, "scheduler")
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
-    assert instantiate.build(node)(optimizer).get_last_lr() == [0.1]
+    assert instantiate.build_object(node)(optimizer).get_last_lr() == [0.1]
 
 
 def test_a_class_that_hands_its_options_on_takes_its_bases_settings() -> None:
-    instantiate.check(node("Derived", extra=1, needed=2, count=3), "thing", SUPPLIED)
+    instantiate.check_node_tree(node("Derived", extra=1, needed=2, count=3), "thing", SUPPLIED)
     assert refused(node("Derived", needed=2, count=0), SUPPLIED) == "thing.count must be greater than 0, not 0"
     text = refused(node("Derived", needed=2, exrta=0), SUPPLIED)
     assert "did you mean extra?" in text
@@ -134,17 +134,17 @@ def test_a_class_that_hands_its_options_on_takes_its_bases_settings() -> None:
 def test_interpolations_are_checked_by_their_value() -> None:
     tree = OmegaConf.create({"seed": 0, "name": "a", "thing": node(needed="${seed}", count="${seed}")})
     with pytest.raises(SettingError, match=r"^thing\.count must be greater than 0, not 0$"):
-        instantiate.check(tree.thing, "thing", SUPPLIED)
+        instantiate.check_node_tree(tree.thing, "thing", SUPPLIED)
     tree.thing.count = "${name}"
     with pytest.raises(SettingError, match=r"^thing\.count must be a valid integer, not 'a'$"):
-        instantiate.check(tree.thing, "thing", SUPPLIED)
+        instantiate.check_node_tree(tree.thing, "thing", SUPPLIED)
     tree.thing.count = 2
-    instantiate.check(tree.thing, "thing", SUPPLIED)
+    instantiate.check_node_tree(tree.thing, "thing", SUPPLIED)
 
 
 @pytest.mark.parametrize("item", [{}, {"a": 1, "b": [2]}, [1, 2]], ids=str)
 def test_nodes_without_a_target_are_looked_into_and_no_more(item: Any) -> None:
-    instantiate.check(OmegaConf.create(item), "thing")
+    instantiate.check_node_tree(OmegaConf.create(item), "thing")
 
 
 # Building --------------------------------------------------------------------------------------------------------
@@ -152,8 +152,8 @@ def test_nodes_without_a_target_are_looked_into_and_no_more(item: Any) -> None:
 
 def test_what_is_checked_can_be_built() -> None:
     tree = OmegaConf.create(node(needed=1, pair=[1, 2], part=node("Part", size=7), mapping={"a": 1}))
-    instantiate.check(tree, "thing", SUPPLIED)
-    thing = instantiate.build(tree, given="by the program")
+    instantiate.check_node_tree(tree, "thing", SUPPLIED)
+    thing = instantiate.build_object(tree, given="by the program")
     assert thing.settings["given"] == "by the program"
     assert thing.settings["part"].size == 7
     assert type(thing.settings["pair"]) is list  # plain data, not OmegaConf's own
@@ -161,12 +161,12 @@ def test_what_is_checked_can_be_built() -> None:
 
 
 def test_nothing_is_built_from_nothing() -> None:
-    assert instantiate.build(None) == {}
-    assert instantiate.build({}) == {}
+    assert instantiate.build_object(None) == {}
+    assert instantiate.build_object({}) == {}
 
 
 def test_of_a_group_each_node_is_built_and_what_is_null_left_out() -> None:
-    built = instantiate.build(OmegaConf.create({"a": node("Part", size=2), "b": None, "c": {}}))
+    built = instantiate.build_object(OmegaConf.create({"a": node("Part", size=2), "b": None, "c": {}}))
     assert list(built) == ["a"]
     assert built["a"].size == 2
 
@@ -174,13 +174,13 @@ def test_of_a_group_each_node_is_built_and_what_is_null_left_out() -> None:
 @pytest.mark.parametrize("value", [3, "Progress", {"bar": True}, [1]], ids=str)
 def test_what_is_no_node_is_not_built(value: Any) -> None:
     with pytest.raises(SettingError, match="has no _target_") as error:
-        instantiate.build(OmegaConf.create({"progress": value}))
+        instantiate.build_object(OmegaConf.create({"progress": value}))
     assert str(error.value).startswith("progress=")
 
 
 def test_a_sentence_of_the_target_reaches_the_user() -> None:
     with pytest.raises(SettingError, match=r"^first=3 is more than second=2$"):
-        instantiate.build(node("contrary", first=3))
+        instantiate.build_object(node("contrary", first=3))
 
 
 @pytest.mark.parametrize(
@@ -194,13 +194,13 @@ def test_a_sentence_of_the_target_reaches_the_user() -> None:
 )
 def test_what_a_library_refuses_is_said_in_its_words(settings: dict[str, Any], text: str) -> None:
     with pytest.raises(SettingError, match=re.escape(text)) as error:
-        instantiate.build(settings)
+        instantiate.build_object(settings)
     assert str(error.value).startswith(f"{settings['_target_']}: ")
 
 
 def test_a_mistake_of_the_program_keeps_its_traceback() -> None:
     with pytest.raises(TypeError, match="missing 3 required"):
-        instantiate.build({"_target_": "labbook.training.schedulers.cosine"})  # nobody gave it an optimizer
+        instantiate.build_object({"_target_": "labbook.training.schedulers.cosine"})  # nobody gave it an optimizer
 
 
 # Optimizers ------------------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def test_optimizer_settings_that_do_not_go_together_are_refused_at_once(settings
     "name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "ASGD", "Rprop", "Adafactor"]
 )
 def test_torchs_optimizers_pass(name: str) -> None:
-    instantiate.check({"_target_": f"torch.optim.{name}", "_partial_": True, "lr": 0.01}, "optimizer")
+    instantiate.check_node_tree({"_target_": f"torch.optim.{name}", "_partial_": True, "lr": 0.01}, "optimizer")
 
 
 @pytest.mark.parametrize("name", ["LBFGS", "Muon", "SparseAdam"])
@@ -242,8 +242,8 @@ def test_an_optimizer_of_some_parameters_or_with_another_step_is_refused(name: s
 @pytest.mark.parametrize("option", ["foreach", "maximize"])
 def test_options_of_an_optimizer_that_is_else_fused_pass(option: str) -> None:
     item = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.01, option: True}
-    instantiate.check(item, "optimizer")
-    made = optimizer_of(instantiate.build(item), [{"params": [torch.zeros(1, requires_grad=True)]}], fused=True)
+    instantiate.check_node_tree(item, "optimizer")
+    made = optimizer_of(instantiate.build_object(item), [{"params": [torch.zeros(1, requires_grad=True)]}], fused=True)
     assert made.defaults["fused"] is (None if option == "foreach" else True)
 
 

@@ -7,13 +7,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.config.path_rules import override
+from labbook.config.path_rules import quote_override
 
 
 @given(st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc"]), min_size=1))
 def test_a_path_comes_through_the_shell_and_hydra_as_it_was(text: str) -> None:
     path = f"/{text}"
-    (word,) = shlex.split(override("resume", path))
+    (word,) = shlex.split(quote_override("resume", path))
     assert OverridesParser.create().parse_override(word).value() == path
 
 
@@ -26,4 +26,4 @@ def test_a_path_comes_through_the_shell_and_hydra_as_it_was(text: str) -> None:
     ],
 )
 def test_quotes_are_where_they_need_be(path: str, written: str) -> None:
-    assert override("resume", path) == written
+    assert quote_override("resume", path) == written

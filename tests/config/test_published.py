@@ -47,18 +47,18 @@ def row(system: str = "X", **more: Any) -> dict[str, Any]:
 )
 def test_an_entry_holds_where_its_choices_and_settings_are_those_of_the_run(where: dict[str, Any], holds: bool) -> None:
     only = row(where=where)
-    assert published.entry(CONFIG | {"published": [only]}) == (only if holds else None)
+    assert published.matching_entry(CONFIG | {"published": [only]}) == (only if holds else None)
 
 
 def test_the_first_entry_that_holds_is_taken() -> None:
     rows = [row("A", where={"epochs": 2}), row("B", where={"epochs": 10}), row("C")]
-    assert published.entry(CONFIG | {"published": rows}) == rows[1]
+    assert published.matching_entry(CONFIG | {"published": rows}) == rows[1]
 
 
 def test_one_entry_alone_is_a_list_and_nothing_is_none() -> None:
-    assert published.entry(CONFIG | {"published": row()}) == row()
-    assert published.entry(CONFIG | {"published": None}) is None
-    assert published.entry(CONFIG) is None
+    assert published.matching_entry(CONFIG | {"published": row()}) == row()
+    assert published.matching_entry(CONFIG | {"published": None}) is None
+    assert published.matching_entry(CONFIG) is None
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_one_entry_alone_is_a_list_and_nothing_is_none() -> None:
 )
 def test_what_is_no_list_of_entries_is_refused(wrong: Any, where: str) -> None:
     with pytest.raises(SettingError, match=rf"^published{where}.*; an entry is \{{system: NAME, final: ") as error:
-        published.check(OmegaConf.create({"published": wrong}).published)
+        published.check_published(OmegaConf.create({"published": wrong}).published)
     assert "\n" not in str(error.value)
     assert "Entry" not in str(error.value)
 
@@ -89,20 +89,20 @@ def test_what_is_no_list_of_entries_is_refused(wrong: Any, where: str) -> None:
     "right", [None, [], row(), [row(), row(epochs=3, where={"a.b": [1]}, by_epoch={"val/acc": [0, 0.5]})]], ids=str
 )
 def test_lists_of_entries_are_taken(right: Any) -> None:
-    published.check(OmegaConf.create({"published": right}).published)
+    published.check_published(OmegaConf.create({"published": right}).published)
 
 
 def test_figures_that_were_measured_are_compared() -> None:
     final = {"test/acc": 0.92, "train_seconds": 100, "train/acc_eval": 0.9}
     metrics = {"epochs": 10, "test/acc": 0.9312, "train_seconds": 61.26}
-    assert published.compared(CONFIG | {"published": row(final=final)}, metrics) == [
+    assert published.compare_with_published(CONFIG | {"published": row(final=final)}, metrics) == [
         "test/acc  published 0.9200  ours 0.9312  (+0.0112)",
         "train_seconds  published 100.0  ours 61.3  (-38.7)",
     ]
-    assert published.compared(CONFIG | {"published": row(epochs=15)}, metrics) == [
+    assert published.compare_with_published(CONFIG | {"published": row(epochs=15)}, metrics) == [
         "test/acc  published 0.9000  ours 0.9312  (+0.0312, after 15 epochs there and 10 here)"
     ]
-    assert published.compared(CONFIG | {"published": row(where={"epochs": 15})}, metrics) == []
+    assert published.compare_with_published(CONFIG | {"published": row(where={"epochs": 15})}, metrics) == []
 
 
 def test_a_run_says_the_figures_of_its_own_setting(labbook: Command) -> None:

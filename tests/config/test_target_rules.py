@@ -71,7 +71,7 @@ def test_what_is_refused_is_not_even_run(tmp_path: Path) -> None:
         evil = {"_target_": target, "command": f"touch {canary}", "cmd": f"touch {canary}"}
         refused({"thing": evil})
         with pytest.raises(SettingError):  # also where nobody had checked
-            instantiate.build({"_target_": "torch.optim.SGD", "_partial_": True, "lr": evil})
+            instantiate.build_object({"_target_": "torch.optim.SGD", "_partial_": True, "lr": evil})
     assert not canary.exists()
 
 
@@ -80,9 +80,9 @@ def test_every_allowed_pattern_names_something_that_exists() -> None:
     for example in EXAMPLES.values():
         if importlib.util.find_spec(package := example.partition(".")[0]) is None:
             with pytest.raises(SettingError, match=f"^x needs the package {package}, which is not installed$"):
-                instantiate.locate(example, "x")
+                instantiate.resolve_target(example, "x")
         else:
-            assert callable(instantiate.locate(example, "x")), example
+            assert callable(instantiate.resolve_target(example, "x")), example
 
 
 EXAMPLES = {

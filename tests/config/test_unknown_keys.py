@@ -46,7 +46,7 @@ def test_keys_that_the_command_line_adds_on_purpose_pass(added: set[str]) -> Non
 
 
 def test_at_the_root_the_groups_are_settings_too_and_notes_are_none() -> None:
-    text = unknown_keys.no_setting("expriment", composed())
+    text = unknown_keys.unknown_setting_message("expriment", composed())
     assert text.startswith("expriment is not a setting; did you mean experiment? settings here: ")
     listed = text.rpartition(": ")[2].split(", ")
     assert {*GROUPS, "seed", "epochs", "resume"} <= set(listed)
@@ -62,12 +62,14 @@ def test_at_the_root_the_groups_are_settings_too_and_notes_are_none() -> None:
     ],
 )
 def test_the_choices_that_have_a_setting_are_named(name: str, others: str) -> None:
-    assert hydra_errors.of_others(name) == f"; it is a setting of {others}"
+    assert hydra_errors.note_on_other_choices(name) == f"; it is a setting of {others}"
 
 
 def test_a_setting_of_files_that_files_begin_with_is_found() -> None:
-    assert hydra_errors.of_others("model.freeze").endswith(", vgg16_bn, vit_b_16")
-    assert hydra_errors.of_others("data.batch_size").count(", ") == len(hydra_errors.files_of("data")) - 1
+    assert hydra_errors.note_on_other_choices("model.freeze").endswith(", vgg16_bn, vit_b_16")
+    assert (
+        hydra_errors.note_on_other_choices("data.batch_size").count(", ") == len(hydra_errors.choice_files("data")) - 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,12 +89,12 @@ def test_a_file_that_is_none_spoils_no_sentence(content: str, tmp_path: Path) ->
     file = tmp_path / "mine.yaml"
     file.write_bytes(content.encode("utf-8", "surrogateescape"))
     (tmp_path / "net1.5.yaml").write_text("width: 3")
-    assert hydra_errors.keys_of(file) == ({"width"} if "net1.5" in content else set())
+    assert hydra_errors.keys_in_file(file) == ({"width"} if "net1.5" in content else set())
 
 
 @pytest.mark.parametrize("name", ["model.nothing", "experiment.published", "task.sam", "epochs", "model"])
 def test_no_choice_has_what_is_none_of_its_settings(name: str) -> None:
-    assert hydra_errors.of_others(name) == ""
+    assert hydra_errors.note_on_other_choices(name) == ""
 
 
 @pytest.mark.parametrize(
@@ -111,14 +113,16 @@ def test_no_choice_has_what_is_none_of_its_settings(name: str) -> None:
 def test_a_setting_that_is_elsewhere_is_named(name: str, meant: str) -> None:
     reference = composed("callbacks=lookahead", "+callbacks.early_stopping.patience=3", "+task.patience=3")
     reference.choices = {"patience": 3}  # the program's own note
-    assert f"{name} is not a setting; did you mean {meant}? settings here: " in unknown_keys.no_setting(name, reference)
+    assert f"{name} is not a setting; did you mean {meant}? settings here: " in unknown_keys.unknown_setting_message(
+        name, reference
+    )
 
 
 def test_a_name_inside_a_setting_that_is_null_says_how_to_write_it() -> None:
-    assert unknown_keys.inside_null("data.sampler._target_", composed()) == (
+    assert unknown_keys.null_parent_message("data.sampler._target_", composed()) == (
         'data.sampler is null and has no settings: write +data.sampler._target_=VALUE, or "data.sampler={_target_:'
         ' VALUE}"'
     )
-    assert unknown_keys.inside_null("data.augment.flip", composed()) == ""
-    assert unknown_keys.inside_null("data.batchsize", composed()) == ""
-    assert unknown_keys.inside_null("scheduler.lr", composed("scheduler=none")) == ""
+    assert unknown_keys.null_parent_message("data.augment.flip", composed()) == ""
+    assert unknown_keys.null_parent_message("data.batchsize", composed()) == ""
+    assert unknown_keys.null_parent_message("scheduler.lr", composed("scheduler=none")) == ""

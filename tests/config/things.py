@@ -74,7 +74,7 @@ def node(target: str = "Thing", /, **settings: Any) -> dict[str, Any]:
 
 def refused(item: Any, supplied: dict[str, Any] | None = None) -> str:
     with pytest.raises(SettingError) as error:
-        instantiate.check(OmegaConf.create({"thing": item}).thing, "thing", supplied)
+        instantiate.check_node_tree(OmegaConf.create({"thing": item}).thing, "thing", supplied)
     assert "\n" not in str(error.value)
     return str(error.value)
 

@@ -11,8 +11,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from labbook import experiment
-from labbook.config.compose import composed
-from labbook.config.hydra_errors import files_of
+from labbook.config.compose import compose_config
+from labbook.config.hydra_errors import choice_files
 from labbook.config.unknown_keys import GROUPS
 from labbook.installation import PROJECT_VARIABLE
 from tests.docs.pages import IN_PROJECT, PAGES, PROJECT, ROOT, commands, missing_extra, simple
@@ -38,8 +38,8 @@ def check_settings(words: list[str]) -> None:
             first, *others = item.sweep_string_iterator()
             settings.append(f"{item.key_or_group}={first}")
             if item.key_or_group in GROUPS:
-                assert {f"{value}.yaml" for value in others} <= {path.name for path in files_of(item.key_or_group)}
-    experiment.check(composed(*settings))
+                assert {f"{value}.yaml" for value in others} <= {path.name for path in choice_files(item.key_or_group)}
+    experiment.check(compose_config(*settings))
 
 
 def check_training(words: list[str]) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from labbook.cli.command_line import CONFIGS
 from labbook.cli.commands.new import KINDS
-from labbook.config.hydra_errors import files_of
+from labbook.config.hydra_errors import choice_files
 from labbook.config.unknown_keys import GROUPS
 from labbook.runs import run_folder
 from labbook.runs.resume import CHANGEABLE
@@ -153,9 +153,9 @@ def rows_of_pairs() -> list[list[str]]:
 @pytest.mark.slow  # one of your own need not be
 def test_every_network_and_set_is_in_the_table_of_pairs() -> None:
     (_, *heads), _, *rows = rows_of_pairs()
-    assert sorted(re.findall(r"`(\w+)`", " ".join(heads))) == [path.stem for path in files_of("data")]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(heads))) == [path.stem for path in choice_files("data")]
     named = sorted(re.findall(r"`(\w+)` \d", " ".join(row[0] for row in rows)))
-    assert named == [path.stem for path in files_of("model")]
+    assert named == [path.stem for path in choice_files("model")]
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import torch
 from omegaconf import OmegaConf
 
 from labbook import experiment
-from labbook.config.compose import composed
+from labbook.config.compose import compose_config
 from labbook.inference.trained_model import Trained
 from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST, METRICS
 from labbook.training.hardware import Choice
@@ -15,7 +15,7 @@ from labbook.training.hardware import Choice
 
 def untrained(*settings: str) -> Trained:
     """The network of these settings with its first weights, in 32 bits on the CPU."""
-    config = composed("trainer.precision=32", "test_on=last", *settings)
+    config = compose_config("trainer.precision=32", "test_on=last", *settings)
     model = experiment.build_model(config, experiment.build_data(config).spec).eval()
     return Trained(Path("run"), config, model, Choice("cpu", "32-true", False, ""), 1)
 

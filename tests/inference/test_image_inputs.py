@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from labbook.config.compose import composed
+from labbook.config.compose import compose_config
 from labbook.data.decoding import Decoding
 from labbook.data.pixels import shaped
 from labbook.data.spec import ImageSpec
@@ -85,7 +85,7 @@ def test_a_speck_of_ink_is_not_lost_or_cut_off() -> None:
     ],
 )
 def test_habits_are_those_of_the_set_whatever_the_normalisation(name: str, expected: Habits) -> None:
-    config = composed(f"data={name}", "data.normalize=unit")
+    config = compose_config(f"data={name}", "data.normalize=unit")
     spec = ImageSpec(1 if expected.dark else 3, 28, ("a",), (0.0,), (1.0,))
     assert Habits.of(config, spec) == expected
 

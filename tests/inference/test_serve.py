@@ -25,7 +25,7 @@ from starlette.datastructures import Headers
 
 from labbook import experiment
 from labbook.cli.commands import serve
-from labbook.config.compose import composed
+from labbook.config.compose import compose_config
 from labbook.data.digits import Digits
 from labbook.data.mnist import MNIST
 from labbook.errors import SettingError
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.extra
 
 @cache
 def small() -> DictConfig:
-    return composed("model=mlp", "model.width=8", "trainer=cpu", "trainer.precision=32", "data.image_size=8")
+    return compose_config("model=mlp", "model.width=8", "trainer=cpu", "trainer.precision=32", "data.image_size=8")
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_test_images_are_shown_and_chosen(controls: Controls) -> None:
 
 def test_test_images_that_are_not_at_hand(controls: Controls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MNIST, "_obtain", lambda _: pytest.fail("nothing is to be downloaded"))
-    config = composed("data=mnist", f"data.root={tmp_path / 'data'}", "data.image_size=8")
+    config = compose_config("data=mnist", f"data.root={tmp_path / 'data'}", "data.image_size=8")
     with pytest.raises(SettingError, match=r"^the test images are not in .*data: name another place with data\.root="):
         sample_images.at_hand(replace(controls.explainer.network, config=config))
     assert not (tmp_path / "data").exists()

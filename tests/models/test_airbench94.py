@@ -64,7 +64,7 @@ class Notes(Callback):
 
 
 def test_the_network_is_that_of_the_paper() -> None:
-    model = instantiate.build(composing.node("airbench94"), spec=spec_of(3, 32, 10))
+    model = instantiate.build_object(composing.node("airbench94"), spec=spec_of(3, 32, 10))
     shapes = [tuple(layer.weight.shape) for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
     assert shapes == [
         (24, 3, 2, 2), (64, 24, 3, 3), (64, 64, 3, 3), (256, 64, 3, 3), (256, 256, 3, 3), (256, 256, 3, 3),

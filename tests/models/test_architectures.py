@@ -39,7 +39,7 @@ def build(name: str, channels: int = 1, size: int = 28, classes: int = 10, **set
     size = max(size, SMALLEST.get(name, 0)) // MULTIPLE.get(name, 1) * MULTIPLE.get(name, 1)
     spec = spec_of(channels, size, classes)
     torch.manual_seed(0)
-    model = instantiate.build(composing.node(name), spec=spec, **(SMALL.get(name, {}) | settings))
+    model = instantiate.build_object(composing.node(name), spec=spec, **(SMALL.get(name, {}) | settings))
     assert isinstance(model, Classifier)
     return model
 
@@ -109,7 +109,9 @@ def test_an_image_too_small_is_refused_with_a_size_that_works(name: str, channel
     refused: list[int] = []
     for size in sizes:
         try:
-            model = instantiate.build(composing.node(name), spec=spec_of(channels, size, 10), **SMALL.get(name, {}))
+            model = instantiate.build_object(
+                composing.node(name), spec=spec_of(channels, size, 10), **SMALL.get(name, {})
+            )
         except SettingError as error:
             refused.append(size)
             proposed = int(str(error).split("data.image_size=")[1].split()[0])

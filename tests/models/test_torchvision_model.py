@@ -46,7 +46,7 @@ def slow_but(quick: Collection[str], every: Iterable[str]) -> list[ParameterSet]
 
 def made(name: str, channels: int = 3, size: int = 32, classes: int = 10, **settings: Any) -> TorchvisionModel:
     torch.manual_seed(0)
-    model = instantiate.build(composing.node(name), spec=spec_of(channels, size, classes), **settings)
+    model = instantiate.build_object(composing.node(name), spec=spec_of(channels, size, classes), **settings)
     assert isinstance(model, TorchvisionModel)
     return model
 

@@ -134,7 +134,7 @@ def test_every_setting_since_version_0_1_is_left_out_where_it_is_off(config: Dic
     """Of each group, in each of its choices: a run that does not use it is that of before."""
     later = set()
     for group in ("model", "data", "optimizer", "scheduler", "callbacks"):
-        for path in arguments.files_of(group):
+        for path in arguments.choice_files(group):
             own = file(f"{group}/{path.stem}.yaml")  # which takes no time to compose
             config[group] = composed(f"{group}={path.stem}")[group] if "defaults" in own else own
             now = run_id.identity(config)

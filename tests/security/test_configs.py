@@ -120,7 +120,7 @@ def test_a_hostile_node_is_refused(name: str, entrances: list[Callable[[Any], En
 def test_a_hostile_node_is_refused_wherever_it_comes_from(name: str, traps: Traps) -> None:
     node, part = NODES[name]
     with pytest.raises(SettingError, match=re.escape(part)):
-        instantiate.check({"evil": node}, "callbacks")
+        instantiate.check_node_tree({"evil": node}, "callbacks")
 
 
 def experiment(content: Any, header: str = "_global_", path: str = "experiment/evil.yaml") -> Path:
@@ -272,6 +272,6 @@ def test_no_folder_gives_the_command(option: str, program: Command) -> None:
 
 
 def test_a_launchers_process_that_knows_it_already_can_start_hydra() -> None:
-    untrusted.register([untrusted.CONFIGS])
+    untrusted.register_config_source([untrusted.CONFIGS])
     Plugins.instance()._initialize()  # as Hydra does it there, after it was given what this process has registered
     assert SourcesRegistry.instance().types["file"] is untrusted.FileConfigSource

@@ -102,7 +102,7 @@ def test_processes_have_the_project_of_the_train_py_that_started_them(
     monkeypatch.setenv(own_code.PROJECT_VARIABLE, "elsewhere")
     assert own_code.project_root() == Path("elsewhere")
     monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "train.py"), raising=False)
-    own_code.tell_processes()
+    own_code.export_project_root()
     monkeypatch.setattr(sys.modules["__main__"], "__file__", "popen_loky_posix.py", raising=False)
     assert own_code.project_root() == tmp_path
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from labbook.cli.commands import report
-from labbook.config.path_rules import check_whole
+from labbook.config.path_rules import check_symlinks
 from labbook.errors import SettingError
 from labbook.models.mlp import MLP
 from labbook.training import checkpoint_io
@@ -229,7 +229,7 @@ def test_links_that_a_logger_made_are_its_own(stranger: Callable[..., Path], tmp
     logs.mkdir(parents=True)
     (logs / "debug-core.log").symlink_to(tmp_path / "core.log")
     (run / "wandb" / "latest-run").symlink_to("run-1")
-    check_whole(run)
+    check_symlinks(run)
     (run / "wandb" / "debug.log").symlink_to(tmp_path / "core.log")
     with pytest.raises(SettingError, match=r"wandb/debug\.log leads out of "):
-        check_whole(run)
+        check_symlinks(run)

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from labbook.cli import command_line
 from labbook.config import secrets
-from labbook.config.path_rules import NAME, RESERVED, check_name, leads_out, shortened
+from labbook.config.path_rules import NAME, RESERVED, check_name, escapes_folder, short_file_name
 from labbook.errors import SettingError
 from labbook.runs import provenance, run_folder
 from labbook.sweeps import launchers, naming
@@ -49,7 +49,7 @@ def walk(item: Any) -> None:
             walk(value)
     else:
         assert item is None or isinstance(item, (bool, int, float, str, torch.Tensor)), type(item)
-        assert not (isinstance(item, str) and leads_out(item)), item
+        assert not (isinstance(item, str) and escapes_folder(item)), item
 
 
 def assert_plain(checkpoint: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_secret_is_no_setting(argument: str, part: str, program: Command, monk
 
 
 def test_what_is_no_secret_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets.register()
+    secrets.register_environment_resolver()
     monkeypatch.setenv("LABBOOK_DATA", "/data")
     config = OmegaConf.create(
         {"a": "${oc.env:LABBOOK_DATA}", "b": "${oc.env:LABBOOK_NONE,x}", "c": "${oc.env:LABBOOK_NONE}"}
@@ -143,7 +143,7 @@ def test_what_is_no_secret_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OmegaConfBaseException):
         _ = config.c
     for name, value in (("model.pool", "token"), ("model.cls_token", True), ("model.num_tokens", 3), ("a.root", "x@y")):
-        secrets.check_setting(name, value)
+        secrets.check_not_secret(name, value)
 
 
 def test_a_password_in_a_command_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ def portable(name: str) -> bool:
 @example("é" * 300)
 @example("lpt9-")
 def test_every_name_that_is_made_is_portable(text: str) -> None:
-    short = shortened(text)
+    short = short_file_name(text)
     assert not short or portable(short)
     assert portable(naming.slug([f"model.x={text}"]))
     _, name = run_folder.place(
@@ -202,14 +202,14 @@ def test_every_name_that_is_made_is_portable(text: str) -> None:
     "text", ["../x", "a/../x", "..", "/x", "~", "~/x", "~me/x", "C:\\x", "\\\\host\\x", "$HOME/x", "s3://x", "a,../x"]
 )
 def test_what_leads_out_is_known(text: str) -> None:
-    assert leads_out(text)
+    assert escapes_folder(text)
 
 
 @pytest.mark.parametrize(
     "text", ["logs", "a/b", "a..b", "1..2", "val/acc", "a-b_c", "relu, tanh", "and / or", "x~y", "", "..."]
 )
 def test_what_stays_within_is_known(text: str) -> None:
-    assert not leads_out(text)
+    assert not escapes_folder(text)
 
 
 def test_runs_of_odd_choices_stay_where_they_belong() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.config.path_rules import LONGEST, shortened
+from labbook.config.path_rules import LONGEST, short_file_name
 from labbook.runs.run_id import INDIFFERENT
 from labbook.sweeps.naming import slug, sweep_name, swept
 
@@ -48,8 +48,8 @@ def test_every_file_system_takes_a_run_s_name(pairs: list[tuple[str, str]]) -> N
 
 @given(st.text("ab", min_size=LONGEST, max_size=3 * LONGEST), st.text("ab", min_size=LONGEST, max_size=3 * LONGEST))
 def test_long_names_are_cut_and_told_apart(one: str, other: str) -> None:
-    assert len(shortened(one)) <= LONGEST
-    assert (shortened(one) == shortened(other)) == (one == other)
+    assert len(short_file_name(one)) <= LONGEST
+    assert (short_file_name(one) == short_file_name(other)) == (one == other)
 
 
 @given(st.lists(words, min_size=2, unique=True), st.lists(words, min_size=2, unique=True), st.sampled_from(KEYS))

@@ -134,7 +134,7 @@ def run_of(*overrides: str) -> DictConfig:
 def entry_of(*overrides: str) -> dict[str, Any] | None:
     plain = OmegaConf.to_container(run_of(*overrides), resolve=True)
     assert isinstance(plain, dict)
-    return published.entry(plain)
+    return published.matching_entry(plain)
 
 
 @pytest.mark.parametrize("overrides", RUNS, ids=" ".join)
@@ -185,7 +185,7 @@ def test_each_run_is_held_against_what_the_lab_reported_of_it(preset: str) -> No
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_published_row_is_that_of_one_run(preset: str) -> None:
     runs = [(f"sweep={preset}", *overrides) for overrides in combinations(preset)]
-    rows = {str(row) for run in runs for row in published.entries(run_of(*run).published)}
+    rows = {str(row) for run in runs for row in published.published_entries(run_of(*run).published)}
     assert sorted(str(row) for run in runs if (row := entry_of(*run))) == sorted(rows)
 
 

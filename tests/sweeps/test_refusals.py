@@ -258,7 +258,7 @@ from itertools import zip_longest
 
 from tests import hydra_memory
 
-from labbook.config.compose import composed
+from labbook.config.compose import compose_config
 from labbook.config.schema import FILES
 from labbook.config.untrusted import CONFIGS
 

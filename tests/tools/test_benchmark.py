@@ -24,7 +24,7 @@ from tools.benchmark.sections import Section
 
 @pytest.fixture
 def tiny() -> Case:
-    schema.register()
+    schema.register_schema()
     grid_sweeper.register()
     return case("tiny", "mlp", 8, 8, 1, 3, 10, "model.width=4")
 
@@ -40,7 +40,7 @@ def test_every_way_to_train_takes_time_and_leaves_nothing(
 
 @pytest.mark.parametrize("each", CASES, ids=lambda each: each.name)
 def test_every_case_composes_with_the_images_it_trains_on(each: Case) -> None:
-    schema.register()
+    schema.register_schema()
     grid_sweeper.register()
     composed = each.composed()
     assert composed.data.images == (each.steps + 1) * each.batch_size == (each.steps + 1) * composed.data.batch_size

@@ -22,7 +22,7 @@ TINY = ("model=mlp", "model.width=4", "data.limit=20", "epochs=1", "callbacks=no
 @pytest.fixture(autouse=True)
 def _registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    schema.register()
+    schema.register_schema()
     grid_sweeper.register()
 
 

@@ -30,7 +30,7 @@ TINY = ["data=digits", "data.augment=[]", "data.image_size=8", "data.limit=200",
 
 @pytest.fixture(autouse=True)
 def _composing() -> None:
-    schema.register()
+    schema.register_schema()
     grid_sweeper.register()
 
 

@@ -215,7 +215,9 @@ def test_trees_differ_where_they_do(one: object, other: object, names: list[str]
 def test_the_runs_that_are_killed_have_every_choice(group: str) -> None:
     text = " ".join(settings for settings, _ in kills.RUNS) + " callbacks=default"
     assert [
-        f"{group}={path.stem}" for path in hydra_errors.files_of(group) if f"{group}={path.stem}" not in text.split()
+        f"{group}={path.stem}"
+        for path in hydra_errors.choice_files(group)
+        if f"{group}={path.stem}" not in text.split()
     ] == []
     assert len(kills.RUNS) == 10
 
@@ -254,7 +256,7 @@ def test_a_process_is_looked_at() -> None:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    schema.register()
+    schema.register_schema()
     grid_sweeper.register()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.txt").write_text("mine")

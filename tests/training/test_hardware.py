@@ -89,14 +89,14 @@ def test_strided_depthwise_convolutions_are_taken_in_32_bits_on_a_cpu(machine: M
 @pytest.mark.parametrize("model", composing.MODELS)
 def test_the_networks_that_have_them(model: str) -> None:
     with torch.device("meta"):
-        network = instantiate.build(composing.node(model), spec=spec_of(3, 224, 10))
+        network = instantiate.build_object(composing.node(model), spec=spec_of(3, 224, 10))
     assert strided_depthwise(network) is (model in ("efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small"))
 
 
 def test_convolutions_that_are_not_trained_do_not_count() -> None:
     frozen = {"pretrained": True, "freeze": "backbone"}
     with torch.device("meta"):
-        network = instantiate.build(composing.node("mobilenet_v2"), spec=spec_of(3, 224, 10), **frozen)
+        network = instantiate.build_object(composing.node("mobilenet_v2"), spec=spec_of(3, 224, 10), **frozen)
     assert not strided_depthwise(network)
 
 
@@ -104,7 +104,8 @@ def test_the_choice_for_a_network_looks_at_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(hardware, "describe", lambda: SAPPHIRE_RAPIDS)
     with torch.device("meta"):
         networks = [
-            instantiate.build(composing.node(name), spec=spec_of(3, 32, 10)) for name in ("mobilenet_v2", "resnet18")
+            instantiate.build_object(composing.node(name), spec=spec_of(3, 32, 10))
+            for name in ("mobilenet_v2", "resnet18")
         ]
     choices = [hardware.here(composing.composed("trainer=cpu"), network) for network in networks]
     assert [choice.precision for choice in choices] == ["32-true", "bf16-mixed"]

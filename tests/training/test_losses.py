@@ -12,7 +12,7 @@ from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from labbook import experiment
-from labbook.config.schema import typed
+from labbook.config.schema import with_schema_types
 from labbook.data.digits import Digits
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
@@ -206,5 +206,5 @@ def test_runs_of_before_the_choice_have_the_default_and_their_identity() -> None
     config = composed()
     before = OmegaConf.masked_copy(config, [name for name in config if name != "loss"])
     known = identity(composed("loss=cross_entropy"))
-    assert identity(typed(before, "here")) == known
+    assert identity(with_schema_types(before, "here")) == known
     assert len({known, identity(composed("loss=focal")), identity(composed("loss.class_weights=balanced"))}) == 3

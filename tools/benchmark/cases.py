@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from labbook.config.compose import composed
+from labbook.config.compose import compose_config
 
 BASE = ("data=synthetic", "data.val_fraction=0", "seed=0", "test_on=last")
 
@@ -25,7 +25,7 @@ class Case:
 
     def composed(self, *more: str) -> DictConfig:
         """The configuration that the command line would give."""
-        return composed(*BASE, *self.settings, *more)
+        return compose_config(*BASE, *self.settings, *more)
 
     @property
     def batch_size(self) -> int:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from labbook import experiment
-from labbook.config.compose import composed
+from labbook.config.compose import compose_config
 from labbook.data.decoding import Decoding
 from labbook.data.image_cache import Labelled, cached, decode_all
 from tools.benchmark.bare_loop import Bare
@@ -72,7 +72,7 @@ def second_epoch(precision: str, steps: int = 4) -> Section:
         augmented = ["data.normalize=unit", "data.augment=[flip,{rotation: 2}]"]
         where = [f"data.root={folder}", f"data.cache_dir={folder / 'cache'}", f"data.image_size={SIZE}"]
         chosen = ["data=image_folder", "model=cats_dogs_cnn", f"data.batch_size={BATCH}", "trainer=cpu"]
-        config = composed(*chosen, *where, *both, *augmented, f"trainer.precision={precision}")
+        config = compose_config(*chosen, *where, *both, *augmented, f"trainer.precision={precision}")
         choice, data, model = prepared(config)
         experiment.tune(config, choice)
         experiment.arrange(model, data, choice.channels_last)

@@ -16,7 +16,7 @@ from labbook import experiment
 from labbook.callbacks.epoch_recorder import Recorder
 from labbook.callbacks.run_description import introduce
 from labbook.config import instantiate
-from labbook.config.compose import composed
+from labbook.config.compose import compose_config
 from labbook.errors import SettingError, choices
 from labbook.runs import run_folder
 from labbook.training.schedulers import constant
@@ -82,7 +82,7 @@ def both(settings: Sequence[str], seed: int | None = None) -> Pair:
     """
     seeds = [] if seed is None else [f"seed={seed}"]
     with scratch() as folder, redirect_stdout(StringIO()):
-        config = composed(*BASE, *settings, *seeds, f"log_dir={folder}")
+        config = compose_config(*BASE, *settings, *seeds, f"log_dir={folder}")
         experiment.check(config)
         check(config)
         optimizer = keras_optimizer(config.optimizer)
@@ -134,7 +134,7 @@ def keras_optimizer(node: DictConfig) -> tuple[str, dict[str, Any]]:
     Raises:
         SettingError: an optimizer or a setting of it that Keras does not have.
     """
-    made = instantiate.build(node)([torch.zeros(1)])
+    made = instantiate.build_object(node)([torch.zeros(1)])
     if type(made) not in OPTIMIZERS:
         known = choices(type(made).__name__, (kind.__name__ for kind in OPTIMIZERS))
         raise SettingError(f"optimizer {node._target_} has no like in Keras; {known}")

@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 
 from labbook import experiment
 from labbook.config import instantiate
-from labbook.config.compose import composed
-from labbook.config.hydra_errors import files_of
+from labbook.config.compose import compose_config
+from labbook.config.hydra_errors import choice_files
 from labbook.config.unknown_keys import PAIRS
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
@@ -33,21 +33,21 @@ class Pair(NamedTuple):
 
 def all_pairs() -> list[Pair]:
     """Every network with every data set; no image is read."""
-    datasets = {path.stem: composed(f"data={path.stem}") for path in files_of("data")}
-    special = {path.stem for path in files_of(PAIRS)}
+    datasets = {path.stem: compose_config(f"data={path.stem}") for path in choice_files("data")}
+    special = {path.stem for path in choice_files(PAIRS)}
     pairs = []
-    for model in (path.stem for path in files_of("model")):
-        own = composed(f"model={model}")
+    for model in (path.stem for path in choice_files("model")):
+        own = compose_config(f"model={model}")
         needed = least(own)
         for data, usual in datasets.items():
-            both = composed(f"model={model}", f"data={data}") if f"{model}_{data}" in special else usual
+            both = compose_config(f"model={model}", f"data={data}") if f"{model}_{data}" in special else usual
             pairs.append(Pair(model, data, size_of(both), needed))
     return pairs
 
 
 def size_of(config: DictConfig) -> int:
     """The pixels of the images, as the configuration or the data set itself has them."""
-    native: int = instantiate.locate(config.data._target_, "data").native_size
+    native: int = instantiate.resolve_target(config.data._target_, "data").native_size
     return int(config.data.image_size or native)
 
 

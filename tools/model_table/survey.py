@@ -9,9 +9,9 @@ from omegaconf import DictConfig
 
 from labbook import experiment as training
 from labbook.cli.command_line import paper
-from labbook.config.arguments import as_meant
-from labbook.config.compose import composed
-from labbook.config.hydra_errors import files_of
+from labbook.config.arguments import normalize_overrides
+from labbook.config.compose import compose_config
+from labbook.config.hydra_errors import choice_files
 from labbook.data.module import ImageDataModule
 from labbook.errors import SettingError, choices
 from labbook.experiment import on_meta_device
@@ -57,7 +57,7 @@ class Survey:
 
     def _entry(self, name: str, config: DictConfig, timed: bool) -> Entry:
         data = self.data[name]
-        file = next(path for path in files_of("model") if path.stem == name)
+        file = next(path for path in choice_files("model") if path.stem == name)
         entry = Entry(name, paper(file), data.spec.size)
         try:
             counted = on_meta_device(
@@ -103,8 +103,8 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     names = [word for word in words if "=" not in word]
     names += [name for word in words if word.startswith("model=") for name in word.partition("=")[2].split(",")]
     settings = [word for word in words if "=" in word and not word.startswith("model=")]
-    names = [word.removeprefix("model=") for word in as_meant([f"model={name}" for name in names])]
-    known = [path.stem for path in files_of("model")]
+    names = [word.removeprefix("model=") for word in normalize_overrides([f"model={name}" for name in names])]
+    known = [path.stem for path in choice_files("model")]
     for name in names:
         if name not in known:
             raise SettingError(f"model={name} is unknown; {choices(name, known)}")
@@ -118,7 +118,7 @@ def checked(name: str, settings: Sequence[str]) -> DictConfig:
         SettingError: settings that do not go together, and whose they are.
     """
     try:
-        config = composed(*settings, f"model={name}")
+        config = compose_config(*settings, f"model={name}")
         training.check(config)
     except SettingError as error:
         if not str(error).startswith("model."):

@@ -7,7 +7,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from labbook.config.published import entry
+from labbook.config.published import matching_entry
 from labbook.reports.curves import curve
 from labbook.reports.grouping import Row
 from labbook.reports.svg_charts import STYLE, whole_numbers
@@ -75,7 +75,7 @@ def by_epoch(lines: Sequence[Line]) -> str:
 
 def told_of(row: Row) -> dict[str, list[float]]:
     """The curves that a lab published of a setting."""
-    found: dict[str, list[float]] = (entry(row.runs[0].config) or {}).get("by_epoch", {})
+    found: dict[str, list[float]] = (matching_entry(row.runs[0].config) or {}).get("by_epoch", {})
     return found
 
 

@@ -9,8 +9,8 @@ from hypothesis.strategies import SearchStrategy
 from omegaconf import OmegaConf
 
 from labbook.config import schema
-from labbook.config.compose import composed
-from labbook.config.hydra_errors import files_of
+from labbook.config.compose import compose_config
+from labbook.config.hydra_errors import choice_files
 
 # Groups whose choices bring names of their own; sets of images that must be downloaded are not.
 NAMING = ("model", "optimizer", "scheduler", "trainer", "callbacks")
@@ -33,11 +33,11 @@ LETTERS = "aZ0_.-/@:=é日 \"'[{,"
 def names() -> dict[str, str]:
     """Every setting by its dotted name, with its value as the command line would take it."""
     settings: dict[str, str] = {}
-    whole = OmegaConf.to_container(composed())
+    whole = OmegaConf.to_container(compose_config())
     assert isinstance(whole, dict)
     add({key: value for key, value in whole.items() if key != "choices"}, settings)
     for group in NAMING:
-        for path in files_of(group):
+        for path in choice_files(group):
             add({group: yaml.safe_load(path.read_text(encoding="utf-8"))}, settings)
     return settings
 
@@ -54,7 +54,7 @@ def add(node: dict[Any, Any], settings: dict[str, str], prefix: str = "") -> Non
 @cache
 def choices() -> list[str]:
     """Every choice of every group that needs no download."""
-    files = [(group, path.stem) for group in schema.GROUPS for path in files_of(group)]
+    files = [(group, path.stem) for group in schema.GROUPS for path in choice_files(group)]
     return [f"{group}={name}" for group, name in files if group not in ("data", "sweep") or name in AT_HAND]
 
 

@@ -10,8 +10,8 @@ from pytorch_lightning import LightningModule
 
 from labbook.callbacks.lookahead import Lookahead
 from labbook.config import instantiate
-from labbook.config.schema import DEFAULT_LOSS, SweepConfig, TaskConfig, reference
-from labbook.config.target_rules import made_by
+from labbook.config.schema import DEFAULT_LOSS, SweepConfig, TaskConfig, reference_config
+from labbook.config.target_rules import return_type
 from labbook.training import capabilities
 from labbook.training.classifier import Classifier
 from labbook.training.convolutions import convolutional
@@ -36,7 +36,7 @@ def of_classifier(config: DictConfig, model: Classifier) -> Iterator[str]:
     """Settings that none of the network's layers, its loss or the data uses."""
     yield from of_layers(model)
     yield from of_loss(config, model)
-    kind = made_by(instantiate.locate(config.data._target_, "data"))
+    kind = return_type(instantiate.resolve_target(config.data._target_, "data"))
     if config.train_acc_eval and kind is not None and not capabilities.makes_image_data(kind):
         yield f"train_acc_eval=true has no effect on {kind.__name__}, which is no ImageDataModule"
 
@@ -142,7 +142,7 @@ def of_own_model(config: DictConfig, model: LightningModule) -> Iterator[str]:
     """Settings that only a `Classifier` uses, and optimizers of the groups where the model has its own."""
     title, given = (
         capabilities.title(model),
-        instantiate.parameters(instantiate.locate(config.model._target_, "model"))[0],
+        instantiate.target_parameters(instantiate.resolve_target(config.model._target_, "model"))[0],
     )
     for item in fields(TaskConfig):
         takes = "task" in given or item.name in ("init", "gradient_norms")
@@ -164,4 +164,4 @@ def of_own_model(config: DictConfig, model: LightningModule) -> Iterator[str]:
 
 def usual(group: str) -> Any:
     """The group as it is where nothing of it is chosen."""
-    return reference(())[group] if GlobalHydra.instance().is_initialized() else None
+    return reference_config(())[group] if GlobalHydra.instance().is_initialized() else None

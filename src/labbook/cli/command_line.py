@@ -21,10 +21,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from labbook.config import compose, hydra_errors, own_code, search_path
 from labbook.config import schema as settings
-from labbook.config.arguments import as_meant
-from labbook.config.invocation import as_called, called
-from labbook.config.path_rules import override
-from labbook.config.unknown_keys import is_setting, no_setting
+from labbook.config.arguments import normalize_overrides
+from labbook.config.invocation import program_name, with_program_names
+from labbook.config.path_rules import quote_override
+from labbook.config.unknown_keys import is_setting, unknown_setting_message
 from labbook.config.untrusted import CONFIGS as CONFIGS
 from labbook.errors import Interrupted, NotDoneError, SettingError, printable, unwritable
 from labbook.runs import locks
@@ -73,22 +73,22 @@ def paper(path: Path) -> str:
 
 def help_text(*configs: Path) -> str:
     """The page that `--help` prints, made from the files of `configs` and the comment that opens each of them."""
-    configs = configs or tuple(search_path.folders())
+    configs = configs or tuple(search_path.config_folders())
     main = next(file for folder in configs if (file := folder / "train.yaml").is_file())
     defaults = dict(re.findall(r"^  - (\w+): (\w+)", main.read_text(encoding="utf-8"), re.MULTILINE))
     lines = []
     for group in settings.GROUPS:
         lines.append(f"  {group}=")
-        for path in hydra_errors.files_of(group, *configs):
+        for path in hydra_errors.choice_files(group, *configs):
             mark = "*" if defaults.get(group) == path.stem else " "
             lines.append(f"   {mark} {path.stem:<18} {description(path)}")
     folder = main.parent.name if main.parent.parent == Path.cwd() else main.parent
-    return as_called(HELP.format(groups="\n".join(lines) + "\n", folder=folder))
+    return with_program_names(HELP.format(groups="\n".join(lines) + "\n", folder=folder))
 
 
 def refuse(text: str, code: int) -> NoReturn:
     """End the program with one sentence on the error stream."""
-    print(f"error: {printable(as_called(' '.join(text.split())))}", file=sys.stderr)
+    print(f"error: {printable(with_program_names(' '.join(text.split())))}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -100,7 +100,7 @@ def sentences() -> Iterator[None]:
     except SettingError as error:
         refuse(str(error), 2)
     except (HydraException, OmegaConfBaseException) as error:
-        refuse(hydra_errors.explain(error, sys.argv[1:]), 2)
+        refuse(hydra_errors.explain_hydra_error(error, sys.argv[1:]), 2)
     except NotDoneError as error:
         refuse(str(error), 1)
     except BrokenPipeError:  # whoever read what is printed, such as head, has had enough
@@ -146,12 +146,12 @@ def job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     @functools.wraps(task)
     def guarded(config: DictConfig) -> Any:
         with sentences():
-            config = settings.checked(config)
+            config = settings.check_job_config(config)
             if config.sweep.job.folder:
                 return run_job.run(task, config)
             if config.resume:
                 return resumed(task, config)
-            if done := best_experiment.done_before(config, settings.folders()):
+            if done := best_experiment.done_before(config, settings.config_folders_of_run()):
                 print(f"note: {done} has the same settings and is finished; this trains it again", flush=True)
             return task(config)
 
@@ -165,16 +165,16 @@ def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         SettingError: see `continued`; or somebody is at work on the run.
     """
     folder, origin = Path(config.resume), f"{config.resume}/config.yaml"
-    going_on = settings.typed(continued(config, settings.task_overrides(), settings.GROUPS), origin)
+    going_on = settings.with_schema_types(continued(config, settings.task_overrides(), settings.GROUPS), origin)
     if read_mark(folder.parent) is None:
         return task(going_on)
-    if identity(going_on) != identity(settings.typed(read_config(folder), origin)):
+    if identity(going_on) != identity(settings.with_schema_types(read_config(folder), origin)):
         copy = Path(going_on.log_dir) / "runs" / folder.name
         new = " ".join(item for item in settings.task_overrides() if not item.startswith("resume="))
         raise SettingError(
             f"{folder} is a run of a sweep and stays as it is: to train it on, copy it and resume the copy:"
             f" {shlex.join(['mkdir', '-p', str(copy.parent)])} && {shlex.join(['cp', '-r', str(folder), str(copy)])}"
-            f" && {called()} {override('resume', copy)} {new}"
+            f" && {program_name()} {quote_override('resume', copy)} {new}"
         )
     with locks.claimed(folder.parent, folder.name) as mine:
         if not mine:
@@ -196,12 +196,12 @@ def show_resumed(arguments: list[str]) -> bool:
     overrides = [item for item in rest if "=" in item and not item.startswith("-")]
     if given.cfg != "job" or not any(item.startswith("resume=") for item in overrides):
         return False
-    also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in hydra_errors.added_folders(arguments)]
-    config = compose.composed(*overrides, *also)
+    also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in hydra_errors.config_dir_folders(arguments)]
+    config = compose.compose_config(*overrides, *also)
     with hydra.initialize_config_dir(str(CONFIGS)):
         asked = with_overrides(config, overrides, settings.GROUPS)
     if given.package and not is_setting(given.package, asked):
-        raise SettingError(f"-p {given.package}: {no_setting(given.package, asked)}")
+        raise SettingError(f"-p {given.package}: {unknown_setting_message(given.package, asked)}")
     node = OmegaConf.select(asked, given.package)
     print(OmegaConf.to_yaml(node, resolve=given.resolve).rstrip() if OmegaConf.is_config(node) else node, flush=True)
     return True
@@ -214,22 +214,22 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         with sentences():
             print(help_text(), flush=True)
         sys.exit(0)
-    compose.register()
+    compose.register_with_hydra()
     grid_sweeper.register()
-    own_code.tell_processes()
+    own_code.export_project_root()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
     with sentences():
-        hydra_errors.dashes(arguments)
-        arguments = as_meant(arguments, hydra_errors.folders_of(arguments))
-        hydra_errors.replaced(arguments)
-        hydra_errors.lists(arguments)
-        sys.argv[1:] = with_choices(arguments, hydra_errors.folders_of(arguments))
+        hydra_errors.check_options(arguments)
+        arguments = normalize_overrides(arguments, hydra_errors.folders_for_arguments(arguments))
+        hydra_errors.check_reserved_settings(arguments)
+        hydra_errors.check_single_choices(arguments)
+        sys.argv[1:] = with_choices(arguments, hydra_errors.folders_for_arguments(arguments))
         if show_resumed(sys.argv[1:]):
             sys.exit(0)
         try:
             main()
         except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:
-            if (sentence := hydra_errors.of_hydra(error, arguments)) is None:
+            if (sentence := hydra_errors.explain_python_error(error, arguments)) is None:
                 raise
             raise SettingError(sentence) from error
     sys.exit(0)

@@ -76,7 +76,7 @@ def settings(before: list[str], word: str, configs: Path, more: list[Path]) -> I
 
     from labbook.config import compose
 
-    compose.register()
+    compose.register_with_hydra()
     grid_sweeper.register()
     words = [*before, *(f"hydra.searchpath=[{place}]" for place in more)]
     line = " ".join([*(each for each in words if not re.search(r"\s", each)), word])

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from labbook.config import search_path
-from labbook.config.path_rules import from_home
+from labbook.config.path_rules import expand_user
 from labbook.config.schema import OPTIONAL, TrainConfig
 from labbook.config.unknown_keys import GROUPS
-from labbook.config.vocabulary import NO, YES, alternatives, written
+from labbook.config.vocabulary import NO, YES, alternatives, override_value
 from labbook.errors import SettingError, choices, shown
 
 PATHS = ("log_dir", "resume", "data.root", "data.cache_dir")
@@ -19,63 +19,65 @@ OF_HOME = re.compile(r"""(?<=[=,\[])(['"]?)(~[^,'"\]]*)\1""")  # whole, or one i
 PATH = re.compile(r"[/\\~]|^\.|\.(py|ya?ml)$")
 
 
-def files_of(group: str, *folders: Path) -> list[Path]:
+def choice_files(group: str, *folders: Path) -> list[Path]:
     """The choices of a group: of those of the same name, that of the first folder."""
-    found = [path for folder in folders or search_path.folders() for path in (folder / group).glob("*.yaml")]
+    found = [path for folder in folders or search_path.config_folders() for path in (folder / group).glob("*.yaml")]
     return sorted({path.name: path for path in reversed(found)}.values(), key=lambda path: path.name)
 
 
-def as_meant(arguments: Sequence[str], folders: Sequence[Path] = ()) -> list[str]:
+def normalize_overrides(arguments: Sequence[str], folders: Sequence[Path] = ()) -> list[str]:
     """Settings as Hydra takes them; `folders` are where the files of groups may be, those of the program by default.
 
     Raises:
         SettingError: a path where a group takes a name, a setting that no run can do without, or yes for true.
     """
-    folders = folders or search_path.folders()
+    folders = folders or search_path.config_folders()
     meant = []
     for argument in arguments:
         name, equals, value = argument.partition("=")
-        check_removed(name)
+        check_deletion(name)
         if equals and name in GROUPS:
-            check_path(name, value, folders)
-            argument = f"{name}={as_choices(name, value, folders)}"
+            check_not_a_path(name, value, folders)
+            argument = f"{name}={normalize_choices(name, value, folders)}"
         elif equals and name.lstrip("+") in PATHS:
-            argument = expanded(argument)
+            argument = expand_home(argument)
         elif equals:
-            check_truth(name.lstrip("+"), value)
+            check_boolean(name.lstrip("+"), value)
         meant.append(argument)
     return meant
 
 
-def as_choices(group: str, value: str, folders: Sequence[Path]) -> str:
+def normalize_choices(group: str, value: str, folders: Sequence[Path]) -> str:
     """The choices of a group in a value, in whatever case and with whatever hyphens: lenet5 for LeNet-5."""
-    names = [path.stem for path in files_of(group, *folders)]
-    by_letters = {letters(name): name for name in names}
+    names = [path.stem for path in choice_files(group, *folders)]
+    by_letters = {spelling_key(name): name for name in names}
     return re.sub(
-        r"[\w-]+", lambda found: found[0] if found[0] in names else by_letters.get(letters(found[0]), found[0]), value
+        r"[\w-]+",
+        lambda found: found[0] if found[0] in names else by_letters.get(spelling_key(found[0]), found[0]),
+        value,
     )
 
 
-def letters(name: str) -> str:
+def spelling_key(name: str) -> str:
     """What two spellings of a name have in common."""
     return re.sub(r"[-_]", "", name).casefold()
 
 
-def expanded(argument: str) -> str:
+def expand_home(argument: str) -> str:
     """A setting that is a path, with the user's home folder for ~ in it.
 
     Raises:
-        SettingError: see `names.from_home`.
+        SettingError: see `expand_user`.
     """
 
     def whole(found: re.Match[str]) -> str:
-        path = from_home(argument, found[2])
+        path = expand_user(argument, found[2])
         return f"'{path}'" if re.search(r"[^\w./-]", path) else path
 
     return OF_HOME.sub(whole, argument)
 
 
-def check_path(group: str, value: str, folders: Sequence[Path]) -> None:
+def check_not_a_path(group: str, value: str, folders: Sequence[Path]) -> None:
     """Refuse a path where the name of a choice belongs, alone or in a list with names.
 
     Raises:
@@ -84,21 +86,21 @@ def check_path(group: str, value: str, folders: Sequence[Path]) -> None:
     listed = value.split(",")
     if len(listed) > 1 and any((folder / group / f"{name}.yaml").is_file() for folder in folders for name in listed):
         for name in listed:
-            check_path(group, name, folders)
+            check_not_a_path(group, name, folders)
         return
     path = value.strip("'\"")
     if not PATH.search(path) or any((folder / group / f"{path}.yaml").is_file() for folder in folders):
         return
     if group == "data":
         raise SettingError(f"data={shown(value)}: a folder of images is data=image_folder data.root={shown(path)}")
-    valid = [file.stem for file in files_of(group, *folders)]
+    valid = [file.stem for file in choice_files(group, *folders)]
     if Path(path.replace("\\", "/")).stem in valid:
         raise SettingError(f"{group}={shown(value)} is a path: write {group}={Path(path.replace(chr(92), '/')).stem}")
     own = "; make new-model NAME=my_net makes one of your own" if group == "model" else ""
     raise SettingError(f"{group}={shown(value)} is a path, and {group} takes a name{own}; {choices('', valid)}")
 
 
-def check_removed(name: str) -> None:
+def check_deletion(name: str) -> None:
     """Refuse to take out what every run has.
 
     Raises:
@@ -118,35 +120,35 @@ def check_removed(name: str) -> None:
         )
 
 
-def check_truth(name: str, value: str) -> None:
+def check_boolean(name: str, value: str) -> None:
     """Refuse yes and its like where a setting of the root is true or false, as they are refused in groups.
 
     Raises:
         SettingError: with the value to write.
     """
-    if types_of_root().get(name) not in (bool, bool | None):
+    if root_types().get(name) not in (bool, bool | None):
         return
     for given in value.split(","):
         if given.casefold() in (*YES, *NO, "0", "1"):
-            truth = written(given.casefold() in (*YES, "1"))
+            truth = override_value(given.casefold() in (*YES, "1"))
             raise SettingError(f"{name} must be true or false, not {given}: write {name}={truth}")
 
 
-def types_of_root(node: type[Any] = TrainConfig, prefix: str = "") -> dict[str, Any]:
+def root_types(node: type[Any] = TrainConfig, prefix: str = "") -> dict[str, Any]:
     """The types of the settings of the root, by their dotted names."""
     found: dict[str, Any] = {}
     for item in fields(node):
         name = f"{prefix}{item.name}"
         nested = isinstance(item.type, type) and is_dataclass(item.type)
-        found |= types_of_root(item.type, f"{name}.") if nested else {name: item.type}  # type: ignore[arg-type]
+        found |= root_types(item.type, f"{name}.") if nested else {name: item.type}  # type: ignore[arg-type]
     return found
 
 
-def wrong_value(name: str, text: str) -> str:
+def wrong_type_message(name: str, text: str) -> str:
     """What to say of a value of the wrong type of a setting of the root; `text` is what OmegaConf says."""
     found = re.search(r"Value '(.*?)'", text)
     kinds = {int: "a whole number", float: "a number", bool: "true or false"}
-    expected = types_of_root().get(name)
+    expected = root_types().get(name)
     kind = next((kind for kind in kinds if expected in (kind, kind | None)), None)
     if not found or kind is None:
         return f"{name}: {text}"
@@ -154,5 +156,5 @@ def wrong_value(name: str, text: str) -> str:
     with suppress(ValueError):
         value = float(value)
     right = [item for item in alternatives(value) if type(item) is kind or (item is None and expected != kind)]
-    instead = f": write {name}={written(right[0])}" if right else ""
+    instead = f": write {name}={override_value(right[0])}" if right else ""
     return f"{name} must be {kinds[kind]}, not {found[1]}{instead}"

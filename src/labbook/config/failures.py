@@ -23,7 +23,7 @@ def is_sentence(error: Exception) -> bool:
     return isinstance(error, (SettingError, NotDoneError, Interrupted))
 
 
-def reason(error: BaseException) -> str:
+def failure_reason(error: BaseException) -> str:
     """Why a run failed, in one line; errors of others are told with their kind, and where they came from."""
     told = " ".join(str(error).split())
     if isinstance(error, (SettingError, NotDoneError)):
@@ -32,7 +32,7 @@ def reason(error: BaseException) -> str:
     return next(noted, f"{type(error).__name__}: {told}")
 
 
-class Part(NamedTuple):
+class ConfigPart(NamedTuple):
     """A node of the configuration that names what is built of it."""
 
     name: str  # such as callbacks.early_stopping
@@ -53,7 +53,7 @@ class Part(NamedTuple):
         error.add_note(f"{NOTED}{self.says(error)}")
 
 
-def parts_of(config: DictConfig) -> Iterator[Part]:
+def config_parts(config: DictConfig) -> Iterator[ConfigPart]:
     """All parts but the trainer itself, within which everything else fails."""
     from labbook.config import instantiate  # which imports torch
 
@@ -67,12 +67,12 @@ def parts_of(config: DictConfig) -> Iterator[Part]:
     for group in (group for group in GROUPS if group not in FILES and config.get(group)):
         for name, target in nodes(OmegaConf.to_container(config[group], resolve=True), group):
             with suppress(SettingError):
-                yield Part(name, target, instantiate.locate(target, name))
+                yield ConfigPart(name, target, instantiate.resolve_target(target, name))
 
 
-def part_in(error: BaseException, config: DictConfig) -> Part | None:
+def part_that_failed(error: BaseException, config: DictConfig) -> ConfigPart | None:
     """The part of the configuration whose object raised an error, or called what did; None where there is none."""
-    parts = list(parts_of(config))
+    parts = list(config_parts(config))
     for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
         for part in parts:
             if part.runs(frame):
@@ -80,14 +80,14 @@ def part_in(error: BaseException, config: DictConfig) -> Part | None:
     return None
 
 
-def explained(error: Exception, config: DictConfig, trained: bool, hint: str) -> Exception | None:
+def explain_failure(error: Exception, config: DictConfig, trained: bool, hint: str) -> Exception | None:
     """The error to raise instead of one that a library raised for the settings of a part; else the hint is added to it.
 
     It is a wrong setting if it came before anything was `trained`. `hint` says how to resume.
     """
-    part = part_in(error, config)
+    part = part_that_failed(error, config)
     if part is None and type(error).__name__ == "MisconfigurationException":  # Lightning's word for wrong settings
-        part = Part("trainer", config.trainer._target_, None)
+        part = ConfigPart("trainer", config.trainer._target_, None)
     if part is not None and part.target.startswith(LIBRARIES):
         told = NotDoneError(f"{part.says(error)}{hint}") if trained else SettingError(part.says(error))
         told.__cause__ = error

@@ -15,12 +15,19 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from labbook.config import schema as settings
 from labbook.config import search_path
-from labbook.config.arguments import files_of as files_of
-from labbook.config.arguments import wrong_value
+from labbook.config.arguments import choice_files as choice_files
+from labbook.config.arguments import wrong_type_message
 from labbook.config.several import SEVERAL
-from labbook.config.unknown_keys import OF_TRAINER, PAIRS, inside_null, is_setting, meant_by, no_setting
+from labbook.config.unknown_keys import (
+    OF_TRAINER,
+    PAIRS,
+    is_setting,
+    null_parent_message,
+    suggest_settings,
+    unknown_setting_message,
+)
 from labbook.config.untrusted import CONFIGS
-from labbook.config.vocabulary import word
+from labbook.config.vocabulary import last_word
 from labbook.errors import SettingError, choices, first_line, not_installed
 
 OWN_FOLDER = "a run makes its own folder, with its config.yaml, in log_dir=FOLDER"
@@ -41,12 +48,12 @@ OF_HYDRA = (  # options of Hydra's own, which may be shortened
 )
 
 
-def folders_of(arguments: list[str]) -> list[Path]:
+def folders_for_arguments(arguments: list[str]) -> list[Path]:
     """Where the files of groups are: those of the program, and the folder that `--config-dir` names."""
-    return [*search_path.folders(), *added_folders(arguments)]
+    return [*search_path.config_folders(), *config_dir_folders(arguments)]
 
 
-def added_folders(arguments: list[str]) -> list[Path]:
+def config_dir_folders(arguments: list[str]) -> list[Path]:
     """The folder that `--config-dir` names, if it is given."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--config-dir", "-cd", type=Path)
@@ -62,7 +69,7 @@ def known_settings(arguments: list[str]) -> DictConfig:
     chosen = [
         item for item in arguments if item.partition("=")[0] in settings.GROUPS and ("," not in item or "=[" in item)
     ]
-    paths = [str(folder.absolute()) for folder in added_folders(arguments)]
+    paths = [str(folder.absolute()) for folder in config_dir_folders(arguments)]
     paths += [item.partition("=")[2].strip("[]") for item in arguments if item.startswith("hydra.searchpath=[")]
     also = [f"hydra.searchpath=[{','.join(paths)}]"] if paths else []
     plain = [item for item in chosen if item.partition("=")[0] not in settings.FILES]
@@ -73,7 +80,7 @@ def known_settings(arguments: list[str]) -> DictConfig:
             return hydra.compose("train", overrides=[*plain, *also])
 
 
-def explain(error: Exception, arguments: list[str]) -> str:
+def explain_hydra_error(error: Exception, arguments: list[str]) -> str:
     """One sentence for what Hydra refused: the setting, and the valid choices."""
     cause = error.__cause__ or error.__context__
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
@@ -95,12 +102,12 @@ def explain(error: Exception, arguments: list[str]) -> str:
         name = again.group(1) or again.group(2)
         return f"{name} is chosen without a sign before it: {name}=CHOICE"
     if absent := re.match(r"Could not delete from config\. '(\S+)' does not exist", str(error)):
-        return no_setting(absent[1], known_settings(arguments))
+        return unknown_setting_message(absent[1], known_settings(arguments))
     file = re.match(r"In '(.+?)'", str(error))
     where = f"{file.group(1)}.yaml: " if file else ""
     if none := re.search(r"Could not load '(\w+)/(.+?)'", str(error)):  # in a list of choices
         group, name = none.groups()
-        known = choices(name, (path.stem for path in files_of(group, *folders_of(arguments))))
+        known = choices(name, (path.stem for path in choice_files(group, *folders_for_arguments(arguments))))
         return f"{'' if where == 'train.yaml: ' else where}{group}={name} is unknown; {known}"
     if no_group := re.search(r"Invalid Defaults List override '/?(\w+): ", str(error)):
         return f"{where}{no_group.group(1)} is not a group; {choices(no_group.group(1), settings.GROUPS)}"
@@ -111,32 +118,32 @@ def explain(error: Exception, arguments: list[str]) -> str:
         known_there = known_settings(arguments)
         if f"~{name}" in arguments and is_setting(name, known_there):
             return f"{name} is set and taken out: give {name}=VALUE or ~{name}"
-        if inside := inside_null(name, known_there):
+        if inside := null_parent_message(name, known_there):
             return f"{where}{inside}"
-        others, swept = of_others(name), of_swept(name, arguments)
+        others, swept = note_on_other_choices(name), note_on_swept_choices(name, arguments)
         if swept and (others or is_setting(name, known_there)):
             return f"{where}{name} is not a setting of all swept choices{others}{swept}"
-        return f"{where}{no_setting(name, known_there)}{others}{swept}"
+        return f"{where}{unknown_setting_message(name, known_there)}{others}{swept}"
     if isinstance(cause, ValidationError) and cause.full_key:
-        return f"{where}{wrong_value(str(cause.full_key), first_line(cause))}"
+        return f"{where}{wrong_type_message(str(cause.full_key), first_line(cause))}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return wrong_value(str(error.full_key), first_line(error))
+        return wrong_type_message(str(error.full_key), first_line(error))
     if isinstance(cause, OmegaConfBaseException):
         return f"{first_line(error)}: {first_line(cause)}"
     return str(error)
 
 
-def of_others(name: str) -> str:
+def note_on_other_choices(name: str) -> str:
     """What to add of a setting that other choices of its group have."""
     group, _, inside = name.partition(".")
     key = inside.partition(".")[0]
     if group not in settings.GROUPS or group in settings.FILES or not key:
         return ""
-    having = [path.stem for path in files_of(group) if key in keys_of(path)]
+    having = [path.stem for path in choice_files(group) if key in keys_in_file(path)]
     return f"; it is a setting of {group}={', '.join(having)}" if having else ""
 
 
-def keys_of(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
+def keys_in_file(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
     """The settings in a file of `configs/`, and in those that it begins with; none where it cannot be read."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -148,12 +155,12 @@ def keys_of(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
     before = (
         folder / f"{name.lstrip('/')}.yaml"
         for name in names
-        for folder in (search_path.folders() if name.startswith("/") else [path.parent])
+        for folder in (search_path.config_folders() if name.startswith("/") else [path.parent])
     )
-    return set(content).union(*(keys_of(file, seen | {path}) for file in before)) - {"defaults"}
+    return set(content).union(*(keys_in_file(file, seen | {path}) for file in before)) - {"defaults"}
 
 
-def of_swept(name: str, arguments: list[str]) -> str:
+def note_on_swept_choices(name: str, arguments: list[str]) -> str:
     """What to add where choices are swept over, of which Hydra knows no settings before it takes each of them."""
     chosen = {group: value for group, _, value in (item.partition("=") for item in arguments)}
     swept = "sweep" in chosen or any("," in chosen.get(group, "") for group in settings.GROUPS)
@@ -161,15 +168,15 @@ def of_swept(name: str, arguments: list[str]) -> str:
     return f"; for those of the swept choices that have it, write ++{name}=VALUE" if sweeping and swept else ""
 
 
-def of_hydra(error: Exception, arguments: list[str]) -> str | None:
+def explain_python_error(error: Exception, arguments: list[str]) -> str | None:
     """One sentence for what Hydra lets through as an error of Python, or None where it is not known."""
     text = str(error)
     if isinstance(error, yaml.YAMLError):
         return f"a file of the configuration cannot be read: {text}"
     if isinstance(error, RuntimeError):
-        return no_launcher(text, arguments)
+        return missing_launcher_message(text, arguments)
     if text.startswith("Config group override must be"):
-        return no_choice(arguments)
+        return not_a_choice_message(arguments)
     if text.startswith("Config group override deletion"):
         name = next((item for item in arguments if item.startswith("~")), "~")
         return f"{name} takes out no setting: write ~SETTING, or ~GROUP for what a group has chosen"
@@ -184,7 +191,7 @@ def of_hydra(error: Exception, arguments: list[str]) -> str | None:
     return None
 
 
-def no_launcher(text: str, arguments: list[str]) -> str | None:
+def missing_launcher_message(text: str, arguments: list[str]) -> str | None:
     """What to say of a launcher or a sweeper that is not there."""
     if "srun" in text:
         return "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)"
@@ -195,16 +202,16 @@ def no_launcher(text: str, arguments: list[str]) -> str | None:
     return not_installed(next((item for item in arguments if item.startswith(f"{group}=")), f"{group}={extra}"), extra)
 
 
-def no_choice(arguments: list[str]) -> str:
+def not_a_choice_message(arguments: list[str]) -> str:
     """What to say of a group that is given something else than a name, such as model=null or model=3."""
     for argument in arguments:
         name, _, value = argument.partition("=")
         if name in settings.GROUPS and not isinstance(yaml.safe_load(value), str):
-            return f"{name}={value} is not a choice; {choices('', (path.stem for path in files_of(name)))}"
+            return f"{name}={value} is not a choice; {choices('', (path.stem for path in choice_files(name)))}"
     return "a setting has no name: write SETTING=VALUE"
 
 
-def dashes(arguments: list[str]) -> None:
+def check_options(arguments: list[str]) -> None:
     """Refuse settings written as options, such as --epochs=3, and options by which files would give commands.
 
     Raises:
@@ -220,9 +227,9 @@ def dashes(arguments: list[str]) -> None:
             raise SettingError(f"{argument}: settings are written without dashes, {name}={value}")
         if argument.startswith("--exp") and "--experimental-rerun".startswith(f"--{name}"):
             raise SettingError(f"{argument}: a run is continued with resume=FOLDER")
-        if argument.startswith("-") and not of_hydra_itself(argument, arguments[:number]):
+        if argument.startswith("-") and not is_hydra_option(argument, arguments[:number]):
             raise SettingError(
-                f"{argument}: {no_option(argument, value if equals else next_value(arguments[number:]))}"
+                f"{argument}: {unknown_option_message(argument, value if equals else next_value(arguments[number:]))}"
             )
 
 
@@ -232,17 +239,17 @@ def next_value(arguments: list[str]) -> str:
     return next((value for value in following if not value.startswith("-") and "=" not in value), "VALUE")
 
 
-def of_hydra_itself(argument: str, before: list[str]) -> bool:
+def is_hydra_option(argument: str, before: list[str]) -> bool:
     """Whether Hydra knows an option, or may take it for the value of the one before it."""
     short = re.match(r"-(h|c|p|r|m|cp|cn|cd|i|sc)\b", argument)
     long = argument.startswith("--") and any(name.startswith(argument.partition("=")[0]) for name in OF_HYDRA)
     return bool(short or long or (before and before[-1] in ("-p", "--package")))
 
 
-def no_option(argument: str, value: str) -> str:
+def unknown_option_message(argument: str, value: str) -> str:
     """What to say of an option that is none: the setting that is meant, if it is known."""
     option = argument.partition("=")[0]
-    meant, why_not = meant_by(word(option), known_settings([]))
+    meant, why_not = suggest_settings(last_word(option), known_settings([]))
     if why_not:
         return f"there is no such setting, as {why_not}"
     if not meant:
@@ -251,7 +258,7 @@ def no_option(argument: str, value: str) -> str:
     return f"settings are written without dashes, {' or '.join(named)}"
 
 
-def lists(arguments: list[str]) -> None:
+def check_single_choices(arguments: list[str]) -> None:
     """Refuse several choices of a group that takes one.
 
     Raises:
@@ -270,7 +277,7 @@ def lists(arguments: list[str]) -> None:
             raise SettingError(f"{argument}: {name} is chosen without a sign before it: {name}={value}")
 
 
-def replaced(arguments: list[str]) -> None:
+def check_reserved_settings(arguments: list[str]) -> None:
     """Refuse what the program sets by itself: what a sweep tells its runs, what other choices bring, Hydra's folders.
 
     Raises:
@@ -284,10 +291,10 @@ def replaced(arguments: list[str]) -> None:
             if name == key or name.startswith(f"{key}."):
                 raise SettingError(f"{name} is set by the program: {instead}")
         if argument.startswith("+") and name.startswith("hydra."):
-            check_hydra(name)
+            check_hydra_setting(name)
 
 
-def check_hydra(name: str) -> None:
+def check_hydra_setting(name: str) -> None:
     """Refuse a setting that Hydra does not have; a launcher, a sweeper and what logs have some of their own.
 
     Raises:

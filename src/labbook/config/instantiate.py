@@ -16,11 +16,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from labbook.config import own_code, target_rules
-from labbook.config.failures import LIBRARIES, Part
-from labbook.config.own_code import allowed_in_words, allowed_targets
-from labbook.config.renamed_targets import current
+from labbook.config.failures import LIBRARIES, ConfigPart
+from labbook.config.own_code import allowed_targets, describe_allowed_targets
+from labbook.config.renamed_targets import current_target
 from labbook.config.several import SEVERAL
-from labbook.config.vocabulary import alternatives, written
+from labbook.config.vocabulary import alternatives, override_value
 from labbook.errors import SettingError, UntrainableError, choices, first_line
 
 # Limits that torch and Lightning document but do not put into their annotations.
@@ -40,19 +40,21 @@ LIMITS: dict[str, Any] = {
 }
 
 
-def locate(target: Any, name: str) -> Any:
+def resolve_target(target: Any, name: str) -> Any:
     """The object that `_target_: target` of the node `name` stands for.
 
     Raises:
         SettingError: the whitelist does not allow it, or it does not exist.
     """
     try:
-        node = {"_target_": current(str(target)), "_partial_": True}
+        node = {"_target_": current_target(str(target)), "_partial_": True}
         return instantiate(node, _execution_whitelist_=allowed_targets()).func
     except HydraException as error:
-        causes = list(chain_of(error.__cause__))
+        causes = list(cause_chain(error.__cause__))
         if not causes:  # refused by name, or for being another package's under an allowed name, or no callable
-            raise SettingError(f"{name}._target_={target} is not allowed; allowed are {allowed_in_words()}") from error
+            raise SettingError(
+                f"{name}._target_={target} is not allowed; allowed are {describe_allowed_targets()}"
+            ) from error
         missing = [item.name for item in causes if isinstance(item, ModuleNotFoundError) and item.name]
         library = missing and target.partition(".")[0] == missing[-1] in own_code.LIBRARIES
         if library or (missing and not any(target.startswith(item) for item in missing)):
@@ -63,7 +65,7 @@ def locate(target: Any, name: str) -> Any:
         raise SettingError(f"{name}._target_={target} cannot be imported: {reason}") from error
 
 
-def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+def cause_chain(error: BaseException | None) -> Iterator[BaseException]:
     """An exception and its causes, down to the first."""
     while error is not None:
         yield error
@@ -75,16 +77,16 @@ PLAIN = pydantic.ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 @lru_cache(maxsize=512)
-def parameters(target: Any) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
+def target_parameters(target: Any) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
     """The parameters a target takes by keyword, and their annotations.
 
     A class that hands `**options` on to its base takes the base's parameters too.
     """
-    owners = [item for item in target.__mro__ if made_with(item)] if inspect.isclass(target) else [target]
+    owners = [item for item in target.__mro__ if constructor_of(item)] if inspect.isclass(target) else [target]
     found: dict[str, inspect.Parameter] = {}
     hints: dict[str, Any] = {}
     for owner in owners:
-        function = inspect.unwrap(made_with(owner) if inspect.isclass(owner) else owner)
+        function = inspect.unwrap(constructor_of(owner) if inspect.isclass(owner) else owner)
         own = {key: item for key, item in inspect.signature(function).parameters.items() if key not in ("self", "cls")}
         if owner.__module__.startswith(CLOSED):
             own = {key: item for key, item in own.items() if item.kind is not item.VAR_KEYWORD}
@@ -96,7 +98,7 @@ def parameters(target: Any) -> tuple[dict[str, inspect.Parameter], dict[str, Any
     return found, hints
 
 
-def made_with(kind: type) -> Any:
+def constructor_of(kind: type) -> Any:
     """The function that a class itself defines to make its objects, if it does: `__init__` or else `__new__`."""
     own = vars(kind)
     maker = own.get("__init__") or (own.get("__new__") if kind is not object else None)
@@ -125,19 +127,21 @@ def check_value(annotation: Any, value: Any, name: str) -> None:
             with suppress(pydantic.ValidationError):
                 adapter.validate_python(value, strict=True)  # of classes that JSON does not know, as numbers.Number
                 continue
-            raise SettingError(f"{name} {complaint(error)}, not {value!r}{instead(adapter, name, value)}") from error
+            raise SettingError(
+                f"{name} {describe_type_error(error)}, not {value!r}{suggest_value(adapter, name, value)}"
+            ) from error
 
 
-def instead(adapter: pydantic.TypeAdapter[Any], name: str, value: Any) -> str:
+def suggest_value(adapter: pydantic.TypeAdapter[Any], name: str, value: Any) -> str:
     """The value to write where another way of writing it is what was expected; nothing where there is none."""
     for other in alternatives(value):
         with suppress(pydantic.ValidationError):
             adapter.validate_json(json.dumps(other), strict=True)
-            return f": write {name}={written(other)}"
+            return f": write {name}={override_value(other)}"
     return ""
 
 
-def complaint(error: pydantic.ValidationError) -> str:
+def describe_type_error(error: pydantic.ValidationError) -> str:
     """What was expected, in a configuration's words: "must be a list", where JSON says array."""
     words = {"Input should be": "must be", "a valid array": "a list", "an object": "a mapping"}
     lengths = {"missing": "more", "too_short": "more", "too_long": "fewer"}
@@ -152,7 +156,7 @@ def complaint(error: pydantic.ValidationError) -> str:
     return " or ".join(dict.fromkeys(texts)) or "must be of another type"
 
 
-def check(node: Any, name: str, supplied: Mapping[str, str | None] | None = None) -> None:
+def check_node_tree(node: Any, name: str, supplied: Mapping[str, str | None] | None = None) -> None:
     """Hold one node, and the nodes inside, against the signatures of what they name, without building anything.
 
     `supplied` are the arguments that the program itself will add, so the node need not have them. It must not have
@@ -166,36 +170,36 @@ def check(node: Any, name: str, supplied: Mapping[str, str | None] | None = None
         node = OmegaConf.to_container(node, resolve=True)
     if isinstance(node, list):
         for index, item in enumerate(node):
-            check(item, f"{name}[{index}]")
+            check_node_tree(item, f"{name}[{index}]")
     elif isinstance(node, dict) and "_target_" not in node:
         for key, value in node.items():
             if (
                 value and name in SEVERAL and name != "metrics"
             ):  # each of whose nodes is built; metrics say it themselves
-                check_node(value, key, node, name)
-            check(value, f"{name}.{key}", supplied)
+                check_has_target(value, key, node, name)
+            check_node_tree(value, f"{name}.{key}", supplied)
     elif isinstance(node, dict):
-        check_target(node, name, supplied or {})
+        check_target_node(node, name, supplied or {})
 
 
-def check_node(node: Any, key: str, beside: Mapping[str, Any], group: str) -> None:
+def check_has_target(node: Any, key: str, beside: Mapping[str, Any], group: str) -> None:
     """Refuse what nothing can be built of, such as a setting of a callback whose name is misspelt.
 
     Raises:
         SettingError: naming the nodes `beside` it, in its group.
     """
-    if not is_node(node):
-        names = [name for name, other in beside.items() if is_node(other)]
+    if not is_target_node(node):
+        names = [name for name, other in beside.items() if is_target_node(other)]
         known = f"; {choices(key, names, 'such nodes here')}" if names else ""
         where = f"{group}.{key}" if group else key
         raise SettingError(f"{where}={node} is nothing that can be built: it has no _target_{known}")
 
 
-def check_target(node: Mapping[str, Any], name: str, supplied: Mapping[str, str | None]) -> None:
-    """`check` for a node that has a `_target_`."""
-    target = locate(node["_target_"], name)
-    target_rules.check(target, node, name)
-    known, hints = parameters(target)
+def check_target_node(node: Mapping[str, Any], name: str, supplied: Mapping[str, str | None]) -> None:
+    """`check_node_tree` for a node that has a `_target_`."""
+    target = resolve_target(node["_target_"], name)
+    target_rules.check_target_kind(target, node, name)
+    known, hints = target_parameters(target)
     takes_any = any(item.kind is item.VAR_KEYWORD for item in known.values())
     settings = {key: value for key, value in node.items() if key not in ("_target_", "_partial_", "_convert_")}
     for key, value in settings.items():
@@ -205,10 +209,10 @@ def check_target(node: Mapping[str, Any], name: str, supplied: Mapping[str, str 
             valid = choices(str(key), known.keys() - supplied.keys(), "settings")
             raise UntrainableError(f"{name}.{key} is not a setting of {node['_target_']}; {valid}")
         if key not in supplied:
-            target_rules.check_setting(f"{name}.{key}", value)
-            check(value, f"{name}.{key}")
-            if key in known and not is_node(value):
-                plain = [item for item in value if not is_node(item)] if isinstance(value, list) else value
+            target_rules.check_setting_allowed(f"{name}.{key}", value)
+            check_node_tree(value, f"{name}.{key}")
+            if key in known and not is_target_node(value):
+                plain = [item for item in value if not is_target_node(item)] if isinstance(value, list) else value
                 check_value(hints.get(key, Any), plain, f"{name}.{key}")
     if not node.get("_partial_"):
         for key, item in known.items():
@@ -219,7 +223,7 @@ def check_target(node: Mapping[str, Any], name: str, supplied: Mapping[str, str 
         try_optimizer(node, name)
 
 
-def is_node(value: Any) -> bool:
+def is_target_node(value: Any) -> bool:
     """Whether a value describes an object, which is checked on its own."""
     return isinstance(value, Mapping) and "_target_" in value
 
@@ -233,13 +237,13 @@ def try_optimizer(node: Mapping[str, Any], name: str) -> None:
     """
     matrix, vector, filters = (torch.ones([1] * dimensions, requires_grad=True) for dimensions in (2, 1, 4))
     try:
-        build(node, name)([matrix])
+        build_object(node, name)([matrix])
     except (RuntimeError, TypeError, ValueError) as error:
         raise UntrainableError(f"{name}: {first_line(error)}") from error
     for parameter in (matrix, vector, filters):
         parameter.grad = torch.ones_like(parameter)
     try:
-        build(node, name)([{"params": [matrix, vector]}, {"params": [filters]}]).step()
+        build_object(node, name)([{"params": [matrix, vector]}, {"params": [filters]}]).step()
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise UntrainableError(
@@ -248,7 +252,7 @@ def try_optimizer(node: Mapping[str, Any], name: str) -> None:
         ) from error
 
 
-def build(node: Any, name: str = "", /, **supplied: Any) -> Any:
+def build_object(node: Any, name: str = "", /, **supplied: Any) -> Any:
     """The object that the checked node `name` describes, made with its settings and the `supplied` arguments.
 
     Of a node without a `_target_`, the objects of all nodes inside, by name, without those that are null.
@@ -261,8 +265,8 @@ def build(node: Any, name: str = "", /, **supplied: Any) -> Any:
     if "_target_" not in node:
         inner = {key: value for key, value in node.items() if value}
         for key, value in inner.items():
-            check_node(value, key, inner, name)
-        return {key: build(value, f"{name}.{key}" if name else str(key)) for key, value in inner.items()}
+            check_has_target(value, key, inner, name)
+        return {key: build_object(value, f"{name}.{key}" if name else str(key)) for key, value in inner.items()}
     if OmegaConf.is_config(node):  # with which Hydra would copy the whole tree that it is a part of
         node = OmegaConf.to_container(node, resolve=True)
     target = str(node["_target_"])
@@ -272,6 +276,6 @@ def build(node: Any, name: str = "", /, **supplied: Any) -> Any:
         raise
     except Exception as error:
         if not target.startswith(LIBRARIES):  # own code: a bug, which is worth its traceback
-            Part(name, target, None).note(error)
+            ConfigPart(name, target, None).note(error)
             raise
         raise SettingError(f"{f'{name} ({target})' if name else target}: {first_line(error)}") from error

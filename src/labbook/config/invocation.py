@@ -23,14 +23,14 @@ COMMANDS = {
 PROGRAM = re.compile(r"(?<![\w/.-])(?:python train\.py|(?:python )?scripts/(\w+)\.py)")
 
 
-def by_command() -> bool:
+def started_as_labbook() -> bool:
     """Whether this process was started as `labbook`."""
     return Path(sys.argv[0]).stem == "labbook"
 
 
-def called(name: str = "train") -> str:
+def program_name(name: str = "train") -> str:
     """The words that start a program, in the way that this one was started."""
-    if not by_command():
+    if not started_as_labbook():
         if name == "train":
             return "python train.py"
         if installation.CHECKOUT:
@@ -38,20 +38,20 @@ def called(name: str = "train") -> str:
     return f"labbook {name}"
 
 
-def as_called(text: str) -> str:
+def with_program_names(text: str) -> str:
     """A text in which programs are named in the way that this one was started."""
 
     def named(found: re.Match[str]) -> str:
         name = (found[1] or "train").replace("_", "-")
-        return called(name) if name in COMMANDS else found[0]
+        return program_name(name) if name in COMMANDS else found[0]
 
     return PROGRAM.sub(named, text)
 
 
-def parser(name: str, about: str | None) -> argparse.ArgumentParser:
+def command_parser(name: str, about: str | None) -> argparse.ArgumentParser:
     """A parser of the arguments of a command, whose help names it as it was called."""
     return argparse.ArgumentParser(
-        prog=called(name),
-        description=as_called(about or ""),
+        prog=program_name(name),
+        description=with_program_names(about or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from labbook.config.untrusted import text_of
+from labbook.config.untrusted import read_settings_file
 from labbook.errors import SettingError, choices
 from labbook.installation import CHECKOUT, PROJECT_VARIABLE
 
@@ -62,7 +62,7 @@ def project_root() -> Path | None:
     return Path(told) if told else CHECKOUT
 
 
-def tell_processes() -> None:
+def export_project_root() -> None:
     """Let the processes that this one starts have its project."""
     if root := project_root():
         os.environ[PROJECT_VARIABLE] = str(root)
@@ -76,17 +76,17 @@ def is_project(folder: Path) -> bool:
     """
     if not (folder / PROGRAM).is_file() or any((folder / name).exists() for name in OF_RUNS):
         return False
-    return "labbook" in tools(folder / PYPROJECT)
+    return "labbook" in tool_tables(folder / PYPROJECT)
 
 
-def tools(file: Path) -> dict[str, Any]:
+def tool_tables(file: Path) -> dict[str, Any]:
     """What is under [tool] in a pyproject.toml; nothing where there is no such file.
 
     Raises:
         SettingError: it cannot be read.
     """
     try:
-        content = tomllib.loads(text_of(file))
+        content = tomllib.loads(read_settings_file(file))
     except FileNotFoundError:
         return {}
     except (OSError, tomllib.TOMLDecodeError) as error:
@@ -102,7 +102,7 @@ def own_packages(root: Path) -> tuple[str, ...]:
         SettingError: what [tool.labbook] says is not names of packages.
     """
     file = root / PYPROJECT
-    table = tools(file).get("labbook", {})
+    table = tool_tables(file).get("labbook", {})
     for key in table if isinstance(table, dict) else ["labbook"]:
         if key != "packages":
             raise SettingError(f"{file}: tool.labbook.{key} is not a setting; {choices(key, ['packages'], 'settings')}")
@@ -137,7 +137,7 @@ def _importable(root: Path | None) -> tuple[str, ...]:
     return own
 
 
-def allowed_in_words() -> str:
+def describe_allowed_targets() -> str:
     """The end of a sentence that says what `_target_` may name."""
     root, listed = project_root(), ", ".join(allowed_targets())
     where = (

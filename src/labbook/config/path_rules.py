@@ -20,7 +20,7 @@ OUTSIDE = re.compile(
 )
 
 
-def shortened(text: str) -> str:
+def short_file_name(text: str) -> str:
     """Letters, digits and a few signs; too long a text is cut and told from others by a hash of the whole."""
     plain = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-._")
     if RESERVED.fullmatch(plain):
@@ -44,7 +44,7 @@ def check_name(setting: str, name: str) -> None:
         raise SettingError(f"{setting}={name} is a device to Windows: choose another name")
 
 
-def check_local(setting: str, place: str | Path) -> None:
+def check_local_path(setting: str, place: str | Path) -> None:
     """Refuse an address where a folder or file of this machine is asked for: nothing is fetched from anywhere.
 
     Raises:
@@ -54,7 +54,7 @@ def check_local(setting: str, place: str | Path) -> None:
         raise SettingError(f"{setting}={shown(str(place))} is no place on this machine: give the path of a folder")
 
 
-def from_home(setting: str, path: str) -> str:
+def expand_user(setting: str, path: str) -> str:
     """A path, with the user's home folder for a ~ that it begins with; `setting` is what a refusal names.
 
     Raises:
@@ -66,24 +66,24 @@ def from_home(setting: str, path: str) -> str:
         raise SettingError(f"{setting}: there is no home folder of {shown(path)}") from error
 
 
-def check_places(config: DictConfig) -> None:
+def check_root_paths(config: DictConfig) -> None:
     """Refuse root settings that name a folder which is none of this machine, or not where it belongs.
 
     Raises:
         SettingError: naming the setting.
     """
-    check_local("log_dir", config.log_dir)
+    check_local_path("log_dir", config.log_dir)
     for name in ("sweep.name", "sweep.job.folder", "sweep.job.launch"):
         if (value := OmegaConf.select(config, name)) is not None:
             check_name(name, value)
 
 
-def leads_out(text: str) -> bool:
+def escapes_folder(text: str) -> bool:
     """Whether a text names a place that need not lie below the one it is looked for in."""
     return OUTSIDE.search(text) is not None
 
 
-def check_whole(folder: Path, paths: Iterable[Path] | None = None) -> None:
+def check_symlinks(folder: Path, paths: Iterable[Path] | None = None) -> None:
     """Refuse a folder with links in it that lead out of it, as whatever is written there would be written elsewhere.
 
     `paths` are those to look at; None: all that is in it and in its folders, which is as deep as a run writes. Deeper
@@ -100,7 +100,7 @@ def check_whole(folder: Path, paths: Iterable[Path] | None = None) -> None:
             )
 
 
-def override(name: str, value: object) -> str:
+def quote_override(name: str, value: object) -> str:
     """A setting as a shell and Hydra take it: quoted for the one, and for the other, where need be."""
     text = str(value)
     if re.fullmatch(r"[A-Za-z0-9/._+:-]+", text):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, TypeAdapter, Validation
 from labbook.errors import SettingError
 
 
-class Entry(BaseModel):
+class PublishedEntry(BaseModel):
     """One row of a lab's report, as the list `published` of an experiment or a sweep holds it."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -21,10 +21,10 @@ class Entry(BaseModel):
     by_epoch: dict[str, list[float]] = {}  # figures by the names that metrics.csv has, from the first epoch
 
 
-ENTRIES = TypeAdapter(list[Entry])
+ENTRIES = TypeAdapter(list[PublishedEntry])
 
 
-def entries(published: Any) -> list[Any]:
+def published_entries(published: Any) -> list[Any]:
     """The setting `published` as a list: nothing is an empty one, a mapping alone a list of one."""
     plain = OmegaConf.to_container(published, resolve=True) if OmegaConf.is_config(published) else published
     if plain is None:
@@ -32,29 +32,31 @@ def entries(published: Any) -> list[Any]:
     return plain if isinstance(plain, list) else [plain]
 
 
-def check(published: Any) -> None:
+def check_published(published: Any) -> None:
     """Refuse a setting `published` that is no list of entries.
 
     Raises:
         SettingError: naming the entry and what is wrong with it.
     """
     try:
-        ENTRIES.validate_python(entries(published))
+        ENTRIES.validate_python(published_entries(published))
     except ValidationError as error:
         first = error.errors()[0]
         place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
-        wrong = first["msg"].replace(" or instance of Entry", "")
+        wrong = first["msg"].replace(" or instance of PublishedEntry", "")
         form = "{system: NAME, final: {test/acc: NUMBER}}, with epochs, where and by_epoch if need be"
         raise SettingError(f"published{place}: {wrong}; an entry is {form}") from error
 
 
-def entry(config: Mapping[str, Any]) -> dict[str, Any] | None:
+def matching_entry(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """The first entry of `config["published"]` whose `where` holds for a plain configuration."""
-    found = (item for item in entries(config.get("published")) if holds(item.get("where", {}), config))
+    found = (
+        item for item in published_entries(config.get("published")) if matches_where(item.get("where", {}), config)
+    )
     return next(found, None)
 
 
-def holds(where: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+def matches_where(where: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
     """Whether a plain configuration has these choices (optimizer: sgd) and settings (optimizer.lr: 0.1).
 
     Of choices there may be several to have one of (data: [cifar10, cifar10_jpeg]).
@@ -63,12 +65,12 @@ def holds(where: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
     return all(
         choices[name] in (value if isinstance(value, list) else [value])
         if name in choices
-        else setting(config, name) == value
+        else get_setting(config, name) == value
         for name, value in where.items()
     )
 
 
-def setting(config: Mapping[str, Any], name: str) -> Any:
+def get_setting(config: Mapping[str, Any], name: str) -> Any:
     """The value of a dotted name; None where there is none."""
     node: Any = config
     for key in name.split("."):
@@ -76,9 +78,9 @@ def setting(config: Mapping[str, Any], name: str) -> Any:
     return node
 
 
-def compared(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+def compare_with_published(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     """A line for each published figure of this run's settings that was measured: theirs, ours and the difference."""
-    found = entry(config) or {}
+    found = matching_entry(config) or {}
     planned = found.get("epochs") or metrics["epochs"]
     unlike = "" if planned == metrics["epochs"] else f", after {planned} epochs there and {metrics['epochs']} here"
     lines = []

@@ -16,23 +16,23 @@ MOVED = {
 _BACK = {new: old for old, new in MOVED.items()}
 
 
-def current(target: str) -> str:
+def current_target(target: str) -> str:
     """A target by the name that its module has now."""
     module, dot, name = target.rpartition(".")
     return f"{MOVED.get(module, module)}{dot}{name}"
 
 
-def original(target: str) -> str:
+def original_target(target: str) -> str:
     """A target by the first name of its module, which identities have."""
     module, dot, name = target.rpartition(".")
     return f"{_BACK.get(module, module)}{dot}{name}"
 
 
-def renamed(node: Any, rename: Callable[[str], str] = current) -> Any:
+def rename_targets(node: Any, rename: Callable[[str], str] = current_target) -> Any:
     """A plain configuration with all its targets renamed."""
     if isinstance(node, dict):
         return {
-            key: rename(value) if key == "_target_" and isinstance(value, str) else renamed(value, rename)
+            key: rename(value) if key == "_target_" and isinstance(value, str) else rename_targets(value, rename)
             for key, value in node.items()
         }
-    return [renamed(item, rename) for item in node] if isinstance(node, list) else node
+    return [rename_targets(item, rename) for item in node] if isinstance(node, list) else node

@@ -17,11 +17,11 @@ from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from labbook.config import published
-from labbook.config.path_rules import check_places
-from labbook.config.several import SEVERAL, choices_of, names_in, separated
+from labbook.config.path_rules import check_root_paths
+from labbook.config.several import SEVERAL, choices_of_group, list_choice_names, separate_nodes
 from labbook.config.unknown_keys import FILES as FILES
 from labbook.config.unknown_keys import GROUPS as GROUPS
-from labbook.config.unknown_keys import PAIRS, check_keys, no_setting
+from labbook.config.unknown_keys import PAIRS, check_keys, unknown_setting_message
 from labbook.errors import SettingError, first_line
 
 OPTIONAL = ("scheduler", "logger", "callbacks", "metrics")  # groups that a run can do without
@@ -37,7 +37,7 @@ def lower_is_better(name: str, mode: str = "auto") -> bool:
     return mode == "min" or (mode == "auto" and FALLING.search(name.lower()) is not None)
 
 
-def held_out(name: str, validate_on: str) -> str:
+def held_out_name(name: str, validate_on: str) -> str:
     """The figure that stands for `name` when something is chosen: never one of the test set."""
     return name.replace("val/", "train/") if validate_on == "test" else name
 
@@ -48,7 +48,7 @@ FORMERLY = "formerly"
 DEFAULT_LOSS = "torch.nn.CrossEntropyLoss"
 
 
-def ranged(default: Any, **bounds: float) -> Any:
+def bounded(default: Any, **bounds: float) -> Any:
     """A field with limits: `ge` (at least), `gt` (more than), `le` (at most), `lt` (less than); or with `FORMERLY`."""
     return field(default=default, metadata=bounds)
 
@@ -58,13 +58,13 @@ class TaskConfig:
     """How every architecture is trained: the options of `labbook.training.classifier.Task`, and its weights."""
 
     init: Literal["torch", "glorot", "he"] = "torch"
-    label_smoothing: float = ranged(0.0, ge=0, lt=1)
-    mixup: float = ranged(0.0, ge=0)
-    cutmix: float = ranged(0.0, ge=0)
-    sam: float = ranged(0.0, ge=0)
-    norm_bias_lr_factor: float = ranged(1.0, gt=0)
-    layer_lr_decay: float = ranged(1.0, gt=0, le=1, formerly=1.0)
-    backbone_lr_factor: float = ranged(1.0, gt=0, formerly=1.0)
+    label_smoothing: float = bounded(0.0, ge=0, lt=1)
+    mixup: float = bounded(0.0, ge=0)
+    cutmix: float = bounded(0.0, ge=0)
+    sam: float = bounded(0.0, ge=0)
+    norm_bias_lr_factor: float = bounded(1.0, gt=0)
+    layer_lr_decay: float = bounded(1.0, gt=0, le=1, formerly=1.0)
+    backbone_lr_factor: float = bounded(1.0, gt=0, formerly=1.0)
     tta: Literal["none", "mirror", "mirror_translate"] = "none"
     gradient_norms: bool = False
 
@@ -73,7 +73,7 @@ class TaskConfig:
 class CheckpointConfig:
     """When the state of a run is saved."""
 
-    every_minutes: float = ranged(10.0, gt=0)
+    every_minutes: float = bounded(10.0, gt=0)
 
 
 @dataclass
@@ -94,9 +94,9 @@ class SweepConfig:
     name: str | None = None
     rerun: bool = False
     retry_failed: bool = True
-    max_failures: int = ranged(0, ge=0)
+    max_failures: int = bounded(0, ge=0)
     on_error: Literal["continue", "stop"] = "continue"
-    n_trials: int = ranged(20, ge=1)
+    n_trials: int = bounded(20, ge=1)
     prune: bool = True
     job: JobConfig = field(default_factory=JobConfig)
 
@@ -118,9 +118,9 @@ class TrainConfig:
     callbacks: Any = None
     metrics: Any = field(default_factory=dict)
 
-    seed: int = ranged(42, ge=0, le=2**32 - 1)  # as NumPy takes them
-    seeds: int = ranged(1, ge=1)
-    epochs: int = ranged(30, ge=1)
+    seed: int = bounded(42, ge=0, le=2**32 - 1)  # as NumPy takes them
+    seeds: int = bounded(1, ge=1)
+    epochs: int = bounded(30, ge=1)
     task: TaskConfig = field(default_factory=TaskConfig)
     test_on: Literal["best", "last"] = "best"
     train_acc_eval: bool = False
@@ -145,7 +145,7 @@ SECTIONS: dict[str, type[Any]] = {
 
 
 @cache
-def register() -> None:
+def register_schema() -> None:
     """Make the schema known to Hydra under the name that configs/train.yaml starts from."""
     schema = OmegaConf.structured(TrainConfig)
     for node in (schema.notes, schema.metrics):
@@ -153,7 +153,7 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=schema, replace=True)
 
 
-def checked(config: DictConfig) -> DictConfig:
+def check_job_config(config: DictConfig) -> DictConfig:
     """The configuration of one job, refused before anything slow is imported if a key or a root value is wrong.
 
     Also notes under `choices` which file of each group was taken, and that of the pair of model and data.
@@ -161,38 +161,38 @@ def checked(config: DictConfig) -> DictConfig:
     Raises:
         SettingError: naming the setting.
     """
-    chosen = chosen_by(HydraConfig.get())
+    chosen = chosen_groups(HydraConfig.get())
     if chosen.get(PAIRS) not in GlobalHydra.instance().config_loader().get_group_options(PAIRS):
         chosen.pop(PAIRS, None)  # most pairs have no file
-    check_names(config)
+    check_root_names(config)
     check_root(config)
     if not config.sweep.job.folder:  # the runs of a sweep were checked before the first of them began
-        check_mode(config, chosen.get("sweep"))
-        check_files(config, chosen)
+        check_run_mode(config, chosen.get("sweep"))
+        check_added_keys(config, chosen)
     with open_dict(config):
         config.choices = {group: chosen[group] for group in (*GROUPS, PAIRS) if group in chosen}
     return with_loggers(config, chosen.get("logger"))
 
 
-def chosen_by(told: Any) -> dict[str, str]:
+def chosen_groups(told: Any) -> dict[str, str]:
     """Which choice of each group was taken, by Hydra's own node; of several, of which it notes nothing, the list."""
     chosen = {group: choice for group, choice in told.runtime.choices.items() if choice not in (None, "null")}
     for group in SEVERAL:
-        if group not in chosen and (names := choices_of(told, group)):
+        if group not in chosen and (names := choices_of_group(told, group)):
             chosen[group] = f"[{','.join(names)}]"
     return chosen
 
 
 def with_loggers(config: DictConfig, choice: str | None) -> DictConfig:
-    """The configuration with each of several loggers in a node of its own: see `several.separated`.
+    """The configuration with each of several loggers in a node of its own: see `several.separate_nodes`.
 
     Raises:
         SettingError: see there.
     """
-    if names := names_in(choice):
-        own = {name: reference((f"logger={name}",)).logger for name in dict.fromkeys(names)}
+    if names := list_choice_names(choice):
+        own = {name: reference_config((f"logger={name}",)).logger for name in dict.fromkeys(names)}
         with open_dict(config):
-            config.logger = separated(config.logger, reference((f"logger={choice}",)).logger, own)
+            config.logger = separate_nodes(config.logger, reference_config((f"logger={choice}",)).logger, own)
     return config
 
 
@@ -202,12 +202,12 @@ def task_overrides() -> list[str]:
     return list(overrides)
 
 
-def folders() -> list[Path]:
+def config_folders_of_run() -> list[Path]:
     """The folders that the files of this run's settings are read from."""
     return [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
 
 
-def check_names(config: DictConfig) -> None:
+def check_root_names(config: DictConfig) -> None:
     """Refuse names that the root or one of its sections does not declare, as by +lr=0.1 or ++task.mixupp=0.2.
 
     Raises:
@@ -217,15 +217,15 @@ def check_names(config: DictConfig) -> None:
     own = OmegaConf.masked_copy(config, known)
     for name in map(str, config):
         if name not in known:
-            raise SettingError(f"{no_setting(name, own)}; a note of your own is notes.{name}=VALUE")
+            raise SettingError(f"{unknown_setting_message(name, own)}; a note of your own is notes.{name}=VALUE")
     schema = OmegaConf.structured(TrainConfig)
     for section in SECTIONS:
         for key in map(str, config[section]):
             if key not in schema[section]:
-                raise SettingError(no_setting(f"{section}.{key}", schema))
+                raise SettingError(unknown_setting_message(f"{section}.{key}", schema))
 
 
-def check_mode(config: DictConfig, preset: str | None) -> None:
+def check_run_mode(config: DictConfig, preset: str | None) -> None:
     """Refuse settings that only a sweep, or only a single run, can have.
 
     Raises:
@@ -242,7 +242,7 @@ def check_mode(config: DictConfig, preset: str | None) -> None:
         raise SettingError(f"seeds={config.seeds} makes several runs: add -m, or use seed=N for another seed")
 
 
-def check_files(config: DictConfig, chosen: dict[str, str]) -> None:
+def check_added_keys(config: DictConfig, chosen: dict[str, str]) -> None:
     """Refuse keys that the files of `FILES` add to a group without the group's own file knowing them.
 
     Raises:
@@ -252,11 +252,11 @@ def check_files(config: DictConfig, chosen: dict[str, str]) -> None:
     if files:
         added = {"notes", *(item.lstrip("+").split("=")[0] for item in task_overrides() if item.startswith("+"))}
         groups = [f"{group}={chosen[group]}" for group in GROUPS if group in chosen and group not in FILES]
-        check_keys(config, reference(tuple(groups)), added, ", ".join(files))
+        check_keys(config, reference_config(tuple(groups)), added, ", ".join(files))
 
 
 @cache
-def reference(groups: tuple[str, ...]) -> DictConfig:
+def reference_config(groups: tuple[str, ...]) -> DictConfig:
     """The configuration that choices of groups give by themselves, without the file of any pair."""
     return hydra.compose("train", overrides=[*groups, f"{PAIRS}=_"])
 
@@ -271,12 +271,12 @@ def check_root(config: DictConfig) -> None:
         raise SettingError(f"{name} is not set: give {name}=VALUE")
     check_groups(config)
     check_ranges(config)
-    check_objective(config.objective)
-    check_places(config)
-    published.check(config.published)
+    check_objective_name(config.objective)
+    check_root_paths(config)
+    published.check_published(config.published)
 
 
-def check_objective(name: str) -> None:
+def check_objective_name(name: str) -> None:
     """Refuse to choose by the test set.
 
     Raises:
@@ -286,7 +286,7 @@ def check_objective(name: str) -> None:
         raise SettingError(f"objective={name}: nothing may be chosen by the test set, so use a metric of validation")
 
 
-def typed(config: DictConfig, origin: str) -> DictConfig:
+def with_schema_types(config: DictConfig, origin: str) -> DictConfig:
     """A configuration that was read from a file, with the types of the schema.
 
     Raises:

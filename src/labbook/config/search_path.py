@@ -10,7 +10,7 @@ from labbook.config.own_code import project_root
 from labbook.installation import CONFIGS
 
 
-def folders() -> list[Path]:
+def config_folders() -> list[Path]:
     """The folders of configurations that are part of the program: `configs/` of the project, and `CONFIGS`."""
     root = project_root()
     own = root / "configs" if root else CONFIGS
@@ -22,10 +22,10 @@ class ProjectConfigs(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Put the project's folder in front of the package's."""
-        for folder in folders()[:-1]:
+        for folder in config_folders()[:-1]:
             search_path.prepend("project", str(folder), anchor=SearchPathQuery(provider="main"))
 
 
-def register() -> None:
+def register_search_path() -> None:
     """Make Hydra look in the project."""
     Plugins.instance().register(ProjectConfigs)

@@ -16,7 +16,7 @@ IN_ADDRESS = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")  # user:password@host
 IN_COMMAND = re.compile(rf"((?:{WORDS})[=:]\s?)(\S+)", re.IGNORECASE)
 
 
-def check_setting(name: str, value: Any) -> None:
+def check_not_secret(name: str, value: Any) -> None:
     """Refuse a setting that is to be kept secret: config.yaml, TensorBoard and the report would all tell it.
 
     Raises:
@@ -24,10 +24,10 @@ def check_setting(name: str, value: Any) -> None:
     """
     if isinstance(value, Mapping):
         for key, item in value.items():
-            check_setting(f"{name}.{key}", item)
+            check_not_secret(f"{name}.{key}", item)
     elif isinstance(value, list):
         for item in value:
-            check_setting(name, item)
+            check_not_secret(name, item)
     elif isinstance(value, str) and ((SETTING.search(name.rpartition(".")[2]) and value) or IN_ADDRESS.search(value)):
         raise SettingError(
             f"{name} holds a secret, and settings are written to files: use the library's environment variable instead,"
@@ -35,12 +35,12 @@ def check_setting(name: str, value: Any) -> None:
         )
 
 
-def masked(text: str) -> str:
+def mask_secrets(text: str) -> str:
     """A text without the passwords in it."""
     return IN_COMMAND.sub(r"\1***", IN_ADDRESS.sub(r"\1***@", text))
 
 
-def environment(name: str, *default: str | None) -> str | None:
+def read_environment(name: str, *default: str | None) -> str | None:
     """What `${oc.env:NAME,DEFAULT}` stands for.
 
     Raises:
@@ -55,6 +55,6 @@ def environment(name: str, *default: str | None) -> str | None:
     return value if value is not None else default[0]
 
 
-def register() -> None:
+def register_environment_resolver() -> None:
     """Make `${oc.env:NAME}` refuse secrets."""
-    OmegaConf.register_resolver("oc.env", environment, replace=True)
+    OmegaConf.register_resolver("oc.env", read_environment, replace=True)

@@ -6,13 +6,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from labbook.config.unknown_keys import listed
+from labbook.config.unknown_keys import split_choice
 from labbook.errors import SettingError
 
 SEVERAL = ("callbacks", "logger", "metrics")
 
 
-def choices_of(told: Any, group: str) -> list[str]:
+def choices_of_group(told: Any, group: str) -> list[str]:
     """The choices of a group, by Hydra's own node, without those that their own files begin with."""
     overrides: Any = OmegaConf.to_container(told.overrides, resolve=False)
     loader = GlobalHydra.instance().config_loader()
@@ -25,7 +25,7 @@ def choices_of(told: Any, group: str) -> list[str]:
     ]
 
 
-def separated(given: DictConfig, merged: DictConfig, own: dict[str, DictConfig]) -> dict[str, Any]:
+def separate_nodes(given: DictConfig, merged: DictConfig, own: dict[str, DictConfig]) -> dict[str, Any]:
     """The nodes of several choices, by their names, of a group whose files have no names for what is in them.
 
     Hydra merges such files into one node: `given` with the user's settings, `merged` without. A setting is that of each
@@ -34,19 +34,19 @@ def separated(given: DictConfig, merged: DictConfig, own: dict[str, DictConfig])
     Raises:
         SettingError: a class instead of that of one of the choices.
     """
-    now, usual = (plain(node) for node in (given, merged))
+    now, usual = (unresolved_dict(node) for node in (given, merged))
     changed = {key: value for key, value in now.items() if key not in usual or usual[key] != value}
     if "_target_" in changed:
         raise SettingError(f"logger._target_={changed['_target_']} is for one logger, and there are {', '.join(own)}")
     added = {key: value for key, value in changed.items() if key not in usual and key not in own}
     nodes = {}
     for name, node in own.items():
-        kept = {key: changed.get(key, value) for key, value in plain(node).items() if key in now}
+        kept = {key: changed.get(key, value) for key, value in unresolved_dict(node).items() if key in now}
         nodes[name] = kept | added | (changed.get(name) or {}) if kept else {}
     return nodes
 
 
-def names_of(name: str, config: DictConfig) -> list[str]:
+def expand_setting_name(name: str, config: DictConfig) -> list[str]:
     """The settings that `name` stands for: logger.SETTING for that of each of several loggers which has it."""
     group, _, setting = name.partition(".")
     nodes = config.get(group) if group == "logger" else None
@@ -55,12 +55,12 @@ def names_of(name: str, config: DictConfig) -> list[str]:
     return [f"{group}.{each}.{setting}" for each, node in nodes.items() if node and setting in node]
 
 
-def plain(node: DictConfig | None) -> dict[str, Any]:
+def unresolved_dict(node: DictConfig | None) -> dict[str, Any]:
     """A node as a dictionary, with `${...}` as it is written."""
     found: Any = OmegaConf.to_container(node, resolve=False) if node is not None else {}
     return dict(found)
 
 
-def names_in(choice: str | None) -> list[str]:
+def list_choice_names(choice: str | None) -> list[str]:
     """The names in a choice that is a list; none in any other."""
-    return listed(choice) if choice and choice.startswith("[") else []
+    return split_choice(choice) if choice and choice.startswith("[") else []

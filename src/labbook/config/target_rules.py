@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import Metric
 
 from labbook.config import secrets
-from labbook.config.path_rules import leads_out
+from labbook.config.path_rules import escapes_folder
 from labbook.errors import SettingError, UntrainableError, shown
 
 Interval = Literal["step", "epoch"]
@@ -29,7 +29,7 @@ class Schedule:
     interval: Interval
 
 
-KINDS: dict[str, tuple[type, ...]] = {
+ALLOWED_BASES: dict[str, tuple[type, ...]] = {
     "model": (LightningModule,),
     "data": (LightningDataModule,),
     "optimizer": (Optimizer,),
@@ -84,14 +84,14 @@ FOLDERS = ("dir", "dirpath", "root_dir", "save_dir")
 FILES = ("filename", "name", "prefix", "sub_dir", "version")
 
 
-def check(target: Any, node: Mapping[str, Any], name: str) -> None:
+def check_target_kind(target: Any, node: Mapping[str, Any], name: str) -> None:
     """Refuse the target of the node `name` that does not make what its group is of.
 
     Raises:
         SettingError: naming the target, and what is expected.
     """
     group, _, inner = name.partition(".")
-    if group not in KINDS:
+    if group not in ALLOWED_BASES:
         return
     told = f"{name}._target_={node['_target_']}"
     if str(getattr(target, "__module__", "")).startswith(FETCHING):
@@ -99,9 +99,9 @@ def check(target: Any, node: Mapping[str, Any], name: str) -> None:
     if group in NAMED and not inner:
         raise SettingError(f"{told}: a {NAMED[group]} has a name of its own, {group}.NAME._target_=...")
     if not inner or (group in OF_SEVERAL and "." not in inner):
-        made = made_by(target)
-        if made is None or not issubclass(made, KINDS[group]):
-            expected = " nor ".join(f"{kind.__name__} ({kind.__module__})" for kind in KINDS[group])
+        made = return_type(target)
+        if made is None or not issubclass(made, ALLOWED_BASES[group]):
+            expected = " nor ".join(f"{kind.__name__} ({kind.__module__})" for kind in ALLOWED_BASES[group])
             raise SettingError(f"{told} makes no {expected}")
         if instead := next((text for kind, text in REFUSED.items() if issubclass(made, kind)), None):
             raise UntrainableError(f"{told} does not work here: {instead}")
@@ -111,7 +111,7 @@ def check(target: Any, node: Mapping[str, Any], name: str) -> None:
         raise SettingError(f"{name}._partial_=true is for {' and '.join(DEFERRED)} only: leave it out")
 
 
-def made_by(target: Any) -> type | None:
+def return_type(target: Any) -> type | None:
     """The class of what a class or function makes; None for a function that does not say it."""
     found = target
     if not inspect.isclass(target):
@@ -121,17 +121,17 @@ def made_by(target: Any) -> type | None:
     return found if inspect.isclass(found) else None
 
 
-def check_setting(name: str, value: Any) -> None:
+def check_setting_allowed(name: str, value: Any) -> None:
     """Refuse a setting that holds a secret, or would have something written outside of the run's folder.
 
     Raises:
         SettingError: naming the setting.
     """
-    secrets.check_setting(name, value)
+    secrets.check_not_secret(name, value)
     group, key = name.partition(".")[0], name.rpartition(".")[2]
     if group not in WRITING or value is None:
         return
     if key in FOLDERS:
         raise SettingError(f"{name} is set by the program: what a run writes goes into its folder, so leave it out")
-    if key in FILES and isinstance(value, str) and leads_out(value):
+    if key in FILES and isinstance(value, str) and escapes_folder(value):
         raise SettingError(f"{name}={shown(value)} leads out of the run's folder")

@@ -46,7 +46,7 @@ OF_TRAINER = {
 }
 
 
-def listed(choice: str) -> list[str]:
+def split_choice(choice: str) -> list[str]:
     """The names in a choice of a group: one, or several as in [ema,early_stopping]."""
     return choice.strip("[]").split(",")
 
@@ -82,23 +82,23 @@ def check_keys(config: DictConfig, reference: DictConfig, added: set[str], files
     known = OmegaConf.to_container(reference, resolve=False)
     for name in unknown_keys(plain, known):
         if not any(f"{name}.".startswith(f"{key}.") or key.startswith(f"{name}.") for key in added):
-            raise SettingError(f"{files}: {no_setting(name, reference)}")
+            raise SettingError(f"{files}: {unknown_setting_message(name, reference)}")
 
 
-def no_setting(name: str, reference: DictConfig) -> str:
+def unknown_setting_message(name: str, reference: DictConfig) -> str:
     """What to say of a dotted name that is not a setting: the one that is meant, and all that `reference` has there.
 
     That is the one of the same name elsewhere, such as optimizer.lr for lr, what other programs call it, or else the
     nearest spelling.
     """
     parent, _, key = name.rpartition(".")
-    beside = set(visible(OmegaConf.select(reference, parent))) if parent else {*visible(reference), *GROUPS} - NOTES
-    meant, why_not = meant_by(key, reference)
+    beside = set(user_keys(OmegaConf.select(reference, parent))) if parent else {*user_keys(reference), *GROUPS} - NOTES
+    meant, why_not = suggest_settings(key, reference)
     none = f"{name} is not a setting" + (f", as {why_not}" if why_not else "")
     return f"{none}; {choices(key, beside, 'settings here', ' or '.join(meant))}"
 
 
-def inside_null(name: str, reference: DictConfig) -> str:
+def null_parent_message(name: str, reference: DictConfig) -> str:
     """What to say of a name inside a setting that is null, as data.sampler._target_ is; nothing of another name."""
     parent, _, key = name.rpartition(".")
     if "." not in parent or not is_setting(parent, reference) or OmegaConf.select(reference, parent) is not None:
@@ -106,33 +106,35 @@ def inside_null(name: str, reference: DictConfig) -> str:
     return f'{parent} is null and has no settings: write +{parent}.{key}=VALUE, or "{parent}={{{key}: VALUE}}"'
 
 
-def meant_by(key: str, reference: DictConfig) -> tuple[list[str], str]:
+def suggest_settings(key: str, reference: DictConfig) -> tuple[list[str], str]:
     """The settings that a word may stand for, or else why there is none."""
-    if found := places(key, reference):
+    if found := find_key(key, reference):
         return found, ""
-    others = vocabulary.OURS.get(vocabulary.word(key), ())
+    others = vocabulary.OURS.get(vocabulary.last_word(key), ())
     here = [name for name in others if is_setting(name, reference)]
     elsewhere = [f"{name} of another {name.partition('.')[0]}" for name in others[:1]]
-    return here or elsewhere, vocabulary.NOT_HERE.get(vocabulary.word(key), "")
+    return here or elsewhere, vocabulary.NOT_HERE.get(vocabulary.last_word(key), "")
 
 
 def is_setting(name: str, reference: DictConfig) -> bool:
     """Whether `reference` has a setting, or a group of that name; a choice with its group always."""
     parent, _, key = name.rpartition(".")
-    return "=" in name or name in GROUPS or key in visible(OmegaConf.select(reference, parent) if parent else reference)
+    return (
+        "=" in name or name in GROUPS or key in user_keys(OmegaConf.select(reference, parent) if parent else reference)
+    )
 
 
-def places(key: str, node: Any, prefix: str = "") -> list[str]:
+def find_key(key: str, node: Any, prefix: str = "") -> list[str]:
     """The dotted names of all settings called `key`."""
     found = []
-    for name in visible(node):
+    for name in user_keys(node):
         if f"{prefix}{name}" in NOTES:
             continue
         found += [f"{prefix}{name}"] if name == key else []
-        found += places(key, node._get_node(name), f"{prefix}{name}.")
+        found += find_key(key, node._get_node(name), f"{prefix}{name}.")
     return found
 
 
-def visible(node: Any) -> list[str]:
+def user_keys(node: Any) -> list[str]:
     """The keys of a node that a user may set."""
     return [str(key) for key in node if not str(key).startswith("_")] if isinstance(node, DictConfig) else []

@@ -18,7 +18,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
 
-from labbook.config.path_rules import from_home, leads_out
+from labbook.config.path_rules import escapes_folder, expand_user
 from labbook.errors import SettingError, shown
 from labbook.installation import CONFIGS as CONFIGS
 
@@ -36,7 +36,7 @@ PLACES = ("log_dir", "data.cache_dir")  # which are written to
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
-    """Hydra's files of settings; those that lie in none of the `trusted` folders only if `check` lets them pass.
+    """Hydra's files of settings; outside the `trusted` folders only if `check_config_file` passes.
 
     It has the name of Hydra's own, by which Hydra knows in a launcher's processes that there is one already.
     """
@@ -47,28 +47,28 @@ class FileConfigSource(file_config_source.FileConfigSource):
         """One file.
 
         Raises:
-            SettingError: see `check`; or a path that leads out of the folder.
+            SettingError: see `check_config_file`; or a path that leads out of the folder.
         """
         if ".." in Path(config_path).parts or Path(config_path).is_absolute():
             raise SettingError(f"{shown(config_path)} leads out of the folder that settings are looked for in")
         file = Path(self.path) / self._normalize_file_name(config_path)
         if file.is_file() and not any(file.resolve().is_relative_to(folder.resolve()) for folder in self.trusted):
-            check(text_of(file), str(file), config_path)
+            check_config_file(read_settings_file(file), str(file), config_path)
         result = super().load_config(config_path)
         for name in PLACES:
             if isinstance(place := OmegaConf.select(result.config, name, throw_on_resolution_failure=False), str):
-                OmegaConf.update(result.config, name, from_home(f"{file}: {name}", place))
+                OmegaConf.update(result.config, name, expand_user(f"{file}: {name}", place))
         return result
 
 
-def register(trusted: Sequence[Path]) -> None:
+def register_config_source(trusted: Sequence[Path]) -> None:
     """Make Hydra read its files through this; those in the `trusted` folders are part of the program."""
     FileConfigSource.trusted = trusted
     Plugins.instance()  # which registers Hydra's own
     SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
 
 
-def text_of(file: Path) -> str:
+def read_settings_file(file: Path) -> str:
     """What is written in a file.
 
     Raises:
@@ -85,7 +85,7 @@ def text_of(file: Path) -> str:
         raise SettingError(f"{file} cannot be read: it is no text in UTF-8") from error
 
 
-def check_form(text: str, origin: str, *, resolved: bool = False) -> None:
+def check_yaml_form(text: str, origin: str, *, resolved: bool = False) -> None:
     """Refuse YAML that is more than nested settings; what is no YAML at all is left to whoever reads it.
 
     `resolved` settings have no interpolations left.
@@ -112,14 +112,14 @@ def check_form(text: str, origin: str, *, resolved: bool = False) -> None:
         return
 
 
-def check(text: str, origin: str, config_path: str) -> None:
+def check_config_file(text: str, origin: str, config_path: str) -> None:
     """Refuse a file of settings that reaches beyond the settings of a run.
 
     Raises:
         SettingError: settings of Hydra other than a sweep's `params`, a resolver, a place that is not below the
-            current folder; see also `check_form`.
+            current folder; see also `check_yaml_form`.
     """
-    check_form(text, origin)
+    check_yaml_form(text, origin)
     try:
         content = yaml.load(text, Loader=LOADER)
     except (yaml.YAMLError, ValueError):
@@ -131,32 +131,32 @@ def check(text: str, origin: str, config_path: str) -> None:
     packages += map(str, defaults if isinstance(defaults, list) else [defaults])
     if any(OF_HYDRA.search(item) and not re.fullmatch(r"\{'override /hydra/\w+': '\w+'\}", item) for item in packages):
         raise SettingError(f"{origin}: settings of Hydra itself are taken from configs/ and the command line only")
-    check_hydra(content.get("hydra"), origin)
-    for name, value in strings({key: item for key, item in content.items() if key != "defaults"}):
+    check_hydra_section(content.get("hydra"), origin)
+    for name, value in all_strings({key: item for key, item in content.items() if key != "defaults"}):
         if RESOLVER.search(value):
             raise SettingError(
                 f"{origin}: {shown(name)}={shown(value)} is resolved in configs/ and on the command line only"
             )
-        outside = leads_out(re.sub(r"\$\{[^{}]*\}", "", value))
+        outside = escapes_folder(re.sub(r"\$\{[^{}]*\}", "", value))
         if outside and name.rpartition(".")[2] not in READ_ONLY:
             instead = ": give it on the command line" if name in PLACES else ""
             raise SettingError(f"{origin}: {shown(name)}={shown(value)} leads out of the current folder{instead}")
 
 
-def check_hydra(node: Any, origin: str) -> None:
+def check_hydra_section(node: Any, origin: str) -> None:
     """Refuse settings of Hydra other than what a sweep's preset has: `hydra.sweeper.params` of a run's settings.
 
     Raises:
         SettingError: naming the setting.
     """
-    sweeper = only("sweeper", node, f"{origin}: hydra")
-    params = only("params", sweeper, f"{origin}: hydra.sweeper")
+    sweeper = only_entry("sweeper", node, f"{origin}: hydra")
+    params = only_entry("params", sweeper, f"{origin}: hydra.sweeper")
     for key in params if isinstance(params, Mapping) else []:
         if OF_HYDRA.search(str(key).lstrip("+~")) or not PARAMETER.fullmatch(str(key)):
             raise SettingError(f"{origin}: {shown(str(key))} is taken from configs/ and the command line only")
 
 
-def only(key: str, node: Any, where: str) -> Any:
+def only_entry(key: str, node: Any, where: str) -> Any:
     """The one entry that a mapping may have.
 
     Raises:
@@ -168,13 +168,13 @@ def only(key: str, node: Any, where: str) -> Any:
     return node.get(key) if isinstance(node, Mapping) else None
 
 
-def strings(node: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def all_strings(node: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """All texts of plain data with their dotted names."""
     if isinstance(node, str):
         yield name, node
     elif isinstance(node, list):
         for index, item in enumerate(node):
-            yield from strings(item, f"{name}[{index}]")
+            yield from all_strings(item, f"{name}[{index}]")
     elif isinstance(node, Mapping):
         for key, item in node.items():
-            yield from strings(item, f"{name}.{key}" if name else str(key))
+            yield from all_strings(item, f"{name}.{key}" if name else str(key))

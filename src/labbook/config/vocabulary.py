@@ -75,7 +75,7 @@ NOT_HERE: dict[str, str] = {
 YES, NO, NOTHING = ("yes", "on", "y", "t"), ("no", "off", "n", "f"), ("none", "nil", "undefined")
 
 
-def word(name: str) -> str:
+def last_word(name: str) -> str:
     """The last part of a name, as the tables have it: learning_rate for --optimizer.Learning-Rate."""
     return name.lstrip("-+~").rpartition(".")[2].replace("-", "_").casefold()
 
@@ -96,8 +96,8 @@ def alternatives(value: Any) -> Iterator[Any]:
         yield [value]
 
 
-def written(value: Any) -> str:
+def override_value(value: Any) -> str:
     """A plain value as a command line has it."""
     if isinstance(value, list):
-        return f"[{','.join(map(written, value))}]"
+        return f"[{','.join(map(override_value, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from PIL import Image
 
-from labbook.config.path_rules import from_home, shortened
+from labbook.config.path_rules import expand_user, short_file_name
 from labbook.data.decoding import Decoding, Range
 from labbook.data.folders import (
     Seen,
@@ -69,9 +69,9 @@ class ImageFolder(ImageDataModule):
     ) -> None:
         if root is None:
             raise SettingError("data.root is not set: give the folder of your images, data.root=FOLDER")
-        folder = Path(from_home("data.root", root))
+        folder = Path(expand_user("data.root", root))
         self.train_folder, self.test_folder = folder / train_folder, folder / test_folder
-        self.on_corrupt, self.cache_dir = on_corrupt, Path(from_home("data.cache_dir", cache_dir))
+        self.on_corrupt, self.cache_dir = on_corrupt, Path(expand_user("data.cache_dir", cache_dir))
         if val_from == "tail" and only is None:  # a run of before is tested as it was trained
             raise SettingError(
                 "data.val_from=tail holds out whole classes of a folder, as its images are in the order of classes: use"
@@ -297,7 +297,7 @@ class ImageFolder(ImageDataModule):
 
     def _listed(self, kind: str, lines: Sequence[str], words: str = ", listed in ") -> str:
         """Where all lines are listed, a file beside the cache, after some words; nothing if it cannot be written."""
-        path = self.cache_dir / f"{shortened(self.train_folder.parent.name) or 'images'}.{kind}.txt"
+        path = self.cache_dir / f"{short_file_name(self.train_folder.parent.name) or 'images'}.{kind}.txt"
         text = "".join(f"{line}\n" for line in lines)
         with suppress(OSError):
             if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:

@@ -14,7 +14,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from labbook.config.path_rules import from_home
+from labbook.config.path_rules import expand_user
 from labbook.data import augment as augmentation
 from labbook.data import split as splitting
 from labbook.data.augment import Draw
@@ -86,7 +86,7 @@ class ImageDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.only = only
-        self.root = str(Path(from_home("data.root", root)))  # a shell leaves the ~ of data.root=~/images as it is
+        self.root = str(Path(expand_user("data.root", root)))  # a shell leaves the ~ of data.root=~/images as it is
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.sampler = make_sampler(sampler, shuffle)
         self.val_fraction, self.val_seed, self.val_from = val_fraction, val_seed, val_from

@@ -7,8 +7,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from labbook import experiment
 from labbook.config import instantiate
-from labbook.config.schema import typed
-from labbook.config.target_rules import made_by
+from labbook.config.schema import with_schema_types
+from labbook.config.target_rules import return_type
 from labbook.errors import UntrainableError
 from labbook.runs.resume import read_config
 from labbook.runs.run_folder import CONFIG
@@ -35,7 +35,7 @@ def checked(path: Path, config: DictConfig) -> DictConfig:
     Raises:
         SettingError: settings that do not go together.
     """
-    config = typed(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
+    config = with_schema_types(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
     try:
         experiment.check(config)
     except UntrainableError:
@@ -61,7 +61,9 @@ def without_training(config: DictConfig, trained: DictConfig) -> DictConfig:
 
 def targets_of(config: DictConfig) -> tuple[type | None, type | None]:
     """What a run's model and its data are made of, though these themselves need not be there."""
-    model, data = (made_by(instantiate.locate(config[group]._target_, group)) for group in ("model", "data"))
+    model, data = (
+        return_type(instantiate.resolve_target(config[group]._target_, group)) for group in ("model", "data")
+    )
     return model, data
 
 

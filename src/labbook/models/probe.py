@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from labbook.config.instantiate import chain_of
+from labbook.config.instantiate import cause_chain
 from labbook.errors import Interrupted, first_line
 from labbook.training.capabilities import images_of
 
@@ -39,7 +39,7 @@ def spared(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        for cause in chain_of(error):  # as torchview hides it behind an error of its own
+        for cause in cause_chain(error):  # as torchview hides it behind an error of its own
             if isinstance(cause, Interrupted):
                 raise cause from None
         details.info("no %s: %s", what, first_line(error))

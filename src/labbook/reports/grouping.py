@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labbook.config import published
-from labbook.config.schema import held_out, lower_is_better
+from labbook.config.schema import held_out_name, lower_is_better
 from labbook.errors import SettingError
 from labbook.reports.columns import Column, key, order, short_names, text, varying
 from labbook.reports.read_runs import Run, Sweep
@@ -180,10 +180,10 @@ def row_of(
 def published_for(config: dict[str, Any]) -> dict[str, Any]:
     """What a lab published of a configuration's settings; nothing where that is not legible."""
     try:
-        published.check(config.get("published"))
+        published.check_published(config.get("published"))
     except SettingError:
         return {}
-    return published.entry(config) or {}
+    return published.matching_entry(config) or {}
 
 
 def shown(rows: Sequence[Row], objective: str, on_test: bool) -> tuple[str, ...]:
@@ -217,7 +217,7 @@ def compared_by(sweep: Sweep) -> str:
     """The metric that runs are compared by: the sweep's objective, or that of the training where no run has it."""
     finished = [run for run in sweep.runs if run.state == "finished" and run.config]
     validated = any(measured(run, sweep.objective) is not None for run in finished)
-    return sweep.objective if validated or not finished else held_out(sweep.objective, "test")
+    return sweep.objective if validated or not finished else held_out_name(sweep.objective, "test")
 
 
 def versions(runs: Sequence[Run]) -> dict[str, int]:

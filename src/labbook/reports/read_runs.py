@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from labbook.config.path_rules import check_local
-from labbook.config.renamed_targets import renamed
-from labbook.config.untrusted import LOADER, check_form, text_of
+from labbook.config.path_rules import check_local_path
+from labbook.config.renamed_targets import rename_targets
+from labbook.config.untrusted import LOADER, check_yaml_form, read_settings_file
 from labbook.errors import SettingError
 from labbook.runs.run_folder import CONFIG, LOG, METRICS, TABLE, read_metrics
 from labbook.runs.run_id import without_off
@@ -136,7 +136,7 @@ def read(folder: Path) -> Sweep:
     Raises:
         SettingError: there is no such folder, or no sweep made it.
     """
-    check_local("the sweep", folder)
+    check_local_path("the sweep", folder)
     if not folder.is_dir():
         raise SettingError(f"{folder} is not a folder: name one of those in logs/sweeps")
     mark = read_mark(folder)
@@ -166,13 +166,13 @@ def read_run(sweep: SweepFolder, path: Path) -> Run:
 def read_config(file: Path) -> dict[str, Any]:
     """A resolved configuration as plain data; nothing where there is none or it is damaged."""
     try:
-        text = text_of(file)
+        text = read_settings_file(file)
         if ALIASED.search(text):  # a few lines of aliases may stand for more than any memory holds
-            check_form(text, str(file))
+            check_yaml_form(text, str(file))
         content = yaml.load(text, Loader=LOADER)
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return {}
-    return renamed(content) if isinstance(content, dict) else {}
+    return rename_targets(content) if isinstance(content, dict) else {}
 
 
 def read_table(file: Path) -> dict[str, Floats]:

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from labbook.config.path_rules import check_whole
+from labbook.config.path_rules import check_symlinks
 from labbook.reports import images, read_runs, tables
 from labbook.reports.confusion import matrices
 from labbook.reports.curves import learning_curves
@@ -44,7 +44,9 @@ def write(folder: Path) -> Report:
         SettingError: the folder is no sweep's, or one of the files in it is a link that leads out of it.
     """
     report = group(read_runs.read(folder))
-    check_whole(folder, [folder / name for name in (CSV, MARKDOWN, PAGE, images.CURVES, images.MATRIX, images.TABLE)])
+    check_symlinks(
+        folder, [folder / name for name in (CSV, MARKDOWN, PAGE, images.CURVES, images.MATRIX, images.TABLE)]
+    )
     outputs.write(folder / CSV, tables.as_csv(report))
     outputs.write(folder / MARKDOWN, tables.as_markdown(report))
     shown = sections(report)

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TextIO
 
-from labbook.config.path_rules import check_local
+from labbook.config.path_rules import check_local_path
 from labbook.errors import SettingError, shown
 from labbook.files import LOCK, make_folder, no_folder, replacing
 from labbook.runs.locks import CLAIMS
@@ -50,7 +50,7 @@ def check(named: Mapping[str, Path | None], read: Iterable[Path] = ()) -> None:
     sources = {identity(file) for file in read} if given else set()
     options: dict[Identity, str] = {}
     for option, file in given.items():
-        check_local(option, file)
+        check_local_path(option, file)
         text = f"{option} {shown(str(file))}"
         if is_circle(file):
             raise SettingError(f"{text} is a link that leads to itself: give another name")

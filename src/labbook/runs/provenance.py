@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from labbook import __version__
-from labbook.config.invocation import by_command, called
+from labbook.config.invocation import program_name, started_as_labbook
 from labbook.config.own_code import project_root
-from labbook.config.secrets import masked
+from labbook.config.secrets import mask_secrets
 from labbook.installation import CHECKOUT
 
 # What decides a result, in a checkout: other files may change, or be deleted, and the code is still the same.
@@ -109,6 +109,6 @@ def libraries() -> str:
 
 def command_line() -> str:
     """The command that started this process, as a shell takes it, in one line and without passwords."""
-    program = called().split() if by_command() else ["python", Path(sys.argv[0]).name]
+    program = program_name().split() if started_as_labbook() else ["python", Path(sys.argv[0]).name]
     words = [*program, *sys.argv[1:]]
-    return masked(" ".join(shlex.join(words).split()))
+    return mask_secrets(" ".join(shlex.join(words).split()))

@@ -12,12 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from labbook.config.arguments import as_meant
-from labbook.config.path_rules import check_local, check_whole
-from labbook.config.renamed_targets import renamed
-from labbook.config.several import names_of
-from labbook.config.unknown_keys import FILES, GROUPS, listed, places, visible
-from labbook.config.untrusted import check_form, text_of
+from labbook.config.arguments import normalize_overrides
+from labbook.config.path_rules import check_local_path, check_symlinks
+from labbook.config.renamed_targets import rename_targets
+from labbook.config.several import expand_setting_name
+from labbook.config.unknown_keys import FILES, GROUPS, find_key, split_choice, user_keys
+from labbook.config.untrusted import check_yaml_form, read_settings_file
 from labbook.errors import SettingError, choices
 from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
 from labbook.runs.run_id import deciding
@@ -37,7 +37,7 @@ def read_config(path: Path) -> DictConfig:
     Raises:
         SettingError: the folder is no run, or its configuration cannot be read.
     """
-    check_local("the run", path)
+    check_local_path("the run", path)
     file = path / CONFIG
     if not file.is_file():
         if runs := sorted(path.glob(f"*/{CONFIG}")):
@@ -49,8 +49,8 @@ def read_config(path: Path) -> DictConfig:
         hint = "; one killed before it began leaves such a folder, and is begun anew" if among else ""
         raise SettingError(f"{path} is not a run folder: it has no {CONFIG}{hint}")
     try:
-        text = text_of(file)
-        check_form(text, str(file), resolved=True)  # as a run writes it, so that nothing is looked up anew
+        text = read_settings_file(file)
+        check_yaml_form(text, str(file), resolved=True)  # as a run writes it, so that nothing is looked up anew
         config = OmegaConf.load(io.StringIO(text))
     except (OSError, YAMLError, OmegaConfBaseException) as error:
         raise SettingError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
@@ -58,7 +58,7 @@ def read_config(path: Path) -> DictConfig:
         raise SettingError(f"{file} is not the configuration of a run: it has no model and data")
     if "sweep" in config or not isinstance(config.get("choices", {}), (DictConfig, dict)):
         raise SettingError(f"{file} is not as a run writes it: it has sweep, or choices that are none")
-    plain: dict[str, Any] = renamed(OmegaConf.to_container(config))
+    plain: dict[str, Any] = rename_targets(OmegaConf.to_container(config))
     return OmegaConf.create(plain)
 
 
@@ -87,7 +87,7 @@ def is_choice(group: str, choice: str, folders: Sequence[Path]) -> bool:
     """Whether a choice, or each in a list of them, is in one of the folders (still)."""
     if not re.fullmatch(r"[\w.-]{1,100}|\[[\w.,-]{1,100}\]", choice):
         return False
-    return all(any((folder / group / f"{name}.yaml").is_file() for folder in folders) for name in listed(choice))
+    return all(any((folder / group / f"{name}.yaml").is_file() for folder in folders) for name in split_choice(choice))
 
 
 def same_choice(one: Any, other: str) -> bool:
@@ -113,10 +113,10 @@ def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, 
     Raises:
         SettingError: no run, or an override that would make it another run.
     """
-    check_local("resume", config.resume)
+    check_local_path("resume", config.resume)
     path = Path(config.resume)
     saved = read_config(path)
-    check_whole(path)
+    check_symlinks(path)
     begun = saved.copy()
     for override in overrides:
         name, _, value = override.lstrip("+~").partition("=")
@@ -128,7 +128,7 @@ def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, 
         if may_change:
             if name in groups:
                 saved.choices[name] = value.replace(" ", "")
-            for each in names_of(name, config):
+            for each in expand_setting_name(name, config):
                 node = OmegaConf.select(config, each)
                 if each == "trainer":
                     node = with_own(node, saved.trainer, str(begun.choices.get("trainer")))
@@ -209,13 +209,13 @@ def with_settings(config: DictConfig, settings: list[str]) -> DictConfig:
         node: Any = config
         for key in name.split("."):
             if not equals or not isinstance(node, DictConfig) or key not in node:
-                valid = visible(node if isinstance(node, DictConfig) else config)
-                told = choices(key, valid, "settings here", " or ".join(places(key, config)))
+                valid = user_keys(node if isinstance(node, DictConfig) else config)
+                told = choices(key, valid, "settings here", " or ".join(find_key(key, config)))
                 what = f"{name} is not a setting" if equals else f"{setting} is not SETTING=VALUE"
                 raise SettingError(f"{what} of this run; {told}")
             node = node.get(key)
         if isinstance(node, DictConfig) and name in config.get("choices", {}):
             raise SettingError(f"{setting}: {name} stays that of the run; single settings are {name}.SETTING=VALUE")
-    replaced = OmegaConf.merge(config, OmegaConf.from_dotlist(as_meant(settings)))
+    replaced = OmegaConf.merge(config, OmegaConf.from_dotlist(normalize_overrides(settings)))
     assert isinstance(replaced, DictConfig)
     return replaced

@@ -15,9 +15,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from labbook.config import published
-from labbook.config.failures import explained, is_sentence, reason
-from labbook.config.invocation import called
-from labbook.config.path_rules import override, shortened
+from labbook.config.failures import explain_failure, failure_reason, is_sentence
+from labbook.config.invocation import program_name
+from labbook.config.path_rules import quote_override, short_file_name
 from labbook.data.record import KEY, DataRecord
 from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
 from labbook.files import damage, finite, locked, remove_partial, write_whole
@@ -99,7 +99,7 @@ class Run:
         origin = f"weights of epoch {metrics['tested_epoch']}, {metrics['train_seconds']:.1f} s of training"
         log.info("%s  (%s)", told(metrics), origin)
         plain = cast(dict[str, Any], OmegaConf.to_container(self.config, resolve=True))
-        for line in published.compared(plain, metrics):
+        for line in published.compare_with_published(plain, metrics):
             log.info("%s", line)
 
     def __enter__(self) -> "Run":
@@ -179,7 +179,9 @@ class Run:
         """The error to raise instead of one that is no sentence yet; None where it stays."""
         if not isinstance(error, Exception) or is_sentence(error) or not self.path.is_dir():
             return None
-        return explained(error, self.config, self._stamps() != self._found, self.how_to_go_on() if self.saved else "")
+        return explain_failure(
+            error, self.config, self._stamps() != self._found, self.how_to_go_on() if self.saved else ""
+        )
 
     def _end_early(self, error: BaseException) -> None:
         """Record how the run was ended. Where there is no room left to write, it was interrupted."""
@@ -190,14 +192,14 @@ class Run:
         else:
             full = isinstance(error, OSError) and unwritable(error)
             with suppress(OSError):  # it is the first error that counts
-                self.record({"reason": reason(error)}, "interrupted" if full else "failed")
+                self.record({"reason": failure_reason(error)}, "interrupted" if full else "failed")
             self._log.traceback(error)
             if full and self.saved:
                 log.info("interrupted%s", self.how_to_go_on())
 
     def how_to_go_on(self) -> str:
         """What to add to a sentence about a run that ended early; the runs of a sweep go on with its command."""
-        return "" if self.part_of_sweep else f"; to continue: {called()} {override('resume', self.path)}"
+        return "" if self.part_of_sweep else f"; to continue: {program_name()} {quote_override('resume', self.path)}"
 
     def _undo(self) -> None:
         """A refused setting leaves no folder behind, and the folder of a run that was to go on as it was."""
@@ -260,7 +262,7 @@ def place(config: DictConfig) -> tuple[Path, str]:
     chosen = {group: str(config.choices[group]) for group in ("model", "data") if group in config.choices}
     if variant := OmegaConf.select(config, "model.name"):  # as of model=resnet18 model.name=resnet34
         chosen["model"] = str(variant)
-    return Path(config.log_dir) / "runs", "_".join([now, *map(shortened, chosen.values())])
+    return Path(config.log_dir) / "runs", "_".join([now, *map(short_file_name, chosen.values())])
 
 
 def make_folder(parent: Path, name: str) -> Path:

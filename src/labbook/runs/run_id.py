@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from labbook.config.frozen_settings import FROZEN
-from labbook.config.renamed_targets import original, renamed
+from labbook.config.renamed_targets import original_target, rename_targets
 from labbook.config.schema import FORMERLY, GROUPS, SECTIONS, TrainConfig
 from labbook.data.idx_files import SETS, own_files
 
@@ -38,7 +38,7 @@ def identity(config: DictConfig) -> str:
     Also without settings that are off (`without_off`), without `PASSIVE` callbacks, and without `data.root` for sets
     that are the `SAME_EVERYWHERE`, unless somebody's own files lie in their place.
     """
-    plain: Any = renamed(OmegaConf.to_container(config, resolve=True), original)
+    plain: Any = rename_targets(OmegaConf.to_container(config, resolve=True), original_target)
     plain["callbacks"] = deciding(plain["callbacks"])
     if same_everywhere(plain["data"]):
         plain["data"].pop("root", None)

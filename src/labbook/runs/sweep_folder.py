@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from labbook.config.path_rules import NAME, check_whole
+from labbook.config.path_rules import NAME, check_symlinks
 from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.runs import locks
@@ -43,7 +43,7 @@ class SweepFolder:
         Raises:
             SettingError: there is one of this name; or what is to be written into it would be written elsewhere.
         """
-        check_whole(self.path, (self.path / locks.CLAIMS, self.path / "experiment"))
+        check_symlinks(self.path, (self.path / locks.CLAIMS, self.path / "experiment"))
         if self.path.exists() and read_mark(self.path) is None and any(self.path.glob("[!.]*")) and not self.runs():
             raise SettingError(
                 f"{self.path} is there already and was not made by a sweep: choose another sweep.name=NAME"

@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from labbook.config.invocation import called
-from labbook.config.published import setting
-from labbook.config.schema import FILES, GROUPS, OPTIONAL, reference
-from labbook.config.unknown_keys import listed, unknown_keys
+from labbook.config.invocation import program_name
+from labbook.config.published import get_setting
+from labbook.config.schema import FILES, GROUPS, OPTIONAL, reference_config
+from labbook.config.unknown_keys import split_choice, unknown_keys
 from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.runs.run_id import INDIFFERENT, identity, same_everywhere, without_off
@@ -33,9 +33,12 @@ def write(sweep: Path, run: str, config: Mapping[str, Any], found: str, others: 
     choices = config["choices"]
     chosen = {group: str(choices[group]) for group in GROUPS if group in choices and group not in FILES}
     defaults = [
-        {f"override /{group}": listed(choice) if choice.startswith("[") else choice} for group, choice in chosen.items()
+        {f"override /{group}": split_choice(choice) if choice.startswith("[") else choice}
+        for group, choice in chosen.items()
     ]
-    known: Any = OmegaConf.to_container(reference(tuple(f"{group}={choice}" for group, choice in chosen.items())))
+    known: Any = OmegaConf.to_container(
+        reference_config(tuple(f"{group}={choice}" for group, choice in chosen.items()))
+    )
     added = [name for name in unknown_keys(dict(config), known) if name.partition(".")[0] in chosen]
     removed = [name for name in unknown_keys(without_off(known), dict(config)) if name.partition(".")[0] in chosen]
     removed += [group for group in OPTIONAL if group not in choices]
@@ -45,8 +48,8 @@ def write(sweep: Path, run: str, config: Mapping[str, Any], found: str, others: 
     (sweep / FILE).parent.mkdir(exist_ok=True)
     write_whole(sweep / FILE, f"# @package _global_\n# {found} ({run})\n{text}")
     path = [f"hydra.searchpath={typed([str(folder) for folder in others])}"] if others else []
-    more = [*(f"+{name}={typed(setting(config, name))}" for name in added), *(f"~{name}" for name in removed)]
-    return shlex.join([*called().split(), f"--config-dir={sweep}", *path, "experiment=best", *more])
+    more = [*(f"+{name}={typed(get_setting(config, name))}" for name in added), *(f"~{name}" for name in removed)]
+    return shlex.join([*program_name().split(), f"--config-dir={sweep}", *path, "experiment=best", *more])
 
 
 def run_of(folder: Path) -> Path:

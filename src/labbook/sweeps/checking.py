@@ -46,8 +46,8 @@ def has_setting(config: DictConfig, name: str) -> bool:
     with lazy_imports.heavy():
         from labbook.config import instantiate
 
-    target = instantiate.locate(node._target_, group) if "_target_" in node else None
-    return target is None or key in instantiate.parameters(target)[0]
+    target = instantiate.resolve_target(node._target_, group) if "_target_" in node else None
+    return target is None or key in instantiate.target_parameters(target)[0]
 
 
 def choice_for(config: DictConfig, override: str) -> str:

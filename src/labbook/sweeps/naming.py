@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from labbook.config.path_rules import shortened
+from labbook.config.path_rules import short_file_name
 from labbook.errors import SettingError
 from labbook.runs.run_id import INDIFFERENT
 
@@ -70,7 +70,7 @@ def sweep_name(overrides: list[str], preset: str | None, search: bool = False) -
     over = [item.get_key_element() for item in telling if _varies(item)]
     words = [preset or "", slug(fixed) if fixed else ""]
     if over:
-        words += ["by", shortened("_".join(_last(key) for key in over))]
+        words += ["by", short_file_name("_".join(_last(key) for key in over))]
     return "_".join(word for word in (*words, "search" if search else "") if word) or "sweep"
 
 
@@ -81,7 +81,7 @@ def slug(overrides: Iterable[str]) -> str:
     """
     pairs = [override.partition("=") for override in overrides]
     pairs.sort(key=lambda pair: (pair[0] == "seed", "." in pair[0], pair))
-    return shortened("_".join(f"{_last(key)}-{_rounded(value)}" for key, _, value in pairs)) or "run"
+    return short_file_name("_".join(f"{_last(key)}-{_rounded(value)}" for key, _, value in pairs)) or "run"
 
 
 def _last(key: str) -> str:

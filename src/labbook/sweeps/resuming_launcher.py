@@ -245,7 +245,7 @@ class Continuing(Launcher):
             config = copy.copy(whole)
             with open_dict(config):
                 del config["hydra"]
-            return settings.checked(config)
+            return settings.check_job_config(config)
         finally:
             HydraConfig.instance().cfg = before
 

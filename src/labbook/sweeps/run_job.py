@@ -9,8 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from labbook import streams
-from labbook.config.failures import reason
-from labbook.config.path_rules import check_whole
+from labbook.config.failures import failure_reason
+from labbook.config.path_rules import check_symlinks
 from labbook.errors import Interrupted, SettingError, printable, unwritable
 from labbook.runs import locks
 from labbook.runs.log_files import tell
@@ -49,8 +49,8 @@ def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
             return None
         if stop_mark(sweep.path, job.launch).exists():
             raise NotStarted(name)
-        check_whole(sweep.path, [sweep.path / name])
-        check_whole(sweep.path / name)
+        check_symlinks(sweep.path, [sweep.path / name])
+        check_symlinks(sweep.path / name)
         state, metrics = sweep.state(name)
         done = ("finished", "pruned") if job.trial is not None and config.sweep.prune else ("finished",)
         if state in done:  # somebody else has finished it meanwhile
@@ -102,7 +102,7 @@ def attempts(task: Callable[[DictConfig], Any], config: DictConfig, folder: Path
 
 def record(error: Exception, folder: Path, config: DictConfig) -> str:
     """Make sure that the run's folder tells why it failed, also where it failed before it had one."""
-    told = reason(error)
+    told = failure_reason(error)
     metrics = read_metrics(folder)
     if (metrics.get("status"), metrics.get("reason")) != ("failed", told):
         if folder.is_file():

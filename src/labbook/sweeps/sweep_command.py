@@ -11,7 +11,7 @@ from omegaconf import DictConfig, open_dict
 
 from labbook.config import schema as settings
 from labbook.config import search_path
-from labbook.config.path_rules import check_name, shortened
+from labbook.config.path_rules import check_name, short_file_name
 from labbook.errors import SettingError, TrainingError
 from labbook.runs.status import State
 from labbook.runs.sweep_folder import SweepFolder, read_mark
@@ -54,7 +54,7 @@ class SweepCommand:
     def _name(self, search: bool) -> str:
         """The sweep's name where none is given: what it is of, and the sweep whose best it takes."""
         runtime = self.config.hydra.runtime
-        of_sweeps = [shortened(folder.name) for folder in self._folders() if read_mark(folder) is not None]
+        of_sweeps = [short_file_name(folder.name) for folder in self._folders() if read_mark(folder) is not None]
         name = sweep_name(given(self.config.hydra)[1], runtime.choices.get("sweep"), search)
         return "_".join([*of_sweeps, name])
 
@@ -108,7 +108,9 @@ class SweepCommand:
         assert run is not None
         assert mean is not None
         found = f"best of the sweep by {report.objective}: {row.label}"
-        others = [folder for folder in self._folders() if folder not in (*search_path.folders(), self.folder.path)]
+        others = [
+            folder for folder in self._folders() if folder not in (*search_path.config_folders(), self.folder.path)
+        ]
         again = experiment.write(self.folder.path, run.path.name, run.config, found, others)
         labels = [each.label for each in report.tied]
         more = f" and {len(labels) - MOST_TIED} more" if len(labels) > MOST_TIED else ""

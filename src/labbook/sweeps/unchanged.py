@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from labbook import lazy_imports
-from labbook.config.schema import typed
+from labbook.config.schema import with_schema_types
 from labbook.data.record import KEY, DataRecord
 from labbook.errors import SettingError
 from labbook.runs.resume import read_config
@@ -45,7 +45,7 @@ def changes_of(path: Path, metrics: dict[str, Any]) -> list[str]:
     """How the data of a run differs from what it recorded; nothing where the data cannot be read."""
     record = DataRecord.read(metrics)
     with suppress(SettingError):
-        config = typed(read_config(path), f"{path}/{CONFIG}")
+        config = with_schema_types(read_config(path), f"{path}/{CONFIG}")
         if (record.parts or record.class_names) and not same_everywhere(config.data):
             with lazy_imports.heavy():
                 from labbook import experiment

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from labbook.config import instantiate
-from labbook.config.failures import LIBRARIES, Part
+from labbook.config.failures import LIBRARIES, ConfigPart
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError, first_line
 
@@ -66,7 +66,7 @@ def build_metrics(nodes: Mapping[str, Any], model: LightningModule) -> dict[str,
     for name, node in nodes.items():
         if node:
             given = from_spec(node, f"metrics.{name}", spec, task)
-            metrics[name] = instantiate.build(node, f"metrics.{name}", **given)
+            metrics[name] = instantiate.build_object(node, f"metrics.{name}", **given)
             if spec is not None:
                 try_metric(metrics[name], f"metrics.{name}", str(node["_target_"]), spec.num_classes, task)
     return metrics
@@ -80,7 +80,7 @@ def from_spec(node: Mapping[str, Any], name: str, spec: ImageSpec | None, task: 
     """
     if spec is None:
         return {}
-    known, _ = instantiate.parameters(instantiate.locate(node["_target_"], name))
+    known, _ = instantiate.target_parameters(instantiate.resolve_target(node["_target_"], name))
     if task == "multilabel" and str(node["_target_"]) in BINARY_ALONE:
         task = "binary"
     values = {"num_classes": spec.num_classes, "num_labels": spec.num_classes, "task": task}
@@ -144,7 +144,7 @@ def try_metric(metric: Metric, name: str, target: str, classes: int, task: str) 
         found = tried.compute()
     except Exception as error:
         if not target.startswith(LIBRARIES):  # own code: a bug, which is worth its traceback
-            Part(name, target, None).note(error)
+            ConfigPart(name, target, None).note(error)
             raise
         raise SettingError(f"{name} ({target}) cannot judge {classes} classes: {first_line(error)}") from error
     if not isinstance(found, Tensor) or found.numel() != 1:

@@ -6,8 +6,8 @@ from omegaconf import DictConfig
 from pytorch_lightning import LightningDataModule, LightningModule
 
 from labbook.config import instantiate
-from labbook.config.schema import held_out, lower_is_better
-from labbook.config.target_rules import made_by
+from labbook.config.schema import held_out_name, lower_is_better
+from labbook.config.target_rules import return_type
 from labbook.errors import SettingError, choices
 from labbook.training import capabilities
 
@@ -21,7 +21,7 @@ def check(config: DictConfig) -> None:
     Raises:
         SettingError: naming the metrics there are.
     """
-    model = made_by(instantiate.locate(config.model._target_, "model"))
+    model = return_type(instantiate.resolve_target(config.model._target_, "model"))
     callbacks = {name: node for name, node in (config.callbacks or {}).items() if isinstance(node, DictConfig)}
     if not capabilities.makes_classifier(model) or not capabilities.logs_only_known_metrics(model):
         return
@@ -39,7 +39,7 @@ def check(config: DictConfig) -> None:
 def used(name: str, model: LightningModule, data: LightningDataModule) -> str:
     """The metric that stands for an objective: one of training where nothing is held out to choose by."""
     chosen = capabilities.is_validated(model, data) and not capabilities.validates_on_test(data)
-    return name if chosen else held_out(name, "test")
+    return name if chosen else held_out_name(name, "test")
 
 
 def direction(config: DictConfig, model: LightningModule) -> str:

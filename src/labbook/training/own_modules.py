@@ -10,7 +10,7 @@ from pytorch_lightning import LightningDataModule, LightningModule
 from torch import Tensor
 
 from labbook.config import instantiate
-from labbook.config.target_rules import made_by
+from labbook.config.target_rules import return_type
 from labbook.data.loader import Batch
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
@@ -36,7 +36,7 @@ def check(config: DictConfig) -> None:
         SettingError: naming what it has to define.
     """
     for group, (base, hook, purpose) in NEEDED.items():
-        made = made_by(instantiate.locate(config[group]._target_, group))
+        made = return_type(instantiate.resolve_target(config[group]._target_, group))
         if getattr(made, hook, None) is getattr(base, hook):
             raise SettingError(f"{group}._target_={config[group]._target_} defines no {hook}, which it needs {purpose}")
 
@@ -47,7 +47,7 @@ def arguments(target: Any, node: Mapping[str, Any], name: str, /, **available: A
     Raises:
         SettingError: it needs a spec, which is None here.
     """
-    known, _ = instantiate.parameters(target)
+    known, _ = instantiate.target_parameters(target)
     asked = {key: value for key, value in available.items() if key in known and key not in node}
     if "spec" in asked and asked["spec"] is None:
         if known["spec"].default is known["spec"].empty:

@@ -18,7 +18,7 @@ from labbook.sweeps.best_experiment import runs_of
 @sentences()
 def main() -> None:
     """Print the comparison, and write its page if asked to."""
-    parser = invocation.parser("compare", __doc__)
+    parser = invocation.command_parser("compare", __doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run; two or more")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also as a page, with curves")
     given = parser.parse_args()

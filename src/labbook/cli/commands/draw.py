@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 from labbook import lazy_imports
 from labbook.cli.command_line import sentences
 from labbook.config import invocation
-from labbook.config.compose import composed
-from labbook.config.schema import typed
+from labbook.config.compose import compose_config
+from labbook.config.schema import with_schema_types
 from labbook.errors import SettingError
 from labbook.runs import outputs
 from labbook.runs.resume import read_config, with_settings
@@ -30,14 +30,14 @@ def asked(words: list[str]) -> DictConfig:
     if len(names + models) > 1:
         raise SettingError(f"{', '.join(names + models)}: a drawing is of one network")
     if names and (len(Path(names[0]).parts) > 1 or Path(names[0]).is_dir()):
-        return typed(with_settings(read_config(Path(names[0])), settings), f"{names[0]}/config.yaml")
-    return composed(*settings, *(f"model={name}" for name in names))
+        return with_schema_types(with_settings(read_config(Path(names[0])), settings), f"{names[0]}/config.yaml")
+    return compose_config(*settings, *(f"model={name}" for name in names))
 
 
 @sentences()
 def main() -> None:
     """Write the picture and say where."""
-    parser = invocation.parser("draw", __doc__)
+    parser = invocation.command_parser("draw", __doc__)
     parser.add_argument(
         "settings", nargs="*", metavar="NAME, RUN or SETTING=VALUE", help="NAME: of a network, as model=NAME"
     )

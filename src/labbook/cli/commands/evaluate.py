@@ -14,7 +14,7 @@ from pathlib import Path
 from labbook import lazy_imports
 from labbook.cli.command_line import sentences
 from labbook.config import invocation
-from labbook.config.path_rules import check_local, check_whole
+from labbook.config.path_rules import check_local_path, check_symlinks
 from labbook.errors import printable
 from labbook.files import make_folder
 from labbook.inference.evaluate import other_dataset
@@ -27,7 +27,7 @@ from labbook.sweeps.best_experiment import run_of
 @sentences()
 def main() -> None:
     """Print the figures of the whole and of each class, and write them with their pictures into a folder."""
-    parser = invocation.parser("evaluate", __doc__)
+    parser = invocation.command_parser("evaluate", __doc__)
     parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="instead of the run's own")
     parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
@@ -37,9 +37,9 @@ def main() -> None:
     given = parser.parse_intermixed_args()
     given.run = run_of(given.run)
     asked = other_dataset.asked(read_config(given.run), given.settings)
-    check_local("--out", given.out or given.run)
+    check_local_path("--out", given.out or given.run)
     if not given.out:
-        check_whole(given.run)
+        check_symlinks(given.run)
     else:
         outputs.check({"--out": given.out / "confusion_matrix.png"})  # such as a run's figures
         make_folder(given.out)

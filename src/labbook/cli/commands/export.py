@@ -21,7 +21,7 @@ from labbook.sweeps.best_experiment import run_of
 @sentences()
 def main() -> None:
     """Write the file, and say how far it is from PyTorch."""
-    parser = invocation.parser("export", __doc__)
+    parser = invocation.command_parser("export", __doc__)
     parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
     parser.add_argument("--format", choices=formats.FORMATS, required=True)
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: model.onnx and the like in the run's folder")

@@ -49,7 +49,7 @@ class Place:
         """
         root = own_code.project_root()
         if root is None:
-            raise SettingError(f"{Path.cwd()} is no project: {invocation.called('new-project')} FOLDER makes one")
+            raise SettingError(f"{Path.cwd()} is no project: {invocation.program_name('new-project')} FOLDER makes one")
         if root == CHECKOUT:
             return cls(root, "labbook")
         packages = [name for name in own_code.own_packages(root) if (root / "src" / name).is_dir()]
@@ -119,7 +119,7 @@ def check(kind: str, name: str, place: Place) -> None:
 @sentences()
 def main() -> None:
     """Make the files, and say what to do with them."""
-    parser = invocation.parser("new", __doc__)
+    parser = invocation.command_parser("new", __doc__)
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("name", metavar="NAME", help="as in my_net: of file and choice, and of the class MyNet")
     given = parser.parse_args()

@@ -57,7 +57,7 @@ def check(folder: Path) -> str:
 @sentences()
 def main() -> None:
     """Make the project, and say how to begin."""
-    parser = invocation.parser("new-project", __doc__)
+    parser = invocation.command_parser("new-project", __doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="a new one, whose name is that of the package")
     folder = Path.cwd() / parser.parse_args().folder
     folder = folder.parent.resolve() / folder.name

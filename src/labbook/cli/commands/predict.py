@@ -21,7 +21,7 @@ from labbook.sweeps.best_experiment import run_of
 
 def arguments() -> argparse.Namespace:
     """What was typed."""
-    parser = invocation.parser("predict", __doc__)
+    parser = invocation.command_parser("predict", __doc__)
     parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
     parser.add_argument("words", nargs="*", metavar="IMAGE or SETTING=VALUE", help="files, folders, patterns, settings")
     parser.add_argument("--test-index", nargs="+", metavar="N", help="images of the test set, counted from 0")

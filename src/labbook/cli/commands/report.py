@@ -14,7 +14,7 @@ from labbook.reports.sweep_page import PAGE
 @sentences()
 def main() -> None:
     """Print the table of each sweep, and where its page is."""
-    parser = invocation.parser("report", __doc__)
+    parser = invocation.command_parser("report", __doc__)
     parser.add_argument("sweeps", nargs="+", type=Path, metavar="SWEEP", help="folder of a sweep, in logs/sweeps")
     for folder in parser.parse_args().sweeps:
         reports.show(reports.write(folder))

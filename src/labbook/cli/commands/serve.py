@@ -18,7 +18,7 @@ from labbook.sweeps.best_experiment import run_of
 @sentences()
 def main() -> None:
     """Serve the page until Ctrl-C."""
-    parser = invocation.parser("serve", __doc__)
+    parser = invocation.command_parser("serve", __doc__)
     parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="instead of the run's own")
     parser.add_argument("--port", type=int, default=PORT, metavar="N", help="default: %(default)s; 0: a free one")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from labbook.config.compose import composed
-from labbook.config.path_rules import shortened
+from labbook.config.compose import compose_config
+from labbook.config.path_rules import short_file_name
 from labbook.errors import SettingError
 from labbook.runs.resume import with_settings
 from labbook.runs.run_id import same_everywhere
@@ -43,7 +43,7 @@ def asked(config: DictConfig, settings: list[str]) -> Asked:
         return Asked(replaced, name=elsewhere(config.data, replaced.data))
     of_data = [setting for setting in settings if setting.startswith(("data=", "data."))]
     rest = [setting for setting in settings if setting not in of_data]
-    chosen = composed(*of_data)
+    chosen = compose_config(*of_data)
     given = {setting.partition("=")[0] for setting in of_data}
     for name in SEEN:
         if not any(key == f"data.{name}" or key.startswith(f"data.{name}.") for key in given):
@@ -70,7 +70,7 @@ def check_one_process(settings: list[str]) -> None:
 def elsewhere(own: DictConfig, other: DictConfig) -> str:
     """What to call images of the same kind that lie elsewhere; nothing where they are the run's own."""
     moved = str(own.get("root")) != str(other.get("root"))
-    return shortened(Path(str(other.root)).name) if moved and not same_everywhere(plain(other)) else ""
+    return short_file_name(Path(str(other.root)).name) if moved and not same_everywhere(plain(other)) else ""
 
 
 def as_seen(data: DictConfig, spec: "ImageSpec") -> DictConfig:

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from labbook.config.path_rules import shortened
+from labbook.config.path_rules import short_file_name
 from labbook.data.module import Split
 from labbook.files import make_folder
 from labbook.inference.evaluate.calibration import Bin
@@ -75,7 +75,7 @@ class Tested:
     def suffix(self) -> str:
         """What tells its files from those of other tests: nothing for the run's own."""
         changed = telling(self.settings)
-        parts = (self.other, "" if self.split == "test" else self.split, shortened("_".join(changed)))
+        parts = (self.other, "" if self.split == "test" else self.split, short_file_name("_".join(changed)))
         return "".join(f"_{part}" for part in parts if part)
 
     @property

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from labbook import experiment
-from labbook.config.schema import typed
+from labbook.config.schema import with_schema_types
 from labbook.data.module import ImageDataModule, Split
 from labbook.data.record import DataRecord
 from labbook.data.split import pixel_digests
@@ -52,7 +52,7 @@ def overlap(path: Path, data: ImageDataModule, split: Split, record: DataRecord)
 def training_part(path: Path, record: DataRecord) -> ImageDataModule | None:
     """The images that a run was trained on, if they are still there, as they were."""
     try:
-        config = typed(read_config(path), f"{path}/{CONFIG}")
+        config = with_schema_types(read_config(path), f"{path}/{CONFIG}")
         data = capabilities.image_data(experiment.build_data(config, only="train"), "evaluate")
         if not data.at_hand():
             return None

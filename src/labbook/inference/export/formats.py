@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from labbook.config.path_rules import check_whole
+from labbook.config.path_rules import check_symlinks
 from labbook.errors import SettingError, not_installed
 from labbook.inference.export import companion
 from labbook.runs import outputs
@@ -53,7 +53,7 @@ def target(run: Path, name: str, out: Path | None) -> Path:
     file = out or run / f"model{form.suffix}"
     outputs.check({"--out": file})
     if out is None:
-        check_whole(run, [file])
+        check_symlinks(run, [file])
     if outputs.is_stream(file):
         return file
     companion.check(file)

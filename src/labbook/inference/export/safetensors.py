@@ -49,12 +49,12 @@ def read(file: Path) -> Exported:
     )
     if not isinstance(told["model"], dict) or "_target_" not in told["model"]:
         raise SettingError(f"{file} does not say which network its weights belong to")
-    instantiate.check(told["model"], "model", SUPPLIED["model"])
+    instantiate.check_node_tree(told["model"], "model", SUPPLIED["model"])
     task = Task(tta=tta, loss=BinaryCrossEntropy if spec.multilabel else nn.CrossEntropyLoss)
     available = {"task": task, "optimizer": task.optimizer, "scheduler": None, "seed": 0}
-    target = instantiate.locate(told["model"]["_target_"], "model")
+    target = instantiate.resolve_target(told["model"]["_target_"], "model")
     given = own_modules.arguments(target, told["model"], "model", spec=spec, **available)
-    model = instantiate.build(told["model"], **given)
+    model = instantiate.build_object(told["model"], **given)
     checkpoint_io.check_fits(model, weights, file)
     model.load_state_dict(weights)
     return Exported(model, tta)

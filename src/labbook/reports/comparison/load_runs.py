@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from labbook import lazy_imports
-from labbook.config.schema import typed
+from labbook.config.schema import with_schema_types
 from labbook.errors import SettingError, printable
 from labbook.inference.evaluate.predictions import Answers
 from labbook.reports.comparison.run_labels import labels
@@ -53,7 +53,7 @@ def gather(paths: Sequence[Path]) -> list[Candidate]:
     Raises:
         SettingError: fewer than two, one that is given twice, or one that is no run.
     """
-    configs = [typed(resume.read_config(path), f"{path}/{CONFIG}") for path in paths]
+    configs = [with_schema_types(resume.read_config(path), f"{path}/{CONFIG}") for path in paths]
     if len(paths) < 2:
         raise SettingError("one run alone is nothing to compare: give two or more, such as logs/runs/*")
     places = [path.resolve() for path in paths]
