@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from labbook import files
+from labbook.errors import SettingError
 
 
 def archive(path: Path) -> Path:
@@ -117,6 +119,26 @@ def test_a_folder_is_locked_while_a_process_is_at_work_in_it(tmp_path: Path) -> 
     assert not files.is_locked(tmp_path)
     with files.locked(tmp_path):
         pass
+
+
+def test_a_lock_file_is_not_removed_under_the_process_that_took_it_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = []
+
+    class Contended(FileLock):
+        def release(self, force: bool = False) -> None:
+            super().release(force)
+            others.append(FileLock(tmp_path / files.LOCK))  # another process was waiting
+            others[0].acquire(timeout=1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "FileLock", Contended)
+        with files.locked(tmp_path):
+            pass
+    with pytest.raises(SettingError, match="is being worked on by another process"), files.locked(tmp_path):
+        pass
+    others[0].release()
 
 
 def test_what_killed_processes_left_half_written_is_removed(tmp_path: Path) -> None:

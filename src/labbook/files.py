@@ -130,9 +130,9 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
-        with suppress(OSError):
+        with suppress(OSError):  # before the release: afterwards the file may be the lock of the next process
             (folder / LOCK).unlink()
+        lock.release()
 
 
 def is_locked(folder: Path) -> bool:

@@ -165,6 +165,39 @@ def test_two_kinds_of_set_are_not_mixed_up() -> None:
     assert len(made(images(8), val_fraction=0).rows["train"]) == 8
 
 
+class Noise(ImageDataModule):
+    """A set of one's own with arguments of its own."""
+
+    class_names = ("heads", "tails")
+    native_size = 4
+    native_channels = 1
+    mean, std = (0.5,), (0.3,)
+
+    def __init__(self, count: int = 4, *, shades: Any = None, seed: int = 0, **options: Any) -> None:
+        self.count, self.shades, self.noise_seed = count, shades, seed
+        super().__init__(seed=seed, **options)
+
+    def read(self) -> tuple[Images, Images]:
+        part = images(self.count, 1, 4, 2, seed=self.noise_seed)
+        return part, part
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Noise(count=4), Noise(count=6)),
+        (Noise(4), Noise(6)),
+        (Noise(shades=[1, {"a": [2]}]), Noise(shades=[1, {"a": [3]}])),
+        (Noise(shades=torch.zeros(2)), Noise(shades=torch.ones(2))),
+        (Noise(seed=1), Noise(seed=2)),
+    ],
+)
+def test_arguments_of_ones_own_are_another_source(one: Noise, other: Noise) -> None:
+    assert one.load() is one.load()
+    assert other.load() is not one.load()
+    assert len(other.load()[0].labels) == other.count
+
+
 def test_only_the_sets_read_last_are_remembered() -> None:
     kind = type(made())
     for size in (5, 4, 3):

@@ -14,6 +14,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from labbook.inference.evaluate import final_test
+from labbook.runs import locks
+from labbook.sweeps import optuna_study as studies
 from tests.conftest import Command, Ended
 from tests.runs.test_resume import signal_at
 from tests.sweeps.running import LONGER, TINY, begun, done, figures_of, folder_of, killed, metrics_of, runs_of
@@ -279,3 +281,16 @@ def test_the_best_is_found_and_can_be_done_again(
         run[objective] == metrics[objective] and run["test/acc"] == metrics["test/acc"]
         for run in runs_of(sweep).values()
     )
+
+
+def test_two_searches_on_one_study_leave_each_other_s_trials(labbook: Command) -> None:
+    sweep = done(labbook(*TINY, *OVER, "sweep.n_trials=1", "sweep.name=mine"))
+    study = optuna.load_study(study_name="labbook", storage=f"sqlite:///{sweep}/study.db")
+    worker = "search-launch-1a2b3c4d"
+    trial = studies.ask(study, worker)
+    with locks.claimed(sweep, worker):
+        assert done(labbook(*TINY, *OVER, "sweep.n_trials=2", "sweep.name=mine")) == sweep
+        assert [running.number for running in trials_of(sweep, TrialState.RUNNING)] == [trial.number]
+        assert len(runs_of(sweep)) == 1
+    studies.requeue(study, lambda name: locks.holder(sweep, name) is not None, retry_failed=False)
+    assert not trials_of(sweep, TrialState.RUNNING)

@@ -44,6 +44,18 @@ def test_focal_loss_counts_what_is_certain_less() -> None:
     torch.testing.assert_close(FocalLoss(2.0)(LOGITS, LABELS), (-((1 - p) ** 2) * p.log()).mean())
 
 
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1e-6, 2.0])
+@pytest.mark.parametrize("shares", [False, True])
+def test_focal_loss_is_finite_where_the_network_is_certain(gamma: float, weight: Tensor | None, shares: bool) -> None:
+    logits = (200 * F.one_hot(LABELS, 10)).float().requires_grad_()  # p = 1 to the last bit
+    loss = FocalLoss(gamma, weight)(logits, F.one_hot(LABELS, 10).float() if shares else LABELS)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
 def test_binary_cross_entropy_takes_class_numbers() -> None:
     expected = F.binary_cross_entropy_with_logits(LOGITS, F.one_hot(LABELS, 10).float())
     assert torch.equal(BinaryCrossEntropy()(LOGITS, LABELS), expected)

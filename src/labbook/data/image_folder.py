@@ -99,11 +99,6 @@ class ImageFolder(ImageDataModule):
         """Of any size, and made as the network sees them when they are decoded."""
         return spec.size, spec.channels
 
-    def source(self) -> tuple[Any, ...]:
-        """Also what is decoded how."""
-        folders = (self.train_folder, self.test_folder, self._validation())
-        return (*super().source(), *folders, self.on_corrupt, self.range, self.cache_dir)
-
     def missing(self, folder: Path) -> str:
         """What to say where there is no such folder."""
         layout = LAYOUT.format(train=self.train_folder.name, test=self.test_folder.name)

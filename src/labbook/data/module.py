@@ -3,7 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -84,6 +84,7 @@ class ImageDataModule(LightningDataModule):
         seed: NonNegativeInt = 42,
         only: Part | None = None,
     ) -> None:
+        of_the_set = {*vars(self)}
         super().__init__()
         self.only = only
         self.root = str(Path(expand_user("data.root", root)))  # a shell leaves the ~ of data.root=~/images as it is
@@ -105,6 +106,7 @@ class ImageDataModule(LightningDataModule):
         self.rows: dict[Split, Tensor] = {}
         self.division = Division(torch.empty(0), torch.empty(0))
         self.waiting: Waiting | None = None  # of a GPU for images that are not on it
+        self._own_attributes = {"_own_attributes", *vars(self)} - of_the_set
 
     # What a data set adds ------------------------------------------------------------------------------------------
 
@@ -124,10 +126,6 @@ class ImageDataModule(LightningDataModule):
     def at_hand(self) -> bool:
         """Whether `read` would download nothing."""
         return True
-
-    def source(self) -> tuple[Any, ...]:
-        """What `read` depends on: equal sources are read once in a process."""
-        return (type(self), self.root, self.image_size, self.channels, self.only)
 
     # The spec ------------------------------------------------------------------------------------------------------
 
@@ -205,7 +203,7 @@ class ImageDataModule(LightningDataModule):
     def load(self) -> tuple[Images, Images]:
         """Training and test set, as many as asked for at the size and channels asked for; read once in a process."""
         hashed = self.val_from == "stratified"
-        key = (*self.source(), self.limit, hashed)
+        key = (*self._source(), hashed)
         if key not in _recent:
             names = self.class_names
             read = check_read(self.read(), type(self), names, self.native_channels, self.only, self.multilabel)
@@ -217,6 +215,12 @@ class ImageDataModule(LightningDataModule):
                 _recent.popitem(last=False)
         _recent.move_to_end(key)
         return _recent[key]
+
+    def _source(self) -> tuple[Any, ...]:
+        """What `read` depends on: these settings, and all attributes that a data set adds; not `seed`."""
+        shared = (self.root, self.class_names, self.image_size, self.channels, self.validate_on, self.limit, self.only)
+        added = {name: value for name, value in vars(self).items() if name not in self._own_attributes}
+        return type(self), *shared, hashable(added)
 
     def _shaped(self, images: Images) -> Images:
         pixels = shaped(images.pixels, self.image_size, self.channels)
@@ -329,3 +333,12 @@ class ImageDataModule(LightningDataModule):
     def _normalized(self, images: Tensor) -> Tensor:
         """Pixels 0..255 as the network sees them."""
         return self.spec.normalize(images).contiguous(memory_format=self.memory_format)
+
+
+def hashable(value: Any) -> Any:
+    """A value as a part of a key; one that cannot be is equal to no other."""
+    if isinstance(value, Mapping):
+        return frozenset((name, hashable(item)) for name, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple(map(hashable, value))
+    return value if isinstance(value, Hashable) else object()

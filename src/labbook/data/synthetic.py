@@ -32,10 +32,6 @@ class Synthetic(ImageDataModule):
         """Both parts, drawn."""
         return self._drawn(0, self.images), self._drawn(1, -(-self.images // 6))
 
-    def source(self) -> tuple[Any, ...]:
-        """Also how many images and classes."""
-        return (*super().source(), self.images, self.class_names)
-
     def _drawn(self, part: int, count: int) -> Images:
         random = generator(torch.device("cpu"), part)
         shape = (count, self.channels, self.image_size, self.image_size)

@@ -1,6 +1,6 @@
 """Optuna's study of a search: which of its trials are done, and which are to be done again."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -139,11 +139,11 @@ def tell(study: optuna.Study, trial: optuna.Trial, state: str, metrics: Mapping[
         study.tell(trial, state=became, skip_if_finished=True)
 
 
-def requeue(study: optuna.Study, working: Collection[str], retry_failed: bool) -> None:
-    """Queue trials once more: those whose search is not `working` any more and, if wished, those that failed."""
+def requeue(study: optuna.Study, is_working: Callable[[str], object], retry_failed: bool) -> None:
+    """Queue trials again: those whose worker does not work any more and, with `retry_failed`, those that failed."""
     again: list[int] = study.user_attrs.get(AGAIN, [])
     for trial in study.get_trials(deepcopy=False):
-        left = trial.state is TrialState.RUNNING and trial.user_attrs.get("worker") not in working
+        left = trial.state is TrialState.RUNNING and not is_working(str(trial.user_attrs.get("worker")))
         failed = trial.state is TrialState.FAIL and retry_failed
         if left:
             study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)

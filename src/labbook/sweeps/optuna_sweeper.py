@@ -73,7 +73,8 @@ class Search(OptunaSweeper):
             folder = command.folder.path
             with locks.claimed(folder, "study", patience=60):  # another search may be making it
                 study = studies.opened(self.storage, command.config.objective, command.config.objective_mode)
-                studies.requeue(study, locks.held(folder), command.config.sweep.retry_failed)
+                is_working = partial(locks.holder, folder)
+                studies.requeue(study, is_working, command.config.sweep.retry_failed)
             launcher.total, launcher.searching = total, True
             while (taken := studies.taken(study, worker)) < total and not launcher.stopped:
                 study.sampler = studies.sampler(self.sampler, studies.drawn(study))

@@ -41,7 +41,8 @@ class FocalLoss(nn.Module):
         shares = one_hot(targets, log_p)
         if self.weight is not None:
             shares = shares * self.weight
-        losses = -((1 - log_p.exp()) ** self.gamma) * log_p
+        rest = (1 - log_p.exp()).clamp(min=torch.finfo(log_p.dtype).tiny)  # at 0, rest^gamma has no slope for gamma < 1
+        losses = -(rest**self.gamma) * log_p
         return (losses * shares).sum() / shares.sum()
 
 
