@@ -55,7 +55,7 @@ def test_the_command_does_its_work_from_an_empty_folder(installed: Path, tmp_pat
     run_folder = run("train", "epochs=1", "data.limit=100").strip().splitlines()[-1].removeprefix("run: ")
     assert (tmp_path / run_folder / "config.yaml").read_text().startswith("# labbook train epochs=1")
     assert "evaluation: " in run("evaluate", run_folder)
-    assert "right: " in run("predict", run_folder, "--test-index", "0", "1")
+    assert "correct: " in run("predict", run_folder, "--test-index", "0", "1")
     run("train", "-m", "seed=1,2", "epochs=1", "data.limit=100", "sweep.name=two")
     assert "report: logs/sweeps/two/report.html" in run("report", "logs/sweeps/two")
     assert {path.name for path in tmp_path.iterdir()} == {"logs"}

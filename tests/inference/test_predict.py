@@ -78,7 +78,7 @@ def test_images_of_the_test_set(said: Command) -> None:
     assert lines[0] == ["image", "true", "class", "probability"]
     assert [line[:2] for line in lines[1:4]] == [["30", "0"], ["0", "0"], ["197", "3"]]
     right = sum(line[1] == line[2] for line in lines[1:4])
-    assert lines[4] == ["right:", str(right), "of", "3"]
+    assert lines[4] == ["correct:", str(right), "of", "3"]
 
 
 def test_bad_files_are_named_and_the_rest_is_done(said: Command) -> None:

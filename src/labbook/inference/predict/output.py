@@ -63,7 +63,7 @@ def tell(batches: Iterable[Predicted], columns: Columns, shown: Shown = "first",
         told.add(batch)
     if known := [prediction for prediction in told.predictions if prediction.true is not None]:
         right = sum(prediction.true == answer(prediction) for prediction in known)
-        print(f"right: {right:,} of {len(known):,}")
+        print(f"correct: {right:,} of {len(known):,}")
     return told
 
 
