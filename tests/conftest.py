@@ -62,7 +62,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """The modules of the tests import torch, which the collector of garbage need not look through ever after."""
-    with lazy_imports.heavy():
+    with lazy_imports.import_torch_stack():
         return (yield)
 
 

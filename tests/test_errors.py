@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from labbook.errors import Interrupted, SettingError, TrainingError, choices, first_line
+from labbook.errors import SettingError, StoppedBySignal, TrainingError, first_line, list_choices
 
 
 @pytest.mark.parametrize(
@@ -17,12 +17,12 @@ from labbook.errors import Interrupted, SettingError, TrainingError, choices, fi
     ],
 )
 def test_choices_propose_the_nearest_spelling_and_list_all(wrong: str, valid: list[str], text: str) -> None:
-    assert choices(wrong, valid) == text
+    assert list_choices(wrong, valid) == text
 
 
 def test_choices_say_what_they_are_of() -> None:
     assert (
-        choices("epohcs", {"epochs": 1, "seed": 2}, "settings here")
+        list_choices("epohcs", {"epochs": 1, "seed": 2}, "settings here")
         == "did you mean epochs? settings here: epochs, seed"
     )
 
@@ -35,9 +35,9 @@ def test_the_first_line_of_an_error_is_its_sentence() -> None:
 def test_errors_are_of_the_kinds_that_callers_expect() -> None:
     assert issubclass(SettingError, ValueError)
     assert issubclass(TrainingError, RuntimeError)
-    assert not issubclass(Interrupted, (ValueError, RuntimeError))
+    assert not issubclass(StoppedBySignal, (ValueError, RuntimeError))
 
 
 def test_an_interruption_knows_its_signal() -> None:
-    assert Interrupted(signal.SIGTERM).signum == 15
-    assert str(Interrupted(signal.SIGINT)) == "stopped by signal 2"
+    assert StoppedBySignal(signal.SIGTERM).signum == 15
+    assert str(StoppedBySignal(signal.SIGINT)) == "stopped by signal 2"

@@ -29,7 +29,7 @@ gc.collect()
 told = []
 atexit.register(lambda: print(json.dumps([*told, gc.get_freeze_count()])))  # the last thing that happens
 try:
-    with lazy_imports.heavy():
+    with lazy_imports.import_torch_stack():
         told.append(gc.isenabled())
         {within}
 except ImportError:
@@ -39,7 +39,7 @@ loop = []
 loop.append(loop)
 del loop
 told.append(gc.collect() > 0)
-with lazy_imports.heavy():
+with lazy_imports.import_torch_stack():
     told.append(gc.isenabled())
 """
 
@@ -68,9 +68,9 @@ HIT = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(
     ("before", "within"),
     [
         ("from labbook import starting", "with nullcontext()"),
-        ("from labbook import lazy_imports, starting", "with lazy_imports.heavy()"),
-        ("from labbook import lazy_imports", "with lazy_imports.heavy()"),
-        ("from labbook import signals, starting", "with signals.starting()"),
+        ("from labbook import lazy_imports, starting", "with lazy_imports.import_torch_stack()"),
+        ("from labbook import lazy_imports", "with lazy_imports.import_torch_stack()"),
+        ("from labbook import signals, starting", "with signals.end_on_interrupt()"),
     ],
 )
 def test_ctrl_c_while_a_program_starts_ends_it_at_once_without_a_word(before: str, within: str) -> None:
@@ -82,7 +82,7 @@ def test_ctrl_c_while_a_program_starts_ends_it_at_once_without_a_word(before: st
 @pytest.mark.skipif(os.name == "nt", reason="a process cannot send itself Ctrl-C there")
 def test_ctrl_c_raises_once_work_has_begun() -> None:
     tried = f"try:\n    {HIT}\nexcept KeyboardInterrupt:\n    print('told')"
-    code = f"from labbook import signals, starting\nsignals.started()\n{tried}"
+    code = f"from labbook import signals, starting\nsignals.restore_interrupts()\n{tried}"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "told\n", "")
 
@@ -136,27 +136,27 @@ def test_a_python_that_lacks_packages_is_told_which(
 ) -> None:
     lacking(monkeypatch, *missing)
     with pytest.raises(SystemExit) as ended:
-        installation.check()
+        installation.check_installation()
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith(f"error: {sys.executable} is not Labbook's environment, {said} `make")
 
 
 def test_an_older_python_is_told_which_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "sys", SimpleNamespace(version="3.9.18 (main)", version_info=(3, 9, 18)))
-    assert installation.problem() == "it is Python 3.9.18, and Labbook needs 3.11.4 or newer"
+    assert installation.installation_problem() == "it is Python 3.9.18, and Labbook needs 3.11.4 or newer"
 
 
 def test_the_advice_works_where_the_user_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(installation, "sys", SimpleNamespace(prefix="/usr"))
     monkeypatch.chdir(ROOT)
-    assert installation.advice() == "run `make setup`, then `. .venv/bin/activate`, or use `make train ARGS=...`"
+    assert installation.setup_advice() == "run `make setup`, then `. .venv/bin/activate`, or use `make train ARGS=...`"
     monkeypatch.chdir(tmp_path)
     elsewhere = (
         f"run `make -C {ROOT} setup`, then `. {ROOT}/.venv/bin/activate`, or use `make -C {ROOT} train ARGS=...`"
     )
-    assert installation.advice() == elsewhere
+    assert installation.setup_advice() == elsewhere
     monkeypatch.setattr(installation, "sys", SimpleNamespace(prefix=str(ROOT / ".venv")))
-    assert installation.advice() == f"run `make -C {ROOT} -B setup`, which installs all packages again"
+    assert installation.setup_advice() == f"run `make -C {ROOT} -B setup`, which installs all packages again"
 
 
 def test_what_a_program_needs_is_what_pyproject_names() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from labbook.errors import EXTRAS, not_installed
+from labbook.errors import EXTRAS, missing_package_message
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -79,5 +79,7 @@ def test_the_extras_are_those_of_pyproject_and_have_a_lock() -> None:
 
 
 def test_what_is_not_installed_comes_with_a_command_that_works() -> None:
-    assert not_installed("logger=wandb", "wandb").endswith(": make setup EXTRAS=wandb, or pip install -e '.[wandb]'")
-    assert not_installed("logger=comet", "comet_ml") == "logger=comet is not installed: pip install comet_ml"
+    assert missing_package_message("logger=wandb", "wandb").endswith(
+        ": make setup EXTRAS=wandb, or pip install -e '.[wandb]'"
+    )
+    assert missing_package_message("logger=comet", "comet_ml") == "logger=comet is not installed: pip install comet_ml"

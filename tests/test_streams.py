@@ -67,7 +67,7 @@ for _ in range(99):
     print("line " * 999)
     print("line", file=sys.stderr, flush=True)
 Console().print("table")
-Path("unread").write_text(str(streams.unread(sys.stdout)))
+Path("unread").write_text(str(streams.reader_has_left(sys.stdout)))
 """
 
 

@@ -15,10 +15,10 @@ import argparse
 from collections.abc import Callable
 
 from labbook.cli.command_line import sentences
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, list_choices
 from labbook.files import make_folder
 from labbook.runs import outputs
-from labbook.signals import started
+from labbook.signals import restore_interrupts
 from labbook.training import hardware
 from tools.benchmark import defaults, image_folder, memory, report, scaling, startup, step_profile, timing
 from tools.benchmark.cases import CASES, Case
@@ -41,7 +41,7 @@ SECTIONS: dict[str, Callable[[list[Case], int, str], list[Section]]] = {
 @sentences()
 def main() -> None:
     """Print the tables asked for, and write them to a file if one is given."""
-    started()  # Ctrl-C ends processes and removes temporary folders first
+    restore_interrupts()  # Ctrl-C ends processes and removes temporary folders first
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", help="parts of names: " + "; ".join(case.name for case in CASES))
     parser.add_argument("--sections", default=",".join(SECTIONS), help="with commas between; %(default)s")
@@ -59,13 +59,13 @@ def main() -> None:
     ]
     if not cases:
         raise SettingError(f"no case is named so; they are: {'; '.join(case.name for case in CASES)}")
-    outputs.check({"--write": given.write})
+    outputs.check_outputs({"--write": given.write})
     if given.repetitions < 1:
         raise SettingError("--repetitions must be at least 1")
     asked = given.sections.split(",")
     for name in asked:
         if name not in SECTIONS:
-            raise SettingError(f"--sections={name} is unknown; {choices(name, SECTIONS)}")
+            raise SettingError(f"--sections={name} is unknown; {list_choices(name, SECTIONS)}")
     choice = hardware.choose({"precision": given.precision}, hardware.describe())
     if given.write:
         make_folder(given.write.parent)
@@ -77,7 +77,7 @@ def main() -> None:
             found.append(section)
     about = report.conditions(choice, " ".join(["python", *sys.argv]))
     if given.write:
-        outputs.write(given.write, report.markdown(found, about))
+        outputs.write_output(given.write, report.markdown(found, about))
     print(about)
 
 

@@ -33,10 +33,10 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also as CSV")
     parser.add_argument("--write", type=Path, metavar="FILE", help="also into a page of Markdown, between its marks")
     given = parser.parse_intermixed_args()
-    outputs.check({"--csv": given.csv, "--write": given.write})
+    outputs.check_outputs({"--csv": given.csv, "--write": given.write})
     batch_size = [f"data.batch_size={given.batch_size}"] if given.batch_size else []
 
-    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
         from tools.model_table import survey, tables
 
     asked = survey.prepared([*given.words, *batch_size])
@@ -46,11 +46,11 @@ def main() -> None:
     timed = not given.no_timing
     entries = list(asked.entries(timed))
     if given.csv:
-        outputs.write(given.csv, tables.as_csv(entries))
+        outputs.write_output(given.csv, tables.as_csv(entries))
     if given.write:
         text = given.write.read_text(encoding="utf-8") if given.write.is_file() else "# Networks\n"
-        outputs.write(given.write, placed(text, "models", tables.as_markdown(asked, entries, timed)))
-    with outputs.printing_beside(given.csv, given.write):
+        outputs.write_output(given.write, placed(text, "models", tables.as_markdown(asked, entries, timed)))
+    with outputs.print_beside_outputs(given.csv, given.write):
         tables.show(asked, entries, timed)
 
 

@@ -25,18 +25,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", type=Path, metavar="FILE", help="also into a page of Markdown, between its marks")
     given = parser.parse_args()
-    outputs.check({"--write": given.write})
+    outputs.check_outputs({"--write": given.write})
     if given.write:
         make_folder(given.write.parent)
 
-    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
         from tools.model_table import compatibility
 
     table = compatibility.as_markdown(compatibility.all_pairs())
     if given.write:
         text = given.write.read_text(encoding="utf-8") if given.write.is_file() else "# Networks and data\n"
-        outputs.write(given.write, placed(text, "pairs", table))
-    with outputs.printing_beside(given.write):
+        outputs.write_output(given.write, placed(text, "pairs", table))
+    with outputs.print_beside_outputs(given.write):
         print(table)
 
 

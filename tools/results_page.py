@@ -39,7 +39,7 @@ def main() -> None:
     if given.folder == FOLDER:
         page.write_brief(README, file, lines)
     for name, draw in (("differences.svg", plots.differences), ("by_epoch.svg", plots.by_epoch)):
-        outputs.write(given.folder / name, draw(lines))
+        outputs.write_output(given.folder / name, draw(lines))
     for line in (line for line in lines if line.worse):
         print(f"worse than published: {line.system}, {line.label}: {line.name} by {-line.difference:.4f}")
     print(f"page: {file}")

@@ -16,9 +16,9 @@ import importlib
 import os
 
 from labbook.cli.command_line import sentences
-from labbook.errors import SettingError, TrainingError, choices
+from labbook.errors import SettingError, TrainingError, list_choices
 from labbook.runs import outputs
-from labbook.signals import started
+from labbook.signals import restore_interrupts
 from labbook.training import hardware
 from tools.benchmark import report
 from tools.benchmark.sections import say
@@ -43,13 +43,13 @@ def main() -> None:
     Raises:
         TrainingError: something was lost, differed or ended in a traceback.
     """
-    started()  # Ctrl-C ends processes and removes temporary folders first
+    restore_interrupts()  # Ctrl-C ends processes and removes temporary folders first
     given = parsed()
     names = given.parts.split(",")
     for name in names:
         if name not in PARTS:
-            raise SettingError(f"--parts={name} is unknown; {choices(name, PARTS)}")
-    outputs.check({"--write": given.write})
+            raise SettingError(f"--parts={name} is unknown; {list_choices(name, PARTS)}")
+    outputs.check_outputs({"--write": given.write})
     if given.seconds <= 0 or given.jobs < 1:
         raise SettingError("--seconds must be more than 0 and --jobs at least 1")
     effort = Effort(given.quick, given.seconds, given.seed, given.jobs)

@@ -4,7 +4,7 @@ import difflib
 import errno
 from collections.abc import Iterable
 
-from labbook.installation import CHECKOUT, requirement
+from labbook.installation import CHECKOUT, requirement_with_extra
 
 NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -34,19 +34,19 @@ class UntrainableError(SettingError):
     """A setting that no training takes; a network that was trained with it before can still be opened."""
 
 
-class NotDoneError(RuntimeError):
+class RunError(RuntimeError):
     """What was asked for could not be done, though nothing was wrong with how it was asked for. Exit code 1."""
 
 
-class TrainingError(NotDoneError):
+class TrainingError(RunError):
     """A training that cannot go on, such as a loss that is no longer finite."""
 
 
-class ExportError(NotDoneError):
+class ExportError(RunError):
     """A network that cannot be written as a file, or whose file would not compute what it does."""
 
 
-class Interrupted(Exception):  # noqa: N818 - nothing went wrong
+class StoppedBySignal(Exception):  # noqa: N818 - nothing went wrong
     """The run was asked to stop by a signal and has saved its state."""
 
     def __init__(self, signum: int) -> None:
@@ -54,7 +54,7 @@ class Interrupted(Exception):  # noqa: N818 - nothing went wrong
         self.signum = signum
 
 
-def choices(wrong: str, valid: Iterable[str], what: str = "choices", meant: str = "") -> str:
+def list_choices(wrong: str, valid: Iterable[str], what: str = "choices", meant: str = "") -> str:
     """The end of an error sentence: what is `meant`, or else the nearest spelling, if any is near; and all valid."""
     names = sorted(str(name) for name in valid)
     meant = meant or nearest(wrong, names)
@@ -72,17 +72,17 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0].rstrip(".")
 
 
-def unwritable(error: OSError) -> bool:
+def is_unwritable(error: OSError) -> bool:
     """Whether the place to write to is what fails: no room, no right, or the disk."""
     return error.errno in UNWRITABLE
 
 
-def not_installed(choice: str, extra: str) -> str:
+def missing_package_message(choice: str, extra: str) -> str:
     """What to say of a choice that needs an extra, or a package that is none of ours."""
     if extra not in EXTRAS:
         return f"{choice} is not installed: pip install {extra}"
     if not CHECKOUT:
-        return f"{choice} is not installed: pip install '{requirement(extra)}'"
+        return f"{choice} is not installed: pip install '{requirement_with_extra(extra)}'"
     return f"{choice} is not installed: make setup EXTRAS={extra}, or pip install -e '.[{extra}]'"
 
 
@@ -91,6 +91,6 @@ def printable(text: object) -> str:
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))
 
 
-def shown(text: str) -> str:
+def abbreviate(text: str) -> str:
     """A text of any length and any signs as part of a sentence."""
     return printable(text if len(text) <= 80 else f"{text[:80]}...")

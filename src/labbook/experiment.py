@@ -18,10 +18,10 @@ from labbook.config.target_rules import return_type
 from labbook.config.unknown_keys import OF_TRAINER
 from labbook.data.module import Part
 from labbook.data.spec import ImageSpec
-from labbook.errors import Interrupted, SettingError, TrainingError
+from labbook.errors import SettingError, StoppedBySignal, TrainingError
 from labbook.loggers import TensorBoard
 from labbook.models import smallest_images
-from labbook.runs.run_folder import Run
+from labbook.runs.run_folder import RunFolder
 from labbook.trainer import build_metrics as build_metrics
 from labbook.trainer import build_trainer as build_trainer
 from labbook.trainer import quiet_trainer as quiet_trainer
@@ -216,7 +216,7 @@ def fit(
     trainer: Trainer,
     model: LightningModule,
     data: LightningDataModule,
-    run: Run,
+    run: RunFolder,
     channels_last: bool,
     compiled: bool,
 ) -> None:
@@ -224,7 +224,7 @@ def fit(
 
     Raises:
         TrainingError: the loss is no longer finite, or a process of the run died.
-        Interrupted: a signal came; the state was saved first.
+        StoppedBySignal: a signal came; the state was saved first.
     """
     for note in idle(run.config, model):
         log.warning("note: %s", note)
@@ -264,7 +264,7 @@ def fit(
     if stopped := stopped_early(trainer, run.config.epochs):
         log.info("stopped early %s", stopped)
     if any_rank(trainer, run.signals.received is not None):  # after the last step
-        raise Interrupted(run.signals.received or signal.SIGTERM)
+        raise StoppedBySignal(run.signals.received or signal.SIGTERM)
 
 
 def on_meta_device(config: DictConfig, data: LightningDataModule, look: Callable[[LightningModule], Found]) -> Found:

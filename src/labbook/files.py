@@ -24,7 +24,7 @@ CHUNK = 2**20  # bytes
 
 
 @contextmanager
-def replacing(path: Path, keep: Path | None = None, durable: bool = False) -> Iterator[Path]:
+def atomic_replace(path: Path, keep: Path | None = None, durable: bool = False) -> Iterator[Path]:
     """A place beside `path` to write to: in the end, what is there takes the place of `path`.
 
     A reader sees the old file or the new one, several processes may write at once, and where writing fails the old
@@ -58,18 +58,18 @@ def write_whole(path: Path, content: str | bytes, durable: bool = False) -> None
     """Replace a small file at once.
 
     Raises:
-        OSError: see `replacing`.
+        OSError: see `atomic_replace`.
     """
-    with replacing(path, durable=durable) as partial:
+    with atomic_replace(path, durable=durable) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def finite(value: Any) -> Any:
+def finite_or_null(value: Any) -> Any:
     """Plain data for JSON, which has no nan and no infinity: they are null."""
     if isinstance(value, dict):
-        return {name: finite(item) for name, item in value.items()}
+        return {name: finite_or_null(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
+        return [finite_or_null(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -82,10 +82,10 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, FileNotFoundError) as error:  # the second of a place such as /proc
-        raise no_folder(folder) from error
+        raise folder_error(folder) from error
 
 
-def no_folder(path: Path) -> NotADirectoryError:
+def folder_error(path: Path) -> NotADirectoryError:
     """What to raise where no file can be made in a folder."""
     return NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
@@ -104,7 +104,7 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def lock_to_wait_for(path: Path) -> FileLock:
+def blocking_lock(path: Path) -> FileLock:
     """A lock, to be held in a `with`, for which a process waits as long as another one holds it.
 
     Raises:
@@ -115,7 +115,7 @@ def lock_to_wait_for(path: Path) -> FileLock:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Keep other processes from working in a folder; not where the file system cannot lock.
 
     Raises:
@@ -124,7 +124,7 @@ def locked(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK, fallback_to_soft=False)  # which its holder's death frees
     with suppress(NotImplementedError):
         try:
-            lock.acquire(timeout=0.2)  # longer than `is_locked` holds it
+            lock.acquire(timeout=0.2)  # longer than `is_folder_locked` holds it
         except Timeout as error:
             raise SettingError(f"{folder} is being worked on by another process: wait for it, or stop it") from error
     try:
@@ -135,7 +135,7 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def is_locked(folder: Path) -> bool:
+def is_folder_locked(folder: Path) -> bool:
     """Whether a process is at work in a folder; also where that cannot be known."""
     if not (folder / LOCK).exists():
         return False
@@ -154,25 +154,25 @@ def remove_partial(folder: Path, name: str = "") -> None:
         left.unlink(missing_ok=True)
 
 
-def seal(archive: Path) -> None:
+def add_checksum(archive: Path) -> None:
     """Put the SHA-256 of a ZIP archive (which a checkpoint is) into its closing comment, where readers pass over it.
 
     Raises:
         OSError: what is on the disk is not what was written there, by the archive's own checksums.
     """
-    if reason := zip_damage(archive):
+    if reason := find_zip_corruption(archive):
         raise OSError(errno.EIO, f"written otherwise than it should be, {reason}", str(archive))
     with archive.open("rb+") as file:
         file.seek(-2, os.SEEK_END)  # the length of the comment, the last there is without one
         file.write(SEAL_LENGTH.to_bytes(2, "little"))
         length = file.tell()
         file.seek(0)
-        told = SEAL + checksum(file, length)
+        told = SEAL + sha256_of_stream(file, length)
         file.seek(length)
         file.write(told)
 
 
-def damage(archive: Path) -> str | None:
+def find_corruption(archive: Path) -> str | None:
     """What is wrong with a ZIP archive: cut short, or changed since it was sealed; None where nothing is.
 
     One that was never sealed is held against its own checksums alone.
@@ -183,12 +183,12 @@ def damage(archive: Path) -> str | None:
         told = file.read()
         if told.startswith(SEAL):
             file.seek(0)
-            whole = told == SEAL + checksum(file, size - SEAL_LENGTH)
+            whole = told == SEAL + sha256_of_stream(file, size - SEAL_LENGTH)
             return None if whole else "its checksum is wrong"
-    return zip_damage(archive)
+    return find_zip_corruption(archive)
 
 
-def zip_damage(archive: Path) -> str | None:
+def find_zip_corruption(archive: Path) -> str | None:
     """What is wrong with a ZIP archive by the checksums of the files in it; None where nothing is."""
     try:
         with zipfile.ZipFile(archive) as content:
@@ -200,7 +200,7 @@ def zip_damage(archive: Path) -> str | None:
     return wrong and f"the checksum of {wrong} in it is wrong"
 
 
-def checksum(file: BinaryIO, length: int) -> bytes:
+def sha256_of_stream(file: BinaryIO, length: int) -> bytes:
     """The SHA-256 of the next `length` bytes, in hexadecimal."""
     digest = hashlib.sha256()
     while length > 0 and (chunk := file.read(min(CHUNK, length))):

@@ -26,7 +26,7 @@ NEEDED = (  # the modules of the dependencies in pyproject.toml
 )
 
 
-def problem() -> str:
+def installation_problem() -> str:
     """What this Python lacks; nothing where it lacks nothing."""
     if sys.version_info < PYTHON:
         return f"it is Python {sys.version.split()[0]}, and Labbook needs {'.'.join(map(str, PYTHON))} or newer"
@@ -35,7 +35,7 @@ def problem() -> str:
     return f"it has no {', '.join(missing[:3])}{more}" if missing else ""
 
 
-def advice() -> str:
+def setup_advice() -> str:
     """The commands that make the environment and use it, for the folder that the user is in."""
     if CHECKOUT is None:
         return "install Labbook again, in an environment of its own"
@@ -46,15 +46,15 @@ def advice() -> str:
     return f"run `{make} setup`, then `. {folder}/bin/activate`, or use `{make} train ARGS=...`"
 
 
-def check() -> None:
+def check_installation() -> None:
     """End the program with one sentence where this Python cannot run it."""
-    found = problem()
+    found = installation_problem()
     if found:
-        sys.stderr.write(f"error: {sys.executable} is not Labbook's environment, as {found}: {advice()}\n")
+        sys.stderr.write(f"error: {sys.executable} is not Labbook's environment, as {found}: {setup_advice()}\n")
         sys.exit(2)
 
 
-def origin() -> str:
+def install_origin() -> str:
     """Where this Labbook comes from: the folder of its checkout, a wheel, an address with git, or its name."""
     if CHECKOUT:
         return str(CHECKOUT)
@@ -71,8 +71,8 @@ def origin() -> str:
     return unquote(urlsplit(url).path) if url.startswith("file:") else url
 
 
-def requirement(extra: str) -> str:
+def requirement_with_extra(extra: str) -> str:
     """This Labbook with an extra, as pip takes it."""
-    place = origin()
+    place = install_origin()
     url = Path(place).as_uri() if Path(place).is_absolute() else place
     return f"{DISTRIBUTION}[{extra}]" + ("" if place.startswith(DISTRIBUTION) else f" @ {url}")

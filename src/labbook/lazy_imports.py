@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from labbook.errors import SettingError
-from labbook.installation import advice
-from labbook.signals import starting
+from labbook.installation import setup_advice
+from labbook.signals import end_on_interrupt
 
 # The first version that no known file makes run code when it is loaded with weights_only=True: before it there were
 # CVE-2025-32434 (2.6) and CVE-2026-24747 (2.10).
@@ -26,14 +26,16 @@ def check_torch() -> None:
     try:
         there = version("torch")
     except PackageNotFoundError as error:
-        raise SettingError(f"torch is not installed: {advice()}") from error
+        raise SettingError(f"torch is not installed: {setup_advice()}") from error
     if tuple(int(number) for number in re.findall(r"\d+", there)[:2]) < SAFE_TORCH:
         least = ".".join(map(str, SAFE_TORCH))
-        raise SettingError(f"torch {there} may run code that a checkpoint holds: install torch>={least}, or {advice()}")
+        raise SettingError(
+            f"torch {there} may run code that a checkpoint holds: install torch>={least}, or {setup_advice()}"
+        )
 
 
 @contextmanager
-def heavy() -> Iterator[None]:
+def import_torch_stack() -> Iterator[None]:
     """Import torch, and what needs it, within: without looking for garbage meanwhile, nor there during the training.
 
     All that a module defines lasts, yet Python's collector goes through it again and again as it grows to a million
@@ -49,7 +51,7 @@ def heavy() -> Iterator[None]:
         return
     gc.disable()
     try:
-        with starting():
+        with end_on_interrupt():
             yield
     finally:
         gc.freeze()

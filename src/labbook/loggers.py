@@ -19,8 +19,8 @@ from torch import Tensor
 
 from labbook.models.probe import at_rest, blank, spared
 from labbook.plots.contact_sheet import Picture
-from labbook.runs.provenance import command_line
-from labbook.runs.run_id import INDIFFERENT
+from labbook.runs.provenance import typed_command
+from labbook.runs.run_id import IGNORED_KEYS
 from labbook.training import capabilities
 from labbook.training.epoch_rows import OTHER_COLUMNS
 from labbook.training.lightning_internals import scripting
@@ -73,7 +73,7 @@ class TensorBoard(TensorBoardLogger):
     def introduce(self, config: DictConfig, step: int) -> None:
         """Before a training begins or goes on: how it was started, all its settings, and what to see in one chart."""
         written = OmegaConf.to_yaml(config, resolve=True)
-        for name, text in (("command", command_line()), ("configuration", written)):
+        for name, text in (("command", typed_command()), ("configuration", written)):
             self.experiment.add_text(name, indented(text), step)
         self.experiment.add_custom_scalars({"training beside validation": CHARTS})
 
@@ -165,7 +165,8 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
     telling = {
         key: value
         for key, value in flat(config).items()
-        if not key.startswith((*INDIFFERENT, "choices", "callbacks")) and "_" not in (key[0], key.rpartition(".")[2][0])
+        if not key.startswith((*IGNORED_KEYS, "choices", "callbacks"))
+        and "_" not in (key[0], key.rpartition(".")[2][0])
     }
     for logger in loggers:
         if isinstance(logger, TensorBoard):

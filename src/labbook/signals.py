@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any
 
-from labbook.errors import Interrupted
+from labbook.errors import StoppedBySignal
 
 # Slurm sends USR1, or through submitit USR2, before it ends a job; a terminal that is closed sends HUP. Windows has
 # none of them.
@@ -30,7 +30,7 @@ def end_at_once(signum: int, _: FrameType | None) -> None:
 
 
 @contextmanager
-def starting() -> Iterator[None]:
+def end_on_interrupt() -> Iterator[None]:
     """Within this, Ctrl-C ends the program at once, unless somebody else listens to it."""
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not usual or threading.current_thread() is not threading.main_thread():
@@ -43,7 +43,7 @@ def starting() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def started() -> None:
+def restore_interrupts() -> None:
     """From here on Ctrl-C raises KeyboardInterrupt again, where it ended the program at once."""
     if signal.getsignal(signal.SIGINT) is end_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -75,14 +75,14 @@ class StopSignals:
             return
         self.received = signum
         if not (first and self._deferring):
-            raise Interrupted(signum)
+            raise StoppedBySignal(signum)
 
     def __enter__(self) -> "StopSignals":
         self.received = None
         if threading.current_thread() is not threading.main_thread():
             return self  # Python delivers signals to the main thread alone
         for item in SIGNALS:
-            if not passed_over(item):
+            if not is_ignored_signal(item):
                 self._previous[item] = signal.signal(item, self._handle)
         return self
 
@@ -91,23 +91,23 @@ class StopSignals:
             signal.signal(item, handler)
 
 
-def passed_over(signum: int) -> bool:
+def is_ignored_signal(signum: int) -> bool:
     """Whether a signal is not to stop a run: as nohup asks, or, under submitit, as another one will follow."""
     if signum == HANG_UP:
         return signal.getsignal(signum) == signal.SIG_IGN
-    return signum == signal.SIGTERM and of_submitit(signum)
+    return signum == signal.SIGTERM and is_handled_by_submitit(signum)
 
 
-def of_submitit(signum: int) -> bool:
+def is_handled_by_submitit(signum: int) -> bool:
     """Whether submitit, which started this process, listens to a signal."""
     handler = signal.getsignal(signum)
     return callable(handler) and str(getattr(handler, "__module__", "")).startswith("submitit")
 
 
-def hand_on(signum: int) -> None:
+def forward_to_submitit(signum: int) -> None:
     """Give a signal, now that the state is saved, to submitit, which has the run put into the queue again."""
     handler = signal.getsignal(signum)
-    if of_submitit(signum) and callable(handler):
+    if is_handled_by_submitit(signum) and callable(handler):
         handler(signum, None)
 
 

@@ -5,7 +5,7 @@ Until its work begins, Ctrl-C ends it at once and quietly.
 
 from labbook import installation
 
-installation.check()  # before anything that an older Python cannot read
+installation.check_installation()  # before anything that an older Python cannot read
 
 import os  # noqa: E402
 import signal  # noqa: E402
@@ -14,7 +14,7 @@ import sys  # noqa: E402
 from labbook import streams  # noqa: E402
 from labbook.signals import end_at_once  # noqa: E402
 
-streams.repair()
+streams.repair_streams()
 os.environ["MPLBACKEND"] = "agg"  # a notebook hands on its own, which only its own Python has
 
 for number, word in enumerate(sys.argv):  # a shell leaves the ~ of --csv=~/table.csv and of '~/images' as it is

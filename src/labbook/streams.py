@@ -10,7 +10,7 @@ ERRORS = "labbook.plain"  # how Python names the way in which a stream writes wh
 PLAIN = {"±": "+-", "–": "-", "→": "->", "…": "...", "µ": "u", "×": "x", "†": "+", "━": "-", "╸": "-", "╺": "-"}
 
 
-def plain(error: UnicodeError) -> tuple[str, int]:
+def replace_unencodable(error: UnicodeError) -> tuple[str, int]:
     """What to write instead of signs that an encoding does not have: the usual ASCII, or else the code of the sign."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -18,12 +18,12 @@ def plain(error: UnicodeError) -> tuple[str, int]:
     return "".join(PLAIN.get(sign) or ascii(sign)[1:-1] for sign in signs), error.end
 
 
-def repair() -> None:
+def repair_streams() -> None:
     """Open what the shell has closed (`>&-`), let no sign of a text be refused, and outlast a reader such as `head`.
 
     The next file that is opened would take the place of a closed stream, and get what other libraries print there.
     """
-    codecs.register_error(ERRORS, plain)
+    codecs.register_error(ERRORS, replace_unencodable)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -38,10 +38,10 @@ def repair() -> None:
         for number, name in ((1, "stdout"), (2, "stderr")):
             standard: Any = getattr(sys, name)
             if standard is getattr(sys, f"__{name}__"):  # as Python has made it
-                setattr(sys, name, lasting(standard, number))
+                setattr(sys, name, outlast_reader(standard, number))
 
 
-class Lasting(io.FileIO):
+class StreamOutlastingReader(io.FileIO):
     """A stream whose reader may leave, as `head` does: what is written afterwards is dropped."""
 
     unread = False  # the reader has left
@@ -55,9 +55,9 @@ class Lasting(io.FileIO):
             return memoryview(content).nbytes
 
 
-def lasting(stream: io.TextIOWrapper, descriptor: int) -> TextIO:
+def outlast_reader(stream: io.TextIOWrapper, descriptor: int) -> TextIO:
     """A stream like this one that outlasts its reader: no print is stopped, and so nothing that is done after it."""
-    raw: Any = Lasting(descriptor, "wb", closefd=False)
+    raw: Any = StreamOutlastingReader(descriptor, "wb", closefd=False)
     return io.TextIOWrapper(
         raw if stream.write_through else io.BufferedWriter(raw),
         stream.encoding,
@@ -67,7 +67,7 @@ def lasting(stream: io.TextIOWrapper, descriptor: int) -> TextIO:
     )
 
 
-def unread(stream: object) -> bool:
+def reader_has_left(stream: object) -> bool:
     """Whether the reader of a stream is known to have left."""
     below = getattr(stream, "buffer", None)
     return bool(getattr(getattr(below, "raw", below), "unread", False))

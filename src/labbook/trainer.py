@@ -22,10 +22,10 @@ from labbook.callbacks.gradient_norms import GradientNorms
 from labbook.callbacks.stopping import check_monitors
 from labbook.config import instantiate
 from labbook.config.schema import lower_is_better
-from labbook.errors import EXTRAS, SettingError, not_installed
+from labbook.errors import EXTRAS, SettingError, missing_package_message
 from labbook.loggers import TensorBoard
-from labbook.runs.run_folder import CHECKPOINTS, TABLE, Run
-from labbook.runs.run_id import deciding
+from labbook.runs.run_folder import CHECKPOINTS, TABLE, RunFolder
+from labbook.runs.run_id import result_callbacks
 from labbook.training import capabilities, metric_building, objectives, overhead, trackers
 from labbook.training.checkpoint_io import WholeFileIO
 from labbook.training.hardware import Choice
@@ -47,7 +47,7 @@ UNWARNED = (
 
 
 def build_trainer(
-    config: DictConfig, choice: Choice, run: Run, model: LightningModule, data: LightningDataModule
+    config: DictConfig, choice: Choice, run: RunFolder, model: LightningModule, data: LightningDataModule
 ) -> Trainer:
     """A Lightning Trainer that keeps everything in the run's folder.
 
@@ -81,7 +81,9 @@ def build_metrics(config: DictConfig, model: LightningModule) -> list[Callback]:
     return [EvaluationMetrics(metrics)] if metrics else []
 
 
-def build_callbacks(config: DictConfig, run: Run, model: LightningModule, data: LightningDataModule) -> list[Callback]:
+def build_callbacks(
+    config: DictConfig, run: RunFolder, model: LightningModule, data: LightningDataModule
+) -> list[Callback]:
     """The callbacks of the configuration, and those that keep the run.
 
     Raises:
@@ -112,7 +114,7 @@ def build_callbacks(config: DictConfig, run: Run, model: LightningModule, data: 
         falls=falls,
         select=validated and config.test_on == "best" and not on_test,
         every_minutes=config.checkpoint.every_minutes,
-        deciding=deciding(settings),
+        deciding=result_callbacks(settings),
     )
     callbacks.append(checkpoints)
     if config.sweep.job.trial is not None and config.sweep.prune:
@@ -183,7 +185,7 @@ def environment() -> list[LightningEnvironment]:
     return [] if "TORCHELASTIC_RUN_ID" in os.environ else [LightningEnvironment()]
 
 
-def build_loggers(config: DictConfig, run: Run) -> list[Logger]:
+def build_loggers(config: DictConfig, run: RunFolder) -> list[Logger]:
     """The loggers, writing into the run's folder."""
     if not config.logger or "_target_" in config.logger:
         nodes = {str(config.choices.get("logger")): config.logger}
@@ -192,7 +194,7 @@ def build_loggers(config: DictConfig, run: Run) -> list[Logger]:
     return [build_logger(node, name, run) for name, node in nodes.items() if node]
 
 
-def build_logger(node: DictConfig, name: str, run: Run) -> Logger:
+def build_logger(node: DictConfig, name: str, run: RunFolder) -> Logger:
     """The logger of one node, which is the choice `name`.
 
     Raises:
@@ -203,7 +205,7 @@ def build_logger(node: DictConfig, name: str, run: Run) -> Logger:
         logger: Logger = instantiate.build_object(node, "logger", save_dir=str(run.path), **options)
     except (ImportError, ModuleNotFoundError) as error:
         package = (isinstance(error, ModuleNotFoundError) and error.name) or name
-        raise SettingError(not_installed(f"logger={name}", name if name in EXTRAS else package)) from error
+        raise SettingError(missing_package_message(f"logger={name}", name if name in EXTRAS else package)) from error
     if isinstance(logger, TensorBoard):
         run.closing.callback(logger.close)
     trackers.connect(logger, node, run)

@@ -134,7 +134,7 @@ def test_a_write_that_fails_says_which_state_is_still_good(
         if operation == "write":
             patch.setattr(torch, "save", fails)
         elif operation == "check":
-            patch.setattr(checkpoint_io, "seal", fails)
+            patch.setattr(checkpoint_io, "add_checksum", fails)
         else:
             owner: Any = os if operation == "fsync" else Path
             original = getattr(owner, operation)

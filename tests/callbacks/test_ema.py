@@ -12,7 +12,7 @@ from labbook.callbacks.lookahead import floats
 from labbook.data.digits import Digits
 from labbook.data.module import Split
 from labbook.inference.evaluate.evaluate_run import evaluate_run
-from labbook.runs.resume import read_config
+from labbook.runs.resume import read_run_config
 from labbook.training.classifier import Classifier
 from labbook.training.label_tasks import Outcome
 from tests.callbacks.test_lookahead import digits, fitted, network, steps_of
@@ -88,7 +88,7 @@ QUICK = (
 
 
 def again(run: Path, split: Split, weights: str | None) -> Outcome:
-    return evaluate_run(run, read_config(run), split, weights)[0]
+    return evaluate_run(run, read_run_config(run), split, weights)[0]
 
 
 def test_what_is_saved_as_the_best_was_validated_and_is_tested_again_alike(labbook: Command) -> None:

@@ -16,7 +16,7 @@ from labbook.callbacks.ema import EMA
 from labbook.callbacks.lookahead import Lookahead, floats
 from labbook.data.digits import Digits
 from labbook.models.deep_convnet import DeepConvNet
-from labbook.runs.run_id import identity
+from labbook.runs.run_id import run_id
 from labbook.training.classifier import Classifier, Task
 from tests.conftest import Command
 from tests.runs.test_resume import signal_at
@@ -149,6 +149,6 @@ def test_the_last_checkpoint_holds_the_slow_copy(labbook: Command) -> None:
 def test_it_is_part_of_what_a_run_is(labbook: Command) -> None:
     def named(*settings: str) -> str:
         run: Path = labbook("model=mlp", "debug=fast", "logger=none", *settings).run
-        return identity(OmegaConf.load(run / "config.yaml"))
+        return run_id(OmegaConf.load(run / "config.yaml"))
 
     assert named("callbacks=none") == named("callbacks=default") != named("callbacks=lookahead")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from labbook.errors import Interrupted
+from labbook.errors import StoppedBySignal
 from labbook.training.classifier import Classifier
 from tests.conftest import Command
 from tests.runs.test_killed import same_in_all
@@ -57,7 +57,7 @@ def test_a_stopped_run_that_is_interrupted_in_its_test_does_not_train_on(
 
     def interrupted(self: Classifier) -> None:
         monkeypatch.setattr(Classifier, "on_test_epoch_end", original)
-        raise Interrupted(signal.SIGTERM)
+        raise StoppedBySignal(signal.SIGTERM)
 
     monkeypatch.setattr(Classifier, "on_test_epoch_end", interrupted)
     cut = labbook(*EARLY)

@@ -15,7 +15,7 @@ import yaml
 from labbook import experiment
 from labbook.cli import command_line
 from labbook.config import schema
-from labbook.errors import Interrupted, SettingError, TrainingError
+from labbook.errors import SettingError, StoppedBySignal, TrainingError
 from tests import composing
 from tests.conftest import Command
 
@@ -214,8 +214,8 @@ def test_what_is_added_with_a_plus_is_still_held_against_the_signature(
         ),
         (OSError(errno.EROFS, "Read-only file system"), 2, "error: cannot write a file: Read-only file system\n"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "error: no access to /x: Permission denied\n"),
-        (Interrupted(signal.SIGINT), 130, ""),
-        (Interrupted(signal.SIGTERM), 143, ""),
+        (StoppedBySignal(signal.SIGINT), 130, ""),
+        (StoppedBySignal(signal.SIGTERM), 143, ""),
         (KeyboardInterrupt(), 130, ""),
     ],
     ids=lambda item: type(item).__name__ if isinstance(item, BaseException) else "",

@@ -16,7 +16,7 @@ from labbook import installation
 from labbook.cli import command_line
 from labbook.cli.commands import new_project
 from labbook.config import compose, search_path
-from labbook.errors import not_installed
+from labbook.errors import missing_package_message
 from labbook.runs import provenance
 from tests.conftest import Command
 
@@ -134,9 +134,9 @@ def test_an_installed_package_knows_where_it_comes_from(
     monkeypatch.setattr(installation, "CHECKOUT", None)
     monkeypatch.setattr("labbook.errors.CHECKOUT", None)
     monkeypatch.setattr("importlib.metadata.distribution", lambda _: Installed(told))
-    assert installation.origin() == place
+    assert installation.install_origin() == place
     assert f"LABBOOK ?= {place}\n" in new_project.files("ourlab")["Makefile"]
-    assert not_installed("logger=wandb", "wandb") == f"logger=wandb is not installed: pip install '{needed}'"
+    assert missing_package_message("logger=wandb", "wandb") == f"logger=wandb is not installed: pip install '{needed}'"
 
 
 @pytest.mark.slow

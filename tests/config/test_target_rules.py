@@ -27,7 +27,7 @@ FORBIDDEN = [
     "functools.partial",
     "hydra.utils.instantiate",
     "hydra.utils.call",
-    "labbook.runs.run_folder.make_folder",
+    "labbook.runs.run_folder.make_run_folder",
     "torch.optim",
     "pytorch_lightning.Trainerx",
     "torch.optimx.Adam",

@@ -16,7 +16,7 @@ from labbook.inference.predict import output
 from labbook.inference.predict.classify import Prediction, Predictor
 from labbook.inference.predict.tables import Columns
 from labbook.inference.trained_model import Trained, load
-from labbook.runs.resume import read_config
+from labbook.runs.resume import read_run_config
 from tests.conftest import Command
 from tests.data.samples import album, photograph
 from tests.inference.networks import untrained
@@ -67,7 +67,7 @@ def test_a_test_image_as_a_file_gets_the_probability_of_the_test(kind: str, labb
         Image.linear_gradient("L").convert("RGB").resize((90, 40)).save(turned, exif=exif)
         words = ["data=image_folder", "data.root=photos", "data.image_size=8"]
     run = labbook(*words, "model=mlp", "epochs=1", "trainer.precision=32", "callbacks=none").run
-    config = read_config(run)
+    config = read_run_config(run)
     tested = evaluate_run.evaluate_run(run, config, "test")
     outcome, data = tested.outcome, tested.data
     if kind == "image_folder":

@@ -31,7 +31,7 @@ from labbook.inference.export.pixels import shaped_image
 from labbook.inference.export.wrapped_model import Exported, about, figures
 from labbook.inference.trained_model import Trained
 from labbook.models.mlp import MLP
-from labbook.runs.resume import read_config
+from labbook.runs.resume import read_run_config
 from labbook.training.hardware import Choice
 from labbook.training.tta import Tta
 from tests import composing
@@ -94,7 +94,7 @@ def test_the_documented_commands_and_examples(
     small = Digits(image_size=8)
     small.setup()
     Image.fromarray(small.parts["test"].pixels[0, 0].numpy()).save("IMAGE.png")  # as it is in the set
-    chances = trained_model.load(run, read_config(run), None, "predict").probabilities(image)[0]
+    chances = trained_model.load(run, read_run_config(run), None, "predict").probabilities(image)[0]
     monkeypatch.syspath_prepend(Path.cwd())
     for code in EXAMPLES[:2]:
         assert "labbook." not in code.replace('"labbook.json"', "")
@@ -109,7 +109,7 @@ def test_the_documented_commands_and_examples(
 def test_the_run_and_its_figures_are_told(labbook: Command, command: Command) -> None:
     needs_extra()
     run = labbook("model=mlp", "model.width=5", "debug=fast", "callbacks=none").run
-    config = read_config(run)
+    config = read_run_config(run)
     del config.task["tta"]  # as in a run from before there was that setting
     OmegaConf.save(config, run / "config.yaml")
     before = (run / "metrics.json").read_text()

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from labbook.errors import printable
 from labbook.inference.predict.classify import Guess, Prediction
 from labbook.inference.predict.tables import Columns, as_csv, as_json, cells
-from labbook.runs.csv_text import harmless
+from labbook.runs.csv_text import escape_formula
 from tests.data.samples import few
 
 names = st.text(st.characters(codec=None), min_size=1, max_size=12)  # with lone surrogates, as of names in other bytes
@@ -37,7 +37,7 @@ def test_all_three_agree(plain: list[Prediction], known: bool, several: bool) ->
         assert line.isprintable()
         fields = dict(zip(columns.heads, row, strict=True))
         assert found["image"] == each.image
-        assert harmless(printable(found["image"])) == fields["image"]
+        assert escape_formula(printable(found["image"])) == fields["image"]
         assert (found.get("classes"), fields.get("classes")) == ((["cat", "猫"], "cat|猫") if several else (None, None))
         assert found.get("true") == ("猫" if known else None)
         for place, guess in enumerate(found["top"]):

@@ -11,14 +11,14 @@ from labbook.data.digits import Digits
 from labbook.errors import SettingError
 from labbook.inference import trained_model
 from labbook.inference.evaluate import evaluate_run
-from labbook.runs.resume import read_config, with_settings
+from labbook.runs.resume import read_run_config, with_settings
 from tests.conftest import Command
 from tests.data.samples import album
 
 
 def test_judges_the_test_images_as_the_test_did(labbook: Command) -> None:
     run = labbook("epochs=2", "trainer.precision=32", "task.tta=mirror", "callbacks=none").run
-    config = read_config(run)
+    config = read_run_config(run)
     outcome = evaluate_run.evaluate_run(run, config, "test").outcome
     network = trained_model.load(run, config, None, "predict")
     digits = Digits(image_size=28)
@@ -36,7 +36,7 @@ def test_needs_no_data(labbook: Command, tmp_path: Path) -> None:
     words = ("data=image_folder", "data.root=photos", "data.image_size=8", "model=mlp", "epochs=1", "callbacks=none")
     run = labbook(*words).run
     (tmp_path / "photos").rename(tmp_path / "elsewhere")
-    spec = trained_model.load(run, read_config(run), "last", "predict").spec
+    spec = trained_model.load(run, read_run_config(run), "last", "predict").spec
     assert (spec.channels, spec.size) == (3, 8)
     assert spec.class_names == ("cat", "dog")
 
@@ -47,7 +47,7 @@ def test_a_checkpoint_of_before_networks_told_of_their_images(labbook: Command) 
     content = torch.load(file, weights_only=True)
     assert trained_model.spec_of(content.pop("spec"), file) == Digits(image_size=28).spec
     torch.save(content, file)
-    assert trained_model.load(run, read_config(run), "last", "predict").spec == Digits(image_size=28).spec
+    assert trained_model.load(run, read_run_config(run), "last", "predict").spec == Digits(image_size=28).spec
 
 
 WHOLE = {"channels": 1, "size": 8, "class_names": ["a", "b"], "mean": [0.5], "std": [0.5]}
@@ -61,15 +61,15 @@ def test_what_is_no_spec_is_refused(content: Any) -> None:
 
 def test_a_run_whose_training_would_be_refused_today_is_opened(labbook: Command) -> None:
     run = labbook("model=mlp", "debug=fast", "callbacks=none", "trainer.precision=32").run
-    own = evaluate_run.evaluate_run(run, read_config(run), "test").outcome
-    config = read_config(run)
+    own = evaluate_run.evaluate_run(run, read_run_config(run), "test").outcome
+    config = read_run_config(run)
     config.trainer |= {"strategy": "ddp_spawn", "val_check_interval": 0.5}
     config.callbacks = {"finder": {"_target_": "pytorch_lightning.callbacks.BatchSizeFinder"}}
     config.optimizer.forgotten = 1
     config.scheduler = {"_target_": "labbook.training.schedulers.Forgotten", "_partial_": True}
     OmegaConf.save(config, run / "config.yaml")
-    outcome = evaluate_run.evaluate_run(run, read_config(run), "test").outcome
+    outcome = evaluate_run.evaluate_run(run, read_run_config(run), "test").outcome
     assert torch.equal(outcome.predicted, own.predicted)
-    typed = with_settings(read_config(run), ["trainer.strategy=deepspeed"])
+    typed = with_settings(read_run_config(run), ["trainer.strategy=deepspeed"])
     with pytest.raises(SettingError, match=r"trainer\.strategy=deepspeed does not work here"):
         trained_model.load(run, typed, None, "predict")

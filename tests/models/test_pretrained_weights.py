@@ -201,7 +201,7 @@ def test_weights_that_are_there_need_no_right_to_write(weights: Path, monkeypatc
     def forbidden(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(pretrained_weights, "lock_to_wait_for", forbidden)
+    monkeypatch.setattr(pretrained_weights, "blocking_lock", forbidden)
     made(QUICK, pretrained=True).load()
 
 

@@ -18,7 +18,7 @@ from labbook.data.module import Images
 from labbook.errors import SettingError
 from labbook.inference import trained_model
 from labbook.inference.export import safetensors
-from labbook.runs.resume import read_config
+from labbook.runs.resume import read_run_config
 from tests.conftest import Command
 from tests.own.conftest import PROJECT
 from tests.runs.test_resume import signal_at
@@ -73,7 +73,7 @@ def test_a_run_knows_several_classes(run: Path, script: object, capsys: pytest.C
 def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
     run: Path, script: Callable[[ModuleType], Command], tmp_path: Path
 ) -> None:
-    network = trained_model.load(run, read_config(run), None, "serve")
+    network = trained_model.load(run, read_run_config(run), None, "serve")
     pixels = network.test_images().pixels[:2]
     chances = network.probabilities(pixels)
     thresholds = json.loads((run / "metrics.json").read_text())["thresholds"]

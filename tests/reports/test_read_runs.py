@@ -33,7 +33,7 @@ def test_states(tmp_path: Path) -> None:
     (sweep / ".hidden").mkdir()
     (sweep / ".hidden" / "metrics.json").write_text("{}")
     (sweep / "notes").mkdir()
-    with locks.claimed(sweep, "busy") as ours:
+    with locks.run_lock(sweep, "busy") as ours:
         assert ours
         runs = read_runs.read(sweep).runs
     assert {run.path.name: run.state for run in runs} == {

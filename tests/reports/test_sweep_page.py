@@ -113,7 +113,7 @@ def test_while_nothing_has_finished(tmp_path: Path) -> None:
     assert table_cells.tally(sweep_page.write(sweep)) == "0 runs"
     add_run(sweep, "a", {"epochs": 1}, {"status": "running"}, table_of(0.5, epochs=2))
     add_run(sweep, "b", {"epochs": 2}, {"status": "failed", "reason": "no"})
-    with locks.claimed(sweep, "a"):
+    with locks.run_lock(sweep, "a"):
         report = sweep_page.write(sweep)
     assert table_cells.tally(report) == "2 runs: 1 running, 1 failed"
     text = (sweep / "report.html").read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labbook.runs.log_files import OURS, RunLog, tell
+from labbook.runs.log_files import OURS, RunLog, print_line
 
 
 class Pieces(io.RawIOBase):
@@ -33,8 +33,8 @@ def through_a_log() -> None:
 @pytest.mark.parametrize("buffered", [True, False])
 @pytest.mark.parametrize(("stream", "said", "line"), [
     ("stdout", through_a_log, b"[2/4] run: here\n"),
-    ("stdout", lambda: tell("finished"), b"finished\n"),
-    ("stderr", lambda: tell("failed", error=True), b"failed\n"),
+    ("stdout", lambda: print_line("finished"), b"finished\n"),
+    ("stderr", lambda: print_line("failed", error=True), b"failed\n"),
 ])  # fmt: skip
 def test_a_line_is_one_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffered: bool, stream: str, said: Callable[[], None], line: bytes

@@ -13,7 +13,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from labbook.callbacks.checkpoints import Checkpoints
 from labbook.config.untrusted import CONFIGS
-from labbook.runs.resume import with_choices
+from labbook.runs.resume import add_run_choices
 from tests.conftest import Command
 from tests.runs.test_killed import same_in_all
 from tests.test_train import QUICK, metrics_of, rows_of, same_weights
@@ -223,7 +223,7 @@ def test_choices_of_a_folder_of_ones_own_are_gone_on_with(labbook: Command, tmp_
 def test_what_is_no_choice_is_not_gone_on_with(choice: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(f"model: {{}}\ndata: {{}}\nchoices:\n  callbacks: {choice!r}\n")
     arguments = [f"resume={tmp_path}", "callbacks.ema.decay=0.9"]
-    assert with_choices(arguments, [CONFIGS]) == arguments
+    assert add_run_choices(arguments, [CONFIGS]) == arguments
 
 
 @pytest.mark.parametrize(
@@ -234,9 +234,9 @@ def test_settings_bring_the_choice_that_they_belong_to(setting: str, tmp_path: P
         "model: {}\ndata: {}\nchoices:\n  callbacks: '[ema,lookahead]'\n  model: mlp\n"
     )
     arguments = [f"resume='{tmp_path}'", setting]
-    assert with_choices(arguments, [CONFIGS]) == [*arguments, "callbacks=[ema,lookahead]"]
+    assert add_run_choices(arguments, [CONFIGS]) == [*arguments, "callbacks=[ema,lookahead]"]
     given = [*arguments, "callbacks=none"]
-    assert with_choices(given, [CONFIGS]) == given
+    assert add_run_choices(given, [CONFIGS]) == given
 
 
 @pytest.mark.slow

@@ -64,23 +64,23 @@ TELLING = {
 
 @pytest.mark.parametrize("name", INDIFFERENT)
 def test_what_does_not_change_the_result_does_not_change_the_identity(config: DictConfig, name: str) -> None:
-    before = run_id.identity(config)
+    before = run_id.run_id(config)
     OmegaConf.update(config, name, INDIFFERENT[name], merge=False, force_add=True)
-    assert run_id.identity(config) == before
+    assert run_id.run_id(config) == before
 
 
 @pytest.mark.parametrize("name", TELLING)
 def test_what_changes_the_result_changes_the_identity(config: DictConfig, name: str) -> None:
-    before = run_id.identity(config)
+    before = run_id.run_id(config)
     OmegaConf.update(config, name, TELLING[name])
-    assert run_id.identity(config) != before
+    assert run_id.run_id(config) != before
 
 
 def test_every_setting_of_the_root_is_one_or_the_other() -> None:
     roots = {name.partition(".")[0] for name in (*INDIFFERENT, *TELLING)}
     assert roots == {item.name for item in fields(settings.TrainConfig)} - {"choices"}
     assert {
-        name for name in run_id.INDIFFERENT if not any(f"{item}.".startswith(f"{name}.") for item in INDIFFERENT)
+        name for name in run_id.IGNORED_KEYS if not any(f"{item}.".startswith(f"{name}.") for item in INDIFFERENT)
     } == set()
 
 
@@ -103,26 +103,26 @@ def with_nodes(config: DictConfig) -> DictConfig:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_new_setting_that_is_off_does_not_change_the_identity(with_nodes: DictConfig, place: str) -> None:
-    before = run_id.identity(with_nodes)
+    before = run_id.run_id(with_nodes)
     node = OmegaConf.select(with_nodes, place) if place else with_nodes
     with open_dict(node):
         for off in (None, False, 0, 0.0, "", [], {}):
             node.added = off
-            assert run_id.identity(with_nodes) == before, off
+            assert run_id.run_id(with_nodes) == before, off
         for on in (True, 1, 0.5, "some", [0], {"rate": 0}, {"_target_": "mylab.Thing"}):
             node.added = on
-            assert run_id.identity(with_nodes) != before, on
+            assert run_id.run_id(with_nodes) != before, on
 
 
 def test_a_run_of_before_a_setting_keeps_its_identity(config: DictConfig) -> None:
     """Of settings whose off value is not falsy, the schema says what every run did before."""
-    now = run_id.identity(config)
+    now = run_id.run_id(config)
     for name in ("task.mixup", "task.layer_lr_decay", "task.backbone_lr_factor", "notes"):
         parent, _, key = name.rpartition(".")
         node = OmegaConf.select(config, parent) if parent else config
         with open_dict(node):
             del node[key]
-    assert run_id.identity(config) == now
+    assert run_id.run_id(config) == now
 
 
 def since_0_1(node: DictConfig, owner: str) -> list[str]:
@@ -137,22 +137,22 @@ def test_every_setting_since_version_0_1_is_left_out_where_it_is_off(config: Dic
         for path in arguments.choice_files(group):
             own = file(f"{group}/{path.stem}.yaml")  # which takes no time to compose
             config[group] = composed(f"{group}={path.stem}")[group] if "defaults" in own else own
-            now = run_id.identity(config)
+            now = run_id.run_id(config)
             node = config[group]
             for part in node.values() if group == "callbacks" else [node]:
                 target = str(part.get("_target_")) if isinstance(part, DictConfig) else ""
                 for key in since_0_1(part, target) if target in FROZEN else ():
                     with open_dict(part):
                         del part[key]
-                    assert run_id.identity(config) == now, f"{group}={path.stem}: {key}"
+                    assert run_id.run_id(config) == now, f"{group}={path.stem}: {key}"
                     later.add(f"{group}.{key}")
     for section in ("", "task", "trainer"):
         node = OmegaConf.select(config, section) if section else config
-        now = run_id.identity(config)
+        now = run_id.run_id(config)
         for key in since_0_1(node, str(node.get("_target_", section))):
             with open_dict(node):
                 del node[key]
-            assert run_id.identity(config) == now, key
+            assert run_id.run_id(config) == now, key
             later.add(f"{section}.{key}".lstrip("."))
     since = {"objective_mode", "notes", "loss", "metrics", "data.sampler", "task.mixup", "task.cutmix", "task.sam"}
     assert since <= later
@@ -168,12 +168,12 @@ def test_a_new_group_is_left_out_where_its_choice_is_what_was_done_before(
         cost: Any = field(default=None, metadata={settings.FORMERLY: formerly})
 
     monkeypatch.setattr(run_id, "TrainConfig", WithGroup)
-    before = run_id.identity(config)
+    before = run_id.run_id(config)
     with open_dict(config):
         config.cost = {**formerly, "class_weights": None}
-        assert run_id.identity(config) == before
+        assert run_id.run_id(config) == before
         config.cost.class_weights = "balanced"
-        assert run_id.identity(config) != before
+        assert run_id.run_id(config) != before
 
 
 def test_the_settings_of_version_0_1_that_are_off_are_in_the_identity(config: DictConfig) -> None:
@@ -183,49 +183,49 @@ def test_the_settings_of_version_0_1_that_are_off_are_in_the_identity(config: Di
         ("trainer.profiler", False),
         ("optimizer.weight_decay", None),
     ):
-        before = run_id.identity(config)
+        before = run_id.run_id(config)
         OmegaConf.update(config, name, other)
-        assert run_id.identity(config) != before, name
+        assert run_id.run_id(config) != before, name
 
 
 def test_the_identities_of_kept_runs_are_those_in_their_names() -> None:
     kept = sorted((untrusted.CONFIGS.parent / "docs" / "results").glob("*/*/config.yaml"))
     assert len(kept) > 100
-    other = [file.parent.name for file in kept if run_id.identity(OmegaConf.load(file)) != file.parent.name[-8:]]
+    other = [file.parent.name for file in kept if run_id.run_id(OmegaConf.load(file)) != file.parent.name[-8:]]
     assert other == []
 
 
 def test_early_stopping_changes_the_result(config: DictConfig) -> None:
-    before = run_id.identity(config)
+    before = run_id.run_id(config)
     stopping = {"_target_": "labbook.callbacks.EarlyStopping", "monitor": "val/acc", "patience": 1}
     OmegaConf.update(config, "callbacks.early_stopping", stopping, force_add=True)
-    assert run_id.identity(config) != before
+    assert run_id.run_id(config) != before
 
 
 @pytest.mark.parametrize("values", [(0.1, 0.2), (1, 2), ("a", "b"), ([1], [1, 1]), (None, 1), (True, False)])
 def test_other_values_are_another_identity(config: DictConfig, values: tuple[object, object]) -> None:
     with open_dict(config):
         config.model.extra = values[0]
-        one = run_id.identity(config)
+        one = run_id.run_id(config)
         config.model.extra = values[1]
-        assert run_id.identity(config) != one
+        assert run_id.run_id(config) != one
 
 
 def test_the_order_of_settings_is_not_in_the_identity(config: DictConfig) -> None:
     plain = OmegaConf.to_container(config)
     assert isinstance(plain, dict)
     other = OmegaConf.create(dict(reversed(plain.items())))
-    assert run_id.identity(other) == run_id.identity(config)
-    assert len(run_id.identity(config)) == 8
+    assert run_id.run_id(other) == run_id.run_id(config)
+    assert len(run_id.run_id(config)) == 8
 
 
 def test_folders_never_meet(tmp_path: Path) -> None:
-    folders = [run_folder.make_folder(tmp_path / "runs", "same") for _ in range(3)]
+    folders = [run_folder.make_run_folder(tmp_path / "runs", "same") for _ in range(3)]
     assert [folder.name for folder in folders] == ["same", "same_2", "same_3"]
 
 
 def test_metrics_are_one_line_a_figure_and_readable(tmp_path: Path, config: DictConfig) -> None:
-    with run_folder.Run(tmp_path, config) as run:
+    with run_folder.RunFolder(tmp_path, config) as run:
         run.record({"test/acc": 0.5, "test/confusion_matrix": [[1, 2], [3, 4]]}, "finished")
     text = (tmp_path / "metrics.json").read_text()
     assert len(text.splitlines()) == 2 + len(json.loads(text))
@@ -234,7 +234,7 @@ def test_metrics_are_one_line_a_figure_and_readable(tmp_path: Path, config: Dict
 
 def test_the_status_tells_how_it_ended(tmp_path: Path, config: DictConfig) -> None:
     def fails() -> None:
-        with run_folder.Run(tmp_path, config):
+        with run_folder.RunFolder(tmp_path, config):
             assert run_folder.read_metrics(tmp_path)["status"] == "running"
             raise KeyError("a bug")
 
@@ -243,7 +243,7 @@ def test_the_status_tells_how_it_ended(tmp_path: Path, config: DictConfig) -> No
     assert run_folder.read_metrics(tmp_path)["status"] == "failed"
     assert run_folder.read_metrics(tmp_path)["reason"] == "KeyError: 'a bug'"
     assert "Traceback" in (tmp_path / "train.log").read_text()
-    with run_folder.Run(tmp_path, config) as again:
+    with run_folder.RunFolder(tmp_path, config) as again:
         again.record({}, "finished")
     assert "reason" not in run_folder.read_metrics(tmp_path)
 
@@ -251,7 +251,7 @@ def test_the_status_tells_how_it_ended(tmp_path: Path, config: DictConfig) -> No
 def test_a_finished_run_that_is_gone_on_with_is_not_finished_before_it_is_longer(
     tmp_path: Path, config: DictConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with run_folder.Run(tmp_path, config) as run:
+    with run_folder.RunFolder(tmp_path, config) as run:
         run.record({}, "finished")
     original, handlers = run_folder.write_whole, list(logging.getLogger("labbook").handlers)
 
@@ -261,7 +261,7 @@ def test_a_finished_run_that_is_gone_on_with_is_not_finished_before_it_is_longer
         original(path, text)
 
     monkeypatch.setattr(run_folder, "write_whole", killed)
-    with pytest.raises(KeyboardInterrupt), run_folder.Run(tmp_path, config):
+    with pytest.raises(KeyboardInterrupt), run_folder.RunFolder(tmp_path, config):
         pass
     assert run_folder.read_metrics(tmp_path)["status"] == "running"
     assert logging.getLogger("labbook").handlers == handlers
@@ -275,7 +275,7 @@ def test_what_cannot_be_closed_ends_a_run_as_interrupted_and_is_said(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "events")
 
     def fills_the_disk() -> None:
-        with run_folder.Run(tmp_path, config) as run:
+        with run_folder.RunFolder(tmp_path, config) as run:
             run.closing.callback(full)
             run.record({}, "finished")
             if also:
@@ -288,19 +288,19 @@ def test_what_cannot_be_closed_ends_a_run_as_interrupted_and_is_said(
 
 
 def test_two_processes_do_not_work_on_one_run(tmp_path: Path, config: DictConfig) -> None:
-    with run_folder.Run(tmp_path, config) as run:
+    with run_folder.RunFolder(tmp_path, config) as run:
         before = {path: path.read_bytes() for path in tmp_path.iterdir()}
         with (
             pytest.raises(SettingError, match="is being worked on by another process"),
-            run_folder.Run(tmp_path, config),
+            run_folder.RunFolder(tmp_path, config),
         ):
             pass
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-        with run_folder.Run(tmp_path, config, leads=False):  # another process of the same run
+        with run_folder.RunFolder(tmp_path, config, leads=False):  # another process of the same run
             pass
         run.record({}, "finished")
     assert not (tmp_path / files.LOCK).exists()
-    with run_folder.Run(tmp_path, config):
+    with run_folder.RunFolder(tmp_path, config):
         pass
 
 
@@ -311,7 +311,7 @@ def test_a_run_goes_on_where_nothing_can_be_locked(
         raise NotImplementedError
 
     monkeypatch.setattr(files.FileLock, "acquire", cannot)
-    with run_folder.Run(tmp_path, config) as run:
+    with run_folder.RunFolder(tmp_path, config) as run:
         run.record({}, "finished")
     assert run_folder.read_metrics(tmp_path)["status"] == "finished"
 
@@ -321,7 +321,7 @@ def test_a_run_whose_folder_is_taken_away_says_so(tmp_path: Path, config: DictCo
     folder.mkdir()
 
     def taken_away() -> None:
-        with run_folder.Run(folder, config) as run:
+        with run_folder.RunFolder(folder, config) as run:
             shutil.rmtree(folder)
             run.record({}, "finished")
 
@@ -338,7 +338,7 @@ def test_a_new_run_that_finds_no_room_to_begin_leaves_no_folder(
     folder = tmp_path / "run"
     folder.mkdir()
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left on device") as error, run_folder.Run(folder, config):
+    with pytest.raises(OSError, match="No space left on device") as error, run_folder.RunFolder(folder, config):
         pass
     assert error.value.filename == str(folder / "metrics.json")
     assert not folder.exists()
@@ -347,7 +347,7 @@ def test_a_new_run_that_finds_no_room_to_begin_leaves_no_folder(
 def test_a_run_that_finds_no_room_to_go_on_stays(
     tmp_path: Path, config: DictConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with run_folder.Run(tmp_path, config) as run:
+    with run_folder.RunFolder(tmp_path, config) as run:
         run.record({"val/acc": 0.5}, "interrupted")
     before = {name: (tmp_path / name).read_bytes() for name in ("config.yaml", "metrics.json")}
 
@@ -355,7 +355,7 @@ def test_a_run_that_finds_no_room_to_go_on_stays(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left on device"), run_folder.Run(tmp_path, config):
+    with pytest.raises(OSError, match="No space left on device"), run_folder.RunFolder(tmp_path, config):
         pass
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
 
@@ -384,6 +384,6 @@ def test_processes_of_torchrun_must_know_their_folder(
 
 def test_a_network_of_a_family_names_the_folder_by_what_it_is() -> None:
     chosen = {"log_dir": "logs", "choices": {"model": "resnet18", "data": "digits"}, "model": {"name": "resnet34"}}
-    parent, name = run_folder.place(OmegaConf.create(chosen))
+    parent, name = run_folder.new_run_path(OmegaConf.create(chosen))
     assert parent == Path("logs/runs")
     assert name.endswith("_resnet34_digits")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from labbook.files import LOCK, locked
-from labbook.runs.status import state_of, unfinished
+from labbook.files import LOCK, folder_lock
+from labbook.runs.status import state_of, unfinished_notes
 
 
 @pytest.fixture
@@ -18,18 +18,18 @@ def run(tmp_path: Path) -> Path:
 def test_a_run_that_was_killed_is_interrupted(run: Path) -> None:
     for left in (False, True):
         assert state_of(run)[0] == "interrupted"
-        assert unfinished(run) == ["the run is not finished (interrupted): what it saved was taken"]
+        assert unfinished_notes(run) == ["the run is not finished (interrupted): what it saved was taken"]
         if not left:
             (run / LOCK).touch()
 
 
 def test_a_run_at_work_is_running(run: Path) -> None:
-    with locked(run):
+    with folder_lock(run):
         assert state_of(run)[0] == "running"
-        assert unfinished(run) == ["the run is not finished (running): what it saved was taken"]
+        assert unfinished_notes(run) == ["the run is not finished (running): what it saved was taken"]
 
 
 def test_a_finished_run_needs_no_word(run: Path) -> None:
     (run / "metrics.json").write_text('{"status": "finished", "objective": 0.5}')
     assert state_of(run)[0] == "finished"
-    assert unfinished(run) == []
+    assert unfinished_notes(run) == []

@@ -14,7 +14,7 @@ from labbook.data.cifar import CIFAR10, CIFAR100
 from labbook.data.torchvision_set import TorchvisionDataModule
 from labbook.errors import SettingError
 from labbook.reports import sweep_page, tables
-from labbook.runs.sweep_folder import Index, SweepFolder
+from labbook.runs.sweep_folder import IdentityIndex, SweepFolder
 from tests.conftest import Command
 from tests.data.mirror import offline
 from tests.reports.test_grouping import add_run, figures_of, mark, table_of
@@ -78,11 +78,11 @@ def test_a_hostile_run_is_a_damaged_one_to_a_report(content: str, traps: Traps) 
 
 @pytest.mark.parametrize("identity", ["../../../x", "x'", "0123456", "", "0123456G"])
 def test_a_name_remembered_for_a_run_is_an_identity(identity: str, traps: Traps) -> None:
-    state = Index(traps.home, []).state
+    state = IdentityIndex(traps.home, []).state
     (traps.home / ".index.json").write_text(json.dumps({"state": state, "identities": {"seed=1": identity}}))
-    assert Index(traps.home, []).identities == {}
+    assert IdentityIndex(traps.home, []).identities == {}
     (traps.home / ".index.json").write_text(json.dumps({"state": state, "identities": {"seed=1": "0123abcd"}}))
-    assert Index(traps.home, []).identities == {"seed=1": "0123abcd"}
+    assert IdentityIndex(traps.home, []).identities == {"seed=1": "0123abcd"}
 
 
 def test_a_folder_of_an_odd_name_is_no_run_to_go_on_with(traps: Traps) -> None:

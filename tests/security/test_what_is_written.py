@@ -149,7 +149,7 @@ def test_what_is_no_secret_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_password_in_a_command_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     storage = "hydra.sweeper.storage=mysql://me:abc@example.org/db"
     monkeypatch.setattr("sys.argv", ["train.py", storage, "+logger.api_key=abc", "+logger.a={token: abc}", "seed=1"])
-    command = provenance.command_line()
+    command = provenance.typed_command()
     assert "abc" not in command
     assert "mysql://me:***@example.org/db" in command
     assert command.endswith("seed=1")
@@ -185,7 +185,7 @@ def test_every_name_that_is_made_is_portable(text: str) -> None:
     short = short_file_name(text)
     assert not short or portable(short)
     assert portable(naming.slug([f"model.x={text}"]))
-    _, name = run_folder.place(
+    _, name = run_folder.new_run_path(
         OmegaConf.create({"log_dir": "logs", "choices": {"model": text.replace("$", ""), "data": "b"}})
     )
     assert portable(name)
@@ -214,7 +214,7 @@ def test_what_stays_within_is_known(text: str) -> None:
 
 def test_runs_of_odd_choices_stay_where_they_belong() -> None:
     chosen = {"model": "../../x", "data": "aux"}
-    parent, name = run_folder.place(OmegaConf.create({"log_dir": "logs", "choices": chosen}))
+    parent, name = run_folder.new_run_path(OmegaConf.create({"log_dir": "logs", "choices": chosen}))
     assert parent == Path("logs/runs")
     assert portable(name)
 

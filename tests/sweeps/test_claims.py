@@ -48,46 +48,46 @@ def hold(tmp_path: Path) -> Iterator[Hold]:
 
 def test_a_claim_is_held_by_one_process_and_dies_with_it(tmp_path: Path, hold: Hold) -> None:
     process = hold(tmp_path, "run")
-    with locks.claimed(tmp_path, "run") as mine, locks.claimed(tmp_path, "other") as others:
+    with locks.run_lock(tmp_path, "run") as mine, locks.run_lock(tmp_path, "other") as others:
         assert (mine, others) == (False, True)
-    who = locks.holder(tmp_path, "run")
+    who = locks.lock_owner(tmp_path, "run")
     assert who is not None
     assert who.startswith(f"process {process.pid} on {socket.gethostname()} since 20")
-    assert locks.held(tmp_path) == {"run": who}
+    assert locks.held_locks(tmp_path) == {"run": who}
     kill(process)
-    assert locks.holder(tmp_path, "run") is None
-    assert locks.held(tmp_path) == {}
-    with locks.claimed(tmp_path, "run") as mine:
+    assert locks.lock_owner(tmp_path, "run") is None
+    assert locks.held_locks(tmp_path) == {}
+    with locks.run_lock(tmp_path, "run") as mine:
         assert mine
 
 
 def test_a_claim_is_held_once_in_one_process_too(tmp_path: Path) -> None:
-    with locks.claimed(tmp_path, "run") as mine:
-        with locks.claimed(tmp_path, "run") as again:
+    with locks.run_lock(tmp_path, "run") as mine:
+        with locks.run_lock(tmp_path, "run") as again:
             assert (mine, again) == (True, False)
-        who = locks.holder(tmp_path, "run")
+        who = locks.lock_owner(tmp_path, "run")
         assert who is not None
         assert f"process {os.getpid()} " in who
-    assert locks.holder(tmp_path, "run") is None
+    assert locks.lock_owner(tmp_path, "run") is None
 
 
 def test_a_claim_is_given_back_when_its_work_fails(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), locks.claimed(tmp_path, "run"):
+    with pytest.raises(KeyError), locks.run_lock(tmp_path, "run"):
         raise KeyError
-    assert locks.held(tmp_path) == {}
+    assert locks.held_locks(tmp_path) == {}
 
 
 def test_asking_who_holds_a_claim_makes_no_folder(tmp_path: Path) -> None:
-    assert locks.holder(tmp_path / "sweep", "run") is None
-    assert locks.held(tmp_path / "sweep") == {}
+    assert locks.lock_owner(tmp_path / "sweep", "run") is None
+    assert locks.held_locks(tmp_path / "sweep") == {}
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("note", ["", "[]", "{", '{"process": 1}'])
 def test_a_holder_without_a_name_is_somebody(tmp_path: Path, note: str) -> None:
-    with locks.claimed(tmp_path, "run"):
+    with locks.run_lock(tmp_path, "run"):
         (tmp_path / locks.CLAIMS / "run.json").write_text(note)
-        assert locks.holder(tmp_path, "run") == "another process"
+        assert locks.lock_owner(tmp_path, "run") == "another process"
 
 
 def test_a_run_counts_as_running_while_it_is_held(tmp_path: Path, hold: Hold) -> None:
@@ -132,7 +132,7 @@ def test_a_second_terminal_shares_the_work(labbook: Command, tmp_path: Path) -> 
     settings = (*LONGER, "model.width=4,6,8,10", "data.limit=300", "epochs=6")
     sweep = tmp_path / "logs" / "sweeps" / "shared"
     other, until = start(*settings, "sweep.name=shared", cwd=tmp_path), time.monotonic() + 120
-    while not locks.held(sweep):
+    while not locks.held_locks(sweep):
         assert other.poll() is None, other.communicate()
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -146,5 +146,5 @@ def test_a_second_terminal_shares_the_work(labbook: Command, tmp_path: Path) -> 
     assert not any("resumed" in metrics for metrics in runs.values())
     assert "4 runs: 4 finished" in out
     assert "4 runs: 4 finished" in mine.out
-    assert locks.held(sweep) == {}
+    assert locks.held_locks(sweep) == {}
     assert figures_of(sweep) == figures_of(done(labbook(*settings, "log_dir=alone")))

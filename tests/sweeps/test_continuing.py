@@ -155,7 +155,7 @@ def test_a_sweep_killed_at_any_moment_goes_on_and_ends_the_same(
     killed(*LONGER, WIDTHS, cwd=tmp_path, epoch=5)  # the second epoch of the second run
     (sweep,) = Path("logs/sweeps").iterdir()
     assert sorted(item["status"] for item in runs_of(sweep).values()) == ["finished", "running"]
-    assert locks.held(sweep) == {}
+    assert locks.held_locks(sweep) == {}
     rest = labbook(*LONGER, WIDTHS)
     assert done(rest) == sweep
     assert "of 2 runs: 1 finished already, 1 begun before" in rest.out
@@ -215,7 +215,7 @@ def test_starting_over_where_nothing_was(labbook: Command) -> None:
 def test_what_is_being_worked_on_is_not_moved(labbook: Command, finished: Path) -> None:
     before = runs_of(finished)
     name = next(iter(before))
-    with locks.claimed(finished, name):
+    with locks.run_lock(finished, name):
         refused = labbook(*TINY, WIDTHS, "sweep.rerun=true")
     assert refused.code == 2
     assert refused.sentence.startswith("sweep.rerun=true would move what is being worked on by process ")

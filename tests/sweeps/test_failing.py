@@ -11,7 +11,7 @@ import pytest
 from labbook import experiment
 from labbook.errors import TrainingError
 from labbook.inference.evaluate import final_test
-from labbook.runs.run_folder import states
+from labbook.runs.run_folder import saved_states
 from labbook.training.checkpoint_io import WholeFileIO
 from tests.conftest import Command, Ended
 from tests.sweeps.running import LONGER, TINY, Figures, begun, done, figures_of, folder_of, metrics_of, runs_of
@@ -179,7 +179,7 @@ def test_a_run_without_a_whole_checkpoint_is_done_again(labbook: Command, broken
     whole = done(labbook(*TINY, WIDTHS, "log_dir=whole"))
     broken()
     run = failed(folder_of(labbook(*TINY, WIDTHS)))
-    for state in states(run):
+    for state in saved_states(run):
         state.write_bytes(b"PK")
     again = labbook(*TINY, WIDTHS)
     assert done(again) == run.parent

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labbook.runs.sweep_folder import INDEX, Index, SweepFolder, fingerprint, read_mark
+from labbook.runs.sweep_folder import INDEX, IdentityIndex, SweepFolder, read_manifest, settings_fingerprint
 from labbook.sweeps import resuming_launcher
 from tests.conftest import Command
 from tests.sweeps.running import TINY, begun, done, runs_of
@@ -23,12 +23,12 @@ def roots(tmp_path: Path) -> list[Path]:
 
 
 def remembered(sweep: Path, roots: list[Path]) -> dict[str, str]:
-    return Index(sweep, roots, roots[1]).identities
+    return IdentityIndex(sweep, roots, roots[1]).identities
 
 
 def remember(sweep: Path, roots: list[Path]) -> None:
     sweep.mkdir()
-    index = Index(sweep, roots, roots[1])
+    index = IdentityIndex(sweep, roots, roots[1])
     index.identities["a=1"] = "01234567"
     index.save()
 
@@ -64,9 +64,9 @@ def test_what_is_no_configuration_does_not(tmp_path: Path, roots: list[Path]) ->
 
 
 def test_a_renamed_file_is_a_change(roots: list[Path]) -> None:
-    before = fingerprint(roots, roots[1])
+    before = settings_fingerprint(roots, roots[1])
     (roots[0] / "model" / "mlp.yaml").rename(roots[0] / "model" / "pml.yaml")
-    assert fingerprint(roots, roots[1]) != before
+    assert settings_fingerprint(roots, roots[1]) != before
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"identities": {"a=1": "b"}}', '{"state": 1}'])
@@ -136,7 +136,7 @@ def test_a_command_is_noted_once_and_last(tmp_path: Path, monkeypatch: pytest.Mo
     for word in ("a", "b", "a"):
         monkeypatch.setattr("sys.argv", ["/somewhere/train.py", "-m", f"x={word}"])
         sweep.begin([f"x{word}"], "val/acc")
-    mark = read_mark(sweep.path)
+    mark = read_manifest(sweep.path)
     assert mark is not None
     assert mark["commands"] == ["python train.py -m x=b", "python train.py -m x=a"]
     assert mark["over"] == ["xa", "xb"]

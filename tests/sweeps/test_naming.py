@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labbook.config.path_rules import LONGEST, short_file_name
-from labbook.runs.run_id import INDIFFERENT
+from labbook.runs.run_id import IGNORED_KEYS
 from labbook.sweeps.naming import slug, sweep_name, swept
 
 FIXED = ["model=mlp", "model.depth=2", "optimizer=sgd", "epochs=3", "data.limit=100", "+model.extra=1"]
@@ -71,7 +71,7 @@ def test_the_order_of_fixed_settings_is_not_in_the_name(order: list[str]) -> Non
 
 
 NAMELESS = [
-    *(text.format(name) for name in (*INDIFFERENT, "hydra") for text in ("{}=1", "+{}.key=1", "{}=1,2")),
+    *(text.format(name) for name in (*IGNORED_KEYS, "hydra") for text in ("{}=1", "+{}.key=1", "{}=1,2")),
     *("hydra/launcher=joblib", "hydra/sweeper=optuna", "hydra.sweeper.n_jobs=2", "seeds=3", "sweep.on_error=stop"),
 ]
 
@@ -86,7 +86,7 @@ def test_what_does_not_change_a_result_is_not_in_the_name(more: list[str]) -> No
 @given(keys, words, words)
 def test_what_changes_a_result_is_in_the_name(key: str, one: str, other: str) -> None:
     names = {sweep_name([f"{key}={value}", "model.width=1,2"], None) for value in (one, other)}
-    if key not in INDIFFERENT and not key.startswith(tuple(f"{name}." for name in (*INDIFFERENT, "hydra"))):
+    if key not in IGNORED_KEYS and not key.startswith(tuple(f"{name}." for name in (*IGNORED_KEYS, "hydra"))):
         assert len(names) == len({one, other})
     assert all(name.endswith("by_width") for name in names)
 

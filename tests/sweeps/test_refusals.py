@@ -271,13 +271,13 @@ together = [
     for row in zip_longest(*choices.values())
 ]
 for row in [*([choice] for choice in alone), *together]:
-    composed(*(f"{{group.relative_to(CONFIGS).as_posix()}}={{name}}" for group, name in row))
+    compose_config(*(f"{{group.relative_to(CONFIGS).as_posix()}}={{name}}" for group, name in row))
     for group, name in row:
         print(f"{{group.relative_to(CONFIGS).as_posix()}}/{{name}}.yaml")
 for file in sorted((CONFIGS / "model_data").glob("*.yaml")):  # taken where a model meets a data set
     models = [path.stem for path in (CONFIGS / "model").glob("*.yaml") if file.stem.startswith(f"{{path.stem}}_")]
     model = max(models, key=len)
-    composed(f"model={{model}}", f"data={{file.stem.removeprefix(model + '_')}}")
+    compose_config(f"model={{model}}", f"data={{file.stem.removeprefix(model + '_')}}")
     print(file.relative_to(CONFIGS).as_posix())
 """
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from labbook.cli import command_line
-from labbook.signals import StopSignals, hand_on, of_submitit
+from labbook.signals import StopSignals, forward_to_submitit, is_handled_by_submitit
 from tests.conftest import Command
 from tests.sweeps.running import LONGER, TINY, done, figures_of, kill, needs, runs_of, start
 from tests.sweeps.slurm import install, options_of
@@ -106,10 +106,10 @@ def test_a_signal_is_handed_on_to_submitit_alone() -> None:
     theirs, other = OfSubmitit(), Handler()
     signal.signal(signal.SIGUSR2, theirs)
     signal.signal(signal.SIGTERM, other)
-    assert of_submitit(signal.SIGUSR2)
-    assert not of_submitit(signal.SIGTERM)
-    hand_on(signal.SIGUSR2)
-    hand_on(signal.SIGTERM)
+    assert is_handled_by_submitit(signal.SIGUSR2)
+    assert not is_handled_by_submitit(signal.SIGTERM)
+    forward_to_submitit(signal.SIGUSR2)
+    forward_to_submitit(signal.SIGTERM)
     assert (theirs.called, other.called) == ([signal.SIGUSR2], [])
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from labbook import experiment
-from labbook.errors import Interrupted
+from labbook.errors import StoppedBySignal
 from labbook.models.mlp import MLP
 from labbook.models.probe import at_rest, spared
 from labbook.training.classifier import Classifier
@@ -107,11 +107,11 @@ def test_no_picture_is_worth_a_run_but_a_signal_ends_it() -> None:
 
     def stopped() -> None:
         try:
-            raise Interrupted(15)
-        except Interrupted as stop:
+            raise StoppedBySignal(15)
+        except StoppedBySignal as stop:
             raise RuntimeError("told otherwise") from stop
 
-    with pytest.raises(Interrupted), spared("picture"):
+    with pytest.raises(StoppedBySignal), spared("picture"):
         stopped()
 
 

@@ -17,7 +17,7 @@ from labbook.data.digits import Digits
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.mlp import MLP
-from labbook.runs.run_id import identity
+from labbook.runs.run_id import run_id
 from labbook.training import losses
 from labbook.training.classifier import Classifier, Task
 from labbook.training.losses import BinaryCrossEntropy, FocalLoss
@@ -217,6 +217,6 @@ def test_a_loss_of_the_configuration_reaches_the_network() -> None:
 def test_runs_of_before_the_choice_have_the_default_and_their_identity() -> None:
     config = composed()
     before = OmegaConf.masked_copy(config, [name for name in config if name != "loss"])
-    known = identity(composed("loss=cross_entropy"))
-    assert identity(with_schema_types(before, "here")) == known
-    assert len({known, identity(composed("loss=focal")), identity(composed("loss.class_weights=balanced"))}) == 3
+    known = run_id(composed("loss=cross_entropy"))
+    assert run_id(with_schema_types(before, "here")) == known
+    assert len({known, run_id(composed("loss=focal")), run_id(composed("loss.class_weights=balanced"))}) == 3

@@ -17,7 +17,7 @@ from labbook.callbacks.epoch_recorder import Recorder
 from labbook.callbacks.run_description import introduce
 from labbook.config import instantiate
 from labbook.config.compose import compose_config
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, list_choices
 from labbook.runs import run_folder
 from labbook.training.schedulers import constant
 from tools.benchmark import keras_process
@@ -136,7 +136,7 @@ def keras_optimizer(node: DictConfig) -> tuple[str, dict[str, Any]]:
     """
     made = instantiate.build_object(node)([torch.zeros(1)])
     if type(made) not in OPTIMIZERS:
-        known = choices(type(made).__name__, (kind.__name__ for kind in OPTIMIZERS))
+        known = list_choices(type(made).__name__, (kind.__name__ for kind in OPTIMIZERS))
         raise SettingError(f"optimizer {node._target_} has no like in Keras; {known}")
     names = OPTIMIZERS[type(made)]
     settings = {"learning_rate": made.defaults["lr"]}

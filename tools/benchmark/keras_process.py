@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from labbook.errors import SettingError, not_installed
+from labbook.errors import SettingError, missing_package_message
 from labbook.installation import CHECKOUT
 
 Array = NDArray[Any]
@@ -121,7 +121,7 @@ def process() -> Process:
         SettingError: TensorFlow is not installed.
     """
     if not installed():
-        raise SettingError(not_installed("TensorFlow", "keras"))
+        raise SettingError(missing_package_message("TensorFlow", "keras"))
     started = Process()
     atexit.register(started.close)
     return started

@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from labbook.runs.provenance import libraries
+from labbook.runs.provenance import library_versions
 from labbook.training import hardware
 from tools.benchmark.sections import Section
 
@@ -31,7 +31,7 @@ def conditions(choice: hardware.Choice, command: str) -> str:
 
 def machine(choice: hardware.Choice) -> str:
     """Hardware and versions."""
-    return f"{choice.reason}; {os.cpu_count()} cores, {torch.get_num_threads()} threads; {libraries()}"
+    return f"{choice.reason}; {os.cpu_count()} cores, {torch.get_num_threads()} threads; {library_versions()}"
 
 
 def rows(section: Section) -> str:

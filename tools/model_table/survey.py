@@ -13,7 +13,7 @@ from labbook.config.arguments import normalize_overrides
 from labbook.config.compose import compose_config
 from labbook.config.hydra_errors import choice_files
 from labbook.data.module import ImageDataModule
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, list_choices
 from labbook.experiment import on_meta_device
 from labbook.training import hardware
 from labbook.training.capabilities import image_data, is_classifier, trainable_parameters
@@ -107,7 +107,7 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     known = [path.stem for path in choice_files("model")]
     for name in names:
         if name not in known:
-            raise SettingError(f"model={name} is unknown; {choices(name, known)}")
+            raise SettingError(f"model={name} is unknown; {list_choices(name, known)}")
     return names or known, settings
 
 

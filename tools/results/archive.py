@@ -11,7 +11,7 @@ from labbook.reports import read_runs, tables
 from labbook.reports.grouping import group
 from labbook.reports.sweep_page import CSV
 from labbook.runs.run_folder import CONFIG, METRICS, TABLE
-from labbook.runs.sweep_folder import MARK, read_mark
+from labbook.runs.sweep_folder import MANIFEST, read_manifest
 
 Before = Literal["add", "replace"]
 """What becomes of runs kept before that a sweep does not have: its own come besides or instead."""
@@ -52,15 +52,15 @@ def keep(found: Finished, into: Path) -> int:
     summary. What was kept of a sweep of that name before is replaced, or added to.
     """
     target = into / found.sweep.name
-    mark = read_mark(found.sweep.path) or {}
-    if found.add and (earlier := read_mark(target)):
+    mark = read_manifest(found.sweep.path) or {}
+    if found.add and (earlier := read_manifest(target)):
         mark["commands"] = list(dict.fromkeys([*earlier.get("commands", []), *mark.get("commands", [])]))
     else:
         shutil.rmtree(target, ignore_errors=True)
     for run in found.runs:
         _copy(run, target / run.path.name)
     mark["planned"] = [path.parent.name.rpartition("-")[2] for path in sorted(target.glob(f"*/{METRICS}"))]
-    write_whole(target / MARK, json.dumps(mark, indent=2) + "\n")
+    write_whole(target / MANIFEST, json.dumps(mark, indent=2) + "\n")
     write_whole(target / CSV, tables.as_csv(group(read_runs.read(target))))
     return len(found.runs)
 
@@ -75,4 +75,4 @@ def _copy(run: read_runs.Run, into: Path) -> None:
 
 def kept(folder: Path) -> list[read_runs.Sweep]:
     """All sweeps that were kept, by name."""
-    return [read_runs.read(path.parent) for path in sorted(folder.glob(f"*/{MARK}"))]
+    return [read_runs.read(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))]

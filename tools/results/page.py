@@ -42,7 +42,7 @@ def write(page: Path, folder: Path) -> list[Line]:
         shown = "\n\n".join([markdown_table(report), hardware(finished(report)), fenced(report.sweep.commands)])
         text = placed(text, f"sweep {report.sweep.name}", shown)
     text = placed(text, "all", summary(reports, found))
-    outputs.write(page, text)
+    outputs.write_output(page, text)
     return found
 
 
@@ -51,7 +51,7 @@ def write_brief(readme: Path, page: Path, found: Sequence[Line]) -> None:
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
     if begin("labs") in text:
         titles = dict(re.findall(r"(?m)^## Lab (\w): (.*)$", page.read_text(encoding="utf-8")))
-        outputs.write(readme, placed(text, "labs", brief(found, titles)))
+        outputs.write_output(readme, placed(text, "labs", brief(found, titles)))
 
 
 def brief(found: Sequence[Line], titles: Mapping[str, str]) -> str:

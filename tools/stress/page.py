@@ -16,4 +16,4 @@ def write(path: Path, outcomes: Mapping[str, Outcome], about: str) -> None:
         text = placed(
             text, name, "\n\n".join([report.rows(outcome.section), outcome.section.note, f"Measured: {about}"])
         )
-    outputs.write(path, text)
+    outputs.write_output(path, text)

@@ -17,7 +17,7 @@ from labbook.callbacks.ema import EMA
 from labbook.callbacks.epoch_recorder import Recorder
 from labbook.callbacks.stopping import keep_settings, still_stopped, why_stopped
 from labbook.data import random_state
-from labbook.errors import Interrupted, SettingError, TrainingError
+from labbook.errors import SettingError, StoppedBySignal, TrainingError
 from labbook.runs import run_folder
 from labbook.signals import StopSignals
 from labbook.training import capabilities, objectives
@@ -171,7 +171,7 @@ class Checkpoints(Checkpoint):
 
     def _stop(self) -> None:
         """Stop this process, also where only another one was told to."""
-        raise Interrupted(self.signals.received or signal.SIGTERM)
+        raise StoppedBySignal(self.signals.received or signal.SIGTERM)
 
     # What --------------------------------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class Checkpoints(Checkpoint):
         try:
             trainer.save_checkpoint(path, weights_only=weights_only)
         except OSError as error:
-            good = run_folder.states(self.folder.parent)
+            good = run_folder.saved_states(self.folder.parent)
             still = f"{good[0]}, as it was, is still good" if good else "nothing was saved before"
             log.error("no new %s could be written (%s): %s", path.name, error.strerror or error, still)
             raise

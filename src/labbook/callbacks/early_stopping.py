@@ -7,7 +7,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
 
 from labbook.config.schema import lower_is_better
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, list_choices
 
 
 class EarlyStopping(LightningEarlyStopping):
@@ -33,6 +33,6 @@ class EarlyStopping(LightningEarlyStopping):
         if self.monitor not in trainer.callback_metrics:
             raise SettingError(
                 f"callbacks.early_stopping.monitor={self.monitor} is no metric of a validation;"
-                f" {choices(self.monitor, trainer.callback_metrics, 'logged are')}"
+                f" {list_choices(self.monitor, trainer.callback_metrics, 'logged are')}"
             )
         super().on_validation_end(trainer, pl_module)

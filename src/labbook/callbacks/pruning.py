@@ -8,7 +8,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from labbook.callbacks.epoch_recorder import Recorder
-from labbook.runs.run_folder import Run
+from labbook.runs.run_folder import RunFolder
 from labbook.runs.sweep_folder import STUDY
 
 log = logging.getLogger("labbook")
@@ -20,7 +20,7 @@ class Pruning(Checkpoint):
     It derives from Lightning's `Checkpoint`, as the `Recorder` does, to come after it.
     """
 
-    def __init__(self, run: Run, recorder: Recorder, number: int, objective: str) -> None:
+    def __init__(self, run: RunFolder, recorder: Recorder, number: int, objective: str) -> None:
         self.run, self.recorder, self.objective = run, recorder, objective
         self.trial = trial_of(HydraConfig.get().sweeper.storage, number)
         self.reported = 0

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pytorch_lightning import LightningDataModule, LightningModule
 
 from labbook.data.record import DataRecord
-from labbook.runs.run_folder import Run
+from labbook.runs.run_folder import RunFolder
 from labbook.training import capabilities
 from labbook.training.hardware import Choice
 
 log = logging.getLogger("labbook")
 
 
-def introduce(run: Run, module: LightningModule, source: LightningDataModule, choice: Choice) -> None:
+def introduce(run: RunFolder, module: LightningModule, source: LightningDataModule, choice: Choice) -> None:
     """Say what is about to be trained, on what and why there, and record what the data is.
 
     Raises:

@@ -26,12 +26,12 @@ from labbook.config.invocation import program_name, with_program_names
 from labbook.config.path_rules import quote_override
 from labbook.config.unknown_keys import is_setting, unknown_setting_message
 from labbook.config.untrusted import CONFIGS as CONFIGS
-from labbook.errors import Interrupted, NotDoneError, SettingError, printable, unwritable
+from labbook.errors import RunError, SettingError, StoppedBySignal, is_unwritable, printable
 from labbook.runs import locks
-from labbook.runs.resume import continued, read_config, with_choices, with_overrides
-from labbook.runs.run_id import identity
-from labbook.runs.sweep_folder import read_mark
-from labbook.signals import hand_on
+from labbook.runs.resume import add_run_choices, read_run_config, resumed_config, with_overrides
+from labbook.runs.run_id import run_id
+from labbook.runs.sweep_folder import read_manifest
+from labbook.signals import forward_to_submitit
 from labbook.sweeps import best_experiment, grid_sweeper, run_job
 
 HELP = """\
@@ -101,20 +101,20 @@ def sentences() -> Iterator[None]:
         refuse(str(error), 2)
     except (HydraException, OmegaConfBaseException) as error:
         refuse(hydra_errors.explain_hydra_error(error, sys.argv[1:]), 2)
-    except NotDoneError as error:
+    except RunError as error:
         refuse(str(error), 1)
     except BrokenPipeError:  # whoever read what is printed, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + 13)  # as a shell tells of SIGPIPE
     except OSError as error:
-        if not unwritable(error):
+        if not is_unwritable(error):
             raise
         denied = error.errno in (errno.EACCES, errno.EPERM)
         refuse(
             f"{'no access to' if denied else 'cannot write'} {error.filename or 'a file'}: {error.strerror or error}", 2
         )
-    except Interrupted as stop:
-        hand_on(stop.signum)
+    except StoppedBySignal as stop:
+        forward_to_submitit(stop.signum)
         sys.exit(128 + stop.signum)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
@@ -162,13 +162,13 @@ def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """Go on with the run that `config.resume` names; one of a sweep only as the sweep itself would do it.
 
     Raises:
-        SettingError: see `continued`; or somebody is at work on the run.
+        SettingError: see `resumed_config`; or somebody is at work on the run.
     """
     folder, origin = Path(config.resume), f"{config.resume}/config.yaml"
-    going_on = settings.with_schema_types(continued(config, settings.task_overrides(), settings.GROUPS), origin)
-    if read_mark(folder.parent) is None:
+    going_on = settings.with_schema_types(resumed_config(config, settings.task_overrides(), settings.GROUPS), origin)
+    if read_manifest(folder.parent) is None:
         return task(going_on)
-    if identity(going_on) != identity(settings.with_schema_types(read_config(folder), origin)):
+    if run_id(going_on) != run_id(settings.with_schema_types(read_run_config(folder), origin)):
         copy = Path(going_on.log_dir) / "runs" / folder.name
         new = " ".join(item for item in settings.task_overrides() if not item.startswith("resume="))
         raise SettingError(
@@ -176,9 +176,9 @@ def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
             f" {shlex.join(['mkdir', '-p', str(copy.parent)])} && {shlex.join(['cp', '-r', str(folder), str(copy)])}"
             f" && {program_name()} {quote_override('resume', copy)} {new}"
         )
-    with locks.claimed(folder.parent, folder.name) as mine:
+    with locks.run_lock(folder.parent, folder.name) as mine:
         if not mine:
-            raise SettingError(f"{folder} is being worked on by {locks.holder(folder.parent, folder.name)}")
+            raise SettingError(f"{folder} is being worked on by {locks.lock_owner(folder.parent, folder.name)}")
         return task(going_on)
 
 
@@ -223,7 +223,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         arguments = normalize_overrides(arguments, hydra_errors.folders_for_arguments(arguments))
         hydra_errors.check_reserved_settings(arguments)
         hydra_errors.check_single_choices(arguments)
-        sys.argv[1:] = with_choices(arguments, hydra_errors.folders_for_arguments(arguments))
+        sys.argv[1:] = add_run_choices(arguments, hydra_errors.folders_for_arguments(arguments))
         if show_resumed(sys.argv[1:]):
             sys.exit(0)
         try:

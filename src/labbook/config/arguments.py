@@ -12,7 +12,7 @@ from labbook.config.path_rules import expand_user
 from labbook.config.schema import OPTIONAL, TrainConfig
 from labbook.config.unknown_keys import GROUPS
 from labbook.config.vocabulary import NO, YES, alternatives, override_value
-from labbook.errors import SettingError, choices, shown
+from labbook.errors import SettingError, abbreviate, list_choices
 
 PATHS = ("log_dir", "resume", "data.root", "data.cache_dir")
 OF_HOME = re.compile(r"""(?<=[=,\[])(['"]?)(~[^,'"\]]*)\1""")  # whole, or one in a list
@@ -92,12 +92,18 @@ def check_not_a_path(group: str, value: str, folders: Sequence[Path]) -> None:
     if not PATH.search(path) or any((folder / group / f"{path}.yaml").is_file() for folder in folders):
         return
     if group == "data":
-        raise SettingError(f"data={shown(value)}: a folder of images is data=image_folder data.root={shown(path)}")
+        raise SettingError(
+            f"data={abbreviate(value)}: a folder of images is data=image_folder data.root={abbreviate(path)}"
+        )
     valid = [file.stem for file in choice_files(group, *folders)]
     if Path(path.replace("\\", "/")).stem in valid:
-        raise SettingError(f"{group}={shown(value)} is a path: write {group}={Path(path.replace(chr(92), '/')).stem}")
+        raise SettingError(
+            f"{group}={abbreviate(value)} is a path: write {group}={Path(path.replace(chr(92), '/')).stem}"
+        )
     own = "; make new-model NAME=my_net makes one of your own" if group == "model" else ""
-    raise SettingError(f"{group}={shown(value)} is a path, and {group} takes a name{own}; {choices('', valid)}")
+    raise SettingError(
+        f"{group}={abbreviate(value)} is a path, and {group} takes a name{own}; {list_choices('', valid)}"
+    )
 
 
 def check_deletion(name: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from labbook.config.unknown_keys import FILES, GROUPS
-from labbook.errors import Interrupted, NotDoneError, SettingError, first_line, unwritable
+from labbook.errors import RunError, SettingError, StoppedBySignal, first_line, is_unwritable
 
 # Of objects of these packages a setting is to blame for an error; own code has bugs, whose traceback is of use.
 LIBRARIES = ("kornia.", "pytorch_lightning.", "timm.", "torch.", "torchmetrics.", "torchvision.")
@@ -19,14 +19,14 @@ NOTED = "error: "  # begins the line below a traceback that says where an error 
 def is_sentence(error: Exception) -> bool:
     """Whether an error says to the user what to do, without a traceback."""
     if isinstance(error, OSError):
-        return unwritable(error)
-    return isinstance(error, (SettingError, NotDoneError, Interrupted))
+        return is_unwritable(error)
+    return isinstance(error, (SettingError, RunError, StoppedBySignal))
 
 
 def failure_reason(error: BaseException) -> str:
     """Why a run failed, in one line; errors of others are told with their kind, and where they came from."""
     told = " ".join(str(error).split())
-    if isinstance(error, (SettingError, NotDoneError)):
+    if isinstance(error, (SettingError, RunError)):
         return told
     noted = (note.removeprefix(NOTED) for note in getattr(error, "__notes__", []) if note.startswith(NOTED))
     return next(noted, f"{type(error).__name__}: {told}")
@@ -89,7 +89,7 @@ def explain_failure(error: Exception, config: DictConfig, trained: bool, hint: s
     if part is None and type(error).__name__ == "MisconfigurationException":  # Lightning's word for wrong settings
         part = ConfigPart("trainer", config.trainer._target_, None)
     if part is not None and part.target.startswith(LIBRARIES):
-        told = NotDoneError(f"{part.says(error)}{hint}") if trained else SettingError(part.says(error))
+        told = RunError(f"{part.says(error)}{hint}") if trained else SettingError(part.says(error))
         told.__cause__ = error
         return told
     if part is not None:

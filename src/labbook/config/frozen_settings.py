@@ -1,6 +1,6 @@
 """The settings that the identity of a run of version 0.1 holds, whatever their values. Never added to.
 
-A setting that is not listed here is left out of the identity where it is off: see `labbook.identity`.
+A setting that is not listed here is left out of the identity where it is off: see `labbook.runs.run_id`.
 """
 
 _DATA = (

@@ -28,7 +28,7 @@ from labbook.config.unknown_keys import (
 )
 from labbook.config.untrusted import CONFIGS
 from labbook.config.vocabulary import last_word
-from labbook.errors import SettingError, choices, first_line, not_installed
+from labbook.errors import SettingError, first_line, list_choices, missing_package_message
 
 OWN_FOLDER = "a run makes its own folder, with its config.yaml, in log_dir=FOLDER"
 RUNS_FOLDER = "runs of a sweep have their own folders in log_dir=FOLDER under sweeps/, by sweep.name=NAME"
@@ -86,7 +86,7 @@ def explain_hydra_error(error: Exception, arguments: list[str]) -> str:
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         own = f"; a folder of images is data=image_folder data.root={name}" if Path(name).is_dir() else ""
-        return f"{group}={name} is unknown; {choices(name, error.options)}{own if group == 'data' else ''}"
+        return f"{group}={name} is unknown; {list_choices(name, error.options)}{own if group == 'data' else ''}"
     if isinstance(error, OverrideParseException):
         hint = "write SETTING=VALUE, a list as [a,b], and what has spaces or other signs as \"SETTING='VALUE'\""
         return f"cannot read '{error.override}': {hint}"
@@ -107,10 +107,10 @@ def explain_hydra_error(error: Exception, arguments: list[str]) -> str:
     where = f"{file.group(1)}.yaml: " if file else ""
     if none := re.search(r"Could not load '(\w+)/(.+?)'", str(error)):  # in a list of choices
         group, name = none.groups()
-        known = choices(name, (path.stem for path in choice_files(group, *folders_for_arguments(arguments))))
+        known = list_choices(name, (path.stem for path in choice_files(group, *folders_for_arguments(arguments))))
         return f"{'' if where == 'train.yaml: ' else where}{group}={name} is unknown; {known}"
     if no_group := re.search(r"Invalid Defaults List override '/?(\w+): ", str(error)):
-        return f"{where}{no_group.group(1)} is not a group; {choices(no_group.group(1), settings.GROUPS)}"
+        return f"{where}{no_group.group(1)} is not a group; {list_choices(no_group.group(1), settings.GROUPS)}"
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         name = str(cause.full_key)
         if file and name in settings.FILES:
@@ -199,7 +199,9 @@ def missing_launcher_message(text: str, arguments: list[str]) -> str | None:
         unknown = text.startswith("Unknown plugin class")
         return f"{text}: hydra/launcher=CHOICE and hydra/sweeper=CHOICE name what there is" if unknown else None
     group, extra = missing
-    return not_installed(next((item for item in arguments if item.startswith(f"{group}=")), f"{group}={extra}"), extra)
+    return missing_package_message(
+        next((item for item in arguments if item.startswith(f"{group}=")), f"{group}={extra}"), extra
+    )
 
 
 def not_a_choice_message(arguments: list[str]) -> str:
@@ -207,7 +209,7 @@ def not_a_choice_message(arguments: list[str]) -> str:
     for argument in arguments:
         name, _, value = argument.partition("=")
         if name in settings.GROUPS and not isinstance(yaml.safe_load(value), str):
-            return f"{name}={value} is not a choice; {choices('', (path.stem for path in choice_files(name)))}"
+            return f"{name}={value} is not a choice; {list_choices('', (path.stem for path in choice_files(name)))}"
     return "a setting has no name: write SETTING=VALUE"
 
 
@@ -304,7 +306,7 @@ def check_hydra_setting(name: str) -> None:
     schema = OmegaConf.structured(HydraConf)
     node = OmegaConf.select(schema, parent) if parent else schema
     if isinstance(node, DictConfig) and is_dataclass(OmegaConf.get_type(node)) and key not in node:
-        raise SettingError(f"{name} is not a setting; {choices(key, map(str, node), 'settings here')}")
+        raise SettingError(f"{name} is not a setting; {list_choices(key, map(str, node), 'settings here')}")
 
 
 def missing_extra(message: str) -> tuple[str, str] | None:

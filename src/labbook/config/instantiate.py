@@ -21,7 +21,7 @@ from labbook.config.own_code import allowed_targets, describe_allowed_targets
 from labbook.config.renamed_targets import current_target
 from labbook.config.several import SEVERAL
 from labbook.config.vocabulary import alternatives, override_value
-from labbook.errors import SettingError, UntrainableError, choices, first_line
+from labbook.errors import SettingError, UntrainableError, first_line, list_choices
 
 # Limits that torch and Lightning document but do not put into their annotations.
 LIMITS: dict[str, Any] = {
@@ -190,7 +190,7 @@ def check_has_target(node: Any, key: str, beside: Mapping[str, Any], group: str)
     """
     if not is_target_node(node):
         names = [name for name, other in beside.items() if is_target_node(other)]
-        known = f"; {choices(key, names, 'such nodes here')}" if names else ""
+        known = f"; {list_choices(key, names, 'such nodes here')}" if names else ""
         where = f"{group}.{key}" if group else key
         raise SettingError(f"{where}={node} is nothing that can be built: it has no _target_{known}")
 
@@ -206,7 +206,7 @@ def check_target_node(node: Mapping[str, Any], name: str, supplied: Mapping[str,
         if instead := supplied.get(key):
             raise UntrainableError(f"{name}.{key} is set by the program: {instead}")
         if key not in known and (not takes_any or key in target_rules.FOR_HYDRA):
-            valid = choices(str(key), known.keys() - supplied.keys(), "settings")
+            valid = list_choices(str(key), known.keys() - supplied.keys(), "settings")
             raise UntrainableError(f"{name}.{key} is not a setting of {node['_target_']}; {valid}")
         if key not in supplied:
             target_rules.check_setting_allowed(f"{name}.{key}", value)

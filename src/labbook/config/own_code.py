@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labbook.config.untrusted import read_settings_file
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, list_choices
 from labbook.installation import CHECKOUT, PROJECT_VARIABLE
 
 OURS = (
@@ -105,7 +105,9 @@ def own_packages(root: Path) -> tuple[str, ...]:
     table = tool_tables(file).get("labbook", {})
     for key in table if isinstance(table, dict) else ["labbook"]:
         if key != "packages":
-            raise SettingError(f"{file}: tool.labbook.{key} is not a setting; {choices(key, ['packages'], 'settings')}")
+            raise SettingError(
+                f"{file}: tool.labbook.{key} is not a setting; {list_choices(key, ['packages'], 'settings')}"
+            )
     named = table.get("packages", [])
     if not isinstance(named, list) or not all(isinstance(name, str) and name.isidentifier() for name in named):
         raise SettingError(f'{file}: tool.labbook.packages must be a list of names such as ["mylab"], not {named!r}')

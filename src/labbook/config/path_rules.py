@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from labbook.errors import SettingError, shown
+from labbook.errors import SettingError, abbreviate
 
 LONGEST = 60  # characters of settings in a name
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -38,7 +38,7 @@ def check_name(setting: str, name: str) -> None:
     """
     if not NAME.fullmatch(name) or name.endswith("."):
         raise SettingError(
-            f"{setting}={shown(name)} must be of letters, digits, '.', '_' and '-', at most 200, and end in no '.'"
+            f"{setting}={abbreviate(name)} must be of letters, digits, '.', '_' and '-', at most 200, and end in no '.'"
         )
     if RESERVED.fullmatch(name):
         raise SettingError(f"{setting}={name} is a device to Windows: choose another name")
@@ -51,7 +51,7 @@ def check_local_path(setting: str, place: str | Path) -> None:
         SettingError: naming the setting.
     """
     if ADDRESS.match(str(place)) or "\0" in str(place):
-        raise SettingError(f"{setting}={shown(str(place))} is no place on this machine: give the path of a folder")
+        raise SettingError(f"{setting}={abbreviate(str(place))} is no place on this machine: give the path of a folder")
 
 
 def expand_user(setting: str, path: str) -> str:
@@ -63,7 +63,7 @@ def expand_user(setting: str, path: str) -> str:
     try:
         return str(Path(path).expanduser()) if path.startswith("~") else path
     except RuntimeError as error:
-        raise SettingError(f"{setting}: there is no home folder of {shown(path)}") from error
+        raise SettingError(f"{setting}: there is no home folder of {abbreviate(path)}") from error
 
 
 def check_root_paths(config: DictConfig) -> None:

@@ -16,7 +16,7 @@ from torchmetrics import Metric
 
 from labbook.config import secrets
 from labbook.config.path_rules import escapes_folder
-from labbook.errors import SettingError, UntrainableError, shown
+from labbook.errors import SettingError, UntrainableError, abbreviate
 
 Interval = Literal["step", "epoch"]
 
@@ -134,4 +134,4 @@ def check_setting_allowed(name: str, value: Any) -> None:
     if key in FOLDERS:
         raise SettingError(f"{name} is set by the program: what a run writes goes into its folder, so leave it out")
     if key in FILES and isinstance(value, str) and escapes_folder(value):
-        raise SettingError(f"{name}={shown(value)} leads out of the run's folder")
+        raise SettingError(f"{name}={abbreviate(value)} leads out of the run's folder")

@@ -19,7 +19,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
 
 from labbook.config.path_rules import escapes_folder, expand_user
-from labbook.errors import SettingError, shown
+from labbook.errors import SettingError, abbreviate
 from labbook.installation import CONFIGS as CONFIGS
 
 LARGEST = 1_000_000  # bytes of a file
@@ -50,7 +50,7 @@ class FileConfigSource(file_config_source.FileConfigSource):
             SettingError: see `check_config_file`; or a path that leads out of the folder.
         """
         if ".." in Path(config_path).parts or Path(config_path).is_absolute():
-            raise SettingError(f"{shown(config_path)} leads out of the folder that settings are looked for in")
+            raise SettingError(f"{abbreviate(config_path)} leads out of the folder that settings are looked for in")
         file = Path(self.path) / self._normalize_file_name(config_path)
         if file.is_file() and not any(file.resolve().is_relative_to(folder.resolve()) for folder in self.trusted):
             check_config_file(read_settings_file(file), str(file), config_path)
@@ -135,12 +135,14 @@ def check_config_file(text: str, origin: str, config_path: str) -> None:
     for name, value in all_strings({key: item for key, item in content.items() if key != "defaults"}):
         if RESOLVER.search(value):
             raise SettingError(
-                f"{origin}: {shown(name)}={shown(value)} is resolved in configs/ and on the command line only"
+                f"{origin}: {abbreviate(name)}={abbreviate(value)} is resolved in configs/ and on the command line only"
             )
         outside = escapes_folder(re.sub(r"\$\{[^{}]*\}", "", value))
         if outside and name.rpartition(".")[2] not in READ_ONLY:
             instead = ": give it on the command line" if name in PLACES else ""
-            raise SettingError(f"{origin}: {shown(name)}={shown(value)} leads out of the current folder{instead}")
+            raise SettingError(
+                f"{origin}: {abbreviate(name)}={abbreviate(value)} leads out of the current folder{instead}"
+            )
 
 
 def check_hydra_section(node: Any, origin: str) -> None:
@@ -153,7 +155,7 @@ def check_hydra_section(node: Any, origin: str) -> None:
     params = only_entry("params", sweeper, f"{origin}: hydra.sweeper")
     for key in params if isinstance(params, Mapping) else []:
         if OF_HYDRA.search(str(key).lstrip("+~")) or not PARAMETER.fullmatch(str(key)):
-            raise SettingError(f"{origin}: {shown(str(key))} is taken from configs/ and the command line only")
+            raise SettingError(f"{origin}: {abbreviate(str(key))} is taken from configs/ and the command line only")
 
 
 def only_entry(key: str, node: Any, where: str) -> Any:
@@ -164,7 +166,7 @@ def only_entry(key: str, node: Any, where: str) -> Any:
     """
     others = [str(item) for item in node if item != key] if isinstance(node, Mapping) else [str(node or "")]
     if any(others):
-        raise SettingError(f"{where}.{shown(others[0])} is taken from configs/ and the command line only")
+        raise SettingError(f"{where}.{abbreviate(others[0])} is taken from configs/ and the command line only")
     return node.get(key) if isinstance(node, Mapping) else None
 
 

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from labbook.data.own_augment import OwnTransform
 from labbook.data.randomness import coins
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, list_choices
 
 
 class Draw(NamedTuple):
@@ -257,7 +257,7 @@ def parse(items: Sequence[str | Mapping[str, Any] | Any], size: int) -> tuple[Tr
         pairs = [(item, [])] if isinstance(item, str) else [(name, [amount]) for name, amount in item.items()]
         for name, amount in pairs:
             if name not in TRANSFORMS:
-                raise SettingError(f"data.augment: {name} is unknown; {choices(name, TRANSFORMS)}")
+                raise SettingError(f"data.augment: {name} is unknown; {list_choices(name, TRANSFORMS)}")
             kind = TRANSFORMS[name]
             if amount and not fields(kind):
                 raise SettingError(f"data.augment: {name} takes no amount, not {amount[0]}")

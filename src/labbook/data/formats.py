@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 from PIL import Image
 
-from labbook.errors import not_installed
+from labbook.errors import missing_package_message
 
 # Pillow hands some of the others to programs of the system (EPS to Ghostscript), whatever the file's name.
 FORMATS = (
@@ -41,5 +41,5 @@ def unidentified(content: bytes) -> str:
     if size and not HEIC.isdisjoint(brands):
         if "HEIF" in formats():
             return "is HEIC, and damaged"
-        return f"is HEIC, and {not_installed('its reader', 'photos')}; or save it as JPEG"
+        return f"is HEIC, and {missing_package_message('its reader', 'photos')}; or save it as JPEG"
     return "is no image"

@@ -22,7 +22,7 @@ from torch import Tensor
 from labbook.data.decoding import Decoded, Decoding, decode, digest_of
 from labbook.data.images import Images
 from labbook.errors import SettingError, printable
-from labbook.files import lock_to_wait_for, make_folder, remove_partial, replacing, write_whole
+from labbook.files import atomic_replace, blocking_lock, make_folder, remove_partial, write_whole
 
 FORMAT = 5  # part of the key: to be raised when what is written or how it is decoded changes
 AT_ONCE = 512  # images that are decoded ahead of the writer
@@ -90,7 +90,7 @@ def cached(files: Sequence[Labelled], how: Decoding, folder: Path, what: str) ->
         facts = cache.known()
         if facts is None:
             make_folder(folder)
-            with lock_to_wait_for(cache.pixels.with_suffix(".lock")):
+            with blocking_lock(cache.pixels.with_suffix(".lock")):
                 facts = cache.known() or cache.write(what)
     except OSError as error:
         reason = printable(error.strerror or error)
@@ -204,7 +204,7 @@ class Cache:
         facts = Facts(stamps=self.stamps)
         decoded = decode_all([file.path for file in self.files], self.how)
         bar = track(decoded, what, len(self.files), console=Console(stderr=True), disable=not sys.stderr.isatty())
-        with replacing(self.pixels, durable=True) as partial, partial.open("wb") as sink:
+        with atomic_replace(self.pixels, durable=True) as partial, partial.open("wb") as sink:
             for place, each in enumerate(bar):
                 facts.digests.append(each.digest)
                 if each.image is None:

@@ -12,7 +12,7 @@ from labbook.data.checksums import Published
 from labbook.data.download import DownloadError, download
 from labbook.data.module import ImageDataModule, Images
 from labbook.errors import SettingError
-from labbook.files import lock_to_wait_for
+from labbook.files import blocking_lock
 
 
 class UnreadableError(Exception):
@@ -42,7 +42,7 @@ class TorchvisionDataModule(ImageDataModule):
         where, reason = Path(self.root) / self.folder, ""
         try:
             Path(self.root).mkdir(parents=True, exist_ok=True)
-            with lock_to_wait_for(Path(self.root) / f".{self.dataset}.lock"):
+            with blocking_lock(Path(self.root) / f".{self.dataset}.lock"):
                 try:  # another process may have been at it
                     return self._both()
                 except UnreadableError as error:

@@ -10,7 +10,7 @@ from labbook.config import instantiate
 from labbook.config.schema import with_schema_types
 from labbook.config.target_rules import return_type
 from labbook.errors import UntrainableError
-from labbook.runs.resume import read_config
+from labbook.runs.resume import read_run_config
 from labbook.runs.run_folder import CONFIG
 from labbook.training import capabilities
 
@@ -39,7 +39,7 @@ def checked(path: Path, config: DictConfig) -> DictConfig:
     try:
         experiment.check(config)
     except UntrainableError:
-        config = without_training(config, read_config(path))
+        config = without_training(config, read_run_config(path))
         experiment.check(config)
     return config
 

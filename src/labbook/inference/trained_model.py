@@ -207,7 +207,7 @@ def opened(path: Path, config: DictConfig, weights: Weights | None = None, purpo
 def load(path: Path, config: DictConfig, weights: Weights | None, purpose: str) -> Trained:
     """The network of a run's folder; `weights` is by default (None) what the run itself tested.
 
-    `config` is the run's, as `resuming.read_config` gives it, perhaps with other settings of the trainer. `purpose` is
+    `config` is the run's, as `read_run_config` gives it, perhaps with other settings of the trainer. `purpose` is
     what the network is for, such as "predict", which needs data of labelled images, too; without one any data will do.
 
     Raises:

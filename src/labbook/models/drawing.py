@@ -10,7 +10,7 @@ from torch import nn
 from torchview import ComputationGraph, draw_graph
 from torchview.computation_node import ModuleNode
 
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, list_choices
 from labbook.models.probe import at_rest, blank
 
 SOURCE = "gv"  # Graphviz' own language, which needs no program to write
@@ -31,7 +31,7 @@ def draw(model: LightningModule, kind: str, depth: int | None = None) -> bytes:
         SettingError: another format, or one that needs Graphviz where there is none.
     """
     if kind not in FORMATS:
-        raise SettingError(f"a drawing cannot be written as .{kind}; {choices(kind, FORMATS)}")
+        raise SettingError(f"a drawing cannot be written as .{kind}; {list_choices(kind, FORMATS)}")
     if kind != SOURCE and shutil.which("dot") is None:
         raise SettingError(
             "a drawing needs Graphviz, whose program dot is not here: apt-get install graphviz (Debian, Ubuntu),"

@@ -16,7 +16,7 @@ from torchvision import models
 
 from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
 from labbook.errors import SettingError, first_line
-from labbook.files import lock_to_wait_for
+from labbook.files import blocking_lock
 
 SILENCE = 30  # seconds that a server may keep quiet
 
@@ -53,7 +53,7 @@ def state_dict(name: str) -> dict[str, Tensor]:
     if not file.exists():  # it may lie where nobody but an administrator can write
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with lock_to_wait_for(file.with_suffix(".lock")):  # runs that begin together download it once
+            with blocking_lock(file.with_suffix(".lock")):  # runs that begin together download it once
                 if not file.exists():
                     download(url, file)
         except (OSError, HTTPException, RuntimeError) as error:

@@ -9,7 +9,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from labbook.config.instantiate import cause_chain
-from labbook.errors import Interrupted, first_line
+from labbook.errors import StoppedBySignal, first_line
 from labbook.training.capabilities import images_of
 
 # A run writes to train.log, and not to the terminal, what Lightning says, of whom this is a part.
@@ -40,7 +40,7 @@ def spared(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         for cause in cause_chain(error):  # as torchview hides it behind an error of its own
-            if isinstance(cause, Interrupted):
+            if isinstance(cause, StoppedBySignal):
                 raise cause from None
         details.info("no %s: %s", what, first_line(error))
 

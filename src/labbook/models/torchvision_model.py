@@ -15,7 +15,7 @@ from torchvision.models.vision_transformer import VisionTransformer, interpolate
 
 from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
 from labbook.data.spec import ImageSpec
-from labbook.errors import SettingError, choices, first_line
+from labbook.errors import SettingError, first_line, list_choices
 from labbook.models import pretrained_weights, small_images
 from labbook.training.classifier import Classifier, Task
 
@@ -164,7 +164,7 @@ class TorchvisionModel(Classifier):
         """What to say of an option that the network does not have."""
         with torch.device("meta"):
             known = options_of(type(self.made({})))
-        return SettingError(f"model.options.{option} is none of {self.name}; {choices(option, known)}")
+        return SettingError(f"model.options.{option} is none of {self.name}; {list_choices(option, known)}")
 
     def load(self) -> None:
         """Take the published weights.
@@ -267,7 +267,7 @@ def check(name: str, small_stem: bool | None, pretrained: bool, freeze: str, opt
         SettingError: naming them.
     """
     if name not in names():
-        raise SettingError(f"model.name={name} is unknown; {choices(name, names())}")
+        raise SettingError(f"model.name={name} is unknown; {list_choices(name, names())}")
     if freeze != "none" and not pretrained:
         raise SettingError(f"model.freeze={freeze} would keep random weights: add model.pretrained=true")
     if small_stem and pretrained:

@@ -15,7 +15,7 @@ from labbook.data.spec import ImageSpec
 from labbook.plots import fonts
 from labbook.plots.confusion_matrix import confusion_plot
 from labbook.plots.contact_sheet import Line, Picture, image_name, sheet
-from labbook.runs.outputs import writing
+from labbook.runs.outputs import open_output
 from labbook.training.epoch_rows import MOST, USUAL, Row, is_of_layer, metrics_in, part_of, short
 from labbook.training.label_tasks import Outcome
 
@@ -110,7 +110,7 @@ def save(picture: Picture, file: Path) -> None:
     Raises:
         OSError: it could not be written.
     """
-    with writing(file) as partial:
+    with open_output(file) as partial:
         Image.fromarray(picture).save(partial, format="PNG")
 
 

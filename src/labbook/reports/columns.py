@@ -12,12 +12,12 @@ from omegaconf import OmegaConf
 from labbook.config.schema import GROUPS, TrainConfig
 from labbook.config.unknown_keys import LATER_GROUPS
 from labbook.reports.read_runs import Run, flat
-from labbook.runs.run_id import INDIFFERENT
+from labbook.runs.run_id import IGNORED_KEYS
 
 DEFAULT = "default"  # stands for a setting that a run was not given
 ABSENT = object()
 NULL = "null"  # stands for a setting that is null, unlike one that a run does not have
-NEVER = (*INDIFFERENT, "seed", "choices", "data.root")
+NEVER = (*IGNORED_KEYS, "seed", "choices", "data.root")
 Number = int | float
 
 

@@ -15,7 +15,7 @@ from labbook.plots.confusion_matrix import confusion_plot
 from labbook.reports.grouping import Report
 from labbook.reports.svg_charts import GRID, INK, OTHERS, PAPER, SERIES, SOFT, STYLE, Line, Picture, shortened
 from labbook.reports.table_cells import cells, headings
-from labbook.runs.outputs import writing
+from labbook.runs.outputs import open_output
 
 CURVES, MATRIX, TABLE = "curves.png", "confusion_matrix.png", "table.png"
 DPI = 150
@@ -37,7 +37,7 @@ def write(report: Report, curves: Sequence[Picture], lines: Sequence[Line]) -> N
     made = {CURVES: curves_of(curves, lines), MATRIX: matrix_of(report), TABLE: table_of(report)}
     for name, figure in made.items():
         if figure is not None:
-            with writing(report.sweep.path / name) as partial:
+            with open_output(report.sweep.path / name) as partial:
                 FigureCanvasAgg(figure)
                 figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
 

@@ -19,7 +19,7 @@ from labbook.errors import SettingError
 from labbook.runs.run_folder import CONFIG, LOG, METRICS, TABLE, read_metrics
 from labbook.runs.run_id import without_off
 from labbook.runs.status import State
-from labbook.runs.sweep_folder import MARK, SweepFolder, read_mark
+from labbook.runs.sweep_folder import MANIFEST, SweepFolder, read_manifest
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -139,10 +139,10 @@ def read(folder: Path) -> Sweep:
     check_local_path("the sweep", folder)
     if not folder.is_dir():
         raise SettingError(f"{folder} is not a folder: name one of those in logs/sweeps")
-    mark = read_mark(folder)
+    mark = read_manifest(folder)
     if mark is None:
-        what = "cannot be read" if (folder / MARK).exists() else "is not there"
-        raise SettingError(f"{folder} was not made by a sweep: its {MARK} {what}")
+        what = "cannot be read" if (folder / MANIFEST).exists() else "is not there"
+        raise SettingError(f"{folder} was not made by a sweep: its {MANIFEST} {what}")
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
     sweep = SweepFolder(folder)
     runs = tuple(read_run(sweep, path) for path in paths if (path / CONFIG).exists() or (path / METRICS).exists())

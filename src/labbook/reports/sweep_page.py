@@ -47,10 +47,10 @@ def write(folder: Path) -> Report:
     check_symlinks(
         folder, [folder / name for name in (CSV, MARKDOWN, PAGE, images.CURVES, images.MATRIX, images.TABLE)]
     )
-    outputs.write(folder / CSV, tables.as_csv(report))
-    outputs.write(folder / MARKDOWN, tables.as_markdown(report))
+    outputs.write_output(folder / CSV, tables.as_csv(report))
+    outputs.write_output(folder / MARKDOWN, tables.as_markdown(report))
     shown = sections(report)
-    outputs.write(folder / PAGE, html(report, shown))
+    outputs.write_output(folder / PAGE, html(report, shown))
     curves = next((section for section in shown if section.heading == CURVES), None)
     images.write(report, *((curves.pictures, curves.lines) if curves else ([], [])))
     return report

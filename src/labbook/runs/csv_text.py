@@ -14,21 +14,21 @@ def csv_text(rows: Iterable[Iterable[object]]) -> str:
     Numbers, and texts that are numbers, stay as they are.
     """
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(map(harmless, row) for row in rows)
+    csv.writer(out, lineterminator="\n").writerows(map(escape_formula, row) for row in rows)
     return out.getvalue()
 
 
-def harmless(cell: object) -> object:
+def escape_formula(cell: object) -> object:
     """A cell that no spreadsheet computes."""
     if not isinstance(cell, str):
         return cell
     cell = cell.replace("\r", r"\r")  # which Python's csv does not quote, and its readers take for a line's end
-    if not cell.startswith(FORMULA) or is_number(cell):
+    if not cell.startswith(FORMULA) or parses_as_number(cell):
         return cell
     return f"'{cell}"
 
 
-def is_number(text: str) -> bool:
+def parses_as_number(text: str) -> bool:
     """Whether a text is a number, such as -1e-3, and not one behind a line's end."""
     try:
         float(text)

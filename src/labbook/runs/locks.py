@@ -16,7 +16,7 @@ CLAIMS = ".claims"  # in a sweep's folder
 
 
 @contextmanager
-def claimed(sweep: Path, name: str, patience: float = 0.2) -> Iterator[bool]:
+def run_lock(sweep: Path, name: str, patience: float = 0.2) -> Iterator[bool]:
     """Hold the claim on the run (or anything else) of that name; False if somebody else holds it.
 
     `patience` is how many seconds to try for: long enough for one who only looks whether it is held.
@@ -36,7 +36,7 @@ def claimed(sweep: Path, name: str, patience: float = 0.2) -> Iterator[bool]:
         lock.release()
 
 
-def holder(sweep: Path, name: str) -> str | None:
+def lock_owner(sweep: Path, name: str) -> str | None:
     """Who holds a claim, in words; None where nobody does."""
     if not (sweep / CLAIMS / f"{_key(name)}.lock").exists():
         return None
@@ -49,10 +49,10 @@ def holder(sweep: Path, name: str) -> str | None:
     return None
 
 
-def held(sweep: Path) -> dict[str, str]:
+def held_locks(sweep: Path) -> dict[str, str]:
     """All claims that somebody holds: name -> who."""
     names = (path.stem for path in sorted((sweep / CLAIMS).glob("*.lock")))
-    return {name: who for name in names if (who := holder(sweep, name)) is not None}
+    return {name: who for name in names if (who := lock_owner(sweep, name)) is not None}
 
 
 def _lock(sweep: Path, name: str) -> FileLock:

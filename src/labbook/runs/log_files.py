@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from labbook.errors import unwritable
+from labbook.errors import is_unwritable
 
 OURS, LIGHTNINGS = logging.getLogger("labbook"), logging.getLogger("pytorch_lightning")
 
 
-def tell(line: str, error: bool = False) -> None:
+def print_line(line: str, error: bool = False) -> None:
     """Print a line in one piece: `print` hands over the text and its end apart where output is not buffered.
 
     Runs that share a terminal would write into each other's lines. Where nobody reads the output any more, such as
@@ -44,7 +44,7 @@ class RunLog:
             lines = LogFile(self.file, encoding="utf-8")
             lines.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
             LIGHTNINGS.addHandler(lines)
-            self._handlers = [lines, Console(self.prefix)]
+            self._handlers = [lines, ConsoleHandler(self.prefix)]
         for handler in self._handlers:
             OURS.addHandler(handler)
         return self
@@ -70,11 +70,11 @@ class LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Pass over a full disk; anything else is told as usual."""
         error = sys.exception()
-        if not (isinstance(error, OSError) and unwritable(error)):
+        if not (isinstance(error, OSError) and is_unwritable(error)):
             super().handleError(record)
 
 
-class Console(logging.Handler):
+class ConsoleHandler(logging.Handler):
     """Prints to whatever standard output is at the time, so that lines appear above a progress bar."""
 
     def __init__(self, prefix: str = "") -> None:
@@ -84,4 +84,4 @@ class Console(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line, if the terminal is still there: a run goes on without it."""
         with suppress(OSError, ValueError):
-            tell(f"{self.prefix}{self.format(record)}")
+            print_line(f"{self.prefix}{self.format(record)}")

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import TextIO
 
 from labbook.config.path_rules import check_local_path
-from labbook.errors import SettingError, shown
-from labbook.files import LOCK, make_folder, no_folder, replacing
+from labbook.errors import SettingError, abbreviate
+from labbook.files import LOCK, atomic_replace, folder_error, make_folder
 from labbook.runs.locks import CLAIMS
 from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LOG, METRICS, PREDICTIONS, TABLE
-from labbook.runs.sweep_folder import INDEX, MARK
+from labbook.runs.sweep_folder import INDEX, MANIFEST
 
 STANDARD_OUTPUT = Path("-")
 # What a run and a sweep write into their own folders, and what their scripts read from there.
 OF_RUNS = (CONFIG, METRICS, TABLE, PREDICTIONS, LOG, LOCK, "events.out.*", f"{CHECKPOINTS}/*", "figures/*")
 OF_SWEEPS = (
-    MARK,
+    MANIFEST,
     INDEX,
     f"{CLAIMS}/*",
     "summary.csv",
@@ -35,10 +35,10 @@ OF_SWEEPS = (
     "experiment/*",
 )
 
-Identity = tuple[int, int] | str
+FileIdentity = tuple[int, int] | str
 
 
-def check(named: Mapping[str, Path | None], read: Iterable[Path] = ()) -> None:
+def check_outputs(named: Mapping[str, Path | None], read: Iterable[Path] = ()) -> None:
     """Refuse files to write to that cannot be, or by which something would be lost; to be called before the work.
 
     `named` has a file by its option, or None where the option was not given; `read` is what the command reads.
@@ -47,25 +47,25 @@ def check(named: Mapping[str, Path | None], read: Iterable[Path] = ()) -> None:
         SettingError: naming the option.
     """
     given = {option: file for option, file in named.items() if file is not None}
-    sources = {identity(file) for file in read} if given else set()
-    options: dict[Identity, str] = {}
+    sources = {file_identity(file) for file in read} if given else set()
+    options: dict[FileIdentity, str] = {}
     for option, file in given.items():
         check_local_path(option, file)
-        text = f"{option} {shown(str(file))}"
-        if is_circle(file):
+        text = f"{option} {abbreviate(str(file))}"
+        if is_symlink_loop(file):
             raise SettingError(f"{text} is a link that leads to itself: give another name")
         if file.is_dir():
             raise SettingError(f"{text} is a folder: give the name of a file in it")
-        if is_record(file):
+        if is_run_file(file):
             raise SettingError(f"{text} is a file that the run or sweep itself keeps there: give another name")
-        what = identity(file)
+        what = file_identity(file)
         if what in sources:
             raise SettingError(f"{text} is one of the files that the command reads: write to another place")
         if (other := options.setdefault(what, option)) != option and not is_null(file):
             raise SettingError(f"{other} and {text} are the same file: give each a file of its own")
 
 
-def identity(file: Path) -> Identity:
+def file_identity(file: Path) -> FileIdentity:
     """Equal for two names of one file, whether it is there or not."""
     if file == STANDARD_OUTPUT:
         return str(file)
@@ -76,7 +76,7 @@ def identity(file: Path) -> Identity:
     return status.st_dev, status.st_ino
 
 
-def is_circle(file: Path) -> bool:
+def is_symlink_loop(file: Path) -> bool:
     """Whether a name is a link that leads to itself, by way of others or not."""
     try:
         file.stat()
@@ -85,12 +85,12 @@ def is_circle(file: Path) -> bool:
     return False
 
 
-def is_record(file: Path) -> bool:
+def is_run_file(file: Path) -> bool:
     """Whether a name is that of a file which a run or a sweep keeps in its own folder."""
     target = Path(os.path.realpath(file))
     for folder in target.parents[:2]:
         name = target.relative_to(folder).as_posix()
-        for marks, kept in (((CONFIG, METRICS), OF_RUNS), ((MARK,), OF_SWEEPS)):
+        for marks, kept in (((CONFIG, METRICS), OF_RUNS), ((MANIFEST,), OF_SWEEPS)):
             if all((folder / mark).is_file() for mark in marks) and any(fnmatch(name, own) for own in kept):
                 return True
     return False
@@ -116,18 +116,18 @@ def is_stream(file: Path) -> bool:
     return is_standard_output(file) or (file.exists() and not file.is_file())
 
 
-def write(file: Path, content: str | bytes) -> None:
-    """Write a small file; see `writing`.
+def write_output(file: Path, content: str | bytes) -> None:
+    """Write a small file; see `open_output`.
 
     Raises:
         OSError: it could not be written.
     """
-    with writing(file) as partial:
+    with open_output(file) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
-def writing(file: Path) -> Iterator[Path]:
+def open_output(file: Path) -> Iterator[Path]:
     """A path to write to: in the end, what is there goes to `file`, whatever that is.
 
     A regular file is replaced at once and keeps its permissions, the target of a link likewise; the link stays. To a
@@ -141,21 +141,21 @@ def writing(file: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             partial = Path(folder) / "output"
             yield partial
-            send(file, partial.read_bytes())
+            send_to_stream(file, partial.read_bytes())
         return
     make_folder(target.parent)
     if target.exists():
         os.close(os.open(target, os.O_WRONLY))  # which a write-protected file refuses
     try:
-        with replacing(target) as partial:
+        with atomic_replace(target) as partial:
             yield partial
             if target.exists():
                 shutil.copymode(target, partial)
     except FileNotFoundError as error:  # in a folder such as /proc no file can be made
-        raise no_folder(target) from error
+        raise folder_error(target) from error
 
 
-def send(file: Path, content: bytes) -> None:
+def send_to_stream(file: Path, content: bytes) -> None:
     """Write to a stream, or into a file where it stands; a reader that leaves early has had enough.
 
     Raises:
@@ -175,7 +175,7 @@ def send(file: Path, content: bytes) -> None:
         raise
 
 
-def printing_beside(*files: Path | None) -> redirect_stdout[TextIO] | nullcontext[None]:
+def print_beside_outputs(*files: Path | None) -> redirect_stdout[TextIO] | nullcontext[None]:
     """Within this, what is printed goes to the error stream if one of the files is standard output."""
     taken = any(file and is_standard_output(file) and not is_null(file) for file in files)
     return redirect_stdout(sys.stderr) if taken else nullcontext()

@@ -32,20 +32,20 @@ def code_version() -> str:
     `DIGEST` alone, of all Python files and configurations. That of a project of the user's own follows the package's.
     """
     code = code_folder()
-    package = state(code.parent) if code.name == "src" else digest(sources([code]))
+    package = code_state(code.parent) if code.name == "src" else digest_files(source_files([code]))
     project = project_root()
-    own = f" project+{state(project)}" if project not in (None, CHECKOUT) else ""
+    own = f" project+{code_state(project)}" if project not in (None, CHECKOUT) else ""
     return f"{__version__}+{package}{own}"
 
 
-def state(root: Path) -> str:
+def code_state(root: Path) -> str:
     """The state of the files of `CODE` in a folder: its commit and what differs from that, or all that they hold."""
     try:
         top, commit = _git(root, "rev-parse", "--show-toplevel", "--short", "HEAD").splitlines()
         changed = list(_changed(root, Path(top)))
     except (OSError, ValueError, subprocess.SubprocessError):
-        return digest(sources(root / name for name in CODE))
-    return commit + (f"-dirty.{digest(changed)}" if changed else "")
+        return digest_files(source_files(root / name for name in CODE))
+    return commit + (f"-dirty.{digest_files(changed)}" if changed else "")
 
 
 def code_folder() -> Path:
@@ -65,11 +65,11 @@ def _changed(root: Path, top: Path) -> Iterator[tuple[str, Path]]:
     options = ("--porcelain", "-z", "--no-renames", "--untracked-files=all")
     for entry in filter(None, _git(root, "status", *options, "--", *CODE).split("\0")):
         path = top / entry[3:]
-        yield from sources([path]) if path.is_dir() else [(entry[3:], path)]  # a folder is a checkout of its own
-    yield from sources(sorted(path for path in (root / "src").glob("*") if path.is_symlink() and path.is_dir()))
+        yield from source_files([path]) if path.is_dir() else [(entry[3:], path)]  # a folder is a checkout of its own
+    yield from source_files(sorted(path for path in (root / "src").glob("*") if path.is_symlink() and path.is_dir()))
 
 
-def sources(roots: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+def source_files(roots: Iterable[Path]) -> Iterator[tuple[str, Path]]:
     """Python files and configurations, given or below folders: name and path, in a stable order."""
     for root in roots:
         if not root.is_dir():
@@ -82,7 +82,7 @@ def sources(roots: Iterable[Path]) -> Iterator[tuple[str, Path]]:
                     yield path.relative_to(root.parent).as_posix(), path
 
 
-def digest(files: Iterable[tuple[str, Path]]) -> str:
+def digest_files(files: Iterable[tuple[str, Path]]) -> str:
     """Eight characters that are equal for equal names and contents; a file that is not there has none."""
     state = hashlib.sha256()
     for name, path in files:
@@ -93,13 +93,13 @@ def digest(files: Iterable[tuple[str, Path]]) -> str:
     return state.hexdigest()[:8]
 
 
-def other_code(metrics: Mapping[str, Any]) -> str | None:
+def other_code_version(metrics: Mapping[str, Any]) -> str | None:
     """The version of the code that made a run, by its metrics.json, if that is not the code of this process."""
     made_by = metrics.get("code_version")
     return None if made_by in (None, code_version()) else str(made_by)
 
 
-def libraries() -> str:
+def library_versions() -> str:
     """What a run's figures depend on besides its own code."""
     import torch
 
@@ -107,7 +107,7 @@ def libraries() -> str:
     return f"Python {platform.python_version()}, torch {torch.__version__}, Lightning {lightning}"
 
 
-def command_line() -> str:
+def typed_command() -> str:
     """The command that started this process, as a shell takes it, in one line and without passwords."""
     program = program_name().split() if started_as_labbook() else ["python", Path(sys.argv[0]).name]
     words = [*program, *sys.argv[1:]]

@@ -18,9 +18,9 @@ from labbook.config.renamed_targets import rename_targets
 from labbook.config.several import expand_setting_name
 from labbook.config.unknown_keys import FILES, GROUPS, find_key, split_choice, user_keys
 from labbook.config.untrusted import check_yaml_form, read_settings_file
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, list_choices
 from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
-from labbook.runs.run_id import deciding
+from labbook.runs.run_id import result_callbacks
 
 # Settings that a resumed run may take new: those that do not change what it computes, and some that do.
 CHANGEABLE = (
@@ -31,7 +31,7 @@ CHANGEABLE = (
 COUNTING = {"trainer.accumulate_grad_batches": 1, "trainer.limit_train_batches": 1.0}
 
 
-def read_config(path: Path) -> DictConfig:
+def read_run_config(path: Path) -> DictConfig:
     """The configuration of a finished or interrupted run.
 
     Raises:
@@ -62,7 +62,7 @@ def read_config(path: Path) -> DictConfig:
     return OmegaConf.create(plain)
 
 
-def with_choices(arguments: list[str], folders: Sequence[Path]) -> list[str]:
+def add_run_choices(arguments: list[str], folders: Sequence[Path]) -> list[str]:
     """The arguments, and the choices of the run to go on with in groups of which they name settings.
 
     `folders` are where the files of groups may be.
@@ -76,14 +76,17 @@ def with_choices(arguments: list[str], folders: Sequence[Path]) -> list[str]:
     if not folder or not groups:
         return arguments
     try:
-        choices = read_config(Path(folder)).get("choices", {})
+        choices = read_run_config(Path(folder)).get("choices", {})
     except SettingError:
         return arguments
     own = {group: str(choices[group]) for group in groups if choices.get(group)}
-    return [*arguments, *(f"{group}={choice}" for group, choice in own.items() if is_choice(group, choice, folders))]
+    return [
+        *arguments,
+        *(f"{group}={choice}" for group, choice in own.items() if choice_exists(group, choice, folders)),
+    ]
 
 
-def is_choice(group: str, choice: str, folders: Sequence[Path]) -> bool:
+def choice_exists(group: str, choice: str, folders: Sequence[Path]) -> bool:
     """Whether a choice, or each in a list of them, is in one of the folders (still)."""
     if not re.fullmatch(r"[\w.-]{1,100}|\[[\w.,-]{1,100}\]", choice):
         return False
@@ -95,7 +98,7 @@ def same_choice(one: Any, other: str) -> bool:
     return str(one).replace(" ", "") == other.replace(" ", "")
 
 
-def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
+def resumed_config(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
     """The configuration of the run that `config.resume` names, with the overrides that a resumed run may take.
 
     Raises:
@@ -103,7 +106,7 @@ def continued(config: DictConfig, overrides: list[str], groups: tuple[str, ...])
     """
     path = Path(config.resume)
     asked = with_overrides(config, overrides, groups)
-    check_unfinished(path, read_config(path), asked)
+    check_unfinished(path, read_run_config(path), asked)
     return asked
 
 
@@ -115,7 +118,7 @@ def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, 
     """
     check_local_path("resume", config.resume)
     path = Path(config.resume)
-    saved = read_config(path)
+    saved = read_run_config(path)
     check_symlinks(path)
     begun = saved.copy()
     for override in overrides:
@@ -131,7 +134,7 @@ def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, 
             for each in expand_setting_name(name, config):
                 node = OmegaConf.select(config, each)
                 if each == "trainer":
-                    node = with_own(node, saved.trainer, str(begun.choices.get("trainer")))
+                    node = merge_trainer_settings(node, saved.trainer, str(begun.choices.get("trainer")))
                 OmegaConf.update(saved, each, node, merge=False, force_add=True)
         elif name != "resume" and (name in groups or OmegaConf.select(saved, name) != OmegaConf.select(config, name)):
             was = saved.choices.get(name) if name in groups else OmegaConf.select(saved, name)
@@ -150,7 +153,7 @@ def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, 
     return saved
 
 
-def with_own(node: DictConfig, own: DictConfig, choice: str) -> DictConfig:
+def merge_trainer_settings(node: DictConfig, own: DictConfig, choice: str) -> DictConfig:
     """The settings of another trainer; what that has like the run's `choice`, or as this usually is, stays the run's.
 
     So that trainer=cpu changes the device of a run that was begun with trainer.gradient_clip_val=1, and not that.
@@ -174,7 +177,7 @@ def check_unfinished(path: Path, begun: DictConfig, asked: DictConfig) -> None:
     done, planned = read_metrics(path), begun.epochs
     finished = done.get("status") == "finished"
     if finished and "stopped_early" in done:
-        if deciding(asked.callbacks) == deciding(begun.callbacks):
+        if result_callbacks(asked.callbacks) == result_callbacks(begun.callbacks):
             raise SettingError(
                 f"{path} stopped early {done['stopped_early']}: to train on, give callbacks.early_stopping.patience=N,"
                 " or callbacks=default to stop no more"
@@ -210,7 +213,7 @@ def with_settings(config: DictConfig, settings: list[str]) -> DictConfig:
         for key in name.split("."):
             if not equals or not isinstance(node, DictConfig) or key not in node:
                 valid = user_keys(node if isinstance(node, DictConfig) else config)
-                told = choices(key, valid, "settings here", " or ".join(find_key(key, config)))
+                told = list_choices(key, valid, "settings here", " or ".join(find_key(key, config)))
                 what = f"{name} is not a setting" if equals else f"{setting} is not SETTING=VALUE"
                 raise SettingError(f"{what} of this run; {told}")
             node = node.get(key)

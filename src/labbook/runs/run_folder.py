@@ -19,10 +19,10 @@ from labbook.config.failures import explain_failure, failure_reason, is_sentence
 from labbook.config.invocation import program_name
 from labbook.config.path_rules import quote_override, short_file_name
 from labbook.data.record import KEY, DataRecord
-from labbook.errors import Interrupted, SettingError, TrainingError, unwritable
-from labbook.files import damage, finite, locked, remove_partial, write_whole
+from labbook.errors import SettingError, StoppedBySignal, TrainingError, is_unwritable
+from labbook.files import find_corruption, finite_or_null, folder_lock, remove_partial, write_whole
 from labbook.runs.log_files import RunLog
-from labbook.runs.provenance import code_version, command_line, other_code
+from labbook.runs.provenance import code_version, other_code_version, typed_command
 from labbook.signals import StopSignals
 
 log = logging.getLogger("labbook")
@@ -39,7 +39,7 @@ LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 FOLDER_VARIABLE = "LABBOOK_RUN_FOLDER"
 
 
-class Run:
+class RunFolder:
     """A run folder that is being filled. Used as a context, it logs to the folder and keeps the status true."""
 
     def __init__(self, path: Path, config: DictConfig, leads: bool = True) -> None:
@@ -68,7 +68,7 @@ class Run:
     @property
     def saved(self) -> list[Path]:
         """The states of this run that are there, the newest first."""
-        return states(self.path)
+        return saved_states(self.path)
 
     def _stamps(self) -> list[int]:
         return [file.stat().st_mtime_ns for file in self.saved]
@@ -80,7 +80,7 @@ class Run:
             content = self.metrics | {"status": status, "seed": self.config.seed, "code_version": code_version()}
             if self.part_of_sweep:
                 content["launch"] = self.config.sweep.job.launch
-            lines = (f"  {json.dumps(name)}: {json.dumps(finite(value))}" for name, value in content.items())
+            lines = (f"  {json.dumps(name)}: {json.dumps(finite_or_null(value))}" for name, value in content.items())
             write_whole(self.path / METRICS, "{\n" + ",\n".join(lines) + "\n}\n")
 
     def record_data(self, now: DataRecord, root: str) -> None:
@@ -97,17 +97,17 @@ class Run:
         self.record(metrics, "pruned" if self.pruned else "finished")
         (self.path / CHECKPOINTS / PREVIOUS).unlink(missing_ok=True)
         origin = f"weights of epoch {metrics['tested_epoch']}, {metrics['train_seconds']:.1f} s of training"
-        log.info("%s  (%s)", told(metrics), origin)
+        log.info("%s  (%s)", test_summary(metrics), origin)
         plain = cast(dict[str, Any], OmegaConf.to_container(self.config, resolve=True))
         for line in published.compare_with_published(plain, metrics):
             log.info("%s", line)
 
-    def __enter__(self) -> "Run":
+    def __enter__(self) -> "RunFolder":
         with ExitStack() as held:
             held.push(self._unbegun)
             if self.leads:
-                held.enter_context(locked(self.path))
-            self.state, damaged = newest_state(self.path)
+                held.enter_context(folder_lock(self.path))
+            self.state, damaged = newest_intact_state(self.path)
             self._found = self._stamps()
             self.metrics = {key: value for key, value in read_metrics(self.path).items() if key not in OF_THE_END}
             held.enter_context(self._log)
@@ -132,12 +132,12 @@ class Run:
         if self.leads:
             lasting = {key: value for key, value in self.config.items() if key not in ("sweep", "seeds")}
             config = OmegaConf.to_yaml(lasting, resolve=True)
-            write_whole(self.path / CONFIG, f"# {command_line()}\n{config}", durable=True)
+            write_whole(self.path / CONFIG, f"# {typed_command()}\n{config}", durable=True)
 
     def _resumed(self) -> dict[str, Any]:
         """What metrics.json says of a run that is resumed: how often, and which other code trained it before."""
         told: dict[str, Any] = {"resumed": self.metrics.get("resumed", 0) + 1}
-        if self.saved and (version := other_code(self.metrics)):
+        if self.saved and (version := other_code_version(self.metrics)):
             log.warning("begun by other code, %s; this is %s", version, code_version())
             told["earlier_code"] = list(dict.fromkeys([*self.metrics.get("earlier_code", []), version]))
         return told
@@ -185,12 +185,12 @@ class Run:
 
     def _end_early(self, error: BaseException) -> None:
         """Record how the run was ended. Where there is no room left to write, it was interrupted."""
-        if isinstance(error, (Interrupted, KeyboardInterrupt)):
+        if isinstance(error, (StoppedBySignal, KeyboardInterrupt)):
             with suppress(OSError):
                 self.record({}, "interrupted")
             log.info("interrupted%s", self.how_to_go_on())
         else:
-            full = isinstance(error, OSError) and unwritable(error)
+            full = isinstance(error, OSError) and is_unwritable(error)
             with suppress(OSError):  # it is the first error that counts
                 self.record({"reason": failure_reason(error)}, "interrupted" if full else "failed")
             self._log.traceback(error)
@@ -211,7 +211,7 @@ class Run:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
-def open_run(config: DictConfig) -> Run:
+def open_run(config: DictConfig) -> RunFolder:
     """The folder of a new run, made, or of the run that `config.resume` names.
 
     Processes that `trainer=ddp` starts are told the folder; those that torchrun starts must be told it by whoever
@@ -232,23 +232,23 @@ def open_run(config: DictConfig) -> Run:
             f"processes started by torchrun share a run folder: set {FOLDER_VARIABLE}=FOLDER for all of them"
         )
     if rank > 0 and told:
-        return Run(Path(told), config, leads=False)
+        return RunFolder(Path(told), config, leads=False)
     if told and "TORCHELASTIC_RUN_ID" in os.environ:
         Path(told).mkdir(parents=True, exist_ok=True)
-        return Run(Path(told), config)
+        return RunFolder(Path(told), config)
     if config.sweep.job.folder:
         path = Path(HydraConfig.get().sweep.dir) / config.sweep.job.folder
         path.mkdir(parents=True, exist_ok=True)
     elif config.resume:
         path = Path(config.resume)
     else:
-        parent, name = place(config)
-        path = make_folder(parent, name)
+        parent, name = new_run_path(config)
+        path = make_run_folder(parent, name)
     os.environ[FOLDER_VARIABLE] = str(path.absolute())
-    return Run(path, config)
+    return RunFolder(path, config)
 
 
-def told(metrics: Mapping[str, Any]) -> str:
+def test_summary(metrics: Mapping[str, Any]) -> str:
     """The first metrics of a run's test in words; of one that is not tested, that it is not."""
     if "test/loss" in metrics and "test/acc" in metrics:
         return f"test loss {metrics['test/loss']:.4f} acc {metrics['test/acc']:.4f}"
@@ -256,7 +256,7 @@ def told(metrics: Mapping[str, Any]) -> str:
     return "  ".join(tested) or f"not tested; {metrics['objective_name']} {metrics['objective']:.4g}"
 
 
-def place(config: DictConfig) -> tuple[Path, str]:
+def new_run_path(config: DictConfig) -> tuple[Path, str]:
     """The parent folder and the name of a single run: date and choices."""
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     chosen = {group: str(config.choices[group]) for group in ("model", "data") if group in config.choices}
@@ -265,7 +265,7 @@ def place(config: DictConfig) -> tuple[Path, str]:
     return Path(config.log_dir) / "runs", "_".join([now, *map(short_file_name, chosen.values())])
 
 
-def make_folder(parent: Path, name: str) -> Path:
+def make_run_folder(parent: Path, name: str) -> Path:
     """A folder that no other run has, even one that starts in the same second.
 
     Raises:
@@ -287,20 +287,20 @@ def make_folder(parent: Path, name: str) -> Path:
         ) from error
 
 
-def states(path: Path) -> list[Path]:
+def saved_states(path: Path) -> list[Path]:
     """The states of a run that are there to go on from, the newest first, whole or not."""
     return [file for name in (LAST, PREVIOUS) if (file := path / CHECKPOINTS / name).is_file()]
 
 
-def newest_state(path: Path) -> tuple[Path | None, list[str]]:
+def newest_intact_state(path: Path) -> tuple[Path | None, list[str]]:
     """The newest whole state of a run, if there is any at all, and what is wrong with those that are newer.
 
     Raises:
         SettingError: none of those that are there is whole.
     """
     damaged: list[str] = []
-    for file in states(path):
-        if (wrong := damage(file)) is None:
+    for file in saved_states(path):
+        if (wrong := find_corruption(file)) is None:
             return file, damaged
         damaged.append(f"{file} is damaged ({wrong})")
     if damaged:

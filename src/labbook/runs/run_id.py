@@ -15,7 +15,7 @@ from labbook.config.schema import FORMERLY, GROUPS, SECTIONS, TrainConfig
 from labbook.data.idx_files import SETS, own_files
 
 # Settings that do not change what a run computes: they are left out of its identity.
-INDIFFERENT = (
+IGNORED_KEYS = (
     "keep_memory",
     "log_dir",
     "logger",
@@ -32,17 +32,17 @@ PASSIVE = ("labbook.callbacks.Progress", "labbook.callbacks.Pictures")
 SAME_EVERYWHERE = ("labbook.data.digits", "labbook.data.mnist", "labbook.data.cifar", "labbook.data.synthetic")
 
 
-def identity(config: DictConfig) -> str:
-    """Eight characters that are equal for runs that compute the same: a hash without the `INDIFFERENT` settings.
+def run_id(config: DictConfig) -> str:
+    """Eight characters that are equal for runs that compute the same: a hash without the `IGNORED_KEYS` settings.
 
     Also without settings that are off (`without_off`), without `PASSIVE` callbacks, and without `data.root` for sets
     that are the `SAME_EVERYWHERE`, unless somebody's own files lie in their place.
     """
     plain: Any = rename_targets(OmegaConf.to_container(config, resolve=True), original_target)
-    plain["callbacks"] = deciding(plain["callbacks"])
+    plain["callbacks"] = result_callbacks(plain["callbacks"])
     if same_everywhere(plain["data"]):
         plain["data"].pop("root", None)
-    for name in (*INDIFFERENT, "choices"):
+    for name in (*IGNORED_KEYS, "choices"):
         *parents, key = name.split(".")
         node: Any = plain
         for parent in parents:
@@ -94,7 +94,7 @@ def _formerly_left_out(schema: type[Any], settings: Mapping[str, Any]) -> dict[s
     return kept
 
 
-def deciding(callbacks: Mapping[str, Any] | None) -> dict[str, Any]:
+def result_callbacks(callbacks: Mapping[str, Any] | None) -> dict[str, Any]:
     """The callbacks without those that only show something."""
     return {name: node for name, node in (callbacks or {}).items() if node and node.get("_target_") not in PASSIVE}
 

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-from labbook.files import is_locked
+from labbook.files import is_folder_locked
 from labbook.runs import locks
 from labbook.runs.run_folder import METRICS, read_metrics
 
@@ -23,11 +23,13 @@ def state_of(run: Path) -> tuple[State, dict[str, Any]]:
         return status, metrics
     if status == "running":
         run = run.absolute()
-        return ("running" if is_locked(run) or locks.holder(run.parent, run.name) else "interrupted"), metrics
+        return (
+            "running" if is_folder_locked(run) or locks.lock_owner(run.parent, run.name) else "interrupted"
+        ), metrics
     return ("damaged" if (run / METRICS).exists() else "new"), metrics
 
 
-def unfinished(run: Path) -> list[str]:
+def unfinished_notes(run: Path) -> list[str]:
     """What to say of a run whose network is used although its training is not over."""
     state, metrics = state_of(run)
     if metrics.get("status") == "finished":

@@ -14,12 +14,12 @@ from labbook.config.path_rules import NAME, check_symlinks
 from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.runs import locks
-from labbook.runs.provenance import code_folder, code_version, command_line, digest, sources
+from labbook.runs.provenance import code_folder, code_version, digest_files, source_files, typed_command
 from labbook.runs.run_folder import CONFIG, METRICS
 from labbook.runs.status import State, state_of
 
 STUDY = "labbook"  # the name of a search in its storage
-MARK, INDEX = "sweep.json", ".index.json"
+MANIFEST, INDEX = "sweep.json", ".index.json"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SweepFolder:
             SettingError: there is one of this name; or what is to be written into it would be written elsewhere.
         """
         check_symlinks(self.path, (self.path / locks.CLAIMS, self.path / "experiment"))
-        if self.path.exists() and read_mark(self.path) is None and any(self.path.glob("[!.]*")) and not self.runs():
+        if self.path.exists() and read_manifest(self.path) is None and any(self.path.glob("[!.]*")) and not self.runs():
             raise SettingError(
                 f"{self.path} is there already and was not made by a sweep: choose another sweep.name=NAME"
             )
@@ -60,14 +60,14 @@ class SweepFolder:
             SettingError: it cannot be made, or is not a sweep's.
         """
         self.check()
-        command = command_line()
+        command = typed_command()
         try:
-            with locks.claimed(self.path, "manifest", patience=30):  # others may be adding theirs
-                mark = read_mark(self.path) or {"made_by": "labbook", "over": [], "commands": []}
+            with locks.run_lock(self.path, "manifest", patience=30):  # others may be adding theirs
+                mark = read_manifest(self.path) or {"made_by": "labbook", "over": [], "commands": []}
                 mark["over"] = list(dict.fromkeys([*mark["over"], *over]))
                 mark["commands"] = [*(item for item in mark["commands"] if item != command), command]
                 mark |= {"objective": objective, "objective_mode": mode, "code_version": code_version()}
-                write_whole(self.path / MARK, json.dumps(mark, indent=2) + "\n")
+                write_whole(self.path / MANIFEST, json.dumps(mark, indent=2) + "\n")
         except OSError as error:
             raise SettingError(
                 f"cannot write to {self.path} ({error.strerror}): name another place with log_dir=FOLDER"
@@ -75,15 +75,15 @@ class SweepFolder:
 
     def plan(self, names: Iterable[str]) -> None:
         """Note which runs there are to be, for a report while they are done."""
-        with locks.claimed(self.path, "manifest", patience=30):
-            mark = read_mark(self.path) or {}
+        with locks.run_lock(self.path, "manifest", patience=30):
+            mark = read_manifest(self.path) or {}
             planned = list(dict.fromkeys([*mark.get("planned", []), *(name.rpartition("-")[2] for name in names)]))
             if planned != mark.get("planned"):
-                write_whole(self.path / MARK, json.dumps(mark | {"planned": planned}, indent=2) + "\n")
+                write_whole(self.path / MANIFEST, json.dumps(mark | {"planned": planned}, indent=2) + "\n")
 
     def set_run_aside(self, name: str, log_dir: Path) -> Path:
         """Move a run to log_dir/replaced, where nothing looks for it any more."""
-        return moved(self.path / name, log_dir / "replaced" / self.path.name / name)
+        return move_aside(self.path / name, log_dir / "replaced" / self.path.name / name)
 
     def set_aside(self, log_dir: Path) -> Path:
         """Move the whole sweep to log_dir/replaced.
@@ -92,12 +92,12 @@ class SweepFolder:
             SettingError: it is not a sweep's, or somebody is at work in it.
         """
         self.check()
-        if busy := locks.held(self.path):
+        if busy := locks.held_locks(self.path):
             raise SettingError(f"sweep.rerun=true would move what is being worked on by {', '.join(busy.values())}")
-        return moved(self.path, log_dir / "replaced" / self.path.name)
+        return move_aside(self.path, log_dir / "replaced" / self.path.name)
 
 
-def moved(source: Path, target: Path) -> Path:
+def move_aside(source: Path, target: Path) -> Path:
     """Move a folder beside others of its name, told apart by the time."""
     date = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     target = target.with_name(f"{target.name}_{date}")
@@ -108,16 +108,16 @@ def moved(source: Path, target: Path) -> Path:
     return target
 
 
-def read_mark(path: Path) -> dict[str, Any] | None:
+def read_manifest(path: Path) -> dict[str, Any] | None:
     """What a sweep wrote of itself; None for a folder that is none."""
     try:
-        content = json.loads((path / MARK).read_text(encoding="utf-8"))
+        content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) and content.get("made_by") == "labbook" else None
 
 
-class Index:
+class IdentityIndex:
     """The identity of the run that a job's overrides lead to, remembered so that it need not be composed again.
 
     What is remembered holds for one state of the configuration's files and of the code.
@@ -125,7 +125,7 @@ class Index:
 
     def __init__(self, sweep: Path, roots: Iterable[Path], code: Path | None = None) -> None:
         self.file = sweep / INDEX
-        self.state = fingerprint(roots, code or code_folder())
+        self.state = settings_fingerprint(roots, code or code_folder())
         self.identities: dict[str, str] = {}
         try:
             content = json.loads(self.file.read_text(encoding="utf-8"))
@@ -143,13 +143,13 @@ class Index:
             self._saved = len(self.identities)
 
 
-def fingerprint(roots: Iterable[Path], code: Path) -> str:
+def settings_fingerprint(roots: Iterable[Path], code: Path) -> str:
     """A hash of all configurations under some folders, and of all code in one."""
-    files = ((path.relative_to(root).as_posix(), path) for root in roots for path in configurations(root))
-    return digest([*files, *sources([code])])
+    files = ((path.relative_to(root).as_posix(), path) for root in roots for path in config_files(root))
+    return digest_files([*files, *source_files([code])])
 
 
-def configurations(root: Path) -> Iterator[Path]:
+def config_files(root: Path) -> Iterator[Path]:
     """The configuration files under a folder, without those of runs that may lie there too."""
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = [] if METRICS in files else sorted(subfolders)

@@ -17,8 +17,8 @@ from labbook.config.schema import FILES, GROUPS, OPTIONAL, reference_config
 from labbook.config.unknown_keys import split_choice, unknown_keys
 from labbook.errors import SettingError
 from labbook.files import write_whole
-from labbook.runs.run_id import INDIFFERENT, identity, same_everywhere, without_off
-from labbook.runs.sweep_folder import SweepFolder, read_mark
+from labbook.runs.run_id import IGNORED_KEYS, run_id, same_everywhere, without_off
+from labbook.runs.sweep_folder import SweepFolder, read_manifest
 
 FILE = Path("experiment") / "best.yaml"  # in the sweep's folder, which Hydra takes as a folder of configurations
 
@@ -42,7 +42,7 @@ def write(sweep: Path, run: str, config: Mapping[str, Any], found: str, others: 
     added = [name for name in unknown_keys(dict(config), known) if name.partition(".")[0] in chosen]
     removed = [name for name in unknown_keys(without_off(known), dict(config)) if name.partition(".")[0] in chosen]
     removed += [group for group in OPTIONAL if group not in choices]
-    left_out = {*INDIFFERENT, "choices", *added} | ({"data.root"} if same_everywhere(config["data"]) else set())
+    left_out = {*IGNORED_KEYS, "choices", *added} | ({"data.root"} if same_everywhere(config["data"]) else set())
     settings = {key: _kept(key, value, left_out) for key, value in config.items() if key not in left_out}
     text = yaml.safe_dump({"defaults": defaults, **settings}, sort_keys=False)
     (sweep / FILE).parent.mkdir(exist_ok=True)
@@ -58,7 +58,7 @@ def run_of(folder: Path) -> Path:
     Raises:
         SettingError: no run of the sweep is finished, or they were validated on the test set.
     """
-    if read_mark(folder) is None:
+    if read_manifest(folder) is None:
         return folder
     from labbook.reports import grouping, read_runs  # draws, which takes a second to import
 
@@ -74,7 +74,7 @@ def run_of(folder: Path) -> Path:
 
 def runs_of(folder: Path) -> list[Path]:
     """The folder of a run alone, or the finished runs of a sweep's folder, the best setting first."""
-    if read_mark(folder) is None:
+    if read_manifest(folder) is None:
         return [folder]
     from labbook.reports import grouping, read_runs
 
@@ -84,8 +84,8 @@ def runs_of(folder: Path) -> list[Path]:
 
 def done_before(config: DictConfig, folders: Iterable[Path]) -> Path | None:
     """The finished run that a single run would do again, in one of the sweeps that settings are read from."""
-    for sweep in (SweepFolder(folder) for folder in folders if read_mark(folder) is not None):
-        name = sweep.by_identity().get(identity(config))
+    for sweep in (SweepFolder(folder) for folder in folders if read_manifest(folder) is not None):
+        name = sweep.by_identity().get(run_id(config))
         if name and sweep.state(name)[0] == "finished":
             return sweep.path / name
     return None

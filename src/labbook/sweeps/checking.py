@@ -15,10 +15,12 @@ def check_targets(config: DictConfig) -> None:
     """Hold a job's settings against what they are given to.
 
     Raises:
-        SettingError: see `devices.check` and `training.check`.
+        SettingError: see `devices.check` and `experiment.check`.
     """
     devices.check(config.trainer)
-    with lazy_imports.heavy():  # takes seconds, which a sweep that has nothing left to do need not wait for
+    with (
+        lazy_imports.import_torch_stack()
+    ):  # takes seconds, which a sweep that has nothing left to do need not wait for
         from labbook import experiment
 
     experiment.check(config)
@@ -43,7 +45,7 @@ def has_setting(config: DictConfig, name: str) -> bool:
     node: Any = config.get(group)
     if not isinstance(node, DictConfig) or key in node:
         return True
-    with lazy_imports.heavy():
+    with lazy_imports.import_torch_stack():
         from labbook.config import instantiate
 
     target = instantiate.resolve_target(node._target_, group) if "_target_" in node else None

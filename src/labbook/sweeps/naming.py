@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from labbook.config.path_rules import short_file_name
 from labbook.errors import SettingError
-from labbook.runs.run_id import INDIFFERENT
+from labbook.runs.run_id import IGNORED_KEYS
 
 
 def parsed(overrides: list[str], loader: ConfigLoader | None = None) -> list[Override]:
@@ -101,5 +101,5 @@ def _varies(item: Override) -> bool:
 def indifferent(key: str) -> bool:
     """Whether a setting says nothing of what is computed, or what each run's own name tells."""
     name = key.lstrip("+~").replace("/", ".")
-    roots = (*INDIFFERENT, "hydra", "callbacks", "data.root")
+    roots = (*IGNORED_KEYS, "hydra", "callbacks", "data.root")
     return any(name == item or name.startswith(f"{item}.") for item in roots)

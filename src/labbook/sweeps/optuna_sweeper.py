@@ -11,9 +11,9 @@ from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
 from omegaconf import DictConfig
 
 from labbook.config.unknown_keys import GROUPS
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, list_choices
 from labbook.runs import locks
-from labbook.runs.sweep_folder import read_mark
+from labbook.runs.sweep_folder import read_manifest
 from labbook.sweeps.naming import given, parsed
 from labbook.sweeps.sweep_command import SweepCommand
 
@@ -71,9 +71,9 @@ class Search(OptunaSweeper):
         names: list[str] = []
         with self.command as command, self._begun(worker):
             folder = command.folder.path
-            with locks.claimed(folder, "study", patience=60):  # another search may be making it
+            with locks.run_lock(folder, "study", patience=60):  # another search may be making it
                 study = studies.opened(self.storage, command.config.objective, command.config.objective_mode)
-                is_working = partial(locks.holder, folder)
+                is_working = partial(locks.lock_owner, folder)
                 studies.requeue(study, is_working, command.config.sweep.retry_failed)
             launcher.total, launcher.searching = total, True
             while (taken := studies.taken(study, worker)) < total and not launcher.stopped:
@@ -99,10 +99,10 @@ class Search(OptunaSweeper):
         studies.rehearse(self.sampler, space)
         folder = self.command.folder
         if not self.command.config.sweep.rerun and (study := studies.existing(self.storage)):
-            config, before = self.command.config, (read_mark(folder.path) or {}).get("objective")
+            config, before = self.command.config, (read_manifest(folder.path) or {}).get("objective")
             studies.check(study, config.objective, config.objective_mode, before, space)
         self.command.launcher.begin()
-        with locks.claimed(folder.path, worker):
+        with locks.run_lock(folder.path, worker):
             yield
 
     def _check_forced(self, example: dict[str, Any], space: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ def check_sampler(name: str) -> None:
     """
     valid = GlobalHydra.instance().config_loader().get_group_options(SAMPLER)
     if name not in valid:
-        raise SettingError(f"{SAMPLER}={name} is unknown; {choices(name, valid)}")
+        raise SettingError(f"{SAMPLER}={name} is unknown; {list_choices(name, valid)}")
 
 
 def example_of(distribution: Any) -> Any:

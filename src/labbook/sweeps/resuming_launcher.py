@@ -22,12 +22,12 @@ from labbook.config.unknown_keys import GROUPS
 from labbook.errors import SettingError, TrainingError, first_line
 from labbook.files import write_whole
 from labbook.runs import locks
-from labbook.runs.provenance import code_version, other_code
+from labbook.runs.provenance import code_version, other_code_version
 from labbook.runs.run_folder import METRICS, read_metrics
-from labbook.runs.run_id import identity
+from labbook.runs.run_id import run_id
 from labbook.runs.status import WITH_FIGURES
-from labbook.runs.sweep_folder import Index, SweepFolder
-from labbook.signals import ended_by_signals, started
+from labbook.runs.sweep_folder import IdentityIndex, SweepFolder
+from labbook.signals import ended_by_signals, restore_interrupts
 from labbook.sweeps import launchers, run_job, unchanged
 from labbook.sweeps.checking import check_targets, choice_for, depends_on_surroundings, has_setting, search_path
 from labbook.sweeps.naming import indifferent, slug
@@ -67,7 +67,7 @@ class Continuing(Launcher):
         self.skipped: set[str] = set()  # runs that were done before
         self.left_out: set[tuple[str, str]] = set()  # forced settings, and the swept choices that do not have them
         self.taken: set[str] = set()  # forced settings that a choice has
-        self.index = Index(sweep.path, search_path(context))
+        self.index = IdentityIndex(sweep.path, search_path(context))
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Nothing: the inner launcher was set up before."""
@@ -79,7 +79,7 @@ class Continuing(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """The return of each job: stored, of a run that was done before, or new."""
-        started()
+        restore_interrupts()
         every = [list(overrides) for overrides in job_overrides]
         known = len(self.index.identities)
         identities = [self._identity(overrides) for overrides in every]
@@ -199,7 +199,7 @@ class Continuing(Launcher):
             return known
         config = self.composed(self.fitting(overrides))
         check_targets(config)
-        found = identity(config)
+        found = run_id(config)
         if not depends_on_surroundings(config):
             self.index.identities[key] = found
         return found
@@ -284,7 +284,7 @@ class Continuing(Launcher):
 
     def _by_other_code(self, names: Iterable[str]) -> str:
         """What to add of runs that stay as other code than that of this command made them."""
-        versions = [other_code(read_metrics(self.sweep.path / name)) for name in names]
+        versions = [other_code_version(read_metrics(self.sweep.path / name)) for name in names]
         counts = Counter(version for version in versions if version)
         if not counts:
             return ""
@@ -296,11 +296,11 @@ class Continuing(Launcher):
 
     def _wait(self, names: list[str]) -> None:
         """Wait until one of the runs that others hold is free."""
-        who = {name: locks.holder(self.sweep.path, name) for name in names}
+        who = {name: locks.lock_owner(self.sweep.path, name) for name in names}
         for name, holder in who.items():
             if holder:
                 print(f"waiting for {name}, done by {holder}", flush=True)
-        while names and all(locks.holder(self.sweep.path, name) for name in names):
+        while names and all(locks.lock_owner(self.sweep.path, name) for name in names):
             time.sleep(POLL)
 
 

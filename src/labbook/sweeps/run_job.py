@@ -11,11 +11,11 @@ from omegaconf import DictConfig
 from labbook import streams
 from labbook.config.failures import failure_reason
 from labbook.config.path_rules import check_symlinks
-from labbook.errors import Interrupted, SettingError, printable, unwritable
+from labbook.errors import SettingError, StoppedBySignal, is_unwritable, printable
 from labbook.runs import locks
-from labbook.runs.log_files import tell
-from labbook.runs.run_folder import LOG, METRICS, Run, newest_state, read_metrics
-from labbook.runs.run_id import identity
+from labbook.runs.log_files import print_line
+from labbook.runs.run_folder import LOG, METRICS, RunFolder, newest_intact_state, read_metrics
+from labbook.runs.run_id import run_id
 from labbook.runs.sweep_folder import SweepFolder
 from labbook.sweeps import devices
 from labbook.sweeps.checking import depends_on_surroundings
@@ -41,10 +41,10 @@ def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
         RunFailed: it failed, as often as `sweep.max_failures` lets it try again.
         NotStarted: the sweep was stopped.
     """
-    streams.repair()  # in a process of a launcher nothing else has done so
+    streams.repair_streams()  # in a process of a launcher nothing else has done so
     sweep = SweepFolder(Path(HydraConfig.get().sweep.dir))
     job, name = config.sweep.job, str(config.sweep.job.folder)
-    with locks.claimed(sweep.path, name) as mine:
+    with locks.run_lock(sweep.path, name) as mine:
         if not mine:
             return None
         if stop_mark(sweep.path, job.launch).exists():
@@ -57,7 +57,7 @@ def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
             return float(metrics["objective"])
         if state == "failed" and not config.sweep.retry_failed:
             raise RunFailed(metrics.get("reason", ""))
-        if name.rpartition("-")[2] != identity(config) and not depends_on_surroundings(config):
+        if name.rpartition("-")[2] != run_id(config) and not depends_on_surroundings(config):
             say(job, f"note: a file of settings was edited since the sweep began, and {name} is trained by the new one")
         say(job, f"{'' if job.parallel else f'run {job.label}: '}{name}{begun(state, metrics)}")
         if wrong := damaged(state, sweep.path / name):
@@ -71,7 +71,7 @@ def damaged(state: str, folder: Path) -> str | None:
     if state == "damaged":
         return f"its {METRICS} is"
     try:
-        newest_state(folder)
+        newest_intact_state(folder)
     except SettingError:
         return "its checkpoints are"
     return None
@@ -84,10 +84,10 @@ def attempts(task: Callable[[DictConfig], Any], config: DictConfig, folder: Path
         try:
             devices.check(config.trainer)  # of this machine, which may not be the one that started the sweep
             return float(task(config))
-        except Interrupted:
+        except StoppedBySignal:
             raise
         except OSError as error:
-            if unwritable(error):  # the other runs would find no room either
+            if is_unwritable(error):  # the other runs would find no room either
                 raise
             told = record(error, folder, config)
         except Exception as error:
@@ -108,7 +108,7 @@ def record(error: Exception, folder: Path, config: DictConfig) -> str:
         if folder.is_file():
             return f"{folder} is a file and in the way of the run's folder"
         folder.mkdir(exist_ok=True)
-        with suppress(type(error)), Run(folder, config):
+        with suppress(type(error)), RunFolder(folder, config):
             raise error
     return told
 
@@ -122,4 +122,4 @@ def begun(state: str, metrics: dict[str, Any]) -> str:
 
 def say(job: DictConfig, text: str, error: bool = False) -> None:
     """A line on the terminal, marked with the run where several share it."""
-    tell(printable(f"[{job.label}] {text}" if job.parallel else text), error)
+    print_line(printable(f"[{job.label}] {text}" if job.parallel else text), error)

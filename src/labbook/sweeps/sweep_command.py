@@ -14,7 +14,7 @@ from labbook.config import search_path
 from labbook.config.path_rules import check_name, short_file_name
 from labbook.errors import SettingError, TrainingError
 from labbook.runs.status import State
-from labbook.runs.sweep_folder import SweepFolder, read_mark
+from labbook.runs.sweep_folder import SweepFolder, read_manifest
 from labbook.sweeps import best_experiment as experiment
 from labbook.sweeps import launchers
 from labbook.sweeps.naming import given, sweep_name, swept
@@ -54,7 +54,7 @@ class SweepCommand:
     def _name(self, search: bool) -> str:
         """The sweep's name where none is given: what it is of, and the sweep whose best it takes."""
         runtime = self.config.hydra.runtime
-        of_sweeps = [short_file_name(folder.name) for folder in self._folders() if read_mark(folder) is not None]
+        of_sweeps = [short_file_name(folder.name) for folder in self._folders() if read_manifest(folder) is not None]
         name = sweep_name(given(self.config.hydra)[1], runtime.choices.get("sweep"), search)
         return "_".join([*of_sweeps, name])
 

@@ -9,7 +9,7 @@ from labbook import lazy_imports
 from labbook.config.schema import with_schema_types
 from labbook.data.record import KEY, DataRecord
 from labbook.errors import SettingError
-from labbook.runs.resume import read_config
+from labbook.runs.resume import read_run_config
 from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST
 from labbook.runs.run_id import same_everywhere
 from labbook.runs.status import WITH_FIGURES
@@ -45,9 +45,9 @@ def changes_of(path: Path, metrics: dict[str, Any]) -> list[str]:
     """How the data of a run differs from what it recorded; nothing where the data cannot be read."""
     record = DataRecord.read(metrics)
     with suppress(SettingError):
-        config = with_schema_types(read_config(path), f"{path}/{CONFIG}")
+        config = with_schema_types(read_run_config(path), f"{path}/{CONFIG}")
         if (record.parts or record.class_names) and not same_everywhere(config.data):
-            with lazy_imports.heavy():
+            with lazy_imports.import_torch_stack():
                 from labbook import experiment
                 from labbook.training import capabilities
 

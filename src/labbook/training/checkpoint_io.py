@@ -12,7 +12,7 @@ from pytorch_lightning import LightningModule
 
 from labbook.data.record import changed_classes
 from labbook.errors import SettingError
-from labbook.files import damage, replacing, seal
+from labbook.files import add_checksum, atomic_replace, find_corruption
 from labbook.runs.run_folder import LAST, PREVIOUS
 from labbook.training.capabilities import image_spec
 
@@ -41,13 +41,13 @@ class WholeFileIO(TorchCheckpointIO):
         path = Path(path)
         keep = path.with_name(PREVIOUS) if path.name == LAST and path in self.whole and path.is_file() else None
         try:
-            with replacing(path, keep, durable=True) as partial:
+            with atomic_replace(path, keep, durable=True) as partial:
                 with partial.open("wb") as file:
                     torch.save(checkpoint, file)
                 if not self.loadable:
                     check_loadable(checkpoint, partial)
                     self.loadable = True
-                seal(partial)
+                add_checksum(partial)
         except RuntimeError as error:
             reason = error.__context__  # torch's writer hides why a write failed: mostly a full disk
             if not isinstance(reason, OSError):
@@ -97,7 +97,7 @@ def load(path: Path, map_location: Any = "cpu", **options: Any) -> dict[str, Any
         SettingError: no such file, one that was damaged, or one that is not a checkpoint of tensors and plain data.
     """
     try:
-        reason = damage(path)
+        reason = find_corruption(path)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise SettingError(f"there is no checkpoint {path}") from error
     if reason is not None:

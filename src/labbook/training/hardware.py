@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from labbook.errors import SettingError, UntrainableError, choices
+from labbook.errors import SettingError, UntrainableError, list_choices
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -78,7 +78,7 @@ def check_strategy(asked: str) -> None:
         SettingError: naming those that work.
     """
     if asked not in STRATEGIES:
-        raise UntrainableError(f"trainer.strategy={asked} does not work here; {choices(asked, STRATEGIES)}")
+        raise UntrainableError(f"trainer.strategy={asked} does not work here; {list_choices(asked, STRATEGIES)}")
 
 
 def check_nodes(count: Any) -> None:
@@ -104,7 +104,7 @@ def choose_accelerator(asked: str, machine: Machine) -> Accelerator:
     if asked == "auto":
         return "gpu" if present["gpu"] else "mps" if present["mps"] else "cpu"
     if asked not in present:
-        raise SettingError(f"trainer.accelerator={asked} is unknown; {choices(asked, ACCELERATORS)}")
+        raise SettingError(f"trainer.accelerator={asked} is unknown; {list_choices(asked, ACCELERATORS)}")
     if not present[asked]:
         here = ", ".join(name for name in ("gpu", "mps", "cpu") if present[name])
         raise SettingError(
@@ -130,7 +130,7 @@ def choose_precision(
         SettingError: a name that is no precision, or one that the device or `task.sam` does not have.
     """
     if asked not in PRECISIONS:
-        raise SettingError(f"trainer.precision={asked} is unknown; {choices(asked, PRECISIONS)}")
+        raise SettingError(f"trainer.precision={asked} is unknown; {list_choices(asked, PRECISIONS)}")
     if asked == "16-mixed" and accelerator == "cpu":  # Lightning would take bf16 instead
         raise SettingError("trainer.precision=16-mixed is not for CPUs: use trainer.precision=bf16-mixed or 32")
     if asked == "16-mixed" and sam:

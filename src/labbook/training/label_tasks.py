@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import (
     multilabel_confusion_matrix,
 )
 
-from labbook.files import finite
+from labbook.files import finite_or_null
 from labbook.training.metrics import Figures
 from labbook.training.probabilities import Probabilities
 
@@ -101,7 +101,7 @@ class MultilabelOutcome:
         means = {"test/macro_f1": self.f1, "test/mean_average_precision": measures["average_precision"]}
         found: dict[str, Any] = {name: values.nanmean().item() for name, values in means.items()}
         by_class = {f"test/{name}_by_class": by_name(names, values) for name, values in measures.items()}
-        whole: dict[str, Any] = finite(found | by_class | {THRESHOLDS: by_name(names, self.thresholds)})
+        whole: dict[str, Any] = finite_or_null(found | by_class | {THRESHOLDS: by_name(names, self.thresholds)})
         return whole
 
     @property

@@ -12,7 +12,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from labbook.data.spec import ImageSpec
-from labbook.errors import SettingError, choices, first_line
+from labbook.errors import SettingError, first_line, list_choices
 
 Loss = Callable[..., nn.Module]  # takes `weight`, `pos_weight` and `label_smoothing`, where it has these
 ClassWeights = Literal["balanced"] | Mapping[str, float] | None
@@ -128,7 +128,7 @@ def check_names(asked: Mapping[str, float], names: tuple[str, ...]) -> None:
     """
     for name in map(str, asked):
         if name not in names:
-            raise SettingError(f"loss.class_weights: {name} is not a class of the data; {choices(name, names)}")
+            raise SettingError(f"loss.class_weights: {name} is not a class of the data; {list_choices(name, names)}")
 
 
 def check_class_weights(asked: Any) -> None:

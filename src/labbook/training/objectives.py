@@ -8,7 +8,7 @@ from pytorch_lightning import LightningDataModule, LightningModule
 from labbook.config import instantiate
 from labbook.config.schema import held_out_name, lower_is_better
 from labbook.config.target_rules import return_type
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, list_choices
 from labbook.training import capabilities
 
 LIBRARIES = ("labbook.", "pytorch_lightning.")
@@ -54,4 +54,4 @@ def direction(config: DictConfig, model: LightningModule) -> str:
 
 def unlogged(setting: str, title: str, logged: Iterable[str]) -> str:
     """What to say of a setting that names a metric that is not logged."""
-    return f"{setting} is not logged by {title}; {choices(setting.partition('=')[2], logged, 'logged are')}"
+    return f"{setting} is not logged by {title}; {list_choices(setting.partition('=')[2], logged, 'logged are')}"

@@ -9,7 +9,7 @@ from pytorch_lightning import Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
 
-from labbook.errors import SettingError, choices
+from labbook.errors import SettingError, list_choices
 from labbook.training.parameter_groups import check_kept
 from labbook.training.schedulers import Plateau, Schedule
 
@@ -106,6 +106,6 @@ def follow_metrics(trainer: Trainer) -> None:
         if isinstance(scheduler, Plateau) and (validated or not scheduler.monitor.startswith("val/")):
             metrics = trainer.callback_metrics
             if scheduler.monitor not in metrics:
-                known = choices(scheduler.monitor, metrics, "metrics")
+                known = list_choices(scheduler.monitor, metrics, "metrics")
                 raise SettingError(f"scheduler.monitor={scheduler.monitor} is not logged; {known}")
             scheduler.step(float(metrics[scheduler.monitor]))

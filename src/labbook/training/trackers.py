@@ -7,7 +7,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger, MLFlowLogger, WandbLogger
 
-from labbook.runs.run_folder import Run
+from labbook.runs.run_folder import RunFolder
 
 TRACKED = "tracked_as"  # under which metrics.json has the names that trackers know the run by
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
@@ -22,7 +22,7 @@ def place_of(target: Any, node: Mapping[str, Any]) -> str:
     return ""
 
 
-def options_of(target: Any, node: Mapping[str, Any], run: Run) -> dict[str, Any]:
+def options_of(target: Any, node: Mapping[str, Any], run: RunFolder) -> dict[str, Any]:
     """Arguments that give a logger the run's name, and the one that it had there before it was resumed."""
     place = place_of(target, node)
     if not place:
@@ -34,7 +34,7 @@ def options_of(target: Any, node: Mapping[str, Any], run: Run) -> dict[str, Any]
     return {name: value for name, value in found.items() if isinstance(value, str) and not node.get(name)}
 
 
-def connect(logger: Logger, node: Mapping[str, Any], run: Run) -> None:
+def connect(logger: Logger, node: Mapping[str, Any], run: RunFolder) -> None:
     """Begin the run there, or go on with it, before the training begins; and note its name in metrics.json.
 
     What a tracker that cannot be reached raises, comes through.

@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run; two or more")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also as a page, with curves")
     given = parser.parse_args()
-    outputs.check({"--html": given.html})
+    outputs.check_outputs({"--html": given.html})
     runs, others = comparison.without_others([run for folder in given.runs for run in runs_of(folder)])
     if others:
         print(f"note: no runs, so left out: {printable(', '.join(map(str, others)))}", file=sys.stderr)
@@ -30,8 +30,8 @@ def main() -> None:
     if given.html:
         from labbook.reports.comparison import page  # matplotlib takes a second
 
-        outputs.write(given.html, page.html(compared))
-    with outputs.printing_beside(given.html):
+        outputs.write_output(given.html, page.html(compared))
+    with outputs.print_beside_outputs(given.html):
         comparison.show(compared)
         if given.html:
             print(f"comparison: {given.html}")

@@ -15,7 +15,7 @@ from labbook.config.compose import compose_config
 from labbook.config.schema import with_schema_types
 from labbook.errors import SettingError
 from labbook.runs import outputs
-from labbook.runs.resume import read_config, with_settings
+from labbook.runs.resume import read_run_config, with_settings
 
 
 def asked(words: list[str]) -> DictConfig:
@@ -30,7 +30,7 @@ def asked(words: list[str]) -> DictConfig:
     if len(names + models) > 1:
         raise SettingError(f"{', '.join(names + models)}: a drawing is of one network")
     if names and (len(Path(names[0]).parts) > 1 or Path(names[0]).is_dir()):
-        return with_schema_types(with_settings(read_config(Path(names[0])), settings), f"{names[0]}/config.yaml")
+        return with_schema_types(with_settings(read_run_config(Path(names[0])), settings), f"{names[0]}/config.yaml")
     return compose_config(*settings, *(f"model={name}" for name in names))
 
 
@@ -46,10 +46,10 @@ def main() -> None:
     given = parser.parse_intermixed_args()
     if given.depth is not None and given.depth < 1:
         raise SettingError("--depth must be at least 1")
-    outputs.check({"--figure": given.figure})
+    outputs.check_outputs({"--figure": given.figure})
     config = asked(given.settings)
 
-    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
         from labbook import experiment
         from labbook.models.drawing import draw
 
@@ -59,6 +59,6 @@ def main() -> None:
     picture = experiment.on_meta_device(
         config, experiment.build_data(config), lambda model: draw(model, kind, given.depth)
     )
-    outputs.write(file, picture)
-    with outputs.printing_beside(file):
+    outputs.write_output(file, picture)
+    with outputs.print_beside_outputs(file):
         print(f"drawing: {file}")

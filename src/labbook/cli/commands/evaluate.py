@@ -19,8 +19,8 @@ from labbook.errors import printable
 from labbook.files import make_folder
 from labbook.inference.evaluate import other_dataset
 from labbook.runs import outputs
-from labbook.runs.resume import read_config
-from labbook.runs.status import unfinished
+from labbook.runs.resume import read_run_config
+from labbook.runs.status import unfinished_notes
 from labbook.sweeps.best_experiment import run_of
 
 
@@ -36,15 +36,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="for figures and pictures, default: RUN/evaluation")
     given = parser.parse_intermixed_args()
     given.run = run_of(given.run)
-    asked = other_dataset.asked(read_config(given.run), given.settings)
+    asked = other_dataset.asked(read_run_config(given.run), given.settings)
     check_local_path("--out", given.out or given.run)
     if not given.out:
         check_symlinks(given.run)
     else:
-        outputs.check({"--out": given.out / "confusion_matrix.png"})  # such as a run's figures
+        outputs.check_outputs({"--out": given.out / "confusion_matrix.png"})  # such as a run's figures
         make_folder(given.out)
 
-    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
         from labbook.inference import run_config
         from labbook.inference.evaluate import class_metrics, evaluate_run, logged, output_files
 
@@ -54,7 +54,7 @@ def main() -> None:
     config = run_config.checked(given.run, asked.config)
     if not run_config.is_classification_run(config):
         told = logged.evaluate_module(given.run, config, given.split, given.weights, asked.data)
-        say([*unfinished(given.run), *told.notes])
+        say([*unfinished_notes(given.run), *told.notes])
         logged.write(output_files.Tested(given.run, "test", asked.name, settings), told, folder)
         logged.tell(told, given.all)
         print(f"evaluation: {folder}")
@@ -63,7 +63,7 @@ def main() -> None:
     tested = output_files.Tested.of(given.run, given.split, asked.name, settings, found).beside(folder, found.images)
     notes = [
         *([] if own else found.data.notes),
-        *unfinished(given.run),
+        *unfinished_notes(given.run),
         *tested.notes,
         *(found.seen.notes if found.seen else []),
     ]

@@ -13,8 +13,8 @@ from labbook.config import invocation
 from labbook.errors import printable
 from labbook.inference.export import companion, formats
 from labbook.runs import outputs
-from labbook.runs.resume import read_config
-from labbook.runs.status import unfinished
+from labbook.runs.resume import read_run_config
+from labbook.runs.status import unfinished_notes
 from labbook.sweeps.best_experiment import run_of
 
 
@@ -29,20 +29,20 @@ def main() -> None:
     parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
     given = parser.parse_args()
     given.run = run_of(given.run)
-    config = read_config(given.run)
+    config = read_run_config(given.run)
     formats.check_opset(given.format, given.opset)
     file = formats.target(given.run, given.format, given.out)
 
-    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
         from labbook.inference.export.export_model import BATCHES, DIFFER, export
         from labbook.inference.export.wrapped_model import decoding, names_of, shape_of, tta_of
         from labbook.training.capabilities import title
 
     network, apart = export(given.run, config, given.format, file, given.weights, given.opset)
-    for note in unfinished(given.run):
+    for note in unfinished_notes(given.run):
         print(f"note: {printable(note)}", file=sys.stderr)
     spec, tta, how = network.spec, tta_of(network), decoding(network)
-    with outputs.printing_beside(file):
+    with outputs.print_beside_outputs(file):
         inside = f", task.tta={tta} in it" if tta != "none" else ""
         print(f"{title(network.model)} after {network.epoch} epochs{inside}")
         print(f"pixels uint8 [n, {spec.channels}, {spec.size}, {spec.size}]"

@@ -17,7 +17,7 @@ import yaml
 from labbook.cli.command_line import sentences
 from labbook.config import invocation, own_code
 from labbook.config.path_rules import check_name
-from labbook.errors import SettingError, shown
+from labbook.errors import SettingError, abbreviate
 from labbook.files import make_folder, write_whole
 from labbook.installation import CHECKOUT
 
@@ -86,8 +86,8 @@ def check_word(name: str, example: str) -> None:
     """
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         raise SettingError(
-            f"NAME={shown(name)} must be of small letters, digits and single '_' between them, begin with a letter and"
-            f" have at most {LONGEST}, as in NAME={example}"
+            f"NAME={abbreviate(name)} must be of small letters, digits and single '_' between them, begin with a letter"
+            f" and have at most {LONGEST}, as in NAME={example}"
         )
     check_name("NAME", name)
     if keyword.iskeyword(name):

@@ -13,7 +13,7 @@ from labbook.cli.commands.new import SKELETONS, check_word, filled, rendered
 from labbook.config import invocation
 from labbook.errors import SettingError
 from labbook.files import make_folder, write_whole
-from labbook.installation import DISTRIBUTION, origin
+from labbook.installation import DISTRIBUTION, install_origin
 
 EXAMPLES = {"model": "my_net", "data": "my_set"}
 EMPTY = ("src/{name}/__init__.py", "logs/.gitkeep")
@@ -24,7 +24,7 @@ def files(name: str) -> dict[str, str]:
     """The files of a project, by their paths in it; `name` is that of its package."""
     words = {
         "name": name,
-        "labbook": origin().replace("$", "$$").replace("#", "\\#"),
+        "labbook": install_origin().replace("$", "$$").replace("#", "\\#"),
         "distribution": DISTRIBUTION,
         **EXAMPLES,
     }

@@ -15,7 +15,7 @@ from labbook.config import invocation
 from labbook.errors import printable
 from labbook.inference.predict.request import Asked
 from labbook.runs import outputs
-from labbook.runs.status import unfinished
+from labbook.runs.status import unfinished_notes
 from labbook.sweeps.best_experiment import run_of
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     given.run = run_of(given.run)
     asked = Asked.of(given)
 
-    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
         from labbook.inference import trained_model
         from labbook.inference.predict import classify, output, tables
 
@@ -52,16 +52,16 @@ def main() -> None:
     batches = predictor.files(asked.files.images) if asked.files.images else predictor.test_images(asked.numbers)
     several = network.spec.multilabel
     columns = tables.Columns.of(asked.names, network.spec.class_names, given.top, bool(asked.numbers), several)
-    with outputs.printing_beside(*asked.outputs):
+    with outputs.print_beside_outputs(*asked.outputs):
         told = output.tell(batches, columns, given.figure_images, to_the_end=bool(asked.outputs))
     if given.csv:
-        outputs.write(given.csv, tables.as_csv(told.predictions, given.top, asked.known, several))
+        outputs.write_output(given.csv, tables.as_csv(told.predictions, given.top, asked.known, several))
     if given.json:
-        outputs.write(given.json, tables.as_json(told.predictions))
+        outputs.write_output(given.json, tables.as_json(told.predictions))
     if given.figure and told.predictions:
         title = f"{network.model.title} of {given.run.name}"
         output.draw(told, title, network.spec.class_names, given.figure)
-    for note in [*unfinished(given.run), *output.notes(told, asked.files.others, given.figure)]:
+    for note in [*unfinished_notes(given.run), *output.notes(told, asked.files.others, given.figure)]:
         print(f"note: {printable(note)}", file=sys.stderr)
     if told.problems:
         sys.exit(1)

@@ -11,7 +11,7 @@ from labbook import lazy_imports
 from labbook.cli.command_line import sentences
 from labbook.config import invocation
 from labbook.inference.serve.open_port import PORT, alone, check_installed, opened
-from labbook.runs.resume import read_config, with_settings
+from labbook.runs.resume import read_run_config, with_settings
 from labbook.sweeps.best_experiment import run_of
 
 
@@ -25,13 +25,13 @@ def main() -> None:
     parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
     arguments = parser.parse_intermixed_args()
     arguments.run = run_of(arguments.run)
-    config = with_settings(read_config(arguments.run), arguments.settings)
+    config = with_settings(read_run_config(arguments.run), arguments.settings)
     check_installed()
 
     with opened(arguments.port) as listener, alone():
-        with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+        with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
             from labbook.inference import trained_model
         network = trained_model.load(arguments.run, config, arguments.weights, "serve")
-        with lazy_imports.heavy():
+        with lazy_imports.import_torch_stack():
             from labbook.inference.serve import server
         server.serve(network, listener)

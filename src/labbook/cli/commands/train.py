@@ -15,7 +15,7 @@ from labbook.cli import command_line
 @command_line.job
 def main(config: DictConfig) -> float:
     """One run: build, fit, report. Returns the figure that a sweep compares runs by."""
-    with lazy_imports.heavy():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
         from labbook import experiment
         from labbook.callbacks import run_description
         from labbook.inference.evaluate import final_test

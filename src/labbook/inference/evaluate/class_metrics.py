@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
 
 from labbook.console import WIDEST, literal, plain_table, wide_enough
-from labbook.files import finite
+from labbook.files import finite_or_null
 from labbook.inference.evaluate.calibration import Bin, bins_of, expected_error
 from labbook.training.label_tasks import AnyOutcome, MultilabelOutcome, Outcome
 
@@ -89,7 +89,7 @@ def label_figures(outcome: MultilabelOutcome, names: Sequence[str]) -> list[Labe
 
 def as_data(judgement: Judgement) -> dict[str, Any]:
     """Plain data for a JSON file; what is not a number is null."""
-    data: dict[str, Any] = finite(asdict(judgement))
+    data: dict[str, Any] = finite_or_null(asdict(judgement))
     return data
 
 

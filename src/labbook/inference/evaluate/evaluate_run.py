@@ -21,7 +21,7 @@ from labbook.inference.evaluate.class_matching import (
 from labbook.inference.evaluate.final_test import test
 from labbook.inference.evaluate.overlap import Overlap, overlap
 from labbook.inference.trained_model import Weights, opened, read_part, use_thresholds
-from labbook.runs.resume import read_config
+from labbook.runs.resume import read_run_config
 from labbook.runs.run_folder import read_metrics
 from labbook.training import hardware
 from labbook.training.label_tasks import AnyOutcome
@@ -64,7 +64,7 @@ def evaluate_run(
         config.data = other_dataset.as_seen(other, known)
         experiment.check(config)
     if own:
-        check_same_division(config.data, read_config(path).data, split)
+        check_same_division(config.data, read_run_config(path).data, split)
     record = DataRecord.read(read_metrics(path), known.class_names)
     in_test = split == "test" or (split == "val" and config.data.get("validate_on") == "test")
     data = read_part(config, "test" if in_test else "train", record if own else None)

@@ -18,7 +18,7 @@ from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.inference.evaluate import predictions_table
 from labbook.loggers import write_summary
-from labbook.runs.provenance import libraries
+from labbook.runs.provenance import library_versions
 from labbook.runs.run_folder import PREDICTIONS
 from labbook.trainer import unwarned
 from labbook.training import capabilities, checkpoint_io, objectives
@@ -95,7 +95,7 @@ def evaluate(trainer: Trainer, model: LightningModule, data: LightningDataModule
         "device": str(trainer.strategy.root_device),
         "precision": str(trainer.precision),
         "threads": torch.get_num_threads(),
-        "versions": libraries(),
+        "versions": library_versions(),
     }
     metrics |= of_data(data) | of_classes(model)
     if stopped := stopped_early(trainer, config.epochs):

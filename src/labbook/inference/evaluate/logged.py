@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from labbook import experiment
 from labbook.data.record import DataRecord
 from labbook.errors import SettingError
-from labbook.files import finite, make_folder
+from labbook.files import finite_or_null, make_folder
 from labbook.inference.evaluate.class_metrics import as_data, judge, show
 from labbook.inference.evaluate.final_test import of_test
 from labbook.inference.evaluate.output_files import Tested
@@ -93,12 +93,12 @@ def write(tested: Tested, found: Logged, folder: Path) -> None:
         "settings": list(tested.settings),
         "epoch": found.epoch,
         "code_version": code_version(),
-        "metrics": finite(found.metrics),
+        "metrics": finite_or_null(found.metrics),
     }
     if found.outcome is not None:
         content |= {**as_data(judge(found.outcome, found.class_names)), "metrics": content["metrics"]}
     text = json.dumps(content, indent=2, ensure_ascii=False)
-    outputs.write(folder / f"evaluation{tested.suffix}.json", text + "\n")
+    outputs.write_output(folder / f"evaluation{tested.suffix}.json", text + "\n")
 
 
 def tell(found: Logged, every: bool) -> None:

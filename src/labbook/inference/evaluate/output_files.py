@@ -110,7 +110,7 @@ def write(tested: Tested, found: Evaluated, judgement: Judgement, folder: Path) 
         "code_version": code_version(),
     }
     text = json.dumps(content | as_data(judgement), indent=2, ensure_ascii=False)
-    outputs.write(folder / f"evaluation{tested.suffix}.json", text + "\n")
+    outputs.write_output(folder / f"evaluation{tested.suffix}.json", text + "\n")
     (folder / f"mistakes{tested.suffix}.png").unlink(missing_ok=True)  # where there are none any more
     for name, picture in pictures(tested, found, judgement).items():
         plots.save(picture, folder / f"{name}{tested.suffix}.png")

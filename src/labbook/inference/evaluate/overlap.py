@@ -10,7 +10,7 @@ from labbook.data.module import ImageDataModule, Split
 from labbook.data.record import DataRecord
 from labbook.data.split import pixel_digests
 from labbook.errors import SettingError
-from labbook.runs.resume import read_config
+from labbook.runs.resume import read_run_config
 from labbook.runs.run_folder import CONFIG
 from labbook.training import capabilities
 
@@ -52,7 +52,7 @@ def overlap(path: Path, data: ImageDataModule, split: Split, record: DataRecord)
 def training_part(path: Path, record: DataRecord) -> ImageDataModule | None:
     """The images that a run was trained on, if they are still there, as they were."""
     try:
-        config = with_schema_types(read_config(path), f"{path}/{CONFIG}")
+        config = with_schema_types(read_run_config(path), f"{path}/{CONFIG}")
         data = capabilities.image_data(experiment.build_data(config, only="train"), "evaluate")
         if not data.at_hand():
             return None

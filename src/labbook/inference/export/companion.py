@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 from labbook.data import decoding, file_metadata, formats
-from labbook.errors import SettingError, printable, shown
+from labbook.errors import SettingError, abbreviate, printable
 from labbook.inference.export import pixels
 
 NAME = "labbook_pixels.py"
@@ -20,7 +20,7 @@ where `about` is what the exported file says of its network.
 """
 
 
-def not_installed(choice: str, _: str) -> str:
+def missing_package_message(choice: str, _: str) -> str:
     """What to say of a format that Pillow alone does not read."""
     return f"{choice} is not installed: pip install pillow-heif"
 '''
@@ -35,7 +35,9 @@ def check(file: Path) -> None:
     """
     there = file.with_name(NAME)
     if there.exists() and not there.read_bytes().startswith(HEAD.encode()[:60]):
-        raise SettingError(f"{shown(str(there))} was not written by an export, which writes its own there: rename it")
+        raise SettingError(
+            f"{abbreviate(str(there))} was not written by an export, which writes its own there: rename it"
+        )
 
 
 def source() -> str:

@@ -21,7 +21,7 @@ from labbook.inference.export.wrapped_model import (
     tta_of,
 )
 from labbook.inference.trained_model import Weights
-from labbook.runs.outputs import is_stream, write, writing
+from labbook.runs.outputs import is_stream, open_output, write_output
 
 Network = Callable[[Tensor], tuple[Tensor, ...]]  # from pixels to logits and probabilities, or another output
 
@@ -45,13 +45,13 @@ def export(
     """
     network = opened(run, config, weights)
     form = import_module(f"labbook.inference.export.{name}")
-    with writing(file) as partial:
+    with open_output(file) as partial:
         exported = Exported(network.model, tta_of(network))
         version = {} if opset is None else {"opset": opset}
         partial.write_bytes(form.content(exported, about(network, weights), **version))
         found = difference(form.read(partial), network)
     if not is_stream(file) and decoding(network):
-        write(file.with_name(companion.NAME), companion.source())
+        write_output(file.with_name(companion.NAME), companion.source())
     return network, found
 
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from labbook.config.path_rules import check_symlinks
-from labbook.errors import SettingError, not_installed
+from labbook.errors import SettingError, missing_package_message
 from labbook.inference.export import companion
 from labbook.runs import outputs
 
@@ -49,9 +49,9 @@ def target(run: Path, name: str, out: Path | None) -> Path:
     """
     form = FORMATS[name]
     if not all(map(find_spec, form.packages)):
-        raise SettingError(not_installed(f"--format={name}", "export"))
+        raise SettingError(missing_package_message(f"--format={name}", "export"))
     file = out or run / f"model{form.suffix}"
-    outputs.check({"--out": file})
+    outputs.check_outputs({"--out": file})
     if out is None:
         check_symlinks(run, [file])
     if outputs.is_stream(file):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from labbook.data.folders import files_of
 from labbook.data.formats import endings
-from labbook.errors import SettingError, shown
+from labbook.errors import SettingError, abbreviate
 
 
 class Found(NamedTuple):
@@ -38,12 +38,12 @@ def inside(place: str) -> Found:
     # Path.glob takes no pattern from the root, and another meaning of ** with each version of Python.
     there = [place] if os.path.lexists(place) else sorted(glob.glob(place, recursive=True))  # noqa: PTH207
     if not there:
-        raise SettingError(f"{shown(place)} is no file or folder, and no pattern that matches any")
+        raise SettingError(f"{abbreviate(place)} is no file or folder, and no pattern that matches any")
     parts = [of_folder(Path(path)) if Path(path).is_dir() else Found([Path(path)], []) for path in there]
     images, others = (list(dict.fromkeys(file for part in parts for file in part[which])) for which in (0, 1))
     if not images:
         kinds = ", ".join(sorted(endings()))
-        raise SettingError(f"{shown(place)} holds no image: no name in it ends in one of {kinds}")
+        raise SettingError(f"{abbreviate(place)} holds no image: no name in it ends in one of {kinds}")
     return Found(images, [file for file in others if file not in images])
 
 

@@ -58,7 +58,7 @@ def tell(batches: Iterable[Predicted], columns: Columns, shown: Shown = "first",
             print(f"error: {problem}", file=sys.stderr)
         for prediction in batch.predictions:
             print(columns.line(cells(prediction)))
-        if not to_the_end and streams.unread(sys.stdout):
+        if not to_the_end and streams.reader_has_left(sys.stdout):
             raise BrokenPipeError
         told.add(batch)
     if known := [prediction for prediction in told.predictions if prediction.true is not None]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from labbook.errors import SettingError, shown
+from labbook.errors import SettingError, abbreviate
 from labbook.inference.evaluate.other_dataset import SEEN
 from labbook.inference.predict.find_images import Found, found
 from labbook.runs import outputs
-from labbook.runs.resume import read_config, with_settings
+from labbook.runs.resume import read_run_config, with_settings
 
 if TYPE_CHECKING:  # it would import torch
     from labbook.data.spec import ImageSpec
@@ -43,11 +43,11 @@ class Asked:
         numbers = [word for word in given.test_index or [] if re.fullmatch(r"[0-9]{1,18}", word)]
         behind = [word for word in given.test_index or [] if word not in numbers]  # which argparse took for numbers
         settings, places = parted([*given.words, *behind])
-        config, left_open = configured(read_config(given.run), settings)
+        config, left_open = configured(read_run_config(given.run), settings)
         if given.test_index is not None and (places or not numbers):
             raise SettingError(
                 "--test-index takes numbers of test images, from 0 on, and no other images beside them, so not"
-                f" {shown(places[0] if places else behind[0])}"
+                f" {abbreviate(places[0] if places else behind[0])}"
             )
         if not places and not numbers:
             raise SettingError("there is nothing to predict: give images, folders, patterns or --test-index N")
@@ -56,7 +56,7 @@ class Asked:
                 raise SettingError(f"{option} must be at least 1, not {number}")
         files = found(places)
         targets = {"--csv": given.csv, "--json": given.json, "--figure": given.figure}
-        outputs.check(targets, files.images)
+        outputs.check_outputs(targets, files.images)
         named = {option: file for option, file in targets.items() if file is not None}
         for option, file in named.items():
             check_target(option, file)
@@ -121,6 +121,6 @@ def check_target(option: str, file: Path) -> None:
         SettingError: naming the option.
     """
     if not file.parent.is_dir():
-        raise SettingError(f"{option} {shown(str(file))}: there is no folder {shown(str(file.parent))}")
+        raise SettingError(f"{option} {abbreviate(str(file))}: there is no folder {abbreviate(str(file.parent))}")
     if option == "--figure" and file.suffix.lower() != ".png" and not outputs.is_stream(file):
-        raise SettingError(f"--figure {shown(str(file))} is written as PNG: give a name that ends in .png")
+        raise SettingError(f"--figure {abbreviate(str(file))} is written as PNG: give a name that ends in .png")

@@ -14,7 +14,7 @@ from torch import Tensor
 from labbook.data.decoding import Decoding, decode
 from labbook.data.pixels import resized, shaped
 from labbook.data.spec import ImageSpec
-from labbook.errors import shown
+from labbook.errors import abbreviate
 from labbook.inference.trained_model import data_type
 
 DARK = 0.4  # mean of pixels: sets drawn light on dark lie below (0.13 to 0.31), photographs above (0.47)
@@ -51,7 +51,7 @@ def of_file(path: Path, spec: ImageSpec, how: Decoding) -> Tensor:
     """
     decoded = decode(path, how)
     if decoded.image is None:
-        raise PictureError(f"This file {shown(decoded.problem)}.")
+        raise PictureError(f"This file {abbreviate(decoded.problem)}.")
     return shaped(torch.from_numpy(decoded.image.copy())[None], spec.size, spec.channels)
 
 

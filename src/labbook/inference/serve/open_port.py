@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from labbook.errors import SettingError, not_installed, printable
+from labbook.errors import SettingError, missing_package_message, printable
 
 HOST, PORT = "127.0.0.1", 7860
 KEPT, KEPT_BYTES, KEPT_SECONDS = 100, 256 * 2**20, 600  # pictures: the browser has loaded them long before
@@ -26,7 +26,7 @@ def check_installed() -> None:
     """
     for package in ("gradio", "captum"):
         if find_spec(package) is None:
-            raise SettingError(not_installed(package, "serve"))
+            raise SettingError(missing_package_message(package, "serve"))
 
 
 def opened(port: int) -> socket.socket:

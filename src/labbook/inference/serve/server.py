@@ -92,7 +92,7 @@ def serve(network: Trained, listener: socket.socket) -> None:
     """Show the page of a network at the port that `listener` has, until a signal comes.
 
     Raises:
-        Interrupted: as it always ends.
+        StoppedBySignal: as it always ends.
     """
     explainer = Explainer.of(network)
     app = application(explainer)

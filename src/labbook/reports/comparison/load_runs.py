@@ -53,7 +53,7 @@ def gather(paths: Sequence[Path]) -> list[Candidate]:
     Raises:
         SettingError: fewer than two, one that is given twice, or one that is no run.
     """
-    configs = [with_schema_types(resume.read_config(path), f"{path}/{CONFIG}") for path in paths]
+    configs = [with_schema_types(resume.read_run_config(path), f"{path}/{CONFIG}") for path in paths]
     if len(paths) < 2:
         raise SettingError("one run alone is nothing to compare: give two or more, such as logs/runs/*")
     places = [path.resolve() for path in paths]
@@ -80,7 +80,7 @@ def answers_of(candidate: Candidate) -> tuple[Answers | None, str]:
     kept = Answers.read(candidate.path / PREDICTIONS, str(told)) if told else None
     if kept is not None:
         return kept, ""
-    with lazy_imports.heavy():
+    with lazy_imports.import_torch_stack():
         from labbook.inference.run_config import check_classification
 
     try:
@@ -104,7 +104,7 @@ def tested_again(candidate: Candidate) -> Answers:
     Raises:
         SettingError: its checkpoint or its data is not there, or is another's.
     """
-    with lazy_imports.heavy():
+    with lazy_imports.import_torch_stack():
         from labbook.inference.evaluate.evaluate_run import evaluate_run
         from labbook.inference.evaluate.predictions_table import classes_of
 

@@ -9,11 +9,11 @@ from labbook.reports.comparison.load_runs import Candidate
 from labbook.reports.comparison.pairwise import Pair, probability
 from labbook.reports.read_runs import Run
 from labbook.reports.table_cells import number
-from labbook.runs.run_id import INDIFFERENT, PASSIVE, same_everywhere
+from labbook.runs.run_id import IGNORED_KEYS, PASSIVE, same_everywhere
 
 # Settings of the machine and of chance: runs that differ in no others were the same training.
 AROUND = ("seed", "trainer", "compile", "channels_last")
-NEVER = (*INDIFFERENT, "choices")
+NEVER = (*IGNORED_KEYS, "choices")
 FIGURES = {
     "val/loss": "validation loss",
     "val/acc": "validation accuracy",
