@@ -134,9 +134,9 @@ def test_a_lock_file_is_not_removed_under_the_process_that_took_it_next(
 
     with monkeypatch.context() as patch:
         patch.setattr(files, "FileLock", Contended)
-        with files.locked(tmp_path):
+        with files.folder_lock(tmp_path):
             pass
-    with pytest.raises(SettingError, match="is being worked on by another process"), files.locked(tmp_path):
+    with pytest.raises(SettingError, match="is being worked on by another process"), files.folder_lock(tmp_path):
         pass
     others[0].release()
 

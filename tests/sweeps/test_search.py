@@ -288,9 +288,9 @@ def test_two_searches_on_one_study_leave_each_other_s_trials(labbook: Command) -
     study = optuna.load_study(study_name="labbook", storage=f"sqlite:///{sweep}/study.db")
     worker = "search-launch-1a2b3c4d"
     trial = studies.ask(study, worker)
-    with locks.claimed(sweep, worker):
+    with locks.run_lock(sweep, worker):
         assert done(labbook(*TINY, *OVER, "sweep.n_trials=2", "sweep.name=mine")) == sweep
         assert [running.number for running in trials_of(sweep, TrialState.RUNNING)] == [trial.number]
         assert len(runs_of(sweep)) == 1
-    studies.requeue(study, lambda name: locks.holder(sweep, name) is not None, retry_failed=False)
+    studies.requeue(study, lambda name: locks.lock_owner(sweep, name) is not None, retry_failed=False)
     assert not trials_of(sweep, TrialState.RUNNING)
