@@ -1,5 +1,6 @@
 """Lightning's callbacks and options of its Trainer: those that work, and those that are refused with what to use."""
 
+import copy
 import csv
 import inspect
 from typing import Any
@@ -10,8 +11,22 @@ from pytorch_lightning import Trainer, callbacks
 from labbook import experiment
 from labbook.config import instantiate, target_rules
 from labbook.config.unknown_keys import OF_TRAINER
+from labbook.data.digits import Digits
 from labbook.errors import SettingError
+from labbook.models.mlp import MLP
+from labbook.training import hardware
+from tests.composing import composed
 from tests.conftest import Command
+
+
+def test_a_trainer_for_a_test_takes_one_device_and_leaves_the_configuration() -> None:
+    config = composed("model=mlp", "trainer.devices=2", "trainer.strategy=ddp")
+    before = copy.deepcopy(config)
+    cpu = hardware.Choice("cpu", "32-true", channels_last=False, reason="")
+    trainer = experiment.test_trainer(config, cpu, MLP(Digits().spec))
+    assert (trainer.num_devices, trainer.world_size) == (1, 1)
+    assert config == before
+
 
 TARGET = "pytorch_lightning.callbacks"
 LOOK_ON = {  # with what each needs

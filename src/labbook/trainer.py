@@ -92,15 +92,14 @@ def build_callbacks(
     validated, on_test = capabilities.is_validated(model, data), capabilities.validates_on_test(data)
     objective = objectives.used(config.objective, model, data)
     falls = lower_is_better(config.objective, config.objective_mode)
-    callbacks: list[Callback] = [
-        *build_metrics(config, model),
-        *instantiate.build_object(config.callbacks, "callbacks").values(),
-    ]
+    chosen: dict[str, Callback] = instantiate.build_object(config.callbacks, "callbacks")
+    callbacks: list[Callback] = [*build_metrics(config, model), *chosen.values()]
     monitored = str((config.scheduler or {}).get("monitor", ""))
     validated_on = ("test" if on_test else "val") if validated else None
     check_monitors(callbacks, monitored, validated_on, capabilities.not_validated(model, data))
-    for callback in callbacks:
+    for name, callback in chosen.items():
         if isinstance(callback, EarlyStopping):
+            callback.name = name
             callback.take_direction(config.objective, falls)
     callbacks += [GradientNorms()] if config.task.gradient_norms else []
     recorder = Recorder(run.path / TABLE)
@@ -167,9 +166,8 @@ def test_trainer(config: DictConfig, choice: Choice, model: LightningModule) -> 
     Raises:
         SettingError: see `build_metrics`.
     """
-    config.trainer.update(one_process(config.trainer))
     here = LightningEnvironment()  # whatever Slurm says of its tasks
-    options = {"logger": False, "enable_checkpointing": False, "plugins": [here]}
+    options = {"logger": False, "enable_checkpointing": False, "plugins": [here], **one_process(config.trainer)}
     return quiet_trainer(config, choice, callbacks=build_metrics(config, model), **options)
 
 

@@ -34,6 +34,11 @@ def of(*overrides: str) -> list[str]:
             "epochs=5 callbacks=early_stopping callbacks.early_stopping.patience=4",
             "callbacks.early_stopping.patience=4",
         ),
+        (
+            "epochs=5 +callbacks.mine._target_=pytorch_lightning.callbacks.EarlyStopping"
+            " +callbacks.mine.monitor=val/acc +callbacks.mine.patience=4",
+            "callbacks.mine.patience=4 cannot end early",
+        ),
         ("epochs=3 trainer.check_val_every_n_epoch=4", "validates nothing in epochs=3"),
         ("data.val_from=tail data.val_seed=1", "data.val_seed=1"),
         ("data.validate_on=test data.val_seed=1", "data.val_seed=1"),

@@ -92,6 +92,11 @@ def test_a_run_records_what_its_module_logs(mylab: Command, name: str) -> None:
             "model=lenet5 data=numbers",
             "model._target_=labbook.models.lenet5.LeNet5 needs a spec of its images, and the data has none",
         ),
+        (
+            "model=autoencoder data=digits data.limit=200 objective=val/loss"
+            " +callbacks.mine._target_=labbook.callbacks.EarlyStopping +callbacks.mine.monitor=val/acc",
+            "callbacks.mine.monitor=val/acc is no metric of a validation; logged are: val/loss",
+        ),
         ("model=autoencoder data=numbers", "Autoencoder needs a spec of its images, and the data has none"),
         ("model=regression data=numbers objective=test/r2", "objective=test/r2: nothing may be chosen by the test set"),
         ("model=regression data=numbers model.spec=1", "model.spec is not a setting"),

@@ -13,6 +13,8 @@ from labbook.errors import SettingError, list_choices
 class EarlyStopping(LightningEarlyStopping):
     """Lightning's, with the direction that the metric's name tells: a loss is to fall, an accuracy to rise."""
 
+    name = "early_stopping"  # of its node in the configuration
+
     def __init__(
         self, monitor: str = "val/acc", patience: NonNegativeInt = 5, min_delta: NonNegativeFloat = 0.0
     ) -> None:
@@ -32,7 +34,7 @@ class EarlyStopping(LightningEarlyStopping):
         """
         if self.monitor not in trainer.callback_metrics:
             raise SettingError(
-                f"callbacks.early_stopping.monitor={self.monitor} is no metric of a validation;"
+                f"callbacks.{self.name}.monitor={self.monitor} is no metric of a validation;"
                 f" {list_choices(self.monitor, trainer.callback_metrics, 'logged are')}"
             )
         super().on_validation_end(trainer, pl_module)

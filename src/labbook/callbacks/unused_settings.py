@@ -7,6 +7,7 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from pytorch_lightning import LightningModule
+from pytorch_lightning.callbacks import EarlyStopping
 
 from labbook.callbacks.lookahead import Lookahead
 from labbook.config import instantiate
@@ -81,11 +82,15 @@ def of_validation(config: DictConfig) -> Iterator[str]:
     if validated == 0:
         yield f"trainer.check_val_every_n_epoch={every} validates nothing in epochs={config.epochs}: use a smaller one"
     for name, node in (config.callbacks or {}).items():
-        if node and node.get("_target_") == f"{Lookahead.__module__}.{Lookahead.__name__}" and picks(config):
-            yield f"callbacks.{name} gives its slow copy to the last epoch alone: test that with test_on=last"
-        if not node or node.get("_target_") != "labbook.callbacks.EarlyStopping":
+        kind = return_type(instantiate.resolve_target(node._target_, f"callbacks.{name}")) if node else None
+        if kind is None:
             continue
-        patience = node.get("patience", 5)
+        if issubclass(kind, Lookahead) and picks(config):
+            yield f"callbacks.{name} gives its slow copy to the last epoch alone: test that with test_on=last"
+        parameter = instantiate.target_parameters(kind)[0].get("patience")
+        if not issubclass(kind, EarlyStopping) or parameter is None or node.get("check_on_train_epoch_end"):
+            continue
+        patience = node.get("patience", parameter.default)
         if validated and patience + 1 >= validated:
             yield (
                 f"callbacks.{name}.patience={patience} cannot end early what validates {validated} times: use"
