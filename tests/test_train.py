@@ -103,7 +103,7 @@ def test_the_log_has_what_the_terminal_had(ended: Ended) -> None:
     for line in ended.out.strip().splitlines():
         assert line in log
     assert "device: CPU" in ended.out
-    assert "32-true (as asked)" in ended.out
+    assert "32-true (as set)" in ended.out
 
 
 def test_tensorboard_holds_scalars_pictures_and_hyper_parameters(ended: Ended) -> None:

@@ -88,7 +88,7 @@ def test_a_short_write_leaves_half(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stays_full_and_still_lets_go(tmp_path: Path) -> None:
-    with fault_injection.failing(tmp_path, 3, "ENOSPC from then on"):
+    with fault_injection.failing(tmp_path, 3, "ENOSPC, permanent"):
         (tmp_path / "a").write_text("there was room")
         for _ in range(2):
             with pytest.raises(OSError, match="No space left"):
@@ -112,7 +112,7 @@ with fault_injection.failing(Path({str(tmp_path)!r}), 1, "crash"):
 def test_only_what_an_operation_can_meet_is_done_to_it() -> None:
     assert fault_injection.possible("write last.ckpt") == [
         "ENOSPC",
-        "ENOSPC from then on",
+        "ENOSPC, permanent",
         "EIO",
         "short write",
         "crash",

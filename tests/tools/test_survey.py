@@ -97,7 +97,7 @@ def test_what_is_measured_in_another_precision_is_said(monkeypatch: pytest.Monke
     monkeypatch.setattr(costs, "ENOUGH", 0.0)
     monkeypatch.setattr(hardware, "describe", lambda: Machine(cpu_bf16=True))
     ended = table("mlp", "mobilenet_v3_small", "--batch-size", "2", "trainer=cpu")
-    assert "Measured: CPU (CPU), bf16-mixed (this CPU multiplies bf16)" in ended.out
+    assert "Measured: CPU (CPU), bf16-mixed (this CPU supports bf16)" in ended.out
     assert "In other precision: mobilenet_v3_small in 32-true." in ended.out
 
 

@@ -49,10 +49,10 @@ LAPTOP = Machine(cpu_name="Core i5-8250U")
         (RTX5090, "gpu", "bf16-mixed", True, ("RTX 5090", "12.0")),
         (T4, "gpu", "16-mixed", True, ("Tesla T4", "7.5", "not bf16")),
         (V100, "gpu", "16-mixed", True, ("Tesla V100-SXM2-16GB", "7.0", "not bf16")),
-        (GTX1080, "gpu", "32-true", True, ("GTX 1080", "6.1", "slow below 32 bits")),
+        (GTX1080, "gpu", "32-true", True, ("GTX 1080", "6.1", "slow with fewer than 32 bits")),
         (K80, "gpu", "32-true", True, ("Tesla K80", "3.7")),
         (M2, "mps", "32-true", False, ("MPS", "Apple GPU")),
-        (SAPPHIRE_RAPIDS, "cpu", "bf16-mixed", True, ("CPU", "Xeon Platinum 8480+", "multiplies bf16")),
+        (SAPPHIRE_RAPIDS, "cpu", "bf16-mixed", True, ("CPU", "Xeon Platinum 8480+", "supports bf16")),
         (LAPTOP, "cpu", "32-true", True, ("CPU", "Core i5-8250U", "no bf16 instructions")),
     ],
     ids=lambda item: item.gpu_name or item.cpu_name if isinstance(item, Machine) else None,
@@ -151,13 +151,13 @@ def test_an_unknown_accelerator_is_refused_with_the_choices() -> None:
 def test_a_precision_that_is_asked_for_is_taken(machine: Machine, asked: str, chosen: str) -> None:
     choice = choose({"accelerator": "auto", "precision": asked}, machine)
     assert choice.precision == chosen
-    assert choice.reason.endswith("(as asked)")
+    assert choice.reason.endswith("(as set)")
 
 
 def test_sharpness_aware_steps_are_not_taken_with_16_bit_floats() -> None:
     choice = choose(AUTO, T4, sam=True)
     assert choice.precision == "32-true"
-    assert choice.reason.endswith("(capability 7.5 does not multiply bf16, and task.sam takes no 16-bit floats)")
+    assert choice.reason.endswith("(capability 7.5 does not support bf16, and task.sam cannot use 16-bit floats)")
     assert choose(AUTO, A100, sam=True) == choose(AUTO, A100)
     with pytest.raises(SettingError, match=r"^task\.sam does not work with scaled gradients: use .*bf16-mixed or 32$"):
         choose({"accelerator": "auto", "precision": "16-mixed"}, A100, sam=True)

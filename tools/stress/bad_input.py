@@ -22,17 +22,17 @@ KINDS = "tests/*/test_bad_*.py"
 FIRST = ("data.limit=32",)  # so that what works is quick, too
 RUN = ("model=mlp", "model.width=4", "data.limit=32", "epochs=1", "callbacks=none", "logger=none", *processes.ALIKE)
 NOTE = (
-    "Kinds known by name: the cases of `{}`. Arguments at random: one to three of the real settings and choices, some"
-    " names misspelt, values of other types, huge numbers, interpolations, lists, quotes and other scripts, with and"
-    " without `+`, `++` and `~`, every fifth time with `resume=`; each is followed to where it would begin to train."
+    "Known error cases: those in `{}`. Random commands: one to three real settings or options. Some have misspelt"
+    " names, wrong types, huge numbers, interpolations, lists, quotes, letters of other alphabets, or `+`, `++`,"
+    " `~`. Every fifth command has `resume=`. Each command runs until the training would start."
 )
 REFUSED, BEGUN, LATE, TRACES, CHANGED, OTHER = (
-    "refused in one sentence",
-    "would train",
-    "stopped by the clock, at work on something huge",
+    "one error message",
+    "valid, training would start",
+    "stopped by the time limit",
     "tracebacks",
     "files changed",
-    "ended otherwise",
+    "other exits",
 )
 
 
@@ -45,7 +45,7 @@ def part(effort: Effort) -> Outcome:
     over = effort.over()
     passed, failed = known(effort)
     ends: Counter[str] = Counter()
-    broken = [f"{failed} of the kinds known by name"] if failed else []
+    broken = [f"{failed} of the known error cases"] if failed else []
     with tempfile.TemporaryDirectory() as folder, inside(Path(folder)):
         run = existing(Path(folder))
         before = held(Path(folder))
@@ -59,8 +59,8 @@ def part(effort: Effort) -> Outcome:
                 restore(Path(folder), before)
 
         at_random(tried, effort, over)
-    figures: dict[str, object] = {"kinds known by name, refused as they should be": f"{passed} of {passed + failed}"}
-    figures |= {"commands at random": ends.total()}
+    figures: dict[str, object] = {"known error cases with the correct message": f"{passed} of {passed + failed}"}
+    figures |= {"random commands": ends.total()}
     figures |= {end: ends[end] for end in (REFUSED, BEGUN, LATE, TRACES, CHANGED, OTHER)}
     return Outcome(table("Bad input", figures, NOTE.format(KINDS)), broken)
 

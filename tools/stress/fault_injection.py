@@ -22,14 +22,14 @@ CRASHED = 137  # exit code of a program that the shim ended, as that of one that
 # What goes wrong, and the error that says so; a crash says nothing.
 ERRORS = {
     "ENOSPC": errno.ENOSPC,
-    "ENOSPC from then on": errno.ENOSPC,
+    "ENOSPC, permanent": errno.ENOSPC,
     "EIO": errno.EIO,
     "EACCES": errno.EACCES,
     "short write": errno.ENOSPC,
 }
 CRASH = "crash"
 KINDS = (*ERRORS, CRASH)
-LASTING = ("ENOSPC from then on", "short write")  # a disk that is full stays full
+LASTING = ("ENOSPC, permanent", "short write")  # a disk that is full stays full
 # What an operation that is no write cannot meet, or does not notice.
 UNHEARD_OF = {
     "fsync": {"EACCES", "short write"},
@@ -38,7 +38,7 @@ UNHEARD_OF = {
     "rename": {"short write"},
     "link": {"short write"},
     "truncate": {"short write"},
-    "unlink": {"ENOSPC", "ENOSPC from then on", "short write"},
+    "unlink": {"ENOSPC", "ENOSPC, permanent", "short write"},
     "write": {"EACCES"},
 }
 PLAIN_OPEN: Callable[..., Any] = open

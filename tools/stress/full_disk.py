@@ -18,10 +18,10 @@ STEPS = 5  # an epoch
 SIZES = (1.0, 1.4, 1.8, 2.2, 2.6, 3.0)  # MiB of the file system, on which the run fails at another file each time
 ROOM = "32m"
 NOTE = (
-    "An MLP with Adam trains for three epochs on a file system of {} to {} MiB in memory, which fills up under its"
-    " checkpoints (0.6 MiB each), logs or pictures; then it is given room, and `resume=` goes on."
+    "An MLP with Adam trains for three epochs on a file system of {} to {} MiB in memory. It becomes full while"
+    " checkpoints (0.6 MiB each), logs or plots are written. Then it gets more space, and the run is resumed."
 )
-SKIPPED = "A file system of a few MiB could not be mounted here (that needs root on Linux): this part was left out."
+SKIPPED = "Not tested: a file system of a few MiB could not be mounted (this needs root on Linux)."
 
 
 def part(effort: Effort) -> Outcome:
@@ -47,7 +47,7 @@ def part(effort: Effort) -> Outcome:
             broken += found
             if over():
                 break
-    figures: dict[str, object] = {"full disks": full, "promises not kept": len(broken)}
+    figures: dict[str, object] = {"full disks": full, "guarantees broken": len(broken)}
     return Outcome(table(title, figures, NOTE.format(sizes[0], sizes[-1])), broken)
 
 

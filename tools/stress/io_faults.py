@@ -21,15 +21,16 @@ STEPS = 3  # an epoch: 44 images are left to train on
 BEFORE = 1  # epochs that the run has behind it which is gone on with
 RARELY = 8  # as two thirds of all operations add a few bytes to the events
 NOTE = (
-    "A run of {} epochs and one gone on with after the first: {} and {} operations on files (open, write, flush to"
-    " disk, rename, ...). One operation of each trial fails (ENOSPC: once, or on every later one too; EIO; EACCES; a"
-    " write that stops half-way) or the process ends at it; then `resume=`. Operations and kinds are drawn at random,"
-    " {} of {} pairs; those on files of events seldom, as most operations are."
+    "Two runs: one of {} epochs, and one resumed after epoch 1. They have {} and {} file operations (open, write, flush"
+    " to disk, rename, ...). In each trial one operation fails, or the process is killed there (crash). Then the run is"
+    " resumed. Errors: disk full (ENOSPC) once or permanently, read/write error (EIO), no permission (EACCES), a write"
+    " that stops half-way. {} of {} pairs of operation and error were chosen at random. TensorBoard's event files have"
+    " most of the operations, so these are chosen less often."
 )
 
 
-LOST, HALF, TRACES = "checkpoints lost", "half files taken for whole", "tracebacks on the terminal"
-SILENT, UNEQUAL = "other ends without one sentence and an exit code", "ends that differ after resume="
+LOST, HALF, TRACES = "checkpoints lost", "incomplete files accepted as complete", "tracebacks on the terminal"
+SILENT, UNEQUAL = "exits without an error message or exit code", "different results after resume="
 PROMISES = (LOST, HALF, TRACES, SILENT, UNEQUAL)
 
 
@@ -86,8 +87,11 @@ def part(effort: Effort) -> Outcome:
             list(pool.map(attempt, range(len(trials))))
         counts = [len(scene.operations) for scene in scenes]
     note = NOTE.format(EPOCHS, *counts, tally.faults.total(), pairs)
-    figures: dict[str, object] = {f"faults: {kind}": tally.faults[kind] for kind in fault_injection.KINDS}
-    figures |= {"of these the run went on to its end": tally.went_on, "begun anew, as nothing was there": tally.anew}
+    figures: dict[str, object] = {f"errors: {kind}": tally.faults[kind] for kind in fault_injection.KINDS}
+    figures |= {
+        "the run finished in spite of the error": tally.went_on,
+        "started again, because there was no checkpoint yet": tally.anew,
+    }
     figures |= {name: len(found) for name, found in tally.broken.items()}
     broken = [f"{name}: {each}" for name, found in tally.broken.items() for each in found]
     return Outcome(table("Faults of files", figures, note), broken)

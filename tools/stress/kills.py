@@ -40,12 +40,12 @@ MOMENTS = {"starting": 2, "training": 4, "saving": 3, "testing": 1}
 TRAINS = "device: "  # what a run says before it trains
 POLL = 0.002  # seconds
 NOTE = (
-    "{} different runs on the embedded digits (all ten have every optimizer and schedule, augmentation, dropout, early"
-    " stopping, lookahead, an average of the weights, sharpness-aware steps and mixed images; 32 bits, one CPU thread),"
-    " each killed up to {} times while starting, training, saving or"
-    " testing, and gone on with by `resume=`. After every kill each checkpoint is opened and its checksums are taken."
-    " In the end weights, optimizer, schedule, random state, tables, figures and the steps of the events are those of"
-    " the run left alone."
+    "{} runs with different settings on the data set digits. Together they use all optimizers and schedules,"
+    " augmentation, dropout, early stopping, lookahead, EMA, SAM and mixup (32 bits, one CPU thread). Each run was"
+    " killed up to {} times: while starting, training, saving or testing. Then it was resumed with `resume=`. After"
+    " each kill, every checkpoint was opened and its checksum verified. At the end, weights, optimizer, schedule,"
+    " random state, tables, metrics and logged steps were compared with those of the same run without kills. A setting that"
+    " finished early was trained again, so there are more results than settings."
 )
 
 
@@ -97,11 +97,11 @@ def part(effort: Effort) -> Outcome:
     ended = sum(tally.ended for tally in tallies)
     figures = {
         "kills": f"{moments.total()} ({', '.join(f'{name} {count}' for name, count in sorted(moments.items()))})",
-        "gone on with": sum(tally.resumed for tally in tallies),
-        "killed before there was a run, and begun anew": sum(tally.anew for tally in tallies),
-        "that did not go on": len(refused),
-        "checkpoints unreadable": len(unreadable),
-        "ends equal to the bit": f"{ended - len(unequal)} of {ended}",
+        "resumed": sum(tally.resumed for tally in tallies),
+        "killed before the run folder existed, started again": sum(tally.anew for tally in tallies),
+        "could not be resumed": len(refused),
+        "unreadable checkpoints": len(unreadable),
+        "identical results": f"{ended - len(unequal)} of {ended}",
     }
     return Outcome(
         table("Kills", figures, NOTE.format(sum(tally.ended > 0 for tally in tallies), kills)),

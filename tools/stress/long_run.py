@@ -19,8 +19,8 @@ WARM = 10  # epochs, after which nothing more is to grow
 LIMIT = 0.02  # of the memory of then
 POLL = 0.02  # seconds
 NOTE = (
-    "LeNet-5 on the embedded digits, as it is by default, for {} epochs, looked at after every epoch; growth is"
-    " the median of the last ten epochs beside that of the ten from the tenth on."
+    "LeNet-5 on digits with default settings, {} epochs, measured after every epoch. Growth: the median of the last ten"
+    " epochs compared with that of epochs 10 to 19."
 )
 
 

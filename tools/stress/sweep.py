@@ -34,9 +34,9 @@ LAYERS = ("[4]", "[6]", "[8]", "[10]", UNBUILT)
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 MOST_COMMANDS = 4  # after the last kill, until the command finds nothing to do
 NOTE = (
-    "An MLP on 64 digits for an epoch: eight learning rates, one of which ends in a loss that is no number, five"
-    " networks, one of which is refused when the network is built, and {} seeds. The command was killed (`kill -9`)"
-    " at random moments, and given again until it found nothing left to do{}."
+    "An MLP on 64 images of digits, for one epoch. 8 learning rates (one gives a loss of NaN), 5 networks (one cannot"
+    " be built) and {} seeds. The command was killed (`kill -9`) at random moments and repeated until no run was"
+    " left.{}"
 )
 
 
@@ -86,10 +86,10 @@ def told(
     failed = {name for name, status in states.items() if status == "failed"}
     figures: dict[str, object] = {
         "runs": runs,
-        "of these fail": f"{len(failed)} (expected: {runs - able})",
+        "failed": f"{len(failed)} (expected: {runs - able})",
         "kills": f"{tally.kills} in {tally.commands} commands",
         "finished": f"{len(finished)} of {able}",
-        "finished and run twice": len(twice),
+        "finished runs that were repeated": len(twice),
         "tracebacks on the terminal": len(tally.traces),
         "seconds": f"{seconds:.0f}",
     }
@@ -100,7 +100,7 @@ def told(
         )
     if code != 1:
         broken.append(f"the last command ended with {code} and not with 1, although runs had failed")
-    also = "; every second command ran two at once with joblib" if joblib else ""
+    also = " Every second command trained two runs at once with joblib." if joblib else ""
     return Outcome(table("A sweep with failures and kills", figures, NOTE.format(seeds, also)), broken)
 
 

@@ -136,22 +136,22 @@ def choose_precision(
     if asked == "16-mixed" and sam:
         raise SettingError(UNSCALED)
     if asked != "auto":
-        return ("32-true" if asked == "32" else asked, "as asked")
+        return ("32-true" if asked == "32" else asked, "as set")
     if accelerator == "gpu":
         major, minor = machine.capability
         if major >= 8:
-            return "bf16-mixed", f"capability {major}.{minor} multiplies bf16"
+            return "bf16-mixed", f"capability {major}.{minor} supports bf16"
         if major == 7 and sam:
-            return "32-true", f"capability {major}.{minor} does not multiply bf16, and task.sam takes no 16-bit floats"
+            return "32-true", f"capability {major}.{minor} does not support bf16, and task.sam cannot use 16-bit floats"
         if major == 7:
-            return "16-mixed", f"capability {major}.{minor} multiplies 16-bit floats but not bf16"
-        return "32-true", f"capability {major}.{minor} is slow below 32 bits"
+            return "16-mixed", f"capability {major}.{minor} supports 16-bit floats but not bf16"
+        return "32-true", f"capability {major}.{minor} is slow with fewer than 32 bits"
     if accelerator == "mps":
         return "32-true", "MPS"
     if machine.cpu_bf16 and strided_depthwise:
         return "32-true", "CPUs are slow at strided depthwise convolutions in bf16"
     if machine.cpu_bf16:
-        return "bf16-mixed", "this CPU multiplies bf16"
+        return "bf16-mixed", "this CPU supports bf16"
     return "32-true", "this CPU has no bf16 instructions"
 
 
