@@ -44,8 +44,8 @@ NOTE = (
     " augmentation, dropout, early stopping, lookahead, EMA, SAM and mixup (32 bits, one CPU thread). Each run was"
     " killed up to {} times: while starting, training, saving or testing. Then it was resumed with `resume=`. After"
     " each kill, every checkpoint was opened and its checksum verified. At the end, weights, optimizer, schedule,"
-    " random state, tables, metrics and logged steps were compared with those of the same run without kills. A setting that"
-    " finished early was trained again, so there are more results than settings."
+    " random state, tables, metrics and logged steps were compared with those of the same run without kills. A"
+    " setting that finished early was trained again, so there are more results than settings."
 )
 
 
