@@ -82,8 +82,8 @@ def test_a_line_has_published_ours_the_difference_and_both_times(tmp_path: Path,
     row = "| E3 | depth 2, activation relu | val acc | 0.9000 | 0.8450 ± 0.0071 | 2 | -0.0550 **worse** | 12.5 | 10.0 |"
     assert row in text.splitlines()
     assert "```sh\npython train.py -m a=1,2\n```" in text
-    assert "- systems: 1; runs: 11; hours of training: 0.0" in text
-    assert "published accuracies: 1; ours within 0.5 points of them: 0; higher by more: 0; lower by more: 1" in text
+    assert "- systems: 1; runs: 11; training time: 0.0 hours" in text
+    assert "published accuracies: 1; ours within 0.5 points: 0; more than 0.5 points higher: 0; more than 0.5 points lower: 1" in text
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tools.results.archive import kept
 from tools.results.markdown_sections import begin, placed
 from tools.results.published_vs_ours import SECONDS, TOLERANCE, Line, is_accuracy, lines
 
-HEADINGS = ("system", "setting", "figure", "published", "ours", "n", "difference", "seconds: published", "ours")
+HEADINGS = ("system", "setting", "metric", "published", "ours", "n", "difference", "seconds: published", "ours")
 LEFT, RIGHT = "---", "---:"
 
 
@@ -101,9 +101,9 @@ def summary(reports: Sequence[Report], found: Sequence[Line]) -> str:
     points = f"{100 * TOLERANCE:.1f} points"
     return "\n".join(
         [
-            f"- systems: {systems}; runs: {len(runs)}; hours of training: {hours:.1f}",
-            f"- published accuracies: {len(accuracies)}; ours within {points} of them: {near};"
-            f" higher by more: {len(accuracies) - near - worse}; lower by more: {worse}",
+            f"- systems: {systems}; runs: {len(runs)}; training time: {hours:.1f} hours",
+            f"- published accuracies: {len(accuracies)}; ours within {points}: {near};"
+            f" more than {points} higher: {len(accuracies) - near - worse}; more than {points} lower: {worse}",
             hardware(runs),
             f"- libraries: {distinct(runs, 'versions')}",
             f"- code: {', '.join(sorted({run.version for run in runs}))}",

@@ -43,7 +43,7 @@ def differences(lines: Sequence[Line]) -> str:
         axes.errorbar(points, range(len(shown)), xerr=spreads, fmt="o", color=OURS, markersize=4, elinewidth=1)
         names = [f"{line.system}  {line.label}  {title(line.name)}" for line in shown]
         axes.set_yticks(range(len(shown)), names, fontsize=7)
-        axes.set(ylim=(len(shown) - 0.5, -0.5), xlabel="ours less published, points of accuracy")
+        axes.set(ylim=(len(shown) - 0.5, -0.5), xlabel="ours minus published, percentage points")
         axes.set_xscale("symlog", linthresh=1.0)
         ticks = [-20, -10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20]
         axes.set_xticks(ticks, [f"{tick:+g}" if tick else "0" for tick in ticks])
