@@ -18,7 +18,7 @@ from labbook.config.target_rules import return_type
 from labbook.config.unknown_keys import OF_TRAINER
 from labbook.data.module import Part
 from labbook.data.spec import ImageSpec
-from labbook.errors import SettingError, StoppedBySignal, TrainingError
+from labbook.errors import SettingError, StoppedBySignal, TrainingError, UntrainableError
 from labbook.loggers import TensorBoard
 from labbook.models import smallest_images
 from labbook.runs.run_folder import RunFolder
@@ -85,7 +85,20 @@ def check(config: DictConfig) -> None:
     own_modules.check(config)
     hardware.check_strategy(str(config.trainer.get("strategy", "auto")))
     hardware.check_nodes(config.trainer.get("num_nodes"))
+    hardware.parse_devices(config.trainer.get("devices", "auto"))
+    check_least_epochs(config)
     objectives.check(config)
+
+
+def check_least_epochs(config: DictConfig) -> None:
+    """Refuse to train for at least more epochs than there are.
+
+    Raises:
+        SettingError: naming both settings.
+    """
+    least = config.trainer.get("min_epochs")
+    if least is not None and least > config.epochs:
+        raise UntrainableError(f"trainer.min_epochs={least} is more than epochs={config.epochs}: use epochs={least}")
 
 
 def loss_settings(config: DictConfig) -> tuple[dict[str, Any], Any]:

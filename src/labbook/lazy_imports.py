@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,24 @@ from labbook.signals import end_on_interrupt
 # The first version that no known file makes run code when it is loaded with weights_only=True: before it there were
 # CVE-2025-32434 (2.6) and CVE-2026-24747 (2.10).
 SAFE_TORCH = (2, 10)
+
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # which Lightning reads while it is imported
+
+
+def process_number(variable: str, default: int = 0) -> int:
+    """The number that a launcher of processes put into an environment variable; `default` where it is not set.
+
+    Raises:
+        SettingError: it holds something else.
+    """
+    value = os.environ.get(variable)
+    if value is None:
+        return default
+    if not value.isdecimal():
+        raise SettingError(
+            f"the environment variable {variable}={value} must be a number, 0 or more: unset it, or correct it"
+        )
+    return int(value)
 
 
 def check_torch() -> None:
@@ -43,9 +62,11 @@ def import_torch_stack() -> Iterator[None]:
     nothing where torch has been imported.
 
     Raises:
-        SettingError: a torch whose loading of checkpoints is not to be trusted.
+        SettingError: a torch whose loading of checkpoints is not to be trusted; see also `process_number`.
     """
     check_torch()
+    for variable in RANKS:
+        process_number(variable)
     if "torch" in sys.modules or not gc.isenabled():
         yield
         return

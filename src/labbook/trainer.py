@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ from labbook.runs.run_folder import CHECKPOINTS, TABLE, RunFolder
 from labbook.runs.run_id import result_callbacks
 from labbook.training import capabilities, metric_building, objectives, overhead, trackers
 from labbook.training.checkpoint_io import WholeFileIO
-from labbook.training.hardware import Choice
+from labbook.training.hardware import Choice, parse_devices
 from labbook.training.lightning_internals import end_other_processes, leave_signals, tell_of_deaths
 
 # What Lightning says of itself goes to train.log, where a run adds its handler, and not to the terminal.
@@ -167,15 +167,15 @@ def test_trainer(config: DictConfig, choice: Choice, model: LightningModule) -> 
         SettingError: see `build_metrics`.
     """
     here = LightningEnvironment()  # whatever Slurm says of its tasks
-    options = {"logger": False, "enable_checkpointing": False, "plugins": [here], **one_process(config.trainer)}
+    options = {"logger": False, "enable_checkpointing": False, "plugins": [here], **one_process(config.trainer, choice)}
     return quiet_trainer(config, choice, callbacks=build_metrics(config, model), **options)
 
 
-def one_process(trainer: Mapping[str, Any]) -> dict[str, Any]:
+def one_process(trainer: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
     """Settings that test on one device, the first that the trainer names: several processes would each see a part."""
-    devices = trainer.get("devices")
-    first = [devices[0]] if isinstance(devices, Sequence) and not isinstance(devices, str) else 1
-    return {"devices": first, "num_nodes": 1, "strategy": "auto"}
+    devices = parse_devices(trainer.get("devices", "auto"))
+    named = isinstance(devices, list) and choice.accelerator == "gpu" and devices[0] < torch.cuda.device_count()
+    return {"devices": devices[:1] if isinstance(devices, list) and named else 1, "num_nodes": 1, "strategy": "auto"}
 
 
 def environment() -> list[LightningEnvironment]:

@@ -109,6 +109,7 @@ def test_the_configuration_is_printed_as_yaml(labbook: Command) -> None:
 
 
 def test_one_group_of_it_is_printed(labbook: Command) -> None:
+    assert labbook("model=mlp", "--cfg", "job", "-p", "model.hidden").out == "null\n"
     ended = labbook("model=mlp", "--cfg", "job", "-p", "model")
     assert ended.code == 0
     assert yaml.safe_load(ended.out).keys() >= {"_target_", "hidden", "depth", "width"}

@@ -275,7 +275,15 @@ REFUSED: list[tuple[str, str]] = [
         "trainer.num_nodes=2: nothing tells this process of the other machines: start it with srun",
     ),
     ("+trainer.num_nodes=0", "trainer.num_nodes must be greater than or equal to 1, not 0"),
-    ("trainer.devices=0", "`Trainer(devices=0)` value is not a valid input using cpu accelerator"),
+    (
+        "trainer.devices=0",
+        "trainer.devices=0 must be a number of devices, such as 2, or the different numbers of some,",
+    ),
+    (
+        "trainer=cpu trainer.devices=9999",
+        "trainer.devices=9999: on a CPU it is a number of processes, and this machine",
+    ),
+    ("+trainer.min_epochs=5 epochs=3", "trainer.min_epochs=5 is more than epochs=3: use epochs=5"),
     ("trainer.strategy=dpp", "trainer.strategy=dpp does not work here; did you mean ddp? choices: auto, ddp,"),
     ("trainer.profiler=fast", "it can only be one of ['simple', 'advanced', 'pytorch', 'xla']"),
     # several values without a sweep
@@ -294,6 +302,13 @@ REFUSED: list[tuple[str, str]] = [
     ("=3", "a setting has no name: write SETTING=VALUE"),
     ("--epochs 3", "--epochs: settings are written without dashes, epochs=3"),
     ("--optimizer.lr=3", "--optimizer.lr=3: settings are written without dashes, optimizer.lr=3"),
+    # parts of the settings to be shown
+    ("--cfg job -p nothing", "-p nothing: nothing is not a setting; settings here: callbacks, "),
+    ("-c job -p model.paddin", "-p model.paddin: model.paddin is not a setting; did you mean padding? settings here: "),
+    ("--cfg hydra -p hydra.nothing", "-p hydra.nothing: hydra.nothing is not a setting; settings here: "),
+    ("--cfg jobs", "--cfg/-c: invalid choice: 'jobs' (choose from "),
+    ("-p model", "-p model is for what --cfg job prints: add --cfg job, or leave it out"),
+    ("--resolve", "--resolve is for what --cfg job prints: add --cfg job, or leave it out"),
     # what is taken away or refers to nothing
     ("~optimizer", "~optimizer: every run has optimizer: leave ~optimizer out for its default, or"),
     ("~trainer debug=fast", "~trainer: every run has trainer: leave ~trainer out for its default"),
@@ -318,6 +333,18 @@ REFUSED: list[tuple[str, str]] = [
 @pytest.mark.parametrize(("arguments", "sentence"), REFUSED, ids=[arguments for arguments, _ in REFUSED])
 def test_a_setting_that_cannot_work_is_refused(arguments: str, sentence: str, labbook: Command) -> None:
     refused(labbook(*arguments.split()), sentence)
+
+
+@pytest.mark.parametrize("variable", ["LOCAL_RANK", "RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK", "MASTER_PORT"])
+@pytest.mark.parametrize("value", ["x", "", "-1"])
+def test_variables_of_processes_that_are_no_numbers(
+    variable: str, value: str, labbook: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    sentence = refused(labbook(*QUICK, "trainer=ddp", "trainer.devices=1"))
+    assert sentence == (
+        f"the environment variable {variable}={value} must be a number, 0 or more: unset it, or correct it"
+    )
 
 
 def test_a_sweep_over_what_cannot_work_is_refused(labbook: Command) -> None:

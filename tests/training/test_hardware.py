@@ -16,11 +16,13 @@ from labbook.training.hardware import (
     ACCELERATORS,
     PRECISIONS,
     Machine,
+    check_devices,
     choose,
     choose_accelerator,
     choose_precision,
     cpu_name,
     describe,
+    parse_devices,
 )
 from tests import composing
 from tests.models.test_architectures import spec_of
@@ -188,6 +190,47 @@ def test_the_layout_is_as_asked_where_it_is_asked(asked: bool, machine: Machine)
 
 def test_a_trainer_without_these_settings_means_auto() -> None:
     assert choose({}, T4) == choose(AUTO, T4)
+
+
+@pytest.mark.parametrize(
+    "asked", ["abc", "", "[0]", "1,1", "0,-1", 0, -3, 1.5, True, None, [], [0, 0], [-1], ["a"], {"a": 1}]
+)
+def test_devices_that_are_none_are_refused(asked: Any) -> None:
+    with pytest.raises(SettingError, match=r"^trainer\.devices=.* must be a number of devices, such as 2, or "):
+        parse_devices(asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "accelerator", "machine"),
+    [
+        (99, "cpu", LAPTOP),
+        (-1, "cpu", LAPTOP),
+        ([0], "cpu", LAPTOP),
+        (2, "gpu", A100),
+        ([1], "gpu", A100),
+        ("0,8", "gpu", H100),
+        (2, "mps", M2),
+    ],
+)
+def test_devices_that_are_not_there_are_refused(asked: Any, accelerator: Any, machine: Machine) -> None:
+    with pytest.raises(SettingError, match=r"^trainer\.devices=.*: (on a CPU it is|this machine has) "):
+        check_devices({"devices": asked}, accelerator, machine)
+
+
+@pytest.mark.parametrize(
+    ("asked", "accelerator", "machine"),
+    [
+        (1, "cpu", LAPTOP),
+        ("auto", "cpu", LAPTOP),
+        (8, "gpu", H100),
+        ([7, 0], "gpu", H100),
+        ("3,", "gpu", H100),
+        (-1, "gpu", A100),
+        (1, "mps", M2),
+    ],
+)
+def test_devices_that_are_there_are_taken(asked: Any, accelerator: Any, machine: Machine) -> None:
+    check_devices({"devices": asked}, accelerator, machine)
 
 
 def cuda_with(monkeypatch: pytest.MonkeyPatch, *gpus: tuple[str, tuple[int, int]]) -> None:

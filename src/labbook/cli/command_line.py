@@ -1,6 +1,5 @@
 """The command line: help for a person, and every refusal in one sentence. Imports no torch."""
 
-import argparse
 import errno
 import functools
 import os
@@ -13,22 +12,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-import hydra
 import yaml
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from labbook.cli import show_settings
 from labbook.config import compose, hydra_errors, own_code, search_path
 from labbook.config import schema as settings
 from labbook.config.arguments import normalize_overrides
 from labbook.config.invocation import program_name, with_program_names
 from labbook.config.path_rules import quote_override
-from labbook.config.unknown_keys import is_setting, unknown_setting_message
 from labbook.config.untrusted import CONFIGS as CONFIGS
 from labbook.errors import RunError, SettingError, StoppedBySignal, is_unwritable, printable
 from labbook.runs import locks
-from labbook.runs.resume import add_run_choices, read_run_config, resumed_config, with_overrides
+from labbook.runs.resume import add_run_choices, read_run_config, resumed_config
 from labbook.runs.run_id import run_id
 from labbook.runs.sweep_folder import read_manifest
 from labbook.signals import forward_to_submitit
@@ -182,31 +180,6 @@ def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         return task(going_on)
 
 
-def show_resumed(arguments: list[str]) -> bool:
-    """Print what `--cfg job` asks for where a run is resumed, whose settings Hydra does not know; whether it does.
-
-    Raises:
-        SettingError: no such setting; see also `with_overrides`.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--cfg", "-c")
-    parser.add_argument("--package", "-p", default="")
-    parser.add_argument("--resolve", action="store_true")
-    given, rest = parser.parse_known_args(arguments)
-    overrides = [item for item in rest if "=" in item and not item.startswith("-")]
-    if given.cfg != "job" or not any(item.startswith("resume=") for item in overrides):
-        return False
-    also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in hydra_errors.config_dir_folders(arguments)]
-    config = compose.compose_config(*overrides, *also)
-    with hydra.initialize_config_dir(str(CONFIGS)):
-        asked = with_overrides(config, overrides, settings.GROUPS)
-    if given.package and not is_setting(given.package, asked):
-        raise SettingError(f"-p {given.package}: {unknown_setting_message(given.package, asked)}")
-    node = OmegaConf.select(asked, given.package)
-    print(OmegaConf.to_yaml(node, resolve=given.resolve).rstrip() if OmegaConf.is_config(node) else node, flush=True)
-    return True
-
-
 def command_line(main: Callable[[], Any]) -> NoReturn:
     """Run a `hydra.main` task as a program: exit code 0, 1 (failed), 2 (refused), 130 or 143 (stopped by a signal)."""
     arguments = sys.argv[1:]
@@ -224,7 +197,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         hydra_errors.check_reserved_settings(arguments)
         hydra_errors.check_single_choices(arguments)
         sys.argv[1:] = add_run_choices(arguments, hydra_errors.folders_for_arguments(arguments))
-        if show_resumed(sys.argv[1:]):
+        if show_settings.show(sys.argv[1:]):
             sys.exit(0)
         try:
             main()

@@ -1,7 +1,6 @@
 """What to say to what a command line must not hold, and to what Hydra makes of it. Imports no torch."""
 
 import argparse
-import os
 import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from labbook.config.unknown_keys import (
 from labbook.config.untrusted import CONFIGS
 from labbook.config.vocabulary import last_word
 from labbook.errors import SettingError, first_line, list_choices, missing_package_message
+from labbook.lazy_imports import process_number
 
 OWN_FOLDER = "a run makes its own folder, with its config.yaml, in log_dir=FOLDER"
 RUNS_FOLDER = "runs of a sweep have their own folders in log_dir=FOLDER under sweeps/, by sweep.name=NAME"
@@ -56,6 +56,7 @@ def folders_for_arguments(arguments: list[str]) -> list[Path]:
 def config_dir_folders(arguments: list[str]) -> list[Path]:
     """The folder that `--config-dir` names, if it is given."""
     parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--cfg", "-c")  # else -c would be taken for the beginning of -cd
     parser.add_argument("--config-dir", "-cd", type=Path)
     folder = parser.parse_known_args(arguments)[0].config_dir
     return [folder] if folder else []
@@ -283,9 +284,9 @@ def check_reserved_settings(arguments: list[str]) -> None:
     """Refuse what the program sets by itself: what a sweep tells its runs, what other choices bring, Hydra's folders.
 
     Raises:
-        SettingError: naming the setting, and those to use instead.
+        SettingError: naming the setting, and those to use instead; see also `process_number`.
     """
-    if int(os.environ.get("LOCAL_RANK") or 0) > 0:  # the process that began has looked, and Lightning adds folders
+    if process_number("LOCAL_RANK") > 0:  # the process that began has looked, and Lightning adds folders
         return
     for argument in arguments:
         name = argument.lstrip("+~").partition("=")[0]

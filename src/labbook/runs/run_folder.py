@@ -21,6 +21,7 @@ from labbook.config.path_rules import quote_override, short_file_name
 from labbook.data.record import KEY, DataRecord
 from labbook.errors import SettingError, StoppedBySignal, TrainingError, is_unwritable
 from labbook.files import find_corruption, finite_or_null, folder_lock, remove_partial, write_whole
+from labbook.lazy_imports import process_number
 from labbook.runs.log_files import RunLog
 from labbook.runs.provenance import code_version, other_code_version, typed_command
 from labbook.signals import StopSignals
@@ -225,7 +226,7 @@ def open_run(config: DictConfig) -> RunFolder:
         raise SettingError(
             f"srun started this run {tasks} times: use srun --ntasks=1; trainer=ddp starts its own processes"
         )
-    rank = int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+    rank = process_number("RANK", process_number("LOCAL_RANK"))
     told = os.environ.get(FOLDER_VARIABLE)
     if "TORCHELASTIC_RUN_ID" in os.environ and not told:
         raise SettingError(

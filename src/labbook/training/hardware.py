@@ -2,12 +2,14 @@
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from labbook.config.vocabulary import override_value
 from labbook.errors import SettingError, UntrainableError, list_choices
+from labbook.lazy_imports import process_number
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -17,6 +19,8 @@ Accelerator = Literal["cpu", "gpu", "mps"]
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 UNSCALED = "task.sam does not work with scaled gradients: use trainer.precision=bf16-mixed or 32"
 # Strategies whose processes each run the whole program, as those that fork or spawn do not.
+# Variables that Lightning reads a number from where a run has several processes.
+OF_SEVERAL = ("NODE_RANK", "GROUP_RANK", "MASTER_PORT", "STANDALONE_PORT")
 FIND_UNUSED = ("ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 STRATEGIES = ("auto", "ddp", *FIND_UNUSED)
 # What Slurm, torchrun, LSF and MPI set in the processes that they start, or a user on each machine.
@@ -33,6 +37,7 @@ class Machine:
     gpu_name: str = ""
     mps: bool = False
     cpu_name: str = "CPU"
+    cpu_cores: int = 1
     cpu_bf16: bool = False  # AMX or AVX512-BF16
 
 
@@ -58,6 +63,7 @@ def describe() -> Machine:
         gpu_name=torch.cuda.get_device_name(0) if gpus else "",
         mps=torch.backends.mps.is_available(),
         cpu_name=cpu_name(),
+        cpu_cores=os.cpu_count() or 1,
         cpu_bf16=torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
     )
 
@@ -92,6 +98,51 @@ def check_nodes(count: Any) -> None:
             f"trainer.num_nodes={count}: nothing tells this process of the other machines: start it with srun (Slurm)"
             " or torchrun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK on each of them"
         )
+
+
+def parse_devices(asked: Any) -> int | list[int]:
+    """How many devices are meant by 2, "2", [0, 1], "0,1", -1 and auto, or which: a number, -1 for all, or a list.
+
+    Raises:
+        SettingError: none of these.
+    """
+    listed = asked.removesuffix(",").split(",") if isinstance(asked, str) and "," in asked else asked
+    if isinstance(listed, Sequence) and not isinstance(listed, str):
+        numbers = [int(item) if str(item).strip().isdecimal() else -1 for item in listed]
+        if numbers and min(numbers) >= 0 and len(set(numbers)) == len(numbers):
+            return numbers
+    elif str(asked) in ("auto", "-1"):
+        return -1
+    elif str(asked).isdecimal() and int(asked) > 0:
+        return int(asked)
+    raise UntrainableError(
+        f"trainer.devices={override_value(asked)} must be a number of devices, such as 2, or the different numbers of some,"
+        " such as [0,1], or auto"
+    )
+
+
+def check_devices(trainer: Mapping[str, Any], accelerator: Accelerator, machine: Machine) -> None:
+    """Refuse more devices than there are, those that are not there, and processes that could not find each other.
+
+    Raises:
+        SettingError: naming the devices that there are, or an environment variable that is no number.
+    """
+    asked = trainer.get("devices", "auto")
+    devices = parse_devices(asked)
+    if accelerator == "gpu":
+        numbers = devices if isinstance(devices, list) else range(devices)
+        fits, there = max(numbers, default=0) < machine.gpus, f"this machine has {machine.gpus} GPU(s), numbered from 0"
+    elif accelerator == "mps":
+        fits, there = asked in ("auto", 1, "1"), "this machine has one device: use trainer.devices=1"
+    else:
+        cores = machine.cpu_cores
+        fits = asked == "auto" or (isinstance(devices, int) and 1 <= devices <= cores)
+        there = f"on a CPU it is a number of processes, and this machine has cores for {cores}"
+    if not fits:
+        raise SettingError(f"trainer.devices={override_value(asked)}: {there}")
+    if devices not in (1, -1) or trainer.get("strategy", "auto") != "auto" or trainer.get("num_nodes", 1) != 1:
+        for variable in OF_SEVERAL:
+            process_number(variable)
 
 
 def choose_accelerator(asked: str, machine: Machine) -> Accelerator:

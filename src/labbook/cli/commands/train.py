@@ -27,6 +27,7 @@ def main(config: DictConfig) -> float:
     model = experiment.build_model(config, capabilities.spec_of(data))
     experiment.build_metrics(config, model)  # refuses those that cannot judge these classes
     choice = hardware.here(config, model)
+    hardware.check_devices(config.trainer, choice.accelerator, hardware.describe())
     experiment.set_up(data)
 
     with run_folder.open_run(config) as run:

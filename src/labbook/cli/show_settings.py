@@ -1,0 +1,76 @@
+"""`--cfg`: print the settings, or a part of them, of a run that is resumed too. Imports no torch."""
+
+import argparse
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from labbook.config import compose, hydra_errors
+from labbook.config import schema as settings
+from labbook.config.unknown_keys import is_setting, unknown_setting_message
+from labbook.config.untrusted import CONFIGS
+from labbook.errors import SettingError
+from labbook.runs.resume import with_overrides
+
+
+def show(arguments: list[str]) -> bool:
+    """Print what `--cfg` asks for where Hydra cannot: the settings of a resumed run, or a null; whether it was that.
+
+    Raises:
+        SettingError: no such part, or a part without `--cfg`; see also `with_overrides`.
+    """
+    given, rest = options(arguments)
+    if given.cfg is None:
+        if given.package or given.resolve:
+            option = f"-p {given.package}" if given.package else "--resolve"
+            raise SettingError(f"{option} is for what --cfg job prints: add --cfg job, or leave it out")
+        return False
+    overrides = [item for item in rest if "=" in item and not item.startswith("-")]
+    resumed = given.cfg == "job" and any(item.startswith("resume=") for item in overrides)
+    if not resumed and not given.package:
+        return False
+    also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in hydra_errors.config_dir_folders(arguments)]
+    config = of_resumed(overrides, also) if resumed else of_new([*overrides, *also], given.cfg)
+    if given.package and not is_setting(given.package, config):
+        raise SettingError(f"-p {given.package}: {unknown_setting_message(given.package, config)}")
+    node = OmegaConf.select(config, given.package, throw_on_missing=False)
+    if not resumed and node is not None:
+        return False
+    if OmegaConf.is_config(node):
+        print(OmegaConf.to_yaml(node, resolve=given.resolve).rstrip(), flush=True)
+    else:
+        print("null" if node is None else node, flush=True)
+    return True
+
+
+def options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options that `--cfg` goes with, as Hydra reads them, and the rest of the arguments.
+
+    Raises:
+        SettingError: one without its value, or with another than there is.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
+    parser.add_argument("--package", "-p", default="")
+    parser.add_argument("--resolve", action="store_true")
+    try:
+        given, rest = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise SettingError(str(error).removeprefix("argument ")) from error
+    if given.package == "_global_":
+        given.package = ""
+    return given, rest
+
+
+def of_resumed(overrides: list[str], also: list[str]) -> DictConfig:
+    """The settings that a resumed run goes on with."""
+    config = compose.compose_config(*overrides, *also)
+    with hydra.initialize_config_dir(str(CONFIGS)):
+        return with_overrides(config, overrides, settings.GROUPS)
+
+
+def of_new(overrides: list[str], kind: str) -> DictConfig:
+    """The settings of a new run, those of Hydra, or all, unchecked."""
+    with hydra.initialize_config_dir(str(CONFIGS)):
+        whole = hydra.compose("train", overrides=overrides, return_hydra_config=kind != "job")
+    return OmegaConf.masked_copy(whole, ["hydra"]) if kind == "hydra" else whole
