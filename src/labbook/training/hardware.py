@@ -116,8 +116,8 @@ def parse_devices(asked: Any) -> int | list[int]:
     elif str(asked).isdecimal() and int(asked) > 0:
         return int(asked)
     raise UntrainableError(
-        f"trainer.devices={override_value(asked)} must be a number of devices, such as 2, or the different numbers of some,"
-        " such as [0,1], or auto"
+        f"trainer.devices={override_value(asked)} must be a number of devices, such as 2, or the different numbers of"
+        " some, such as [0,1], or auto"
     )
 
 
