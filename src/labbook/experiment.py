@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 
-from labbook.callbacks.checkpoints import any_rank, stopped_early
+from labbook.callbacks.epoch_end import epoch_end_of
 from labbook.callbacks.unused_settings import idle
 from labbook.config import instantiate
 from labbook.config.target_rules import return_type
@@ -42,6 +42,7 @@ from labbook.training import (
 from labbook.training.classifier import Classifier, Task
 from labbook.training.initialization import draw
 from labbook.training.lightning_internals import death_among_others
+from labbook.training.processes import any_rank
 
 # Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
@@ -274,7 +275,7 @@ def fit(
             if isinstance(error, TrainingError) or not (death := death_among_others(trainer)):
                 raise
             raise TrainingError(f"{death}{run.how_to_go_on()}") from error
-    if stopped := stopped_early(trainer, run.config.epochs):
+    if stopped := epoch_end_of(trainer).checkpoints.stopped_early(trainer, run.config.epochs):
         log.info("stopped early %s", stopped)
     if any_rank(trainer, run.signals.received is not None):  # after the last step
         raise StoppedBySignal(run.signals.received or signal.SIGTERM)

@@ -15,8 +15,9 @@ from pytorch_lightning.loggers import Logger
 
 from labbook.callbacks import EarlyStopping
 from labbook.callbacks.checkpoints import Checkpoints
-from labbook.callbacks.diagnostics import Watching
-from labbook.callbacks.epoch_recorder import Recorder
+from labbook.callbacks.diagnostics import TrainingDiagnostics
+from labbook.callbacks.epoch_end import EpochEnd
+from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.callbacks.evaluation_metrics import EvaluationMetrics
 from labbook.callbacks.gradient_norms import GradientNorms
 from labbook.callbacks.stopping import check_monitors
@@ -102,12 +103,9 @@ def build_callbacks(
             callback.name = name
             callback.take_direction(config.objective, falls)
     callbacks += [GradientNorms()] if config.task.gradient_norms else []
-    recorder = Recorder(run.path / TABLE)
-    callbacks += [recorder, *([Watching(recorder)] if capabilities.is_classification(model, data) else [])]
     settings: Any = OmegaConf.to_container(config.callbacks or OmegaConf.create(), resolve=True)
     checkpoints = Checkpoints(
         run.path / CHECKPOINTS,
-        recorder,
         run.signals,
         objective=objective,
         falls=falls,
@@ -115,12 +113,14 @@ def build_callbacks(
         every_minutes=config.checkpoint.every_minutes,
         deciding=result_callbacks(settings),
     )
-    callbacks.append(checkpoints)
+    classifying = capabilities.is_classifier(model) and capabilities.is_image_data(data)
+    diagnostics = TrainingDiagnostics(data) if classifying else None
+    pruning = None
     if config.sweep.job.trial is not None and config.sweep.prune:
         from labbook.callbacks.pruning import Pruning  # only a search has Optuna
 
-        callbacks.append(Pruning(run, recorder, config.sweep.job.trial, objective))
-    return callbacks
+        pruning = Pruning(run, config.sweep.job.trial, objective)
+    return [*callbacks, EpochEnd(EpochRecorder(run.path / TABLE), checkpoints, diagnostics, pruning)]
 
 
 @contextmanager

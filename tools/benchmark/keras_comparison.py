@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from labbook import experiment
-from labbook.callbacks.epoch_recorder import Recorder
+from labbook.callbacks.epoch_end import epoch_end_of
 from labbook.callbacks.run_description import introduce
 from labbook.config import instantiate
 from labbook.config.compose import compose_config
@@ -102,7 +102,7 @@ def both(settings: Sequence[str], seed: int | None = None) -> Pair:
             introduce(run, model, data, choice)
             trainer = experiment.build_trainer(config, choice, run, model, data)
             experiment.fit(trainer, model, data, run, choice.channels_last, config.compile)
-        recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]
+        recorder = epoch_end_of(trainer).recorder
         ours = [Epoch(row["val/acc"], row["images"] / row["images_per_second"]) for row in recorder.rows]
         return Pair(ours, keras_process.process().ask("epochs", asked, pictures(data.parts["test"], data.spec)))
 

@@ -4,51 +4,36 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint
-from torch import Tensor
 
 from labbook.callbacks.ema import EMA
-from labbook.callbacks.epoch_recorder import Recorder
+from labbook.callbacks.resume_state import ResumeState
 from labbook.callbacks.stopping import keep_settings, still_stopped, why_stopped
-from labbook.data import random_state
 from labbook.errors import SettingError, StoppedBySignal, TrainingError
 from labbook.runs import run_folder
 from labbook.signals import StopSignals
 from labbook.training import capabilities, objectives
+from labbook.training.checkpoint_io import CHECKPOINTS
 from labbook.training.epoch_rows import Row, metrics_in
-from labbook.training.lightning_internals import begin_epoch_anew
 from labbook.training.metrics import diverged
+from labbook.training.processes import any_rank
 
 log = logging.getLogger("labbook")
 
-
-# What a run with loaders of the user's own says, by whether they resume within an epoch.
-RESUMES = {
-    False: "own DataLoader without state_dict: a stopped run is resumed after its last whole epoch, not within one",
-    True: "own DataLoader with state_dict: a stopped run is resumed within its epoch",
-}
-
-# Where Lightning's checkpoints say how far the validation has come.
-VALIDATION = "epoch_loop.val_loop.batch_progress"
+FLOAT32 = 1e-7  # relative difference of metrics that are equal in float32, as they were saved in version 0.1
 
 
-class Checkpoints(Checkpoint):
-    """last.ckpt after every epoch, every `every_minutes` and on a signal; best.ckpt when the objective improves.
-
-    The random state of torch is kept too, that of every process, so that a resumed run goes on as if it had never
-    stopped.
-    """
+class Checkpoints:
+    """last.ckpt after every epoch, every `every_minutes` and on a signal; best.ckpt when the objective improves."""
 
     def __init__(
         self,
         folder: Path,
-        recorder: Recorder,
         signals: StopSignals,
         *,
         objective: str = "val/acc",
@@ -57,24 +42,20 @@ class Checkpoints(Checkpoint):
         every_minutes: float = 10.0,
         deciding: Mapping[str, Any] | None = None,
     ) -> None:
-        self.folder, self.recorder, self.select = folder, recorder, select
+        self.folder, self.signals, self.select = folder, signals, select
         self.objective, self.falls = objective, falls  # a metric, and whether a smaller one is better
-        self.every_seconds, self.signals = 60 * every_minutes, signals
+        self.every_seconds = 60 * every_minutes
         self.best: float | None = None
         self.best_epoch: int | None = None  # counted from 1
         self.unselected = 0  # epochs up to this one were trained with test_on=last, which keeps no best weights
         self.deciding = dict(deciding or {})  # settings of the callbacks that may end the training
         self.stopped = ""  # why the training ended early
-        self._random: dict[str, Any] = {}
-        self._resumable = True  # within an epoch
-        self._between_epochs = False  # the checkpoint to go on from was saved at the end of an epoch
-        self._validating = False
-        self._before_validation: dict[str, Tensor] = {}  # where the random numbers stood; its loaders may draw some
+        self.resume_state = ResumeState()
         self._saved_at = time.monotonic()
 
     @property
     def last_path(self) -> Path:
-        """The state to go on from."""
+        """The state to resume from."""
         return self.folder / run_folder.LAST
 
     @property
@@ -86,62 +67,62 @@ class Checkpoints(Checkpoint):
         """Whether the objective is as good as it ever was; of equal epochs the later one has learned more."""
         if not math.isfinite(value) or self.best is None:
             return math.isfinite(value)
-        return value <= self.best if self.falls else value >= self.best
+        equal = math.isclose(value, self.best, rel_tol=FLOAT32)
+        return equal or (value < self.best if self.falls else value > self.best)
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Make the folder."""
+    def stopped_early(self, trainer: Trainer, epochs: int) -> str:
+        """After which epoch the training ended early, and why; empty where it had all its epochs."""
+        early = self.stopped and trainer.current_epoch < epochs
+        return f"after epoch {trainer.current_epoch} of {epochs}: {self.stopped}" if early else ""
+
+    def make_folder(self) -> None:
+        """Make the folder, and count the minutes from now on."""
         self.folder.mkdir(exist_ok=True)
         self._saved_at = time.monotonic()
 
     # When --------------------------------------------------------------------------------------------------------
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save in the middle of an epoch when it is time or a signal came.
+    def after_step(self, trainer: Trainer, model: LightningModule, done: int) -> None:
+        """Save in the middle of an epoch, of which so many batches are done, when it is time or a signal came.
 
         Not between the batches of an accumulated step, whose gradients are in no checkpoint; and not after the last
         batch of an epoch, as the first one of the validation, or the end of the epoch, comes next.
         """
-        done = batch_idx + 1
-        if done == trainer.num_training_batches:
-            self._before_validation = random_state.taken(trainer.strategy.root_device)
-        if not self._resumable:
-            if any_rank(trainer, self.signals.received is not None):
-                self._stop()
-        elif done < trainer.num_training_batches and done % trainer.accumulate_grad_batches == 0:
-            self._save_if_due(trainer, pl_module)
+        last = done == trainer.num_training_batches
+        if last:
+            self.resume_state.end_training_steps(trainer)
+        if not self.resume_state.within_epoch:
+            self._stop_if_signalled(trainer)
+        elif not last and done % trainer.accumulate_grad_batches == 0:
+            self._save_if_due(trainer, model)
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def after_validation_step(self, trainer: Trainer, model: LightningModule) -> None:
         """Save in the middle of the validation, which a resumed run begins anew."""
-        if not self._resumable:  # a validation is part of its epoch
-            if any_rank(trainer, self.signals.received is not None):
-                self._stop()
+        if not self.resume_state.within_epoch:  # a validation is part of its epoch
+            self._stop_if_signalled(trainer)
             return
-        self._validating = True
+        self.resume_state.validating = True
         try:
-            self._save_if_due(trainer, pl_module)
+            self._save_if_due(trainer, model)
         finally:
-            self._validating = False
+            self.resume_state.validating = False
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the epoch, and its weights too where the objective improved."""
+    def save_epoch(self, trainer: Trainer, model: LightningModule, row: Row, validated: bool) -> None:
+        """Save the epoch with this row of metrics, and its weights too where the objective improved.
+
+        Raises:
+            SettingError: the objective is not logged.
+            TrainingError: a loss, the objective or a weight is not finite.
+        """
         self._mend_folder()
-        row = self.recorder.rows[-1]
-        self._check_objective(trainer, pl_module, row)
+        if (validated or not trainer.limit_val_batches) and self.objective not in row:
+            setting, title = f"objective={self.objective}", capabilities.title(model)
+            raise SettingError(objectives.unlogged(setting, title, metrics_in(row)))
         for name in ("val/loss", self.objective):
             if not math.isfinite(row.get(name, 0.0)):
                 named = "validation loss" if name == "val/loss" else name
                 raise TrainingError(diverged(f"{named} became {row[name]}", trainer.global_step))
-        self._refuse_diverged(trainer, pl_module)
+        self._refuse_diverged(trainer, model)
         value = row.get(self.objective)
         if self.select and value is not None and self.is_better(value):
             self.best, self.best_epoch = value, trainer.current_epoch + 1
@@ -149,34 +130,25 @@ class Checkpoints(Checkpoint):
         if not self.select:
             self.unselected = trainer.current_epoch + 1
         self.stopped = why_stopped(trainer)
-        self._save_last(trainer, pl_module)
-        if any_rank(trainer, self.signals.received is not None):
-            self._stop()
+        self._save_last(trainer, model)
+        self._stop_if_signalled(trainer)
 
-    def _check_objective(self, trainer: Trainer, pl_module: LightningModule, row: Row) -> None:
-        """Refuse an objective that is not logged, after the first epoch in which it should be."""
-        complete = self.recorder.validated or not trainer.limit_val_batches
-        if complete and self.objective not in row:
-            setting, title = f"objective={self.objective}", capabilities.title(pl_module)
-            raise SettingError(objectives.unlogged(setting, title, metrics_in(row)))
-
-    def _save_if_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _save_if_due(self, trainer: Trainer, model: LightningModule) -> None:
         """Save if it is time, and save and stop if a signal came to any process."""
-        stop = self.signals.received is not None
         late = time.monotonic() - self._saved_at > self.every_seconds
-        if any_rank(trainer, stop or late):
-            self._save_last(trainer, pl_module)
-            if any_rank(trainer, stop):
-                self._stop()
+        if any_rank(trainer, self.signals.received is not None or late):
+            self._save_last(trainer, model)
+            self._stop_if_signalled(trainer)
 
-    def _stop(self) -> None:
-        """Stop this process, also where only another one was told to."""
-        raise StoppedBySignal(self.signals.received or signal.SIGTERM)
+    def _stop_if_signalled(self, trainer: Trainer) -> None:
+        """Stop this process if a signal came to any."""
+        if any_rank(trainer, self.signals.received is not None):
+            raise StoppedBySignal(self.signals.received or signal.SIGTERM)
 
     # What --------------------------------------------------------------------------------------------------------
 
-    def _save_last(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._refuse_diverged(trainer, pl_module)
+    def _save_last(self, trainer: Trainer, model: LightningModule) -> None:
+        self._refuse_diverged(trainer, model)
         self._mend_folder()
         self._write(trainer, self.last_path, weights_only=False)
         self._saved_at = time.monotonic()
@@ -199,99 +171,41 @@ class Checkpoints(Checkpoint):
             log.error("no new %s could be written (%s): %s", path.name, error.strerror or error, still)
             raise
 
-    def _refuse_diverged(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _refuse_diverged(self, trainer: Trainer, model: LightningModule) -> None:
         """Never write over a good checkpoint with weights that are not finite."""
-        capabilities.check_losses(pl_module)
-        finite = [weight.isfinite().all() for weight in pl_module.parameters()]
+        capabilities.check_losses(model)
+        finite = [weight.isfinite().all() for weight in model.parameters()]
         if finite and not torch.stack(finite).all():
             raise TrainingError(diverged("weights are not finite", trainer.global_step))
 
-    def state_dict(self) -> dict[str, Any]:
+    # In a checkpoint ---------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
         """The best so far, and why the training ended early."""
         stopped = {"reason": self.stopped, "callbacks": self.deciding} if self.stopped else None
         best = {"best": self.best, "best_epoch": self.best_epoch, "unselected": self.unselected}
         return {**best, "stopped": stopped}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the best of a checkpoint."""
-        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
-        self.unselected = state_dict.get("unselected", 0)
+    def load(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+        """Restore the best of a checkpoint, and what ended the training early.
+
+        Raises:
+            SettingError: it has an average of the weights, and this run has none.
+        """
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        if "training_weights" in checkpoint and not any(isinstance(item, EMA) for item in callbacks):
+            raise SettingError("this run was begun with an average of its weights: go on with callbacks=ema")
+        keep_settings(checkpoint, callbacks)
+        self.stopped = still_stopped(checkpoint, callbacks, self.deciding)
+        if self.stopped:  # then nothing is left to train
+            trainer.fit_loop.max_epochs = checkpoint["epoch"] + 1
+        state = checkpoint["callbacks"][CHECKPOINTS]
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self.unselected = state.get("unselected", 0)
         if self.select and self.unselected:
             log.warning(
                 "epochs up to %d were trained with test_on=last, which keeps no best weights: the best epoch is chosen"
                 " among the others",
                 self.unselected,
             )
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Where the random numbers of every process stand; in the middle of a validation, that it is yet to be done."""
-        states = self._before_validation if self._validating else random_state.taken(trainer.strategy.root_device)
-        checkpoint["random"] = {kind: every_rank(trainer, state) for kind, state in states.items()}
-        if self._validating:
-            # As if it had been cut off in its first batch: after that Lightning has it begin again.
-            progress = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
-            checkpoint["loops"]["fit_loop"][VALIDATION] |= {"total": dict(progress), "current": dict(progress)}
-
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the random states for later, and what ended the training early; say so if processes are more or fewer.
-
-        Raises:
-            SettingError: the weights to go on from are nobody's to take up.
-        """
-        averaging = any(isinstance(item, EMA) for item in trainer.callbacks)  # type: ignore[attr-defined]
-        if "training_weights" in checkpoint and not averaging:
-            raise SettingError("this run was begun with an average of its weights: go on with callbacks=ema")
-        callbacks = trainer.callbacks  # type: ignore[attr-defined]
-        keep_settings(checkpoint, callbacks)
-        self.stopped = still_stopped(checkpoint, callbacks, self.deciding)
-        if self.stopped:  # then nothing is left to train
-            trainer.fit_loop.max_epochs = checkpoint["epoch"] + 1
-        self._random = checkpoint["random"]
-        self._between_epochs = checkpoint["epoch"] + 1 == len(checkpoint["callbacks"]["Recorder"]["rows"])
-        were, are = len(self._random["cpu"]), trainer.world_size
-        if were != are:
-            log.warning(
-                "this run was trained by %d processes and goes on with %d: with the same images in each step, but"
-                " augmentation and dropout draw other random numbers, so the figures will differ",
-                *(were, are),
-            )
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take up the random state of the checkpoint, after everything else that might draw."""
-        rank = trainer.global_rank
-        if self._random and rank < len(self._random["cpu"]):
-            # Each a copy, as torch crashes with a part of a larger tensor.
-            states = {kind: of_ranks[rank].clone() for kind, of_ranks in self._random.items()}
-            random_state.put_back(states, trainer.strategy.root_device)
-        loaders = capabilities.own_loaders(trainer.train_dataloader)
-        self._resumable = capabilities.resumes_within_epoch(loaders)
-        if loaders and trainer.is_global_zero:
-            log.info("%s", RESUMES[self._resumable])
-        if loaders and self._random and self._between_epochs:
-            begin_epoch_anew(trainer)
-        self._random = {}
-
-
-def stopped_early(trainer: Trainer, epochs: int) -> str:
-    """After which epoch a training ended early, and why; empty where it had all its epochs."""
-    saved = next(item for item in trainer.callbacks if isinstance(item, Checkpoints))  # type: ignore[attr-defined]
-    early = saved.stopped and trainer.current_epoch < epochs
-    return f"after epoch {trainer.current_epoch} of {epochs}: {saved.stopped}" if early else ""
-
-
-def any_rank(trainer: Trainer, mine: bool) -> bool:
-    """Whether any process says yes, so that all do the same."""
-    if trainer.world_size == 1:
-        return mine
-    decide: Callable[..., bool] = trainer.strategy.reduce_boolean_decision
-    return decide(mine, all=False)
-
-
-def every_rank(trainer: Trainer, mine: Tensor) -> list[Tensor]:
-    """A tensor on the CPU of every process, by rank."""
-    if trainer.world_size == 1:
-        return [mine]
-    mine = mine.to(trainer.strategy.root_device)
-    gathered = [torch.empty_like(mine) for _ in range(trainer.world_size)]
-    torch.distributed.all_gather(gathered, mine)
-    return [each.cpu() for each in gathered]
+        self.resume_state.load(checkpoint, trainer)

@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint
 
-from labbook.callbacks.epoch_recorder import Recorder
 from labbook.data.module import ImageDataModule, Split
 from labbook.data.spec import combinations
-from labbook.training import capabilities
 from labbook.training.epoch_rows import Row
 
 log = logging.getLogger("labbook")
@@ -25,41 +21,34 @@ RISEN = 1.1  # by so much altogether
 WAITING = 0.2  # of the training's time, that a GPU may wait for images
 
 
-class Watching(Checkpoint):
+class TrainingDiagnostics:
     """Says what is wrong with a training while there is time to do something about it.
 
     All but the waiting is found in the rows of the epochs alone, so nothing of it is in a checkpoint: a run that goes
-    on knows from its rows what was said before. Like `Recorder`, which comes first, it is a `Checkpoint` to Lightning.
+    on knows from its rows what was said before.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
-        self.recorder = recorder
+    def __init__(self, data: ImageDataModule) -> None:
+        self.data = data
         self._said: set[str] = set()
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def start(self, rows: Sequence[Row]) -> None:
         """Note what was said of the epochs before the run was interrupted."""
-        data = data_of(trainer)
-        if data.waiting is not None:
-            data.waiting.seconds = 0.0
-        for count in range(1, len(self.recorder.rows) + 1):
-            self._said |= found(self.recorder.rows[:count], data).keys()
+        if self.data.waiting is not None:
+            self.data.waiting.seconds = 0.0
+        for count in range(1, len(rows) + 1):
+            self._said |= found(rows[:count], self.data).keys()
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what this epoch shows and none before did."""
-        data, rows = data_of(trainer), self.recorder.rows
-        notes = found(rows, data)
-        if data.waiting is not None:
-            share, data.waiting.seconds = data.waiting.seconds / training_seconds(rows[-1]), 0.0
+    def check(self, rows: Sequence[Row]) -> None:
+        """Say what the last epoch shows and none before did."""
+        notes, waiting = found(rows, self.data), self.data.waiting
+        if waiting is not None:
+            share, waiting.seconds = waiting.seconds / training_seconds(rows[-1]), 0.0
             if share > WAITING:
                 notes["waiting"] = waits(share)
         for note in (note for kind, note in notes.items() if kind not in self._said):
             log.warning("note: %s", note)
         self._said |= notes.keys()
-
-
-def data_of(trainer: Trainer) -> ImageDataModule:
-    """The data that is trained on."""
-    return capabilities.image_data(trainer.datamodule, "watching")  # type: ignore[attr-defined]
 
 
 def training_seconds(row: Row) -> float:

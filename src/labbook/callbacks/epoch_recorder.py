@@ -2,16 +2,17 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
 
 from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.training import capabilities
+from labbook.training.checkpoint_io import RECORDER
 from labbook.training.epoch_metrics import EpochMetrics
 from labbook.training.epoch_rows import OTHER_COLUMNS, Row, left, line, table
 from labbook.training.optimizers import follow_metrics
@@ -21,13 +22,12 @@ log = logging.getLogger("labbook")
 LOG_SOMETHING = "a run needs a metric to record, such as self.log('train/loss', loss) in training_step"
 
 
-class Recorder(Checkpoint):
-    """Keeps a row of figures for every epoch.
+class EpochRecorder:
+    """Keeps a row of metrics for every epoch.
 
-    It derives from Lightning's `Checkpoint` because only those callbacks are called after the network has reported
-    the epoch. The rows are part of the checkpoint, so a resumed run has each epoch once. The loggers are given the
-    row here and not by Lightning, which would do so after the checkpoint: a run that is killed in between would never
-    have logged that epoch.
+    The rows are part of the checkpoint, so a resumed run has each epoch once. The loggers are given the row here and
+    not by Lightning, which would do so after the checkpoint: a run that is killed in between would never have logged
+    that epoch.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +42,7 @@ class Recorder(Checkpoint):
         self._resumed_at: int | None = None  # step
         self._began = 0  # epochs that were done before: perhaps elsewhere, at another pace
         self._unwritten = False
-        self._validated = False
+        self.validated = False  # the last epoch was
 
     @property
     def images_per_second(self) -> float:
@@ -51,20 +51,7 @@ class Recorder(Checkpoint):
         seconds = sum(row["images"] / row["images_per_second"] for row in rows)
         return sum(row["images"] for row in rows) / seconds if seconds else 0.0
 
-    @property
-    def validated(self) -> bool:
-        """Whether the epoch that ends was validated."""
-        return self._validated
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the loggers over."""
-        self.metrics.follow(pl_module)
-
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Note where the run goes on."""
-        self._resumed_at = checkpoint["global_step"]
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def write_resumed(self, trainer: Trainer) -> None:
         """Have what was written end where the run goes on; the step at which it does was taken out of the loggers."""
         if not trainer.is_global_zero:
             return
@@ -75,17 +62,17 @@ class Recorder(Checkpoint):
         if self.rows and self.rows[-1]["step"] == self._resumed_at:
             tell(trainer.loggers, self.metrics.for_loggers(self.rows[-1]))
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def start(self, trainer: Trainer) -> None:
         """Start the clock: an epoch that goes on in the middle does not tell its start."""
         self._epoch_started, self._training = time.perf_counter(), None
         self._began = len(self.rows)
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the epoch's clock."""
+    def start_epoch(self, trainer: Trainer) -> None:
+        """Read the learning rates, and start the epoch's clock."""
         self._lr = learning_rates(trainer)
         self._epoch_started, self._training = time.perf_counter(), None
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def end_training_steps(self) -> None:
         """The training part of the epoch is over."""
         self._training = self._elapsed()
 
@@ -93,21 +80,21 @@ class Recorder(Checkpoint):
         """Seconds since this epoch was started or gone on with; none between epochs."""
         return time.perf_counter() - self._epoch_started if self._epoch_started is not None else 0.0
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add the row, write the table anew and say the epoch.
+    def record(self, trainer: Trainer, model: LightningModule) -> None:
+        """Add the row of the epoch, write the table anew and log the epoch.
 
         Raises:
             SettingError: the module logs nothing.
         """
         elapsed = self._elapsed()
         training = self._before + (self._training or elapsed)
-        self._validated = self._training is not None
-        if not capabilities.is_classifier(pl_module):  # which does so itself
+        self.validated = self._training is not None
+        if not capabilities.is_classifier(model):  # which does so itself
             follow_metrics(trainer)
         logged = {name: value for name, value in trainer.callback_metrics.items() if name not in OTHER_COLUMNS}
-        metrics = self.metrics.of(logged, self._validated)
+        metrics = self.metrics.of(logged, self.validated)
         if not metrics:
-            raise SettingError(f"{capabilities.title(pl_module)} logs nothing in its first epoch: {LOG_SOMETHING}")
+            raise SettingError(f"{capabilities.title(model)} logs nothing in its first epoch: {LOG_SOMETHING}")
         row: Row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
@@ -127,7 +114,7 @@ class Recorder(Checkpoint):
             epochs = trainer.max_epochs or 0
             log.info("%s%s", line(row, epochs), left(self.rows[self._began :], epochs - len(self.rows)))
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def write_at_last(self) -> None:
         """Write the table at last, if it could not be.
 
         Raises:
@@ -153,7 +140,7 @@ class Recorder(Checkpoint):
         steps = trainer.global_step - (self.rows[-1]["step"] if self.rows else 0)
         return {"steps_per_second": steps / seconds}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """The rows so far, and the seconds that an unfinished epoch has taken."""
         return {
             "rows": self.rows,
@@ -163,11 +150,12 @@ class Recorder(Checkpoint):
             "unlogged": sorted(self.metrics.unlogged),
         }
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the rows of a checkpoint."""
-        self.rows, self.seconds = state_dict["rows"], state_dict["seconds"]
-        self.metrics.unlogged |= set(state_dict.get("unlogged", ()))
-        self._before, lr = state_dict["unfinished"], state_dict["lr"]
+    def load(self, checkpoint: Mapping[str, Any]) -> None:
+        """Restore the rows of a checkpoint."""
+        self._resumed_at, state = checkpoint["global_step"], checkpoint["callbacks"][RECORDER]
+        self.rows, self.seconds = state["rows"], state["seconds"]
+        self.metrics.unlogged |= set(state.get("unlogged", ()))
+        self._before, lr = state["unfinished"], state["lr"]
         self._lr = {"lr": lr} if isinstance(lr, float) else lr  # one number in version 0.1
 
 

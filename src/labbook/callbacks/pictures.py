@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import NonNegativeInt
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from labbook.callbacks.epoch_recorder import Recorder
+from labbook.callbacks.epoch_end import epoch_end_of
 from labbook.files import write_whole
 from labbook.loggers import write_picture
 from labbook.models.probe import spared
@@ -50,11 +50,10 @@ class Pictures(Callback):
         if not trainer.is_global_zero or capabilities.tested_part(data) != "test":
             return
         outcome, spec = capabilities.outcome_of(pl_module), capabilities.image_spec(pl_module)
-        recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]
         folder = Path(trainer.default_root_dir) / "figures"
         folder.mkdir(exist_ok=True)
         held_out = "test" if capabilities.validates_on_test(data) else "validation"
-        pictures = {"training_curves": plots.curves(recorder.rows, held_out)}
+        pictures = {"training_curves": plots.curves(epoch_end_of(trainer).recorder.rows, held_out)}
         if isinstance(outcome, Outcome) and spec is not None:
             title = f"test images by class: accuracy {outcome.figures.acc:.2%}"
             pictures["test_confusion_matrix"] = plots.confusion_matrix(outcome.confusion, spec.class_names, title)

@@ -1,37 +1,34 @@
 """Ends a trial of a search early when its validation is hopeless beside that of the others."""
 
 import logging
+from collections.abc import Sequence
 
 import optuna
 from hydra.core.hydra_config import HydraConfig
-from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning import Trainer
 
-from labbook.callbacks.epoch_recorder import Recorder
 from labbook.runs.run_folder import RunFolder
 from labbook.runs.sweep_folder import STUDY
+from labbook.training.epoch_rows import Row
 
 log = logging.getLogger("labbook")
 
 
-class Pruning(Checkpoint):
-    """Reports the objective of every epoch to the study, and stops when its pruner says so (the median rule).
+class Pruning:
+    """Reports the objective of every epoch to the study, and stops when its pruner says so (the median rule)."""
 
-    It derives from Lightning's `Checkpoint`, as the `Recorder` does, to come after it.
-    """
-
-    def __init__(self, run: RunFolder, recorder: Recorder, number: int, objective: str) -> None:
-        self.run, self.recorder, self.objective = run, recorder, objective
+    def __init__(self, run: RunFolder, number: int, objective: str) -> None:
+        self.run, self.objective = run, objective
         self.trial = trial_of(HydraConfig.get().sweeper.storage, number)
         self.reported = 0
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def report(self, trainer: Trainer, rows: Sequence[Row]) -> None:
         """Report what is new; of a run that was resumed, also the epochs before."""
-        for row in self.recorder.rows[self.reported :]:
+        for row in rows[self.reported :]:
             value = row.get(self.objective)
             if value is not None:
                 self.trial.report(value, int(row["epoch"]))
-        self.reported = len(self.recorder.rows)
+        self.reported = len(rows)
         if self.reported < (trainer.max_epochs or 0) and self.trial.should_prune():
             log.info("ended after epoch %d: hopeless beside the other trials", self.reported)
             self.run.pruned = True

@@ -9,9 +9,9 @@ from pytorch_lightning.callbacks import EarlyStopping, Timer
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
 from labbook.errors import SettingError
+from labbook.training.checkpoint_io import CHECKPOINTS, epochs_done
 
 LIGHTNING = "pytorch_lightning.callbacks."
-RECORDER, CHECKPOINTS = "Recorder", "Checkpoints"  # under which names their states are in a checkpoint
 
 
 def check_monitors(callbacks: list[Callback], scheduler: str, validated_on: str | None, remedy: str) -> None:
@@ -72,7 +72,7 @@ def still_stopped(checkpoint: Mapping[str, Any], callbacks: list[Callback], now:
     It is over where it was stopped with the callbacks' settings of `now`, or has no patience left by those.
     """
     stopped = checkpoint["callbacks"][CHECKPOINTS].get("stopped")
-    if checkpoint["epoch"] + 1 > len(checkpoint["callbacks"][RECORDER]["rows"]):  # within an epoch
+    if checkpoint["epoch"] + 1 > epochs_done(checkpoint):  # within an epoch
         return ""
     if stopped is not None and stopped["callbacks"] == now:
         return str(stopped["reason"])

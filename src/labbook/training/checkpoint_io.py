@@ -18,6 +18,7 @@ from labbook.training.capabilities import image_spec
 
 log = logging.getLogger("labbook")
 
+RECORDER, CHECKPOINTS = "Recorder", "Checkpoints"  # whose states are in a checkpoint beside those of callbacks
 HYPER_PARAMETERS = ("hyper_parameters.", "datamodule_hyper_parameters.")  # entries that Lightning makes of arguments
 
 
@@ -118,6 +119,11 @@ def load(path: Path, map_location: Any = "cpu", **options: Any) -> dict[str, Any
     return whole
 
 
+def epochs_done(checkpoint: Mapping[str, Any]) -> int:
+    """Whole epochs that a checkpoint was saved after."""
+    return len(checkpoint["callbacks"][RECORDER]["rows"])
+
+
 class Position(NamedTuple):
     """How far a run was trained when its state was saved."""
 
@@ -140,7 +146,7 @@ def position(model: LightningModule, path: Path) -> Position:
     check_fits(model, content["state_dict"], path)
     if not {"loops", "optimizer_states", "random"} <= content.keys():
         raise SettingError(f"{path} holds weights alone, so a run cannot go on from it")
-    return Position(content["epoch"] + 1, content["global_step"], len(content["callbacks"]["Recorder"]["rows"]))
+    return Position(content["epoch"] + 1, content["global_step"], epochs_done(content))
 
 
 def load_weights(model: LightningModule, path: Path) -> int:

@@ -10,8 +10,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from torch import Tensor
 
-from labbook.callbacks.checkpoints import Checkpoints, every_rank, stopped_early
-from labbook.callbacks.epoch_recorder import Recorder
+from labbook.callbacks.epoch_end import epoch_end_of
 from labbook.data.module import ImageDataModule, Split
 from labbook.data.record import identity_of
 from labbook.errors import SettingError
@@ -26,6 +25,7 @@ from labbook.training.classifier import Classifier
 from labbook.training.epoch_metrics import forked
 from labbook.training.epoch_rows import is_of_layer, metrics_in
 from labbook.training.label_tasks import AnyOutcome, MultiLabel, MultilabelOutcome, best_thresholds
+from labbook.training.processes import every_rank
 
 
 def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> AnyOutcome:
@@ -72,8 +72,7 @@ def choose_thresholds(trainer: Trainer, model: Classifier, data: ImageDataModule
 
 def evaluate(trainer: Trainer, model: LightningModule, data: LightningDataModule, config: DictConfig) -> dict[str, Any]:
     """Test the best or last weights and gather the run's final metrics."""
-    recorder = next(item for item in trainer.callbacks if isinstance(item, Recorder))  # type: ignore[attr-defined]
-    saved = next(item for item in trainer.callbacks if isinstance(item, Checkpoints))  # type: ignore[attr-defined]
+    recorder, saved = epoch_end_of(trainer).recorder, epoch_end_of(trainer).checkpoints
     tested_epoch = trainer.current_epoch
     if saved.select and saved.best_epoch is not None:
         try:
@@ -98,7 +97,7 @@ def evaluate(trainer: Trainer, model: LightningModule, data: LightningDataModule
         "versions": library_versions(),
     }
     metrics |= of_data(data) | of_classes(model)
-    if stopped := stopped_early(trainer, config.epochs):
+    if stopped := saved.stopped_early(trainer, config.epochs):
         metrics["stopped_early"] = stopped
     name = objectives.used(config.objective, model, data)
     metrics |= {"objective": objective(metrics, name), "objective_name": name}

@@ -1,0 +1,100 @@
+"""What a run does around its epochs, and at the end of each one: record, diagnose, save, prune."""
+
+from typing import TYPE_CHECKING, Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+
+from labbook.callbacks.checkpoints import Checkpoints
+from labbook.callbacks.diagnostics import TrainingDiagnostics
+from labbook.callbacks.epoch_recorder import EpochRecorder
+from labbook.training.checkpoint_io import CHECKPOINTS, RECORDER
+
+if TYPE_CHECKING:
+    from labbook.callbacks.pruning import Pruning  # only a search has Optuna
+
+
+class EpochEnd(Checkpoint):
+    """The last callback of a run, which calls the parts that keep it.
+
+    Lightning calls callbacks that derive from `Checkpoint` after all others and after the module has logged the epoch.
+    """
+
+    def __init__(
+        self,
+        recorder: EpochRecorder,
+        checkpoints: Checkpoints,
+        diagnostics: TrainingDiagnostics | None = None,
+        pruning: "Pruning | None" = None,
+    ) -> None:
+        self.recorder, self.checkpoints, self.diagnostics, self.pruning = recorder, checkpoints, diagnostics, pruning
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the epoch to metrics.csv, say what is wrong with the training, save it, and end a hopeless trial."""
+        self.recorder.record(trainer, pl_module)
+        if self.diagnostics is not None:
+            self.diagnostics.check(self.recorder.rows)
+        self.checkpoints.save_epoch(trainer, pl_module, self.recorder.rows[-1], self.recorder.validated)
+        if self.pruning is not None:
+            self.pruning.report(trainer, self.recorder.rows)
+
+    # Before and within an epoch --------------------------------------------------------------------------------
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Make the folder of the checkpoints, and follow what the module logs."""
+        self.recorder.metrics.follow(pl_module)
+        self.checkpoints.make_folder()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove the epochs after the checkpoint from metrics.csv."""
+        self.recorder.write_resumed(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock, and restore the random state after everything else that might draw."""
+        self.recorder.start(trainer)
+        if self.diagnostics is not None:
+            self.diagnostics.start(self.recorder.rows)
+        self.checkpoints.resume_state.restore(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read the learning rates, and start the epoch's clock."""
+        self.recorder.start_epoch(trainer)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save within an epoch, if it is time or a signal came."""
+        self.checkpoints.after_step(trainer, pl_module, batch_idx + 1)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock of the training steps."""
+        self.recorder.end_training_steps()
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Save within a validation, if it is time or a signal came."""
+        self.checkpoints.after_validation_step(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write metrics.csv, if it could not be written before."""
+        self.recorder.write_at_last()
+
+    # In a checkpoint -------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the states of the parts, under the names that they had as callbacks of their own."""
+        checkpoint["callbacks"] |= {RECORDER: self.recorder.state(), CHECKPOINTS: self.checkpoints.state()}
+        self.checkpoints.resume_state.add_to(checkpoint, trainer)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Restore the parts.
+
+        Raises:
+            SettingError: see `Checkpoints.load`.
+        """
+        self.recorder.load(checkpoint)
+        self.checkpoints.load(trainer, checkpoint)
+
+
+def epoch_end_of(trainer: Trainer) -> EpochEnd:
+    """The callback that keeps a run."""
+    return next(item for item in trainer.callbacks if isinstance(item, EpochEnd))  # type: ignore[attr-defined]

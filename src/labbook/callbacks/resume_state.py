@@ -1,0 +1,75 @@
+"""What a checkpoint holds beyond Lightning's own, so that a run that is resumed from it comes to the same bits."""
+
+import logging
+from typing import Any
+
+from pytorch_lightning import Trainer
+from torch import Tensor
+
+from labbook.data import random_state
+from labbook.training import capabilities
+from labbook.training.checkpoint_io import epochs_done
+from labbook.training.lightning_internals import begin_epoch_anew
+from labbook.training.processes import every_rank
+
+log = logging.getLogger("labbook")
+
+# What a run with loaders of the user's own says, by whether they resume within an epoch.
+RESUMES = {
+    False: "own DataLoader without state_dict: a stopped run is resumed after its last whole epoch, not within one",
+    True: "own DataLoader with state_dict: a stopped run is resumed within its epoch",
+}
+
+# Where Lightning's checkpoints say how far the validation has come.
+VALIDATION = "epoch_loop.val_loop.batch_progress"
+
+
+class ResumeState:
+    """The random states of all processes, and that an interrupted validation is repeated."""
+
+    def __init__(self) -> None:
+        self.within_epoch = True  # a run is resumed within an epoch
+        self.validating = False  # the checkpoint is saved during the validation
+        self._before_validation: dict[str, Tensor] = {}  # random states: loaders of the validation may draw
+        self._restored: dict[str, list[Tensor]] = {}  # random states of a checkpoint by kind and rank
+        self._between_epochs = False  # the checkpoint was saved at the end of an epoch
+
+    def end_training_steps(self, trainer: Trainer) -> None:
+        """Note the random states before the validation."""
+        self._before_validation = random_state.taken(trainer.strategy.root_device)
+
+    def add_to(self, checkpoint: dict[str, Any], trainer: Trainer) -> None:
+        """Add the random states; in a validation, those before it."""
+        states = self._before_validation if self.validating else random_state.taken(trainer.strategy.root_device)
+        checkpoint["random"] = {kind: every_rank(trainer, state) for kind, state in states.items()}
+        if self.validating:
+            # As if it had been cut off in its first batch: after that Lightning begins it again.
+            progress = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+            checkpoint["loops"]["fit_loop"][VALIDATION] |= {"total": dict(progress), "current": dict(progress)}
+
+    def load(self, checkpoint: dict[str, Any], trainer: Trainer) -> None:
+        """Keep the random states until the training starts; warn if there were more or fewer processes."""
+        self._restored = checkpoint["random"]
+        self._between_epochs = checkpoint["epoch"] + 1 == epochs_done(checkpoint)
+        were, are = len(self._restored["cpu"]), trainer.world_size
+        if were != are:
+            log.warning(
+                "this run was trained by %d processes and goes on with %d: with the same images in each step, but"
+                " augmentation and dropout draw other random numbers, so the figures will differ",
+                *(were, are),
+            )
+
+    def restore(self, trainer: Trainer) -> None:
+        """Set the random state of the checkpoint, and see how far loaders of the user's own resume."""
+        rank = trainer.global_rank
+        if self._restored and rank < len(self._restored["cpu"]):
+            # Each a copy, as torch crashes with a part of a larger tensor.
+            states = {kind: of_ranks[rank].clone() for kind, of_ranks in self._restored.items()}
+            random_state.put_back(states, trainer.strategy.root_device)
+        loaders = capabilities.own_loaders(trainer.train_dataloader)
+        self.within_epoch = capabilities.resumes_within_epoch(loaders)
+        if loaders and trainer.is_global_zero:
+            log.info("%s", RESUMES[self.within_epoch])
+        if loaders and self._restored and self._between_epochs:
+            begin_epoch_anew(trainer)
+        self._restored = {}
