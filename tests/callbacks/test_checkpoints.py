@@ -32,15 +32,15 @@ def stopped_at(epochs: int, labbook: Command, monkeypatch: pytest.MonkeyPatch) -
     """A run of three epochs that was interrupted after so many."""
     from labbook.callbacks.checkpoints import Checkpoints
 
-    original = Checkpoints.on_train_epoch_end
+    original = Checkpoints.save_epoch
 
-    def stop(self: Checkpoints, trainer: Any, module: Any) -> None:
+    def stop(self: Checkpoints, trainer: Any, *rest: Any) -> None:
         if trainer.current_epoch + 1 == epochs:
             self.signals.received = 15
-        original(self, trainer, module)
+        original(self, trainer, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "on_train_epoch_end", stop)
+        patch.setattr(Checkpoints, "save_epoch", stop)
         ended = labbook(*SETTINGS)
     assert ended.code == 143
     return ended.run

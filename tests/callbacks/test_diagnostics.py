@@ -1,7 +1,6 @@
 """What is said of a training while it goes on: when it is true, once, and not otherwise."""
 
 import logging
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.callbacks.diagnostics import Watching, found, guessing, overfitting
-from labbook.callbacks.epoch_recorder import Recorder
+from labbook.callbacks.diagnostics import TrainingDiagnostics, found, guessing, overfitting
 from labbook.data.module import ImageDataModule, Images
 from labbook.data.waiting import Waiting
 from labbook.training.epoch_rows import Row, duration, left
@@ -110,35 +108,33 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 class Watched:
     """A training of which only the rows and the data are there."""
 
-    def __init__(self, data: ImageDataModule, tmp_path: Any) -> None:
-        self.trainer: Any = SimpleNamespace(datamodule=data)
-        self.recorder = Recorder(tmp_path / "metrics.csv")
-        self.watching = Watching(self.recorder)
+    def __init__(self, data: ImageDataModule) -> None:
+        self.rows: list[Row] = []
+        self.diagnostics = TrainingDiagnostics(data)
 
     def epoch(self, row: Row) -> None:
-        self.recorder.rows.append(row)
-        self.watching.on_train_epoch_end(self.trainer, None)  # type: ignore[arg-type]
+        self.rows.append(row)
+        self.diagnostics.check(self.rows)
 
     def goes_on(self) -> None:
-        self.watching = Watching(self.recorder)
-        self.watching.on_train_start(self.trainer, None)  # type: ignore[arg-type]
+        self.diagnostics = TrainingDiagnostics(self.diagnostics.data)
+        self.diagnostics.start(self.rows)
 
 
-def test_each_note_is_given_once_also_when_a_run_goes_on(data: ImageDataModule, tmp_path: Any, told: list[str]) -> None:
-    watched = Watched(data, tmp_path)
+def test_each_note_is_given_once_also_when_a_run_goes_on(data: ImageDataModule, told: list[str]) -> None:
+    watched = Watched(data)
     for epoch in (1, 2):
         watched.epoch(row(epoch, train_acc=0.33, val_acc=0.33))
     watched.goes_on()
     watched.epoch(row(3, train_acc=0.33, val_acc=0.33))
     assert [line[:28] for line in told] == ["note: val acc 0.3300 is that"]
-    assert not watched.watching.state_dict()  # the rows tell it all
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.3, False), (0.7, True)])
-def test_a_gpu_that_waits_for_images_is_told(seconds: float, said: bool, tmp_path: Any, told: list[str]) -> None:
+def test_a_gpu_that_waits_for_images_is_told(seconds: float, said: bool, told: list[str]) -> None:
     data = set_of(torch.arange(600) % CLASSES)
     data.waiting = Waiting(torch.device("cuda"))
-    watched = Watched(data, tmp_path)
+    watched = Watched(data)
     data.waiting.seconds = 100.0  # of before the training, as pictures are drawn
     watched.goes_on()
     for epoch in (1, 2):

@@ -117,14 +117,14 @@ def test_tasks_of_slurm_are_not_processes_of_a_run(labbook: Command, monkeypatch
 def test_a_folder_of_checkpoints_that_is_deleted_is_made_anew(
     labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = Checkpoints.on_train_epoch_end
+    usual = Checkpoints.save_epoch
 
-    def deleting(self: Checkpoints, trainer: Any, pl_module: Any) -> None:
+    def deleting(self: Checkpoints, trainer: Any, *rest: Any) -> None:
         if trainer.current_epoch == 1:
             shutil.rmtree(self.folder)
-        usual(self, trainer, pl_module)
+        usual(self, trainer, *rest)
 
-    monkeypatch.setattr(Checkpoints, "on_train_epoch_end", deleting)
+    monkeypatch.setattr(Checkpoints, "save_epoch", deleting)
     ended = labbook(*QUICK, "epochs=2")
     assert ended.code == 0, ended.err
     told = (

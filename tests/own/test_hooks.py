@@ -9,8 +9,9 @@ from mylab.callbacks import Unsure
 
 from labbook.callbacks import Progress
 from labbook.callbacks.checkpoints import Checkpoints
-from labbook.callbacks.diagnostics import Watching
-from labbook.callbacks.epoch_recorder import Recorder
+from labbook.callbacks.diagnostics import TrainingDiagnostics
+from labbook.callbacks.epoch_end import EpochEnd
+from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.callbacks.evaluation_metrics import EvaluationMetrics
 from labbook.data.loader import TensorLoader
 from labbook.data.module import ImageDataModule
@@ -31,8 +32,11 @@ OWNERS: dict[type, tuple[str, ...]] = {
     TensorBoard: ("log_metrics",),
     **{
         kind: tuple(name for name in vars(kind) if name.startswith("on_") and name != "on_fit_start")
-        for kind in (Progress, Recorder, EvaluationMetrics, Unsure, Checkpoints, Watching)
+        for kind in (Progress, EvaluationMetrics, Unsure, EpochEnd)
     },
+    EpochRecorder: ("record",),
+    TrainingDiagnostics: ("check",),
+    Checkpoints: ("save_epoch",),
 }
 
 

@@ -10,7 +10,8 @@ import torch
 
 from labbook import files
 from labbook.callbacks.checkpoints import Checkpoints
-from labbook.callbacks.epoch_recorder import Recorder
+from labbook.callbacks.epoch_end import EpochEnd
+from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.inference.evaluate import final_test
 from labbook.training import checkpoint_io
 from tests.conftest import Command
@@ -21,11 +22,11 @@ from tests.test_train import metrics_of, rows_of, without_times
 
 # What is about to be called, and for which time, when the run is killed; there are 2 or 4 steps in an epoch.
 MOMENTS: dict[str, tuple[Any, str, int]] = {
-    "before the first step": (Checkpoints, "on_train_start", 1),
-    "in an epoch": (Checkpoints, "on_train_batch_end", 3),
-    "in the validation": (Checkpoints, "on_validation_batch_end", 3),
-    "before the row of an epoch": (Recorder, "on_train_epoch_end", 2),
-    "between row and checkpoint": (Checkpoints, "on_train_epoch_end", 2),
+    "before the first step": (EpochEnd, "on_train_start", 1),
+    "in an epoch": (EpochEnd, "on_train_batch_end", 3),
+    "in the validation": (EpochEnd, "on_validation_batch_end", 3),
+    "before the row of an epoch": (EpochRecorder, "record", 2),
+    "between row and checkpoint": (Checkpoints, "save_epoch", 2),
     "while a checkpoint is written": (checkpoint_io, "seal", 4),
     "as soon as it has its name": (files, "flush_folder", 4),
     "in the test": (final_test, "logged_in_test", 1),

@@ -13,7 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from labbook import files
 from labbook.callbacks.checkpoints import Checkpoints
-from labbook.callbacks.epoch_recorder import Recorder
+from labbook.callbacks.epoch_end import EpochEnd
+from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.training import checkpoint_io
 from labbook.training.classifier import Classifier
 from tests.conftest import Command
@@ -46,11 +47,11 @@ COMMON = (
 
 # What is about to be called, and for which time, when the run is killed.
 MOMENTS: dict[str, tuple[Any, str, int]] = {
-    "before the first step": (Checkpoints, "on_train_start", 1),
-    "in an epoch": (Checkpoints, "on_train_batch_end", 14),
-    "in the validation": (Checkpoints, "on_validation_batch_end", 1),
-    "before the row of an epoch": (Recorder, "on_train_epoch_end", 2),
-    "between row and checkpoint": (Checkpoints, "on_train_epoch_end", 2),
+    "before the first step": (EpochEnd, "on_train_start", 1),
+    "in an epoch": (EpochEnd, "on_train_batch_end", 14),
+    "in the validation": (EpochEnd, "on_validation_batch_end", 1),
+    "before the row of an epoch": (EpochRecorder, "record", 2),
+    "between row and checkpoint": (Checkpoints, "save_epoch", 2),
     "while a checkpoint is written": (checkpoint_io, "seal", 14),
     "as soon as it has its name": (files, "flush_folder", 10),
     "in the test": (Classifier, "on_test_epoch_end", 1),
@@ -175,6 +176,6 @@ def test_what_was_lost_is_not_in_the_table_while_the_run_goes_on(
     run = left["between row and checkpoint"]
     assert len(without_times(run)) == 2
     rows = []
-    monkeypatch.setattr(Checkpoints, "on_train_start", lambda *_: rows.append(without_times(run)))
+    monkeypatch.setattr(EpochEnd, "on_train_start", lambda *_: rows.append(without_times(run)))
     assert labbook(f"resume={run}").code == 0
     assert [[row["epoch"] for row in each] for each in rows] == [["1"]]

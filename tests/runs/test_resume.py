@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import LightningModule, Trainer
 
-from labbook.callbacks.checkpoints import Checkpoints
+from labbook.callbacks.epoch_end import EpochEnd
 from labbook.config.untrusted import CONFIGS
 from labbook.runs.resume import add_run_choices
 from tests.conftest import Command
@@ -23,16 +23,16 @@ Hook = Callable[..., None]
 
 def signal_at(monkeypatch: pytest.MonkeyPatch, hook: str, epoch: int, batch: int, *signums: int) -> None:
     """Send this process signals when the given hook comes to the given place."""
-    original: Hook = getattr(Checkpoints, hook)
+    original: Hook = getattr(EpochEnd, hook)
 
-    def hooked(self: Checkpoints, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
+    def hooked(self: EpochEnd, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
         if trainer.current_epoch == epoch and (not rest or rest[-1] == batch):
-            monkeypatch.setattr(Checkpoints, hook, original)
+            monkeypatch.setattr(EpochEnd, hook, original)
             for signum in signums:
                 os.kill(os.getpid(), signum)
         original(self, trainer, pl_module, *rest)
 
-    monkeypatch.setattr(Checkpoints, hook, hooked)
+    monkeypatch.setattr(EpochEnd, hook, hooked)
 
 
 @pytest.mark.parametrize(

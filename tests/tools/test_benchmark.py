@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import nn
 
-from labbook.callbacks.epoch_recorder import Recorder
+from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.config import schema
 from labbook.models.mlp import MLP
 from labbook.sweeps import grid_sweeper
@@ -69,13 +69,13 @@ def test_contestants_take_turns_and_the_first_round_does_not_count(tiny: Case) -
 
 
 def test_what_ends_an_epoch_counts_by_its_part(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = Recorder.on_train_epoch_end
+    record = EpochRecorder.record
 
-    def slowly(self: Recorder, trainer: Trainer, pl_module: LightningModule) -> None:
+    def slowly(self: EpochRecorder, trainer: Trainer, model: LightningModule) -> None:
         time.sleep(2)
-        write(self, trainer, pl_module)
+        record(self, trainer, model)
 
-    monkeypatch.setattr(Recorder, "on_train_epoch_end", slowly)
+    monkeypatch.setattr(EpochRecorder, "record", slowly)
     assert 2 / tiny.epoch <= CONTESTANTS["ours"](tiny, "32") < 2 / tiny.steps
 
 
