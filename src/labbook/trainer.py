@@ -113,8 +113,9 @@ def build_callbacks(
         every_minutes=config.checkpoint.every_minutes,
         deciding=result_callbacks(settings),
     )
-    classifying = capabilities.is_classifier(model) and capabilities.is_image_data(data)
-    diagnostics = TrainingDiagnostics(data) if classifying else None
+    diagnostics = None
+    if capabilities.is_classifier(model) and capabilities.is_image_data(data):
+        diagnostics = TrainingDiagnostics(data)
     pruning = None
     if config.sweep.job.trial is not None and config.sweep.prune:
         from labbook.callbacks.pruning import Pruning  # only a search has Optuna

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from labbook.errors import SettingError
+from labbook.training.epoch_metrics import log_epoch
 from labbook.training.metric_building import evaluated
 from labbook.training.metrics import RunningSums
 
@@ -73,11 +74,11 @@ class EvaluationMetrics(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the metrics of the validation."""
-        self._log(trainer, pl_module, "val")
+        self._log(pl_module, "val")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the metrics of the test."""
-        self._log(trainer, pl_module, "test")
+        self._log(pl_module, "test")
 
     def _reset(self, pl_module: LightningModule) -> None:
         self._pending, self._pending_logits = [], 0
@@ -107,16 +108,15 @@ class EvaluationMetrics(Callback):
             if len(labels) or any(isinstance(state, list) for state in metric.metric_state.values()):
                 metric.update(*evaluated(metric, logits, labels))
 
-    def _log(self, trainer: Trainer, pl_module: LightningModule, stage: Literal["val", "test"]) -> None:
+    def _log(self, pl_module: LightningModule, stage: Literal["val", "test"]) -> None:
         self._update()
         values = {}
         for name, metric in self.metrics.items():
             with warnings.catch_warnings(record=True, action="always") as found:
-                values[f"{stage}/{name}"] = metric.compute().float().reshape(())
+                values[f"{stage}/{name}"] = metric.compute().item()
             self._warn(name, found)
             metric.reset()
-        # Every process has the same values already.
-        pl_module.log_dict(values, sync_dist=trainer.world_size > 1)
+        log_epoch(pl_module, values)
 
     def _warn(self, name: str, found: list[warnings.WarningMessage]) -> None:
         """Log what torchmetrics warns of, such as a class without images: each once and not in every epoch."""

@@ -1,5 +1,6 @@
 """The norm of every layer's gradient, as means over the epoch: shows a gradient that vanishes or explodes."""
 
+import math
 from typing import Any
 
 import torch
@@ -7,6 +8,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
+
+from labbook.training.epoch_metrics import log_epoch
 
 
 class GradientNorms(Callback):
@@ -39,10 +42,8 @@ class GradientNorms(Callback):
         if self.sums is None:  # no optimizer made a step
             return
         *sums, steps = self.sums.tolist()
-        means = [torch.tensor(value / steps if steps else torch.nan) for value in sums]
-        values = {f"gradient/{name}": mean for name, mean in zip(self.layers, means, strict=True)}
-        # Every process has the same gradients already; saying so to Lightning costs nothing with one process.
-        pl_module.log_dict(values, sync_dist=trainer.world_size > 1)
+        means = [value / steps if steps else math.nan for value in sums]
+        log_epoch(pl_module, {f"gradient/{name}": mean for name, mean in zip(self.layers, means, strict=True)})
         self.sums = None
 
     def state_dict(self) -> dict[str, Any]:

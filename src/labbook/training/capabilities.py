@@ -241,11 +241,6 @@ def lacking(model: LightningModule, data: LightningDataModule, step: str, loader
     return " and ".join(missing)
 
 
-def is_classification(model: LightningModule, data: LightningDataModule) -> bool:
-    """Whether both are of the third level."""
-    return is_classifier(model) and is_image_data(data)
-
-
 def is_tested(model: LightningModule, data: LightningDataModule) -> bool:
     """Whether there is a test step, and something to test on."""
     return overrides(model, "test_step") and defines_loader(model, data, "test_dataloader")

@@ -14,6 +14,7 @@ from labbook.data.loader import Batch
 from labbook.data.spec import ImageSpec, class_counts
 from labbook.errors import SettingError
 from labbook.training import sam
+from labbook.training.epoch_metrics import log_epoch
 from labbook.training.further_inputs import FurtherInputs
 from labbook.training.label_tasks import AnyOutcome, Evaluated, MultiLabel, SingleLabel
 from labbook.training.losses import ClassWeights, Criteria, Loss, check_multilabel, check_names, weights_of
@@ -21,6 +22,7 @@ from labbook.training.metrics import Figures, RunningSums
 from labbook.training.mixup import mix_of
 from labbook.training.optimizers import follow, follow_metrics, optimizer_of, scheduled, steps_per_epoch
 from labbook.training.parameter_groups import grouped, layers_of
+from labbook.training.processes import sum_over_ranks
 from labbook.training.quick_module import QuickModule
 from labbook.training.schedulers import Schedule
 from labbook.training.tta import Tta, averaged
@@ -241,9 +243,9 @@ class Classifier(QuickModule):
 
     def on_test_epoch_end(self) -> None:
         """Put together the `outcome`; with several processes, the predictions are those of this process."""
-        figures = Figures.of(self._summed(self._evaluation.total()))
+        figures = Figures.of(sum_over_ranks(self.trainer, self._evaluation.total()))
         kept = [torch.cat(each).cpu() for each in zip(*self._tested, strict=True)]
-        self.outcome = self.label_task.outcome(kept, figures, self._summed)
+        self.outcome = self.label_task.outcome(kept, figures, partial(sum_over_ranks, self.trainer))
         self._evaluation.reset()
         self._tested = []
 
@@ -256,21 +258,12 @@ class Classifier(QuickModule):
         return Evaluated(logits=logits, labels=batch.labels, rows=batch.rows)
 
     def _report(self, stage: str, sums: RunningSums) -> None:
-        figures = Figures.of(self._summed(sums.total()))
+        figures = Figures.of(sum_over_ranks(self.trainer, sums.total()))
         sums.reset()
         metrics = {f"{stage}/loss": figures.loss, f"{stage}/acc": figures.acc}
         if self.has_top5:
             metrics[f"{stage}/top5_acc"] = figures.top5_acc
-        # Every process has the same figures already; saying so to Lightning costs nothing with one process.
-        values = {name: torch.tensor(value, dtype=torch.float32) for name, value in metrics.items()}
-        self.log_dict(values, sync_dist=self.trainer.world_size > 1)
-
-    def _summed(self, values: Tensor) -> Tensor:
-        """A tensor added up over all processes."""
-        if self.trainer.world_size == 1:
-            return values
-        summed: Tensor = self.trainer.strategy.reduce(values.to(self.device), reduce_op="sum").cpu()
-        return summed
+        log_epoch(self, metrics)
 
     # Optimizer and checkpoint --------------------------------------------------------------------------------------
 
@@ -320,7 +313,7 @@ class Classifier(QuickModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what the network knows of its images, and the sums of an unfinished epoch, over all processes."""
         checkpoint["spec"] = asdict(self.spec)
-        checkpoint["train_sums"] = self._summed(self._train.total()).tolist()
+        checkpoint["train_sums"] = sum_over_ranks(self.trainer, self._train.total()).tolist()
         if state := self.criteria.training.state_dict():
             checkpoint["loss"] = state
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import wraps
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
@@ -12,6 +13,14 @@ from labbook.training.lightning_internals import logs_by_step
 
 LOADER = "/dataloader_idx_"  # Lightning puts this and a number behind the names of metrics of several loaders
 FORKS = ("_step", "_epoch")  # and these behind those of a metric that is logged by step and by epoch
+
+
+def log_epoch(model: LightningModule, metrics: Mapping[str, float]) -> None:
+    """Log metrics of an epoch, the same in each process, to the last digit: Lightning makes numbers float32."""
+    several = model.trainer.world_size > 1
+    device = model.device if several else torch.device("cpu")  # NCCL needs them on the GPU; MPS has no float64
+    values = {name: torch.tensor(value, dtype=torch.float64, device=device) for name, value in metrics.items()}
+    model.log_dict(values, batch_size=1, sync_dist=several)
 
 
 class EpochMetrics:

@@ -74,8 +74,10 @@ class RunningSums:
         guessed, true = torch.cat(logits), torch.cat(labels)
         correct = right(guessed, true).sum()
         among = (guessed.topk(5).indices == true[:, None]).sum() if self.top5 else correct
-        # All at once, as each look at the device is a synchronisation; the counts are small enough for float32.
-        *means, correct, among = torch.stack([*losses, correct.to(losses[0]), among.to(losses[0])]).tolist()
+        # All at once, as each look at the device is a synchronisation. MPS has no float64, and no count is above 2^24.
+        exact = torch.float32 if correct.is_mps else torch.float64
+        found = torch.cat([torch.stack(losses).to(exact), torch.stack([correct, among]).to(exact)])
+        *means, correct, among = found.tolist()
         for loss, count, step in zip(means, counts, steps, strict=True):
             if step is not None and not math.isfinite(loss):
                 raise TrainingError(diverged(f"loss became {loss}", step))
