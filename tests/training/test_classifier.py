@@ -9,8 +9,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_lightning import Trainer
+from torchmetrics.classification import MulticlassRecall
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from labbook.callbacks.evaluation_metrics import EvaluationMetrics
+from labbook.callbacks.gradient_norms import GradientNorms
 from labbook.data.digits import Digits
 from labbook.data.loader import Batch
 from labbook.errors import TrainingError
@@ -40,6 +43,13 @@ def test_sums_are_the_means_over_all_images() -> None:
     assert figures.acc == pytest.approx(multiclass_accuracy(logits, labels, 12, average="micro").item())
     top5 = multiclass_accuracy(logits, labels, 12, average="micro", top_k=5)
     assert figures.top5_acc == pytest.approx(top5.item())
+
+
+def test_counts_are_exact_whatever_the_precision_of_the_losses() -> None:
+    logits, sums = torch.eye(10, dtype=torch.bfloat16).repeat(40, 1), RunningSums(top5=True)
+    labels = (torch.arange(400) + (torch.arange(400) >= 301)) % 10  # bfloat16 has no 301
+    sums.update(torch.tensor(1.0, dtype=torch.bfloat16), logits, labels)
+    assert (sums.correct, sums.loss) == (301, 400.0)
 
 
 def batches(count: int) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -167,3 +177,16 @@ def test_an_image_without_weight_does_not_count() -> None:
     loss = model.training_step(Batch(images, label, torch.tensor([0]), True, 0, 0, weight=0.0), 0)
     assert loss.item() == 0.0
     assert model._train.images == 0
+
+
+def test_metrics_of_an_epoch_are_float64_for_all_that_read_them() -> None:
+    data = Digits(image_size=8, batch_size=50, limit=200)
+    model = MLP(data.spec, width=4)
+    callbacks = [GradientNorms(), EvaluationMetrics({"recall": MulticlassRecall(10)})]
+    fitted = trainer(max_epochs=1, callbacks=callbacks)
+    fitted.fit(model, datamodule=data)
+    metrics = fitted.callback_metrics
+    assert {"train/acc", "val/top5_acc", "val/recall", "gradient/head"} <= metrics.keys()
+    assert {value.dtype for value in metrics.values()} == {torch.float64}
+    accuracy = metrics["train/acc"].item()
+    assert accuracy == round(180 * accuracy) / 180
