@@ -11,7 +11,8 @@ from labbook.data.cifar import CIFAR10
 from labbook.data.idx_files import SETS
 from labbook.data.mnist import MNIST
 from labbook.data.module import _recent
-from labbook.runs.run_id import same_everywhere
+from labbook.runs.run_id import is_published, note_own_data, run_id
+from tests.composing import composed
 from tests.data.mirror import Web
 from tests.data.samples import idx, python2_pickle, truncate, write_mnist
 from tests.data.small_sets import LABELS, MNIST_BY_HAND, TEST, TRAIN, published, refusal
@@ -157,13 +158,27 @@ def test_a_set_of_mnist_s_exact_shape_is_used_as_it_is(mnist: dict[str, bytes], 
 def test_where_a_set_lies_is_told_apart_by_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_mnist(tmp_path / MNIST.folder, TRAIN, TEST)
     data = {"_target_": "labbook.data.mnist.MNIST", "root": str(tmp_path)}
-    assert not same_everywhere(data)
+    assert not is_published(data)
     files = {path.name: published(path.name, path.read_bytes()) for path in (tmp_path / MNIST.folder).iterdir()}
     monkeypatch.setitem(SETS, str(data["_target_"]), (MNIST.folder, files))
-    assert same_everywhere(data)
+    assert is_published(data)
     other_labels(tmp_path / MNIST.folder)
-    assert not same_everywhere(data)
-    assert same_everywhere(data | {"root": str(tmp_path / "nowhere")})
+    assert not is_published(data)
+    assert is_published(data | {"root": str(tmp_path / "nowhere")})
+
+
+def test_an_identity_depends_on_own_files_only_by_what_is_noted_of_them(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two", "copy")]
+    before = {run_id(composed("data=mnist", f"data.root={folder}")) for folder in folders}
+    assert len(before) == 1
+    for folder, train in zip(folders, (TRAIN, TEST, TRAIN), strict=True):
+        write_mnist(folder / MNIST.folder, train, TEST)
+    configs = [composed("data=mnist", f"data.root={folder}") for folder in (*folders, tmp_path / "none")]
+    assert {run_id(config) for config in configs} == before
+    one, two, copy, none = (run_id(note_own_data(config)) for config in configs)
+    assert one == copy
+    assert len({one, two, none}) == 3
+    assert none in before
 
 
 def test_files_of_ones_own_in_cifar_s_format_are_neither_read_nor_replaced(

@@ -27,7 +27,7 @@ from labbook.config.untrusted import CONFIGS as CONFIGS
 from labbook.errors import RunError, SettingError, StoppedBySignal, is_unwritable, printable
 from labbook.runs import locks
 from labbook.runs.resume import add_run_choices, read_run_config, resumed_config
-from labbook.runs.run_id import run_id
+from labbook.runs.run_id import note_own_data, run_id
 from labbook.runs.sweep_folder import read_manifest
 from labbook.signals import forward_to_submitit
 from labbook.sweeps import best_experiment, grid_sweeper, run_job
@@ -144,7 +144,7 @@ def job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     @functools.wraps(task)
     def guarded(config: DictConfig) -> Any:
         with sentences():
-            config = settings.check_job_config(config)
+            config = note_own_data(settings.check_job_config(config))
             if config.sweep.job.folder:
                 return run_job.run(task, config)
             if config.resume:

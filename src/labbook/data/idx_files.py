@@ -4,10 +4,11 @@ Imports no torch.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from labbook.data.checksums import Published
 
@@ -80,8 +81,24 @@ def same(path: Path, published: Published, _changed: int) -> bool:
 
 def content_of(paths: Iterable[Path]) -> str:
     """A hash of the bytes of files."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(digest_of(path, path.stat().st_mtime_ns) for path in paths)).hexdigest()
+
+
+@lru_cache(maxsize=16)
+def digest_of(path: Path, _changed: int) -> bytes:
+    """The SHA-256 of a file; not read again until it changes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def own_content(data: Mapping[str, Any]) -> str:
+    """A hash of the files that lie in the place of a published set and are not it; empty where there are none.
+
+    `data` are the settings of any data set.
+    """
+    folder, published = SETS.get(str(data.get("_target_")), ("", {}))
+    place = Path(str(data.get("root"))).expanduser() / folder
+    if not own_files(place, published.values()):
+        return ""
+    paths = (place / file.name for file in published.values())
+    return content_of(path for path in paths if path.is_file())[:8]

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Container, Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -12,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from labbook.config.frozen_settings import FROZEN
 from labbook.config.renamed_targets import original_target, rename_targets
 from labbook.config.schema import FORMERLY, GROUPS, SECTIONS, TrainConfig
-from labbook.data.idx_files import SETS, own_files
+from labbook.data.idx_files import own_content
 
 # Settings that do not change what a run computes: they are left out of its identity.
 IGNORED_KEYS = (
@@ -29,6 +28,7 @@ IGNORED_KEYS = (
 )
 # Callbacks that only show, and data sets that hold the same images wherever data.root says that they lie.
 PASSIVE = ("labbook.callbacks.Progress", "labbook.callbacks.Pictures")
+OWN_DATA = "own_data"  # in the notes of a configuration
 SAME_EVERYWHERE = ("labbook.data.digits", "labbook.data.mnist", "labbook.data.cifar", "labbook.data.synthetic")
 
 
@@ -36,7 +36,7 @@ def run_id(config: DictConfig) -> str:
     """Eight characters that are equal for runs that compute the same: a hash without the `IGNORED_KEYS` settings.
 
     Also without settings that are off (`without_off`), without `PASSIVE` callbacks, and without `data.root` for sets
-    that are the `SAME_EVERYWHERE`, unless somebody's own files lie in their place.
+    that are the `SAME_EVERYWHERE`. It depends on the configuration alone: no file is read.
     """
     plain: Any = rename_targets(OmegaConf.to_container(config, resolve=True), original_target)
     plain["callbacks"] = result_callbacks(plain["callbacks"])
@@ -100,13 +100,20 @@ def result_callbacks(callbacks: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def same_everywhere(data: Mapping[str, Any]) -> bool:
-    """Whether a data set holds the same images wherever it lies: not where it is of somebody's own files."""
-    target = str(data.get("_target_"))
-    if target in SETS and data.get("root"):
-        folder, published = SETS[target]
-        if own_files(Path(str(data["root"])).expanduser() / folder, published.values()):
-            return False
-    return target.rpartition(".")[0] in SAME_EVERYWHERE
+    """Whether a data set holds the same images wherever it lies, unless a user's own files are in its place."""
+    return str(data.get("_target_")).rpartition(".")[0] in SAME_EVERYWHERE
+
+
+def is_published(data: Mapping[str, Any]) -> bool:
+    """Whether a data set is `same_everywhere`, and no files of a user's own are in its place."""
+    return same_everywhere(data) and not own_content(data)
+
+
+def note_own_data(config: DictConfig) -> DictConfig:
+    """Note the content of a user's own files in the place of a published set, so that it decides the identity."""
+    if content := own_content(config.data):
+        OmegaConf.update(config, f"notes.{OWN_DATA}", content, force_add=True)
+    return config
 
 
 def canonical(value: Any) -> Any:

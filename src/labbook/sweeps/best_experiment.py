@@ -17,7 +17,7 @@ from labbook.config.schema import FILES, GROUPS, OPTIONAL, reference_config
 from labbook.config.unknown_keys import split_choice, unknown_keys
 from labbook.errors import SettingError
 from labbook.files import write_whole
-from labbook.runs.run_id import IGNORED_KEYS, run_id, same_everywhere, without_off
+from labbook.runs.run_id import IGNORED_KEYS, OWN_DATA, run_id, same_everywhere, without_off
 from labbook.runs.sweep_folder import SweepFolder, read_manifest
 
 FILE = Path("experiment") / "best.yaml"  # in the sweep's folder, which Hydra takes as a folder of configurations
@@ -42,7 +42,8 @@ def write(sweep: Path, run: str, config: Mapping[str, Any], found: str, others: 
     added = [name for name in unknown_keys(dict(config), known) if name.partition(".")[0] in chosen]
     removed = [name for name in unknown_keys(without_off(known), dict(config)) if name.partition(".")[0] in chosen]
     removed += [group for group in OPTIONAL if group not in choices]
-    left_out = {*IGNORED_KEYS, "choices", *added} | ({"data.root"} if same_everywhere(config["data"]) else set())
+    anywhere = same_everywhere(config["data"]) and OWN_DATA not in config.get("notes", {})
+    left_out = {*IGNORED_KEYS, "choices", *added} | ({"data.root"} if anywhere else set())
     settings = {key: _kept(key, value, left_out) for key, value in config.items() if key not in left_out}
     text = yaml.safe_dump({"defaults": defaults, **settings}, sort_keys=False)
     (sweep / FILE).parent.mkdir(exist_ok=True)

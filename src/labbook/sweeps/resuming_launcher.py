@@ -24,7 +24,7 @@ from labbook.files import write_whole
 from labbook.runs import locks
 from labbook.runs.provenance import code_version, other_code_version
 from labbook.runs.run_folder import METRICS, read_metrics
-from labbook.runs.run_id import run_id
+from labbook.runs.run_id import note_own_data, run_id
 from labbook.runs.status import WITH_FIGURES
 from labbook.runs.sweep_folder import IdentityIndex, SweepFolder
 from labbook.signals import ended_by_signals, restore_interrupts
@@ -245,7 +245,7 @@ class Continuing(Launcher):
             config = copy.copy(whole)
             with open_dict(config):
                 del config["hydra"]
-            return settings.check_job_config(config)
+            return note_own_data(settings.check_job_config(config))
         finally:
             HydraConfig.instance().cfg = before
 

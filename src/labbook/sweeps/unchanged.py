@@ -11,7 +11,7 @@ from labbook.data.record import KEY, DataRecord
 from labbook.errors import SettingError
 from labbook.runs.resume import read_run_config
 from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST
-from labbook.runs.run_id import same_everywhere
+from labbook.runs.run_id import OWN_DATA, is_published
 from labbook.runs.status import WITH_FIGURES
 from labbook.runs.sweep_folder import SweepFolder
 
@@ -46,7 +46,8 @@ def changes_of(path: Path, metrics: dict[str, Any]) -> list[str]:
     record = DataRecord.read(metrics)
     with suppress(SettingError):
         config = with_schema_types(read_run_config(path), f"{path}/{CONFIG}")
-        if (record.parts or record.class_names) and not same_everywhere(config.data):
+        published = is_published(config.data) and OWN_DATA not in config.notes
+        if (record.parts or record.class_names) and not published:
             with lazy_imports.import_torch_stack():
                 from labbook import experiment
                 from labbook.training import capabilities

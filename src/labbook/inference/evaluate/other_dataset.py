@@ -11,7 +11,7 @@ from labbook.config.compose import compose_config
 from labbook.config.path_rules import short_file_name
 from labbook.errors import SettingError
 from labbook.runs.resume import with_settings
-from labbook.runs.run_id import same_everywhere
+from labbook.runs.run_id import is_published
 
 if TYPE_CHECKING:  # it would import torch
     from labbook.data.spec import ImageSpec
@@ -70,7 +70,7 @@ def check_one_process(settings: list[str]) -> None:
 def elsewhere(own: DictConfig, other: DictConfig) -> str:
     """What to call images of the same kind that lie elsewhere; nothing where they are the run's own."""
     moved = str(own.get("root")) != str(other.get("root"))
-    return short_file_name(Path(str(other.root)).name) if moved and not same_everywhere(plain(other)) else ""
+    return short_file_name(Path(str(other.root)).name) if moved and not is_published(plain(other)) else ""
 
 
 def as_seen(data: DictConfig, spec: "ImageSpec") -> DictConfig:
