@@ -83,7 +83,7 @@ def test_a_run_folder_holds_exactly_what_is_promised(ended: Ended) -> None:
 
 
 def test_metrics_are_the_final_figures(labbook: Command) -> None:
-    run = labbook(*QUICK, "train_acc_eval=true", "seed=0").run
+    run = labbook(*QUICK, "evaluate_train=true", "seed=0").run
     metrics, rows = metrics_of(run), rows_of(run)
     assert metrics.keys() >= KEYS | {"train/acc_eval"}
     assert (metrics["status"], metrics["seed"], metrics["epochs"]) == ("finished", 0, 2)
@@ -143,8 +143,8 @@ def test_the_config_is_enough_to_do_it_again(labbook: Command, tmp_path: Path) -
     run = labbook(*QUICK, "optimizer.lr=0.003", "model.width=32").run
     saved = OmegaConf.load(run / "config.yaml")
     assert saved.optimizer.lr == 0.003
-    assert saved.choices.model == "mlp"
-    groups = [f"{group}={choice}" for group, choice in saved.choices.items()]
+    assert saved.config_groups.model == "mlp"
+    groups = [f"{group}={choice}" for group, choice in saved.config_groups.items()]
     again = labbook(*groups, *(f"{key}={saved[key]}" for key in ("seed", "epochs")), "trainer.precision=32",
                     f"optimizer.lr={saved.optimizer.lr}", f"model.width={saved.model.width}").run  # fmt: skip
     assert same_weights(run, again)
@@ -160,7 +160,7 @@ def test_best_weights_are_those_of_the_best_epoch(labbook: Command) -> None:
 
 
 def test_a_test_set_that_is_watched_chooses_nothing(labbook: Command) -> None:
-    run = labbook(*QUICK, "data.validate_on=test").run
+    run = labbook(*QUICK, "data.validation=test").run
     metrics = metrics_of(run)
     assert metrics["test/acc"] == pytest.approx(metrics["val/acc"])
     assert metrics["tested_epoch"] == 2
@@ -290,12 +290,12 @@ def test_a_refusal_after_training_keeps_what_was_trained(labbook: Command, monke
     assert metrics_of(ended.run)["status"] == "failed"
 
 
-@pytest.mark.parametrize(("validate_on", "name"), [("val", "val/acc"), ("test", "train/acc")])
+@pytest.mark.parametrize(("validation", "name"), [("split", "val/acc"), ("test", "train/acc")])
 def test_a_sweep_is_never_told_the_test_figures(
-    labbook: Command, monkeypatch: pytest.MonkeyPatch, validate_on: str, name: str
+    labbook: Command, monkeypatch: pytest.MonkeyPatch, validation: str, name: str
 ) -> None:
     told = []
     original = final_test.objective
     monkeypatch.setattr(final_test, "objective", lambda *given: told.append(original(*given)) or told[-1])
-    run = labbook(*QUICK, f"data.validate_on={validate_on}").run
+    run = labbook(*QUICK, f"data.validation={validation}").run
     assert told == [metrics_of(run)[name]]

@@ -165,20 +165,20 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
     telling = {
         key: value
         for key, value in flat(config).items()
-        if not key.startswith((*IGNORED_KEYS, "choices", "callbacks"))
+        if not key.startswith((*IGNORED_KEYS, "config_groups", "callbacks"))
         and "_" not in (key[0], key.rpartition(".")[2][0])
     }
     for logger in loggers:
         if isinstance(logger, TensorBoard):
             # TensorBoard sorts settings by name, those that differ first: of these, capitals come first.
-            choices = {name.capitalize(): value for name, value in config.choices.items()}
+            choices = {name.capitalize(): value for name, value in config.config_groups.items()}
             tested = {f"tested/{name}": metrics[key] for key, name in TESTED.items() if key in metrics}
             others = [key for key in metrics if key.startswith("test/") and key not in TESTED]
             numbers = {key: metrics[key] for key in others if isinstance(metrics[key], float)}
             tested |= {f"tested/{key.replace('/', '_')}": value for key, value in numbers.items()}
             logger.log_hyperparams({**choices, **telling}, tested, step)
         else:
-            log_settings(logger, {**config.choices, **telling})
+            log_settings(logger, {**config.config_groups, **telling})
             logger.log_metrics({f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)})
         logger.save()  # before the run is said to be finished
 

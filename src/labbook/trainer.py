@@ -19,7 +19,6 @@ from labbook.callbacks.diagnostics import TrainingDiagnostics
 from labbook.callbacks.epoch_end import EpochEnd
 from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.callbacks.evaluation_metrics import EvaluationMetrics
-from labbook.callbacks.gradient_norms import GradientNorms
 from labbook.callbacks.stopping import check_monitors
 from labbook.config import instantiate
 from labbook.config.schema import lower_is_better
@@ -102,14 +101,13 @@ def build_callbacks(
         if isinstance(callback, EarlyStopping):
             callback.name = name
             callback.take_direction(config.objective, falls)
-    callbacks += [GradientNorms()] if config.task.gradient_norms else []
     settings: Any = OmegaConf.to_container(config.callbacks or OmegaConf.create(), resolve=True)
     checkpoints = Checkpoints(
         run.path / CHECKPOINTS,
         run.signals,
         objective=objective,
         falls=falls,
-        select=validated and config.test_on == "best" and not on_test,
+        select=validated and config.test_checkpoint == "best" and not on_test,
         every_minutes=config.checkpoint.every_minutes,
         deciding=result_callbacks(settings),
     )
@@ -138,8 +136,8 @@ def tune(config: DictConfig, choice: Choice) -> None:
     deterministic = config.trainer.get("deterministic", False)
     torch.set_float32_matmul_precision("highest" if deterministic else "high")  # "high" is TF32 where there is any
     torch.backends.cudnn.benchmark = not deterministic
-    if choice.accelerator == "cpu" and config.keep_memory:
-        overhead.keep_memory()
+    if choice.accelerator == "cpu" and config.reuse_freed_memory:
+        overhead.reuse_freed_memory()
 
 
 def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer:
@@ -187,7 +185,7 @@ def environment() -> list[LightningEnvironment]:
 def build_loggers(config: DictConfig, run: RunFolder) -> list[Logger]:
     """The loggers, writing into the run's folder."""
     if not config.logger or "_target_" in config.logger:
-        nodes = {str(config.choices.get("logger")): config.logger}
+        nodes = {str(config.config_groups.get("logger")): config.logger}
     else:
         nodes = {str(name): node for name, node in config.logger.items()}
     return [build_logger(node, name, run) for name, node in nodes.items() if node]

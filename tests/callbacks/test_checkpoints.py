@@ -110,9 +110,9 @@ def test_a_finished_run_keeps_one_state_and_damaged_best_weights_are_not_tested(
     assert again.code == 2
     assert again.sentence == (
         f"{run}/checkpoints/best.ckpt is damaged (its checksum is wrong), so it is not loaded;"
-        " with test_on=last the last weights are tested instead"
+        " with test_checkpoint=last the last weights are tested instead"
     )
-    assert labbook(f"resume={run}", "test_on=last").code == 0
+    assert labbook(f"resume={run}", "test_checkpoint=last").code == 0
     assert metrics_of(run)["status"] == "finished"
 
 
@@ -144,7 +144,7 @@ def test_a_write_that_fails_says_which_state_is_still_good(
                 return fails() if saving else original(*arguments)
 
             patch.setattr(owner, operation, sometimes)
-        ended = labbook(f"resume={run}", "epochs=3", "test_on=last")
+        ended = labbook(f"resume={run}", "epochs=3", "test_checkpoint=last")
     assert ended.code == 2
     assert f"no new last.ckpt could be written ({os.strerror(number)}): {last}, as it was, is still good" in ended.out
     assert ended.sentence.endswith(f"{last}: {os.strerror(number)}")

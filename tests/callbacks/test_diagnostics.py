@@ -141,7 +141,7 @@ def test_a_gpu_that_waits_for_images_is_told(seconds: float, said: bool, told: l
         data.waiting.seconds += seconds  # of 2
         watched.epoch(row(epoch, train_acc=0.9, val_acc=0.9))
     assert len(told) == said
-    assert not said or ("35%" in told[0] and "data.resident=true" in told[0])
+    assert not said or ("35%" in told[0] and "data.on_device=true" in told[0])
 
 
 def test_the_time_left_is_that_of_the_epochs_done() -> None:

@@ -82,7 +82,7 @@ def test_the_training_goes_on_from_its_own_weights_and_the_average_is_validated(
 
 
 QUICK = (
-    "model=deep_convnet", "model.channels=[4,8]", "model.hidden=16", "optimizer=momentum", "trainer.precision=32",
+    "model=deep_convnet", "model.channels=[4,8]", "model.hidden=16", "optimizer=sgd_momentum", "trainer.precision=32",
     "epochs=3", "data.limit=320", "logger=none", "callbacks=ema", "callbacks.pictures=null", "callbacks.ema.decay=0.8",
 )  # fmt: skip
 
@@ -115,5 +115,5 @@ def test_a_run_does_not_go_on_without_its_average(labbook: Command) -> None:
 
 
 def test_without_a_best_the_last_average_is_tested(labbook: Command) -> None:
-    run = labbook(*QUICK, "test_on=last", "epochs=1", "data.val_fraction=0").run
+    run = labbook(*QUICK, "test_checkpoint=last", "epochs=1", "data.val_fraction=0").run
     assert again(run, "test", None).figures.loss == metrics_of(run)["test/loss"]

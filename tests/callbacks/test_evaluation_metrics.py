@@ -184,10 +184,10 @@ def test_what_cannot_work_is_refused(labbook: Command, arguments: tuple[str, ...
 @pytest.mark.parametrize(
     ("setting", "objective", "refused"),
     [
-        ("validate_on=test", "val/f1", True),
+        ("validation=test", "val/f1", True),
         ("val_fraction=0", "val/f1", True),
         ("val_fraction=0.2", "val/f1", False),
-        ("validate_on=test", "val/acc", False),
+        ("validation=test", "val/acc", False),
     ],
 )
 def test_no_objective_stands_for_a_metric_without_validation_images(

@@ -124,11 +124,12 @@ def test_a_layer_that_is_not_used_has_no_gradient() -> None:
 # In a run --------------------------------------------------------------------------------------------------------
 
 QUICK = ("model=mlp", "trainer.precision=32", "callbacks=none", "logger=none")
+NORMS = "+callbacks.gradient_norms._target_=labbook.callbacks.gradient_norms.GradientNorms"
 
 
 def test_a_deep_sigmoid_network_shows_its_vanishing_gradient(labbook: Command) -> None:
     first, last = "gradient/layers.0", "gradient/head"
-    deep = ("model.depth=6", "task.gradient_norms=true", "epochs=1")
+    deep = ("model.depth=6", NORMS, "epochs=1")
     row = rows_of(labbook(*QUICK, *deep, "model.activation=sigmoid").run)[0]
     assert float(row[first]) < 1e-3 * float(row[last])
     row = rows_of(labbook(*QUICK, *deep, "model.activation=relu").run)[0]
@@ -136,7 +137,7 @@ def test_a_deep_sigmoid_network_shows_its_vanishing_gradient(labbook: Command) -
 
 
 def test_the_layers_stand_in_the_table_in_the_order_of_the_network(labbook: Command) -> None:
-    run = labbook(*QUICK, "model.depth=6", "task.gradient_norms=true", "epochs=1").run
+    run = labbook(*QUICK, "model.depth=6", NORMS, "epochs=1").run
     found = [name for name in rows_of(run)[0] if name.startswith("gradient/")]
     assert found == [*(f"gradient/layers.{number}" for number in (0, 2, 4, 6, 8, 10)), "gradient/head"]
 
@@ -146,13 +147,13 @@ def test_without_being_asked_there_are_none(labbook: Command) -> None:
 
 
 def test_measuring_changes_nothing(labbook: Command) -> None:
-    plain, measured = (labbook(*QUICK, "epochs=2", f"task.gradient_norms={value}").run for value in (False, True))
+    plain, measured = (labbook(*QUICK, "epochs=2", *more).run for more in ((), (NORMS,)))
     kept = without_times(plain)[0].keys()
     assert [{name: row[name] for name in kept} for row in without_times(measured)] == without_times(plain)
 
 
 def test_an_interrupted_epoch_has_the_norms_of_all_its_steps(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = (*QUICK, "epochs=3", "task.gradient_norms=true")
+    settings = (*QUICK, "epochs=3", NORMS)
     whole = labbook(*settings).run
     signal_at(monkeypatch, "on_train_batch_end", 1, 7, signal.SIGINT)
     stopped = labbook(*settings)

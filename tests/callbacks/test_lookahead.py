@@ -114,7 +114,7 @@ def test_a_step_of_several_batches_counts_once() -> None:
 
 
 QUICK = (
-    "model=deep_convnet", "model.channels=[4,8]", "model.hidden=16", "optimizer=momentum", "trainer.precision=32",
+    "model=deep_convnet", "model.channels=[4,8]", "model.hidden=16", "optimizer=sgd_momentum", "trainer.precision=32",
     "epochs=3", "data.limit=320", "logger=none", "callbacks=lookahead", "callbacks.pictures=null",
 )  # fmt: skip
 

@@ -40,11 +40,11 @@ def of(*overrides: str) -> list[str]:
             "callbacks.mine.patience=4 cannot end early",
         ),
         ("epochs=3 trainer.check_val_every_n_epoch=4", "validates nothing in epochs=3"),
-        ("data.val_from=tail data.val_seed=1", "data.val_seed=1"),
-        ("data.validate_on=test data.val_seed=1", "data.val_seed=1"),
+        ("data.val_split=last data.val_seed=1", "data.val_seed=1"),
+        ("data.validation=test data.val_seed=1", "data.val_seed=1"),
         (
             "callbacks=lookahead",
-            "callbacks.lookahead gives its slow copy to the last epoch alone: test that with test_on",
+            "callbacks.lookahead gives its slow copy to the last epoch alone: test that with test_checkpoint",
         ),
         ("callbacks=[ema,lookahead]", "callbacks.lookahead gives its slow copy"),
         ("channels_last=true", "MLP, which has no convolution"),
@@ -68,7 +68,7 @@ def test_a_setting_without_effect_is_named(settings: str, named: str) -> None:
         "data.val_seed=1",
         "channels_last=false",
         "callbacks=none scheduler=step logger=none",
-        "callbacks=lookahead test_on=last",
+        "callbacks=lookahead test_checkpoint=last",
         "callbacks=lookahead data.val_fraction=0",
     ],
 )

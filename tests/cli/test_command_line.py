@@ -166,7 +166,7 @@ def test_what_the_command_line_adds_with_a_plus_is_kept(labbook: Command) -> Non
     assert ended.code == 0, ended.err
     saved = yaml.safe_load((ended.run / "config.yaml").read_text())
     assert (saved["optimizer"]["amsgrad"], saved["notes"]) == (True, {"why": "mine", "more": 2})
-    assert saved["choices"]["debug"] == "fast"
+    assert saved["config_groups"]["debug"] == "fast"
 
 
 @pytest.mark.parametrize(

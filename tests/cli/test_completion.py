@@ -61,7 +61,7 @@ def test_proposals(typed: str, proposed: list[str], tmp_path: Path, monkeypatch:
 def test_at_the_beginning_groups_and_settings_are_proposed() -> None:
     found = completion.proposals(".venv/bin/python ./train.py ")
     assert {"model=", "model.", "experiment=", "epochs=", "resume="} <= set(found)
-    assert not [each for each in found if each.startswith(("hydra", "base", "choices", "model_data"))]
+    assert not [each for each in found if each.startswith(("hydra", "base", "config_groups", "model_data"))]
 
 
 @pytest.mark.parametrize("line", ["", "python", 'python train.py "a', "python train.py model=[ x"])

@@ -186,7 +186,7 @@ def test_the_root_file_lists_every_setting_of_the_schema() -> None:
     listed = composing.file("train.yaml")
     schema = OmegaConf.structured(TrainConfig)
     # the group sweep holds settings of the root, among them those of the same name
-    own = {str(key) for key in schema} - set(GROUPS) - {"choices"} | {"sweep"}
+    own = {str(key) for key in schema} - set(GROUPS) - {"config_groups"} | {"sweep"}
     assert listed.keys() - {"defaults", "hydra"} == own
     assert listed["sweep"].keys() == {str(key) for key in schema.sweep} - {"job"}
 
@@ -284,7 +284,11 @@ def test_settings_that_a_saved_configuration_does_not_know_have_their_defaults()
     [
         ("epochs", "many", "run/config.yaml: epochs: Value 'many' of type 'str' could not be converted to Integer"),
         ("epochs", -1, "epochs must be at least 1, not -1"),
-        ("test_on", "first", "run/config.yaml: test_on: Invalid value 'first', expected one of ['best', 'last']"),
+        (
+            "test_checkpoint",
+            "first",
+            "run/config.yaml: test_checkpoint: Invalid value 'first', expected one of ['best', 'last']",
+        ),
         ("model", "mlp", "model must be one of its choices and not mlp"),
     ],
 )

@@ -15,7 +15,7 @@ CONFIG = {
     "optimizer": {"lr": 0.1},
     "data": {"shuffle": False, "limit": None},
     "epochs": 10,
-    "choices": {"model": "mlp", "optimizer": "sgd"},
+    "config_groups": {"model": "mlp", "optimizer": "sgd"},
 }
 
 

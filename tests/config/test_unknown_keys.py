@@ -50,14 +50,14 @@ def test_at_the_root_the_groups_are_settings_too_and_notes_are_none() -> None:
     assert text.startswith("expriment is not a setting; did you mean experiment? settings here: ")
     listed = text.rpartition(": ")[2].split(", ")
     assert {*GROUPS, "seed", "epochs", "resume"} <= set(listed)
-    assert "choices" not in listed
+    assert "config_groups" not in listed
 
 
 @pytest.mark.parametrize(
     ("name", "others"),
     [
         ("model.patch_size", "model=vit, vit_tiny"),  # in files of theirs
-        ("optimizer.momentum", "optimizer=keras_rmsprop, momentum, rmsprop, sgd"),
+        ("optimizer.momentum", "optimizer=keras_rmsprop, rmsprop, sgd, sgd_momentum"),
         ("callbacks.ema.decay", "callbacks=ema"),
     ],
 )
@@ -112,7 +112,7 @@ def test_no_choice_has_what_is_none_of_its_settings(name: str) -> None:
 )
 def test_a_setting_that_is_elsewhere_is_named(name: str, meant: str) -> None:
     reference = composed("callbacks=lookahead", "+callbacks.early_stopping.patience=3", "+task.patience=3")
-    reference.choices = {"patience": 3}  # the program's own note
+    reference.config_groups = {"patience": 3}  # the program's own note
     assert f"{name} is not a setting; did you mean {meant}? settings here: " in unknown_keys.unknown_setting_message(
         name, reference
     )

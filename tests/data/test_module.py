@@ -28,22 +28,22 @@ def rows(module: ImageDataModule, split: str) -> list[int]:
 @given(
     count=st.integers(1, 60),
     val_fraction=st.floats(0, 0.9),
-    val_from=st.sampled_from(["random", "tail"]),
+    val_split=st.sampled_from(["random", "last"]),
     val_seed=st.integers(0, 3),
 )
 def test_training_and_validation_part_are_disjoint_and_complete(
-    count: int, val_fraction: float, val_from: Any, val_seed: int
+    count: int, val_fraction: float, val_split: Any, val_seed: int
 ) -> None:
     if round(count * val_fraction) == count:
         return
-    module = made(images(count), val_fraction=val_fraction, val_from=val_from, val_seed=val_seed)
+    module = made(images(count), val_fraction=val_fraction, val_split=val_split, val_seed=val_seed)
     assert sorted(rows(module, "train") + rows(module, "val")) == list(range(count))
     assert len(rows(module, "val")) == round(count * val_fraction)
     assert rows(module, "train") == sorted(rows(module, "train"))
 
 
 def test_the_tail_is_the_last_images() -> None:
-    module = made(val_from="tail", val_fraction=0.2)
+    module = made(val_split="last", val_fraction=0.2)
     assert rows(module, "train") == list(range(40))
     assert rows(module, "val") == list(range(40, 50))
 
@@ -55,7 +55,7 @@ def test_the_random_part_depends_on_its_own_seed_and_not_on_the_runs() -> None:
 
 
 def test_validating_on_the_test_set_keeps_the_whole_training_set() -> None:
-    module = made(validate_on="test", val_fraction=0.5)
+    module = made(validation="test", val_fraction=0.5)
     assert rows(module, "train") == list(range(50))
     validated, tested = [torch.cat([prepared(module, batch) for batch in loader]) for loader in loaders(module)[1:]]
     assert torch.equal(validated, module.spec.normalize(Made.test.pixels))
@@ -63,7 +63,7 @@ def test_validating_on_the_test_set_keeps_the_whole_training_set() -> None:
 
 
 def test_each_split_hands_out_its_own_images_and_the_test_set_is_never_trained_on() -> None:
-    module = made(val_fraction=0.2, batch_size=7, val_from="tail")
+    module = made(val_fraction=0.2, batch_size=7, val_split="last")
     parts = [torch.cat([prepared(module, batch) for batch in loader]) for loader in loaders(module)]
     assert torch.equal(parts[1], module.spec.normalize(Made.train.pixels[40:]))
     assert torch.equal(parts[2], module.spec.normalize(Made.test.pixels))
@@ -71,7 +71,7 @@ def test_each_split_hands_out_its_own_images_and_the_test_set_is_never_trained_o
     assert trained == {tuple(image.flatten().tolist()) for image in module.spec.normalize(Made.train.pixels[:40])}
 
 
-def test_without_a_validation_part_there_is_nothing_to_validate_on() -> None:
+def test_without_a_validation_part_nothing_is_validated() -> None:
     module = made(val_fraction=0)
     assert module.val_dataloader() == []
     assert module.notes == []
@@ -87,7 +87,7 @@ def test_a_part_for_validation_without_an_image_is_told() -> None:
     assert made(val_fraction=0.1, limit=4).notes == [
         "data.val_fraction=0.1 of 4 images is none: the last epoch is tested"
     ]
-    assert made(val_fraction=0.1, limit=4, validate_on="test").notes == []
+    assert made(val_fraction=0.1, limit=4, validation="test").notes == []
 
 
 def test_only_training_batches_are_shuffled() -> None:

@@ -87,21 +87,21 @@ def test_a_set_lives_on_a_gpu_if_it_takes_less_than_half_of_what_is_free(
 
 
 def test_on_a_cpu_nothing_is_copied() -> None:
-    for resident in ("auto", True, False):
-        loader = made(resident=resident).train_dataloader()
+    for on_device in ("auto", True, False):
+        loader = made(on_device=on_device).train_dataloader()
         assert isinstance(loader, TensorLoader)
         assert loader.images.data_ptr() == Made.train.pixels.data_ptr()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-@pytest.mark.parametrize("resident", ["auto", True, False])
-def test_on_a_gpu_batches_are_those_of_the_cpu(resident: Any) -> None:
+@pytest.mark.parametrize("on_device", ["auto", True, False])
+def test_on_a_gpu_batches_are_those_of_the_cpu(on_device: Any) -> None:
     device = torch.device("cuda")
-    module, reference = made(resident=resident), made()
+    module, reference = made(on_device=on_device), made()
     module.trainer = trainer_on(device)
     loader = module.train_dataloader()
     assert isinstance(loader, TensorLoader)
-    assert loader.images.is_cuda == (resident is not False)
+    assert loader.images.is_cuda == (on_device is not False)
     for batch, expected in zip(loader, reference.train_dataloader(), strict=True):
         moved = module.transfer_batch_to_device(batch, device, 0)
         assert moved.images.is_cuda

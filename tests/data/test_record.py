@@ -39,7 +39,7 @@ def test_a_run_of_before_says_what_it_noted() -> None:
 def test_other_images_with_the_labels_of_a_set_that_names_its_content() -> None:
     """As inverted images in the place of MNIST's."""
     train, test = images(50, seed=1)._replace(content="Made"), images(20, seed=2)._replace(content="Made")
-    was = DataRecord.read({"data": DataRecord.of(made(train, test, val_from="stratified")).as_data()})
+    was = DataRecord.read({"data": DataRecord.of(made(train, test, val_split="stratified")).as_data()})
     inverted = [part._replace(pixels=255 - part.pixels, content="own") for part in (train, test)]
     assert was.changes(DataRecord.of(made(*inverted))) == [
         "the training images are others",

@@ -69,11 +69,11 @@ def test_the_draw_is_the_same_in_every_version() -> None:
 
 
 def test_without_files_the_draw_follows_from_the_pixels_as_they_were_read() -> None:
-    whole = made(val_from="stratified", val_fraction=0.3)
+    whole = made(val_split="stratified", val_fraction=0.3)
     assert all((whole.parts["train"].labels[whole.rows["val"]] == label).sum() == 5 for label in (0, 1))
     digests = pixel_digests(whole.parts["train"].pixels)
     assert whole.parts["train"].digests == digests
-    smaller = made(val_from="stratified", val_fraction=0.3, image_size=3, channels=1)
+    smaller = made(val_split="stratified", val_fraction=0.3, image_size=3, channels=1)
     assert torch.equal(smaller.rows["val"], whole.rows["val"])
     assert made(val_fraction=0.3).parts["train"].digests == ()  # none are computed for nothing
 
@@ -98,20 +98,20 @@ def test_half_of_a_set_keeps_what_belongs_to_each_image() -> None:
 # What is said --------------------------------------------------------------------------------------------------------
 
 
-def said(counts: list[int], val: list[int], fraction: float = 0.1, val_from: Any = "stratified") -> list[str]:
+def said(counts: list[int], val: list[int], fraction: float = 0.1, val_split: Any = "stratified") -> list[str]:
     """Of a set with so many images of each class, of which so many are held out."""
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     held_out = torch.cat([torch.arange(count) < held for count, held in zip(counts, val, strict=True)])
-    return remarks(Division.by(held_out), labels, [f"c{n}" for n in range(len(counts))], fraction, val_from)
+    return remarks(Division.by(held_out), labels, [f"c{n}" for n in range(len(counts))], fraction, val_split)
 
 
 def test_classes_that_a_part_has_none_of_are_said() -> None:
     assert said([30, 30, 20], [3, 3, 2]) == []
     assert said([30, 30, 1, 1], [3, 3, 0, 0])[0] == "validation has no image of 2 of 4 classes (c2, c3)"
     assert said([9] * 9, [9] * 8 + [0], 0.9, "random") == [
-        "no image of 8 of 9 classes (c0, c1, c2, c3, c4 and 3 more) is trained on, as data.val_from=random holds all"
-        " out: use data.val_from=stratified",
-        "validation has no image of 1 of 9 classes (c8): use data.val_from=stratified",
+        "no image of 8 of 9 classes (c0, c1, c2, c3, c4 and 3 more) is trained on, as data.val_split=random holds all"
+        " out: use data.val_split=stratified",
+        "validation has no image of 1 of 9 classes (c8): use data.val_split=stratified",
     ]
     assert said([9, 9], [0, 0], 0) == []  # nothing is held out
 
@@ -132,7 +132,7 @@ def test_more_validation_images_than_asked_for_are_said() -> None:
 def test_a_set_says_it_in_its_notes() -> None:
     train = images(50)._replace(labels=(torch.arange(50) >= 49).long())
     notes = made(train).notes
-    assert notes == ["validation has no image of 1 of 3 classes (bee): use data.val_from=stratified"]
+    assert notes == ["validation has no image of 1 of 3 classes (bee): use data.val_split=stratified"]
     assert len(made(train, limit=20).notes) == 1  # that the limit keeps one class
 
 
@@ -173,9 +173,9 @@ def test_of_a_folder_each_class_is_divided_and_stays_so_when_images_come_and_go(
 
 
 def test_the_tail_of_a_folder_is_refused(root: Path) -> None:
-    with pytest.raises(SettingError, match=r"^data\.val_from=tail holds out whole classes of a folder"):
-        folder(root, val_from="tail")
-    assert folder(root, val_from="tail", only="test").rows["test"].numel()  # a run of before is tested again
+    with pytest.raises(SettingError, match=r"^data\.val_split=last holds out whole classes of a folder"):
+        folder(root, val_split="last")
+    assert folder(root, val_split="last", only="test").rows["test"].numel()  # a run of before is tested again
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "Validation"])
@@ -190,9 +190,9 @@ def test_a_folder_for_validation_is_used_and_said(name: str, root: Path) -> None
         f"train: validation on the 3 images in {root / name}; data.val_fraction has no effect",
         "validation has no image of 1 of 2 classes (cat)",
     ]
-    tested = folder(root, validate_on="test")
+    tested = folder(root, validation="test")
     assert len(tested.parts["train"].labels) == 40
-    assert tested.notes == [f"train: {root / name} is not used, because of data.validate_on=test"]
+    assert tested.notes == [f"train: {root / name} is not used, because of data.validation=test"]
 
 
 @pytest.mark.parametrize("unused", ["dev/dog/1.png", "val/1.png", "Test2/cat/1.png"])

@@ -24,7 +24,7 @@ def test_only_time_in_which_there_was_nothing_else_to_do_counts(at_rest: bool, m
 
 def test_images_that_are_not_on_the_gpu_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Waiting, "at_rest", lambda self: True)
-    data = made(resident=False, batch_size=8)
+    data = made(on_device=False, batch_size=8)
     monkeypatch.setattr(type(data), "_device", GPU)
     for loader in (data.val_dataloader(), data.test_dataloader()):
         list(loader)

@@ -15,7 +15,7 @@ from labbook.training.hardware import Choice
 
 def untrained(*settings: str) -> Trained:
     """The network of these settings with its first weights, in 32 bits on the CPU."""
-    config = compose_config("trainer.precision=32", "test_on=last", *settings)
+    config = compose_config("trainer.precision=32", "test_checkpoint=last", *settings)
     model = experiment.build_model(config, experiment.build_data(config).spec).eval()
     return Trained(Path("run"), config, model, Choice("cpu", "32-true", False, ""), 1)
 

@@ -101,7 +101,7 @@ def test_other_data_is_seen_as_the_run_s_own(labbook: Command, again: Command) -
 
 @pytest.mark.usefixtures("unpictured")
 def test_other_parts_and_settings(labbook: Command, again: Command) -> None:
-    run = labbook("model=mlp", "epochs=1", "trainer.precision=32", "train_acc_eval=true").run
+    run = labbook("model=mlp", "epochs=1", "trainer.precision=32", "evaluate_train=true").run
     train = again(str(run), "--split", "train", "--weights", "last")
     assert f"acc {metrics_of(run)['train/acc_eval']:.4f}  n 1293" in train.out
     assert "n 20" in again(str(run), "data.limit=20").out.splitlines()[0]
@@ -143,7 +143,7 @@ def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(labbook
     ],
 )
 def test_refusals(trained: Callable[..., Path], again: Command, arguments: list[str], sentence: str) -> None:
-    run = trained("model=mlp", "debug=fast", "data.validate_on=test", "callbacks=none")
+    run = trained("model=mlp", "debug=fast", "data.validation=test", "callbacks=none")
     ended = again(*[str(argument).replace("RUN", str(run)) for argument in arguments])
     assert ended.code == 2
     assert sentence in ended.sentence

@@ -54,7 +54,7 @@ def held(name: str, tta: Tta) -> Trained:
     model = build(name, 3, 32, 10).eval()
     node = OmegaConf.merge(composing.node(name), SMALL.get(name, {}))
     data = {"_target_": "labbook.data.synthetic.Synthetic"}
-    config = OmegaConf.create({"model": node, "data": data, "task": {"tta": tta}, "test_on": "last"})
+    config = OmegaConf.create({"model": node, "data": data, "task": {"tta": tta}, "test_checkpoint": "last"})
     return Trained(Path("run"), config, model, Choice("cpu", "32-true", False, ""), 1)
 
 

@@ -33,7 +33,7 @@ def test_answers_of_a_shorter_training_do_not_outlive_it(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("more", "name"),
     [
-        (("trainer.check_val_every_n_epoch=2", "test_on=last"), "val/acc"),  # the last epoch is not validated
+        (("trainer.check_val_every_n_epoch=2", "test_checkpoint=last"), "val/acc"),  # the last epoch is not validated
         (("data.val_fraction=0",), "train/acc"),
     ],
 )

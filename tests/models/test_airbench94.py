@@ -266,7 +266,7 @@ def test_the_recipe_goes_on_with_the_same_bits(
 
 
 def test_a_set_in_colour_is_whitened_from_its_training_part_alone() -> None:
-    data = made(val_fraction=0.4, val_from="tail", image_size=28)
+    data = made(val_fraction=0.4, val_split="last", image_size=28)
     model = small(data.spec)
     model.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     model.trainer.datamodule = data

@@ -28,7 +28,7 @@ def test_a_loss_of_ones_own_trains_validates_and_tests(own: Command) -> None:
     ended = own("loss=poly", "loss.epsilon=2")
     assert ended.code == 0, ended.err
     saved = yaml.safe_load((ended.run / "config.yaml").read_text())
-    assert (saved["loss"]["epsilon"], saved["choices"]["loss"]) == (2, "poly")
+    assert (saved["loss"]["epsilon"], saved["config_groups"]["loss"]) == (2, "poly")
 
 
 @pytest.mark.parametrize(

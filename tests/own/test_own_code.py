@@ -23,7 +23,7 @@ def test_all_of_them_train_and_resume_to_the_same_bits(own: Command) -> None:
     rates = [float(row["lr"]) for row in rows_of(whole.run)]
     assert rates == pytest.approx([0.001, 0.001, 0.001 / 2**0.5])
     saved = yaml.safe_load((whole.run / "config.yaml").read_text())
-    assert saved["choices"]["logger"] == "[tensorboard,lines]"
+    assert saved["config_groups"]["logger"] == "[tensorboard,lines]"
     assert saved["logger"] == {
         "tensorboard": {"_target_": "labbook.loggers.TensorBoard", "log_graph": False},
         "lines": {"_target_": "mylab.loggers.Lines", "file": "lines.jsonl"},

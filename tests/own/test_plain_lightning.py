@@ -41,7 +41,7 @@ def plain(model: type[LightningModule], data: LightningDataModule) -> tuple[Ligh
 def test_a_module_comes_to_the_same_weights_and_metrics(
     mylab: Command, name: str, model: type[LightningModule], objective: str
 ) -> None:
-    common = ("data=several_loaders", "seed=7", "epochs=2", "callbacks=none", "test_on=last", "logger=lines",
+    common = ("data=several_loaders", "seed=7", "epochs=2", "callbacks=none", "test_checkpoint=last", "logger=lines",
               "++trainer.log_every_n_steps=1")  # fmt: skip
     ended = mylab(f"model={name}", f"objective={objective}", *common)
     assert ended.code == 0, ended.err

@@ -49,10 +49,10 @@ CASES = {
         said="val contrastive_loss 2.",
     ),
     OUR_NETWORK: Case(
-        f"model=mlp data=photographs {PHOTOGRAPHS} train_acc_eval=true",
+        f"model=mlp data=photographs {PHOTOGRAPHS} evaluate_train=true",
         "train/acc train/loss val/acc val/loss lr",
         "test/loss test/acc",
-        "note: train_acc_eval=true has no effect on Photographs",
+        "note: evaluate_train=true has no effect on Photographs",
     ),
 }
 WITHOUT_WORKERS = CASES["simclr"].settings.replace("workers=1", "workers=0")

@@ -26,7 +26,7 @@ from tests.test_processes import start
 from tests.test_train import metrics_of, same_weights, without_times
 
 MULTI = ("data=two_digits", "loss=bce", "loss.class_weights=balanced", "model=mlp", "model.hidden=[32]")
-QUICK = ("data.limit=600", "data.val_from=stratified", "epochs=12")
+QUICK = ("data.limit=600", "data.val_split=stratified", "epochs=12")
 METRICS = ("metrics=full", "logger=none")
 
 
@@ -101,7 +101,7 @@ def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
 def test_runs_are_compared_by_images_with_all_classes_right(
     run: Path, mylab: Command, script: Callable[[ModuleType], Command]
 ) -> None:
-    other = mylab(*MULTI, "data.limit=600", "data.val_from=stratified", "epochs=12", "seed=2", "logger=none")
+    other = mylab(*MULTI, "data.limit=600", "data.val_split=stratified", "epochs=12", "seed=2", "logger=none")
     right = []
     for path in (run, other.run):
         with (path / "test_predictions.csv").open(newline="") as file:

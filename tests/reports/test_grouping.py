@@ -17,14 +17,14 @@ from labbook.reports.read_runs import Run, Sweep
 
 SETTINGS: dict[str, Any] = {
     "model": {"_target_": "labbook.models.mlp.MLP", "depth": 1, "activation": "relu"},
-    "data": {"batch_size": 64, "validate_on": "val", "root": "data"},
+    "data": {"batch_size": 64, "validation": "split", "root": "data"},
     "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.001},
     "logger": {"_target_": "labbook.loggers.TensorBoard"},
     "seed": 0,
     "seeds": 1,
     "epochs": 3,
     "published": None,
-    "choices": {"model": "mlp", "data": "digits", "optimizer": "adam", "logger": "tensorboard"},
+    "config_groups": {"model": "mlp", "data": "digits", "optimizer": "adam", "logger": "tensorboard"},
 }
 SWEPT = {"model.depth": (1, 2, 4), "model.activation": ("relu", "sigmoid")}
 
@@ -33,7 +33,7 @@ def config_of(settings: dict[str, Any]) -> dict[str, Any]:
     """A run's configuration: `optimizer.lr` is a setting, `optimizer` a choice."""
     config = copy.deepcopy(SETTINGS)
     for name, value in settings.items():
-        *parents, last = ["choices", name] if name in config["choices"] else name.split(".")
+        *parents, last = ["config_groups", name] if name in config["config_groups"] else name.split(".")
         node = config
         for parent in parents:
             node = node.setdefault(parent, {})
@@ -162,7 +162,7 @@ def test_means_and_order(accuracies: dict[int, list[float]], objective: str) -> 
 def test_columns(settings: list[dict[str, Any]], over: list[str], columns: list[str]) -> None:
     for each in settings:  # an experiment is a group, too
         if "experiment" in each:
-            each["choices.experiment"] = each.pop("experiment")
+            each["config_groups.experiment"] = each.pop("experiment")
     report = in_memory([(each, figures_of(0.5)) for each in settings], over)
     assert [column.name for column in report.columns] == columns
 
@@ -216,11 +216,11 @@ def test_training_accuracy_is_the_one_measured_after_training() -> None:
 
 
 def test_no_validation_figures_where_that_was_the_test_set() -> None:
-    on_test = {"data.validate_on": "test"}
+    on_test = {"data.validation": "test"}
     report = in_memory([(on_test, figures_of(0.5)), (on_test | {"epochs": 5}, figures_of(0.6))], ["epochs"])
     assert "val/acc" not in report.figures
     assert "test/acc" in report.figures
-    mixed = in_memory([(on_test, figures_of(0.5)), ({}, figures_of(0.6))], ["data.validate_on"])
+    mixed = in_memory([(on_test, figures_of(0.5)), ({}, figures_of(0.6))], ["data.validation"])
     assert "val/acc" in mixed.figures
 
 

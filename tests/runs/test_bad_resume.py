@@ -114,7 +114,7 @@ def test_a_run_with_a_spoiled_configuration_is_not_continued(
     ("name", "value", "sentence"),
     [
         ("optimizer.lr", "abc", "optimizer.lr must be a valid number, not 'abc'"),
-        ("test_on", "first", "mine/config.yaml: test_on: Invalid value 'first'"),
+        ("test_checkpoint", "first", "mine/config.yaml: test_checkpoint: Invalid value 'first'"),
         (
             "model.width",
             7,

@@ -232,7 +232,7 @@ def test_folders_of_one_name_have_evaluations_of_their_own(labbook: Command, aga
 def test_a_network_of_nan_answers_nothing(
     labbook: Command, again: Command, script: Callable[[ModuleType], Command], photos: Path
 ) -> None:
-    run = labbook(*PHOTOS, "epochs=1", "test_on=last").run
+    run = labbook(*PHOTOS, "epochs=1", "test_checkpoint=last").run
     file = run / "checkpoints" / "last.ckpt"
     content = torch.load(file, weights_only=True)
     content["state_dict"]["head.bias"][0] = float("nan")

@@ -32,11 +32,13 @@ SETTINGS = (
     " task.cutmix=1 task.sam=0.1 task.label_smoothing=0.1 trainer.gradient_clip_val=1",
     f"{NORMED} optimizer=sgd scheduler=cosine scheduler.interval=epoch trainer.accumulate_grad_batches=2 callbacks=ema"
     " task.norm_bias_lr_factor=64",
-    f"{DENSE} optimizer=momentum scheduler=onecycle callbacks=lookahead task.backbone_lr_factor=0.1 task.tta=mirror",
+    f"{DENSE} optimizer=sgd_momentum scheduler=onecycle callbacks=lookahead task.backbone_lr_factor=0.1"
+    " task.tta=mirror",
     f"{DENSE} optimizer=rmsprop scheduler=cosine scheduler.warmup_epochs=1 data.val_fraction=0",
-    f"{DENSE} optimizer=keras_adam scheduler=triangular task.gradient_norms=true task.layer_lr_decay=0.5 task.mixup=1"
+    f"{DENSE} optimizer=keras_adam scheduler=triangular task.layer_lr_decay=0.5 task.mixup=1"
+    " callbacks=[ema,gradient_norms]",
+    f"{DENSE} optimizer=keras_rmsprop scheduler=step test_checkpoint=last trainer.check_val_every_n_epoch=2"
     " callbacks=ema",
-    f"{DENSE} optimizer=keras_rmsprop scheduler=step test_on=last trainer.check_val_every_n_epoch=2 callbacks=ema",
 )
 QUICK = (1, 2, 3, 4)  # between them every moment and most of the recipes
 COMMON = (

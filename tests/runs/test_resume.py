@@ -47,7 +47,7 @@ def signal_at(monkeypatch: pytest.MonkeyPatch, hook: str, epoch: int, batch: int
             "model=deep_convnet model.channels=[4,8] model.hidden=16 data.augment=[flip,{crop:2}] scheduler=onecycle",
             marks=pytest.mark.slow,
         ),
-        "model=mlp optimizer=momentum scheduler=step model.dropout=0.3 trainer.accumulate_grad_batches=3",
+        "model=mlp optimizer=sgd_momentum scheduler=step model.dropout=0.3 trainer.accumulate_grad_batches=3",
     ],
     ids=["convnet", "accumulating"],
 )
@@ -231,7 +231,7 @@ def test_what_is_no_choice_is_not_gone_on_with(choice: str, tmp_path: Path) -> N
 )
 def test_settings_bring_the_choice_that_they_belong_to(setting: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(
-        "model: {}\ndata: {}\nchoices:\n  callbacks: '[ema,lookahead]'\n  model: mlp\n"
+        "model: {}\ndata: {}\nconfig_groups:\n  callbacks: '[ema,lookahead]'\n  model: mlp\n"
     )
     arguments = [f"resume='{tmp_path}'", setting]
     assert add_run_choices(arguments, [CONFIGS]) == [*arguments, "callbacks=[ema,lookahead]"]

@@ -13,7 +13,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook import files
-from labbook.config import arguments, untrusted
+from labbook.config import arguments, renames, untrusted
 from labbook.config import schema as settings
 from labbook.config.frozen_settings import FROZEN
 from labbook.errors import SettingError, TrainingError
@@ -25,7 +25,7 @@ from tests.composing import composed, file
 def config() -> DictConfig:
     tree = composed()
     with open_dict(tree):
-        tree.choices = {"model": "lenet5", "data": "digits"}
+        tree.config_groups = {"model": "lenet5", "data": "digits"}
     return tree
 
 
@@ -44,19 +44,19 @@ INDIFFERENT = {
     "sweep.job.label": "1/2",
     "data.root": "elsewhere",
     "data.cache_dir": "elsewhere",
-    "data.resident": False,
-    "keep_memory": False,
+    "data.on_device": False,
+    "reuse_freed_memory": False,
 }
 TELLING = {
-    "seed": 1, "epochs": 31, "test_on": "last", "objective": "val/loss", "objective_mode": "min",
-    "train_acc_eval": True, "compile": True,
-    "channels_last": True, "task.label_smoothing": 0.1, "task.gradient_norms": True, "optimizer.lr": 0.1,
+    "seed": 1, "epochs": 31, "test_checkpoint": "last", "objective": "val/loss", "objective_mode": "min",
+    "evaluate_train": True, "compile": True,
+    "channels_last": True, "task.label_smoothing": 0.1, "optimizer.lr": 0.1,
     "loss._target_": "labbook.training.losses.FocalLoss", "loss.class_weights": "balanced",
     "task.mixup": 0.2, "task.cutmix": 1.0, "task.sam": 0.1, "task.layer_lr_decay": 0.75, "task.backbone_lr_factor": 0.1,
     "task.norm_bias_lr_factor": 2.0, "task.tta": "mirror", "task.init": "glorot",
     "optimizer._target_": "torch.optim.SGD", "scheduler.warmup_epochs": 2.0, "model.padding": 1,
     "model._target_": "labbook.models.mlp.MLP", "data.shuffle": False, "data.val_seed": 1, "data.augment": [],
-    "data.limit": 100, "data.batch_size": 3, "data.validate_on": "test", "trainer.precision": 32,
+    "data.limit": 100, "data.batch_size": 3, "data.validation": "test", "trainer.precision": 32,
     "trainer.gradient_clip_val": 1.0, "trainer.deterministic": True, "notes.why": "mine",
     "metrics.f1._target_": "torchmetrics.classification.F1Score",
 }  # fmt: skip
@@ -78,7 +78,7 @@ def test_what_changes_the_result_changes_the_identity(config: DictConfig, name: 
 
 def test_every_setting_of_the_root_is_one_or_the_other() -> None:
     roots = {name.partition(".")[0] for name in (*INDIFFERENT, *TELLING)}
-    assert roots == {item.name for item in fields(settings.TrainConfig)} - {"choices"}
+    assert roots == {item.name for item in fields(settings.TrainConfig)} - {"config_groups"}
     assert {
         name for name in run_id.IGNORED_KEYS if not any(f"{item}.".startswith(f"{name}.") for item in INDIFFERENT)
     } == set()
@@ -125,9 +125,11 @@ def test_a_run_of_before_a_setting_keeps_its_identity(config: DictConfig) -> Non
     assert run_id.run_id(config) == now
 
 
-def since_0_1(node: DictConfig, owner: str) -> list[str]:
+def since_0_1(node: DictConfig, owner: str, place: str) -> list[str]:
     """The settings of a node that version 0.1 did not have."""
-    return [str(key) for key in node if key not in FROZEN[owner] and key != "choices" and not str(key).startswith("_")]
+    names = {str(key): renames.original_name(f"{place}.{key}".lstrip(".")).rpartition(".")[2] for key in node}
+    known = {"choices", *FROZEN[owner]}
+    return [key for key, first in names.items() if first not in known and not key.startswith("_")]
 
 
 def test_every_setting_since_version_0_1_is_left_out_where_it_is_off(config: DictConfig) -> None:
@@ -141,7 +143,7 @@ def test_every_setting_since_version_0_1_is_left_out_where_it_is_off(config: Dic
             node = config[group]
             for part in node.values() if group == "callbacks" else [node]:
                 target = str(part.get("_target_")) if isinstance(part, DictConfig) else ""
-                for key in since_0_1(part, target) if target in FROZEN else ():
+                for key in since_0_1(part, target, group) if target in FROZEN else ():
                     with open_dict(part):
                         del part[key]
                     assert run_id.run_id(config) == now, f"{group}={path.stem}: {key}"
@@ -149,7 +151,7 @@ def test_every_setting_since_version_0_1_is_left_out_where_it_is_off(config: Dic
     for section in ("", "task", "trainer"):
         node = OmegaConf.select(config, section) if section else config
         now = run_id.run_id(config)
-        for key in since_0_1(node, str(node.get("_target_", section))):
+        for key in since_0_1(node, str(node.get("_target_", section)), section):
             with open_dict(node):
                 del node[key]
             assert run_id.run_id(config) == now, key
@@ -383,7 +385,11 @@ def test_processes_of_torchrun_must_know_their_folder(
 
 
 def test_a_network_of_a_family_names_the_folder_by_what_it_is() -> None:
-    chosen = {"log_dir": "logs", "choices": {"model": "resnet18", "data": "digits"}, "model": {"name": "resnet34"}}
+    chosen = {
+        "log_dir": "logs",
+        "config_groups": {"model": "resnet18", "data": "digits"},
+        "model": {"name": "resnet34"},
+    }
     parent, name = run_folder.new_run_path(OmegaConf.create(chosen))
     assert parent == Path("logs/runs")
     assert name.endswith("_resnet34_digits")

@@ -73,7 +73,7 @@ def evaluated(traps: Traps, script: Callable[[ModuleType], Command]) -> Command:
 def plain() -> dict[str, Any]:
     """The configuration of a small run, as config.yaml holds it."""
     tree = composed(*QUICK)
-    tree.choices = {"model": "mlp", "data": "digits"}
+    tree.config_groups = {"model": "mlp", "data": "digits"}
     found: Any = OmegaConf.to_container(tree, resolve=True)
     return {key: value for key, value in found.items() if key not in ("sweep", "seeds")}
 

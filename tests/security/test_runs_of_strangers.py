@@ -37,7 +37,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "another setting": ("note: ${seed}\n", "holds an interpolation"),
     "a maker": ("note: ${oc.create:{a:1}}\n", "holds an interpolation"),
     "a folder of a sweep": ("sweep: {job: {folder: x}}\n", "is not as a run writes it"),
-    "choices that are none": ("choices: [1]\n", "is not as a run writes it"),
+    "config_groups that are none": ("config_groups: [1]\n", "is not as a run writes it"),
     "published figures that are none": ("published: {system: [1]}\n", "published"),
     "another place for runs": ("log_dir: s3://bucket/x\n", "is no place on this machine"),
     "a zero byte": ('note: "a\\0b"\n', "holds control characters"),

@@ -62,7 +62,7 @@ def assert_plain(checkpoint: Path) -> None:
     "arguments",
     [
         ["optimizer=adam", "scheduler=onecycle", "callbacks=early_stopping"],
-        ["optimizer=momentum", "scheduler=step", "callbacks=lookahead"],
+        ["optimizer=sgd_momentum", "scheduler=step", "callbacks=lookahead"],
         pytest.param(
             ["optimizer=rmsprop", "scheduler=cosine", "model=lenet5", "trainer.precision=bf16-mixed"],
             marks=pytest.mark.slow,
@@ -186,7 +186,7 @@ def test_every_name_that_is_made_is_portable(text: str) -> None:
     assert not short or portable(short)
     assert portable(naming.slug([f"model.x={text}"]))
     _, name = run_folder.new_run_path(
-        OmegaConf.create({"log_dir": "logs", "choices": {"model": text.replace("$", ""), "data": "b"}})
+        OmegaConf.create({"log_dir": "logs", "config_groups": {"model": text.replace("$", ""), "data": "b"}})
     )
     assert portable(name)
     if NAME.fullmatch(text) and not text.endswith(".") and not RESERVED.fullmatch(text):
@@ -214,7 +214,7 @@ def test_what_stays_within_is_known(text: str) -> None:
 
 def test_runs_of_odd_choices_stay_where_they_belong() -> None:
     chosen = {"model": "../../x", "data": "aux"}
-    parent, name = run_folder.new_run_path(OmegaConf.create({"log_dir": "logs", "choices": chosen}))
+    parent, name = run_folder.new_run_path(OmegaConf.create({"log_dir": "logs", "config_groups": chosen}))
     assert parent == Path("logs/runs")
     assert portable(name)
 

@@ -104,7 +104,7 @@ def test_new_values_add_runs_to_the_same_sweep_and_fewer_keep_them(labbook: Comm
 
 
 def test_settings_that_change_no_result_lead_to_the_same_runs(labbook: Command, finished: Path) -> None:
-    again = labbook(*TINY, WIDTHS, "sweep.on_error=stop", "checkpoint.every_minutes=3", "data.resident=false")
+    again = labbook(*TINY, WIDTHS, "sweep.on_error=stop", "checkpoint.every_minutes=3", "data.on_device=false")
     assert done(again) == finished
     assert begun(again.out) == 0
 
@@ -237,7 +237,7 @@ def test_seeds_alone_are_a_sweep(labbook: Command) -> None:
     assert begun(more.out) == 1
 
 
-@pytest.mark.parametrize("same", ["optimizer.lr=0.001,1e-3 data.resident=auto,false", "optimizer.lr=1,1.0"])
+@pytest.mark.parametrize("same", ["optimizer.lr=0.001,1e-3 data.on_device=auto,false", "optimizer.lr=1,1.0"])
 def test_settings_that_come_to_the_same_run_are_done_once(labbook: Command, same: str) -> None:
     ended = labbook(*TINY, *same.split())
     sweep = done(ended)
@@ -264,7 +264,7 @@ def test_the_best_of_several_callbacks_can_be_done_again(labbook: Command) -> No
     again = labbook("--config-dir=logs/sweeps/mine", "experiment=best", "logger=none")
     assert again.code == 0, again.err
     best = next(line for line in ended.out.splitlines() if line.startswith("best: "))
-    noted = yaml.safe_load((again.run / "config.yaml").read_text())["choices"]["callbacks"]
+    noted = yaml.safe_load((again.run / "config.yaml").read_text())["config_groups"]["callbacks"]
     assert best.startswith(f"best: callbacks {noted}")
 
 

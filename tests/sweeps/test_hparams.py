@@ -27,7 +27,11 @@ FIGURES = {"test/acc": "tested/test_acc", "test/loss": "tested/test_loss", "obje
 
 def test_what_differs_comes_first_and_of_it_the_choices(tmp_path: Path) -> None:
     for number, (model, augment) in enumerate((("mlp", "[]"), ("lenet5", "[flip]"))):
-        chosen = {"choices": {"model": model, "data": "digits"}, "data": {"augment": augment}, "model": {"width": 4}}
+        chosen = {
+            "config_groups": {"model": model, "data": "digits"},
+            "data": {"augment": augment},
+            "model": {"width": 4},
+        }
         logger = TensorBoard(str(tmp_path / str(number)))
         metrics = {"test/acc": 0.5, "val/acc": 0.75, "train_seconds": 3.0, "objective": 0.75}
         write_summary([logger], OmegaConf.create(chosen), metrics, 1)

@@ -127,7 +127,7 @@ def run_of(*overrides: str) -> DictConfig:
     """The configuration of one run, as the program notes it."""
     tree, chosen = composing.composed(*overrides), composing.chosen(*overrides)
     with open_dict(tree):
-        tree.choices = {group: chosen[group] for group in schema.GROUPS if chosen.get(group)}
+        tree.config_groups = {group: chosen[group] for group in schema.GROUPS if chosen.get(group)}
     return tree
 
 
@@ -148,13 +148,13 @@ def test_each_run_composes(overrides: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_network_learns_from_its_images(preset: str, tmp_path: Path) -> None:
     trees = [run_of(f"sweep={preset}", *overrides) for overrides in combinations(preset)]
-    for tree in {(OmegaConf.to_yaml(tree.model), str(tree.choices.data)): tree for tree in trees}.values():
+    for tree in {(OmegaConf.to_yaml(tree.model), str(tree.config_groups.data)): tree for tree in trees}.values():
         learns(tree, tmp_path)
 
 
 def learns(tree: DictConfig, tmp_path: Path) -> None:
     """A gradient reaches every parameter of a run's network from images like those of its data."""
-    if tree.choices.data == "cats_dogs":  # whose classes are the names of folders
+    if tree.config_groups.data == "cats_dogs":  # whose classes are the names of folders
         for part, name in itertools.product((tree.data.train_folder, tree.data.test_folder), ("cats", "dogs")):
             (tmp_path / part / name).mkdir(parents=True, exist_ok=True)
         tree.data.root = str(tmp_path)
@@ -213,9 +213,13 @@ def test_the_recipe_of_airbench94_is_held_against_its_paper() -> None:
 @pytest.mark.parametrize("overrides", [run for run in RUNS if run[0].startswith("sweep=e")], ids=" ".join)
 def test_the_runs_of_lab_e_differ_only_in_what_is_varied(overrides: tuple[str, ...]) -> None:
     tree = run_of(*overrides)
-    assert (tree.epochs, tree.test_on, tree.optimizer.lr, tree.optimizer.eps) == (10, "last", 0.001, 1e-7)
-    assert (tree.choices.model, tree.choices.data, tree.choices.optimizer) == ("mlp", "mnist", "keras_adam")
-    assert (tree.data.normalize, tree.data.val_fraction, tree.data.val_from) == ("unit", 0.2, "tail")
+    assert (tree.epochs, tree.test_checkpoint, tree.optimizer.lr, tree.optimizer.eps) == (10, "last", 0.001, 1e-7)
+    assert (tree.config_groups.model, tree.config_groups.data, tree.config_groups.optimizer) == (
+        "mlp",
+        "mnist",
+        "keras_adam",
+    )
+    assert (tree.data.normalize, tree.data.val_fraction, tree.data.val_split) == ("unit", 0.2, "last")
     assert tree.data.batch_size == 32 or "e_batch_size" in overrides[0]
     assert (tree.model.depth, tree.model.width) == (1, 128) or overrides[0] in ("sweep=e1_width", "sweep=e3_depth")
 
@@ -223,14 +227,14 @@ def test_the_runs_of_lab_e_differ_only_in_what_is_varied(overrides: tuple[str, .
 @pytest.mark.parametrize("overrides", [run for run in RUNS if run[0] == "sweep=d"], ids=" ".join)
 def test_in_lab_d_each_optimizer_has_its_own_rate(overrides: tuple[str, ...]) -> None:
     tree = run_of(*overrides)
-    assert (tree.choices.optimizer, tree.optimizer.lr) in {("sgd", 0.1), ("adam", 0.01)}
+    assert (tree.config_groups.optimizer, tree.optimizer.lr) in {("sgd", 0.1), ("adam", 0.01)}
 
 
 @pytest.mark.parametrize("overrides", [run for run in RUNS if run[0] in ("sweep=a", "sweep=b")], ids=" ".join)
 def test_digits_are_never_flipped(overrides: tuple[str, ...]) -> None:
     tree = run_of(*overrides)
-    assert (tree.choices.data, list(tree.data.augment)) in [("mnist", []), ("cifar10", ["flip", {"crop": 4}])]
+    assert (tree.config_groups.data, list(tree.data.augment)) in [("mnist", []), ("cifar10", ["flip", {"crop": 4}])]
 
 
 def test_gradients_are_measured() -> None:
-    assert all(run_of(*run).task.gradient_norms for run in RUNS if run[0] == "sweep=gradients")
+    assert all("gradient_norms" in run_of(*run).callbacks for run in RUNS if run[0] == "sweep=gradients")

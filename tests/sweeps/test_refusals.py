@@ -61,8 +61,8 @@ REFUSED = [
      "++optimizer.momentun=0.9: none of optimizer=adam, optimizer=sgd has this setting"),
     ("trials without validation", ["hydra/sweeper=optuna", "data.val_fraction=interval(0,0.2)"],
      "data.val_fraction=interval(0.0,0.2): with 0 nothing is held out to measure objective=val/acc on"),
-    ("trials validated on the test set", ["hydra/sweeper=optuna", "data.validate_on=val,test"],
-     "data.validate_on=choice(val,test): nothing may be chosen by the test set, so leave test out"),
+    ("trials validated on the test set", ["hydra/sweeper=optuna", "data.validation=split,test"],
+     "data.validation=choice(split,test): nothing may be chosen by the test set, so leave test out"),
     ("search of nothing", ["hydra/sweeper=optuna"], "-m sweeps over several values and none is given"),
 ]  # fmt: skip
 EXTRAS = ("joblib", "ray", "submitit", "optuna")

@@ -144,7 +144,7 @@ def test_another_network_is_refused_by_the_layer(model: Classifier, words: str) 
     "optimizer",
     [
         ["optimizer=sgd", "optimizer.lr=0.5"],
-        ["optimizer=momentum", "optimizer.nesterov=true", "optimizer.lr=0.05"],
+        ["optimizer=sgd_momentum", "optimizer.nesterov=true", "optimizer.lr=0.05"],
         ["optimizer=adam", "optimizer.betas=[0.8,0.9]", "+optimizer.amsgrad=true", "optimizer.lr=0.01"],
         ["optimizer=adamw", "optimizer.weight_decay=0.5", "optimizer.lr=0.01"],
         # RMSprop's epsilon stands elsewhere in Keras, so none is given

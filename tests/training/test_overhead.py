@@ -173,7 +173,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 given = faults()
-overhead.keep_memory()
+overhead.reuse_freed_memory()
 print(given, faults())
 """
 
@@ -188,8 +188,8 @@ def test_memory_is_kept_for_the_next_step() -> None:
 
 def test_memory_is_kept_on_a_cpu_unless_asked_not_to(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[bool] = []
-    monkeypatch.setattr(overhead, "keep_memory", lambda: kept.append(True))
-    assert labbook("model=mlp", "callbacks=none", "logger=none", "debug=fast", "keep_memory=false").code == 0
+    monkeypatch.setattr(overhead, "reuse_freed_memory", lambda: kept.append(True))
+    assert labbook("model=mlp", "callbacks=none", "logger=none", "debug=fast", "reuse_freed_memory=false").code == 0
     assert kept == []
     assert labbook("model=mlp", "callbacks=none", "logger=none", "debug=fast").code == 0
     assert kept == [True]

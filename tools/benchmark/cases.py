@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from labbook.config.compose import compose_config
 
-BASE = ("data=synthetic", "data.val_fraction=0", "seed=0", "test_on=last")
+BASE = ("data=synthetic", "data.val_fraction=0", "seed=0", "test_checkpoint=last")
 
 
 @dataclass(frozen=True)

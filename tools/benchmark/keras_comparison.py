@@ -88,7 +88,7 @@ def both(settings: Sequence[str], seed: int | None = None) -> Pair:
         optimizer = keras_optimizer(config.optimizer)
         choice, data, model = prepared(config)
         # Both are tested after every epoch; what they train on stays as it was divided.
-        data.validate_on, data.rows["val"] = "test", data.rows["test"]
+        data.validation, data.rows["val"] = "test", data.rows["test"]
         asked = keras_process.Training(
             layers_of(model),
             pictures(data.parts["train"], data.spec, data.rows["train"]),

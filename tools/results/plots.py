@@ -62,7 +62,7 @@ def by_epoch(lines: Sequence[Line]) -> str:
         every = figure.subplots(down, ACROSS, squeeze=False).ravel().tolist()
         for axes, (line, name, values) in zip(every, told, strict=False):
             draw_curves(axes, line.row, name, values)
-            on_test = line.row.runs[0].settings.get("data.validate_on") == "test"
+            on_test = line.row.runs[0].settings.get("data.validation") == "test"
             words = title(name).replace("val", "test") if on_test else title(name)
             axes.set_title(f"{line.system}: {words} by epoch")
         for axes in every[len(told) :]:

@@ -35,7 +35,7 @@ def names() -> dict[str, str]:
     settings: dict[str, str] = {}
     whole = OmegaConf.to_container(compose_config())
     assert isinstance(whole, dict)
-    add({key: value for key, value in whole.items() if key != "choices"}, settings)
+    add({key: value for key, value in whole.items() if key != "config_groups"}, settings)
     for group in NAMING:
         for path in choice_files(group):
             add({group: yaml.safe_load(path.read_text(encoding="utf-8"))}, settings)

@@ -23,11 +23,11 @@ RUNS: tuple[tuple[str, int], ...] = (
     ("model=lenet5 optimizer=adam scheduler=none", 4),
     ("model=mlp optimizer=adamw scheduler=step model.dropout=0.3 data.drop_last=true callbacks=none", 8),
     ("model=mlp model.depth=3 optimizer=sgd scheduler=cosine trainer.accumulate_grad_batches=2 data.augment=[]", 8),
-    ("model=convnet model.channels=[8,16] optimizer=momentum scheduler=onecycle data.augment=[flip,{crop:2}]", 4),
+    ("model=convnet model.channels=[8,16] optimizer=sgd_momentum scheduler=onecycle data.augment=[flip,{crop:2}]", 4),
     ("model=deep_convnet model.channels=[4,8] model.hidden=16 optimizer=rmsprop scheduler=triangular", 4),
     ("model=lenet5 optimizer=keras_adam scheduler=cosine scheduler.warmup_epochs=1 callbacks=lookahead", 4),
     ("model=convnet model.channels=[8,8] optimizer=keras_rmsprop scheduler=step data.augment=[{reflect_crop:3}]", 4),
-    ("model=mlp optimizer=momentum scheduler=none callbacks=early_stopping task.gradient_norms=true", 8),
+    ("model=mlp optimizer=sgd_momentum scheduler=none callbacks=[early_stopping,gradient_norms]", 8),
     ("model=lenet5 optimizer=sgd scheduler=plateau scheduler.patience=0 task.label_smoothing=0.1", 4),
     (
         "model=mlp optimizer=adam scheduler=triangular callbacks=ema task.sam=0.05 task.mixup=0.2"

@@ -47,7 +47,7 @@ class Checkpoints:
         self.every_seconds = 60 * every_minutes
         self.best: float | None = None
         self.best_epoch: int | None = None  # counted from 1
-        self.unselected = 0  # epochs up to this one were trained with test_on=last, which keeps no best weights
+        self.unselected = 0  # epochs up to this one were trained with test_checkpoint=last, which keeps no best weights
         self.deciding = dict(deciding or {})  # settings of the callbacks that may end the training
         self.stopped = ""  # why the training ended early
         self.resume_state = ResumeState()
@@ -204,8 +204,8 @@ class Checkpoints:
         self.unselected = state.get("unselected", 0)
         if self.select and self.unselected:
             log.warning(
-                "epochs up to %d were trained with test_on=last, which keeps no best weights: the best epoch is chosen"
-                " among the others",
+                "epochs up to %d were trained with test_checkpoint=last, which keeps no best weights: the best epoch is"
+                " chosen among the others",
                 self.unselected,
             )
         self.resume_state.load(checkpoint, trainer)

@@ -116,6 +116,6 @@ def overfitting(rows: Sequence[Row]) -> str | None:
 def waits(share: float) -> str:
     """That the GPU stood still for a part of the time."""
     return (
-        f"the GPU waited for images {share:.0%} of the training time: data.resident=true keeps them on it if there is"
+        f"the GPU waited for images {share:.0%} of the training time: data.on_device=true keeps them on it if there is"
         " room, and a smaller data.image_size takes less"
     )

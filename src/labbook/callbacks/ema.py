@@ -25,8 +25,8 @@ class EMA(Callback):
     parameter.
     """
 
-    def __init__(self, decay: Annotated[float, Ge(0), Lt(1)] = 0.999, every: PositiveInt = 1) -> None:
-        self.decay, self.every = decay, every
+    def __init__(self, decay: Annotated[float, Ge(0), Lt(1)] = 0.999, update_every_n_steps: PositiveInt = 1) -> None:
+        self.decay, self.update_every_n_steps = decay, update_every_n_steps
         self.weights: dict[str, Tensor] = {}  # of the network: its weights and float buffers themselves
         self.other: dict[str, Tensor] = {}  # what the network does not have now: the average, or the training's weights
         self.shown = False  # the network has the average
@@ -53,7 +53,7 @@ class EMA(Callback):
     ) -> None:
         """Take the weights in, if it is time and an optimizer step was made."""
         step = trainer.global_step
-        if step == self.step or step % self.every:
+        if step == self.step or step % self.update_every_n_steps:
             return
         self.step = step
         decay = min(self.decay, (1 + step) / (10 + step))

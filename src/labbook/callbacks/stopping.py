@@ -8,6 +8,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import EarlyStopping, Timer
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
+from labbook.config import renames
 from labbook.errors import SettingError
 from labbook.training.checkpoint_io import CHECKPOINTS, epochs_done
 
@@ -26,7 +27,7 @@ def check_monitors(callbacks: list[Callback], scheduler: str, validated_on: str 
     following += ["scheduler=plateau"] if scheduler.startswith("val/") else []
     for name in following:
         if validated_on == "test":
-            raise SettingError(f"{name} would choose by the test set: use data.validate_on=val")
+            raise SettingError(f"{name} would choose by the test set: use data.validation=split")
         if validated_on is None:
             raise SettingError(f"{name} has nothing to watch: {remedy}")
 
@@ -74,7 +75,7 @@ def still_stopped(checkpoint: Mapping[str, Any], callbacks: list[Callback], now:
     stopped = checkpoint["callbacks"][CHECKPOINTS].get("stopped")
     if checkpoint["epoch"] + 1 > epochs_done(checkpoint):  # within an epoch
         return ""
-    if stopped is not None and stopped["callbacks"] == now:
+    if stopped is not None and renames.current({"callbacks": stopped["callbacks"]})["callbacks"] == now:
         return str(stopped["reason"])
     for callback in callbacks:
         if isinstance(callback, EarlyStopping) and callback.state_key in checkpoint["callbacks"]:

@@ -38,8 +38,8 @@ def of_classifier(config: DictConfig, model: Classifier) -> Iterator[str]:
     yield from of_layers(model)
     yield from of_loss(config, model)
     kind = return_type(instantiate.resolve_target(config.data._target_, "data"))
-    if config.train_acc_eval and kind is not None and not capabilities.makes_image_data(kind):
-        yield f"train_acc_eval=true has no effect on {kind.__name__}, which is no ImageDataModule"
+    if config.evaluate_train and kind is not None and not capabilities.makes_image_data(kind):
+        yield f"evaluate_train=true has no effect on {kind.__name__}, which is no ImageDataModule"
 
 
 def of_sweeps(config: DictConfig) -> Iterator[str]:
@@ -86,7 +86,7 @@ def of_validation(config: DictConfig) -> Iterator[str]:
         if kind is None:
             continue
         if issubclass(kind, Lookahead) and picks(config):
-            yield f"callbacks.{name} gives its slow copy to the last epoch alone: test that with test_on=last"
+            yield f"callbacks.{name} gives its slow copy to the last epoch alone: test that with test_checkpoint=last"
         parameter = instantiate.target_parameters(kind)[0].get("patience")
         if not issubclass(kind, EarlyStopping) or parameter is None or node.get("check_on_train_epoch_end"):
             continue
@@ -100,15 +100,15 @@ def of_validation(config: DictConfig) -> Iterator[str]:
 
 def picks(config: DictConfig) -> bool:
     """Whether the epoch that is tested is the best of all."""
-    validated = config.data.get("val_fraction") and config.data.get("validate_on") == "val"
-    return bool(validated) and config.test_on == "best"
+    validated = config.data.get("val_fraction") and config.data.get("validation") == "split"
+    return bool(validated) and config.test_checkpoint == "best"
 
 
 def of_split(config: DictConfig) -> Iterator[str]:
     """A draw of validation images that is none."""
     data = config.data
-    if data.get("val_seed") and (data.get("val_from") == "tail" or data.get("validate_on") == "test"):
-        kept = "val_from=tail" if data.get("val_from") == "tail" else "validate_on=test"
+    if data.get("val_seed") and (data.get("val_split") == "last" or data.get("validation") == "test"):
+        kept = "val_split=last" if data.get("val_split") == "last" else "validation=test"
         yield f"data.val_seed={data.val_seed} has no effect, as data.{kept} draws no validation images: leave it out"
 
 
@@ -150,17 +150,17 @@ def of_own_model(config: DictConfig, model: LightningModule) -> Iterator[str]:
         instantiate.target_parameters(instantiate.resolve_target(config.model._target_, "model"))[0],
     )
     for item in fields(TaskConfig):
-        takes = "task" in given or item.name in ("init", "gradient_norms")
+        takes = "task" in given or item.name == "init"
         if not takes and config.task[item.name] != item.default:
             yield f"task.{item.name}={config.task[item.name]} has no effect on {title}, which is no Classifier"
     for name in (name for name in losses_given(config) if name.startswith("loss") and "task" not in given):
         yield f"{name} has no effect on {title}, which is no Classifier"
-    if config.train_acc_eval:
-        yield f"train_acc_eval=true has no effect on {title}, which is no Classifier"
+    if config.evaluate_train:
+        yield f"evaluate_train=true has no effect on {title}, which is no Classifier"
     for group in ("optimizer", "scheduler"):
         takes = "task" in given or group in given or not capabilities.overrides(model, "configure_optimizers")
         if not takes and config[group] != usual(group):
-            choice = config.choices.get(group) or group
+            choice = config.config_groups.get(group) or group
             yield (
                 f"{group}={choice} has no effect on {title}, whose configure_optimizers makes its own: take it as the"
                 f" argument {group} of its constructor, or leave it out"

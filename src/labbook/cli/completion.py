@@ -16,7 +16,7 @@ from labbook.sweeps import grid_sweeper
 
 OPTIONS = ("--cfg", "--config-dir=", "--help", "--hydra-help", "--info", "--multirun", "-m")
 PLACES = ("resume", "log_dir", "data.root", "data.cache_dir", "--config-dir")  # settings that name folders
-OURS = ("base=", "choices.", "model_data=", "sweep.job.")  # which the program alone sets
+OURS = ("base=", "config_groups.", "model_data=", "sweep.job.")  # which the program alone sets
 # A shell would take other signs for its own, and a proposal may be a name or a value from somebody else's files.
 PLAIN = re.compile(r"[\w./=,+~@:%-]+", re.ASCII)
 

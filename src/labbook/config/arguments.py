@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from labbook.config import search_path
+from labbook.config import renames, search_path
 from labbook.config.path_rules import expand_user
 from labbook.config.schema import OPTIONAL, TrainConfig
 from labbook.config.unknown_keys import GROUPS
@@ -121,9 +121,8 @@ def check_deletion(name: str) -> None:
         root in needed.difference(GROUPS) | {"sweep"} or setting in needed.intersection(GROUPS).difference(OPTIONAL)
     ):
         value = "CHOICE" if setting in GROUPS else "VALUE"
-        raise SettingError(
-            f"~{setting}: every run has {setting}: leave ~{setting} out for its default, or write {setting}={value}"
-        )
+        left = f"~{setting}: every run has {setting}: leave ~{setting} out for its default, or write {setting}={value}"
+        raise SettingError(renames.instead(setting) or left)
 
 
 def check_boolean(name: str, value: str) -> None:

@@ -41,7 +41,7 @@ def compose_config(*settings: str) -> DictConfig:
         raise SettingError(sentence) from error
     with open_dict(whole):
         del whole["hydra"]
-        whole.choices = {group: chosen[group] for group in schema.GROUPS if group in chosen}
+        whole.config_groups = {group: chosen[group] for group in schema.GROUPS if group in chosen}
     schema.check_root_names(whole)
     schema.check_root(whole)
     return whole

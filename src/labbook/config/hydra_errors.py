@@ -12,8 +12,8 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
+from labbook.config import renames, search_path
 from labbook.config import schema as settings
-from labbook.config import search_path
 from labbook.config.arguments import choice_files as choice_files
 from labbook.config.arguments import wrong_type_message
 from labbook.config.several import SEVERAL
@@ -86,6 +86,8 @@ def explain_hydra_error(error: Exception, arguments: list[str]) -> str:
     cause = error.__cause__ or error.__context__
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
+        if renamed := renames.instead_of_choice(group, name):
+            return renamed
         own = f"; a folder of images is data=image_folder data.root={name}" if Path(name).is_dir() else ""
         return f"{group}={name} is unknown; {list_choices(name, error.options)}{own if group == 'data' else ''}"
     if isinstance(error, OverrideParseException):
@@ -108,6 +110,8 @@ def explain_hydra_error(error: Exception, arguments: list[str]) -> str:
     where = f"{file.group(1)}.yaml: " if file else ""
     if none := re.search(r"Could not load '(\w+)/(.+?)'", str(error)):  # in a list of choices
         group, name = none.groups()
+        if renamed := renames.instead_of_choice(group, name):
+            return f"{'' if where == 'train.yaml: ' else where}{renamed}"
         known = list_choices(name, (path.stem for path in choice_files(group, *folders_for_arguments(arguments))))
         return f"{'' if where == 'train.yaml: ' else where}{group}={name} is unknown; {known}"
     if no_group := re.search(r"Invalid Defaults List override '/?(\w+): ", str(error)):
@@ -116,6 +120,8 @@ def explain_hydra_error(error: Exception, arguments: list[str]) -> str:
         name = str(cause.full_key)
         if file and name in settings.FILES:
             return f"{where}its first line must be '# @package _global_', as its settings are those of the root"
+        if renamed := renames.instead(name):
+            return f"{where}{renamed}"
         known_there = known_settings(arguments)
         if f"~{name}" in arguments and is_setting(name, known_there):
             return f"{name} is set and taken out: give {name}=VALUE or ~{name}"
@@ -225,6 +231,8 @@ def check_options(arguments: list[str]) -> None:
         name, equals, value = argument.lstrip("-").partition("=")
         if argument == "-sc" or argument.startswith("--shell"):  # whose bash runs `...` in values of files
             raise SettingError(f"{argument}: completion is installed with make completion")
+        if argument.startswith("--") and (renamed := renames.instead(name)):
+            raise SettingError(renamed)
         if argument.startswith("--") and name.partition(".")[0] in known:
             value = value if equals else next_value(arguments[number:])
             raise SettingError(f"{argument}: settings are written without dashes, {name}={value}")

@@ -15,10 +15,9 @@ from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from labbook.config import own_code, target_rules
+from labbook.config import own_code, renames, target_rules
 from labbook.config.failures import LIBRARIES, ConfigPart
 from labbook.config.own_code import allowed_targets, describe_allowed_targets
-from labbook.config.renamed_targets import current_target
 from labbook.config.several import SEVERAL
 from labbook.config.vocabulary import alternatives, override_value
 from labbook.errors import SettingError, UntrainableError, first_line, list_choices
@@ -47,7 +46,7 @@ def resolve_target(target: Any, name: str) -> Any:
         SettingError: the whitelist does not allow it, or it does not exist.
     """
     try:
-        node = {"_target_": current_target(str(target)), "_partial_": True}
+        node = {"_target_": renames.current_target(str(target)), "_partial_": True}
         return instantiate(node, _execution_whitelist_=allowed_targets()).func
     except HydraException as error:
         causes = list(cause_chain(error.__cause__))
@@ -207,7 +206,8 @@ def check_target_node(node: Mapping[str, Any], name: str, supplied: Mapping[str,
             raise UntrainableError(f"{name}.{key} is set by the program: {instead}")
         if key not in known and (not takes_any or key in target_rules.FOR_HYDRA):
             valid = list_choices(str(key), known.keys() - supplied.keys(), "settings")
-            raise UntrainableError(f"{name}.{key} is not a setting of {node['_target_']}; {valid}")
+            unknown = f"{name}.{key} is not a setting of {node['_target_']}; {valid}"
+            raise UntrainableError(renames.instead(f"{name}.{key}") or unknown)
         if key not in supplied:
             target_rules.check_setting_allowed(f"{name}.{key}", value)
             check_node_tree(value, f"{name}.{key}")

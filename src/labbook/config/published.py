@@ -61,7 +61,7 @@ def matches_where(where: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
 
     Of choices there may be several to have one of (data: [cifar10, cifar10_jpeg]).
     """
-    choices = config.get("choices") or {}
+    choices = config.get("config_groups") or {}
     return all(
         choices[name] in (value if isinstance(value, list) else [value])
         if name in choices

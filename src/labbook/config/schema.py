@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from labbook.config import published
+from labbook.config import published, renames
 from labbook.config.path_rules import check_root_paths
 from labbook.config.several import SEVERAL, choices_of_group, list_choice_names, separate_nodes
 from labbook.config.unknown_keys import FILES as FILES
@@ -37,9 +37,9 @@ def lower_is_better(name: str, mode: str = "auto") -> bool:
     return mode == "min" or (mode == "auto" and FALLING.search(name.lower()) is not None)
 
 
-def held_out_name(name: str, validate_on: str) -> str:
+def held_out_name(name: str, validation: str) -> str:
     """The figure that stands for `name` when something is chosen: never one of the test set."""
-    return name.replace("val/", "train/") if validate_on == "test" else name
+    return name.replace("val/", "train/") if validation == "test" else name
 
 
 # A field of the root that came after version 0.1 has under this name what every run did before: runs that have this
@@ -66,7 +66,6 @@ class TaskConfig:
     layer_lr_decay: float = bounded(1.0, gt=0, le=1, formerly=1.0)
     backbone_lr_factor: float = bounded(1.0, gt=0, formerly=1.0)
     tta: Literal["none", "mirror", "mirror_translate"] = "none"
-    gradient_norms: bool = False
 
 
 @dataclass
@@ -122,11 +121,11 @@ class TrainConfig:
     seeds: int = bounded(1, ge=1)
     epochs: int = bounded(30, ge=1)
     task: TaskConfig = field(default_factory=TaskConfig)
-    test_on: Literal["best", "last"] = "best"
-    train_acc_eval: bool = False
+    test_checkpoint: Literal["best", "last"] = "best"
+    evaluate_train: bool = False
     compile: bool = False
     channels_last: bool | None = None
-    keep_memory: bool = True
+    reuse_freed_memory: bool = True
     log_dir: str = "logs"
     resume: str | None = None
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -135,7 +134,7 @@ class TrainConfig:
     published: Any = None
     sweep: SweepConfig = field(default_factory=SweepConfig)
     notes: dict[str, Any] = field(default_factory=dict)
-    choices: Any = field(default_factory=dict)
+    config_groups: Any = field(default_factory=dict)
 
 
 # The settings of the root that are sections of their own.
@@ -156,7 +155,7 @@ def register_schema() -> None:
 def check_job_config(config: DictConfig) -> DictConfig:
     """The configuration of one job, refused before anything slow is imported if a key or a root value is wrong.
 
-    Also notes under `choices` which file of each group was taken, and that of the pair of model and data.
+    Also notes under `config_groups` which file of each group was taken, and that of the pair of model and data.
 
     Raises:
         SettingError: naming the setting.
@@ -170,7 +169,7 @@ def check_job_config(config: DictConfig) -> DictConfig:
         check_run_mode(config, chosen.get("sweep"))
         check_added_keys(config, chosen)
     with open_dict(config):
-        config.choices = {group: chosen[group] for group in (*GROUPS, PAIRS) if group in chosen}
+        config.config_groups = {group: chosen[group] for group in (*GROUPS, PAIRS) if group in chosen}
     return with_loggers(config, chosen.get("logger"))
 
 
@@ -217,7 +216,8 @@ def check_root_names(config: DictConfig) -> None:
     own = OmegaConf.masked_copy(config, known)
     for name in map(str, config):
         if name not in known:
-            raise SettingError(f"{unknown_setting_message(name, own)}; a note of your own is notes.{name}=VALUE")
+            unknown = f"{unknown_setting_message(name, own)}; a note of your own is notes.{name}=VALUE"
+            raise SettingError(renames.instead(name) or unknown)
     schema = OmegaConf.structured(TrainConfig)
     for section in SECTIONS:
         for key in map(str, config[section]):

@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from labbook.config import vocabulary
+from labbook.config import renames, vocabulary
 from labbook.errors import SettingError, list_choices
 
 GROUPS = (
@@ -16,7 +16,7 @@ LATER_GROUPS = {
     "loss": "cross_entropy",
     "metrics": "default",
 }  # groups that older runs do not name, and the choice that these have
-NOTES = {"choices", "sweep.job"}  # what the program writes into a configuration for itself
+NOTES = {"config_groups", "sweep.job"}  # what the program writes into a configuration for itself
 PAIRS = "model_data"  # files of that kind, named MODEL_DATA, that come with their two choices
 
 # Arguments of the Trainer that the program sets or that would break what a run records, and what to use instead.
@@ -91,6 +91,8 @@ def unknown_setting_message(name: str, reference: DictConfig) -> str:
     That is the one of the same name elsewhere, such as optimizer.lr for lr, what other programs call it, or else the
     nearest spelling.
     """
+    if renamed := renames.instead(name):
+        return renamed
     parent, _, key = name.rpartition(".")
     beside = set(user_keys(OmegaConf.select(reference, parent))) if parent else {*user_keys(reference), *GROUPS} - NOTES
     meant, why_not = suggest_settings(key, reference)

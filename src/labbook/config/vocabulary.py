@@ -18,7 +18,7 @@ OURS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("decay", "wd"), ("optimizer.weight_decay",)),
     **dict.fromkeys(("clipnorm", "clipvalue", "clip_grad", "clip"), ("trainer.gradient_clip_val",)),
     # Keras: fit
-    **dict.fromkeys(("validation_split", "val_split", "val_size"), ("data.val_fraction",)),
+    **dict.fromkeys(("validation_split", "val_size"), ("data.val_fraction",)),
     "validation_freq": ("trainer.check_val_every_n_epoch",),
     "steps_per_epoch": ("trainer.limit_train_batches",),
     "validation_steps": ("trainer.limit_val_batches",),

@@ -28,7 +28,7 @@ from labbook.data.images import Images, spread
 from labbook.data.module import ImageDataModule, Part
 from labbook.data.normalization import Normalize
 from labbook.data.spec import ImageSpec
-from labbook.data.split import ValFrom
+from labbook.data.split import ValSplit
 from labbook.data.twins import Twins, counted, many, twins
 from labbook.errors import SettingError, printable
 
@@ -61,7 +61,7 @@ class ImageFolder(ImageDataModule):
         train_folder: str = "train",
         test_folder: str = "test",
         on_corrupt: OnCorrupt = "raise",
-        val_from: ValFrom = "stratified",
+        val_split: ValSplit = "stratified",
         range: Range = None,  # noqa: A002 - the setting's name
         cache_dir: str = "data/cache",
         only: Part | None = None,
@@ -72,10 +72,10 @@ class ImageFolder(ImageDataModule):
         folder = Path(expand_user("data.root", root))
         self.train_folder, self.test_folder = folder / train_folder, folder / test_folder
         self.on_corrupt, self.cache_dir = on_corrupt, Path(expand_user("data.cache_dir", cache_dir))
-        if val_from == "tail" and only is None:  # a run of before is tested as it was trained
+        if val_split == "last" and only is None:  # a run of before is tested as it was trained
             raise SettingError(
-                "data.val_from=tail holds out whole classes of a folder, as its images are in the order of classes: use"
-                " stratified or random"
+                "data.val_split=last holds out whole classes of a folder, as its images are in the order of classes:"
+                " use stratified or random"
             )
         self.range = range if range is None or isinstance(range, str) else (float(range[0]), float(range[1]))
         if isinstance(self.range, tuple) and self.range[0] >= self.range[1]:
@@ -92,7 +92,7 @@ class ImageFolder(ImageDataModule):
         self.validation_folder = validation_folder(self.train_folder, self.test_folder) if only != "test" else None
         if self.validation_folder:
             check_validation(self.validation_folder, self.class_names)
-        super().__init__(root=root, val_from=val_from, only=only, **options)
+        super().__init__(root=root, val_split=val_split, only=only, **options)
 
     @classmethod
     def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
@@ -151,7 +151,7 @@ class ImageFolder(ImageDataModule):
 
     def _validation(self) -> Path | None:
         """The folder of the validation part, if it is used."""
-        return self.validation_folder if self.validate_on == "val" else None
+        return self.validation_folder if self.validation == "split" else None
 
     def _files(self, part: Part, seen: Seen) -> list[Labelled]:
         """The files of a part, also those beside images; none of one that is not read."""
@@ -256,7 +256,7 @@ class ImageFolder(ImageDataModule):
         if folder is None:
             return []
         if validation is None:
-            return [f"{folder} is not used, because of data.validate_on={self.validate_on}"]
+            return [f"{folder} is not used, because of data.validation={self.validation}"]
         return [f"validation on the {int(validation.sum()):,} images in {folder}; data.val_fraction has no effect"]
 
     def _unused(self) -> list[str]:

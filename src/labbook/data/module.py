@@ -29,7 +29,7 @@ from labbook.data.preparing import on_device, prepared
 from labbook.data.randomness import generator
 from labbook.data.sampling import Sampler, draw_order, make_sampler
 from labbook.data.spec import ImageSpec
-from labbook.data.split import Division, ValFrom
+from labbook.data.split import Division, ValSplit
 from labbook.data.waiting import Waiting
 from labbook.errors import SettingError
 
@@ -72,15 +72,15 @@ class ImageDataModule(LightningDataModule):
         sampler: Literal["balanced"] | Sampler | None = None,
         val_fraction: Annotated[float, Ge(0), Lt(1)] = 0.1,
         val_seed: Annotated[int, Ge(0), Lt(2**32)] = 0,
-        val_from: ValFrom = "random",
-        validate_on: Literal["val", "test"] = "val",
+        val_split: ValSplit = "random",
+        validation: Literal["split", "test"] = "split",
         image_size: PositiveInt | None = None,
         channels: Literal[1, 3] | None = None,
         normalize: Normalize | None = None,
         augment: Sequence[str | dict[str, float] | Augmentation] = (),
         limit: PositiveInt | None = None,
         drop_last: bool = False,
-        resident: Literal["auto"] | bool = "auto",
+        on_device: Literal["auto"] | bool = "auto",
         seed: NonNegativeInt = 42,
         only: Part | None = None,
     ) -> None:
@@ -90,8 +90,8 @@ class ImageDataModule(LightningDataModule):
         self.root = str(Path(expand_user("data.root", root)))  # a shell leaves the ~ of data.root=~/images as it is
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.sampler = make_sampler(sampler, shuffle)
-        self.val_fraction, self.val_seed, self.val_from = val_fraction, val_seed, val_from
-        self.validate_on, self.limit, self.resident, self.seed = validate_on, limit, resident, seed
+        self.val_fraction, self.val_seed, self.val_split = val_fraction, val_seed, val_split
+        self.validation, self.limit, self.on_device, self.seed = validation, limit, on_device, seed
         self.image_size = image_size or self.native_size
         self.channels = channels or self.native_channels
         check_class(type(self), self.class_names, self.image_size, only)
@@ -101,7 +101,7 @@ class ImageDataModule(LightningDataModule):
         self.mean_and_std = mean_and_std(chosen, self.channels, (self.mean, self.std))
         self.memory_format = torch.contiguous_format
         self.test_split: Split = "test"
-        self._on_device: dict[tuple[str, torch.device], Images] = {}
+        self._copies: dict[tuple[str, torch.device], Images] = {}
         self.parts: dict[str, Images] = {}
         self.rows: dict[Split, Tensor] = {}
         self.division = Division(torch.empty(0), torch.empty(0))
@@ -160,7 +160,7 @@ class ImageDataModule(LightningDataModule):
         if self.only is None:
             self._refuse_untrainable(train.labels, keep)
         test_rows = torch.arange(len(self.parts["test"].labels))
-        self.rows = {"train": keep, "val": test_rows if self.validate_on == "test" else held_out, "test": test_rows}
+        self.rows = {"train": keep, "val": test_rows if self.validation == "test" else held_out, "test": test_rows}
 
     @property
     def training_labels(self) -> Tensor:
@@ -192,17 +192,17 @@ class ImageDataModule(LightningDataModule):
                 only = self.class_names[int(images.labels[0])]
                 notes.append(f"{part}: data.limit={self.limit} keeps only images of class {only}")
         train = self.parts["train"]
-        fraction = self.val_fraction if train.validation is None and self.validate_on == "val" else 0
+        fraction = self.val_fraction if train.validation is None and self.validation == "split" else 0
         if fraction and not len(self.rows["val"]) and self.only is None:
             count = len(self.rows["train"])
             notes.append(f"data.val_fraction={fraction} of {count} images is none: the last epoch is tested")
         if self.limit is None and self.only is None:
-            notes += splitting.remarks(self.division, train.labels, self.class_names, fraction, self.val_from)
+            notes += splitting.remarks(self.division, train.labels, self.class_names, fraction, self.val_split)
         return notes
 
     def load(self) -> tuple[Images, Images]:
         """Training and test set, as many as asked for at the size and channels asked for; read once in a process."""
-        hashed = self.val_from == "stratified"
+        hashed = self.val_split == "stratified"
         key = (*self._source(), hashed)
         if key not in _recent:
             names = self.class_names
@@ -218,7 +218,7 @@ class ImageDataModule(LightningDataModule):
 
     def _source(self) -> tuple[Any, ...]:
         """What `read` depends on: these settings, and all attributes that a data set adds; not `seed`."""
-        shared = (self.root, self.class_names, self.image_size, self.channels, self.validate_on, self.limit, self.only)
+        shared = (self.root, self.class_names, self.image_size, self.channels, self.validation, self.limit, self.only)
         added = {name: value for name, value in vars(self).items() if name not in self._own_attributes}
         return type(self), *shared, hashable(added)
 
@@ -230,10 +230,10 @@ class ImageDataModule(LightningDataModule):
         """Rows to train on and rows held out for validation."""
         if train.validation is not None:
             return Division.by(train.validation)
-        fraction = 0 if self.validate_on == "test" else self.val_fraction
-        if self.val_from == "stratified":
+        fraction = 0 if self.validation == "test" else self.val_fraction
+        if self.val_split == "stratified":
             return splitting.stratified(train.labels, train.digests, fraction, self.val_seed)
-        return splitting.by_count(len(train.labels), fraction, self.val_from, self.val_seed)
+        return splitting.by_count(len(train.labels), fraction, self.val_split, self.val_seed)
 
     # Loaders -------------------------------------------------------------------------------------------------------
 
@@ -269,7 +269,7 @@ class ImageDataModule(LightningDataModule):
         sampler: Sampler | None = None,
         drop_last: bool = False,
     ) -> TensorLoader:
-        """Batches of the rows of a split, on the device that trains where the images are resident there.
+        """Batches of the rows of a split, on the device that trains where the images are kept on it.
 
         Those of `training` are augmented. The order is that of the rows, a permutation of them drawn from (seed,
         epoch), or what the sampler gives.
@@ -288,7 +288,7 @@ class ImageDataModule(LightningDataModule):
 
     def part_of(self, split: Split) -> str:
         """The part of the set that `rows[split]` are rows of: the test set, or the one that comes to train with."""
-        return "test" if split == "test" or (split == "val" and self.validate_on == "test") else "train"
+        return "test" if split == "test" or (split == "val" and self.validation == "test") else "train"
 
     @property
     def _device(self) -> torch.device:
@@ -297,19 +297,19 @@ class ImageDataModule(LightningDataModule):
         return device
 
     def _placed(self, part: str) -> Images:
-        """The images on the device that trains, if they are to be resident there; else where they are."""
+        """The images on the device that trains, if they are to be kept on it; else where they are."""
         device, images = self._device, self.parts[part]
         tensors = (images.pixels, *images.extra.values())
-        if self.resident is False or (self.resident == "auto" and not fits(tensors, device)):
+        if self.on_device is False or (self.on_device == "auto" and not fits(tensors, device)):
             return images
-        if (part, device) not in self._on_device:
+        if (part, device) not in self._copies:
             extra = {name: tensor.to(device) for name, tensor in images.extra.items()}
-            self._on_device[part, device] = Images(images.pixels.to(device), images.labels.to(device), extra=extra)
-        return self._on_device[part, device]
+            self._copies[part, device] = Images(images.pixels.to(device), images.labels.to(device), extra=extra)
+        return self._copies[part, device]
 
     def teardown(self, stage: str | None = None) -> None:
         """Give the device's memory back."""
-        self._on_device.clear()
+        self._copies.clear()
 
     # What happens to a batch ---------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from labbook.data.randomness import permutation
 from labbook.data.spec import class_counts, combinations
 
-ValFrom = Literal["random", "tail", "stratified"]
+ValSplit = Literal["random", "last", "stratified"]
 MOST_NAMES = 5  # classes that are named in a sentence
 UNEVEN = 10  # times the smallest class
 
@@ -28,10 +28,10 @@ class Division(NamedTuple):
         return cls(torch.nonzero(~held_out).flatten(), torch.nonzero(held_out).flatten())
 
 
-def by_count(count: int, fraction: float, val_from: ValFrom, seed: int) -> Division:
+def by_count(count: int, fraction: float, val_split: ValSplit, seed: int) -> Division:
     """A `fraction` of all images: the last ones, or a random draw that depends on how many there are."""
     held_out = round(count * fraction)
-    order = permutation(count, seed) if val_from == "random" else torch.arange(count)
+    order = permutation(count, seed) if val_split == "random" else torch.arange(count)
     return Division(order[: count - held_out].sort().values, order[count - held_out :].sort().values)
 
 
@@ -58,7 +58,9 @@ def pixel_digests(pixels: Tensor) -> tuple[str, ...]:
     return tuple(hashlib.blake2b(image.numpy().tobytes(), digest_size=16).hexdigest() for image in pixels)
 
 
-def remarks(division: Division, labels: Tensor, names: Sequence[str], fraction: float, val_from: ValFrom) -> list[str]:
+def remarks(
+    division: Division, labels: Tensor, names: Sequence[str], fraction: float, val_split: ValSplit
+) -> list[str]:
     """What a user should know of the classes in each part.
 
     `labels` are those of all rows; `fraction` is the one that was asked for, 0 where the set itself has the parts.
@@ -66,13 +68,13 @@ def remarks(division: Division, labels: Tensor, names: Sequence[str], fraction: 
     train, val = (class_counts(labels[rows], len(names)) for rows in division)
     there = train + val
     found = []
-    better = ": use data.val_from=stratified" if fraction and val_from != "stratified" else ""
+    better = ": use data.val_split=stratified" if fraction and val_split != "stratified" else ""
     if untrained := named(names, (train == 0) & (there > 0)):
-        found.append(f"no image of {untrained} is trained on, as data.val_from={val_from} holds all out{better}")
+        found.append(f"no image of {untrained} is trained on, as data.val_split={val_split} holds all out{better}")
     if len(division.val) and (missing := named(names, (val == 0) & (there > 0))):
         found.append(f"validation has no image of {missing}{better}")
     asked = fraction * len(labels)
-    if val_from == "stratified" and asked and len(division.val) > max(1.5 * asked, asked + 10):
+    if val_split == "stratified" and asked and len(division.val) > max(1.5 * asked, asked + 10):
         found.append(
             f"validation has {len(division.val):,} of {len(labels):,} images, more than data.val_fraction={fraction}:"
             " at least one of each class"

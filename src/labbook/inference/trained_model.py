@@ -236,7 +236,7 @@ def use_thresholds(model: LightningModule, path: Path) -> None:
 def checkpoint_of(path: Path, config: DictConfig, weights: Weights | None = None) -> Path:
     """The file with the weights that are asked for, or that the run itself tested."""
     folder = path / CHECKPOINTS
-    best = weights == "best" or (weights is None and config.test_on == "best" and (folder / BEST).exists())
+    best = weights == "best" or (weights is None and config.test_checkpoint == "best" and (folder / BEST).exists())
     return folder / (BEST if best else LAST)
 
 

@@ -151,7 +151,7 @@ def group(sweep: Sweep) -> Report:
     runs = [run for run in sweep.runs if run.config]
     columns = varying(runs, sweep.over)
     names = short_names(columns, (*SHOWN.values(), "n"))
-    on_test = bool(runs) and all(run.settings.get("data.validate_on") == "test" for run in runs)
+    on_test = bool(runs) and all(run.settings.get("data.validation") == "test" for run in runs)
     code, objective = current_code(sweep), compared_by(sweep)
     falls = lower_is_better(objective, sweep.mode)
     settings: dict[Hashable, list[Run]] = {}
@@ -209,7 +209,7 @@ def rank(row: Row) -> tuple[bool, float]:
 
 def measured(run: Run, name: str) -> float | None:
     """A final metric of a run; what a run measured on the test set is no validation."""
-    on_test = name.startswith("val/") and run.settings.get("data.validate_on") == "test"
+    on_test = name.startswith("val/") and run.settings.get("data.validation") == "test"
     return None if on_test else run.figure(name)
 
 

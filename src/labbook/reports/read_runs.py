@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from labbook.config import renames
 from labbook.config.path_rules import check_local_path
-from labbook.config.renamed_targets import rename_targets
 from labbook.config.untrusted import LOADER, check_yaml_form, read_settings_file
 from labbook.errors import SettingError
 from labbook.runs.run_folder import CONFIG, LOG, METRICS, TABLE, read_metrics
@@ -50,12 +50,12 @@ class Run:
     @cached_property
     def effective(self) -> dict[str, Any]:
         """The settings without those that are off, which a run of an older version does not have."""
-        return flat(without_off(self.config))
+        return flat(renames.current(without_off(renames.original(self.config))))
 
     @property
     def choices(self) -> dict[str, str]:
         """Which file of each group was taken."""
-        chosen = self.config.get("choices")
+        chosen = self.config.get("config_groups")
         return {str(group): str(name) for group, name in chosen.items()} if isinstance(chosen, dict) else {}
 
     @property
@@ -172,7 +172,7 @@ def read_config(file: Path) -> dict[str, Any]:
         content = yaml.load(text, Loader=LOADER)
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return {}
-    return rename_targets(content) if isinstance(content, dict) else {}
+    return renames.current(content) if isinstance(content, dict) else {}
 
 
 def read_table(file: Path) -> dict[str, Floats]:

@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from labbook.config import renames
 from labbook.config.arguments import normalize_overrides
 from labbook.config.path_rules import check_local_path, check_symlinks
-from labbook.config.renamed_targets import rename_targets
 from labbook.config.several import expand_setting_name
 from labbook.config.unknown_keys import FILES, GROUPS, find_key, split_choice, user_keys
 from labbook.config.untrusted import check_yaml_form, read_settings_file
@@ -24,8 +24,8 @@ from labbook.runs.run_id import result_callbacks
 
 # Settings that a resumed run may take new: those that do not change what it computes, and some that do.
 CHANGEABLE = (
-    *("epochs", "trainer", "compile", "channels_last", "keep_memory", "test_on", "train_acc_eval"),
-    *("logger", "callbacks", "checkpoint", "published", "notes", "data.root", "data.cache_dir", "data.resident"),
+    *("epochs", "trainer", "compile", "channels_last", "reuse_freed_memory", "test_checkpoint", "evaluate_train"),
+    *("logger", "callbacks", "checkpoint", "published", "notes", "data.root", "data.cache_dir", "data.on_device"),
 )
 # Settings by which an epoch has more or fewer steps, and what they are where they are left open.
 COUNTING = {"trainer.accumulate_grad_batches": 1, "trainer.limit_train_batches": 1.0}
@@ -56,10 +56,11 @@ def read_run_config(path: Path) -> DictConfig:
         raise SettingError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(config, DictConfig) or "model" not in config or "data" not in config:
         raise SettingError(f"{file} is not the configuration of a run: it has no model and data")
-    if "sweep" in config or not isinstance(config.get("choices", {}), (DictConfig, dict)):
-        raise SettingError(f"{file} is not as a run writes it: it has sweep, or choices that are none")
-    plain: dict[str, Any] = rename_targets(OmegaConf.to_container(config))
-    return OmegaConf.create(plain)
+    plain: Any = OmegaConf.to_container(config)
+    config = OmegaConf.create(renames.current(plain))
+    if "sweep" in config or not isinstance(config.get("config_groups", {}), (DictConfig, dict)):
+        raise SettingError(f"{file} is not as a run writes it: it has sweep, or config_groups that are none")
+    return config
 
 
 def add_run_choices(arguments: list[str], folders: Sequence[Path]) -> list[str]:
@@ -76,7 +77,7 @@ def add_run_choices(arguments: list[str], folders: Sequence[Path]) -> list[str]:
     if not folder or not groups:
         return arguments
     try:
-        choices = read_run_config(Path(folder)).get("choices", {})
+        choices = read_run_config(Path(folder)).get("config_groups", {})
     except SettingError:
         return arguments
     own = {group: str(choices[group]) for group in groups if choices.get(group)}
@@ -126,18 +127,18 @@ def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, 
         if name == "epochs" and value.startswith("+"):
             raise SettingError(f"{override}: epochs is the total number of epochs, those before included: epochs=N")
         may_change = any(name == item or name.startswith(f"{item}.") for item in CHANGEABLE)
-        if name in groups and same_choice(saved.choices.get(name), value):
+        if name in groups and same_choice(saved.config_groups.get(name), value):
             continue
         if may_change:
             if name in groups:
-                saved.choices[name] = value.replace(" ", "")
+                saved.config_groups[name] = value.replace(" ", "")
             for each in expand_setting_name(name, config):
                 node = OmegaConf.select(config, each)
                 if each == "trainer":
-                    node = merge_trainer_settings(node, saved.trainer, str(begun.choices.get("trainer")))
+                    node = merge_trainer_settings(node, saved.trainer, str(begun.config_groups.get("trainer")))
                 OmegaConf.update(saved, each, node, merge=False, force_add=True)
         elif name != "resume" and (name in groups or OmegaConf.select(saved, name) != OmegaConf.select(config, name)):
-            was = saved.choices.get(name) if name in groups else OmegaConf.select(saved, name)
+            was = saved.config_groups.get(name) if name in groups else OmegaConf.select(saved, name)
             raise SettingError(
                 f"{path} was started with {name}={was}, so {override} would be another run;"
                 f" a resumed run takes new values of {', '.join(CHANGEABLE)}"
@@ -215,9 +216,9 @@ def with_settings(config: DictConfig, settings: list[str]) -> DictConfig:
                 valid = user_keys(node if isinstance(node, DictConfig) else config)
                 told = list_choices(key, valid, "settings here", " or ".join(find_key(key, config)))
                 what = f"{name} is not a setting" if equals else f"{setting} is not SETTING=VALUE"
-                raise SettingError(f"{what} of this run; {told}")
+                raise SettingError(renames.instead(name) or f"{what} of this run; {told}")
             node = node.get(key)
-        if isinstance(node, DictConfig) and name in config.get("choices", {}):
+        if isinstance(node, DictConfig) and name in config.get("config_groups", {}):
             raise SettingError(f"{setting}: {name} stays that of the run; single settings are {name}.SETTING=VALUE")
     replaced = OmegaConf.merge(config, OmegaConf.from_dotlist(normalize_overrides(settings)))
     assert isinstance(replaced, DictConfig)

@@ -260,7 +260,7 @@ def test_summary(metrics: Mapping[str, Any]) -> str:
 def new_run_path(config: DictConfig) -> tuple[Path, str]:
     """The parent folder and the name of a single run: date and choices."""
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    chosen = {group: str(config.choices[group]) for group in ("model", "data") if group in config.choices}
+    chosen = {group: str(config.config_groups[group]) for group in ("model", "data") if group in config.config_groups}
     if variant := OmegaConf.select(config, "model.name"):  # as of model=resnet18 model.name=resnet34
         chosen["model"] = str(variant)
     return Path(config.log_dir) / "runs", "_".join([now, *map(short_file_name, chosen.values())])

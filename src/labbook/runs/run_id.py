@@ -8,14 +8,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from labbook.config import renames
 from labbook.config.frozen_settings import FROZEN
-from labbook.config.renamed_targets import original_target, rename_targets
 from labbook.config.schema import FORMERLY, GROUPS, SECTIONS, TrainConfig
 from labbook.data.idx_files import own_content
 
 # Settings that do not change what a run computes: they are left out of its identity.
 IGNORED_KEYS = (
-    "keep_memory",
+    "reuse_freed_memory",
     "log_dir",
     "logger",
     "resume",
@@ -24,7 +24,7 @@ IGNORED_KEYS = (
     "seeds",
     "sweep",
     "data.cache_dir",
-    "data.resident",
+    "data.on_device",
 )
 # Callbacks that only show, and data sets that hold the same images wherever data.root says that they lie.
 PASSIVE = ("labbook.callbacks.Progress", "labbook.callbacks.Pictures")
@@ -38,12 +38,13 @@ def run_id(config: DictConfig) -> str:
     Also without settings that are off (`without_off`), without `PASSIVE` callbacks, and without `data.root` for sets
     that are the `SAME_EVERYWHERE`. It depends on the configuration alone: no file is read.
     """
-    plain: Any = rename_targets(OmegaConf.to_container(config, resolve=True), original_target)
+    settings: Any = OmegaConf.to_container(config, resolve=True)
+    plain = renames.original(settings)
     plain["callbacks"] = result_callbacks(plain["callbacks"])
     if same_everywhere(plain["data"]):
         plain["data"].pop("root", None)
-    for name in (*IGNORED_KEYS, "choices"):
-        *parents, key = name.split(".")
+    for name in (*IGNORED_KEYS, "config_groups"):
+        *parents, key = renames.original_name(name).split(".")
         node: Any = plain
         for parent in parents:
             node = node[parent]

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from labbook.config import renames
 from labbook.config.path_rules import NAME, check_symlinks
 from labbook.errors import SettingError
 from labbook.files import write_whole
@@ -114,7 +115,11 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) and content.get("made_by") == "labbook" else None
+    if not isinstance(content, dict) or content.get("made_by") != "labbook":
+        return None
+    over = content.get("over")
+    renamed = {"over": [renames.current_name(str(name)) for name in over]} if isinstance(over, list) else {}
+    return content | renamed
 
 
 class IdentityIndex:

@@ -55,4 +55,4 @@ def has_setting(config: DictConfig, name: str) -> bool:
 def choice_for(config: DictConfig, override: str) -> str:
     """The choice of the group that an override is of, as it is typed."""
     group = override.lstrip("+").partition(".")[0]
-    return f"{group}={config.choices.get(group)}"
+    return f"{group}={config.config_groups.get(group)}"

@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from labbook.config import renames
 from labbook.config.path_rules import short_file_name
 from labbook.errors import SettingError
 from labbook.runs.run_id import IGNORED_KEYS
@@ -100,6 +101,6 @@ def _varies(item: Override) -> bool:
 
 def indifferent(key: str) -> bool:
     """Whether a setting says nothing of what is computed, or what each run's own name tells."""
-    name = key.lstrip("+~").replace("/", ".")
+    name = renames.current_name(key.lstrip("+~").replace("/", "."))
     roots = (*IGNORED_KEYS, "hydra", "callbacks", "data.root")
     return any(name == item or name.startswith(f"{item}.") for item in roots)

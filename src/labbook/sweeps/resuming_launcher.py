@@ -17,6 +17,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from labbook.config import renames
 from labbook.config import schema as settings
 from labbook.config.unknown_keys import GROUPS
 from labbook.errors import SettingError, TrainingError, first_line
@@ -211,6 +212,9 @@ class Continuing(Launcher):
             return overrides
         plain = self.composed([item for item in overrides if item not in forced])
         left_out = [item for item in forced if not has_setting(plain, item.lstrip("+").partition("=")[0])]
+        for item in left_out:
+            if renamed := renames.instead(item.lstrip("+").partition("=")[0]):
+                raise SettingError(renamed)
         self.left_out.update((item, choice_for(plain, item)) for item in left_out)
         self.taken.update(item for item in forced if item not in left_out)
         return [item for item in overrides if item not in left_out]

@@ -63,7 +63,7 @@ def check_objective(space: Mapping[str, BaseDistribution], objective: str) -> No
     Raises:
         SettingError: naming the setting.
     """
-    fraction, held_out = space.get("data.val_fraction"), space.get("data.validate_on")
+    fraction, held_out = space.get("data.val_fraction"), space.get("data.validation")
     if not objective.startswith("val/"):
         return
     if fraction is not None and fraction._contains(0) and not fraction.single():
@@ -73,7 +73,7 @@ def check_objective(space: Mapping[str, BaseDistribution], objective: str) -> No
         )
     if isinstance(held_out, CategoricalDistribution) and "test" in held_out.choices and not held_out.single():
         raise SettingError(
-            f"data.validate_on={described(held_out)}: nothing may be chosen by the test set, so leave test out"
+            f"data.validation={described(held_out)}: nothing may be chosen by the test set, so leave test out"
         )
 
 

@@ -9,8 +9,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
+from labbook.config import renames, search_path
 from labbook.config import schema as settings
-from labbook.config import search_path
 from labbook.config.path_rules import check_name, short_file_name
 from labbook.errors import SettingError, TrainingError
 from labbook.runs.status import State
@@ -55,8 +55,13 @@ class SweepCommand:
         """The sweep's name where none is given: what it is of, and the sweep whose best it takes."""
         runtime = self.config.hydra.runtime
         of_sweeps = [short_file_name(folder.name) for folder in self._folders() if read_manifest(folder) is not None]
-        name = sweep_name(given(self.config.hydra)[1], runtime.choices.get("sweep"), search)
-        return "_".join([*of_sweeps, name])
+        command = given(self.config.hydra)[1]
+        names = [
+            "_".join([*of_sweeps, sweep_name(overrides, runtime.choices.get("sweep"), search)])
+            for overrides in (command, [renames.original_override(item) for item in command])
+        ]
+        there = Path(self.config.log_dir) / "sweeps"
+        return next((name for name in names if (there / name).is_dir()), names[0])
 
     def lead(self, launcher: Launcher | None, context: HydraContext) -> None:
         """Put the choice of what is left to do in front of a launcher."""

@@ -205,7 +205,7 @@ def tested_part(data: LightningDataModule) -> str:
 
 def validates_on_test(data: LightningDataModule) -> bool:
     """Whether epochs are validated on the test set, by which nothing may be chosen."""
-    return is_image_data(data) and data.validate_on == "test"
+    return is_image_data(data) and data.validation == "test"
 
 
 # Both ------------------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def check_objective(config: DictConfig) -> None:
     part, _, name = config.objective.partition("/")
     if part != "val" or not (config.metrics or {}).get(name):
         return
-    for setting, value in (("data.validate_on", "test"), ("data.val_fraction", 0)):
+    for setting, value in (("data.validation", "test"), ("data.val_fraction", 0)):
         if OmegaConf.select(config, setting) == value:
             raise SettingError(
                 f"objective={config.objective} needs validation images, and {setting}={value} leaves none to choose by;"

@@ -69,7 +69,7 @@ def reduced(trainer: Trainer, model: LightningModule) -> Iterator[None]:
             os.environ[ASK_NVML] = asks
 
 
-def keep_memory() -> None:
+def reuse_freed_memory() -> None:
     """Have the C library keep freed memory for the next step of a CPU; for Linux with glibc, elsewhere nothing happens.
 
     It would give large tensors back to the system after each use and be given them anew, filled with zeros. With the

@@ -54,7 +54,7 @@ def main() -> None:
         from labbook.models.drawing import draw
 
     experiment.check(config)
-    file = given.figure or Path(f"{config.choices.model}.svg")
+    file = given.figure or Path(f"{config.config_groups.model}.svg")
     kind = file.suffix.removeprefix(".") or ("svg" if outputs.is_stream(file) else "")
     picture = experiment.on_meta_device(
         config, experiment.build_data(config), lambda model: draw(model, kind, given.depth)

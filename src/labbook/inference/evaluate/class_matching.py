@@ -12,7 +12,7 @@ from labbook.data.record import DataRecord, listed
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 
-DIVISION = ("limit", "val_fraction", "val_seed", "val_from", "validate_on")  # settings that divide the training images
+DIVISION = ("limit", "val_fraction", "val_seed", "val_split", "validation")  # settings that divide the training images
 UNKNOWN = -1  # the number of a class that the network does not know
 
 

@@ -66,7 +66,7 @@ def evaluate_run(
     if own:
         check_same_division(config.data, read_run_config(path).data, split)
     record = DataRecord.read(read_metrics(path), known.class_names)
-    in_test = split == "test" or (split == "val" and config.data.get("validate_on") == "test")
+    in_test = split == "test" or (split == "val" and config.data.get("validation") == "test")
     data = read_part(config, "test" if in_test else "train", record if own else None)
     check_seen(data, known)
     if not len(data.rows[split]):

@@ -63,7 +63,7 @@ def choose_thresholds(trainer: Trainer, model: Classifier, data: ImageDataModule
 
     Without these they stay 0.5.
     """
-    if not isinstance(model.label_task, MultiLabel) or data.validate_on == "test" or not len(data.rows["val"]):
+    if not isinstance(model.label_task, MultiLabel) or data.validation == "test" or not len(data.rows["val"]):
         return
     found = test(trainer, model, data, "val")
     if isinstance(found, MultilabelOutcome):
@@ -78,7 +78,7 @@ def evaluate(trainer: Trainer, model: LightningModule, data: LightningDataModule
         try:
             tested_epoch = checkpoint_io.load_weights(model, saved.best_path)
         except SettingError as error:
-            raise SettingError(f"{error}; with test_on=last the last weights are tested instead") from error
+            raise SettingError(f"{error}; with test_checkpoint=last the last weights are tested instead") from error
     row = recorder.rows[tested_epoch - 1]
     metrics: dict[str, Any] = {name: row[name] for name in metrics_in(row) if not is_of_layer(name)}
     if capabilities.is_classifier(model) and capabilities.is_image_data(data):
@@ -115,7 +115,7 @@ def of_classifier(
     keep_answers(trainer, outcome, data.spec.class_names, data.parts["test"].files)
     if not validated and len(data.rows["val"]):
         metrics |= of_part("val", test(trainer, model, data, "val"), model)
-    if config.train_acc_eval:
+    if config.evaluate_train:
         metrics["train/acc_eval"] = test(trainer, model, data, "train").figures.acc
     model.outcome = outcome
     return metrics

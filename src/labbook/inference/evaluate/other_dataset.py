@@ -50,8 +50,8 @@ def asked(config: DictConfig, settings: list[str]) -> Asked:
             chosen.data[name] = None
     if "data.batch_size" not in given:
         chosen.data.batch_size = config.data.batch_size  # for which this network has room
-    own = config.get("choices", {}).get("data")
-    name = str(chosen.choices.data)
+    own = config.get("config_groups", {}).get("data")
+    name = str(chosen.config_groups.data)
     return Asked(with_settings(config, rest), chosen.data, elsewhere(config.data, chosen.data) if name == own else name)
 
 

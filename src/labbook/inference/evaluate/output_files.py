@@ -24,7 +24,15 @@ FOLDER = "evaluation"  # in that of the run
 MISTAKES = 25
 # Beginnings of the settings that change nothing of what a test comes to, or that `Tested.other` tells of.
 INDIFFERENT = (
-    *("data=", "data.root=", "data.cache_dir=", "data.resident=", "data.batch_size=", "data.augment=", "data.shuffle="),
+    *(
+        "data=",
+        "data.root=",
+        "data.cache_dir=",
+        "data.on_device=",
+        "data.batch_size=",
+        "data.augment=",
+        "data.shuffle=",
+    ),
     "data.sampler",
     "trainer.accelerator=",
 )

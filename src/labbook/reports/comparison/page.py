@@ -23,7 +23,7 @@ def html(comparison: Comparison) -> str:
 
 def curves(runs: Sequence[Candidate], lines: Sequence[Line]) -> list[Picture]:
     """Accuracy and loss by epoch, and accuracy by seconds of training, the runs laid over each other."""
-    kinds = {str(run.run.settings.get("data.validate_on")) for run in runs}
+    kinds = {str(run.run.settings.get("data.validation")) for run in runs}
     held_out = {"val": "validation", "test": "test"}.get(kinds.pop(), "held-out") if len(kinds) == 1 else "held-out"
     pictures = learning_curves([[run.run] for run in runs], lines, held_out, "run")
     by_time = [timed(run) for run in runs]

@@ -13,7 +13,7 @@ from labbook.runs.run_id import IGNORED_KEYS, PASSIVE, same_everywhere
 
 # Settings of the machine and of chance: runs that differ in no others were the same training.
 AROUND = ("seed", "trainer", "compile", "channels_last")
-NEVER = (*IGNORED_KEYS, "choices")
+NEVER = (*IGNORED_KEYS, "config_groups")
 FIGURES = {
     "val/loss": "validation loss",
     "val/acc": "validation accuracy",
