@@ -7,7 +7,7 @@ from torch import Tensor, nn
 pytest.importorskip("captum", reason="needs the extra: make setup EXTRAS=serve")
 
 from labbook.inference.serve import attribution
-from labbook.inference.serve.attribution import METHODS, blank, heat, integrated_gradients, occlusion
+from labbook.inference.serve.attribution import METHODS, attribute, blank, heat
 
 pytestmark = pytest.mark.extra
 
@@ -26,7 +26,7 @@ def one_pixel(images: Tensor) -> Tensor:
 @pytest.mark.parametrize("method", METHODS)
 def test_as_large_as_the_image(method: str) -> None:
     image = torch.rand(1, 2, 8, 8)
-    found = METHODS[method].attribute(small(), image, 2)
+    found = attribute(method, small(), image, 2)
     assert found.shape == image.shape
     assert found.isfinite().all()
     assert found.abs().sum() > 0
@@ -36,13 +36,15 @@ def test_as_large_as_the_image(method: str) -> None:
 def test_integrated_gradients_add_up() -> None:
     network, image = small(), torch.rand(1, 2, 8, 8)
     difference = (network(image) - network(blank(image)))[0, 2].item()
-    assert integrated_gradients(network, image, 2).sum().item() == pytest.approx(difference, rel=0.02, abs=1e-3)
+    assert attribute("Integrated gradients", network, image, 2).sum().item() == pytest.approx(
+        difference, rel=0.02, abs=1e-3
+    )
 
 
 @pytest.mark.parametrize("method", ["Integrated gradients", "Saliency"])
 def test_the_one_pixel_that_matters_gets_all(method: str) -> None:
     image = torch.rand(1, 2, 8, 8)
-    found = METHODS[method].attribute(one_pixel, image, 1)
+    found = attribute(method, one_pixel, image, 1)
     where = torch.zeros_like(image, dtype=torch.bool)
     where[0, 1, 2, 5] = True
     assert found[where].abs().item() > 0.01
@@ -52,7 +54,7 @@ def test_the_one_pixel_that_matters_gets_all(method: str) -> None:
 def test_covering_the_one_pixel_that_matters_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     image = torch.rand(1, 2, 8, 8)
     image[0, 1, 2, 5] = 7
-    found = occlusion(one_pixel, image, 1, window=1)
+    found = attribute("Occlusion", one_pixel, image, 1, window=1)
     assert found[0, :, 2, 5].tolist() == pytest.approx([3 * (7 - blank(image)[0, 1, 0, 0].item())] * 2)
     found[0, :, 2, 5] = 0
     assert found.abs().max() < 1e-5
@@ -81,6 +83,6 @@ def test_large_images_are_covered_by_few_windows() -> None:
         seen.append(len(images))
         return images.mean((2, 3))
 
-    attribution.occlusion(network, torch.rand(1, 1, 96, 96), 0)
+    attribute("Occlusion", network, torch.rand(1, 1, 96, 96), 0)
     assert sum(seen) < 300
     assert max(seen) <= attribution.AT_ONCE

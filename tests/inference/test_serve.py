@@ -3,7 +3,6 @@
 import inspect
 import os
 import socket
-import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
@@ -11,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -18,10 +18,10 @@ from PIL import Image
 
 pytest.importorskip("captum", reason="needs the extra: make setup EXTRAS=serve")
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from markupsafe import escape
-from starlette.datastructures import Headers
+from starlette.requests import Request
 
 from labbook import experiment
 from labbook.cli.commands import serve
@@ -29,16 +29,14 @@ from labbook.config.compose import compose_config
 from labbook.data.digits import Digits
 from labbook.data.mnist import MNIST
 from labbook.errors import SettingError
-from labbook.inference.serve import gradio_page, open_port, sample_images
+from labbook.inference.serve import explainer as explaining
+from labbook.inference.serve import gradio_page, open_port, server
 from labbook.inference.serve.attribution import METHODS
-from labbook.inference.serve.event_handlers import Controls
 from labbook.inference.serve.explainer import Explainer
-from labbook.inference.serve.gradio_page import of_text
-from labbook.inference.serve.server import Guarded, of_another_page
 from labbook.inference.trained_model import Trained
 from labbook.training import hardware
 from tests.conftest import Command
-from tests.inference.test_image_inputs import drawing
+from tests.inference.test_serve_images import drawing
 
 pytestmark = pytest.mark.extra
 
@@ -49,13 +47,13 @@ def small() -> DictConfig:
 
 
 @pytest.fixture
-def controls(tmp_path: Path) -> Controls:
+def explainer(tmp_path: Path) -> Explainer:
     """Of a small network that knows nothing."""
     config = deepcopy(small())
     (tmp_path / "metrics.json").write_text('{"test/acc": 0.25}')
     model = experiment.build_model(config, Digits(image_size=8).spec).eval()
     choice = hardware.here(config, model)
-    return Controls(Explainer.of(Trained(tmp_path, config, model, choice, 3)))
+    return Explainer(Trained(tmp_path, config, model, choice, 3))
 
 
 def saved(path: Path, ground: int) -> dict[str, str]:
@@ -65,82 +63,82 @@ def saved(path: Path, ground: int) -> dict[str, str]:
     return {"path": str(path)}
 
 
-def test_a_picture_is_judged(controls: Controls, tmp_path: Path) -> None:
-    pixels, complaint, turned = controls.given(saved(tmp_path / "a.png", 255))
-    assert (complaint, turned) == ("", True)
+def test_a_picture_is_judged(explainer: Explainer, tmp_path: Path) -> None:
+    pixels, complaint, inverted = explainer.from_file(saved(tmp_path / "a.png", 255))
+    assert (complaint, inverted) == ("", True)
     assert pixels is not None
-    assert controls.unpacked(pixels)[0, 0, 0, 0] == 0
-    assert controls.given(saved(tmp_path / "b.png", 0)) == (pixels, "", False)
+    assert pixels[0, 0, 0, 0] == 0
+    as_drawn, _, inverted = explainer.from_file(saved(tmp_path / "b.png", 0))
+    assert as_drawn is not None
+    assert torch.equal(as_drawn, pixels)
+    assert not inverted
     for method in METHODS:
-        answer = controls.answered(pixels, method)
+        answer = explainer.answer(pixels, method)
         assert len(answer[0]) == 5
         assert list(answer[0].values()) == sorted(answer[0].values(), reverse=True)
         assert answer[1].shape == answer[2].shape == (352, 352, 3)
-        assert METHODS[method].meaning in answer[3]
-    assert controls.answered(None, "Saliency") == (None, None, None, "")
+        assert METHODS[method] in answer[3]
+    assert explainer.answer(None, "Saliency") == (None, None, None, "")
 
 
-def test_the_box_turns_the_shades(controls: Controls, tmp_path: Path) -> None:
+def test_the_box_inverts(explainer: Explainer, tmp_path: Path) -> None:
     file = saved(tmp_path / "a.png", 255)
-    turned, _, _ = controls.given(file)
-    plain, _ = controls.turned(file, False)
-    assert turned is not None
+    inverted, plain = (explainer.from_file(file, invert)[0] for invert in (True, False))
+    assert inverted is not None
     assert plain is not None
-    assert torch.equal(controls.unpacked(plain), 255 - controls.unpacked(turned))
-    assert controls.turned(file, True) == (turned, "")
-    assert controls.given(None) == (None, "", False)
+    assert torch.equal(plain, 255 - inverted)
+    assert explainer.from_file(None) == (None, "", False)
 
 
 def test_what_is_no_picture_is_said_as_plain_text(
-    controls: Controls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    explainer: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "x.png").write_text("<b>")
-    assert controls.given({"path": str(tmp_path / "x.png")}) == (None, "This file is no image.", False)
+    assert explainer.from_file({"path": str(tmp_path / "x.png")}) == (None, "This file is no image.", None)
     monkeypatch.chdir(tmp_path)
-    pixels, complaint, _ = controls.given({"path": "<script>"})
+    pixels, complaint, _ = explainer.from_file({"path": "<script>"})
     assert pixels is None
     assert "<script>" in complaint
-    assert "&lt;script&gt;" in of_text().postprocess(complaint)
-    assert "<" not in of_text().postprocess(complaint)
+    assert "&lt;script&gt;" in gradio_page.text().postprocess(complaint)
+    assert "<" not in gradio_page.text().postprocess(complaint)
 
 
-def test_a_drawing_is_judged(controls: Controls) -> None:
-    pixels, complaint = controls.drawn(drawing((100, 50, 130, 200)), True, True)
-    assert complaint == ""
+def test_a_drawing_is_judged(explainer: Explainer) -> None:
+    pixels = explainer.from_drawing({"composite": drawing((100, 50, 130, 200))}, True, True)
     assert pixels is not None
-    assert max(pixels) > 200
-    assert controls.drawn(None, True, True) == controls.drawn(drawing(None), True, True) == (None, "")
-    assert controls.drawn(b"?", True, True) == (None, "This drawing cannot be read.")
+    assert pixels.max() > 200
+    for empty in (None, {"composite": None}, {"composite": np.full((280, 280, 3), 255, np.uint8)}):
+        assert explainer.from_drawing(empty, True, True) is None
 
 
-def test_test_images_are_shown_and_chosen(controls: Controls) -> None:
-    gallery, complaint = controls.sampled()
+def test_test_images_are_shown(explainer: Explainer) -> None:
+    gallery, complaint = explainer.test_images()
     assert complaint == ""
     assert [name for _, name in gallery] == [str(number) for number in range(10) for _ in range(2)]
-    pixels, _ = controls.chosen(19)
-    assert pixels is not None
-    assert controls.chosen(20) == controls.chosen(-1) == (None, "")
+    assert explainer.samples[19][0].shape == (1, 1, 8, 8)
 
 
-def test_test_images_that_are_not_at_hand(controls: Controls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_images_that_are_not_at_hand(
+    explainer: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(MNIST, "_obtain", lambda _: pytest.fail("nothing is to be downloaded"))
     config = compose_config("data=mnist", f"data.root={tmp_path / 'data'}", "data.image_size=8")
     with pytest.raises(SettingError, match=r"^the test images are not in .*data: name another place with data\.root="):
-        sample_images.at_hand(replace(controls.explainer.network, config=config))
+        explaining.samples(replace(explainer.network, config=config))
     assert not (tmp_path / "data").exists()
-    controls.explainer.network.config.data.image_size = 9
-    assert controls.sampled()[1].startswith("There is nothing to choose from: the test images are not of the size")
+    explainer.network.config.data.image_size = 9
+    assert explainer.test_images()[1].startswith("There is nothing to choose from: the test images are not of the size")
 
 
 def test_few_of_many_classes() -> None:
-    assert sample_images.spread([2, 2, 0, 1, 0]) == [2, 4, 3, 0, 1]
-    assert sample_images.spread([0] * 50 + list(range(50))) == [0, *range(51, 70)]
+    assert explaining.spread([2, 2, 0, 1, 0]) == [2, 4, 3, 0, 1]
+    assert explaining.spread([0] * 50 + list(range(50))) == [0, *range(51, 70)]
 
 
-def test_the_head_of_the_page(controls: Controls) -> None:
-    assert controls.explainer.title.startswith("MLP of ")
+def test_the_head_of_the_page(explainer: Explainer) -> None:
+    assert explainer.title.startswith("MLP of ")
     assert "test accuracy 0.2500; 10 classes; sees 1 x 8 x 8 pixels; weights of epoch 3; works on cpu" in (
-        controls.explainer.about
+        explainer.about
     )
 
 
@@ -159,7 +157,9 @@ def test_refusals(started: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         port = other.getsockname()[1]
         ended = started(run, "--port", str(port))
     assert ended.code == 2
-    assert ended.sentence == f"port {port} is in use: give another with --port N, or a free one with --port 0"
+    assert ended.sentence == (
+        f"port {port} cannot be used (Address already in use): give another with --port N, or a free one with --port 0"
+    )
     monkeypatch.setattr(open_port, "find_spec", lambda _: None)
     assert started(run).sentence == "gradio is not installed: make setup EXTRAS=serve, or pip install -e '.[serve]'"
 
@@ -175,24 +175,24 @@ def test_refusals(started: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 )
 def test_other_machines_are_not_spoken_to(event: str, arguments: tuple[object, ...]) -> None:
     with pytest.raises(PermissionError, match=r"^no connection to \S+: this page works on its machine alone$"):
-        open_port.keep_here(event, arguments)
+        open_port.refuse_other_hosts(event, arguments)
 
 
 def test_this_machine_is_spoken_to() -> None:
-    open_port.keep_here("socket.connect", (None, ("127.0.0.1", 80)))
-    open_port.keep_here("socket.connect", (None, "/run/socket"))
-    open_port.keep_here("socket.getaddrinfo", (b"localhost", 80, 0, 0, 0))
-    open_port.keep_here("open", ("file", "r", 0))
+    open_port.refuse_other_hosts("socket.connect", (None, ("127.0.0.1", 80)))
+    open_port.refuse_other_hosts("socket.connect", (None, "/run/socket"))
+    open_port.refuse_other_hosts("socket.getaddrinfo", (b"localhost", 80, 0, 0, 0))
+    open_port.refuse_other_hosts("open", ("file", "r", 0))
 
 
 @pytest.mark.parametrize("foreign", ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>"])
-def test_no_text_of_the_page_is_html(controls: Controls, foreign: str) -> None:
-    spec = replace(controls.explainer.network.spec, class_names=(foreign,) * 10)
-    controls.explainer.network.model.spec = spec
+def test_no_text_of_the_page_is_html(explainer: Explainer, foreign: str) -> None:
+    spec = replace(explainer.network.spec, class_names=(foreign,) * 10)
+    explainer.network.model.spec = spec
     pixels = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
-    meaning = controls.answered(pixels.numpy().tobytes(), "Saliency")[3]
+    meaning = explainer.answer(pixels, "Saliency")[3]
     assert foreign in meaning
-    assert gradio_page.of_text().postprocess(meaning) == str(escape(meaning))
+    assert gradio_page.text().postprocess(meaning) == str(escape(meaning))
     assert inspect.getsource(gradio_page).count("gr.HTML(") == 1  # there is no other place
 
 
@@ -216,18 +216,24 @@ OWN = "http://127.0.0.1:7860"
     ],
 )
 def test_requests_of_other_pages(method: str, headers: dict[str, str], refused: bool) -> None:
-    assert of_another_page(method, "/", Headers({"host": "127.0.0.1:7860", **headers})) == refused
+    assert server.of_another_page(request(method, "/", headers)) == refused
 
 
 def test_other_pages_may_link_to_the_page_alone() -> None:
-    headers = Headers({"host": "127.0.0.1:7860", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"})
-    assert not of_another_page("GET", "/", headers)
-    assert of_another_page("GET", "/gradio_api/queue/data", headers)
+    link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    assert not server.of_another_page(request("GET", "/", link))
+    assert server.of_another_page(request("GET", "/gradio_api/queue/data", link))
 
 
-def test_a_stranger_s_upload_goes_nowhere(tmp_path: Path) -> None:
+def request(method: str, path: str, headers: dict[str, str]) -> Request:
+    raw = [(key.encode(), value.encode()) for key, value in {"host": "127.0.0.1:7860", **headers}.items()]
+    return Request({"type": "http", "method": method, "path": path, "headers": raw, "query_string": b""})
+
+
+def test_uploads_of_other_pages_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     app = FastAPI()
-    app.add_middleware(Guarded, stored=tmp_path)
+    app.middleware("http")(server.guard)
     taken: list[bytes] = []
 
     @app.post("/gradio_api/upload")
@@ -243,22 +249,19 @@ def test_a_stranger_s_upload_goes_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "ages", "left"),
+    ("sizes", "left"),
     [
-        ([10] * 5, [0, 1, 2, 3, 4], [0, 1, 2]),  # too many
-        ([10, 80, 20], [0, 1, 2], [0, 1]),  # too large together
-        ([10, 10], [0, 700], [0]),  # not needed any more
+        ([10] * 5, [0, 1, 2]),  # too many
+        ([10, 80, 20], [0, 1]),  # too large together
     ],
 )
-def test_few_pictures_are_kept(
-    sizes: list[int], ages: list[int], left: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(open_port, "KEPT", 3)
-    monkeypatch.setattr(open_port, "KEPT_BYTES", 100)
-    for number, (size, age) in enumerate(zip(sizes, ages, strict=True)):
+def test_few_files_are_kept(sizes: list[int], left: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "FILES", 3)
+    monkeypatch.setattr(server, "TOTAL", 100)
+    for number, size in enumerate(sizes):
         (tmp_path / str(number)).mkdir()
         file = tmp_path / str(number) / "image.png"
         file.write_bytes(b"x" * size)
-        os.utime(file, (time.time() - age,) * 2)
-    open_port.remove_old(tmp_path)
-    assert sorted(int(folder.name) for folder in tmp_path.iterdir()) == left
+        os.utime(file, (1000 - number,) * 2)
+    server.remove_old(tmp_path)
+    assert sorted(int(file.parent.name) for file in tmp_path.rglob("*.png")) == left

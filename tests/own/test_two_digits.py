@@ -82,9 +82,9 @@ def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
     attribution = pytest.importorskip("labbook.inference.serve.attribution", exc_type=ImportError)
     from labbook.inference.serve.explainer import Explainer
 
-    explainer = Explainer.of(network)
+    explainer = Explainer(network)
     for image, names in zip(pixels, expected, strict=True):
-        told = explainer(image[None], next(iter(attribution.METHODS))).told
+        told = explainer.answer(image[None], next(iter(attribution.METHODS)))[3]
         assert told.startswith(f"Above their thresholds: {'|'.join(names) or '–'}. ")
 
     pytest.importorskip("safetensors", reason="the extra export is not installed")

@@ -10,7 +10,7 @@ from pathlib import Path
 from labbook import lazy_imports
 from labbook.cli.command_line import sentences
 from labbook.config import invocation
-from labbook.inference.serve.open_port import PORT, alone, check_installed, opened
+from labbook.inference.serve.open_port import PORT, check_installed, listen, private_gradio
 from labbook.runs.resume import read_run_config, with_settings
 from labbook.sweeps.best_experiment import run_of
 
@@ -28,7 +28,7 @@ def main() -> None:
     config = with_settings(read_run_config(arguments.run), arguments.settings)
     check_installed()
 
-    with opened(arguments.port) as listener, alone():
+    with listen(arguments.port) as listener, private_gradio():
         with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
             from labbook.inference import trained_model
         network = trained_model.load(arguments.run, config, arguments.weights, "serve")

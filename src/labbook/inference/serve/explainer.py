@@ -1,63 +1,88 @@
-"""What the page shows of an image: the classes, what the network saw, and which pixels mattered."""
+"""What the page's controls do, without Gradio: images in, the network's answer and its reasons out."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from labbook.data.spec import joined
-from labbook.errors import printable
-from labbook.inference.serve import image_inputs
-from labbook.inference.serve.attribution import METHODS, heat
-from labbook.inference.serve.image_inputs import Habits
-from labbook.inference.trained_model import Trained
+from labbook.data.spec import combinations, joined
+from labbook.errors import SettingError, printable
+from labbook.inference.serve import images
+from labbook.inference.serve.attribution import METHODS, attribute, heat
+from labbook.inference.trained_model import Trained, decoding
 from labbook.runs.run_folder import read_metrics
 
 TOP = 5
+SAMPLES = 20
 
 
-class Answer(NamedTuple):
-    """Of one image."""
-
-    probabilities: dict[str, float]  # of the likeliest classes
-    seen: np.ndarray  # uint8 [h, w, 3]
-    mattered: np.ndarray  # uint8 [h, w, 3]
-    told: str  # what `mattered` shows
-
-
-@dataclass(frozen=True)
 class Explainer:
-    """A network that answers with reasons."""
+    """A network that answers with reasons. Pixels are uint8 [1, C, size, size]; a complaint is empty or a sentence."""
 
-    network: Trained
-    habits: Habits
+    def __init__(self, network: Trained) -> None:
+        self.network = network
+        self.habits = images.Habits.of(network.config, network.spec)
+        self.samples: list[tuple[Tensor, str]] = []  # test images with their true classes
 
-    @classmethod
-    def of(cls, network: Trained) -> "Explainer":
-        """With the habits of the data that the network was trained on."""
-        return cls(network, Habits.of(network.config, network.spec))
+    def from_file(
+        self, file: dict[str, Any] | None, invert: bool | None = None
+    ) -> tuple[Tensor | None, str, bool | None]:
+        """A file's pixels, a complaint, and whether they are inverted: by default if it looks dark on light."""
+        if not file or not file.get("path"):
+            return None, "", False
+        spec = self.network.spec
+        try:
+            pixels = images.of_file(Path(file["path"]), spec, decoding(self.network.config, spec))
+        except SettingError as error:
+            return None, str(error), invert
+        if invert is None:
+            invert = self.habits.dark and images.on_light(pixels)
+        return 255 - pixels if invert else pixels, "", invert
 
-    def __call__(self, pixels: Tensor, method: str) -> Answer:
-        """Of an image uint8 [1, C, size, size], with one of `METHODS`."""
-        names = [printable(name) for name in self.network.spec.class_names]
-        probabilities = self.network.probabilities(pixels)
-        likeliest = probabilities[0].topk(min(TOP, len(names)))
-        several = self.network.several_classes(probabilities)
-        predicted = f"Above their thresholds: {printable(joined(several[0]))}. " if several else ""
-        target = int(likeliest.indices[0])
-        images = self.network.spec.normalize(pixels.to(self.network.device))
-        attributions = METHODS[method].attribute(self.network.scores, images, target)
-        name, method_meaning = names[target], METHODS[method].meaning
+    def from_drawing(self, drawing: dict[str, Any] | None, invert: bool, centre: bool) -> Tensor | None:
+        """The pixels of a drawing; None where it is empty."""
+        if drawing is None or drawing["composite"] is None:
+            return None
+        return images.of_drawing(drawing["composite"], self.network.spec, self.habits, invert, centre)
+
+    def test_images(self) -> tuple[list[tuple[np.ndarray, str]], str]:
+        """Test images for the gallery, of as many classes as there is room for, or why there are none.
+
+        Nothing is downloaded for them.
+        """
+        try:
+            if not self.samples:
+                self.samples = samples(self.network)
+        except SettingError as error:
+            return [], f"There is nothing to choose from: {error}."
+        return [(images.enlarged(pixels), name) for pixels, name in self.samples], ""
+
+    def answer(self, pixels: Tensor | None, method: str) -> Sequence[Any]:
+        """Probabilities of the likeliest classes, the image as it is seen, which pixels mattered, and what these mean.
+
+        `method` is one of `METHODS`.
+        """
+        if pixels is None:
+            return None, None, None, ""
+        network, names = self.network, [printable(name) for name in self.network.spec.class_names]
+        probabilities = network.probabilities(pixels)
+        values, likeliest = (part.tolist() for part in probabilities[0].topk(min(TOP, len(names))))
+        name = names[likeliest[0]]
+        normalised = network.spec.normalize(pixels.to(network.device))
+        attributions = attribute(method, network.scores, normalised, likeliest[0])
         if bool((attributions < 0).any()):
-            meaning = f"Orange speaks for {name}, blue against it: {method_meaning}."
+            meaning = f"Orange speaks for {name}, blue against it: {METHODS[method]}."
         else:
-            meaning = f"The more orange, the more it matters for {name}: {method_meaning}."
-        return Answer(
-            {names[index]: value for value, index in zip(*(part.tolist() for part in likeliest), strict=True)},
-            image_inputs.seen(pixels),
-            image_inputs.overlaid(pixels, heat(attributions)),
-            predicted + meaning,
+            meaning = f"The more orange, the more it matters for {name}: {METHODS[method]}."
+        if several := network.several_classes(probabilities):
+            meaning = f"Above their thresholds: {printable(joined(several[0]))}. {meaning}"
+        return (
+            {names[index]: value for index, value in zip(likeliest, values, strict=True)},
+            images.enlarged(pixels),
+            images.enlarged(images.overlaid(pixels, heat(attributions))),
+            meaning,
         )
 
     @property
@@ -67,7 +92,7 @@ class Explainer:
 
     @property
     def about(self) -> str:
-        """What the run found on its test images, of how far trained a network, and where it works now."""
+        """The test accuracy, what the network sees, its weights and its device."""
         accuracy = read_metrics(self.network.path).get("test/acc")
         tested = f"test accuracy {accuracy:.4f}" if isinstance(accuracy, float) else "not tested yet"
         spec = self.network.spec
@@ -75,3 +100,28 @@ class Explainer:
             f"{tested}; {spec.num_classes} classes; sees {spec.channels} x {spec.size} x {spec.size} pixels; weights of"
             f" epoch {self.network.epoch}; works on {self.network.device}"
         )
+
+
+def samples(network: Trained) -> list[tuple[Tensor, str]]:
+    """Test images of a run with their true classes.
+
+    Raises:
+        SettingError: they are not there, or no longer those of this network.
+    """
+    data = network.data()
+    if not data.at_hand():
+        raise SettingError(
+            f"the test images are not in {printable(data.root)}: name another place with data.root=FOLDER"
+        )
+    test = network.test_images()
+    rows = spread(combinations(test.labels).tolist())
+    return [(test.pixels[[row]], printable(network.spec.name_of(test.labels[row]))) for row in rows]
+
+
+def spread(labels: list[int]) -> list[int]:
+    """Rows of `SAMPLES` images: the first of each class, then the second of each, in order of class."""
+    rows_of: dict[int, list[int]] = {}
+    for row, label in enumerate(labels):
+        rows_of.setdefault(label, []).append(row)
+    turns = sorted((turn, label, row) for label, rows in rows_of.items() for turn, row in enumerate(rows))
+    return [row for _, row in sorted((label, row) for _, label, row in turns[:SAMPLES])]
