@@ -80,11 +80,7 @@ def serve(network: Trained, listener: socket.socket) -> None:
     """Serve the page of a network at the port of `listener`.
 
     Raises:
-    <<<<<<< HEAD
-        StoppedBySignal: as it always ends.
-    =======
-        StoppedBySignal: at the signal that ends it.
-    >>>>>>> d606ee4 (Shrink the page of serve: one class, Gradio's own decoding of drawings)
+            StoppedBySignal: at the signal that ends it.
     """
     explainer = Explainer(network)
     app = application(explainer)
