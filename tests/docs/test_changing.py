@@ -36,7 +36,7 @@ def test_the_lines_of_each_change_are_counted() -> None:
 
 
 def test_what_there_is_to_read_is_short() -> None:
-    rows = re.findall(r"^\| [^|`]+ \| (`.+`) \| (\d+) \|$", section("## What to read first"), re.MULTILINE)
+    rows = re.findall(r"^\| [^|`]+ \| (`.+`) \| (\d+) \|$", section("## Source files to read first"), re.MULTILINE)
     assert rows
     for cell, count in rows:
         files = re.findall(r"`([\w/]+\.py)`", cell)

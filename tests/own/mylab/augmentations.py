@@ -1,4 +1,4 @@
-"""What happens to training images."""
+"""Augmentations of training images."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from labbook.data.augment import Draw
 
 
 class Noise:
-    """Adds noise to each image, up to `strength` of 255."""
+    """Adds Gaussian noise to each image, with a random deviation of at most `strength` (of 255)."""
 
     def __init__(self, strength: float = 20) -> None:
         self.strength = strength

@@ -1,4 +1,4 @@
-"""How many images the network is unsure of."""
+"""The fraction of images with an uncertain prediction."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 
 class Unsure(Callback):
-    """Logs the share of validation images whose two likeliest classes are within `margin` of each other."""
+    """Logs the fraction of validation images whose two highest probabilities differ by less than `margin`."""
 
     def __init__(self, margin: float = 0.1) -> None:
         self.margin = margin

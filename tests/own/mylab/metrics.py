@@ -1,4 +1,4 @@
-"""Recall of the class that is recognized worst."""
+"""Lowest recall of all classes."""
 
 from typing import Any
 

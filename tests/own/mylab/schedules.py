@@ -1,4 +1,4 @@
-"""A schedule that falls like one over the root of the steps."""
+"""A schedule: the learning rate is proportional to 1 / sqrt(step)."""
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR

@@ -1,4 +1,4 @@
-"""Points of a noisy function, in tensors of their own behind plain DataLoaders."""
+"""Samples of a function, in tensors with standard DataLoaders."""
 
 import torch
 from pytorch_lightning import LightningDataModule

@@ -1,4 +1,4 @@
-"""Photographs of any number: read by workers while the network trains."""
+"""Any number of photos, read by worker processes during the training."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ class Photographs(LightningDataModule):
         super().__init__()
         self.root, self.size, self.batch_size, self.workers = Path(root), size, batch_size, workers
         names = sorted(folder.name for folder in (self.root / "train").iterdir())
-        self.spec = ImageSpec(3, size, tuple(names), MEAN, STD)  # what Labbook's networks ask for
+        self.spec = ImageSpec(3, size, tuple(names), MEAN, STD)  # needed by Labbook's networks
 
     def transform(self, training: bool) -> v2.Transform:
         change = [v2.RandomResizedCrop(self.size), v2.RandomHorizontalFlip()]

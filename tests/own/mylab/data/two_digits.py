@@ -19,7 +19,7 @@ class TwoDigits(ImageDataModule):
 
 
 def paired(images: Images) -> Images:
-    """Each digit with another one beside it; labels uint8 [N, 10], 1 for the digits that are there."""
+    """Two digits side by side; labels uint8 [N, 10], 1 for each digit in the image."""
     others = torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(0))
     pixels = torch.zeros(len(others), 1, 16, 16, dtype=torch.uint8)
     pixels[..., 4:12, :8], pixels[..., 4:12, 8:] = images.pixels, images.pixels[others]

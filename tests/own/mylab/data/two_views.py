@@ -7,7 +7,7 @@ from mylab.data.photographs import Photographs
 
 
 class TwoViews(Photographs):
-    """Each photograph twice, cut and mirrored at random."""
+    """Each photo twice, with random crop and flip."""
 
     def transform(self, training: bool) -> Callable[[Any], Any]:
         return Twice(super().transform(training=True))

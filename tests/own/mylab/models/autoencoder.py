@@ -9,7 +9,7 @@ from labbook.data.spec import ImageSpec
 
 
 class Autoencoder(LightningModule):
-    """It has no `configure_optimizers`, so the groups `optimizer` and `scheduler` are used."""
+    """Without `configure_optimizers`, the groups `optimizer` and `scheduler` are used."""
 
     def __init__(self, spec: ImageSpec, width: int = 16) -> None:
         super().__init__()

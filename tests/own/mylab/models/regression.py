@@ -1,4 +1,4 @@
-"""Regression: numbers to a number."""
+"""Regression: one number from several numbers."""
 
 import torch.nn.functional as F
 import torchmetrics

@@ -1,4 +1,4 @@
-"""A network that takes a number beside each image."""
+"""A network with a number as additional input for each image."""
 
 import torch
 from torch import Tensor, nn
