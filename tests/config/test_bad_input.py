@@ -89,7 +89,7 @@ REFUSED: list[tuple[str, str]] = [
     ("+checkpoint.every_minute=1", "checkpoint.every_minute is not a setting; did you mean every_minutes?"),
     ("++sweep.nmae=x", "sweep.nmae is not a setting; did you mean name? settings here: job, max_failures, "),
     ("++callbacks.progres.bar=true", "it has no _target_; did you mean progress? such nodes here: pictures, progress"),
-    ("metrics.f1=macro", "metrics.f1 names no class: give metrics.f1._target_=CLASS, such as torchmetrics.class"),
+    ("metrics.f1=macro", "metrics.f1=macro is nothing that can be built: give metrics.f1._target_=CLASS"),
     ("++hydra.foo=1", "hydra.foo is not a setting; settings here: aliases, "),
     ("++hydra.job.nmae=x", "hydra.job.nmae is not a setting; did you mean name? settings here: chdir, "),
     # of the wrong type, at the root
@@ -325,7 +325,7 @@ REFUSED: list[tuple[str, str]] = [
     ("data.augment.flip=1", "data.augment.flip: what is before '.flip' is a list: give it whole, as SETTING=[a,b]"),
     ("epochs=${nothing}", "epochs: Interpolation key 'nothing' not found"),
     ("data.batch_size=${nothing}", "data.batch_size: Interpolation key 'nothing' not found"),
-    ("+callbacks.more=3", "more=3 is nothing that can be built: it has no _target_"),
+    ("+callbacks.more=3", "more=3 is nothing that can be built: give callbacks.more._target_=CLASS"),
     # places that are none
     ("resume=", "resume= names no folder: give the folder of a run"),
     ("resume=nowhere", "nowhere is not a run folder: it has no config.yaml"),

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.reports import table_cells
+from labbook.reports import sweep_page, table_cells
 from labbook.reports.grouping import Mean, Report, group
 from labbook.reports.read_runs import Run, Sweep
 
@@ -222,6 +222,34 @@ def test_no_validation_figures_where_that_was_the_test_set() -> None:
     assert "test/acc" in report.figures
     mixed = in_memory([(on_test, figures_of(0.5)), ({}, figures_of(0.6))], ["data.validation"])
     assert "val/acc" in mixed.figures
+
+
+def test_nothing_is_the_best_of_several_data_sets() -> None:
+    runs = [
+        ({"data.root": root, "epochs": epochs}, figures_of(accuracy))
+        for root, epochs, accuracy in (("b", 1, 0.6), ("a", 1, 0.8), ("b", 2, 0.9), ("a", 2, 0.7), ("a", 3, 0.75))
+    ]
+    report = in_memory(runs, ["data.root", "epochs"])
+    assert [row.values for row in report.rows] == [("a", 1), ("a", 3), ("a", 2), ("b", 2), ("b", 1)]
+    assert [row.values for row in report.winners] == [("a", 1), ("b", 2)]
+    assert report.best is None
+    assert sweep_page.best(report) == []
+    assert any("are of 2 data sets, whose figures cannot be compared" in note for note in table_cells.footnotes(report))
+    assert "No run has finished" not in sweep_page.html(report, [])
+    one = in_memory([run for run in runs if run[0]["data.root"] == "b"], ["data.root", "epochs"])
+    assert one.best is one.rows[0]
+    assert not any("data sets" in note for note in table_cells.footnotes(one))
+
+
+def test_another_class_of_data_is_another_data_set() -> None:
+    def report_of(*targets: str) -> Report:
+        runs = [
+            ({"data": f"{number}", "data._target_": target}, figures_of(0.5)) for number, target in enumerate(targets)
+        ]
+        return in_memory(runs, ["data"])
+
+    assert report_of("x", "y").best is None
+    assert report_of("x", "x").best is not None
 
 
 def test_figures_of_older_code_are_marked() -> None:

@@ -172,9 +172,7 @@ def check_node_tree(node: Any, name: str, supplied: Mapping[str, str | None] | N
             check_node_tree(item, f"{name}[{index}]")
     elif isinstance(node, dict) and "_target_" not in node:
         for key, value in node.items():
-            if (
-                value and name in SEVERAL and name != "metrics"
-            ):  # each of whose nodes is built; metrics say it themselves
+            if name in SEVERAL and value not in (None, False):  # each of whose nodes is built
                 check_has_target(value, key, node, name)
             check_node_tree(value, f"{name}.{key}", supplied)
     elif isinstance(node, dict):
@@ -191,7 +189,7 @@ def check_has_target(node: Any, key: str, beside: Mapping[str, Any], group: str)
         names = [name for name, other in beside.items() if is_target_node(other)]
         known = f"; {list_choices(key, names, 'such nodes here')}" if names else ""
         where = f"{group}.{key}" if group else key
-        raise SettingError(f"{where}={node} is nothing that can be built: it has no _target_{known}")
+        raise SettingError(f"{where}={node} is nothing that can be built: give {where}._target_=CLASS{known}")
 
 
 def check_target_node(node: Mapping[str, Any], name: str, supplied: Mapping[str, str | None]) -> None:

@@ -13,11 +13,11 @@ MOST_NAMED = 20  # classes up to which a matrix can be read; of more, the most c
 
 
 def matrices(report: Report) -> list[Picture]:
-    """The confusion matrices of the best run of the best setting, and of the worst."""
+    """The confusion matrices of the best run of the best setting of each data set, and of the worst of a single one."""
     ranked = report.ranked
-    if not ranked:
-        return []
-    chosen = [("best", ranked[0]), *([("worst", ranked[-1])] if len(ranked) > 1 else [])]
+    chosen = [("best", row) for row in report.winners]
+    if len(chosen) == 1 < len(ranked):
+        chosen.append(("worst", ranked[-1]))
     pictures = (matrix(report, which, row) for which, row in chosen)
     return [each for each in pictures if each is not None]
 

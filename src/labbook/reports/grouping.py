@@ -16,6 +16,7 @@ from labbook.runs.status import State
 OBJECTIVE = "objective"  # stands for the metric that runs are compared by, whichever that is
 ACCURACY = {"val/acc": "val acc", "test/acc": "test acc", "train/acc": "train acc"}
 SHOWN = ACCURACY | {"train_seconds": "seconds", "images_per_second": "images/s"}
+FOLDERS_OF_DATA = ("data.root", "data.train_folder", "data.test_folder")
 STATES: tuple[State, ...] = ("finished", "running", "interrupted", "failed", "pruned", "new", "damaged")
 
 
@@ -51,6 +52,7 @@ class Row:
     old: bool  # whether other code than the report's made one of its figures
     objective: str = "val/acc"  # the metric that runs are compared by
     falls: bool = False  # whether a smaller one is better
+    data_set: tuple[str, ...] = ()  # which one the runs are of
 
     @property
     def finished(self) -> list[Run]:
@@ -141,13 +143,29 @@ class Report:
         return [row for row in self.rows if row.exact(OBJECTIVE)]
 
     @property
+    def winners(self) -> list[Row]:
+        """The best row of each data set: figures of different data sets cannot be compared."""
+        found: dict[tuple[str, ...], Row] = {}
+        for row in self.ranked:
+            found.setdefault(row.data_set, row)
+        return list(found.values())
+
+    @property
+    def best(self) -> Row | None:
+        """The best row; None of several data sets, or where no run has a figure or only the test could tell."""
+        return self.winners[0] if len(self.winners) == 1 and not self.on_test else None
+
+    @property
     def tied(self) -> list[Row]:
         """The rows that are no worse than the best one by more than a standard deviation."""
         return [row for row in self.ranked[1:] if row.tied(self.ranked[0])]
 
 
 def group(sweep: Sweep) -> Report:
-    """The runs of a sweep by setting, the best first; those without a legible configuration are only counted."""
+    """The runs of a sweep by setting, the best of each data set first.
+
+    Runs without a legible configuration are only counted.
+    """
     runs = [run for run in sweep.runs if run.config]
     columns = varying(runs, sweep.over)
     names = short_names(columns, (*SHOWN.values(), "n"))
@@ -159,7 +177,8 @@ def group(sweep: Sweep) -> Report:
         settings.setdefault(tuple(key(column.of(run)) for column in columns), []).append(run)
     rows = [row_of(members, columns, names, code, objective, falls) for members in settings.values()]
     rows.sort(key=lambda row: [order(value) for value in row.values])
-    rows.sort(key=rank)
+    data_sets = list(dict.fromkeys(row.data_set for row in rows))
+    rows.sort(key=lambda row: (data_sets.index(row.data_set), *rank(row)))
     figures = shown(rows, objective, on_test)
     return Report(sweep, tuple(columns), tuple(names), tuple(rows), figures, on_test, objective, falls)
 
@@ -174,7 +193,14 @@ def row_of(
     old = any(run.version != code for run in runs if run.state == "finished")
     unlike = entry.get("epochs") not in (None, runs[0].settings.get("epochs"))
     final, system = entry.get("final", {}), entry.get("system", "")
-    return Row(values, label or "the one setting", tuple(runs), final, system, unlike, old, objective, falls)
+    data_set = data_set_of(runs[0], columns)
+    return Row(values, label or "the one setting", tuple(runs), final, system, unlike, old, objective, falls, data_set)
+
+
+def data_set_of(run: Run, columns: Sequence[Column]) -> tuple[str, ...]:
+    """What tells the data set of a run from the others of its sweep: its class, and the folders that are swept over."""
+    folders = [column.name for column in columns if column.name in FOLDERS_OF_DATA]
+    return tuple(str(run.settings.get(name)) for name in ("data._target_", *folders))
 
 
 def published_for(config: dict[str, Any]) -> dict[str, Any]:

@@ -67,14 +67,14 @@ def curves_of(curves: Sequence[Picture], lines: Sequence[Line]) -> Figure | None
 
 
 def matrix_of(report: Report) -> Figure | None:
-    """The confusion matrix of the best setting's best run, as in the run's own folder."""
-    run = report.ranked[0].best if report.ranked else None
+    """The confusion matrix of the best setting's best run, as in the run's own folder; None where there is no best."""
+    run = report.best.best if report.best else None
     found = run.confusion() if run else None
-    if run is None or found is None:
+    if report.best is None or found is None:
         return None
     counts, names = found
     drawable = fonts.drawable(names)
-    title = f"{report.ranked[0].label}: accuracy {np.trace(counts) / max(counts.sum(), 1):.2%}"
+    title = f"{report.best.label}: accuracy {np.trace(counts) / max(counts.sum(), 1):.2%}"
     return confusion_plot(counts.astype(np.int64), drawable, drawable, fonts.replaced(title))
 
 

@@ -84,10 +84,9 @@ def rendered(template: str, **values: Any) -> str:
 
 
 def best(report: Report) -> list[tuple[str, str]]:
-    """The best setting's figures; nothing while there are none, or where only the test set could tell."""
-    if report.on_test or not report.ranked:
+    """The best setting's figures; nothing where there is no best one."""
+    if (row := report.best) is None:
         return []
-    row = report.ranked[0]
     figures = [(title(name), spread(name, row.figure(name))) for name in report.figures if name != "images_per_second"]
     theirs = [(f"published {title(name)}", beside(row, name)) for name in row.published]
     alike = [("tied with", "; ".join(each.label for each in report.tied))]

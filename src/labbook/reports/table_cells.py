@@ -97,6 +97,11 @@ def footnotes(report: Report) -> list[str]:
         notes.append("± is the standard deviation of a sample over the n finished runs of a setting.")
     if report.on_test and any(name in ACCURACY for name in report.figures):
         notes.append("The runs were validated on the test set, so nothing was chosen by it and no val acc is shown.")
+    if len(report.winners) > 1:
+        notes.append(
+            f"The runs are of {len(report.winners)} data sets, whose figures cannot be compared: settings are ranked"
+            " within each, and none is the best of all."
+        )
     if report.measured_after and "train/acc" in report.figures:
         notes.append("train acc is measured after training, over the whole training set.")
     if any(row.old for row in report.rows):

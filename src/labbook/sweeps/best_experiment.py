@@ -57,7 +57,7 @@ def run_of(folder: Path) -> Path:
     """The folder of a run, or the best run of a sweep's folder, which is said on the error stream.
 
     Raises:
-        SettingError: no run of the sweep is finished, or they were validated on the test set.
+        SettingError: no run of the sweep is finished, or they were validated on the test set or on different data sets.
     """
     if read_manifest(folder) is None:
         return folder
@@ -66,7 +66,12 @@ def run_of(folder: Path) -> Path:
     report = grouping.group(read_runs.read(folder))
     if report.on_test:
         raise SettingError(f"{folder}: its runs were validated on the test set, so none is chosen: give one of them")
-    best = report.ranked[0].best if report.ranked else None
+    if len(report.winners) > 1:
+        each = ", ".join(str(row.best.path) for row in report.winners if row.best)
+        raise SettingError(
+            f"{folder}: its runs are of different data sets, so none is the best: give one, such as {each}"
+        )
+    best = report.best.best if report.best else None
     if best is None:
         raise SettingError(f"{folder} is a sweep without a finished run that has {report.objective}: give a run")
     print(f"note: {folder} is a sweep: its best run by {report.objective} is {best.path}", file=sys.stderr)

@@ -22,6 +22,7 @@ from labbook.sweeps.resuming_launcher import Continuing
 
 if TYPE_CHECKING:
     from labbook.reports import Report
+    from labbook.reports.grouping import Row
 
 MOST_TIED = 5  # settings that are named as being as good as the best
 
@@ -95,8 +96,12 @@ class SweepCommand:
         written = report.write(self.folder.path)
         report.show(written)
         print(self.account())
-        if written.ranked and not written.on_test:  # nothing is chosen by the test set
-            self._tell_best(written)
+        if written.best:  # nothing is chosen by the test set
+            self._tell_best(written, written.best)
+        elif len(written.winners) > 1:
+            (self.folder.path / experiment.FILE).unlink(missing_ok=True)  # of the command before, on one data set
+            for row in written.winners:
+                print(f"best on its data set: {row.label}")
         print(f"sweep: {self.folder.path}", flush=True)
         failed = self.names("failed")
         if failed:
@@ -106,9 +111,8 @@ class SweepCommand:
             how = again if self.config.sweep.retry_failed else left
             raise TrainingError(f"{len(failed)} of {self.launcher.total} runs failed{stopped}: {how}")
 
-    def _tell_best(self, report: "Report") -> None:
+    def _tell_best(self, report: "Report", row: "Row") -> None:
         """Say which setting is the best, which others are as good, and how to train it again."""
-        row = report.ranked[0]
         run, mean = row.best, row.exact(report.objective)
         assert run is not None
         assert mean is not None

@@ -1,7 +1,7 @@
 """The metrics of the group `metrics`: completed by what the network knows of its classes, and tried before a run."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -20,22 +20,17 @@ BINARY_ALONE = ("torchmetrics.classification.CalibrationError", "torchmetrics.Ca
 BUILT_IN = ("acc", "loss", "top5_acc", "acc_eval", "confusion_matrix")  # names that a run has anyway
 
 
-def check_names(nodes: Mapping[str, Any]) -> None:
-    """Refuse names that a metric cannot have, and what is no node of a metric.
+def check_names(names: Iterable[str]) -> None:
+    """Refuse names that a metric cannot have.
 
     Raises:
         SettingError: naming the metric.
     """
-    for name, node in ((str(key), nodes[key]) for key in nodes):
+    for name in map(str, names):
         if name in BUILT_IN:
             raise SettingError(f"metrics.{name}: every run has a metric of this name, so choose another one")
         if not re.fullmatch(r"[A-Za-z]\w*", name):
             raise SettingError(f"metrics.{name}: a name has letters, digits and underscores, such as metrics.f1")
-        if node is not None and not (isinstance(node, Mapping) and node.get("_target_")):
-            raise SettingError(
-                f"metrics.{name} names no class: give metrics.{name}._target_=CLASS, such as"
-                " torchmetrics.classification.MulticlassF1Score"
-            )
 
 
 def check_objective(config: DictConfig) -> None:

@@ -1,7 +1,6 @@
 """A finished run of any other module or data, tested again: what its test logs."""
 
 import csv
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,14 +9,12 @@ from omegaconf import DictConfig
 from labbook import experiment
 from labbook.data.record import DataRecord
 from labbook.errors import SettingError
-from labbook.files import finite_or_null, make_folder
+from labbook.files import finite_or_null
 from labbook.inference.evaluate.class_metrics import as_data, judge, show
 from labbook.inference.evaluate.final_test import of_test
-from labbook.inference.evaluate.output_files import Tested
+from labbook.inference.evaluate.output_files import Tested, write_evaluation
 from labbook.inference.run_config import check_classification
 from labbook.inference.trained_model import Weights, opened, use_thresholds
-from labbook.runs import outputs
-from labbook.runs.provenance import code_version
 from labbook.runs.run_folder import TABLE, read_metrics
 from labbook.training import capabilities, hardware, own_modules
 from labbook.training.label_tasks import AnyOutcome
@@ -85,20 +82,9 @@ def write(tested: Tested, found: Logged, folder: Path) -> None:
     Raises:
         OSError: they could not be written.
     """
-    make_folder(folder)
-    content: dict[str, Any] = {
-        "run": str(tested.run),
-        "split": tested.split,
-        "data": found.data,
-        "settings": list(tested.settings),
-        "epoch": found.epoch,
-        "code_version": code_version(),
-        "metrics": finite_or_null(found.metrics),
-    }
-    if found.outcome is not None:
-        content |= {**as_data(judge(found.outcome, found.class_names)), "metrics": content["metrics"]}
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    outputs.write_output(folder / f"evaluation{tested.suffix}.json", text + "\n")
+    content = {} if found.outcome is None else as_data(judge(found.outcome, found.class_names))
+    content["metrics"] = finite_or_null(found.metrics)
+    write_evaluation(tested, folder, found.data, found.epoch, content)
 
 
 def tell(found: Logged, every: bool) -> None:

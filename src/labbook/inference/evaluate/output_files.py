@@ -92,6 +92,27 @@ class Tested:
         return f"{self.split} images{f' of {self.other}' if self.other else ''}"
 
 
+def write_evaluation(tested: Tested, folder: Path, data: str, epoch: int, content: dict[str, Any]) -> None:
+    """Which test it was, and its `content`, as JSON in a folder; an earlier one of the same name is replaced.
+
+    `data` is the class of the data module, `epoch` the number of epochs that the network was trained for.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    make_folder(folder)
+    which = {
+        "run": str(tested.run),
+        "split": tested.split,
+        "data": data,
+        "settings": list(tested.settings),
+        "epoch": epoch,
+        "code_version": code_version(),
+    }
+    text = json.dumps(which | content, indent=2, ensure_ascii=False)
+    outputs.write_output(folder / f"evaluation{tested.suffix}.json", text + "\n")
+
+
 def telling(settings: Sequence[str]) -> list[str]:
     """The settings that change what a test comes to."""
     return [setting for setting in settings if not setting.startswith(INDIFFERENT)]
@@ -103,22 +124,14 @@ def write(tested: Tested, found: Evaluated, judgement: Judgement, folder: Path) 
     Raises:
         OSError: they could not be written.
     """
-    make_folder(folder)
-    content: dict[str, Any] = {
-        "run": str(tested.run),
-        "split": tested.split,
-        "data": type(found.data).__name__,
+    images: dict[str, Any] = {
         "test_set": found.images,
         "as_recorded": found.as_recorded,
         "trained_on": found.seen.trained_on if found.seen else None,
         "left_out": found.matched.left_out,
         "without_images": found.matched.without_images,
-        "settings": list(tested.settings),
-        "epoch": found.epoch,
-        "code_version": code_version(),
     }
-    text = json.dumps(content | as_data(judgement), indent=2, ensure_ascii=False)
-    outputs.write_output(folder / f"evaluation{tested.suffix}.json", text + "\n")
+    write_evaluation(tested, folder, type(found.data).__name__, found.epoch, images | as_data(judgement))
     (folder / f"mistakes{tested.suffix}.png").unlink(missing_ok=True)  # where there are none any more
     for name, picture in pictures(tested, found, judgement).items():
         plots.save(picture, folder / f"{name}{tested.suffix}.png")
