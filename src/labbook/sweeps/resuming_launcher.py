@@ -140,7 +140,7 @@ class Continuing(Launcher):
 
         Raises:
             TrainingError: a process died, but not of any of these runs.
-        SettingError: the launcher does not work with its settings.
+            SettingError: the launcher does not work with its settings.
         """
         try:
             results = self.inner.launch(told, initial_job_idx=first)

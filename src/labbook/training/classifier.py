@@ -34,7 +34,7 @@ class Task:
 
     `optimizer` takes the parameters; `scheduler` takes the optimizer and, where it has such arguments, `epochs` and
     `steps_per_epoch`. `loss` is a class of losses, or what makes one; for its `class_weights` see `losses.weights_of`.
-    For `mixup` and `cutmix` see `mixing.mix_of`, for `sam` (its rho) `sam.gradient`, and for the
+    For `mixup` and `cutmix` see `mixup.mix_of`, for `sam` (its rho) `sam.gradient`, and for the
     factors of learning rates `parameter_groups.grouped`. `tta` is for validation and test.
     """
 

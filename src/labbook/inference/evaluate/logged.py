@@ -34,7 +34,7 @@ class Logged(NamedTuple):
 def evaluate_module(
     path: Path, config: DictConfig, split: str, weights: Weights | None = None, other: DictConfig | None = None
 ) -> Logged:
-    """Test a run's module again on all that its `test_dataloader` gives; `weights` as for `again.evaluate_run`.
+    """Test a run's module again on all that its `test_dataloader` gives; `weights` as for `evaluate_run`.
 
     Raises:
         SettingError: a module or data without a test, another `split` or `other` data, which need a run of
@@ -88,7 +88,7 @@ def write(tested: Tested, found: Logged, folder: Path) -> None:
 
 
 def tell(found: Logged, every: bool) -> None:
-    """Print the metrics, and what is known of each class; `every` as for `judgement.show`."""
+    """Print the metrics, and what is known of each class; of all classes with `every`."""
     if found.outcome is not None:
         show(judge(found.outcome, found.class_names), "test", every)
         return

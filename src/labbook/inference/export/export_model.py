@@ -40,7 +40,7 @@ def export(
     `name` is that of the format, `opset` the version of ONNX' operators.
 
     Raises:
-        SettingError: see `network.opened`.
+        SettingError: the run has no such weights, or maps no images to outputs.
         ExportError: the file would not compute what the network does, or the network cannot be written so.
     """
     network = opened(run, config, weights)

@@ -115,7 +115,7 @@ def opened(run: Path, config: DictConfig, weights: Weights | None = None) -> Exp
     """The run's network on the CPU, in 32 bits.
 
     Raises:
-        SettingError: see `trained.load`; or a module that maps no images to outputs.
+        SettingError: the run has no such weights, or maps no images to outputs.
     """
     plain = {"accelerator": "cpu", "devices": 1, "strategy": "auto", "precision": "32", "deterministic": True}
     here = OmegaConf.create({"trainer": plain, "channels_last": False})
