@@ -1,6 +1,6 @@
 """Measure what the program costs: `python tools/measure_speed.py`, or `... --sections training LeNet MLP`.
 
-Training beside a bare PyTorch loop, a notebook and (where installed) Keras, the parts of a step, start-up, memory and
+Training beside a bare PyTorch loop and a notebook, the parts of a step, start-up, memory and
 growth. All figures of a table are taken in turns in one run: on a shared machine the ratios are what counts.
 """
 

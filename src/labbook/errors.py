@@ -19,7 +19,6 @@ EXTRAS = (
     "ray",
     "submitit",
     "optuna",
-    "keras",
     "export",
     "serve",
     "photos",

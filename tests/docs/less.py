@@ -17,7 +17,6 @@ FEW = ["data.limit=60", "epochs=1"]
 MEASURED = {  # scripts that take minutes: arguments that are added unless they are given
     "measure_speed.py": {"--repetitions": "1", "--sections": "startup"},
     "stress_test.py": {"--quick": None, "--seconds": "20", "--parts": "full_disk"},
-    "compare_keras.py": {"--seeds": "1"},
 }
 OWN_LOADERS = ("data=numbers", "data=photographs", "data=two_views")  # which have no `data.limit`
 SERVERS = ("tensorboard", "serve.py")
@@ -59,11 +58,9 @@ def fewer(name: str, words: list[str]) -> list[str]:
     if name == "model_costs.py" and not any(re.fullmatch(r"[a-z]\w*", word) for word in words):
         return ["lenet5", "mlp", *words]  # of all networks
     for option, value in MEASURED.get(name, {}).items():
-        if option == "--seeds" and option in words:
-            words[words.index(option) + 1] = str(value)
-        elif option not in words:
+        if option not in words:
             words += [option, value] if value is not None else [option]
-    return [*words, *FEW] if name == "compare_keras.py" else words
+    return words
 
 
 def make_up() -> None:

@@ -25,7 +25,6 @@ NEEDS_SLURM = ("submitit_slurm",)  # tests/sweeps/test_slurm.py has a Slurm of i
 
 # What a command needs beyond the usual packages: a part of it -> the extra and a module of that.
 EXTRAS = {
-    "compare_keras.py": ("keras", "tensorflow"),
     "launcher=joblib": ("joblib", "hydra_plugins.hydra_joblib_launcher"),
     "launcher=ray": ("ray", "hydra_plugins.hydra_ray_launcher"),
     "launcher=submitit": ("submitit", "hydra_plugins.hydra_submitit_launcher"),

@@ -21,7 +21,6 @@ from tests.docs.less import fewer
         ("model_costs.py", "--batch-size 8 --write a/b.md", "lenet5 mlp --batch-size 8 --write a/b.md"),
         ("model_costs.py", "alexnet data=mnist", "alexnet data=mnist"),
         ("stress_test.py", "--parts kills", "--parts kills --quick --seconds 20"),
-        ("compare_keras.py", "seed=1 --seeds 3", "seed=1 --seeds 1 data.limit=60 epochs=1"),
         ("report.py", "logs/sweeps/NAME", "logs/sweeps/NAME"),
     ],
 )

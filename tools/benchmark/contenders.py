@@ -20,10 +20,8 @@ from labbook.data.module import ImageDataModule
 from labbook.runs import run_folder
 from labbook.training import capabilities, hardware
 from labbook.training.classifier import Classifier
-from tools.benchmark import keras_process
 from tools.benchmark.bare_loop import DEVICES, Bare, now
 from tools.benchmark.cases import Case, scratch
-from tools.benchmark.keras_model import layers_of, pictures
 
 Contestant = Callable[[Case, str], float]
 
@@ -150,24 +148,6 @@ class OneByOne(Dataset[tuple[torch.Tensor, int]]):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
-def keras(case: Case, precision: str) -> float:
-    """As a Keras user would: `fit` on arrays in memory, with its own progress bar; the graph is made before.
-
-    Its numbers are 32 bits wide as they come; a mixed precision that is asked for is Keras' own of that name.
-    """
-    config = case.composed("epochs=1", f"trainer.precision={precision}")
-    _, data, model = prepared(config)
-    pixels = pictures(data.parts["train"], data.spec)._replace(mean=(0.0,), std=(1.0,))
-    adam = ("Adam", {"learning_rate": 0.001})
-    policy = POLICIES.get(precision, "float32")
-    asked = keras_process.Training(layers_of(model), pixels, adam, case.batch_size, policy=policy)
-    steps, end = keras_process.process().ask("seconds", asked)
-    return float(steps / case.steps + end / case.epoch)
-
-
-POLICIES = {"bf16-mixed": "mixed_bfloat16", "16-mixed": "mixed_float16"}
-
-
 def prepared(config: DictConfig) -> tuple[hardware.Choice, ImageDataModule, Classifier]:
     """What train.py makes of a configuration before it trains."""
     experiment.check(config)
@@ -179,7 +159,3 @@ def prepared(config: DictConfig) -> tuple[hardware.Choice, ImageDataModule, Clas
 
 
 CONTESTANTS: dict[str, Contestant] = {"ours": ours, "bare loop": bare, "notebook": notebook}
-
-# The TensorFlow that is installed with the extra does not know a GPU, and against one it would be no comparison.
-if keras_process.installed() and not torch.cuda.is_available():
-    CONTESTANTS["keras"] = keras

@@ -44,8 +44,8 @@ def training(cases: Sequence[Case], contestants: Mapping[str, Contestant], repet
     note = (
         f"Medians of {repetitions}; the ratios are of the same repetition, in which all take turns. The first steps do"
         " not count; what ends an epoch (checkpoint, table, TensorBoard) is spread over an epoch of the lab's own"
-        f" length; nothing is validated. Ours and the bare loop compute in {chosen}, the notebook and Keras in 32"
-        " bits, as they come."
+        f" length; nothing is validated. Ours and the bare loop compute in {chosen}, the notebook in 32 bits, as"
+        " it comes."
     )
     return Section("Training", ("case", "way to train", "images/s", "time / bare loop", "from to"), rows, note)
 

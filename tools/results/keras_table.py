@@ -1,4 +1,4 @@
-"""The same training in PyTorch and in Keras, as `tools/compare_keras.py --csv` writes it, in a table."""
+"""The same training in PyTorch and in Keras, as measured once, in a table."""
 
 import csv
 from collections.abc import Iterator
