@@ -31,11 +31,11 @@ from labbook.trainer import unwarned
 from labbook.training import (
     capabilities,
     checkpoint_io,
+    fast_lightning,
     hardware,
     losses,
     metric_building,
     objectives,
-    overhead,
     own_modules,
     sam,
 )
@@ -260,7 +260,7 @@ def fit(
             if run.resumes:
                 logger.purge(step)
             logger.introduce(run.config, step)
-    with run.signals.deferred(), overhead.reduced(trainer, model), unwarned():
+    with run.signals.deferred(), fast_lightning.without_unused_hooks(trainer, model), unwarned():
         try:
             trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)
         except ValueError as error:

@@ -26,7 +26,7 @@ from labbook.errors import EXTRAS, SettingError, missing_package_message
 from labbook.loggers import TensorBoard
 from labbook.runs.run_folder import CHECKPOINTS, TABLE, RunFolder
 from labbook.runs.run_id import result_callbacks
-from labbook.training import capabilities, metric_building, objectives, overhead, trackers
+from labbook.training import capabilities, fast_lightning, metric_building, objectives, trackers
 from labbook.training.checkpoint_io import WholeFileIO
 from labbook.training.hardware import Choice, parse_devices
 from labbook.training.lightning_internals import end_other_processes, leave_signals, tell_of_deaths
@@ -137,7 +137,7 @@ def tune(config: DictConfig, choice: Choice) -> None:
     torch.set_float32_matmul_precision("highest" if deterministic else "high")  # "high" is TF32 where there is any
     torch.backends.cudnn.benchmark = not deterministic
     if choice.accelerator == "cpu" and config.reuse_freed_memory:
-        overhead.reuse_freed_memory()
+        fast_lightning.reuse_freed_memory()
 
 
 def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer:

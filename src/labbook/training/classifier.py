@@ -1,14 +1,14 @@
 """The one training task that all architectures share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import Any, ClassVar
 
 import torch
+from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from labbook.data.loader import Batch
 from labbook.data.spec import ImageSpec, class_counts
@@ -17,42 +17,18 @@ from labbook.training import sam
 from labbook.training.epoch_metrics import log_epoch
 from labbook.training.further_inputs import FurtherInputs
 from labbook.training.label_tasks import AnyOutcome, Evaluated, MultiLabel, SingleLabel
-from labbook.training.losses import ClassWeights, Criteria, Loss, check_multilabel, check_names, weights_of
+from labbook.training.losses import Criteria, weights_of
 from labbook.training.metrics import Figures, RunningSums
 from labbook.training.mixup import mix_of
-from labbook.training.optimizers import follow, follow_metrics, optimizer_of, scheduled, steps_per_epoch
+from labbook.training.optimizers import clip_gradients, follow, follow_metrics, optimizer_of, scheduled, steps_per_epoch
 from labbook.training.parameter_groups import grouped, layers_of
 from labbook.training.processes import sum_over_ranks
-from labbook.training.quick_module import QuickModule
-from labbook.training.schedulers import Schedule
-from labbook.training.tta import Tta, averaged
+from labbook.training.task import Task as Task
+from labbook.training.task import check_labels
+from labbook.training.tta import averaged
 
 
-@dataclass(frozen=True)
-class Task:
-    """How a network is trained, whatever its layers.
-
-    `optimizer` takes the parameters; `scheduler` takes the optimizer and, where it has such arguments, `epochs` and
-    `steps_per_epoch`. `loss` is a class of losses, or what makes one; for its `class_weights` see `losses.weights_of`.
-    For `mixup` and `cutmix` see `mixup.mix_of`, for `sam` (its rho) `sam.gradient`, and for the
-    factors of learning rates `parameter_groups.grouped`. `tta` is for validation and test.
-    """
-
-    optimizer: Callable[..., Optimizer] = torch.optim.Adam
-    scheduler: Callable[..., Schedule | LRScheduler] | None = None
-    loss: Loss = nn.CrossEntropyLoss
-    class_weights: ClassWeights = None
-    label_smoothing: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    sam: float = 0.0
-    norm_bias_lr_factor: float = 1.0
-    layer_lr_decay: float = 1.0
-    backbone_lr_factor: float = 1.0
-    tta: Tta = "none"
-
-
-class Classifier(QuickModule):
+class Classifier(LightningModule):
     """Cross entropy on images [n, channels, size, size] -> logits [n, num_classes].
 
     An architecture derives from this, makes its layers from `spec` and defines `forward`. Further parameters of
@@ -72,10 +48,7 @@ class Classifier(QuickModule):
         self.task = task or Task()
         self.require_size(spec, max(self.min_size, 2 if self.task.tta == "mirror_translate" else 1))
         self.further_inputs = FurtherInputs.of(self)
-        if isinstance(self.task.class_weights, Mapping):
-            check_names(self.task.class_weights, spec.class_names)
-        if spec.multilabel:
-            self._check_multilabel()
+        check_labels(self.task, spec, own_loss=type(self).loss is not Classifier.loss)
         self.label_task = MultiLabel(spec.num_classes) if spec.multilabel else SingleLabel(spec.num_classes)
         self.criteria = Criteria.of(self.task.loss, self.task.label_smoothing)
         self._mix = mix_of(self.task.mixup, self.task.cutmix, spec.num_classes)
@@ -83,18 +56,6 @@ class Classifier(QuickModule):
         self.has_top5 = spec.num_classes >= 10 and not spec.multilabel  # with fewer, five guesses say little
         self._train, self._evaluation = RunningSums(self.has_top5), RunningSums(self.has_top5)
         self._tested: list[tuple[Tensor, ...]] = []
-
-    def _check_multilabel(self) -> None:
-        """Refuse what is for images of one class each.
-
-        Raises:
-            SettingError: naming the setting.
-        """
-        for name in ("mixup", "cutmix"):
-            if getattr(self.task, name):
-                raise SettingError(f"task.{name} is for images of one class each, and these have several: use 0")
-        if type(self).loss is Classifier.loss:
-            check_multilabel(self.task.loss)
 
     def require_size(self, spec: ImageSpec, smallest: int) -> None:
         """Refuse images that would vanish in the layers.
@@ -170,6 +131,15 @@ class Classifier(QuickModule):
         if self.task.sam:
             optimizer_closure = partial(sam.gradient, self, optimizer_closure, self.task.sam, self._train)
         optimizer.step(closure=optimizer_closure)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients, if asked to."""
+        clip_gradients(self, optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def outputs(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
         """What training judges: logits [n, classes] and their weight in the loss, those of `forward` first."""

@@ -5,7 +5,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.plugins.precision import MixedPrecision, Precision
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
 
@@ -29,6 +31,20 @@ def has_fused(optimizer: Callable[..., Any]) -> bool:
         and chosen.get("fused") is None
         and not chosen.get("foreach")  # which torch has in another form
     )
+
+
+def clip_gradients(
+    model: LightningModule, optimizer: Optimizer, value: int | float | None, algorithm: str | None
+) -> None:
+    """Clip gradients to a value, if there is one; Lightning refuses to for fused optimizers in bf16.
+
+    In bf16 the gradients are not scaled, so that they can be clipped as in 32 bits.
+    """
+    plugin = model.trainer.precision_plugin
+    if value and isinstance(plugin, MixedPrecision) and plugin.scaler is None:
+        Precision.clip_gradients(plugin, optimizer, value, GradClipAlgorithmType(algorithm or "norm"))
+    elif value:
+        model.clip_gradients(optimizer, value, algorithm)
 
 
 def scheduled(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler], **counts: int | None) -> Any:

@@ -4,7 +4,6 @@ import os
 import platform
 import subprocess
 import sys
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,8 +13,7 @@ from pytorch_lightning.profilers import PassThroughProfiler, SimpleProfiler
 
 from labbook.data.digits import Digits
 from labbook.models.mlp import MLP
-from labbook.training import overhead
-from labbook.training.classifier import Task
+from labbook.training import fast_lightning
 from tests.conftest import Command
 
 
@@ -69,7 +67,7 @@ def fit(model: LightningModule, data: Digits, *callbacks: Callback, **options: A
         accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, limit_train_batches=5, limit_val_batches=1, callbacks=list(callbacks), **options,
     )  # fmt: skip
-    with overhead.reduced(trainer, model):
+    with fast_lightning.without_unused_hooks(trainer, model):
         trainer.fit(model, datamodule=data)
     return trainer
 
@@ -88,7 +86,7 @@ def test_hooks_that_someone_listens_to_are_called(data: Digits) -> None:
 def test_hooks_that_nobody_listens_to_are_not_there_meanwhile(data: Digits) -> None:
     listener = Listener()
     fit(MLP(data.spec), data, listener)
-    assert listener.within == [overhead.NoProfiler, None, None]
+    assert listener.within == [fast_lightning.NoProfiler, None, None]
 
 
 def names(owner: Any) -> set[str]:
@@ -96,7 +94,7 @@ def names(owner: Any) -> set[str]:
 
 
 def test_everything_is_as_before_afterwards_also_after_a_failure(data: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(overhead.ASK_NVML, "1")
+    monkeypatch.setenv(fast_lightning.ASK_NVML, "1")
     listener, model = Listener(), MLP(data.spec)
     before = [names(owner) for owner in (listener, model)]
     trainer = fit(model, data, listener)
@@ -104,7 +102,7 @@ def test_everything_is_as_before_afterwards_also_after_a_failure(data: Digits, m
         fit(model, data, listener, Failing())
     assert [names(owner) for owner in (listener, model)] == before
     assert type(trainer.profiler) is PassThroughProfiler
-    assert os.environ[overhead.ASK_NVML] == "1"
+    assert os.environ[fast_lightning.ASK_NVML] == "1"
     model.on_train_batch_start(None, 0)
     listener.on_after_backward(trainer, model)
 
@@ -117,26 +115,13 @@ def test_a_hook_that_comes_during_the_fit_is_called_and_stays(data: Digits) -> N
     assert late.seen == 6
 
 
-def test_an_optimizer_with_its_own_way_to_forget_gradients_keeps_it(data: Digits) -> None:
-    class Counting(torch.optim.SGD):
-        forgot = 0
-
-        def zero_grad(self, set_to_none: bool = True) -> None:
-            Counting.forgot += 1
-            super().zero_grad(set_to_none)
-
-    fit(MLP(data.spec, Task(optimizer=partial(Counting, lr=0.1))), data)
-    assert Counting.forgot == 5
-
-
 def test_the_weights_are_the_same_bits_as_without(data: Digits) -> None:
     torch.manual_seed(0)
     ours, plain = MLP(data.spec), MLP(data.spec)
     plain.load_state_dict(ours.state_dict())
     fit(ours, data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(overhead, "HOOKS", ())
-        patch.setattr(MLP, "optimizer_zero_grad", LightningModule.optimizer_zero_grad)
+        patch.setattr(fast_lightning, "HOOKS", ())
         fit(plain, data)
     for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -164,7 +149,7 @@ def test_a_profiler_that_was_asked_for_measures(data: Digits) -> None:
 # Counts how often the system gives a page of memory while tensors of 64 MiB come and go.
 FAULTS = """
 import resource, sys, torch
-from labbook.training import overhead
+from labbook.training import fast_lightning
 
 def faults():
     torch.ones(2**24)
@@ -173,7 +158,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 given = faults()
-overhead.reuse_freed_memory()
+fast_lightning.reuse_freed_memory()
 print(given, faults())
 """
 
@@ -188,7 +173,7 @@ def test_memory_is_kept_for_the_next_step() -> None:
 
 def test_memory_is_kept_on_a_cpu_unless_asked_not_to(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[bool] = []
-    monkeypatch.setattr(overhead, "reuse_freed_memory", lambda: kept.append(True))
+    monkeypatch.setattr(fast_lightning, "reuse_freed_memory", lambda: kept.append(True))
     assert labbook("model=mlp", "callbacks=none", "logger=none", "debug=fast", "reuse_freed_memory=false").code == 0
     assert kept == []
     assert labbook("model=mlp", "callbacks=none", "logger=none", "debug=fast").code == 0

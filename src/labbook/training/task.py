@@ -1,0 +1,56 @@
+"""How a network is trained, whatever its layers: the settings of `Classifier`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from labbook.data.spec import ImageSpec
+from labbook.errors import SettingError
+from labbook.training.losses import ClassWeights, Loss, check_multilabel, check_names
+from labbook.training.schedulers import Schedule
+from labbook.training.tta import Tta
+
+
+@dataclass(frozen=True)
+class Task:
+    """How a network is trained, whatever its layers.
+
+    `optimizer` takes the parameters; `scheduler` takes the optimizer and, where it has such arguments, `epochs` and
+    `steps_per_epoch`. `loss` is a class of losses, or what makes one; for its `class_weights` see `losses.weights_of`.
+    For `mixup` and `cutmix` see `mixup.mix_of`, for `sam` (its rho) `sam.gradient`, and for the
+    factors of learning rates `parameter_groups.grouped`. `tta` is for validation and test.
+    """
+
+    optimizer: Callable[..., Optimizer] = torch.optim.Adam
+    scheduler: Callable[..., Schedule | LRScheduler] | None = None
+    loss: Loss = nn.CrossEntropyLoss
+    class_weights: ClassWeights = None
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    sam: float = 0.0
+    norm_bias_lr_factor: float = 1.0
+    layer_lr_decay: float = 1.0
+    backbone_lr_factor: float = 1.0
+    tta: Tta = "none"
+
+
+def check_labels(task: Task, spec: ImageSpec, own_loss: bool) -> None:
+    """Refuse settings that do not fit the labels; a network's own loss is not checked.
+
+    Raises:
+        SettingError: naming the setting.
+    """
+    if isinstance(task.class_weights, Mapping):
+        check_names(task.class_weights, spec.class_names)
+    if not spec.multilabel:
+        return
+    for name in ("mixup", "cutmix"):
+        if getattr(task, name):
+            raise SettingError(f"task.{name} is for images of one class each, and these have several: use 0")
+    if not own_loss:
+        check_multilabel(task.loss)
