@@ -127,14 +127,6 @@ def whole_part(handler: Handler, part: bytes) -> None:
     handler.wfile.write(part)
 
 
-def without_ranges_and_cut(after: int) -> Answer:
-    def answer(handler: Handler, content: bytes) -> None:
-        handler.start(200, Content_Length=len(content))
-        handler.wfile.write(content[:after])
-
-    return answer
-
-
 def stalling(after: int) -> Answer:
     """Sends so many bytes and then nothing, without leaving."""
 
@@ -202,9 +194,3 @@ def another_part(handler: Handler, content: bytes) -> None:
 
 def no_http(handler: Handler, content: bytes) -> None:
     handler.wfile.write(b"220 ready\r\n")
-
-
-def of(*answers: Answer) -> Answer:
-    """One after the other, the last for ever."""
-    left = list(answers)
-    return lambda handler, content: (left.pop(0) if len(left) > 1 else left[0])(handler, content)
