@@ -221,6 +221,6 @@ def test_a_file_is_not_called_damaged_while_another_process_unpacks_it(
 
         def __exit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr("labbook.data.torchvision_set.lock_to_wait_for", Finished)
+    monkeypatch.setattr("labbook.data.torchvision_set.blocking_lock", Finished)
     assert torch.equal(MNIST(root=str(tmp_path)).load()[0].pixels, TRAIN.pixels)
     assert web.asked == []
