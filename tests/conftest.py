@@ -16,8 +16,9 @@ from labbook import lazy_imports
 
 # The same examples every time, so that a failure is everybody's, however slow or busy the machine.
 settings.register_profile(
-    "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+    "same", max_examples=40, derandomize=True, database=None, deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)  # fmt: skip
 settings.load_profile("same")
 
 gc.set_threshold(100_000, 20, 50)  # collecting garbage took 7 % of the time of all tests

@@ -18,7 +18,6 @@ from tests.composing import composed
 
 FOUND = sorted(path.relative_to(command_line.CONFIGS) for path in command_line.CONFIGS.rglob("*.yaml"))
 CHOICES = [(path.parent.name, path.stem) for path in FOUND if path.parent.name in GROUPS]
-OF_TARGETS = [(group, name) for group, name in CHOICES if group not in FILES]
 # Settings that the program itself turns into arguments of the target.
 BY_THE_PROGRAM = {"loss": {"class_weights"}}
 # What the program gives to a target, which a file therefore does not hold.
@@ -68,28 +67,27 @@ def test_each_choice_composes_and_fits_what_it_names(group: str, name: str) -> N
     tree = composed(f"{group}={name}")
     config.check_root(tree)
     experiment.check(tree)
+    if group in FILES:
+        chosen = composing.chosen(f"{group}={name}")
+        groups = [f"{other}={chosen[other]}" for other in GROUPS if other not in FILES]
+        unknown_keys.check_keys(tree, composed(*groups), set(), f"{group}={name}")
+        return
+    node = tree[group]
+    if "_target_" in node:
+        lists_the_settings_of_its_target(group, node)
+        values_have_the_annotated_types(group, node)
+    else:  # `none`, and callbacks: a node for each
+        for key, each in (node or {}).items():
+            known, listed = signature(group, each).keys(), settings_of(each).keys()
+            assert listed <= known, key
+            assert not each._target_.startswith("labbook.") or listed == known, key
+            values_have_the_annotated_types(group, each)
+    if group in ("model", "scheduler") and not varies(group, name):
+        defaults = {key: plain(item.default) for key, item in signature(group, node).items()}
+        assert defaults == settings_of(node), "the file and the code have the same defaults"
 
 
-@pytest.mark.parametrize("name", [name for group, name in CHOICES if group == "experiment"])
-def test_each_experiment_can_be_tried_on_one_batch(name: str) -> None:
-    tree = composed(f"experiment={name}", "debug=fast")
-    config.check_root(tree)
-    experiment.check(tree)
-    assert (tree.epochs, tree.trainer.limit_train_batches) == (1, 1)
-
-
-@pytest.mark.parametrize(("group", "name"), [choice for choice in CHOICES if choice[0] in FILES])
-def test_experiments_and_debug_files_set_nothing_that_is_no_setting(group: str, name: str) -> None:
-    chosen = composing.chosen(f"{group}={name}")
-    groups = [f"{other}={chosen[other]}" for other in GROUPS if other not in FILES]
-    unknown_keys.check_keys(composed(f"{group}={name}"), composed(*groups), set(), f"{group}={name}")
-
-
-@pytest.mark.parametrize(("group", "name"), OF_TARGETS)
-def test_each_file_lists_the_settings_of_its_target(group: str, name: str) -> None:
-    node = composed(f"{group}={name}")[group]
-    if "_target_" not in node:
-        return  # `none`, and callbacks: a node for each
+def lists_the_settings_of_its_target(group: str, node: Any) -> None:
     known = signature(group, node)
     listed = settings_of(node).keys() - BY_THE_PROGRAM.get(group, set())
     assert listed <= known.keys()
@@ -99,28 +97,29 @@ def test_each_file_lists_the_settings_of_its_target(group: str, name: str) -> No
         assert {"lr", "weight_decay"} <= listed
 
 
-@pytest.mark.parametrize("name", [name for group, name in OF_TARGETS if group == "callbacks"])
-def test_each_callback_lists_settings_of_its_target(name: str) -> None:
-    for key, node in (composed(f"callbacks={name}").callbacks or {}).items():
-        known = signature("callbacks", node)
-        listed = settings_of(node).keys()
-        assert listed <= known.keys(), key
-        assert not node._target_.startswith("labbook.") or listed == known.keys(), key
+def values_have_the_annotated_types(group: str, node: Any) -> None:
+    hints = instantiate.target_parameters(instantiate.resolve_target(node._target_, group))[1]
+    values = settings_of(node)
+    if group == "trainer":  # whose `auto` is ours
+        values |= {"precision": "32-true", "accelerator": "cpu"}
+    for key, value in values.items():
+        if key in BY_THE_PROGRAM.get(group, set()):
+            continue
+        assert key in hints or not node._target_.startswith("labbook."), f"{key} is not annotated"
+        instantiate.check_value(hints.get(key, Any), value, f"{group}.{key}")
 
 
-@pytest.mark.parametrize(("group", "name"), OF_TARGETS)
-def test_each_value_has_the_annotated_type(group: str, name: str) -> None:
-    node = composed(f"{group}={name}")[group]
-    for item in [node] if "_target_" in node else [child for child in node.values() if child]:
-        hints = instantiate.target_parameters(instantiate.resolve_target(item._target_, group))[1]
-        values = settings_of(item)
-        if group == "trainer":  # whose `auto` is ours
-            values |= {"precision": "32-true", "accelerator": "cpu"}
-        for key, value in values.items():
-            if key in BY_THE_PROGRAM.get(group, set()):
-                continue
-            assert key in hints or not item._target_.startswith("labbook."), f"{key} is not annotated"
-            instantiate.check_value(hints.get(key, Any), value, f"{group}.{key}")
+def varies(group: str, name: str) -> bool:
+    """Whether a file changes some settings of another one."""
+    return "defaults:" in (command_line.CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [name for group, name in CHOICES if group == "experiment"])
+def test_each_experiment_can_be_tried_on_one_batch(name: str) -> None:
+    tree = composed(f"experiment={name}", "debug=fast")
+    config.check_root(tree)
+    experiment.check(tree)
+    assert (tree.epochs, tree.trainer.limit_train_batches) == (1, 1)
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FOUND if path.parent.name == PAIRS])
@@ -142,21 +141,6 @@ def test_a_pair_has_its_settings_without_being_asked_for_and_gives_way_to_the_co
     assert with_pair[group][key] == value != without[group][key]
     assert unknown_keys.unknown_keys(file, OmegaConf.to_container(without, resolve=False)) == []
     assert composed(*chosen, f"{group}.{key}=48")[group][key] == 48
-
-
-def varies(group: str, name: str) -> bool:
-    """Whether a file changes some settings of another one."""
-    return "defaults:" in (command_line.CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("group", "name"),
-    [choice for choice in CHOICES if choice[0] in ("model", "scheduler") and not varies(*choice)],
-)
-def test_files_and_code_have_the_same_defaults(group: str, name: str) -> None:
-    node = composed(f"{group}={name}")[group]
-    defaults = {key: item.default for key, item in signature(group, node).items()}
-    assert {key: plain(value) for key, value in defaults.items()} == settings_of(node)
 
 
 def test_the_options_of_all_data_sets_have_the_defaults_of_the_code() -> None:

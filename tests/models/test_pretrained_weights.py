@@ -25,7 +25,7 @@ from labbook.training.classifier import Task
 from tests.composing import OF_TORCHVISION, composed
 from tests.conftest import Command
 from tests.models.test_architectures import spec_of
-from tests.models.test_torchvision_model import QUICK, made, on_meta
+from tests.models.test_torchvision_model import LIGHT, QUICK, made, on_meta, slow_but
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_training_begins_with_them_and_a_frozen_backbone_stays_to_the_bit(weig
         assert (own[features] - there[features]).abs().max() < 0.05  # two steps of Adam from where it began
 
 
-@pytest.mark.parametrize("name", OF_TORCHVISION)
+@pytest.mark.parametrize("name", slow_but((*LIGHT, "vgg16_bn"), OF_TORCHVISION))
 def test_of_a_frozen_network_only_the_last_layer_and_the_dropout_before_it_are_in_training(name: str) -> None:
     model = on_meta(name, spec_of(3, 224, 10), pretrained=True, freeze="backbone")
     layers = [layer for layer in model.network.modules() if next(layer.children(), None) is None]

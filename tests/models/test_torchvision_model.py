@@ -31,10 +31,9 @@ KINDS = list(itertools.product((1, 3), (28, 32, 64), (2, 10, 100)))
 ONE_EACH = dict(
     zip(OF_TORCHVISION, [(1, 28, 10), (3, 32, 2), (3, 28, 100), (1, 32, 10)] * len(OF_TORCHVISION), strict=False)
 )
-STEMS = ("resnet18", "vgg16_bn", "convnext_tiny")
-LARGE = ("vgg16_bn", "vit_b_16")  # 34 and 85 million parameters
+LIGHT = (QUICK, "resnet18", "mobilenet_v2")  # less than half a second each
 PAIRS = [
-    pytest.param(name, *kind, marks=[] if ONE_EACH[name] == kind and name not in LARGE else [pytest.mark.slow])
+    pytest.param(name, *kind, marks=[] if ONE_EACH[name] == kind and name in LIGHT else [pytest.mark.slow])
     for name in OF_TORCHVISION
     for kind in KINDS
 ]
@@ -74,7 +73,7 @@ def test_a_gradient_reaches_every_parameter(name: str, channels: int, size: int,
         assert parameter.grad.abs().sum() > 0, parameter_name
 
 
-@pytest.mark.parametrize("name", slow_but((QUICK, "efficientnet_b0"), OF_TORCHVISION))
+@pytest.mark.parametrize("name", slow_but((QUICK,), OF_TORCHVISION))
 def test_a_training_begins_without_a_preference(name: str) -> None:
     """The loss is that of guessing."""
     model = made(name)
@@ -83,7 +82,7 @@ def test_a_training_begins_without_a_preference(name: str) -> None:
     assert F.cross_entropy(logits, torch.arange(16) % 10).item() == pytest.approx(math.log(10), abs=0.3)
 
 
-@pytest.mark.parametrize("name", slow_but((QUICK, "googlenet"), OF_TORCHVISION))
+@pytest.mark.parametrize("name", slow_but((QUICK,), OF_TORCHVISION))
 def test_weights_survive_saving_with_weights_only(name: str, tmp_path: Path) -> None:
     model = made(name).eval()
     torch.save(model.state_dict(), tmp_path / "weights.pt")
@@ -93,7 +92,7 @@ def test_weights_survive_saving_with_weights_only(name: str, tmp_path: Path) -> 
     assert torch.equal(model(images), other.eval()(images))
 
 
-@pytest.mark.parametrize("name", slow_but(OF_TORCHVISION, names()))
+@pytest.mark.parametrize("name", slow_but((*LIGHT, "googlenet"), names()))
 def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -> None:
     """As many parameters as torchvision documents, which does not count GoogLeNet's auxiliary classifiers."""
     model = on_meta(name, spec_of(3, pretrained_weights.image_settings(name)["image_size"], 1000))
@@ -106,7 +105,7 @@ def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -
     assert run_description.model(model) == f"{name}, {model.num_parameters:,} parameters{without}"
 
 
-@pytest.mark.parametrize("name", slow_but(STEMS, [*OF_TORCHVISION, "resnext50_32x4d"]))
+@pytest.mark.parametrize("name", slow_but(("resnet18", "vgg16_bn"), [*OF_TORCHVISION, "resnext50_32x4d"]))
 def test_the_stem_for_small_images_keeps_more_of_them(name: str) -> None:
     """At least half as many pixels more, over all convolutions; VGG has no stem, and takes smaller images instead."""
     seen: dict[bool, int] = {}
@@ -170,7 +169,11 @@ def test_auxiliary_classifiers_count_in_training_alone() -> None:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("mobilenet_v2", {"width_mult": 0.35}), (QUICK, {"width_mult": 0.5}), ("densenet121", {"bn_size": 1})],
+    [
+        (QUICK, {"width_mult": 0.5}),
+        pytest.param("mobilenet_v2", {"width_mult": 0.35}, marks=pytest.mark.slow),
+        pytest.param("densenet121", {"bn_size": 1}, marks=pytest.mark.slow),
+    ],
 )
 def test_options_reach_torchvision(name: str, options: dict[str, Any]) -> None:
     spec = spec_of(3, 32, 10)

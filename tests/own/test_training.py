@@ -109,18 +109,30 @@ def test_what_cannot_work_is_refused_in_a_sentence(mylab: Command, settings: str
     assert not list(Path("logs").glob("runs/*"))
 
 
+WHOLE_EPOCHS = (CASES["regression"].settings, "a stopped run is resumed after its last whole epoch, not within one")
+WITHIN_EPOCHS = (
+    "model=regression data=resumable_numbers objective=val/r2",
+    "a stopped run is resumed within its epoch",
+)
+RESUMED = [
+    WHOLE_EPOCHS,
+    WITHIN_EPOCHS,
+    (CASES["autoencoder"].settings, ""),
+    (CASES["gan"].settings, ""),
+    (WITHOUT_WORKERS, "not within one"),
+    (CASES[OUR_NETWORK].settings, "not within one"),
+]
+QUICK_HOOK = {WHOLE_EPOCHS: "on_train_epoch_end", WITHIN_EPOCHS: "on_train_batch_end"}
+
+
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "said", "hook"),
     [
-        (CASES["regression"].settings, "a stopped run is resumed after its last whole epoch, not within one"),
-        ("model=regression data=resumable_numbers objective=val/r2", "a stopped run is resumed within its epoch"),
-        pytest.param(CASES["autoencoder"].settings, "", marks=pytest.mark.slow),
-        pytest.param(CASES["gan"].settings, "", marks=pytest.mark.slow),
-        pytest.param(WITHOUT_WORKERS, "not within one", marks=pytest.mark.slow),
-        pytest.param(CASES[OUR_NETWORK].settings, "not within one", marks=pytest.mark.slow),
+        pytest.param(*case, hook, marks=[] if QUICK_HOOK.get(case) == hook else [pytest.mark.slow])
+        for case in RESUMED
+        for hook in ("on_train_batch_end", "on_train_epoch_end")
     ],
 )
-@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_train_epoch_end"])
 def test_an_interrupted_run_ends_with_the_same_weights(
     mylab: Command, monkeypatch: pytest.MonkeyPatch, settings: str, said: str, hook: str
 ) -> None:

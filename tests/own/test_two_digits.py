@@ -98,6 +98,7 @@ def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
     assert read["classes_of"](np.array([0.1, 0.7, 0.2]), single) == ["1"]
 
 
+@pytest.mark.slow
 def test_runs_are_compared_by_images_with_all_classes_right(
     run: Path, mylab: Command, script: Callable[[ModuleType], Command]
 ) -> None:

@@ -17,6 +17,7 @@ from tests.conftest import Command, Ended
 from tests.sweeps.running import LONGER, TINY, Figures, begun, done, figures_of, folder_of, metrics_of, runs_of
 
 WIDTHS = "model.width=4,8,16"
+TWO_WIDTHS = "model.width=4,8"
 Evaluate = Callable[..., dict[str, Any]]
 
 
@@ -108,9 +109,9 @@ def test_failed_runs_may_be_left_so(labbook: Command, broken: Callable[..., Brea
 def test_a_run_may_be_tried_again_at_once(
     labbook: Command, undisturbed: Callable[..., Figures], broken: Callable[..., Breaking]
 ) -> None:
-    whole = undisturbed(*TINY, WIDTHS)
+    whole = undisturbed(*TINY, TWO_WIDTHS)
     broken(times=2)
-    ended = labbook(*TINY, WIDTHS, "sweep.max_failures=2")
+    ended = labbook(*TINY, TWO_WIDTHS, "sweep.max_failures=2")
     sweep = done(ended)
     assert "trying again (1 of 2)" in ended.out
     assert "trying again (2 of 2)" in ended.out
@@ -120,7 +121,7 @@ def test_a_run_may_be_tried_again_at_once(
 
 def test_a_run_is_not_tried_more_often_than_asked(labbook: Command, broken: Callable[..., Breaking]) -> None:
     breaking = broken(times=5)
-    ended = labbook(*TINY, WIDTHS, "sweep.max_failures=2")
+    ended = labbook(*TINY, TWO_WIDTHS, "sweep.max_failures=2")
     assert ended.code == 1
     assert breaking.times == 2
     assert len(errors(ended)) == 4
@@ -142,7 +143,7 @@ def test_a_failure_may_stop_the_sweep(labbook: Command, broken: Callable[..., Br
 
 def test_what_the_program_foresaw_is_told_in_its_own_words(labbook: Command, broken: Callable[..., Breaking]) -> None:
     broken(error=TrainingError("the loss is no longer finite: try a smaller optimizer.lr"))
-    ended = labbook(*TINY, WIDTHS)
+    ended = labbook(*TINY, TWO_WIDTHS)
     assert ended.code == 1
     assert errors(ended)[0].startswith("failed: the loss is no longer finite: try a smaller optimizer.lr (traceback: ")
 
@@ -164,14 +165,14 @@ def test_a_failure_before_there_is_a_folder_is_recorded_too(labbook: Command, mo
         return original(config, data)
 
     monkeypatch.setattr(experiment, "build_model", build)
-    ended = labbook(*TINY, WIDTHS)
+    ended = labbook(*TINY, TWO_WIDTHS)
     assert ended.code == 1
     run = failed(folder_of(ended))
     assert metrics_of(run)["reason"] == "RuntimeError: no memory"
     assert "Traceback" in (run / "train.log").read_text()
     assert (run / "config.yaml").exists()
     monkeypatch.setattr(experiment, "build_model", original)
-    assert done(labbook(*TINY, WIDTHS)) == run.parent
+    assert done(labbook(*TINY, TWO_WIDTHS)) == run.parent
 
 
 @pytest.mark.slow

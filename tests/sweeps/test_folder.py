@@ -105,6 +105,7 @@ def test_remembered_runs_are_not_composed_again(labbook: Command, monkeypatch: p
     assert begun(ended.out) == 0
 
 
+@pytest.mark.slow
 def test_a_changed_configuration_is_a_new_run(labbook: Command, tmp_path: Path) -> None:
     (tmp_path / "more" / "experiment").mkdir(parents=True)
     file = tmp_path / "more" / "experiment" / "mine.yaml"

@@ -137,11 +137,20 @@ def entry_of(*overrides: str) -> dict[str, Any] | None:
     return published.matching_entry(plain)
 
 
-@pytest.mark.parametrize("overrides", RUNS, ids=" ".join)
-def test_each_run_composes(overrides: tuple[str, ...]) -> None:
-    tree = run_of(*overrides)
-    schema.check_root(tree)
-    experiment.check(tree)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_run_composes_and_is_held_against_what_the_lab_reported_of_it(preset: str) -> None:
+    runs = {" ".join(overrides): run_of(f"sweep={preset}", *overrides) for overrides in combinations(preset)}
+    for tree in runs.values():
+        schema.check_root(tree)
+        experiment.check(tree)
+    plain = {settings: OmegaConf.to_container(tree, resolve=True) for settings, tree in runs.items()}
+    assert len({str(content) for content in plain.values()}) == len(runs) > 1
+    found = {settings: published.matching_entry(content) for settings, content in plain.items()}
+    reported = REPORTED.get(preset, {}).items()
+    expected = {settings: (system, final) for system, rows in reported for settings, final in rows}
+    assert {settings: (row["system"], row["final"]) for settings, row in found.items() if row} == expected
+    rows = {str(row) for tree in runs.values() for row in published.published_entries(tree.published)}
+    assert sorted(str(row) for row in found.values() if row) == sorted(rows), "each row is that of one run"
 
 
 @pytest.mark.slow
@@ -166,29 +175,6 @@ def learns(tree: DictConfig, tmp_path: Path) -> None:
     assert all(item.grad is not None for item in model.parameters())
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_each_preset_has_several_runs_that_differ(preset: str) -> None:
-    runs = [
-        OmegaConf.to_yaml(run_of(*overrides), resolve=True) for overrides in RUNS if overrides[0] == f"sweep={preset}"
-    ]
-    assert len(set(runs)) == len(runs) > 1
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_each_run_is_held_against_what_the_lab_reported_of_it(preset: str) -> None:
-    reported = REPORTED.get(preset, {}).items()
-    expected = {settings: (system, final) for system, rows in reported for settings, final in rows}
-    found = {" ".join(overrides): entry_of(f"sweep={preset}", *overrides) for overrides in combinations(preset)}
-    assert {settings: (row["system"], row["final"]) for settings, row in found.items() if row} == expected
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_each_published_row_is_that_of_one_run(preset: str) -> None:
-    runs = [(f"sweep={preset}", *overrides) for overrides in combinations(preset)]
-    rows = {str(row) for run in runs for row in published.published_entries(run_of(*run).published)}
-    assert sorted(str(row) for run in runs if (row := entry_of(*run))) == sorted(rows)
-
-
 def test_an_experiment_alone_is_held_against_its_row() -> None:
     found = entry_of("experiment=e0_mlp_mnist")
     assert found is not None
@@ -210,30 +196,30 @@ def test_the_recipe_of_airbench94_is_held_against_its_paper() -> None:
 # Settings that tell whether a run is the lab's --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("overrides", [run for run in RUNS if run[0].startswith("sweep=e")], ids=" ".join)
-def test_the_runs_of_lab_e_differ_only_in_what_is_varied(overrides: tuple[str, ...]) -> None:
-    tree = run_of(*overrides)
-    assert (tree.epochs, tree.test_checkpoint, tree.optimizer.lr, tree.optimizer.eps) == (10, "last", 0.001, 1e-7)
-    assert (tree.config_groups.model, tree.config_groups.data, tree.config_groups.optimizer) == (
-        "mlp",
-        "mnist",
-        "keras_adam",
-    )
-    assert (tree.data.normalize, tree.data.val_fraction, tree.data.val_split) == ("unit", 0.2, "last")
-    assert tree.data.batch_size == 32 or "e_batch_size" in overrides[0]
-    assert (tree.model.depth, tree.model.width) == (1, 128) or overrides[0] in ("sweep=e1_width", "sweep=e3_depth")
+def test_the_runs_of_lab_e_differ_only_in_what_is_varied() -> None:
+    for overrides in (run for run in RUNS if run[0].startswith("sweep=e")):
+        tree = run_of(*overrides)
+        assert (tree.epochs, tree.test_checkpoint, tree.optimizer.lr, tree.optimizer.eps) == (10, "last", 0.001, 1e-7)
+        assert (tree.config_groups.model, tree.config_groups.data, tree.config_groups.optimizer) == (
+            "mlp",
+            "mnist",
+            "keras_adam",
+        )
+        assert (tree.data.normalize, tree.data.val_fraction, tree.data.val_split) == ("unit", 0.2, "last")
+        assert tree.data.batch_size == 32 or "e_batch_size" in overrides[0]
+        assert (tree.model.depth, tree.model.width) == (1, 128) or overrides[0] in ("sweep=e1_width", "sweep=e3_depth")
 
 
-@pytest.mark.parametrize("overrides", [run for run in RUNS if run[0] == "sweep=d"], ids=" ".join)
-def test_in_lab_d_each_optimizer_has_its_own_rate(overrides: tuple[str, ...]) -> None:
-    tree = run_of(*overrides)
-    assert (tree.config_groups.optimizer, tree.optimizer.lr) in {("sgd", 0.1), ("adam", 0.01)}
+def test_in_lab_d_each_optimizer_has_its_own_rate() -> None:
+    for overrides in (run for run in RUNS if run[0] == "sweep=d"):
+        tree = run_of(*overrides)
+        assert (tree.config_groups.optimizer, tree.optimizer.lr) in {("sgd", 0.1), ("adam", 0.01)}
 
 
-@pytest.mark.parametrize("overrides", [run for run in RUNS if run[0] in ("sweep=a", "sweep=b")], ids=" ".join)
-def test_digits_are_never_flipped(overrides: tuple[str, ...]) -> None:
-    tree = run_of(*overrides)
-    assert (tree.config_groups.data, list(tree.data.augment)) in [("mnist", []), ("cifar10", ["flip", {"crop": 4}])]
+def test_digits_are_never_flipped() -> None:
+    for overrides in (run for run in RUNS if run[0] in ("sweep=a", "sweep=b")):
+        tree = run_of(*overrides)
+        assert (tree.config_groups.data, list(tree.data.augment)) in [("mnist", []), ("cifar10", ["flip", {"crop": 4}])]
 
 
 def test_gradients_are_measured() -> None:

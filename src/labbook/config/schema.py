@@ -213,16 +213,16 @@ def check_root_names(config: DictConfig) -> None:
         SettingError: naming the setting that is meant, and where notes of the user's own go.
     """
     known = [item.name for item in fields(TrainConfig)]
-    own = OmegaConf.masked_copy(config, known)
     for name in map(str, config):
         if name not in known:
+            own = OmegaConf.masked_copy(config, known)
             unknown = f"{unknown_setting_message(name, own)}; a note of your own is notes.{name}=VALUE"
             raise SettingError(renames.instead(name) or unknown)
-    schema = OmegaConf.structured(TrainConfig)
-    for section in SECTIONS:
+    for section, declared in SECTIONS.items():
+        known = [item.name for item in fields(declared)]
         for key in map(str, config[section]):
-            if key not in schema[section]:
-                raise SettingError(unknown_setting_message(f"{section}.{key}", schema))
+            if key not in known:
+                raise SettingError(unknown_setting_message(f"{section}.{key}", OmegaConf.structured(TrainConfig)))
 
 
 def check_run_mode(config: DictConfig, preset: str | None) -> None:
