@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -92,13 +93,29 @@ def _hydra_remembers() -> None:
 
 
 @pytest.fixture
-def labbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def plotted() -> None:
+    """Requested by a test that needs the plots of a run as they are."""
+
+
+@pytest.fixture
+def labbook(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> Command:
     """`python train.py ARGUMENTS` in this process, in an empty folder."""
     import train
+    from labbook.callbacks import pictures
     from labbook.cli import command_line
     from labbook.runs import run_folder
 
     monkeypatch.chdir(tmp_path)
+    if "plotted" not in request.fixturenames:  # plots take longer than a short training
+        blank = SimpleNamespace(tiles=pictures.plots.tiles, save=pictures.plots.save)
+        for name in ("curves", "confusion_matrix", "mistakes"):
+            setattr(blank, name, lambda *_: np.zeros((1, 1, 3), np.uint8))
+        monkeypatch.setattr(pictures, "plots", blank)
 
     def command(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])

@@ -59,7 +59,7 @@ def kept() -> list[tuple[Ended, Path]]:
 
 
 @pytest.fixture
-def ended(labbook: Command, kept: list[tuple[Ended, Path]], monkeypatch: pytest.MonkeyPatch) -> Ended:
+def ended(plotted: None, labbook: Command, kept: list[tuple[Ended, Path]], monkeypatch: pytest.MonkeyPatch) -> Ended:
     """A run with all that comes by default; tests only read it."""
     if not kept:
         kept.append((labbook(*DEFAULT), Path.cwd()))

@@ -94,6 +94,7 @@ def test_the_time_of_a_part_within_another_counts_once() -> None:
         assert least <= profiler.seconds[part] < least + 0.04
 
 
+@pytest.mark.slow
 def test_every_part_of_a_step_takes_its_time(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     forward = MLP.forward
     monkeypatch.setattr(MLP, "forward", lambda self, images: time.sleep(0.05) or forward(self, images))
@@ -123,6 +124,7 @@ def test_every_choice_is_held_against_its_opposite(tiny: Case, monkeypatch: pyte
     assert "bf16" not in defaults.others("32")
 
 
+@pytest.mark.slow
 def test_a_compiled_network_is_timed(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[nn.Module] = []
 
@@ -136,6 +138,7 @@ def test_a_compiled_network_is_timed(tiny: Case, monkeypatch: pytest.MonkeyPatch
     assert [type(model) for model in asked] == [MLP]
 
 
+@pytest.mark.slow
 def test_photographs_are_timed_from_file_to_step(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, small in {"SIZE": 179, "BATCH": 2, "SHOT": (80, 60)}.items():
         monkeypatch.setattr(image_folder, name, small)

@@ -50,6 +50,7 @@ def test_the_peak_is_that_of_the_process_and_not_of_this_one(tmp_path: Path) -> 
     assert 190 * MEBIBYTE < much.peak - nothing.peak < 215 * MEBIBYTE
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_otherwise_is_not_measured(tmp_path: Path) -> None:
     assert processes.measured("-S", "-c", "raise SystemExit(2)", cwd=tmp_path, code=2).seconds > 0
     with pytest.raises(TrainingError, match="ended with 1: Traceback"):
