@@ -22,6 +22,7 @@ from tests.conftest import Command
 from tests.reports.test_grouping import figures_of, in_memory, make_grid, mark
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture
