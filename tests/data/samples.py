@@ -18,7 +18,7 @@ from torch import Tensor
 from labbook.data.loader import Batch
 from labbook.data.module import ImageDataModule, Images
 
-few = settings(max_examples=60)  # of what takes some milliseconds each
+few = settings(max_examples=30)  # of what takes some milliseconds each
 
 REAL = Path(os.environ.get("LABBOOK_DATA", "nowhere"))
 

@@ -56,8 +56,10 @@ def test_the_same_figures_again(labbook: Command, again: Command) -> None:
 
 
 @pytest.mark.usefixtures("unpictured")
-def test_pictures_of_an_earlier_test_are_not_taken_for_those_of_this_one(labbook: Command, again: Command) -> None:
-    run = labbook("model=mlp", "debug=fast", "callbacks=none").run
+def test_pictures_of_an_earlier_test_are_not_taken_for_those_of_this_one(
+    trained: Callable[..., Path], again: Command
+) -> None:
+    run = trained("model=mlp", "debug=fast", "callbacks=none")
     old = run / "evaluation" / "mistakes.png"
     old.parent.mkdir()
     old.touch()
@@ -110,8 +112,10 @@ def test_other_parts_and_settings(labbook: Command, again: Command) -> None:
 
 
 @pytest.mark.usefixtures("unpictured")
-def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(labbook: Command, again: Command) -> None:
-    run = labbook("model=mlp", "debug=fast").run
+def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(
+    trained: Callable[..., Path], again: Command
+) -> None:
+    run = trained("model=mlp", "debug=fast", "callbacks=none")
     whole = again(str(run))
     assert whole.err == ""
     lines = (run / "config.yaml").read_text().splitlines(keepends=True)
@@ -150,8 +154,8 @@ def test_refusals(trained: Callable[..., Path], again: Command, arguments: list[
 
 
 @pytest.mark.usefixtures("unpictured")
-def test_the_folder_of_runs_is_none(labbook: Command, again: Command) -> None:
-    run = labbook("model=mlp", "debug=fast", "callbacks=none").run
+def test_the_folder_of_runs_is_none(trained: Callable[..., Path], again: Command) -> None:
+    run = trained("model=mlp", "debug=fast", "callbacks=none")
     assert again("logs/runs").sentence == f"logs/runs is not a run folder but has 1 in it, such as {run.name}"
     for inside in ("checkpoints", "checkpoints/last.ckpt"):
         assert again(str(run / inside)).sentence == f"{run / inside} is not a run folder but is in one: give {run}"

@@ -132,10 +132,10 @@ def test_figures_that_are_none_are_left_out() -> None:
 
 @pytest.mark.parametrize("wrong", [0.1, float("nan")])
 def test_a_file_that_computes_something_else_is_not_kept(
-    labbook: Command, command: Command, monkeypatch: pytest.MonkeyPatch, wrong: float
+    trained: Callable[..., Path], command: Command, monkeypatch: pytest.MonkeyPatch, wrong: float
 ) -> None:
     needs_extra()
-    run = labbook("model=mlp", "debug=fast", "callbacks=none").run
+    run = trained("model=mlp", "debug=fast", "callbacks=none")
     before = sorted(run.rglob("*"))
     content = safetensors.content
 

@@ -1,5 +1,6 @@
 """The network of a finished run, without the data it was trained on."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,8 @@ def test_needs_no_data(labbook: Command, tmp_path: Path) -> None:
     assert spec.class_names == ("cat", "dog")
 
 
-def test_a_checkpoint_of_before_networks_told_of_their_images(labbook: Command) -> None:
-    run = labbook("model=mlp", "debug=fast", "callbacks=none").run
+def test_a_checkpoint_of_before_networks_told_of_their_images(trained: Callable[..., Path]) -> None:
+    run = trained("model=mlp", "debug=fast", "callbacks=none")
     file = run / "checkpoints" / "last.ckpt"
     content = torch.load(file, weights_only=True)
     assert trained_model.spec_of(content.pop("spec"), file) == Digits(image_size=28).spec

@@ -110,6 +110,7 @@ def brightness(colour: str) -> float:
     return sum(numbers) / 3 / 255
 
 
+@pytest.mark.slow
 def test_every_series_is_seen_in_its_colour(driver: webdriver.Chrome) -> None:
     strokes = {
         sample.value_of_css_property("stroke") for sample in driver.find_elements(By.CSS_SELECTOR, ".legend path")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labbook.reports import images, read_runs, svg_charts, sweep_page, table_cells
+from labbook.reports import read_runs, svg_charts, sweep_page, table_cells
 from labbook.reports.grouping import group
 from labbook.runs import locks
 from tests.reports.test_grouping import add_run, figures_of, in_memory, make_grid, mark, table_of
@@ -15,12 +15,6 @@ from tests.reports.test_grouping import add_run, figures_of, in_memory, make_gri
 @pytest.fixture
 def grid(tmp_path: Path) -> Path:
     return make_grid(tmp_path)
-
-
-@pytest.fixture
-def _page_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the PNG files beside the page, which take longer than it."""
-    monkeypatch.setattr(images, "write", lambda *_: None)
 
 
 class Page(HTMLParser):
@@ -79,7 +73,7 @@ def test_captions_say_what_is_drawn(grid: Path) -> None:
     assert "best run of the worst setting (depth 1, activation sigmoid), 1_sigmoid_1." in captions[-1]
 
 
-@pytest.mark.usefixtures("_page_only")
+@pytest.mark.usefixtures("page_only")
 def test_more_settings_than_colours(tmp_path: Path) -> None:
     runs = [({"epochs": number}, figures_of(number / 100)) for number in range(1, 16)]
     report = in_memory(runs, ["epochs"])
@@ -93,7 +87,7 @@ def test_more_settings_than_colours(tmp_path: Path) -> None:
     assert (sweep / "report.html").read_text().count("3 others") == 1
 
 
-@pytest.mark.usefixtures("_page_only")
+@pytest.mark.usefixtures("page_only")
 def test_text_is_escaped_everywhere(tmp_path: Path) -> None:
     evil = '<script>alert("$1 & 2")</script>'
     sweep = mark(tmp_path / "<b>s", ["model.activation"])
@@ -116,7 +110,7 @@ def test_text_is_escaped_everywhere(tmp_path: Path) -> None:
     assert len(rows) == 2 + 3
 
 
-@pytest.mark.usefixtures("_page_only")
+@pytest.mark.usefixtures("page_only")
 def test_while_nothing_has_finished(tmp_path: Path) -> None:
     sweep = mark(tmp_path / "s", ["epochs"])
     assert table_cells.tally(sweep_page.write(sweep)) == "0 runs"

@@ -144,6 +144,7 @@ def test_refusals(tmp_path: Path, reported: Command, harm: Callable[[Path], None
         sweep_page.write(folder)
 
 
+@pytest.mark.slow
 def test_script_needs_no_torch(grid: Path) -> None:
     program = (
         "import runpy, sys; runpy.run_path('scripts/report.py', run_name='__main__'); print('torch' in sys.modules)"

@@ -128,7 +128,11 @@ PLATEAU = ["scheduler=plateau", "scheduler.patience=0", "scheduler.threshold=9",
 
 @pytest.mark.parametrize(
     "schedule",
-    [[], ["scheduler=step", "scheduler.milestones=[0.75]"], PLATEAU],
+    [
+        pytest.param([], marks=pytest.mark.slow),
+        ["scheduler=step", "scheduler.milestones=[0.75]"],
+        pytest.param(PLATEAU, marks=pytest.mark.slow),
+    ],
     ids=["none", "step", "plateau"],
 )
 def test_a_finished_run_trains_on(schedule: list[str], labbook: Command) -> None:
