@@ -202,7 +202,13 @@ def test_debugging(labbook: Command, debug: str) -> None:
         assert "run_training_epoch" in (ended.run / "train.log").read_text() + ended.out
 
 
-@pytest.mark.parametrize("model", ["lenet5", "convnet", "deep_convnet", "alexnet", "airbench94"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "lenet5",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("convnet", "deep_convnet", "alexnet", "airbench94")),
+    ],
+)
 def test_every_architecture_trains_on_the_default(labbook: Command, model: str) -> None:
     settings = ["model.hidden=64"] if model == "alexnet" else []
     ended = labbook(f"model={model}", "epochs=1", "data.limit=200", "callbacks=none", "logger=none", *settings)

@@ -281,6 +281,7 @@ for file in sorted((CONFIGS / "model_data").glob("*.yaml")):  # taken where a mo
 """
 
 
+@pytest.mark.slow
 def test_every_configuration_composes_without_extras(tmp_path: Path) -> None:
     ended: Ended = run(cwd=tmp_path, code=COMPOSES)
     assert ended.code == 0, ended.out + ended.err
