@@ -167,6 +167,15 @@ def test_a_sweep_with_marks_of_its_own_is_shown_there_and_not_in_its_lab(tmp_pat
     assert "- systems: 0; runs: 11;" in text
 
 
+def test_the_recall_of_each_class_is_shown_between_its_marks(tmp_path: Path, folder: Path) -> None:
+    file = tmp_path / "results.md"
+    file.write_text("# Results\n\n<!-- figures of recall grid -->\n<!-- end of recall grid -->\n")
+    page.write(file, folder)
+    lines = file.read_text().partition("<!-- figures of recall grid -->")[2].splitlines()
+    assert lines[2] == "| depth | activation | n | test acc | recall of cat | recall of dog |"
+    assert "| 2 | relu | 2 | 0.8350 ± 0.0071 | 0.9000 ± 0.0000 | 0.7000 ± 0.0000 |" in lines
+
+
 def test_a_setting_of_two_sweeps_is_one_line(tmp_path: Path) -> None:
     entry = {"system": "E3", "final": {"test/acc": 0.5}}
     for name, ours in (("depth", 0.5), ("activations", 0.5), ("again", 0.75)):

@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from labbook.reports.grouping import Report, group
+from labbook.reports.columns import text as cell_text
+from labbook.reports.grouping import Mean, Report, group
 from labbook.reports.read_runs import Run
+from labbook.reports.table_cells import spread
 from labbook.reports.tables import markdown_table
 from labbook.runs import outputs
 from tools.results import keras_table
@@ -23,7 +25,8 @@ def write(page: Path, folder: Path) -> list[Line]:
 
     A lab's figures are between the marks of its letter, `<!-- figures of lab A -->`, those of all labs between those of
     `all`, and those of a comparison of frameworks between those of its file's name. A sweep that has marks of its own,
-    `<!-- figures of sweep NAME -->`, is shown there as a whole and not among the systems of its lab.
+    `<!-- figures of sweep NAME -->`, is shown there as a whole and not among the systems of its lab; the recall of
+    each class is shown between marks of `recall NAME`.
     """
     reports = [group(sweep) for sweep in kept(folder)]
     text = page.read_text(encoding="utf-8") if page.exists() else "# Results\n"
@@ -41,6 +44,9 @@ def write(page: Path, folder: Path) -> list[Line]:
     for report in alone:
         shown = "\n\n".join([markdown_table(report), hardware(finished(report)), fenced(report.sweep.commands)])
         text = placed(text, f"sweep {report.sweep.name}", shown)
+    for report in reports:
+        if begin(f"recall {report.sweep.name}") in text:
+            text = placed(text, f"recall {report.sweep.name}", recalls(report))
     text = placed(text, "all", summary(reports, found))
     outputs.write_output(page, text)
     return found
@@ -109,6 +115,27 @@ def summary(reports: Sequence[Report], found: Sequence[Line]) -> str:
             f"- code: {', '.join(sorted({run.version for run in runs}))}",
         ]
     )
+
+
+def recalls(report: Report) -> str:
+    """Accuracy and the recall of each class on the test images, for each setting over its seeds, as Markdown."""
+    matrices = [[found for run in row.finished if (found := run.confusion())] for row in report.rows]
+    names = next(names for found in matrices for _, names in found)
+    headings = (*report.names, "n", "test acc", *(f"recall of {name}" for name in names))
+    lines = [
+        f"| {' | '.join(headings)} |",
+        f"| {' | '.join([LEFT] * len(report.names) + [RIGHT] * (len(names) + 2))} |",
+    ]
+    for row, found in zip(report.rows, matrices, strict=True):
+        shares = [counts.diagonal() / counts.sum(axis=1) for counts, _ in found]
+        means = [Mean.of([float(share[number]) for share in shares]) for number in range(len(names))]
+        cells = (
+            *map(cell_text, row.values),
+            len(found),
+            *(spread("test/acc", each) for each in (row.figure("test/acc"), *means)),
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
 
 
 def finished(report: Report) -> list[Run]:

@@ -2,9 +2,11 @@
 
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 from PIL import Image
 
+from labbook.data.folders import hidden
 from labbook.errors import missing_package_message
 
 # Pillow hands some of the others to programs of the system (EPS to Ghostscript), whatever the file's name.
@@ -32,6 +34,13 @@ def endings() -> frozenset[str]:
     """How the names of such files end, such as .jpg, in small letters; also of HEIC without the extra."""
     formats()
     return HEIC_ENDINGS | {ending for ending, name in Image.registered_extensions().items() if name in formats()}
+
+
+def loose_images(folder: Path) -> list[Path]:
+    """The files directly in a folder that are images by their names, sorted."""
+    known = Image.registered_extensions()
+    inside = sorted(folder.iterdir())
+    return [item for item in inside if item.suffix.lower() in known and not hidden(item.name) and not item.is_dir()]
 
 
 def unidentified(content: bytes) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from PIL import Image
 
 from labbook.config.path_rules import expand_user, short_file_name
 from labbook.data.decoding import Decoding, Range
@@ -17,12 +16,12 @@ from labbook.data.folders import (
     class_names,
     class_names_of,
     files_of,
-    hidden,
     part_or_root,
     sidecar,
     unused_folders,
     validation_folder,
 )
+from labbook.data.formats import loose_images
 from labbook.data.image_cache import Labelled, Photographs, cached
 from labbook.data.images import Images, spread
 from labbook.data.module import ImageDataModule, Part
@@ -242,9 +241,7 @@ class ImageFolder(ImageDataModule):
         folder = self._folder(part)
         if folder == Path(self.root):
             return [f"{printable(folder)} has no folder of test images, so its own folders are taken for the classes"]
-        known = Image.registered_extensions()
-        inside = [item for item in folder.iterdir() if item.suffix.lower() in known and not hidden(item.name)]
-        loose = sorted(printable(item) for item in inside if not item.is_dir())
+        loose = list(map(printable, loose_images(folder)))
         found = [f"{counted(loose)} left out, being in no class's folder: {many(loose)}"] if loose else []
         if sidecars:
             kinds = ", ".join(sorted({file.path.suffix.lower() for file in sidecars}))
