@@ -23,7 +23,6 @@ DANGEROUS = re.compile(
     r"|(^|\.)hub\.\w+$|^(unsafe_load|full_load|jit\.load|load_from_checkpoint)$|\.(unsafe_load|full_load|load_from_checkpoint)$"
 )
 ALLOWED = {
-    ("tools/benchmark/keras_process.py", "pickle.load"): "the pipe between the benchmark and a process it started",
     ("src/labbook/models/pretrained_weights.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
     ("src/labbook/models/pretrained_weights.py", "torch.hub.download_url_to_file"): "bytes, checked by their sha256",
     ("src/labbook/inference/export/torch_export.py", "torch.export.load"): "the file that it wrote a moment ago",
