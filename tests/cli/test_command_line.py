@@ -84,7 +84,7 @@ def runs_of(overrides: list[str]) -> list[list[str]]:
 
 
 def test_the_settings_that_help_names_exist(labbook: Command) -> None:
-    block = labbook("--help").out.partition("Settings reached for first")[2].partition("\n\n")[0]
+    block = labbook("--help").out.partition("Most used settings")[2].partition("\n\n")[0]
     named = [word for line in block.splitlines()[1:] for word in line.split() if "=" in word]
     assert {word.partition("=")[0] for word in named} >= {
         "seed",

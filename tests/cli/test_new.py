@@ -64,7 +64,7 @@ def test_both_files_go_into_the_project_and_nothing_is_overwritten(
         in (mylab / settings).read_text()
     )
     (mylab / code).write_text("mine")
-    assert command(kind, "my_net").sentence == f"NAME=my_net is taken: there is {code}"
+    assert command(kind, "my_net").sentence == f"NAME=my_net is taken: {code} exists"
     assert (mylab / code).read_text() == "mine"
 
 
@@ -74,34 +74,34 @@ def test_a_folder_that_is_no_project_is_told_how_to_become_one(
     shutil.rmtree(mylab / "src" / "mylab")
     assert "src has no package" in command("loss", "my_loss").sentence
     monkeypatch.setattr(own_code, "project_root", lambda: None)
-    assert "is no project: python scripts/new_project.py FOLDER makes one" in command("loss", "my_loss").sentence
+    assert "is not a project: use python scripts/new_project.py FOLDER" in command("loss", "my_loss").sentence
 
 
 @pytest.mark.parametrize(
     ("group", "name", "sentence"),
     [
-        ("model", "", "NAME= must be of small letters, digits and single '_' between them"),
-        ("model", "my-net", "NAME=my-net must be of small letters"),
-        ("model", "3d", "as in NAME=my_net"),
-        ("data", "MySet", "as in NAME=my_set"),
-        ("data", "my set", "NAME=my set must be"),
-        ("data", "../x", "NAME=../x must be"),
-        ("model", "_net", "must be of small letters"),
-        ("model", "netz\u00fc", "must be of small letters"),
+        ("model", "", "NAME= must have lower-case letters, digits and single '_' between them"),
+        ("model", "my-net", "NAME=my-net must have lower-case letters"),
+        ("model", "3d", "such as NAME=my_net"),
+        ("data", "MySet", "such as NAME=my_set"),
+        ("data", "my set", "NAME=my set must have"),
+        ("data", "../x", "NAME=../x must have"),
+        ("model", "_net", "must have lower-case letters"),
+        ("model", "netz\u00fc", "must have lower-case letters"),
         ("model", "x" * 41, "at most 40"),
         ("model", "con", "NAME=con is a device to Windows"),
-        ("model", "lambda", "NAME=lambda is a word of Python's own"),
-        ("model", "null", "NAME=null is no text to Hydra, which could not choose model=null"),
-        ("model", "on", "is no text to Hydra"),
-        ("model", "nan", "is no text to Hydra"),
-        ("model", "mlp", "NAME=mlp is taken: there is src/labbook/models/mlp.py"),
-        ("model", "resnet18", "NAME=resnet18 is taken: there is configs/model/resnet18.yaml"),
-        ("model", "classifier", "NAME=classifier is taken: there is src/labbook/models/classifier.py"),
+        ("model", "lambda", "NAME=lambda is a keyword of Python"),
+        ("model", "null", "NAME=null is not a text for Hydra, so model=null would not work"),
+        ("model", "on", "is not a text for Hydra"),
+        ("model", "nan", "is not a text for Hydra"),
+        ("model", "mlp", "NAME=mlp is taken: src/labbook/models/mlp.py exists"),
+        ("model", "resnet18", "NAME=resnet18 is taken: configs/model/resnet18.yaml exists"),
+        ("model", "classifier", "NAME=classifier is taken: src/labbook/models/classifier.py exists"),
         ("data", "digits", "NAME=digits is taken"),
-        ("model", "random", "NAME=random is a module of Python's own"),
-        ("model", "tensor", "NAME=tensor would make a class Tensor, and its file imports one"),
-        ("model", "image_spec", "would make a class ImageSpec"),
-        ("data", "image_data_module", "would make a class ImageDataModule"),
+        ("model", "random", "NAME=random is a module of Python"),
+        ("model", "tensor", "NAME=tensor would name a class Tensor, which its file imports"),
+        ("model", "image_spec", "would name a class ImageSpec"),
+        ("data", "image_data_module", "would name a class ImageDataModule"),
     ],
 )
 def test_refusals(command: Command, group: str, name: str, sentence: str) -> None:

@@ -46,11 +46,11 @@ def test_it_is_small(ourlab: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("My Lab", "NAME=My Lab must be of small letters, digits"),
-        ("torch", "would make a package torch, and there is one of that name: choose another"),
-        ("labbook", "would make a package labbook"),
-        ("tests", "would make a package tests"),
-        ("ourlab", "ourlab is taken: there is something"),
+        ("My Lab", "NAME=My Lab must have lower-case letters, digits"),
+        ("torch", "would create a package torch, which exists already: use another name"),
+        ("labbook", "would create a package labbook"),
+        ("tests", "would create a package tests"),
+        ("ourlab", "ourlab exists: use the name of a new folder"),
     ],
 )
 def test_refusals(name: str, sentence: str, command: Command, ourlab: Path) -> None:

@@ -83,7 +83,7 @@ def test_the_documented_commands_and_examples(
         assert (ended.code, ended.err) == (0, "")
         difference, file = ended.out.splitlines()[-2:]
         assert re.fullmatch(r"batches of 1 and 3: logits differ .* by (0|\de-\d+) at most, .* (0|\de-\d+)", difference)
-        assert "task.tta=mirror in it" in ended.out
+        assert "with task.tta=mirror" in ended.out
         content = Path(file.removeprefix("file: ")).read_bytes()
         assert run.name.encode() in content  # the folder's name, and no path of this machine
         assert not re.search(rb"site-packages|/labbook/|%s" % re.escape(bytes(Path.cwd().parent)), content)

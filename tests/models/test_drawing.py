@@ -142,9 +142,9 @@ def test_without_torchview_a_run_has_no_drawing(small: Small, monkeypatch: pytes
         (["--figure", f"{__file__}/a.gv"], "cannot write "),
         (["model=mpl"], "model=mpl is unknown; did you mean mlp?"),
         (["mpl"], "model=mpl is unknown; did you mean mlp?"),
-        (["mlp", "lenet5"], "mlp, lenet5: a drawing is of one network"),
+        (["mlp", "lenet5"], "mlp, lenet5: only one network can be drawn"),
         (["logs/runs/NAME"], "logs/runs/NAME is not a run folder: it has no config.yaml"),
-        (["mlp", "model=lenet5"], "mlp, lenet5: a drawing is of one network"),
+        (["mlp", "model=lenet5"], "mlp, lenet5: only one network can be drawn"),
     ],
 )
 def test_refusals(

@@ -188,7 +188,10 @@ def test_what_a_pattern_finds_beside_runs_is_left_out_and_said(
     (tmp_path / "summary.csv").touch()
     ended = beside(*sorted(tmp_path.glob("*")))
     assert ended.code == 0
-    assert ended.err == f"note: no runs, so left out: {tmp_path / 'experiment'}, {tmp_path / 'summary.csv'}\n"
+    assert (
+        ended.err
+        == f"note: ignored, as these are not run folders: {tmp_path / 'experiment'}, {tmp_path / 'summary.csv'}\n"
+    )
     assert ended.out == beside(*three).out
     (tmp_path / "deeper" / "more").mkdir(parents=True)
     assert "is not a run folder" in beside(*three, tmp_path / "deeper" / "more").sentence

@@ -33,27 +33,27 @@ from labbook.signals import forward_to_submitit
 from labbook.sweeps import best_experiment, grid_sweeper, run_job
 
 HELP = """\
-Train an image classifier: python train.py [GROUP=CHOICE ...] [SETTING=VALUE ...]
-
-Groups and their choices (* is the default):
+Train an image classifier: python train.py [GROUP=OPTION ...] [SETTING=VALUE ...]
+Groups and their options (* is the default):
 {groups}
-Settings reached for first (all of them: python train.py --cfg job):
+Most used settings (all: python train.py --cfg job):
   seed=42  epochs=30  optimizer.lr=0.001  data.batch_size=64  data.shuffle=true  data.root=data
-  model.SETTING (see the choice with --cfg job -p model)  trainer.precision=32  data.limit=1000
-What each of them means is told beside it, in {folder}/train.yaml and {folder}/GROUP/CHOICE.yaml.
+  model.SETTING (list: --cfg job -p model)  trainer.precision=32  data.limit=1000
+Each setting has a comment in {folder}/train.yaml or {folder}/GROUP/OPTION.yaml.
 
 Examples:
-  python train.py                                         LeNet-5 on the embedded digits
+  python train.py                                         LeNet-5 on digits
   python train.py model=alexnet data=cifar10 epochs=10    another network, another data set
-  python train.py experiment=b1_lenet5_mnist              a laboratory's whole setting by its name
-  python train.py -m model=mlp model.depth=2,3,4,5        a sweep: one run for each value; again: goes on
-  python train.py -m sweep=smoke seeds=3                  a preset, each setting with three seeds
-  python train.py resume=logs/runs/NAME epochs=40         continue a run, or train it for longer
+  python train.py experiment=b1_lenet5_mnist              a complete run by name, from a lab report
+  python train.py -m model=mlp model.depth=2,3,4,5        a sweep: one run per value; repeat it to resume
+  python train.py -m sweep=smoke seeds=3                  a sweep by name, each combination with three seeds
+  python train.py resume=logs/runs/NAME epochs=40         resume a run, or train it longer: 40 in total
 
-Of a sweep (docs/sweeps.md): sweep.name=NAME  sweep.rerun=true  sweep.on_error=stop  hydra/launcher=joblib
-  hydra/sweeper=optuna; its table again: python scripts/report.py logs/sweeps/NAME
+Sweeps (-m): all combinations of values with commas between them (docs/sweeps.md). Settings: sweep.name=NAME
+  sweep.rerun=true  sweep.on_error=stop  hydra/launcher=joblib  hydra/sweeper=optuna
+  To write the report again: python scripts/report.py logs/sweeps/NAME
 
-Also: --cfg job (print the configuration), --info defaults, --hydra-help; TAB completes after make completion.
+Also: --cfg job (print the configuration), --info defaults, --hydra-help. For completion with TAB: make completion.
 """
 
 
@@ -170,13 +170,13 @@ def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         copy = Path(going_on.log_dir) / "runs" / folder.name
         new = " ".join(item for item in settings.task_overrides() if not item.startswith("resume="))
         raise SettingError(
-            f"{folder} is a run of a sweep and stays as it is: to train it on, copy it and resume the copy:"
+            f"{folder} is a run of a sweep and cannot be changed: to train it longer, copy it and resume the copy:"
             f" {shlex.join(['mkdir', '-p', str(copy.parent)])} && {shlex.join(['cp', '-r', str(folder), str(copy)])}"
             f" && {program_name()} {quote_override('resume', copy)} {new}"
         )
     with locks.run_lock(folder.parent, folder.name) as mine:
         if not mine:
-            raise SettingError(f"{folder} is being worked on by {locks.lock_owner(folder.parent, folder.name)}")
+            raise SettingError(f"{folder} is in use by {locks.lock_owner(folder.parent, folder.name)}")
         return task(going_on)
 
 

@@ -9,16 +9,16 @@ from labbook import installation
 
 # What each command of `labbook` does. All but train are also files in scripts/ of a checkout.
 COMMANDS = {
-    "train": "train a network, or many of them (-m); the settings alone do the same",
+    "train": "train a network, or run a sweep (-m); the word train can be left out",
     "evaluate": "test a trained network again, or on other images",
     "predict": "classify images with a trained network",
     "serve": "try a trained network in the browser",
     "compare": "compare runs",
-    "report": "table and page of a sweep",
+    "report": "write the table and the report of a sweep",
     "export": "write a trained network as ONNX, torch.export or safetensors",
     "draw": "draw a network",
-    "new": "write the files of a model, a data set or the like of your own",
-    "new-project": "make a project of your own that uses Labbook",
+    "new": "create the files of your own model, module, data set, loss or callback",
+    "new-project": "create your own project that uses Labbook",
 }
 PROGRAM = re.compile(r"(?<![\w/.-])(?:python train\.py|(?:python )?scripts/(\w+)\.py)")
 

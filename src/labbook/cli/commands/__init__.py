@@ -1,4 +1,4 @@
-"""The command `labbook`: what train.py and the files of scripts/ do, for wherever the package is installed."""
+"""The command `labbook`: the same programs as train.py and scripts/, for an installed package."""
 
 import sys
 from importlib import import_module

@@ -1,7 +1,7 @@
-"""Runs beside each other, with `python scripts/compare.py RUN RUN ...`: what differs, and which one is better.
+"""Compare runs, with `python scripts/compare.py RUN RUN ...`.
 
-Prints the settings that differ, the final figures, machines and times, and for every two runs that were tested on the
-same images whether the difference is more than chance. --html writes all that and the learning curves into one page.
+Prints the settings that differ, the final metrics, machines and times. For each pair of runs with the same test
+images, it prints whether the difference is significant. --html writes all this and the learning curves to a page.
 """
 
 import sys
@@ -19,13 +19,13 @@ from labbook.sweeps.best_experiment import runs_of
 def main() -> None:
     """Print the comparison, and write its page if asked to."""
     parser = invocation.command_parser("compare", __doc__)
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run; two or more")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="also as a page, with curves")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="two or more run folders")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write an HTML page with learning curves")
     given = parser.parse_args()
     outputs.check_outputs({"--html": given.html})
     runs, others = comparison.without_others([run for folder in given.runs for run in runs_of(folder)])
     if others:
-        print(f"note: no runs, so left out: {printable(', '.join(map(str, others)))}", file=sys.stderr)
+        print(f"note: ignored, as these are not run folders: {printable(', '.join(map(str, others)))}", file=sys.stderr)
     compared = comparison.compare(runs)
     if given.html:
         from labbook.reports.comparison import page  # matplotlib takes a second

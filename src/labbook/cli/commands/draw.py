@@ -1,7 +1,7 @@
-"""Draw a network: `python scripts/draw.py [NAME or RUN] [SETTING=VALUE ...] [--figure FILE]`, as in lenet5 data=mnist.
+"""Draw a network: `python scripts/draw.py [NAME or RUN] [SETTING=VALUE ...] [--figure FILE]`.
 
-The settings are those of train.py; the images' shape is taken from the data, which are not read (of a folder of
-photographs, which classes it has). RUN is the folder of a run, whose network it is. Needs Graphviz.
+Settings are those of train.py. The image size is that of the data set, whose images are not read (of an image folder,
+only the class names are). With RUN, the network of this run is drawn. Needs Graphviz.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ def asked(words: list[str]) -> DictConfig:
     names = [word for word in words if "=" not in word]
     models = [word.partition("=")[2] for word in settings if word.startswith("model=")]
     if len(names + models) > 1:
-        raise SettingError(f"{', '.join(names + models)}: a drawing is of one network")
+        raise SettingError(f"{', '.join(names + models)}: only one network can be drawn")
     if names and (len(Path(names[0]).parts) > 1 or Path(names[0]).is_dir()):
         return with_schema_types(with_settings(read_run_config(Path(names[0])), settings), f"{names[0]}/config.yaml")
     return compose_config(*settings, *(f"model={name}" for name in names))
@@ -39,10 +39,10 @@ def main() -> None:
     """Write the picture and say where."""
     parser = invocation.command_parser("draw", __doc__)
     parser.add_argument(
-        "settings", nargs="*", metavar="NAME, RUN or SETTING=VALUE", help="NAME: of a network, as model=NAME"
+        "settings", nargs="*", metavar="NAME, RUN or SETTING=VALUE", help="NAME is a network, as in model=NAME"
     )
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="*.svg, *.png, *.pdf or *.gv; default: MODEL.svg")
-    parser.add_argument("--depth", type=int, help="of what is drawn in parts; default: what fits a page")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="*.svg, *.png, *.pdf or *.gv (default: MODEL.svg)")
+    parser.add_argument("--depth", type=int, help="number of nested levels to draw (default: as many as fit on a page)")
     given = parser.parse_intermixed_args()
     if given.depth is not None and given.depth < 1:
         raise SettingError("--depth must be at least 1")

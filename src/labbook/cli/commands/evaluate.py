@@ -1,10 +1,9 @@
-"""Test a run's network again, with `python scripts/evaluate.py RUN [data=NAME ...] [SETTING=VALUE ...]`.
+"""Test the network of a run again, with `python scripts/evaluate.py RUN [data=NAME ...] [SETTING=VALUE ...]`.
 
-RUN is the folder that a run named in its last line. Settings such as data.root=FOLDER or trainer.precision=32 stand in
-for those of the run. data=NAME is another data set, with its own settings (data=cifar10_jpeg data.root=FOLDER); its
-images are shown to the network in the size, colours and normalisation of its training, and its classes are those of
-the network of the same names.
-Figures and pictures go to RUN/evaluation.
+RUN is a run folder, which the last line of the training shows. Settings such as data.root=FOLDER or
+trainer.precision=32 replace those of the run. data=NAME tests on another data set, with its own settings
+(data=cifar10_jpeg data.root=FOLDER). Its images get the size, colours and normalisation of the training, and its
+classes are matched by name. Metrics and plots are saved in RUN/evaluation.
 """
 
 import sys
@@ -28,12 +27,14 @@ from labbook.sweeps.best_experiment import run_of
 def main() -> None:
     """Print the figures of the whole and of each class, and write them with their pictures into a folder."""
     parser = invocation.command_parser("evaluate", __doc__)
-    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
-    parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="instead of the run's own")
-    parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
+    parser.add_argument("run", type=Path, help="run folder, or sweep folder (its best run is used)")
+    parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="settings to change")
+    parser.add_argument("--weights", choices=("best", "last"), help="default: the weights that the run tested")
     parser.add_argument("--split", choices=("test", "val", "train"), default="test")
-    parser.add_argument("--all", action="store_true", help="all classes, where there are more than 20")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for figures and pictures, default: RUN/evaluation")
+    parser.add_argument("--all", action="store_true", help="show all classes, also if there are more than 20")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="folder of metrics and plots; default: RUN/evaluation"
+    )
     given = parser.parse_intermixed_args()
     given.run = run_of(given.run)
     asked = other_dataset.asked(read_run_config(given.run), given.settings)

@@ -1,7 +1,7 @@
-"""Write a run's network to a file for other programs, with `python scripts/export.py RUN --format onnx`.
+"""Export the network of a run for other programs, with `python scripts/export.py RUN --format onnx`.
 
-RUN is the folder that a run named in its last line. The file takes pixels (uint8 0..255, [n, C, H, W]) and gives logits
-and probabilities: normalisation and task.tta are in it. docs/export.md shows how it is used.
+RUN is a run folder, which the last line of the training shows. The input is pixels (uint8 0..255, [n, C, H, W]), the
+outputs are logits and probabilities. Normalisation and task.tta are included. Examples: docs/export.md.
 """
 
 import sys
@@ -22,11 +22,16 @@ from labbook.sweeps.best_experiment import run_of
 def main() -> None:
     """Write the file, and say how far it is from PyTorch."""
     parser = invocation.command_parser("export", __doc__)
-    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
+    parser.add_argument("run", type=Path, help="run folder, or sweep folder (its best run is used)")
     parser.add_argument("--format", choices=formats.FORMATS, required=True)
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: model.onnx and the like in the run's folder")
-    parser.add_argument("--opset", type=int, metavar="N", help="version of ONNX' operators, 18 to 23; default: 20")
-    parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: model.onnx, .pt2 or .safetensors in RUN",
+    )
+    parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset version, 18 to 23 (default: 20)")
+    parser.add_argument("--weights", choices=("best", "last"), help="default: the weights that the run tested")
     given = parser.parse_args()
     given.run = run_of(given.run)
     config = read_run_config(given.run)
@@ -43,12 +48,12 @@ def main() -> None:
         print(f"note: {printable(note)}", file=sys.stderr)
     spec, tta, how = network.spec, tta_of(network), decoding(network)
     with outputs.print_beside_outputs(file):
-        inside = f", task.tta={tta} in it" if tta != "none" else ""
+        inside = f", with task.tta={tta}" if tta != "none" else ""
         print(f"{title(network.model)} after {network.epoch} epochs{inside}")
         print(f"pixels uint8 [n, {spec.channels}, {spec.size}, {spec.size}]"
               f" -> {' and '.join(names_of(network))} float32 {shape_of(network)}")  # fmt: skip
         if not outputs.is_stream(file) and how:
-            print(f"images are read for it by {printable(file.with_name(companion.NAME))}")
+            print(f"to read images for it: {printable(file.with_name(companion.NAME))}")
         (first, most), *more = apart.items()
         words = [f"{first}{DIFFER} {most:.1g} at most", *(f"{name} by {by:.1g}" for name, by in more)]
         print(f"batches of {' and '.join(map(str, BATCHES))}: {', '.join(words)}")

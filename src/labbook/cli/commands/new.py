@@ -1,8 +1,8 @@
-"""The two files of your own model and the like, with `python scripts/new.py model NAME`: one of code, one of settings.
+"""Create a Python file and a YAML file for your own code, with `python scripts/new.py model NAME`.
 
-model: layers, trained as all others are. module: a LightningModule with its own steps. data: a data set. loss and
-callback: what these words say. The files work as they are, and the tests cover them: replace what is in them.
-They go into the package of the project in the current folder: `python scripts/new_project.py` makes one.
+model: only layers, trained by Labbook. module: a LightningModule with its own training_step. data: a data set. loss: a
+loss. callback: a Lightning callback. The files work unchanged, and the tests cover them: edit them.
+They are written into the package of the project in the current folder; `python scripts/new_project.py` creates one.
 """
 
 import keyword
@@ -49,12 +49,14 @@ class Place:
         """
         root = own_code.project_root()
         if root is None:
-            raise SettingError(f"{Path.cwd()} is no project: {invocation.program_name('new-project')} FOLDER makes one")
+            raise SettingError(
+                f"{Path.cwd()} is not a project: {invocation.program_name('new-project')} FOLDER creates one"
+            )
         if root == CHECKOUT:
             return cls(root, "labbook")
         packages = [name for name in own_code.own_packages(root) if (root / "src" / name).is_dir()]
         if not packages:
-            raise SettingError(f"{root / 'src'} has no package: make a folder with an __init__.py there")
+            raise SettingError(f"{root / 'src'} has no package: create a folder with an __init__.py there")
         return cls(root, packages[0])
 
 
@@ -86,12 +88,12 @@ def check_word(name: str, example: str) -> None:
     """
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         raise SettingError(
-            f"NAME={abbreviate(name)} must be of small letters, digits and single '_' between them, begin with a letter"
-            f" and have at most {LONGEST}, as in NAME={example}"
+            f"NAME={abbreviate(name)} must have lower-case letters, digits and single '_' between them, begin with a"
+            f" letter and have at most {LONGEST} characters, such as NAME={example}"
         )
     check_name("NAME", name)
     if keyword.iskeyword(name):
-        raise SettingError(f"NAME={name} is a word of Python's own: choose another name")
+        raise SettingError(f"NAME={name} is a keyword of Python: use another name")
 
 
 def check(kind: str, name: str, place: Place) -> None:
@@ -103,17 +105,17 @@ def check(kind: str, name: str, place: Place) -> None:
     group, _ = KINDS[kind]
     check_word(name, f"my_{({'model': 'net', 'module': 'net', 'data': 'set'}).get(kind, kind)}")
     if not isinstance(yaml.safe_load(name), str) or name in ("inf", "nan"):
-        raise SettingError(f"NAME={name} is no text to Hydra, which could not choose {group}={name}: choose another")
+        raise SettingError(f"NAME={name} is not a text for Hydra, so {group}={name} would not work: use another name")
     for path in rendered(kind, name, place.package):
         file = place.root / path
         for there in (file, file.with_suffix("")):  # the file, or a package
             if there.exists():
-                raise SettingError(f"NAME={name} is taken: there is {there.relative_to(place.root)}")
+                raise SettingError(f"NAME={name} is taken: {there.relative_to(place.root)} exists")
     if name in sys.stdlib_module_names:
-        raise SettingError(f"NAME={name} is a module of Python's own, which it would be taken for: choose another name")
+        raise SettingError(f"NAME={name} is a module of Python: use another name")
     source = next(iter(rendered(kind, name).values()))
     if re.search(rf"\bimport .*\b{class_of(name)}\b", source):
-        raise SettingError(f"NAME={name} would make a class {class_of(name)}, and its file imports one: choose another")
+        raise SettingError(f"NAME={name} would name a class {class_of(name)}, which its file imports: use another name")
 
 
 @sentences()
@@ -121,7 +123,7 @@ def main() -> None:
     """Make the files, and say what to do with them."""
     parser = invocation.command_parser("new", __doc__)
     parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("name", metavar="NAME", help="as in my_net: of file and choice, and of the class MyNet")
+    parser.add_argument("name", metavar="NAME", help="of the files and the option: my_net; the class is MyNet")
     given = parser.parse_args()
     place = Place.here()
     check(given.kind, given.name, place)

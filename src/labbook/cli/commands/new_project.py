@@ -1,8 +1,7 @@
-"""A project of your own that uses Labbook, with `python scripts/new_project.py FOLDER`, such as ../mylab.
+"""Create your own project that uses Labbook, with `python scripts/new_project.py FOLDER`, such as ../mylab.
 
-It has the shape of Labbook's own folder: train.py, configs/, src/mylab/, tests/ and logs/. Its configurations come
-first and Labbook's behind them; what it does not change is Labbook's, which is a dependency. `make train` and
-`make test` in it set everything up.
+It has the structure of Labbook: train.py, configs/, src/mylab/, tests/ and logs/. A file in its configs/ replaces the
+file of the same name in Labbook, which is a dependency. `make train` and `make test` install everything first.
 """
 
 from importlib.util import find_spec
@@ -48,9 +47,9 @@ def check(folder: Path) -> str:
     name = folder.name.replace("-", "_")
     check_word(name, "../mylab")
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise SettingError(f"NAME={folder} is taken: there is something; give a folder that is not there yet")
+        raise SettingError(f"NAME={folder} exists: use the name of a new folder")
     if name in ("configs", "scripts", "tests", "train") or find_spec(name) is not None:
-        raise SettingError(f"NAME={folder} would make a package {name}, and there is one of that name: choose another")
+        raise SettingError(f"NAME={folder} would create a package {name}, which exists already: use another name")
     return name
 
 
@@ -58,7 +57,7 @@ def check(folder: Path) -> str:
 def main() -> None:
     """Make the project, and say how to begin."""
     parser = invocation.command_parser("new-project", __doc__)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a new one, whose name is that of the package")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="to create; its name is that of the package")
     folder = Path.cwd() / parser.parse_args().folder
     folder = folder.parent.resolve() / folder.name
     for path, text in files(check(folder)).items():

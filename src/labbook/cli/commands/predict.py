@@ -1,8 +1,8 @@
-"""What a run's network says of images, with `python scripts/predict.py RUN IMAGE ... [SETTING=VALUE ...]`.
+"""Classify images with the network of a run: `python scripts/predict.py RUN IMAGE ... [SETTING=VALUE ...]`.
 
-RUN is the folder that a run named in its last line. IMAGE is a file, a folder (with all images below it), or a pattern
-such as 'photos/**/*.jpg', in quotes or not. With --test-index they are images of the run's test set instead. Settings
-such as trainer.precision=32 or, for the test set, data.root=FOLDER stand in for those of the run.
+RUN is a run folder, which the last line of the training shows. IMAGE is a file, a folder (with its subfolders), or a
+pattern such as 'photos/**/*.jpg'. With --test-index, images of the run's test set are classified instead. Settings such
+as trainer.precision=32 or, for the test set, data.root=FOLDER replace those of the run.
 """
 
 import argparse
@@ -22,15 +22,15 @@ from labbook.sweeps.best_experiment import run_of
 def arguments() -> argparse.Namespace:
     """What was typed."""
     parser = invocation.command_parser("predict", __doc__)
-    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
+    parser.add_argument("run", type=Path, help="run folder, or sweep folder (its best run is used)")
     parser.add_argument("words", nargs="*", metavar="IMAGE or SETTING=VALUE", help="files, folders, patterns, settings")
-    parser.add_argument("--test-index", nargs="+", metavar="N", help="images of the test set, counted from 0")
-    parser.add_argument("--top", type=int, default=1, metavar="K", help="the K likeliest classes of each image")
-    parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images at a time (default: 64)")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="also as CSV")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also as JSON")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="64 images with their classes, as PNG")
+    parser.add_argument("--test-index", nargs="+", metavar="N", help="images of the test set; the first is 0")
+    parser.add_argument("--top", type=int, default=1, metavar="K", help="the K most probable classes of each image")
+    parser.add_argument("--weights", choices=("best", "last"), help="default: the weights that the run tested")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="batch size (default: 64)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table to FILE as CSV")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table to FILE as JSON")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="save a PNG with up to 64 images and their classes")
     parser.add_argument("--figure-images", choices=("first", "least-sure"), default="first", help="default: first")
     return parser.parse_intermixed_args()
 

@@ -1,6 +1,7 @@
-"""What sweeps came to, with `python scripts/report.py logs/sweeps/NAME ...`: a table here, and a page to look at.
+"""Show the results of sweeps, with `python scripts/report.py logs/sweeps/NAME ...`.
 
-Writes summary.csv, summary.md and report.html into each sweep's folder. It may be called while the sweep runs.
+Prints a table, and writes summary.csv, summary.md and report.html into the folder of each sweep. It also works while
+the sweep is running.
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ from labbook.reports.sweep_page import PAGE
 def main() -> None:
     """Print the table of each sweep, and where its page is."""
     parser = invocation.command_parser("report", __doc__)
-    parser.add_argument("sweeps", nargs="+", type=Path, metavar="SWEEP", help="folder of a sweep, in logs/sweeps")
+    parser.add_argument("sweeps", nargs="+", type=Path, metavar="SWEEP", help="sweep folder, such as logs/sweeps/NAME")
     for folder in parser.parse_args().sweeps:
         reports.show(reports.write(folder))
         print(f"report: {folder / PAGE}")

@@ -1,8 +1,8 @@
-"""Try a run's network on images of your own, with `python scripts/serve.py RUN [SETTING=VALUE ...]`.
+"""Try the network of a run in the browser: `python scripts/serve.py RUN [SETTING=VALUE ...]`.
 
-Opens a page for the browser of this machine, and of no other, where an image is dropped or drawn and the prediction is
-shown, with the pixels that mattered. RUN is the folder that a run named in its last line; settings such as
-trainer.accelerator=cpu or data.root=FOLDER (of the test images) stand in for those of the run.
+Serves a page for browsers on this machine only. Upload or draw an image: the page shows the prediction and the pixels
+that were important for it. RUN is a run folder, which the last line of the training shows. Settings such as
+trainer.accelerator=cpu or data.root=FOLDER (of the test images) replace those of the run.
 """
 
 from pathlib import Path
@@ -19,10 +19,10 @@ from labbook.sweeps.best_experiment import run_of
 def main() -> None:
     """Serve the page until Ctrl-C."""
     parser = invocation.command_parser("serve", __doc__)
-    parser.add_argument("run", type=Path, help="folder of a run, or of a sweep for its best run")
-    parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="instead of the run's own")
-    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="default: %(default)s; 0: a free one")
-    parser.add_argument("--weights", choices=("best", "last"), help="default: those that the run itself tested")
+    parser.add_argument("run", type=Path, help="run folder, or sweep folder (its best run is used)")
+    parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="settings to change")
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help="default: %(default)s; 0: any free port")
+    parser.add_argument("--weights", choices=("best", "last"), help="default: the weights that the run tested")
     arguments = parser.parse_intermixed_args()
     arguments.run = run_of(arguments.run)
     config = with_settings(read_run_config(arguments.run), arguments.settings)

@@ -1,4 +1,4 @@
-"""Train an image classifier: `python train.py --help` tells what there is to choose."""
+"""Train an image classifier: `python train.py --help` lists options and settings."""
 
 from typing import NoReturn
 
