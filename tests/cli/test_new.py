@@ -74,7 +74,7 @@ def test_a_folder_that_is_no_project_is_told_how_to_become_one(
     shutil.rmtree(mylab / "src" / "mylab")
     assert "src has no package" in command("loss", "my_loss").sentence
     monkeypatch.setattr(own_code, "project_root", lambda: None)
-    assert "is not a project: use python scripts/new_project.py FOLDER" in command("loss", "my_loss").sentence
+    assert "is not a project: python scripts/new_project.py FOLDER creates one" in command("loss", "my_loss").sentence
 
 
 @pytest.mark.parametrize(
