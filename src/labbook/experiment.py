@@ -74,7 +74,7 @@ def check(config: DictConfig) -> None:
     """Hold every `_target_` against the signature it names, before data or device is touched.
 
     Raises:
-        SettingError: see `check_node_tree`, `own_modules.check`, `check_strategy` and `objectives.check`.
+        SettingError: see `check_node_tree`, `check_own_modules`, `check_strategy` and `check_objective`.
     """
     loss, class_weights = loss_settings(config)
     nodes = {**config, "loss": loss}
@@ -135,7 +135,7 @@ def build_model(config: DictConfig, spec: Any) -> LightningModule:
     `scheduler` and `seed`.
 
     Raises:
-        SettingError: a model that the data or the memory do not fit, or see `sam.check`.
+        SettingError: a model that the data or the memory do not fit, or see `sam.check_sam`.
     """
     loss, class_weights = loss_settings(config)
     task = Task(
@@ -167,7 +167,7 @@ def check_task(config: DictConfig, task: Task, spec: Any) -> None:
     """Refuse a task that no classifier can do with this data.
 
     Raises:
-        SettingError: see `losses.check` and `sam.check`; or the data has no spec of images.
+        SettingError: see `losses.check_loss` and `sam.check_sam`; or the data has no spec of images.
     """
     if not isinstance(spec, ImageSpec):
         raise SettingError(f"model._target_={config.model._target_} {own_modules.NO_SPEC}")

@@ -53,7 +53,7 @@ def build_trainer(
 
     Raises:
         SettingError: early stopping without anything to watch, or a logger that is not installed; see also
-            `build_metrics`.
+            `build_evaluation_metrics`.
     """
     options: dict[str, Any] = {} if capabilities.is_validated(model, data) else {"limit_val_batches": 0}
     trainer = quiet_trainer(
@@ -163,7 +163,7 @@ def test_trainer(config: DictConfig, choice: Choice, model: LightningModule) -> 
     """A Trainer for a test alone, with the group `metrics`, on the first device that the configuration names.
 
     Raises:
-        SettingError: see `build_metrics`.
+        SettingError: see `build_evaluation_metrics`.
     """
     here = LightningEnvironment()  # whatever Slurm says of its tasks
     options = {"logger": False, "enable_checkpointing": False, "plugins": [here], **one_process(config.trainer, choice)}

@@ -37,7 +37,7 @@ def test_the_notebook_works(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(example("python", "trainer.fit"), "notebook", "exec"), {})
-    assert "Figures(loss=" in capsys.readouterr().out
+    assert "Metrics(loss=" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("kind", "name"), [("model", "linear"), ("data", "noise")])

@@ -123,7 +123,7 @@ def picture(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
 
 
 def complete(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
-    """As `picture`; of a JPEG whose end is missing if all of its pixels are there.
+    """As `load_image`; of a JPEG whose end is missing if all of its pixels are there.
 
     What a decoder makes up for missing pixels depends on what follows. So they are all there if two endings, whose
     bits are opposite, give the same image.
@@ -140,7 +140,7 @@ def complete(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
 
 
 def seen(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
-    """As `picture`, of bytes without fault."""
+    """As `load_image`, of bytes without fault."""
     mode = "L" if how.channels == 1 else "RGB"
     with opened(content) as image:
         remarks = ["several pictures, of which the first is taken"] if several(image) else []

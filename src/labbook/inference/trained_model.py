@@ -244,7 +244,7 @@ def seen_by(content: dict[str, Any], file: Path, config: DictConfig) -> ImageSpe
     """The images that the network of a checkpoint was trained on; one of before checkpoints told asks the run's data.
 
     Raises:
-        SettingError: see `spec_of`; or that data is not there.
+        SettingError: see `spec_of_checkpoint`; or that data is not there.
     """
     if "spec" in content:
         return spec_of(content["spec"], file)

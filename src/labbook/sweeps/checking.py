@@ -15,7 +15,7 @@ def check_targets(config: DictConfig) -> None:
     """Hold a job's settings against what they are given to.
 
     Raises:
-        SettingError: see `devices.check` and `experiment.check`.
+        SettingError: see `devices.check` and `experiment.check_experiment`.
     """
     devices.check(config.trainer)
     with (

@@ -57,14 +57,14 @@ class WholeFileIO(TorchCheckpointIO):
         self.whole.add(path)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
-        """What `load` gives."""
+        """What `load_checkpoint_file` gives."""
         content = load(Path(path), map_location)
         self.whole.add(Path(path))
         return content
 
 
 def check_loadable(checkpoint: Mapping[str, Any], file: Path) -> None:
-    """Refuse a checkpoint, written to a file, that holds more than `load` would load.
+    """Refuse a checkpoint, written to a file, that holds more than `load_checkpoint_file` would load.
 
     Raises:
         SettingError: naming the entry.

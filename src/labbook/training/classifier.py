@@ -182,7 +182,7 @@ class Classifier(LightningModule):
 
         Raises:
             TrainingError: the loss of a step was not finite.
-            SettingError: see `follow_metrics`.
+            SettingError: see `step_metric_schedules`.
         """
         self._report("train", self._train)
         follow_metrics(self.trainer)
@@ -264,7 +264,7 @@ class Classifier(LightningModule):
                 config.scheduler = follow(config.scheduler, self.task.scheduler, **self._counts())
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """What the optimizer is to change: see `parameter_groups.grouped`."""
+        """What the optimizer is to change: see `parameter_groups.group_parameters`."""
         factors = ("norm_bias_lr_factor", "layer_lr_decay", "backbone_lr_factor")
         options = {name: getattr(self.task, name) for name in factors}
         return grouped(self, self.ordered_layers(), self.task.optimizer, **options)

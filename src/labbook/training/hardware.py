@@ -210,7 +210,7 @@ def here(config: "DictConfig", model: "LightningModule") -> Choice:
     """What to train or test a network with on this machine.
 
     Raises:
-        SettingError: see `choose`.
+        SettingError: see `choose_device`.
     """
     from labbook.training.capabilities import is_classifier  # which imports torch, as the next
     from labbook.training.convolutions import strided_depthwise

@@ -64,7 +64,7 @@ def scheduled(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler],
             " leave out total_steps, epochs and steps_per_epoch, which are then those of the training"
         )
     check_kept(rates, optimizer, schedule.scheduler)
-    stepped = {"interval": schedule.interval, "reduce_on_plateau": False}  # by Lightning; see `follow_metrics`
+    stepped = {"interval": schedule.interval, "reduce_on_plateau": False}  # by Lightning; see `step_metric_schedules`
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule.scheduler, **stepped}}
 
 

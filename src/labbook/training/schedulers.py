@@ -167,7 +167,7 @@ class Plateau(ReduceLROnPlateau):
     """torch's, with the name of the metric that it follows.
 
     Lightning steps every schedule without a metric before the validation, and torch's own only after the epoch has been
-    saved, so that a resumed run would lack that step: it is `optimizers.follow_metrics` that steps this one.
+    saved, so that a resumed run would lack that step: it is `optimizers.step_metric_schedules` that steps this one.
     """
 
     def __init__(self, optimizer: Optimizer, monitor: str, **options: Any) -> None:

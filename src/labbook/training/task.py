@@ -20,9 +20,9 @@ class Task:
     """How a network is trained, whatever its layers.
 
     `optimizer` takes the parameters; `scheduler` takes the optimizer and, where it has such arguments, `epochs` and
-    `steps_per_epoch`. `loss` is a class of losses, or what makes one; for its `class_weights` see `losses.weights_of`.
-    For `mixup` and `cutmix` see `mixup.mix_of`, for `sam` (its rho) `sam.gradient`, and for the
-    factors of learning rates `parameter_groups.grouped`. `tta` is for validation and test.
+    `steps_per_epoch`. `loss` is a class of losses, or what makes one; for its `class_weights` see `class_weights_of`.
+    For `mixup` and `cutmix` see `mixup.make_mix`, for `sam` (its rho) `sam.sam_gradient`, and for the
+    factors of learning rates `parameter_groups.group_parameters`. `tta` is for validation and test.
     """
 
     optimizer: Callable[..., Optimizer] = torch.optim.Adam

@@ -35,7 +35,7 @@ class Evaluated(NamedTuple):
     names: tuple[str, ...]  # of the classes, as the network knows them
     epoch: int  # after so many epochs
     matched: Matched  # classes that are not both in the data and in the network
-    images: str  # equal where the images are: `record.identity_of`
+    images: str  # equal where the images are: `record.part_identity`
     as_recorded: bool | None  # whether they are those of this part that the run recorded; None: it recorded none
     seen: Overlap | None = None  # how many of other images the network was trained on
 

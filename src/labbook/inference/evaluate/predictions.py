@@ -17,7 +17,7 @@ SEVERAL = ("image", "labels", "predicted")  # columns of a table of images with 
 class Answers:
     """True and predicted classes, int64 [n], in the order of the test set; of several for an image texts as 3|7."""
 
-    test_set: str  # equal where the images are: `record.identity_of`
+    test_set: str  # equal where the images are: `record.part_identity`
     labels: Classes
     predicted: Classes
 

@@ -39,7 +39,7 @@ def classes_of(probabilities: np.ndarray, about: Mapping[str, str]) -> list[str]
 
 
 def shaped_image(image: np.ndarray, size: int, channels: int) -> np.ndarray:
-    """An image uint8 [C, h, w] with 1 or 3 channels and of a square size, as `labbook.data.pixels.shaped` makes it."""
+    """An image uint8 [C, h, w] with 1 or 3 channels and a square size, as `data.pixels.resize_and_convert` makes it."""
     if len(image) == 1 and channels == 3:
         image = image.repeat(3, 0)
     elif len(image) == 3 and channels == 1:
