@@ -1,0 +1,116 @@
+"""Colours of a batch changed, each image by an amount of its own; as torchvision's functions of the same names do."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GREY = (0.2989, 0.587, 0.114)  # ITU-R BT.601, with torchvision's digits
+SMOOTH = torch.tensor([[1.0, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13  # of Pillow's SMOOTH filter
+
+
+def per_image(amounts: Tensor) -> Tensor:
+    """[n] -> [n, 1, 1, 1]."""
+    return amounts.view(-1, 1, 1, 1)
+
+
+def blend(images: Tensor, others: Tensor, factors: Tensor) -> Tensor:
+    """`others` at factor 0, `images` at 1, and beyond; pixels 0..255 float [n, C, H, W], factors [n]."""
+    return torch.lerp(others, images, per_image(factors)).clamp_(0, 255)
+
+
+def grey(images: Tensor) -> Tensor:
+    """The brightness of each pixel, [n, 1, H, W]."""
+    if images.shape[1] == 1:
+        return images
+    weights = images.new_tensor(GREY).view(1, 3, 1, 1)
+    return (images * weights).sum(1, keepdim=True)
+
+
+def brightness(images: Tensor, factors: Tensor) -> Tensor:
+    """0 is black, 1 the image."""
+    return (images * per_image(factors)).clamp_(0, 255)
+
+
+def contrast(images: Tensor, factors: Tensor) -> Tensor:
+    """0 is the mean brightness of the image, 1 the image."""
+    return blend(images, grey(images).mean((1, 2, 3), keepdim=True).expand_as(images), factors)
+
+
+def saturation(images: Tensor, factors: Tensor) -> Tensor:
+    """0 is the image without colour, 1 the image."""
+    return blend(images, grey(images).expand_as(images), factors) if images.shape[1] > 1 else images
+
+
+def sharpness(images: Tensor, factors: Tensor) -> Tensor:
+    """0 is the image smoothed by a filter of 3 x 3 pixels, 1 the image; the border stays."""
+    channels = images.shape[1]
+    kernel = SMOOTH.to(images).expand(channels, 1, 3, 3)
+    smooth = images.clone()
+    if min(images.shape[2:]) > 2:
+        smooth[..., 1:-1, 1:-1] = F.conv2d(images, kernel, groups=channels)
+    return blend(images, smooth, factors)
+
+
+def hue(images: Tensor, shifts: Tensor) -> Tensor:
+    """The colour wheel turned by `shifts` of a full turn, [n]; grey images have no hue."""
+    if images.shape[1] == 1:
+        return images
+    most, place = images.max(1)  # [n, H, W]
+    least = images.amin(1)
+    spread = most - least
+    red, green, blue = images.unbind(1)
+    safe = torch.where(spread > 0, spread, 1)
+    sector = torch.stack([(green - blue) / safe, 2 + (blue - red) / safe, 4 + (red - green) / safe])
+    turned = sector.gather(0, place.unsqueeze(0)).squeeze(0) / 6 + shifts.view(-1, 1, 1)
+    # Each channel is a wave of the hue, between the least and the most (Smith, 1978, in the form of a clamp).
+    offsets = images.new_tensor([0, 2 / 3, 1 / 3]).view(1, 3, 1, 1)
+    wave = (((turned.unsqueeze(1) + offsets) % 1 * 6 - 3).abs() - 1).clamp(0, 1)
+    return least.unsqueeze(1) + spread.unsqueeze(1) * wave
+
+
+def posterize(images: Tensor, bits: Tensor) -> Tensor:
+    """The highest `bits` of each pixel, int64 [n]."""
+    step = per_image(2.0 ** (8 - bits))
+    return (images.round() / step).floor() * step
+
+
+def solarize(images: Tensor, thresholds: Tensor) -> Tensor:
+    """Pixels of at least the threshold, [n], inverted."""
+    return torch.where(images >= per_image(thresholds), 255 - images, images)
+
+
+def invert(images: Tensor, amounts: Tensor) -> Tensor:
+    """Black for white."""
+    return 255 - images
+
+
+def autocontrast(images: Tensor, amounts: Tensor) -> Tensor:
+    """Each channel of each image stretched to 0..255; one of a single shade stays."""
+    least, most = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
+    flat = least == most
+    scale = 255 / torch.where(flat, 1, most - least)
+    return torch.where(flat, images, (images - least) * scale)
+
+
+def equalize(images: Tensor, amounts: Tensor) -> Tensor:
+    """Each channel of each image with its shades used about equally often, as Pillow does."""
+    n, channels, height, width = images.shape
+    shades = images.round().long().view(n * channels, -1)
+    counts = torch.zeros(n * channels, 256, dtype=torch.long, device=images.device)
+    counts.scatter_add_(1, shades, torch.ones_like(shades))
+    last = counts.gather(1, shades.amax(1, keepdim=True))  # the brightest shade there is
+    step = (height * width - last) // 255
+    table = (counts.cumsum(1) - counts + step // 2) // step.clamp(min=1)
+    table = torch.where(step == 0, torch.arange(256, device=images.device), table.clamp(0, 255))
+    return table.gather(1, shades).view_as(images).to(images.dtype)
+
+
+def blur(images: Tensor, sigmas: Tensor, size: int) -> Tensor:
+    """Gaussian blur of `size` (odd) pixels with a deviation for each image, [n]; mirrored at the edges."""
+    n, channels, height, width = images.shape
+    places = torch.arange(size, device=images.device) - size // 2
+    weights = (-(places**2) / (2 * sigmas.view(-1, 1) ** 2)).exp()
+    weights = (weights / weights.sum(1, keepdim=True)).to(images.dtype).repeat_interleave(channels, 0)  # [n * C, size]
+    padded = F.pad(images, (size // 2,) * 4, mode="reflect").view(1, n * channels, height + size - 1, -1)
+    across = F.conv2d(padded, weights.view(-1, 1, 1, size), groups=n * channels)
+    return F.conv2d(across, weights.view(-1, 1, size, 1), groups=n * channels).view_as(images)

@@ -1,0 +1,192 @@
+"""Augmentation that is usual for photographs, drawn as torchvision's classes of the same names draw it."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from labbook.data.augment import color, geometry
+from labbook.data.augment.basic import Draw, Transform, check_probability
+from labbook.errors import SettingError
+
+
+def uniform(draw: Draw, count: int, device: torch.device, low: float, high: float) -> Tensor:
+    """A number from `low` to `high` for each image, [n]."""
+    return low + (high - low) * torch.rand(count, generator=draw.random, device=device)
+
+
+def chosen(images: Tensor, draw: Draw, probability: float) -> Tensor:
+    """Which images are changed, bool [n]."""
+    return torch.rand(len(images), generator=draw.random, device=images.device) < probability
+
+
+def check_range(name: str, option: str, low: Any, high: Any, least: float, most: float) -> None:
+    """Refuse numbers that are out of range, or in the wrong order.
+
+    Raises:
+        SettingError: naming the transform and its option.
+    """
+    if not least <= low <= high <= most:
+        raise SettingError(
+            f"data.augment: {name} takes {option} of two numbers from {least:g} to {most:g}, the smaller first, not"
+            f" {[low, high]}"
+        )
+
+
+@dataclass(frozen=True)
+class RandomResizedCrop(Transform):
+    """A box of random size and shape, resized to the size that the network sees (Szegedy et al., arXiv 1409.4842).
+
+    Its area is a part of the image's from `scale`, its width by its height from `ratio`. With `data.decode_size` it is
+    cut out of larger images.
+    """
+
+    name: ClassVar[str] = "random_resized_crop"
+    TRIES: ClassVar[int] = 10  # for a box that lies within the image
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+
+    def __post_init__(self) -> None:
+        check_range(self.name, "scale", *self.scale, 0, 1)
+        check_range(self.name, "ratio", *self.ratio, 0.01, 100)
+
+    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
+        """Each image's box, resized."""
+        return geometry.resized_crops(images, self.boxes(images, draw), draw.size or images.shape[-1])
+
+    def boxes(self, images: Tensor, draw: Draw) -> Tensor:
+        """Top, left, height and width, int64 [n, 4]: the first of the tries that fits, else as much as fits, centred."""
+        (n, _, height, width), device = images.shape, images.device
+        tries = self.TRIES * n
+        area = height * width * uniform(draw, tries, device, *self.scale)
+        ratio = uniform(draw, tries, device, math.log(self.ratio[0]), math.log(self.ratio[1])).exp()
+        columns = (area * ratio).sqrt().round().long().view(self.TRIES, n)
+        rows = (area / ratio).sqrt().round().long().view(self.TRIES, n)
+        fits = (columns > 0) & (columns <= width) & (rows > 0) & (rows <= height)
+        first, images_index = fits.int().argmax(0), torch.arange(n, device=device)
+        rows, columns = rows[first, images_index], columns[first, images_index]
+        top, left = (
+            (torch.rand(n, generator=draw.random, device=device) * (side - inside + 1)).long()
+            for side, inside in ((height, rows), (width, columns))
+        )
+        shape = min(max(width / height, self.ratio[0]), self.ratio[1])
+        least = min(round(width / shape), height), min(round(height * shape), width)
+        centred = torch.tensor([(height - least[0]) // 2, (width - least[1]) // 2, *least], device=device)
+        return torch.where(fits.any(0).view(-1, 1), torch.stack([top, left, rows, columns], 1), centred)
+
+
+@dataclass(frozen=True)
+class ColorJitter(Transform):
+    """Brightness, contrast and saturation times 1 - x to 1 + x, hue turned by -x to x, in an order of its own."""
+
+    name: ClassVar[str] = "color_jitter"
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.0
+
+    def __post_init__(self) -> None:
+        for option, most in (("brightness", 1), ("contrast", 1), ("saturation", 1), ("hue", 0.5)):
+            if not 0 <= getattr(self, option) <= most:
+                raise SettingError(
+                    f"data.augment: {self.name} takes {option} from 0 to {most}, not {getattr(self, option)}"
+                )
+
+    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
+        """Each image in other colours, as float32."""
+        n, device = len(images), images.device
+        factors = [
+            uniform(draw, n, device, max(0, 1 - amount), 1 + amount)
+            for amount in (self.brightness, self.contrast, self.saturation)
+        ]
+        amounts = [*factors, uniform(draw, n, device, -self.hue, self.hue)]
+        order = torch.rand(n, 4, generator=draw.random, device=device).argsort(1)
+        changed = images.float() if not images.is_floating_point() else images.clone()
+        for place in range(4):
+            for number, change in enumerate((color.brightness, color.contrast, color.saturation, color.hue)):
+                rows = (order[:, place] == number).nonzero().flatten()
+                if len(rows) and (number < 3 or self.hue):
+                    changed[rows] = change(changed[rows], amounts[number][rows])
+        return changed
+
+
+@dataclass(frozen=True)
+class Grayscale(Transform):
+    """Without colour, with a given probability."""
+
+    name: ClassVar[str] = "grayscale"
+    probability: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_probability(self.name, self.probability)
+
+    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
+        """Each image grey or not, as float32."""
+        without = chosen(images, draw, self.probability).view(-1, 1, 1, 1)
+        images = images.float()
+        return torch.where(without, color.grey(images).expand_as(images), images)
+
+
+@dataclass(frozen=True)
+class Blur(Transform):
+    """Gaussian blur with a deviation drawn from `sigma`, in pixels, with a given probability."""
+
+    name: ClassVar[str] = "blur"
+    probability: float = 0.5
+    sigma: tuple[float, float] = (0.1, 2.0)
+    kernel: int = 5  # pixels
+
+    def __post_init__(self) -> None:
+        check_probability(self.name, self.probability)
+        check_range(self.name, "sigma", *self.sigma, 0.01, 100)
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise SettingError(f"data.augment: {self.name} takes an odd kernel of at least 1 pixel, not {self.kernel}")
+
+    def check_size(self, size: int) -> None:
+        """The edge is mirrored, so the image is larger than half of the kernel."""
+        if self.kernel // 2 >= size:
+            raise SettingError(
+                f"data.augment: {self.name} takes a kernel of less than twice the images' {size} pixels, not"
+                f" {self.kernel}"
+            )
+
+    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
+        """Each image blurred or not, as float32."""
+        rows = chosen(images, draw, self.probability).nonzero().flatten()
+        sigmas = uniform(draw, len(images), images.device, *self.sigma)
+        changed = images.float() if not images.is_floating_point() else images.clone()
+        if len(rows):
+            changed[rows] = color.blur(changed[rows], sigmas[rows], self.kernel)
+        return changed
+
+
+@dataclass(frozen=True)
+class Perspective(Transform):
+    """Seen from another side, with a given probability: each corner is moved inwards by up to `distortion` / 2 of a side."""
+
+    name: ClassVar[str] = "perspective"
+    probability: float = 0.5
+    distortion: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_probability(self.name, self.probability)
+        if not 0 <= self.distortion <= 1:
+            raise SettingError(f"data.augment: {self.name} takes a distortion from 0 to 1, not {self.distortion}")
+
+    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
+        """Each image distorted or not, as float32."""
+        rows = chosen(images, draw, self.probability).nonzero().flatten()
+        height, width = images.shape[2:]
+        moves = torch.rand(len(images), 4, 2, generator=draw.random, device=images.device)
+        most = torch.tensor([int(self.distortion * (side // 2)) + 1 for side in (width, height)], device=images.device)
+        inward = (moves * most).long()
+        right = torch.tensor([width - 1, 0], device=images.device)
+        bottom = torch.tensor([0, height - 1], device=images.device)
+        signs = torch.tensor([[1, 1], [-1, 1], [-1, -1], [1, -1]], device=images.device)
+        corners = torch.stack([0 * right, right, right + bottom, bottom]) + signs * inward
+        changed = images.float() if not images.is_floating_point() else images.clone()
+        if len(rows):
+            changed[rows] = geometry.perspective(changed[rows], corners[rows])
+        return changed

@@ -1,0 +1,148 @@
+"""AutoAugment, RandAugment and TrivialAugment of a whole batch: each image gets its own operations and amounts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor
+from torchvision.transforms import AutoAugmentPolicy
+from torchvision.transforms.autoaugment import AutoAugment as PublishedPolicies
+
+from labbook.data.augment import color, geometry
+from labbook.data.augment.basic import Draw, Transform
+from labbook.errors import SettingError
+
+MOVES: Mapping[str, Callable[[Tensor, int, int], Tensor]] = {
+    "ShearX": geometry.shear_x,
+    "ShearY": geometry.shear_y,
+    "TranslateX": geometry.translate_x,
+    "TranslateY": geometry.translate_y,
+    "Rotate": geometry.turn,
+}
+COLORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "Brightness": lambda images, amounts: color.brightness(images, 1 + amounts),
+    "Color": lambda images, amounts: color.saturation(images, 1 + amounts),
+    "Contrast": lambda images, amounts: color.contrast(images, 1 + amounts),
+    "Sharpness": lambda images, amounts: color.sharpness(images, 1 + amounts),
+    "Posterize": lambda images, amounts: color.posterize(images, 8 - amounts.round()),
+    "Solarize": lambda images, amounts: color.solarize(images, 255 * (1 - amounts)),
+    "AutoContrast": color.autocontrast,
+    "Equalize": color.equalize,
+    "Invert": color.invert,
+}
+SIGNED = {*MOVES, "Brightness", "Color", "Contrast", "Sharpness"}
+# What is drawn from by RandAugment and TrivialAugment.
+NAMES = ("Identity", *MOVES, *(name for name in COLORS if name != "Invert"))
+OPERATIONS = (*NAMES, "Invert")
+
+
+def largest(shear: float, shift: tuple[float, float], turn: float, color: float, bits: float) -> dict[str, float]:
+    """The amount of each operation at the largest magnitude; the smallest is 0."""
+    moves = dict(zip(MOVES, (shear, shear, *shift, turn), strict=True))
+    return moves | dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), color) | {
+        "Posterize": bits, "Solarize": 1.0,
+    }  # fmt: skip
+
+
+def apply_operations(images: Tensor, chosen: Tensor, amounts: Tensor) -> Tensor:
+    """Each image changed by the operation of its number in `OPERATIONS` (int64 [n]) and its amount (float [n])."""
+    changed = images.float()
+    if changed is images:
+        changed = images.clone()
+    matrices = geometry.identities(len(images), images.device)
+    moved = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    for number in chosen.unique().tolist():
+        name, rows = OPERATIONS[number], chosen == number
+        if name in MOVES:
+            matrices[rows], moved = MOVES[name](amounts[rows], *images.shape[2:]), moved | rows
+        elif name in COLORS:
+            changed[rows] = COLORS[name](changed[rows], amounts[rows])
+    if moved.any():
+        changed[moved] = geometry.affine(changed[moved], matrices[moved])
+    return changed
+
+
+def signed_amounts(chosen: Tensor, magnitudes: Tensor, most: Mapping[str, float], draw: Draw) -> Tensor:
+    """The amounts of operations at magnitudes from 0 to 1 (float [n]), half of the signed ones negative."""
+    sizes = torch.tensor([most.get(name, 0.0) for name in OPERATIONS], device=chosen.device)
+    signed = torch.tensor([name in SIGNED for name in OPERATIONS], device=chosen.device)
+    negative = torch.rand(chosen.shape, generator=draw.random, device=chosen.device) < 0.5
+    return sizes[chosen] * magnitudes * torch.where(signed[chosen] & negative, -1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class TrivialAugment(Transform):
+    """One operation for each image, at a magnitude drawn from 31 (Müller and Hutter, arXiv 2103.10158; the wide space)."""
+
+    name: ClassVar[str] = "trivial_augment"
+    LARGEST: ClassVar[dict[str, float]] = largest(0.99, (32.0, 32.0), 135.0, 0.99, 6.0)
+    BINS: ClassVar[int] = 31
+
+    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
+        """Each image changed by one operation, as float32."""
+        n, where = len(images), {"generator": draw.random, "device": images.device}
+        chosen = torch.randint(len(NAMES), (n,), **where)
+        magnitudes = torch.randint(self.BINS, (n,), **where) / (self.BINS - 1)
+        return apply_operations(images, chosen, signed_amounts(chosen, magnitudes, self.LARGEST, draw))
+
+
+@dataclass(frozen=True)
+class RandAugment(Transform):
+    """`operations` for each image, one after the other, all at one magnitude (Cubuk et al., arXiv 1909.13719)."""
+
+    name: ClassVar[str] = "rand_augment"
+    magnitude: int = 9  # of 0 to 30
+    operations: int = 2
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.magnitude <= 30 and self.operations >= 1):
+            raise SettingError(
+                f"data.augment: {self.name} takes a magnitude from 0 to 30 and at least 1 operation, not"
+                f" {self.magnitude} and {self.operations}"
+            )
+
+    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
+        """Each image changed by its operations, as float32."""
+        height, width = images.shape[2:]
+        most = largest(0.3, (150 / 331 * width, 150 / 331 * height), 30.0, 0.9, 4.0)
+        for _ in range(self.operations):
+            chosen = torch.randint(len(NAMES), (len(images),), generator=draw.random, device=images.device)
+            magnitudes = torch.full((len(images),), self.magnitude / 30, device=images.device)
+            images = apply_operations(images, chosen, signed_amounts(chosen, magnitudes, most, draw))
+        return images
+
+
+Policy = Literal["imagenet", "cifar10", "svhn"]
+
+
+@dataclass(frozen=True)
+class AutoAugment(Transform):
+    """Two operations for each image, by one of 25 rules found for a data set (Cubuk et al., arXiv 1805.09501)."""
+
+    name: ClassVar[str] = "auto_augment"
+    policy: Policy = "imagenet"
+
+    def __post_init__(self) -> None:
+        if self.policy not in get_args(Policy):
+            raise SettingError(
+                f"data.augment: {self.name} takes {', '.join(get_args(Policy))}, not {self.policy}"
+            )
+
+    def __call__(self, images: Tensor, draw: Draw) -> Tensor:
+        """Each image changed by its operations, as float32."""
+        height, width = images.shape[2:]
+        most = largest(0.3, (150 / 331 * width, 150 / 331 * height), 30.0, 0.9, 4.0)
+        rules = PublishedPolicies(AutoAugmentPolicy(self.policy)).policies
+        where = {"generator": draw.random, "device": images.device}
+        rule = torch.randint(len(rules), (len(images),), **where)
+        for place in range(2):
+            steps = [each[place] for each in rules]
+            numbers, probabilities, bins = (
+                torch.tensor(column, device=images.device)[rule]
+                for column in zip(*((OPERATIONS.index(name), p, bin_ or 0) for name, p, bin_ in steps), strict=True)
+            )
+            done = torch.rand(len(images), **where) <= probabilities
+            chosen = torch.where(done, numbers, OPERATIONS.index("Identity"))
+            images = apply_operations(images, chosen, signed_amounts(chosen, bins / 9, most, draw))
+        return images
