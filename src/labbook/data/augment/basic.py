@@ -1,22 +1,16 @@
-"""Augmentation of a whole batch at a time in which every image gets its own draw.
-
-Each transform takes pixels [n, C, H, W] of scale 0..255 and what it may draw from. (torchvision's v2 transforms draw
-once for a batch.)
-"""
+"""Flips, crops, rotation and erasing of a whole batch, each image by its own draw."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from labbook.data.own_augment import OwnTransform
 from labbook.data.randomness import coins
-from labbook.errors import SettingError, list_choices
+from labbook.errors import SettingError
 
 
 class Draw(NamedTuple):
@@ -26,10 +20,11 @@ class Draw(NamedTuple):
     rows: Tensor  # int64 [n]: which images of the training set these are
     epoch: int
     seed: int
+    size: int = 0  # pixels of what the network sees, where the images are larger (data.decode_size); else 0
 
 
 class Transform(ABC):
-    """What happens to a batch. A dataclass with the amount that it takes, if it takes one, as its only field."""
+    """What happens to a batch. A dataclass, whose fields are the options; the first is the amount of `{NAME: AMOUNT}`."""
 
     name: ClassVar[str]
 
@@ -237,30 +232,3 @@ def within(start: Tensor, count: Tensor, side: int) -> Tensor:
     """Which of the places along a side are among the `count` from each `start` on: bool [n, side]."""
     place = torch.arange(side, device=start.device)
     return (place >= start.view(-1, 1)) & (place < (start + count).view(-1, 1))
-
-
-TRANSFORMS = {kind.name: kind for kind in (Flip, AlternatingFlip, Crop, ReflectCrop, Rotation, Erasing)}
-
-
-def parse(items: Sequence[str | Mapping[str, Any] | Any], size: int) -> tuple[Transform | OwnTransform, ...]:
-    """The transforms of a list such as `["flip", {"crop": 4}, Noise()]` for images of `size`, in its order.
-
-    Raises:
-        SettingError: a name that is none, an amount out of range, or an object that is no transform.
-    """
-    transforms: list[Transform | OwnTransform] = []
-    for item in items:
-        if not isinstance(item, (str, Mapping)):
-            transforms.append(item if type(item) in TRANSFORMS.values() else OwnTransform(item))
-            transforms[-1].check_size(size)
-            continue
-        pairs = [(item, [])] if isinstance(item, str) else [(name, [amount]) for name, amount in item.items()]
-        for name, amount in pairs:
-            if name not in TRANSFORMS:
-                raise SettingError(f"data.augment: {name} is unknown; {list_choices(name, TRANSFORMS)}")
-            kind = TRANSFORMS[name]
-            if amount and not fields(kind):
-                raise SettingError(f"data.augment: {name} takes no amount, not {amount[0]}")
-            transforms.append(kind(*amount))
-            transforms[-1].check_size(size)
-    return tuple(transforms)

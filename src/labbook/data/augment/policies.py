@@ -125,9 +125,7 @@ class AutoAugment(Transform):
 
     def __post_init__(self) -> None:
         if self.policy not in get_args(Policy):
-            raise SettingError(
-                f"data.augment: {self.name} takes {', '.join(get_args(Policy))}, not {self.policy}"
-            )
+            raise SettingError(f"data.augment: {self.name} takes {', '.join(get_args(Policy))}, not {self.policy}")
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         """Each image changed by its operations, as float32."""
