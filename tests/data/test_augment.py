@@ -11,8 +11,9 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as reference
 
-from labbook.data import augment
-from labbook.data.augment import AlternatingFlip, Crop, Draw, Erasing, Flip, ReflectCrop, Rotation, Transform, parse
+from labbook.data.augment import TRANSFORMS, Draw, Transform, parse
+from labbook.data.augment import basic as augment
+from labbook.data.augment.basic import AlternatingFlip, Crop, Erasing, Flip, ReflectCrop, Rotation
 from labbook.errors import SettingError
 from tests.data.samples import few, noise
 
@@ -21,7 +22,7 @@ ALL = [Flip(), AlternatingFlip(), Crop(3), ReflectCrop(3), Rotation(30), Erasing
 EACH = pytest.mark.parametrize("transform", ALL, ids=lambda item: type(item).__name__)
 
 
-NAMES = "choices: alternating_flip, crop, erasing, flip, reflect_crop, rotation"
+NAMES = f"choices: {', '.join(sorted(TRANSFORMS))}"
 
 
 def draws(seed: int = 0, epoch: int = 0, count: int = 5000) -> Draw:
@@ -234,12 +235,12 @@ def test_a_list_becomes_transforms_in_its_order() -> None:
     ("item", "sentence"),
     [
         ("flipp", f"data.augment: flipp is unknown; did you mean flip? {NAMES}"),
-        ({"blur": 2}, f"data.augment: blur is unknown; {NAMES}"),
+        ({"sepia": 2}, f"data.augment: sepia is unknown; {NAMES}"),
         ({"flip": 1.5}, "data.augment: flip takes a probability from 0 to 1, not 1.5"),
         ({"flip": -0.1}, "data.augment: flip takes a probability from 0 to 1, not -0.1"),
         ({"crop": 0}, "data.augment: crop takes a padding in whole pixels, at least 1, not 0"),
-        ({"crop": 2.5}, "data.augment: crop takes a padding in whole pixels, at least 1, not 2.5"),
-        ({"crop": float("nan")}, "data.augment: crop takes a padding in whole pixels, at least 1, not nan"),
+        ({"crop": 2.5}, "data.augment: crop takes a whole number for padding, not 2.5"),
+        ({"crop": float("nan")}, "data.augment: crop takes a whole number for padding, not nan"),
         ({"reflect_crop": 0}, "data.augment: reflect_crop takes a padding in whole pixels, at least 1, not 0"),
         ({"reflect_crop": 8}, "data.augment: reflect_crop takes a padding smaller than the images' 8 pixels, not 8"),
         ({"alternating_flip": 0.5}, "data.augment: alternating_flip takes no amount, not 0.5"),

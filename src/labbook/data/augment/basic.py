@@ -24,7 +24,7 @@ class Draw(NamedTuple):
 
 
 class Transform(ABC):
-    """What happens to a batch. A dataclass, whose fields are the options; the first is the amount of `{NAME: AMOUNT}`."""
+    """What happens to a batch. A dataclass whose fields are its options; `{NAME: AMOUNT}` gives the first."""
 
     name: ClassVar[str]
 

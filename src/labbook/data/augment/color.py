@@ -79,12 +79,7 @@ def solarize(images: Tensor, thresholds: Tensor) -> Tensor:
     return torch.where(images >= per_image(thresholds), 255 - images, images)
 
 
-def invert(images: Tensor, amounts: Tensor) -> Tensor:
-    """Black for white."""
-    return 255 - images
-
-
-def autocontrast(images: Tensor, amounts: Tensor) -> Tensor:
+def autocontrast(images: Tensor) -> Tensor:
     """Each channel of each image stretched to 0..255; one of a single shade stays."""
     least, most = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     flat = least == most
@@ -92,7 +87,7 @@ def autocontrast(images: Tensor, amounts: Tensor) -> Tensor:
     return torch.where(flat, images, (images - least) * scale)
 
 
-def equalize(images: Tensor, amounts: Tensor) -> Tensor:
+def equalize(images: Tensor) -> Tensor:
     """Each channel of each image with its shades used about equally often, as Pillow does."""
     n, channels, height, width = images.shape
     shades = images.round().long().view(n * channels, -1)
@@ -107,7 +102,7 @@ def equalize(images: Tensor, amounts: Tensor) -> Tensor:
 
 def blur(images: Tensor, sigmas: Tensor, size: int) -> Tensor:
     """Gaussian blur of `size` (odd) pixels with a deviation for each image, [n]; mirrored at the edges."""
-    n, channels, height, width = images.shape
+    n, channels, height, _ = images.shape
     places = torch.arange(size, device=images.device) - size // 2
     weights = (-(places**2) / (2 * sigmas.view(-1, 1) ** 2)).exp()
     weights = (weights / weights.sum(1, keepdim=True)).to(images.dtype).repeat_interleave(channels, 0)  # [n * C, size]

@@ -25,46 +25,25 @@ def affine(images: Tensor, matrices: Tensor, mode: str = "nearest") -> Tensor:
     return sample(images, places.view(len(images), *grid.shape), mode)
 
 
-def identities(count: int, device: torch.device) -> Tensor:
-    """Matrices that move nothing, [n, 2, 3]."""
-    return torch.eye(2, 3, device=device).repeat(count, 1, 1)
+def move(name: str, amounts: Tensor, height: int, width: int) -> Tensor:
+    """Matrices [n, 2, 3] for `affine`, each by its amount (float [n]) of an operation, named as in AutoAugment.
 
-
-def shear_x(amounts: Tensor, height: int, width: int) -> Tensor:
-    """Rows moved to the left by `amounts` [n] of their distance from the top: matrices [n, 2, 3]."""
-    matrices = identities(len(amounts), amounts.device)
-    matrices[:, 0, 1], matrices[:, 0, 2] = amounts, amounts * height / 2
-    return matrices
-
-
-def shear_y(amounts: Tensor, height: int, width: int) -> Tensor:
-    """Columns moved up by `amounts` [n] of their distance from the left: matrices [n, 2, 3]."""
-    matrices = identities(len(amounts), amounts.device)
-    matrices[:, 1, 0], matrices[:, 1, 2] = amounts, amounts * width / 2
-    return matrices
-
-
-def translate_x(amounts: Tensor, height: int, width: int) -> Tensor:
-    """Moved to the right by whole pixels, [n]: matrices [n, 2, 3]."""
-    matrices = identities(len(amounts), amounts.device)
-    matrices[:, 0, 2] = -amounts.trunc()
-    return matrices
-
-
-def translate_y(amounts: Tensor, height: int, width: int) -> Tensor:
-    """Moved down by whole pixels, [n]: matrices [n, 2, 3]."""
-    matrices = identities(len(amounts), amounts.device)
-    matrices[:, 1, 2] = -amounts.trunc()
-    return matrices
-
-
-def turn(amounts: Tensor, height: int, width: int) -> Tensor:
-    """Turned counter-clockwise by degrees, [n]: matrices [n, 2, 3]."""
-    angles = amounts.deg2rad()
-    matrices = identities(len(amounts), amounts.device)
-    matrices[:, 0, 0] = matrices[:, 1, 1] = angles.cos()
-    matrices[:, 0, 1], matrices[:, 1, 0] = -angles.sin(), angles.sin()
-    return matrices
+    Shear moves rows to the left, or columns up, by the amount times their distance from the edge; Translate moves by
+    whole pixels to the right or down; Rotate turns counter-clockwise by degrees.
+    """
+    zeros, ones = torch.zeros_like(amounts), torch.ones_like(amounts)
+    if name == "ShearX":
+        parts = ones, amounts, amounts * height / 2, zeros, ones, zeros
+    elif name == "ShearY":
+        parts = ones, zeros, zeros, amounts, ones, amounts * width / 2
+    elif name == "TranslateX":
+        parts = ones, zeros, -amounts.trunc(), zeros, ones, zeros
+    elif name == "TranslateY":
+        parts = ones, zeros, zeros, zeros, ones, -amounts.trunc()
+    else:
+        cosine, sine = amounts.deg2rad().cos(), amounts.deg2rad().sin()
+        parts = cosine, -sine, zeros, sine, cosine, zeros
+    return torch.stack(parts, 1).view(-1, 2, 3)
 
 
 def perspective(images: Tensor, corners: Tensor) -> Tensor:

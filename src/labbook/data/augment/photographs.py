@@ -57,7 +57,7 @@ class RandomResizedCrop(Transform):
         return geometry.resized_crops(images, self.boxes(images, draw), draw.size or images.shape[-1])
 
     def boxes(self, images: Tensor, draw: Draw) -> Tensor:
-        """Top, left, height and width, int64 [n, 4]: the first of the tries that fits, else as much as fits, centred."""
+        """Top, left, height and width, int64 [n, 4]: the first try that fits, else as much as fits, centred."""
         (n, _, height, width), device = images.shape, images.device
         tries = self.TRIES * n
         area = height * width * uniform(draw, tries, device, *self.scale)
@@ -164,7 +164,7 @@ class Blur(Transform):
 
 @dataclass(frozen=True)
 class Perspective(Transform):
-    """Seen from another side, with a given probability: each corner is moved inwards by up to `distortion` / 2 of a side."""
+    """Seen from another side, with a given probability: corners moved inwards by up to `distortion` / 2 of a side."""
 
     name: ClassVar[str] = "perspective"
     probability: float = 0.5

@@ -13,13 +13,7 @@ from labbook.data.augment import color, geometry
 from labbook.data.augment.basic import Draw, Transform
 from labbook.errors import SettingError
 
-MOVES: Mapping[str, Callable[[Tensor, int, int], Tensor]] = {
-    "ShearX": geometry.shear_x,
-    "ShearY": geometry.shear_y,
-    "TranslateX": geometry.translate_x,
-    "TranslateY": geometry.translate_y,
-    "Rotate": geometry.turn,
-}
+MOVES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 COLORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Brightness": lambda images, amounts: color.brightness(images, 1 + amounts),
     "Color": lambda images, amounts: color.saturation(images, 1 + amounts),
@@ -27,9 +21,9 @@ COLORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Sharpness": lambda images, amounts: color.sharpness(images, 1 + amounts),
     "Posterize": lambda images, amounts: color.posterize(images, 8 - amounts.round()),
     "Solarize": lambda images, amounts: color.solarize(images, 255 * (1 - amounts)),
-    "AutoContrast": color.autocontrast,
-    "Equalize": color.equalize,
-    "Invert": color.invert,
+    "AutoContrast": lambda images, _: color.autocontrast(images),
+    "Equalize": lambda images, _: color.equalize(images),
+    "Invert": lambda images, _: 255 - images,
 }
 SIGNED = {*MOVES, "Brightness", "Color", "Contrast", "Sharpness"}
 # What is drawn from by RandAugment and TrivialAugment.
@@ -50,12 +44,13 @@ def apply_operations(images: Tensor, chosen: Tensor, amounts: Tensor) -> Tensor:
     changed = images.float()
     if changed is images:
         changed = images.clone()
-    matrices = geometry.identities(len(images), images.device)
+    matrices = torch.zeros(len(images), 2, 3, device=images.device)
     moved = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     for number in chosen.unique().tolist():
         name, rows = OPERATIONS[number], chosen == number
         if name in MOVES:
-            matrices[rows], moved = MOVES[name](amounts[rows], *images.shape[2:]), moved | rows
+            matrices[rows] = geometry.move(name, amounts[rows], *images.shape[2:])
+            moved |= rows
         elif name in COLORS:
             changed[rows] = COLORS[name](changed[rows], amounts[rows])
     if moved.any():
@@ -73,7 +68,7 @@ def signed_amounts(chosen: Tensor, magnitudes: Tensor, most: Mapping[str, float]
 
 @dataclass(frozen=True)
 class TrivialAugment(Transform):
-    """One operation for each image, at a magnitude drawn from 31 (Müller and Hutter, arXiv 2103.10158; the wide space)."""
+    """One operation for each image, at one of 31 magnitudes: the wide space of Müller and Hutter, arXiv 2103.10158."""
 
     name: ClassVar[str] = "trivial_augment"
     LARGEST: ClassVar[dict[str, float]] = largest(0.99, (32.0, 32.0), 135.0, 0.99, 6.0)
