@@ -18,6 +18,7 @@ class Digits(ImageDataModule):
     native_channels = 1
     mean = (0.3053,)
     std = (0.3762,)
+    mirrored = False
     box = 1.0
 
     def read(self) -> tuple[Images, Images]:

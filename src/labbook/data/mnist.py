@@ -40,6 +40,7 @@ class MNIST(TorchvisionDataModule):
     native_channels = 1
     mean = (0.1307,)
     std = (0.3081,)
+    mirrored = False
     box = 20 / 28
 
     def is_of_its_own(self) -> bool:
@@ -88,4 +89,5 @@ class FashionMNIST(MNIST):
     )  # fmt: skip
     mean = (0.2860,)
     std = (0.3530,)
+    mirrored = True
     box = 1.0

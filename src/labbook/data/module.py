@@ -61,6 +61,7 @@ class ImageDataModule(LightningDataModule):
     mean: ClassVar[tuple[float, ...]] = ()  # per native channel, of pixels scaled to [0, 1]
     std: ClassVar[tuple[float, ...]] = ()
     native_normalize: ClassVar[Normalize] = "dataset"
+    mirrored: ClassVar[bool] = True  # the mirror image of a class is of the same class; not so of digits
     box: ClassVar[float] = 0  # of a side, the longer one of what is shown, which was cut out and centred; 0: it was not
 
     def __init__(
@@ -77,7 +78,7 @@ class ImageDataModule(LightningDataModule):
         image_size: PositiveInt | None = None,
         channels: Literal[1, 3] | None = None,
         normalize: Normalize | None = None,
-        augment: Sequence[str | dict[str, float] | Augmentation] = (),
+        augment: str | Sequence[str | dict[str, Any] | Augmentation] = (),
         limit: PositiveInt | None = None,
         drop_last: bool = False,
         on_device: Literal["auto"] | bool = "auto",
@@ -96,7 +97,7 @@ class ImageDataModule(LightningDataModule):
         self.channels = channels or self.native_channels
         check_class(type(self), self.class_names, self.image_size, only)
         check_figures(type(self), self.mean, self.std, self.native_channels)
-        self.transforms = augmentation.parse(augment, self.image_size)
+        self.transforms = augmentation.parse(augment, self.image_size, self.mirrored)
         chosen = self.native_normalize if normalize is None else normalize
         self.mean_and_std = mean_and_std(chosen, self.channels, (self.mean, self.std))
         self.memory_format = torch.contiguous_format

@@ -20,7 +20,8 @@ def sample(images: Tensor, places: Tensor, mode: str) -> Tensor:
 
 def affine(images: Tensor, matrices: Tensor, mode: str = "nearest") -> Tensor:
     """Each output pixel taken from where its matrix [n, 2, 3] leads: places in pixels from the centre of the image."""
-    grid = pixel_grid(*images.shape[2:], images.device)
+    height, width = images.shape[2:]
+    grid = pixel_grid(height, width, images.device)
     places = grid.view(1, -1, 2) @ matrices[:, :, :2].transpose(1, 2) + matrices[:, :, 2].unsqueeze(1)
     return sample(images, places.view(len(images), *grid.shape), mode)
 
@@ -76,7 +77,9 @@ def resized_crops(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     torch resizes uint8 on a CPU several times faster than floats, and one image at a time as fast as many.
     """
     resized = torch.empty((*images.shape[:2], size, size), dtype=images.dtype, device=images.device)
-    for image, place, (top, left, height, width) in zip(images.split(1), resized.split(1), boxes.tolist(), strict=True):
+    for image, place, (top, left, height, width) in zip(
+        torch.split(images, 1), torch.split(resized, 1), boxes.tolist(), strict=True
+    ):
         box = image[..., top : top + height, left : left + width]
         place.copy_(F.interpolate(box, (size, size), mode="bilinear", antialias=True))
     return resized

@@ -64,7 +64,7 @@ def make(name: str, amount: Any) -> Transform:
     if name not in TRANSFORMS:
         raise SettingError(f"data.augment: {name} is unknown; {list_choices(name, TRANSFORMS)}")
     kind = TRANSFORMS[name]
-    options = {field.name: field for field in fields(kind)}
+    options = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]  # each is a dataclass
     if not isinstance(amount, Mapping):
         if not options:
             raise SettingError(f"data.augment: {name} takes no amount, not {amount}")

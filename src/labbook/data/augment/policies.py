@@ -46,7 +46,7 @@ def apply_operations(images: Tensor, chosen: Tensor, amounts: Tensor) -> Tensor:
         changed = images.clone()
     matrices = torch.zeros(len(images), 2, 3, device=images.device)
     moved = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    for number in chosen.unique().tolist():
+    for number in torch.unique(chosen).tolist():
         name, rows = OPERATIONS[number], chosen == number
         if name in MOVES:
             matrices[rows] = geometry.move(name, amounts[rows], *images.shape[2:])
@@ -56,6 +56,11 @@ def apply_operations(images: Tensor, chosen: Tensor, amounts: Tensor) -> Tensor:
     if moved.any():
         changed[moved] = geometry.affine(changed[moved], matrices[moved])
     return changed
+
+
+def whole_numbers(below: int, count: int, draw: Draw) -> Tensor:
+    """One for each image, int64 [n]."""
+    return torch.randint(below, (count,), generator=draw.random, device=draw.random.device)
 
 
 def signed_amounts(chosen: Tensor, magnitudes: Tensor, most: Mapping[str, float], draw: Draw) -> Tensor:
@@ -76,9 +81,8 @@ class TrivialAugment(Transform):
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         """Each image changed by one operation, as float32."""
-        n, where = len(images), {"generator": draw.random, "device": images.device}
-        chosen = torch.randint(len(NAMES), (n,), **where)
-        magnitudes = torch.randint(self.BINS, (n,), **where) / (self.BINS - 1)
+        chosen = whole_numbers(len(NAMES), len(images), draw)
+        magnitudes = whole_numbers(self.BINS, len(images), draw) / (self.BINS - 1)
         return apply_operations(images, chosen, signed_amounts(chosen, magnitudes, self.LARGEST, draw))
 
 
@@ -102,7 +106,7 @@ class RandAugment(Transform):
         height, width = images.shape[2:]
         most = largest(0.3, (150 / 331 * width, 150 / 331 * height), 30.0, 0.9, 4.0)
         for _ in range(self.operations):
-            chosen = torch.randint(len(NAMES), (len(images),), generator=draw.random, device=images.device)
+            chosen = whole_numbers(len(NAMES), len(images), draw)
             magnitudes = torch.full((len(images),), self.magnitude / 30, device=images.device)
             images = apply_operations(images, chosen, signed_amounts(chosen, magnitudes, most, draw))
         return images
@@ -127,15 +131,14 @@ class AutoAugment(Transform):
         height, width = images.shape[2:]
         most = largest(0.3, (150 / 331 * width, 150 / 331 * height), 30.0, 0.9, 4.0)
         rules = PublishedPolicies(AutoAugmentPolicy(self.policy)).policies
-        where = {"generator": draw.random, "device": images.device}
-        rule = torch.randint(len(rules), (len(images),), **where)
+        rule = whole_numbers(len(rules), len(images), draw)
         for place in range(2):
             steps = [each[place] for each in rules]
             numbers, probabilities, bins = (
                 torch.tensor(column, device=images.device)[rule]
                 for column in zip(*((OPERATIONS.index(name), p, bin_ or 0) for name, p, bin_ in steps), strict=True)
             )
-            done = torch.rand(len(images), **where) <= probabilities
+            done = torch.rand(len(images), generator=draw.random, device=images.device) <= probabilities
             chosen = torch.where(done, numbers, OPERATIONS.index("Identity"))
             images = apply_operations(images, chosen, signed_amounts(chosen, bins / 9, most, draw))
         return images
