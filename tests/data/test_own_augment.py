@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from labbook.data import preparing
-from labbook.data.augment import Draw, Flip, parse
+from labbook.data.augment import Draw, parse
+from labbook.data.augment.basic import Flip
 from labbook.data.own_augment import OwnTransform
 from labbook.errors import SettingError
 from tests.data.samples import images, made, prepared

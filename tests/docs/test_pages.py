@@ -132,7 +132,8 @@ def test_every_script_is_on_a_page_or_behind_a_target_of_make() -> None:
 
 
 def test_what_a_resumed_run_may_change_is_told() -> None:
-    section = PAGES["docs/resuming.md"].partition("## Settings that may change")[2].partition("\n##")[0].partition("\n- ")[0]
+    page = PAGES["docs/resuming.md"].partition("## Settings that may change")[2]
+    section = page.partition("\n##")[0].partition("\n- ")[0]
     assert tuple(re.findall(r"`([\w.]+)`", section.partition("only these:")[2].partition(". Any")[0])) == CHANGEABLE
 
 
