@@ -208,8 +208,8 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
     from labbook.callbacks import pruning
     from labbook.sweeps import optuna_study as study
 
-    def opened(storage: str, objective: str) -> optuna.Study:
-        made = original(storage, objective)
+    def opened(*arguments: str) -> optuna.Study:
+        made = original(*arguments)
         made.pruner = PRUNER
         return made
 
