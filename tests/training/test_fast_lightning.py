@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from pytorch_lightning.profilers import PassThroughProfiler, SimpleProfiler
 from labbook.data.digits import Digits
 from labbook.models.mlp import MLP
 from labbook.training import fast_lightning
+from labbook.training.task import Task
 from tests.conftest import Command
 
 
@@ -115,6 +117,18 @@ def test_a_hook_that_comes_during_the_fit_is_called_and_stays(data: Digits) -> N
     assert late.seen == 6
 
 
+def test_an_optimizer_with_its_own_zero_grad_keeps_it(data: Digits) -> None:
+    class Counting(torch.optim.SGD):
+        calls = 0
+
+        def zero_grad(self, set_to_none: bool = True) -> None:
+            Counting.calls += 1
+            super().zero_grad(set_to_none)
+
+    fit(MLP(data.spec, Task(optimizer=partial(Counting, lr=0.1))), data)
+    assert Counting.calls == 5
+
+
 def test_the_weights_are_the_same_bits_as_without(data: Digits) -> None:
     torch.manual_seed(0)
     ours, plain = MLP(data.spec), MLP(data.spec)
@@ -122,6 +136,8 @@ def test_the_weights_are_the_same_bits_as_without(data: Digits) -> None:
     fit(ours, data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fast_lightning, "HOOKS", ())
+        patch.setattr(MLP, "optimizer_zero_grad", LightningModule.optimizer_zero_grad)
+        patch.setattr(MLP, "__setattr__", LightningModule.__setattr__)
         fit(plain, data)
     for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
         assert torch.equal(one, other)

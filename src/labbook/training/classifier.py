@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -15,6 +14,7 @@ from labbook.data.spec import ImageSpec, class_counts
 from labbook.errors import SettingError
 from labbook.training import sam
 from labbook.training.epoch_metrics import log_epoch
+from labbook.training.fast_lightning import FastLightningModule
 from labbook.training.further_inputs import FurtherInputs
 from labbook.training.label_tasks import AnyOutcome, Evaluated, MultiLabel, SingleLabel
 from labbook.training.losses import Criteria, weights_of
@@ -28,7 +28,7 @@ from labbook.training.task import check_labels
 from labbook.training.tta import averaged
 
 
-class Classifier(LightningModule):
+class Classifier(FastLightningModule):
     """Cross entropy on images [n, channels, size, size] -> logits [n, num_classes].
 
     An architecture derives from this, makes its layers from `spec` and defines `forward`. Further parameters of

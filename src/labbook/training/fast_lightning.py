@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
+from torch.optim import Optimizer
+
+from labbook.training.lightning_internals import HOOK_NAME
 
 # Hooks that are called in every step of training. Lightning skips those that are not callable.
 HOOKS = (
@@ -25,6 +28,26 @@ HOOKS = (
 ASK_NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
+
+
+class FastLightningModule(LightningModule):
+    """Costs 0.06 ms less in a step: 0.05 ms by `__setattr__`, 0.01 ms by `optimizer_zero_grad`."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning sets the name of each hook that it calls, 28 times in a step; torch takes 2 us to set an attribute.
+        if name == HOOK_NAME:
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Set the gradients to None, for torch's own optimizers without the profiling around it."""
+        if type(optimizer).zero_grad is not Optimizer.zero_grad:
+            optimizer.zero_grad()
+            return
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
 
 
 class NoProfiler(PassThroughProfiler):

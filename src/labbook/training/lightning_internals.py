@@ -13,10 +13,12 @@ from pytorch_lightning.core.module import _jit_is_scripting
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.trainer.connectors.logger_connector.fx_validator import _FxValidator
 
+HOOK_NAME = "_current_fx_name"  # attribute of a LightningModule: the hook that runs
+
 
 def logs_by_step(model: LightningModule, on_step: bool | None) -> bool | None:
     """Whether `self.log(..., on_step=on_step)` logs each step in the hook that now runs; None where none does."""
-    hook = model._current_fx_name
+    hook: str | None = getattr(model, HOOK_NAME)
     return None if hook is None else _FxValidator.get_default_logging_levels(hook, on_step, None)[0]
 
 
