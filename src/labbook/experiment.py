@@ -71,11 +71,7 @@ SUPPLIED: dict[str, dict[str, str | None]] = {
 
 
 def check(config: DictConfig) -> None:
-    """Hold every `_target_` against the signature it names, before data or device is touched.
-
-    Raises:
-        SettingError: see `check_node_tree`, `check_own_modules`, `check_strategy` and `check_objective`.
-    """
+    """Hold every `_target_` against the signature it names, before data or device is touched."""
     loss, class_weights = loss_settings(config)
     nodes = {**config, "loss": loss}
     for group in ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"):
@@ -92,11 +88,7 @@ def check(config: DictConfig) -> None:
 
 
 def check_least_epochs(config: DictConfig) -> None:
-    """Refuse to train for at least more epochs than there are.
-
-    Raises:
-        SettingError: naming both settings.
-    """
+    """Refuse to train for at least more epochs than there are."""
     least = config.trainer.get("min_epochs")
     if least is not None and least > config.epochs:
         raise UntrainableError(f"trainer.min_epochs={least} is more than epochs={config.epochs}: use epochs={least}")
@@ -177,11 +169,7 @@ def check_task(config: DictConfig, task: Task, spec: Any) -> None:
 
 
 def build_classifier(config: DictConfig, spec: ImageSpec, make_model: Callable[[Any], LightningModule]) -> Classifier:
-    """What `make_model` makes for the images of `spec`, if these fit.
-
-    Raises:
-        SettingError: see `build_model`.
-    """
+    """What `make_model` makes for the images of `spec`, if these fit."""
 
     def make(images: ImageSpec) -> Classifier:
         return capabilities.classifier(make_model(images), "task")
@@ -209,11 +197,7 @@ def build_classifier(config: DictConfig, spec: ImageSpec, make_model: Callable[[
 
 
 def set_up(data: LightningDataModule) -> None:
-    """Read images before the run has a folder; a data module of another kind is set up by the Trainer.
-
-    Raises:
-        SettingError: see `ImageDataModule.setup`.
-    """
+    """Read images before the run has a folder; a data module of another kind is set up by the Trainer."""
     if capabilities.is_image_data(data):
         data.setup()
 

@@ -72,11 +72,7 @@ def build_trainer(
 
 
 def build_metrics(config: DictConfig, model: LightningModule) -> list[Callback]:
-    """What computes the metrics of the group `metrics` for this model; nothing where there are none.
-
-    Raises:
-        SettingError: see `metric_building.build_metrics`.
-    """
+    """What computes the metrics of the group `metrics` for this model; nothing where there are none."""
     metrics = metric_building.build_metrics(config.metrics or {}, model)
     return [EvaluationMetrics(metrics)] if metrics else []
 
@@ -84,11 +80,7 @@ def build_metrics(config: DictConfig, model: LightningModule) -> list[Callback]:
 def build_callbacks(
     config: DictConfig, run: RunFolder, model: LightningModule, data: LightningDataModule
 ) -> list[Callback]:
-    """The callbacks of the configuration, and those that keep the run.
-
-    Raises:
-        SettingError: see `build_trainer`.
-    """
+    """The callbacks of the configuration, and those that keep the run."""
     validated, on_test = capabilities.is_validated(model, data), capabilities.validates_on_test(data)
     objective = objectives.used(config.objective, model, data)
     falls = lower_is_better(config.objective, config.objective_mode)
@@ -160,11 +152,7 @@ def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer
 
 
 def test_trainer(config: DictConfig, choice: Choice, model: LightningModule) -> Trainer:
-    """A Trainer for a test alone, with the group `metrics`, on the first device that the configuration names.
-
-    Raises:
-        SettingError: see `build_evaluation_metrics`.
-    """
+    """A Trainer for a test alone, with the group `metrics`, on the first device that the configuration names."""
     here = LightningEnvironment()  # whatever Slurm says of its tasks
     options = {"logger": False, "enable_checkpointing": False, "plugins": [here], **one_process(config.trainer, choice)}
     return quiet_trainer(config, choice, callbacks=build_metrics(config, model), **options)

@@ -86,11 +86,7 @@ class EpochEnd(Checkpoint):
         self.checkpoints.resume_state.add_to(checkpoint, trainer)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Restore the parts.
-
-        Raises:
-            SettingError: see `Checkpoints.load`.
-        """
+        """Restore the parts."""
         self.recorder.load(checkpoint)
         self.checkpoints.load(trainer, checkpoint)
 

@@ -64,11 +64,7 @@ def spelling_key(name: str) -> str:
 
 
 def expand_home(argument: str) -> str:
-    """A setting that is a path, with the user's home folder for ~ in it.
-
-    Raises:
-        SettingError: see `expand_user`.
-    """
+    """A setting that is a path, with the user's home folder for ~ in it."""
 
     def whole(found: re.Match[str]) -> str:
         path = expand_user(argument, found[2])
@@ -78,11 +74,7 @@ def expand_home(argument: str) -> str:
 
 
 def check_not_a_path(group: str, value: str, folders: Sequence[Path]) -> None:
-    """Refuse a path where the name of a choice belongs, alone or in a list with names.
-
-    Raises:
-        SettingError: naming the setting that takes the path.
-    """
+    """Refuse a path where the name of a choice belongs, alone or in a list with names."""
     listed = value.split(",")
     if len(listed) > 1 and any((folder / group / f"{name}.yaml").is_file() for folder in folders for name in listed):
         for name in listed:
@@ -107,11 +99,7 @@ def check_not_a_path(group: str, value: str, folders: Sequence[Path]) -> None:
 
 
 def check_deletion(name: str) -> None:
-    """Refuse to take out what every run has.
-
-    Raises:
-        SettingError: naming the setting.
-    """
+    """Refuse to take out what every run has."""
     setting = name.removeprefix("~")
     root = setting.partition(".")[0]
     needed = {item.name for item in fields(TrainConfig)}

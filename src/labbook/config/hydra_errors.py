@@ -221,11 +221,7 @@ def not_a_choice_message(arguments: list[str]) -> str:
 
 
 def check_options(arguments: list[str]) -> None:
-    """Refuse settings written as options, such as --epochs=3, and options by which files would give commands.
-
-    Raises:
-        SettingError: saying how they are written.
-    """
+    """Refuse settings written as options, such as --epochs=3, and options by which files would give commands."""
     known = {*settings.GROUPS, *(item.name for item in fields(settings.TrainConfig))}
     for number, argument in enumerate(arguments):
         name, equals, value = argument.lstrip("-").partition("=")
@@ -270,11 +266,7 @@ def unknown_option_message(argument: str, value: str) -> str:
 
 
 def check_single_choices(arguments: list[str]) -> None:
-    """Refuse several choices of a group that takes one.
-
-    Raises:
-        SettingError: naming the group.
-    """
+    """Refuse several choices of a group that takes one."""
     for argument in arguments:
         given, _, value = argument.partition("=")
         name = given.lstrip("+")
@@ -289,11 +281,7 @@ def check_single_choices(arguments: list[str]) -> None:
 
 
 def check_reserved_settings(arguments: list[str]) -> None:
-    """Refuse what the program sets by itself: what a sweep tells its runs, what other choices bring, Hydra's folders.
-
-    Raises:
-        SettingError: naming the setting, and those to use instead; see also `process_number`.
-    """
+    """Refuse what the program itself sets: what a sweep tells its runs, what other choices bring, Hydra's folders."""
     if process_number("LOCAL_RANK") > 0:  # the process that began has looked, and Lightning adds folders
         return
     for argument in arguments:
@@ -306,11 +294,7 @@ def check_reserved_settings(arguments: list[str]) -> None:
 
 
 def check_hydra_setting(name: str) -> None:
-    """Refuse a setting that Hydra does not have; a launcher, a sweeper and what logs have some of their own.
-
-    Raises:
-        SettingError: naming those that it has.
-    """
+    """Refuse a setting that Hydra does not have; a launcher, a sweeper and what logs have some of their own."""
     parent, _, key = name.removeprefix("hydra.").rpartition(".")
     schema = OmegaConf.structured(HydraConf)
     node = OmegaConf.select(schema, parent) if parent else schema

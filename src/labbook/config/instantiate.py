@@ -105,11 +105,7 @@ def constructor_of(kind: type) -> Any:
 
 
 def check_value(annotation: Any, value: Any, name: str) -> None:
-    """Refuse a plain value that an annotation does not allow; annotations beyond plain data allow everything.
-
-    Raises:
-        SettingError: naming the setting, what is expected and what was given.
-    """
+    """Refuse a plain value that an annotation does not allow; annotations beyond plain data allow everything."""
     expected = [annotation]
     limit = LIMITS.get(name.rpartition(".")[2])
     if limit is not None and isinstance(value, (int, float)):
@@ -180,11 +176,7 @@ def check_node_tree(node: Any, name: str, supplied: Mapping[str, str | None] | N
 
 
 def check_has_target(node: Any, key: str, beside: Mapping[str, Any], group: str) -> None:
-    """Refuse what nothing can be built of, such as a setting of a callback whose name is misspelt.
-
-    Raises:
-        SettingError: naming the nodes `beside` it, in its group.
-    """
+    """Refuse what nothing can be built of, such as a setting of a callback whose name is misspelt."""
     if not is_target_node(node):
         names = [name for name, other in beside.items() if is_target_node(other)]
         known = f"; {list_choices(key, names, 'such nodes here')}" if names else ""

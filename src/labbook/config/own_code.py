@@ -122,11 +122,7 @@ def is_package(path: Path) -> bool:
 
 
 def allowed_targets() -> tuple[str, ...]:
-    """What `_target_` may name, as Hydra's `execution_whitelist` takes it; own packages can then be imported.
-
-    Raises:
-        SettingError: see `own_packages`.
-    """
+    """What `_target_` may name, as Hydra's `execution_whitelist` takes it; own packages can then be imported."""
     return (*GIVEN, *(f"{name}.*" for name in _importable(project_root())))
 
 

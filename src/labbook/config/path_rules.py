@@ -31,11 +31,7 @@ def short_file_name(text: str) -> str:
 
 
 def check_name(setting: str, name: str) -> None:
-    """Refuse what is no name of a folder everywhere, or would be one somewhere else.
-
-    Raises:
-        SettingError: naming the setting.
-    """
+    """Refuse what is no name of a folder everywhere, or would be one somewhere else."""
     if not NAME.fullmatch(name) or name.endswith("."):
         raise SettingError(
             f"{setting}={abbreviate(name)} must be of letters, digits, '.', '_' and '-', at most 200, and end in no '.'"
@@ -45,11 +41,7 @@ def check_name(setting: str, name: str) -> None:
 
 
 def check_local_path(setting: str, place: str | Path) -> None:
-    """Refuse an address where a folder or file of this machine is asked for: nothing is fetched from anywhere.
-
-    Raises:
-        SettingError: naming the setting.
-    """
+    """Refuse an address where a folder or file of this machine is asked for: nothing is fetched from anywhere."""
     if ADDRESS.match(str(place)) or "\0" in str(place):
         raise SettingError(f"{setting}={abbreviate(str(place))} is no place on this machine: give the path of a folder")
 
@@ -67,11 +59,7 @@ def expand_user(setting: str, path: str) -> str:
 
 
 def check_root_paths(config: DictConfig) -> None:
-    """Refuse root settings that name a folder which is none of this machine, or not where it belongs.
-
-    Raises:
-        SettingError: naming the setting.
-    """
+    """Refuse root settings that name a folder which is none of this machine, or not where it belongs."""
     check_local_path("log_dir", config.log_dir)
     for name in ("sweep.name", "sweep.job.folder", "sweep.job.launch"):
         if (value := OmegaConf.select(config, name)) is not None:
@@ -88,9 +76,6 @@ def check_symlinks(folder: Path, paths: Iterable[Path] | None = None) -> None:
 
     `paths` are those to look at; None: all that is in it and in its folders, which is as deep as a run writes. Deeper
     down loggers have links of their own, such as Weights & Biases to its log in the home folder.
-
-    Raises:
-        SettingError: naming the link.
     """
     home = folder.resolve()
     for path in (*folder.glob("*"), *folder.glob("*/*")) if paths is None else paths:

@@ -33,11 +33,7 @@ def published_entries(published: Any) -> list[Any]:
 
 
 def check_published(published: Any) -> None:
-    """Refuse a setting `published` that is no list of entries.
-
-    Raises:
-        SettingError: naming the entry and what is wrong with it.
-    """
+    """Refuse a setting `published` that is no list of entries."""
     try:
         ENTRIES.validate_python(published_entries(published))
     except ValidationError as error:

@@ -156,9 +156,6 @@ def check_job_config(config: DictConfig) -> DictConfig:
     """The configuration of one job, refused before anything slow is imported if a key or a root value is wrong.
 
     Also notes under `config_groups` which file of each group was taken, and that of the pair of model and data.
-
-    Raises:
-        SettingError: naming the setting.
     """
     chosen = chosen_groups(HydraConfig.get())
     if chosen.get(PAIRS) not in GlobalHydra.instance().config_loader().get_group_options(PAIRS):
@@ -183,11 +180,7 @@ def chosen_groups(told: Any) -> dict[str, str]:
 
 
 def with_loggers(config: DictConfig, choice: str | None) -> DictConfig:
-    """The configuration with each of several loggers in a node of its own: see `several.separate_nodes`.
-
-    Raises:
-        SettingError: see there.
-    """
+    """The configuration with each of several loggers in a node of its own: see `several.separate_nodes`."""
     if names := list_choice_names(choice):
         own = {name: reference_config((f"logger={name}",)).logger for name in dict.fromkeys(names)}
         with open_dict(config):
@@ -207,11 +200,7 @@ def config_folders_of_run() -> list[Path]:
 
 
 def check_root_names(config: DictConfig) -> None:
-    """Refuse names that the root or one of its sections does not declare, as by +lr=0.1 or ++task.mixupp=0.2.
-
-    Raises:
-        SettingError: naming the setting that is meant, and where notes of the user's own go.
-    """
+    """Refuse names that the root or one of its sections does not declare, as by +lr=0.1 or ++task.mixupp=0.2."""
     known = [item.name for item in fields(TrainConfig)]
     for name in map(str, config):
         if name not in known:
@@ -226,11 +215,7 @@ def check_root_names(config: DictConfig) -> None:
 
 
 def check_run_mode(config: DictConfig, preset: str | None) -> None:
-    """Refuse settings that only a sweep, or only a single run, can have.
-
-    Raises:
-        SettingError: naming the setting.
-    """
+    """Refuse settings that only a sweep, or only a single run, can have."""
     sweeping = HydraConfig.get().mode is RunMode.MULTIRUN
     if config.resume == "":
         raise SettingError("resume= names no folder: give the folder of a run, as its last line of output does")
@@ -243,11 +228,7 @@ def check_run_mode(config: DictConfig, preset: str | None) -> None:
 
 
 def check_added_keys(config: DictConfig, chosen: dict[str, str]) -> None:
-    """Refuse keys that the files of `FILES` add to a group without the group's own file knowing them.
-
-    Raises:
-        SettingError: see `check_keys`.
-    """
+    """Refuse keys that the files of `FILES` add to a group without the group's own file knowing them."""
     files = [f"{group}={chosen[group]}" for group in (*FILES, PAIRS) if group in chosen]
     if files:
         added = {"notes", *(item.lstrip("+").split("=")[0] for item in task_overrides() if item.startswith("+"))}
@@ -262,11 +243,7 @@ def reference_config(groups: tuple[str, ...]) -> DictConfig:
 
 
 def check_root(config: DictConfig) -> None:
-    """Refuse a configuration whose root is not whole or holds values out of range.
-
-    Raises:
-        SettingError: naming the setting.
-    """
+    """Refuse a configuration whose root is not whole or holds values out of range."""
     for name in sorted(OmegaConf.missing_keys(config)):
         raise SettingError(f"{name} is not set: give {name}=VALUE")
     check_groups(config)
@@ -304,11 +281,7 @@ def with_schema_types(config: DictConfig, origin: str) -> DictConfig:
 
 
 def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str = "") -> None:
-    """Refuse root settings that are out of range.
-
-    Raises:
-        SettingError: naming the setting, its limit and its value.
-    """
+    """Refuse root settings that are out of range."""
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     for item in fields(node):
         value = config[item.name]
@@ -322,11 +295,7 @@ def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str 
 
 
 def check_groups(config: DictConfig) -> None:
-    """Refuse a group that is not a group of settings, as an experiment's `model: mlp` makes it.
-
-    Raises:
-        SettingError: naming the group and how a choice is made.
-    """
+    """Refuse a group that is not a group of settings, as an experiment's `model: mlp` makes it."""
     for group in (group for group in GROUPS if group not in FILES):
         node = config[group]
         whole = isinstance(node, DictConfig) and "_target_" in node

@@ -85,11 +85,7 @@ FILES = ("filename", "name", "prefix", "sub_dir", "version")
 
 
 def check_target_kind(target: Any, node: Mapping[str, Any], name: str) -> None:
-    """Refuse the target of the node `name` that does not make what its group is of.
-
-    Raises:
-        SettingError: naming the target, and what is expected.
-    """
+    """Refuse the target of the node `name` that does not make what its group is of."""
     group, _, inner = name.partition(".")
     if group not in ALLOWED_BASES:
         return
@@ -122,11 +118,7 @@ def return_type(target: Any) -> type | None:
 
 
 def check_setting_allowed(name: str, value: Any) -> None:
-    """Refuse a setting that holds a secret, or would have something written outside of the run's folder.
-
-    Raises:
-        SettingError: naming the setting.
-    """
+    """Refuse a setting that holds a secret, or would have something written outside of the run's folder."""
     secrets.check_not_secret(name, value)
     group, key = name.partition(".")[0], name.rpartition(".")[2]
     if group not in WRITING or value is None:

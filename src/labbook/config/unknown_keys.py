@@ -74,9 +74,6 @@ def check_keys(config: DictConfig, reference: DictConfig, added: set[str], files
 
     Hydra guards the command line itself, but merges files without a question. `reference` is the configuration
     without those `files`, `added` the names that the command line added on purpose with a leading `+`.
-
-    Raises:
-        SettingError: naming the file, the key, the nearest spelling and the valid keys beside it.
     """
     plain = OmegaConf.to_container(config, resolve=False)
     known = OmegaConf.to_container(reference, resolve=False)

@@ -146,11 +146,7 @@ def check_config_file(text: str, origin: str, config_path: str) -> None:
 
 
 def check_hydra_section(node: Any, origin: str) -> None:
-    """Refuse settings of Hydra other than what a sweep's preset has: `hydra.sweeper.params` of a run's settings.
-
-    Raises:
-        SettingError: naming the setting.
-    """
+    """Refuse settings of Hydra other than what a sweep's preset has: `hydra.sweeper.params` of a run's settings."""
     sweeper = only_entry("sweeper", node, f"{origin}: hydra")
     params = only_entry("params", sweeper, f"{origin}: hydra.sweeper")
     for key in params if isinstance(params, Mapping) else []:
@@ -159,11 +155,7 @@ def check_hydra_section(node: Any, origin: str) -> None:
 
 
 def only_entry(key: str, node: Any, where: str) -> Any:
-    """The one entry that a mapping may have.
-
-    Raises:
-        SettingError: it has others.
-    """
+    """The one entry that a mapping may have."""
     others = [str(item) for item in node if item != key] if isinstance(node, Mapping) else [str(node or "")]
     if any(others):
         raise SettingError(f"{where}.{abbreviate(others[0])} is taken from configs/ and the command line only")

@@ -16,11 +16,7 @@ PIXELS = "uint8 [N, C, H, W], 0..255"
 
 
 def check_class(kind: type, class_names: Any, image_size: int, only: str | None = None) -> None:
-    """Refuse a data set whose class does not say what its images are; `only` one part may have a single class.
-
-    Raises:
-        SettingError: naming the class, the attribute, and what it must be.
-    """
+    """Refuse a data set whose class does not say what its images are; `only` one part may have a single class."""
     name = kind.__name__
     names: Sequence[Any] = class_names if isinstance(class_names, tuple) else ()
     if not names or not all(isinstance(each, str) and each for each in names):
@@ -34,11 +30,7 @@ def check_class(kind: type, class_names: Any, image_size: int, only: str | None 
 
 
 def check_figures(kind: type, mean: Any, std: Any, channels: int) -> None:
-    """Refuse a mean and a deviation that cannot be those of pixels scaled to [0, 1].
-
-    Raises:
-        SettingError: naming the class and what is expected.
-    """
+    """Refuse a mean and a deviation that cannot be those of pixels scaled to [0, 1]."""
     name = kind.__name__
     both = isinstance(mean, tuple) and isinstance(std, tuple) and len(mean) == len(std)
     if not both or not all(isinstance(value, (int, float)) for value in mean + std):
@@ -54,11 +46,7 @@ def check_figures(kind: type, mean: Any, std: Any, channels: int) -> None:
 def check_read(
     found: Any, kind: type, class_names: Sequence[str], channels: int, only: str | None, multilabel: bool = False
 ) -> tuple[Images, Images]:
-    """What `read` returned, with pixels that are contiguous. `only` is the part that need not be empty.
-
-    Raises:
-        SettingError: naming the class, the part and what is expected.
-    """
+    """What `read` returned, with pixels that are contiguous. `only` is the part that need not be empty."""
     name = f"{kind.__name__}.read"
     both = found if isinstance(found, (tuple, list)) and not isinstance(found, Images) else [found]
     if len(both) != 2 or not all(isinstance(part, Images) for part in both):

@@ -194,10 +194,6 @@ def unused_folders(root: Path, names: Sequence[str], used: Sequence[Path | None]
 
 
 def check_validation(folder: Path, names: Sequence[str]) -> None:
-    """Refuse classes for validation that are not trained on.
-
-    Raises:
-        SettingError: naming them.
-    """
+    """Refuse classes for validation that are not trained on."""
     if unknown := sorted(set(subfolders(folder)) - set(names)):
         raise SettingError(f"{folder} holds classes that are not trained on: {', '.join(unknown)}")

@@ -111,11 +111,7 @@ def as_bytes(images: Tensor) -> Tensor:
 
 
 def check_batch(name: str, images: Tensor, changed: Any, overshoot: float = 0) -> None:
-    """Refuse what is no batch of pixels in place of `images`.
-
-    Raises:
-        SettingError: naming what was returned.
-    """
+    """Refuse what is no batch of pixels in place of `images`."""
     told = f"data.augment: {name} must return {EXPECTED}, not"
     if not isinstance(changed, Tensor):
         raise SettingError(f"{told} {type(changed).__name__}")

@@ -31,9 +31,6 @@ def checked(path: Path, config: DictConfig) -> DictConfig:
     """A run's configuration with all settings that there are today.
 
     What only its training used is left out where it would be refused today.
-
-    Raises:
-        SettingError: settings that do not go together.
     """
     config = with_schema_types(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
     try:
@@ -74,11 +71,7 @@ def is_classification_run(config: DictConfig) -> bool:
 
 
 def check_classification(config: DictConfig, purpose: str) -> None:
-    """Refuse a run of another kind, where `purpose`, such as "predict", needs one of classification.
-
-    Raises:
-        SettingError: naming what is missing.
-    """
+    """Refuse a run of another kind, where `purpose`, such as "predict", needs one of classification."""
     model, data = targets_of(config)
     capabilities.classifier_type(model, purpose)
     capabilities.image_data_type(data, purpose)

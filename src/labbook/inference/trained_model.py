@@ -163,11 +163,7 @@ class Opened(NamedTuple):
 
     @property
     def spec(self) -> ImageSpec:
-        """The images that the classifier in it was trained on.
-
-        Raises:
-            SettingError: see `seen_by`.
-        """
+        """The images that the classifier in it was trained on."""
         return seen_by(self.content, self.file, self.config)
 
     def model(self, spec: Any) -> tuple[LightningModule, int]:

@@ -82,11 +82,7 @@ def cut(network: VisionTransformer, size: int, channels: int, small: bool) -> No
 
 
 def check_patches(size: int, patch: int, instead: str) -> None:
-    """Refuse an image that patches do not fill.
-
-    Raises:
-        SettingError: naming the sizes next to it, and what else to use `instead`.
-    """
+    """Refuse an image that patches do not fill."""
     if size % patch:
         below = size // patch * patch
         nearest = f"{below} or {below + patch}" if below else str(patch)

@@ -20,9 +20,6 @@ def check(make: Make, spec: ImageSpec, error: Exception | None = None) -> None:
 
     Nothing is said where larger images fail as well, as then their size is not the cause. `error` is what making the
     network ended with.
-
-    Raises:
-        SettingError: naming the smallest size that works.
     """
     with torch.random.fork_rng(devices=[]):
         found = error or failure(make, spec)

@@ -261,11 +261,7 @@ def options_of(kind: type[nn.Module]) -> set[str]:
 
 
 def check(name: str, small_stem: bool | None, pretrained: bool, freeze: str, options: Mapping[str, Any]) -> None:
-    """Refuse settings that are unknown or do not go together.
-
-    Raises:
-        SettingError: naming them.
-    """
+    """Refuse settings that are unknown or do not go together."""
     if name not in names():
         raise SettingError(f"model.name={name} is unknown; {list_choices(name, names())}")
     if freeze != "none" and not pretrained:

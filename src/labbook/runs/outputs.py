@@ -42,9 +42,6 @@ def check_outputs(named: Mapping[str, Path | None], read: Iterable[Path] = ()) -
     """Refuse files to write to that cannot be, or by which something would be lost; to be called before the work.
 
     `named` has a file by its option, or None where the option was not given; `read` is what the command reads.
-
-    Raises:
-        SettingError: naming the option.
     """
     given = {option: file for option, file in named.items() if file is not None}
     sources = {file_identity(file) for file in read} if given else set()

@@ -12,11 +12,7 @@ from labbook.sweeps import devices
 
 
 def check_targets(config: DictConfig) -> None:
-    """Hold a job's settings against what they are given to.
-
-    Raises:
-        SettingError: see `devices.check` and `experiment.check_experiment`.
-    """
+    """Hold a job's settings against what they are given to."""
     devices.check(config.trainer)
     with (
         lazy_imports.import_torch_stack()

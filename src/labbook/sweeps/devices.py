@@ -11,11 +11,7 @@ HOW = "a run of a sweep (-m) is one process on one device: use trainer.devices=1
 
 
 def check(trainer: Mapping[str, Any]) -> None:
-    """Refuse what makes several processes of a run on this machine, in any of Lightning's spellings.
-
-    Raises:
-        SettingError: naming the setting; see also `hardware.parse_devices`.
-    """
+    """Refuse what makes several processes of a run on this machine, in any of Lightning's spellings."""
     strategy = trainer.get("strategy") or "auto"
     if strategy not in ONE_PROCESS:
         raise SettingError(f"trainer.strategy={strategy}: {HOW} (trainer=auto)")
@@ -27,11 +23,7 @@ def check(trainer: Mapping[str, Any]) -> None:
 
 
 def number(devices: Any, accelerator: str) -> int:
-    """How many devices are meant, in any of Lightning's spellings.
-
-    Raises:
-        SettingError: see `hardware.parse_devices`.
-    """
+    """How many devices are meant, in any of Lightning's spellings."""
     parsed = hardware.parse_devices(devices)
     if isinstance(parsed, list):
         return len(parsed)

@@ -63,11 +63,7 @@ OPTIONAL = re.compile(r", or null$")
 
 
 def check(hydra: DictConfig) -> None:
-    """Refuse settings that a launcher or a sweeper cannot work with, by Hydra's own node.
-
-    Raises:
-        SettingError: naming the setting and the valid values.
-    """
+    """Refuse settings that a launcher or a sweeper cannot work with, by Hydra's own node."""
     missing = object()
     for name, (words, valid) in LIMITS.items():
         value = OmegaConf.select(hydra, name, default=missing)

@@ -73,9 +73,6 @@ def check(
     """Refuse to continue a study by another objective, or with settings that are drawn in another way.
 
     `before` is the objective of a study that was made before studies noted it.
-
-    Raises:
-        SettingError: naming the setting, and what it was.
     """
     new = "give the same, or sweep.name=NAME for a new study"
     known = study.user_attrs.get(OBJECTIVE, before)

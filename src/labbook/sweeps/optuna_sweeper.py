@@ -106,11 +106,7 @@ class Search(OptunaSweeper):
             yield
 
     def _check_forced(self, example: dict[str, Any], space: dict[str, Any]) -> None:
-        """Refuse `++GROUP.SETTING=VALUE` where no choice of the group that is drawn has the setting.
-
-        Raises:
-            SettingError: naming it and the choices.
-        """
+        """Refuse `++GROUP.SETTING=VALUE` where no choice of the group that is drawn has the setting."""
         for group in GROUPS:
             if group in space and any(name.startswith(f"++{group}.") for name in example):
                 for choice in space[group].choices:
@@ -133,11 +129,7 @@ class Search(OptunaSweeper):
 
 
 def check_sampler(name: str) -> None:
-    """Refuse a sampler that does not exist: Hydra leaves it out, as its choice is optional.
-
-    Raises:
-        SettingError: naming the samplers.
-    """
+    """Refuse a sampler that does not exist: Hydra leaves it out, as its choice is optional."""
     valid = GlobalHydra.instance().config_loader().get_group_options(SAMPLER)
     if name not in valid:
         raise SettingError(f"{SAMPLER}={name} is unknown; {list_choices(name, valid)}")

@@ -220,11 +220,7 @@ class Continuing(Launcher):
         return [item for item in overrides if item not in left_out]
 
     def check_left_out(self) -> None:
-        """Refuse a forced setting that none of the swept choices has.
-
-        Raises:
-            SettingError: naming it and the choices.
-        """
+        """Refuse a forced setting that none of the swept choices has."""
         for wrong in sorted({item for item, _ in self.left_out} - self.taken):
             choices = ", ".join(sorted(choice for item, choice in self.left_out if item == wrong))
             raise SettingError(f"{wrong}: none of {choices} has this setting")

@@ -58,11 +58,7 @@ def distribution_of(item: Override) -> BaseDistribution:
 
 
 def check_objective(space: Mapping[str, BaseDistribution], objective: str) -> None:
-    """Refuse a search some of whose trials have no images to validate on, and so another objective than the others.
-
-    Raises:
-        SettingError: naming the setting.
-    """
+    """Refuse a search some of whose trials have no images to validate on, and so another objective than the others."""
     fraction, held_out = space.get("data.val_fraction"), space.get("data.validation")
     if not objective.startswith("val/"):
         return

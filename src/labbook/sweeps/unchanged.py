@@ -20,9 +20,6 @@ def check_data(sweep: SweepFolder) -> None:
     """Refuse to add to a sweep whose runs were trained or tested on other images than are there now.
 
     Runs that recorded the same data in the same place are looked at once; a data set that is gone is not looked at.
-
-    Raises:
-        SettingError: naming a run, what changed, and how to go on.
     """
     seen: set[str] = set()
     for name in sweep.runs():

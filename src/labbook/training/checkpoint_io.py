@@ -64,11 +64,7 @@ class WholeFileIO(TorchCheckpointIO):
 
 
 def check_loadable(checkpoint: Mapping[str, Any], file: Path) -> None:
-    """Refuse a checkpoint, written to a file, that holds more than `load_checkpoint_file` would load.
-
-    Raises:
-        SettingError: naming the entry.
-    """
+    """Refuse a checkpoint, written to a file, that holds more than `load_checkpoint_file` would load."""
     if unsafe := set(torch.serialization.get_unsafe_globals_in_checkpoint(file)):
         key, name = next(objects_in(checkpoint, unsafe), ("", min(unsafe)))
         advice = "keep tensors, numbers, texts, lists and dictionaries of them"
@@ -168,11 +164,7 @@ def put_weights(model: LightningModule, content: dict[str, Any], path: Path) -> 
 
 
 def check_fits(model: LightningModule, weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Refuse weights of other names or shapes than the network's.
-
-    Raises:
-        SettingError: naming the first weight that differs.
-    """
+    """Refuse weights of other names or shapes than the network's."""
     model.configure_model()  # in which a module of the user's own may make its layers, once
     own = model.state_dict()
     for name in sorted(own.keys() | weights.keys()):
@@ -185,11 +177,7 @@ def check_fits(model: LightningModule, weights: dict[str, torch.Tensor], path: P
 
 
 def check_finite(weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Refuse weights whose network can answer nothing but nan.
-
-    Raises:
-        SettingError: naming the first weight with numbers that are not finite.
-    """
+    """Refuse weights whose network can answer nothing but nan."""
     for name, weight in weights.items():
         if weight.is_floating_point() and not weight.isfinite().all():
             raise SettingError(f"{path} holds weights that are not finite ({name}), so its network can answer nothing")

@@ -58,11 +58,7 @@ class Classifier(FastLightningModule):
         self._tested: list[tuple[Tensor, ...]] = []
 
     def require_size(self, spec: ImageSpec, smallest: int) -> None:
-        """Refuse images that would vanish in the layers.
-
-        Raises:
-            SettingError: naming the override that would help.
-        """
+        """Refuse images that would vanish in the layers."""
         self.required_size = max(self.required_size, smallest)
         if spec.size < smallest:
             raise SettingError(
@@ -182,7 +178,6 @@ class Classifier(FastLightningModule):
 
         Raises:
             TrainingError: the loss of a step was not finite.
-            SettingError: see `step_metric_schedules`.
         """
         self._report("train", self._train)
         follow_metrics(self.trainer)

@@ -46,11 +46,7 @@ class FurtherInputs:
         return {name: extra[name] for name in extra if self.takes_all or name in self.needed + self.optional}
 
     def check_unmixed(self, inputs: Mapping[str, Tensor]) -> None:
-        """Refuse to mix images in pairs and not what is taken beside them.
-
-        Raises:
-            SettingError: naming the settings.
-        """
+        """Refuse to mix images in pairs and not what is taken beside them."""
         if inputs:
             raise SettingError(
                 f"task.mixup and task.cutmix mix images alone, and {self.network} takes {' and '.join(inputs)} beside"
@@ -58,11 +54,7 @@ class FurtherInputs:
             )
 
     def check_none(self) -> None:
-        """Refuse a network of which images alone are not all that it takes.
-
-        Raises:
-            SettingError: naming what else it takes.
-        """
+        """Refuse a network of which images alone are not all that it takes."""
         if names := [*self.needed, *self.optional, *(["further tensors"] if self.takes_all else [])]:
             raise SettingError(
                 f"{self.network} takes {' and '.join(names)} beside the images, which image files do not have, so it is"

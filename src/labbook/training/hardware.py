@@ -78,21 +78,13 @@ def cpu_name() -> str:
 
 
 def check_strategy(asked: str) -> None:
-    """Refuse a strategy that a run does not work with.
-
-    Raises:
-        SettingError: naming those that work.
-    """
+    """Refuse a strategy that a run does not work with."""
     if asked not in STRATEGIES:
         raise UntrainableError(f"trainer.strategy={asked} does not work here; {list_choices(asked, STRATEGIES)}")
 
 
 def check_nodes(count: Any) -> None:
-    """Refuse several machines where nothing tells this process of the others: it would wait for them for ever.
-
-    Raises:
-        SettingError: saying how they are told of each other.
-    """
+    """Refuse several machines where nothing tells this process of the others: it would wait for them for ever."""
     if isinstance(count, int) and count > 1 and not any(name in os.environ for name in OF_CLUSTERS):
         raise UntrainableError(
             f"trainer.num_nodes={count}: nothing tells this process of the other machines: start it with srun (Slurm)"
@@ -122,11 +114,7 @@ def parse_devices(asked: Any) -> int | list[int]:
 
 
 def check_devices(trainer: Mapping[str, Any], accelerator: Accelerator, machine: Machine) -> None:
-    """Refuse more devices than there are, those that are not there, and processes that could not find each other.
-
-    Raises:
-        SettingError: naming the devices that there are, or an environment variable that is no number.
-    """
+    """Refuse more devices than there are, those that are not there, and processes that could not find each other."""
     asked = trainer.get("devices", "auto")
     devices = parse_devices(asked)
     if accelerator == "gpu":
@@ -207,11 +195,7 @@ def choose_precision(
 
 
 def here(config: "DictConfig", model: "LightningModule") -> Choice:
-    """What to train or test a network with on this machine.
-
-    Raises:
-        SettingError: see `choose_device`.
-    """
+    """What to train or test a network with on this machine."""
     from labbook.training.capabilities import is_classifier  # which imports torch, as the next
     from labbook.training.convolutions import strided_depthwise
 
@@ -235,9 +219,6 @@ def choose(
 
     Channels-last convolutions: on a CPU, channels first take LeNet-5 1.3, C2 1.5, AlexNet 1.1 and the cats-and-dogs
     network 1.7 times as long; on CUDA tensor cores want it; MPS gains nothing.
-
-    Raises:
-        SettingError: see `choose_accelerator` and `choose_precision`.
     """
     accelerator = choose_accelerator(str(asked.get("accelerator", "auto")), machine)
     wanted = str(asked.get("precision", "auto"))

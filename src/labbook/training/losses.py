@@ -121,22 +121,14 @@ def weights_of(asked: ClassWeights, counts: Tensor | None, names: tuple[str, ...
 
 
 def check_names(asked: Mapping[str, float], names: tuple[str, ...]) -> None:
-    """Refuse weights of classes that there are not.
-
-    Raises:
-        SettingError: naming the classes.
-    """
+    """Refuse weights of classes that there are not."""
     for name in map(str, asked):
         if name not in names:
             raise SettingError(f"loss.class_weights: {name} is not a class of the data; {list_choices(name, names)}")
 
 
 def check_class_weights(asked: Any) -> None:
-    """Refuse what is not written as class weights are.
-
-    Raises:
-        SettingError: saying how they are written.
-    """
+    """Refuse what is not written as class weights are."""
     if asked is None or asked == "balanced":
         return
     factors = list(asked.values()) if isinstance(asked, Mapping) else []
@@ -188,11 +180,7 @@ def check(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: Image
 
 
 def check_multilabel(loss: Loss) -> None:
-    """Refuse losses by which the classes of an image exclude each other.
-
-    Raises:
-        SettingError: naming the loss to use.
-    """
+    """Refuse losses by which the classes of an image exclude each other."""
     made = getattr(loss, "func", loss)
     if inspect.isclass(made) and issubclass(made, (nn.CrossEntropyLoss, FocalLoss)):
         raise SettingError(f"{title_of(loss)} is for images of one class each, and these have several: use loss=bce")

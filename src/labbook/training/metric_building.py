@@ -21,11 +21,7 @@ BUILT_IN = ("acc", "loss", "top5_acc", "acc_eval", "confusion_matrix")  # names 
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse names that a metric cannot have.
-
-    Raises:
-        SettingError: naming the metric.
-    """
+    """Refuse names that a metric cannot have."""
     for name in map(str, names):
         if name in BUILT_IN:
             raise SettingError(f"metrics.{name}: every run has a metric of this name, so choose another one")
@@ -34,11 +30,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def check_objective(config: DictConfig) -> None:
-    """Refuse to choose by a metric that is not computed: without validation images only those of training are.
-
-    Raises:
-        SettingError: naming what to use instead.
-    """
+    """Refuse to choose by a metric that is not computed: without validation images only those of training are."""
     part, _, name = config.objective.partition("/")
     if part != "val" or not (config.metrics or {}).get(name):
         return

@@ -16,11 +16,7 @@ FIGURES = ("loss", "acc", "top5_acc")  # of a classifier, in training and valida
 
 
 def check(config: DictConfig) -> None:
-    """Refuse an objective before the training where it is known what is logged: by the classifiers of this package.
-
-    Raises:
-        SettingError: naming the metrics there are.
-    """
+    """Refuse an objective before the training where it is known what is logged: by the classifiers of this package."""
     model = return_type(instantiate.resolve_target(config.model._target_, "model"))
     callbacks = {name: node for name, node in (config.callbacks or {}).items() if isinstance(node, DictConfig)}
     if not capabilities.makes_classifier(model) or not capabilities.logs_only_known_metrics(model):

@@ -30,11 +30,7 @@ NEEDED = {
 
 
 def check(config: DictConfig) -> None:
-    """Refuse a model or a data module that Lightning could not train.
-
-    Raises:
-        SettingError: naming what it has to define.
-    """
+    """Refuse a model or a data module that Lightning could not train."""
     for group, (base, hook, purpose) in NEEDED.items():
         made = return_type(instantiate.resolve_target(config[group]._target_, group))
         if getattr(made, hook, None) is getattr(base, hook):

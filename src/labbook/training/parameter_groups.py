@@ -70,11 +70,7 @@ def grouped(
 
 
 def check_kept(before: Sequence[float], optimizer: Optimizer, scheduler: object) -> None:
-    """Refuse a scheduler that has set the learning rates without regard to how they were related `before`.
-
-    Raises:
-        SettingError: naming the settings that it would undo.
-    """
+    """Refuse a scheduler that has set the learning rates without regard to how they were related `before`."""
     after = [float(group["lr"]) for group in optimizer.param_groups]
     if any(
         not math.isclose(own * before[0], after[0] * was, rel_tol=1e-6) for own, was in zip(after, before, strict=True)

@@ -18,11 +18,7 @@ SMALLEST = 1e-12  # added to the norm of the gradient
 
 
 def check(accumulate_grad_batches: int, precision: str = "") -> None:
-    """Refuse what two passes for a step do not go together with.
-
-    Raises:
-        SettingError: naming the setting that would do.
-    """
+    """Refuse what two passes for a step do not go together with."""
     if accumulate_grad_batches != 1:
         raise SettingError("task.sam takes both passes over one batch: use trainer.accumulate_grad_batches=1")
     if precision == "16-mixed":

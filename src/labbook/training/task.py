@@ -40,11 +40,7 @@ class Task:
 
 
 def check_labels(task: Task, spec: ImageSpec, own_loss: bool) -> None:
-    """Refuse settings that do not fit the labels; a network's own loss is not checked.
-
-    Raises:
-        SettingError: naming the setting.
-    """
+    """Refuse settings that do not fit the labels; a network's own loss is not checked."""
     if isinstance(task.class_weights, Mapping):
         check_names(task.class_weights, spec.class_names)
     if not spec.multilabel:

@@ -81,11 +81,7 @@ def class_of(name: str) -> str:
 
 
 def check_word(name: str, example: str) -> None:
-    """Refuse what cannot be the name of a module.
-
-    Raises:
-        SettingError: naming it.
-    """
+    """Refuse what cannot be the name of a module."""
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         raise SettingError(
             f"NAME={abbreviate(name)} must have lower-case letters, digits and single '_' between them, begin with a"
@@ -97,11 +93,7 @@ def check_word(name: str, example: str) -> None:
 
 
 def check(kind: str, name: str, place: Place) -> None:
-    """Refuse what cannot be the name of a module and of a choice, or stands for something already.
-
-    Raises:
-        SettingError: naming it.
-    """
+    """Refuse what cannot be the name of a module and of a choice, or stands for something already."""
     group, _ = KINDS[kind]
     check_word(name, f"my_{({'model': 'net', 'module': 'net', 'data': 'set'}).get(kind, kind)}")
     if not isinstance(yaml.safe_load(name), str) or name in ("inf", "nan"):

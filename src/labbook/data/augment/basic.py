@@ -33,19 +33,11 @@ class Transform(ABC):
         """New images of the same shape."""
 
     def check_size(self, size: int) -> None:  # noqa: B027 - most take any size
-        """Refuse images of `size` pixels that are too small.
-
-        Raises:
-            SettingError: naming the amount that is too large for them.
-        """
+        """Refuse images of `size` pixels that are too small."""
 
 
 def check_probability(name: str, value: float) -> None:
-    """Refuse what is no probability.
-
-    Raises:
-        SettingError: naming the transform.
-    """
+    """Refuse what is no probability."""
     if not 0 <= value <= 1:
         raise SettingError(f"data.augment: {name} takes a probability from 0 to 1, not {value}")
 

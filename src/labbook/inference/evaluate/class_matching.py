@@ -67,11 +67,7 @@ def match_classes(data: ImageDataModule, names: Sequence[str], split: Split) -> 
 
 
 def check_seen(data: ImageDataModule, known: ImageSpec) -> None:
-    """Refuse images that are shown otherwise than those of the training.
-
-    Raises:
-        SettingError: naming the setting.
-    """
+    """Refuse images that are shown otherwise than those of the training."""
     seen = data.spec
     for name, now, was in (
         ("image_size", seen.size, known.size),
@@ -86,11 +82,7 @@ def check_seen(data: ImageDataModule, known: ImageSpec) -> None:
 
 
 def check_same_division(data: DictConfig, trained: DictConfig, split: Split) -> None:
-    """Refuse settings by which the training images would be divided otherwise than in the training.
-
-    Raises:
-        SettingError: naming the setting.
-    """
+    """Refuse settings by which the training images would be divided otherwise than in the training."""
     for name in DIVISION if split != "test" else ():
         if name in trained and data.get(name) != trained[name]:
             raise SettingError(

@@ -56,11 +56,7 @@ def asked(config: DictConfig, settings: list[str]) -> Asked:
 
 
 def check_one_process(settings: list[str]) -> None:
-    """Refuse settings for several processes: a test takes one device.
-
-    Raises:
-        SettingError: naming the setting.
-    """
+    """Refuse settings for several processes: a test takes one device."""
     for setting in settings:
         name, _, value = setting.partition("=")
         if name in ONE_PROCESS and not re.fullmatch(ONE_PROCESS[name], value):

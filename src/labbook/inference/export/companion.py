@@ -28,11 +28,7 @@ PARTS = (printable, file_metadata, formats, decoding, pixels)
 
 
 def check(file: Path) -> None:
-    """Refuse to write where a module of somebody else's has the name.
-
-    Raises:
-        SettingError: naming it.
-    """
+    """Refuse to write where a module of somebody else's has the name."""
     there = file.with_name(NAME)
     if there.exists() and not there.read_bytes().startswith(HEAD.encode()[:60]):
         raise SettingError(

@@ -28,11 +28,7 @@ FORMATS = {
 
 
 def check_opset(name: str, opset: int | None) -> None:
-    """Refuse a version of ONNX' operators that a format does not have.
-
-    Raises:
-        SettingError: naming the option.
-    """
+    """Refuse a version of ONNX' operators that a format does not have."""
     if opset is None:
         return
     if name != "onnx":

@@ -30,11 +30,7 @@ def found(places: Sequence[str]) -> Found:
 
 
 def inside(place: str) -> Found:
-    """The files of one place: a file, whatever its name, the images in a folder, or all that a pattern stands for.
-
-    Raises:
-        SettingError: see `found`.
-    """
+    """The files of one place: a file, whatever its name, the images in a folder, or all that a pattern stands for."""
     # Path.glob takes no pattern from the root, and another meaning of ** with each version of Python.
     there = [place] if os.path.lexists(place) else sorted(glob.glob(place, recursive=True))  # noqa: PTH207
     if not there:

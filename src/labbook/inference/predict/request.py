@@ -115,11 +115,7 @@ def other_images(name: str, asked: Any, known: Any) -> str:
 
 
 def check_target(option: str, file: Path) -> None:
-    """Refuse a file to write to that cannot be one.
-
-    Raises:
-        SettingError: naming the option.
-    """
+    """Refuse a file to write to that cannot be one."""
     if not file.parent.is_dir():
         raise SettingError(f"{option} {abbreviate(str(file))}: there is no folder {abbreviate(str(file.parent))}")
     if option == "--figure" and file.suffix.lower() != ".png" and not outputs.is_stream(file):

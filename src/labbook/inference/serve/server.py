@@ -80,7 +80,7 @@ def serve(network: Trained, listener: socket.socket) -> None:
     """Serve the page of a network at the port of `listener`.
 
     Raises:
-            StoppedBySignal: at the signal that ends it.
+        StoppedBySignal: at the signal that ends it.
     """
     explainer = Explainer(network)
     app = application(explainer)

@@ -28,11 +28,7 @@ class Comparison:
 
 
 def compare(paths: Sequence[Path]) -> Comparison:
-    """Read the runs, test again those that kept no answers, and compare all with all.
-
-    Raises:
-        SettingError: see `gather`.
-    """
+    """Read the runs, test again those that kept no answers, and compare all with all."""
     runs = gather(paths)
     told = [(run.label, *answers_of(run)) for run in runs]
     answers = [(label, each) for label, each, _ in told if each is not None]
