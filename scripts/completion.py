@@ -14,7 +14,7 @@ import argparse
 import re
 import shlex
 
-from labbook.cli.command_line import sentences
+from labbook.cli.command_line import exit_with_message
 from labbook.errors import SettingError
 from labbook.files import write_whole
 
@@ -48,7 +48,7 @@ def changed(text: str, hook: str) -> str:
     return f"{rest}\n{BEGIN}\n{hook}{END}\n" if hook else rest
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Put it there, or take it away."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

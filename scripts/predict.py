@@ -6,8 +6,8 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
-from labbook.cli.command_line import program
+from labbook.cli.command_line import run_program
 from labbook.cli.commands.predict import main
 
 if __name__ == "__main__":
-    program(main)
+    run_program(main)

@@ -112,7 +112,7 @@ def labbook(
 
     monkeypatch.chdir(tmp_path)
     if "plotted" not in request.fixturenames:  # plots take longer than a short training
-        blank = SimpleNamespace(tiles=pictures.plots.tiles, save=pictures.plots.save)
+        blank = SimpleNamespace(tiles=pictures.plots.image_tiles, save=pictures.plots.save_png)
         for name in ("curves", "confusion_matrix", "mistakes"):
             setattr(blank, name, lambda *_: np.zeros((1, 1, 3), np.uint8))
         monkeypatch.setattr(pictures, "plots", blank)
@@ -123,7 +123,7 @@ def labbook(
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            command_line.command_line(train.main)
+            command_line.run_command_line(train.main)
         captured = capsys.readouterr()
         return Ended(int(ended.value.code or 0), captured.out, captured.err)
 
@@ -188,9 +188,9 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures in the report of a sweep: they take longer than tiny runs, and have tests of their own."""
     from labbook.reports import images, sweep_page
 
-    monkeypatch.setattr(sweep_page, "sections", lambda _: [])
-    monkeypatch.setattr(sweep_page, "html", lambda *_: "")
-    monkeypatch.setattr(images, "write", lambda *_: None)
+    monkeypatch.setattr(sweep_page, "page_sections", lambda _: [])
+    monkeypatch.setattr(sweep_page, "report_html", lambda *_: "")
+    monkeypatch.setattr(images, "write_images", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

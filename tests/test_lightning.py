@@ -22,7 +22,7 @@ from tests.conftest import Command
 def test_a_trainer_for_a_test_takes_one_device_and_leaves_the_configuration() -> None:
     config = composed("model=mlp", "trainer.devices=2", "trainer.strategy=ddp")
     before = copy.deepcopy(config)
-    cpu = hardware.Choice("cpu", "32-true", channels_last=False, reason="")
+    cpu = hardware.DeviceChoice("cpu", "32-true", channels_last=False, reason="")
     trainer = experiment.test_trainer(config, cpu, MLP(Digits().spec))
     assert (trainer.num_devices, trainer.world_size) == (1, 1)
     assert config == before

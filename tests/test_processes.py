@@ -19,7 +19,7 @@ from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
 from labbook.config.hydra_errors import check_reserved_settings
 from labbook.errors import SettingError
-from labbook.training.lightning_internals import death_among_others, end_other_processes, tell_of_deaths
+from labbook.training.lightning_internals import death_among_others, end_other_processes, report_deaths
 from tests.conftest import Command
 from tests.runs.test_killed import same_in_all
 from tests.test_train import metrics_of, rows_of
@@ -117,7 +117,7 @@ def test_a_process_that_died_is_told_of_with_the_command_to_continue(
     dead = subprocess.Popen([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"])
     launcher.procs = [dead, other]
     assert death_among_others(trainer) == "process 1 of this run was killed by signal 9"
-    with tell_of_deaths(trainer, "; to continue: python train.py resume=mine"), pytest.raises(SystemExit, match="1"):
+    with report_deaths(trainer, "; to continue: python train.py resume=mine"), pytest.raises(SystemExit, match="1"):
         _ChildProcessObserver(os.getpid(), [other, dead])._run()
     assert other.wait(10)
     told = "error: process 2 of this run was killed by signal 9; to continue: python train.py resume=mine\n"

@@ -301,7 +301,7 @@ def test_a_sweep_is_never_told_the_test_figures(
     labbook: Command, monkeypatch: pytest.MonkeyPatch, validation: str, name: str
 ) -> None:
     told = []
-    original = final_test.objective
-    monkeypatch.setattr(final_test, "objective", lambda *given: told.append(original(*given)) or told[-1])
+    original = final_test.objective_metric
+    monkeypatch.setattr(final_test, "objective_metric", lambda *given: told.append(original(*given)) or told[-1])
     run = labbook(*QUICK, f"data.validation={validation}").run
     assert told == [metrics_of(run)[name]]

@@ -14,7 +14,7 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 import argparse
 from collections.abc import Callable
 
-from labbook.cli.command_line import sentences
+from labbook.cli.command_line import exit_with_message
 from labbook.errors import SettingError, list_choices
 from labbook.files import make_folder
 from labbook.runs import outputs
@@ -38,7 +38,7 @@ SECTIONS: dict[str, Callable[[list[Case], int, str], list[Section]]] = {
 }
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Print the tables asked for, and write them to a file if one is given."""
     restore_interrupts()  # Ctrl-C ends processes and removes temporary folders first
@@ -66,7 +66,7 @@ def main() -> None:
     for name in asked:
         if name not in SECTIONS:
             raise SettingError(f"--sections={name} is unknown; {list_choices(name, SECTIONS)}")
-    choice = hardware.choose({"precision": given.precision}, hardware.describe())
+    choice = hardware.choose_device({"precision": given.precision}, hardware.describe_machine())
     if given.write:
         make_folder(given.write.parent)
     found = []

@@ -17,13 +17,13 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 import argparse
 
 from labbook import lazy_imports
-from labbook.cli.command_line import sentences
+from labbook.cli.command_line import exit_with_message
 from labbook.files import make_folder
 from labbook.runs import outputs
 from tools.results.markdown_sections import placed
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Print the table, and write it to the files given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -14,14 +14,14 @@ from labbook import starting as starting  # isort: skip - what a program does fi
 
 import argparse
 
-from labbook.cli.command_line import sentences
+from labbook.cli.command_line import exit_with_message
 from labbook.runs import outputs
 from tools.results import archive, page, plots
 
 FOLDER, README = Path("docs/results"), Path("README.md")
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Say what was kept, and which figures are worse than the published ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -15,7 +15,7 @@ import argparse
 import importlib
 import os
 
-from labbook.cli.command_line import sentences
+from labbook.cli.command_line import exit_with_message
 from labbook.errors import SettingError, TrainingError, list_choices
 from labbook.runs import outputs
 from labbook.signals import restore_interrupts
@@ -36,7 +36,7 @@ MODULES = {
 PARTS = tuple(MODULES)
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Print the table of each part asked for, and write them to a file if one is given.
 
@@ -60,7 +60,7 @@ def main() -> None:
         report.show(outcomes[name].section)
         for line in outcomes[name].broken:
             print(f"broken: {line}")
-    choice = hardware.choose({"accelerator": "cpu", "precision": "32"}, hardware.describe())
+    choice = hardware.choose_device({"accelerator": "cpu", "precision": "32"}, hardware.describe_machine())
     about = f"{report.machine(choice)}, by `{' '.join(['python', *sys.argv])}`."
     if given.write:
         page.write(given.write, outcomes, about)

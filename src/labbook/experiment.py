@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 
 from labbook.callbacks.epoch_end import epoch_end_of
-from labbook.callbacks.unused_settings import idle
+from labbook.callbacks.unused_settings import unused_settings
 from labbook.config import instantiate
 from labbook.config.target_rules import return_type
 from labbook.config.unknown_keys import OF_TRAINER
@@ -22,12 +22,12 @@ from labbook.errors import SettingError, StoppedBySignal, TrainingError, Untrain
 from labbook.loggers import TensorBoard
 from labbook.models import smallest_images
 from labbook.runs.run_folder import RunFolder
-from labbook.trainer import build_metrics as build_metrics
+from labbook.trainer import build_evaluation_metrics as build_evaluation_metrics
 from labbook.trainer import build_trainer as build_trainer
-from labbook.trainer import quiet_trainer as quiet_trainer
+from labbook.trainer import configure_backends as configure_backends
+from labbook.trainer import filter_lightning_warnings
+from labbook.trainer import make_quiet_trainer as make_quiet_trainer
 from labbook.trainer import test_trainer as test_trainer
-from labbook.trainer import tune as tune
-from labbook.trainer import unwarned
 from labbook.training import (
     capabilities,
     checkpoint_io,
@@ -40,7 +40,7 @@ from labbook.training import (
     sam,
 )
 from labbook.training.classifier import Classifier, Task
-from labbook.training.initialization import draw
+from labbook.training.initialization import init_weights
 from labbook.training.lightning_internals import death_among_others
 from labbook.training.processes import any_rank
 
@@ -70,21 +70,21 @@ SUPPLIED: dict[str, dict[str, str | None]] = {
 }
 
 
-def check(config: DictConfig) -> None:
+def check_experiment(config: DictConfig) -> None:
     """Hold every `_target_` against the signature it names, before data or device is touched."""
     loss, class_weights = loss_settings(config)
     nodes = {**config, "loss": loss}
     for group in ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"):
         instantiate.check_node_tree(nodes[group], group, SUPPLIED.get(group))
     losses.check_class_weights(class_weights)
-    metric_building.check_names(config.metrics or {})
-    metric_building.check_objective(config)
-    own_modules.check(config)
+    metric_building.check_metric_names(config.metrics or {})
+    metric_building.check_objective_is_computed(config)
+    own_modules.check_own_modules(config)
     hardware.check_strategy(str(config.trainer.get("strategy", "auto")))
-    hardware.check_nodes(config.trainer.get("num_nodes"))
+    hardware.check_num_nodes(config.trainer.get("num_nodes"))
     hardware.parse_devices(config.trainer.get("devices", "auto"))
     check_least_epochs(config)
-    objectives.check(config)
+    objectives.check_objective(config)
 
 
 def check_least_epochs(config: DictConfig) -> None:
@@ -110,12 +110,12 @@ def build_data(config: DictConfig, only: Part | None = None) -> LightningDataMod
         SettingError: settings that do not go together, or folders that are not there.
     """
     network = return_type(instantiate.resolve_target(config.model._target_, "model"))
-    for name, value in capabilities.wanted_images(network, config.model).items():
+    for name, value in capabilities.pretrained_data_settings(network, config.model).items():
         if name in config.data and config.data[name] is None:
             config.data[name] = value
     target = instantiate.resolve_target(config.data._target_, "data")
     available = {"seed": config.seed, **({"only": only} if only else {})}
-    given = own_modules.arguments(target, config.data, "data", **available)
+    given = own_modules.supplied_arguments(target, config.data, "data", **available)
     data: LightningDataModule = instantiate.build_object(config.data, "data", **given)
     return data
 
@@ -141,21 +141,21 @@ def build_model(config: DictConfig, spec: Any) -> LightningModule:
     available = {"optimizer": task.optimizer, "scheduler": task.scheduler, "seed": config.seed, "task": task}
 
     def make(spec: Any) -> LightningModule:
-        given = own_modules.arguments(target, config.model, "model", spec=spec, **available)
+        given = own_modules.supplied_arguments(target, config.model, "model", spec=spec, **available)
         model: LightningModule = instantiate.build_object(config.model, "model", **given)
         return model
 
-    of_ours = capabilities.makes_classifier(return_type(target))
+    of_ours = capabilities.is_classifier_type(return_type(target))
     if of_ours:
-        check_task(config, task, spec)
+        check_task_settings(config, task, spec)
     seed_everything(config.seed, verbose=False)
     model = build_classifier(config, spec, make) if of_ours else make(spec)
     own_modules.add_optimizer(model, task)
-    draw(model, config.task.init)
+    init_weights(model, config.task.init)
     return model
 
 
-def check_task(config: DictConfig, task: Task, spec: Any) -> None:
+def check_task_settings(config: DictConfig, task: Task, spec: Any) -> None:
     """Refuse a task that no classifier can do with this data.
 
     Raises:
@@ -163,22 +163,22 @@ def check_task(config: DictConfig, task: Task, spec: Any) -> None:
     """
     if not isinstance(spec, ImageSpec):
         raise SettingError(f"model._target_={config.model._target_} {own_modules.NO_SPEC}")
-    losses.check(task.loss, task.label_smoothing, task.class_weights, spec, bool(task.mixup or task.cutmix))
+    losses.check_loss(task.loss, task.label_smoothing, task.class_weights, spec, bool(task.mixup or task.cutmix))
     if task.sam:
-        sam.check(config.trainer.get("accumulate_grad_batches") or 1)
+        sam.check_sam(config.trainer.get("accumulate_grad_batches") or 1)
 
 
 def build_classifier(config: DictConfig, spec: ImageSpec, make_model: Callable[[Any], LightningModule]) -> Classifier:
     """What `make_model` makes for the images of `spec`, if these fit."""
 
     def make(images: ImageSpec) -> Classifier:
-        return capabilities.classifier(make_model(images), "task")
+        return capabilities.require_classifier(make_model(images), "task")
 
     try:
         model = make(spec)
     except RuntimeError as error:
         if "allocate memory" not in str(error):
-            smallest_images.check(make, spec, error)
+            smallest_images.check_image_size(make, spec, error)
             raise
         shape = f"{spec.channels} x {spec.size} x {spec.size}"
         raise SettingError(
@@ -186,7 +186,7 @@ def build_classifier(config: DictConfig, spec: ImageSpec, make_model: Callable[[
             " data.image_size, or a smaller network"
         ) from error
     if model.required_size == 1:
-        smallest_images.check(make, spec)
+        smallest_images.check_image_size(make, spec)
     if model.pretrained and config.task.init != "torch":
         raise SettingError(f"task.init={config.task.init} would draw published weights anew: use task.init=torch")
     if "top5" in config.objective and not model.has_top5:
@@ -196,13 +196,13 @@ def build_classifier(config: DictConfig, spec: ImageSpec, make_model: Callable[[
     return model
 
 
-def set_up(data: LightningDataModule) -> None:
+def set_up_data(data: LightningDataModule) -> None:
     """Read images before the run has a folder; a data module of another kind is set up by the Trainer."""
     if capabilities.is_image_data(data):
         data.setup()
 
 
-def arrange(model: LightningModule, data: LightningDataModule, channels_last: bool) -> None:
+def apply_channels_last(model: LightningModule, data: LightningDataModule, channels_last: bool) -> None:
     """Lay weights and images out in memory channels-last, where the network has convolutions to gain by it."""
     if channels_last and capabilities.takes_channels_last(model):
         model.to(memory_format=torch.channels_last)
@@ -210,7 +210,7 @@ def arrange(model: LightningModule, data: LightningDataModule, channels_last: bo
             data.memory_format = torch.channels_last
 
 
-def fit(
+def fit_model(
     trainer: Trainer,
     model: LightningModule,
     data: LightningDataModule,
@@ -224,17 +224,17 @@ def fit(
         TrainingError: the loss is no longer finite, or a process of the run died.
         StoppedBySignal: a signal came; the state was saved first.
     """
-    for note in idle(run.config, model):
+    for note in unused_settings(run.config, model):
         log.warning("note: %s", note)
-    if said := objectives.direction(run.config, model):
+    if said := objectives.objective_mode_of(run.config, model):
         log.info("%s", said)
-    own_modules.adapt(model, data)
-    arrange(model, data, channels_last)
-    if compiled and capabilities.is_called(model):
+    own_modules.adapt_batches(model, data)
+    apply_channels_last(model, data, channels_last)
+    if compiled and capabilities.has_forward(model):
         model.compile()
     step = 0
     if run.state is not None:
-        epoch, step, done = checkpoint_io.position(model, run.state)
+        epoch, step, done = checkpoint_io.resume_position(model, run.state)
         epochs = run.config.epochs
         log.info("going on from epoch %d, step %d: to %d epochs in all (%d more)", epoch, step, epochs, epochs - done)
     elif run.resumes:
@@ -244,7 +244,7 @@ def fit(
             if run.resumes:
                 logger.purge(step)
             logger.introduce(run.config, step)
-    with run.signals.deferred(), fast_lightning.without_unused_hooks(trainer, model), unwarned():
+    with run.signals.deferred(), fast_lightning.without_unused_hooks(trainer, model), filter_lightning_warnings():
         try:
             trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)
         except ValueError as error:
@@ -275,6 +275,6 @@ def on_meta_device(config: DictConfig, data: LightningDataModule, look: Callable
     """
     try:
         with torch.device("meta"):
-            return look(build_model(config, capabilities.spec_of(data)))
+            return look(build_model(config, capabilities.spec_of_data(data)))
     except (NotImplementedError, RuntimeError):  # torch's, of a number that is not there
-        return look(build_model(config, capabilities.spec_of(data)))
+        return look(build_model(config, capabilities.spec_of_data(data)))

@@ -17,13 +17,13 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
-from labbook.models.probe import at_rest, blank, spared
+from labbook.models.probe import dummy_input, eval_mode, log_exceptions
 from labbook.plots.contact_sheet import Picture
 from labbook.runs.provenance import typed_command
 from labbook.runs.run_id import IGNORED_KEYS
 from labbook.training import capabilities
 from labbook.training.epoch_rows import OTHER_COLUMNS
-from labbook.training.lightning_internals import scripting
+from labbook.training.lightning_internals import without_trainer
 from labbook.training.trackers import log_settings
 
 EVENTS_BEGIN = "events.out.tfevents."
@@ -66,15 +66,22 @@ class TensorBoard(TensorBoardLogger):
         if not capabilities.maps_images(model):
             return
         quiet = (redirect_stdout(None), catch_warnings(action="ignore"))  # torch calls its own tracing out of date
-        with spared("graph of the network"), at_rest(model), scripting(), torch.no_grad(), quiet[0], quiet[1]:
-            self.experiment.add_graph(model, blank(model))
+        with (
+            log_exceptions("graph of the network"),
+            eval_mode(model),
+            without_trainer(),
+            torch.no_grad(),
+            quiet[0],
+            quiet[1],
+        ):
+            self.experiment.add_graph(model, dummy_input(model))
 
     @rank_zero_only
     def introduce(self, config: DictConfig, step: int) -> None:
         """Before a training begins or goes on: how it was started, all its settings, and what to see in one chart."""
         written = OmegaConf.to_yaml(config, resolve=True)
         for name, text in (("command", typed_command()), ("configuration", written)):
-            self.experiment.add_text(name, indented(text), step)
+            self.experiment.add_text(name, indent_for_markdown(text), step)
         self.experiment.add_custom_scalars({"training beside validation": CHARTS})
 
     @rank_zero_only
@@ -103,7 +110,7 @@ class TensorBoard(TensorBoardLogger):
             OSError: they could not be written, which Lightning would take for values of a wrong kind.
         """
         try:
-            super().log_metrics({tag(name): value for name, value in metrics.items()}, step)
+            super().log_metrics({tensorboard_tag(name): value for name, value in metrics.items()}, step)
         except ValueError as error:
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from None
@@ -135,7 +142,7 @@ def quiet_writer() -> None:
     threading.excepthook = quiet
 
 
-def tag(name: str) -> str:
+def tensorboard_tag(name: str) -> str:
     """A figure's tag: the quantity first, so that TensorBoard has its training beside its validation."""
     part, _, figure = name.partition("/")
     if part in ("train", "val"):
@@ -143,7 +150,7 @@ def tag(name: str) -> str:
     return f"progress/{name}" if name in OTHER_COLUMNS else name
 
 
-def indented(text: str) -> str:
+def indent_for_markdown(text: str) -> str:
     """A text that Markdown shows as it is, line by line."""
     return "".join(f"    {line}\n" for line in text.splitlines())
 
@@ -164,7 +171,7 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
     """What a run was and came to: hyper-parameters with the final figures."""
     telling = {
         key: value
-        for key, value in flat(config).items()
+        for key, value in flat_config(config).items()
         if not key.startswith((*IGNORED_KEYS, "config_groups", "callbacks"))
         and "_" not in (key[0], key.rpartition(".")[2][0])
     }
@@ -183,7 +190,7 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
         logger.save()  # before the run is said to be finished
 
 
-def flat(config: DictConfig) -> dict[str, Any]:
+def flat_config(config: DictConfig) -> dict[str, Any]:
     """A configuration as one level of dotted names; lists as text."""
     found: dict[str, Any] = {}
 

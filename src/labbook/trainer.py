@@ -14,7 +14,7 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from pytorch_lightning.loggers import Logger
 
 from labbook.callbacks import EarlyStopping
-from labbook.callbacks.checkpoints import Checkpoints
+from labbook.callbacks.checkpoints import RunCheckpoints
 from labbook.callbacks.diagnostics import TrainingDiagnostics
 from labbook.callbacks.epoch_end import EpochEnd
 from labbook.callbacks.epoch_recorder import EpochRecorder
@@ -27,9 +27,9 @@ from labbook.loggers import TensorBoard
 from labbook.runs.run_folder import CHECKPOINTS, TABLE, RunFolder
 from labbook.runs.run_id import result_callbacks
 from labbook.training import capabilities, fast_lightning, metric_building, objectives, trackers
-from labbook.training.checkpoint_io import WholeFileIO
-from labbook.training.hardware import Choice, parse_devices
-from labbook.training.lightning_internals import end_other_processes, leave_signals, tell_of_deaths
+from labbook.training.checkpoint_io import AtomicCheckpointIO
+from labbook.training.hardware import DeviceChoice, parse_devices
+from labbook.training.lightning_internals import disable_signal_handlers, end_other_processes, report_deaths
 
 # What Lightning says of itself goes to train.log, where a run adds its handler, and not to the terminal.
 for _name in ("pytorch_lightning", "lightning_fabric"):
@@ -47,7 +47,7 @@ UNWARNED = (
 
 
 def build_trainer(
-    config: DictConfig, choice: Choice, run: RunFolder, model: LightningModule, data: LightningDataModule
+    config: DictConfig, choice: DeviceChoice, run: RunFolder, model: LightningModule, data: LightningDataModule
 ) -> Trainer:
     """A Lightning Trainer that keeps everything in the run's folder.
 
@@ -56,22 +56,22 @@ def build_trainer(
             `build_evaluation_metrics`.
     """
     options: dict[str, Any] = {} if capabilities.is_validated(model, data) else {"limit_val_batches": 0}
-    trainer = quiet_trainer(
+    trainer = make_quiet_trainer(
         config,
         choice,
         max_epochs=config.epochs,
         callbacks=build_callbacks(config, run, model, data),
         logger=build_loggers(config, run),
-        plugins=[WholeFileIO(), *environment()],
+        plugins=[AtomicCheckpointIO(), *process_environment()],
         default_root_dir=str(run.path),
         **options,
     )
-    run.closing.enter_context(tell_of_deaths(trainer, run.how_to_go_on()))
+    run.closing.enter_context(report_deaths(trainer, run.how_to_go_on()))
     run.closing.push(lambda kind, *_: end_other_processes(trainer) if kind is not None else None)
     return trainer
 
 
-def build_metrics(config: DictConfig, model: LightningModule) -> list[Callback]:
+def build_evaluation_metrics(config: DictConfig, model: LightningModule) -> list[Callback]:
     """What computes the metrics of the group `metrics` for this model; nothing where there are none."""
     metrics = metric_building.build_metrics(config.metrics or {}, model)
     return [EvaluationMetrics(metrics)] if metrics else []
@@ -82,19 +82,19 @@ def build_callbacks(
 ) -> list[Callback]:
     """The callbacks of the configuration, and those that keep the run."""
     validated, on_test = capabilities.is_validated(model, data), capabilities.validates_on_test(data)
-    objective = objectives.used(config.objective, model, data)
+    objective = objectives.effective_objective(config.objective, model, data)
     falls = lower_is_better(config.objective, config.objective_mode)
     chosen: dict[str, Callback] = instantiate.build_object(config.callbacks, "callbacks")
-    callbacks: list[Callback] = [*build_metrics(config, model), *chosen.values()]
+    callbacks: list[Callback] = [*build_evaluation_metrics(config, model), *chosen.values()]
     monitored = str((config.scheduler or {}).get("monitor", ""))
     validated_on = ("test" if on_test else "val") if validated else None
-    check_monitors(callbacks, monitored, validated_on, capabilities.not_validated(model, data))
+    check_monitors(callbacks, monitored, validated_on, capabilities.validation_advice(model, data))
     for name, callback in chosen.items():
         if isinstance(callback, EarlyStopping):
             callback.name = name
             callback.take_direction(config.objective, falls)
     settings: Any = OmegaConf.to_container(config.callbacks or OmegaConf.create(), resolve=True)
-    checkpoints = Checkpoints(
+    checkpoints = RunCheckpoints(
         run.path / CHECKPOINTS,
         run.signals,
         objective=objective,
@@ -108,14 +108,14 @@ def build_callbacks(
         diagnostics = TrainingDiagnostics(data)
     pruning = None
     if config.sweep.job.trial is not None and config.sweep.prune:
-        from labbook.callbacks.pruning import Pruning  # only a search has Optuna
+        from labbook.callbacks.pruning import OptunaPruning  # only a search has Optuna
 
-        pruning = Pruning(run, config.sweep.job.trial, objective)
+        pruning = OptunaPruning(run, config.sweep.job.trial, objective)
     return [*callbacks, EpochEnd(EpochRecorder(run.path / TABLE), checkpoints, diagnostics, pruning)]
 
 
 @contextmanager
-def unwarned() -> Iterator[None]:
+def filter_lightning_warnings() -> Iterator[None]:
     """Within this, Lightning does not warn of what is so by design, or is said by the run itself."""
     with warnings.catch_warnings():
         for message in UNWARNED:
@@ -123,7 +123,7 @@ def unwarned() -> Iterator[None]:
         yield
 
 
-def tune(config: DictConfig, choice: Choice) -> None:
+def configure_backends(config: DictConfig, choice: DeviceChoice) -> None:
     """Let torch compute as fast as it can, or, if asked to, always alike."""
     deterministic = config.trainer.get("deterministic", False)
     torch.set_float32_matmul_precision("highest" if deterministic else "high")  # "high" is TF32 where there is any
@@ -132,9 +132,9 @@ def tune(config: DictConfig, choice: Choice) -> None:
         fast_lightning.reuse_freed_memory()
 
 
-def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer:
+def make_quiet_trainer(config: DictConfig, choice: DeviceChoice, **options: Any) -> Trainer:
     """A Lightning Trainer on the chosen device that neither draws nor writes anything by itself."""
-    tune(config, choice)
+    configure_backends(config, choice)
     trainer = instantiate.build_object(
         config.trainer,
         "trainer",
@@ -147,25 +147,30 @@ def quiet_trainer(config: DictConfig, choice: Choice, **options: Any) -> Trainer
         **options,
     )
     assert isinstance(trainer, Trainer)
-    leave_signals(trainer)
+    disable_signal_handlers(trainer)
     return trainer
 
 
-def test_trainer(config: DictConfig, choice: Choice, model: LightningModule) -> Trainer:
+def test_trainer(config: DictConfig, choice: DeviceChoice, model: LightningModule) -> Trainer:
     """A Trainer for a test alone, with the group `metrics`, on the first device that the configuration names."""
     here = LightningEnvironment()  # whatever Slurm says of its tasks
-    options = {"logger": False, "enable_checkpointing": False, "plugins": [here], **one_process(config.trainer, choice)}
-    return quiet_trainer(config, choice, callbacks=build_metrics(config, model), **options)
+    options = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "plugins": [here],
+        **single_process_settings(config.trainer, choice),
+    }
+    return make_quiet_trainer(config, choice, callbacks=build_evaluation_metrics(config, model), **options)
 
 
-def one_process(trainer: Mapping[str, Any], choice: Choice) -> dict[str, Any]:
+def single_process_settings(trainer: Mapping[str, Any], choice: DeviceChoice) -> dict[str, Any]:
     """Settings that test on one device, the first that the trainer names: several processes would each see a part."""
     devices = parse_devices(trainer.get("devices", "auto"))
     named = isinstance(devices, list) and choice.accelerator == "gpu" and devices[0] < torch.cuda.device_count()
     return {"devices": devices[:1] if isinstance(devices, list) and named else 1, "num_nodes": 1, "strategy": "auto"}
 
 
-def environment() -> list[LightningEnvironment]:
+def process_environment() -> list[LightningEnvironment]:
     """Processes are started here or by torchrun, whatever Slurm says of its tasks."""
     return [] if "TORCHELASTIC_RUN_ID" in os.environ else [LightningEnvironment()]
 
@@ -186,12 +191,12 @@ def build_logger(node: DictConfig, name: str, run: RunFolder) -> Logger:
         SettingError: it needs a package that is not installed.
     """
     try:
-        options = trackers.options_of(instantiate.resolve_target(node._target_, "logger"), node, run)
+        options = trackers.tracker_options(instantiate.resolve_target(node._target_, "logger"), node, run)
         logger: Logger = instantiate.build_object(node, "logger", save_dir=str(run.path), **options)
     except (ImportError, ModuleNotFoundError) as error:
         package = (isinstance(error, ModuleNotFoundError) and error.name) or name
         raise SettingError(missing_package_message(f"logger={name}", name if name in EXTRAS else package)) from error
     if isinstance(logger, TensorBoard):
         run.closing.callback(logger.close)
-    trackers.connect(logger, node, run)
+    trackers.connect_tracker(logger, node, run)
     return logger

@@ -13,7 +13,7 @@ from labbook import files
 from labbook.callbacks import epoch_recorder
 from labbook.errors import SettingError
 from labbook.training import checkpoint_io
-from labbook.training.checkpoint_io import WholeFileIO
+from labbook.training.checkpoint_io import AtomicCheckpointIO
 from tests.conftest import Command
 from tests.runs.test_killed import same_in_all
 from tests.test_train import QUICK, metrics_of, rows_of
@@ -30,17 +30,17 @@ def spoil(path: Path) -> None:
 
 def stopped_at(epochs: int, labbook: Command, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of three epochs that was interrupted after so many."""
-    from labbook.callbacks.checkpoints import Checkpoints
+    from labbook.callbacks.checkpoints import RunCheckpoints
 
-    original = Checkpoints.save_epoch
+    original = RunCheckpoints.save_epoch
 
-    def stop(self: Checkpoints, trainer: Any, *rest: Any) -> None:
+    def stop(self: RunCheckpoints, trainer: Any, *rest: Any) -> None:
         if trainer.current_epoch + 1 == epochs:
             self.signals.received = 15
         original(self, trainer, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save_epoch", stop)
+        patch.setattr(RunCheckpoints, "save_epoch", stop)
         ended = labbook(*SETTINGS)
     assert ended.code == 143
     return ended.run
@@ -55,13 +55,13 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(
     before = previous.read_bytes()
     spoil(last)
     kept: list[bytes] = []
-    original = WholeFileIO.save_checkpoint
+    original = AtomicCheckpointIO.save_checkpoint
 
-    def watched(self: WholeFileIO, content: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def watched(self: AtomicCheckpointIO, content: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         original(self, content, path, storage_options)
         kept.append(previous.read_bytes())
 
-    monkeypatch.setattr(WholeFileIO, "save_checkpoint", watched)
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", watched)
     again = labbook(f"resume={run}")
     assert again.code == 0, again.err
     told = f"{last} is damaged (its checksum is wrong): going on from {previous}"
@@ -165,11 +165,11 @@ def test_weights_alone_are_not_gone_on_with(labbook: Command, trained: Callable[
 def test_a_checkpoint_is_only_what_holds_weights(tmp_path: Path) -> None:
     torch.save([1], tmp_path / "list.ckpt")
     with pytest.raises(SettingError, match="is not a checkpoint of a run: it has no weights"):
-        checkpoint_io.load(tmp_path / "list.ckpt")
+        checkpoint_io.load_checkpoint_file(tmp_path / "list.ckpt")
     with pytest.raises(SettingError, match="there is no checkpoint"):
-        checkpoint_io.load(tmp_path / "none.ckpt")
+        checkpoint_io.load_checkpoint_file(tmp_path / "none.ckpt")
     with pytest.raises(SettingError, match="there is no checkpoint"):
-        checkpoint_io.load(tmp_path)
+        checkpoint_io.load_checkpoint_file(tmp_path)
 
 
 @pytest.mark.parametrize("call", [2, 3], ids=["in between", "the last"])

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.callbacks.diagnostics import TrainingDiagnostics, found, guessing, overfitting
+from labbook.callbacks.diagnostics import TrainingDiagnostics, find_problems, guessing_note, overfitting_note
 from labbook.data.module import ImageDataModule, Images
-from labbook.data.waiting import Waiting
-from labbook.training.epoch_rows import Row, duration, left
+from labbook.data.waiting import GpuStallTimer
+from labbook.training.epoch_rows import Row, format_duration, time_left
 from tests.data.samples import few, made, noise
 
 CLASSES = 3
@@ -42,35 +42,35 @@ def sorted_data() -> ImageDataModule:
     (0.33, 0.35, True), (0.30, 0.20, True), (0.33, 0.60, False), (0.60, 0.33, False), (1.0, 1.0, False),
 ])  # fmt: skip
 def test_accuracy_by_chance_is_told(data: ImageDataModule, train: float, val: float, said: bool) -> None:
-    note = guessing(row(train_acc=train, val_acc=val), data)
+    note = guessing_note(row(train_acc=train, val_acc=val), data)
     assert (note is not None) == said
     assert not said or (note is not None and "optimizer.lr" in note and f"val acc {val:.4f}" in note)
 
 
 def test_first_steps_may_be_by_chance(data: ImageDataModule, sorted_data: ImageDataModule) -> None:
     for each, steps in ((data, 99), (sorted_data, 9)):
-        assert guessing(row(step=steps, train_acc=0.33, val_acc=0.33), each) is None
-        assert guessing(row(step=steps + 1, train_acc=0.33, val_acc=0.33), each) is not None
+        assert guessing_note(row(step=steps, train_acc=0.33, val_acc=0.33), each) is None
+        assert guessing_note(row(step=steps + 1, train_acc=0.33, val_acc=0.33), each) is not None
 
 
 def test_without_validation_it_is_the_training_that_counts(data: ImageDataModule) -> None:
-    note = guessing(row(train_acc=0.33), data)
+    note = guessing_note(row(train_acc=0.33), data)
     assert note is not None
     assert note.startswith("train acc 0.3300")
 
 
 def test_images_class_by_class_are_the_reason_also_where_training_seems_to_work(sorted_data: ImageDataModule) -> None:
-    note = guessing(row(train_acc=0.95, val_acc=0.34), sorted_data)
+    note = guessing_note(row(train_acc=0.95, val_acc=0.34), sorted_data)
     assert note is not None
     assert "data.shuffle=true" in note
     shuffled = set_of(torch.arange(600) // 200)
-    assert guessing(row(train_acc=0.95, val_acc=0.34), shuffled) is None
+    assert guessing_note(row(train_acc=0.95, val_acc=0.34), shuffled) is None
 
 
 def test_a_set_of_mostly_one_class_is_not_learnt_by_naming_it() -> None:
     rare = set_of((torch.arange(600) % 10 == 0).long())
-    assert guessing(row(train_acc=0.9, val_acc=0.9), rare) is not None
-    assert guessing(row(train_acc=0.99, val_acc=0.99), rare) is None
+    assert guessing_note(row(train_acc=0.9, val_acc=0.9), rare) is not None
+    assert guessing_note(row(train_acc=0.99, val_acc=0.99), rare) is None
 
 
 def rows_of(val: list[float], train: list[float]) -> list[Row]:
@@ -80,12 +80,12 @@ def rows_of(val: list[float], train: list[float]) -> list[Row]:
 
 def test_training_and_validation_that_part_ways_are_told() -> None:
     falling = [1.0, 0.8, 0.6, 0.5, 0.4, 0.3]
-    assert overfitting(rows_of([1.0, 0.9, 0.95, 1.0, 1.1, 1.2], falling)) is not None
-    assert overfitting(rows_of([1.0, 0.9, 0.95, 1.0, 1.1], falling[:5])) is None  # risen three times
-    assert overfitting(rows_of([1.0, 0.9, 0.95, 1.0, 0.99, 1.2], falling)) is None
-    assert overfitting(rows_of([1.0, 0.9, 0.91, 0.92, 0.93, 0.94], falling)) is None  # by next to nothing
-    assert overfitting(rows_of([1.0, 0.9, 0.95, 1.0, 1.1, 1.2], [*falling[:5], 0.45])) is None
-    assert overfitting([row(epoch, train_loss=1.0) for epoch in range(6)]) is None
+    assert overfitting_note(rows_of([1.0, 0.9, 0.95, 1.0, 1.1, 1.2], falling)) is not None
+    assert overfitting_note(rows_of([1.0, 0.9, 0.95, 1.0, 1.1], falling[:5])) is None  # risen three times
+    assert overfitting_note(rows_of([1.0, 0.9, 0.95, 1.0, 0.99, 1.2], falling)) is None
+    assert overfitting_note(rows_of([1.0, 0.9, 0.91, 0.92, 0.93, 0.94], falling)) is None  # by next to nothing
+    assert overfitting_note(rows_of([1.0, 0.9, 0.95, 1.0, 1.1, 1.2], [*falling[:5], 0.45])) is None
+    assert overfitting_note([row(epoch, train_loss=1.0) for epoch in range(6)]) is None
 
 
 @given(st.lists(st.floats(0.01, 3), min_size=1, max_size=12), st.floats(0.5, 1))
@@ -94,7 +94,7 @@ def test_a_training_that_goes_well_is_left_alone(data: ImageDataModule, losses: 
     """Validation loss never above the one before; accuracy far from chance."""
     falling = sorted(losses, reverse=True)
     rows = [each | {"train/acc": acc, "val/acc": acc} for each in rows_of(falling, falling)]
-    assert all(found(rows[:count], data) == {} for count in range(1, len(rows) + 1))
+    assert all(find_problems(rows[:count], data) == {} for count in range(1, len(rows) + 1))
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_each_note_is_given_once_also_when_a_run_goes_on(data: ImageDataModule, 
 @pytest.mark.parametrize(("seconds", "said"), [(0.3, False), (0.7, True)])
 def test_a_gpu_that_waits_for_images_is_told(seconds: float, said: bool, told: list[str]) -> None:
     data = set_of(torch.arange(600) % CLASSES)
-    data.waiting = Waiting(torch.device("cuda"))
+    data.waiting = GpuStallTimer(torch.device("cuda"))
     watched = Watched(data)
     data.waiting.seconds = 100.0  # of before the training, as pictures are drawn
     watched.goes_on()
@@ -146,9 +146,9 @@ def test_a_gpu_that_waits_for_images_is_told(seconds: float, said: bool, told: l
 
 def test_the_time_left_is_that_of_the_epochs_done() -> None:
     rows = [{"seconds": 2.0}, {"seconds": 4.0}]
-    assert left(rows, 5) == "  15 s left"
-    assert left(rows, 100) == "  5 min left"
-    assert left(rows, 1) == left(rows, 0) == ""  # soon over
-    assert [duration(seconds) for seconds in (99.4, 100, 5900, 6000, 86_500)] == [
+    assert time_left(rows, 5) == "  15 s left"
+    assert time_left(rows, 100) == "  5 min left"
+    assert time_left(rows, 1) == time_left(rows, 0) == ""  # soon over
+    assert [format_duration(seconds) for seconds in (99.4, 100, 5900, 6000, 86_500)] == [
         "99 s", "2 min", "98 min", "1 h 40 min", "24 h 02 min",
     ]  # fmt: skip

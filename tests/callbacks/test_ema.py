@@ -8,13 +8,13 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from labbook.callbacks.ema import EMA
-from labbook.callbacks.lookahead import floats
+from labbook.callbacks.lookahead import float_state
 from labbook.data.digits import Digits
 from labbook.data.module import Split
 from labbook.inference.evaluate.evaluate_run import evaluate_run
 from labbook.runs.resume import read_run_config
 from labbook.training.classifier import Classifier
-from labbook.training.label_tasks import Outcome
+from labbook.training.label_tasks import TestResult
 from tests.callbacks.test_lookahead import digits, fitted, network, steps_of
 from tests.conftest import Command
 from tests.test_train import metrics_of, rows_of, weights_of
@@ -24,11 +24,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # that a loader 
 
 def by_hand(model: Classifier, data: Digits, epochs: int, decay: float, every: int) -> dict[str, torch.Tensor]:
     """The same training, written out: its average."""
-    average = copy.deepcopy(floats(model))
+    average = copy.deepcopy(float_state(model))
     for step in steps_of(model, data, epochs):
         kept = min(decay, (1 + step) / (10 + step))
         if step % every == 0:
-            average = {name: kept * average[name] + (1 - kept) * new for name, new in floats(model).items()}
+            average = {name: kept * average[name] + (1 - kept) * new for name, new in float_state(model).items()}
     return average
 
 
@@ -42,16 +42,16 @@ class Kept(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
         if batch_idx == 0:
-            self.starts.append(copy.deepcopy(floats(pl_module)))
+            self.starts.append(copy.deepcopy(float_state(pl_module)))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         if trainer.is_last_batch:
-            self.ends.append(copy.deepcopy(floats(pl_module)))
+            self.ends.append(copy.deepcopy(float_state(pl_module)))
 
     def on_validation_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
-        self.validated.append(copy.deepcopy(floats(pl_module)))
+        self.validated.append(copy.deepcopy(float_state(pl_module)))
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -63,7 +63,7 @@ def test_the_network_ends_as_the_average_written_out(decay: float, every: int) -
     data = digits()
     model = fitted(network(data), data, 2, EMA(decay, every))
     for name, expected in by_hand(network(data), digits(), 2, decay, every).items():
-        torch.testing.assert_close(floats(model)[name], expected, atol=1e-6, rtol=1e-5, msg=name)
+        torch.testing.assert_close(float_state(model)[name], expected, atol=1e-6, rtol=1e-5, msg=name)
 
 
 def test_the_training_goes_on_from_its_own_weights_and_the_average_is_validated() -> None:
@@ -74,8 +74,8 @@ def test_the_training_goes_on_from_its_own_weights_and_the_average_is_validated(
     assert same(kept.starts[1], kept.ends[0])
     assert same(kept.starts[2], kept.ends[1])
     assert len(kept.validated) >= 3
-    assert same(kept.validated[-1], floats(model))
-    assert not same(kept.ends[-1], floats(model))
+    assert same(kept.validated[-1], float_state(model))
+    assert not same(kept.ends[-1], float_state(model))
     plain, alone = network(data), Kept()
     fitted(plain, data, 3, alone, limit_val_batches=1.0)
     assert same(kept.ends[-1], alone.ends[-1])  # the average leaves no trace in the training
@@ -87,7 +87,7 @@ QUICK = (
 )  # fmt: skip
 
 
-def again(run: Path, split: Split, weights: str | None) -> Outcome:
+def again(run: Path, split: Split, weights: str | None) -> TestResult:
     return evaluate_run(run, read_run_config(run), split, weights)[0]
 
 

@@ -30,8 +30,8 @@ from labbook.errors import SettingError
 from labbook.inference.evaluate import output_files
 from labbook.models.mlp import MLP
 from labbook.training.classifier import Task
-from labbook.training.metric_building import build_metrics, check_objective
-from labbook.training.metrics import RunningSums
+from labbook.training.metric_building import build_metrics, check_objective_is_computed
+from labbook.training.metrics import RunningMetrics
 from tests.conftest import Command
 from tests.test_train import metrics_of, rows_of
 from tests.training.test_classifier import trainer
@@ -66,7 +66,7 @@ class Collected(Callback):
 
 @pytest.mark.parametrize("tta", ["none", "mirror"])
 def test_metrics_are_those_of_the_whole_set(tta: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RunningSums, "steps", 3)  # several updates
+    monkeypatch.setattr(RunningMetrics, "steps", 3)  # several updates
     data = Digits(limit=333, batch_size=50, image_size=8)
     model = MLP(data.spec, Task(tta=tta))
     collected, metrics = Collected(), EvaluationMetrics({name: make(10) for name, make in FULL.items()})
@@ -87,7 +87,7 @@ def test_metrics_are_those_of_the_whole_set(tta: Any, monkeypatch: pytest.Monkey
 def test_a_run_has_them_wherever_it_has_its_metrics(
     labbook: Command, script: Callable[[ModuleType], Command], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output_files, "pictures", lambda *_: {})
+    monkeypatch.setattr(output_files, "test_plots", lambda *_: {})
     settings = ("model=mlp", "data.limit=300", "trainer.precision=32", "callbacks=none", "metrics=full")
     ended = labbook(*settings, "epochs=2")
     assert ended.code == 0, ended.err
@@ -198,7 +198,7 @@ def test_no_objective_stands_for_a_metric_without_validation_images(
     assert isinstance(config, DictConfig)
     sentence = rf"^objective=val/f1 needs validation images, and data\.{setting} leaves none"
     with pytest.raises(SettingError, match=sentence) if refused else nullcontext():
-        check_objective(config)
+        check_objective_is_computed(config)
 
 
 def test_of_two_classes_a_binary_metric_judges_the_second() -> None:

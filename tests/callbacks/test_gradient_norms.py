@@ -11,7 +11,7 @@ from pytorch_lightning.plugins import MixedPrecision
 from torch import Tensor, nn
 from torch.amp import GradScaler
 
-from labbook.callbacks.gradient_norms import GradientNorms, owners_of
+from labbook.callbacks.gradient_norms import GradientNorms, parameters_by_owner
 from labbook.data.digits import Digits
 from labbook.models.mlp import MLP
 from labbook.training.classifier import Task
@@ -109,7 +109,7 @@ class Odd(nn.Module):
 
 
 def test_layers_are_the_modules_with_parameters_that_training_changes() -> None:
-    found = {name: len(parameters) for name, parameters in owners_of(Odd()).items()}
+    found = {name: len(parameters) for name, parameters in parameters_by_owner(Odd()).items()}
     assert found == {"Odd": 1, "block.0": 2, "block.2": 1}
 
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Callback, Trainer
 
 from labbook.callbacks.ema import EMA
-from labbook.callbacks.lookahead import Lookahead, floats
+from labbook.callbacks.lookahead import Lookahead, float_state
 from labbook.data.digits import Digits
 from labbook.models.deep_convnet import DeepConvNet
 from labbook.runs.run_id import run_id
@@ -62,14 +62,14 @@ def steps_of(model: Classifier, data: Digits, epochs: int) -> Iterator[int]:
 
 def by_hand(model: Classifier, data: Digits, epochs: int, every: int, decay: float) -> Classifier:
     """The same training, written out."""
-    slow = copy.deepcopy(floats(model))
+    slow = copy.deepcopy(float_state(model))
     for step in steps_of(model, data, epochs):
         if step % every == 0:
             kept = decay**every * (step / (6 * epochs)) ** 3
-            for name, fast in floats(model).items():
+            for name, fast in float_state(model).items():
                 slow[name] = kept * slow[name] + (1 - kept) * fast
                 fast.copy_(slow[name])
-    for name, fast in floats(model).items():
+    for name, fast in float_state(model).items():
         fast.copy_(slow[name])
     return model
 

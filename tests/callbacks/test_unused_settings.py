@@ -3,7 +3,14 @@
 import pytest
 
 from labbook import experiment
-from labbook.callbacks.unused_settings import idle, of_layers, of_schedule, of_split, of_sweeps, of_validation
+from labbook.callbacks.unused_settings import (
+    unused_layer_factors,
+    unused_outside_sweeps,
+    unused_schedule,
+    unused_settings,
+    unused_split,
+    unused_validation,
+)
 from labbook.cli.command_line import CONFIGS
 from tests.conftest import Command
 from tests.sweeps.test_presets import RUNS, run_of
@@ -17,7 +24,7 @@ def of(*overrides: str) -> list[str]:
     """What is said of a run of a small network on digits."""
     config = run_of(*SMALL, *overrides)
     data = experiment.build_data(config)
-    return idle(config, experiment.build_model(config, data.spec))
+    return unused_settings(config, experiment.build_model(config, data.spec))
 
 
 @pytest.mark.parametrize(
@@ -84,11 +91,16 @@ def test_a_setting_with_an_effect_is_not(settings: str) -> None:
 def test_presets_have_none(overrides: tuple[str, ...]) -> None:
     config = run_of(*overrides)
     config.sweep.job.folder = "a run of a sweep"
-    assert [*of_sweeps(config), *of_schedule(config), *of_validation(config), *of_split(config)] == []
+    assert [
+        *unused_outside_sweeps(config),
+        *unused_schedule(config),
+        *unused_validation(config),
+        *unused_split(config),
+    ] == []
     factors = [config.task[name] for name in ("norm_bias_lr_factor", "layer_lr_decay", "backbone_lr_factor")]
     if factors != [1, 1, 1]:
         model = experiment.build_model(config, experiment.build_data(config).spec)
-        assert list(of_layers(model)) == []
+        assert list(unused_layer_factors(model)) == []
 
 
 def test_it_is_said_before_the_training_with_the_folder(labbook: Command) -> None:

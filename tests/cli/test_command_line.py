@@ -36,7 +36,7 @@ def test_help_lists_every_choice_of_every_group_with_what_it_is(flag: str, labbo
     for group, names in CHOICES.items():
         below = lines[lines.index(f"  {group}=") + 1 :][: len(names)]
         for name, line in zip(names, below, strict=True):
-            text = command_line.description(command_line.CONFIGS / group / f"{name}.yaml")
+            text = command_line.config_description(command_line.CONFIGS / group / f"{name}.yaml")
             assert text
             assert line.lstrip(" *") == f"{name:<18} {text}"
 
@@ -69,7 +69,7 @@ def test_help_shows_six_examples_that_are_true(labbook: Command) -> None:
     for arguments in found:
         swept = "-m" in arguments
         for overrides in runs_of([item for item in arguments if item != "-m"]) if swept else [arguments]:
-            experiment.check(composing.composed(*overrides))
+            experiment.check_experiment(composing.composed(*overrides))
 
 
 def runs_of(overrides: list[str]) -> list[list[str]]:
@@ -224,7 +224,7 @@ def test_what_is_added_with_a_plus_is_still_held_against_the_signature(
 def test_each_end_has_its_exit_code_and_sentence(
     error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as ended, command_line.sentences():
+    with pytest.raises(SystemExit) as ended, command_line.exit_with_message():
         raise error
     assert ended.value.code == code
     assert capsys.readouterr() == ("", said)
@@ -234,20 +234,20 @@ def test_each_end_has_its_exit_code_and_sentence(
     "error", [ValueError("a bug"), FileNotFoundError(errno.ENOENT, "no such file", "x"), KeyError("y")]
 )
 def test_what_nobody_foresaw_keeps_its_traceback(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(type(error)), command_line.sentences():
+    with pytest.raises(type(error)), command_line.exit_with_message():
         raise error
     assert capsys.readouterr() == ("", "")
 
 
 def test_nothing_happens_where_nothing_is_wrong() -> None:
-    with command_line.sentences():
+    with command_line.exit_with_message():
         pass
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a closed pipe is another error there")
 def test_a_reader_that_has_had_enough_ends_a_program_without_a_word() -> None:
-    code = "with sentences():\n    while True: print('line ' * 999, flush=True)"
-    code = f"from labbook.cli.command_line import sentences\n{code}"
+    code = "with exit_with_message():\n    while True: print('line ' * 999, flush=True)"
+    code = f"from labbook.cli.command_line import exit_with_message\n{code}"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.stdout is not None
         assert program.stderr is not None

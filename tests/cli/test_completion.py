@@ -69,7 +69,7 @@ def test_a_line_that_cannot_be_read_has_no_end(
     line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["completion", line])
-    monkeypatch.setattr(completion, "settings", lambda *_: [])
+    monkeypatch.setattr(completion, "propose_settings", lambda *_: [])
     completion.main()
     assert capsys.readouterr() == ("\n", "")
 

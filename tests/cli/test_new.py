@@ -27,7 +27,7 @@ def command(script: Callable[[ModuleType], Command]) -> Command:
     ("group", "name", "page"), [("model", "linear", "README.md"), ("data", "noise", "docs/data.md")]
 )
 def test_the_pages_explain_what_is_made(group: str, name: str, page: str) -> None:
-    source, settings = new.rendered(group, name).values()
+    source, settings = new.render_files(group, name).values()
     assert source in blocks("python", PAGES[page])
     assert settings in blocks("yaml", PAGES[page])
 

@@ -135,7 +135,7 @@ def test_an_installed_package_knows_where_it_comes_from(
     monkeypatch.setattr("labbook.errors.CHECKOUT", None)
     monkeypatch.setattr("importlib.metadata.distribution", lambda _: Installed(told))
     assert installation.install_origin() == place
-    assert f"LABBOOK ?= {place}\n" in new_project.files("ourlab")["Makefile"]
+    assert f"LABBOOK ?= {place}\n" in new_project.project_files("ourlab")["Makefile"]
     assert missing_package_message("logger=wandb", "wandb") == f"logger=wandb is not installed: pip install '{needed}'"
 
 

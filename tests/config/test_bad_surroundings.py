@@ -26,7 +26,7 @@ from tests.conftest import Command
 def test_a_device_that_is_not_there_is_refused(
     argument: str, accelerator: str, labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hardware, "describe", hardware.Machine)
+    monkeypatch.setattr(hardware, "describe_machine", hardware.Machine)
     sentence = refused(labbook(argument))
     assert sentence == (
         f"trainer.accelerator={accelerator}: this machine has none; it has cpu, and trainer=auto takes the best"

@@ -53,7 +53,7 @@ def test_each_file_opens_with_what_it_is(path: Path) -> None:
     comments = [line for line in lines[:2] if line.startswith("# ") and "@package" not in line]
     assert comments, "the first line, after an instruction to Hydra, is a comment: --help prints it"
     if path.parent.name in GROUPS:
-        assert command_line.description(command_line.CONFIGS / path) == comments[0].removeprefix("# ")
+        assert command_line.config_description(command_line.CONFIGS / path) == comments[0].removeprefix("# ")
         assert len(comments[0]) < 110
 
 
@@ -66,7 +66,7 @@ def test_files_for_the_root_say_so(path: Path) -> None:
 def test_each_choice_composes_and_fits_what_it_names(group: str, name: str) -> None:
     tree = composed(f"{group}={name}")
     config.check_root(tree)
-    experiment.check(tree)
+    experiment.check_experiment(tree)
     if group in FILES:
         chosen = composing.chosen(f"{group}={name}")
         groups = [f"{other}={chosen[other]}" for other in GROUPS if other not in FILES]
@@ -118,7 +118,7 @@ def varies(group: str, name: str) -> bool:
 def test_each_experiment_can_be_tried_on_one_batch(name: str) -> None:
     tree = composed(f"experiment={name}", "debug=fast")
     config.check_root(tree)
-    experiment.check(tree)
+    experiment.check_experiment(tree)
     assert (tree.epochs, tree.trainer.limit_train_batches) == (1, 1)
 
 

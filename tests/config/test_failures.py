@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import DeviceStatsMonitor
 from torch import Tensor
 
 import train
-from labbook.callbacks.checkpoints import Checkpoints
+from labbook.callbacks.checkpoints import RunCheckpoints
 from labbook.cli import command_line
 from labbook.models.mlp import MLP
 from labbook.runs import run_folder
@@ -82,7 +82,7 @@ def test_a_bug_in_own_code_keeps_its_traceback_and_ends_with_where_it_is(
 
     monkeypatch.setattr(MLP, "forward", forward)
     with pytest.raises(ZeroDivisionError) as raised:
-        command_line.command_line(train.main)
+        command_line.run_command_line(train.main)
     (run,) = Path("logs/runs").iterdir()
     why = "model (labbook.models.mlp.MLP) failed: ZeroDivisionError: mine"
     assert raised.value.__notes__[-2:] == [f"error: {why}", f"to continue: python train.py resume={run}"]
@@ -117,14 +117,14 @@ def test_tasks_of_slurm_are_not_processes_of_a_run(labbook: Command, monkeypatch
 def test_a_folder_of_checkpoints_that_is_deleted_is_made_anew(
     labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = Checkpoints.save_epoch
+    usual = RunCheckpoints.save_epoch
 
-    def deleting(self: Checkpoints, trainer: Any, *rest: Any) -> None:
+    def deleting(self: RunCheckpoints, trainer: Any, *rest: Any) -> None:
         if trainer.current_epoch == 1:
             shutil.rmtree(self.folder)
         usual(self, trainer, *rest)
 
-    monkeypatch.setattr(Checkpoints, "save_epoch", deleting)
+    monkeypatch.setattr(RunCheckpoints, "save_epoch", deleting)
     ended = labbook(*QUICK, "epochs=2")
     assert ended.code == 0, ended.err
     told = (

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from labbook.config import instantiate
 from labbook.errors import SettingError
-from labbook.training.optimizers import optimizer_of
+from labbook.training.optimizers import make_optimizer
 from tests.config.things import HERE, SUPPLIED, node, refused
 from tests.config.things import allow_things as allow_things
 
@@ -243,7 +243,9 @@ def test_an_optimizer_of_some_parameters_or_with_another_step_is_refused(name: s
 def test_options_of_an_optimizer_that_is_else_fused_pass(option: str) -> None:
     item = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.01, option: True}
     instantiate.check_node_tree(item, "optimizer")
-    made = optimizer_of(instantiate.build_object(item), [{"params": [torch.zeros(1, requires_grad=True)]}], fused=True)
+    made = make_optimizer(
+        instantiate.build_object(item), [{"params": [torch.zeros(1, requires_grad=True)]}], fused=True
+    )
     assert made.defaults["fused"] is (None if option == "foreach" else True)
 
 

@@ -128,7 +128,7 @@ def test_a_setting_of_the_same_name_of_an_own_class_stays() -> None:
 def test_kept_runs_have_todays_names() -> None:
     assert KEPT
     for file in KEPT[::20]:
-        for config in (read_run_config(file.parent), OmegaConf.create(read_runs.read_config(file))):
+        for config in (read_run_config(file.parent), OmegaConf.create(read_runs.read_plain_config(file))):
             was = OmegaConf.load(file)
             for old, new in RENAMED.items():
                 if (value := OmegaConf.select(was, old)) is not None:
@@ -169,7 +169,7 @@ def test_a_run_and_a_sweep_of_before_go_on(
     before = sweep.with_name(sweep.name.replace("sgd_momentum", "momentum").replace("test_checkpoint", "test_on"))
     sweep.rename(before)
     runs = [before / run.name for run in runs]
-    assert "test_checkpoint" in read_runs.read(before).over
+    assert "test_checkpoint" in read_runs.read_sweep(before).over
     again = labbook(*command)
     assert again.code == 0, again.err
     assert "of 2 runs: 2 finished already" in again.out

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as reference
 
-from labbook.data.augment import TRANSFORMS, Draw, Transform, parse
+from labbook.data.augment import TRANSFORMS, Draw, Transform, parse_transforms
 from labbook.data.augment import basic as augment
 from labbook.data.augment.basic import AlternatingFlip, Crop, Erasing, Flip, ReflectCrop, Rotation
 from labbook.errors import SettingError
@@ -181,7 +181,7 @@ def test_erased_is_the_box_of_each_image(shape: tuple[int, ...], data: st.DataOb
     n, _, height, width = shape
     lists = [st.lists(st.integers(0, side), min_size=n, max_size=n) for side in (height, width)]
     top, left, rows, columns = (torch.tensor(data.draw(each)) for each in (*lists, *lists))
-    after = augment.erased(images, top, left, rows, columns)
+    after = augment.erase_boxes(images, top, left, rows, columns)
     for index, image in enumerate(images):
         expected = image.clone()
         box = expected[:, top[index] : top[index] + rows[index], left[index] : left[index] + columns[index]]
@@ -222,12 +222,12 @@ def test_shape_and_scale_stay_and_the_images_are_not_written_to(
 
 
 def test_a_list_becomes_transforms_in_its_order() -> None:
-    assert parse([], 8) == ()
-    assert parse(["flip", {"crop": 2}, {"rotation": 1.5}], 8) == (Flip(0.5), Crop(2), Rotation(1.5))
-    assert parse(["crop", "rotation", {"flip": 0.25}], 8) == (Crop(4), Rotation(10), Flip(0.25))
-    assert parse([{"flip": 1, "crop": 1}], 8) == (Flip(1), Crop(1))
-    assert parse(["alternating_flip", {"reflect_crop": 7}], 8) == (AlternatingFlip(), ReflectCrop(7))
-    assert parse(["erasing", {"erasing": 0.1}], 8) == (Erasing(0.5), Erasing(0.1))
+    assert parse_transforms([], 8) == ()
+    assert parse_transforms(["flip", {"crop": 2}, {"rotation": 1.5}], 8) == (Flip(0.5), Crop(2), Rotation(1.5))
+    assert parse_transforms(["crop", "rotation", {"flip": 0.25}], 8) == (Crop(4), Rotation(10), Flip(0.25))
+    assert parse_transforms([{"flip": 1, "crop": 1}], 8) == (Flip(1), Crop(1))
+    assert parse_transforms(["alternating_flip", {"reflect_crop": 7}], 8) == (AlternatingFlip(), ReflectCrop(7))
+    assert parse_transforms(["erasing", {"erasing": 0.1}], 8) == (Erasing(0.5), Erasing(0.1))
     assert ReflectCrop(2) != Crop(2)
 
 
@@ -253,5 +253,5 @@ def test_a_list_becomes_transforms_in_its_order() -> None:
 )
 def test_a_wrong_name_or_amount_is_refused(item: Any, sentence: str) -> None:
     with pytest.raises(SettingError) as refusal:
-        parse(["flip", item], 8)
+        parse_transforms(["flip", item], 8)
     assert str(refusal.value) == sentence

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms import AutoAugmentPolicy, InterpolationMode, v2
 from torchvision.transforms.v2 import functional as reference
 
-from labbook.data.augment import PRESETS, TRANSFORMS, Draw, Transform, color, geometry, parse, policies
+from labbook.data.augment import PRESETS, TRANSFORMS, Draw, Transform, color, geometry, parse_transforms, policies
 from labbook.data.augment.photographs import Blur, ColorJitter, Grayscale, Perspective, RandomResizedCrop
 from labbook.data.augment.policies import COLORS, OPERATIONS, AutoAugment, RandAugment, TrivialAugment
 from labbook.errors import SettingError
@@ -195,15 +195,20 @@ def test_boxes_become_the_size_that_the_network_sees() -> None:
 
 
 def test_options_are_given_by_name_or_the_first_alone() -> None:
-    given = parse([{"color_jitter": {"hue": 0.1}}, {"random_resized_crop": {"scale": [0.2, 1]}}, {"blur": 1}], 32)
+    given = parse_transforms(
+        [{"color_jitter": {"hue": 0.1}}, {"random_resized_crop": {"scale": [0.2, 1]}}, {"blur": 1}], 32
+    )
     assert given == (ColorJitter(hue=0.1), RandomResizedCrop((0.2, 1)), Blur(1))
-    assert parse([{"auto_augment": "svhn"}, "trivial_augment"], 32) == (AutoAugment("svhn"), TrivialAugment())
+    assert parse_transforms([{"auto_augment": "svhn"}, "trivial_augment"], 32) == (
+        AutoAugment("svhn"),
+        TrivialAugment(),
+    )
 
 
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("mirrored", [True, False])
 def test_presets_are_lists_of_transforms_that_mirror_nothing_that_must_not_be(name: str, mirrored: bool) -> None:
-    transforms = parse(name, 28, mirrored)
+    transforms = parse_transforms(name, 28, mirrored)
     assert len(transforms) == len(PRESETS[name][mirrored])
     assert mirrored or TRANSFORMS["flip"] not in map(type, transforms)
 
@@ -231,10 +236,10 @@ def test_presets_are_lists_of_transforms_that_mirror_nothing_that_must_not_be(na
 )  # fmt: skip
 def test_a_wrong_option_is_refused(setting: Any, sentence: str) -> None:
     with pytest.raises(SettingError) as refusal:
-        parse([setting], 8)
+        parse_transforms([setting], 8)
     assert str(refusal.value) == f"data.augment: {sentence}"
 
 
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(SettingError, match=r"data.augment=heavy is unknown: use none, light, strong, or a list"):
-        parse("heavy", 8)
+        parse_transforms("heavy", 8)

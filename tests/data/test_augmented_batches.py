@@ -9,7 +9,7 @@ from torch import Tensor
 from labbook.data import preparing
 from labbook.data.augment import Draw
 from labbook.data.loader import Batch
-from labbook.data.randomness import generator
+from labbook.data.randomness import seeded_generator
 from tests.data.samples import Made, few, first, images, loaders, made, prepared
 
 
@@ -67,7 +67,7 @@ def test_large_images_are_augmented_in_parts_from_one_row_of_draws() -> None:
     batch = first(module.train_dataloader())
     assert len(batch.images) == 5
     assert preparing.AUGMENTED // batch.images[0].numel() == 1
-    random = generator(batch.images.device, module.seed, 0, 0, 0)
+    random = seeded_generator(batch.images.device, module.seed, 0, 0, 0)
     for index, image in enumerate(batch.images.split(1)):
         for transform in module.transforms:
             image = transform(image, Draw(random, batch.rows[index : index + 1], 0, module.seed))

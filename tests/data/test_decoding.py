@@ -15,7 +15,7 @@ from PIL import Image
 
 from labbook.data import decoding
 from labbook.data.decoding import Decoding, decode
-from labbook.data.formats import endings, formats
+from labbook.data.formats import file_endings, supported_formats
 from tests.data import odd_images
 from tests.data.odd_images import SIDE, chunk, deep_png, deep_tiff, gradient, png, scene, with_exif
 from tests.data.samples import noise, photograph, truncate
@@ -187,7 +187,7 @@ def test_a_decoder_may_fail_in_its_own_way(tmp_path: Path, monkeypatch: pytest.M
     def fail(*_: Any) -> None:
         raise RuntimeError("decoding of color planes failed")
 
-    monkeypatch.setattr(decoding, "upright", fail)
+    monkeypatch.setattr(decoding, "apply_orientation", fail)
     said = decode(photograph(tmp_path / "a.png"), Decoding(8, 3)).problem
     assert said == "cannot be decoded (decoding of color planes failed)"
 
@@ -391,7 +391,7 @@ def test_several_pictures_in_a_file_are_said(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not find_spec("pillow_heif"), reason="needs the extra: make setup EXTRAS=photos")
 def test_heic_is_read(tmp_path: Path) -> None:
-    assert "HEIF" in formats()
+    assert "HEIF" in supported_formats()
     Image.new("RGB", (64, 64), RED).save(tmp_path / "a.heic", quality=90)
     assert pixels(tmp_path / "a.heic", 8, 3)[:, 4, 4].tolist() == pytest.approx(RED, abs=5)
 
@@ -400,11 +400,11 @@ def test_heic_is_read(tmp_path: Path) -> None:
 def test_heic_is_called_so(brand: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.HEIC").write_bytes(struct.pack(">I", 24) + b"ftyp" + brand + bytes(4) + b"mif1heic" + bytes(99))
     problem = decode(tmp_path / "a.HEIC", Decoding(8, 3)).problem
-    if "HEIF" in formats():
+    if "HEIF" in supported_formats():
         assert problem == "is HEIC, and damaged"
     else:
         assert problem == (
             "is HEIC, and its reader is not installed: make setup EXTRAS=photos, or pip install -e '.[photos]'; or save"
             " it as JPEG"
         )
-    assert ".heic" in endings()
+    assert ".heic" in file_endings()

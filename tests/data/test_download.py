@@ -9,7 +9,7 @@ import pytest
 
 from labbook.data import download as module
 from labbook.data.checksums import Published
-from labbook.data.download import DownloadError, download
+from labbook.data.download import DownloadError, download_file
 from tests.data import mirror
 from tests.data.mirror import Answer, Web, offline
 
@@ -25,14 +25,14 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def get(folder: Path, *urls: str) -> None:
     target = folder / FILE.name
-    download(FILE, target, urls)
+    download_file(FILE, target, urls)
     assert target.read_bytes() == CONTENT
     assert [path.name for path in folder.iterdir()] == [FILE.name]
 
 
 def refusal(folder: Path, *urls: str) -> str:
     with pytest.raises(DownloadError) as refused:
-        download(FILE, folder / FILE.name, urls)
+        download_file(FILE, folder / FILE.name, urls)
     assert not (folder / FILE.name).exists()
     assert "\n" not in str(refused.value)
     return str(refused.value)
@@ -60,7 +60,7 @@ def test_cut_at_any_byte_the_rest_alone_is_fetched(web: Web, tmp_path: Path) -> 
     url = web.put("a", CONTENT[:20])
     for there in range(21):
         (tmp_path / "small.partial").write_bytes(CONTENT[:there])
-        download(small, tmp_path / "small", [url])
+        download_file(small, tmp_path / "small", [url])
         assert (tmp_path / "small").read_bytes() == CONTENT[:20]
     ranges = [None, *(f"bytes={there}-" for there in range(1, 20))]  # with all 20 nobody is asked
     assert web.asked == [("a", wanted) for wanted in ranges]
@@ -91,7 +91,7 @@ def test_a_wrong_beginning_is_not_continued_for_ever(wrong: bytes, web: Web, tmp
 def test_what_is_there_stays_until_the_new_file_is_whole(web: Web, tmp_path: Path) -> None:
     (tmp_path / FILE.name).write_bytes(b"old")
     with pytest.raises(DownloadError):
-        download(FILE, tmp_path / FILE.name, [web.put("a", OTHER)])
+        download_file(FILE, tmp_path / FILE.name, [web.put("a", OTHER)])
     assert (tmp_path / FILE.name).read_bytes() == b"old"
     get(tmp_path, web.put("b", CONTENT))
 
@@ -178,7 +178,7 @@ def test_a_part_beyond_the_end_is_asked_for_anew(web: Web, tmp_path: Path) -> No
 def test_a_full_disk_is_no_fault_of_the_mirrors(web: Web, tmp_path: Path) -> None:
     begun(tmp_path).symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
-        download(FILE, tmp_path / FILE.name, [web.put("a", CONTENT)])
+        download_file(FILE, tmp_path / FILE.name, [web.put("a", CONTENT)])
 
 
 # Progress -------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labbook.data.folders import class_folder, class_names, files_of
+from labbook.data.folders import class_folder, class_names_of_parts, walk_files
 from labbook.errors import SettingError, printable
 
 
@@ -20,14 +20,14 @@ def make(root: Path, *names: str) -> Path:
 
 def refusal(root: Path, train: str = "train", test: str = "test") -> str:
     with pytest.raises(SettingError) as refused:
-        class_names(root / train, root / test, lambda folder: f"{folder} is missing")
+        class_names_of_parts(root / train, root / test, lambda folder: f"{folder} is missing")
     assert str(refused.value).isprintable()
     return str(refused.value)
 
 
 def test_the_classes_are_the_folders_in_order(tmp_path: Path) -> None:
     make(tmp_path, "train/b", "train/a", "test/a", "test/b", "train/.git", "test/__MACOSX")
-    assert class_names(tmp_path / "train", tmp_path / "test", str) == ("a", "b")
+    assert class_names_of_parts(tmp_path / "train", tmp_path / "test", str) == ("a", "b")
 
 
 @pytest.mark.parametrize("test", ["train", "./train", "link", "other/../train"])
@@ -65,7 +65,7 @@ def test_another_spelling_in_the_other_part_is_said(tmp_path: Path) -> None:
 def test_accents_are_the_same_however_a_system_encodes_them(tmp_path: Path) -> None:
     decomposed = unicodedata.normalize("NFD", "caf\u00e9")
     make(tmp_path, "train/caf\u00e9", "train/dog", f"test/{decomposed}", "test/dog")
-    assert class_names(tmp_path / "train", tmp_path / "test", str) == ("caf\u00e9", "dog")
+    assert class_names_of_parts(tmp_path / "train", tmp_path / "test", str) == ("caf\u00e9", "dog")
     assert class_folder(tmp_path / "test", "caf\u00e9") == tmp_path / "test" / decomposed
     make(tmp_path, f"train/{decomposed}")
     assert "one class under two spellings" in refusal(tmp_path)
@@ -107,7 +107,7 @@ def test_files_of_linked_folders_are_found_and_folders_named_as_images_are_looke
     make(tmp_path, "a/b.jpg", "else/where", "a/.hidden")
     (tmp_path / "a" / "link").symlink_to(tmp_path / "else")
     (tmp_path / "a" / "gone.jpg").symlink_to(tmp_path / "nothing")
-    found = sorted(files_of(tmp_path / "a", {}))
+    found = sorted(walk_files(tmp_path / "a", {}))
     assert [str(path.relative_to(tmp_path / "a")) for path in found] == [
         "b.jpg/1.jpg", "gone.jpg", "link/where/1.jpg"
     ]  # fmt: skip
@@ -118,16 +118,16 @@ def test_a_circle_of_links_ends(to: str, tmp_path: Path) -> None:
     make(tmp_path, "a/b")
     (tmp_path / "a" / "link").symlink_to(to)
     with pytest.raises(SettingError, match="are one folder, whose images would count twice"):
-        list(files_of(tmp_path / "a", {}))
+        list(walk_files(tmp_path / "a", {}))
 
 
 def test_one_folder_cannot_be_two_classes(tmp_path: Path) -> None:
     make(tmp_path, "a")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     seen: dict[tuple[int, int], Path] = {}
-    list(files_of(tmp_path / "a", seen))
+    list(walk_files(tmp_path / "a", seen))
     with pytest.raises(SettingError) as refused:
-        list(files_of(tmp_path / "b", seen))
+        list(walk_files(tmp_path / "b", seen))
     assert str(refused.value) == f"{tmp_path / 'b'} and {tmp_path / 'a'} are one folder, whose images would count twice"
 
 
@@ -142,7 +142,7 @@ def test_a_folder_that_must_not_be_read_is_an_error(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "scandir", denied)
     with pytest.raises(PermissionError):
-        list(files_of(tmp_path / "a", {}))
+        list(walk_files(tmp_path / "a", {}))
 
 
 def test_any_name_can_be_shown() -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from labbook.data import image_cache
 from labbook.data.decoding import Decoded, Decoding, decode
-from labbook.data.image_cache import Labelled, cached
+from labbook.data.image_cache import Labelled, cached_images
 from labbook.data.images import Images
 from labbook.errors import SettingError
 from labbook.files import PARTIAL
@@ -45,7 +45,7 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def read(files: list[Labelled], folder: Path, size: int = 4, channels: int = 3) -> Images:
-    photographs = cached(files, Decoding(size, channels), folder / "cache", "images")
+    photographs = cached_images(files, Decoding(size, channels), folder / "cache", "images")
     assert [file.label for file in photographs.files] == photographs.images.labels.tolist()
     return photographs.images
 
@@ -343,7 +343,7 @@ def no_folder(tmp_path: Path, kind: str) -> Path:
 def test_a_place_that_cannot_be_a_folder_is_refused(kind: str, files: list[Labelled], tmp_path: Path) -> None:
     folder = no_folder(tmp_path, kind)
     with pytest.raises(SettingError) as refusal:
-        cached(files, Decoding(4, 3), folder, "images")
+        cached_images(files, Decoding(4, 3), folder, "images")
     assert str(refusal.value).startswith(f"data.cache_dir={folder} cannot be written to (")
     assert str(refusal.value).endswith("): name another folder")
 

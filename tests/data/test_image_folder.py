@@ -106,7 +106,7 @@ def test_files_with_several_pictures_are_said(root: Path) -> None:
 
 
 def test_a_set_larger_than_the_memory_is_trained_on_from_the_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixels, "memory", lambda: 100)  # bytes
+    monkeypatch.setattr(pixels, "machine_memory", lambda: 100)  # bytes
     data = folder(root, limit=7)
     data.setup()
     assert len(list(data.train_dataloader())) == 1
@@ -176,7 +176,7 @@ def test_a_set_of_its_own_figures_must_be_told_them(root: Path) -> None:
 
 def test_an_equal_module_neither_reads_nor_decodes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = folder(root).load()
-    monkeypatch.setattr(image_folder, "cached", None)
+    monkeypatch.setattr(image_folder, "cached_images", None)
     assert folder(root, batch_size=2, shuffle=False).load()[0].pixels is first[0].pixels
 
 

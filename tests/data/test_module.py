@@ -210,7 +210,7 @@ def test_only_the_sets_read_last_are_remembered() -> None:
 
 
 def test_images_are_left_out_before_they_are_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixels, "memory", lambda: 4 * 3 * 50 * 50)
+    monkeypatch.setattr(pixels, "machine_memory", lambda: 4 * 3 * 50 * 50)
     assert made(images(9), limit=4, image_size=50).parts["train"].pixels.shape == (4, 3, 50, 50)
     with pytest.raises(SettingError, match=r"^9 images of 3 x 50 x 50 pixels take 0\.0 GB and .*data\.image_size, or"):
         made(images(9), image_size=50)
@@ -300,14 +300,14 @@ def test_a_set_without_figures_of_its_own_says_so() -> None:
 
 
 def test_grey_shown_in_colour_has_the_same_shade_in_every_channel() -> None:
-    shown = base.shaped(GREY.pixels, 6, 3)
+    shown = base.resize_and_convert(GREY.pixels, 6, 3)
     assert shown.shape == (12, 3, 6, 6)
     for channel in range(3):
         assert torch.equal(shown[:, channel], GREY.pixels[:, 0])
 
 
 def test_colour_shown_in_grey_is_what_pillow_makes_of_it() -> None:
-    shown = base.shaped(COLOUR.pixels, 6, 1)
+    shown = base.resize_and_convert(COLOUR.pixels, 6, 1)
     assert shown.dtype == torch.uint8
     for image, grey in zip(COLOUR.pixels, shown, strict=True):
         expected = np.asarray(Image.fromarray(image.permute(1, 2, 0).numpy()).convert("L"))
@@ -316,7 +316,7 @@ def test_colour_shown_in_grey_is_what_pillow_makes_of_it() -> None:
 
 @pytest.mark.parametrize("size", [1, 3, 7, 16])
 def test_another_size_is_what_pillow_makes_of_it(size: int) -> None:
-    shown = base.shaped(COLOUR.pixels, size, 3)
+    shown = base.resize_and_convert(COLOUR.pixels, size, 3)
     assert shown.dtype == torch.uint8
     for image, resized in zip(COLOUR.pixels, shown, strict=True):
         picture = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((size, size), Image.Resampling.BILINEAR)
@@ -325,6 +325,6 @@ def test_another_size_is_what_pillow_makes_of_it(size: int) -> None:
 
 def test_a_large_set_is_converted_piece_by_piece_without_losing_an_image() -> None:
     pixels = noise(4099, 3, 2, 2)
-    shown = base.shaped(pixels, 3, 1)
+    shown = base.resize_and_convert(pixels, 3, 1)
     assert len(shown) == 4099
-    assert torch.equal(shown[4090:], base.shaped(pixels[4090:], 3, 1))
+    assert torch.equal(shown[4090:], base.resize_and_convert(pixels[4090:], 3, 1))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from labbook.data import preparing
-from labbook.data.augment import Draw, parse
+from labbook.data.augment import Draw, parse_transforms
 from labbook.data.augment.basic import Flip
 from labbook.data.own_augment import OwnTransform
 from labbook.errors import SettingError
@@ -196,12 +196,12 @@ def test_what_fails_in_a_library_is_one_sentence_and_in_own_code_a_traceback() -
 @pytest.mark.parametrize("item", [3, object(), lambda images: images, nn.Flatten()])
 def test_what_cannot_be_called_with_a_batch_and_its_draw_is_refused(item: Any) -> None:
     with pytest.raises(SettingError) as refusal:
-        parse([item], 8)
+        parse_transforms([item], 8)
     assert str(refusal.value).startswith(f"data.augment: {type(item).__name__} must be callable with (images, draw): ")
 
 
 def test_a_class_of_ours_is_taken_as_it_is() -> None:
-    assert parse(["flip", Flip(0.2)], 8) == (Flip(), Flip(0.2))
+    assert parse_transforms(["flip", Flip(0.2)], 8) == (Flip(), Flip(0.2))
 
 
 def test_a_size_that_a_class_does_not_take_is_refused() -> None:
@@ -210,4 +210,4 @@ def test_a_size_that_a_class_does_not_take_is_refused() -> None:
             raise SettingError(f"not {size}")
 
     with pytest.raises(SettingError, match=r"^not 8$"):
-        parse([Large()], 8)
+        parse_transforms([Large()], 8)

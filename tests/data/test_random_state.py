@@ -17,14 +17,14 @@ def test_what_is_put_back_is_what_was_taken(kind: str, monkeypatch: pytest.Monke
         monkeypatch.setattr(module, "get_rng_state", lambda *_, state=state: state)
         monkeypatch.setattr(module, "set_rng_state", lambda state, *_, name=name: given.append((name, state)))
     device = torch.device(kind)
-    taken = random_state.taken(device)
+    taken = random_state.get_rng_states(device)
     assert taken.keys() == {"cpu", kind}
     drawn = torch.rand(3)
-    random_state.put_back(taken, device)
+    random_state.set_rng_states(taken, device)
     assert torch.equal(torch.rand(3), drawn)
     assert given == ([] if kind == "cpu" else [(kind, states[kind])])
 
 
 def test_a_state_of_another_kind_of_device_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.mps, "set_rng_state", lambda _: pytest.fail("there is none of its kind"))
-    random_state.put_back({"cpu": torch.get_rng_state(), "cuda": torch.zeros(1)}, torch.device("mps"))
+    random_state.set_rng_states({"cpu": torch.get_rng_state(), "cuda": torch.zeros(1)}, torch.device("mps"))

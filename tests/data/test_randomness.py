@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.data.randomness import coins, generator, permutation
+from labbook.data.randomness import random_bits, random_permutation, seeded_generator
 from tests.data.samples import few
 
 CPU = torch.device("cpu")
@@ -16,32 +16,34 @@ POSITION = st.lists(st.integers(0, 2**40), min_size=1, max_size=4)
 @few
 @given(POSITION)
 def test_a_position_gives_the_same_draws_whatever_came_before(position: list[int]) -> None:
-    first = torch.rand(5, generator=generator(CPU, *position))
+    first = torch.rand(5, generator=seeded_generator(CPU, *position))
     torch.rand(3)
-    assert torch.equal(torch.rand(5, generator=generator(CPU, *position)), first)
+    assert torch.equal(torch.rand(5, generator=seeded_generator(CPU, *position)), first)
 
 
 def test_no_two_positions_share_their_draws() -> None:
     positions = [*itertools.product(range(12), repeat=2), *itertools.product(range(12), repeat=3)]
-    seeds = {generator(CPU, *position).initial_seed() for position in positions}
+    seeds = {seeded_generator(CPU, *position).initial_seed() for position in positions}
     assert len(seeds) == len(positions)
 
 
 def test_draws_are_those_of_earlier_versions() -> None:
     """Changing this changes every run that anyone wants to repeat."""
-    assert generator(CPU, 42, 0, 0).initial_seed() == 1178754221486968309
+    assert seeded_generator(CPU, 42, 0, 0).initial_seed() == 1178754221486968309
 
 
 @few
 @given(POSITION, st.lists(st.integers(0, 2**40), min_size=1, max_size=20))
 def test_a_coin_belongs_to_position_and_row_alone(position: list[int], rows: list[int]) -> None:
-    thrown = coins(torch.tensor(rows), *position)
+    thrown = random_bits(torch.tensor(rows), *position)
     assert thrown.dtype == torch.bool
-    assert thrown.tolist() == [bool(coins(torch.tensor([row]), *position)) for row in rows]
+    assert thrown.tolist() == [bool(random_bits(torch.tensor([row]), *position)) for row in rows]
 
 
 def test_coins_are_fair_and_tell_nothing_of_each_other() -> None:
-    thrown = torch.stack([coins(torch.arange(50_000), seed) for seed in range(20)]).float() * 2 - 1  # [seeds, rows]
+    thrown = (
+        torch.stack([random_bits(torch.arange(50_000), seed) for seed in range(20)]).float() * 2 - 1
+    )  # [seeds, rows]
     for lag in (1, 2, 3, 10, 1024):
         assert (thrown[:, lag:] * thrown[:, :-lag]).mean(1).abs().max() < 0.02, lag  # 4.5 standard deviations
     alike = thrown @ thrown.T / 50_000 - torch.eye(20)
@@ -51,14 +53,14 @@ def test_coins_are_fair_and_tell_nothing_of_each_other() -> None:
 
 def test_the_global_random_state_is_left_alone() -> None:
     before = torch.random.get_rng_state()
-    permutation(10, 1, 2)
-    coins(torch.arange(3), 1)
+    random_permutation(10, 1, 2)
+    random_bits(torch.arange(3), 1)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 @few
 @given(st.integers(0, 300), POSITION)
 def test_a_permutation_holds_every_index_once(count: int, position: list[int]) -> None:
-    order = permutation(count, *position)
+    order = random_permutation(count, *position)
     assert order.dtype == torch.int64
     assert order.sort().values.tolist() == list(range(count))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from labbook.data.images import Images, identified
+from labbook.data.images import Images, with_content_hash
 from labbook.data.loader import TensorLoader
 from labbook.data.sampling import Balanced, draw_order
 from labbook.errors import SettingError
@@ -199,6 +199,6 @@ def test_further_tensors_follow_the_images() -> None:
 
 def test_other_further_tensors_are_another_content() -> None:
     plain = images(10)
-    contents = [identified(each).content for each in (plain, plain._replace(extra={"age": torch.arange(10)}))]
-    contents.append(identified(plain._replace(extra={"age": torch.arange(1, 11)})).content)
+    contents = [with_content_hash(each).content for each in (plain, plain._replace(extra={"age": torch.arange(10)}))]
+    contents.append(with_content_hash(plain._replace(extra={"age": torch.arange(1, 11)})).content)
     assert len(set(contents)) == 3

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labbook.data import module
 from labbook.data.image_folder import ImageFolder
-from labbook.data.split import Division, by_count, pixel_digests, remarks, stratified
+from labbook.data.split import Division, pixel_digests, split_by_count, split_remarks, stratified_split
 from labbook.errors import SettingError
 from tests.data.samples import album, few, images, made, photograph
 
@@ -30,7 +30,7 @@ def parts(division: Division, digests: list[str]) -> dict[str, str]:
 )
 def test_of_each_class_a_part_is_held_out_and_a_part_trained_on(counts: list[int], fraction: float, seed: int) -> None:
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    train, val = stratified(labels, [str(row) for row in range(len(labels))], fraction, seed)
+    train, val = stratified_split(labels, [str(row) for row in range(len(labels))], fraction, seed)
     assert sorted(train.tolist() + val.tolist()) == list(range(len(labels)))
     for label, count in enumerate(counts):
         held_out = int((labels[val] == label).sum())
@@ -45,9 +45,9 @@ def test_an_image_less_moves_at_most_one_other_of_its_class(counts: list[int], f
     digests = [f"image {row}" for row in range(len(labels))]
     gone = data.draw(st.integers(0, len(labels) - 1))
     rest = [row for row in range(len(labels)) if row != gone]
-    before = parts(stratified(labels, digests, fraction, 0), digests)
+    before = parts(stratified_split(labels, digests, fraction, 0), digests)
     fewer = [digests[row] for row in rest]
-    after = parts(stratified(labels[rest], fewer, fraction, 0), fewer)
+    after = parts(stratified_split(labels[rest], fewer, fraction, 0), fewer)
     moved = [digest for digest in fewer if before[digest] != after[digest]]
     assert len(moved) <= 1
     assert all(labels[digests.index(digest)] == labels[gone] for digest in moved)
@@ -55,17 +55,17 @@ def test_an_image_less_moves_at_most_one_other_of_its_class(counts: list[int], f
 
 def test_the_draw_depends_on_its_seed_and_not_on_the_order() -> None:
     labels, digests = torch.arange(40) % 2, [str(row) for row in range(40)]
-    one = parts(stratified(labels, digests, 0.3, 1), digests)
-    assert one != parts(stratified(labels, digests, 0.3, 2), digests)
+    one = parts(stratified_split(labels, digests, 0.3, 1), digests)
+    assert one != parts(stratified_split(labels, digests, 0.3, 2), digests)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
     turned = [digests[row] for row in order.tolist()]
-    assert parts(stratified(labels[order], turned, 0.3, 1), turned) == one
+    assert parts(stratified_split(labels[order], turned, 0.3, 1), turned) == one
 
 
 def test_the_draw_is_the_same_in_every_version() -> None:
     """Else a run that is continued, or tested on its validation part, would meet images that it was trained on."""
-    assert stratified(torch.zeros(12), [str(row) for row in range(12)], 0.4, 0).val.tolist() == [3, 7, 8, 9, 11]
-    assert by_count(10, 0.3, "random", 0).val.tolist() == [3, 5, 7]
+    assert stratified_split(torch.zeros(12), [str(row) for row in range(12)], 0.4, 0).val.tolist() == [3, 7, 8, 9, 11]
+    assert split_by_count(10, 0.3, "random", 0).val.tolist() == [3, 5, 7]
 
 
 def test_without_files_the_draw_follows_from_the_pixels_as_they_were_read() -> None:
@@ -102,7 +102,7 @@ def said(counts: list[int], val: list[int], fraction: float = 0.1, val_split: An
     """Of a set with so many images of each class, of which so many are held out."""
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     held_out = torch.cat([torch.arange(count) < held for count, held in zip(counts, val, strict=True)])
-    return remarks(Division.by(held_out), labels, [f"c{n}" for n in range(len(counts))], fraction, val_split)
+    return split_remarks(Division.by(held_out), labels, [f"c{n}" for n in range(len(counts))], fraction, val_split)
 
 
 def test_classes_that_a_part_has_none_of_are_said() -> None:

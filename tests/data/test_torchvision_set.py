@@ -248,7 +248,7 @@ def test_an_archive_of_something_else_is_refused(web: Web, tmp_path: Path, monke
 def test_an_archive_that_cannot_be_unpacked_is_said(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(content)
     with pytest.raises(archives.ArchiveError, match=r"^a\.gz cannot be unpacked"):
-        archives.install(tmp_path / "a.gz", tmp_path / "raw")
+        archives.install_archive(tmp_path / "a.gz", tmp_path / "raw")
     assert not (tmp_path / "raw").exists()
 
 

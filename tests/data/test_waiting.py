@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from labbook.data.waiting import Waiting
+from labbook.data.waiting import GpuStallTimer
 from tests.data.samples import made
 
 GPU = torch.device("cuda", 0)
@@ -13,8 +13,8 @@ GPU = torch.device("cuda", 0)
 
 @pytest.mark.parametrize("at_rest", [True, False])
 def test_only_time_in_which_there_was_nothing_else_to_do_counts(at_rest: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Waiting, "at_rest", lambda self: at_rest)
-    waiting = Waiting(GPU)
+    monkeypatch.setattr(GpuStallTimer, "at_rest", lambda self: at_rest)
+    waiting = GpuStallTimer(GPU)
     for _ in range(2):
         with waiting:
             time.sleep(0.01)
@@ -23,7 +23,7 @@ def test_only_time_in_which_there_was_nothing_else_to_do_counts(at_rest: bool, m
 
 
 def test_images_that_are_not_on_the_gpu_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Waiting, "at_rest", lambda self: True)
+    monkeypatch.setattr(GpuStallTimer, "at_rest", lambda self: True)
     data = made(on_device=False, batch_size=8)
     monkeypatch.setattr(type(data), "_device", GPU)
     for loader in (data.val_dataloader(), data.test_dataloader()):

@@ -39,7 +39,7 @@ def check_settings(words: list[str]) -> None:
             settings.append(f"{item.key_or_group}={first}")
             if item.key_or_group in GROUPS:
                 assert {f"{value}.yaml" for value in others} <= {path.name for path in choice_files(item.key_or_group)}
-    experiment.check(compose_config(*settings))
+    experiment.check_experiment(compose_config(*settings))
 
 
 def check_training(words: list[str]) -> None:

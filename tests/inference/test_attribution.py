@@ -7,7 +7,7 @@ from torch import Tensor, nn
 pytest.importorskip("captum", reason="needs the extra: make setup EXTRAS=serve")
 
 from labbook.inference.serve import attribution
-from labbook.inference.serve.attribution import METHODS, attribute, blank, heat
+from labbook.inference.serve.attribution import METHODS, attribute, blank_images, heat_map_of
 
 pytestmark = pytest.mark.extra
 
@@ -35,7 +35,7 @@ def test_as_large_as_the_image(method: str) -> None:
 
 def test_integrated_gradients_add_up() -> None:
     network, image = small(), torch.rand(1, 2, 8, 8)
-    difference = (network(image) - network(blank(image)))[0, 2].item()
+    difference = (network(image) - network(blank_images(image)))[0, 2].item()
     assert attribute("Integrated gradients", network, image, 2).sum().item() == pytest.approx(
         difference, rel=0.02, abs=1e-3
     )
@@ -55,7 +55,7 @@ def test_covering_the_one_pixel_that_matters_tells(monkeypatch: pytest.MonkeyPat
     image = torch.rand(1, 2, 8, 8)
     image[0, 1, 2, 5] = 7
     found = attribute("Occlusion", one_pixel, image, 1, window=1)
-    assert found[0, :, 2, 5].tolist() == pytest.approx([3 * (7 - blank(image)[0, 1, 0, 0].item())] * 2)
+    assert found[0, :, 2, 5].tolist() == pytest.approx([3 * (7 - blank_images(image)[0, 1, 0, 0].item())] * 2)
     found[0, :, 2, 5] = 0
     assert found.abs().max() < 1e-5
 
@@ -65,15 +65,15 @@ def test_a_blank_picture_has_the_colour_of_the_border() -> None:
     image[0, 1, 1:4, 1:4] = 9
     image[0, 0] = 2
     image[0, 0, 0, 0] = 50
-    assert torch.equal(blank(image), torch.tensor([2.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 5, 5))
+    assert torch.equal(blank_images(image), torch.tensor([2.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 5, 5))
 
 
 def test_heat_is_scaled_and_keeps_the_sign() -> None:
     attributions = torch.zeros(1, 2, 10, 10)
     attributions[0, 0, 3, 3], attributions[0, 1, 3, 3], attributions[0, 1, 7, 7] = 4, 1, -5
-    shown = heat(attributions)
+    shown = heat_map_of(attributions)
     assert (shown[3, 3].item(), shown[7, 7].item(), shown.abs().sum().item()) == (1, -1, 2)
-    assert not heat(torch.zeros(1, 1, 4, 4)).any()
+    assert not heat_map_of(torch.zeros(1, 1, 4, 4)).any()
 
 
 def test_large_images_are_covered_by_few_windows() -> None:

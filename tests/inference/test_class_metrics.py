@@ -8,24 +8,24 @@ from rich.console import Console
 
 from labbook.data.module import Images
 from labbook.inference.evaluate import class_metrics
-from labbook.inference.evaluate.class_metrics import judge
+from labbook.inference.evaluate.class_metrics import evaluation_report
 from labbook.plots import contact_sheet, plots
-from labbook.training.label_tasks import Outcome
-from labbook.training.metrics import Figures
+from labbook.training.label_tasks import TestResult
+from labbook.training.metrics import Metrics
 
 
-def outcome_of(labels: list[int], predicted: list[int], classes: int, confidence: float = 0.8) -> Outcome:
+def outcome_of(labels: list[int], predicted: list[int], classes: int, confidence: float = 0.8) -> TestResult:
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
     for true, taken in zip(labels, predicted, strict=True):
         confusion[true, taken] += 1
     right = sum(true == taken for true, taken in zip(labels, predicted, strict=True)) / len(labels)
     sure = torch.full((len(labels),), confidence)
     rows, true, guessed = torch.arange(len(labels)), torch.tensor(labels), torch.tensor(predicted)
-    return Outcome(Figures(0.5, right, right, len(labels)), confusion, rows, true, guessed, sure)
+    return TestResult(Metrics(0.5, right, right, len(labels)), confusion, rows, true, guessed, sure)
 
 
 def test_precision_recall_and_f1_by_hand() -> None:
-    found = judge(outcome_of([0, 0, 0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 0, 0, 1], 3), ["ape", "bee", "cat"])
+    found = evaluation_report(outcome_of([0, 0, 0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 1, 0, 0, 1], 3), ["ape", "bee", "cat"])
     assert [row.name for row in found.classes] == ["ape", "bee", "cat"]
     assert [row.images for row in found.classes] == [4, 2, 2]
     assert [row.precision for row in found.classes] == pytest.approx([3 / 5, 1 / 3, 0])
@@ -37,10 +37,10 @@ def test_precision_recall_and_f1_by_hand() -> None:
 
 
 def test_a_class_without_images_has_no_figures_and_no_part_in_the_means() -> None:
-    found = judge(outcome_of([0, 0, 1], [0, 2, 1], 3), ["ape", "bee", "cat"])
+    found = evaluation_report(outcome_of([0, 0, 1], [0, 2, 1], 3), ["ape", "bee", "cat"])
     assert found.recall == pytest.approx((1 / 2 + 1) / 2)
     assert found.precision == pytest.approx(1)
-    data = json.loads(json.dumps(class_metrics.as_data(found), allow_nan=False))
+    data = json.loads(json.dumps(class_metrics.report_as_data(found), allow_nan=False))
     assert data["classes"][2] == {"name": "cat", "precision": None, "recall": None, "f1": None, "images": 0}
     assert data["bins"][0]["confidence"] is None
 
@@ -49,7 +49,9 @@ def test_a_class_without_images_has_no_figures_and_no_part_in_the_means() -> Non
 def test_of_many_classes_the_worst_are_shown(every: bool, capsys: pytest.CaptureFixture[str]) -> None:
     labels = list(range(100))
     predicted = [0 if label >= 90 else label for label in labels]
-    class_metrics.show(judge(outcome_of(labels, predicted, 100), [f"class{label}" for label in labels]), "test", every)
+    class_metrics.print_report(
+        evaluation_report(outcome_of(labels, predicted, 100), [f"class{label}" for label in labels]), "test", every
+    )
     shown = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("class")][1:]
     assert len(shown) == (100 if every else 20)
     assert {f"class{label}" for label in range(90, 100)} <= set(shown)
@@ -59,13 +61,15 @@ def test_of_many_classes_the_worst_are_shown(every: bool, capsys: pytest.Capture
 def test_hostile_names_are_printed_and_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     names = ["$\\bad{", "\x1b[31m red", "猫 [b]"]
     outcome = outcome_of([0, 1, 2, 2], [1, 1, 2, 0], 3)
-    class_metrics.show(judge(outcome, names), "test", console=Console(width=80, force_terminal=False))
+    class_metrics.print_report(
+        evaluation_report(outcome, names), "test", console=Console(width=80, force_terminal=False)
+    )
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "猫 [b]" in out
     assert plots.confusion_matrix(outcome.confusion, ["$\\bad{", "b$ $", "猫"], "a title").shape[2] == 3
     images = Images(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), outcome.labels)
-    wrong = plots.mistakes(outcome, images, names, "", 25)
+    wrong = plots.plot_mistakes(outcome, images, names, "", 25)
     assert wrong is not None
     assert wrong.shape[1] == contact_sheet.NARROWEST  # two images beside each other
-    assert plots.mistakes(outcome_of([0, 1], [0, 1], 2), images, names, "", 25) is None
+    assert plots.plot_mistakes(outcome_of([0, 1], [0, 1], 2), images, names, "", 25) is None

@@ -14,8 +14,8 @@ from labbook.errors import SettingError
 from labbook.inference.evaluate import evaluate_run
 from labbook.inference.predict import output
 from labbook.inference.predict.classify import Prediction, Predictor
-from labbook.inference.predict.tables import Columns
-from labbook.inference.trained_model import Trained, load
+from labbook.inference.predict.tables import PredictionColumns
+from labbook.inference.trained_model import TrainedModel, load_trained
 from labbook.runs.resume import read_run_config
 from tests.conftest import Command
 from tests.data.samples import album, photograph
@@ -75,13 +75,13 @@ def test_a_test_image_as_a_file_gets_the_probability_of_the_test(kind: str, labb
     else:
         data.image_size = 8
         files = written(data.load()[1], tmp_path / "files")
-    judged = all_of(Predictor.of(load(run, config, None, "predict"), 2, 7), files)
+    judged = all_of(Predictor.of(load_trained(run, config, None, "predict"), 2, 7), files)
     names = data.spec.class_names
     assert [names.index(each.guesses[0].name) for each in judged] == outcome.predicted.tolist()
     assert np.allclose([each.guesses[0].probability for each in judged], outcome.confidence, atol=1e-6)
     numbered = [
         each
-        for batch in Predictor.of(load(run, config, None, "predict"), 2, 7).test_images(range(21))
+        for batch in Predictor.of(load_trained(run, config, None, "predict"), 2, 7).test_images(range(21))
         for each in batch.predictions
     ]
     assert [names.index(each.true or "") for each in numbered] == outcome.labels[:21].tolist()
@@ -91,7 +91,7 @@ def test_a_test_image_as_a_file_gets_the_probability_of_the_test(kind: str, labb
 
 
 @pytest.fixture(scope="module")
-def network() -> Trained:
+def network() -> TrainedModel:
     """Of colour images of 6 x 6 pixels, in ten classes."""
     return untrained("model=mlp", "data=synthetic", "data.images=60", "data.image_size=6")
 
@@ -102,7 +102,7 @@ def shades(folder: Path, count: int) -> list[Path]:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
-def test_the_order_of_the_output_is_that_of_the_input(network: Trained, tmp_path: Path, batch_size: int) -> None:
+def test_the_order_of_the_output_is_that_of_the_input(network: TrainedModel, tmp_path: Path, batch_size: int) -> None:
     files = shades(tmp_path, 40)[::-1]
     predictor = Predictor(network, 10, batch_size)
     judged = all_of(predictor, files)
@@ -111,7 +111,7 @@ def test_the_order_of_the_output_is_that_of_the_input(network: Trained, tmp_path
     assert [guess.name for guess in judged[17].guesses] == [guess.name for guess in alone.guesses]
 
 
-def test_many_more_files_than_are_decoded_ahead(network: Trained, tmp_path: Path) -> None:
+def test_many_more_files_than_are_decoded_ahead(network: TrainedModel, tmp_path: Path) -> None:
     files = shades(tmp_path, 3) * AT_ONCE
     judged = all_of(Predictor(network, 1, 100), files)
     assert len(judged) == 3 * AT_ONCE
@@ -120,7 +120,7 @@ def test_many_more_files_than_are_decoded_ahead(network: Trained, tmp_path: Path
 
 @pytest.mark.parametrize("top", [1, 3, 10])
 def test_the_likeliest_classes_come_first_and_are_no_more_than_certain(
-    network: Trained, tmp_path: Path, top: int
+    network: TrainedModel, tmp_path: Path, top: int
 ) -> None:
     for prediction in all_of(Predictor.of(network, top, 8), shades(tmp_path, 9)):
         probabilities = [guess.probability for guess in prediction.guesses]
@@ -130,7 +130,7 @@ def test_the_likeliest_classes_come_first_and_are_no_more_than_certain(
 
 
 def test_files_that_are_no_images_are_told_of_and_the_rest_is_done(
-    network: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     files = shades(tmp_path, 4)
@@ -152,20 +152,22 @@ def test_files_that_are_no_images_are_told_of_and_the_rest_is_done(
 
 
 def test_files_of_several_pictures_are_told_of(
-    network: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    network: TrainedModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frames = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (1, 200)]
     files = [tmp_path / "a.tif", tmp_path / "b.gif", tmp_path / "c.png"]
     for file in files[:2]:
         frames[0].save(file, save_all=True, append_images=frames[1:])
     frames[0].save(files[2])
-    told = output.tell(Predictor.of(network, 1, 2).files(files), Columns.of(list(map(str, files)), ("0",), 1, False))
-    assert output.notes(told, [], None) == [
+    told = output.print_predictions(
+        Predictor.of(network, 1, 2).files(files), PredictionColumns.of(list(map(str, files)), ("0",), 1, False)
+    )
+    assert output.prediction_notes(told, [], None) == [
         f"2 files have several pictures, of which the first is taken; the first is {files[0]}"
     ]
 
 
-def test_refusals(network: Trained) -> None:
+def test_refusals(network: TrainedModel) -> None:
     with pytest.raises(SettingError, match="--top 11: the network knows 10 classes, so give no more"):
         Predictor.of(network, 11, 8)
     predictor = Predictor.of(network, 1, 8)
@@ -179,10 +181,12 @@ def test_refusals(network: Trained) -> None:
         Predictor.of(other, 1, 8).test_images([1])
 
 
-def test_a_batch_that_is_too_large_for_a_gpu(network: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_is_too_large_for_a_gpu(
+    network: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(Trained, "probabilities", full)
+    monkeypatch.setattr(TrainedModel, "probabilities", full)
     with pytest.raises(SettingError, match=r"a batch of 2 images is more than the memory of cpu holds: .*--batch-size"):
         list(Predictor.of(network, 1, 8).files(shades(tmp_path, 2)))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from labbook.cli.commands import evaluate
 from labbook.inference.evaluate import output_files
-from labbook.inference.evaluate.predictions import Answers
+from labbook.inference.evaluate.predictions import Predictions
 from tests.conftest import Command
 from tests.test_train import metrics_of
 
@@ -24,7 +24,7 @@ def again(script: Callable[[ModuleType], Command]) -> Command:
 @pytest.fixture
 def unpictured(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures: they take longer than the tests."""
-    monkeypatch.setattr(output_files, "pictures", lambda *_: {})
+    monkeypatch.setattr(output_files, "test_plots", lambda *_: {})
 
 
 def test_the_same_figures_again(labbook: Command, again: Command) -> None:
@@ -50,7 +50,7 @@ def test_the_same_figures_again(labbook: Command, again: Command) -> None:
     content = json.loads((run / "evaluation" / "evaluation.json").read_text())
     assert (content["acc"], content["images"], content["split"]) == (metrics["test/acc"], 360, "test")
     assert (content["test_set"], content["epoch"]) == (metrics["test_set"], metrics["tested_epoch"])
-    kept = Answers.read(run / "test_predictions.csv", metrics["test_set"])
+    kept = Predictions.read(run / "test_predictions.csv", metrics["test_set"])
     assert kept is not None
     assert kept.accuracy == pytest.approx(metrics["test/acc"])
 

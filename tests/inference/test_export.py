@@ -23,16 +23,16 @@ from torch import Tensor
 from labbook.cli.commands import export
 from labbook.data.decoding import Decoding, decode
 from labbook.data.digits import Digits
-from labbook.data.pixels import shaped
+from labbook.data.pixels import resize_and_convert
 from labbook.errors import ExportError, SettingError
 from labbook.inference import trained_model
 from labbook.inference.export import companion, export_model, formats, onnx, safetensors, torch_export
 from labbook.inference.export.pixels import shaped_image
-from labbook.inference.export.wrapped_model import Exported, about, figures
-from labbook.inference.trained_model import Trained
+from labbook.inference.export.wrapped_model import Exported, export_metadata, exported_metrics
+from labbook.inference.trained_model import TrainedModel
 from labbook.models.mlp import MLP
 from labbook.runs.resume import read_run_config
-from labbook.training.hardware import Choice
+from labbook.training.hardware import DeviceChoice
 from labbook.training.tta import Tta
 from tests import composing
 from tests.composing import composed
@@ -49,13 +49,13 @@ def command(script: Callable[[ModuleType], Command]) -> Command:
     return script(export)
 
 
-def held(name: str, tta: Tta) -> Trained:
+def held(name: str, tta: Tta) -> TrainedModel:
     """A network as if it came from a run."""
     model = build(name, 3, 32, 10).eval()
     node = OmegaConf.merge(composing.node(name), SMALL.get(name, {}))
     data = {"_target_": "labbook.data.synthetic.Synthetic"}
     config = OmegaConf.create({"model": node, "data": data, "task": {"tta": tta}, "test_checkpoint": "last"})
-    return Trained(Path("run"), config, model, Choice("cpu", "32-true", False, ""), 1)
+    return TrainedModel(Path("run"), config, model, DeviceChoice("cpu", "32-true", False, ""), 1)
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnxscript", "safetensors"])
@@ -63,7 +63,7 @@ def test_a_package_that_is_not_there_is_named_by_its_extra(package: str, monkeyp
     monkeypatch.setattr(formats, "find_spec", lambda name: None if name == package else object())
     name = next(name for name, form in formats.FORMATS.items() if package in form.packages)
     with pytest.raises(SettingError, match=rf"^--format={name} is not installed: make setup EXTRAS=export"):
-        formats.target(Path(), name, None)
+        formats.export_target(Path(), name, None)
 
 
 def needs_extra() -> None:
@@ -94,7 +94,7 @@ def test_the_documented_commands_and_examples(
     small = Digits(image_size=8)
     small.setup()
     Image.fromarray(small.parts["test"].pixels[0, 0].numpy()).save("IMAGE.png")  # as it is in the set
-    chances = trained_model.load(run, read_run_config(run), None, "predict").probabilities(image)[0]
+    chances = trained_model.load_trained(run, read_run_config(run), None, "predict").probabilities(image)[0]
     monkeypatch.syspath_prepend(Path.cwd())
     for code in EXAMPLES[:2]:
         assert "labbook." not in code.replace('"labbook.json"', "")
@@ -116,7 +116,7 @@ def test_the_run_and_its_figures_are_told(labbook: Command, command: Command) ->
     (run / "metrics.json").write_text(before.replace('"status": "finished"', '"status": "running"'))  # and was killed
     ended = command(str(run), "--format", "safetensors")
     assert (ended.code, ended.err) == (0, "note: the run is not finished (interrupted): what it saved was taken\n")
-    _, told = safetensors.parts(run / "model.safetensors")
+    _, told = safetensors.safetensors_parts(run / "model.safetensors")
     assert (told["run"], told["weights"], told["epochs"], told["tta"]) == (run.name, "best", "1", "none")
     assert json.loads(told["classes"]) == [str(number) for number in range(10)]
     assert json.loads(told["model"])["width"] == 5
@@ -127,7 +127,7 @@ def test_the_run_and_its_figures_are_told(labbook: Command, command: Command) ->
 
 def test_figures_that_are_none_are_left_out() -> None:
     metrics = {"test/acc": 0.5, "val/loss": float("nan"), "test/confusion_matrix": [[1]], "seed": 3}
-    assert figures(metrics) == {"test/acc": 0.5}
+    assert exported_metrics(metrics) == {"test/acc": 0.5}
 
 
 @pytest.mark.parametrize("wrong", [0.1, float("nan")])
@@ -137,14 +137,14 @@ def test_a_file_that_computes_something_else_is_not_kept(
     needs_extra()
     run = trained("model=mlp", "debug=fast", "callbacks=none")
     before = sorted(run.rglob("*"))
-    content = safetensors.content
+    content = safetensors.safetensors_content
 
     def broken(network: Exported, told: dict[str, str]) -> bytes:
         other = copy.deepcopy(network)
         torch.nn.init.constant_(next(other.parameters()), wrong)
         return content(other, told)
 
-    monkeypatch.setattr(safetensors, "content", broken)
+    monkeypatch.setattr(safetensors, "safetensors_content", broken)
     ended = command(str(run), "--format", "safetensors")
     assert ended.code == 1
     assert re.match(r"the file's logits differ from PyTorch's by \S+, the probabilities by \S+: not", ended.sentence)
@@ -176,13 +176,13 @@ class ByContent(MLP):
 )
 def test_a_network_without_recordable_steps_is_refused(network: type[MLP], sentence: str) -> None:
     with pytest.raises(ExportError, match=sentence):
-        torch_export.content(Exported(network(spec_of(1, 4, 2)), "none"), {})
+        torch_export.torch_export_content(Exported(network(spec_of(1, 4, 2)), "none"), {})
 
 
 def test_a_network_too_large_for_onnx_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx, "LARGEST", 100)
     with pytest.raises(SettingError, match=r"--format=onnx holds at most 2 GiB, .* --format=torch_export"):
-        onnx.content(Exported(MLP(spec_of(1, 4, 2)), "none"), {})
+        onnx.onnx_content(Exported(MLP(spec_of(1, 4, 2)), "none"), {})
 
 
 @pytest.mark.parametrize(
@@ -238,10 +238,10 @@ def test_what_a_file_of_safetensors_says_is_checked(changed: dict[str, str], sen
     weights = MLP(spec_of(1, 4, 2), depth=0).state_dict()
     file = tmp_path / "model.safetensors"
     file.write_bytes(save(weights, ABOUT))
-    assert safetensors.read(file).spec.class_names == ("a", "b")
+    assert safetensors.read_safetensors(file).spec.class_names == ("a", "b")
     file.write_bytes(save(weights, ABOUT | changed))
     with pytest.raises(SettingError, match=sentence):
-        safetensors.read(file)
+        safetensors.read_safetensors(file)
 
 
 @pytest.mark.parametrize(("content", "sentence"), [(None, "there is no file"), (b"PK", "is damaged, or no file of")])
@@ -250,7 +250,7 @@ def test_what_is_no_file_of_safetensors_is_refused(content: bytes | None, senten
     if content is not None:
         (tmp_path / "x").write_bytes(content)
     with pytest.raises(SettingError, match=sentence):
-        safetensors.read(tmp_path / "x")
+        safetensors.read_safetensors(tmp_path / "x")
 
 
 ABOUT_IMAGES = {"image_size": "28", "channels": "1", "decoding": '{"size": 20, "channels": 3, "range": [0, 4095]}'}
@@ -280,7 +280,7 @@ def pictures(folder: Path) -> list[Path]:
 def test_the_module_beside_a_file_reads_images_as_the_program_does(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     files = pictures(tmp_path / "images")
-    (tmp_path / companion.NAME).write_text(companion.source(), encoding="utf-8")
+    (tmp_path / companion.NAME).write_text(companion.companion_source(), encoding="utf-8")
     code = "import json, sys\nsys.modules['labbook'] = None\nfrom labbook_pixels import read_image\n" + (
         "for file in sys.argv[2:]:\n"
         "    try: print(read_image(file, json.loads(sys.argv[1])).tobytes().hex())\n"
@@ -294,7 +294,9 @@ def test_the_module_beside_a_file_reads_images_as_the_program_does(tmp_path: Pat
         if decoded.image is None:
             assert told == f"{file} {decoded.problem}"
         else:
-            assert told == shaped(torch.from_numpy(decoded.image.copy())[None], 28, 1).numpy().tobytes().hex(), file
+            assert (
+                told == resize_and_convert(torch.from_numpy(decoded.image.copy())[None], 28, 1).numpy().tobytes().hex()
+            ), file
     assert [name for name, told in zip(files, ended.stdout.splitlines(), strict=True) if " " in told] == [
         tmp_path / "images" / "cut.jpg", tmp_path / "images" / "none.png"
     ]  # fmt: skip
@@ -303,16 +305,18 @@ def test_the_module_beside_a_file_reads_images_as_the_program_does(tmp_path: Pat
 def test_images_are_resized_as_torch_does() -> None:
     for channels, wanted, side, size in itertools.product((1, 3), (1, 3), (8, 28, 33), (1, 2, 8, 28, 96, 224)):
         images = torch.randint(0, 256, (1, channels, side, side), dtype=torch.uint8)
-        assert np.array_equal(shaped_image(images[0].numpy(), size, wanted), shaped(images, size, wanted)[0].numpy())
+        assert np.array_equal(
+            shaped_image(images[0].numpy(), size, wanted), resize_and_convert(images, size, wanted)[0].numpy()
+        )
 
 
 def test_a_module_of_somebody_else_s_stays(tmp_path: Path) -> None:
-    companion.check(tmp_path / "model.onnx")
-    (tmp_path / companion.NAME).write_text(companion.source(), encoding="utf-8")
-    companion.check(tmp_path / "model.onnx")
+    companion.check_companion(tmp_path / "model.onnx")
+    (tmp_path / companion.NAME).write_text(companion.companion_source(), encoding="utf-8")
+    companion.check_companion(tmp_path / "model.onnx")
     (tmp_path / companion.NAME).write_text("mine = 1\n")
     with pytest.raises(SettingError, match="was not written by an export, which writes its own there"):
-        companion.check(tmp_path / "model.onnx")
+        companion.check_companion(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize(("opset", "form"), [(18, 8), (21, 10)])
@@ -321,12 +325,14 @@ def test_an_opset_is_chosen_and_with_it_the_oldest_form_of_the_file(opset: int, 
     from onnx import load_model_from_string
 
     network = MLP(spec_of(1, 4, 2)).eval()
-    content = onnx.content(Exported(network, "none"), {}, opset)
+    content = onnx.onnx_content(Exported(network, "none"), {}, opset)
     model = load_model_from_string(content)
     assert (model.opset_import[0].version, model.ir_version) == (opset, form)
     (tmp_path / "a.onnx").write_bytes(content)
     pixels = torch.randint(0, 256, (3, 1, 4, 4), dtype=torch.uint8)
-    torch.testing.assert_close(onnx.read(tmp_path / "a.onnx")(pixels)[0], Exported(network, "none")(pixels)[0].detach())
+    torch.testing.assert_close(
+        onnx.read_onnx(tmp_path / "a.onnx")(pixels)[0], Exported(network, "none")(pixels)[0].detach()
+    )
 
 
 TORCHVISIONS = ["googlenet", "mobilenet_v3_small", "resnet18", "vit_b_16"]
@@ -340,5 +346,5 @@ def test_every_network(name: str, tta: Tta, format_name: str, tmp_path: Path) ->
     needs_extra()
     network, form = held(name, tta), import_module(f"labbook.inference.export.{format_name}")
     file = tmp_path / "file"
-    file.write_bytes(form.content(Exported(network.model, tta), about(network, None)))
-    assert export_model.difference(form.read(file), network)["probabilities"] < 1e-5
+    file.write_bytes(form.content(Exported(network.model, tta), export_metadata(network, None)))
+    assert export_model.difference_from_torch(form.read(file), network)["probabilities"] < 1e-5

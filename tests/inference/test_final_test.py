@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from labbook.data.synthetic import Synthetic
-from labbook.inference.evaluate.final_test import keep_answers
+from labbook.inference.evaluate.final_test import write_predictions
 from tests.conftest import Command
 
 
@@ -26,7 +26,7 @@ def test_answers_of_a_shorter_training_do_not_outlive_it(tmp_path: Path) -> None
     outcome: Any = None
     file.write_text("image,label,predicted\n0,1,1\n")
     for _ in range(2):
-        keep_answers(several, Synthetic(), outcome)
+        write_predictions(several, Synthetic(), outcome)
         assert not file.exists()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labbook.errors import SettingError
-from labbook.inference.predict.find_images import found
+from labbook.inference.predict.find_images import find_images
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def _album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def images(*places: str) -> list[str]:
-    return [file.as_posix() for file in found(places).images]
+    return [file.as_posix() for file in find_images(places).images]
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_a_pattern_from_the_root_and_one_from_home(tmp_path: Path, monkeypatch: 
 
 
 def test_other_files_of_folders_are_told_of() -> None:
-    assert found(["."]).others == [Path("deep/notes.txt")]
-    assert found(["deep/**"]).others == []  # where the pattern asks for it
+    assert find_images(["."]).others == [Path("deep/notes.txt")]
+    assert find_images(["deep/**"]).others == []  # where the pattern asks for it
 
 
 def test_a_link_to_nowhere_is_left_for_the_decoder_to_name() -> None:
@@ -65,19 +65,19 @@ def test_a_link_to_nowhere_is_left_for_the_decoder_to_name() -> None:
 @pytest.mark.parametrize("place", ["c.png", "*.gif", "nowhere/", "x\n.png", "~nobody-is-called-so/a.png", "a" * 5000])
 def test_nothing_there(place: str) -> None:
     with pytest.raises(SettingError, match=r"^[ -~]{1,90} is no file or folder, and no pattern that matches any$"):
-        found(["b.png", place])
+        find_images(["b.png", place])
 
 
 @pytest.mark.parametrize("place", ["empty", "empt*"])
 def test_no_image_there(place: str) -> None:
     with pytest.raises(SettingError, match=r"holds no image: no name in it ends in one of .*\.jpeg, .*\.png"):
-        found([place])
+        find_images([place])
 
 
 def test_folders_in_a_circle_end() -> None:
     Path("deep/er/round").symlink_to(Path("deep").absolute())
     with pytest.raises(SettingError, match="are one folder, whose images would count twice"):
-        found(["deep"])
+        find_images(["deep"])
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="whoever may read everything is refused nothing")
@@ -85,6 +85,6 @@ def test_a_folder_that_must_not_be_read_is_not_passed_over() -> None:
     Path("deep/er").chmod(0)
     try:
         with pytest.raises(PermissionError):
-            found(["deep"])
+            find_images(["deep"])
     finally:
         Path("deep/er").chmod(0o700)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labbook.inference.intervals import student, t_quantile, wilson, written
+from labbook.inference.intervals import format_interval, student_interval, t_quantile, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -23,11 +23,11 @@ def test_students_t(freedom: int, expected: float) -> None:
 
 
 def test_wilson() -> None:
-    assert wilson(0.925, 360) == pytest.approx((0.893079, 0.947946), abs=1e-6)
-    assert wilson(1.0, 10) == pytest.approx((0.722467, 1.0), abs=1e-6)
-    assert wilson(0.0, 10) == pytest.approx((0.0, 0.277533), abs=1e-6)
+    assert wilson_interval(0.925, 360) == pytest.approx((0.893079, 0.947946), abs=1e-6)
+    assert wilson_interval(1.0, 10) == pytest.approx((0.722467, 1.0), abs=1e-6)
+    assert wilson_interval(0.0, 10) == pytest.approx((0.0, 0.277533), abs=1e-6)
 
 
 def test_mean_of_three_seeds() -> None:
-    assert student(0.9, 0.01, 3) == pytest.approx((0.875159, 0.924841), abs=1e-6)
-    assert written((0.8751, 0.92484)) == "0.8751 to 0.9248"
+    assert student_interval(0.9, 0.01, 3) == pytest.approx((0.875159, 0.924841), abs=1e-6)
+    assert format_interval((0.8751, 0.92484)) == "0.8751 to 0.9248"

@@ -17,8 +17,8 @@ from PIL import Image
 from labbook.cli import command_line
 from labbook.cli.commands import predict
 from labbook.inference.predict import output
-from labbook.inference.predict.classify import Guess, Predicted, Prediction
-from labbook.plots.contact_sheet import Line
+from labbook.inference.predict.classify import ClassProbability, PredictedBatch, Prediction
+from labbook.plots.contact_sheet import CaptionLine
 from tests.conftest import Command
 from tests.data.samples import photograph
 from tests.inference.networks import saved, untrained
@@ -116,18 +116,25 @@ def test_what_one_should_know(said: Command, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_contact_sheet_shows_the_first_images_or_the_least_sure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "MOST", 2)
-    sure = [Prediction(f"a/b/{place}.png", (Guess("cat", each),)) for place, each in enumerate((0.9, 0.4, 0.8, 0.3))]
+    sure = [
+        Prediction(f"a/b/{place}.png", (ClassProbability("cat", each),))
+        for place, each in enumerate((0.9, 0.4, 0.8, 0.3))
+    ]
     pixels = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1)
     for shown, places in (("first", [0, 1]), ("least-sure", [3, 1])):
-        told = output.Told(shown)
+        told = output.PredictionOutput(shown)
         for first in (0, 2):
-            told.add(Predicted(sure[first : first + 2], pixels[first : first + 2]))
+            told.add(PredictedBatch(sure[first : first + 2], pixels[first : first + 2]))
         assert [int(each) for _, each in told.pictured] == places
         assert len(told.predictions) == 4
-    lines = output.caption(sure[1], {"cat": "class 3"})
-    assert lines == [Line("class 3", "40%"), Line("b/1.png")]
+    lines = output.prediction_caption(sure[1], {"cat": "class 3"})
+    assert lines == [CaptionLine("class 3", "40%"), CaptionLine("b/1.png")]
     known = sure[0]._replace(image="7", true="cat")
-    assert output.caption(known, {"cat": "cat"}) == [Line("cat"), Line("→ cat", "90%"), Line("image 7")]
+    assert output.prediction_caption(known, {"cat": "cat"}) == [
+        CaptionLine("cat"),
+        CaptionLine("→ cat", "90%"),
+        CaptionLine("image 7"),
+    ]
 
 
 def test_a_file_whose_name_looks_like_a_setting(said: Command) -> None:
@@ -227,5 +234,5 @@ def test_a_program_ends_at_once_with_its_code(
 
     monkeypatch.setattr(command_line.os, "_exit", end)
     with pytest.raises(EndedError, match=f"^{code}$"):
-        command_line.program(main)
+        command_line.run_program(main)
     assert capsys.readouterr().out == "said\n"

@@ -33,7 +33,7 @@ from labbook.inference.serve import explainer as explaining
 from labbook.inference.serve import gradio_page, open_port, server
 from labbook.inference.serve.attribution import METHODS
 from labbook.inference.serve.explainer import Explainer
-from labbook.inference.trained_model import Trained
+from labbook.inference.trained_model import TrainedModel
 from labbook.training import hardware
 from tests.conftest import Command
 from tests.inference.test_serve_images import drawing
@@ -52,8 +52,8 @@ def explainer(tmp_path: Path) -> Explainer:
     config = deepcopy(small())
     (tmp_path / "metrics.json").write_text('{"test/acc": 0.25}')
     model = experiment.build_model(config, Digits(image_size=8).spec).eval()
-    choice = hardware.here(config, model)
-    return Explainer(Trained(tmp_path, config, model, choice, 3))
+    choice = hardware.choose_for_run(config, model)
+    return Explainer(TrainedModel(tmp_path, config, model, choice, 3))
 
 
 def saved(path: Path, ground: int) -> dict[str, str]:
@@ -124,15 +124,15 @@ def test_test_images_that_are_not_at_hand(
     monkeypatch.setattr(MNIST, "_obtain", lambda _: pytest.fail("nothing is to be downloaded"))
     config = compose_config("data=mnist", f"data.root={tmp_path / 'data'}", "data.image_size=8")
     with pytest.raises(SettingError, match=r"^the test images are not in .*data: name another place with data\.root="):
-        explaining.samples(replace(explainer.network, config=config))
+        explaining.sample_images(replace(explainer.network, config=config))
     assert not (tmp_path / "data").exists()
     explainer.network.config.data.image_size = 9
     assert explainer.test_images()[1].startswith("There is nothing to choose from: the test images are not of the size")
 
 
 def test_few_of_many_classes() -> None:
-    assert explaining.spread([2, 2, 0, 1, 0]) == [2, 4, 3, 0, 1]
-    assert explaining.spread([0] * 50 + list(range(50))) == [0, *range(51, 70)]
+    assert explaining.spread_over_classes([2, 2, 0, 1, 0]) == [2, 4, 3, 0, 1]
+    assert explaining.spread_over_classes([0] * 50 + list(range(50))) == [0, *range(51, 70)]
 
 
 def test_the_head_of_the_page(explainer: Explainer) -> None:
@@ -216,13 +216,13 @@ OWN = "http://127.0.0.1:7860"
     ],
 )
 def test_requests_of_other_pages(method: str, headers: dict[str, str], refused: bool) -> None:
-    assert server.of_another_page(request(method, "/", headers)) == refused
+    assert server.is_from_another_page(request(method, "/", headers)) == refused
 
 
 def test_other_pages_may_link_to_the_page_alone() -> None:
     link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
-    assert not server.of_another_page(request("GET", "/", link))
-    assert server.of_another_page(request("GET", "/gradio_api/queue/data", link))
+    assert not server.is_from_another_page(request("GET", "/", link))
+    assert server.is_from_another_page(request("GET", "/gradio_api/queue/data", link))
 
 
 def request(method: str, path: str, headers: dict[str, str]) -> Request:

@@ -21,7 +21,7 @@ def test_judges_the_test_images_as_the_test_did(labbook: Command) -> None:
     run = labbook("epochs=2", "trainer.precision=32", "task.tta=mirror", "callbacks=none").run
     config = read_run_config(run)
     outcome = evaluate_run.evaluate_run(run, config, "test").outcome
-    network = trained_model.load(run, config, None, "predict")
+    network = trained_model.load_trained(run, config, None, "predict")
     digits = Digits(image_size=28)
     digits.setup()
     probabilities = network.probabilities(digits.parts["test"].pixels)
@@ -37,7 +37,7 @@ def test_needs_no_data(labbook: Command, tmp_path: Path) -> None:
     words = ("data=image_folder", "data.root=photos", "data.image_size=8", "model=mlp", "epochs=1", "callbacks=none")
     run = labbook(*words).run
     (tmp_path / "photos").rename(tmp_path / "elsewhere")
-    spec = trained_model.load(run, read_run_config(run), "last", "predict").spec
+    spec = trained_model.load_trained(run, read_run_config(run), "last", "predict").spec
     assert (spec.channels, spec.size) == (3, 8)
     assert spec.class_names == ("cat", "dog")
 
@@ -46,9 +46,9 @@ def test_a_checkpoint_of_before_networks_told_of_their_images(trained: Callable[
     run = trained("model=mlp", "debug=fast", "callbacks=none")
     file = run / "checkpoints" / "last.ckpt"
     content = torch.load(file, weights_only=True)
-    assert trained_model.spec_of(content.pop("spec"), file) == Digits(image_size=28).spec
+    assert trained_model.spec_of_checkpoint(content.pop("spec"), file) == Digits(image_size=28).spec
     torch.save(content, file)
-    assert trained_model.load(run, read_run_config(run), "last", "predict").spec == Digits(image_size=28).spec
+    assert trained_model.load_trained(run, read_run_config(run), "last", "predict").spec == Digits(image_size=28).spec
 
 
 WHOLE = {"channels": 1, "size": 8, "class_names": ["a", "b"], "mean": [0.5], "std": [0.5]}
@@ -57,7 +57,7 @@ WHOLE = {"channels": 1, "size": 8, "class_names": ["a", "b"], "mean": [0.5], "st
 @pytest.mark.parametrize("content", [None, 3, {}, WHOLE | {"size": "large"}, WHOLE | {"class_names": 3}])
 def test_what_is_no_spec_is_refused(content: Any) -> None:
     with pytest.raises(SettingError, match=r"x\.ckpt is not a checkpoint of a run: what it says of its images"):
-        trained_model.spec_of(content, Path("x.ckpt"))
+        trained_model.spec_of_checkpoint(content, Path("x.ckpt"))
 
 
 def test_a_run_whose_training_would_be_refused_today_is_opened(labbook: Command) -> None:
@@ -73,4 +73,4 @@ def test_a_run_whose_training_would_be_refused_today_is_opened(labbook: Command)
     assert torch.equal(outcome.predicted, own.predicted)
     typed = with_settings(read_run_config(run), ["trainer.strategy=deepspeed"])
     with pytest.raises(SettingError, match=r"trainer\.strategy=deepspeed does not work here"):
-        trained_model.load(run, typed, None, "predict")
+        trained_model.load_trained(run, typed, None, "predict")

@@ -16,7 +16,7 @@ from labbook.config import instantiate
 from labbook.data.digits import Digits
 from labbook.data.spec import ImageSpec
 from labbook.models import airbench94
-from labbook.models.airbench94 import Airbench94, convolution, patch_covariance, whitening_filters
+from labbook.models.airbench94 import Airbench94, identity_convolution, patch_covariance, whitening_filters
 from labbook.models.mlp import MLP
 from labbook.training.classifier import Classifier, Task
 from tests import composing
@@ -76,7 +76,7 @@ def test_the_network_is_that_of_the_paper() -> None:
 @pytest.mark.parametrize(("inputs", "outputs"), [(3, 8), (8, 8), (8, 3)])
 def test_a_convolution_begins_by_handing_its_inputs_on(inputs: int, outputs: int) -> None:
     images = torch.randn(2, inputs, 7, 7)
-    layer = convolution(inputs, outputs)
+    layer = identity_convolution(inputs, outputs)
     same = min(inputs, outputs)
     assert torch.equal(layer(images)[:, :same], images[:, :same])
     bound = 1 / (9 * inputs) ** 0.5  # of torch's default

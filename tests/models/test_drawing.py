@@ -16,7 +16,7 @@ from labbook.cli.commands import draw
 from labbook.errors import SettingError
 from labbook.models import drawing
 from labbook.models.lenet5 import LeNet5
-from labbook.models.probe import blank
+from labbook.models.probe import dummy_input
 from labbook.models.resnet import ResNet
 from labbook.training.classifier import Classifier
 from tests.composing import composed
@@ -27,7 +27,7 @@ needs_graphviz = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphvi
 
 def boxes(model: Classifier, depth: int | None = None) -> list[tuple[str, ...]]:
     """What is written into each box: the layer, and its shapes."""
-    source = drawing.draw(model, "gv", depth).decode()
+    source = drawing.draw_model(model, "gv", depth).decode()
     tables = re.findall(r"<TABLE.*?</TABLE>", source, re.DOTALL)
     return [tuple(text.strip() for text in re.findall(r"<TD[^>]*>(.*?)</TD>", table)) for table in tables]
 
@@ -42,11 +42,11 @@ def layers(model: Classifier) -> list[tuple[str, ...]]:
 
     def note_all(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         note(layer, inputs, output)
-        if line := drawing.details(layer):
+        if line := drawing.layer_details(layer):
             found[-1] = (*found[-1], line)
 
     hooks = [layer.register_forward_hook(note_all) for layer in model.modules() if not list(layer.children())]
-    model.eval()(blank(model))
+    model.eval()(dummy_input(model))
     for hook in hooks:
         hook.remove()
     return found
@@ -58,7 +58,7 @@ def test_every_layer_is_drawn_with_its_shapes(model: Classifier) -> None:
     wanted = layers(model)
     assert len(wanted) > 3
     assert [box for box in drawn if box in wanted] == wanted
-    assert drawn[0] == ("input-tensor", str(tuple(blank(model).shape)))
+    assert drawn[0] == ("input-tensor", str(tuple(dummy_input(model).shape)))
     assert drawn[-1] == ("output-tensor", "(1, 10)")
 
 
@@ -75,7 +75,7 @@ def test_every_layer_is_drawn_with_its_shapes(model: Classifier) -> None:
     ids=str,
 )  # fmt: skip
 def test_what_is_said_of_a_layer(module: nn.Module, line: str) -> None:
-    assert drawing.details(module) == line
+    assert drawing.layer_details(module) == line
 
 
 def test_boxes_say_kernel_stride_and_parameters() -> None:
@@ -97,21 +97,21 @@ def test_drawing_changes_neither_the_network_nor_what_is_drawn_at_random_next(sm
     small.norm.eval()
     before = {name: item.clone() for name, item in small.state_dict().items()}
     random = torch.get_rng_state()
-    first = drawing.draw(small, "gv")
+    first = drawing.draw_model(small, "gv")
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(item, before[name]) for name, item in small.state_dict().items())
     assert [module.training for module in (small, small.conv, small.norm)] == [True, True, False]
-    assert drawing.draw(small, "gv") == first
+    assert drawing.draw_model(small, "gv") == first
     assert type(small(torch.rand(2, 3, 8, 8))) is Tensor
 
 
 @needs_graphviz
 def test_pictures_are_whole(small: Small) -> None:
-    svg = ElementTree.fromstring(drawing.draw(small, "svg"))
+    svg = ElementTree.fromstring(drawing.draw_model(small, "svg"))
     texts = [(item.text or "").strip() for item in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert {"Conv2d", "(1, 5, 6, 6)", "BatchNorm2d", "Linear", "(1, 10)"} <= set(texts)
-    assert drawing.draw(small, "png").startswith(b"\x89PNG")
-    assert drawing.draw(small, "pdf").startswith(b"%PDF")
+    assert drawing.draw_model(small, "png").startswith(b"\x89PNG")
+    assert drawing.draw_model(small, "pdf").startswith(b"%PDF")
 
 
 def test_without_graphviz_there_is_a_sentence_and_a_run_has_no_drawing(
@@ -119,8 +119,8 @@ def test_without_graphviz_there_is_a_sentence_and_a_run_has_no_drawing(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(SettingError, match=r"needs Graphviz.* apt-get install graphviz \(Debian, Ubuntu\), brew"):
-        drawing.draw(small, "svg")
-    assert drawing.draw(small, "gv").startswith(b"strict digraph")
+        drawing.draw_model(small, "svg")
+    assert drawing.draw_model(small, "gv").startswith(b"strict digraph")
     draw_network(small, tmp_path / "network.svg")
     assert list(tmp_path.iterdir()) == []
 

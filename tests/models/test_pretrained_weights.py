@@ -42,9 +42,9 @@ def published(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, content:
     file = folder / "checkpoints" / f"{name}-{digest}.pth"
     file.parent.mkdir(exist_ok=True)
     written.rename(file)
-    own = pretrained_weights.weights_of(name)
+    own = pretrained_weights.recommended_weights(name)
     made_up = SimpleNamespace(url=f"http://127.0.0.1:9/models/{file.name}", transforms=own.transforms)
-    monkeypatch.setattr(pretrained_weights, "weights_of", lambda _: made_up)
+    monkeypatch.setattr(pretrained_weights, "recommended_weights", lambda _: made_up)
     return file
 
 
@@ -175,7 +175,7 @@ def test_old_names_of_layers_of_vision_transformers_are_understood(
     }
     assert old.keys() != network.state_dict().keys()
     published(tmp_path, monkeypatch, "vit_b_16", old)
-    assert pretrained_weights.state_dict("vit_b_16").keys() == network.state_dict().keys()
+    assert pretrained_weights.pretrained_state_dict("vit_b_16").keys() == network.state_dict().keys()
 
 
 def test_old_names_of_dense_layers_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def test_old_names_of_dense_layers_are_understood(tmp_path: Path, monkeypatch: p
     }
     assert any("denselayer1.norm.1." in key for key in old)
     published(tmp_path, monkeypatch, "densenet121", old)
-    found = pretrained_weights.state_dict("densenet121")
+    found = pretrained_weights.pretrained_state_dict("densenet121")
     assert found.keys() == network.state_dict().keys()
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.models.smallest_images import check
+from labbook.models.smallest_images import check_image_size
 from labbook.training.classifier import Classifier
 from tests.models.conftest import spec_of
 
@@ -49,13 +49,13 @@ def test_images_too_small_are_refused_with_the_smallest_that_work(
 ) -> None:
     before = torch.get_rng_state()
     with pytest.raises(SettingError) as error:
-        check(network, spec_of(1, size, 10))
+        check_image_size(network, spec_of(1, size, 10))
     assert str(error.value).startswith(f"the network needs images of at least 6 pixels and the data gives {size} (")
     assert str(error.value).endswith("use data.image_size=6 or more, and min_size = 6 in its class says so")
-    check(network, spec_of(1, 6, 10))
+    check_image_size(network, spec_of(1, 6, 10))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_what_no_size_mends_is_not_said_to_be_the_size() -> None:
-    check(Broken, spec_of(1, 4, 10))
-    check(Broken, spec_of(1, 28, 10))
+    check_image_size(Broken, spec_of(1, 4, 10))
+    check_image_size(Broken, spec_of(1, 28, 10))

@@ -19,7 +19,7 @@ from labbook.config import instantiate
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models import pretrained_weights
-from labbook.models.torchvision_model import TorchvisionModel, names
+from labbook.models.torchvision_model import TorchvisionModel, network_names
 from tests import composing
 from tests.composing import OF_TORCHVISION
 from tests.models.test_architectures import spec_of
@@ -92,17 +92,17 @@ def test_weights_survive_saving_with_weights_only(name: str, tmp_path: Path) -> 
     assert torch.equal(model(images), other.eval()(images))
 
 
-@pytest.mark.parametrize("name", slow_but((*LIGHT, "googlenet"), names()))
+@pytest.mark.parametrize("name", slow_but((*LIGHT, "googlenet"), network_names()))
 def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -> None:
     """As many parameters as torchvision documents, which does not count GoogLeNet's auxiliary classifiers."""
     model = on_meta(name, spec_of(3, pretrained_weights.image_settings(name)["image_size"], 1000))
     auxiliary = sum(item.numel() for path, item in model.named_parameters() if ".aux" in path)
-    documented = pretrained_weights.weights_of(name).meta["num_params"]
+    documented = pretrained_weights.recommended_weights(name).meta["num_params"]
     assert model.num_parameters - auxiliary == documented
     assert model.num_auxiliary == auxiliary
     assert model.title == name
     without = f" ({documented:,} without auxiliary classifiers)" if auxiliary else ""
-    assert run_description.model(model) == f"{name}, {model.num_parameters:,} parameters{without}"
+    assert run_description.describe_model(model) == f"{name}, {model.num_parameters:,} parameters{without}"
 
 
 @pytest.mark.parametrize("name", slow_but(("resnet18", "vgg16_bn"), [*OF_TORCHVISION, "resnext50_32x4d"]))

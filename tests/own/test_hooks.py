@@ -8,7 +8,7 @@ import pytest
 from mylab.callbacks import Unsure
 
 from labbook.callbacks import Progress
-from labbook.callbacks.checkpoints import Checkpoints
+from labbook.callbacks.checkpoints import RunCheckpoints
 from labbook.callbacks.diagnostics import TrainingDiagnostics
 from labbook.callbacks.epoch_end import EpochEnd
 from labbook.callbacks.epoch_recorder import EpochRecorder
@@ -36,7 +36,7 @@ OWNERS: dict[type, tuple[str, ...]] = {
     },
     EpochRecorder: ("record",),
     TrainingDiagnostics: ("check",),
-    Checkpoints: ("save_epoch",),
+    RunCheckpoints: ("save_epoch",),
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from labbook import files
-from labbook.callbacks.checkpoints import Checkpoints
+from labbook.callbacks.checkpoints import RunCheckpoints
 from labbook.callbacks.epoch_end import EpochEnd
 from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.inference.evaluate import final_test
@@ -26,7 +26,7 @@ MOMENTS: dict[str, tuple[Any, str, int]] = {
     "in an epoch": (EpochEnd, "on_train_batch_end", 3),
     "in the validation": (EpochEnd, "on_validation_batch_end", 3),
     "before the row of an epoch": (EpochRecorder, "record", 2),
-    "between row and checkpoint": (Checkpoints, "save_epoch", 2),
+    "between row and checkpoint": (RunCheckpoints, "save_epoch", 2),
     "while a checkpoint is written": (checkpoint_io, "seal", 4),
     "as soon as it has its name": (files, "flush_folder", 4),
     "in the test": (final_test, "logged_in_test", 1),

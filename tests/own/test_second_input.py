@@ -13,7 +13,7 @@ from labbook.data.digits import Digits
 from labbook.data.loader import Batch
 from labbook.errors import SettingError
 from labbook.models.lenet5 import LeNet5
-from labbook.models.probe import blank
+from labbook.models.probe import dummy_input
 from labbook.training.classifier import Classifier, Task
 from labbook.training.further_inputs import FurtherInputs
 
@@ -97,5 +97,5 @@ def test_what_has_images_alone_is_refused(kind: type[Classifier], what: str) -> 
 
 def test_a_network_with_another_input_is_not_drawn() -> None:
     with pytest.raises(SettingError) as refusal:
-        blank(WithThreshold(Thresholds().spec))
+        dummy_input(WithThreshold(Thresholds().spec))
     assert str(refusal.value) == ("a look at the network needs forward(images), and WithThreshold also takes threshold")

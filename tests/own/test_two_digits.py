@@ -73,7 +73,7 @@ def test_a_run_knows_several_classes(run: Path, script: object, capsys: pytest.C
 def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
     run: Path, script: Callable[[ModuleType], Command], tmp_path: Path
 ) -> None:
-    network = trained_model.load(run, read_run_config(run), None, "serve")
+    network = trained_model.load_trained(run, read_run_config(run), None, "serve")
     pixels = network.test_images().pixels[:2]
     chances = network.probabilities(pixels)
     thresholds = json.loads((run / "metrics.json").read_text())["thresholds"]
@@ -90,7 +90,7 @@ def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
     pytest.importorskip("safetensors", reason="the extra export is not installed")
     ended = script(export)(run, "--format", "safetensors", "--out", tmp_path / "a.safetensors")
     assert ended.code == 0, ended.err
-    _, about = safetensors.parts(tmp_path / "a.safetensors")
+    _, about = safetensors.safetensors_parts(tmp_path / "a.safetensors")
     assert json.loads(about["thresholds"]) == pytest.approx(list(thresholds.values()))
     read = run_path(str(tmp_path / "labbook_pixels.py"))
     assert [read["classes_of"](row.numpy(), about) for row in chances] == expected

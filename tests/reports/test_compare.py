@@ -11,11 +11,11 @@ import pytest
 
 from labbook.cli.commands import compare
 from labbook.errors import SettingError
-from labbook.inference.evaluate.predictions import Answers
+from labbook.inference.evaluate.predictions import Predictions
 from labbook.reports import comparison
 from labbook.reports.comparison import load_runs, page
 from labbook.reports.comparison.pairwise import Pair, pairs_of
-from labbook.reports.comparison.tables import Sheet, significance
+from labbook.reports.comparison.tables import Sheet, significance_sheet
 from tests.conftest import Command
 from tests.reports.test_grouping import add_run, figures_of, table_of
 from tests.reports.test_sweep_page import Page
@@ -34,13 +34,13 @@ DEEP = {
 LABELS = [0, 1] * 20
 
 
-def answered(wrong: range, test_set: str = "abc") -> Answers:
+def answered(wrong: range, test_set: str = "abc") -> Predictions:
     """Right but for the images in a range."""
     predicted = [1 - label if place in wrong else label for place, label in enumerate(LABELS)]
-    return Answers(test_set, np.array(LABELS), np.array(predicted))
+    return Predictions(test_set, np.array(LABELS), np.array(predicted))
 
 
-def keep(answers: Answers, run: Path) -> None:
+def keep(answers: Predictions, run: Path) -> None:
     """Write them as runs of older versions did."""
     rows = zip(answers.labels.tolist(), answers.predicted.tolist(), strict=True)
     lines = [f"{image},{label},{predicted}\n" for image, (label, predicted) in enumerate(rows)]
@@ -120,7 +120,7 @@ def test_other_images_are_not_tested_for_a_difference(tmp_path: Path, three: lis
         "Tested on different images, so not to be compared by accuracy: mlp, deep, fast on 40; elsewhere on 40 images"
         " of their own." in sheet.notes
     )
-    changed = Answers("abc", np.array([1, *LABELS[1:]]), np.array(LABELS))
+    changed = Predictions("abc", np.array([1, *LABELS[1:]]), np.array(LABELS))
     assert pairs_of([("a", answered(range(0))), ("b", changed)]) == []
 
 
@@ -138,7 +138,7 @@ def test_runs_without_figures_are_told_of(tmp_path: Path, three: list[Path]) -> 
 
 def test_of_many_pairs_those_are_said_that_differ() -> None:
     pairs = [Pair("a", f"b{number}", 40, 12, 0, 0.001, 0.01 * number) for number in range(8)]
-    said = significance(pairs, []).notes
+    said = significance_sheet(pairs, []).notes
     assert len([note for note in said if " is better than " in note]) == 5
     assert "No difference is shown between the other 3 pairs." in said
 
@@ -158,11 +158,11 @@ def test_many_runs_are_ranked_against_the_best(tmp_path: Path, capsys: pytest.Ca
     assert "other0, other1, other2, other3, other4, other5, other6, other7 and 2 more on 40" in " ".join(
         compared.significance.notes
     )
-    comparison.show(compared)
+    comparison.print_comparison(compared)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) < 80
     assert "... and 20 more runs: --html FILE has all." in lines
-    assert "run059" in page.html(compared)
+    assert "run059" in page.comparison_html(compared)
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_refusals(three: list[Path], tmp_path: Path) -> None:
         ([three[0], tmp_path / "none"], "none is not a run folder: it has no config.yaml"),
     ):
         with pytest.raises(SettingError, match=sentence):
-            load_runs.gather(paths)
+            load_runs.load_candidates(paths)
 
 
 def test_what_a_pattern_finds_beside_runs_is_left_out_and_said(
@@ -200,7 +200,7 @@ def test_what_a_pattern_finds_beside_runs_is_left_out_and_said(
 def test_the_page_is_whole_and_escapes_what_it_shows(tmp_path: Path, three: list[Path]) -> None:
     evil = '<script>alert("1")</script>'
     three[1] = add(tmp_path, "<b>x", range(3), {"model.activation": evil}, hardware=evil)
-    seen = Page(page.html(comparison.compare(three)))
+    seen = Page(page.comparison_html(comparison.compare(three)))
     assert seen.tags["figure"] == 4
     assert (seen.tags["table"], seen.tags["h1"], seen.tags["script"], seen.tags["b"]) == (4, 1, 1, 0)
     assert " ".join(seen.words).count(evil) == 2

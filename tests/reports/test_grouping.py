@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labbook.reports import sweep_page, table_cells
-from labbook.reports.grouping import Mean, Report, group
-from labbook.reports.read_runs import Run, Sweep
+from labbook.reports.grouping import Mean, Report, group_runs
+from labbook.reports.read_runs import RunRecord, SweepRecord
 
 SETTINGS: dict[str, Any] = {
     "model": {"_target_": "labbook.models.mlp.MLP", "depth": 1, "activation": "relu"},
@@ -102,12 +102,12 @@ def make_grid(folder: Path) -> Path:
 def in_memory(runs: list[tuple[dict[str, Any], dict[str, Any]]], over: list[str], objective: str = "val/acc") -> Report:
     """The report of runs that are nowhere on disk, given as settings and metrics."""
     made = [
-        Run(
+        RunRecord(
             Path(f"run{number}"), metrics.get("status", "finished"), config_of(settings), metrics, {}, 1.0, number + 2.0
         )
         for number, (settings, metrics) in enumerate(runs)
     ]
-    return group(Sweep(Path("sweep"), tuple(over), (), objective, 0, tuple(made)))
+    return group_runs(SweepRecord(Path("sweep"), tuple(over), (), objective, 0, tuple(made)))
 
 
 @given(
@@ -182,8 +182,8 @@ def test_only_finished_runs_count() -> None:
     report = in_memory([({}, figures_of(0.9)), *others], [])
     (row,) = report.rows
     assert row.figure("val/acc") == Mean(1, 0.9, None)
-    assert table_cells.cells(report, row)[0].text == "1 of 3"
-    assert table_cells.tally(report) == "3 runs: 1 finished, 1 failed, 1 pruned"
+    assert table_cells.table_cells(report, row)[0].text == "1 of 3"
+    assert table_cells.tally_runs(report) == "3 runs: 1 finished, 1 failed, 1 pruned"
 
 
 def test_settings_without_a_figure_come_last() -> None:
@@ -205,7 +205,7 @@ def test_published_figures_and_differences() -> None:
     assert sgd.difference("train/acc_eval") == pytest.approx(0.2)
     assert adam.difference("train_seconds") == pytest.approx(6.0)
     assert (rmsprop.published, rmsprop.difference("test/acc")) == ({}, None)
-    assert table_cells.beside(sgd, "test/acc") == "0.5000† (+0.0900)"
+    assert table_cells.published_cell(sgd, "test/acc") == "0.5000† (+0.0900)"
     assert any("C9, C2" in note for note in table_cells.footnotes(report))
 
 
@@ -233,9 +233,9 @@ def test_nothing_is_the_best_of_several_data_sets() -> None:
     assert [row.values for row in report.rows] == [("a", 1), ("a", 3), ("a", 2), ("b", 2), ("b", 1)]
     assert [row.values for row in report.winners] == [("a", 1), ("b", 2)]
     assert report.best is None
-    assert sweep_page.best(report) == []
+    assert sweep_page.best_text(report) == []
     assert any("are of 2 data sets, whose figures cannot be compared" in note for note in table_cells.footnotes(report))
-    assert "No run has finished" not in sweep_page.html(report, [])
+    assert "No run has finished" not in sweep_page.report_html(report, [])
     one = in_memory([run for run in runs if run[0]["data.root"] == "b"], ["data.root", "epochs"])
     assert one.best is one.rows[0]
     assert not any("data sets" in note for note in table_cells.footnotes(one))
@@ -302,5 +302,5 @@ def test_an_absent_setting_is_told_from_any_value() -> None:
 def test_null_is_a_value() -> None:
     report = in_memory([({"data.limit": None}, figures_of(0.9)), ({"data.limit": 64}, figures_of(0.8))], ["data.limit"])
     assert [row.label for row in report.rows] == ["limit null", "limit 64"]
-    assert [table_cells.cells(report, row)[0].text for row in report.rows] == ["null", "64"]
-    assert table_cells.headings(report)[0].numeric
+    assert [table_cells.table_cells(report, row)[0].text for row in report.rows] == ["null", "64"]
+    assert table_cells.table_headings(report)[0].numeric

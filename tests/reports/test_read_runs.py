@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labbook.reports import curves, gradients, read_runs, svg_charts, sweep_page, table_cells, tables
-from labbook.reports.grouping import group
-from labbook.reports.read_runs import Run
+from labbook.reports.grouping import group_runs
+from labbook.reports.read_runs import RunRecord
 from labbook.runs import locks
 from tests.reports.test_grouping import SETTINGS, add_run, figures_of, make_grid, mark, table_of
 
@@ -35,7 +35,7 @@ def test_states(tmp_path: Path) -> None:
     (sweep / "notes").mkdir()
     with locks.run_lock(sweep, "busy") as ours:
         assert ours
-        runs = read_runs.read(sweep).runs
+        runs = read_runs.read_sweep(sweep).runs
     assert {run.path.name: run.state for run in runs} == {
         "new": "new",
         "killed": "interrupted",
@@ -44,8 +44,8 @@ def test_states(tmp_path: Path) -> None:
         "binary": "damaged",
         "bare": "damaged",
     }
-    report = sweep_page.write(sweep)
-    assert table_cells.tally(report) == "6 runs: 2 interrupted, 1 new, 3 damaged"
+    report = sweep_page.write_report(sweep)
+    assert table_cells.tally_runs(report) == "6 runs: 2 interrupted, 1 new, 3 damaged"
     assert len(report.rows) == 4  # two have no legible settings
 
 
@@ -55,7 +55,7 @@ def test_states(tmp_path: Path) -> None:
 def test_damaged_tables(tmp_path: Path, table: str) -> None:
     sweep = mark(tmp_path / "s", [])
     add_run(sweep, "a", {}, figures_of(0.5), table)
-    assert table_cells.tally(sweep_page.write(sweep)) == "1 run: 1 finished"
+    assert table_cells.tally_runs(sweep_page.write_report(sweep)) == "1 run: 1 finished"
 
 
 @given(st.binary(max_size=40))
@@ -64,9 +64,9 @@ def test_any_bytes_are_read_as_far_as_they_go(tmp_path_factory: pytest.TempPathF
     for name in ("config.yaml", "metrics.json", "metrics.csv"):
         folder = add_run(sweep, name, {}, figures_of(0.5), table_of(0.5))
         (folder / name).write_bytes(content)
-    runs = read_runs.read(sweep).runs
+    runs = read_runs.read_sweep(sweep).runs
     assert {run.path.name for run in runs} == {"config.yaml", "metrics.json", "metrics.csv"}
-    group(read_runs.read(sweep))
+    group_runs(read_runs.read_sweep(sweep))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_any_bytes_are_read_as_far_as_they_go(tmp_path_factory: pytest.TempPathF
 def test_damaged_matrices(tmp_path: Path, matrix: Any) -> None:
     sweep = mark(tmp_path / "s", [])
     add_run(sweep, "a", {}, figures_of(0.5, **{"test/confusion_matrix": matrix}))
-    sweep_page.write(sweep)
+    sweep_page.write_report(sweep)
     drawn = "Confusion matrix" in (sweep / sweep_page.PAGE).read_text()
     assert drawn == (matrix == [[0, 0], [0, 0]])
 
@@ -83,10 +83,12 @@ def test_damaged_matrices(tmp_path: Path, matrix: Any) -> None:
 @given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=6), min_size=1, max_size=4))
 def test_curves_are_means_by_epoch(runs: list[list[float]]) -> None:
     made = [
-        Run(Path("x"), "finished", {}, {}, {"epoch": np.arange(1.0, len(run) + 1), "val/acc": np.array(run)}, 0, 0)
+        RunRecord(
+            Path("x"), "finished", {}, {}, {"epoch": np.arange(1.0, len(run) + 1), "val/acc": np.array(run)}, 0, 0
+        )
         for run in runs
     ]
-    found = curves.curve(made, "val/acc")
+    found = curves.mean_curve(made, "val/acc")
     assert found is not None
     epochs, means, spreads = found
     assert epochs.tolist() == list(range(1, max(map(len, runs)) + 1))
@@ -100,10 +102,10 @@ def test_curves_are_means_by_epoch(runs: list[list[float]]) -> None:
 
 def test_a_diverged_epoch_is_left_out_of_the_curve() -> None:
     table = {"epoch": np.array([1.0, 2.0]), "val/loss": np.array([0.5, math.nan])}
-    found = curves.curve([Run(Path("x"), "failed", {}, {}, table, 0, 0)], "val/loss")
+    found = curves.mean_curve([RunRecord(Path("x"), "failed", {}, {}, table, 0, 0)], "val/loss")
     assert found is not None
     assert found[0].tolist() == [1.0]
-    assert curves.curve([Run(Path("x"), "failed", {}, {}, table, 0, 0)], "val/acc") is None
+    assert curves.mean_curve([RunRecord(Path("x"), "failed", {}, {}, table, 0, 0)], "val/acc") is None
 
 
 @pytest.mark.parametrize(
@@ -117,9 +119,9 @@ def test_scale_of_an_axis(values: tuple[Any, ...], numeric: bool, log: bool) -> 
 
 
 def test_gradients_by_layer(grid: Path) -> None:
-    report = group(read_runs.read(grid))
+    report = group_runs(read_runs.read_sweep(grid))
     row = next(row for row in report.rows if row.values == (4, "relu"))
-    assert gradients.norms(row) == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
+    assert gradients.mean_norms(row) == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
     depth, activation = range(2)
     assert gradients.tells_depth(report.rows, depth)
     assert not gradients.tells_depth(report.rows, activation)
@@ -134,9 +136,9 @@ ODD = PLAIN | st.lists(PLAIN, max_size=2) | st.dictionaries(st.text(max_size=3),
     st.dictionaries(st.sampled_from(list(figures_of(0.5))), ODD, max_size=3),
 )
 def test_odd_values_are_no_reason_to_fail(settings: dict[str, Any], metrics: dict[str, Any]) -> None:
-    runs = [Run(Path("odd"), "finished", SETTINGS | settings, figures_of(0.5) | metrics, {}, 1.0, 1.0)]
-    runs.append(Run(Path("plain"), "finished", SETTINGS, figures_of(0.6), {}, 1.0, 1.0))
-    report = group(read_runs.Sweep(Path("sweep"), (), (), "val/acc", 0, tuple(runs)))
+    runs = [RunRecord(Path("odd"), "finished", SETTINGS | settings, figures_of(0.5) | metrics, {}, 1.0, 1.0)]
+    runs.append(RunRecord(Path("plain"), "finished", SETTINGS, figures_of(0.6), {}, 1.0, 1.0))
+    report = group_runs(read_runs.SweepRecord(Path("sweep"), (), (), "val/acc", 0, tuple(runs)))
     assert sum(len(row.runs) for row in report.rows) == 2
-    assert "2 runs: 2 finished" in tables.as_markdown(report)
-    assert len(list(csv.DictReader(tables.as_csv(report).splitlines()))) >= 1
+    assert "2 runs: 2 finished" in tables.table_as_markdown(report)
+    assert len(list(csv.DictReader(tables.table_as_csv(report).splitlines()))) >= 1

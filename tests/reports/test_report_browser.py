@@ -20,7 +20,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
     """A browser that has opened the page from a file."""
     sweep = make_grid(tmp_path_factory.mktemp("sweeps"))
     add_run(sweep, "waiting", {"model.depth": 16})
-    sweep_page.write(sweep)
+    sweep_page.write_report(sweep)
     with browser() as opened:
         opened.get((sweep / sweep_page.PAGE).as_uri())
         yield opened

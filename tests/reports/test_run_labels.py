@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labbook.reports.comparison.run_labels import labels
+from labbook.reports.comparison.run_labels import run_labels
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,6 @@ from labbook.reports.comparison.run_labels import labels
     ],
 )
 def test_as_short_as_can_be(paths: tuple[str, ...], expected: list[str] | None) -> None:
-    found = labels([Path(path) for path in paths])
+    found = run_labels([Path(path) for path in paths])
     assert len(set(found)) == len(paths)
     assert found == (expected or list(paths))

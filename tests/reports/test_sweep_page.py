@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labbook.reports import read_runs, svg_charts, sweep_page, table_cells
-from labbook.reports.grouping import group
+from labbook.reports.grouping import group_runs
 from labbook.runs import locks
 from tests.reports.test_grouping import add_run, figures_of, in_memory, make_grid, mark, table_of
 
@@ -39,7 +39,7 @@ class Page(HTMLParser):
 
 
 def test_page_is_whole(grid: Path) -> None:
-    report = sweep_page.write(grid)
+    report = sweep_page.write_report(grid)
     text = (grid / "report.html").read_text()
     seen = Page(text)
     assert {path.name for path in grid.iterdir() if path.is_file()} == {
@@ -62,7 +62,7 @@ def test_page_is_whole(grid: Path) -> None:
 
 
 def test_captions_say_what_is_drawn(grid: Path) -> None:
-    sections = sweep_page.sections(group(read_runs.read(grid)))
+    sections = sweep_page.page_sections(group_runs(read_runs.read_sweep(grid)))
     captions = [picture.caption for section in sections for picture in section.pictures]
     diamonds = [caption.split(":")[0] for caption in captions if "Open diamonds are published figures" in caption]
     assert diamonds == [
@@ -77,13 +77,13 @@ def test_captions_say_what_is_drawn(grid: Path) -> None:
 def test_more_settings_than_colours(tmp_path: Path) -> None:
     runs = [({"epochs": number}, figures_of(number / 100)) for number in range(1, 16)]
     report = in_memory(runs, ["epochs"])
-    lines = svg_charts.lines_of([row.label for row in report.rows])
+    lines = svg_charts.line_styles([row.label for row in report.rows])
     assert [line.named for line in lines] == [True] * 12 + [False] * 3
     assert len({(line.colour, str(line.dashes)) for line in lines}) == 13
     sweep = mark(tmp_path / "s", ["epochs"])
     for number, (settings, metrics) in enumerate(runs):
         add_run(sweep, str(number), settings, metrics, table_of(0.5))
-    sweep_page.write(sweep)
+    sweep_page.write_report(sweep)
     assert (sweep / "report.html").read_text().count("3 others") == 1
 
 
@@ -95,7 +95,7 @@ def test_text_is_escaped_everywhere(tmp_path: Path) -> None:
     add_run(sweep, "a", {"model.activation": evil}, figures_of(0.5, **classes), table_of(0.5))
     add_run(sweep, "b", {"model.activation": "a|b\n`c` *d* _e_"}, figures_of(0.6), table_of(0.6))
     add_run(sweep, "c", {"model.activation": "relu"}, {"status": "failed", "reason": evil})
-    report = sweep_page.write(sweep)
+    report = sweep_page.write_report(sweep)
     seen = Page((sweep / "report.html").read_text())
     assert seen.tags["script"] == 1
     assert seen.tags["b"] == 0
@@ -106,19 +106,19 @@ def test_text_is_escaped_everywhere(tmp_path: Path) -> None:
     assert "<script" not in markdown
     assert r"a\|b \`c\` \*d\* \_e\_" in markdown
     rows = [line.replace(r"\|", "").count("|") for line in markdown.splitlines() if line.startswith("|")]
-    assert set(rows) == {len(table_cells.headings(report)) + 1}
+    assert set(rows) == {len(table_cells.table_headings(report)) + 1}
     assert len(rows) == 2 + 3
 
 
 @pytest.mark.usefixtures("page_only")
 def test_while_nothing_has_finished(tmp_path: Path) -> None:
     sweep = mark(tmp_path / "s", ["epochs"])
-    assert table_cells.tally(sweep_page.write(sweep)) == "0 runs"
+    assert table_cells.tally_runs(sweep_page.write_report(sweep)) == "0 runs"
     add_run(sweep, "a", {"epochs": 1}, {"status": "running"}, table_of(0.5, epochs=2))
     add_run(sweep, "b", {"epochs": 2}, {"status": "failed", "reason": "no"})
     with locks.run_lock(sweep, "a"):
-        report = sweep_page.write(sweep)
-    assert table_cells.tally(report) == "2 runs: 1 running, 1 failed"
+        report = sweep_page.write_report(sweep)
+    assert table_cells.tally_runs(report) == "2 runs: 1 running, 1 failed"
     text = (sweep / "report.html").read_text()
     assert "No run has finished yet." in text
     assert "Validation accuracy by epoch" in text

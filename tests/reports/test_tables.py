@@ -31,7 +31,7 @@ def grid(tmp_path: Path) -> Path:
 
 
 def test_csv_has_raw_numbers(grid: Path) -> None:
-    sweep_page.write(grid)
+    sweep_page.write_report(grid)
     rows = list(csv.DictReader((grid / "summary.csv").read_text().splitlines()))
     assert len(rows) == 6
     best = rows[0]
@@ -50,7 +50,7 @@ def test_markdown_says_what_one_must_know(grid: Path) -> None:
     for run in grid.glob("*/metrics.json"):
         told = {"hardware": "CPU (Some Make), 32-true", "versions": "Python 3, torch 9"}
         run.write_text(json.dumps(json.loads(run.read_text()) | told))
-    sweep_page.write(grid)
+    sweep_page.write_report(grid)
     text = (grid / "summary.md").read_text()
     assert "| 4 | relu | 2 | 0.8850 ± 0.0071 |" in text
     assert "| 0.9000 (-0.0550) | 12.5 (-2.5) |" in text
@@ -65,7 +65,7 @@ def test_markdown_says_what_one_must_know(grid: Path) -> None:
 def test_metrics_of_torchmetrics_have_columns(grid: Path) -> None:
     run = next(file for file in sorted(grid.glob("*/metrics.json")) if "val/acc" in json.loads(file.read_text()))
     run.write_text(json.dumps(json.loads(run.read_text()) | {"test/f1": 0.625, "test/loss": 0.25}))
-    sweep_page.write(grid)
+    sweep_page.write_report(grid)
     (told,) = {row["test/f1"] for row in csv.DictReader((grid / "summary.csv").read_text().splitlines())} - {""}
     assert float(told) == 0.625
     head = next(line for line in (grid / "summary.md").read_text().splitlines() if line.startswith("| depth"))
@@ -88,9 +88,9 @@ def test_terminal_table_fits(columns: int, width: int) -> None:
 
 def test_the_least_important_columns_go_first() -> None:
     heads = [table_cells.Heading(name, True, importance, name) for name, importance in (("a", 9), ("b", 1), ("c", 5))]
-    assert tables.fitting(heads, [10, 10, 10], 34) == [0, 1, 2]
-    assert tables.fitting(heads, [10, 10, 10], 33) == [0, 2]
-    assert tables.fitting(heads, [10, 10, 10], 5) == [0, 2]
+    assert tables.fitting_columns(heads, [10, 10, 10], 34) == [0, 1, 2]
+    assert tables.fitting_columns(heads, [10, 10, 10], 33) == [0, 2]
+    assert tables.fitting_columns(heads, [10, 10, 10], 5) == [0, 2]
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_refusals(tmp_path: Path, reported: Command, harm: Callable[[Path], None
     assert ended.code == 2
     assert ended.sentence.endswith(sentence)
     with pytest.raises(SettingError):
-        sweep_page.write(folder)
+        sweep_page.write_report(folder)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from PIL import Image
 
 from labbook.reports import confusion, curves, evidence, maps, parameter_effects, svg_charts, sweep_page
 from labbook.reports.grouping import Report
-from labbook.reports.marginals import marginal
+from labbook.reports.marginals import marginal_means
 from labbook.reports.svg_charts import Picture, Scale
 from tests.reports.test_grouping import add_run, figures_of, in_memory, mark, table_of
 
@@ -41,7 +41,7 @@ def lines_in(picture: Picture) -> tuple[Any, list[Line2D]]:
 
 @pytest.mark.parametrize("count", [60, 500])
 def test_accuracy_is_linear_and_no_line_goes_through_single_trials(count: int) -> None:
-    accuracy, seconds, *_ = parameter_effects.effects(trials(count))
+    accuracy, seconds, *_ = parameter_effects.effect_sections(trials(count))
     axes, lines = lines_in(accuracy)
     assert (axes.get_yscale(), axes.get_xscale()) == ("linear", "log")
     assert lines_in(seconds)[0].get_yscale() == "log"
@@ -53,16 +53,16 @@ def test_accuracy_is_linear_and_no_line_goes_through_single_trials(count: int) -
 
 
 def test_few_trials_are_dots_alone() -> None:
-    accuracy = parameter_effects.effects(trials(9))[0]
+    accuracy = parameter_effects.effect_sections(trials(9))[0]
     assert lines_in(accuracy)[1] == []
-    accuracy = parameter_effects.effects(trials(20))[0]
+    accuracy = parameter_effects.effect_sections(trials(20))[0]
     assert lines_in(accuracy)[1] == []
     assert accuracy.caption.startswith("Accuracy against lr: a dot for each run.")
 
 
 def test_words_on_an_axis_are_as_many_as_it_has_room_for() -> None:
     runs = [({"model.activation": f"kind {number}"}, figures_of(number / 100)) for number in range(60)]
-    accuracy = parameter_effects.effects(in_memory(runs, ["model.activation"]))[0]
+    accuracy = parameter_effects.effect_sections(in_memory(runs, ["model.activation"]))[0]
     assert "The 20 best of 60 settings" in accuracy.caption
     axes, _ = lines_in(accuracy)
     assert [label.get_text() for label in axes.get_xticklabels()] == [f"kind {number}" for number in range(40, 60)]
@@ -70,19 +70,19 @@ def test_words_on_an_axis_are_as_many_as_it_has_room_for() -> None:
 
 @pytest.mark.parametrize(("count", "words"), [(60, "a dot for each setting"), (500, "in each cell")])
 def test_only_a_grid_is_a_heat_map(count: int, words: str) -> None:
-    (found,) = maps.maps(trials(count))
+    (found,) = maps.parameter_maps(trials(count))
     assert words in found.caption
     grid = [({"model.depth": depth, "epochs": epochs}, figures_of(0.9)) for depth in (1, 2) for epochs in (1, 2, 3)]
-    (found,) = maps.maps(in_memory(grid, ["model.depth", "epochs"]))
+    (found,) = maps.parameter_maps(in_memory(grid, ["model.depth", "epochs"]))
     assert "Heat map" in str(found.svg)
     mixed = [({"optimizer.lr": 0.1**n, "model.activation": f"{n}"}, figures_of(0.9)) for n in range(9)]
-    assert maps.maps(in_memory(mixed, ["optimizer.lr", "model.activation"])) == []
+    assert maps.parameter_maps(in_memory(mixed, ["optimizer.lr", "model.activation"])) == []
 
 
 def test_many_curves_are_a_band() -> None:
     epochs = np.arange(1.0, 4.0)
     many = [(epochs, np.full(3, float(number)), None) for number in range(101)]
-    drawn = curves.chart(many, svg_charts.lines_of([""] * 101), "validation loss", "epoch")
+    drawn = curves.curve_chart(many, svg_charts.line_styles([""] * 101), "validation loss", "epoch")
     assert "median of the other 89" in drawn.caption
     axes, lines = lines_in(drawn)
     assert len(lines) == 6 + 1  # solid ones with a name, and the median
@@ -91,9 +91,9 @@ def test_many_curves_are_a_band() -> None:
 
 def test_what_the_best_rests_on_is_said() -> None:
     one = trials(3)
-    assert evidence.evidence(one)[0] == "n = 1 run."
+    assert evidence.evidence_sentences(one)[0] == "n = 1 run."
     seeds = [({"seed": seed}, figures_of(0.92 + 0.01 * seed, test_images=360, val_images=180)) for seed in range(3)]
-    said = evidence.evidence(in_memory(seeds, []))
+    said = evidence.evidence_sentences(in_memory(seeds, []))
     assert said == [
         "n = 3 runs with different seeds.",
         "test acc 0.9200, 95 % interval: 0.8873 to 0.9438 over 360 test images (Wilson);"
@@ -101,7 +101,7 @@ def test_what_the_best_rests_on_is_said() -> None:
         "val acc 0.9300, 95 % interval: 0.8831 to 0.9590 over 180 validation images (Wilson);"
         " 0.9052 to 0.9548 over 3 seeds (Student's t).",
     ]
-    assert evidence.evidence(in_memory([], [])) == []
+    assert evidence.evidence_sentences(in_memory([], [])) == []
 
 
 def test_of_many_classes_the_most_confused_are_drawn(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_of_many_classes_the_most_confused_are_drawn(tmp_path: Path) -> None:
     counts[3, 7] = 5
     classes = {"class_names": [f"kind {number}" for number in range(40)], "test/confusion_matrix": counts.tolist()}
     add_run(sweep, "a", {"epochs": 1}, figures_of(0.5) | classes, table_of(0.5))
-    report = sweep_page.write(sweep)
-    (drawn,) = confusion.matrices(report)
+    report = sweep_page.write_report(sweep)
+    (drawn,) = confusion.confusion_pictures(report)
     assert "kind 3 → kind 7" in drawn.svg
     assert "kind 8" not in drawn.svg
     assert (sweep / "table.png").exists()
@@ -123,6 +123,6 @@ def test_of_many_classes_the_most_confused_are_drawn(tmp_path: Path) -> None:
 
 def test_parts_of_a_logarithmic_axis_lie_in_their_middle() -> None:
     points = [(10.0**place, 1.0) for place in np.linspace(-4, 0, 61)]
-    places = [part.place for part in marginal(points, Scale([value for value, _ in points]), False)]
+    places = [part.place for part in marginal_means(points, Scale([value for value, _ in points]), False)]
     assert len(places) == 10
     assert places[0] == pytest.approx(10**-3.8, rel=0.01)

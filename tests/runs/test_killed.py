@@ -12,7 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from labbook import files
-from labbook.callbacks.checkpoints import Checkpoints
+from labbook.callbacks.checkpoints import RunCheckpoints
 from labbook.callbacks.epoch_end import EpochEnd
 from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.training import checkpoint_io
@@ -53,7 +53,7 @@ MOMENTS: dict[str, tuple[Any, str, int]] = {
     "in an epoch": (EpochEnd, "on_train_batch_end", 14),
     "in the validation": (EpochEnd, "on_validation_batch_end", 1),
     "before the row of an epoch": (EpochRecorder, "record", 2),
-    "between row and checkpoint": (Checkpoints, "save_epoch", 2),
+    "between row and checkpoint": (RunCheckpoints, "save_epoch", 2),
     "while a checkpoint is written": (checkpoint_io, "seal", 14),
     "as soon as it has its name": (files, "flush_folder", 10),
     "in the test": (Classifier, "on_test_epoch_end", 1),

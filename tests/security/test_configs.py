@@ -53,7 +53,7 @@ NODES: dict[str, tuple[dict[str, Any], str]] = {
     "torch's imports": ({"_target_": "torch.optim.lr_scheduler.partial", "_args_": [SHELL]}, NOT_ALLOWED),
     "a module of an allowed one": ({"_target_": "torch.optim.sgd.torch.load", "f": "x"}, NOT_ALLOWED),
     "an inherited loader": ({"_target_": "labbook.models.mlp.MLP.load_from_checkpoint"}, "callbacks.evil._target_="),
-    "a function of the package": ({"_target_": "labbook.data.image_cache.cached"}, "makes no Callback"),
+    "a function of the package": ({"_target_": "labbook.data.image_cache.cached_images"}, "makes no Callback"),
     "a class of another group": ({"_target_": "labbook.models.mlp.MLP"}, "makes no Callback"),
     "a module in a mapping": ({"_target_": "labbook.callbacks.Progress", "bar": SHELL}, NOT_ALLOWED),
     "nested in a callback": (

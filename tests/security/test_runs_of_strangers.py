@@ -181,7 +181,7 @@ def test_a_hostile_checkpoint_is_refused(name: str, traps: Traps) -> None:
     file = traps.home / ("last.safetensors" if "safetensors" in name else "last.ckpt")
     file.write_bytes(CHECKPOINTS[name]())
     with pytest.raises(SettingError) as error:
-        checkpoint_io.load(file)
+        checkpoint_io.load_checkpoint_file(file)
     assert re.match(rf"{file} is (not a checkpoint|damaged \()", str(error.value))
     assert "\n" not in str(error.value)
 

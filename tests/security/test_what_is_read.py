@@ -41,7 +41,7 @@ def test_words_of_runs_are_never_parts_of_the_page(traps: Traps) -> None:
         add_run(sweep, f"a<script>{number}-0000000{number}", settings, told, table_of(0.9))
     failed = {"status": "failed", "reason": f"{SCRIPT}\x1b[2J\x1b]0;owned\x07"}
     add_run(sweep, "<script>-00000009", {"model.activation": "tanh"}, failed)
-    report = sweep_page.write(sweep)
+    report = sweep_page.write_report(sweep)
 
     text = (sweep / "report.html").read_text(encoding="utf-8")
     seen = Page(text)
@@ -54,7 +54,7 @@ def test_words_of_runs_are_never_parts_of_the_page(traps: Traps) -> None:
     ]
     assert "<script" not in (sweep / "summary.md").read_text(encoding="utf-8").partition("Commands:")[0]
     shown = io.StringIO()
-    tables.show(report, Console(file=shown, force_terminal=True, highlight=False))
+    tables.print_table(report, Console(file=shown, force_terminal=True, highlight=False))
     assert "\x1b[2J" not in shown.getvalue()
     assert "\x1b]0;" not in shown.getvalue()
 
@@ -69,7 +69,7 @@ def test_a_hostile_run_is_a_damaged_one_to_a_report(content: str, traps: Traps) 
     add_run(sweep, "good-00000000", {}, figures_of(0.9))
     (add_run(sweep, "evil-00000001", {}, figures_of(0.9)) / "config.yaml").write_text(content)
     (add_run(sweep, "evil-00000002", {}, None) / "metrics.json").write_text("[" * 100_000)
-    states = {run.path.name: run.state for run in sweep_page.write(sweep).sweep.runs}
+    states = {run.path.name: run.state for run in sweep_page.write_report(sweep).sweep.runs}
     assert states == {"good-00000000": "finished", "evil-00000001": "damaged", "evil-00000002": "damaged"}
 
 

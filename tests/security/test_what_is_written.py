@@ -184,7 +184,7 @@ def portable(name: str) -> bool:
 def test_every_name_that_is_made_is_portable(text: str) -> None:
     short = short_file_name(text)
     assert not short or portable(short)
-    assert portable(naming.slug([f"model.x={text}"]))
+    assert portable(naming.overrides_slug([f"model.x={text}"]))
     _, name = run_folder.new_run_path(
         OmegaConf.create({"log_dir": "logs", "config_groups": {"model": text.replace("$", ""), "data": "b"}})
     )
@@ -229,7 +229,7 @@ def test_submitit_never_finds_a_pickle_that_lay_there_before() -> None:
 
     first, second = LocalLauncher(), LocalLauncher()
     for launcher in (first, second, second):
-        launchers.prepare(launcher)  # type: ignore[arg-type]
+        launchers.prepare_launcher(launcher)  # type: ignore[arg-type]
     folders = [Path(launcher.params["submitit_folder"]) for launcher in (first, second)]
     assert folders[0] != folders[1]
     for folder in folders:

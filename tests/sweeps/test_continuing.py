@@ -398,13 +398,13 @@ def test_a_file_of_settings_that_is_edited_meanwhile_is_told_of(
     file.parent.mkdir(parents=True)
     text = "# @package _global_\noptimizer:\n  lr: 0.01\n"
     file.write_text(text)
-    run_task = run_job.attempts
+    run_task = run_job.attempt_run
 
     def attempts(*arguments: Any) -> float:
         file.write_text(text.replace("0.01", "0.02"))
         return run_task(*arguments)
 
-    monkeypatch.setattr(run_job, "attempts", attempts)
+    monkeypatch.setattr(run_job, "attempt_run", attempts)
     ended = labbook(*TINY, "--config-dir=mine", "experiment=own", WIDTHS)
     first, second = (line for line in ended.out.splitlines() if line.startswith("run ") and "/2: " in line)
     name = second.rpartition(": ")[2]

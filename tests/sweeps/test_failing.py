@@ -12,7 +12,7 @@ from labbook import experiment
 from labbook.errors import TrainingError
 from labbook.inference.evaluate import final_test
 from labbook.runs.run_folder import saved_states
-from labbook.training.checkpoint_io import WholeFileIO
+from labbook.training.checkpoint_io import AtomicCheckpointIO
 from tests.conftest import Command, Ended
 from tests.sweeps.running import LONGER, TINY, Figures, begun, done, figures_of, folder_of, metrics_of, runs_of
 
@@ -26,7 +26,7 @@ class Breaking:
 
     def __init__(self, width: int, times: int, error: Exception) -> None:
         self.width, self.times, self.error = width, times, error
-        self.original: Evaluate = final_test.evaluate
+        self.original: Evaluate = final_test.test_and_summarize
 
     def __call__(self, trainer: Any, model: Any, data: Any, config: Any) -> dict[str, Any]:
         if config.model.width == self.width and self.times:
@@ -39,7 +39,7 @@ class Breaking:
 def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Breaking]:
     def broken(width: int = 8, times: int = 1, error: Exception | None = None) -> Breaking:
         breaking = Breaking(width, times, error or KeyError("a bug\nof two lines"))
-        monkeypatch.setattr(final_test, "evaluate", breaking)
+        monkeypatch.setattr(final_test, "test_and_summarize", breaking)
         return breaking
 
     return broken
@@ -195,16 +195,18 @@ def test_a_full_disk_stops_the_sweep_which_then_goes_on(
     labbook: Command, undisturbed: Callable[..., Figures], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = undisturbed(*LONGER, WIDTHS)
-    original, saved = WholeFileIO.save_checkpoint, 0
+    original, saved = AtomicCheckpointIO.save_checkpoint, 0
 
-    def save(self: WholeFileIO, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+    def save(
+        self: AtomicCheckpointIO, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
         nonlocal saved
         saved += Path(path).name == "last.ckpt"
         if saved == 5:  # in the middle of the second run
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         original(self, checkpoint, path, storage_options)
 
-    monkeypatch.setattr(WholeFileIO, "save_checkpoint", save)
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", save)
     full = labbook(*LONGER, WIDTHS)
     assert full.code == 2
     assert full.sentence.startswith("cannot write ")
@@ -212,7 +214,7 @@ def test_a_full_disk_stops_the_sweep_which_then_goes_on(
     assert "the sweep is not done: the same command goes on with it" in full.out
     sweep = folder_of(full)
     assert len(runs_of(sweep)) == 2
-    monkeypatch.setattr(WholeFileIO, "save_checkpoint", original)
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", original)
     rest = labbook(*LONGER, WIDTHS)
     assert done(rest) == sweep
     assert begun(rest.out) == 1
@@ -226,7 +228,7 @@ def test_a_second_command_tells_what_the_first_left(
     def stopping(*_: object) -> None:
         signal.raise_signal(signum)
 
-    monkeypatch.setattr(final_test, "evaluate", stopping)
+    monkeypatch.setattr(final_test, "test_and_summarize", stopping)
     stopped = labbook(*TINY, WIDTHS)
     assert stopped.code == 128 + signum
     (run,) = runs_of(folder_of(stopped)).values()

@@ -87,13 +87,13 @@ def test_an_index_of_other_things_is_none(tmp_path: Path, roots: list[Path], ide
 def test_remembered_runs_are_not_composed_again(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = done(labbook(*TINY, "model.width=4,8"))
     composed = []
-    original = resuming_launcher.Continuing.composed
+    original = resuming_launcher.ResumingLauncher.composed
 
-    def counted(self: resuming_launcher.Continuing, overrides: list[str]) -> object:
+    def counted(self: resuming_launcher.ResumingLauncher, overrides: list[str]) -> object:
         composed.append(overrides)
         return original(self, overrides)
 
-    monkeypatch.setattr(resuming_launcher.Continuing, "composed", counted)
+    monkeypatch.setattr(resuming_launcher.ResumingLauncher, "composed", counted)
     done(labbook(*TINY, "model.width=4,8"))
     assert composed == []
     done(labbook(*TINY, "model.width=4,8,16"))

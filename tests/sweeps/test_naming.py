@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from labbook.config.path_rules import LONGEST, short_file_name
 from labbook.runs.run_id import IGNORED_KEYS
-from labbook.sweeps.naming import slug, sweep_name, swept
+from labbook.sweeps.naming import overrides_slug, sweep_name, swept_keys
 
 FIXED = ["model=mlp", "model.depth=2", "optimizer=sgd", "epochs=3", "data.limit=100", "+model.extra=1"]
 KEYS = ("model.width", "optimizer", "optimizer.lr", "seed", "experiment")
@@ -31,19 +31,19 @@ words = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=6)
     ],
 )
 def test_a_run_is_named_by_what_varies(overrides: list[str], name: str) -> None:
-    assert slug(overrides) == name
+    assert overrides_slug(overrides) == name
 
 
 def test_the_seed_comes_last() -> None:
-    assert slug(["seed=3", "model.depth=2", "optimizer=sgd"]) == "optimizer-sgd_depth-2_seed-3"
+    assert overrides_slug(["seed=3", "model.depth=2", "optimizer=sgd"]) == "optimizer-sgd_depth-2_seed-3"
 
 
 @given(st.lists(st.tuples(keys, st.text()), max_size=5))
 def test_every_file_system_takes_a_run_s_name(pairs: list[tuple[str, str]]) -> None:
-    name = slug(f"{key}={value}" for key, value in pairs)
+    name = overrides_slug(f"{key}={value}" for key, value in pairs)
     assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name)
     assert len(name) <= LONGEST
-    assert slug(f"{key}={value}" for key, value in reversed(pairs)) == name or len(dict(pairs)) < len(pairs)
+    assert overrides_slug(f"{key}={value}" for key, value in reversed(pairs)) == name or len(dict(pairs)) < len(pairs)
 
 
 @given(st.text("ab", min_size=LONGEST, max_size=3 * LONGEST), st.text("ab", min_size=LONGEST, max_size=3 * LONGEST))
@@ -61,7 +61,7 @@ def test_swept_values_are_not_in_a_sweep_s_name(one: list[str], other: list[str]
 
 @pytest.mark.parametrize("values", ["range(1,9)", "choice(a,b)", "glob(*)", "interval(0,1)", "tag(log,interval(1,2))"])
 def test_ranges_are_swept_too(values: str) -> None:
-    assert swept(["epochs=3", f"model.width={values}"]) == ["model.width"]
+    assert swept_keys(["epochs=3", f"model.width={values}"]) == ["model.width"]
     assert sweep_name([f"model.width={values}"], None) == "by_width"
 
 

@@ -142,7 +142,7 @@ def test_each_run_composes_and_is_held_against_what_the_lab_reported_of_it(prese
     runs = {" ".join(overrides): run_of(f"sweep={preset}", *overrides) for overrides in combinations(preset)}
     for tree in runs.values():
         schema.check_root(tree)
-        experiment.check(tree)
+        experiment.check_experiment(tree)
     plain = {settings: OmegaConf.to_container(tree, resolve=True) for settings, tree in runs.items()}
     assert len({str(content) for content in plain.values()}) == len(runs) > 1
     found = {settings: published.matching_entry(content) for settings, content in plain.items()}

@@ -177,11 +177,11 @@ def test_what_a_launcher_itself_refuses(labbook: Command) -> None:
 def test_all_spellings_of_several_devices(
     devices: object, accelerator: str, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hardware, "describe", lambda: hardware.Machine(gpus=4))
+    monkeypatch.setattr(hardware, "describe_machine", lambda: hardware.Machine(gpus=4))
     asked = {"devices": devices, "accelerator": accelerator, "strategy": "auto"}
     with pytest.raises(SettingError) if count > 1 else nullcontext():
-        sweeps_devices.check(asked)
-    assert sweeps_devices.number(devices, accelerator) == count
+        sweeps_devices.check_one_process_per_run(asked)
+    assert sweeps_devices.device_count(devices, accelerator) == count
 
 
 def test_a_folder_of_something_else_is_left_alone(labbook: Command) -> None:

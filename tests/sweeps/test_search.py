@@ -149,7 +149,7 @@ def test_what_was_drawn_twice_is_counted_as_done_by_this_command(labbook: Comman
 
 def breaking(monkeypatch: pytest.MonkeyPatch, times: int) -> Callable[[], int]:
     """Break the end of the first trainings; returns what counts all."""
-    original, calls = final_test.evaluate, 0
+    original, calls = final_test.test_and_summarize, 0
 
     def evaluate(*arguments: Any) -> dict[str, Any]:
         nonlocal calls
@@ -158,7 +158,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch, times: int) -> Callable[[], int]:
             raise KeyError("a bug")
         return original(*arguments)
 
-    monkeypatch.setattr(final_test, "evaluate", evaluate)
+    monkeypatch.setattr(final_test, "test_and_summarize", evaluate)
     return lambda: calls
 
 
@@ -218,9 +218,9 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
         trial.study.pruner = PRUNER
         return trial
 
-    original, given = study.opened, pruning.trial_of
-    monkeypatch.setattr(study, "opened", opened)
-    monkeypatch.setattr(pruning, "trial_of", trial_of)
+    original, given = study.open_study, pruning.running_trial
+    monkeypatch.setattr(study, "open_study", opened)
+    monkeypatch.setattr(pruning, "running_trial", trial_of)
 
 
 # With this seed the learning rates are 0.02, 3e-8, 0.01 and 1e-8.
@@ -287,10 +287,10 @@ def test_two_searches_on_one_study_leave_each_other_s_trials(labbook: Command) -
     sweep = done(labbook(*TINY, *OVER, "sweep.n_trials=1", "sweep.name=mine"))
     study = optuna.load_study(study_name="labbook", storage=f"sqlite:///{sweep}/study.db")
     worker = "search-launch-1a2b3c4d"
-    trial = studies.ask(study, worker)
+    trial = studies.ask_trial(study, worker)
     with locks.run_lock(sweep, worker):
         assert done(labbook(*TINY, *OVER, "sweep.n_trials=2", "sweep.name=mine")) == sweep
         assert [running.number for running in trials_of(sweep, TrialState.RUNNING)] == [trial.number]
         assert len(runs_of(sweep)) == 1
-    studies.requeue(study, lambda name: locks.lock_owner(sweep, name) is not None, retry_failed=False)
+    studies.requeue_trials(study, lambda name: locks.lock_owner(sweep, name) is not None, retry_failed=False)
     assert not trials_of(sweep, TrialState.RUNNING)

@@ -25,7 +25,7 @@ from tools.benchmark.sections import Section
 @pytest.fixture
 def tiny() -> Case:
     schema.register_schema()
-    grid_sweeper.register()
+    grid_sweeper.register_sweepers()
     return case("tiny", "mlp", 8, 8, 1, 3, 10, "model.width=4")
 
 
@@ -41,7 +41,7 @@ def test_every_way_to_train_takes_time_and_leaves_nothing(
 @pytest.mark.parametrize("each", CASES, ids=lambda each: each.name)
 def test_every_case_composes_with_the_images_it_trains_on(each: Case) -> None:
     schema.register_schema()
-    grid_sweeper.register()
+    grid_sweeper.register_sweepers()
     composed = each.composed()
     assert composed.data.images == (each.steps + 1) * each.batch_size == (each.steps + 1) * composed.data.batch_size
     assert each.epoch >= each.steps
@@ -114,13 +114,13 @@ def test_every_choice_is_held_against_its_opposite(tiny: Case, monkeypatch: pyte
         return 1.5 if precision == "bf16-mixed" else seconds.get(next(iter(otherwise), ""), 1.0)
 
     monkeypatch.setattr(defaults, "bare", bare)
-    monkeypatch.setattr(defaults.hardware, "describe", lambda: Machine(cpu_bf16=True))
+    monkeypatch.setattr(defaults.hardware, "describe_machine", lambda: Machine(cpu_bf16=True))
     with defaults.threads(2):
         table = defaults.section([tiny], 1, "32")
     assert table.columns[2:] == ("bf16", "channels first", "not fused", "one thread", "compiled")
     assert table.rows == [("tiny", "1000.00", "1.50", "3.00", "2.00", "1.00", "0.50")]
     assert sorted(set(threads)) == [1, 2]
-    monkeypatch.setattr(defaults.hardware, "describe", lambda: Machine(cpu_bf16=False))
+    monkeypatch.setattr(defaults.hardware, "describe_machine", lambda: Machine(cpu_bf16=False))
     assert "bf16" not in defaults.others("32")
 
 

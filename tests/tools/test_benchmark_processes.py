@@ -23,7 +23,7 @@ TINY = ("model=mlp", "model.width=4", "data.limit=20", "epochs=1", "callbacks=no
 def _registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     schema.register_schema()
-    grid_sweeper.register()
+    grid_sweeper.register_sweepers()
 
 
 def number(text: str) -> float:

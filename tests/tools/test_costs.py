@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from labbook import experiment
 from labbook.errors import StoppedBySignal
 from labbook.models.mlp import MLP
-from labbook.models.probe import at_rest, spared
+from labbook.models.probe import eval_mode, log_exceptions
 from labbook.training.classifier import Classifier
-from labbook.training.hardware import Choice
+from labbook.training.hardware import DeviceChoice
 from tests.models.conftest import Small, spec_of
 from tools.benchmark.bare_loop import Bare
 from tools.model_table import costs, survey
 
-CPU = Choice("cpu", "32-true", False, "")
+CPU = DeviceChoice("cpu", "32-true", False, "")
 
 
 class Attention(Classifier):
@@ -61,7 +61,7 @@ def test_a_compiled_network_is_compiled_again_afterwards(small: Small, whole: bo
     part._compiled_call_impl = compiled
     costs.macs(small)
     assert part._compiled_call_impl is compiled
-    with pytest.raises(KeyError), at_rest(small):
+    with pytest.raises(KeyError), eval_mode(small):
         raise KeyError
     assert part._compiled_call_impl is compiled
 
@@ -102,7 +102,7 @@ def test_a_pace_is_the_median_without_the_first_step(monkeypatch: pytest.MonkeyP
 
 
 def test_no_picture_is_worth_a_run_but_a_signal_ends_it() -> None:
-    with spared("picture"):
+    with log_exceptions("picture"):
         raise RuntimeError("no room")
 
     def stopped() -> None:
@@ -111,7 +111,7 @@ def test_no_picture_is_worth_a_run_but_a_signal_ends_it() -> None:
         except StoppedBySignal as stop:
             raise RuntimeError("told otherwise") from stop
 
-    with pytest.raises(StoppedBySignal), spared("picture"):
+    with pytest.raises(StoppedBySignal), log_exceptions("picture"):
         stopped()
 
 

@@ -257,7 +257,7 @@ def test_a_process_is_looked_at() -> None:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     schema.register_schema()
-    grid_sweeper.register()
+    grid_sweeper.register_sweepers()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.txt").write_text("mine")
     return tmp_path

@@ -49,7 +49,7 @@ def test_networks_have_their_figures_or_their_sentence(table: Command, tmp_path:
         else:
             assert f"{int(row['parameters']):,}" in ended.out
             assert int(row["macs"]) > 0
-        assert row["paper"] == command_line.paper(command_line.CONFIGS / "model" / f"{row['name']}.yaml")
+        assert row["paper"] == command_line.paper_of_config(command_line.CONFIGS / "model" / f"{row['name']}.yaml")
     assert {row["name"]: row["paper"] for row in rows}["lenet5"].startswith("LeCun, Bottou, Bengio, Haffner 1998")
 
 
@@ -95,7 +95,7 @@ def test_a_step_of_training_is_measured(monkeypatch: pytest.MonkeyPatch, table: 
 
 def test_what_is_measured_in_another_precision_is_said(monkeypatch: pytest.MonkeyPatch, table: Command) -> None:
     monkeypatch.setattr(costs, "ENOUGH", 0.0)
-    monkeypatch.setattr(hardware, "describe", lambda: Machine(cpu_bf16=True))
+    monkeypatch.setattr(hardware, "describe_machine", lambda: Machine(cpu_bf16=True))
     ended = table("mlp", "mobilenet_v3_small", "--batch-size", "2", "trainer=cpu")
     assert "Measured: CPU (CPU), bf16-mixed (this CPU supports bf16)" in ended.out
     assert "In other precision: mobilenet_v3_small in 32-true." in ended.out

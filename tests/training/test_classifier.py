@@ -20,7 +20,7 @@ from labbook.errors import TrainingError
 from labbook.models.mlp import MLP
 from labbook.training import schedulers
 from labbook.training.classifier import Task
-from labbook.training.metrics import Figures, RunningSums
+from labbook.training.metrics import Metrics, RunningMetrics
 from labbook.training.optimizers import has_fused
 
 
@@ -34,10 +34,10 @@ def trainer(**options: object) -> Trainer:
 def test_sums_are_the_means_over_all_images() -> None:
     torch.manual_seed(1)
     logits, labels = torch.randn(50, 12), torch.randint(0, 12, (50,))
-    sums = RunningSums(top5=True)
+    sums = RunningMetrics(top5=True)
     for part in (slice(0, 32), slice(32, 50)):
         sums.update(F.cross_entropy(logits[part], labels[part]), logits[part], labels[part])
-    figures = Figures.of(sums.total())
+    figures = Metrics.of(sums.total())
     assert figures.images == 50
     assert figures.loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-6)
     assert figures.acc == pytest.approx(multiclass_accuracy(logits, labels, 12, average="micro").item())
@@ -46,7 +46,7 @@ def test_sums_are_the_means_over_all_images() -> None:
 
 
 def test_counts_are_exact_whatever_the_precision_of_the_losses() -> None:
-    logits, sums = torch.eye(10, dtype=torch.bfloat16).repeat(40, 1), RunningSums(top5=True)
+    logits, sums = torch.eye(10, dtype=torch.bfloat16).repeat(40, 1), RunningMetrics(top5=True)
     labels = (torch.arange(400) + (torch.arange(400) >= 301)) % 10  # bfloat16 has no 301
     sums.update(torch.tensor(1.0, dtype=torch.bfloat16), logits, labels)
     assert sums.state()[:2] == [400.0, 301.0]
@@ -61,20 +61,20 @@ def batches(count: int) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 @settings(max_examples=20)
 @given(st.sets(st.integers(0, 149)))
 def test_sums_are_the_same_bits_wherever_a_checkpoint_is_made(stops: set[int]) -> None:
-    whole, parts = RunningSums(top5=True), RunningSums(top5=True)
+    whole, parts = RunningMetrics(top5=True), RunningMetrics(top5=True)
     for index, batch in enumerate(batches(150)):
         whole.update(*batch)
         parts.update(*batch)
         if index in stops:
-            state, parts = parts.state(), RunningSums(top5=True)
+            state, parts = parts.state(), RunningMetrics(top5=True)
             parts.load(state)
     assert whole.state() == parts.state()
     assert whole.images == sum(len(labels) for _, _, labels in batches(150))
 
 
 def test_few_batches_wait_where_they_are_large() -> None:
-    sums = RunningSums()
-    logits = torch.zeros(RunningSums.numbers // 1000 // 2 + 1, 1000)
+    sums = RunningMetrics()
+    logits = torch.zeros(RunningMetrics.numbers // 1000 // 2 + 1, 1000)
     labels = torch.zeros(len(logits), dtype=torch.int64)
     sums.update(torch.tensor(0.0), logits, labels)
     assert sums.images == 0
@@ -84,7 +84,7 @@ def test_few_batches_wait_where_they_are_large() -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_the_first_bad_loss_is_named(bad: float) -> None:
-    sums = RunningSums()
+    sums = RunningMetrics()
     for step, (loss, *rest) in enumerate(batches(10), 1):
         sums.update(torch.tensor(bad) if step >= 7 else loss, *rest, step=step)
     with pytest.raises(TrainingError, match=r"in step 7; try a smaller optimizer\.lr"):
@@ -92,19 +92,19 @@ def test_the_first_bad_loss_is_named(bad: float) -> None:
 
 
 def test_a_bad_loss_is_found_without_being_asked() -> None:
-    sums = RunningSums()
-    *before, (last, *rest) = batches(RunningSums.steps)
+    sums = RunningMetrics()
+    *before, (last, *rest) = batches(RunningMetrics.steps)
     for step, (loss, *others) in enumerate(before, 1):
         sums.update(torch.tensor(float("nan")) if step == 3 else loss, *others, step=step)
     with pytest.raises(TrainingError, match="in step 3"):
-        sums.update(last, *rest, step=RunningSums.steps)
+        sums.update(last, *rest, step=RunningMetrics.steps)
 
 
 def test_a_bad_loss_of_validation_is_a_figure_like_others() -> None:
-    sums = RunningSums()
+    sums = RunningMetrics()
     for _, *rest in batches(3):
         sums.update(torch.tensor(float("nan")), *rest)
-    assert math.isnan(Figures.of(sums.total()).loss)
+    assert math.isnan(Metrics.of(sums.total()).loss)
 
 
 def test_label_smoothing_reaches_the_loss() -> None:

@@ -11,17 +11,17 @@ from labbook.config import instantiate
 from labbook.errors import SettingError
 from labbook.training import hardware
 from labbook.training.classifier import Task
-from labbook.training.convolutions import strided_depthwise
+from labbook.training.convolutions import has_strided_depthwise
 from labbook.training.hardware import (
     ACCELERATORS,
     PRECISIONS,
     Machine,
     check_devices,
-    choose,
     choose_accelerator,
+    choose_device,
     choose_precision,
     cpu_name,
-    describe,
+    describe_machine,
     parse_devices,
 )
 from tests import composing
@@ -62,7 +62,7 @@ LAPTOP = Machine(cpu_name="Core i5-8250U")
 def test_what_auto_chooses_and_why(
     machine: Machine, accelerator: str, precision: str, channels_last: bool, reasons: tuple[str, ...]
 ) -> None:
-    choice = choose(AUTO, machine)
+    choice = choose_device(AUTO, machine)
     assert (choice.accelerator, choice.precision, choice.channels_last) == (accelerator, precision, channels_last)
     for reason in reasons:
         assert reason in choice.reason
@@ -71,20 +71,20 @@ def test_what_auto_chooses_and_why(
 
 
 def test_the_cpu_is_judged_by_itself_where_there_is_a_gpu_too() -> None:
-    choice = choose({"accelerator": "cpu", "precision": "auto"}, T4)
+    choice = choose_device({"accelerator": "cpu", "precision": "auto"}, T4)
     assert (choice.accelerator, choice.precision) == ("cpu", "32-true")
     assert "Xeon" in choice.reason
     assert "T4" not in choice.reason
-    assert choose({"accelerator": "cpu", "precision": "auto"}, H100).precision == "bf16-mixed"
+    assert choose_device({"accelerator": "cpu", "precision": "auto"}, H100).precision == "bf16-mixed"
 
 
 @pytest.mark.parametrize(
     ("machine", "precision"), [(SAPPHIRE_RAPIDS, "32-true"), (LAPTOP, "32-true"), (H100, "bf16-mixed")]
 )
 def test_strided_depthwise_convolutions_are_taken_in_32_bits_on_a_cpu(machine: Machine, precision: str) -> None:
-    choice = choose(AUTO, machine, strided_depthwise=True)
+    choice = choose_device(AUTO, machine, strided_depthwise=True)
     assert choice.precision == precision
-    asked = choose({"accelerator": "cpu", "precision": "bf16-mixed"}, machine, strided_depthwise=True)
+    asked = choose_device({"accelerator": "cpu", "precision": "bf16-mixed"}, machine, strided_depthwise=True)
     assert asked.precision == "bf16-mixed"
 
 
@@ -92,28 +92,28 @@ def test_strided_depthwise_convolutions_are_taken_in_32_bits_on_a_cpu(machine: M
 def test_the_networks_that_have_them(model: str) -> None:
     with torch.device("meta"):
         network = instantiate.build_object(composing.node(model), spec=spec_of(3, 224, 10))
-    assert strided_depthwise(network) is (model in ("efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small"))
+    assert has_strided_depthwise(network) is (model in ("efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small"))
 
 
 def test_convolutions_that_are_not_trained_do_not_count() -> None:
     frozen = {"pretrained": True, "freeze": "backbone"}
     with torch.device("meta"):
         network = instantiate.build_object(composing.node("mobilenet_v2"), spec=spec_of(3, 224, 10), **frozen)
-    assert not strided_depthwise(network)
+    assert not has_strided_depthwise(network)
 
 
 def test_the_choice_for_a_network_looks_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "describe", lambda: SAPPHIRE_RAPIDS)
+    monkeypatch.setattr(hardware, "describe_machine", lambda: SAPPHIRE_RAPIDS)
     with torch.device("meta"):
         networks = [
             instantiate.build_object(composing.node(name), spec=spec_of(3, 32, 10))
             for name in ("mobilenet_v2", "resnet18")
         ]
-    choices = [hardware.here(composing.composed("trainer=cpu"), network) for network in networks]
+    choices = [hardware.choose_for_run(composing.composed("trainer=cpu"), network) for network in networks]
     assert [choice.precision for choice in choices] == ["32-true", "bf16-mixed"]
-    monkeypatch.setattr(hardware, "describe", lambda: T4)
+    monkeypatch.setattr(hardware, "describe_machine", lambda: T4)
     networks[1].task = Task(sam=0.1)
-    choices = [hardware.here(composing.composed(), network) for network in networks]
+    choices = [hardware.choose_for_run(composing.composed(), network) for network in networks]
     assert [choice.precision for choice in choices] == ["16-mixed", "32-true"]
 
 
@@ -151,27 +151,27 @@ def test_an_unknown_accelerator_is_refused_with_the_choices() -> None:
     ],
 )
 def test_a_precision_that_is_asked_for_is_taken(machine: Machine, asked: str, chosen: str) -> None:
-    choice = choose({"accelerator": "auto", "precision": asked}, machine)
+    choice = choose_device({"accelerator": "auto", "precision": asked}, machine)
     assert choice.precision == chosen
     assert choice.reason.endswith("(as set)")
 
 
 def test_sharpness_aware_steps_are_not_taken_with_16_bit_floats() -> None:
-    choice = choose(AUTO, T4, sam=True)
+    choice = choose_device(AUTO, T4, sam=True)
     assert choice.precision == "32-true"
     assert choice.reason.endswith("(capability 7.5 does not support bf16, and task.sam cannot use 16-bit floats)")
-    assert choose(AUTO, A100, sam=True) == choose(AUTO, A100)
+    assert choose_device(AUTO, A100, sam=True) == choose_device(AUTO, A100)
     with pytest.raises(SettingError, match=r"^task\.sam does not work with scaled gradients: use .*bf16-mixed or 32$"):
-        choose({"accelerator": "auto", "precision": "16-mixed"}, A100, sam=True)
+        choose_device({"accelerator": "auto", "precision": "16-mixed"}, A100, sam=True)
 
 
 def test_16_bit_floats_are_refused_on_a_cpu() -> None:
     with pytest.raises(SettingError, match=r"^trainer\.precision=16-mixed is not for CPUs: use .*=bf16-mixed or 32$"):
-        choose({"accelerator": "cpu", "precision": "16-mixed"}, T4)
+        choose_device({"accelerator": "cpu", "precision": "16-mixed"}, T4)
 
 
 def test_a_precision_may_be_a_number_as_yaml_reads_it() -> None:
-    assert choose({"accelerator": "cpu", "precision": 32}, SAPPHIRE_RAPIDS).precision == "32-true"
+    assert choose_device({"accelerator": "cpu", "precision": 32}, SAPPHIRE_RAPIDS).precision == "32-true"
 
 
 @pytest.mark.parametrize("asked", ["8", "64", "bf16", "bf16-true", "16", ""])
@@ -185,11 +185,11 @@ def test_an_unknown_precision_is_refused_with_the_choices(asked: str) -> None:
 @pytest.mark.parametrize("machine", [A100, M2, LAPTOP])
 @pytest.mark.parametrize("asked", [True, False])
 def test_the_layout_is_as_asked_where_it_is_asked(asked: bool, machine: Machine) -> None:
-    assert choose(AUTO, machine, channels_last=asked).channels_last is asked
+    assert choose_device(AUTO, machine, channels_last=asked).channels_last is asked
 
 
 def test_a_trainer_without_these_settings_means_auto() -> None:
-    assert choose({}, T4) == choose(AUTO, T4)
+    assert choose_device({}, T4) == choose_device(AUTO, T4)
 
 
 @pytest.mark.parametrize(
@@ -241,23 +241,23 @@ def cuda_with(monkeypatch: pytest.MonkeyPatch, *gpus: tuple[str, tuple[int, int]
 
 def test_of_several_gpus_the_oldest_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda_with(monkeypatch, ("NVIDIA A100", (8, 0)), ("Tesla T4", (7, 5)))
-    machine = describe()
+    machine = describe_machine()
     assert (machine.gpus, machine.capability, machine.gpu_name) == (2, (7, 5), "NVIDIA A100")
-    assert choose(AUTO, machine).precision == "16-mixed"
+    assert choose_device(AUTO, machine).precision == "16-mixed"
 
 
 def test_a_capability_is_compared_as_two_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda_with(monkeypatch, ("new", (12, 0)), ("newer", (10, 3)))
-    assert describe().capability == (10, 3)
+    assert describe_machine().capability == (10, 3)
 
 
 def test_a_machine_without_gpus_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda_with(monkeypatch)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    machine = describe()
+    machine = describe_machine()
     assert (machine.gpus, machine.capability, machine.gpu_name, machine.mps) == (0, (0, 0), "", False)
     assert machine.cpu_name
-    assert choose(AUTO, machine).accelerator == "cpu"
+    assert choose_device(AUTO, machine).accelerator == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_either_instruction_set_makes_a_cpu_fit_for_bf16(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    assert describe().cpu_bf16 is bf16
+    assert describe_machine().cpu_bf16 is bf16
 
 
 def opening(monkeypatch: pytest.MonkeyPatch, content: str | None) -> None:

@@ -14,13 +14,13 @@ from torchmetrics.functional.classification import (
 )
 
 from labbook.data.label_tables import check_label_table
-from labbook.data.spec import ImageSpec, class_counts, combinations
+from labbook.data.spec import ImageSpec, class_counts, label_combinations
 from labbook.errors import SettingError
 from labbook.models.mlp import MLP
 from labbook.training.classifier import Task
-from labbook.training.label_tasks import Evaluated, MultiLabel, best_thresholds
+from labbook.training.label_tasks import MultiLabel, StepOutput, best_thresholds
 from labbook.training.losses import BinaryCrossEntropy
-from labbook.training.metrics import Figures, RunningSums
+from labbook.training.metrics import Metrics, RunningMetrics
 
 SPEC = ImageSpec(1, 4, ("a", "b", "c"), (0.0,), (1.0,), multilabel=True)
 RANDOM = torch.Generator().manual_seed(0)
@@ -30,18 +30,18 @@ ALIKE: dict[str, Any] = {"num_labels": 3, "average": "none"}
 
 
 def test_an_image_is_right_where_all_of_its_classes_are() -> None:
-    sums = RunningSums()
+    sums = RunningMetrics()
     sums.update(torch.tensor(1.0), LOGITS[:30], LABELS[:30])
     sums.update(torch.tensor(2.0), LOGITS[30:], LABELS[30:])
     expected = multilabel_exact_match(LOGITS.sigmoid(), LABELS.long(), 3).item()
-    assert Figures.of(sums.total()).acc == pytest.approx(expected)
+    assert Metrics.of(sums.total()).acc == pytest.approx(expected)
 
 
 def test_the_figures_of_a_test_are_those_of_torchmetrics() -> None:
     task = MultiLabel(3)
     task.thresholds = torch.tensor([0.3, 0.5, 0.6])
-    kept = task.of_batch(Evaluated(logits=LOGITS, labels=LABELS, rows=torch.arange(50)))
-    found = task.outcome(kept, Figures(0, 0, 0, 50), lambda values: values)
+    kept = task.of_batch(StepOutput(logits=LOGITS, labels=LABELS, rows=torch.arange(50)))
+    found = task.outcome(kept, Metrics(0, 0, 0, 50), lambda values: values)
     p, predicted, labels = LOGITS.sigmoid(), (LOGITS.sigmoid() > task.thresholds).long(), LABELS.long()
     assert torch.equal(found.predicted.long(), predicted)
     for measure, values in (
@@ -59,8 +59,8 @@ def test_the_figures_of_a_test_are_those_of_torchmetrics() -> None:
 def test_a_class_without_images_has_no_figures() -> None:
     task = MultiLabel(2)
     labels = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
-    kept = task.of_batch(Evaluated(logits=torch.ones(2, 2), labels=labels, rows=torch.arange(2)))
-    details = task.outcome(kept, Figures(0, 0, 0, 2), lambda values: values).details(("a", "b"))
+    kept = task.of_batch(StepOutput(logits=torch.ones(2, 2), labels=labels, rows=torch.arange(2)))
+    details = task.outcome(kept, Metrics(0, 0, 0, 2), lambda values: values).details(("a", "b"))
     assert details["test/f1_by_class"] == {"a": pytest.approx(2 / 3), "b": None}
     assert details["test/average_precision_by_class"]["b"] is None
     assert details["test/macro_f1"] == pytest.approx(2 / 3)
@@ -130,7 +130,7 @@ def test_labels_of_both_kinds_are_counted_and_named() -> None:
     table = torch.tensor([[1, 0, 1], [0, 0, 0], [1, 0, 1]]).float()
     assert class_counts(table, 3).tolist() == [2, 0, 2]
     assert class_counts(torch.tensor([2, 0, 2]), 3).tolist() == [1, 0, 2]
-    same: Tensor = combinations(table)
+    same: Tensor = label_combinations(table)
     assert same[0] == same[2] != same[1]
     assert [SPEC.name_of(row) for row in table] == ["a|c", "–", "a|c"]
     assert SPEC.probabilities(table).sum() == pytest.approx(4 * 0.731059 + 5 * 0.5, abs=1e-4)

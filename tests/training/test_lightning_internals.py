@@ -12,7 +12,12 @@ from mylab.models.regression import Regression
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from labbook.training import lightning_internals
-from labbook.training.lightning_internals import begin_epoch_anew, leave_signals, logs_by_step, scripting
+from labbook.training.lightning_internals import (
+    begin_epoch_anew,
+    disable_signal_handlers,
+    logs_each_step,
+    without_trainer,
+)
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
@@ -31,7 +36,7 @@ def test_what_is_logged_by_step_follows_the_hook() -> None:
 
     class Asking(Trained):
         def ask(self, hook: str) -> None:
-            said[hook] = [logs_by_step(self, on_step) for on_step in (None, True, False)]
+            said[hook] = [logs_each_step(self, on_step) for on_step in (None, True, False)]
 
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             self.ask("training_step")
@@ -48,7 +53,7 @@ def test_what_is_logged_by_step_follows_the_hook() -> None:
     Trainer(**QUIET).fit(module, datamodule=ResumableNumbers())
     of_epochs = [False, True, False]
     assert said == {"training_step": [True, True, False], "validation_step": of_epochs, "on_train_epoch_end": of_epochs}
-    assert logs_by_step(module, None) is None  # outside of hooks
+    assert logs_each_step(module, None) is None  # outside of hooks
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
@@ -78,7 +83,7 @@ def test_lightning_installs_no_handlers_of_signals(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(connector, "register_signal_handlers", lambda _: called.append("installed"))
     Trainer(**QUIET).fit(Trained(), datamodule=ResumableNumbers())
     assert called == ["installed"]
-    leave_signals(trainer)
+    disable_signal_handlers(trainer)
     trainer.fit(Trained(), datamodule=ResumableNumbers())
     assert called == ["installed"]
 
@@ -91,7 +96,7 @@ def test_processes_that_lightning_starts_are_kept_in_a_list() -> None:
 
 
 def test_a_module_is_traced_without_its_trainer() -> None:
-    with scripting(), catch_warnings(action="ignore"):
+    with without_trainer(), catch_warnings(action="ignore"):
         torch.jit.trace(Trained(), torch.zeros(1, 4))
     with pytest.raises(RuntimeError, match="not attached to a `Trainer`"), catch_warnings(action="ignore"):
         torch.jit.trace(Trained(), torch.zeros(1, 4))

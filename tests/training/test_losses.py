@@ -79,13 +79,13 @@ def test_the_default_is_cross_entropy_to_the_bit_with_smoothing_in_training_alon
 )
 def test_class_weights_have_mean_one(asked: Any, expected: list[float]) -> None:
     names = ("a", "b", "c") if "b" in asked else ("0", "1", "2")
-    weight = losses.weights_of(asked, torch.tensor([4, 1, 4]), names)
+    weight = losses.class_weights_of(asked, torch.tensor([4, 1, 4]), names)
     assert weight is not None
     torch.testing.assert_close(weight, torch.tensor(expected))
 
 
 def test_a_class_without_training_images_weighs_nothing() -> None:
-    weight = losses.weights_of("balanced", torch.tensor([2, 0, 1]), ("a", "b", "c"))
+    weight = losses.class_weights_of("balanced", torch.tensor([2, 0, 1]), ("a", "b", "c"))
     torch.testing.assert_close(weight, torch.tensor([1.0, 0.0, 2.0]))
 
 
@@ -183,7 +183,7 @@ class Learned(nn.Module):
 def test_what_cannot_train_these_classes_is_refused_at_once(task: Task, said: str) -> None:
     shares = bool(task.mixup)
     with pytest.raises(SettingError, match=said):
-        losses.check(task.loss, task.label_smoothing, task.class_weights, SPEC, shares)
+        losses.check_loss(task.loss, task.label_smoothing, task.class_weights, SPEC, shares)
 
 
 @pytest.mark.parametrize(
@@ -202,12 +202,12 @@ def test_what_cannot_train_these_classes_is_refused_at_once(task: Task, said: st
 )
 def test_wrong_settings_of_the_group_are_refused_by_name(overrides: list[str], said: str) -> None:
     with pytest.raises(SettingError, match=said):
-        experiment.check(composed(*overrides))
+        experiment.check_experiment(composed(*overrides))
 
 
 def test_a_loss_of_the_configuration_reaches_the_network() -> None:
     config = composed("loss=focal", "loss.gamma=3", "loss.class_weights={3: 2}", "model=mlp")
-    experiment.check(config)
+    experiment.check_experiment(config)
     model = experiment.build_model(config, SPEC)
     assert isinstance(model.criteria.training, FocalLoss)
     assert model.criteria.training.gamma == 3

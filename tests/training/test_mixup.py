@@ -8,7 +8,7 @@ from torch import Tensor
 from labbook.data.loader import Batch
 from labbook.models.mlp import MLP
 from labbook.training.classifier import Task
-from labbook.training.mixup import mix_of
+from labbook.training.mixup import make_mix
 from tests.models.test_architectures import spec_of
 from tests.training.test_classifier import trainer
 
@@ -18,7 +18,7 @@ CLASSES = 12  # each image a class of its own, so that the shares tell which ima
 def mixed(mixup: float, cutmix: float) -> tuple[Tensor, Tensor, Tensor]:
     """A batch, and what becomes of it: images, mixed images, shares."""
     images, labels = torch.randn(CLASSES, 3, 8, 8), torch.arange(CLASSES)
-    mix = mix_of(mixup, cutmix, CLASSES)
+    mix = make_mix(mixup, cutmix, CLASSES)
     assert mix is not None
     before = images.clone()
     made, shares = mix(images, labels)
@@ -58,7 +58,7 @@ def test_alpha_decides_how_even_the_shares_are() -> None:
 
 
 def test_both_off_is_nothing() -> None:
-    assert mix_of(0.0, 0.0, 10) is None
+    assert make_mix(0.0, 0.0, 10) is None
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
@@ -70,7 +70,7 @@ def test_loss_and_accuracy_of_mixed_images(smoothing: float) -> None:
     torch.manual_seed(4)
     loss = model.training_step(batch, 0)
     torch.manual_seed(4)
-    mix = mix_of(0.7, 0.0, CLASSES)
+    mix = make_mix(0.7, 0.0, CLASSES)
     assert mix is not None
     images, shares = mix(batch.images, labels)
     logits = model(images)

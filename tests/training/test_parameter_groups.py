@@ -14,8 +14,8 @@ from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.training import schedulers
 from labbook.training.classifier import Classifier, Task
-from labbook.training.optimizers import scheduled
-from labbook.training.parameter_groups import layers_of
+from labbook.training.optimizers import with_schedule
+from labbook.training.parameter_groups import ordered_layers_of
 from tests.models.test_airbench94 import small
 from tests.models.test_architectures import MODELS, build, spec_of
 from tests.training.test_schedulers import ALL
@@ -26,7 +26,7 @@ SGD = partial(torch.optim.SGD, lr=0.1, weight_decay=0.01)
 def named(network: nn.Module) -> list[str]:
     """The names of the modules of each layer."""
     names = {id(module): name for name, module in network.named_modules()}
-    return [" ".join(names[id(module)] for module in layer) for layer in layers_of(network)]
+    return [" ".join(names[id(module)] for module in layer) for layer in ordered_layers_of(network)]
 
 
 def rates(model: Classifier, setting: str = "lr") -> dict[str, float]:
@@ -183,7 +183,7 @@ def test_factors_multiply_and_only_normalisation_decays_less() -> None:
 def test_a_schedule_keeps_the_rates_apart(factory: Any, options: dict[str, Any]) -> None:
     optimizer = SGD(made("lenet5", layer_lr_decay=0.5).parameter_groups())
     make = partial(factory, interval="step", **options)
-    schedule = scheduled(optimizer, make, epochs=2, steps_per_epoch=4)["lr_scheduler"]["scheduler"]
+    schedule = with_schedule(optimizer, make, epochs=2, steps_per_epoch=4)["lr_scheduler"]["scheduler"]
     for _ in range(8):
         first, *others = (group["lr"] for group in optimizer.param_groups)
         assert others == pytest.approx([first * 0.5**index for index in (4, 3, 2, 1)])
@@ -197,14 +197,14 @@ def test_a_schedule_keeps_the_rates_apart(factory: Any, options: dict[str, Any])
      (partial(StepLR, step_size=2), "epoch")],
 )  # fmt: skip
 def test_torchs_own_schedules_are_stepped_as_they_count(schedule: Callable[..., LRScheduler], interval: str) -> None:
-    made_of = scheduled(SGD(made("lenet5").parameter_groups(), momentum=0.9), schedule, epochs=2, steps_per_epoch=5)
+    made_of = with_schedule(SGD(made("lenet5").parameter_groups(), momentum=0.9), schedule, epochs=2, steps_per_epoch=5)
     assert made_of["lr_scheduler"]["interval"] == interval
     assert getattr(made_of["lr_scheduler"]["scheduler"], "total_steps", 10) == 10
 
 
 def test_a_schedule_that_makes_all_rates_one_is_refused() -> None:
     make = partial(OneCycleLR, max_lr=0.1, total_steps=10, cycle_momentum=False)
-    scheduled(SGD(made("lenet5").parameter_groups()), make)
+    with_schedule(SGD(made("lenet5").parameter_groups()), make)
     with pytest.raises(SettingError, match=r"^scheduler: OneCycleLR .* undoes task\.layer_lr_decay"):
-        scheduled(SGD(made("lenet5", layer_lr_decay=0.5).parameter_groups()), make)
+        with_schedule(SGD(made("lenet5", layer_lr_decay=0.5).parameter_groups()), make)
     assert schedulers.onecycle in [factory for factory, _ in ALL]

@@ -87,9 +87,9 @@ def test_it_is_another_step_than_that_of_the_gradient() -> None:
 
 
 def test_what_two_passes_do_not_go_with_is_refused() -> None:
-    sam.check(1, "32-true")
-    sam.check(1, "bf16-mixed")
+    sam.check_sam(1, "32-true")
+    sam.check_sam(1, "bf16-mixed")
     with pytest.raises(SettingError, match=r"^task\.sam does not work with scaled gradients: use trainer\.precision="):
-        sam.check(1, "16-mixed")
+        sam.check_sam(1, "16-mixed")
     with pytest.raises(SettingError, match=r"use trainer\.accumulate_grad_batches=1$"):
-        sam.check(2)
+        sam.check_sam(2)

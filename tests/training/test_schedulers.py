@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR
 
 from labbook.errors import SettingError
 from labbook.training import schedulers
-from labbook.training.optimizers import follow, scheduled
+from labbook.training.optimizers import apply_schedule_now, with_schedule
 from labbook.training.schedulers import (
     Interval,
     Schedule,
@@ -27,7 +27,7 @@ from labbook.training.schedulers import (
     plateau,
     step,
     triangular,
-    warmed_up,
+    with_warmup,
 )
 
 EPOCHS, STEPS = 10, 8  # so 80 steps
@@ -142,7 +142,7 @@ def test_one_cycle_of_a_training_that_goes_on_for_longer_is_that_of_the_longer_o
     longer = one_cycle(optimizer(0.3), 10, 8, interval=interval).scheduler
     longer.load_state_dict(short.scheduler.state_dict())
     longer.optimizer.load_state_dict(sgd.state_dict())
-    assert follow(longer, one_cycle) is longer
+    assert apply_schedule_now(longer, one_cycle) is longer
     found = followed(longer.optimizer, longer, count - 1)
     assert found == pytest.approx(of_cycle(10, 8, interval)[count:], rel=1e-12)
 
@@ -155,7 +155,7 @@ def test_torchs_one_cycle_of_a_training_that_goes_on_for_longer_is_that_of_the_l
     longer = make(other, epochs=10, steps_per_epoch=8)
     longer.load_state_dict(short.state_dict())
     other.load_state_dict(sgd.state_dict())
-    found = followed(other, follow(longer, make, epochs=10, steps_per_epoch=8), 39)
+    found = followed(other, apply_schedule_now(longer, make, epochs=10, steps_per_epoch=8), 39)
     assert found == pytest.approx(torchs(80)[40:], rel=1e-12)
 
 
@@ -163,7 +163,7 @@ def test_torchs_one_cycle_that_ends_too_soon_is_refused() -> None:
     with pytest.raises(
         SettingError, match=r"^scheduler: OneCycleLR ends after 7 of the training's 80 steps: leave out"
     ):
-        scheduled(optimizer(), partial(OneCycleLR, max_lr=0.3, total_steps=7), epochs=10, steps_per_epoch=8)
+        with_schedule(optimizer(), partial(OneCycleLR, max_lr=0.3, total_steps=7), epochs=10, steps_per_epoch=8)
 
 
 def test_the_earlier_onecycle_rises_and_falls_along_two_cosines() -> None:
@@ -284,7 +284,7 @@ def test_no_rate_is_zero_before_the_end_or_above_the_peak(
 
 
 def test_past_the_end_the_last_value_stays() -> None:
-    at = warmed_up(lambda done: 1 - done, epochs=2, steps_per_epoch=3, warmup_epochs=0, interval="step")
+    at = with_warmup(lambda done: 1 - done, epochs=2, steps_per_epoch=3, warmup_epochs=0, interval="step")
     assert [at(count) for count in (6, 7, 100)] == [0.0, 0.0, 0.0]
 
 

@@ -45,15 +45,15 @@ class Fake(MLFlowLogger):
 
 def test_a_resumed_run_has_the_name_that_it_had(tmp_path: Path) -> None:
     run: Any = Run(tmp_path / "2026_mlp")
-    assert trackers.options_of(MLFlowLogger, MLFLOW, run) == {"run_name": "2026_mlp"}
-    trackers.connect(Fake(), MLFLOW, run)
-    assert trackers.options_of(MLFlowLogger, MLFLOW, run) == {"run_name": "2026_mlp", "run_id": "abc"}
-    assert trackers.options_of(MLFlowLogger, {"tracking_uri": "http://other"}, run) == {"run_name": "2026_mlp"}
-    assert trackers.options_of(WandbLogger, {"project": "labbook"}, run) == {"name": "2026_mlp"}
-    assert trackers.options_of(WandbLogger, {"project": "labbook", "name": "mine"}, run) == {}
-    assert trackers.options_of(TensorBoardLogger, {}, run) == {}
+    assert trackers.tracker_options(MLFlowLogger, MLFLOW, run) == {"run_name": "2026_mlp"}
+    trackers.connect_tracker(Fake(), MLFLOW, run)
+    assert trackers.tracker_options(MLFlowLogger, MLFLOW, run) == {"run_name": "2026_mlp", "run_id": "abc"}
+    assert trackers.tracker_options(MLFlowLogger, {"tracking_uri": "http://other"}, run) == {"run_name": "2026_mlp"}
+    assert trackers.tracker_options(WandbLogger, {"project": "labbook"}, run) == {"name": "2026_mlp"}
+    assert trackers.tracker_options(WandbLogger, {"project": "labbook", "name": "mine"}, run) == {}
+    assert trackers.tracker_options(TensorBoardLogger, {}, run) == {}
     run.metrics[trackers.TRACKED] = ["not as it is written"]
-    assert trackers.options_of(MLFlowLogger, MLFLOW, run) == {"run_name": "2026_mlp"}
+    assert trackers.tracker_options(MLFlowLogger, MLFLOW, run) == {"run_name": "2026_mlp"}
 
 
 def test_settings_that_mlflow_keeps_become_tags_where_they_changed() -> None:

@@ -11,7 +11,7 @@ from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.mlp import MLP
 from labbook.training.classifier import Task
-from labbook.training.tta import Tta, averaged
+from labbook.training.tta import Tta, tta_logits
 from tests.conftest import Command
 from tests.test_train import metrics_of
 from tests.training.test_classifier import trainer
@@ -41,7 +41,7 @@ def by_hand(image: np.ndarray, tta: str) -> Tensor:
 @pytest.mark.parametrize("shape", [(5, 3, 4, 4), (1, 1, 2, 2)])
 def test_logits_are_the_weighted_mean_over_the_likenesses(tta: Tta, shape: tuple[int, ...]) -> None:
     images = torch.randn(shape)
-    found = averaged(answers, images, tta)
+    found = tta_logits(answers, images, tta)
     for image, logits in zip(images, found, strict=True):
         torch.testing.assert_close(logits, by_hand(image.numpy(), tta))
 
@@ -49,7 +49,7 @@ def test_logits_are_the_weighted_mean_over_the_likenesses(tta: Tta, shape: tuple
 def test_a_network_that_is_not_to_be_averaged_is_asked_once() -> None:
     asked: list[Tensor] = []
     images = torch.randn(2, 1, 3, 3)
-    averaged(lambda shown: asked.append(shown) or shown, images, "none")
+    tta_logits(lambda shown: asked.append(shown) or shown, images, "none")
     assert len(asked) == 1
     assert asked[0] is images
 
@@ -63,7 +63,7 @@ def test_the_test_is_of_averaged_logits_and_training_is_not(tta: Tta) -> None:
     model.load_state_dict(plain.state_dict())
     trainer().test(model, datamodule=data, verbose=False)
     pixels, labels = data.parts["test"][:2]
-    logits = averaged(model, data.spec.normalize(pixels), tta)
+    logits = tta_logits(model, data.spec.normalize(pixels), tta)
     assert not torch.allclose(logits, model(data.spec.normalize(pixels)))
     assert model.outcome is not None
     assert torch.equal(model.outcome.predicted, logits.argmax(1))
@@ -94,4 +94,4 @@ def test_it_is_a_setting_of_the_task(labbook: Command) -> None:
 
 def test_another_name_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^task\.tta=mirrored is unknown; choices: none, mirror, mirror_translate$"):
-        averaged(answers, torch.zeros(1, 3, 4, 4), "mirrored")  # type: ignore[arg-type]
+        tta_logits(answers, torch.zeros(1, 3, 4, 4), "mirrored")  # type: ignore[arg-type]

@@ -7,8 +7,8 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 
 from labbook.training.classifier import Classifier
-from labbook.training.hardware import Choice
-from labbook.training.optimizers import optimizer_of
+from labbook.training.hardware import DeviceChoice
+from labbook.training.optimizers import make_optimizer
 
 BITS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 DEVICES = {"gpu": "cuda"}  # where torch has another name than Lightning
@@ -17,7 +17,7 @@ DEVICES = {"gpu": "cuda"}  # where torch has another name than Lightning
 class Forward:
     """A network on a device, in a precision."""
 
-    def __init__(self, model: LightningModule, choice: Choice) -> None:
+    def __init__(self, model: LightningModule, choice: DeviceChoice) -> None:
         self.device = torch.device(DEVICES.get(choice.accelerator, choice.accelerator))
         self.network = model.to(self.device)
         self._bits = BITS.get(choice.precision)
@@ -33,10 +33,10 @@ class Forward:
 class Bare(Forward):
     """This program's network, optimizer, device and precision, in a bare loop."""
 
-    def __init__(self, model: Classifier, choice: Choice, *, fused: bool = True) -> None:
+    def __init__(self, model: Classifier, choice: DeviceChoice, *, fused: bool = True) -> None:
         super().__init__(model, choice)
         self.model = model
-        self.optimizer = optimizer_of(model.task.optimizer, model.parameter_groups(), fused)
+        self.optimizer = make_optimizer(model.task.optimizer, model.parameter_groups(), fused)
         self._scaler = torch.amp.GradScaler(
             self.device.type, enabled=self._bits is torch.float16
         )  # else it does nothing

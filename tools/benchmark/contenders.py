@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from labbook import experiment
-from labbook.callbacks.run_description import introduce
+from labbook.callbacks.run_description import describe_run
 from labbook.data.module import ImageDataModule
 from labbook.runs import run_folder
 from labbook.training import capabilities, hardware
@@ -50,10 +50,10 @@ class Clock(Callback):
     ) -> None:
         """Note the time."""
         if batch_idx + 1 == self.uncounted:
-            capabilities.check_losses(pl_module)
+            capabilities.check_losses_finite(pl_module)
             self.first = now(pl_module.device)
         elif batch_idx + 1 == trainer.num_training_batches:
-            capabilities.check_losses(pl_module)
+            capabilities.check_losses_finite(pl_module)
             self.last = now(pl_module.device)
             self.step = (self.last - self.first) / (batch_idx + 1 - self.uncounted)
 
@@ -69,10 +69,10 @@ def ours(case: Case, precision: str) -> float:
         config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}", bar)
         choice, data, model = prepared(config)
         with run_folder.open_run(config) as run:
-            introduce(run, model, data, choice)
+            describe_run(run, model, data, choice)
             trainer = experiment.build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
-            experiment.fit(trainer, model, data, run, choice.channels_last, config.compile)
+            experiment.fit_model(trainer, model, data, run, choice.channels_last, config.compile)
             end = now(model.device) - clock.last
     return clock.step + end / case.epoch
 
@@ -86,8 +86,8 @@ def bare(
     """
     config = case.composed("epochs=1", f"trainer.precision={precision}")
     choice, data, model = prepared(config)
-    experiment.tune(config, choice)
-    experiment.arrange(model, data, choice.channels_last if channels_last is None else channels_last)
+    experiment.configure_backends(config, choice)
+    experiment.apply_channels_last(model, data, choice.channels_last if channels_last is None else channels_last)
     if compiled:
         torch._dynamo.reset()  # or it would take this network for the last one with other sizes
         model.compile()
@@ -148,12 +148,12 @@ class OneByOne(Dataset[tuple[torch.Tensor, int]]):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
-def prepared(config: DictConfig) -> tuple[hardware.Choice, ImageDataModule, Classifier]:
+def prepared(config: DictConfig) -> tuple[hardware.DeviceChoice, ImageDataModule, Classifier]:
     """What train.py makes of a configuration before it trains."""
-    experiment.check(config)
-    data = capabilities.image_data(experiment.build_data(config), "the benchmark")
-    model = capabilities.classifier(experiment.build_model(config, data.spec), "the benchmark")
-    choice = hardware.here(config, model)
+    experiment.check_experiment(config)
+    data = capabilities.require_image_data(experiment.build_data(config), "the benchmark")
+    model = capabilities.require_classifier(experiment.build_model(config, data.spec), "the benchmark")
+    choice = hardware.choose_for_run(config, model)
     data.setup()
     return choice, data, model
 

@@ -18,8 +18,8 @@ CHOSEN = "as chosen"
 
 def others(precision: str) -> dict[str, Contestant]:
     """The bare loop with one choice made the other way, by what is done otherwise."""
-    machine = hardware.describe()
-    chosen = hardware.choose({"precision": precision}, machine)
+    machine = hardware.describe_machine()
+    chosen = hardware.choose_device({"precision": precision}, machine)
     on_cpu = chosen.accelerator == "cpu"
     other = "32" if chosen.precision == "bf16-mixed" else "bf16-mixed"
     ways: dict[str, Contestant] = {

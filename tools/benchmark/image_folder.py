@@ -12,7 +12,7 @@ from PIL import Image
 from labbook import experiment
 from labbook.config.compose import compose_config
 from labbook.data.decoding import Decoding
-from labbook.data.image_cache import Labelled, cached, decode_all
+from labbook.data.image_cache import Labelled, cached_images, decode_all
 from tools.benchmark.bare_loop import Bare
 from tools.benchmark.cases import scratch
 from tools.benchmark.contenders import prepared
@@ -48,7 +48,7 @@ def building(repetitions: int, count: int = COUNT) -> Section:
             for _ in decode_all([file.path for file in files], Decoding(SIZE, 3)):
                 pass
             decoded = time.perf_counter()
-            cached(files, Decoding(SIZE, 3), folder / f"cache{repetition}", "photographs")
+            cached_images(files, Decoding(SIZE, 3), folder / f"cache{repetition}", "photographs")
             if repetition > 0:
                 decoding.append(decoded - started)
                 making.append(time.perf_counter() - decoded)
@@ -74,8 +74,8 @@ def second_epoch(precision: str, steps: int = 4) -> Section:
         chosen = ["data=image_folder", "model=cats_dogs_cnn", f"data.batch_size={BATCH}", "trainer=cpu"]
         config = compose_config(*chosen, *where, *both, *augmented, f"trainer.precision={precision}")
         choice, data, model = prepared(config)
-        experiment.tune(config, choice)
-        experiment.arrange(model, data, choice.channels_last)
+        experiment.configure_backends(config, choice)
+        experiment.apply_channels_last(model, data, choice.channels_last)
         loop = Bare(model, choice)
         loader = data.train_dataloader()
         for _ in loader:  # the first epoch: the file comes into the system's memory

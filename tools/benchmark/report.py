@@ -24,12 +24,12 @@ def show(section: Section) -> None:
     console.print()
 
 
-def conditions(choice: hardware.Choice, command: str) -> str:
+def conditions(choice: hardware.DeviceChoice, command: str) -> str:
     """What the figures depend on, hardware and versions, and how to have them again."""
     return f"{machine(choice)}. Timings are taken in turns, after a first that does not count, by `{command}`."
 
 
-def machine(choice: hardware.Choice) -> str:
+def machine(choice: hardware.DeviceChoice) -> str:
     """Hardware and versions."""
     return f"{choice.reason}; {os.cpu_count()} cores, {torch.get_num_threads()} threads; {library_versions()}"
 

@@ -12,7 +12,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from labbook import experiment
-from labbook.callbacks.run_description import introduce
+from labbook.callbacks.run_description import describe_run
 from labbook.runs import run_folder
 from tools.benchmark.cases import Case, scratch
 from tools.benchmark.contenders import Clock, prepared
@@ -109,11 +109,11 @@ def profiled(case: Case, precision: str) -> dict[str, float]:
         config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}", "trainer=cpu")
         choice, data, model = prepared(config)
         with run_folder.open_run(config) as run:
-            introduce(run, model, data, choice)
+            describe_run(run, model, data, choice)
             trainer = experiment.build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             trainer.profiler = profiler  # type: ignore[attr-defined]
-            experiment.fit(trainer, model, data, run, choice.channels_last, config.compile)
+            experiment.fit_model(trainer, model, data, run, choice.channels_last, config.compile)
     steps = (clock.last - clock.first) / clock.step
     parts = {part: profiler.seconds[part] / steps for part in COLUMNS[:-1]}
     return parts | {"Lightning": clock.step - sum(parts.values())}

@@ -40,7 +40,7 @@ def timed(case: Case, contestants: Mapping[str, Contestant], repetitions: int, p
 def training(cases: Sequence[Case], contestants: Mapping[str, Contestant], repetitions: int, precision: str) -> Section:
     """How fast each contestant trains each case."""
     rows = [row for case in cases for row in lines(case, timed(case, contestants, repetitions, precision))]
-    chosen = hardware.choose({"precision": precision}, hardware.describe()).precision
+    chosen = hardware.choose_device({"precision": precision}, hardware.describe_machine()).precision
     note = (
         f"Medians of {repetitions}; the ratios are of the same repetition, in which all take turns. The first steps do"
         " not count; what ends an epoch (checkpoint, table, TensorBoard) is spread over an epoch of the lab's own"

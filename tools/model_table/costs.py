@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from labbook.models.probe import at_rest, blank
+from labbook.models.probe import dummy_input, eval_mode
 from tools.benchmark.bare_loop import Bare, now
 
 LEAST = 3  # steps that count
@@ -26,8 +26,8 @@ def macs(model: LightningModule) -> int:
     Torch counts a multiplication and its addition as two operations. Gradients stay on, without which attention would
     take a shortcut that torch does not count.
     """
-    with at_rest(model), FlopCounterMode(display=False) as counter:
-        model(blank(model))
+    with eval_mode(model), FlopCounterMode(display=False) as counter:
+        model(dummy_input(model))
     return int(counter.get_total_flops()) // 2
 
 

@@ -8,7 +8,7 @@ import torch
 from omegaconf import DictConfig
 
 from labbook import experiment as training
-from labbook.cli.command_line import paper
+from labbook.cli.command_line import paper_of_config
 from labbook.config.arguments import normalize_overrides
 from labbook.config.compose import compose_config
 from labbook.config.hydra_errors import choice_files
@@ -16,7 +16,7 @@ from labbook.data.module import ImageDataModule
 from labbook.errors import SettingError, list_choices
 from labbook.experiment import on_meta_device
 from labbook.training import hardware
-from labbook.training.capabilities import image_data, is_classifier, trainable_parameters
+from labbook.training.capabilities import is_classifier, require_image_data, trainable_parameters
 from tools.benchmark.bare_loop import Bare, Forward
 from tools.benchmark.sections import say
 from tools.model_table.costs import macs, pace, peak_memory
@@ -46,7 +46,7 @@ class Survey:
 
     configs: dict[str, DictConfig]  # by the network's name
     data: dict[str, ImageDataModule]  # by the network's name, as a file in configs/model_data may say otherwise of one
-    choice: hardware.Choice
+    choice: hardware.DeviceChoice
 
     def entries(self, timed: bool) -> Iterator[Entry]:
         """Each network in turn; what needs steps of training only if `timed`."""
@@ -58,7 +58,7 @@ class Survey:
     def _entry(self, name: str, config: DictConfig, timed: bool) -> Entry:
         data = self.data[name]
         file = next(path for path in choice_files("model") if path.stem == name)
-        entry = Entry(name, paper(file), data.spec.size)
+        entry = Entry(name, paper_of_config(file), data.spec.size)
         try:
             counted = on_meta_device(
                 config, data, lambda model: replace(entry, parameters=trainable_parameters(model), macs=macs(model))
@@ -76,9 +76,9 @@ class Survey:
         data = self.data[entry.name]
         spec, count = data.spec, data.batch_size
         model = training.build_model(config, spec)
-        choice = hardware.here(config, model)
-        training.tune(config, choice)
-        training.arrange(model, data, choice.channels_last)
+        choice = hardware.choose_for_run(config, model)
+        training.configure_backends(config, choice)
+        training.apply_channels_last(model, data, choice.channels_last)
         device = Forward(model, choice).device
         images = torch.randn(count, spec.channels, spec.size, spec.size, device=device)
         images = images.contiguous(memory_format=data.memory_format)
@@ -119,7 +119,7 @@ def checked(name: str, settings: Sequence[str]) -> DictConfig:
     """
     try:
         config = compose_config(*settings, f"model={name}")
-        training.check(config)
+        training.check_experiment(config)
     except SettingError as error:
         if not str(error).startswith("model."):
             raise
@@ -138,6 +138,9 @@ def prepared(words: Sequence[str]) -> Survey:
         settings.insert(0, IMAGES)
     configs = {name: checked(name, settings) for name in names}
     first = next(iter(configs.values()))
-    data = {name: image_data(training.build_data(config), "the table of networks") for name, config in configs.items()}
-    choice = hardware.choose(first.trainer, hardware.describe(), first.channels_last)
+    data = {
+        name: require_image_data(training.build_data(config), "the table of networks")
+        for name, config in configs.items()
+    }
+    choice = hardware.choose_device(first.trainer, hardware.describe_machine(), first.channels_last)
     return Survey(configs, data, choice)

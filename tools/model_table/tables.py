@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, fields, replace
 
 from labbook.console import literal, plain_table, wide_enough
-from labbook.reports.tables import escaped
+from labbook.reports.tables import escape_markup
 from labbook.runs.csv_text import csv_text
 from tools.benchmark.processes import mebibytes
 from tools.benchmark.report import machine
@@ -82,7 +82,7 @@ def as_markdown(survey: Survey, entries: Sequence[Entry], timed: bool) -> str:
     """The same as GitHub shows it."""
     heads = headings(timed)
     rows = [heads, ("---", *("---:",) * (len(heads) - 2), "---")]
-    rows += [tuple(map(escaped, cells(entry, timed))) for entry in entries if not entry.refused]
+    rows += [tuple(map(escape_markup, cells(entry, timed))) for entry in entries if not entry.refused]
     lines = [f"| {' | '.join(row)} |" for row in rows]
-    refused = [f"- {escaped(entry.name)}: {escaped(entry.refused)}" for entry in entries if entry.refused]
+    refused = [f"- {escape_markup(entry.name)}: {escape_markup(entry.refused)}" for entry in entries if entry.refused]
     return "\n".join([*lines, "", *refused, *([""] if refused else []), "\n\n".join(notes(survey, entries, timed))])

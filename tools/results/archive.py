@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.reports import read_runs, tables
-from labbook.reports.grouping import group
+from labbook.reports.grouping import group_runs
 from labbook.reports.sweep_page import CSV
 from labbook.runs.run_folder import CONFIG, METRICS, TABLE
 from labbook.runs.sweep_folder import MANIFEST, read_manifest
@@ -20,8 +20,8 @@ Before = Literal["add", "replace"]
 class Finished(NamedTuple):
     """A sweep that can be kept."""
 
-    sweep: read_runs.Sweep
-    runs: tuple[read_runs.Run, ...]
+    sweep: read_runs.SweepRecord
+    runs: tuple[read_runs.RunRecord, ...]
     add: bool
 
 
@@ -32,7 +32,7 @@ def finished(sweep: Path, into: Path, before: Before | None = None) -> Finished:
         SettingError: the folder is no sweep's, none of its runs has finished, or runs were kept by its name that it
             does not have and `before` does not say what becomes of them.
     """
-    found = read_runs.read(sweep)
+    found = read_runs.read_sweep(sweep)
     runs = tuple(run for run in found.runs if run.state == "finished")
     if not runs:
         raise SettingError(f"{sweep} has no finished run: there is nothing to keep")
@@ -61,11 +61,11 @@ def keep(found: Finished, into: Path) -> int:
         _copy(run, target / run.path.name)
     mark["planned"] = [path.parent.name.rpartition("-")[2] for path in sorted(target.glob(f"*/{METRICS}"))]
     write_whole(target / MANIFEST, json.dumps(mark, indent=2) + "\n")
-    write_whole(target / CSV, tables.as_csv(group(read_runs.read(target))))
+    write_whole(target / CSV, tables.table_as_csv(group_runs(read_runs.read_sweep(target))))
     return len(found.runs)
 
 
-def _copy(run: read_runs.Run, into: Path) -> None:
+def _copy(run: read_runs.RunRecord, into: Path) -> None:
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     for file in (run.path / name for name in (CONFIG, METRICS, TABLE)):
@@ -73,6 +73,6 @@ def _copy(run: read_runs.Run, into: Path) -> None:
             shutil.copyfile(file, into / file.name)
 
 
-def kept(folder: Path) -> list[read_runs.Sweep]:
+def kept(folder: Path) -> list[read_runs.SweepRecord]:
     """All sweeps that were kept, by name."""
-    return [read_runs.read(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))]
+    return [read_runs.read_sweep(path.parent) for path in sorted(folder.glob(f"*/{MANIFEST}"))]

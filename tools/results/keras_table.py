@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labbook.reports.grouping import Mean
-from labbook.reports.table_cells import spread
+from labbook.reports.table_cells import format_spread
 
 COLUMNS = ("seed", "epoch", "test acc", "test acc of Keras", "seconds", "seconds of Keras")
 
@@ -17,8 +17,8 @@ def table(file: Path) -> str:
     lines = ["| framework | test acc | n | seconds |", "| --- | ---: | ---: | ---: |"]
     for name, of in (("PyTorch, by Labbook", ""), ("Keras", " of Keras")):
         accuracies, seconds = zip(*ends(rows, f"test acc{of}", f"seconds{of}"), strict=True)
-        mean = spread("test/acc", Mean.of(accuracies))
-        lines.append(f"| {name} | {mean} | {len(accuracies)} | {spread('train_seconds', Mean.of(seconds))} |")
+        mean = format_spread("test/acc", Mean.of(accuracies))
+        lines.append(f"| {name} | {mean} | {len(accuracies)} | {format_spread('train_seconds', Mean.of(seconds))} |")
     return "\n".join(lines)
 
 

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from labbook.reports.columns import text as cell_text
-from labbook.reports.grouping import Mean, Report, group
-from labbook.reports.read_runs import Run
-from labbook.reports.table_cells import spread
+from labbook.reports.columns import value_text
+from labbook.reports.grouping import Mean, Report, group_runs
+from labbook.reports.read_runs import RunRecord
+from labbook.reports.table_cells import format_spread
 from labbook.reports.tables import markdown_table
 from labbook.runs import outputs
 from tools.results import keras_table
@@ -28,7 +28,7 @@ def write(page: Path, folder: Path) -> list[Line]:
     `<!-- figures of sweep NAME -->`, is shown there as a whole and not among the systems of its lab; the recall of
     each class is shown between marks of `recall NAME`.
     """
-    reports = [group(sweep) for sweep in kept(folder)]
+    reports = [group_runs(sweep) for sweep in kept(folder)]
     text = page.read_text(encoding="utf-8") if page.exists() else "# Results\n"
     alone = [report for report in reports if begin(f"sweep {report.sweep.name}") in text]
     of_labs = [report for report in reports if report not in alone]
@@ -126,30 +126,30 @@ def recalls(report: Report) -> str:
         f"| {' | '.join(headings)} |",
         f"| {' | '.join([LEFT] * len(report.names) + [RIGHT] * (len(names) + 2))} |",
     ]
-    for row, found in zip(report.rows, matrices, strict=True):
-        shares = [counts.diagonal() / counts.sum(axis=1) for counts, _ in found]
+    for row, counted in zip(report.rows, matrices, strict=True):
+        shares = [counts.diagonal() / counts.sum(axis=1) for counts, _ in counted]
         means = [Mean.of([float(share[number]) for share in shares]) for number in range(len(names))]
         cells = (
-            *map(cell_text, row.values),
-            len(found),
-            *(spread("test/acc", each) for each in (row.figure("test/acc"), *means)),
+            *map(value_text, row.values),
+            len(counted),
+            *(format_spread("test/acc", each) for each in (row.figure("test/acc"), *means)),
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
-def finished(report: Report) -> list[Run]:
+def finished(report: Report) -> list[RunRecord]:
     """The runs that have figures."""
     return [run for run in report.sweep.runs if run.state == "finished"]
 
 
-def hardware(runs: Iterable[Run]) -> str:
+def hardware(runs: Iterable[RunRecord]) -> str:
     """What the runs were trained on, as a line of a list."""
     runs = list(runs)
     return f"- hardware: {distinct(runs, 'hardware')}; CPU threads: {distinct(runs, 'threads')}"
 
 
-def distinct(runs: Iterable[Run], name: str) -> str:
+def distinct(runs: Iterable[RunRecord], name: str) -> str:
     """All that the runs tell of this, once each."""
     said = (str(run.metrics.get(name, "")) for run in runs)
     return "; ".join(sorted({each for each in said if each}))

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from labbook.config.published import matching_entry
-from labbook.reports.curves import curve
+from labbook.reports.curves import mean_curve
 from labbook.reports.grouping import Row
-from labbook.reports.svg_charts import STYLE, whole_numbers
-from labbook.reports.table_cells import title
+from labbook.reports.svg_charts import STYLE, set_whole_number_ticks
+from labbook.reports.table_cells import metric_title
 from tools.results.published_vs_ours import TOLERANCE, Line, is_accuracy
 
 INK, SOFT, GRID, OURS, THEIRS = "#1c2126", "#5d6873", "#e3e7eb", "#0072b2", "#d55e00"
@@ -41,7 +41,7 @@ def differences(lines: Sequence[Line]) -> str:
         spreads = [100 * (line.ours.sd or 0.0) for line in shown]
         points = [100 * line.difference for line in shown]
         axes.errorbar(points, range(len(shown)), xerr=spreads, fmt="o", color=OURS, markersize=4, elinewidth=1)
-        names = [f"{line.system}  {line.label}  {title(line.name)}" for line in shown]
+        names = [f"{line.system}  {line.label}  {metric_title(line.name)}" for line in shown]
         axes.set_yticks(range(len(shown)), names, fontsize=7)
         axes.set(ylim=(len(shown) - 0.5, -0.5), xlabel="ours minus published, percentage points")
         axes.set_xscale("symlog", linthresh=1.0)
@@ -63,7 +63,7 @@ def by_epoch(lines: Sequence[Line]) -> str:
         for axes, (line, name, values) in zip(every, told, strict=False):
             draw_curves(axes, line.row, name, values)
             on_test = line.row.runs[0].settings.get("data.validation") == "test"
-            words = title(name).replace("val", "test") if on_test else title(name)
+            words = metric_title(name).replace("val", "test") if on_test else metric_title(name)
             axes.set_title(f"{line.system}: {words} by epoch")
         for axes in every[len(told) :]:
             axes.set_axis_off()
@@ -84,12 +84,12 @@ def draw_curves(axes: Axes, row: Row, name: str, published: Sequence[float]) -> 
     axes.plot(
         range(1, len(published) + 1), published, "D", color=THEIRS, markersize=4, fillstyle="none", label="published"
     )
-    if found := curve(row.finished, name):
+    if found := mean_curve(row.finished, name):
         epochs, means, spreads = found
         axes.plot(epochs, means, color=OURS, label="ours")
         if spreads is not None:
             axes.fill_between(epochs, means - spreads, means + spreads, color=OURS, alpha=0.2, linewidth=0)
-    whole_numbers(axes)
+    set_whole_number_ticks(axes)
 
 
 def svg(draw: object, size: tuple[float, float]) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labbook.config.schema import lower_is_better
-from labbook.reports.columns import order
+from labbook.reports.columns import value_order
 from labbook.reports.grouping import Mean, Report, Row
-from labbook.reports.table_cells import number, spread, title
-from labbook.reports.tables import escaped
+from labbook.reports.table_cells import format_figure, format_spread, metric_title
+from labbook.reports.tables import escape_markup
 
 TOLERANCE = 0.005  # of an accuracy: what two trainings of one system may well differ by
 SECONDS = "train_seconds"
@@ -50,14 +50,14 @@ class Line:
         theirs = self.row.published.get(SECONDS)
         return (
             self.system,
-            escaped(self.label),
-            title(self.name),
-            number(self.name, self.row.published[self.name]),
-            spread(self.name, self.ours),
+            escape_markup(self.label),
+            metric_title(self.name),
+            format_figure(self.name, self.row.published[self.name]),
+            format_spread(self.name, self.ours),
             str(self.ours.n),
-            number(self.name, self.difference, "+") + (" **worse**" if self.worse else ""),
-            number(SECONDS, theirs) if theirs else "",
-            number(SECONDS, seconds.mean) if seconds else "",
+            format_figure(self.name, self.difference, "+") + (" **worse**" if self.worse else ""),
+            format_figure(SECONDS, theirs) if theirs else "",
+            format_figure(SECONDS, seconds.mean) if seconds else "",
         )
 
 
@@ -66,7 +66,7 @@ def lines(reports: Iterable[Report]) -> list[Line]:
     rows = [
         (report, row) for report in reports for row in report.rows if row.system and row.finished and not row.unlike
     ]
-    rows.sort(key=lambda pair: (numbered(pair[1].system), [order(value) for value in pair[1].values]))
+    rows.sort(key=lambda pair: (numbered(pair[1].system), [value_order(value) for value in pair[1].values]))
     found = [
         Line(row.system, row, name, label(report, row))
         for report, row in rows

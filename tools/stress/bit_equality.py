@@ -73,7 +73,7 @@ def read_checkpoint_of(name: str) -> Any:
         path = run / "checkpoints" / f"{name}.ckpt"
         if not path.exists():  # a run that chooses nothing has no best
             return {}
-        content = checkpoint_io.load(path)
+        content = checkpoint_io.load_checkpoint_file(path)
         return {f"{name}.ckpt": timeless({key: value for key, value in content.items() if key != LOOPS})}
 
     return read
@@ -119,7 +119,7 @@ def whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-        checkpoint_io.load(path)
+        checkpoint_io.load_checkpoint_file(path)
     except (SettingError, zipfile.BadZipFile, OSError):
         return False
     return damaged is None
@@ -127,7 +127,7 @@ def whole(path: Path) -> bool:
 
 def newest_step(run: Path) -> int:
     """The furthest step that a run can go on from; -1 where there is nothing."""
-    contents = [checkpoint_io.load(path) for path in visible(run) if whole(path)]
+    contents = [checkpoint_io.load_checkpoint_file(path) for path in visible(run) if whole(path)]
     return max((int(content["global_step"]) for content in contents if "optimizer_states" in content), default=-1)
 
 

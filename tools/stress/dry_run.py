@@ -16,7 +16,7 @@ import hydra
 from omegaconf import DictConfig
 
 from labbook import experiment
-from labbook.callbacks.run_description import introduce
+from labbook.callbacks.run_description import describe_run
 from labbook.cli import command_line
 from labbook.errors import SettingError
 from labbook.runs import run_folder
@@ -36,18 +36,18 @@ class TooLong(BaseException):
 @hydra.main(
     config_path=str(command_line.CONFIGS), config_name="train", execution_whitelist=command_line.allowed_targets()
 )
-@command_line.job
+@command_line.run_task
 def main(config: DictConfig) -> None:
     """What `train.py` does, until it would train: then a refusal, which leaves no folder behind."""
-    experiment.check(config)
+    experiment.check_experiment(config)
     if str(config.data._target_).rpartition(".")[0].rpartition(".")[2] not in AT_HAND:
         raise SettingError(BEGINS)  # with images that would have to be downloaded first
     data = experiment.build_data(config)
-    model = experiment.build_model(config, capabilities.spec_of(data))
-    choice = hardware.here(config, model)
-    experiment.set_up(data)
+    model = experiment.build_model(config, capabilities.spec_of_data(data))
+    choice = hardware.choose_for_run(config, model)
+    experiment.set_up_data(data)
     with run_folder.open_run(config) as run:
-        introduce(run, model, data, choice)
+        describe_run(run, model, data, choice)
         experiment.build_trainer(config, choice, run, model, data)
         raise SettingError(BEGINS)
 
@@ -58,7 +58,7 @@ def command(*arguments: str) -> Ended:
     with settled(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), bounded():
         sys.argv = ["train.py", *arguments]
         try:
-            command_line.command_line(main)
+            command_line.run_command_line(main)
         except SystemExit as ended:
             code = int(ended.code or 0)
         except TooLong:

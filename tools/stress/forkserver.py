@@ -77,4 +77,4 @@ def program(arguments: tuple[str, ...], cwd: Path, watched: Path, fault: Fault |
 
     at, kind = (fault.at, fault.kind) if fault else (None, fault_injection.CRASH)
     with fault_injection.failing(watched, at, kind, note):
-        command_line.command_line(train.main)
+        command_line.run_command_line(train.main)

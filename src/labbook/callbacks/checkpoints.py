@@ -13,14 +13,14 @@ from pytorch_lightning import LightningModule, Trainer
 
 from labbook.callbacks.ema import EMA
 from labbook.callbacks.resume_state import ResumeState
-from labbook.callbacks.stopping import keep_settings, still_stopped, why_stopped
+from labbook.callbacks.stopping import restore_without_settings, why_still_stopped, why_stopped
 from labbook.errors import SettingError, StoppedBySignal, TrainingError
 from labbook.runs import run_folder
 from labbook.signals import StopSignals
 from labbook.training import capabilities, objectives
 from labbook.training.checkpoint_io import CHECKPOINTS
-from labbook.training.epoch_rows import Row, metrics_in
-from labbook.training.metrics import diverged
+from labbook.training.epoch_rows import Row, metric_names
+from labbook.training.metrics import divergence_message
 from labbook.training.processes import any_rank
 
 log = logging.getLogger("labbook")
@@ -28,7 +28,7 @@ log = logging.getLogger("labbook")
 FLOAT32 = 1e-7  # relative difference of metrics that are equal in float32, as they were saved in version 0.1
 
 
-class Checkpoints:
+class RunCheckpoints:
     """last.ckpt after every epoch, every `every_minutes` and on a signal; best.ckpt when the objective improves."""
 
     def __init__(
@@ -116,12 +116,12 @@ class Checkpoints:
         """
         self._mend_folder()
         if (validated or not trainer.limit_val_batches) and self.objective not in row:
-            setting, title = f"objective={self.objective}", capabilities.title(model)
-            raise SettingError(objectives.unlogged(setting, title, metrics_in(row)))
+            setting, title = f"objective={self.objective}", capabilities.model_title(model)
+            raise SettingError(objectives.unlogged_message(setting, title, metric_names(row)))
         for name in ("val/loss", self.objective):
             if not math.isfinite(row.get(name, 0.0)):
                 named = "validation loss" if name == "val/loss" else name
-                raise TrainingError(diverged(f"{named} became {row[name]}", trainer.global_step))
+                raise TrainingError(divergence_message(f"{named} became {row[name]}", trainer.global_step))
         self._refuse_diverged(trainer, model)
         value = row.get(self.objective)
         if self.select and value is not None and self.is_better(value):
@@ -173,10 +173,10 @@ class Checkpoints:
 
     def _refuse_diverged(self, trainer: Trainer, model: LightningModule) -> None:
         """Never write over a good checkpoint with weights that are not finite."""
-        capabilities.check_losses(model)
+        capabilities.check_losses_finite(model)
         finite = [weight.isfinite().all() for weight in model.parameters()]
         if finite and not torch.stack(finite).all():
-            raise TrainingError(diverged("weights are not finite", trainer.global_step))
+            raise TrainingError(divergence_message("weights are not finite", trainer.global_step))
 
     # In a checkpoint ---------------------------------------------------------------------------------------------
 
@@ -195,8 +195,8 @@ class Checkpoints:
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         if "training_weights" in checkpoint and not any(isinstance(item, EMA) for item in callbacks):
             raise SettingError("this run was begun with an average of its weights: go on with callbacks=ema")
-        keep_settings(checkpoint, callbacks)
-        self.stopped = still_stopped(checkpoint, callbacks, self.deciding)
+        restore_without_settings(checkpoint, callbacks)
+        self.stopped = why_still_stopped(checkpoint, callbacks, self.deciding)
         if self.stopped:  # then nothing is left to train
             trainer.fit_loop.max_epochs = checkpoint["epoch"] + 1
         state = checkpoint["callbacks"][CHECKPOINTS]

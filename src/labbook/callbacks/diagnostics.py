@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 
 from labbook.data.module import ImageDataModule, Split
-from labbook.data.spec import combinations
+from labbook.data.spec import label_combinations
 from labbook.training.epoch_rows import Row
 
 log = logging.getLogger("labbook")
@@ -37,15 +37,15 @@ class TrainingDiagnostics:
         if self.data.waiting is not None:
             self.data.waiting.seconds = 0.0
         for count in range(1, len(rows) + 1):
-            self._said |= found(rows[:count], self.data).keys()
+            self._said |= find_problems(rows[:count], self.data).keys()
 
     def check(self, rows: Sequence[Row]) -> None:
         """Say what the last epoch shows and none before did."""
-        notes, waiting = found(rows, self.data), self.data.waiting
+        notes, waiting = find_problems(rows, self.data), self.data.waiting
         if waiting is not None:
             share, waiting.seconds = waiting.seconds / training_seconds(rows[-1]), 0.0
             if share > WAITING:
-                notes["waiting"] = waits(share)
+                notes["waiting"] = waiting_note(share)
         for note in (note for kind, note in notes.items() if kind not in self._said):
             log.warning("note: %s", note)
         self._said |= notes.keys()
@@ -56,23 +56,23 @@ def training_seconds(row: Row) -> float:
     return row["images"] / row["images_per_second"]
 
 
-def found(rows: Sequence[Row], data: ImageDataModule) -> dict[str, str]:
+def find_problems(rows: Sequence[Row], data: ImageDataModule) -> dict[str, str]:
     """What the last of the rows shows: kinds of notes and their sentences."""
-    notes = {"guessing": guessing(rows[-1], data), "overfitting": overfitting(rows)}
+    notes = {"guessing": guessing_note(rows[-1], data), "overfitting": overfitting_note(rows)}
     return {kind: note for kind, note in notes.items() if note is not None}
 
 
-def guessing(row: Row, data: ImageDataModule) -> str | None:
+def guessing_note(row: Row, data: ImageDataModule) -> str | None:
     """That the network, after its first steps, is no better than always naming the largest class.
 
     Of images class by class it learns one after the other, so that in training it often seems right.
     """
     split: Split = "val" if "val/acc" in row else "train"
-    unlearning = not data.shuffle and in_order(labels_of(data, "train"))
+    unlearning = not data.shuffle and is_sorted_by_class(labels_of_part(data, "train"))
     looked_at: set[Split] = {split} if unlearning else {split, "train"}
     if row["step"] < (FEW_STEPS if unlearning else FIRST_STEPS):
         return None
-    if not all(chance(row[f"{each}/acc"], labels_of(data, each)) for each in looked_at):
+    if not all(is_chance(row[f"{each}/acc"], labels_of_part(data, each)) for each in looked_at):
         return None
     advice = "try another optimizer.lr"
     if unlearning:
@@ -80,24 +80,24 @@ def guessing(row: Row, data: ImageDataModule) -> str | None:
     return f"{split} acc {row[f'{split}/acc']:.4f} is that of guessing; {advice}"
 
 
-def chance(accuracy: float, labels: torch.Tensor) -> bool:
+def is_chance(accuracy: float, labels: torch.Tensor) -> bool:
     """Whether an accuracy on images of these classes, int64 [n], is no better than always naming the largest class."""
     largest = int(torch.bincount(labels).max()) / len(labels)
     return accuracy < 1 and accuracy <= largest + DEVIATIONS * math.sqrt(largest * (1 - largest) / len(labels))
 
 
-def labels_of(data: ImageDataModule, split: Split) -> torch.Tensor:
+def labels_of_part(data: ImageDataModule, split: Split) -> torch.Tensor:
     """The classes of a part's images, or their combinations of classes, int64 [n], in the order of the set."""
-    return combinations(data.parts[data.part_of(split)].labels[data.rows[split]])
+    return label_combinations(data.parts[data.part_of(split)].labels[data.rows[split]])
 
 
-def in_order(labels: torch.Tensor) -> bool:
+def is_sorted_by_class(labels: torch.Tensor) -> bool:
     """Whether images of the same class come together, int64 [n]."""
     changes = int((labels[1:] != labels[:-1]).sum())
     return 0 < changes < 2 * len(torch.unique(labels))
 
 
-def overfitting(rows: Sequence[Row]) -> str | None:
+def overfitting_note(rows: Sequence[Row]) -> str | None:
     """That validation loss has risen for some epochs in a row in which training loss fell."""
     last = rows[-RISES - 1 :]
     if len(last) <= RISES or not all("val/loss" in row for row in last):
@@ -113,7 +113,7 @@ def overfitting(rows: Sequence[Row]) -> str | None:
     )
 
 
-def waits(share: float) -> str:
+def waiting_note(share: float) -> str:
     """That the GPU stood still for a part of the time."""
     return (
         f"the GPU waited for images {share:.0%} of the training time: data.on_device=true keeps them on it if there is"

@@ -8,7 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from labbook.callbacks.lookahead import floats
+from labbook.callbacks.lookahead import float_state
 
 
 class EMA(Callback):
@@ -39,7 +39,7 @@ class EMA(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the average, or go on with that of the checkpoint, which the network has."""
-        self.weights, self.step = floats(pl_module), trainer.global_step
+        self.weights, self.step = float_state(pl_module), trainer.global_step
         if not self.other:
             self.other = {name: weight.clone() for name, weight in self.weights.items()}
         self._exchange(show=False)
@@ -84,7 +84,7 @@ class EMA(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Both: the average where the weights are looked for."""
-        own = floats(pl_module)
+        own = float_state(pl_module)
         average, training = (own, self.other) if self.shown else (self.other, own)
         checkpoint["state_dict"] = checkpoint["state_dict"] | average
         checkpoint["training_weights"] = training

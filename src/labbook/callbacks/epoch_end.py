@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from labbook.callbacks.checkpoints import Checkpoints
+from labbook.callbacks.checkpoints import RunCheckpoints
 from labbook.callbacks.diagnostics import TrainingDiagnostics
 from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.training.checkpoint_io import CHECKPOINTS, RECORDER
 
 if TYPE_CHECKING:
-    from labbook.callbacks.pruning import Pruning  # only a search has Optuna
+    from labbook.callbacks.pruning import OptunaPruning  # only a search has Optuna
 
 
 class EpochEnd(Checkpoint):
@@ -23,9 +23,9 @@ class EpochEnd(Checkpoint):
     def __init__(
         self,
         recorder: EpochRecorder,
-        checkpoints: Checkpoints,
+        checkpoints: RunCheckpoints,
         diagnostics: TrainingDiagnostics | None = None,
-        pruning: "Pruning | None" = None,
+        pruning: "OptunaPruning | None" = None,
     ) -> None:
         self.recorder, self.checkpoints, self.diagnostics, self.pruning = recorder, checkpoints, diagnostics, pruning
 

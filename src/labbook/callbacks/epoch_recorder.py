@@ -14,8 +14,8 @@ from labbook.files import write_whole
 from labbook.training import capabilities
 from labbook.training.checkpoint_io import RECORDER
 from labbook.training.epoch_metrics import EpochMetrics
-from labbook.training.epoch_rows import OTHER_COLUMNS, Row, left, line, table
-from labbook.training.optimizers import follow_metrics
+from labbook.training.epoch_rows import OTHER_COLUMNS, Row, epoch_line, rows_as_csv, time_left
+from labbook.training.optimizers import step_metric_schedules
 
 log = logging.getLogger("labbook")
 
@@ -60,7 +60,7 @@ class EpochRecorder:
         else:
             self.path.unlink(missing_ok=True)
         if self.rows and self.rows[-1]["step"] == self._resumed_at:
-            tell(trainer.loggers, self.metrics.for_loggers(self.rows[-1]))
+            log_row(trainer.loggers, self.metrics.for_loggers(self.rows[-1]))
 
     def start(self, trainer: Trainer) -> None:
         """Start the clock: an epoch that goes on in the middle does not tell its start."""
@@ -90,11 +90,11 @@ class EpochRecorder:
         training = self._before + (self._training or elapsed)
         self.validated = self._training is not None
         if not capabilities.is_classifier(model):  # which does so itself
-            follow_metrics(trainer)
+            step_metric_schedules(trainer)
         logged = {name: value for name, value in trainer.callback_metrics.items() if name not in OTHER_COLUMNS}
         metrics = self.metrics.of(logged, self.validated)
         if not metrics:
-            raise SettingError(f"{capabilities.title(model)} logs nothing in its first epoch: {LOG_SOMETHING}")
+            raise SettingError(f"{capabilities.model_title(model)} logs nothing in its first epoch: {LOG_SOMETHING}")
         row: Row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
@@ -110,9 +110,9 @@ class EpochRecorder:
         self._before, self._training, self._epoch_started = 0.0, None, None
         if trainer.is_global_zero:
             self._write()
-            tell(trainer.loggers, self.metrics.for_loggers(row))
+            log_row(trainer.loggers, self.metrics.for_loggers(row))
             epochs = trainer.max_epochs or 0
-            log.info("%s%s", line(row, epochs), left(self.rows[self._began :], epochs - len(self.rows)))
+            log.info("%s%s", epoch_line(row, epochs), time_left(self.rows[self._began :], epochs - len(self.rows)))
 
     def write_at_last(self) -> None:
         """Write the table at last, if it could not be.
@@ -121,13 +121,13 @@ class EpochRecorder:
             PermissionError: it still cannot.
         """
         if self._unwritten:
-            write_whole(self.path, table(self.rows))
+            write_whole(self.path, rows_as_csv(self.rows))
 
     def _write(self) -> None:
         """Write the table anew."""
         self._unwritten = True
         try:
-            write_whole(self.path, table(self.rows))
+            write_whole(self.path, rows_as_csv(self.rows))
             self._unwritten = False
         except PermissionError as error:  # on Windows, of a file that a spreadsheet has open
             log.warning("%s could not be written (%s): it is tried again", self.path, error.strerror)
@@ -165,7 +165,7 @@ def learning_rates(trainer: Trainer) -> dict[str, float]:
     return {f"lr/{number}" if number else "lr": rate for number, rate in enumerate(rates)}
 
 
-def tell(loggers: list[Logger], row: Row) -> None:
+def log_row(loggers: list[Logger], row: Row) -> None:
     """Give a row to the loggers, and have them write it."""
     figures = {name: value for name, value in row.items() if name not in ("step", "images")}
     for logger in loggers:

@@ -12,8 +12,8 @@ from torchmetrics import Metric
 
 from labbook.errors import SettingError
 from labbook.training.epoch_metrics import log_epoch
-from labbook.training.metric_building import evaluated
-from labbook.training.metrics import RunningSums
+from labbook.training.metric_building import metric_inputs
+from labbook.training.metrics import RunningMetrics
 
 log = logging.getLogger("labbook")
 
@@ -94,7 +94,7 @@ class EvaluationMetrics(Callback):
             )
         self._pending.append((outputs["logits"], outputs["labels"]))
         self._pending_logits += outputs["logits"].numel()
-        if len(self._pending) >= RunningSums.steps or self._pending_logits >= RunningSums.numbers:
+        if len(self._pending) >= RunningMetrics.steps or self._pending_logits >= RunningMetrics.numbers:
             self._update()
 
     def _update(self) -> None:
@@ -106,7 +106,7 @@ class EvaluationMetrics(Callback):
         for metric in self.metrics.values():
             # Of no images (a process that has none), only those need to know the shape that keep all of them.
             if len(labels) or any(isinstance(state, list) for state in metric.metric_state.values()):
-                metric.update(*evaluated(metric, logits, labels))
+                metric.update(*metric_inputs(metric, logits, labels))
 
     def _log(self, pl_module: LightningModule, stage: Literal["val", "test"]) -> None:
         self._update()

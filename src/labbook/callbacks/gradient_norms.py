@@ -24,7 +24,7 @@ class GradientNorms(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the layers."""
-        self.layers = owners_of(pl_module)
+        self.layers = parameters_by_owner(pl_module)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Add the norms of this step; one that 16-bit scaling is about to skip counts for nothing."""
@@ -56,7 +56,7 @@ class GradientNorms(Callback):
             self.sums = torch.tensor(state_dict["sums"], dtype=torch.float64)
 
 
-def owners_of(network: nn.Module) -> dict[str, list[nn.Parameter]]:
+def parameters_by_owner(network: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The parameters that each module owns and training changes, by the module's name, in the order of the network."""
     own = {
         name or type(network).__name__: [item for item in module.parameters(recurse=False) if item.requires_grad]

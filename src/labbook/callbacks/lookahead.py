@@ -37,7 +37,7 @@ class Lookahead(Callback):
         self.step = trainer.global_step
         self.slow = {
             name: self.slow[name].to(fast.device) if name in self.slow else fast.clone()
-            for name, fast in floats(pl_module).items()
+            for name, fast in float_state(pl_module).items()
         }
 
     def on_train_batch_end(
@@ -49,7 +49,7 @@ class Lookahead(Callback):
             return
         self.step = step
         kept = self.decay**self.every * (step / self.steps) ** POWER
-        for name, fast in floats(pl_module).items():
+        for name, fast in float_state(pl_module).items():
             if step % self.every == 0:
                 self.slow[name].lerp_(fast, 1 - kept)
             fast.copy_(self.slow[name])
@@ -63,6 +63,6 @@ class Lookahead(Callback):
         self.slow = state_dict["slow"]
 
 
-def floats(network: LightningModule) -> dict[str, Tensor]:
+def float_state(network: LightningModule) -> dict[str, Tensor]:
     """Weights and float buffers by name, without their gradients."""
     return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}

@@ -9,11 +9,11 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from labbook.callbacks.epoch_end import epoch_end_of
 from labbook.files import write_whole
 from labbook.loggers import write_picture
-from labbook.models.probe import spared
+from labbook.models.probe import log_exceptions
 from labbook.plots import fonts, plots
-from labbook.plots.contact_sheet import Line, sheet
+from labbook.plots.contact_sheet import CaptionLine, contact_sheet
 from labbook.training import capabilities
-from labbook.training.label_tasks import Outcome
+from labbook.training.label_tasks import TestResult
 
 
 class Pictures(Callback):
@@ -36,10 +36,10 @@ class Pictures(Callback):
         if batch is not None:
             device = trainer.strategy.root_device
             batch = data.on_after_batch_transfer(data.transfer_batch_to_device(batch, device, 0), 0)
-            spec = replace(data.spec, class_names=tuple(fonts.drawable(data.spec.class_names)))
-            captions = [[Line(spec.name_of(label))] for label in batch.labels[: self.samples]]
+            spec = replace(data.spec, class_names=tuple(fonts.drawable_names(data.spec.class_names)))
+            captions = [[CaptionLine(spec.name_of(label))] for label in batch.labels[: self.samples]]
             title = "training images as the network sees them"
-            picture = sheet(plots.tiles(batch.images[: self.samples], data.spec), captions, title)
+            picture = contact_sheet(plots.image_tiles(batch.images[: self.samples], data.spec), captions, title)
             write_picture(trainer.loggers, "training_images", picture, trainer.global_step)
             for logger in trainer.loggers:
                 logger.save()  # a resumed run does not draw it again
@@ -49,23 +49,23 @@ class Pictures(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or capabilities.tested_part(data) != "test":
             return
-        outcome, spec = capabilities.outcome_of(pl_module), capabilities.image_spec(pl_module)
+        outcome, spec = capabilities.test_result_of(pl_module), capabilities.image_spec(pl_module)
         folder = Path(trainer.default_root_dir) / "figures"
         folder.mkdir(exist_ok=True)
         held_out = "test" if capabilities.validates_on_test(data) else "validation"
-        pictures = {"training_curves": plots.curves(epoch_end_of(trainer).recorder.rows, held_out)}
-        if isinstance(outcome, Outcome) and spec is not None:
+        pictures = {"training_curves": plots.plot_curves(epoch_end_of(trainer).recorder.rows, held_out)}
+        if isinstance(outcome, TestResult) and spec is not None:
             title = f"test images by class: accuracy {outcome.figures.acc:.2%}"
             pictures["test_confusion_matrix"] = plots.confusion_matrix(outcome.confusion, spec.class_names, title)
         for name, picture in pictures.items():
-            plots.save(picture, folder / f"{name.partition('_')[2]}.png")
+            plots.save_png(picture, folder / f"{name.partition('_')[2]}.png")
             write_picture(trainer.loggers, name, picture, trainer.global_step)
         if capabilities.maps_images(pl_module):
             draw_network(pl_module, folder / "network.svg")
-        if not isinstance(outcome, Outcome) or not capabilities.is_image_data(data):
+        if not isinstance(outcome, TestResult) or not capabilities.is_image_data(data):
             return
         title = "test images taken for another class (true → predicted, its probability)"
-        wrong = plots.mistakes(outcome, data.parts["test"], data.spec.class_names, title, self.mistakes)
+        wrong = plots.plot_mistakes(outcome, data.parts["test"], data.spec.class_names, title, self.mistakes)
         if wrong is not None:
             write_picture(trainer.loggers, "test_mistakes", wrong, trainer.global_step)
 
@@ -73,9 +73,9 @@ class Pictures(Callback):
 def draw_network(model: LightningModule, file: Path) -> None:
     """Draw the network, where Graphviz is there; otherwise train.log says why not."""
     picture = b""
-    with spared("drawing of the network"):
-        from labbook.models.drawing import draw  # which not every run needs
+    with log_exceptions("drawing of the network"):
+        from labbook.models.drawing import draw_model  # which not every run needs
 
-        picture = draw(model, file.suffix.removeprefix("."))
+        picture = draw_model(model, file.suffix.removeprefix("."))
     if picture:
         write_whole(file, picture)

@@ -14,12 +14,12 @@ from labbook.training.epoch_rows import Row
 log = logging.getLogger("labbook")
 
 
-class Pruning:
+class OptunaPruning:
     """Reports the objective of every epoch to the study, and stops when its pruner says so (the median rule)."""
 
     def __init__(self, run: RunFolder, number: int, objective: str) -> None:
         self.run, self.objective = run, objective
-        self.trial = trial_of(HydraConfig.get().sweeper.storage, number)
+        self.trial = running_trial(HydraConfig.get().sweeper.storage, number)
         self.reported = 0
 
     def report(self, trainer: Trainer, rows: Sequence[Row]) -> None:
@@ -35,7 +35,7 @@ class Pruning:
             trainer.should_stop = True
 
 
-def trial_of(storage: str, number: int) -> optuna.trial.Trial:
+def running_trial(storage: str, number: int) -> optuna.trial.Trial:
     """A running trial, as the run that does it needs it."""
     study = optuna.load_study(study_name=STUDY, storage=storage)
     trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)

@@ -8,40 +8,40 @@ from pytorch_lightning import LightningDataModule, LightningModule
 from labbook.data.record import DataRecord
 from labbook.runs.run_folder import RunFolder
 from labbook.training import capabilities
-from labbook.training.hardware import Choice
+from labbook.training.hardware import DeviceChoice
 
 log = logging.getLogger("labbook")
 
 
-def introduce(run: RunFolder, module: LightningModule, source: LightningDataModule, choice: Choice) -> None:
+def describe_run(run: RunFolder, module: LightningModule, source: LightningDataModule, choice: DeviceChoice) -> None:
     """Say what is about to be trained, on what and why there, and record what the data is.
 
     Raises:
         SettingError: the run goes on, and the data is not what it was trained on.
     """
-    log.info("%s, on %s", model(module), data(source))
-    log.info("device: %s%s", choice.reason, layout(module, choice))
+    log.info("%s, on %s", describe_model(module), describe_data(source))
+    log.info("device: %s%s", choice.reason, describe_layout(module, choice))
     run.metrics["hardware"] = choice.reason
     if not run.part_of_sweep:  # which has told it
         log.info("into %s", run.path)
-    for note in notes(module, source):
+    for note in run_notes(module, source):
         log.warning("%s", note)
     if capabilities.is_image_data(source):
         run.record_data(DataRecord.of(source), source.root)
 
 
-def model(module: LightningModule) -> str:
+def describe_model(module: LightningModule) -> str:
     """Its name and how many parameters it has."""
     every = sum(item.numel() for item in module.parameters())
-    if not every and capabilities.overrides(module, "configure_model"):
-        return f"{capabilities.title(module)}, whose layers are made by its configure_model"
+    if not every and capabilities.overrides_hooks(module, "configure_model"):
+        return f"{capabilities.model_title(module)}, whose layers are made by its configure_model"
     trainable, auxiliary = capabilities.trainable_parameters(module), capabilities.auxiliary_parameters(module)
     trained = "" if trainable == every else f"{trainable:,} of "
     without = f" ({every - auxiliary:,} without auxiliary classifiers)" if auxiliary else ""
-    return f"{capabilities.title(module)}, {trained}{every:,} parameters{without}"
+    return f"{capabilities.model_title(module)}, {trained}{every:,} parameters{without}"
 
 
-def data(module: LightningDataModule) -> str:
+def describe_data(module: LightningDataModule) -> str:
     """Its name, and its images where it says what they are."""
     spec = capabilities.image_spec(module)
     if spec is None:
@@ -50,18 +50,19 @@ def data(module: LightningDataModule) -> str:
     return f"{type(module).__name__}: {spec.num_classes} classes, {size}"
 
 
-def layout(module: LightningModule, choice: Choice) -> str:
+def describe_layout(module: LightningModule, choice: DeviceChoice) -> str:
     """How its images lie in memory, where that matters."""
     return ", channels-last" if choice.channels_last and capabilities.takes_channels_last(module) else ""
 
 
-def notes(module: LightningModule, source: LightningDataModule) -> Iterator[str]:
+def run_notes(module: LightningModule, source: LightningDataModule) -> Iterator[str]:
     """What a user should know of the data, and of what the run does without."""
     if capabilities.is_image_data(source):
         yield from source.notes
     if not capabilities.is_classifier(module):
-        yield f"{capabilities.title(module)} is no Classifier: no confusion matrix, predictions, predict.py or serve.py"
+        title = capabilities.model_title(module)
+        yield f"{title} is no Classifier: no confusion matrix, predictions, predict.py or serve.py"
         if not capabilities.is_validated(module, source):
-            yield f"no validation, so the last epoch is kept: {capabilities.not_validated(module, source)}"
+            yield f"no validation, so the last epoch is kept: {capabilities.validation_advice(module, source)}"
         if not capabilities.is_tested(module, source):
-            yield f"no test at the end: {capabilities.not_tested(module, source)}"
+            yield f"no test at the end: {capabilities.test_advice(module, source)}"

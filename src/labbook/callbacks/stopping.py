@@ -40,7 +40,7 @@ def why_stopped(trainer: Trainer) -> str:
     for callback in callbacks:
         if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
             if callback.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED:
-                return out_of_patience(callback.monitor, callback.wait_count, callback.best_score)
+                return patience_message(callback.monitor, callback.wait_count, callback.best_score)
             return callback.stopping_reason_message.replace(" Signaling Trainer to stop.", "").rstrip(".")
         left = callback.time_remaining() if isinstance(callback, Timer) else None
         if left is not None and left <= 0:
@@ -48,13 +48,13 @@ def why_stopped(trainer: Trainer) -> str:
     return "a callback asked for it"
 
 
-def out_of_patience(monitor: str, waited: int, best: Any) -> str:
+def patience_message(monitor: str, waited: int, best: Any) -> str:
     """That a metric had no better value than `best` in `waited` validations."""
     validations = "validation" if waited == 1 else f"{waited} validations"
     return f"{monitor} was not better than {float(best):.4f} in the last {validations}"
 
 
-def keep_settings(checkpoint: Mapping[str, Any], callbacks: list[Callback]) -> None:
+def restore_without_settings(checkpoint: Mapping[str, Any], callbacks: list[Callback]) -> None:
     """Give Lightning's callbacks their state from a checkpoint, but their settings from the configuration.
 
     Lightning keeps some settings, such as `patience`, with the state, and would restore them.
@@ -67,7 +67,7 @@ def keep_settings(checkpoint: Mapping[str, Any], callbacks: list[Callback]) -> N
             state.update({name: vars(callback)[name] for name in settings})
 
 
-def still_stopped(checkpoint: Mapping[str, Any], callbacks: list[Callback], now: Mapping[str, Any]) -> str:
+def why_still_stopped(checkpoint: Mapping[str, Any], callbacks: list[Callback], now: Mapping[str, Any]) -> str:
     """Why a training is over with the epoch that a checkpoint was saved after; empty where it goes on.
 
     It is over where it was stopped with the callbacks' settings of `now`, or has no patience left by those.
@@ -81,5 +81,5 @@ def still_stopped(checkpoint: Mapping[str, Any], callbacks: list[Callback], now:
         if isinstance(callback, EarlyStopping) and callback.state_key in checkpoint["callbacks"]:
             state = checkpoint["callbacks"][callback.state_key]
             if state["wait_count"] >= max(callback.patience, 1):
-                return out_of_patience(callback.monitor, state["wait_count"], state["best_score"])
+                return patience_message(callback.monitor, state["wait_count"], state["best_score"])
     return ""

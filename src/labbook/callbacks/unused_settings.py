@@ -15,8 +15,8 @@ from labbook.config.schema import DEFAULT_LOSS, SweepConfig, TaskConfig, referen
 from labbook.config.target_rules import return_type
 from labbook.training import capabilities
 from labbook.training.classifier import Classifier
-from labbook.training.convolutions import convolutional
-from labbook.training.parameter_groups import grouped
+from labbook.training.convolutions import has_convolutions
+from labbook.training.parameter_groups import group_parameters
 
 LAYER_FACTORS = {
     "norm_bias_lr_factor": "the network has no normalisation whose biases are trained",
@@ -25,24 +25,31 @@ LAYER_FACTORS = {
 }
 
 
-def idle(config: DictConfig, model: LightningModule) -> list[str]:
+def unused_settings(config: DictConfig, model: LightningModule) -> list[str]:
     """A sentence on each setting that was given and has no effect."""
-    config_alone = (of_sweeps(config), of_schedule(config), of_validation(config), of_split(config))
-    model_too = (of_layout(config, model), of_compilation(config, model))
-    own = of_classifier(config, model) if capabilities.is_classifier(model) else of_own_model(config, model)
+    config_alone = (
+        unused_outside_sweeps(config),
+        unused_schedule(config),
+        unused_validation(config),
+        unused_split(config),
+    )
+    model_too = (unused_layout(config, model), unused_compilation(config, model))
+    own = (
+        unused_by_classifier(config, model) if capabilities.is_classifier(model) else unused_by_own_model(config, model)
+    )
     return [note for found in (*config_alone, *model_too, own) for note in found]
 
 
-def of_classifier(config: DictConfig, model: Classifier) -> Iterator[str]:
+def unused_by_classifier(config: DictConfig, model: Classifier) -> Iterator[str]:
     """Settings that none of the network's layers, its loss or the data uses."""
-    yield from of_layers(model)
-    yield from of_loss(config, model)
+    yield from unused_layer_factors(model)
+    yield from unused_loss(config, model)
     kind = return_type(instantiate.resolve_target(config.data._target_, "data"))
-    if config.evaluate_train and kind is not None and not capabilities.makes_image_data(kind):
+    if config.evaluate_train and kind is not None and not capabilities.is_image_data_type(kind):
         yield f"evaluate_train=true has no effect on {kind.__name__}, which is no ImageDataModule"
 
 
-def of_sweeps(config: DictConfig) -> Iterator[str]:
+def unused_outside_sweeps(config: DictConfig) -> Iterator[str]:
     """What only a sweep heeds."""
     if config.sweep.job.folder is None:
         for item in fields(SweepConfig):
@@ -50,18 +57,18 @@ def of_sweeps(config: DictConfig) -> Iterator[str]:
                 yield f"sweep.{item.name}={config.sweep[item.name]} has no effect on a single run: add -m for a sweep"
 
 
-def of_layers(model: Classifier) -> Iterator[str]:
+def unused_layer_factors(model: Classifier) -> Iterator[str]:
     """Factors of the learning rate that hold for no layer of this network."""
     for name, why in LAYER_FACTORS.items():
         factor = getattr(model.task, name)
         if factor == 1:
             continue
-        groups = grouped(model, model.ordered_layers(), model.task.optimizer, **{name: factor})
+        groups = group_parameters(model, model.ordered_layers(), model.task.optimizer, **{name: factor})
         if not any("lr" in group for group in groups):
             yield f"task.{name}={factor} has no effect, as {why}: leave it out"
 
 
-def of_schedule(config: DictConfig) -> Iterator[str]:
+def unused_schedule(config: DictConfig) -> Iterator[str]:
     """A schedule that does not come to its point."""
     warmup = (config.scheduler or {}).get("warmup_epochs", 0)
     if warmup >= config.epochs:
@@ -75,7 +82,7 @@ def of_schedule(config: DictConfig) -> Iterator[str]:
         yield f"{what}: use less patience or more epochs"
 
 
-def of_validation(config: DictConfig) -> Iterator[str]:
+def unused_validation(config: DictConfig) -> Iterator[str]:
     """Epochs that are not validated, and stopping early that cannot be early."""
     every = config.trainer.get("check_val_every_n_epoch") or 1
     validated = config.epochs // every
@@ -85,7 +92,7 @@ def of_validation(config: DictConfig) -> Iterator[str]:
         kind = return_type(instantiate.resolve_target(node._target_, f"callbacks.{name}")) if node else None
         if kind is None:
             continue
-        if issubclass(kind, Lookahead) and picks(config):
+        if issubclass(kind, Lookahead) and tests_best_epoch(config):
             yield f"callbacks.{name} gives its slow copy to the last epoch alone: test that with test_checkpoint=last"
         parameter = instantiate.target_parameters(kind)[0].get("patience")
         if not issubclass(kind, EarlyStopping) or parameter is None or node.get("check_on_train_epoch_end"):
@@ -98,13 +105,13 @@ def of_validation(config: DictConfig) -> Iterator[str]:
             )
 
 
-def picks(config: DictConfig) -> bool:
+def tests_best_epoch(config: DictConfig) -> bool:
     """Whether the epoch that is tested is the best of all."""
     validated = config.data.get("val_fraction") and config.data.get("validation") == "split"
     return bool(validated) and config.test_checkpoint == "best"
 
 
-def of_split(config: DictConfig) -> Iterator[str]:
+def unused_split(config: DictConfig) -> Iterator[str]:
     """A draw of validation images that is none."""
     data = config.data
     if data.get("val_seed") and (data.get("val_split") == "last" or data.get("validation") == "test"):
@@ -112,54 +119,54 @@ def of_split(config: DictConfig) -> Iterator[str]:
         yield f"data.val_seed={data.val_seed} has no effect, as data.{kept} draws no validation images: leave it out"
 
 
-def of_layout(config: DictConfig, model: LightningModule) -> Iterator[str]:
+def unused_layout(config: DictConfig, model: LightningModule) -> Iterator[str]:
     """A memory layout for convolutions that are not there."""
-    title = capabilities.title(model)
-    if config.channels_last and not convolutional(model):
+    title = capabilities.model_title(model)
+    if config.channels_last and not has_convolutions(model):
         yield f"channels_last=true has no effect on {title}, which has no convolution: leave it out"
     elif config.channels_last and not capabilities.takes_channels_last(model):
         yield f"channels_last=true has no effect on {title}, which keeps no spec for its forward: leave it out"
 
 
-def of_compilation(config: DictConfig, model: LightningModule) -> Iterator[str]:
+def unused_compilation(config: DictConfig, model: LightningModule) -> Iterator[str]:
     """A compilation of what is never called."""
-    if config.compile and not capabilities.is_called(model):
-        yield f"compile=true has no effect on {capabilities.title(model)}, which has no forward: leave it out"
+    if config.compile and not capabilities.has_forward(model):
+        yield f"compile=true has no effect on {capabilities.model_title(model)}, which has no forward: leave it out"
 
 
-def of_loss(config: DictConfig, model: Classifier) -> Iterator[str]:
+def unused_loss(config: DictConfig, model: Classifier) -> Iterator[str]:
     """Settings of the group `loss` where the network has a loss of its own that does not call it."""
     method = type(model).loss
     if method is Classifier.loss or {"super", "criteria", Classifier.__name__} & {*method.__code__.co_names}:
         return
-    for name in losses_given(config):
+    for name in given_loss_settings(config):
         yield f"{name} has no effect, as {model.title} has a loss of its own: leave it out"
 
 
-def losses_given(config: DictConfig) -> list[str]:
+def given_loss_settings(config: DictConfig) -> list[str]:
     """The settings of the loss that are not as usual."""
     given = {"loss._target_": config.loss._target_ != DEFAULT_LOSS, "loss.class_weights": config.loss.class_weights}
     given["task.label_smoothing"] = config.task.label_smoothing
     return [name for name, value in given.items() if value]
 
 
-def of_own_model(config: DictConfig, model: LightningModule) -> Iterator[str]:
+def unused_by_own_model(config: DictConfig, model: LightningModule) -> Iterator[str]:
     """Settings that only a `Classifier` uses, and optimizers of the groups where the model has its own."""
     title, given = (
-        capabilities.title(model),
+        capabilities.model_title(model),
         instantiate.target_parameters(instantiate.resolve_target(config.model._target_, "model"))[0],
     )
     for item in fields(TaskConfig):
         takes = "task" in given or item.name == "init"
         if not takes and config.task[item.name] != item.default:
             yield f"task.{item.name}={config.task[item.name]} has no effect on {title}, which is no Classifier"
-    for name in (name for name in losses_given(config) if name.startswith("loss") and "task" not in given):
+    for name in (name for name in given_loss_settings(config) if name.startswith("loss") and "task" not in given):
         yield f"{name} has no effect on {title}, which is no Classifier"
     if config.evaluate_train:
         yield f"evaluate_train=true has no effect on {title}, which is no Classifier"
     for group in ("optimizer", "scheduler"):
-        takes = "task" in given or group in given or not capabilities.overrides(model, "configure_optimizers")
-        if not takes and config[group] != usual(group):
+        takes = "task" in given or group in given or not capabilities.overrides_hooks(model, "configure_optimizers")
+        if not takes and config[group] != default_group(group):
             choice = config.config_groups.get(group) or group
             yield (
                 f"{group}={choice} has no effect on {title}, whose configure_optimizers makes its own: take it as the"
@@ -167,6 +174,6 @@ def of_own_model(config: DictConfig, model: LightningModule) -> Iterator[str]:
             )
 
 
-def usual(group: str) -> Any:
+def default_group(group: str) -> Any:
     """The group as it is where nothing of it is chosen."""
     return reference_config(())[group] if GlobalHydra.instance().is_initialized() else None

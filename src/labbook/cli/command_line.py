@@ -57,13 +57,13 @@ Also: --cfg job (print the configuration), --info defaults, --hydra-help. For co
 """
 
 
-def description(path: Path) -> str:
+def config_description(path: Path) -> str:
     """The first comment of a configuration file that is not an instruction to Hydra."""
     lines = (line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
     return next((line for line in lines if not line.startswith("@")), "")
 
 
-def paper(path: Path) -> str:
+def paper_of_config(path: Path) -> str:
     """What a configuration file names in a comment `# paper: ...`; nothing where it names none."""
     found = re.search(r"^# paper: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return found[1].strip() if found else ""
@@ -79,28 +79,28 @@ def help_text(*configs: Path) -> str:
         lines.append(f"  {group}=")
         for path in hydra_errors.choice_files(group, *configs):
             mark = "*" if defaults.get(group) == path.stem else " "
-            lines.append(f"   {mark} {path.stem:<18} {description(path)}")
+            lines.append(f"   {mark} {path.stem:<18} {config_description(path)}")
     folder = main.parent.name if main.parent.parent == Path.cwd() else main.parent
     return with_program_names(HELP.format(groups="\n".join(lines) + "\n", folder=folder))
 
 
-def refuse(text: str, code: int) -> NoReturn:
+def exit_error(text: str, code: int) -> NoReturn:
     """End the program with one sentence on the error stream."""
     print(f"error: {printable(with_program_names(' '.join(text.split())))}", file=sys.stderr)
     sys.exit(code)
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
+def exit_with_message() -> Iterator[None]:
     """Where the user, the data or a signal ends what is done within: one sentence and an exit code, no traceback."""
     try:
         yield
     except SettingError as error:
-        refuse(str(error), 2)
+        exit_error(str(error), 2)
     except (HydraException, OmegaConfBaseException) as error:
-        refuse(hydra_errors.explain_hydra_error(error, sys.argv[1:]), 2)
+        exit_error(hydra_errors.explain_hydra_error(error, sys.argv[1:]), 2)
     except RunError as error:
-        refuse(str(error), 1)
+        exit_error(str(error), 1)
     except BrokenPipeError:  # whoever read what is printed, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + 13)  # as a shell tells of SIGPIPE
@@ -108,7 +108,7 @@ def sentences() -> Iterator[None]:
         if not is_unwritable(error):
             raise
         denied = error.errno in (errno.EACCES, errno.EPERM)
-        refuse(
+        exit_error(
             f"{'no access to' if denied else 'cannot write'} {error.filename or 'a file'}: {error.strerror or error}", 2
         )
     except StoppedBySignal as stop:
@@ -118,10 +118,10 @@ def sentences() -> Iterator[None]:
         sys.exit(128 + signal.SIGINT)
 
 
-allowed_targets = sentences()(own_code.allowed_targets)  # what _target_ may name
+allowed_targets = exit_with_message()(own_code.allowed_targets)  # what _target_ may name
 
 
-def program(main: Callable[[], None]) -> NoReturn:
+def run_program(main: Callable[[], None]) -> NoReturn:
     """Run a `main` that leaves nothing open as a program, and end that at once.
 
     Python would take all modules apart first, which after importing torch and Lightning takes as long as importing
@@ -129,7 +129,7 @@ def program(main: Callable[[], None]) -> NoReturn:
     """
     code: Any = 0
     try:
-        with sentences():
+        with exit_with_message():
             main()
             sys.stdout.flush()  # here it can still be told that nobody reads it, or that the disk is full
     except SystemExit as end:
@@ -138,25 +138,25 @@ def program(main: Callable[[], None]) -> NoReturn:
     os._exit(code if isinstance(code, int) else 0)
 
 
-def job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+def run_task(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """The task of one run: its configuration checked, or that of the run which it continues, and its end in words."""
 
     @functools.wraps(task)
     def guarded(config: DictConfig) -> Any:
-        with sentences():
+        with exit_with_message():
             config = note_own_data(settings.check_job_config(config))
             if config.sweep.job.folder:
-                return run_job.run(task, config)
+                return run_job.run_job(task, config)
             if config.resume:
-                return resumed(task, config)
-            if done := best_experiment.done_before(config, settings.config_folders_of_run()):
+                return resume_task(task, config)
+            if done := best_experiment.finished_before(config, settings.config_folders_of_run()):
                 print(f"note: {done} has the same settings and is finished; this trains it again", flush=True)
             return task(config)
 
     return guarded
 
 
-def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
+def resume_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """Go on with the run that `config.resume` names; one of a sweep only as the sweep itself would do it.
 
     Raises:
@@ -180,24 +180,24 @@ def resumed(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         return task(going_on)
 
 
-def command_line(main: Callable[[], Any]) -> NoReturn:
+def run_command_line(main: Callable[[], Any]) -> NoReturn:
     """Run a `hydra.main` task as a program: exit code 0, 1 (failed), 2 (refused), 130 or 143 (stopped by a signal)."""
     arguments = sys.argv[1:]
     if {"--help", "-h"} & set(arguments):
-        with sentences():
+        with exit_with_message():
             print(help_text(), flush=True)
         sys.exit(0)
     compose.register_with_hydra()
-    grid_sweeper.register()
+    grid_sweeper.register_sweepers()
     own_code.export_project_root()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
-    with sentences():
+    with exit_with_message():
         hydra_errors.check_options(arguments)
         arguments = normalize_overrides(arguments, hydra_errors.folders_for_arguments(arguments))
         hydra_errors.check_reserved_settings(arguments)
         hydra_errors.check_single_choices(arguments)
         sys.argv[1:] = add_run_choices(arguments, hydra_errors.folders_for_arguments(arguments))
-        if show_settings.show(sys.argv[1:]):
+        if show_settings.show_settings(sys.argv[1:]):
             sys.exit(0)
         try:
             main()

@@ -24,20 +24,20 @@ PLAIN = re.compile(r"[\w./=,+~@:%-]+", re.ASCII)
 def proposals(line: str, configs: Path = CONFIGS) -> list[str]:
     """What the last word of a command line, cut off at the cursor, may become."""
     program, *before, word = words_of(line)
-    more = added(before)
+    more = added_folders(before)
     places = [Path(program).parent / "configs", configs, *more]
     key, equals, value = word.partition("=")
     sign = key[: len(key) - len(key.lstrip("+~"))]
     if word.startswith("-") and not equals:
         found: Iterable[str] = OPTIONS
     elif equals and key in PLACES:
-        found = (f"{key}={folder}" for folder in folders(value))
+        found = (f"{key}={folder}" for folder in propose_folders(value))
     elif equals and any((place / key.removeprefix(sign)).is_dir() for place in places):
         swept = value[: value.rfind(",") + 1]  # of several choices, the last one
         files = (path for place in places for path in (place / key.removeprefix(sign)).glob("*.yaml"))
         found = (f"{key}={swept}{path.stem}" for path in files)
     else:
-        found = settings(before, word, configs, more)
+        found = propose_settings(before, word, configs, more)
     return sorted({each for each in found if each.startswith(word) and PLAIN.fullmatch(each)})
 
 
@@ -52,7 +52,7 @@ def words_of(line: str) -> list[str]:
     return words[start:] if len(words) > start + 1 else ["train.py", ""]
 
 
-def added(words: list[str]) -> list[Path]:
+def added_folders(words: list[str]) -> list[Path]:
     """The folder of more settings that an option names, if one does."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     parser.add_argument("--config-dir", "-cd", type=Path)
@@ -60,7 +60,7 @@ def added(words: list[str]) -> list[Path]:
     return [folder.absolute()] if folder else []
 
 
-def folders(begun: str) -> Iterable[str]:
+def propose_folders(begun: str) -> Iterable[str]:
     """The folders that a path may go on with; those of runs first of all."""
     if not begun and Path("logs/runs").is_dir():
         return ["logs/runs/", "logs/sweeps/"]
@@ -68,7 +68,7 @@ def folders(begun: str) -> Iterable[str]:
     return (f"{parent}{slash}{path.name}/" for path in Path(parent + slash or ".").glob("[!.]*/"))
 
 
-def settings(before: list[str], word: str, configs: Path, more: list[Path]) -> Iterable[str]:
+def propose_settings(before: list[str], word: str, configs: Path, more: list[Path]) -> Iterable[str]:
     """Groups and keys of the configuration that the words before choose, and the value that a whole key has."""
     import hydra
     from hydra._internal.core_plugins.fish_completion import FishCompletion
@@ -77,7 +77,7 @@ def settings(before: list[str], word: str, configs: Path, more: list[Path]) -> I
     from labbook.config import compose
 
     compose.register_with_hydra()
-    grid_sweeper.register()
+    grid_sweeper.register_sweepers()
     words = [*before, *(f"hydra.searchpath=[{place}]" for place in more)]
     line = " ".join([*(each for each in words if not re.search(r"\s", each)), word])
     with hydra.initialize_config_dir(str(configs)):

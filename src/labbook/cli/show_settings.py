@@ -13,13 +13,13 @@ from labbook.errors import SettingError
 from labbook.runs.resume import with_overrides
 
 
-def show(arguments: list[str]) -> bool:
+def show_settings(arguments: list[str]) -> bool:
     """Print what `--cfg` asks for where Hydra cannot: the settings of a resumed run, or a null; whether it was that.
 
     Raises:
         SettingError: no such part, or a part without `--cfg`; see also `with_overrides`.
     """
-    given, rest = options(arguments)
+    given, rest = cfg_options(arguments)
     if given.cfg is None:
         if given.package or given.resolve:
             option = f"-p {given.package}" if given.package else "--resolve"
@@ -30,7 +30,9 @@ def show(arguments: list[str]) -> bool:
     if not resumed and not given.package:
         return False
     also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in hydra_errors.config_dir_folders(arguments)]
-    config = of_resumed(overrides, also) if resumed else of_new([*overrides, *also], given.cfg)
+    config = (
+        settings_of_resumed_run(overrides, also) if resumed else settings_of_new_run([*overrides, *also], given.cfg)
+    )
     if given.package and not is_setting(given.package, config):
         raise SettingError(f"-p {given.package}: {unknown_setting_message(given.package, config)}")
     node = OmegaConf.select(config, given.package, throw_on_missing=False)
@@ -43,7 +45,7 @@ def show(arguments: list[str]) -> bool:
     return True
 
 
-def options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+def cfg_options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options that `--cfg` goes with, as Hydra reads them, and the rest of the arguments.
 
     Raises:
@@ -62,14 +64,14 @@ def options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return given, rest
 
 
-def of_resumed(overrides: list[str], also: list[str]) -> DictConfig:
+def settings_of_resumed_run(overrides: list[str], also: list[str]) -> DictConfig:
     """The settings that a resumed run goes on with."""
     config = compose.compose_config(*overrides, *also)
     with hydra.initialize_config_dir(str(CONFIGS)):
         return with_overrides(config, overrides, settings.GROUPS)
 
 
-def of_new(overrides: list[str], kind: str) -> DictConfig:
+def settings_of_new_run(overrides: list[str], kind: str) -> DictConfig:
     """The settings of a new run, those of Hydra, or all, unchecked."""
     with hydra.initialize_config_dir(str(CONFIGS)):
         whole = hydra.compose("train", overrides=overrides, return_hydra_config=kind != "job")

@@ -17,7 +17,7 @@ class ArchiveError(Exception):
     """An archive that is not what it should be, in a few words."""
 
 
-def is_whole(archive: Path) -> bool:
+def is_complete_gzip(archive: Path) -> bool:
     """Whether a gzip file, packed tar or not, is there from its beginning to its end."""
     try:
         with gzip.open(archive) as packed:
@@ -28,7 +28,7 @@ def is_whole(archive: Path) -> bool:
     return True
 
 
-def install(archive: Path, folder: Path) -> list[Path]:
+def install_archive(archive: Path, folder: Path) -> list[Path]:
     """Put what is in `archive` into `folder`: a .tar.gz holds a folder of that name, another .gz holds one file.
 
     Nothing is moved there before all is unpacked. A file that is there with other bytes is kept under another name.
@@ -39,7 +39,7 @@ def install(archive: Path, folder: Path) -> list[Path]:
         ArchiveError: an archive that is damaged, or holds what is no plain file or belongs elsewhere.
     """
     kept = []
-    with unpacked(archive, folder.with_name(f".{folder.name}.unpacking")) as place:
+    with unpack_archive(archive, folder.with_name(f".{folder.name}.unpacking")) as place:
         source = place / folder.name if tarfile.is_tarfile(archive) else place
         if not source.is_dir():
             raise ArchiveError(f"{archive.name} holds no folder {folder.name}")
@@ -53,14 +53,14 @@ def install(archive: Path, folder: Path) -> list[Path]:
 
 
 @contextmanager
-def unpacked(archive: Path, place: Path) -> Iterator[Path]:
+def unpack_archive(archive: Path, place: Path) -> Iterator[Path]:
     """The folder `place` with what is in the archive, for a while."""
     shutil.rmtree(place, ignore_errors=True)  # of a process that was killed
     place.mkdir(parents=True)
     try:
         if tarfile.is_tarfile(archive):
             with tarfile.open(archive) as packed:
-                packed.extractall(place, filter=plain)
+                packed.extractall(place, filter=checked_member)
         else:
             with gzip.open(archive) as packed_file, (place / archive.stem).open("wb") as sink:
                 shutil.copyfileobj(packed_file, sink)
@@ -71,7 +71,7 @@ def unpacked(archive: Path, place: Path) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def plain(member: tarfile.TarInfo, place: str) -> tarfile.TarInfo:
+def checked_member(member: tarfile.TarInfo, place: str) -> tarfile.TarInfo:
     """The member as it may be unpacked: a file or a folder below `place`, with the rights of a new one."""
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):

@@ -15,7 +15,7 @@ INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 PIXELS = "uint8 [N, C, H, W], 0..255"
 
 
-def check_class(kind: type, class_names: Any, image_size: int, only: str | None = None) -> None:
+def check_data_class(kind: type, class_names: Any, image_size: int, only: str | None = None) -> None:
     """Refuse a data set whose class does not say what its images are; `only` one part may have a single class."""
     name = kind.__name__
     names: Sequence[Any] = class_names if isinstance(class_names, tuple) else ()
@@ -29,7 +29,7 @@ def check_class(kind: type, class_names: Any, image_size: int, only: str | None 
         raise SettingError(f"{name}.native_size must be the pixels of a side of its images, or give data.image_size=N")
 
 
-def check_figures(kind: type, mean: Any, std: Any, channels: int) -> None:
+def check_mean_and_std(kind: type, mean: Any, std: Any, channels: int) -> None:
     """Refuse a mean and a deviation that cannot be those of pixels scaled to [0, 1]."""
     name = kind.__name__
     both = isinstance(mean, tuple) and isinstance(std, tuple) and len(mean) == len(std)
@@ -43,7 +43,7 @@ def check_figures(kind: type, mean: Any, std: Any, channels: int) -> None:
         )
 
 
-def check_read(
+def check_read_images(
     found: Any, kind: type, class_names: Sequence[str], channels: int, only: str | None, multilabel: bool = False
 ) -> tuple[Images, Images]:
     """What `read` returned, with pixels that are contiguous. `only` is the part that need not be empty."""
@@ -78,7 +78,7 @@ def check_pixels(where: str, pixels: Any, channels: int, scanned: bool) -> None:
     if not isinstance(pixels, Tensor):
         how = ": use torch.from_numpy" if type(pixels).__name__ == "ndarray" else ""
         raise SettingError(f"{expected}, as a tensor, not {type(pixels).__name__}{how}")
-    told = f"{expected}, not {described(pixels)}"
+    told = f"{expected}, not {describe_tensor(pixels)}"
     if pixels.device.type != "cpu":
         raise SettingError(f"{told} on {pixels.device}: leave them on the CPU")
     if pixels.dtype == torch.bool:
@@ -108,7 +108,7 @@ def check_labels(where: str, labels: Any, count: int, class_names: Sequence[str]
     if labels.ndim == 2 and labels.shape[1] == len(class_names):
         raise SettingError(f"{where} has labels [N, classes]: say so with multilabel = True in the class")
     if labels.dtype not in INTEGERS or labels.ndim != 1:
-        raise SettingError(f"{expected}, not {described(labels)}")
+        raise SettingError(f"{expected}, not {describe_tensor(labels)}")
     if labels.device.type != "cpu":
         raise SettingError(f"{expected}, on the CPU, not on {labels.device}")
     if len(labels) != count:
@@ -135,7 +135,7 @@ def check_rows(where: str, images: Images) -> None:
     if held_out is not None and (
         not isinstance(held_out, Tensor) or held_out.shape != (count,) or held_out.dtype != torch.bool
     ):
-        raise SettingError(f"{where} must have validation bool [N] or None, not {described(held_out)}")
+        raise SettingError(f"{where} must have validation bool [N] or None, not {describe_tensor(held_out)}")
 
 
 def check_extra(where: str, extra: Any, count: int) -> None:
@@ -145,12 +145,12 @@ def check_extra(where: str, extra: Any, count: int) -> None:
     for name, tensor in extra.items():
         expected = f"{where} must have extra[{name!r}] as a tensor [{count}, ...] on the CPU"
         if not isinstance(tensor, Tensor) or tensor.device.type != "cpu" or tensor.shape[:1] != (count,):
-            raise SettingError(f"{expected}, not {described(tensor)}")
+            raise SettingError(f"{expected}, not {describe_tensor(tensor)}")
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise SettingError(f"{expected}, all of finite numbers, and some are NaN or infinite")
 
 
-def described(value: Any) -> str:
+def describe_tensor(value: Any) -> str:
     """The type and the shape of a tensor, as in float32 [500, 1, 16, 16]; the type alone of another object."""
     if not isinstance(value, Tensor):
         return type(value).__name__

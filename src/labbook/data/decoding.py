@@ -19,7 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from labbook.data.file_metadata import END_OF_JPEG, ORIENTATION, START_OF_JPEG, orientation_of, without_metadata
-from labbook.data.formats import formats, unidentified
+from labbook.data.formats import supported_formats, unknown_format_message
 from labbook.errors import printable
 
 LARGEST = 2**30  # bytes of a file: it is read whole, by as many threads as there are cores
@@ -73,11 +73,11 @@ def decode(path: Path, how: Decoding) -> Decoded:
         content = path.read_bytes()
     except (OSError, MemoryError) as error:
         return Decoded(None, printable(f"cannot be read ({error})"), transient=True)
-    digest = digest_of_bytes(content)
+    digest = bytes_digest(content)
     try:
-        image, remark = picture(content, how)
+        image, remark = load_image(content, how)
     except UnidentifiedImageError:
-        return Decoded(None, unidentified(content), digest)
+        return Decoded(None, unknown_format_message(content), digest)
     except MemoryError:
         return Decoded(None, "cannot be decoded (out of memory)", digest, transient=True)
     except Exception as error:  # each format's decoder has its own ways to fail
@@ -87,20 +87,20 @@ def decode(path: Path, how: Decoding) -> Decoded:
     return Decoded(array, "", digest, remark)
 
 
-def digest_of(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """Of a file's bytes, as `decode` gives it; empty where it cannot be read."""
     try:
-        return digest_of_bytes(path.read_bytes()) if path.stat().st_size <= LARGEST else ""
+        return bytes_digest(path.read_bytes()) if path.stat().st_size <= LARGEST else ""
     except OSError:
         return ""
 
 
-def digest_of_bytes(content: bytes) -> str:
+def bytes_digest(content: bytes) -> str:
     """32 hexadecimal digits of their SHA-256."""
     return hashlib.sha256(content, usedforsecurity=False).hexdigest()[:32]
 
 
-def picture(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
+def load_image(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
     """The image in a file's bytes, in mode L or RGB and of the size asked for, and what is to be remarked.
 
     Raises:
@@ -108,7 +108,7 @@ def picture(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
         Exception: whatever the decoder of the format raises.
     """
     try:
-        return complete(content, how)
+        return load_complete_image(content, how)
     except MemoryError:
         raise
     except Exception:
@@ -116,56 +116,58 @@ def picture(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
         if bare is None:
             raise
         try:
-            return complete(bare, how)
+            return load_complete_image(bare, how)
         except Exception:
             pass
         raise
 
 
-def complete(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
+def load_complete_image(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
     """As `load_image`; of a JPEG whose end is missing if all of its pixels are there.
 
     What a decoder makes up for missing pixels depends on what follows. So they are all there if two endings, whose
     bits are opposite, give the same image.
     """
     try:
-        return seen(content, how)
+        return load_faultless_image(content, how)
     except OSError as error:
         if error.errno is not None or not content.startswith(START_OF_JPEG):
             raise
-        ended = [seen(content + tail + END_OF_JPEG, how) for tail in (b"", b"\x00" * 512, b"\xff\x00" * 512)]
+        ended = [
+            load_faultless_image(content + tail + END_OF_JPEG, how) for tail in (b"", b"\x00" * 512, b"\xff\x00" * 512)
+        ]
         if any(image.tobytes() != ended[0][0].tobytes() for image, _ in ended[1:]):
             raise
         return ended[0]
 
 
-def seen(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
+def load_faultless_image(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
     """As `load_image`, of bytes without fault."""
     mode = "L" if how.channels == 1 else "RGB"
-    with opened(content) as image:
-        remarks = ["several pictures, of which the first is taken"] if several(image) else []
+    with open_image(content) as image:
+        remarks = ["several pictures, of which the first is taken"] if has_several_frames(image) else []
         whole = prod(image.size)
         image.draft(mode, (2 * how.size, 2 * how.size))  # a JPEG much larger than asked for is decoded smaller
         most = MOST_PIXELS if image.info.get("progressive") else MOST_JPEG_PIXELS  # it is held whole to be decoded
         if prod(image.size) > MOST_PIXELS or whole > most:
             raise ValueError(f"{whole:,} pixels are too many: at most {MOST_PIXELS:,}")
-        shown, remark = opaque(image, how.range)
+        shown, remark = flatten_transparency(image, how.range)
         remarks += [remark] if remark else []
         resized = shown.convert(mode).resize((how.size, how.size), Image.Resampling.BILINEAR)
     return resized, "; ".join(remarks)
 
 
-def opened(content: bytes) -> Image.Image:
+def open_image(content: bytes) -> Image.Image:
     """The image of some bytes; a JPEG also with more pixels than Pillow opens, as it can be decoded smaller."""
     try:
-        return Image.open(BytesIO(content), formats=formats())
+        return Image.open(BytesIO(content), formats=supported_formats())
     except Image.DecompressionBombError:
         if not content.startswith(START_OF_JPEG):
             raise
         return JpegImageFile(BytesIO(content))
 
 
-def several(image: Image.Image) -> bool:
+def has_several_frames(image: Image.Image) -> bool:
     """Whether a file holds an animation or pages."""
     try:
         return image.format in SEVERAL and bool(getattr(image, "is_animated", False))
@@ -176,19 +178,19 @@ def several(image: Image.Image) -> bool:
 # Orientation ----------------------------------------------------------------------------------------------------------
 
 
-def upright(image: Image.Image) -> Image.Image:
+def apply_orientation(image: Image.Image) -> Image.Image:
     """The image, loaded, as its camera was held."""
     if isinstance(image, TiffImageFile):
-        turn = UPRIGHT.get(orientation(image))
+        turn = UPRIGHT.get(exif_orientation(image))
         image.getexif = Image.Exif  # type: ignore[method-assign]  # all of which it would read while loading
         image.load()
     else:
         image.load()
-        turn = UPRIGHT.get(orientation(image))
+        turn = UPRIGHT.get(exif_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
-def orientation(image: Image.Image) -> int:
+def exif_orientation(image: Image.Image) -> int:
     """As Exif numbers it; 1 where that cannot be read."""
     exif = image.info.get("exif")
     if isinstance(exif, bytes) and (told := orientation_of(exif)):
@@ -203,26 +205,26 @@ def orientation(image: Image.Image) -> int:
 # Depth and transparency -----------------------------------------------------------------------------------------------
 
 
-def opaque(image: Image.Image, span: Range) -> tuple[Image.Image, str]:
+def flatten_transparency(image: Image.Image, span: Range) -> tuple[Image.Image, str]:
     """The image, upright, on white where it is transparent, with 8 bits; and what is to be remarked."""
     form, raw = image.format, raw_mode(image)
     tags: Mapping[int, Any] = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     mend_transparency(image, raw)
     clear = image.info.get("transparency")
-    image, remark = upright(image), ""
+    image, remark = apply_orientation(image), ""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         bits = 16 if image.mode.startswith("I;16") or form == "PPM" else 32
         if bits == 16 and tags:
             bits = int(tags.get(BITSPERSAMPLE, (16,))[0])
         shades = np.asarray(image)
-        grey, remark = reduced(shades, bits, span)
+        grey, remark = to_8_bits(shades, bits, span)
         if tags.get(PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero
             grey = 255 - grey
         if isinstance(clear, int):
             grey = np.where(shades == clear, np.uint8(255), grey)
         return Image.fromarray(grey), remark
     if raw.endswith((";16B", ";16L", ";16N")):  # in colour, of which Pillow reads the upper 8 bits
-        image, remark = of_upper_bits(image, span)
+        image, remark = stretch_upper_bits(image, span)
     if not image.has_transparency_data:
         return image, remark
     shown = image.convert("RGBA")
@@ -251,7 +253,7 @@ def mend_transparency(image: Image.Image, raw: str) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in clear)
 
 
-def reduced(shades: np.ndarray, bits: int, span: Range) -> tuple[np.ndarray, str]:
+def to_8_bits(shades: np.ndarray, bits: int, span: Range) -> tuple[np.ndarray, str]:
     """Grey pixels of so many bits with 8, uint8 [H, W]; and a remark where few of the bits are used.
 
     Raises:
@@ -263,7 +265,7 @@ def reduced(shades: np.ndarray, bits: int, span: Range) -> tuple[np.ndarray, str
             raise ValueError(
                 "32-bit pixels, whose range is not known: set data.range=[BLACK,WHITE], or save it with 8 or 16 bits"
             )
-        span, remark = range_of(int(shades.max(initial=0)), bits, span == "auto")
+        span, remark = value_range(int(shades.max(initial=0)), bits, span == "auto")
     low, high = span
     if span == (0, 65535):
         return (shades >> 8).astype(np.uint8), remark
@@ -271,7 +273,7 @@ def reduced(shades: np.ndarray, bits: int, span: Range) -> tuple[np.ndarray, str
     return scaled.round().clip(0, 255).astype(np.uint8), remark
 
 
-def range_of(brightest: int, bits: int, automatic: bool) -> tuple[tuple[float, float], str]:
+def value_range(brightest: int, bits: int, automatic: bool) -> tuple[tuple[float, float], str]:
     """What is black and white in an image whose file has so many bits, and a remark where it does not use them."""
     used = next((number for number in BITS if brightest < 2**number), bits)
     if used >= min(bits, 15):
@@ -283,11 +285,11 @@ def range_of(brightest: int, bits: int, automatic: bool) -> tuple[tuple[float, f
     )
 
 
-def of_upper_bits(image: Image.Image, span: Range) -> tuple[Image.Image, str]:
+def stretch_upper_bits(image: Image.Image, span: Range) -> tuple[Image.Image, str]:
     """A colour image of 16 bits, of which the upper 8 were read, as its range says; and what is to be remarked."""
     extrema: Any = image.convert("RGB").getextrema()
     if isinstance(span, str) or span is None:
-        (low, high), remark = range_of(max(high for _, high in extrema) << 8, 16, span == "auto")
+        (low, high), remark = value_range(max(high for _, high in extrema) << 8, 16, span == "auto")
     else:
         (low, high), remark = span, "16-bit colour, of which data.range has the upper 8 bits only"
     if (low, high) == (0, 65535):

@@ -29,7 +29,7 @@ class MirrorError(Exception):
     """Why a mirror did not give a file, in a few words."""
 
 
-def download(file: Published, target: Path, urls: Sequence[str]) -> None:
+def download_file(file: Published, target: Path, urls: Sequence[str]) -> None:
     """Get `file` from the first of `urls` that has it. `target` changes only when the file is complete.
 
     `target`.partial is continued, also from another mirror and in a later call.
@@ -43,7 +43,7 @@ def download(file: Published, target: Path, urls: Sequence[str]) -> None:
     with progress_bar(file) as show:
         for url in [*urls] * ROUNDS:
             try:
-                fetch(url, file, partial, show)
+                fetch_once(url, file, partial, show)
             except MirrorError as failure:
                 failures[url] = str(failure)
             else:
@@ -52,7 +52,7 @@ def download(file: Published, target: Path, urls: Sequence[str]) -> None:
     raise DownloadError("; ".join(f"{urlsplit(url).netloc}: {reason}" for url, reason in failures.items()))
 
 
-def fetch(url: str, file: Published, partial: Path, show: Callable[[int], None]) -> None:
+def fetch_once(url: str, file: Published, partial: Path, show: Callable[[int], None]) -> None:
     """Complete `partial` with one request for the rest of the file.
 
     Raises:
@@ -84,7 +84,7 @@ def fetch(url: str, file: Published, partial: Path, show: Callable[[int], None])
     if not file.is_at(partial):
         partial.unlink()
         if start:  # the beginning may be wrong, from another mirror
-            fetch(url, file, partial, show)
+            fetch_once(url, file, partial, show)
             return
         raise MirrorError("sends other bytes than were published")
 

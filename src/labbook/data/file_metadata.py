@@ -16,16 +16,16 @@ WEBP_METADATA = (b"EXIF", b"XMP ", b"ICCP")
 def without_metadata(content: bytes) -> bytes | None:
     """A JPEG, PNG or WebP file without metadata but the orientation; None of other files."""
     if content.startswith(START_OF_JPEG):
-        return b"".join(jpeg_without(content))
+        return b"".join(strip_jpeg(content))
     if content.startswith(PNG):
-        return b"".join(png_without(content))
+        return b"".join(strip_png(content))
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        chunks = b"".join(webp_without(content))
+        chunks = b"".join(strip_webp(content))
         return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
     return None
 
 
-def png_without(content: bytes) -> Iterator[bytes]:
+def strip_png(content: bytes) -> Iterator[bytes]:
     """The parts of a PNG file to keep; a chunk has a length, a type, data and a checksum."""
     yield PNG
     place = len(PNG)
@@ -39,7 +39,7 @@ def png_without(content: bytes) -> Iterator[bytes]:
         place += 12 + length
 
 
-def jpeg_without(content: bytes) -> Iterator[bytes]:
+def strip_jpeg(content: bytes) -> Iterator[bytes]:
     """The parts of a JPEG file to keep: neither comments nor applications' segments but JFIF's and Adobe's."""
     yield START_OF_JPEG
     place = len(START_OF_JPEG)
@@ -56,7 +56,7 @@ def jpeg_without(content: bytes) -> Iterator[bytes]:
     yield content[place:]
 
 
-def webp_without(content: bytes) -> Iterator[bytes]:
+def strip_webp(content: bytes) -> Iterator[bytes]:
     """The chunks of a WebP file to keep; a chunk has a type, a length and data of an even length."""
     place = 12
     while place + 8 <= len(content):

@@ -22,7 +22,7 @@ SIDECARS = {
 Seen = dict[tuple[int, int], Path]  # by device and number: the folders that were walked through
 
 
-def class_names_of(folder: Path, missing: Callable[[Path], str]) -> tuple[str, ...]:
+def class_names_in_part(folder: Path, missing: Callable[[Path], str]) -> tuple[str, ...]:
     """The classes of one part that is read without the other, sorted.
 
     Raises:
@@ -31,7 +31,7 @@ def class_names_of(folder: Path, missing: Callable[[Path], str]) -> tuple[str, .
     names = subfolders(folder)
     if not names:
         raise SettingError(missing(folder))
-    classes(folder, names)
+    check_class_folders(folder, names)
     return tuple(names)
 
 
@@ -42,7 +42,7 @@ def part_or_root(root: Path, folder: Path) -> Path:
     return root if inside and not folder.exists() and parts.isdisjoint(name.lower() for name in inside) else folder
 
 
-def class_names(train: Path, test: Path, missing: Callable[[Path], str]) -> tuple[str, ...]:
+def class_names_of_parts(train: Path, test: Path, missing: Callable[[Path], str]) -> tuple[str, ...]:
     """The classes, sorted: the names of the folders in both parts.
 
     Raises:
@@ -51,17 +51,19 @@ def class_names(train: Path, test: Path, missing: Callable[[Path], str]) -> tupl
     names = [subfolders(folder) for folder in (train, test)]
     for folder, inside in zip((train, test), names, strict=True):
         if not inside:
-            raise SettingError(f"{missing(folder)}{nearby(train, test)}")
-    apart(train, test)
+            raise SettingError(f"{missing(folder)}{find_parts_nearby(train, test)}")
+    check_disjoint_parts(train, test)
     for folder, inside in zip((train, test), names, strict=True):
-        classes(folder, inside)
+        check_class_folders(folder, inside)
     if names[0] != names[1]:
         only = [sorted(set(names[0]) - set(names[1])), sorted(set(names[1]) - set(names[0]))]
         parts = "; ".join(
             f"only in {folder}: {', '.join(extra)}" for folder, extra in zip((train, test), only, strict=True) if extra
         )
         hint = (
-            "" if {alike(name) for name in only[0]}.isdisjoint(map(alike, only[1])) else ": some differ in case alone"
+            ""
+            if {comparable_name(name) for name in only[0]}.isdisjoint(map(comparable_name, only[1]))
+            else ": some differ in case alone"
         )
         raise SettingError(f"training and test folders hold different classes ({parts}){hint}")
     if len(names[0]) == 1:
@@ -71,7 +73,7 @@ def class_names(train: Path, test: Path, missing: Callable[[Path], str]) -> tupl
     return tuple(names[0])
 
 
-def apart(train: Path, test: Path) -> None:
+def check_disjoint_parts(train: Path, test: Path) -> None:
     """Refuse parts that share images."""
     real = train.resolve(), test.resolve()
     if real[0] == real[1] or real[0] in real[1].parents or real[1] in real[0].parents:
@@ -82,7 +84,7 @@ def apart(train: Path, test: Path) -> None:
         )
 
 
-def classes(folder: Path, names: Sequence[str]) -> None:
+def check_class_folders(folder: Path, names: Sequence[str]) -> None:
     """Refuse folders that cannot be the classes of one part."""
     parts = [name for name in names if name.lower() in PARTS]
     if len(parts) > 1:
@@ -96,19 +98,20 @@ def classes(folder: Path, names: Sequence[str]) -> None:
             raise SettingError(
                 f"{printable(folder / name)} is the folder of a class, whose name cannot be shown: rename it"
             )
-        if alike(name) in first:
+        if comparable_name(name) in first:
             raise SettingError(
-                f"{folder} holds {first[alike(name)]} and {name}, one class under two spellings: make them one folder"
+                f"{folder} holds {first[comparable_name(name)]} and {name}, one class under two spellings: make them"
+                " one folder"
             )
-        first[alike(name)] = name
+        first[comparable_name(name)] = name
 
 
-def alike(name: str) -> str:
+def comparable_name(name: str) -> str:
     """The same for names that a person would take for one."""
     return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
-def nearby(train: Path, test: Path) -> str:
+def find_parts_nearby(train: Path, test: Path) -> str:
     """Where the two parts are, if not far from where they were looked for."""
     root = train.parent
     beside = [root.parent, *(root / name for name in subfolders(root))]
@@ -119,7 +122,7 @@ def nearby(train: Path, test: Path) -> str:
 def subfolders(folder: Path) -> list[str]:
     """The names of the folders in `folder`, sorted; composed (NFC), as macOS keeps é as e and an accent (NFD)."""
     inside = folder.iterdir() if folder.is_dir() else ()
-    return sorted(composed(item.name) for item in inside if item.is_dir() and not hidden(item.name))
+    return sorted(to_nfc(item.name) for item in inside if item.is_dir() and not is_hidden_name(item.name))
 
 
 def class_folder(part: Path, name: str) -> Path:
@@ -127,43 +130,43 @@ def class_folder(part: Path, name: str) -> Path:
     folder = part / name
     if folder.is_dir():
         return folder
-    return next((item for item in part.iterdir() if item.is_dir() and composed(item.name) == name), folder)
+    return next((item for item in part.iterdir() if item.is_dir() and to_nfc(item.name) == name), folder)
 
 
-def composed(name: str) -> str:
+def to_nfc(name: str) -> str:
     """The name in Unicode's composed form (NFC), which is the same on every system."""
     return unicodedata.normalize("NFC", name)
 
 
-def files_of(folder: Path, seen: Seen) -> Iterator[Path]:
+def walk_files(folder: Path, seen: Seen) -> Iterator[Path]:
     """Every file below a folder, also where a link leads to another; none of a folder is found twice.
 
     Raises:
         SettingError: a folder that was walked through before, which also is how links in a circle end.
         OSError: a folder that must not be read.
     """
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=refuse_unreadable_folder, followlinks=True):
         status = Path(place).stat()
         first = seen.setdefault((status.st_dev, status.st_ino), Path(place))
         if first != Path(place):
             raise SettingError(
                 f"{printable(place)} and {printable(first)} are one folder, whose images would count twice"
             )
-        folders[:] = [name for name in folders if not hidden(name)]
-        yield from (Path(place, name) for name in names if not hidden(name))
+        folders[:] = [name for name in folders if not is_hidden_name(name)]
+        yield from (Path(place, name) for name in names if not is_hidden_name(name))
 
 
-def refuse(error: OSError) -> None:
+def refuse_unreadable_folder(error: OSError) -> None:
     """What is not told is not there: no image may be left out unsaid."""
     raise error
 
 
-def hidden(name: str) -> bool:
+def is_hidden_name(name: str) -> bool:
     """Whether systems leave a file or folder of this name beside images without being asked."""
     return name.startswith(".") or name.lower() in JUNK
 
 
-def sidecar(path: Path) -> bool:
+def is_sidecar(path: Path) -> bool:
     """Whether a file by its name holds text about images, and none itself."""
     return path.suffix.lower() in SIDECARS
 
@@ -180,8 +183,8 @@ def validation_folder(train: Path, test: Path) -> Path | None:
     if len(found) > 1:
         raise SettingError(f"{found[0]} and {found[1]} could both be for validation: rename one of them")
     for folder in found:
-        apart(train, folder)
-        apart(test, folder)
+        check_disjoint_parts(train, folder)
+        check_disjoint_parts(test, folder)
     return found[0] if found else None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from labbook.data.folders import hidden
+from labbook.data.folders import is_hidden_name
 from labbook.errors import missing_package_message
 
 # Pillow hands some of the others to programs of the system (EPS to Ghostscript), whatever the file's name.
@@ -19,7 +19,7 @@ HEIC_ENDINGS = frozenset((".heic", ".heif"))
 
 
 @cache
-def formats() -> tuple[str, ...]:
+def supported_formats() -> tuple[str, ...]:
     """Those of `FORMATS` that this Pillow was built with; HEIF comes with the extra `photos`."""
     Image.init()
     if find_spec("pillow_heif"):
@@ -30,25 +30,29 @@ def formats() -> tuple[str, ...]:
 
 
 @cache
-def endings() -> frozenset[str]:
+def file_endings() -> frozenset[str]:
     """How the names of such files end, such as .jpg, in small letters; also of HEIC without the extra."""
-    formats()
-    return HEIC_ENDINGS | {ending for ending, name in Image.registered_extensions().items() if name in formats()}
+    supported_formats()
+    return HEIC_ENDINGS | {
+        ending for ending, name in Image.registered_extensions().items() if name in supported_formats()
+    }
 
 
 def loose_images(folder: Path) -> list[Path]:
     """The files directly in a folder that are images by their names, sorted."""
     known = Image.registered_extensions()
     inside = sorted(folder.iterdir())
-    return [item for item in inside if item.suffix.lower() in known and not hidden(item.name) and not item.is_dir()]
+    return [
+        item for item in inside if item.suffix.lower() in known and not is_hidden_name(item.name) and not item.is_dir()
+    ]
 
 
-def unidentified(content: bytes) -> str:
+def unknown_format_message(content: bytes) -> str:
     """What to say of a file's bytes that no format takes, after the file's name."""
     size = int.from_bytes(content[:4], "big") if content[4:8] == b"ftyp" else 0
     brands = {content[start : start + 4] for start in (8, *range(16, min(size, 256), 4))}
     if size and not HEIC.isdisjoint(brands):
-        if "HEIF" in formats():
+        if "HEIF" in supported_formats():
             return "is HEIC, and damaged"
         return f"is HEIC, and {missing_package_message('its reader', 'photos')}; or save it as JPEG"
     return "is no image"

@@ -20,19 +20,19 @@ SIZES = {  # bytes, of the files as they are read
 }
 
 
-def inside(*digests: str) -> dict[str, Published]:
+def archive_members(*digests: str) -> dict[str, Published]:
     """What is in the four archives, by their names."""
     sizes = zip(SIZES.items(), digests, strict=True)
     return {f"{name}.gz": Published(name, size, digest) for (name, size), digest in sizes}
 
 
-MNIST = inside(
+MNIST = archive_members(
     "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 )
-FASHION_MNIST = inside(
+FASHION_MNIST = archive_members(
     "f4a8712d7a061bf5bd6d2ca38dc4d50a",
     "9018921c3c673c538a1fc5bad174d6f9",
     "8181f5470baa50b63fa0f6fddb340f0a",
@@ -45,7 +45,7 @@ SETS = {
 }
 
 
-def announced(path: Path) -> int | None:
+def announced_size(path: Path) -> int | None:
     """The bytes that a file of this format (magic number, big-endian shape, bytes) says it has; None of any other."""
     try:
         with path.open("rb") as file:
@@ -66,20 +66,20 @@ def own_files(folder: Path, published: Iterable[Published]) -> list[Path]:
 
 def is_own(path: Path, published: Published) -> bool:
     """Whether a file is not the published one, and not a part of it either; see `own_files`."""
-    told = announced(path)
+    told = announced_size(path)
     if told is None or told != published.size:
         return told is not None
     status = path.stat()
-    return status.st_size == told and not same(path, published, status.st_mtime_ns)
+    return status.st_size == told and not is_published_file(path, published, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=16)
-def same(path: Path, published: Published, _changed: int) -> bool:
+def is_published_file(path: Path, published: Published, _changed: int) -> bool:
     """Whether a file is the published one; not read again until it changes."""
     return published.is_at(path)
 
 
-def content_of(paths: Iterable[Path]) -> str:
+def content_hash(paths: Iterable[Path]) -> str:
     """A hash of the bytes of files."""
     return hashlib.sha256(b"".join(digest_of(path, path.stat().st_mtime_ns) for path in paths)).hexdigest()
 
@@ -101,4 +101,4 @@ def own_content(data: Mapping[str, Any]) -> str:
     if not own_files(place, published.values()):
         return ""
     paths = (place / file.name for file in published.values())
-    return content_of(path for path in paths if path.is_file())[:8]
+    return content_hash(path for path in paths if path.is_file())[:8]

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from labbook.data.decoding import Decoded, Decoding, decode, digest_of
+from labbook.data.decoding import Decoded, Decoding, decode, file_digest
 from labbook.data.images import Images
 from labbook.errors import SettingError, printable
 from labbook.files import atomic_replace, blocking_lock, make_folder, remove_partial, write_whole
@@ -76,7 +76,7 @@ class Facts:
     checksum: int = 0  # CRC-32 of the pixels
 
 
-def cached(files: Sequence[Labelled], how: Decoding, folder: Path, what: str) -> Photographs:
+def cached_images(files: Sequence[Labelled], how: Decoding, folder: Path, what: str) -> Photographs:
     """The images of `files`, from the cache in `folder` if these very files were decoded with these settings before.
 
     Files that cannot be read as an image are left out and named in `skipped`. Two processes at once decode once; an
@@ -100,7 +100,7 @@ def cached(files: Sequence[Labelled], how: Decoding, folder: Path, what: str) ->
         raise SettingError(f"{what}: none of {len(files)} files can be read as an image")
     read = [files[place] for place in places]
     images = Images(
-        mapped(cache.pixels, (len(read), how.channels, how.size, how.size)),
+        map_pixels(cache.pixels, (len(read), how.channels, how.size, how.size)),
         torch.tensor([file.label for file in read]),
         skipped=tuple(f"{printable(files[place].path)}, which {reason}" for place, reason in facts.skipped.items()),
         digests=tuple(facts.digests[place] for place in places),
@@ -111,7 +111,7 @@ def cached(files: Sequence[Labelled], how: Decoding, folder: Path, what: str) ->
     return Photographs(images, read, remarks)
 
 
-def mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
+def map_pixels(path: Path, shape: tuple[int, ...]) -> Tensor:
     """A file of pixels as a tensor uint8, of which only what is looked at takes memory."""
     try:  # copy-on-write, because torch wants memory that it could write to; nothing ever does
         return torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="c", shape=shape))
@@ -126,9 +126,9 @@ class Cache:
 
     def __init__(self, files: Sequence[Labelled], how: Decoding, folder: Path) -> None:
         self.files, self.how = files, how
-        status = [status_of(file.path) for file in files]
+        status = [file_status(file.path) for file in files]
         self.stamps = [[each.st_ino, each.st_ctime_ns] for each in status]
-        key = fingerprint(files, status, how)
+        key = cache_key(files, status, how)
         self.pixels, self.about = folder / f"{key}.pixels", folder / f"{key}.json"
 
     # What is there -------------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ class Cache:
             count = len(self.files) - len(facts.skipped)
             if stamp[-1] != count * self.how.channels * self.how.size**2:
                 return False
-            if stamp != facts.pixels and checksum(self.pixels) != facts.checksum:
+            if stamp != facts.pixels and crc32_of_file(self.pixels) != facts.checksum:
                 return False
         except OSError:
             return False
@@ -184,7 +184,7 @@ class Cache:
             path = self.files[place].path
             if place in transient:
                 return decode(path, self.how).transient
-            return bool(facts.digests[place]) and digest_of(path) == facts.digests[place]
+            return bool(facts.digests[place]) and file_digest(path) == facts.digests[place]
 
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             if not all(pool.map(same, [*changed, *transient])):
@@ -225,7 +225,7 @@ class Cache:
         write_whole(self.about, json.dumps(asdict(facts)))
 
 
-def fingerprint(files: Sequence[Labelled], status: Sequence[os.stat_result], how: Decoding) -> str:
+def cache_key(files: Sequence[Labelled], status: Sequence[os.stat_result], how: Decoding) -> str:
     """A name for what decoding would give: changes with any file's path, length or time, and with the settings."""
     digest = hashlib.blake2b(digest_size=12)
     digest.update(repr((FORMAT, tuple(how))).encode())
@@ -234,7 +234,7 @@ def fingerprint(files: Sequence[Labelled], status: Sequence[os.stat_result], how
     return digest.hexdigest()
 
 
-def status_of(path: Path) -> os.stat_result:
+def file_status(path: Path) -> os.stat_result:
     """Of a file, or of a link that leads nowhere."""
     try:
         return path.stat()
@@ -248,7 +248,7 @@ def pixel_stamp(path: Path) -> list[int]:
     return [status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size]
 
 
-def checksum(path: Path) -> int:
+def crc32_of_file(path: Path) -> int:
     """The CRC-32 of a file."""
     value = 0
     with path.open("rb") as file:

@@ -13,22 +13,22 @@ from labbook.data.folders import (
     Seen,
     check_validation,
     class_folder,
-    class_names,
-    class_names_of,
-    files_of,
+    class_names_in_part,
+    class_names_of_parts,
+    is_sidecar,
     part_or_root,
-    sidecar,
     unused_folders,
     validation_folder,
+    walk_files,
 )
 from labbook.data.formats import loose_images
-from labbook.data.image_cache import Labelled, Photographs, cached
-from labbook.data.images import Images, spread
+from labbook.data.image_cache import Labelled, Photographs, cached_images
+from labbook.data.images import Images, evenly_spaced_rows
 from labbook.data.module import ImageDataModule, Part
 from labbook.data.normalization import Normalize
 from labbook.data.spec import ImageSpec
 from labbook.data.split import ValSplit
-from labbook.data.twins import Twins, counted, many, twins
+from labbook.data.twins import Duplicates, find_duplicates, image_count, list_first_lines
 from labbook.errors import SettingError, printable
 
 LAYOUT = "a folder for each class, as in {train}/cat/1.jpg and {test}/cat/2.jpg"
@@ -82,12 +82,12 @@ class ImageFolder(ImageDataModule):
                 f"data.range={list(self.range)} must be of two numbers, black and white, the smaller first"
             )
         if only is None:
-            self.class_names = class_names(self.train_folder, self.test_folder, self.missing)
+            self.class_names = class_names_of_parts(self.train_folder, self.test_folder, self.missing)
         elif only == "train":
-            self.class_names = class_names_of(self.train_folder, self.missing)
+            self.class_names = class_names_in_part(self.train_folder, self.missing)
         else:
             self.test_folder = part_or_root(folder, self.test_folder)
-            self.class_names = class_names_of(self.test_folder, self.missing)
+            self.class_names = class_names_in_part(self.test_folder, self.missing)
         self.validation_folder = validation_folder(self.train_folder, self.test_folder) if only != "test" else None
         if self.validation_folder:
             check_validation(self.validation_folder, self.class_names)
@@ -111,11 +111,11 @@ class ImageFolder(ImageDataModule):
         """
         seen: Seen = {}
         found_files = [self._files(part, seen) for part in ("train", "test")]
-        sidecars = [[file for file in part if sidecar(file.path)] for part in found_files]
+        sidecars = [[file for file in part if is_sidecar(file.path)] for part in found_files]
         files = [self._chosen(part) for part in found_files]
         train, test = self._decoded(files)
         self._refuse_unreadable([*train.images.skipped, *test.images.skipped], sum(map(len, files)))
-        found = twins(train, test)
+        found = find_duplicates(train, test)
         if found.contradictions:
             self._refuse_contradictions(found.contradictions)
             doubtful = [self._of(found.doubtful, part) for part in (train, test)]
@@ -124,7 +124,7 @@ class ImageFolder(ImageDataModule):
                 part._replace(images=part.images._replace(skipped=(*part.images.skipped, *self._named(out))))
                 for part, out in zip(self._decoded(files), doubtful, strict=True)
             )
-            found = twins(train, test)
+            found = find_duplicates(train, test)
         if self.only is None and self.limit is None:
             self._refuse_empty_classes(train, test)
         held_out = [file.validation for file in train.files]
@@ -158,7 +158,7 @@ class ImageFolder(ImageDataModule):
             return []
         folder = self._folder(part)
         found = self._of_classes(folder, seen)
-        labels = {file.label for file in found if not sidecar(file.path)}
+        labels = {file.label for file in found if not is_sidecar(file.path)}
         if not labels:
             raise SettingError(f"{folder} holds no image in the folders of its classes")
         empty = [name for label, name in enumerate(self.class_names) if label not in labels]
@@ -173,16 +173,16 @@ class ImageFolder(ImageDataModule):
         found = []
         for label, name in enumerate(self.class_names):
             inside = class_folder(folder, name)
-            paths = sorted(files_of(inside, seen)) if inside.is_dir() or not validation else []
+            paths = sorted(walk_files(inside, seen)) if inside.is_dir() or not validation else []
             found += [Labelled(path, label, validation) for path in paths]
         return found
 
     def _chosen(self, files: Sequence[Labelled]) -> list[Labelled]:
         """Those to decode."""
-        images = [file for file in files if not sidecar(file.path)]
+        images = [file for file in files if not is_sidecar(file.path)]
         if self.limit is None or self.limit >= len(images):
             return images
-        return [images[row] for row in spread(self.limit, len(images)).tolist()]
+        return [images[row] for row in evenly_spaced_rows(self.limit, len(images)).tolist()]
 
     def _folder(self, part: Part) -> Path:
         return self.train_folder if part == "train" else self.test_folder
@@ -196,7 +196,7 @@ class ImageFolder(ImageDataModule):
     def _decoded(self, files: Sequence[Sequence[Labelled]]) -> tuple[Photographs, Photographs]:
         how = Decoding(self.image_size, self.channels, self.range)
         train, test = (
-            cached(part, how, self.cache_dir, f"images of {folder}") if part else Photographs.none(how)
+            cached_images(part, how, self.cache_dir, f"images of {folder}") if part else Photographs.none(how)
             for part, folder in zip(files, (self.train_folder, self.test_folder), strict=True)
         )
         return train, test
@@ -213,7 +213,7 @@ class ImageFolder(ImageDataModule):
     def _refuse_contradictions(self, pairs: list[str]) -> None:
         if self.on_corrupt == "raise":
             raise SettingError(
-                f"{counted(pairs)} in two classes: {pairs[0]} are the same file"
+                f"{image_count(pairs)} in two classes: {pairs[0]} are the same file"
                 f"{self._listed('contradictions', pairs, '; all are listed in ')}: delete the wrong ones, or leave both"
                 " of each out with data.on_corrupt=skip"
             )
@@ -242,7 +242,9 @@ class ImageFolder(ImageDataModule):
         if folder == Path(self.root):
             return [f"{printable(folder)} has no folder of test images, so its own folders are taken for the classes"]
         loose = list(map(printable, loose_images(folder)))
-        found = [f"{counted(loose)} left out, being in no class's folder: {many(loose)}"] if loose else []
+        found = (
+            [f"{image_count(loose)} left out, being in no class's folder: {list_first_lines(loose)}"] if loose else []
+        )
         if sidecars:
             kinds = ", ".join(sorted({file.path.suffix.lower() for file in sidecars}))
             found.append(f"{len(sidecars):,} files beside the images are left out, being no images by name ({kinds})")
@@ -268,24 +270,26 @@ class ImageFolder(ImageDataModule):
         found = []
         for remark, paths in remarks.items():
             have = "image has" if len(paths) == 1 else "images have"
-            found.append(f"{len(paths):,} {have} {remark}: {many(map(printable, paths))}")
+            found.append(f"{len(paths):,} {have} {remark}: {list_first_lines(map(printable, paths))}")
         return found
 
-    def _copied(self, found: Twins) -> list[str]:
+    def _copied(self, found: Duplicates) -> list[str]:
         both = found.seen_in_training
         shared = (
-            [f"{counted(both)} in validation and in training, so validation flatters: {many(both)}"] if both else []
+            [f"{image_count(both)} in validation and in training, so validation flatters: {list_first_lines(both)}"]
+            if both
+            else []
         )
         if not found.copies:
             return shared
         where = self._listed("copies", found.copies)
-        return [*shared, f"{counted(found.copies)} the same file as another of their class and part{where}"]
+        return [*shared, f"{image_count(found.copies)} the same file as another of their class and part{where}"]
 
     def _leaked(self, pairs: list[str]) -> list[str]:
         if not pairs:
             return []
         where = self._listed("leaks", pairs)
-        return [f"{counted(pairs)} in training too, so the test flatters: {many(pairs)}{where}"]
+        return [f"{image_count(pairs)} in training too, so the test flatters: {list_first_lines(pairs)}{where}"]
 
     def _listed(self, kind: str, lines: Sequence[str], words: str = ", listed in ") -> str:
         """Where all lines are listed, a file beside the cache, after some words; nothing if it cannot be written."""

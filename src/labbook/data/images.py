@@ -39,15 +39,15 @@ class Images(NamedTuple):
     def limited(self, limit: int | None) -> "Images":
         """At most `limit` images, evenly spread, as those of a folder lie class after class."""
         count = len(self.labels)
-        return self if limit is None or limit >= count else self.at(spread(limit, count))
+        return self if limit is None or limit >= count else self.at(evenly_spaced_rows(limit, count))
 
 
-def spread(count: int, total: int) -> Tensor:
+def evenly_spaced_rows(count: int, total: int) -> Tensor:
     """`count` of `total` rows, evenly spread, int64 [count]."""
     return torch.arange(count) * total // count
 
 
-def identified(images: Images) -> Images:
+def with_content_hash(images: Images) -> Images:
     """The images with their `content`: a hash of their pixels and further tensors where the data set gives none."""
     if images.content:
         return images

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from labbook.data.randomness import permutation
+from labbook.data.randomness import random_permutation
 from labbook.data.sampling import Sampler, draw_order
 from labbook.errors import SettingError
 
@@ -110,7 +110,7 @@ class TensorLoader:
                     f" epoch and {len(rows):,} in epoch {self.epoch + 1}: every epoch must have the same number"
                 )
         elif self.shuffle:
-            rows = rows[permutation(len(rows), self.seed, self.epoch)]
+            rows = rows[random_permutation(len(rows), self.seed, self.epoch)]
         return rows.to(self.labels.device)
 
     def __iter__(self) -> Iterator[Batch]:

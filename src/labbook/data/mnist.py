@@ -53,7 +53,7 @@ class MNIST(TorchvisionDataModule):
             return super().content(train)
         names = (file.name for file in self.contents.values())
         part = "train" if train else "t10k"
-        return idx_files.content_of(Path(self.root) / self.folder / name for name in names if name.startswith(part))
+        return idx_files.content_hash(Path(self.root) / self.folder / name for name in names if name.startswith(part))
 
 
 class FashionMNIST(MNIST):

@@ -18,19 +18,19 @@ from labbook.config.path_rules import expand_user
 from labbook.data import augment as augmentation
 from labbook.data import split as splitting
 from labbook.data.augment import Draw
-from labbook.data.checking import check_class, check_figures, check_read
+from labbook.data.checking import check_data_class, check_mean_and_std, check_read_images
 from labbook.data.images import Images as Images
-from labbook.data.images import identified
+from labbook.data.images import with_content_hash
 from labbook.data.loader import Batch, TensorLoader
 from labbook.data.normalization import Normalize, mean_and_std
 from labbook.data.own_augment import Augmentation
-from labbook.data.pixels import fits, shaped
-from labbook.data.preparing import on_device, prepared
-from labbook.data.randomness import generator
+from labbook.data.pixels import fits_on_device, resize_and_convert
+from labbook.data.preparing import augment_and_normalize, move_batch
+from labbook.data.randomness import seeded_generator
 from labbook.data.sampling import Sampler, draw_order, make_sampler
 from labbook.data.spec import ImageSpec
 from labbook.data.split import Division, ValSplit
-from labbook.data.waiting import Waiting
+from labbook.data.waiting import GpuStallTimer
 from labbook.errors import SettingError
 
 # A run writes to train.log, and not to the terminal, what Lightning says, of whom this is a part.
@@ -95,9 +95,9 @@ class ImageDataModule(LightningDataModule):
         self.validation, self.limit, self.on_device, self.seed = validation, limit, on_device, seed
         self.image_size = image_size or self.native_size
         self.channels = channels or self.native_channels
-        check_class(type(self), self.class_names, self.image_size, only)
-        check_figures(type(self), self.mean, self.std, self.native_channels)
-        self.transforms = augmentation.parse(augment, self.image_size, self.mirrored)
+        check_data_class(type(self), self.class_names, self.image_size, only)
+        check_mean_and_std(type(self), self.mean, self.std, self.native_channels)
+        self.transforms = augmentation.parse_transforms(augment, self.image_size, self.mirrored)
         chosen = self.native_normalize if normalize is None else normalize
         self.mean_and_std = mean_and_std(chosen, self.channels, (self.mean, self.std))
         self.memory_format = torch.contiguous_format
@@ -106,7 +106,7 @@ class ImageDataModule(LightningDataModule):
         self.parts: dict[str, Images] = {}
         self.rows: dict[Split, Tensor] = {}
         self.division = Division(torch.empty(0), torch.empty(0))
-        self.waiting: Waiting | None = None  # of a GPU for images that are not on it
+        self.waiting: GpuStallTimer | None = None  # of a GPU for images that are not on it
         self._own_attributes = {"_own_attributes", *vars(self)} - of_the_set
 
     # What a data set adds ------------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ class ImageDataModule(LightningDataModule):
             count = len(self.rows["train"])
             notes.append(f"data.val_fraction={fraction} of {count} images is none: the last epoch is tested")
         if self.limit is None and self.only is None:
-            notes += splitting.remarks(self.division, train.labels, self.class_names, fraction, self.val_split)
+            notes += splitting.split_remarks(self.division, train.labels, self.class_names, fraction, self.val_split)
         return notes
 
     def load(self) -> tuple[Images, Images]:
@@ -207,8 +207,8 @@ class ImageDataModule(LightningDataModule):
         key = (*self._source(), hashed)
         if key not in _recent:
             names = self.class_names
-            read = check_read(self.read(), type(self), names, self.native_channels, self.only, self.multilabel)
-            train, test = (identified(images.limited(self.limit)) for images in read)
+            read = check_read_images(self.read(), type(self), names, self.native_channels, self.only, self.multilabel)
+            train, test = (with_content_hash(images.limited(self.limit)) for images in read)
             if hashed and not train.digests:
                 train = train._replace(digests=splitting.pixel_digests(train.pixels))  # whatever the size asked for
             _recent[key] = (self._shaped(train), self._shaped(test))
@@ -224,7 +224,7 @@ class ImageDataModule(LightningDataModule):
         return type(self), *shared, hashable(added)
 
     def _shaped(self, images: Images) -> Images:
-        pixels = shaped(images.pixels, self.image_size, self.channels)
+        pixels = resize_and_convert(images.pixels, self.image_size, self.channels)
         return images._replace(pixels=pixels, labels=images.labels.float() if self.multilabel else images.labels.long())
 
     def _division(self, train: Images) -> Division:
@@ -233,8 +233,8 @@ class ImageDataModule(LightningDataModule):
             return Division.by(train.validation)
         fraction = 0 if self.validation == "test" else self.val_fraction
         if self.val_split == "stratified":
-            return splitting.stratified(train.labels, train.digests, fraction, self.val_seed)
-        return splitting.by_count(len(train.labels), fraction, self.val_split, self.val_seed)
+            return splitting.stratified_split(train.labels, train.digests, fraction, self.val_seed)
+        return splitting.split_by_count(len(train.labels), fraction, self.val_split, self.val_seed)
 
     # Loaders -------------------------------------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ class ImageDataModule(LightningDataModule):
         images = self._placed(self.part_of(split))
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         if training and self._device.type == "cuda" and images.pixels.device != self._device:
-            self.waiting = self.waiting or Waiting(self._device)
+            self.waiting = self.waiting or GpuStallTimer(self._device)
         all_alike = images.pixels.device == self._device and not (training and self.transforms)
         return TensorLoader(
             images.pixels, images.labels, self.rows[split], self.batch_size, training=training, shuffle=shuffle,
@@ -301,7 +301,7 @@ class ImageDataModule(LightningDataModule):
         """The images on the device that trains, if they are to be kept on it; else where they are."""
         device, images = self._device, self.parts[part]
         tensors = (images.pixels, *images.extra.values())
-        if self.on_device is False or (self.on_device == "auto" and not fits(tensors, device)):
+        if self.on_device is False or (self.on_device == "auto" and not fits_on_device(tensors, device)):
             return images
         if (part, device) not in self._copies:
             extra = {name: tensor.to(device) for name, tensor in images.extra.items()}
@@ -318,7 +318,7 @@ class ImageDataModule(LightningDataModule):
         """Move what is not there yet."""
         if batch.images.device == device:
             return batch
-        return on_device(batch, device, (batch.training and self.waiting) or nullcontext())
+        return move_batch(batch, device, (batch.training and self.waiting) or nullcontext())
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training images and normalise, on the device, unless the loader has done that."""
@@ -327,9 +327,9 @@ class ImageDataModule(LightningDataModule):
         draw = None
         if batch.training and self.transforms:
             rank = self.trainer.global_rank if self.trainer else 0
-            random = generator(batch.images.device, self.seed, batch.epoch, batch.step, rank)
+            random = seeded_generator(batch.images.device, self.seed, batch.epoch, batch.step, rank)
             draw = Draw(random, batch.rows, batch.epoch, self.seed)
-        return prepared(batch, self.transforms, draw, self._normalized, self.memory_format)
+        return augment_and_normalize(batch, self.transforms, draw, self._normalized, self.memory_format)
 
     def _normalized(self, images: Tensor) -> Tensor:
         """Pixels 0..255 as the network sees them."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from labbook.data.randomness import global_seed
+from labbook.data.randomness import seed_global_generators
 from labbook.errors import SettingError, first_line
 
 if TYPE_CHECKING:  # it knows this module
@@ -64,7 +64,7 @@ class OwnTransform:
     def __call__(self, images: Tensor, draw: "Draw") -> Tensor:
         """New images of the same shape, pixels 0..255."""
         seed = int(torch.randint(2**63 - 1, (), generator=draw.random, device=images.device))
-        with global_seed(seed, images.device):
+        with seed_global_generators(seed, images.device):
             try:
                 changed = self.apply(images, draw)
             except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
@@ -80,7 +80,7 @@ class OwnTransform:
 
     def torchvision(self, images: Tensor, draw: "Draw") -> Tensor:
         """One image after the other, uint8, as torchvision takes floats for pixels 0..1."""
-        return torch.stack([self.item(image) for image in as_bytes(images)])
+        return torch.stack([self.item(image) for image in round_to_uint8(images)])
 
     def kornia(self, images: Tensor, draw: "Draw") -> Tensor:
         """Images as float32 0..1, all at once where each has its own draw."""
@@ -105,7 +105,7 @@ def takes_batch(item: Any) -> bool:
     return True
 
 
-def as_bytes(images: Tensor) -> Tensor:
+def round_to_uint8(images: Tensor) -> Tensor:
     """Pixels 0..255 as uint8."""
     return images.round().clamp(0, 255).byte() if images.is_floating_point() else images
 

@@ -12,7 +12,7 @@ from labbook.errors import SettingError
 GREY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as Pillow converts
 
 
-def shaped(pixels: Tensor, size: int, channels: int) -> Tensor:
+def resize_and_convert(pixels: Tensor, size: int, channels: int) -> Tensor:
     """Images uint8 [N, C, H, W] at a square size (bilinear, antialiased) and with 1 or 3 channels.
 
     Those that are so already are returned as they are, such as a memory map of more than the memory holds.
@@ -22,7 +22,7 @@ def shaped(pixels: Tensor, size: int, channels: int) -> Tensor:
     """
     if pixels.shape[1:] == (channels, size, size):
         return pixels
-    needed, there = len(pixels) * channels * size**2, memory()
+    needed, there = len(pixels) * channels * size**2, machine_memory()
     if needed > there:
         raise SettingError(
             f"{len(pixels):,} images of {channels} x {size} x {size} pixels take {needed / 1e9:,.1f} GB and this"
@@ -37,12 +37,12 @@ def shaped(pixels: Tensor, size: int, channels: int) -> Tensor:
     if pixels.shape[-2:] != (size, size):
         whole = pixels.new_empty(*pixels.shape[:2], size, size)
         for part, place in zip(torch.split(pixels, 4096), torch.split(whole, 4096), strict=True):
-            place.copy_(resized(part, size))
+            place.copy_(resize_images(part, size))
         pixels = whole
     return pixels
 
 
-def resized(pixels: Tensor, size: int) -> Tensor:
+def resize_images(pixels: Tensor, size: int) -> Tensor:
     """Images uint8 [N, C, H, W] to [N, C, size, size]."""
     if size > 1:
         return F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
@@ -50,12 +50,12 @@ def resized(pixels: Tensor, size: int) -> Tensor:
     return F.interpolate(pixels.float(), (1, 1), mode="bilinear", antialias=True).round().byte()
 
 
-def memory() -> int:
+def machine_memory() -> int:
     """Bytes of the machine's memory, whoever uses them."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def fits(tensors: Iterable[Tensor], device: torch.device) -> bool:
+def fits_on_device(tensors: Iterable[Tensor], device: torch.device) -> bool:
     """Whether a set's tensors may live on the device: on a GPU if they take less than half of what is free.
 
     On Apple's, which has no memory of its own, if it takes less than half of the machine's.
@@ -64,4 +64,4 @@ def fits(tensors: Iterable[Tensor], device: torch.device) -> bool:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return needed < free / 2
-    return device.type == "mps" and needed < memory() / 2
+    return device.type == "mps" and needed < machine_memory() / 2

@@ -14,7 +14,7 @@ from labbook.data.loader import Batch
 AUGMENTED = 2**19
 
 
-def on_device(batch: Batch, device: torch.device, waiting: AbstractContextManager[None]) -> Batch:
+def move_batch(batch: Batch, device: torch.device, waiting: AbstractContextManager[None]) -> Batch:
     """The batch with all its tensors on the device; `waiting` is entered while they are pinned for a GPU."""
     tensors = [batch.images, batch.labels, *batch.extra.values()]
     if device.type == "cuda":
@@ -24,7 +24,7 @@ def on_device(batch: Batch, device: torch.device, waiting: AbstractContextManage
     return batch._replace(images=images, labels=labels, extra=dict(zip(batch.extra, extra, strict=True)))
 
 
-def prepared(
+def augment_and_normalize(
     batch: Batch,
     transforms: Sequence[Callable[[Tensor, Draw], Tensor]],
     draw: Draw | None,

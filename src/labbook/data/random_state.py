@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def taken(device: torch.device) -> dict[str, Tensor]:
+def get_rng_states(device: torch.device) -> dict[str, Tensor]:
     """The states, each uint8 on the CPU, by the device's kind."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
@@ -16,7 +16,7 @@ def taken(device: torch.device) -> dict[str, Tensor]:
     return states
 
 
-def put_back(states: Mapping[str, Tensor], device: torch.device) -> None:
+def set_rng_states(states: Mapping[str, Tensor], device: torch.device) -> None:
     """Go on from there; the state of a device of another kind is of no use."""
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda" and "cuda" in states:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from labbook.data.folders import composed
+from labbook.data.folders import to_nfc
 from labbook.errors import printable
 
 if TYPE_CHECKING:  # it would import torch
@@ -44,7 +44,7 @@ class DataRecord:
     def of(cls, data: "ImageDataModule") -> "DataRecord":
         """That of a data module that is set up, without a part that it does not read."""
         parts = {
-            part: PartRecord(len(images.labels), identity_of(data, part), identity_of(data, part, by_name=True))
+            part: PartRecord(len(images.labels), part_identity(data, part), part_identity(data, part, by_name=True))
             for part, images in data.parts.items()
             if data.only in (None, part)
         }
@@ -81,7 +81,7 @@ class DataRecord:
         return [changed_part(TITLES[name], self.parts[name], now.parts[name]) for name in changed]
 
 
-def identity_of(data: "ImageDataModule", part: str = "test", by_name: bool = False) -> str:
+def part_identity(data: "ImageDataModule", part: str = "test", by_name: bool = False) -> str:
     """Eight characters that are equal where the images of a part are, whatever size and colours they are shown in.
 
     `by_name`: where the labels are, of two data sets of one class.
@@ -93,12 +93,17 @@ def identity_of(data: "ImageDataModule", part: str = "test", by_name: bool = Fal
 
 def changed_classes(was: Iterable[str], now: Iterable[str]) -> str:
     """How the classes differ, in words; nothing where they do not, or it is not known what they were."""
-    one, other = ([composed(name) for name in names] for names in (was, now))
+    one, other = ([to_nfc(name) for name in names] for names in (was, now))
     if one == other or not one:
         return ""
-    gone, new = listed(name for name in one if name not in other), listed(name for name in other if name not in one)
+    gone, new = (
+        list_first_names(name for name in one if name not in other),
+        list_first_names(name for name in other if name not in one),
+    )
     said = [f"class {names} {how}" for names, how in ((gone, "is gone"), (new, "is new")) if names]
-    return " and ".join(said) or f"the order of the classes was {listed(one)} and is {listed(other)}"
+    return (
+        " and ".join(said) or f"the order of the classes was {list_first_names(one)} and is {list_first_names(other)}"
+    )
 
 
 def changed_part(title: str, was: PartRecord, now: PartRecord) -> str:
@@ -108,7 +113,7 @@ def changed_part(title: str, was: PartRecord, now: PartRecord) -> str:
     return f"the {title} images were {was.images:,} and are {now.images:,}"
 
 
-def listed(names: Iterable[str]) -> str:
+def list_first_names(names: Iterable[str]) -> str:
     """The first names and how many follow."""
     every = [printable(name) for name in names]
     more = f" and {len(every) - MOST:,} more" if len(every) > MOST else ""

@@ -5,7 +5,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from labbook.data.randomness import generator, global_seed, number
+from labbook.data.randomness import seed_from, seed_global_generators, seeded_generator
 from labbook.errors import SettingError
 
 CPU = torch.device("cpu")
@@ -34,7 +34,7 @@ class Balanced:
         """
         if labels.ndim != 1:
             raise SettingError("data.sampler=balanced needs images of one class each, and these have several: use null")
-        random = generator(CPU, seed, epoch)
+        random = seeded_generator(CPU, seed, epoch)
         by_class = labels.argsort(stable=True)
         counts = torch.bincount(labels)
         counts = counts[counts > 0]  # of the classes that there are
@@ -67,7 +67,7 @@ def draw_order(sampler: Sampler, labels: Tensor, rows: Tensor, seed: int, epoch:
     Raises:
         SettingError: it is not of training images.
     """
-    with global_seed(number(seed, epoch), CPU):
+    with seed_global_generators(seed_from(seed, epoch), CPU):
         order = sampler.order(labels, rows, seed, epoch)
     expected = f"data.sampler: {type(sampler).__name__}.order must return some of the given rows, int64 [m], not"
     if not isinstance(order, Tensor):

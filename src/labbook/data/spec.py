@@ -46,7 +46,9 @@ class ImageSpec:
         """The class of an image, int64 []; or its classes, [classes], as in 3|7, or a dash where it has none."""
         if not self.multilabel:
             return self.class_names[int(label)]
-        return joined(name for name, value in zip(self.class_names, label.tolist(), strict=True) if value > 0.5)
+        return join_class_names(
+            name for name, value in zip(self.class_names, label.tolist(), strict=True) if value > 0.5
+        )
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Logits [n, classes] to the probability of each class: they add up to 1 where an image has one class."""
@@ -58,11 +60,11 @@ def class_counts(labels: Tensor, classes: int) -> Tensor:
     return labels.bincount(minlength=classes) if labels.ndim == 1 else (labels > 0.5).sum(0)
 
 
-def combinations(labels: Tensor) -> Tensor:
+def label_combinations(labels: Tensor) -> Tensor:
     """Labels [n] as they are; of labels [n, classes] the number of each combination of classes, int64 [n]."""
     return labels if labels.ndim == 1 else torch.unique(labels, dim=0, return_inverse=True)[1]
 
 
-def joined(names: Iterable[str]) -> str:
+def join_class_names(names: Iterable[str]) -> str:
     """The names of several classes in one cell, as in 3|7; a dash where there is none."""
     return "|".join(names) or "–"

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from labbook.data.randomness import permutation
-from labbook.data.spec import class_counts, combinations
+from labbook.data.randomness import random_permutation
+from labbook.data.spec import class_counts, label_combinations
 
 ValSplit = Literal["random", "last", "stratified"]
 MOST_NAMES = 5  # classes that are named in a sentence
@@ -28,14 +28,14 @@ class Division(NamedTuple):
         return cls(torch.nonzero(~held_out).flatten(), torch.nonzero(held_out).flatten())
 
 
-def by_count(count: int, fraction: float, val_split: ValSplit, seed: int) -> Division:
+def split_by_count(count: int, fraction: float, val_split: ValSplit, seed: int) -> Division:
     """A `fraction` of all images: the last ones, or a random draw that depends on how many there are."""
     held_out = round(count * fraction)
-    order = permutation(count, seed) if val_split == "random" else torch.arange(count)
+    order = random_permutation(count, seed) if val_split == "random" else torch.arange(count)
     return Division(order[: count - held_out].sort().values, order[count - held_out :].sort().values)
 
 
-def stratified(labels: Tensor, digests: Sequence[str], fraction: float, seed: int) -> Division:
+def stratified_split(labels: Tensor, digests: Sequence[str], fraction: float, seed: int) -> Division:
     """A `fraction` of each class, int64 [N], or of each combination of classes, [N, classes], drawn by digests.
 
     Of two images or more at least one is held out and at least one trained on; the only image of a class is trained on.
@@ -44,7 +44,7 @@ def stratified(labels: Tensor, digests: Sequence[str], fraction: float, seed: in
     salt = f"{seed}:"
     places = [hashlib.blake2b((salt + digest).encode(), digest_size=8).digest() for digest in digests]
     classes: dict[int, list[int]] = defaultdict(list)
-    for row, label in enumerate(combinations(labels).tolist()):
+    for row, label in enumerate(label_combinations(labels).tolist()):
         classes[label].append(row)
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     for rows in classes.values():
@@ -58,7 +58,7 @@ def pixel_digests(pixels: Tensor) -> tuple[str, ...]:
     return tuple(hashlib.blake2b(image.numpy().tobytes(), digest_size=16).hexdigest() for image in pixels)
 
 
-def remarks(
+def split_remarks(
     division: Division, labels: Tensor, names: Sequence[str], fraction: float, val_split: ValSplit
 ) -> list[str]:
     """What a user should know of the classes in each part.
@@ -69,9 +69,9 @@ def remarks(
     there = train + val
     found = []
     better = ": use data.val_split=stratified" if fraction and val_split != "stratified" else ""
-    if untrained := named(names, (train == 0) & (there > 0)):
+    if untrained := chosen_names(names, (train == 0) & (there > 0)):
         found.append(f"no image of {untrained} is trained on, as data.val_split={val_split} holds all out{better}")
-    if len(division.val) and (missing := named(names, (val == 0) & (there > 0))):
+    if len(division.val) and (missing := chosen_names(names, (val == 0) & (there > 0))):
         found.append(f"validation has no image of {missing}{better}")
     asked = fraction * len(labels)
     if val_split == "stratified" and asked and len(division.val) > max(1.5 * asked, asked + 10):
@@ -88,7 +88,7 @@ def remarks(
     return found
 
 
-def named(names: Sequence[str], chosen: Tensor) -> str:
+def chosen_names(names: Sequence[str], chosen: Tensor) -> str:
     """The classes that are chosen, bool [classes]; nothing if there is none."""
     places = torch.nonzero(chosen).flatten().tolist()
     if not places:

@@ -7,7 +7,7 @@ from annotated_types import Ge
 from pydantic import PositiveInt
 
 from labbook.data.module import ImageDataModule, Images
-from labbook.data.randomness import generator
+from labbook.data.randomness import seeded_generator
 from labbook.data.spec import ImageSpec
 
 
@@ -33,7 +33,7 @@ class Synthetic(ImageDataModule):
         return self._drawn(0, self.images), self._drawn(1, -(-self.images // 6))
 
     def _drawn(self, part: int, count: int) -> Images:
-        random = generator(torch.device("cpu"), part)
+        random = seeded_generator(torch.device("cpu"), part)
         shape = (count, self.channels, self.image_size, self.image_size)
         pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)
         labels = torch.randint(0, len(self.class_names), (count,), generator=random)

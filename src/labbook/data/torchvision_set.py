@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from labbook.data.archives import ArchiveError, install, is_whole
+from labbook.data.archives import ArchiveError, install_archive, is_complete_gzip
 from labbook.data.checksums import Published
-from labbook.data.download import DownloadError, download
+from labbook.data.download import DownloadError, download_file
 from labbook.data.module import ImageDataModule, Images
 from labbook.errors import SettingError
 from labbook.files import blocking_lock
@@ -105,17 +105,17 @@ class TorchvisionDataModule(ImageDataModule):
                 continue
             place = Path(self.root) / self.packed / archive.name
             if not archive.is_at(place):
-                if is_whole(place):  # which no download may take the place of
+                if is_complete_gzip(place):  # which no download may take the place of
                     raise SettingError(
                         f"{place} is another archive than the published one: unpack it there if it is of your own,"
                         " or else delete it"
                     )
                 place.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    download(archive, place, [mirror + archive.name for mirror in self.mirrors])
+                    download_file(archive, place, [mirror + archive.name for mirror in self.mirrors])
                 except DownloadError as error:
                     raise DownloadError(f"{archive.name} from {error}") from error
-            self.replaced += tuple(install(place, folder))
+            self.replaced += tuple(install_archive(place, folder))
 
     def _remarks(self) -> tuple[str, ...]:
         """What was mended, and that a set is not the published one."""

@@ -7,7 +7,7 @@ from labbook.data.image_cache import Labelled, Photographs
 from labbook.errors import printable
 
 
-class Twins(NamedTuple):
+class Duplicates(NamedTuple):
     """Lines that each name two files with the same bytes."""
 
     contradictions: list[str]  # of different labels
@@ -17,9 +17,9 @@ class Twins(NamedTuple):
     doubtful: set[str]  # the digests of the contradictions
 
 
-def twins(train: Photographs, test: Photographs) -> Twins:
+def find_duplicates(train: Photographs, test: Photographs) -> Duplicates:
     """Compare all with all, by the digests that decoding noted."""
-    found = Twins([], [], [], [], set())
+    found = Duplicates([], [], [], [], set())
     seen: dict[str, tuple[int, Labelled]] = {}
     for number, part in enumerate((train, test)):
         for digest, file in zip(part.digests, part.files, strict=True):
@@ -39,12 +39,12 @@ def twins(train: Photographs, test: Photographs) -> Twins:
     return found
 
 
-def many(lines: Iterable[str]) -> str:
+def list_first_lines(lines: Iterable[str]) -> str:
     """The first of some lines and how many follow."""
     first, *others = lines
     return f"{first}, and {len(others):,} more" if others else first
 
 
-def counted(images: Sequence[str]) -> str:
+def image_count(images: Sequence[str]) -> str:
     """Such as `1 image is` or `1,200 images are`."""
     return "1 image is" if len(images) == 1 else f"{len(images):,} images are"

@@ -6,7 +6,7 @@ from types import TracebackType
 import torch
 
 
-class Waiting:
+class GpuStallTimer:
     """Adds up the seconds spent within it that began with nothing left to do for the GPU.
 
     What takes time while the GPU is still at work on steps that were queued before costs nothing, and is not counted.

@@ -10,7 +10,7 @@ T = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.
 Interval = tuple[float, float]
 
 
-def wilson(accuracy: float, images: int) -> Interval:
+def wilson_interval(accuracy: float, images: int) -> Interval:
     """The 95 % score interval of a part of so many images that was classified correctly (Wilson, 1927)."""
     z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
     middle = (accuracy + z * z / (2 * images)) / (1 + z * z / images)
@@ -18,7 +18,7 @@ def wilson(accuracy: float, images: int) -> Interval:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def student(mean: float, sd: float, runs: int) -> Interval:
+def student_interval(mean: float, sd: float, runs: int) -> Interval:
     """The 95 % t interval of the mean of some runs, at least 2, with a sample's standard deviation `sd`."""
     half = t_quantile(runs - 1) * sd / math.sqrt(runs)
     return mean - half, mean + half
@@ -35,7 +35,7 @@ def t_quantile(freedom: int) -> float:
     return z + first / freedom + second / freedom**2 + third / freedom**3 + fourth / freedom**4
 
 
-def written(interval: Interval) -> str:
+def format_interval(interval: Interval) -> str:
     """Such as 0.9032 to 0.9268."""
     low, high = interval
     return f"{low:.4f} to {high:.4f}"

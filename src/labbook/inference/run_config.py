@@ -27,17 +27,17 @@ UNUSED: dict[str, Any] = {
 TESTING = ("_target_", "accelerator", "devices", "num_nodes", "precision", "deterministic", "limit_test_batches")
 
 
-def checked(path: Path, config: DictConfig) -> DictConfig:
+def complete_run_config(path: Path, config: DictConfig) -> DictConfig:
     """A run's configuration with all settings that there are today.
 
     What only its training used is left out where it would be refused today.
     """
     config = with_schema_types(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
     try:
-        experiment.check(config)
+        experiment.check_experiment(config)
     except UntrainableError:
         config = without_training(config, read_run_config(path))
-        experiment.check(config)
+        experiment.check_experiment(config)
     return config
 
 
@@ -56,7 +56,7 @@ def without_training(config: DictConfig, trained: DictConfig) -> DictConfig:
     return kept
 
 
-def targets_of(config: DictConfig) -> tuple[type | None, type | None]:
+def types_of_run(config: DictConfig) -> tuple[type | None, type | None]:
     """What a run's model and its data are made of, though these themselves need not be there."""
     model, data = (
         return_type(instantiate.resolve_target(config[group]._target_, group)) for group in ("model", "data")
@@ -66,12 +66,12 @@ def targets_of(config: DictConfig) -> tuple[type | None, type | None]:
 
 def is_classification_run(config: DictConfig) -> bool:
     """Whether a run's model is a classifier, and its data one set of labelled images."""
-    model, data = targets_of(config)
-    return capabilities.makes_classifier(model) and capabilities.makes_image_data(data)
+    model, data = types_of_run(config)
+    return capabilities.is_classifier_type(model) and capabilities.is_image_data_type(data)
 
 
 def check_classification(config: DictConfig, purpose: str) -> None:
     """Refuse a run of another kind, where `purpose`, such as "predict", needs one of classification."""
-    model, data = targets_of(config)
-    capabilities.classifier_type(model, purpose)
-    capabilities.image_data_type(data, purpose)
+    model, data = types_of_run(config)
+    capabilities.require_classifier_type(model, purpose)
+    capabilities.require_image_data_type(data, purpose)

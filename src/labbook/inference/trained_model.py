@@ -18,14 +18,14 @@ from labbook.data.module import ImageDataModule, Images, Part
 from labbook.data.record import DataRecord, changed_classes
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.inference.run_config import check_classification, checked, targets_of
+from labbook.inference.run_config import check_classification, complete_run_config, types_of_run
 from labbook.runs.run_folder import BEST, CHECKPOINTS, LAST, read_metrics
 from labbook.training import capabilities, checkpoint_io, hardware
 from labbook.training.classifier import Classifier
-from labbook.training.convolutions import convolutional
-from labbook.training.hardware import Choice
+from labbook.training.convolutions import has_convolutions
+from labbook.training.hardware import DeviceChoice
 from labbook.training.label_tasks import MultiLabel
-from labbook.training.tta import averaged
+from labbook.training.tta import tta_logits
 
 Weights = Literal["best", "last"]
 
@@ -35,13 +35,13 @@ AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A network on its device, in evaluation mode."""
 
     path: Path  # the run's folder
     config: DictConfig
     model: Classifier
-    choice: Choice  # device and precision
+    choice: DeviceChoice  # device and precision
     epoch: int  # after so many epochs
 
     @property
@@ -58,7 +58,7 @@ class Trained:
     def logits(self, pixels: Tensor) -> Tensor:
         """Pixels 0..255, uint8 [n, C, H, W] of the spec's size and channels, to float32 logits [n, classes]."""
         images = self.spec.normalize(pixels.to(self.device))
-        if self.choice.channels_last and convolutional(self.model):
+        if self.choice.channels_last and has_convolutions(self.model):
             images = images.contiguous(memory_format=torch.channels_last)
         dtype = AUTOCAST.get(self.choice.precision)
         with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
@@ -66,7 +66,7 @@ class Trained:
 
     def scores(self, images: Tensor) -> Tensor:
         """Normalised images [n, C, H, W] to logits [n, classes], in their precision; gradients go through."""
-        return averaged(self.model, images, self.config.task.tta)
+        return tta_logits(self.model, images, self.config.task.tta)
 
     def probabilities(self, pixels: Tensor) -> Tensor:
         """Pixels as for `logits` to the probability of each class, float32 [n, classes].
@@ -98,7 +98,7 @@ class Trained:
         Raises:
             SettingError: it is not there, or its images are not of the size, channels and classes of this network.
         """
-        data = capabilities.image_data(experiment.build_data(self.config, only="test"), NEEDING)
+        data = capabilities.require_image_data(experiment.build_data(self.config, only="test"), NEEDING)
         seen, known = data.spec, self.spec
         if (seen.size, seen.channels) != (known.size, known.channels):
             raise SettingError("the test images are not of the size and channels that the network was trained for")
@@ -113,7 +113,7 @@ class Trained:
             SettingError: they are not there, or not those that the run was tested on.
         """
         record = DataRecord.read(read_metrics(self.path), self.spec.class_names)
-        data = read_part(self.config, "test", record)
+        data = read_data_part(self.config, "test", record)
         if changes := record.changes(DataRecord.of(data), ["test"]):
             raise SettingError(
                 f"the data is not what the run was tested on: {'; '.join(changes)}, so the number of an image may be"
@@ -122,7 +122,7 @@ class Trained:
         return data.parts["test"]
 
 
-def read_part(config: DictConfig, part: Part, record: DataRecord | None = None) -> ImageDataModule:
+def read_data_part(config: DictConfig, part: Part, record: DataRecord | None = None) -> ImageDataModule:
     """The data with one part, where the other one need not be there.
 
     Where the part is not as a `record` has it, both are read: of an image that is in two classes, and so left out of
@@ -131,11 +131,11 @@ def read_part(config: DictConfig, part: Part, record: DataRecord | None = None) 
     Raises:
         SettingError: the part is not there, or cannot be trusted.
     """
-    data = capabilities.image_data(experiment.build_data(config, only=part), NEEDING)
+    data = capabilities.require_image_data(experiment.build_data(config, only=part), NEEDING)
     data.setup()
     if record is not None and data.only is not None and record.changes(DataRecord.of(data)):
         with suppress(SettingError):  # which would be of the other part
-            whole = capabilities.image_data(experiment.build_data(config), NEEDING)
+            whole = capabilities.require_image_data(experiment.build_data(config), NEEDING)
             whole.setup()
             return data if record.changes(DataRecord.of(whole), [part]) else whole
     return data
@@ -143,10 +143,10 @@ def read_part(config: DictConfig, part: Part, record: DataRecord | None = None) 
 
 def data_type(config: DictConfig) -> type[ImageDataModule]:
     """What a run's data is made of."""
-    return capabilities.image_data_type(targets_of(config)[1], NEEDING)
+    return capabilities.require_image_data_type(types_of_run(config)[1], NEEDING)
 
 
-def decoding(config: DictConfig, spec: ImageSpec) -> Decoding:
+def decoding_of_run(config: DictConfig, spec: ImageSpec) -> Decoding:
     """How an image file is decoded for the network of a run, as its data set does."""
     span: Any = config.data.get("range")
     if span is not None and not isinstance(span, str):
@@ -154,7 +154,7 @@ def decoding(config: DictConfig, spec: ImageSpec) -> Decoding:
     return Decoding(*data_type(config).read_at(spec), span)
 
 
-class Opened(NamedTuple):
+class LoadedCheckpoint(NamedTuple):
     """A run's checkpoint, read."""
 
     config: DictConfig  # with all settings that there are today
@@ -164,7 +164,7 @@ class Opened(NamedTuple):
     @property
     def spec(self) -> ImageSpec:
         """The images that the classifier in it was trained on."""
-        return seen_by(self.content, self.file, self.config)
+        return spec_of_training(self.content, self.file, self.config)
 
     def model(self, spec: Any) -> tuple[LightningModule, int]:
         """The model with its weights, for data of this spec, and after how many epochs it has them.
@@ -178,29 +178,31 @@ class Opened(NamedTuple):
     def network(self, spec: ImageSpec) -> tuple[Classifier, int]:
         """The same of a classifier."""
         model, epoch = self.model(spec)
-        return capabilities.classifier(model, NEEDING), epoch
+        return capabilities.require_classifier(model, NEEDING), epoch
 
 
-def opened(path: Path, config: DictConfig, weights: Weights | None = None, purpose: str = "") -> Opened:
-    """What a run's folder holds of its model; see `load`. A `purpose` needs a run of classification.
+def open_checkpoint(
+    path: Path, config: DictConfig, weights: Weights | None = None, purpose: str = ""
+) -> LoadedCheckpoint:
+    """What a run's folder holds of its model; see `load_trained`. A `purpose` needs a run of classification.
 
     Raises:
         SettingError: settings that do not go together, a run of another kind, or no whole checkpoint.
     """
-    config = checked(path, config)
+    config = complete_run_config(path, config)
     if purpose:
         check_classification(config, purpose)
-    file = checkpoint_of(path, config, weights)
+    file = checkpoint_file(path, config, weights)
     try:
-        content = checkpoint_io.load(file)
+        content = checkpoint_io.load_checkpoint_file(file)
     except SettingError as error:
         if weights is None and file.name == BEST and file.with_name(LAST).is_file():
             raise SettingError(f"{error}; --weights last takes those of the last epoch") from error
         raise
-    return Opened(config, file, content)
+    return LoadedCheckpoint(config, file, content)
 
 
-def load(path: Path, config: DictConfig, weights: Weights | None, purpose: str) -> Trained:
+def load_trained(path: Path, config: DictConfig, weights: Weights | None, purpose: str) -> TrainedModel:
     """The network of a run's folder; `weights` is by default (None) what the run itself tested.
 
     `config` is the run's, as `read_run_config` gives it, perhaps with other settings of the trainer. `purpose` is
@@ -210,17 +212,17 @@ def load(path: Path, config: DictConfig, weights: Weights | None, purpose: str) 
         SettingError: settings that do not go together, no run of classification, no whole checkpoint of this network,
             or a network that takes more than images.
     """
-    there = opened(path, config, weights, purpose)
+    there = open_checkpoint(path, config, weights, purpose)
     model, epoch = there.network(there.spec)
     model.further_inputs.check_none()
     use_thresholds(model, path)
-    choice = hardware.here(there.config, model)
-    experiment.tune(there.config, choice)
-    channels_last = choice.channels_last and convolutional(model)
+    choice = hardware.choose_for_run(there.config, model)
+    experiment.configure_backends(there.config, choice)
+    channels_last = choice.channels_last and has_convolutions(model)
     layout = torch.channels_last if channels_last else torch.preserve_format
     device = torch.device({"gpu": "cuda"}.get(choice.accelerator, choice.accelerator))
     model.to(device=device, memory_format=layout)
-    return Trained(path, there.config, model.eval(), choice, epoch)
+    return TrainedModel(path, there.config, model.eval(), choice, epoch)
 
 
 def use_thresholds(model: LightningModule, path: Path) -> None:
@@ -229,25 +231,25 @@ def use_thresholds(model: LightningModule, path: Path) -> None:
         model.label_task.use_thresholds(read_metrics(path), model.spec.class_names)
 
 
-def checkpoint_of(path: Path, config: DictConfig, weights: Weights | None = None) -> Path:
+def checkpoint_file(path: Path, config: DictConfig, weights: Weights | None = None) -> Path:
     """The file with the weights that are asked for, or that the run itself tested."""
     folder = path / CHECKPOINTS
     best = weights == "best" or (weights is None and config.test_checkpoint == "best" and (folder / BEST).exists())
     return folder / (BEST if best else LAST)
 
 
-def seen_by(content: dict[str, Any], file: Path, config: DictConfig) -> ImageSpec:
+def spec_of_training(content: dict[str, Any], file: Path, config: DictConfig) -> ImageSpec:
     """The images that the network of a checkpoint was trained on; one of before checkpoints told asks the run's data.
 
     Raises:
         SettingError: see `spec_of_checkpoint`; or that data is not there.
     """
     if "spec" in content:
-        return spec_of(content["spec"], file)
-    return capabilities.image_data(experiment.build_data(config), NEEDING).spec
+        return spec_of_checkpoint(content["spec"], file)
+    return capabilities.require_image_data(experiment.build_data(config), NEEDING).spec
 
 
-def spec_of(content: Any, file: Path) -> ImageSpec:
+def spec_of_checkpoint(content: Any, file: Path) -> ImageSpec:
     """What a checkpoint says of the images.
 
     Raises:

@@ -49,7 +49,7 @@ class Airbench94(Classifier):
         nn.init.zeros_(self._bias)
         self.register_buffer("whitened", torch.tensor(False))  # so that a resumed run keeps its filters
         channels = [2 * numbers, *widths]
-        blocks = [block(inputs, outputs) for inputs, outputs in zip(channels, widths, strict=False)]
+        blocks = [airbench_block(inputs, outputs) for inputs, outputs in zip(channels, widths, strict=False)]
         self.features = nn.Sequential(nn.GELU(), *blocks, nn.MaxPool2d(3))  # 32 pixels: 31, 15, 7, 3 and 1
         side = (spec.size - PATCH + 1) // 2 ** len(widths) // 3
         self.head = nn.Linear(widths[-1] * side**2, spec.num_classes, bias=False)
@@ -65,7 +65,7 @@ class Airbench94(Classifier):
         """Whiten patches of the first training images, unless a checkpoint has brought the filters."""
         if self.whitened:
             return
-        data = capabilities.image_data(self.trainer.datamodule, "airbench94")  # type: ignore[attr-defined]
+        data = capabilities.require_image_data(self.trainer.datamodule, "airbench94")  # type: ignore[attr-defined]
         pixels, rows = data.parts["train"].pixels, data.rows["train"][:IMAGES]
         parts = torch.split(rows, max(1, NUMBERS // pixels[0].numel()))
         filters = whitening_filters(patch_covariance(self.spec.normalize(pixels[part]) for part in parts))
@@ -101,22 +101,22 @@ class Airbench94(Classifier):
         return self.trainer.current_epoch < self.whiten_bias_epochs
 
 
-def block(inputs: int, outputs: int) -> nn.Sequential:
+def airbench_block(inputs: int, outputs: int) -> nn.Sequential:
     """Two convolutions, of which the first halves the size: [n, inputs, H, W] -> [n, outputs, H / 2, W / 2]."""
     return nn.Sequential(
-        convolution(inputs, outputs), nn.MaxPool2d(2), norm(outputs), nn.GELU(),
-        convolution(outputs, outputs), norm(outputs), nn.GELU(),
+        identity_convolution(inputs, outputs), nn.MaxPool2d(2), scaleless_norm(outputs), nn.GELU(),
+        identity_convolution(outputs, outputs), scaleless_norm(outputs), nn.GELU(),
     )  # fmt: skip
 
 
-def convolution(inputs: int, outputs: int) -> nn.Conv2d:
+def identity_convolution(inputs: int, outputs: int) -> nn.Conv2d:
     """A 3x3 convolution whose first outputs are its inputs, as far as there are as many; the others are as torch's."""
     layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     nn.init.dirac_(layer.weight.detach()[:inputs])
     return layer
 
 
-def norm(channels: int) -> nn.BatchNorm2d:
+def scaleless_norm(channels: int) -> nn.BatchNorm2d:
     """Batch norm that learns a bias and no scale."""
     layer = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
     layer.weight.requires_grad_(False)

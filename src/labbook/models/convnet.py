@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from labbook.data.spec import ImageSpec
 from labbook.models.activations import Activation
 from labbook.models.activations import activation as layer
-from labbook.models.mlp import dense
+from labbook.models.mlp import dense_layers
 from labbook.training.classifier import Classifier, Task
 
 
@@ -41,7 +41,7 @@ class ConvNet(Classifier):
             inputs, side = outputs, (side + 2 * padding - kernel_size + 1) // 2
         self.features = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(dropout)
-        self.hidden = dense(inputs * side**2, hidden, [activation] * len(hidden), dropout=0.0)
+        self.hidden = dense_layers(inputs * side**2, hidden, [activation] * len(hidden), dropout=0.0)
         self.head = nn.Linear(hidden[-1] if hidden else inputs * side**2, spec.num_classes)
 
     def forward(self, images: Tensor) -> Tensor:

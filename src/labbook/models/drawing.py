@@ -11,7 +11,7 @@ from torchview import ComputationGraph, draw_graph
 from torchview.computation_node import ModuleNode
 
 from labbook.errors import SettingError, list_choices
-from labbook.models.probe import at_rest, blank
+from labbook.models.probe import dummy_input, eval_mode
 
 SOURCE = "gv"  # Graphviz' own language, which needs no program to write
 FORMATS = ("svg", "png", "pdf", SOURCE)
@@ -21,7 +21,7 @@ DEFAULTS = {"padding": 0, "dilation": 1, "groups": 1}  # of convolutions and poo
 DOTS = "96"  # of a PNG, an inch
 
 
-def draw(model: LightningModule, kind: str, depth: int | None = None) -> bytes:
+def draw_model(model: LightningModule, kind: str, depth: int | None = None) -> bytes:
     """The picture as one of `FORMATS`.
 
     What lies deeper than `depth` in the network is drawn as one box; None goes as deep as `MOST` boxes allow. The
@@ -37,39 +37,39 @@ def draw(model: LightningModule, kind: str, depth: int | None = None) -> bytes:
             "a drawing needs Graphviz, whose program dot is not here: apt-get install graphviz (Debian, Ubuntu),"
             " brew install graphviz (macOS) or winget install graphviz (Windows)"
         )
-    graph = traced(model, depth) if depth else readable(model)
+    graph = trace_graph(model, depth) if depth else readable_graph(model)
     picture = graph.visual_graph
-    picture.body = [described("".join(picture.body), modules_of(graph, model))]
+    picture.body = [annotate_boxes("".join(picture.body), modules_by_box(graph, model))]
     picture.graph_attr.update(fontname=FONT, dpi=DOTS if kind == "png" else "72")
     picture.node_attr.update(fontname=FONT)
     return picture.source.encode() if kind == SOURCE else bytes(picture.pipe(format=kind))
 
 
-def modules_of(graph: ComputationGraph, model: LightningModule) -> dict[str, nn.Module]:
+def modules_by_box(graph: ComputationGraph, model: LightningModule) -> dict[str, nn.Module]:
     """The module that each box stands for, by the number of the box; functions have none."""
     modules = {id(module): module for module in model.modules()}
-    boxes = (node for node in nodes(graph.node_hierarchy) if isinstance(node, ModuleNode))
+    boxes = (node for node in flatten_nodes(graph.node_hierarchy) if isinstance(node, ModuleNode))
     boxes = (node for node in boxes if node.node_id in graph.id_dict and node.compute_unit_id in modules)
     return {str(graph.id_dict[node.node_id]): modules[node.compute_unit_id] for node in boxes}
 
 
-def nodes(tree: Any) -> Iterator[Any]:
+def flatten_nodes(tree: Any) -> Iterator[Any]:
     """All nodes of torchview's hierarchy: a dictionary of nodes with what they contain, or a list."""
     if isinstance(tree, (dict, list)):
         for each in tree:
-            yield from nodes(each)
+            yield from flatten_nodes(each)
         if isinstance(tree, dict):
             for inside in tree.values():
-                yield from nodes(inside)
+                yield from flatten_nodes(inside)
     else:
         yield tree
 
 
-def described(source: str, modules: Mapping[str, nn.Module]) -> str:
+def annotate_boxes(source: str, modules: Mapping[str, nn.Module]) -> str:
     """Boxes in Graphviz' language with a line about their modules, and without their depth in the network."""
 
     def box(found: re.Match[str]) -> str:
-        line = details(modules[found["number"]]) if found["number"] in modules else ""
+        line = layer_details(modules[found["number"]]) if found["number"] in modules else ""
         row = f'<TR><TD COLSPAN="5">{line}</TD></TR>' if line else ""
         return f"{found['number']} [label=<{found['name']}{found['rest']}{row}</TABLE>"
 
@@ -77,43 +77,47 @@ def described(source: str, modules: Mapping[str, nn.Module]) -> str:
     return re.sub(pattern, box, source, flags=re.DOTALL)
 
 
-def details(module: nn.Module) -> str:
+def layer_details(module: nn.Module) -> str:
     """Kernel, stride and what else differs from the default of a convolution or pooling, and the parameters."""
     said = []
     if kernel := getattr(module, "kernel_size", None):
         stride = getattr(module, "stride", kernel)
-        said += [" x ".join(map(str, pair(kernel))), f"stride {size(stride)}"]
+        said += [" x ".join(map(str, down_and_across(kernel))), f"stride {format_size(stride)}"]
         others = ((name, getattr(module, name, default), default) for name, default in DEFAULTS.items())
-        said += [f"{name} {size(value)}" for name, value, default in others if pair(value) != pair(default)]
+        said += [
+            f"{name} {format_size(value)}"
+            for name, value, default in others
+            if down_and_across(value) != down_and_across(default)
+        ]
     if count := sum(item.numel() for item in module.parameters()):
         said.append(f"{count:,} parameters")
     return ", ".join(said)
 
 
-def pair(value: object) -> tuple[object, ...]:
+def down_and_across(value: object) -> tuple[object, ...]:
     """A size down and across."""
     return value if isinstance(value, tuple) else (value, value)
 
 
-def size(value: object) -> str:
+def format_size(value: object) -> str:
     """One number where both are the same."""
-    return " x ".join(dict.fromkeys(map(str, pair(value))))
+    return " x ".join(dict.fromkeys(map(str, down_and_across(value))))
 
 
-def readable(model: LightningModule) -> ComputationGraph:
+def readable_graph(model: LightningModule) -> ComputationGraph:
     """What happens to one image, in as much detail as there are at most `MOST` boxes for."""
     deepest = max(name.count(".") + 1 for name, _ in model.named_modules())
-    graph = traced(model, 1)
+    graph = trace_graph(model, 1)
     for depth in range(2, deepest + 1):
-        deeper = traced(model, depth)
+        deeper = trace_graph(model, depth)
         if len(deeper.node_set) > MOST:
             break
         graph = deeper
     return graph
 
 
-def traced(model: LightningModule, depth: int) -> ComputationGraph:
+def trace_graph(model: LightningModule, depth: int) -> ComputationGraph:
     """What happens to one image, with one box for what lies deeper."""
-    image = blank(model, "a drawing")
-    with at_rest(model):
+    image = dummy_input(model, "a drawing")
+    with eval_mode(model):
         return draw_graph(model, input_data=image, device=model.device, depth=depth, expand_nested=True)

@@ -43,7 +43,7 @@ class MLP(Classifier):
             raise SettingError(
                 f"model.activation lists {len(names)} activations for {len(units)} hidden layers: give one for each"
             )
-        self.layers = dense(spec.channels * spec.size**2, units, names, dropout)
+        self.layers = dense_layers(spec.channels * spec.size**2, units, names, dropout)
         self.head = nn.Linear(units[-1] if units else spec.channels * spec.size**2, spec.num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class MLP(Classifier):
         return logits
 
 
-def dense(inputs: int, units: Sequence[int], activations: Sequence[Activation], dropout: float) -> nn.Sequential:
+def dense_layers(inputs: int, units: Sequence[int], activations: Sequence[Activation], dropout: float) -> nn.Sequential:
     """Hidden layers: linear, activation and, if any, dropout for each entry of `units`."""
     layers: list[nn.Module] = []
     for outputs, name in zip(units, activations, strict=True):

@@ -28,67 +28,67 @@ OLD_NAMES = (
 )
 
 
-def weights_of(name: str) -> Any:
+def recommended_weights(name: str) -> Any:
     """The weights that torchvision recommends for the network of that name."""
     return models.get_model_weights(name).DEFAULT
 
 
 def image_settings(name: str) -> dict[str, Any]:
     """The settings of `data` with which the weights of that name were trained."""
-    shown = weights_of(name).transforms()
+    shown = recommended_weights(name).transforms()
     mean, std = tuple(shown.mean), tuple(shown.std)
     known = (mean, std) == (IMAGENET_MEAN, IMAGENET_STD)
     normalize = "imagenet" if known else {"mean": list(mean), "std": list(std)}
     return {"image_size": int(shown.crop_size[0]), "channels": 3, "normalize": normalize}
 
 
-def state_dict(name: str) -> dict[str, Tensor]:
+def pretrained_state_dict(name: str) -> dict[str, Tensor]:
     """The published weights of the network of that name, on the CPU.
 
     Raises:
         SettingError: they are not there and cannot be downloaded, or the file holds something else.
     """
-    url = str(weights_of(name).url)
+    url = str(recommended_weights(name).url)
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
     if not file.exists():  # it may lie where nobody but an administrator can write
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with blocking_lock(file.with_suffix(".lock")):  # runs that begin together download it once
                 if not file.exists():
-                    download(url, file)
+                    download_weights(url, file)
         except (OSError, HTTPException, RuntimeError) as error:
             raise SettingError(
                 f"model.pretrained=true: the weights of {name} are not there and cannot be downloaded"
                 f" ({first_line(error)}): put {url} at {file}"
             ) from error
     try:
-        if not has_digest(file):
+        if not matches_digest(file):
             raise SettingError(f"{file} is not what torchvision published (its sha256 is another one): delete it")
         found: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise SettingError(f"model.pretrained=true: {file} cannot be read ({first_line(error)})") from error
-    return {renamed(key): value for key, value in found.items()}
+    return {current_layer_name(key): value for key, value in found.items()}
 
 
-def renamed(key: str) -> str:
+def current_layer_name(key: str) -> str:
     """What a layer is called now."""
     for before, now in OLD_NAMES:
         key = before.sub(now, key)
     return key
 
 
-def download(url: str, file: Path) -> None:
+def download_weights(url: str, file: Path) -> None:
     """Get a file whose name tells how its sha256 begins; it is there only when it is whole.
 
     Raises:
         OSError, HTTPException, RuntimeError: the network's reason, or that the bytes are others.
     """
-    with patience():
-        torch.hub.download_url_to_file(url, str(file), digest_of(file), progress=False)
+    with socket_timeout():
+        torch.hub.download_url_to_file(url, str(file), digest_in_name(file), progress=False)
 
 
 @contextmanager
-def patience() -> Iterator[None]:
+def socket_timeout() -> Iterator[None]:
     """A server that says nothing is not waited for without end."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SILENCE)
@@ -98,18 +98,18 @@ def patience() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def digest_of(file: Path) -> str:
+def digest_in_name(file: Path) -> str:
     """How the sha256 of a file begins, by its name: resnet18-f37072fd.pth."""
     return file.stem.rpartition("-")[2]
 
 
-def has_digest(file: Path) -> bool:
+def matches_digest(file: Path) -> bool:
     """Whether it holds the bytes that its name promises."""
     with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest().startswith(digest_of(file))
+        return hashlib.file_digest(content, "sha256").hexdigest().startswith(digest_in_name(file))
 
 
-def load(network: nn.Module, weights: Mapping[str, Tensor], but: Collection[str]) -> None:
+def load_pretrained(network: nn.Module, weights: Mapping[str, Tensor], but: Collection[str]) -> None:
     """Give a network its weights; the layers `but`, which tell other classes apart, stay as they were drawn.
 
     Raises:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from labbook.config.instantiate import cause_chain
 from labbook.errors import StoppedBySignal, first_line
-from labbook.training.capabilities import images_of
+from labbook.training.capabilities import spec_of_images
 
 # A run writes to train.log, and not to the terminal, what Lightning says, of whom this is a part.
 details = logging.getLogger("pytorch_lightning.pictures")
@@ -19,7 +19,7 @@ COMPILED = "_compiled_call_impl"  # where a module that was compiled has what is
 
 
 @contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """Within this, the network is in evaluation mode and not compiled; then every part of it is as it was."""
     before = {module: module.training for module in model.modules()}
     compiled = {module: vars(module).pop(COMPILED) for module in before if COMPILED in vars(module)}
@@ -34,7 +34,7 @@ def at_rest(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def spared(what: str) -> Iterator[None]:
+def log_exceptions(what: str) -> Iterator[None]:
     """Within this, whatever goes wrong is only noted: no run ends for want of a picture. A signal still ends it."""
     try:
         yield
@@ -45,11 +45,11 @@ def spared(what: str) -> Iterator[None]:
         details.info("no %s: %s", what, first_line(error))
 
 
-def blank(model: LightningModule, purpose: str = "a look at the network") -> Tensor:
+def dummy_input(model: LightningModule, purpose: str = "a look at the network") -> Tensor:
     """An image of zeros as the network takes it, [1, C, H, W], on its device: drawing one would use up randomness.
 
     Raises:
         SettingError: the model does not say what images it takes.
     """
-    spec = images_of(model, purpose)
+    spec = spec_of_images(model, purpose)
     return torch.zeros(1, spec.channels, spec.size, spec.size, device=model.device)

@@ -35,7 +35,7 @@ class ResNet(Classifier):
         super().__init__(spec, task)
         blocks = blocks_in_a_stage(depth, 2)
         channels = [16 * width * 2**stage for stage in range(STAGES)]
-        self.stem = nn.Sequential(convolution(spec.channels, channels[0]), nn.BatchNorm2d(channels[0]), nn.ReLU())
+        self.stem = nn.Sequential(convolution_3x3(spec.channels, channels[0]), nn.BatchNorm2d(channels[0]), nn.ReLU())
         layers: list[nn.Module] = []
         inputs = channels[0]
         for stage, outputs in enumerate(channels):
@@ -58,12 +58,12 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.shortcut = Thinned(stride, outputs - inputs) if stride > 1 or outputs > inputs else nn.Identity()
+        self.shortcut = ThinnedShortcut(stride, outputs - inputs) if stride > 1 or outputs > inputs else nn.Identity()
         self.layers = nn.Sequential(
-            convolution(inputs, outputs, stride),
+            convolution_3x3(inputs, outputs, stride),
             nn.BatchNorm2d(outputs),
             nn.ReLU(),
-            convolution(outputs, outputs),
+            convolution_3x3(outputs, outputs),
             nn.BatchNorm2d(outputs),
         )
 
@@ -72,7 +72,7 @@ class Block(nn.Module):
         return F.relu(self.layers(features) + self.shortcut(features))
 
 
-class Thinned(nn.Module):
+class ThinnedShortcut(nn.Module):
     """Every other pixel, and channels of zeros: [n, C, H, W] -> [n, C + added, H / stride, W / stride]."""
 
     def __init__(self, stride: int, added: int) -> None:
@@ -84,7 +84,7 @@ class Thinned(nn.Module):
         return F.pad(features[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
 
 
-def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+def convolution_3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     """3x3, as large as its input where the stride is 1; batch norm has the bias."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
 

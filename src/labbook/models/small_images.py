@@ -57,7 +57,7 @@ def shrink_dense(network: VGG) -> None:
     nn.init.zeros_(network.classifier[0].bias)
 
 
-def cut(network: VisionTransformer, size: int, channels: int, small: bool) -> None:
+def resize_patches(network: VisionTransformer, size: int, channels: int, small: bool) -> None:
     """Give a Vision Transformer the patches, and the embeddings of their positions, of images of this size.
 
     Raises:

@@ -15,15 +15,15 @@ LARGEST = 512  # pixels that are tried
 Make = Callable[[ImageSpec], Classifier]
 
 
-def check(make: Make, spec: ImageSpec, error: Exception | None = None) -> None:
+def check_image_size(make: Make, spec: ImageSpec, error: Exception | None = None) -> None:
     """Refuse images that are too small for a network, which is tried without any numbers in it.
 
     Nothing is said where larger images fail as well, as then their size is not the cause. `error` is what making the
     network ended with.
     """
     with torch.random.fork_rng(devices=[]):
-        found = error or failure(make, spec)
-        if found is None or (smallest := smallest_of(make, spec)) is None:
+        found = error or failure_on_meta(make, spec)
+        if found is None or (smallest := smallest_working_size(make, spec)) is None:
             return
     raise SettingError(
         f"the network needs images of at least {smallest} pixels and the data gives {spec.size} ({first_line(found)}):"
@@ -31,7 +31,7 @@ def check(make: Make, spec: ImageSpec, error: Exception | None = None) -> None:
     ) from found
 
 
-def failure(make: Make, spec: ImageSpec) -> Exception | None:
+def failure_on_meta(make: Make, spec: ImageSpec) -> Exception | None:
     """What an image ends with in a new network on the meta device.
 
     None where it comes to logits, and where it cannot be tried, as the network takes more than images.
@@ -46,16 +46,16 @@ def failure(make: Make, spec: ImageSpec) -> Exception | None:
     return None
 
 
-def smallest_of(make: Make, spec: ImageSpec) -> int | None:
+def smallest_working_size(make: Make, spec: ImageSpec) -> int | None:
     """The smallest size above that of `spec` that works, found by halving; None where none is found."""
     below, size = spec.size, spec.size + 1
-    while failure(make, replace(spec, size=size)) is not None:
+    while failure_on_meta(make, replace(spec, size=size)) is not None:
         below, size = size, 2 * size
         if size > LARGEST:
             return None
     while size - below > 1:
         middle = (below + size) // 2
-        if failure(make, replace(spec, size=middle)) is None:
+        if failure_on_meta(make, replace(spec, size=middle)) is None:
             size = middle
         else:
             below = middle

@@ -32,7 +32,7 @@ OURS = {"weights": "model.pretrained", "num_classes": "the classes of the data",
 
 
 @cache
-def names() -> tuple[str, ...]:
+def network_names() -> tuple[str, ...]:
     """The networks to choose from."""
     return tuple(name for name in models.list_models(module=models) if name.startswith(FAMILIES))
 
@@ -63,7 +63,7 @@ class TorchvisionModel(Classifier):
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(spec, task)
-        check(name, small_stem, pretrained, freeze, options or {})
+        check_network_settings(name, small_stem, pretrained, freeze, options or {})
         if pretrained and spec.channels != 3:
             raise SettingError(
                 "model.pretrained=true: published weights see three channels: leave out data.channels, or use 3, and"
@@ -80,7 +80,7 @@ class TorchvisionModel(Classifier):
         if self.frozen:
             self.requires_grad_(False)
             self.network.get_submodule(self.head).requires_grad_(True)
-        self.behind = behind_frozen(self.network) if self.frozen else []
+        self.behind = layers_behind_frozen(self.network) if self.frozen else []
         self.train()
 
     @property
@@ -97,7 +97,7 @@ class TorchvisionModel(Classifier):
     @classmethod
     def wanted_images(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Size, channels and normalisation that published weights were trained with."""
-        known = settings.get("name") in names()
+        known = settings.get("name") in network_names()
         return pretrained_weights.image_settings(settings["name"]) if known and settings.get("pretrained") else {}
 
     # The network ---------------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ class TorchvisionModel(Classifier):
         """The network for images of this size and of our channels."""
         network = self.made(self.options)
         if isinstance(network, VisionTransformer):
-            small_images.cut(network, size, self.spec.channels, self.small)
+            small_images.resize_patches(network, size, self.spec.channels, self.small)
         else:
             small_images.change_stem(network, self.spec.channels, self.small)
         return network
@@ -157,13 +157,13 @@ class TorchvisionModel(Classifier):
                 raise self.no_option(unknown[1]) from error
             raise SettingError(f"model.options={self.options}: {first_line(error)}") from error
         for option in self.options:
-            if accepts_any(type(network)) and option not in options_of(type(network)):
+            if accepts_any(type(network)) and option not in options_of_network(type(network)):
                 raise self.no_option(option)
 
     def no_option(self, option: str) -> SettingError:
         """What to say of an option that the network does not have."""
         with torch.device("meta"):
-            known = options_of(type(self.made({})))
+            known = options_of_network(type(self.made({})))
         return SettingError(f"model.options.{option} is none of {self.name}; {list_choices(option, known)}")
 
     def load(self) -> None:
@@ -172,10 +172,10 @@ class TorchvisionModel(Classifier):
         Raises:
             SettingError: they are not there and cannot be downloaded.
         """
-        weights: Mapping[str, Tensor] = pretrained_weights.state_dict(self.name)
+        weights: Mapping[str, Tensor] = pretrained_weights.pretrained_state_dict(self.name)
         if isinstance(self.network, VisionTransformer):
             weights = interpolate_embeddings(self.spec.size, self.network.patch_size, weights)
-        pretrained_weights.load(self.network, weights, but=(self.head, *HEADS))
+        pretrained_weights.load_pretrained(self.network, weights, but=(self.head, *HEADS))
 
     def ordered_layers(self) -> list[list[nn.Module]]:
         """Auxiliary classifiers belong to the last layer."""
@@ -237,7 +237,7 @@ def draw_classifying_layer(network: models.EfficientNet) -> None:
     nn.init.uniform_(last.weight, -1 / math.sqrt(IMAGENET_CLASSES), 1 / math.sqrt(IMAGENET_CLASSES))
 
 
-def behind_frozen(network: nn.Module) -> list[nn.Module]:
+def layers_behind_frozen(network: nn.Module) -> list[nn.Module]:
     """The layers after the last one that is not trained: a dropout, say, and the classifying layer."""
     layers = [layer for layer in network.modules() if next(layer.children(), None) is None]
     frozen = [any(not item.requires_grad for item in layer.parameters()) for layer in layers]
@@ -249,7 +249,7 @@ def accepts_any(kind: type[nn.Module]) -> bool:
     return any(item.kind is item.VAR_KEYWORD for item in inspect.signature(kind).parameters.values())
 
 
-def options_of(kind: type[nn.Module]) -> set[str]:
+def options_of_network(kind: type[nn.Module]) -> set[str]:
     """The options of a class: what has a default in it, or, if it accepts any, in the functions that make it."""
     own = inspect.signature(kind).parameters.values()
     if not accepts_any(kind):
@@ -260,10 +260,12 @@ def options_of(kind: type[nn.Module]) -> set[str]:
     return {item.name for item in every if item.default is not item.empty} - OURS.keys()
 
 
-def check(name: str, small_stem: bool | None, pretrained: bool, freeze: str, options: Mapping[str, Any]) -> None:
+def check_network_settings(
+    name: str, small_stem: bool | None, pretrained: bool, freeze: str, options: Mapping[str, Any]
+) -> None:
     """Refuse settings that are unknown or do not go together."""
-    if name not in names():
-        raise SettingError(f"model.name={name} is unknown; {list_choices(name, names())}")
+    if name not in network_names():
+        raise SettingError(f"model.name={name} is unknown; {list_choices(name, network_names())}")
     if freeze != "none" and not pretrained:
         raise SettingError(f"model.freeze={freeze} would keep random weights: add model.pretrained=true")
     if small_stem and pretrained:

@@ -50,7 +50,7 @@ class ViT(Classifier):
         count = (spec.size // patch_size) ** 2
         self.token = nn.Parameter(torch.zeros(1, 1, width)) if pool == "token" else None
         self.positions = nn.Parameter(torch.empty(1, count + (pool == "token"), width).normal_(std=EMBEDDING_STD))
-        self.blocks = nn.Sequential(*(block(width, heads, dropout) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(transformer_block(width, heads, dropout) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, spec.num_classes)
 
@@ -64,7 +64,7 @@ class ViT(Classifier):
         return logits
 
 
-def block(width: int, heads: int, dropout: float) -> nn.TransformerEncoderLayer:
+def transformer_block(width: int, heads: int, dropout: float) -> nn.TransformerEncoderLayer:
     """Self-attention and two dense layers, each behind a layer norm and beside a shortcut: [n, tokens, width]."""
     return nn.TransformerEncoderLayer(
         width, heads, EXPANSION * width, dropout, activation="gelu", batch_first=True, norm_first=True

@@ -8,7 +8,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from labbook.data.spec import ImageSpec
-from labbook.models.resnet import STAGES, blocks_in_a_stage, convolution, draw_convolutions
+from labbook.models.resnet import STAGES, blocks_in_a_stage, convolution_3x3, draw_convolutions
 from labbook.training.classifier import Classifier, Task
 
 
@@ -33,7 +33,7 @@ class WideResNet(Classifier):
     ) -> None:
         super().__init__(spec, task)
         blocks = blocks_in_a_stage(depth, 4)
-        self.stem = convolution(spec.channels, 16)
+        self.stem = convolution_3x3(spec.channels, 16)
         layers: list[nn.Module] = []
         inputs = 16
         for stage in range(STAGES):
@@ -63,11 +63,11 @@ class Block(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm2d(inputs)
         self.layers = nn.Sequential(
-            convolution(inputs, outputs, stride),
+            convolution_3x3(inputs, outputs, stride),
             nn.BatchNorm2d(outputs),
             nn.ReLU(),
             nn.Dropout(dropout),
-            convolution(outputs, outputs),
+            convolution_3x3(outputs, outputs),
         )
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if inputs != outputs else None
 

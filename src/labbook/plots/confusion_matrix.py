@@ -27,28 +27,28 @@ LINE = 0.17  # inches of a line of text
 def confusion_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[str], title: str) -> Figure:
     """Counts by true and predicted class, int64 [classes, classes], as a matrix or, of many classes, as pairs.
 
-    The names must be such as `fonts.drawable` gives.
+    The names must be such as `fonts.drawable_names` gives.
     """
-    return (matrix if len(names) <= MOST_CLASSES else pairs)(counts, names, predicted_names, title)
+    return (matrix_plot if len(names) <= MOST_CLASSES else pairs_plot)(counts, names, predicted_names, title)
 
 
-def matrix(counts: Counts, names: Sequence[str], predicted_names: Sequence[str], title: str) -> Figure:
+def matrix_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[str], title: str) -> Figure:
     """True classes downwards, predicted across, coloured by the share of the true class."""
     classes = len(names)
     numbers = classes <= MOST_NUMBERS
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    down = [f"{short(name)}  {part:.0%}" for name, part in zip(names, share.diagonal(), strict=True)]
-    across = [short(name) for name in predicted_names]
+    down = [f"{shorten_name(name)}  {part:.0%}" for name, part in zip(names, share.diagonal(), strict=True)]
+    across = [shorten_name(name) for name in predicted_names]
     side = max(SIDE, classes * (CELL if numbers else SMALL_CELL))
-    turned = max(map(inches, across)) > side / classes - 0.05
-    left, bottom = max(map(inches, down)) + 3 * GAP, (max(map(inches, across)) if turned else LINE) + 2.2 * GAP
+    turned = max(map(text_width, across)) > side / classes - 0.05
+    left, bottom = max(map(text_width, down)) + 3 * GAP, (max(map(text_width, across)) if turned else LINE) + 2.2 * GAP
     width = left + side + (GAP if numbers else 6 * GAP)
-    lines = wrapped(title, width - 2 * GAP)
+    lines = wrap_title(title, width - 2 * GAP)
     height = bottom + side + GAP + len(lines) * 1.2 * LINE
     figure = Figure(figsize=(width, height), dpi=120)
     axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    look: dict[str, Any] = {"fontsize": SIZE, "parse_math": False, "family": fonts.families([*down, *across])}
+    look: dict[str, Any] = {"fontsize": SIZE, "parse_math": False, "family": fonts.font_families([*down, *across])}
     axes.set_xticks(range(classes), across, rotation=90 if turned else 0, **look)
     axes.set_yticks(range(classes), down, **look)
     axes.tick_params(length=2, pad=2)
@@ -57,7 +57,7 @@ def matrix(counts: Counts, names: Sequence[str], predicted_names: Sequence[str],
         0.06 / width, (bottom + side / 2) / height, "true class, and its accuracy",
         rotation=90, va="center", fontsize=SIZE,
     )  # fmt: skip
-    entitle(figure, lines)
+    write_title(figure, lines)
     if numbers:
         write_counts(axes, counts, share)
     else:
@@ -74,22 +74,22 @@ def write_counts(axes: Axes, counts: Counts, share: NDArray[np.float64]) -> None
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=size)
 
 
-def pairs(counts: Counts, names: Sequence[str], predicted_names: Sequence[str], title: str) -> Figure:
+def pairs_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[str], title: str) -> Figure:
     """A bar for each of the pairs of classes that are confused most often."""
     found = most_confused(counts)
-    ends = ((short(names[pair.true]), short(predicted_names[pair.predicted])) for pair in found)
+    ends = ((shorten_name(names[pair.true]), shorten_name(predicted_names[pair.predicted])) for pair in found)
     labels = [f"{true} → {predicted}" for true, predicted in ends]
-    left = max(map(inches, labels), default=0) + 2 * GAP
+    left = max(map(text_width, labels), default=0) + 2 * GAP
     width, bar = left + 3.4, 1.35 * LINE
     heading = f"{title}; the most confused of {len(names)} classes (true → predicted)"
-    lines = wrapped(heading if found else f"{title}; no image is taken for another class", width - 2 * GAP)
+    lines = wrap_title(heading if found else f"{title}; no image is taken for another class", width - 2 * GAP)
     bottom, top = 0.45, len(lines) * 1.2 * LINE + GAP
     height = bottom + max(len(found), 1) * bar + top
     figure = Figure(figsize=(width, height), dpi=120)
     axes = figure.add_axes((left / width, bottom / height, 2.5 / width, 1 - (bottom + top) / height))
     images = [pair.images for pair in found]
     axes.barh(range(len(found)), images, color="#4a86d0", height=0.75)
-    axes.set_yticks(range(len(found)), labels, fontsize=SIZE, parse_math=False, family=fonts.families(labels))
+    axes.set_yticks(range(len(found)), labels, fontsize=SIZE, parse_math=False, family=fonts.font_families(labels))
     axes.set(ylim=(max(len(found), 1) - 0.5, -0.5), xlim=(0, max(images, default=1) * 1.02))
     axes.set_xlabel("images, and their share of the true class", fontsize=SIZE)
     axes.tick_params(labelsize=SIZE, length=2)
@@ -100,26 +100,26 @@ def pairs(counts: Counts, names: Sequence[str], predicted_names: Sequence[str], 
             f"{pair.images}  ({pair.share:.0%})", (pair.images, place), (3, 0), textcoords="offset points",
             va="center", fontsize=SIZE,
         )  # fmt: skip
-    entitle(figure, lines)
+    write_title(figure, lines)
     return figure
 
 
-def entitle(figure: Figure, lines: Sequence[str]) -> None:
+def write_title(figure: Figure, lines: Sequence[str]) -> None:
     """Write the title at the top, in the middle of the figure."""
-    look: dict[str, Any] = {"fontsize": TITLE, "parse_math": False, "family": fonts.families(lines)}
+    look: dict[str, Any] = {"fontsize": TITLE, "parse_math": False, "family": fonts.font_families(lines)}
     figure.text(0.5, 1 - 0.06 / figure.get_figheight(), "\n".join(lines), ha="center", va="top", **look)
 
 
-def short(name: str) -> str:
+def shorten_name(name: str) -> str:
     """A name that leaves room for the matrix."""
-    return fonts.fitted(name, SIZE, NAME * POINTS)
+    return fonts.fit_text(name, SIZE, NAME * POINTS)
 
 
-def inches(text: str, size: int = SIZE) -> float:
+def text_width(text: str, size: int = SIZE) -> float:
     """How wide a text is."""
-    return fonts.width(text, size) / POINTS
+    return fonts.width_of_text(text, size) / POINTS
 
 
-def wrapped(title: str, room: float) -> list[str]:
+def wrap_title(title: str, room: float) -> list[str]:
     """A title in lines of at most so many inches."""
-    return fonts.wrapped(title, TITLE, room * POINTS)
+    return fonts.wrap_text(title, TITLE, room * POINTS)

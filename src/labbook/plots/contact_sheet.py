@@ -18,46 +18,46 @@ TITLE_LINE, TITLE = 22, 15
 NARROWEST = 480  # pixels of a sheet, so that its title has room
 
 
-class Line(NamedTuple):
+class CaptionLine(NamedTuple):
     """A line below an image: a name, which is shortened where it is too long, and what must stay whole."""
 
     name: str
     value: str = ""
 
 
-def sheet(images: Picture, captions: Sequence[Sequence[Line]], title: str, columns: int = 8) -> Picture:
-    """Images [n, H, W, C] in a grid, each with its lines; names must be such as `fonts.drawable` gives."""
+def contact_sheet(images: Picture, captions: Sequence[Sequence[CaptionLine]], title: str, columns: int = 8) -> Picture:
+    """Images [n, H, W, C] in a grid, each with its lines; names must be such as `fonts.drawable_names` gives."""
     columns = min(columns, len(images))
     step, text = CELL + MARGIN, max(map(len, captions), default=0) * LINE
     width = max(columns * step + MARGIN, NARROWEST)
-    heading = fonts.wrapped(fonts.replaced(title), TITLE, width - 2 * MARGIN)
+    heading = fonts.wrap_text(fonts.replace_undrawable(title), TITLE, width - 2 * MARGIN)
     top = len(heading) * TITLE_LINE + MARGIN
     rows = -(-len(images) // columns)
     page = Image.new("RGB", (width, top + rows * (step + text + MARGIN)), "white")
     draw = ImageDraw.Draw(page)
     for number, line in enumerate(heading):
-        write(draw, line, (width - fonts.width(line, TITLE)) / 2, number * TITLE_LINE + MARGIN / 2, TITLE)
+        write_line(draw, line, (width - fonts.width_of_text(line, TITLE)) / 2, number * TITLE_LINE + MARGIN / 2, TITLE)
     for index, (image, lines) in enumerate(zip(images, captions, strict=True)):
         left = index % columns * step + MARGIN
         upper = top + index // columns * (step + text + MARGIN)
         tile = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
         page.paste(tile.resize((CELL, CELL), Image.Resampling.NEAREST), (left, upper))
-        for number, line in enumerate(map(fitted, lines)):
-            write(draw, line, left, upper + CELL + 2 + number * LINE, SIZE)
+        for number, line in enumerate(map(fit_caption, lines)):
+            write_line(draw, line, left, upper + CELL + 2 + number * LINE, SIZE)
     return np.asarray(page)
 
 
-def write(draw: ImageDraw.ImageDraw, text: str, left: float, top: float, size: int) -> None:
+def write_line(draw: ImageDraw.ImageDraw, text: str, left: float, top: float, size: int) -> None:
     """Write a line, each character in a font that has it."""
-    for part, font in fonts.pieces(text, size):
+    for part, font in fonts.split_by_font(text, size):
         draw.text((left, top + size), part, fill="black", font=font, anchor="ls")
         left += font.getlength(part)
 
 
-def fitted(line: Line) -> str:
+def fit_caption(line: CaptionLine) -> str:
     """A line of text below an image, the middle of its name left out where it is too long."""
     value = f"  {line.value}" if line.value else ""
-    return fonts.fitted(line.name, SIZE, CELL - fonts.width(value, SIZE)) + value
+    return fonts.fit_text(line.name, SIZE, CELL - fonts.width_of_text(value, SIZE)) + value
 
 
 def image_name(files: Sequence[str], row: int) -> str:
@@ -67,4 +67,4 @@ def image_name(files: Sequence[str], row: int) -> str:
 
 def file_name(path: str) -> str:
     """A file and the folder it is in, as they can be drawn."""
-    return fonts.replaced("/".join(PurePath(path).parts[-2:]))
+    return fonts.replace_undrawable("/".join(PurePath(path).parts[-2:]))

@@ -31,7 +31,7 @@ def most_confused(counts: "np.ndarray[Any, Any]", most: int = MOST_PAIRS) -> lis
     ]
 
 
-def in_words(counts: "np.ndarray[Any, Any]", names: Sequence[str]) -> str:
+def describe_confused(counts: "np.ndarray[Any, Any]", names: Sequence[str]) -> str:
     """The three most confused pairs."""
     said = [f"{names[pair.true]} for {names[pair.predicted]} ({pair.images})" for pair in most_confused(counts, 3)]
     return f"Most often mistaken: {', '.join(said)}." if said else "Nothing is mistaken."

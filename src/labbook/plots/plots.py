@@ -14,16 +14,16 @@ from labbook.data.module import Images
 from labbook.data.spec import ImageSpec
 from labbook.plots import fonts
 from labbook.plots.confusion_matrix import confusion_plot
-from labbook.plots.contact_sheet import Line, Picture, image_name, sheet
+from labbook.plots.contact_sheet import CaptionLine, Picture, contact_sheet, image_name
 from labbook.runs.outputs import open_output
-from labbook.training.epoch_rows import MOST, USUAL, Row, is_of_layer, metrics_in, part_of, short
-from labbook.training.label_tasks import Outcome
+from labbook.training.epoch_rows import MOST, USUAL, Row, is_layer_metric, metric_names, part_of_metric, without_part
+from labbook.training.label_tasks import TestResult
 
 TITLES = {"acc": "accuracy"}
 TRAIN, HELD_OUT = "#1f77b4", "#d62728"
 
 
-def curves(rows: Sequence[Row], held_out: str) -> Picture:
+def plot_curves(rows: Sequence[Row], held_out: str) -> Picture:
     """Loss and accuracy by epoch, training against `held_out` (the name of what was validated on).
 
     Of runs without them, the first metrics that they have.
@@ -33,8 +33,8 @@ def curves(rows: Sequence[Row], held_out: str) -> Picture:
     figure.subplots_adjust(left=0.12 / len(names), right=1 - 0.04 / len(names), bottom=0.14, top=0.91, wspace=0.15)
     labels = {"train": ("training", TRAIN), "val": (held_out, HELD_OUT), "": (None, TRAIN)}
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        for column in (column for column in columns_of(rows) if short(column) == name):
-            label, colour = labels[part_of(column)]
+        for column in (column for column in row_columns(rows) if without_part(column) == name):
+            label, colour = labels[part_of_metric(column)]
             points = [(row["epoch"], row[column]) for row in rows if column in row]
             axes.plot(*zip(*points, strict=True), label=label, color=colour, marker="o", markersize=3)
         axes.set(xlabel="epoch", title=f"{TITLES.get(name, name)} by epoch")
@@ -42,17 +42,17 @@ def curves(rows: Sequence[Row], held_out: str) -> Picture:
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
-    return pixels(figure)
+    return figure_pixels(figure)
 
 
-def columns_of(rows: Sequence[Row]) -> list[str]:
+def row_columns(rows: Sequence[Row]) -> list[str]:
     """The metrics of all rows."""
-    return list(dict.fromkeys(name for row in rows for name in metrics_in(row) if not is_of_layer(name)))
+    return list(dict.fromkeys(name for row in rows for name in metric_names(row) if not is_layer_metric(name)))
 
 
 def shown_metrics(rows: Sequence[Row]) -> list[str]:
     """The names of the metrics that curves are drawn of, without the part of the data."""
-    names = list(dict.fromkeys(short(column) for column in columns_of(rows)))
+    names = list(dict.fromkeys(without_part(column) for column in row_columns(rows)))
     return [name for name in USUAL if name in names] if set(USUAL) <= set(names) else names[:MOST]
 
 
@@ -63,13 +63,13 @@ def confusion_matrix(
 
     `predicted_names` are what the network calls its classes, where the data has other names for them.
     """
-    names = fonts.drawable(class_names)
-    across = names if predicted_names is None else fonts.drawable(predicted_names)
-    return pixels(confusion_plot(counts.numpy(), names, across, fonts.replaced(title)))
+    names = fonts.drawable_names(class_names)
+    across = names if predicted_names is None else fonts.drawable_names(predicted_names)
+    return figure_pixels(confusion_plot(counts.numpy(), names, across, fonts.replace_undrawable(title)))
 
 
-def mistakes(
-    outcome: Outcome, images: Images, names: Sequence[str], title: str, count: int, predicted: Sequence[str] = ()
+def plot_mistakes(
+    outcome: TestResult, images: Images, names: Sequence[str], title: str, count: int, predicted: Sequence[str] = ()
 ) -> Picture | None:
     """The images taken for another class with the most confidence; None where there is none.
 
@@ -78,17 +78,21 @@ def mistakes(
     wrong = surest_mistakes(outcome, count)
     if not wrong:
         return None
-    true, taken = fonts.drawable(names), fonts.drawable(predicted or names)
+    true, taken = fonts.drawable_names(names), fonts.drawable_names(predicted or names)
     rows = outcome.rows[wrong]
     said = zip(rows.tolist(), outcome.labels[wrong], outcome.predicted[wrong], outcome.confidence[wrong], strict=True)
     captions = [
-        [Line(true[label]), Line(f"→ {taken[guess]}", f"{sure:.0%}"), Line(image_name(images.files, row))]
+        [
+            CaptionLine(true[label]),
+            CaptionLine(f"→ {taken[guess]}", f"{sure:.0%}"),
+            CaptionLine(image_name(images.files, row)),
+        ]
         for row, label, guess, sure in said
     ]
-    return sheet(tiles(images.pixels[rows]), captions, title, columns=5)
+    return contact_sheet(image_tiles(images.pixels[rows]), captions, title, columns=5)
 
 
-def surest_mistakes(outcome: Outcome, count: int) -> list[int]:
+def surest_mistakes(outcome: TestResult, count: int) -> list[int]:
     """Positions in the outcome whose prediction is wrong, the most confident first."""
     wrong = (outcome.predicted != outcome.labels).nonzero().flatten()
     order = outcome.confidence[wrong].argsort(descending=True, stable=True)
@@ -96,7 +100,7 @@ def surest_mistakes(outcome: Outcome, count: int) -> list[int]:
     return positions
 
 
-def pixels(figure: Figure) -> Picture:
+def figure_pixels(figure: Figure) -> Picture:
     """A figure, drawn."""
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
@@ -104,7 +108,7 @@ def pixels(figure: Figure) -> Picture:
     return drawn
 
 
-def save(picture: Picture, file: Path) -> None:
+def save_png(picture: Picture, file: Path) -> None:
     """Write a picture as PNG.
 
     Raises:
@@ -114,7 +118,7 @@ def save(picture: Picture, file: Path) -> None:
         Image.fromarray(picture).save(partial, format="PNG")
 
 
-def tiles(images: Tensor, spec: ImageSpec | None = None) -> Picture:
+def image_tiles(images: Tensor, spec: ImageSpec | None = None) -> Picture:
     """Images [n, C, H, W] as `sheet` takes them: uint8 pixels, or what `spec` normalised, taken back."""
     values = images.float().cpu()
     if spec is not None:

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from labbook.config.schema import GROUPS, TrainConfig
 from labbook.config.unknown_keys import LATER_GROUPS
-from labbook.reports.read_runs import Run, flat
+from labbook.reports.read_runs import RunRecord, flatten
 from labbook.runs.run_id import IGNORED_KEYS
 
 DEFAULT = "default"  # stands for a setting that a run was not given
@@ -30,19 +30,19 @@ class Column:
     known_to: frozenset[str | None] = frozenset()  # choices of its group with which a run has the setting
     off: Any = DEFAULT  # what the setting is in runs of these choices that were not given it
 
-    def of(self, run: Run) -> Any:
+    def of(self, run: RunRecord) -> Any:
         """The value that a run has; `off` where only other runs of its choice have one, None where none has."""
         if self.group:
             return run.choices.get(self.name, LATER_GROUPS.get(self.name))
-        value = value_of(run, self.name)
+        value = setting_value(run, self.name)
         if value is ABSENT:
-            if choice_of(run, self.name) not in self.known_to:
+            if group_choice(run, self.name) not in self.known_to:
                 return None
             value = self.off
         return NULL if value is None else value
 
 
-def varying(runs: Sequence[Run], over: Sequence[str]) -> list[Column]:
+def varying_columns(runs: Sequence[RunRecord], over: Sequence[str]) -> list[Column]:
     """The columns that tell these runs apart: the swept ones in their order, then what else differs.
 
     What the swept ones determine, such as a learning rate that comes with the choice of an optimizer, is left out.
@@ -51,103 +51,104 @@ def varying(runs: Sequence[Run], over: Sequence[str]) -> list[Column]:
     rank = {name: index for index, name in enumerate(over)}
     found.sort(key=lambda column: rank.get(column.name, len(rank)))  # stable
     swept = [column for column in found if column.name in rank]
-    return [column for column in found if column in swept or not determined(runs, column, swept)]
+    return [column for column in found if column in swept or not is_determined(runs, column, swept)]
 
 
-def varying_groups(runs: Sequence[Run]) -> list[Column]:
+def varying_groups(runs: Sequence[RunRecord]) -> list[Column]:
     """Groups of which the runs took different files."""
-    groups = dict.fromkeys(group for run in runs for group in run.choices if not ignored(group))
+    groups = dict.fromkeys(group for run in runs for group in run.choices if not is_ignored(group))
     columns = [Column(group, True) for group in groups]
     return [column for column in columns if len({column.of(run) for run in runs}) > 1]
 
 
-def varying_settings(runs: Sequence[Run], over: Sequence[str]) -> list[Column]:
+def varying_settings(runs: Sequence[RunRecord], over: Sequence[str]) -> list[Column]:
     """Settings that differ between runs which took the same file of the setting's group."""
     columns = []
-    for name in names_of(runs):
-        if ignored(name) and not (name == "data.root" and name in over):
+    for name in setting_names(runs):
+        if is_ignored(name) and not (name == "data.root" and name in over):
             continue
         seen: dict[str | None, set[Hashable]] = {}
         for run in runs:
-            value = value_of(run, name)
-            seen.setdefault(choice_of(run, name), set()).add(ABSENT if value is ABSENT else key(value))
+            value = setting_value(run, name)
+            seen.setdefault(group_choice(run, name), set()).add(ABSENT if value is ABSENT else value_key(value))
         known = {choice: values for choice, values in seen.items() if values != {ABSENT}}
         off = off_value(runs, name)
-        ways = [{key(off) if value is ABSENT else value for value in values} for values in known.values()]
+        ways = [{value_key(off) if value is ABSENT else value for value in values} for values in known.values()]
         if any(len(values) > 1 for values in ways):
             columns.append(Column(name, False, frozenset(known), off))
     return columns
 
 
-def off_value(runs: Sequence[Run], name: str) -> Any:
+def off_value(runs: Sequence[RunRecord], name: str) -> Any:
     """The value that a setting has in runs that were made before it was added: where it is off, it is as they are."""
     return next((run.settings[name] for run in runs if name in run.settings and name not in run.effective), DEFAULT)
 
 
-def names_of(runs: Sequence[Run]) -> list[str]:
+def setting_names(runs: Sequence[RunRecord]) -> list[str]:
     """The names of all settings; what is a mapping in some runs and none in others is one setting."""
     names = dict.fromkeys(name for run in runs for name in run.settings)
     within = {name: [name[:end] for end, sign in enumerate(name) if sign == "."] for name in names}
     return [name for name, above in within.items() if not any(each in names for each in above)]
 
 
-def value_of(run: Run, name: str) -> Any:
+def setting_value(run: RunRecord, name: str) -> Any:
     """The value of a setting in a run, that of the root's default where an older run lacks it; or `ABSENT`."""
     node: Any = run.config
     for part in name.split("."):
         if not isinstance(node, dict) or part not in node:
-            return defaults().get(name, ABSENT)
+            return root_defaults().get(name, ABSENT)
         node = node[part]
     return node
 
 
-def choice_of(run: Run, name: str) -> str | None:
+def group_choice(run: RunRecord, name: str) -> str | None:
     """Which file a run took of the group that a setting is of."""
     return run.choices.get(name.partition(".")[0])
 
 
 @cache
-def defaults() -> dict[str, Any]:
+def root_defaults() -> dict[str, Any]:
     """The settings of the root that a run has without being told."""
     root: Any = OmegaConf.to_container(OmegaConf.structured(TrainConfig))
     plain = {name: value for name, value in root.items() if name not in GROUPS}
-    return flat(plain)
+    return flatten(plain)
 
 
-def ignored(name: str) -> bool:
+def is_ignored(name: str) -> bool:
     """Whether a setting changes nothing that is compared."""
     return any(name == never or name.startswith(f"{never}.") for never in NEVER)
 
 
-def determined(runs: Iterable[Run], column: Column, by: Sequence[Column]) -> bool:
+def is_determined(runs: Iterable[RunRecord], column: Column, by: Sequence[Column]) -> bool:
     """Whether runs that are equal in the columns `by` are equal in this one too."""
     known: dict[Hashable, Hashable] = {}
     return all(
-        known.setdefault(tuple(key(each.of(run)) for each in by), key(column.of(run))) == key(column.of(run))
+        known.setdefault(tuple(value_key(each.of(run)) for each in by), value_key(column.of(run)))
+        == value_key(column.of(run))
         for run in runs
     )
 
 
-def key(value: Any) -> Hashable:
+def value_key(value: Any) -> Hashable:
     """What is equal for equal values only: true is not 1."""
     if isinstance(value, (list, dict)):
         return json.dumps(value, sort_keys=True, default=str)
     return (isinstance(value, bool), value)
 
 
-def order(value: Any) -> tuple[int, float, str]:
+def value_order(value: Any) -> tuple[int, float, str]:
     """Sorts values of any kind: numbers by size, then words, then nothing."""
-    if is_number(value):
+    if is_axis_number(value):
         return (0, float(value), "")
-    return (2, 0.0, "") if value is None else (1, 0.0, text(value))
+    return (2, 0.0, "") if value is None else (1, 0.0, value_text(value))
 
 
-def is_number(value: Any) -> bool:
+def is_axis_number(value: Any) -> bool:
     """Whether a value lies on an axis of numbers."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def text(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A value as it is written on the command line."""
     if isinstance(value, bool):
         return str(value).lower()

@@ -3,26 +3,26 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from labbook.plots.most_confused import in_words, most_confused
+from labbook.plots.most_confused import describe_confused, most_confused
 from labbook.reports.grouping import Report, Row
-from labbook.reports.maps import CELL, tiles
+from labbook.reports.maps import CELL, draw_tiles
 from labbook.reports.read_runs import Floats
-from labbook.reports.svg_charts import Picture, name_ticks, picture, shortened
+from labbook.reports.svg_charts import Picture, make_picture, name_ticks, shorten_label
 
 MOST_NAMED = 20  # classes up to which a matrix can be read; of more, the most confused pairs are shown
 
 
-def matrices(report: Report) -> list[Picture]:
+def confusion_pictures(report: Report) -> list[Picture]:
     """The confusion matrices of the best run of the best setting of each data set, and of the worst of a single one."""
     ranked = report.ranked
     chosen = [("best", row) for row in report.winners]
     if len(chosen) == 1 < len(ranked):
         chosen.append(("worst", ranked[-1]))
-    pictures = (matrix(report, which, row) for which, row in chosen)
+    pictures = (confusion_picture(report, which, row) for which, row in chosen)
     return [each for each in pictures if each is not None]
 
 
-def matrix(report: Report, which: str, row: Row) -> Picture | None:
+def confusion_picture(report: Report, which: str, row: Row) -> Picture | None:
     """The matrix of one setting's best run, or its most confused pairs; None where the run has none."""
     run = row.best
     found = run.confusion() if run else None
@@ -35,9 +35,9 @@ def matrix(report: Report, which: str, row: Row) -> Picture | None:
     what = "Test images by true and predicted class" if named else f"Most confused of {len(names)} classes"
     caption = f"{what}: best run of the {which} setting{of_setting}, {run.path.name}. Accuracy {accuracy:.4f}."
     kind = "Confusion matrix" if named else "Most confused classes"
-    alt = f"{kind} of the {which} setting{of_setting}, accuracy {accuracy:.4f}. {in_words(counts, names)}"
+    alt = f"{kind} of the {which} setting{of_setting}, accuracy {accuracy:.4f}. {describe_confused(counts, names)}"
     size = 2.8 + 0.24 * len(names) if named else 5.0
-    return picture(
+    return make_picture(
         lambda axes: (draw_matrix if named else draw_pairs)(axes, counts, names), caption, alt, (5.0, min(size, 5.4))
     )
 
@@ -45,7 +45,7 @@ def matrix(report: Report, which: str, row: Row) -> Picture | None:
 def draw_matrix(axes: Axes, counts: Floats, names: list[str]) -> None:
     """True classes downwards, predicted across."""
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    tiles(axes, counts, 0.04 + 0.76 * share, ".0f")
+    draw_tiles(axes, counts, 0.04 + 0.76 * share, ".0f")
     name_ticks(axes, "x", names)
     name_ticks(axes, "y", names)
     axes.set(xlabel="predicted", ylabel="true class", aspect="equal")
@@ -54,7 +54,7 @@ def draw_matrix(axes: Axes, counts: Floats, names: list[str]) -> None:
 def draw_pairs(axes: Axes, counts: Floats, names: list[str]) -> None:
     """A bar for each of the pairs that are confused most often."""
     found = most_confused(counts)
-    labels = [f"{shortened(names[pair.true])} → {shortened(names[pair.predicted])}" for pair in found]
+    labels = [f"{shorten_label(names[pair.true])} → {shorten_label(names[pair.predicted])}" for pair in found]
     axes.barh(range(len(found)), [pair.images for pair in found], color=CELL, height=0.7)
     axes.set_yticks(range(len(found)), labels, fontsize=7)
     axes.set(ylim=(max(len(found), 1) - 0.5, -0.5), xlabel="images of the true class (true → predicted)")

@@ -6,8 +6,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from labbook.reports.read_runs import Floats, Run
-from labbook.reports.svg_charts import OTHERS, Line, Picture, logarithmic, picture, spans_widely, whole_numbers
+from labbook.reports.read_runs import Floats, RunRecord
+from labbook.reports.svg_charts import (
+    OTHERS,
+    LineStyle,
+    Picture,
+    make_picture,
+    set_logarithmic,
+    set_whole_number_ticks,
+    spans_widely,
+)
 
 MOST_GREY = 40  # lines without a name up to which each is drawn
 
@@ -15,19 +23,19 @@ Curve = tuple[Floats, Floats, Floats | None]  # epochs, mean, standard deviation
 
 
 def learning_curves(
-    settings: Sequence[Sequence[Run]], lines: Sequence[Line], held_out: str, each: str = "setting"
+    settings: Sequence[Sequence[RunRecord]], lines: Sequence[LineStyle], held_out: str, each: str = "setting"
 ) -> list[Picture]:
     """Accuracy and loss, on what was `held_out` and in training, a line for the runs of `each` setting."""
     pictures = []
     for name, words in (("acc", "accuracy"), ("loss", "loss")):
         for part, part_words in (("val", held_out), ("train", "training")):
-            curves = [curve(runs, f"{part}/{name}") for runs in settings]
+            curves = [mean_curve(runs, f"{part}/{name}") for runs in settings]
             if any(found is not None for found in curves):
-                pictures.append(chart(curves, lines, f"{part_words} {words}", "epoch", each))
+                pictures.append(curve_chart(curves, lines, f"{part_words} {words}", "epoch", each))
     return pictures
 
 
-def curve(runs: Sequence[Run], name: str) -> Curve | None:
+def mean_curve(runs: Sequence[RunRecord], name: str) -> Curve | None:
     """A column of metrics.csv over the runs of a setting, epoch by epoch; None where no run has it."""
     tables = [run.table for run in runs if name in run.table and "epoch" in run.table]
     if not tables:
@@ -42,8 +50,8 @@ def curve(runs: Sequence[Run], name: str) -> Curve | None:
     return epochs, means, np.sqrt(squares / np.maximum(counts - 1, 1)) if counts.max() > 1 else None
 
 
-def chart(
-    curves: Sequence[Curve | None], lines: Sequence[Line], ylabel: str, xlabel: str, setting: str = "setting"
+def curve_chart(
+    curves: Sequence[Curve | None], lines: Sequence[LineStyle], ylabel: str, xlabel: str, setting: str = "setting"
 ) -> Picture:
     """One line for each curve that there is, the first on top."""
     band = any(each is not None and each[2] is not None for each in curves)
@@ -54,21 +62,23 @@ def chart(
         draw_curves(axes, curves, lines)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         if xlabel == "epoch":
-            whole_numbers(axes)
+            set_whole_number_ticks(axes)
         if log:
-            logarithmic(axes, "y")
+            set_logarithmic(axes, "y")
 
     said = f"{ylabel} by {xlabel}"
     caption = f"{said[0].upper()}{said[1:]}." + (" The band is one standard deviation over the seeds." if band else "")
-    if (grey := len(unnamed(curves, lines))) > MOST_GREY:
+    if (grey := len(unnamed_points(curves, lines))) > MOST_GREY:
         caption += f" The grey line is the median of the other {grey:,}, the grey band holds the middle 80 % of them."
-    return picture(draw, caption, f"Line chart: {said}, one line a {setting}. {_extremes(curves, lines)}")
+    return make_picture(draw, caption, f"Line chart: {said}, one line a {setting}. {_extremes(curves, lines)}")
 
 
-def draw_curves(axes: Axes, curves: Sequence[Curve | None], lines: Sequence[Line], marker: str | None = None) -> None:
+def draw_curves(
+    axes: Axes, curves: Sequence[Curve | None], lines: Sequence[LineStyle], marker: str | None = None
+) -> None:
     """The named settings in their colours, the others in grey behind them."""
     pairs = [(each, line) for each, line in zip(curves, lines, strict=True) if each is not None]
-    grey = unnamed(curves, lines)
+    grey = unnamed_points(curves, lines)
     if len(grey) > MOST_GREY:
         draw_band(axes, grey)
     else:
@@ -83,7 +93,7 @@ def draw_curves(axes: Axes, curves: Sequence[Curve | None], lines: Sequence[Line
     axes.autoscale_view()
 
 
-def unnamed(curves: Sequence[Curve | None], lines: Sequence[Line]) -> list[Floats]:
+def unnamed_points(curves: Sequence[Curve | None], lines: Sequence[LineStyle]) -> list[Floats]:
     """The points of the curves that have no colour of their own, [epochs, 2] each."""
     pairs = zip(curves, lines, strict=True)
     return [np.column_stack(each[:2]) for each, line in pairs if each is not None and not line.named]
@@ -98,7 +108,7 @@ def draw_band(axes: Axes, curves: Sequence[Floats]) -> None:
     axes.plot(places, middle, color=OTHERS, linewidth=1)
 
 
-def _extremes(curves: Sequence[Curve | None], lines: Sequence[Line]) -> str:
+def _extremes(curves: Sequence[Curve | None], lines: Sequence[LineStyle]) -> str:
     ends = [(float(each[1][-1]), line.label) for each, line in zip(curves, lines, strict=True) if each is not None]
     (low, lowest), (high, highest) = min(ends), max(ends)
     if len(ends) == 1:

@@ -1,45 +1,49 @@
 """What the accuracies of the best setting rest on: runs, images, and how far chance alone may move them."""
 
-from labbook.inference.intervals import student, wilson, written
+from labbook.inference.intervals import format_interval, student_interval, wilson_interval
 from labbook.reports.grouping import ACCURACY, Report, Row
-from labbook.reports.summary_facts import compared_by
+from labbook.reports.summary_facts import compared_metric_text
 
 IMAGES = {"test/acc": "test", "val/acc": "validation"}
 
 
-def evidence(report: Report) -> list[str]:
+def evidence_sentences(report: Report) -> list[str]:
     """Sentences about the best setting; none while there is no figure to compare by."""
     if not report.ranked:
         return []
     row = report.ranked[0]
     runs = len(row.finished)
     said = [f"n = {runs} run{'' if runs == 1 else 's with different seeds'}."]
-    said += [intervals(row, name) for name in IMAGES if name in report.figures and row.figure(name)]
+    said += [accuracy_intervals(row, name) for name in IMAGES if name in report.figures and row.figure(name)]
     if len(report.ranked) > 1:
         said.append(
-            f"This setting was chosen among {len(report.ranked)} by {compared_by(report)}, which is therefore a little"
-            " too good."
+            f"This setting was chosen among {len(report.ranked)} by {compared_metric_text(report)}, which is therefore"
+            " a little too good."
         )
     return said
 
 
-def intervals(row: Row, name: str) -> str:
+def accuracy_intervals(row: Row, name: str) -> str:
     """The 95 % intervals of an accuracy: over the images of a run, and over the seeds where there are several."""
     mean = row.exact(name)
     assert mean is not None
-    count = images(row, name)
+    count = test_image_count(row, name)
     found = []
     if count:
-        found.append(f"{written(wilson(mean.mean, count))} over {count:,} {IMAGES[name]} images (Wilson)")
+        found.append(
+            f"{format_interval(wilson_interval(mean.mean, count))} over {count:,} {IMAGES[name]} images (Wilson)"
+        )
     if mean.sd is not None:
-        found.append(f"{written(student(mean.mean, mean.sd, mean.n))} over {mean.n} seeds (Student's t)")
+        found.append(
+            f"{format_interval(student_interval(mean.mean, mean.sd, mean.n))} over {mean.n} seeds (Student's t)"
+        )
     what = f"{ACCURACY[name]} {mean.mean:.4f}"
     if not found:
         return f"{what}: one run on an unknown number of {IMAGES[name]} images, so no interval can be given."
     return f"{what}, 95 % interval: {'; '.join(found)}."
 
 
-def images(row: Row, name: str) -> int:
+def test_image_count(row: Row, name: str) -> int:
     """How many images an accuracy of each run was measured on; 0 where the runs do not say."""
     part = name.partition("/")[0]
     for run in row.finished:

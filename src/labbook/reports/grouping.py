@@ -9,8 +9,8 @@ from typing import Any
 from labbook.config import published
 from labbook.config.schema import held_out_name, lower_is_better
 from labbook.errors import SettingError
-from labbook.reports.columns import Column, key, order, short_names, text, varying
-from labbook.reports.read_runs import Run, Sweep
+from labbook.reports.columns import Column, short_names, value_key, value_order, value_text, varying_columns
+from labbook.reports.read_runs import RunRecord, SweepRecord
 from labbook.runs.status import State
 
 OBJECTIVE = "objective"  # stands for the metric that runs are compared by, whichever that is
@@ -45,7 +45,7 @@ class Row:
 
     values: tuple[Any, ...]  # of the report's columns
     label: str
-    runs: tuple[Run, ...]
+    runs: tuple[RunRecord, ...]
     published: dict[str, float]  # figure -> what a lab had for this setting
     system: str  # the lab's name for it
     unlike: bool  # whether the lab trained for another number of epochs
@@ -55,7 +55,7 @@ class Row:
     data_set: tuple[str, ...] = ()  # which one the runs are of
 
     @property
-    def finished(self) -> list[Run]:
+    def finished(self) -> list[RunRecord]:
         """The runs whose figures count."""
         return [run for run in self.runs if run.state == "finished"]
 
@@ -70,7 +70,7 @@ class Row:
 
     def exact(self, name: str) -> Mean | None:
         """The figure that the runs have under this very name."""
-        values = (measured(run, self.objective if name == OBJECTIVE else name) for run in self.finished)
+        values = (measured_metric(run, self.objective if name == OBJECTIVE else name) for run in self.finished)
         return Mean.of([value for value in values if value is not None])
 
     def difference(self, name: str) -> float | None:
@@ -79,10 +79,12 @@ class Row:
         return ours.mean - self.published[name] if ours and name in self.published else None
 
     @property
-    def best(self) -> Run | None:
+    def best(self) -> RunRecord | None:
         """The finished run with the best value of the metric that runs are compared by."""
         sign = -1 if self.falls else 1
-        values = [(sign * value, run) for run in self.finished if (value := measured(run, self.objective)) is not None]
+        values = [
+            (sign * value, run) for run in self.finished if (value := measured_metric(run, self.objective)) is not None
+        ]
         return max(values, key=lambda pair: pair[0])[1] if values else None
 
     def tied(self, other: "Row") -> bool:
@@ -97,7 +99,7 @@ class Row:
 class Report:
     """What a sweep came to."""
 
-    sweep: Sweep
+    sweep: SweepRecord
     columns: tuple[Column, ...]
     names: tuple[str, ...]  # short ones of the columns
     rows: tuple[Row, ...]  # the best first
@@ -118,14 +120,14 @@ class Report:
         return {state: counts[state] for state in STATES if counts[state]}
 
     @property
-    def failures(self) -> list[Run]:
+    def failures(self) -> list[RunRecord]:
         """The runs that failed."""
         return [run for run in self.sweep.runs if run.state == "failed"]
 
     @property
     def versions(self) -> dict[str, int]:
         """How many runs with figures each version of the code made, the newest first."""
-        return versions(self.sweep.runs)
+        return code_versions(self.sweep.runs)
 
     @property
     def code(self) -> str:
@@ -161,34 +163,36 @@ class Report:
         return [row for row in self.ranked[1:] if row.tied(self.ranked[0])]
 
 
-def group(sweep: Sweep) -> Report:
+def group_runs(sweep: SweepRecord) -> Report:
     """The runs of a sweep by setting, the best of each data set first.
 
     Runs without a legible configuration are only counted.
     """
     runs = [run for run in sweep.runs if run.config]
-    columns = varying(runs, sweep.over)
+    columns = varying_columns(runs, sweep.over)
     names = short_names(columns, (*SHOWN.values(), "n"))
     on_test = bool(runs) and all(run.settings.get("data.validation") == "test" for run in runs)
-    code, objective = current_code(sweep), compared_by(sweep)
+    code, objective = current_code(sweep), compared_metric(sweep)
     falls = lower_is_better(objective, sweep.mode)
-    settings: dict[Hashable, list[Run]] = {}
+    settings: dict[Hashable, list[RunRecord]] = {}
     for run in runs:
-        settings.setdefault(tuple(key(column.of(run)) for column in columns), []).append(run)
-    rows = [row_of(members, columns, names, code, objective, falls) for members in settings.values()]
-    rows.sort(key=lambda row: [order(value) for value in row.values])
+        settings.setdefault(tuple(value_key(column.of(run)) for column in columns), []).append(run)
+    rows = [row_of_setting(members, columns, names, code, objective, falls) for members in settings.values()]
+    rows.sort(key=lambda row: [value_order(value) for value in row.values])
     data_sets = list(dict.fromkeys(row.data_set for row in rows))
-    rows.sort(key=lambda row: (data_sets.index(row.data_set), *rank(row)))
-    figures = shown(rows, objective, on_test)
+    rows.sort(key=lambda row: (data_sets.index(row.data_set), *rank_key(row)))
+    figures = shown_metrics_of(rows, objective, on_test)
     return Report(sweep, tuple(columns), tuple(names), tuple(rows), figures, on_test, objective, falls)
 
 
-def row_of(
-    runs: Sequence[Run], columns: Sequence[Column], names: Sequence[str], code: str, objective: str, falls: bool
+def row_of_setting(
+    runs: Sequence[RunRecord], columns: Sequence[Column], names: Sequence[str], code: str, objective: str, falls: bool
 ) -> Row:
     """The row of runs that have one setting."""
     values = tuple(column.of(runs[0]) for column in columns)
-    label = ", ".join(f"{name} {text(value)}" for name, value in zip(names, values, strict=True) if value is not None)
+    label = ", ".join(
+        f"{name} {value_text(value)}" for name, value in zip(names, values, strict=True) if value is not None
+    )
     entry = published_for(runs[0].config)
     old = any(run.version != code for run in runs if run.state == "finished")
     unlike = entry.get("epochs") not in (None, runs[0].settings.get("epochs"))
@@ -197,7 +201,7 @@ def row_of(
     return Row(values, label or "the one setting", tuple(runs), final, system, unlike, old, objective, falls, data_set)
 
 
-def data_set_of(run: Run, columns: Sequence[Column]) -> tuple[str, ...]:
+def data_set_of(run: RunRecord, columns: Sequence[Column]) -> tuple[str, ...]:
     """What tells the data set of a run from the others of its sweep: its class, and the folders that are swept over."""
     folders = [column.name for column in columns if column.name in FOLDERS_OF_DATA]
     return tuple(str(run.settings.get(name)) for name in ("data._target_", *folders))
@@ -212,7 +216,7 @@ def published_for(config: dict[str, Any]) -> dict[str, Any]:
     return published.matching_entry(config) or {}
 
 
-def shown(rows: Sequence[Row], objective: str, on_test: bool) -> tuple[str, ...]:
+def shown_metrics_of(rows: Sequence[Row], objective: str, on_test: bool) -> tuple[str, ...]:
     """The figures that any row has; first the one that runs are compared by, if it is not an accuracy.
 
     Loss and top-5 accuracy of the test are left out.
@@ -226,32 +230,32 @@ def shown(rows: Sequence[Row], objective: str, on_test: bool) -> tuple[str, ...]
     )
 
 
-def rank(row: Row) -> tuple[bool, float]:
+def rank_key(row: Row) -> tuple[bool, float]:
     """Sorts the best row first and those without a figure last."""
     mean = row.exact(OBJECTIVE)
     sign = 1 if row.falls else -1
     return (mean is None, sign * mean.mean if mean else 0.0)
 
 
-def measured(run: Run, name: str) -> float | None:
+def measured_metric(run: RunRecord, name: str) -> float | None:
     """A final metric of a run; what a run measured on the test set is no validation."""
     on_test = name.startswith("val/") and run.settings.get("data.validation") == "test"
     return None if on_test else run.figure(name)
 
 
-def compared_by(sweep: Sweep) -> str:
+def compared_metric(sweep: SweepRecord) -> str:
     """The metric that runs are compared by: the sweep's objective, or that of the training where no run has it."""
     finished = [run for run in sweep.runs if run.state == "finished" and run.config]
-    validated = any(measured(run, sweep.objective) is not None for run in finished)
+    validated = any(measured_metric(run, sweep.objective) is not None for run in finished)
     return sweep.objective if validated or not finished else held_out_name(sweep.objective, "test")
 
 
-def versions(runs: Sequence[Run]) -> dict[str, int]:
+def code_versions(runs: Sequence[RunRecord]) -> dict[str, int]:
     """How many finished runs each version of the code made, that of the run which ended last first."""
     finished = sorted((run for run in runs if run.state == "finished"), key=lambda run: run.ended, reverse=True)
     return dict(Counter(run.version for run in finished))
 
 
-def current_code(sweep: Sweep) -> str:
+def current_code(sweep: SweepRecord) -> str:
     """The version of the code of a sweep's last command, or else of the run that ended last."""
-    return sweep.code or next(iter(versions(sweep.runs)), "")
+    return sweep.code or next(iter(code_versions(sweep.runs)), "")

@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from labbook.plots import fonts
 from labbook.plots.confusion_matrix import confusion_plot
 from labbook.reports.grouping import Report
-from labbook.reports.svg_charts import GRID, INK, OTHERS, PAPER, SERIES, SOFT, STYLE, Line, Picture, shortened
-from labbook.reports.table_cells import cells, headings
+from labbook.reports.svg_charts import GRID, INK, OTHERS, PAPER, SERIES, SOFT, STYLE, LineStyle, Picture, shorten_label
+from labbook.reports.table_cells import table_cells, table_headings
 from labbook.runs.outputs import open_output
 
 CURVES, MATRIX, TABLE = "curves.png", "confusion_matrix.png", "table.png"
@@ -28,13 +28,13 @@ COLOURS = {INK: "#1c2126", SOFT: "#5d6873", GRID: "#e3e7eb", OTHERS: "#9aa4ae", 
 PAINTED = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")
 
 
-def write(report: Report, curves: Sequence[Picture], lines: Sequence[Line]) -> None:
+def write_images(report: Report, curves: Sequence[Picture], lines: Sequence[LineStyle]) -> None:
     """Write the pictures of which there is something to show into the sweep's folder.
 
     Raises:
         OSError: they could not be written.
     """
-    made = {CURVES: curves_of(curves, lines), MATRIX: matrix_of(report), TABLE: table_of(report)}
+    made = {CURVES: curves_figure(curves, lines), MATRIX: matrix_figure(report), TABLE: table_figure(report)}
     for name, figure in made.items():
         if figure is not None:
             with open_output(report.sweep.path / name) as partial:
@@ -42,7 +42,7 @@ def write(report: Report, curves: Sequence[Picture], lines: Sequence[Line]) -> N
                 figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
 
 
-def curves_of(curves: Sequence[Picture], lines: Sequence[Line]) -> Figure | None:
+def curves_figure(curves: Sequence[Picture], lines: Sequence[LineStyle]) -> Figure | None:
     """All learning curves, two beside each other, above their legend."""
     if not curves:
         return None
@@ -56,41 +56,41 @@ def curves_of(curves: Sequence[Picture], lines: Sequence[Line]) -> Figure | None
             each.draw(axes)
         for axes in list(drawn.axes)[len(curves) :]:
             axes.remove()
-        labels = [shortened(line.label, 90) for line in named]
+        labels = [shorten_label(line.label, 90) for line in named]
         handles = [Line2D([], [], color=line.colour, linestyle=line.dashes) for line in named]
         if len(named) < len(lines):
             labels.append(f"{len(lines) - len(named)} others")
             handles.append(Line2D([], [], color=OTHERS))
-        look = {"family": fonts.families(labels), "size": SIZE}
+        look = {"family": fonts.font_families(labels), "size": SIZE}
         below.legend(handles, labels, loc="center", frameon=False, prop=look)
-    return painted(figure)
+    return on_paper(figure)
 
 
-def matrix_of(report: Report) -> Figure | None:
+def matrix_figure(report: Report) -> Figure | None:
     """The confusion matrix of the best setting's best run, as in the run's own folder; None where there is no best."""
     run = report.best.best if report.best else None
     found = run.confusion() if run else None
     if report.best is None or found is None:
         return None
     counts, names = found
-    drawable = fonts.drawable(names)
+    drawable = fonts.drawable_names(names)
     title = f"{report.best.label}: accuracy {np.trace(counts) / max(counts.sum(), 1):.2%}"
-    return confusion_plot(counts.astype(np.int64), drawable, drawable, fonts.replaced(title))
+    return confusion_plot(counts.astype(np.int64), drawable, drawable, fonts.replace_undrawable(title))
 
 
-def table_of(report: Report) -> Figure | None:
+def table_figure(report: Report) -> Figure | None:
     """The table, the best settings first."""
     if not report.rows:
         return None
-    heads = headings(report)
+    heads = table_headings(report)
     rows = [[head.title for head in heads]]
-    rows += [[shortened(cell.text, 40) for cell in cells(report, row)] for row in report.rows[:MOST_ROWS]]
-    rows = [[fonts.replaced(cell) for cell in row] for row in rows]
-    widths = [max(fonts.width(row[column], SIZE) for row in rows) / 72 * 1.08 for column in range(len(heads))]
+    rows += [[shorten_label(cell.text, 40) for cell in table_cells(report, row)] for row in report.rows[:MOST_ROWS]]
+    rows = [[fonts.replace_undrawable(cell) for cell in row] for row in rows]
+    widths = [max(fonts.width_of_text(row[column], SIZE) for row in rows) / 72 * 1.08 for column in range(len(heads))]
     more = len(report.rows) - MOST_ROWS
     width, height = sum(widths) + GAP * (len(heads) + 1), LINE * (len(rows) + 1 + (more > 0))
     figure = Figure(figsize=(width, height), facecolor="white")
-    family = fonts.families(cell for row in rows for cell in row)
+    family = fonts.font_families(cell for row in rows for cell in row)
     look: dict[str, Any] = {"fontsize": SIZE, "parse_math": False, "family": family, "va": "center"}
     for number, row in enumerate(rows):
         left, y = GAP, 1 - (number + 0.9) * LINE / height
@@ -106,7 +106,7 @@ def table_of(report: Report) -> Figure | None:
     return figure
 
 
-def painted(figure: Figure) -> Figure:
+def on_paper(figure: Figure) -> Figure:
     """A figure in the colours of paper."""
     real = {tuple(to_rgba(stand_in)[:3]): to_rgba(colour)[:3] for stand_in, colour in COLOURS.items()}
     for artist in figure.findobj():

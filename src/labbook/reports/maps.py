@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
-from labbook.reports.columns import text
+from labbook.reports.columns import value_text
 from labbook.reports.grouping import OBJECTIVE, Report
 from labbook.reports.read_runs import Floats
-from labbook.reports.summary_facts import compared_by
-from labbook.reports.svg_charts import PAPER, Picture, Scale, name_ticks, picture, shortened
+from labbook.reports.summary_facts import compared_metric_text
+from labbook.reports.svg_charts import PAPER, Picture, Scale, make_picture, name_ticks, shorten_label
 
 MOST_MAPPED = 3  # parameters
 MOST_LINES = 20  # rows or columns of a map
@@ -23,58 +23,60 @@ CELLS = 16  # across and down, for more settings than that
 CELL = "#4a86d0"  # dark enough for light words and light enough for dark ones, both at some transparency
 
 
-def maps(report: Report) -> list[Picture]:
+def parameter_maps(report: Report) -> list[Picture]:
     """A map of the compared figure for each pair of the first few parameters."""
     if not report.ranked:
         return []
     pairs = itertools.combinations(range(min(len(report.columns), MOST_MAPPED)), 2)
-    found = (by_two(report, down, across) for down, across in pairs)
+    found = (map_of_two(report, down, across) for down, across in pairs)
     return [each for each in found if each is not None]
 
 
-def by_two(report: Report, down: int, across: int) -> Picture | None:
+def map_of_two(report: Report, down: int, across: int) -> Picture | None:
     """A heat map of a grid; a scatter plot of numbers tried at random; None of words that are no grid."""
     scales = [Scale([row.values[index] for row in report.ranked]) for index in (down, across)]
-    grid = gridded(report, (down, across), scales)
+    grid = grid_means(report, (down, across), scales)
     if max(grid.shape) <= MOST_LINES and np.isfinite(grid).mean() >= FILLED:
         return heat_map(report, (down, across), scales, grid)
     if all(scale.numeric for scale in scales):
-        return scatter(report, (down, across), scales)
+        return scatter_map(report, (down, across), scales)
     return None
 
 
 def heat_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale], grid: Floats) -> Picture:
     """The compared figure by two parameters, mean over the others."""
     names = [report.names[index] for index in indices]
-    figure = compared_by(report)
+    figure = compared_metric_text(report)
 
     def draw(axes: Axes) -> None:
-        tiles(axes, grid, shades(grid), ".3f")
+        draw_tiles(axes, grid, cell_shades(grid), ".3f")
         name_ticks(axes, "x", scales[1].values)
         name_ticks(axes, "y", scales[0].values)
-        axes.set(xlabel=shortened(names[1]), ylabel=shortened(names[0]))
+        axes.set(xlabel=shorten_label(names[1]), ylabel=shorten_label(names[0]))
 
     best = np.unravel_index(int(np.nanargmax(grid)), grid.shape)
-    highest = ", ".join(f"{name} {text(scale.values[at])}" for name, scale, at in zip(names, scales, best, strict=True))
+    highest = ", ".join(
+        f"{name} {value_text(scale.values[at])}" for name, scale, at in zip(names, scales, best, strict=True)
+    )
     others = ", mean over the other parameters" if len(report.columns) > 2 else ""
     caption = f"{figure} by {names[0]} and {names[1]}{others}; the stronger the colour, the higher."
     alt = f"Heat map: {figure} by {names[0]} and {names[1]}. Highest at {highest}: {np.nanmax(grid):.4g}."
-    return picture(draw, caption[0].upper() + caption[1:], alt, (5.0, min(1.4 + 0.42 * len(grid), 6.0)))
+    return make_picture(draw, caption[0].upper() + caption[1:], alt, (5.0, min(1.4 + 0.42 * len(grid), 6.0)))
 
 
-def scatter(report: Report, indices: tuple[int, int], scales: Sequence[Scale]) -> Picture:
+def scatter_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale]) -> Picture:
     """A dot for each setting, or cells with the means of many; the stronger the colour, the higher the figure."""
     down, across = (np.array([float(row.values[index]) for row in report.ranked]) for index in indices)
     means = (row.exact(OBJECTIVE) for row in report.ranked)
     figures = np.array([mean.mean for mean in means if mean is not None])
-    names, figure = [report.names[index] for index in indices], compared_by(report)
+    names, figure = [report.names[index] for index in indices], compared_metric_text(report)
     dots = len(figures) <= MOST_DOTS
 
     def draw(axes: Axes) -> None:
         if dots:
             order = figures.argsort()
             colours = np.tile(np.array(to_rgba(CELL)), (len(figures), 1))
-            colours[:, 3] = shades(figures)[order]
+            colours[:, 3] = cell_shades(figures)[order]
             axes.scatter(across[order], down[order], s=22, c=colours, linewidths=0)
         else:
             draw_cells(axes, (across, down), figures, [scales[1].log, scales[0].log])
@@ -86,7 +88,7 @@ def scatter(report: Report, indices: tuple[int, int], scales: Sequence[Scale]) -
     what = "a dot for each setting" if dots else "the mean of the settings in each cell"
     caption = f"{figure} by {names[0]} and {names[1]}: {what}; the stronger the colour, the higher."
     alt = f"Scatter plot: {figure} by {names[0]} and {names[1]}. Highest at {highest}: {figures.max():.4g}."
-    return picture(draw, caption[0].upper() + caption[1:], alt)
+    return make_picture(draw, caption[0].upper() + caption[1:], alt)
 
 
 def draw_cells(axes: Axes, places: tuple[Floats, Floats], figures: Floats, log: Sequence[bool]) -> None:
@@ -98,12 +100,12 @@ def draw_cells(axes: Axes, places: tuple[Floats, Floats], figures: Floats, log: 
     counts, sums = np.bincount(flat, minlength=CELLS**2), np.bincount(flat, figures, minlength=CELLS**2)
     means = np.where(counts, sums / np.maximum(counts, 1), np.nan).reshape(CELLS, CELLS)
     colours = np.tile(np.array(to_rgba(CELL)), (CELLS, CELLS, 1))
-    colours[..., 3] = np.nan_to_num(shades(means))
+    colours[..., 3] = np.nan_to_num(cell_shades(means))
     axes.pcolormesh(*edges, colours, edgecolors="none", linewidth=0)
     axes.grid(visible=False)
 
 
-def gridded(report: Report, indices: tuple[int, int], scales: Sequence[Scale]) -> Floats:
+def grid_means(report: Report, indices: tuple[int, int], scales: Sequence[Scale]) -> Floats:
     """Means by the values of two columns, float [down, across]; nan where no setting has been tried."""
     found: dict[tuple[int, int], list[float]] = {}
     for row in report.ranked:
@@ -117,7 +119,7 @@ def gridded(report: Report, indices: tuple[int, int], scales: Sequence[Scale]) -
     return grid
 
 
-def shades(grid: Floats) -> Floats:
+def cell_shades(grid: Floats) -> Floats:
     """How strong the colour of each cell is: from the lowest to the highest figure."""
     low, high = np.nanmin(grid), np.nanmax(grid)
     span = high - low
@@ -125,7 +127,7 @@ def shades(grid: Floats) -> Floats:
     return strength
 
 
-def tiles(axes: Axes, grid: Floats, strength: Floats, form: str) -> None:
+def draw_tiles(axes: Axes, grid: Floats, strength: Floats, form: str) -> None:
     """A cell for each number, written in where there is room; none where there is no number."""
     colours = np.tile(np.array(to_rgba(CELL)), (*grid.shape, 1))
     colours[..., 3] = np.nan_to_num(strength)

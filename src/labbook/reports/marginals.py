@@ -15,7 +15,7 @@ FEWEST, IN_A_PART = 30, 6  # runs from which parts of them have means, and runs 
 MOST_PARTS = 20
 
 
-class Part(NamedTuple):
+class RunGroup(NamedTuple):
     """Some runs together."""
 
     place: float  # on the axis
@@ -24,7 +24,7 @@ class Part(NamedTuple):
     high: float  # 90th
 
 
-def repeated(values: Sequence[Any], scale: Scale, alone: bool) -> bool:
+def has_own_means(values: Sequence[Any], scale: Scale, alone: bool) -> bool:
     """Whether each value of a parameter has a mean of its own, given its values in all settings.
 
     It has in a grid, where several settings have the value, and where few values of the parameter `alone` were tried.
@@ -33,12 +33,12 @@ def repeated(values: Sequence[Any], scale: Scale, alone: bool) -> bool:
     return not scale.numeric or len(values) >= 2 * different or (alone and different <= FEW_VALUES)
 
 
-def parts(count: int) -> int:
+def part_count(count: int) -> int:
     """Into how many equal parts runs are divided by a parameter that nearly each has another value of."""
     return min(count // IN_A_PART, MOST_PARTS) if count >= FEWEST else 0
 
 
-def marginal(measured: Sequence[Point], scale: Scale, apart: bool) -> list[Part]:
+def marginal_means(measured: Sequence[Point], scale: Scale, apart: bool) -> list[RunGroup]:
     """Means by value where these are told `apart`, else medians of equal parts of the runs; of few runs none."""
     if not measured:
         return []
@@ -46,13 +46,13 @@ def marginal(measured: Sequence[Point], scale: Scale, apart: bool) -> list[Part]
     if apart:
         groups = np.split(points, np.flatnonzero(np.diff(points[:, 0])) + 1)
     else:
-        groups = np.array_split(points, count) if (count := parts(len(points))) else []
-    return [summary(group, scale.log, np.mean if apart else np.median) for group in groups]
+        groups = np.array_split(points, count) if (count := part_count(len(points))) else []
+    return [points_summary(group, scale.log, np.mean if apart else np.median) for group in groups]
 
 
-def summary(points: Floats, log: bool, middle: Callable[[Floats], Any]) -> Part:
+def points_summary(points: Floats, log: bool, middle: Callable[[Floats], Any]) -> RunGroup:
     """Of points float [n, 2], in the middle of their places on the axis."""
     places, figures = points.T
     place = np.exp(np.log(places).mean()) if log else places.mean()
     low, high = np.quantile(figures, (0.1, 0.9))
-    return Part(float(place), float(middle(figures)), float(low), float(high))
+    return RunGroup(float(place), float(middle(figures)), float(low), float(high))

@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from labbook.reports.columns import key, text
+from labbook.reports.columns import value_key, value_text
 from labbook.reports.grouping import ACCURACY, Report, Row
-from labbook.reports.marginals import Point, marginal, parts, repeated
-from labbook.reports.svg_charts import PAPER, SERIES, Line, Picture, Scale, logarithmic, picture, spans_widely
-from labbook.reports.table_cells import number, title
+from labbook.reports.marginals import Point, has_own_means, marginal_means, part_count
+from labbook.reports.svg_charts import (
+    PAPER,
+    SERIES,
+    LineStyle,
+    Picture,
+    Scale,
+    make_picture,
+    set_logarithmic,
+    spans_widely,
+)
+from labbook.reports.table_cells import format_figure, metric_title
 
 MOST_PARAMETERS = 6
 MOST_DOTS = 400  # runs up to which each is a dot
@@ -28,25 +37,25 @@ class Series:
     theirs: list[Point]  # published
 
 
-def effects(report: Report) -> list[Picture]:
+def effect_sections(report: Report) -> list[Picture]:
     """For each parameter, its accuracies and its time."""
     accuracies = [name for name in ACCURACY if name in report.figures]
     times = [name for name in (TIME,) if name in report.figures]
     parameters = range(min(len(report.columns), MOST_PARAMETERS))
-    return [effect(report, index, names) for index in parameters for names in (accuracies, times) if names]
+    return [effect_picture(report, index, names) for index in parameters for names in (accuracies, times) if names]
 
 
-def effect(report: Report, index: int, names: Sequence[str]) -> Picture:
+def effect_picture(report: Report, index: int, names: Sequence[str]) -> Picture:
     """Figures against one parameter: a dot for each run, a line through the means, open markers for published ones."""
-    rows = best_named(report, index)
-    others = beside(rows, index)
+    rows = best_rows(report, index)
+    others = groups_beside(rows, index)
     apart = 1 < len(others) <= min(len(SERIES), len(rows) - 1)
-    drawn = by_others(report, index, others, names[0]) if apart else by_figure(rows, index, names)
+    drawn = lines_by_others(report, index, others, names[0]) if apart else lines_by_metric(rows, index, names)
     scale = Scale([value for each in drawn for value, _ in (*each.measured, *each.theirs)])
     column = report.names[index]
     tried = [row.values[index] for row in rows if row.values[index] in scale]
-    grid = repeated(tried, scale, len(report.columns) == 1)
-    what = "seconds of training" if names[0] == TIME else title(names[0]) if apart else "accuracy"
+    grid = has_own_means(tried, scale, len(report.columns) == 1)
+    what = "seconds of training" if names[0] == TIME else metric_title(names[0]) if apart else "accuracy"
 
     def draw(axes: Axes) -> None:
         for each, colour in zip(drawn, SERIES, strict=False):
@@ -54,61 +63,65 @@ def effect(report: Report, index: int, names: Sequence[str]) -> Picture:
         scale.label(axes, column)
         axes.set_ylabel(what)
         if names[0] == TIME and spans_widely([figure for each in drawn for _, figure in each.measured]):
-            logarithmic(axes, "y")
+            set_logarithmic(axes, "y")
 
-    caption = f"{what[0].upper()}{what[1:]} against {column}: {marks(drawn, scale, grid)}."
+    caption = f"{what[0].upper()}{what[1:]} against {column}: {describe_marks(drawn, scale, grid)}."
     if len(report.columns) > 1 and not apart:
         caption += " The other parameters vary within each mean."
     if len(rows) < len(report.rows):
         caption += f" The {len(rows)} best of {len(report.rows)} settings: each has another value."
     if any(each.theirs for each in drawn):
         caption += " Open diamonds are published figures."
-    alt = f"{what[0].upper()}{what[1:]} against {column}. {means_said(drawn, names[0], grid)}"
-    legend = [Line(each.label, colour, "solid") for each, colour in zip(drawn, SERIES, strict=False) if each.measured]
-    return picture(draw, caption, alt, lines=legend if len(drawn) > 1 else ())
+    alt = f"{what[0].upper()}{what[1:]} against {column}. {describe_means(drawn, names[0], grid)}"
+    legend = [
+        LineStyle(each.label, colour, "solid") for each, colour in zip(drawn, SERIES, strict=False) if each.measured
+    ]
+    return make_picture(draw, caption, alt, lines=legend if len(drawn) > 1 else ())
 
 
-def best_named(report: Report, index: int) -> Sequence[Row]:
+def best_rows(report: Report, index: int) -> Sequence[Row]:
     """The rows, or the best ones where words would lie over each other on the axis."""
     scale = Scale([row.values[index] for row in report.rows])
     return report.rows if scale.numeric or len(scale.values) <= MOST_WORDS else report.rows[:MOST_WORDS]
 
 
-def marks(drawn: Sequence[Series], scale: Scale, grid: bool) -> str:
+def describe_marks(drawn: Sequence[Series], scale: Scale, grid: bool) -> str:
     """What is drawn of the runs, in words."""
     largest = max((each.measured for each in drawn), key=len)
     dots = "a dot for each run" if len(largest) <= MOST_DOTS else "the band holds the middle 80 % of the runs"
     if grid:
         return f"{dots}, {'a line through' if scale.numeric else 'large dots are'} the means"
-    count = parts(len(largest))
+    count = part_count(len(largest))
     return f"{dots}, a line through the medians of {count} equal parts of them" if count else dots
 
 
-def beside(rows: Iterable[Row], index: int) -> list[list[Row]]:
+def groups_beside(rows: Iterable[Row], index: int) -> list[list[Row]]:
     """The rows in groups that are equal in all columns but this one."""
     groups: dict[Hashable, list[Row]] = {}
     for row in rows:
-        others = (key(value) for at, value in enumerate(row.values) if at != index)
+        others = (value_key(value) for at, value in enumerate(row.values) if at != index)
         groups.setdefault(tuple(others), []).append(row)
     return list(groups.values())
 
 
-def by_others(report: Report, index: int, groups: Sequence[list[Row]], name: str) -> list[Series]:
+def lines_by_others(report: Report, index: int, groups: Sequence[list[Row]], name: str) -> list[Series]:
     """One figure, a line for each setting of the other parameters."""
     found = []
     for rows in groups:
         pairs = [pair for at, pair in enumerate(zip(report.names, rows[0].values, strict=True)) if at != index]
-        label = ", ".join(f"{column} {text(value)}" for column, value in pairs if value is not None)
-        found.append(Series(label, points(rows, index, name), published(rows, index, name)))
+        label = ", ".join(f"{column} {value_text(value)}" for column, value in pairs if value is not None)
+        found.append(Series(label, run_points(rows, index, name), published_points(rows, index, name)))
     return found
 
 
-def by_figure(rows: Sequence[Row], index: int, names: Sequence[str]) -> list[Series]:
+def lines_by_metric(rows: Sequence[Row], index: int, names: Sequence[str]) -> list[Series]:
     """A line for each figure, whatever the other parameters are."""
-    return [Series(title(name), points(rows, index, name), published(rows, index, name)) for name in names]
+    return [
+        Series(metric_title(name), run_points(rows, index, name), published_points(rows, index, name)) for name in names
+    ]
 
 
-def points(rows: Iterable[Row], index: int, name: str) -> list[Point]:
+def run_points(rows: Iterable[Row], index: int, name: str) -> list[Point]:
     """A figure of each finished run with the value of its parameter."""
     exact = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
     found = []
@@ -119,7 +132,7 @@ def points(rows: Iterable[Row], index: int, name: str) -> list[Point]:
     return found
 
 
-def published(rows: Iterable[Row], index: int, name: str) -> list[Point]:
+def published_points(rows: Iterable[Row], index: int, name: str) -> list[Point]:
     """The published figures of a name with the values of the parameter."""
     exact = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
     return [(row.values[index], row.published[each]) for row in rows for each in exact if each in row.published]
@@ -128,7 +141,7 @@ def published(rows: Iterable[Row], index: int, name: str) -> list[Point]:
 def draw_points(axes: Axes, scale: Scale, series: Series, colour: str, grid: bool) -> None:
     """Dots, or a band where there are too many; the line through their middles; open diamonds."""
     places = [scale.place(value) for value, _ in series.measured]
-    found = marginal(series.measured, scale, grid)
+    found = marginal_means(series.measured, scale, grid)
     at, middles, low, high = (
         np.array([(each.place, each.middle, each.low, each.high) for each in found]).reshape(-1, 4).T
     )
@@ -147,14 +160,18 @@ def draw_points(axes: Axes, scale: Scale, series: Series, colour: str, grid: boo
     axes.plot(where, [figure for _, figure in series.theirs], "D", color=colour, mfc=PAPER, mew=1.4, markersize=6)
 
 
-def means_said(drawn: Iterable[Series], name: str, grid: bool) -> str:
+def describe_means(drawn: Iterable[Series], name: str, grid: bool) -> str:
     """The means of each line in words."""
     said = []
     for each in drawn:
         if each.measured:
             scale = Scale([value for value, _ in each.measured])
-            found = marginal(each.measured, scale, grid)
-            names = [text(value) for value in scale.values] if grid else [f"about {part.place:.3g}" for part in found]
-            means = ", ".join(f"{value}: {number(name, part.middle)}" for value, part in zip(names, found, strict=True))
+            found = marginal_means(each.measured, scale, grid)
+            names = (
+                [value_text(value) for value in scale.values] if grid else [f"about {part.place:.3g}" for part in found]
+            )
+            means = ", ".join(
+                f"{value}: {format_figure(name, part.middle)}" for value, part in zip(names, found, strict=True)
+            )
             said.append(f"{each.label}: {means}")
     return f"Means of {'; '.join(said)}."

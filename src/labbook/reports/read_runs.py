@@ -31,7 +31,7 @@ GRADIENT = "gradient/"  # what the columns of a layer's gradient norm begin with
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRecord:
     """What the folder of one run says; what it does not say, or not legibly, is empty."""
 
     path: Path
@@ -45,12 +45,12 @@ class Run:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """All settings by their dotted names; lists are values."""
-        return flat(self.config)
+        return flatten(self.config)
 
     @cached_property
     def effective(self) -> dict[str, Any]:
         """The settings without those that are off, which a run of an older version does not have."""
-        return flat(renames.current(without_off(renames.original(self.config))))
+        return flatten(renames.current(without_off(renames.original(self.config))))
 
     @property
     def choices(self) -> dict[str, str]:
@@ -112,7 +112,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepRecord:
     """A sweep's own notes and its runs, by name."""
 
     path: Path
@@ -120,7 +120,7 @@ class Sweep:
     commands: tuple[str, ...]
     objective: str
     to_come: int  # runs that are planned and not begun
-    runs: tuple[Run, ...] = field(repr=False)
+    runs: tuple[RunRecord, ...] = field(repr=False)
     code: str = ""  # version of the code of the last command; empty where it was not noted
     mode: str = "auto"  # whether a smaller objective is better: min, max, or by its name
 
@@ -130,7 +130,7 @@ class Sweep:
         return self.path.resolve().name
 
 
-def read(folder: Path) -> Sweep:
+def read_sweep(folder: Path) -> SweepRecord:
     """All that a sweep's folder holds, whatever state its runs are in.
 
     Raises:
@@ -151,19 +151,21 @@ def read(folder: Path) -> Sweep:
     to_come = len(set(_texts(mark.get("planned"))) - there)
     objective = str(mark.get("objective", "val/acc"))
     code, mode = str(mark.get("code_version", "")), str(mark.get("objective_mode", "auto"))
-    return Sweep(folder, tuple(key.lstrip("+~") for key in over), commands, objective, to_come, runs, code, mode)
+    return SweepRecord(folder, tuple(key.lstrip("+~") for key in over), commands, objective, to_come, runs, code, mode)
 
 
-def read_run(sweep: SweepFolder, path: Path) -> Run:
+def read_run(sweep: SweepFolder, path: Path) -> RunRecord:
     """One run's folder, as far as it can be read."""
     state, metrics = sweep.state(path.name)
     slim = {name: value for name, value in metrics.items() if name not in (MATRIX, CLASSES)}
-    config = read_config(path / CONFIG)
+    config = read_plain_config(path / CONFIG)
     started, ended = (_written(path / name) for name in (CONFIG, METRICS))
-    return Run(path, state if config else "damaged", config, slim, read_table(path / TABLE), started, ended or started)
+    return RunRecord(
+        path, state if config else "damaged", config, slim, read_table(path / TABLE), started, ended or started
+    )
 
 
-def read_config(file: Path) -> dict[str, Any]:
+def read_plain_config(file: Path) -> dict[str, Any]:
     """A resolved configuration as plain data; nothing where there is none or it is damaged."""
     try:
         text = read_settings_file(file)
@@ -189,12 +191,12 @@ def read_table(file: Path) -> dict[str, Floats]:
     return dict(zip(names, values.T, strict=True))
 
 
-def flat(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A plain configuration as one level of dotted names."""
     found: dict[str, Any] = {}
     for key, value in node.items():
         if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
+            found |= flatten(value, f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = value
     return found

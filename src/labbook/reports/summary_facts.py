@@ -2,13 +2,13 @@
 
 from datetime import datetime
 
-from labbook.reports.columns import text
+from labbook.reports.columns import value_text
 from labbook.reports.grouping import Report
-from labbook.reports.read_runs import Run
-from labbook.reports.table_cells import title
+from labbook.reports.read_runs import RunRecord
+from labbook.reports.table_cells import metric_title
 
 
-def facts(report: Report) -> list[tuple[str, str]]:
+def summary_facts(report: Report) -> list[tuple[str, str]]:
     """Names and values, in the order they are read."""
     counts = sorted({len(row.finished) for row in report.rows if row.finished})
     least_most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else "".join(map(str, counts))
@@ -18,25 +18,25 @@ def facts(report: Report) -> list[tuple[str, str]]:
     return [
         ("swept", ", ".join(report.sweep.over)),
         ("n", f"{least_most} finished run{'' if least_most == '1' else 's'} a setting" if counts else ""),
-        ("compared by", f"{compared_by(report)} ({better} is better)"),
-        ("constant", constants(report)),
-        ("hardware", "; ".join(machines(report))),
+        ("compared by", f"{compared_metric_text(report)} ({better} is better)"),
+        ("constant", constant_choices(report)),
+        ("hardware", "; ".join(machines_text(report))),
         (
             "libraries",
             "; ".join(sorted({str(run.metrics["versions"]) for run in report.sweep.runs if "versions" in run.metrics})),
         ),
         ("code", ", ".join(f"{version} ({count})" for version, count in report.versions.items())),
-        ("when", when(report)),
+        ("when", time_span(report)),
         ("resumed", went_on),
     ]
 
 
-def compared_by(report: Report) -> str:
+def compared_metric_text(report: Report) -> str:
     """The metric that rows are sorted by: the training's own where nothing but the test set was held out."""
-    return title(report.objective)
+    return metric_title(report.objective)
 
 
-def constants(report: Report) -> str:
+def constant_choices(report: Report) -> str:
     """The choices and the number of epochs that all runs share."""
     runs = [run for run in report.sweep.runs if run.config]
     same = []
@@ -44,14 +44,14 @@ def constants(report: Report) -> str:
         chosen = {run.choices.get(group) for run in runs}
         same += [f"{group}={name}" for name in chosen if name is not None and len(chosen) == 1]
     for name in ("epochs", "data.limit"):
-        values = {text(run.settings[name]) for run in runs if run.settings.get(name) is not None}
+        values = {value_text(run.settings[name]) for run in runs if run.settings.get(name) is not None}
         same += [f"{name}={value}" for value in values if len(values) == 1]
     return " ".join(same)
 
 
-def machines(report: Report) -> list[str]:
+def machines_text(report: Report) -> list[str]:
     """The devices and precisions of the runs with figures, with the words of one run on each."""
-    found: dict[str, list[Run]] = {}
+    found: dict[str, list[RunRecord]] = {}
     for run in report.sweep.runs:
         if run.state == "finished" and run.machine:
             found.setdefault(run.machine, []).append(run)
@@ -60,7 +60,7 @@ def machines(report: Report) -> list[str]:
     return [f"{words} ({count} runs)" if several else words for words, count in said]
 
 
-def when(report: Report) -> str:
+def time_span(report: Report) -> str:
     """From the start of the first run to what was last heard of any."""
     runs = [run for run in report.sweep.runs if run.ended]
     if not runs:
@@ -70,5 +70,5 @@ def when(report: Report) -> str:
     return f"{starts:%Y-%m-%d %H:%M} to {end}"
 
 
-def _first(runs: list[Run]) -> float:
+def _first(runs: list[RunRecord]) -> float:
     return min(run.started or run.ended for run in runs)

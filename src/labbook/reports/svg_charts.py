@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from labbook.reports.columns import is_number, order, text
+from labbook.reports.columns import is_axis_number, value_order, value_text
 
 # Colours that nobody would draw with, which stand for those of the page, light or dark.
 INK, SOFT, GRID, OTHERS, PAPER = "#010101", "#020202", "#030303", "#040404", "#050505"
@@ -61,11 +61,11 @@ class Picture:
     svg: Markup
     caption: str
     draw: Callable[[Axes], None]  # the same into other axes
-    lines: Sequence["Line"] = ()  # its own legend, if it has one
+    lines: Sequence["LineStyle"] = ()  # its own legend, if it has one
 
 
 @dataclass(frozen=True)
-class Line:
+class LineStyle:
     """How the line of a setting looks, and its name in the legend."""
 
     label: str
@@ -87,12 +87,12 @@ class Line:
 _numbers = itertools.count(1)
 
 
-def picture(
+def make_picture(
     draw: Callable[[Axes], None],
     caption: str,
     alt: str,
     size: tuple[float, float] = (5.0, 3.2),  # inches
-    lines: Sequence[Line] = (),
+    lines: Sequence[LineStyle] = (),
 ) -> Picture:
     """A drawing with its caption, its alternative text and, if it has one of its own, its legend."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
@@ -101,10 +101,10 @@ def picture(
         draw(figure.subplots())
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Picture(inline(out.getvalue(), alt, f"p{next(_numbers)}-"), caption, draw, lines)
+    return Picture(inline_svg(out.getvalue(), alt, f"p{next(_numbers)}-"), caption, draw, lines)
 
 
-def inline(svg: str, alt: str, prefix: str) -> Markup:
+def inline_svg(svg: str, alt: str, prefix: str) -> Markup:
     """A file's SVG as part of a page: in its colours, with names that no other picture has, and an alternative text."""
     svg = svg[svg.index("<svg ") :]
     svg = re.sub(r"<style.*?</style>", "", svg, count=1, flags=re.DOTALL)
@@ -118,11 +118,11 @@ def inline(svg: str, alt: str, prefix: str) -> Markup:
     return Markup(opening + svg[svg.index(">") + 1 :].strip())
 
 
-def lines_of(labels: Sequence[str]) -> list[Line]:
+def line_styles(labels: Sequence[str]) -> list[LineStyle]:
     """A look for each setting: colours, then the same colours dashed, then grey."""
     looks = [(colour, dashes) for dashes in DASHES for colour in SERIES]
     looks += [(OTHERS, "solid")] * max(len(labels) - len(looks), 0)
-    return [Line(label, *look) for label, look in zip(labels, looks, strict=False)]
+    return [LineStyle(label, *look) for label, look in zip(labels, looks, strict=False)]
 
 
 def spans_widely(values: Sequence[float]) -> bool:
@@ -131,7 +131,7 @@ def spans_widely(values: Sequence[float]) -> bool:
     return bool(finite) and min(finite) > 0 and max(finite) / min(finite) > WIDE_SPAN
 
 
-def logarithmic(axes: Axes, which: str, ticks: Sequence[float] | None = None) -> None:
+def set_logarithmic(axes: Axes, which: str, ticks: Sequence[float] | None = None) -> None:
     """Make the x or y axis logarithmic, with plain numbers at the decades or at `ticks`."""
     getattr(axes, f"set_{which}scale")("log")
     axis = getattr(axes, f"{which}axis")
@@ -145,7 +145,7 @@ def logarithmic(axes: Axes, which: str, ticks: Sequence[float] | None = None) ->
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def whole_numbers(axes: Axes) -> None:
+def set_whole_number_ticks(axes: Axes) -> None:
     """Ticks of the x axis at whole numbers only."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
 
@@ -154,30 +154,30 @@ class Scale:
     """Where the values of a setting lie on an axis: as numbers if all are, one after the other else."""
 
     def __init__(self, values: Sequence[Any]) -> None:
-        self.values = sorted({text(value): value for value in values}.values(), key=order)
-        self.numeric = len(self.values) > 1 and all(map(is_number, self.values))
+        self.values = sorted({value_text(value): value for value in values}.values(), key=value_order)
+        self.numeric = len(self.values) > 1 and all(map(is_axis_number, self.values))
         self.log = self.numeric and spans_widely([float(value) for value in self.values])
-        self._places = {text(value): index for index, value in enumerate(self.values)}
+        self._places = {value_text(value): index for index, value in enumerate(self.values)}
 
     def __contains__(self, value: object) -> bool:
         """Whether it is one of the values."""
-        return text(value) in self._places
+        return value_text(value) in self._places
 
     def place(self, value: Any) -> float:
         """The coordinate of a value."""
-        return float(value) if self.numeric else float(self._places[text(value)])
+        return float(value) if self.numeric else float(self._places[value_text(value)])
 
     def index(self, value: Any) -> int:
         """Which of the values it is."""
-        return self._places[text(value)]
+        return self._places[value_text(value)]
 
     def label(self, axes: Axes, name: str, which: str = "x") -> None:
         """Give the x or y axis its name, ticks and scale."""
-        getattr(axes, f"set_{which}label")(shortened(name))
+        getattr(axes, f"set_{which}label")(shorten_label(name))
         if self.log:
-            logarithmic(axes, which, [float(value) for value in self.values] if self._roomy() else None)
+            set_logarithmic(axes, which, [float(value) for value in self.values] if self._roomy() else None)
         elif self.numeric and self._roomy():
-            ticks, names = [float(value) for value in self.values], [text(value) for value in self.values]
+            ticks, names = [float(value) for value in self.values], [value_text(value) for value in self.values]
             getattr(axes, f"set_{which}ticks")(ticks, names)
         elif not self.numeric:
             getattr(axes, f"set_{which}lim")(-0.5, len(self.values) - 0.5)
@@ -187,13 +187,13 @@ class Scale:
         """Whether a tick at each value leaves room for its number."""
         numbers = np.array([float(value) for value in self.values])
         places = np.log(numbers) if self.log else numbers
-        longest = max(len(text(value)) for value in self.values)
+        longest = max(len(value_text(value)) for value in self.values)
         return bool(np.diff(places).min() / np.ptp(places) > 0.02 + 0.02 * longest)
 
 
 def name_ticks(axes: Axes, which: str, values: Sequence[Any]) -> None:
     """A tick for each value; turned where the words are long."""
-    names = [shortened(text(value)) for value in values]
+    names = [shorten_label(value_text(value)) for value in values]
     if which == "y":
         axes.set_yticks(range(len(names)), names)
     elif max(map(len, names), default=0) * len(names) > 44:
@@ -202,7 +202,7 @@ def name_ticks(axes: Axes, which: str, values: Sequence[Any]) -> None:
         axes.set_xticks(range(len(names)), names)
 
 
-def shortened(words: str, longest: int = LONGEST) -> str:
+def shorten_label(words: str, longest: int = LONGEST) -> str:
     """One line that fits."""
     line = " ".join(words.split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"

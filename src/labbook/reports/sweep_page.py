@@ -11,16 +11,24 @@ from markupsafe import Markup
 
 from labbook.config.path_rules import check_symlinks
 from labbook.reports import images, read_runs, tables
-from labbook.reports.confusion import matrices
+from labbook.reports.confusion import confusion_pictures
 from labbook.reports.curves import learning_curves
-from labbook.reports.evidence import evidence
-from labbook.reports.gradients import gradients
-from labbook.reports.grouping import Report, group
-from labbook.reports.maps import maps
-from labbook.reports.parameter_effects import effects
-from labbook.reports.summary_facts import compared_by, facts
-from labbook.reports.svg_charts import Line, Picture, lines_of
-from labbook.reports.table_cells import beside, cells, footnotes, headings, spread, tally, title
+from labbook.reports.evidence import evidence_sentences
+from labbook.reports.gradients import gradient_pictures
+from labbook.reports.grouping import Report, group_runs
+from labbook.reports.maps import parameter_maps
+from labbook.reports.parameter_effects import effect_sections
+from labbook.reports.summary_facts import compared_metric_text, summary_facts
+from labbook.reports.svg_charts import LineStyle, Picture, line_styles
+from labbook.reports.table_cells import (
+    footnotes,
+    format_spread,
+    metric_title,
+    published_cell,
+    table_cells,
+    table_headings,
+    tally_runs,
+)
 from labbook.runs import outputs
 
 HERE = Path(__file__).parent
@@ -29,51 +37,51 @@ PAGE, CSV, MARKDOWN = "report.html", "summary.csv", "summary.md"
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """Pictures of one kind, under a heading, with the legend that they share."""
 
     heading: str
     pictures: list[Picture]
-    lines: list[Line]
+    lines: list[LineStyle]
 
 
-def write(folder: Path) -> Report:
+def write_report(folder: Path) -> Report:
     """Read a sweep's folder, in whatever state its runs are, and write its files into it.
 
     Raises:
         SettingError: the folder is no sweep's, or one of the files in it is a link that leads out of it.
     """
-    report = group(read_runs.read(folder))
+    report = group_runs(read_runs.read_sweep(folder))
     check_symlinks(
         folder, [folder / name for name in (CSV, MARKDOWN, PAGE, images.CURVES, images.MATRIX, images.TABLE)]
     )
-    outputs.write_output(folder / CSV, tables.as_csv(report))
-    outputs.write_output(folder / MARKDOWN, tables.as_markdown(report))
-    shown = sections(report)
-    outputs.write_output(folder / PAGE, html(report, shown))
+    outputs.write_output(folder / CSV, tables.table_as_csv(report))
+    outputs.write_output(folder / MARKDOWN, tables.table_as_markdown(report))
+    shown = page_sections(report)
+    outputs.write_output(folder / PAGE, report_html(report, shown))
     curves = next((section for section in shown if section.heading == CURVES), None)
-    images.write(report, *((curves.pictures, curves.lines) if curves else ([], [])))
+    images.write_images(report, *((curves.pictures, curves.lines) if curves else ([], [])))
     return report
 
 
-def html(report: Report, shown: list[Section]) -> str:
+def report_html(report: Report, shown: list[PageSection]) -> str:
     """The page with its pictures, which needs nothing but itself."""
-    return rendered(
+    return render_template(
         "page.html.j2",
         report=report,
-        tally=tally(report),
-        facts=[(name, value) for name, value in facts(report) if value],
-        best=best(report),
-        evidence=evidence(report),
+        tally=tally_runs(report),
+        facts=[(name, value) for name, value in summary_facts(report) if value],
+        best=best_text(report),
+        evidence=evidence_sentences(report),
         lower_is_better=report.falls,
-        headings=headings(report),
-        rows=[(row, cells(report, row)) for row in report.rows],
+        headings=table_headings(report),
+        rows=[(row, table_cells(report, row)) for row in report.rows],
         footnotes=footnotes(report),
         sections=shown,
     )
 
 
-def rendered(template: str, **values: Any) -> str:
+def render_template(template: str, **values: Any) -> str:
     """A page made by one of the templates, with the style and the script that they share."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -83,33 +91,38 @@ def rendered(template: str, **values: Any) -> str:
     )
 
 
-def best(report: Report) -> list[tuple[str, str]]:
+def best_text(report: Report) -> list[tuple[str, str]]:
     """The best setting's figures; nothing where there is no best one."""
     if (row := report.best) is None:
         return []
-    figures = [(title(name), spread(name, row.figure(name))) for name in report.figures if name != "images_per_second"]
-    theirs = [(f"published {title(name)}", beside(row, name)) for name in row.published]
+    figures = [
+        (metric_title(name), format_spread(name, row.figure(name)))
+        for name in report.figures
+        if name != "images_per_second"
+    ]
+    theirs = [(f"published {metric_title(name)}", published_cell(row, name)) for name in row.published]
     alike = [("tied with", "; ".join(each.label for each in report.tied))]
     return [(name, value) for name, value in (*figures, *theirs, *alike) if value]
 
 
-def sections(report: Report) -> list[Section]:
+def page_sections(report: Report) -> list[PageSection]:
     """All pictures that the runs have figures for."""
-    lines = lines_of([row.label for row in report.rows])
+    lines = line_styles([row.label for row in report.rows])
     drawn: list[tuple[str, Callable[[], list[Picture]], bool]] = [
-        (CURVES, lambda: curves_of(report, lines), True),
-        ("What each parameter does", lambda: effects(report), False),
-        (f"{compared_by(report)} by two parameters", lambda: maps(report), False),
-        ("Gradients", lambda: gradients(report, lines), True),
-        ("What is mistaken for what", lambda: matrices(report), False),
+        (CURVES, lambda: curve_pictures(report, lines), True),
+        ("What each parameter does", lambda: effect_sections(report), False),
+        (f"{compared_metric_text(report)} by two parameters", lambda: parameter_maps(report), False),
+        ("Gradients", lambda: gradient_pictures(report, lines), True),
+        ("What is mistaken for what", lambda: confusion_pictures(report), False),
     ]
     found = [
-        Section(heading[0].upper() + heading[1:], draw(), lines if legend else []) for heading, draw, legend in drawn
+        PageSection(heading[0].upper() + heading[1:], draw(), lines if legend else [])
+        for heading, draw, legend in drawn
     ]
     return [section for section in found if section.pictures]
 
 
-def curves_of(report: Report, lines: list[Line]) -> list[Picture]:
+def curve_pictures(report: Report, lines: list[LineStyle]) -> list[Picture]:
     """The learning curves of all settings."""
     return learning_curves([row.runs for row in report.rows], lines, "test" if report.on_test else "validation")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from labbook.reports.columns import NULL, is_number, text
+from labbook.reports.columns import NULL, is_axis_number, value_text
 from labbook.reports.grouping import ACCURACY, SHOWN, Mean, Report, Row
 
 OLD, UNLIKE = "*", "†"  # made by other code; published after another number of epochs
@@ -27,31 +27,31 @@ class Heading:
     full: str  # the whole name
 
 
-def headings(report: Report) -> list[Heading]:
+def table_headings(report: Report) -> list[Heading]:
     """The settings, the number of runs, the figures, and what was published of them."""
     found = []
     for index, (column, name) in enumerate(zip(report.columns, report.names, strict=True)):
-        numeric = all(is_number(row.values[index]) or row.values[index] in (None, NULL) for row in report.rows)
+        numeric = all(is_axis_number(row.values[index]) or row.values[index] in (None, NULL) for row in report.rows)
         found.append(Heading(name, numeric, 100 - index, column.name))
     found.append(Heading("n", True, 92, "finished runs"))
     weights = {report.objective: 95, "test/acc": 90, "val/acc": 80, "train_seconds": 50, "train/acc": 40}
     for name in report.figures:
         importance = 60 if name.startswith("test/") else 30
-        found.append(Heading(title(name), True, weights.get(name, importance), name))
+        found.append(Heading(metric_title(name), True, weights.get(name, importance), name))
     for name in report.published:
         importance = 45 if name == "train_seconds" else 85
-        found.append(Heading(f"published {title(name)}", True, importance, f"{name}, sorted by the difference"))
+        found.append(Heading(f"published {metric_title(name)}", True, importance, f"{name}, sorted by the difference"))
     return found
 
 
-def title(name: str) -> str:
+def metric_title(name: str) -> str:
     """A figure's name as a heading."""
     return {**SHOWN, "train/acc_eval": "train acc"}.get(name, name.replace("/", " ").replace("_", " "))
 
 
-def cells(report: Report, row: Row) -> list[Cell]:
-    """One row, in the order of `headings`."""
-    found = [Cell("–" if value is None else text(value), _sortable(value)) for value in row.values]
+def table_cells(report: Report, row: Row) -> list[Cell]:
+    """One row, in the order of `table_headings`."""
+    found = [Cell("–" if value is None else value_text(value), _sortable(value)) for value in row.values]
     done, all_runs = len(row.finished), len(row.runs)
     mark = OLD if row.old else ""
     others = {run.state for run in row.runs} - {"finished"}
@@ -59,34 +59,34 @@ def cells(report: Report, row: Row) -> list[Cell]:
     found.append(Cell((f"{done}" if done == all_runs else f"{done} of {all_runs}{why}") + mark, done))
     for name in report.figures:
         mean = row.figure(name)
-        found.append(Cell(spread(name, mean), mean.mean if mean else None))
+        found.append(Cell(format_spread(name, mean), mean.mean if mean else None))
     for name in report.published:
-        found.append(Cell(beside(row, name), row.difference(name)))
+        found.append(Cell(published_cell(row, name), row.difference(name)))
     return found
 
 
-def beside(row: Row, name: str) -> str:
+def published_cell(row: Row, name: str) -> str:
     """A published figure and, in brackets, ours less theirs."""
     if name not in row.published:
         return ""
     difference = row.difference(name)
-    ours = "" if difference is None else f" ({number(name, difference, '+')})"
-    return number(name, row.published[name]) + (UNLIKE if row.unlike else "") + ours
+    ours = "" if difference is None else f" ({format_figure(name, difference, '+')})"
+    return format_figure(name, row.published[name]) + (UNLIKE if row.unlike else "") + ours
 
 
-def number(name: str, value: float, sign: str = "") -> str:
+def format_figure(name: str, value: float, sign: str = "") -> str:
     """A figure with the digits that mean something."""
     if name == "train_seconds":
         return f"{value:{sign}.1f}"
     return f"{value:{sign},.0f}" if name == "images_per_second" else f"{value:{sign}.4f}"
 
 
-def spread(name: str, mean: Mean | None) -> str:
+def format_spread(name: str, mean: Mean | None) -> str:
     """A mean and, where there are several runs, the standard deviation."""
     if mean is None:
         return ""
     spread_too = mean.sd is not None and name != "images_per_second"
-    return number(name, mean.mean) + (f" ± {number(name, mean.sd or 0.0)}" if spread_too else "")
+    return format_figure(name, mean.mean) + (f" ± {format_figure(name, mean.sd or 0.0)}" if spread_too else "")
 
 
 def footnotes(report: Report) -> list[str]:
@@ -116,7 +116,7 @@ def footnotes(report: Report) -> list[str]:
     return notes
 
 
-def tally(report: Report) -> str:
+def tally_runs(report: Report) -> str:
     """Such as `12 runs: 9 finished, 1 running, 2 failed`."""
     total = len(report.sweep.runs)
     counts = ", ".join(f"{count} {state}" for state, count in report.states.items())
@@ -125,4 +125,4 @@ def tally(report: Report) -> str:
 
 
 def _sortable(value: Any) -> Any:
-    return value if is_number(value) or value is None else text(value)
+    return value if is_axis_number(value) or value is None else value_text(value)

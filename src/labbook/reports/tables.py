@@ -7,23 +7,23 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from labbook.console import WIDEST, literal, plain_table, wide_enough
-from labbook.reports.columns import text
+from labbook.reports.columns import value_text
 from labbook.reports.grouping import OBJECTIVE, Report, Row
-from labbook.reports.summary_facts import facts
-from labbook.reports.table_cells import Heading, cells, footnotes, headings, tally
+from labbook.reports.summary_facts import summary_facts
+from labbook.reports.table_cells import Heading, footnotes, table_cells, table_headings, tally_runs
 from labbook.runs.csv_text import csv_text
 
 MOST_ROWS = 40  # on the terminal
 
 
-def show(report: Report, console: Console | None = None) -> None:
+def print_table(report: Report, console: Console | None = None) -> None:
     """Print the table, the state of the runs and the failures."""
     console = wide_enough(console)
     if report.rows:
         console.print(terminal_table(report, console.width))
     for note in [*_cut(report), *footnotes(report)]:
         console.print(literal(note, style="dim"))
-    console.print(literal(tally(report), style="bold"))
+    console.print(literal(tally_runs(report), style="bold"))
     for run in report.failures:
         for line in (f"failed: {run.path}", f"  {run.reason}", f"  traceback: {run.log}"):
             console.print(literal(line), soft_wrap=True)
@@ -31,13 +31,13 @@ def show(report: Report, console: Console | None = None) -> None:
 
 def terminal_table(report: Report, width: int) -> Table:
     """As many columns as there is room for, the most important ones."""
-    heads = headings(report)
-    rows = [[cell.text for cell in cells(report, row)] for row in report.rows[:MOST_ROWS]]
+    heads = table_headings(report)
+    rows = [[cell.text for cell in table_cells(report, row)] for row in report.rows[:MOST_ROWS]]
     widths = [
         min(max(cell_len(line[index]) for line in [[head.title for head in heads], *rows]), WIDEST)
         for index in range(len(heads))
     ]
-    kept = fitting(heads, widths, width)
+    kept = fitting_columns(heads, widths, width)
     table = plain_table()
     for index in kept:
         justify: JustifyMethod = "right" if heads[index].numeric else "left"
@@ -48,7 +48,7 @@ def terminal_table(report: Report, width: int) -> Table:
     return table
 
 
-def fitting(heads: list[Heading], widths: list[int], room: int) -> list[int]:
+def fitting_columns(heads: list[Heading], widths: list[int], room: int) -> list[int]:
     """Which columns to show: without the least important ones until the others fit, and at least two."""
     kept = list(range(len(heads)))
     while len(kept) > 2 and sum(widths[index] + 2 for index in kept) - 2 > room:
@@ -61,7 +61,7 @@ def _cut(report: Report) -> list[str]:
     return [f"... and {more} more settings in summary.csv"] if more > 0 else []
 
 
-def as_csv(report: Report) -> str:
+def table_as_csv(report: Report) -> str:
     """Raw numbers under their full names, a line for each setting."""
     figures = [*dict.fromkeys([*report.figures, "train/acc_eval", *report.published])]
     figures = [name for name in figures if any(row.exact(name) for row in report.rows)]
@@ -88,31 +88,31 @@ def _numbers(row: Row, figures: list[str], published: list[str]) -> list[object]
 
 
 def _raw(value: object) -> object:
-    return value if isinstance(value, float) else text(value) if value is not None else ""
+    return value if isinstance(value, float) else value_text(value) if value is not None else ""
 
 
 def _versions(row: Row) -> str:
     return ", ".join(dict.fromkeys(run.version for run in row.finished))
 
 
-def as_markdown(report: Report) -> str:
+def table_as_markdown(report: Report) -> str:
     """A table as GitHub shows it, and what one must know to read it."""
-    lines = [f"# {escaped(report.sweep.name)}", "", tally(report), ""]
+    lines = [f"# {escape_markup(report.sweep.name)}", "", tally_runs(report), ""]
     if report.rows:
         lines += [markdown_table(report), ""]
-    lines += [f"{escaped(note)}\n" for note in footnotes(report)]
-    lines += [f"- {escaped(name)}: {escaped(value)}" for name, value in facts(report) if value]
-    lines += [f"- failed: {escaped(str(run.path))}: {escaped(run.reason)}" for run in report.failures]
+    lines += [f"{escape_markup(note)}\n" for note in footnotes(report)]
+    lines += [f"- {escape_markup(name)}: {escape_markup(value)}" for name, value in summary_facts(report) if value]
+    lines += [f"- failed: {escape_markup(str(run.path))}: {escape_markup(run.reason)}" for run in report.failures]
     lines += ["", "Commands:", "", *(f"    {' '.join(command.split())}" for command in report.sweep.commands)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def markdown_table(report: Report) -> str:
     """The table alone."""
-    heads = headings(report)
-    lines = [_line([escaped(head.title) for head in heads])]
+    heads = table_headings(report)
+    lines = [_line([escape_markup(head.title) for head in heads])]
     lines += [_line(["---:" if head.numeric else "---" for head in heads])]
-    lines += [_line([escaped(cell.text) for cell in cells(report, row)]) for row in report.rows]
+    lines += [_line([escape_markup(cell.text) for cell in table_cells(report, row)]) for row in report.rows]
     return "\n".join(lines)
 
 
@@ -120,7 +120,7 @@ def _line(parts: list[str]) -> str:
     return f"| {' | '.join(parts)} |"
 
 
-def escaped(words: str) -> str:
+def escape_markup(words: str) -> str:
     """Words that Markdown and HTML take as they are."""
     plain = " ".join(words.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*|\[\]~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))", r"\\\1", plain)

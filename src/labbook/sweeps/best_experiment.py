@@ -23,7 +23,7 @@ from labbook.runs.sweep_folder import SweepFolder, read_manifest
 FILE = Path("experiment") / "best.yaml"  # in the sweep's folder, which Hydra takes as a folder of configurations
 
 
-def write(sweep: Path, run: str, config: Mapping[str, Any], found: str, others: Sequence[Path] = ()) -> str:
+def write_experiment(sweep: Path, run: str, config: Mapping[str, Any], found: str, others: Sequence[Path] = ()) -> str:
     """Write the experiment that does a run again; returns the command.
 
     `config` is the run's configuration, `found` says in words how good it was, `others` are more folders with files
@@ -48,8 +48,11 @@ def write(sweep: Path, run: str, config: Mapping[str, Any], found: str, others: 
     text = yaml.safe_dump({"defaults": defaults, **settings}, sort_keys=False)
     (sweep / FILE).parent.mkdir(exist_ok=True)
     write_whole(sweep / FILE, f"# @package _global_\n# {found} ({run})\n{text}")
-    path = [f"hydra.searchpath={typed([str(folder) for folder in others])}"] if others else []
-    more = [*(f"+{name}={typed(get_setting(config, name))}" for name in added), *(f"~{name}" for name in removed)]
+    path = [f"hydra.searchpath={plain_override([str(folder) for folder in others])}"] if others else []
+    more = [
+        *(f"+{name}={plain_override(get_setting(config, name))}" for name in added),
+        *(f"~{name}" for name in removed),
+    ]
     return shlex.join([*program_name().split(), f"--config-dir={sweep}", *path, "experiment=best", *more])
 
 
@@ -63,7 +66,7 @@ def run_of(folder: Path) -> Path:
         return folder
     from labbook.reports import grouping, read_runs  # draws, which takes a second to import
 
-    report = grouping.group(read_runs.read(folder))
+    report = grouping.group_runs(read_runs.read_sweep(folder))
     if report.on_test:
         raise SettingError(f"{folder}: its runs were validated on the test set, so none is chosen: give one of them")
     if len(report.winners) > 1:
@@ -84,11 +87,11 @@ def runs_of(folder: Path) -> list[Path]:
         return [folder]
     from labbook.reports import grouping, read_runs
 
-    rows = grouping.group(read_runs.read(folder)).rows
+    rows = grouping.group_runs(read_runs.read_sweep(folder)).rows
     return [run.path for row in rows for run in sorted(row.finished, key=lambda run: run.path)]
 
 
-def done_before(config: DictConfig, folders: Iterable[Path]) -> Path | None:
+def finished_before(config: DictConfig, folders: Iterable[Path]) -> Path | None:
     """The finished run that a single run would do again, in one of the sweeps that settings are read from."""
     for sweep in (SweepFolder(folder) for folder in folders if read_manifest(folder) is not None):
         name = sweep.by_identity().get(run_id(config))
@@ -105,12 +108,12 @@ def _kept(name: str, node: Any, left_out: set[str]) -> Any:
     return {key: _kept(dotted, value, left_out) for key, (dotted, value) in whole.items() if dotted not in left_out}
 
 
-def typed(value: Any) -> str:
+def plain_override(value: Any) -> str:
     """Plain data as an override takes it."""
     if isinstance(value, Mapping):
-        return f"{{{','.join(f'{key}:{typed(item)}' for key, item in value.items())}}}"
+        return f"{{{','.join(f'{key}:{plain_override(item)}' for key, item in value.items())}}}"
     if isinstance(value, list):
-        return f"[{','.join(map(typed, value))}]"
+        return f"[{','.join(map(plain_override, value))}]"
     if isinstance(value, str):
         quoted = re.sub(r"(\\*)'", r"\1\1\\'", re.sub(r"(\\+)$", r"\1\1", value))
         return f"'{quoted}'"

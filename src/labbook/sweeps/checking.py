@@ -11,15 +11,15 @@ from labbook import lazy_imports
 from labbook.sweeps import devices
 
 
-def check_targets(config: DictConfig) -> None:
+def check_job(config: DictConfig) -> None:
     """Hold a job's settings against what they are given to."""
-    devices.check(config.trainer)
+    devices.check_one_process_per_run(config.trainer)
     with (
         lazy_imports.import_torch_stack()
     ):  # takes seconds, which a sweep that has nothing left to do need not wait for
         from labbook import experiment
 
-    experiment.check(config)
+    experiment.check_experiment(config)
 
 
 def depends_on_surroundings(config: DictConfig) -> bool:
@@ -28,7 +28,7 @@ def depends_on_surroundings(config: DictConfig) -> bool:
     return any(f"${{{resolver}" in text for resolver in ("oc.env", "now", "hydra", "env"))
 
 
-def search_path(context: HydraContext) -> list[Path]:
+def job_search_path(context: HydraContext) -> list[Path]:
     """The folders that configuration files are read from."""
     sources = context.config_loader.get_sources()
     return [Path(source.path) for source in sources if source.scheme() == "file"]

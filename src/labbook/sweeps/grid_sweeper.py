@@ -10,11 +10,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from labbook.errors import SettingError
-from labbook.sweeps.naming import combinations, given, parsed, swept
+from labbook.sweeps.naming import given_overrides, override_combinations, parse_overrides, swept_keys
 from labbook.sweeps.sweep_command import SweepCommand
 
 
-class Grid(BasicSweeper):
+class GridSweeper(BasicSweeper):
     """Every combination of the swept values, each done once: `hydra/sweeper=basic`."""
 
     command: SweepCommand
@@ -24,9 +24,9 @@ class Grid(BasicSweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Open the sweep's folder and put the choice of what is left to do in front of the launcher."""
-        preset, command = given(config.hydra)
+        preset, command = given_overrides(config.hydra)
         arguments = [*preset, *command]
-        self.arguments = [*arguments, *seeds(config, arguments)]
+        self.arguments = [*arguments, *seed_overrides(config, arguments)]
         self.command = SweepCommand(config, self.arguments)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self.command.lead(self.launcher, hydra_context)
@@ -39,13 +39,13 @@ class Grid(BasicSweeper):
             TrainingError: a run failed.
         """
         assert self.hydra_context is not None
-        jobs = combinations(parsed(self.arguments, self.hydra_context.config_loader))
+        jobs = override_combinations(parse_overrides(self.arguments, self.hydra_context.config_loader))
         with self.command as command:
             command.launcher.total, command.launcher.at_once = len(jobs), self.max_batch_size
             return command.launcher.launch(jobs, initial_job_idx=0)
 
 
-def seeds(config: DictConfig, arguments: list[str]) -> list[str]:
+def seed_overrides(config: DictConfig, arguments: list[str]) -> list[str]:
     """What `seeds=N` adds to a sweep.
 
     Raises:
@@ -53,16 +53,16 @@ def seeds(config: DictConfig, arguments: list[str]) -> list[str]:
     """
     if config.seeds == 1:
         return []
-    if "seed" in swept(arguments):
+    if "seed" in swept_keys(arguments):
         raise SettingError(f"seeds={config.seeds} and several values of seed do not go together: give one of them")
     return ["seed=" + ",".join(str(config.seed + number) for number in range(config.seeds))]
 
 
-def register() -> None:
+def register_sweepers() -> None:
     """Make the sweepers known to Hydra; the search only where its extra is installed."""
     plugins = Plugins.instance()
-    plugins.register(Grid)
+    plugins.register(GridSweeper)
     if find_spec("hydra_plugins") and find_spec("hydra_plugins.hydra_optuna_sweeper"):
-        from labbook.sweeps.optuna_sweeper import Search
+        from labbook.sweeps.optuna_sweeper import OptunaSearch
 
-        plugins.register(Search)
+        plugins.register(OptunaSearch)

@@ -24,12 +24,12 @@ DEATHS = (
 )
 
 
-def whole(least: int) -> Callable[[Any], bool]:
+def is_whole_number(least: int) -> Callable[[Any], bool]:
     """Whether a value is a whole number of at least so much."""
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def positive(value: Any) -> bool:
+def is_positive_number(value: Any) -> bool:
     """Whether a value is a number above 0."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
@@ -39,30 +39,30 @@ def positive(value: Any) -> bool:
 LIMITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "launcher.n_jobs": ("a number of runs at once, or -1 for one per core",
         lambda value: isinstance(value, int) and value != 0),
-    "launcher.inner_max_num_threads": ("at least 1, or null", whole(1)),
-    "launcher.batch_size": ("at least 1, or auto", lambda value: value == "auto" or whole(1)(value)),
+    "launcher.inner_max_num_threads": ("at least 1, or null", is_whole_number(1)),
+    "launcher.batch_size": ("at least 1, or auto", lambda value: value == "auto" or is_whole_number(1)(value)),
     "launcher.pre_dispatch": ("all, n_jobs, or a multiple such as 2*n_jobs",
-        lambda value: whole(1)(value) or bool(re.fullmatch(r"all|([1-9]\d*\s*\*\s*)?n_jobs", str(value)))),
-    "launcher.ray.init.num_cpus": ("at least 1, or null", whole(1)),
-    "launcher.ray.remote.num_cpus": ("more than 0", positive),
-    "launcher.ray.remote.num_gpus": ("at least 0, or null", lambda value: value == 0 or positive(value)),
-    "launcher.ray.remote.max_retries": ("at least -1", whole(-1)),
-    "launcher.timeout_min": ("at least 1", whole(1)),
-    "launcher.signal_delay_s": ("at least 0", whole(0)),
-    "launcher.max_num_timeout": ("at least 0", whole(0)),
-    "launcher.cpus_per_task": ("at least 1, or null", whole(1)),
-    "launcher.gpus_per_node": ("at least 0, or null", whole(0)),
-    "launcher.mem_gb": ("more than 0, or null", positive),
-    "launcher.array_parallelism": ("at least 1", whole(1)),
+        lambda value: is_whole_number(1)(value) or bool(re.fullmatch(r"all|([1-9]\d*\s*\*\s*)?n_jobs", str(value)))),
+    "launcher.ray.init.num_cpus": ("at least 1, or null", is_whole_number(1)),
+    "launcher.ray.remote.num_cpus": ("more than 0", is_positive_number),
+    "launcher.ray.remote.num_gpus": ("at least 0, or null", lambda value: value == 0 or is_positive_number(value)),
+    "launcher.ray.remote.max_retries": ("at least -1", is_whole_number(-1)),
+    "launcher.timeout_min": ("at least 1", is_whole_number(1)),
+    "launcher.signal_delay_s": ("at least 0", is_whole_number(0)),
+    "launcher.max_num_timeout": ("at least 0", is_whole_number(0)),
+    "launcher.cpus_per_task": ("at least 1, or null", is_whole_number(1)),
+    "launcher.gpus_per_node": ("at least 0, or null", is_whole_number(0)),
+    "launcher.mem_gb": ("more than 0, or null", is_positive_number),
+    "launcher.array_parallelism": ("at least 1", is_whole_number(1)),
     "launcher.tasks_per_node": ("1: a run of a sweep is one process", lambda value: value == 1),
     "launcher.nodes": ("1: a run of a sweep is one process", lambda value: value == 1),
-    "sweeper.n_jobs": ("at least 1", whole(1)),
-    "sweeper.max_batch_size": ("at least 1, or null", whole(1)),
+    "sweeper.n_jobs": ("at least 1", is_whole_number(1)),
+    "sweeper.max_batch_size": ("at least 1, or null", is_whole_number(1)),
 }  # fmt: skip
 OPTIONAL = re.compile(r", or null$")
 
 
-def check(hydra: DictConfig) -> None:
+def check_launcher(hydra: DictConfig) -> None:
     """Refuse settings that a launcher or a sweeper cannot work with, by Hydra's own node."""
     missing = object()
     for name, (words, valid) in LIMITS.items():
@@ -72,12 +72,12 @@ def check(hydra: DictConfig) -> None:
         raise SettingError(f"hydra.{name}={value} must be {words}")
 
 
-def parallel(launcher: Launcher) -> bool:
+def runs_elsewhere(launcher: Launcher) -> bool:
     """Whether a launcher's runs are in other processes than this one."""
     return type(launcher).__name__ != "BasicLauncher"
 
 
-def prepare(launcher: Launcher) -> None:
+def prepare_launcher(launcher: Launcher) -> None:
     """Give a launcher what only the running program knows: how many GPUs Ray has to hand out.
 
     And where submitit may keep its files: those are pickles, so only a folder whose name nobody could know before is
@@ -106,14 +106,14 @@ def gpus_of_ray(init: DictConfig) -> float:
     return float(ray.cluster_resources().get("GPU", 0))
 
 
-def where_output_goes(launcher: Launcher) -> str:
+def output_note(launcher: Launcher) -> str:
     """What to say of the output of runs that do not print to this terminal."""
     if type(launcher).__name__ in ("LocalLauncher", "SlurmLauncher"):
         return "each run writes to train.log in its own folder"
     return ""
 
 
-def what_goes_on(launcher: Launcher) -> str:
+def remaining_runs_note(launcher: Launcher) -> str:
     """What to say of runs that do not end with the command that started them."""
     name = type(launcher).__name__
     if name == "SlurmLauncher":

@@ -17,12 +17,12 @@ from labbook.errors import SettingError
 from labbook.runs.run_id import IGNORED_KEYS
 
 
-def parsed(overrides: list[str], loader: ConfigLoader | None = None) -> list[Override]:
+def parse_overrides(overrides: list[str], loader: ConfigLoader | None = None) -> list[Override]:
     """Overrides as Hydra understands them; a `loader` is needed for the values of `glob(...)`."""
     return OverridesParser.create(config_loader=loader).parse_overrides(overrides)
 
 
-def given(hydra: DictConfig) -> tuple[list[str], list[str]]:
+def given_overrides(hydra: DictConfig) -> tuple[list[str], list[str]]:
     """The overrides of a sweep's preset and those of its command, by Hydra's own node, with `${...}` as it was typed.
 
     Each run resolves them by its own settings.
@@ -32,12 +32,12 @@ def given(hydra: DictConfig) -> tuple[list[str], list[str]]:
     return [f"{key}={'null' if value is None else value}" for key, value in (preset["params"] or {}).items()], command
 
 
-def swept(overrides: list[str]) -> list[str]:
+def swept_keys(overrides: list[str]) -> list[str]:
     """The keys that have several values, in order."""
-    return [item.get_key_element() for item in parsed(overrides) if item.is_sweep_override()]
+    return [item.get_key_element() for item in parse_overrides(overrides) if item.is_sweep_override()]
 
 
-def combinations(overrides: Iterable[Override]) -> list[list[str]]:
+def override_combinations(overrides: Iterable[Override]) -> list[list[str]]:
     """Every combination of the swept values; of a key given twice the later counts.
 
     Raises:
@@ -65,17 +65,19 @@ def sweep_name(overrides: list[str], preset: str | None, search: bool = False) -
 
     The swept values are not part of it, so that a command with one value more is the same sweep.
     """
-    last = {item.get_key_element(): item for item in parsed(overrides)}  # of a key given twice the later counts
-    telling = [item for key, item in sorted(last.items()) if not indifferent(key)]
+    last = {
+        item.get_key_element(): item for item in parse_overrides(overrides)
+    }  # of a key given twice the later counts
+    telling = [item for key, item in sorted(last.items()) if not is_left_out_of_name(key)]
     fixed = [f"{item.get_key_element()}={item.get_value_element_as_str()}" for item in telling if not _varies(item)]
     over = [item.get_key_element() for item in telling if _varies(item)]
-    words = [preset or "", slug(fixed) if fixed else ""]
+    words = [preset or "", overrides_slug(fixed) if fixed else ""]
     if over:
         words += ["by", short_file_name("_".join(_last(key) for key in over))]
     return "_".join(word for word in (*words, "search" if search else "") if word) or "sweep"
 
 
-def slug(overrides: Iterable[str]) -> str:
+def overrides_slug(overrides: Iterable[str]) -> str:
     """Overrides as a short name that every file system takes: `model.depth=2` becomes `depth-2`.
 
     Groups come first and the seed last.
@@ -99,7 +101,7 @@ def _varies(item: Override) -> bool:
     return bool(item.is_sweep_override())
 
 
-def indifferent(key: str) -> bool:
+def is_left_out_of_name(key: str) -> bool:
     """Whether a setting says nothing of what is computed, or what each run's own name tells."""
     name = renames.current_name(key.lstrip("+~").replace("/", "."))
     roots = (*IGNORED_KEYS, "hydra", "callbacks", "data.root")

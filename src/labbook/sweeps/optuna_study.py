@@ -16,14 +16,14 @@ from optuna.trial import FrozenTrial, TrialState
 from labbook.config.schema import lower_is_better
 from labbook.errors import SettingError, first_line
 from labbook.runs.sweep_folder import STUDY
-from labbook.sweeps.spaces import described
+from labbook.sweeps.spaces import describe_distribution
 
 AGAIN = "queued again"  # numbers of trials, noted on the study
 OBJECTIVE = "objective"  # what its values are, noted on the study
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
-def opened(storage: str, objective: str, mode: str = "auto") -> optuna.Study:
+def open_study(storage: str, objective: str, mode: str = "auto") -> optuna.Study:
     """The study as it stands, or a new one.
 
     Raises:
@@ -31,14 +31,14 @@ def opened(storage: str, objective: str, mode: str = "auto") -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction: Literal["minimize", "maximize"] = "minimize" if lower_is_better(objective, mode) else "maximize"
-    with opening(storage):
+    with study_storage_errors(storage):
         study = optuna.create_study(study_name=STUDY, storage=storage, direction=direction, load_if_exists=True)
     if OBJECTIVE not in study.user_attrs:
         study.set_user_attr(OBJECTIVE, objective)
     return study
 
 
-def existing(storage: str) -> optuna.Study | None:
+def existing_study(storage: str) -> optuna.Study | None:
     """The study that is there already, if there is one.
 
     Raises:
@@ -47,7 +47,7 @@ def existing(storage: str) -> optuna.Study | None:
     kind, _, file = storage.partition(":///")
     if kind == "sqlite" and not Path(file).exists():
         return None
-    with opening(storage):
+    with study_storage_errors(storage):
         try:
             return optuna.load_study(study_name=STUDY, storage=storage)
         except KeyError:
@@ -55,7 +55,7 @@ def existing(storage: str) -> optuna.Study | None:
 
 
 @contextmanager
-def opening(storage: str) -> Iterator[None]:
+def study_storage_errors(storage: str) -> Iterator[None]:
     """Where a study's storage is opened.
 
     Raises:
@@ -67,7 +67,7 @@ def opening(storage: str) -> Iterator[None]:
         raise SettingError(f"hydra.sweeper.storage={storage} cannot be opened: {first_line(error)}") from error
 
 
-def check(
+def check_study(
     study: optuna.Study, objective: str, mode: str, before: str | None, space: Mapping[str, BaseDistribution]
 ) -> None:
     """Refuse to continue a study by another objective, or with settings that are drawn in another way.
@@ -88,11 +88,11 @@ def check(
                 if name in space:
                     check_distribution_compatibility(distribution, space[name])
             except ValueError as error:
-                was, now = described(distribution), described(space[name])
+                was, now = describe_distribution(distribution), describe_distribution(space[name])
                 raise SettingError(f"{name}={now}: the study of this sweep has {name}={was}; {new}") from error
 
 
-def rehearse(node: DictConfig, space: Mapping[str, BaseDistribution]) -> None:
+def rehearse_sampler(node: DictConfig, space: Mapping[str, BaseDistribution]) -> None:
     """Let a sampler draw a few trials of nothing, so that one that cannot is refused before anything begins.
 
     Raises:
@@ -101,7 +101,7 @@ def rehearse(node: DictConfig, space: Mapping[str, BaseDistribution]) -> None:
     name = str(node.get("_target_")).rpartition(".")[2]
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        study = optuna.create_study(sampler=sampler(node, 0))
+        study = optuna.create_study(sampler=sampler_after(node, 0))
         for value in (0.0, 1.0, 2.0):
             study.tell(study.ask(dict(space)), value)
     except ImportError as error:
@@ -113,21 +113,21 @@ def rehearse(node: DictConfig, space: Mapping[str, BaseDistribution]) -> None:
         raise SettingError(f"hydra/sweeper/sampler: {name}: {first_line(error.__cause__ or error)}") from error
 
 
-def ask(study: optuna.Study, worker: str) -> optuna.Trial:
+def ask_trial(study: optuna.Study, worker: str) -> optuna.Trial:
     """A new trial, marked as that of a worker."""
     trial = study.ask()
     trial.set_user_attr("worker", worker)
     return trial
 
 
-def sampler(node: DictConfig, drawn: int) -> optuna.samplers.BaseSampler:
-    """The sampler after `drawn` trials: a search that goes on draws what one that never stopped would draw."""
+def sampler_after(node: DictConfig, drawn: int) -> optuna.samplers.BaseSampler:
+    """The sampler after `drawn_trials` trials: a search that goes on draws what one that never stopped would draw."""
     options = {} if node.get("seed") is None else {"seed": node.seed + drawn}
     made: optuna.samplers.BaseSampler = instantiate(node, **options, _execution_whitelist_=SAMPLERS)
     return made
 
 
-def tell(study: optuna.Study, trial: optuna.Trial, state: str, metrics: Mapping[str, Any]) -> None:
+def tell_trial(study: optuna.Study, trial: optuna.Trial, state: str, metrics: Mapping[str, Any]) -> None:
     """What became of a trial's run."""
     if state == "finished":
         study.tell(trial, values=float(metrics["objective"]), skip_if_finished=True)
@@ -136,7 +136,7 @@ def tell(study: optuna.Study, trial: optuna.Trial, state: str, metrics: Mapping[
         study.tell(trial, state=became, skip_if_finished=True)
 
 
-def requeue(study: optuna.Study, is_working: Callable[[str], object], retry_failed: bool) -> None:
+def requeue_trials(study: optuna.Study, is_working: Callable[[str], object], retry_failed: bool) -> None:
     """Queue trials again: those whose worker does not work any more and, with `retry_failed`, those that failed."""
     again: list[int] = study.user_attrs.get(AGAIN, [])
     for trial in study.get_trials(deepcopy=False):
@@ -151,14 +151,14 @@ def requeue(study: optuna.Study, is_working: Callable[[str], object], retry_fail
     study.set_user_attr(AGAIN, again)
 
 
-def drawn(study: optuna.Study) -> int:
+def drawn_trials(study: optuna.Study) -> int:
     """How many different trials there are, not counting those that were queued again or wait for it."""
     again = study.user_attrs.get(AGAIN, [])
     trials = study.get_trials(deepcopy=False)
     return sum(trial.number not in again and trial.state is not TrialState.WAITING for trial in trials)
 
 
-def taken(study: optuna.Study, worker: str) -> int:
+def taken_trials(study: optuna.Study, worker: str) -> int:
     """How many trials are done or being done; one that failed counts for the search that tried it."""
 
     def counts(trial: FrozenTrial) -> bool:

@@ -14,7 +14,7 @@ from labbook.config.unknown_keys import GROUPS
 from labbook.errors import SettingError, list_choices
 from labbook.runs import locks
 from labbook.runs.sweep_folder import read_manifest
-from labbook.sweeps.naming import given, parsed
+from labbook.sweeps.naming import given_overrides, parse_overrides
 from labbook.sweeps.sweep_command import SweepCommand
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SAMPLER = "hydra/sweeper/sampler"  # a group of the plugin
 
 
-class Search(OptunaSweeper):
+class OptunaSearch(OptunaSweeper):
     """`sweep.n_trials` trials in total, drawn by Optuna's sampler: `hydra/sweeper=optuna`."""
 
     command: SweepCommand
@@ -50,7 +50,7 @@ class Search(OptunaSweeper):
         if config.seeds > 1:
             raise SettingError(f"seeds={config.seeds} repeats a grid; a search (hydra/sweeper=optuna) takes seed=N")
         check_sampler(config.hydra.runtime.choices[SAMPLER])
-        preset, command = given(config.hydra)
+        preset, command = given_overrides(config.hydra)
         self.arguments = [*preset, *command]
         self.command = SweepCommand(config, self.arguments, search=True)
         self.storage = str(config.hydra.sweeper.storage)  # only now, as it lies in the sweep's folder
@@ -72,16 +72,16 @@ class Search(OptunaSweeper):
         with self.command as command, self._begun(worker):
             folder = command.folder.path
             with locks.run_lock(folder, "study", patience=60):  # another search may be making it
-                study = studies.opened(self.storage, command.config.objective, command.config.objective_mode)
+                study = studies.open_study(self.storage, command.config.objective, command.config.objective_mode)
                 is_working = partial(locks.lock_owner, folder)
-                studies.requeue(study, is_working, command.config.sweep.retry_failed)
+                studies.requeue_trials(study, is_working, command.config.sweep.retry_failed)
             launcher.total, launcher.searching = total, True
-            while (taken := studies.taken(study, worker)) < total and not launcher.stopped:
-                study.sampler = studies.sampler(self.sampler, studies.drawn(study))
-                trials = [studies.ask(study, worker) for _ in range(min(total - taken, self.sweeper.n_jobs))]
+            while (taken := studies.taken_trials(study, worker)) < total and not launcher.stopped:
+                study.sampler = studies.sampler_after(self.sampler, studies.drawn_trials(study))
+                trials = [studies.ask_trial(study, worker) for _ in range(min(total - taken, self.sweeper.n_jobs))]
                 self._launch(trials, first=taken)
                 for trial, name in zip(trials, launcher.names, strict=True):
-                    studies.tell(study, trial, *command.folder.state(name))
+                    studies.tell_trial(study, trial, *command.folder.state(name))
                 names += launcher.names
             launcher.names = names
 
@@ -94,13 +94,13 @@ class Search(OptunaSweeper):
         space, fixed, removed = self._space()
         example = {**{name: example_of(distribution) for name, distribution in space.items()}, **fixed}
         self.command.launcher.composed([*(f"{name}={value}" for name, value in example.items()), *removed])
-        spaces.check_objective(space, self.command.config.objective)
+        spaces.check_search_objective(space, self.command.config.objective)
         self._check_forced(example, space)
-        studies.rehearse(self.sampler, space)
+        studies.rehearse_sampler(self.sampler, space)
         folder = self.command.folder
-        if not self.command.config.sweep.rerun and (study := studies.existing(self.storage)):
+        if not self.command.config.sweep.rerun and (study := studies.existing_study(self.storage)):
             config, before = self.command.config, (read_manifest(folder.path) or {}).get("objective")
-            studies.check(study, config.objective, config.objective_mode, before, space)
+            studies.check_study(study, config.objective, config.objective_mode, before, space)
         self.command.launcher.begin()
         with locks.run_lock(folder.path, worker):
             yield
@@ -119,7 +119,7 @@ class Search(OptunaSweeper):
         """What is drawn from, what is fixed and what is taken away; a later argument overrides an earlier one."""
         from labbook.sweeps import spaces
 
-        return spaces.read(parsed(self.arguments))
+        return spaces.read_space(parse_overrides(self.arguments))
 
     def _launch(self, trials: "list[optuna.Trial]", first: int) -> None:
         """Do the runs of some trials."""

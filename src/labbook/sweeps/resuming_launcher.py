@@ -30,8 +30,8 @@ from labbook.runs.status import WITH_FIGURES
 from labbook.runs.sweep_folder import IdentityIndex, SweepFolder
 from labbook.signals import ended_by_signals, restore_interrupts
 from labbook.sweeps import launchers, run_job, unchanged
-from labbook.sweeps.checking import check_targets, choice_for, depends_on_surroundings, has_setting, search_path
-from labbook.sweeps.naming import indifferent, slug
+from labbook.sweeps.checking import check_job, choice_for, depends_on_surroundings, has_setting, job_search_path
+from labbook.sweeps.naming import is_left_out_of_name, overrides_slug
 
 OURS = (run_job.RunFailed, run_job.NotStarted)
 MOST_DEATHS = 2  # of a run's process, within one command, after which the run has failed
@@ -39,14 +39,14 @@ POLL = 1.0  # seconds between two looks at a run that somebody else does
 
 
 @dataclass(frozen=True)
-class Job:
+class SweepJob:
     """One combination of the swept settings."""
 
     number: int  # in the whole sweep, from 0
     overrides: list[str]
 
 
-class Continuing(Launcher):
+class ResumingLauncher(Launcher):
     """A launcher in front of another one, which gets only those runs that are not done yet.
 
     It composes each job once before any of them begins, so that a wrong setting is refused at once; jobs that lead
@@ -68,7 +68,7 @@ class Continuing(Launcher):
         self.skipped: set[str] = set()  # runs that were done before
         self.left_out: set[tuple[str, str]] = set()  # forced settings, and the swept choices that do not have them
         self.taken: set[str] = set()  # forced settings that a choice has
-        self.index = IdentityIndex(sweep.path, search_path(context))
+        self.index = IdentityIndex(sweep.path, job_search_path(context))
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Nothing: the inner launcher was set up before."""
@@ -76,7 +76,7 @@ class Continuing(Launcher):
     @property
     def stopped(self) -> bool:
         """Whether a failure was to end the sweep, and one came."""
-        return run_job.stop_mark(self.sweep.path, self.launch_id).exists()
+        return run_job.stop_file(self.sweep.path, self.launch_id).exists()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """The return of each job: stored, of a run that was done before, or new."""
@@ -95,12 +95,12 @@ class Continuing(Launcher):
         self.index.save()
         self.sweep.plan(self.names)
         returns: dict[str, JobReturn] = {}
-        todo: dict[str, Job] = {}
+        todo: dict[str, SweepJob] = {}
         for number, (name, overrides) in enumerate(zip(self.names, every, strict=True), initial_job_idx):
             if name not in returns and name not in todo:
                 stored = self._stored(name)
                 if stored is None:
-                    todo[name] = Job(number, overrides)
+                    todo[name] = SweepJob(number, overrides)
                 else:
                     returns[name] = stored
         self._announce(todo, returns)
@@ -118,14 +118,14 @@ class Continuing(Launcher):
         self.sweep.begin(self.over, self.config.objective, self.config.objective_mode)
         self.begun = True
 
-    def _launch(self, todo: dict[str, "Job"]) -> dict[str, JobReturn]:
+    def _launch(self, todo: dict[str, "SweepJob"]) -> dict[str, JobReturn]:
         """Launch runs until none is left that is not done, waiting for those that somebody else does."""
         returns: dict[str, JobReturn] = {}
         if todo:
-            launchers.prepare(self.inner)
-        with ended_by_signals(launchers.parallel(self.inner)):
+            launchers.prepare_launcher(self.inner)
+        with ended_by_signals(launchers.runs_elsewhere(self.inner)):
             while todo:
-                for batch in batched(todo.items(), self.at_once or len(todo)):
+                for batch in in_batches(todo.items(), self.at_once or len(todo)):
                     told = [self._told(name, job) for name, job in batch]
                     results = self._launched([name for name, _ in batch], told, first=batch[0][1].number)
                     returns |= {name: result for (name, _), result in zip(batch, results, strict=True)}
@@ -145,7 +145,7 @@ class Continuing(Launcher):
         try:
             results = self.inner.launch(told, initial_job_idx=first)
         except Exception as error:
-            if launchers.parallel(self.inner) and type(error) in (TypeError, ValueError):  # not of a run
+            if launchers.runs_elsewhere(self.inner) and type(error) in (TypeError, ValueError):  # not of a run
                 raise SettingError(f"hydra.launcher: {first_line(error)}") from error
             if type(error).__name__ not in launchers.DEATHS:
                 raise
@@ -181,7 +181,7 @@ class Continuing(Launcher):
         objective = float(metrics["objective"]) if state in WITH_FIGURES else None
         return JobReturn(status=JobStatus.COMPLETED, _return_value=objective)
 
-    def _told(self, name: str, job: "Job") -> list[str]:
+    def _told(self, name: str, job: "SweepJob") -> list[str]:
         """A job's overrides, with what the program itself tells the run."""
         return [
             *self.fitting(job.overrides),
@@ -189,7 +189,7 @@ class Continuing(Launcher):
             f"sweep.job.folder='{name}'",
             f"sweep.job.launch='{self.launch_id}'",
             f"sweep.job.label='{job.number + 1}/{self.total}'",
-            f"sweep.job.parallel={launchers.parallel(self.inner)}",
+            f"sweep.job.parallel={launchers.runs_elsewhere(self.inner)}",
         ]
 
     def _identity(self, overrides: list[str]) -> str:
@@ -199,7 +199,7 @@ class Continuing(Launcher):
         if known is not None:
             return known
         config = self.composed(self.fitting(overrides))
-        check_targets(config)
+        check_job(config)
         found = run_id(config)
         if not depends_on_surroundings(config):
             self.index.identities[key] = found
@@ -228,7 +228,9 @@ class Continuing(Launcher):
     def _slug(self, overrides: list[str]) -> str:
         """The first part of the name of a job's run: what varies in the sweep, or what is set at all."""
         telling = [item for item in overrides if item.partition("=")[0] in self.over]
-        return slug(telling or [item for item in overrides if not indifferent(item.partition("=")[0])])
+        return overrides_slug(
+            telling or [item for item in overrides if not is_left_out_of_name(item.partition("=")[0])]
+        )
 
     def composed(self, overrides: list[str]) -> DictConfig:
         """The configuration of a job, checked.
@@ -263,7 +265,7 @@ class Continuing(Launcher):
             self.resumed.add(name)
         return None
 
-    def _announce(self, todo: dict[str, Job], returns: dict[str, JobReturn]) -> None:
+    def _announce(self, todo: dict[str, SweepJob], returns: dict[str, JobReturn]) -> None:
         """Say what there is to do."""
         for item, choice in sorted(self.left_out):
             print(f"left out where the choice has no such setting: {item} ({choice})")
@@ -304,7 +306,7 @@ class Continuing(Launcher):
             time.sleep(POLL)
 
 
-def batched(items: Iterable[tuple[str, Job]], size: int) -> Iterator[list[tuple[str, Job]]]:
+def in_batches(items: Iterable[tuple[str, SweepJob]], size: int) -> Iterator[list[tuple[str, SweepJob]]]:
     """Parts of at most `size`."""
     rest = iter(items)
     while batch := list(islice(rest, size)):

@@ -29,12 +29,12 @@ class NotStarted(Exception):  # noqa: N818 - nothing went wrong here
     """The sweep was stopped before this run began."""
 
 
-def stop_mark(sweep: Path, launch: str) -> Path:
+def stop_file(sweep: Path, launch: str) -> Path:
     """The file that tells the runs of one command that no more of them are to begin."""
     return sweep / locks.CLAIMS / f"{launch}.stop"
 
 
-def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
+def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
     """Do a run that is not done, from where it stands. Returns its objective; None if somebody else is at it.
 
     Raises:
@@ -47,7 +47,7 @@ def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
     with locks.run_lock(sweep.path, name) as mine:
         if not mine:
             return None
-        if stop_mark(sweep.path, job.launch).exists():
+        if stop_file(sweep.path, job.launch).exists():
             raise NotStarted(name)
         check_symlinks(sweep.path, [sweep.path / name])
         check_symlinks(sweep.path / name)
@@ -58,15 +58,17 @@ def run(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
         if state == "failed" and not config.sweep.retry_failed:
             raise RunFailed(metrics.get("reason", ""))
         if name.rpartition("-")[2] != run_id(config) and not depends_on_surroundings(config):
-            say(job, f"note: a file of settings was edited since the sweep began, and {name} is trained by the new one")
-        say(job, f"{'' if job.parallel else f'run {job.label}: '}{name}{begun(state, metrics)}")
-        if wrong := damaged(state, sweep.path / name):
+            print_job_line(
+                job, f"note: a file of settings was edited since the sweep began, and {name} is trained by the new one"
+            )
+        print_job_line(job, f"{'' if job.parallel else f'run {job.label}: '}{name}{begun_note(state, metrics)}")
+        if wrong := damage_note(state, sweep.path / name):
             kept = sweep.set_run_aside(name, Path(config.log_dir))
-            say(job, f"{wrong} damaged, so it is done again; the old folder is kept as {kept}")
-        return attempts(task, config, sweep.path / name)
+            print_job_line(job, f"{wrong} damaged, so it is done again; the old folder is kept as {kept}")
+        return attempt_run(task, config, sweep.path / name)
 
 
-def damaged(state: str, folder: Path) -> str | None:
+def damage_note(state: str, folder: Path) -> str | None:
     """What keeps a run from being gone on with, if anything does."""
     if state == "damaged":
         return f"its {METRICS} is"
@@ -77,30 +79,32 @@ def damaged(state: str, folder: Path) -> str | None:
     return None
 
 
-def attempts(task: Callable[[DictConfig], Any], config: DictConfig, folder: Path) -> float:
+def attempt_run(task: Callable[[DictConfig], Any], config: DictConfig, folder: Path) -> float:
     """Run the task, again from its last checkpoint where it fails."""
     most = config.sweep.max_failures
     for attempt in range(most + 1):
         try:
-            devices.check(config.trainer)  # of this machine, which may not be the one that started the sweep
+            devices.check_one_process_per_run(
+                config.trainer
+            )  # of this machine, which may not be the one that started the sweep
             return float(task(config))
         except StoppedBySignal:
             raise
         except OSError as error:
             if is_unwritable(error):  # the other runs would find no room either
                 raise
-            told = record(error, folder, config)
+            told = record_failure(error, folder, config)
         except Exception as error:
-            told = record(error, folder, config)
-        say(config.sweep.job, f"failed: {told} (traceback: {folder / LOG})", error=True)
+            told = record_failure(error, folder, config)
+        print_job_line(config.sweep.job, f"failed: {told} (traceback: {folder / LOG})", error=True)
         if attempt < most:
-            say(config.sweep.job, f"trying again ({attempt + 1} of {most})")
+            print_job_line(config.sweep.job, f"trying again ({attempt + 1} of {most})")
     if config.sweep.on_error == "stop":
-        stop_mark(folder.parent, config.sweep.job.launch).touch()
+        stop_file(folder.parent, config.sweep.job.launch).touch()
     raise RunFailed(told)
 
 
-def record(error: Exception, folder: Path, config: DictConfig) -> str:
+def record_failure(error: Exception, folder: Path, config: DictConfig) -> str:
     """Make sure that the run's folder tells why it failed, also where it failed before it had one."""
     told = failure_reason(error)
     metrics = read_metrics(folder)
@@ -113,13 +117,13 @@ def record(error: Exception, folder: Path, config: DictConfig) -> str:
     return told
 
 
-def begun(state: str, metrics: dict[str, Any]) -> str:
+def begun_note(state: str, metrics: dict[str, Any]) -> str:
     """What to say of a run that is not new."""
     if state == "failed":
         return f" (failed before: {metrics.get('reason', 'for an unknown reason')})"
     return " (was interrupted)" if state in ("interrupted", "running") else ""
 
 
-def say(job: DictConfig, text: str, error: bool = False) -> None:
+def print_job_line(job: DictConfig, text: str, error: bool = False) -> None:
     """A line on the terminal, marked with the run where several share it."""
     print_line(printable(f"[{job.label}] {text}" if job.parallel else text), error)

@@ -11,7 +11,7 @@ from labbook.errors import SettingError, first_line
 SCALARS = (str, int, float, bool, type(None))
 
 
-def read(overrides: Iterable[Override]) -> tuple[dict[str, BaseDistribution], dict[str, str], list[str]]:
+def read_space(overrides: Iterable[Override]) -> tuple[dict[str, BaseDistribution], dict[str, str], list[str]]:
     """What is drawn from, what is fixed and what is taken away; a later override replaces an earlier one.
 
     Raises:
@@ -57,23 +57,24 @@ def distribution_of(item: Override) -> BaseDistribution:
     return found
 
 
-def check_objective(space: Mapping[str, BaseDistribution], objective: str) -> None:
+def check_search_objective(space: Mapping[str, BaseDistribution], objective: str) -> None:
     """Refuse a search some of whose trials have no images to validate on, and so another objective than the others."""
     fraction, held_out = space.get("data.val_fraction"), space.get("data.validation")
     if not objective.startswith("val/"):
         return
     if fraction is not None and fraction._contains(0) and not fraction.single():
         raise SettingError(
-            f"data.val_fraction={described(fraction)}: with 0 nothing is held out to measure objective={objective} on;"
-            " draw it from above 0"
+            f"data.val_fraction={describe_distribution(fraction)}: with 0 nothing is held out to measure"
+            f" objective={objective} on; draw it from above 0"
         )
     if isinstance(held_out, CategoricalDistribution) and "test" in held_out.choices and not held_out.single():
         raise SettingError(
-            f"data.validation={described(held_out)}: nothing may be chosen by the test set, so leave test out"
+            f"data.validation={describe_distribution(held_out)}: nothing may be chosen by the test set, so leave test"
+            " out"
         )
 
 
-def described(distribution: BaseDistribution) -> str:
+def describe_distribution(distribution: BaseDistribution) -> str:
     """A distribution as an override takes it."""
     if isinstance(distribution, CategoricalDistribution):
         return f"choice({','.join(map(str, distribution.choices))})"

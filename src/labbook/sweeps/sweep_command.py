@@ -17,8 +17,8 @@ from labbook.runs.status import State
 from labbook.runs.sweep_folder import SweepFolder, read_manifest
 from labbook.sweeps import best_experiment as experiment
 from labbook.sweeps import launchers
-from labbook.sweeps.naming import given, sweep_name, swept
-from labbook.sweeps.resuming_launcher import Continuing
+from labbook.sweeps.naming import given_overrides, sweep_name, swept_keys
+from labbook.sweeps.resuming_launcher import ResumingLauncher
 
 if TYPE_CHECKING:
     from labbook.reports import Report
@@ -30,7 +30,7 @@ MOST_TIED = 5  # settings that are named as being as good as the best
 class SweepCommand:
     """A sweep as one command works on it. Used as a context around its launches, it ends in the result."""
 
-    launcher: Continuing
+    launcher: ResumingLauncher
 
     def __init__(self, config: DictConfig, arguments: list[str], search: bool = False) -> None:
         """`arguments` are the overrides of the command and of the preset, the swept ones among them.
@@ -39,9 +39,9 @@ class SweepCommand:
             SettingError: a folder that is not the sweep's, or nothing to sweep over.
         """
         settings.check_ranges(config)
-        launchers.check(config.hydra)
+        launchers.check_launcher(config.hydra)
         self.config, self.arguments = config, arguments
-        self.over = swept(arguments)
+        self.over = swept_keys(arguments)
         for key in {"seeds", "sweep"} & set(self.over):
             raise SettingError(f"{key} takes one value, and cannot be swept over")
         if not self.over and config.sweep.name is None:
@@ -56,7 +56,7 @@ class SweepCommand:
         """The sweep's name where none is given: what it is of, and the sweep whose best it takes."""
         runtime = self.config.hydra.runtime
         of_sweeps = [short_file_name(folder.name) for folder in self._folders() if read_manifest(folder) is not None]
-        command = given(self.config.hydra)[1]
+        command = given_overrides(self.config.hydra)[1]
         names = [
             "_".join([*of_sweeps, sweep_name(overrides, runtime.choices.get("sweep"), search)])
             for overrides in (command, [renames.original_override(item) for item in command])
@@ -68,18 +68,18 @@ class SweepCommand:
         """Put the choice of what is left to do in front of a launcher."""
         assert launcher is not None
         self.folder.check()
-        self.launcher = Continuing(launcher, self.folder, self.over, context, self.config)
+        self.launcher = ResumingLauncher(launcher, self.folder, self.over, context, self.config)
 
     def __enter__(self) -> "SweepCommand":
         print(f"sweep: {self.folder.path}")
-        if where := launchers.where_output_goes(self.launcher.inner):
+        if where := launchers.output_note(self.launcher.inner):
             print(where)
         sys.stdout.flush()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
-            others = launchers.what_goes_on(self.launcher.inner)
+            others = launchers.remaining_runs_note(self.launcher.inner)
             print(f"the sweep is not done: the same command goes on with it{others}")
             print(f"sweep: {self.folder.path}", flush=True)
         if error is None:
@@ -93,8 +93,8 @@ class SweepCommand:
         """
         from labbook import reports as report  # only now: it draws
 
-        written = report.write(self.folder.path)
-        report.show(written)
+        written = report.write_report(self.folder.path)
+        report.print_table(written)
         print(self.account())
         if written.best:  # nothing is chosen by the test set
             self._tell_best(written, written.best)
@@ -120,7 +120,7 @@ class SweepCommand:
         others = [
             folder for folder in self._folders() if folder not in (*search_path.config_folders(), self.folder.path)
         ]
-        again = experiment.write(self.folder.path, run.path.name, run.config, found, others)
+        again = experiment.write_experiment(self.folder.path, run.path.name, run.config, found, others)
         labels = [each.label for each in report.tied]
         more = f" and {len(labels) - MOST_TIED} more" if len(labels) > MOST_TIED else ""
         within = "; the difference is within their standard deviation"

@@ -30,7 +30,7 @@ def check_data(sweep: SweepFolder) -> None:
         told = json.dumps([metrics.get(key) for key in (KEY, "test_set", "class_names")])
         if told not in seen:
             seen.add(told)
-            if changes := changes_of(path, metrics):
+            if changes := data_changes(path, metrics):
                 raise SettingError(
                     f"the data changed since {path} was trained ({'; '.join(changes)}), so its figures cannot be"
                     " compared with those of new runs: sweep.name=NEW begins another sweep, sweep.rerun=true this one"
@@ -38,7 +38,7 @@ def check_data(sweep: SweepFolder) -> None:
                 )
 
 
-def changes_of(path: Path, metrics: dict[str, Any]) -> list[str]:
+def data_changes(path: Path, metrics: dict[str, Any]) -> list[str]:
     """How the data of a run differs from what it recorded; nothing where the data cannot be read."""
     record = DataRecord.read(metrics)
     with suppress(SettingError):

@@ -18,9 +18,9 @@ from labbook.data.module import ImageDataModule
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.training.classifier import Classifier
-from labbook.training.convolutions import convolutional
+from labbook.training.convolutions import has_convolutions
 from labbook.training.further_inputs import FurtherInputs
-from labbook.training.label_tasks import AnyOutcome
+from labbook.training.label_tasks import AnyTestResult
 
 # What to say where a model or data of another kind arrives.
 NO_CLASSIFIER = "{} needs a classifier of images (labbook.training.classifier.Classifier), and {} is none"
@@ -52,39 +52,39 @@ def is_classifier(model: object) -> TypeGuard[Classifier]:
     return isinstance(model, Classifier)
 
 
-def makes_classifier(kind: type | None) -> TypeGuard[type[Classifier]]:
+def is_classifier_type(kind: type | None) -> TypeGuard[type[Classifier]]:
     """The same of a class."""
     return kind is not None and issubclass(kind, Classifier)
 
 
-def classifier(model: LightningModule, purpose: str) -> Classifier:
+def require_classifier(model: LightningModule, purpose: str) -> Classifier:
     """The model as a classifier, which `purpose`, such as "predict", needs.
 
     Raises:
         SettingError: it is none.
     """
     if not is_classifier(model):
-        raise SettingError(NO_CLASSIFIER.format(purpose, title(model)))
+        raise SettingError(NO_CLASSIFIER.format(purpose, model_title(model)))
     return model
 
 
-def classifier_type(kind: type | None, purpose: str) -> type[Classifier]:
+def require_classifier_type(kind: type | None, purpose: str) -> type[Classifier]:
     """A class of classifiers, which `purpose` needs.
 
     Raises:
         SettingError: it is none.
     """
-    if not makes_classifier(kind):
+    if not is_classifier_type(kind):
         raise SettingError(NO_CLASSIFIER.format(purpose, kind.__name__ if kind else "the model"))
     return kind
 
 
 def maps_images(model: nn.Module) -> bool:
     """Whether `forward` takes images as the model's `spec` describes them: the second level."""
-    return image_spec(model) is not None and is_called(model)
+    return image_spec(model) is not None and has_forward(model)
 
 
-def images_of(model: LightningModule, purpose: str) -> ImageSpec:
+def spec_of_images(model: LightningModule, purpose: str) -> ImageSpec:
     """The images that a model of the second level takes, which `purpose`, such as "draw", needs.
 
     Raises:
@@ -93,22 +93,24 @@ def images_of(model: LightningModule, purpose: str) -> ImageSpec:
     spec = image_spec(model)
     if spec is None or not maps_images(model):
         raise SettingError(
-            f"{purpose} needs a model that keeps the `spec` of its images and has forward(images), and {title(model)}"
-            " does not"
+            f"{purpose} needs a model that keeps the `spec` of its images and has forward(images), and"
+            f" {model_title(model)} does not"
         )
     if needed := FurtherInputs.of(model).needed:
-        raise SettingError(f"{purpose} needs forward(images), and {title(model)} also takes {' and '.join(needed)}")
+        raise SettingError(
+            f"{purpose} needs forward(images), and {model_title(model)} also takes {' and '.join(needed)}"
+        )
     return spec
 
 
-def is_called(model: nn.Module) -> bool:
+def has_forward(model: nn.Module) -> bool:
     """Whether a model has a `forward`, which is what `compile` makes faster."""
     return type(model).forward is not LightningModule.forward
 
 
 def takes_channels_last(model: LightningModule) -> bool:
     """Whether the memory layout of its images may be chosen for a model, and matters to it."""
-    return maps_images(model) and convolutional(model)
+    return maps_images(model) and has_convolutions(model)
 
 
 def logs_only_known_metrics(kind: type[Classifier]) -> bool:
@@ -116,13 +118,13 @@ def logs_only_known_metrics(kind: type[Classifier]) -> bool:
     return all(getattr(kind, name, None) is getattr(Classifier, name, None) for name in LOGGING)
 
 
-def wanted_images(kind: type | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+def pretrained_data_settings(kind: type | None, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of the data that the pretrained weights of a class of models want; nothing where it does not say."""
     wanted = getattr(kind, "wanted_images", None)
     return dict(wanted(settings)) if wanted is not None else {}
 
 
-def title(model: LightningModule) -> str:
+def model_title(model: LightningModule) -> str:
     """What the program calls a model."""
     return str(getattr(model, "title", type(model).__name__))
 
@@ -137,7 +139,7 @@ def auxiliary_parameters(model: nn.Module) -> int:
     return int(getattr(model, "num_auxiliary", 0))
 
 
-def check_losses(model: LightningModule) -> None:
+def check_losses_finite(model: LightningModule) -> None:
     """Make sure that all losses so far were finite, where the model keeps them.
 
     Raises:
@@ -147,7 +149,7 @@ def check_losses(model: LightningModule) -> None:
         model.watch_loss()
 
 
-def outcome_of(model: LightningModule) -> AnyOutcome | None:
+def test_result_of(model: LightningModule) -> AnyTestResult | None:
     """Predictions and confusion matrix of the last test; None where the model keeps none."""
     return model.outcome if is_classifier(model) else None
 
@@ -160,12 +162,12 @@ def is_image_data(data: object) -> TypeGuard[ImageDataModule]:
     return isinstance(data, ImageDataModule)
 
 
-def makes_image_data(kind: type | None) -> TypeGuard[type[ImageDataModule]]:
+def is_image_data_type(kind: type | None) -> TypeGuard[type[ImageDataModule]]:
     """The same of a class."""
     return kind is not None and issubclass(kind, ImageDataModule)
 
 
-def image_data(data: LightningDataModule, purpose: str) -> ImageDataModule:
+def require_image_data(data: LightningDataModule, purpose: str) -> ImageDataModule:
     """The data as one set of labelled images, which `purpose`, such as "predict", needs.
 
     Raises:
@@ -176,18 +178,18 @@ def image_data(data: LightningDataModule, purpose: str) -> ImageDataModule:
     return data
 
 
-def image_data_type(kind: type | None, purpose: str) -> type[ImageDataModule]:
+def require_image_data_type(kind: type | None, purpose: str) -> type[ImageDataModule]:
     """A class of such data, which `purpose` needs.
 
     Raises:
         SettingError: it is none.
     """
-    if not makes_image_data(kind):
+    if not is_image_data_type(kind):
         raise SettingError(NO_IMAGE_DATA.format(purpose, kind.__name__ if kind else "the data"))
     return kind
 
 
-def spec_of(data: LightningDataModule) -> Any:
+def spec_of_data(data: LightningDataModule) -> Any:
     """What the data says of itself to a model; None where it has no `spec`."""
     return getattr(data, "spec", None)
 
@@ -211,7 +213,7 @@ def validates_on_test(data: LightningDataModule) -> bool:
 # Both ------------------------------------------------------------------------------------------------------------
 
 
-def overrides(owner: LightningModule | LightningDataModule, *hooks: str) -> bool:
+def overrides_hooks(owner: LightningModule | LightningDataModule, *hooks: str) -> bool:
     """Whether a module defines all of these hooks of Lightning itself."""
     return all(is_overridden(hook, owner) for hook in hooks)
 
@@ -219,47 +221,47 @@ def overrides(owner: LightningModule | LightningDataModule, *hooks: str) -> bool
 def is_validated(model: LightningModule, data: LightningDataModule) -> bool:
     """Whether epochs are validated: there is a step for it, and images or batches to do it with."""
     if is_image_data(data):
-        return overrides(model, "validation_step") and len(data.rows["val"]) > 0
-    return overrides(model, "validation_step") and defines_loader(model, data, "val_dataloader")
+        return overrides_hooks(model, "validation_step") and len(data.rows["val"]) > 0
+    return overrides_hooks(model, "validation_step") and defines_loader(model, data, "val_dataloader")
 
 
-def not_validated(model: LightningModule, data: LightningDataModule) -> str:
+def validation_advice(model: LightningModule, data: LightningDataModule) -> str:
     """What would have epochs validated."""
-    missing = lacking(model, data, "validation_step", "val_dataloader")
+    missing = missing_parts(model, data, "validation_step", "val_dataloader")
     return missing or "give data.val_fraction above 0"
 
 
-def not_tested(model: LightningModule, data: LightningDataModule) -> str:
+def test_advice(model: LightningModule, data: LightningDataModule) -> str:
     """What would have the run tested."""
-    return lacking(model, data, "test_step", "test_dataloader")
+    return missing_parts(model, data, "test_step", "test_dataloader")
 
 
-def lacking(model: LightningModule, data: LightningDataModule, step: str, loader: str) -> str:
+def missing_parts(model: LightningModule, data: LightningDataModule, step: str, loader: str) -> str:
     """Which of a step and a loader are not defined, in words; nothing where both are."""
-    missing = [] if overrides(model, step) else [f"{title(model)} has no {step}"]
+    missing = [] if overrides_hooks(model, step) else [f"{model_title(model)} has no {step}"]
     missing += [] if defines_loader(model, data, loader) else [f"{type(data).__name__} has no {loader}"]
     return " and ".join(missing)
 
 
 def is_tested(model: LightningModule, data: LightningDataModule) -> bool:
     """Whether there is a test step, and something to test on."""
-    return overrides(model, "test_step") and defines_loader(model, data, "test_dataloader")
+    return overrides_hooks(model, "test_step") and defines_loader(model, data, "test_dataloader")
 
 
 def defines_loader(model: LightningModule, data: LightningDataModule, name: str) -> bool:
     """Whether the data, or the model itself, has this loader."""
-    return overrides(data, name) or overrides(model, name)
+    return overrides_hooks(data, name) or overrides_hooks(model, name)
 
 
 # Loaders ---------------------------------------------------------------------------------------------------------
 
 
-def loaders_in(loaders: Any) -> list[Any]:
+def flatten_loaders(loaders: Any) -> list[Any]:
     """The loaders that `train_dataloader` gave: one, or several in lists and dictionaries."""
     if isinstance(loaders, Mapping):
-        return [item for each in loaders.values() for item in loaders_in(each)]
+        return [item for each in loaders.values() for item in flatten_loaders(each)]
     if isinstance(loaders, (list, tuple)):
-        return [item for each in loaders for item in loaders_in(each)]
+        return [item for each in loaders for item in flatten_loaders(each)]
     if hasattr(loaders, "flattened"):  # Lightning's CombinedLoader
         return list(loaders.flattened)
     return [] if loaders is None else [loaders]
@@ -267,12 +269,12 @@ def loaders_in(loaders: Any) -> list[Any]:
 
 def own_loaders(loaders: Any) -> list[Any]:
     """The training loaders that are not ours."""
-    return [loader for loader in loaders_in(loaders) if not isinstance(loader, TensorLoader)]
+    return [loader for loader in flatten_loaders(loaders) if not isinstance(loader, TensorLoader)]
 
 
 def resumes_within_epoch(loaders: Any) -> bool:
     """Whether a run with these training loaders goes on within an epoch."""
-    return all(isinstance(loader, Resumable) for loader in loaders_in(loaders))
+    return all(isinstance(loader, Resumable) for loader in flatten_loaders(loaders))
 
 
 def images_per_epoch(loader: object, batches: float) -> int | None:

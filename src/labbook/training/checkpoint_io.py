@@ -22,7 +22,7 @@ RECORDER, CHECKPOINTS = "Recorder", "Checkpoints"  # whose states are in a check
 HYPER_PARAMETERS = ("hyper_parameters.", "datamodule_hyper_parameters.")  # entries that Lightning makes of arguments
 
 
-class WholeFileIO(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the target, flushes to disk, checks and renames, so that the last good checkpoint stays until then.
 
     The last.ckpt of before is kept as previous.ckpt, if it is known to be whole.
@@ -58,7 +58,7 @@ class WholeFileIO(TorchCheckpointIO):
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
         """What `load_checkpoint_file` gives."""
-        content = load(Path(path), map_location)
+        content = load_checkpoint_file(Path(path), map_location)
         self.whole.add(Path(path))
         return content
 
@@ -87,7 +87,7 @@ def objects_in(value: Any, unsafe: Container[str], key: str = "") -> Iterator[tu
             yield from objects_in(item, unsafe, f"{key}.{index}")
 
 
-def load(path: Path, map_location: Any = "cpu", **options: Any) -> dict[str, Any]:
+def load_checkpoint_file(path: Path, map_location: Any = "cpu", **options: Any) -> dict[str, Any]:
     """A checkpoint's content; never runs code from it.
 
     Raises:
@@ -128,18 +128,18 @@ class Position(NamedTuple):
     done: int  # whole epochs
 
 
-def position(model: LightningModule, path: Path) -> Position:
+def resume_position(model: LightningModule, path: Path) -> Position:
     """From where a run can go on with a checkpoint.
 
     Raises:
         SettingError: no whole checkpoint, one of another network or of other classes, or one that holds weights alone.
     """
-    content = load(path, mmap=True)  # without reading the numbers, which Lightning will do
+    content = load_checkpoint_file(path, mmap=True)  # without reading the numbers, which Lightning will do
     told, spec = content.get("spec"), image_spec(model)
     names = told.get("class_names", ()) if isinstance(told, dict) and spec is not None else ()
     if spec is not None and (changed := changed_classes(names, spec.class_names)):
         raise SettingError(f"{path} was trained on other classes: {changed}; a run is resumed with the same ones")
-    check_fits(model, content["state_dict"], path)
+    check_weights_fit(model, content["state_dict"], path)
     if not {"loops", "optimizer_states", "random"} <= content.keys():
         raise SettingError(f"{path} holds weights alone, so a run cannot go on from it")
     return Position(content["epoch"] + 1, content["global_step"], epochs_done(content))
@@ -151,19 +151,19 @@ def load_weights(model: LightningModule, path: Path) -> int:
     Raises:
         SettingError: no whole checkpoint, or one of another network.
     """
-    return put_weights(model, load(path), path)
+    return put_weights(model, load_checkpoint_file(path), path)
 
 
 def put_weights(model: LightningModule, content: dict[str, Any], path: Path) -> int:
     """`load_weights` of a checkpoint that has been loaded from `path`."""
-    check_fits(model, content["state_dict"], path)
-    check_finite(content["state_dict"], path)
+    check_weights_fit(model, content["state_dict"], path)
+    check_weights_finite(content["state_dict"], path)
     model.load_state_dict(content["state_dict"])
     epoch: int = content["epoch"]
     return epoch + 1
 
 
-def check_fits(model: LightningModule, weights: dict[str, torch.Tensor], path: Path) -> None:
+def check_weights_fit(model: LightningModule, weights: dict[str, torch.Tensor], path: Path) -> None:
     """Refuse weights of other names or shapes than the network's."""
     model.configure_model()  # in which a module of the user's own may make its layers, once
     own = model.state_dict()
@@ -176,7 +176,7 @@ def check_fits(model: LightningModule, weights: dict[str, torch.Tensor], path: P
             )
 
 
-def check_finite(weights: dict[str, torch.Tensor], path: Path) -> None:
+def check_weights_finite(weights: dict[str, torch.Tensor], path: Path) -> None:
     """Refuse weights whose network can answer nothing but nan."""
     for name, weight in weights.items():
         if weight.is_floating_point() and not weight.isfinite().all():

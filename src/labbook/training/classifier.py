@@ -16,16 +16,23 @@ from labbook.training import sam
 from labbook.training.epoch_metrics import log_epoch
 from labbook.training.fast_lightning import FastLightningModule
 from labbook.training.further_inputs import FurtherInputs
-from labbook.training.label_tasks import AnyOutcome, Evaluated, MultiLabel, SingleLabel
-from labbook.training.losses import Criteria, weights_of
-from labbook.training.metrics import Figures, RunningSums
-from labbook.training.mixup import mix_of
-from labbook.training.optimizers import clip_gradients, follow, follow_metrics, optimizer_of, scheduled, steps_per_epoch
-from labbook.training.parameter_groups import grouped, layers_of
+from labbook.training.label_tasks import AnyTestResult, MultiLabel, SingleLabel, StepOutput
+from labbook.training.losses import Criteria, class_weights_of
+from labbook.training.metrics import Metrics, RunningMetrics
+from labbook.training.mixup import make_mix
+from labbook.training.optimizers import (
+    apply_schedule_now,
+    clip_gradients,
+    make_optimizer,
+    step_metric_schedules,
+    steps_per_epoch,
+    with_schedule,
+)
+from labbook.training.parameter_groups import group_parameters, ordered_layers_of
 from labbook.training.processes import sum_over_ranks
 from labbook.training.task import Task as Task
-from labbook.training.task import check_labels
-from labbook.training.tta import averaged
+from labbook.training.task import check_task_options
+from labbook.training.tta import tta_logits
 
 
 class Classifier(FastLightningModule):
@@ -48,13 +55,13 @@ class Classifier(FastLightningModule):
         self.task = task or Task()
         self.require_size(spec, max(self.min_size, 2 if self.task.tta == "mirror_translate" else 1))
         self.further_inputs = FurtherInputs.of(self)
-        check_labels(self.task, spec, own_loss=type(self).loss is not Classifier.loss)
+        check_task_options(self.task, spec, own_loss=type(self).loss is not Classifier.loss)
         self.label_task = MultiLabel(spec.num_classes) if spec.multilabel else SingleLabel(spec.num_classes)
         self.criteria = Criteria.of(self.task.loss, self.task.label_smoothing)
-        self._mix = mix_of(self.task.mixup, self.task.cutmix, spec.num_classes)
-        self.outcome: AnyOutcome | None = None
+        self._mix = make_mix(self.task.mixup, self.task.cutmix, spec.num_classes)
+        self.outcome: AnyTestResult | None = None
         self.has_top5 = spec.num_classes >= 10 and not spec.multilabel  # with fewer, five guesses say little
-        self._train, self._evaluation = RunningSums(self.has_top5), RunningSums(self.has_top5)
+        self._train, self._evaluation = RunningMetrics(self.has_top5), RunningMetrics(self.has_top5)
         self._tested: list[tuple[Tensor, ...]] = []
 
     def require_size(self, spec: ImageSpec, smallest: int) -> None:
@@ -125,7 +132,7 @@ class Classifier(FastLightningModule):
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """A step along the gradient, or along that of `task.sam`."""
         if self.task.sam:
-            optimizer_closure = partial(sam.gradient, self, optimizer_closure, self.task.sam, self._train)
+            optimizer_closure = partial(sam.sam_gradient, self, optimizer_closure, self.task.sam, self._train)
         optimizer.step(closure=optimizer_closure)
 
     def configure_gradient_clipping(
@@ -164,7 +171,7 @@ class Classifier(FastLightningModule):
     def setup(self, stage: str) -> None:
         """Weigh the classes by the images of training, and put the losses where the network will be."""
         if stage == "fit" and self.task.class_weights is not None:
-            weight = weights_of(self.task.class_weights, self._class_counts(), self.spec.class_names)
+            weight = class_weights_of(self.task.class_weights, self._class_counts(), self.spec.class_names)
             self.criteria = Criteria.of(self.task.loss, self.task.label_smoothing, weight)
         self.criteria.to(self.trainer.strategy.root_device)
 
@@ -180,7 +187,7 @@ class Classifier(FastLightningModule):
             TrainingError: the loss of a step was not finite.
         """
         self._report("train", self._train)
-        follow_metrics(self.trainer)
+        step_metric_schedules(self.trainer)
 
     def watch_loss(self) -> None:
         """Make sure that all losses so far were finite.
@@ -192,7 +199,7 @@ class Classifier(FastLightningModule):
 
     # Validation and test -------------------------------------------------------------------------------------------
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Evaluated:
+    def validation_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         """Add a batch of validation images to the figures, and return what callbacks may want of it."""
         return self._evaluate(batch)
 
@@ -200,7 +207,7 @@ class Classifier(FastLightningModule):
         """Report the validation figures."""
         self._report("val", self._evaluation)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> Evaluated:
+    def test_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         """Add a batch of test images to the figures, keep what was predicted, and return it as `validation_step`."""
         found = self._evaluate(batch)
         self._tested.append(self.label_task.of_batch(found))
@@ -208,22 +215,22 @@ class Classifier(FastLightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Put together the `outcome`; with several processes, the predictions are those of this process."""
-        figures = Figures.of(sum_over_ranks(self.trainer, self._evaluation.total()))
+        figures = Metrics.of(sum_over_ranks(self.trainer, self._evaluation.total()))
         kept = [torch.cat(each).cpu() for each in zip(*self._tested, strict=True)]
         self.outcome = self.label_task.outcome(kept, figures, partial(sum_over_ranks, self.trainer))
         self._evaluation.reset()
         self._tested = []
 
-    def _evaluate(self, batch: Batch) -> Evaluated:
+    def _evaluate(self, batch: Batch) -> StepOutput:
         inputs = self.further_inputs.among(batch.extra)
-        logits = averaged(partial(self, **inputs) if inputs else self, batch.images, self.task.tta)
+        logits = tta_logits(partial(self, **inputs) if inputs else self, batch.images, self.task.tta)
         if batch.weight == 0:  # an image that another process has judged
-            return Evaluated(logits=logits[:0], labels=batch.labels[:0], rows=batch.rows[:0])
+            return StepOutput(logits=logits[:0], labels=batch.labels[:0], rows=batch.rows[:0])
         self._evaluation.update(self.loss(logits, batch.labels), logits, batch.labels)
-        return Evaluated(logits=logits, labels=batch.labels, rows=batch.rows)
+        return StepOutput(logits=logits, labels=batch.labels, rows=batch.rows)
 
-    def _report(self, stage: str, sums: RunningSums) -> None:
-        figures = Figures.of(sum_over_ranks(self.trainer, sums.total()))
+    def _report(self, stage: str, sums: RunningMetrics) -> None:
+        figures = Metrics.of(sum_over_ranks(self.trainer, sums.total()))
         sums.reset()
         metrics = {f"{stage}/loss": figures.loss, f"{stage}/acc": figures.acc}
         if self.has_top5:
@@ -240,13 +247,13 @@ class Classifier(FastLightningModule):
         """
         trainer = self.trainer
         if self.task.sam:
-            sam.check(trainer.accumulate_grad_batches, trainer.precision)
+            sam.check_sam(trainer.accumulate_grad_batches, trainer.precision)
         # Lightning cannot clip scaled gradients for an optimizer that unscales them itself.
         clips_scaled = bool(trainer.gradient_clip_val) and trainer.precision == "16-mixed"
-        optimizer = optimizer_of(self.task.optimizer, self.parameter_groups(), fused=not clips_scaled)
+        optimizer = make_optimizer(self.task.optimizer, self.parameter_groups(), fused=not clips_scaled)
         if self.task.scheduler is None:
             return optimizer
-        return scheduled(optimizer, self.task.scheduler, **self._counts())
+        return with_schedule(optimizer, self.task.scheduler, **self._counts())
 
     def _counts(self) -> dict[str, int | None]:
         """What a schedule may ask for."""
@@ -256,20 +263,20 @@ class Classifier(FastLightningModule):
         """Begin, or go on, with the rates of the schedule."""
         for config in self.trainer.lr_scheduler_configs:
             if self.task.scheduler is not None:
-                config.scheduler = follow(config.scheduler, self.task.scheduler, **self._counts())
+                config.scheduler = apply_schedule_now(config.scheduler, self.task.scheduler, **self._counts())
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What the optimizer is to change: see `parameter_groups.group_parameters`."""
         factors = ("norm_bias_lr_factor", "layer_lr_decay", "backbone_lr_factor")
         options = {name: getattr(self.task, name) for name in factors}
-        return grouped(self, self.ordered_layers(), self.task.optimizer, **options)
+        return group_parameters(self, self.ordered_layers(), self.task.optimizer, **options)
 
     def ordered_layers(self) -> list[list[nn.Module]]:
         """The layers from the images to the classes, each as its modules; the last one is the classifying layer.
 
         An architecture whose layers are not registered in their order, or are not dense at the end, overrides this.
         """
-        return layers_of(self)
+        return ordered_layers_of(self)
 
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch."""

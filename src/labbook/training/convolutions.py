@@ -3,12 +3,12 @@
 from torch import nn
 
 
-def convolutional(model: nn.Module) -> bool:
+def has_convolutions(model: nn.Module) -> bool:
     """Whether the memory layout of images matters to a model."""
     return any(isinstance(module, nn.Conv2d) for module in model.modules())
 
 
-def strided_depthwise(model: nn.Module) -> bool:
+def has_strided_depthwise(model: nn.Module) -> bool:
     """Whether a convolution that is trained has both a filter for each channel and a stride, as MobileNets have."""
     convolutions = (module for module in model.modules() if isinstance(module, nn.Conv2d))
     return any(

@@ -8,8 +8,8 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
-from labbook.training.epoch_rows import is_of_layer
-from labbook.training.lightning_internals import logs_by_step
+from labbook.training.epoch_rows import is_layer_metric
+from labbook.training.lightning_internals import logs_each_step
 
 LOADER = "/dataloader_idx_"  # Lightning puts this and a number behind the names of metrics of several loaders
 FORKS = ("_step", "_epoch")  # and these behind those of a metric that is logged by step and by epoch
@@ -50,7 +50,7 @@ class EpochMetrics:
             if (
                 not positional
                 and options.get("logger") is None
-                and logs_by_step(model, options.get("on_step")) is False
+                and logs_each_step(model, options.get("on_step")) is False
             ):
                 options["logger"] = False
             original(name, value, *positional, **options)
@@ -59,10 +59,10 @@ class EpochMetrics:
 
     def of(self, logged: Mapping[str, Tensor], validated: bool) -> dict[str, float]:
         """Values by name, those of training first; without those of an older validation where none was now."""
-        own = {name: value.item() for name, value in logged.items() if name not in forked(logged)}
+        own = {name: value.item() for name, value in logged.items() if name not in forked_names(logged)}
         held_out = {name: value for name, value in own.items() if self._is_of_validation(name)}
         trained = {name: value for name, value in own.items() if name not in held_out}
-        found = in_order(trained) | (in_order(held_out) if validated else {})
+        found = in_layer_order(trained) | (in_layer_order(held_out) if validated else {})
         return {name: found[name] for name in sorted(found, key=lambda name: name.startswith("gradient/"))}
 
     def for_loggers(self, values: Mapping[str, float]) -> dict[str, float]:
@@ -73,12 +73,12 @@ class EpochMetrics:
         return name.partition(LOADER)[0] in self.validated
 
 
-def in_order(metrics: Mapping[str, float]) -> dict[str, float]:
+def in_layer_order(metrics: Mapping[str, float]) -> dict[str, float]:
     """By name; the layers of a network stay in its order."""
-    return {name: metrics[name] for name in sorted(metrics, key=lambda name: "" if is_of_layer(name) else name)}
+    return {name: metrics[name] for name in sorted(metrics, key=lambda name: "" if is_layer_metric(name) else name)}
 
 
-def forked(logged: Mapping[str, Any]) -> set[str]:
+def forked_names(logged: Mapping[str, Any]) -> set[str]:
     """Names that Lightning adds to that of a metric which is logged by step and by epoch."""
     added = set()
     for name in logged:

@@ -42,7 +42,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Choice:
+class DeviceChoice:
     """The device and how numbers are held on it, with the reasons in words."""
 
     accelerator: Accelerator
@@ -51,7 +51,7 @@ class Choice:
     reason: str
 
 
-def describe() -> Machine:
+def describe_machine() -> Machine:
     """The machine this process runs on."""
     import torch
 
@@ -83,7 +83,7 @@ def check_strategy(asked: str) -> None:
         raise UntrainableError(f"trainer.strategy={asked} does not work here; {list_choices(asked, STRATEGIES)}")
 
 
-def check_nodes(count: Any) -> None:
+def check_num_nodes(count: Any) -> None:
     """Refuse several machines where nothing tells this process of the others: it would wait for them for ever."""
     if isinstance(count, int) and count > 1 and not any(name in os.environ for name in OF_CLUSTERS):
         raise UntrainableError(
@@ -194,27 +194,27 @@ def choose_precision(
     return "32-true", "this CPU has no bf16 instructions"
 
 
-def here(config: "DictConfig", model: "LightningModule") -> Choice:
+def choose_for_run(config: "DictConfig", model: "LightningModule") -> DeviceChoice:
     """What to train or test a network with on this machine."""
     from labbook.training.capabilities import is_classifier  # which imports torch, as the next
-    from labbook.training.convolutions import strided_depthwise
+    from labbook.training.convolutions import has_strided_depthwise
 
-    return choose(
+    return choose_device(
         config.trainer,
-        describe(),
+        describe_machine(),
         config.channels_last,
-        strided_depthwise(model),
+        has_strided_depthwise(model),
         sam=is_classifier(model) and model.task.sam > 0,
     )
 
 
-def choose(
+def choose_device(
     asked: Mapping[str, Any],
     machine: Machine,
     channels_last: bool | None = None,
     strided_depthwise: bool = False,
     sam: bool = False,
-) -> Choice:
+) -> DeviceChoice:
     """Everything `auto` leaves open, from the settings `accelerator` and `precision` of the trainer.
 
     Channels-last convolutions: on a CPU, channels first take LeNet-5 1.3, C2 1.5, AlexNet 1.1 and the cats-and-dogs
@@ -225,4 +225,4 @@ def choose(
     precision, why = choose_precision(wanted, accelerator, machine, strided_depthwise, sam)
     name = {"gpu": machine.gpu_name, "mps": "Apple GPU", "cpu": machine.cpu_name}[accelerator]
     layout = accelerator != "mps" if channels_last is None else channels_last
-    return Choice(accelerator, precision, layout, f"{accelerator.upper()} ({name}), {precision} ({why})")
+    return DeviceChoice(accelerator, precision, layout, f"{accelerator.upper()} ({name}), {precision} ({why})")

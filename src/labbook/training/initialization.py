@@ -10,7 +10,7 @@ Initialization = Literal["torch", "glorot", "he"]
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-def draw(network: nn.Module, kind: Initialization) -> None:
+def init_weights(network: nn.Module, kind: Initialization) -> None:
     """Draw the weights of dense, convolutional and attention layers anew, from torch's random state; biases become 0.
 
     `torch`: nothing is changed; its layers draw weights and biases uniformly within 1 / sqrt(inputs). `glorot`:
@@ -19,7 +19,7 @@ def draw(network: nn.Module, kind: Initialization) -> None:
     """
     if kind == "torch":
         return
-    for weights, bias in layers(network):
+    for weights, bias in weights_and_biases(network):
         for weight in weights:
             if kind == "glorot":
                 nn.init.xavier_uniform_(weight)
@@ -30,7 +30,7 @@ def draw(network: nn.Module, kind: Initialization) -> None:
 
 
 @torch.no_grad()
-def layers(network: nn.Module) -> Iterator[tuple[tuple[Tensor, ...], Tensor | None]]:
+def weights_and_biases(network: nn.Module) -> Iterator[tuple[tuple[Tensor, ...], Tensor | None]]:
     """Weights and bias of each layer that is trained; attention has three in one, of queries, keys and values."""
     for layer in network.modules():
         if isinstance(layer, LAYERS) and layer.weight.requires_grad:

@@ -13,14 +13,14 @@ from torchmetrics.functional.classification import (
 )
 
 from labbook.files import finite_or_null
-from labbook.training.metrics import Figures
+from labbook.training.metrics import Metrics
 from labbook.training.probabilities import Probabilities
 
 THRESHOLDS = "thresholds"  # in metrics.json, by class
 EVEN = 0.5  # threshold of a class that none was chosen for
 
 
-class Evaluated(TypedDict):
+class StepOutput(TypedDict):
     """What `validation_step` and `test_step` return, and a callback's `on_validation_batch_end` is given as `outputs`.
 
     Each image of a set is in the batch of one process only, so a batch may be empty.
@@ -32,10 +32,10 @@ class Evaluated(TypedDict):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TestResult:
     """What a test found: predictions in the order of the images, on the CPU."""
 
-    figures: Figures
+    figures: Metrics
     confusion: Tensor  # int64 [classes, classes], rows are the true classes
     rows: Tensor  # int64 [n]: which images of the test set
     labels: Tensor  # int64 [n]
@@ -50,10 +50,10 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class MultilabelOutcome:
+class MultilabelTestResult:
     """What a test found of images with several classes each, on the CPU."""
 
-    figures: Figures  # `acc`: images whose classes are all right, each by the threshold 0.5
+    figures: Metrics  # `acc`: images whose classes are all right, each by the threshold 0.5
     confusion: Tensor  # int64 [classes, 2, 2], by true (0 or 1) and predicted, by the `thresholds`
     rows: Tensor  # int64 [n]: which images of the test set
     labels: Tensor  # bool [n, classes]
@@ -69,18 +69,18 @@ class MultilabelOutcome:
     @property
     def precision(self) -> Tensor:
         """Of each class, float64 [classes]: of the images taken for it, the part that is of it; 0 where none is."""
-        return ratio(self.confusion[:, 1, 1], self.confusion[:, :, 1].sum(1))
+        return safe_ratio(self.confusion[:, 1, 1], self.confusion[:, :, 1].sum(1))
 
     @property
     def recall(self) -> Tensor:
         """Of each class, float64 [classes]: of its images, the part that is taken for it; nan where there are none."""
-        return ratio(self.confusion[:, 1, 1], self.images).masked_fill(self.images == 0, torch.nan)
+        return safe_ratio(self.confusion[:, 1, 1], self.images).masked_fill(self.images == 0, torch.nan)
 
     @property
     def f1(self) -> Tensor:
         """Of each class, float64 [classes]: harmonic mean of precision and recall; nan where it has no image."""
         hits = self.confusion[:, 1, 1]
-        found = ratio(2 * hits, self.images + self.confusion[:, :, 1].sum(1))
+        found = safe_ratio(2 * hits, self.images + self.confusion[:, :, 1].sum(1))
         return found.masked_fill(self.images == 0, torch.nan)
 
     @property
@@ -100,8 +100,8 @@ class MultilabelOutcome:
         measures = {"f1": self.f1, "average_precision": self.average_precision}
         means = {"test/macro_f1": self.f1, "test/mean_average_precision": measures["average_precision"]}
         found: dict[str, Any] = {name: values.nanmean().item() for name, values in means.items()}
-        by_class = {f"test/{name}_by_class": by_name(names, values) for name, values in measures.items()}
-        whole: dict[str, Any] = finite_or_null(found | by_class | {THRESHOLDS: by_name(names, self.thresholds)})
+        by_class = {f"test/{name}_by_class": values_by_name(names, values) for name, values in measures.items()}
+        whole: dict[str, Any] = finite_or_null(found | by_class | {THRESHOLDS: values_by_name(names, self.thresholds)})
         return whole
 
     @property
@@ -110,7 +110,7 @@ class MultilabelOutcome:
         return self.confusion[:, 1].sum(1)
 
 
-AnyOutcome = Outcome | MultilabelOutcome
+AnyTestResult = TestResult | MultilabelTestResult
 
 
 class SingleLabel:
@@ -121,18 +121,18 @@ class SingleLabel:
     def __init__(self, classes: int) -> None:
         self.classes = classes
 
-    def of_batch(self, found: Evaluated) -> tuple[Tensor, ...]:
+    def of_batch(self, found: StepOutput) -> tuple[Tensor, ...]:
         """What a test keeps of a batch."""
         probabilities = found["logits"].float().softmax(1)
         confidence, predicted = probabilities.max(1)
         labels = found["labels"]
         return found["rows"], labels, predicted, confidence, *Probabilities.of(probabilities, labels)
 
-    def outcome(self, kept: Sequence[Tensor], figures: Figures, summed: Callable[[Tensor], Tensor]) -> Outcome:
+    def outcome(self, kept: Sequence[Tensor], figures: Metrics, summed: Callable[[Tensor], Tensor]) -> TestResult:
         """From what was kept, on the CPU; `summed` adds a tensor up over all processes."""
         rows, labels, predicted, confidence, *probabilities = kept
         confusion = multiclass_confusion_matrix(predicted, labels, self.classes, validate_args=False)
-        return Outcome(
+        return TestResult(
             figures, summed(confusion).cpu(), rows, labels, predicted, confidence, Probabilities(*probabilities)
         )
 
@@ -156,26 +156,26 @@ class MultiLabel:
         values = [kept.get(name, EVEN) for name in names]
         self.thresholds = torch.tensor([value if isinstance(value, float) else EVEN for value in values])
 
-    def of_batch(self, found: Evaluated) -> tuple[Tensor, ...]:
+    def of_batch(self, found: StepOutput) -> tuple[Tensor, ...]:
         """What a test keeps of a batch."""
         return found["rows"], found["labels"] > EVEN, found["logits"].float().sigmoid()
 
     def outcome(
-        self, kept: Sequence[Tensor], figures: Figures, summed: Callable[[Tensor], Tensor]
-    ) -> MultilabelOutcome:
+        self, kept: Sequence[Tensor], figures: Metrics, summed: Callable[[Tensor], Tensor]
+    ) -> MultilabelTestResult:
         """From what was kept, on the CPU; `summed` adds a tensor up over all processes."""
         rows, labels, probabilities = kept
         predicted = (probabilities > self.thresholds).long()
         confusion = multilabel_confusion_matrix(predicted, labels.long(), self.classes, validate_args=False)
-        return MultilabelOutcome(figures, summed(confusion).cpu(), rows, labels, probabilities, self.thresholds)
+        return MultilabelTestResult(figures, summed(confusion).cpu(), rows, labels, probabilities, self.thresholds)
 
 
-def by_name(names: Sequence[str], values: Tensor) -> dict[str, float]:
+def values_by_name(names: Sequence[str], values: Tensor) -> dict[str, float]:
     """A value of each class, [classes], by its name."""
     return dict(zip(names, values.tolist(), strict=True))
 
 
-def ratio(part: Tensor, whole: Tensor) -> Tensor:
+def safe_ratio(part: Tensor, whole: Tensor) -> Tensor:
     """Counts as parts of others, float64; 0 of nothing."""
     return part.double() / whole.clamp(min=1)
 

@@ -16,13 +16,13 @@ from pytorch_lightning.trainer.connectors.logger_connector.fx_validator import _
 HOOK_NAME = "_current_fx_name"  # attribute of a LightningModule: the hook that runs
 
 
-def logs_by_step(model: LightningModule, on_step: bool | None) -> bool | None:
+def logs_each_step(model: LightningModule, on_step: bool | None) -> bool | None:
     """Whether `self.log(..., on_step=on_step)` logs each step in the hook that now runs; None where none does."""
     hook: str | None = getattr(model, HOOK_NAME)
     return None if hook is None else _FxValidator.get_default_logging_levels(hook, on_step, None)[0]
 
 
-def scripting() -> AbstractContextManager[None]:
+def without_trainer() -> AbstractContextManager[None]:
     """Within this, a module without a Trainer may be traced: its properties that need one give None."""
     return _jit_is_scripting()
 
@@ -37,7 +37,7 @@ def begin_epoch_anew(trainer: Trainer) -> None:
     iter(loop._data_fetcher)
 
 
-def leave_signals(trainer: Trainer) -> None:
+def disable_signal_handlers(trainer: Trainer) -> None:
     """Have Lightning install no signal handlers.
 
     Its handler of SIGTERM would end the program with code 0 and nothing saved, and wait for other processes.
@@ -66,10 +66,10 @@ def death_among_others(trainer: Trainer) -> str:
     for process in processes[:1]:  # which may still be about to end
         with suppress(subprocess.TimeoutExpired):
             process.wait(2)
-    return death_of(processes)
+    return describe_death(processes)
 
 
-def death_of(processes: Sequence["subprocess.Popen[bytes]"]) -> str:
+def describe_death(processes: Sequence["subprocess.Popen[bytes]"]) -> str:
     """How the first of these that failed has ended; nothing where none did. They are numbered from 1."""
     for number, process in enumerate(processes, 1):
         if code := process.poll():
@@ -79,11 +79,11 @@ def death_of(processes: Sequence["subprocess.Popen[bytes]"]) -> str:
 
 
 @contextmanager
-def tell_of_deaths(trainer: Trainer, how_to_go_on: str) -> Iterator[None]:
+def report_deaths(trainer: Trainer, how_to_go_on: str) -> Iterator[None]:
     """Within this, Lightning's watcher, which ends all processes of a run where one died, says so first."""
 
     def end_all(observer: _ChildProcessObserver) -> NoReturn:
-        print(f"error: {death_of(observer._child_processes)}{how_to_go_on}", file=sys.stderr, flush=True)
+        print(f"error: {describe_death(observer._child_processes)}{how_to_go_on}", file=sys.stderr, flush=True)
         for process in observer._child_processes:
             process.kill()
         os._exit(1)  # the main thread may wait for that process for ever

@@ -83,7 +83,7 @@ class Criteria(NamedTuple):
             criterion.to(device)
 
 
-def takes(loss: Loss, name: str) -> bool:
+def takes_argument(loss: Loss, name: str) -> bool:
     """Whether a loss has an argument of this name."""
     known = inspect.signature(loss).parameters
     return name in known or any(item.kind is item.VAR_KEYWORD for item in known.values())
@@ -94,7 +94,7 @@ def weight_name(loss: Loss) -> str | None:
     return next((name for name in ("pos_weight", "weight") if name in inspect.signature(loss).parameters), None)
 
 
-def weights_of(asked: ClassWeights, counts: Tensor | None, names: tuple[str, ...]) -> Tensor | None:
+def class_weights_of(asked: ClassWeights, counts: Tensor | None, names: tuple[str, ...]) -> Tensor | None:
     """The weight of each class, float32 [classes], with mean 1; None where none are asked for.
 
     Args:
@@ -115,12 +115,12 @@ def weights_of(asked: ClassWeights, counts: Tensor | None, names: tuple[str, ...
             )
         factors = torch.where(counts > 0, 1 / counts.double(), 0)  # a class without images is never a target
     else:
-        check_names(asked, names)
+        check_weighted_names(asked, names)
         factors = torch.tensor([{str(name): value for name, value in asked.items()}.get(each, 1.0) for each in names])
     return (factors / factors.mean()).float()
 
 
-def check_names(asked: Mapping[str, float], names: tuple[str, ...]) -> None:
+def check_weighted_names(asked: Mapping[str, float], names: tuple[str, ...]) -> None:
     """Refuse weights of classes that there are not."""
     for name in map(str, asked):
         if name not in names:
@@ -142,7 +142,7 @@ def check_class_weights(asked: Any) -> None:
         )
 
 
-def check(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: ImageSpec, mixed: bool) -> None:
+def check_loss(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: ImageSpec, mixed: bool) -> None:
     """Make a loss and try it on a few logits, so that one that cannot train these classes is refused at once.
 
     `mixed`: images are mixed in training, and so are their labels.
@@ -151,13 +151,13 @@ def check(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: Image
         SettingError: it does not take what it is given, or does not give a mean that can be minimised.
     """
     made = getattr(loss, "func", loss)
-    title = title_of(loss)
-    if label_smoothing and not takes(loss, "label_smoothing"):
+    title = loss_title(loss)
+    if label_smoothing and not takes_argument(loss, "label_smoothing"):
         raise SettingError(f"{title} has no label smoothing: use task.label_smoothing=0, or loss=cross_entropy")
     if weights is not None and weight_name(loss) is None:
         raise SettingError(f"{title} takes no weights of classes (weight): use loss.class_weights=null")
     if isinstance(weights, Mapping):
-        check_names(weights, spec.class_names)
+        check_weighted_names(weights, spec.class_names)
     if instead := next(
         (text for kind, text in REFUSED.items() if inspect.isclass(made) and issubclass(made, kind)), ""
     ):
@@ -176,23 +176,23 @@ def check(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: Image
             f"{title} has reduction={criterion.reduction}: a loss is the mean over the batch, so use mean"
         )
     targets = "labels of several classes for an image" if spec.multilabel else "the shares of mixed images" * mixed
-    attempt(criterion, title, spec.num_classes, targets)
+    try_loss(criterion, title, spec.num_classes, targets)
 
 
-def check_multilabel(loss: Loss) -> None:
+def check_multilabel_loss(loss: Loss) -> None:
     """Refuse losses by which the classes of an image exclude each other."""
     made = getattr(loss, "func", loss)
     if inspect.isclass(made) and issubclass(made, (nn.CrossEntropyLoss, FocalLoss)):
-        raise SettingError(f"{title_of(loss)} is for images of one class each, and these have several: use loss=bce")
+        raise SettingError(f"{loss_title(loss)} is for images of one class each, and these have several: use loss=bce")
 
 
-def title_of(loss: Loss) -> str:
+def loss_title(loss: Loss) -> str:
     """A loss as it is written in a configuration."""
     made = getattr(loss, "func", loss)
     return f"loss._target_={made.__module__.removesuffix('.modules.loss')}.{made.__qualname__}"
 
 
-def attempt(criterion: nn.Module, title: str, classes: int, shares: str) -> None:
+def try_loss(criterion: nn.Module, title: str, classes: int, shares: str) -> None:
     """Compute a loss; `shares` says what targets are that are float [n, classes], and is empty for class numbers.
 
     Raises:

@@ -20,7 +20,7 @@ BINARY_ALONE = ("torchmetrics.classification.CalibrationError", "torchmetrics.Ca
 BUILT_IN = ("acc", "loss", "top5_acc", "acc_eval", "confusion_matrix")  # names that a run has anyway
 
 
-def check_names(names: Iterable[str]) -> None:
+def check_metric_names(names: Iterable[str]) -> None:
     """Refuse names that a metric cannot have."""
     for name in map(str, names):
         if name in BUILT_IN:
@@ -29,7 +29,7 @@ def check_names(names: Iterable[str]) -> None:
             raise SettingError(f"metrics.{name}: a name has letters, digits and underscores, such as metrics.f1")
 
 
-def check_objective(config: DictConfig) -> None:
+def check_objective_is_computed(config: DictConfig) -> None:
     """Refuse to choose by a metric that is not computed: without validation images only those of training are."""
     part, _, name = config.objective.partition("/")
     if part != "val" or not (config.metrics or {}).get(name):
@@ -52,14 +52,14 @@ def build_metrics(nodes: Mapping[str, Any], model: LightningModule) -> dict[str,
     metrics = {}
     for name, node in nodes.items():
         if node:
-            given = from_spec(node, f"metrics.{name}", spec, task)
+            given = arguments_from_spec(node, f"metrics.{name}", spec, task)
             metrics[name] = instantiate.build_object(node, f"metrics.{name}", **given)
             if spec is not None:
                 try_metric(metrics[name], f"metrics.{name}", str(node["_target_"]), spec.num_classes, task)
     return metrics
 
 
-def from_spec(node: Mapping[str, Any], name: str, spec: ImageSpec | None, task: str) -> dict[str, Any]:
+def arguments_from_spec(node: Mapping[str, Any], name: str, spec: ImageSpec | None, task: str) -> dict[str, Any]:
     """The arguments `num_classes`, `num_labels` and `task` of a node whose target takes them.
 
     Raises:
@@ -83,7 +83,7 @@ def from_spec(node: Mapping[str, Any], name: str, spec: ImageSpec | None, task: 
     return given
 
 
-def evaluated(metric: Metric, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def metric_inputs(metric: Metric, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """What a metric is given: probabilities, float32 [n, classes], and the labels.
 
     The probabilities are those of a softmax for labels [n], of sigmoids for labels [n, classes]. A binary metric is
@@ -91,17 +91,17 @@ def evaluated(metric: Metric, logits: Tensor, labels: Tensor) -> tuple[Tensor, T
     """
     if labels.ndim == logits.ndim:
         chances, there = logits.float().sigmoid(), labels.long()
-        return (chances.flatten(), there.flatten()) if is_binary(metric) else (chances, there)
+        return (chances.flatten(), there.flatten()) if takes_binary(metric) else (chances, there)
     probabilities = logits.float().softmax(1)
-    return (probabilities[:, 1] if is_binary(metric) else probabilities), labels
+    return (probabilities[:, 1] if takes_binary(metric) else probabilities), labels
 
 
-def is_binary(metric: Metric) -> bool:
+def takes_binary(metric: Metric) -> bool:
     """Whether a metric is one of torchmetrics' for two classes that takes the probability of the second."""
-    return is_of(metric, "Binary")
+    return has_kind(metric, "Binary")
 
 
-def is_of(metric: Metric, labels: str) -> bool:
+def has_kind(metric: Metric, labels: str) -> bool:
     """Whether a metric is one of torchmetrics' for `Binary` or `Multiclass` labels, by its name."""
     return any(
         base.__module__.startswith("torchmetrics.") and base.__name__.startswith(labels)
@@ -118,16 +118,16 @@ def try_metric(metric: Metric, name: str, target: str, classes: int, task: str) 
     module = type(metric).__module__
     if module.startswith("torchmetrics.") and not module.startswith("torchmetrics.classification."):
         raise SettingError(f"{name}._target_={target} is no metric of torchmetrics.classification")
-    if is_binary(metric) and classes != 2 and task != "multilabel":
+    if takes_binary(metric) and classes != 2 and task != "multilabel":
         raise SettingError(f"{name}._target_={target} is for 2 classes, and the data has {classes}")
-    if task == "multilabel" and is_of(metric, "Multiclass"):  # some would take them, and judge something else
+    if task == "multilabel" and has_kind(metric, "Multiclass"):  # some would take them, and judge something else
         raise SettingError(f"{name}._target_={target} is for images of one class each, and these have several")
     logits, labels = torch.eye(classes), torch.arange(classes)
     if task == "multilabel":
         labels = logits.long()
     tried = metric.clone()
     try:
-        tried.update(*evaluated(metric, logits, labels))
+        tried.update(*metric_inputs(metric, logits, labels))
         found = tried.compute()
     except Exception as error:
         if not target.startswith(LIBRARIES):  # own code: a bug, which is worth its traceback

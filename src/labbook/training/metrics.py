@@ -11,7 +11,7 @@ from torch import Tensor
 from labbook.errors import TrainingError
 
 
-class RunningSums:
+class RunningMetrics:
     """Loss, correct and top-5 predictions and images seen, summed over many steps.
 
     Batches wait on their device and are added up many at a time: one synchronisation and a few operations instead
@@ -72,7 +72,7 @@ class RunningSums:
         self._waiting, self._numbers = [], 0
         counts = [len(each) for each in labels]
         guessed, true = torch.cat(logits), torch.cat(labels)
-        correct = right(guessed, true).sum()
+        correct = correct_top1(guessed, true).sum()
         among = (guessed.topk(5).indices == true[:, None]).sum() if self.top5 else correct
         # All at once, as each look at the device is a synchronisation. MPS has no float64, and no count is above 2^24.
         exact = torch.float32 if correct.is_mps else torch.float64
@@ -80,7 +80,7 @@ class RunningSums:
         *means, correct, among = found.tolist()
         for loss, count, step in zip(means, counts, steps, strict=True):
             if step is not None and not math.isfinite(loss):
-                raise TrainingError(diverged(f"loss became {loss}", step))
+                raise TrainingError(divergence_message(f"loss became {loss}", step))
             self.loss += loss * count  # in this order: a resumed run must come to the same bits
         self.correct += int(correct)
         self.among += int(among)
@@ -102,7 +102,7 @@ class RunningSums:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Metrics:
     """Means over the images of one pass."""
 
     loss: float
@@ -111,13 +111,13 @@ class Figures:
     images: int
 
     @classmethod
-    def of(cls, total: Tensor) -> "Figures":
+    def of(cls, total: Tensor) -> "Metrics":
         """From the sums of `RunningSums.total`."""
         loss, correct, top5, images = total.tolist()
         return cls(loss / images, correct / images, top5 / images, int(images))
 
 
-def right(logits: Tensor, labels: Tensor) -> Tensor:
+def correct_top1(logits: Tensor, labels: Tensor) -> Tensor:
     """Which of n images are classified correctly, bool [n], by logits [n, classes].
 
     `labels` are classes, int64 [n]; or float [n, classes] of several for an image, which then have to be right all of
@@ -126,7 +126,7 @@ def right(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.argmax(1) == labels if labels.ndim == 1 else ((logits > 0) == (labels > 0.5)).all(1)
 
 
-def diverged(what: str, step: int) -> str:
+def divergence_message(what: str, step: int) -> str:
     """What to say, and to advise, of a training that left the finite numbers in a step."""
     advice = "try a smaller optimizer.lr, trainer.gradient_clip_val=1 or trainer.precision=32"
     return f"the {what} in step {step}; {advice}"

@@ -8,7 +8,7 @@ from torch import Tensor
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def mix_of(mixup: float, cutmix: float, classes: int) -> Mix | None:
+def make_mix(mixup: float, cutmix: float, classes: int) -> Mix | None:
     """What makes images [n, C, H, W] and labels (int64 [n]) into mixed images and shares (float [n, classes]).
 
     Every image is mixed with the one before it in the batch: as a whole (`mixup`; Zhang et al., arXiv 1710.09412) or

@@ -15,11 +15,11 @@ LIBRARIES = ("labbook.", "pytorch_lightning.")
 FIGURES = ("loss", "acc", "top5_acc")  # of a classifier, in training and validation
 
 
-def check(config: DictConfig) -> None:
+def check_objective(config: DictConfig) -> None:
     """Refuse an objective before the training where it is known what is logged: by the classifiers of this package."""
     model = return_type(instantiate.resolve_target(config.model._target_, "model"))
     callbacks = {name: node for name, node in (config.callbacks or {}).items() if isinstance(node, DictConfig)}
-    if not capabilities.makes_classifier(model) or not capabilities.logs_only_known_metrics(model):
+    if not capabilities.is_classifier_type(model) or not capabilities.logs_only_known_metrics(model):
         return
     if not all(str(node.get("_target_")).startswith(LIBRARIES) for node in callbacks.values()):
         return
@@ -29,16 +29,16 @@ def check(config: DictConfig) -> None:
     named |= {f"callbacks.{name}.monitor": node.get("monitor") for name, node in callbacks.items()}
     for setting, name in named.items():
         if name is not None and name not in known and not name.startswith("gradient/"):
-            raise SettingError(unlogged(f"{setting}={name}", model.__name__, known))
+            raise SettingError(unlogged_message(f"{setting}={name}", model.__name__, known))
 
 
-def used(name: str, model: LightningModule, data: LightningDataModule) -> str:
+def effective_objective(name: str, model: LightningModule, data: LightningDataModule) -> str:
     """The metric that stands for an objective: one of training where nothing is held out to choose by."""
     chosen = capabilities.is_validated(model, data) and not capabilities.validates_on_test(data)
     return name if chosen else held_out_name(name, "test")
 
 
-def direction(config: DictConfig, model: LightningModule) -> str:
+def objective_mode_of(config: DictConfig, model: LightningModule) -> str:
     """Which values of the objective are better, where only its name says so; nothing of metrics that all know."""
     part, _, name = config.objective.rpartition("/")
     usual = part in ("val", "train") and name in FIGURES and capabilities.is_classifier(model)
@@ -48,6 +48,6 @@ def direction(config: DictConfig, model: LightningModule) -> str:
     return f"objective={config.objective}: the {better} the better, by its name (else objective_mode={other})"
 
 
-def unlogged(setting: str, title: str, logged: Iterable[str]) -> str:
+def unlogged_message(setting: str, title: str, logged: Iterable[str]) -> str:
     """What to say of a setting that names a metric that is not logged."""
     return f"{setting} is not logged by {title}; {list_choices(setting.partition('=')[2], logged, 'logged are')}"

@@ -12,13 +12,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
 
 from labbook.errors import SettingError, list_choices
-from labbook.training.parameter_groups import check_kept
+from labbook.training.parameter_groups import check_rates_kept
 from labbook.training.schedulers import Plateau, Schedule
 
 CYCLES = (CyclicLR, OneCycleLR)  # of torch, which count in steps; its others count in epochs
 
 
-def optimizer_of(make: Callable[..., Optimizer], groups: list[dict[str, Any]], fused: bool) -> Optimizer:
+def make_optimizer(make: Callable[..., Optimizer], groups: list[dict[str, Any]], fused: bool) -> Optimizer:
     """The optimizer for groups of parameters; if `fused`, in the form with one kernel, where it has that."""
     return make(groups, **({"fused": True} if fused and has_fused(make) else {}))
 
@@ -47,14 +47,14 @@ def clip_gradients(
         model.clip_gradients(optimizer, value, algorithm)
 
 
-def scheduled(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler], **counts: int | None) -> Any:
+def with_schedule(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler], **counts: int | None) -> Any:
     """An optimizer and its schedule for Lightning; `counts` are what the schedule may ask for.
 
     Raises:
         SettingError: see `check_kept`; or a schedule that ends before the training does.
     """
     rates = [float(group["lr"]) for group in optimizer.param_groups]
-    schedule = make(optimizer, **known(make, counts))
+    schedule = make(optimizer, **accepted_counts(make, counts))
     if not isinstance(schedule, Schedule):
         schedule = Schedule(schedule, "step" if isinstance(schedule, CYCLES) else "epoch")
     steps = math.prod(count or 0 for count in counts.values())
@@ -63,7 +63,7 @@ def scheduled(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler],
             f"scheduler: OneCycleLR ends after {schedule.scheduler.total_steps} of the training's {steps} steps:"
             " leave out total_steps, epochs and steps_per_epoch, which are then those of the training"
         )
-    check_kept(rates, optimizer, schedule.scheduler)
+    check_rates_kept(rates, optimizer, schedule.scheduler)
     stepped = {"interval": schedule.interval, "reduce_on_plateau": False}  # by Lightning; see `step_metric_schedules`
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule.scheduler, **stepped}}
 
@@ -88,13 +88,13 @@ def steps_per_epoch(trainer: Trainer) -> int:
     return -(-batches // trainer.accumulate_grad_batches)
 
 
-def known(make: Callable[..., Any], counts: dict[str, int | None]) -> dict[str, int | None]:
+def accepted_counts(make: Callable[..., Any], counts: dict[str, int | None]) -> dict[str, int | None]:
     """Those of the counts that a schedule takes and does not have by its settings."""
     taken = inspect.signature(make).parameters.keys() - getattr(make, "keywords", {}).keys()
     return {name: count for name, count in counts.items() if name in taken}
 
 
-def follow(scheduler: Any, make: Callable[..., Schedule | LRScheduler], **counts: int | None) -> Any:
+def apply_schedule_now(scheduler: Any, make: Callable[..., Schedule | LRScheduler], **counts: int | None) -> Any:
     """The schedule, with the rates that it has for this step, in a training that goes on for longer.
 
     A checkpoint brings back the rates of the schedule of before, which came to its end where this one has not; of
@@ -103,7 +103,7 @@ def follow(scheduler: Any, make: Callable[..., Schedule | LRScheduler], **counts
     if isinstance(scheduler, OneCycleLR) and scheduler.total_steps != math.prod(
         count or 0 for count in counts.values()
     ):
-        return make(scheduler.optimizer, last_epoch=scheduler.last_epoch - 1, **known(make, counts))
+        return make(scheduler.optimizer, last_epoch=scheduler.last_epoch - 1, **accepted_counts(make, counts))
     if isinstance(scheduler, LambdaLR):
         groups = scheduler.optimizer.param_groups
         for group, peak, rule in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
@@ -111,7 +111,7 @@ def follow(scheduler: Any, make: Callable[..., Schedule | LRScheduler], **counts
     return scheduler
 
 
-def follow_metrics(trainer: Trainer) -> None:
+def step_metric_schedules(trainer: Trainer) -> None:
     """At the end of an epoch, before it is saved: step the schedules that follow a metric, if it is a new one.
 
     Raises:

@@ -14,9 +14,9 @@ from labbook.config.target_rules import return_type
 from labbook.data.loader import Batch
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.training.capabilities import image_spec, is_classifier, is_image_data, overrides
+from labbook.training.capabilities import image_spec, is_classifier, is_image_data, overrides_hooks
 from labbook.training.classifier import Task
-from labbook.training.optimizers import optimizer_of, scheduled, steps_per_epoch
+from labbook.training.optimizers import make_optimizer, steps_per_epoch, with_schedule
 
 NO_SPEC = (
     "needs a spec of its images, and the data has none: give the data module a property `spec`"
@@ -29,7 +29,7 @@ NEEDED = {
 }
 
 
-def check(config: DictConfig) -> None:
+def check_own_modules(config: DictConfig) -> None:
     """Refuse a model or a data module that Lightning could not train."""
     for group, (base, hook, purpose) in NEEDED.items():
         made = return_type(instantiate.resolve_target(config[group]._target_, group))
@@ -37,7 +37,7 @@ def check(config: DictConfig) -> None:
             raise SettingError(f"{group}._target_={config[group]._target_} defines no {hook}, which it needs {purpose}")
 
 
-def arguments(target: Any, node: Mapping[str, Any], name: str, /, **available: Any) -> dict[str, Any]:
+def supplied_arguments(target: Any, node: Mapping[str, Any], name: str, /, **available: Any) -> dict[str, Any]:
     """Those of the `available` arguments that the constructor `target` of a node asks for and the node does not have.
 
     Raises:
@@ -54,21 +54,21 @@ def arguments(target: Any, node: Mapping[str, Any], name: str, /, **available: A
 
 def add_optimizer(model: LightningModule, task: Task) -> None:
     """Give a model without `configure_optimizers` the optimizer and the schedule of the groups."""
-    if not overrides(model, "configure_optimizers"):
-        vars(model)["configure_optimizers"] = partial(configured, model, task)
+    if not overrides_hooks(model, "configure_optimizers"):
+        vars(model)["configure_optimizers"] = partial(default_optimizers, model, task)
 
 
-def configured(model: LightningModule, task: Task) -> Any:
+def default_optimizers(model: LightningModule, task: Task) -> Any:
     """What `configure_optimizers` of a model gives: optimizer and schedule of a task for all that is trained."""
     groups = [{"params": [item for item in model.parameters() if item.requires_grad]}]
-    optimizer = optimizer_of(task.optimizer, groups, fused=False)
+    optimizer = make_optimizer(task.optimizer, groups, fused=False)
     if task.scheduler is None:
         return optimizer
     counts = {"epochs": model.trainer.max_epochs, "steps_per_epoch": steps_per_epoch(model.trainer)}
-    return scheduled(optimizer, task.scheduler, **counts)
+    return with_schedule(optimizer, task.scheduler, **counts)
 
 
-def adapt(model: LightningModule, data: LightningDataModule) -> None:
+def adapt_batches(model: LightningModule, data: LightningDataModule) -> None:
     """Give a classifier the batches of a data module of the user's own as those of ours are.
 
     Raises:
@@ -76,10 +76,10 @@ def adapt(model: LightningModule, data: LightningDataModule) -> None:
     """
     spec = image_spec(data)
     if is_classifier(model) and not is_image_data(data) and spec is not None:
-        vars(data)["on_after_batch_transfer"] = partial(adapted, data.on_after_batch_transfer, data, spec)
+        vars(data)["on_after_batch_transfer"] = partial(adapt_transfer, data.on_after_batch_transfer, data, spec)
 
 
-def adapted(
+def adapt_transfer(
     transfer: Callable[[Any, int], Any], data: LightningDataModule, spec: ImageSpec, batch: Any, dataloader_idx: int
 ) -> Batch:
     """What `on_after_batch_transfer` gives instead of what the data module's own does."""
@@ -96,28 +96,28 @@ def as_batch(batch: Any, spec: ImageSpec, training: bool) -> Batch:
     """
     if isinstance(batch, Batch):
         return batch
-    images, labels = pair_of(batch)
+    images, labels = tensor_pair(batch)
     shape = (spec.channels, spec.size, spec.size)
     if images.shape[1:] != shape or labels.shape != images.shape[:1] or labels.is_floating_point():
         raise SettingError(
             f"data: a classifier needs batches of images [n, {', '.join(map(str, shape))}] and their classes [n], as"
-            f" the spec of the data has them, and not {described(batch)}"
+            f" the spec of the data has them, and not {describe_batch(batch)}"
         )
     pixels = images if images.is_floating_point() else spec.normalize(images)
     rows = torch.arange(len(labels), device=labels.device)
     return Batch(pixels, labels.long(), rows, training, epoch=0, step=0, weight=1.0)
 
 
-def pair_of(batch: Any) -> tuple[Tensor, Tensor]:
+def tensor_pair(batch: Any) -> tuple[Tensor, Tensor]:
     """The two tensors of a batch; empty ones where it is nothing of the kind."""
     pair = isinstance(batch, (list, tuple)) and len(batch) == 2 and all(isinstance(item, Tensor) for item in batch)
     return tuple(batch) if pair else (torch.empty(0), torch.empty(0))
 
 
-def described(batch: Any) -> str:
+def describe_batch(batch: Any) -> str:
     """A batch in words."""
     if isinstance(batch, Tensor):
         return f"{str(batch.dtype).removeprefix('torch.')} {list(batch.shape)}"
     if isinstance(batch, (list, tuple)):
-        return f"({', '.join(described(item) for item in batch)})"
+        return f"({', '.join(describe_batch(item) for item in batch)})"
     return type(batch).__name__

@@ -21,7 +21,7 @@ class Factors(NamedTuple):
     weight_decay: float = 1.0
 
 
-def grouped(
+def group_parameters(
     network: nn.Module,
     layers: Sequence[Sequence[nn.Module]],
     optimizer: Callable[..., Optimizer],
@@ -69,7 +69,7 @@ def grouped(
     ]
 
 
-def check_kept(before: Sequence[float], optimizer: Optimizer, scheduler: object) -> None:
+def check_rates_kept(before: Sequence[float], optimizer: Optimizer, scheduler: object) -> None:
     """Refuse a scheduler that has set the learning rates without regard to how they were related `before`."""
     after = [float(group["lr"]) for group in optimizer.param_groups]
     if any(
@@ -85,7 +85,7 @@ def check_kept(before: Sequence[float], optimizer: Optimizer, scheduler: object)
 # The layers of a network -----------------------------------------------------------------------------------------
 
 
-def layers_of(network: nn.Module) -> list[list[nn.Module]]:
+def ordered_layers_of(network: nn.Module) -> list[list[nn.Module]]:
     """The layers with weights in the order of registration, each as the modules that it is made of.
 
     Containers, what holds a stack of blocks, and what holds the classifying layer (the last dense one) are looked into;
@@ -95,7 +95,7 @@ def layers_of(network: nn.Module) -> list[list[nn.Module]]:
     dense = [module for module in network.modules() if isinstance(module, nn.Linear)]
     layers: list[list[nn.Module]] = []
     early: list[nn.Module] = []  # vectors before the first weights
-    for module in units(network, dense[-1] if dense else None):
+    for module in module_units(network, dense[-1] if dense else None):
         if any(item.ndim > 1 for item in module.parameters()):
             layers.append([*early, module])
             early = []
@@ -106,16 +106,16 @@ def layers_of(network: nn.Module) -> list[list[nn.Module]]:
     return layers or [early or [network]]
 
 
-def units(module: nn.Module, head: nn.Module | None) -> Iterator[nn.Module]:
+def module_units(module: nn.Module, head: nn.Module | None) -> Iterator[nn.Module]:
     """What a network is made of, down to its blocks and to its classifying layer, without what has no parameters."""
     for child in module.children():
-        if isinstance(child, CONTAINERS) or (child is not head and opens(child, head)):
-            yield from units(child, head)
+        if isinstance(child, CONTAINERS) or (child is not head and is_divided(child, head)):
+            yield from module_units(child, head)
         elif next(child.parameters(), None) is not None:
             yield child
 
 
-def opens(module: nn.Module, head: nn.Module | None) -> bool:
+def is_divided(module: nn.Module, head: nn.Module | None) -> bool:
     """Whether a module is more than one layer: the classifying layer or a stack of blocks is somewhere inside."""
     return any(inner is head or is_stack(inner) for inner in module.modules())
 

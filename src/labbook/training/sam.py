@@ -12,12 +12,12 @@ from torch.nn.utils import get_total_norm
 from labbook.data import random_state
 from labbook.errors import SettingError
 from labbook.training.hardware import UNSCALED
-from labbook.training.metrics import RunningSums
+from labbook.training.metrics import RunningMetrics
 
 SMALLEST = 1e-12  # added to the norm of the gradient
 
 
-def check(accumulate_grad_batches: int, precision: str = "") -> None:
+def check_sam(accumulate_grad_batches: int, precision: str = "") -> None:
     """Refuse what two passes for a step do not go together with."""
     if accumulate_grad_batches != 1:
         raise SettingError("task.sam takes both passes over one batch: use trainer.accumulate_grad_batches=1")
@@ -25,7 +25,7 @@ def check(accumulate_grad_batches: int, precision: str = "") -> None:
         raise SettingError(UNSCALED)
 
 
-def gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sums: RunningSums) -> Any:
+def sam_gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sums: RunningMetrics) -> Any:
     """Leave in the weights' `grad` the gradient at the weights moved up the loss by `rho` (Foret et al., 2010.01412).
 
     `closure` is a pass forward and back; it is called twice and draws the same random numbers both times (dropout,
@@ -34,7 +34,7 @@ def gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sums: R
     """
     weights = [item for item in network.parameters() if item.requires_grad]
     device = weights[0].device
-    drawn_from = random_state.taken(device)
+    drawn_from = random_state.get_rng_states(device)
     result = closure()
     moved = [item for item in weights if item.grad is not None]
     with torch.no_grad():
@@ -43,9 +43,9 @@ def gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sums: R
         before = [item.clone() for item in moved]
         for item, step in zip(moved, gradients, strict=True):
             item.add_(step * scale)
-    random_state.put_back(drawn_from, device)
+    random_state.set_rng_states(drawn_from, device)
     try:
-        with statistics_kept(network), sums.paused():
+        with keep_batch_statistics(network), sums.paused():
             closure()
     finally:
         with torch.no_grad():
@@ -55,7 +55,7 @@ def gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sums: R
 
 
 @contextmanager
-def statistics_kept(network: nn.Module) -> Iterator[None]:
+def keep_batch_statistics(network: nn.Module) -> Iterator[None]:
     """Within this, batch normalisation takes the figures of the batch and notes none of them."""
     tracking = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     for module in tracking:

@@ -16,7 +16,7 @@ from labbook.config.target_rules import Schedule as Schedule
 Part = Annotated[float, Ge(0), Le(1)]  # of the training
 
 
-def warmed_up(
+def with_warmup(
     factor: Callable[[float], float], epochs: int, steps_per_epoch: int, warmup_epochs: float, interval: Interval
 ) -> Callable[[int], float]:
     """The factor of the learning rate at a count of steps or epochs.
@@ -44,7 +44,7 @@ def constant(
     interval: Interval = "step",
 ) -> Schedule:
     """The learning rate stays, after an optional warm-up."""
-    rule = warmed_up(lambda _: 1.0, epochs, steps_per_epoch, warmup_epochs, interval)
+    rule = with_warmup(lambda _: 1.0, epochs, steps_per_epoch, warmup_epochs, interval)
     return Schedule(LambdaLR(optimizer, rule), interval if warmup_epochs else "epoch")
 
 
@@ -59,7 +59,7 @@ def step(
     interval: Interval = "epoch",
 ) -> Schedule:
     """Multiplied by `gamma` at each milestone, a part of the training after the warm-up."""
-    rule = warmed_up(
+    rule = with_warmup(
         lambda done: gamma ** sum(done >= milestone for milestone in milestones),
         epochs,
         steps_per_epoch,
@@ -79,7 +79,7 @@ def cosine(
     interval: Interval = "step",
 ) -> Schedule:
     """Half a cosine from the learning rate down to `final_factor` of it (Loshchilov and Hutter, 2017)."""
-    rule = warmed_up(
+    rule = with_warmup(
         lambda done: final_factor + (1 - final_factor) * (1 + math.cos(math.pi * done)) / 2,
         epochs,
         steps_per_epoch,
@@ -89,7 +89,7 @@ def cosine(
     return Schedule(LambdaLR(optimizer, rule), interval)
 
 
-def between(start: float, end: float, done: float) -> float:
+def half_cosine(start: float, end: float, done: float) -> float:
     """Half a cosine from `start` to `end`, of which the part `done` is over."""
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
@@ -117,8 +117,8 @@ def one_cycle(
     def factor(count: int) -> float:
         count = min(count, last)
         if count <= peak:
-            return between(start_factor, 1.0, count / peak) if peak else 1.0
-        return between(1.0, final_factor, (count - peak) / (last - peak))
+            return half_cosine(start_factor, 1.0, count / peak) if peak else 1.0
+        return half_cosine(1.0, final_factor, (count - peak) / (last - peak))
 
     return Schedule(LambdaLR(optimizer, factor), interval)
 
@@ -137,10 +137,10 @@ def onecycle(
 
     def factor(done: float) -> float:
         if done < warmup_fraction:
-            return between(start_factor, 1.0, done / warmup_fraction)
-        return between(1.0, final_factor, (done - warmup_fraction) / max(1e-12, 1 - warmup_fraction))
+            return half_cosine(start_factor, 1.0, done / warmup_fraction)
+        return half_cosine(1.0, final_factor, (done - warmup_fraction) / max(1e-12, 1 - warmup_fraction))
 
-    return Schedule(LambdaLR(optimizer, warmed_up(factor, epochs, steps_per_epoch, 0.0, interval)), interval)
+    return Schedule(LambdaLR(optimizer, with_warmup(factor, epochs, steps_per_epoch, 0.0, interval)), interval)
 
 
 def triangular(
@@ -160,7 +160,7 @@ def triangular(
             return start_factor + (1 - start_factor) * done / peak
         return 1 + (final_factor - 1) * (done - peak) / max(1e-12, 1 - peak)
 
-    return Schedule(LambdaLR(optimizer, warmed_up(factor, epochs, steps_per_epoch, 0.0, interval)), interval)
+    return Schedule(LambdaLR(optimizer, with_warmup(factor, epochs, steps_per_epoch, 0.0, interval)), interval)
 
 
 class Plateau(ReduceLROnPlateau):

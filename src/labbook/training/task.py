@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.training.losses import ClassWeights, Loss, check_multilabel, check_names
+from labbook.training.losses import ClassWeights, Loss, check_multilabel_loss, check_weighted_names
 from labbook.training.schedulers import Schedule
 from labbook.training.tta import Tta
 
@@ -39,14 +39,14 @@ class Task:
     tta: Tta = "none"
 
 
-def check_labels(task: Task, spec: ImageSpec, own_loss: bool) -> None:
+def check_task_options(task: Task, spec: ImageSpec, own_loss: bool) -> None:
     """Refuse settings that do not fit the labels; a network's own loss is not checked."""
     if isinstance(task.class_weights, Mapping):
-        check_names(task.class_weights, spec.class_names)
+        check_weighted_names(task.class_weights, spec.class_names)
     if not spec.multilabel:
         return
     for name in ("mixup", "cutmix"):
         if getattr(task, name):
             raise SettingError(f"task.{name} is for images of one class each, and these have several: use 0")
     if not own_loss:
-        check_multilabel(task.loss)
+        check_multilabel_loss(task.loss)

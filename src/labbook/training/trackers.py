@@ -13,7 +13,7 @@ TRACKED = "tracked_as"  # under which metrics.json has the names that trackers k
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 
-def place_of(target: Any, node: Mapping[str, Any]) -> str:
+def tracker_key(target: Any, node: Mapping[str, Any]) -> str:
     """Where a logger keeps its runs, as a key for their names there; empty for one that has no such names."""
     if isinstance(target, type) and issubclass(target, WandbLogger):
         return f"wandb {node.get('project')}"
@@ -22,9 +22,9 @@ def place_of(target: Any, node: Mapping[str, Any]) -> str:
     return ""
 
 
-def options_of(target: Any, node: Mapping[str, Any], run: RunFolder) -> dict[str, Any]:
+def tracker_options(target: Any, node: Mapping[str, Any], run: RunFolder) -> dict[str, Any]:
     """Arguments that give a logger the run's name, and the one that it had there before it was resumed."""
-    place = place_of(target, node)
+    place = tracker_key(target, node)
     if not place:
         return {}
     names = ("run_name", "run_id") if place.startswith("mlflow") else ("name", "id")
@@ -34,12 +34,12 @@ def options_of(target: Any, node: Mapping[str, Any], run: RunFolder) -> dict[str
     return {name: value for name, value in found.items() if isinstance(value, str) and not node.get(name)}
 
 
-def connect(logger: Logger, node: Mapping[str, Any], run: RunFolder) -> None:
+def connect_tracker(logger: Logger, node: Mapping[str, Any], run: RunFolder) -> None:
     """Begin the run there, or go on with it, before the training begins; and note its name in metrics.json.
 
     What a tracker that cannot be reached raises, comes through.
     """
-    place = place_of(type(logger), node)
+    place = tracker_key(type(logger), node)
     if not (place and run.leads):
         return
     with few_retries():

@@ -10,7 +10,7 @@ Tta = Literal["none", "mirror", "mirror_translate"]
 Network = Callable[[Tensor], Tensor]
 
 
-def averaged(network: Network, images: Tensor, tta: Tta) -> Tensor:
+def tta_logits(network: Network, images: Tensor, tta: Tta) -> Tensor:
     """Logits [n, classes] of images [n, C, H, W], each of at least 2 pixels for `mirror_translate`.
 
     `mirror`: the mean over the image and its mirror. `mirror_translate`: that mean counts one half, and its mean over
@@ -22,15 +22,15 @@ def averaged(network: Network, images: Tensor, tta: Tta) -> Tensor:
     if tta == "none":
         return network(images)
     if tta == "mirror":
-        return mirrored(network, images)
+        return mirrored_logits(network, images)
     if tta != "mirror_translate":
         raise ValueError(f"task.tta={tta} is unknown; choices: {', '.join(get_args(Tta))}")
     framed = F.pad(images, (1, 1, 1, 1), mode="reflect")
     up_left, down_right = framed[..., 2:, 2:], framed[..., :-2, :-2]
-    moved = (mirrored(network, up_left) + mirrored(network, down_right)) / 2
-    return (mirrored(network, images) + moved) / 2
+    moved = (mirrored_logits(network, up_left) + mirrored_logits(network, down_right)) / 2
+    return (mirrored_logits(network, images) + moved) / 2
 
 
-def mirrored(network: Network, images: Tensor) -> Tensor:
+def mirrored_logits(network: Network, images: Tensor) -> Tensor:
     """Mean logits of each image and its mirror, in 32 bits."""
     return (network(images).float() + network(images.flip(-1)).float()) / 2

@@ -39,7 +39,7 @@ def main() -> NoReturn:
     elif word in QUICK:
         from labbook.cli import command_line
 
-        command_line.program(command.main)
+        command_line.run_program(command.main)
     else:
         command.main()
     sys.exit(0)

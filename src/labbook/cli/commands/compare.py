@@ -7,7 +7,7 @@ images, it prints whether the difference is significant. --html writes all this 
 import sys
 from pathlib import Path
 
-from labbook.cli.command_line import sentences
+from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.errors import printable
 from labbook.reports import comparison
@@ -15,7 +15,7 @@ from labbook.runs import outputs
 from labbook.sweeps.best_experiment import runs_of
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Print the comparison, and write its page if asked to."""
     parser = invocation.command_parser("compare", __doc__)
@@ -23,15 +23,15 @@ def main() -> None:
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write an HTML page with learning curves")
     given = parser.parse_args()
     outputs.check_outputs({"--html": given.html})
-    runs, others = comparison.without_others([run for folder in given.runs for run in runs_of(folder)])
+    runs, others = comparison.only_runs([run for folder in given.runs for run in runs_of(folder)])
     if others:
         print(f"note: ignored, as these are not run folders: {printable(', '.join(map(str, others)))}", file=sys.stderr)
     compared = comparison.compare(runs)
     if given.html:
         from labbook.reports.comparison import page  # matplotlib takes a second
 
-        outputs.write_output(given.html, page.html(compared))
+        outputs.write_output(given.html, page.comparison_html(compared))
     with outputs.print_beside_outputs(given.html):
-        comparison.show(compared)
+        comparison.print_comparison(compared)
         if given.html:
             print(f"comparison: {given.html}")

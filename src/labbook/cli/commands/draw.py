@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from labbook import lazy_imports
-from labbook.cli.command_line import sentences
+from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.config.compose import compose_config
 from labbook.config.schema import with_schema_types
@@ -18,7 +18,7 @@ from labbook.runs import outputs
 from labbook.runs.resume import read_run_config, with_settings
 
 
-def asked(words: list[str]) -> DictConfig:
+def drawing_config(words: list[str]) -> DictConfig:
     """The configuration that the words of a command line ask for: that of a run, or a new one.
 
     Raises:
@@ -34,7 +34,7 @@ def asked(words: list[str]) -> DictConfig:
     return compose_config(*settings, *(f"model={name}" for name in names))
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Write the picture and say where."""
     parser = invocation.command_parser("draw", __doc__)
@@ -47,17 +47,17 @@ def main() -> None:
     if given.depth is not None and given.depth < 1:
         raise SettingError("--depth must be at least 1")
     outputs.check_outputs({"--figure": given.figure})
-    config = asked(given.settings)
+    config = drawing_config(given.settings)
 
     with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
         from labbook import experiment
-        from labbook.models.drawing import draw
+        from labbook.models.drawing import draw_model
 
-    experiment.check(config)
+    experiment.check_experiment(config)
     file = given.figure or Path(f"{config.config_groups.model}.svg")
     kind = file.suffix.removeprefix(".") or ("svg" if outputs.is_stream(file) else "")
     picture = experiment.on_meta_device(
-        config, experiment.build_data(config), lambda model: draw(model, kind, given.depth)
+        config, experiment.build_data(config), lambda model: draw_model(model, kind, given.depth)
     )
     outputs.write_output(file, picture)
     with outputs.print_beside_outputs(file):

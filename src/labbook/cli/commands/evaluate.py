@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labbook import lazy_imports
-from labbook.cli.command_line import sentences
+from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.config.path_rules import check_local_path, check_symlinks
 from labbook.errors import printable
@@ -23,7 +23,7 @@ from labbook.runs.status import unfinished_notes
 from labbook.sweeps.best_experiment import run_of
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Print the figures of the whole and of each class, and write them with their pictures into a folder."""
     parser = invocation.command_parser("evaluate", __doc__)
@@ -37,7 +37,7 @@ def main() -> None:
     )
     given = parser.parse_intermixed_args()
     given.run = run_of(given.run)
-    asked = other_dataset.asked(read_run_config(given.run), given.settings)
+    asked = other_dataset.evaluation_request(read_run_config(given.run), given.settings)
     check_local_path("--out", given.out or given.run)
     if not given.out:
         check_symlinks(given.run)
@@ -52,32 +52,34 @@ def main() -> None:
     own = not asked.name
     settings = (*given.settings, *([f"weights={given.weights}"] if given.weights else []))
     folder = given.out or given.run / output_files.FOLDER
-    config = run_config.checked(given.run, asked.config)
+    config = run_config.complete_run_config(given.run, asked.config)
     if not run_config.is_classification_run(config):
         told = logged.evaluate_module(given.run, config, given.split, given.weights, asked.data)
-        say([*unfinished_notes(given.run), *told.notes])
-        logged.write(output_files.Tested(given.run, "test", asked.name, settings), told, folder)
-        logged.tell(told, given.all)
+        print_notes([*unfinished_notes(given.run), *told.notes])
+        logged.write_logged_test(output_files.TestDescription(given.run, "test", asked.name, settings), told, folder)
+        logged.print_logged_test(told, given.all)
         print(f"evaluation: {folder}")
         return
     found = evaluate_run.evaluate_run(given.run, config, given.split, given.weights, asked.data, own)
-    tested = output_files.Tested.of(given.run, given.split, asked.name, settings, found).beside(folder, found.images)
+    tested = output_files.TestDescription.of(given.run, given.split, asked.name, settings, found).beside(
+        folder, found.images
+    )
     notes = [
         *([] if own else found.data.notes),
         *unfinished_notes(given.run),
         *tested.notes,
         *(found.seen.notes if found.seen else []),
     ]
-    say(notes)
-    judged = class_metrics.judge(found.outcome, found.names)
-    output_files.write(tested, found, judged, folder)
-    class_metrics.show(judged, given.split, given.all)
+    print_notes(notes)
+    judged = class_metrics.evaluation_report(found.outcome, found.names)
+    output_files.write_test(tested, found, judged, folder)
+    class_metrics.print_report(judged, given.split, given.all)
     for line in found.matched.notes:
         print(line)
     print(f"evaluation: {folder}")
 
 
-def say(notes: Sequence[str]) -> None:
+def print_notes(notes: Sequence[str]) -> None:
     """Print what should be known of the test."""
     for note in notes:
         print(f"note: {printable(note)}", file=sys.stderr)

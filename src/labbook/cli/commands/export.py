@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from labbook import lazy_imports
-from labbook.cli.command_line import sentences
+from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.errors import printable
 from labbook.inference.export import companion, formats
@@ -18,7 +18,7 @@ from labbook.runs.status import unfinished_notes
 from labbook.sweeps.best_experiment import run_of
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Write the file, and say how far it is from PyTorch."""
     parser = invocation.command_parser("export", __doc__)
@@ -36,22 +36,27 @@ def main() -> None:
     given.run = run_of(given.run)
     config = read_run_config(given.run)
     formats.check_opset(given.format, given.opset)
-    file = formats.target(given.run, given.format, given.out)
+    file = formats.export_target(given.run, given.format, given.out)
 
     with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
-        from labbook.inference.export.export_model import BATCHES, DIFFER, export
-        from labbook.inference.export.wrapped_model import decoding, names_of, shape_of, tta_of
-        from labbook.training.capabilities import title
+        from labbook.inference.export.export_model import BATCHES, DIFFER, export_run
+        from labbook.inference.export.wrapped_model import (
+            decoding_of_network,
+            output_names,
+            output_shape,
+            tta_of_network,
+        )
+        from labbook.training.capabilities import model_title
 
-    network, apart = export(given.run, config, given.format, file, given.weights, given.opset)
+    network, apart = export_run(given.run, config, given.format, file, given.weights, given.opset)
     for note in unfinished_notes(given.run):
         print(f"note: {printable(note)}", file=sys.stderr)
-    spec, tta, how = network.spec, tta_of(network), decoding(network)
+    spec, tta, how = network.spec, tta_of_network(network), decoding_of_network(network)
     with outputs.print_beside_outputs(file):
         inside = f", with task.tta={tta}" if tta != "none" else ""
-        print(f"{title(network.model)} after {network.epoch} epochs{inside}")
+        print(f"{model_title(network.model)} after {network.epoch} epochs{inside}")
         print(f"pixels uint8 [n, {spec.channels}, {spec.size}, {spec.size}]"
-              f" -> {' and '.join(names_of(network))} float32 {shape_of(network)}")  # fmt: skip
+              f" -> {' and '.join(output_names(network))} float32 {output_shape(network)}")  # fmt: skip
         if not outputs.is_stream(file) and how:
             print(f"to read images for it: {printable(file.with_name(companion.NAME))}")
         (first, most), *more = apart.items()

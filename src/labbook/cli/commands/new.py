@@ -14,7 +14,7 @@ from pathlib import Path
 import jinja2
 import yaml
 
-from labbook.cli.command_line import sentences
+from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation, own_code
 from labbook.config.path_rules import check_name
 from labbook.errors import SettingError, abbreviate
@@ -34,14 +34,14 @@ NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
-class Place:
+class ProjectPlace:
     """Where files of one's own go: the folder of the project, and the name of its package."""
 
     root: Path
     package: str
 
     @classmethod
-    def here(cls) -> "Place":
+    def here(cls) -> "ProjectPlace":
         """That of the project that the program runs for; of a checkout, its package `labbook`.
 
         Raises:
@@ -60,22 +60,22 @@ class Place:
         return cls(root, packages[0])
 
 
-def rendered(kind: str, name: str, package: str = "labbook") -> dict[str, str]:
+def render_files(kind: str, name: str, package: str = "labbook") -> dict[str, str]:
     """The files, by their paths below the project's folder."""
     group, folder = KINDS[kind]
-    words = {"name": name, "class": class_of(name), "package": package}
+    words = {"name": name, "class": class_name_of(name), "package": package}
     paths = (f"src/{package}/{folder}/{name}.py", f"configs/{group}/{name}.yaml")
-    return {path: filled(f"{kind}{Path(path).suffix}", words) for path in paths}
+    return {path: fill_skeleton(f"{kind}{Path(path).suffix}", words) for path in paths}
 
 
-def filled(skeleton: str, words: dict[str, str]) -> str:
+def fill_skeleton(skeleton: str, words: dict[str, str]) -> str:
     """A skeleton with its words filled in."""
     text = (SKELETONS / f"{skeleton}.j2").read_text(encoding="utf-8")
     rendering: str = jinja2.Template(text, undefined=jinja2.StrictUndefined).render(words)
     return rendering + "\n"
 
 
-def class_of(name: str) -> str:
+def class_name_of(name: str) -> str:
     """The name of the class: MyNet for my_net."""
     return "".join(part.capitalize() for part in name.split("_"))
 
@@ -92,34 +92,36 @@ def check_word(name: str, example: str) -> None:
         raise SettingError(f"NAME={name} is a keyword of Python: use another name")
 
 
-def check(kind: str, name: str, place: Place) -> None:
+def check_new_name(kind: str, name: str, place: ProjectPlace) -> None:
     """Refuse what cannot be the name of a module and of a choice, or stands for something already."""
     group, _ = KINDS[kind]
     check_word(name, f"my_{({'model': 'net', 'module': 'net', 'data': 'set'}).get(kind, kind)}")
     if not isinstance(yaml.safe_load(name), str) or name in ("inf", "nan"):
         raise SettingError(f"NAME={name} is not a text for Hydra, so {group}={name} would not work: use another name")
-    for path in rendered(kind, name, place.package):
+    for path in render_files(kind, name, place.package):
         file = place.root / path
         for there in (file, file.with_suffix("")):  # the file, or a package
             if there.exists():
                 raise SettingError(f"NAME={name} is taken: {there.relative_to(place.root)} exists")
     if name in sys.stdlib_module_names:
         raise SettingError(f"NAME={name} is a module of Python: use another name")
-    source = next(iter(rendered(kind, name).values()))
-    if re.search(rf"\bimport .*\b{class_of(name)}\b", source):
-        raise SettingError(f"NAME={name} would name a class {class_of(name)}, which its file imports: use another name")
+    source = next(iter(render_files(kind, name).values()))
+    if re.search(rf"\bimport .*\b{class_name_of(name)}\b", source):
+        raise SettingError(
+            f"NAME={name} would name a class {class_name_of(name)}, which its file imports: use another name"
+        )
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Make the files, and say what to do with them."""
     parser = invocation.command_parser("new", __doc__)
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("name", metavar="NAME", help="of the files and the option: my_net; the class is MyNet")
     given = parser.parse_args()
-    place = Place.here()
-    check(given.kind, given.name, place)
-    for path, text in rendered(given.kind, given.name, place.package).items():
+    place = ProjectPlace.here()
+    check_new_name(given.kind, given.name, place)
+    for path, text in render_files(given.kind, given.name, place.package).items():
         make_folder((place.root / path).parent)
         write_whole(place.root / path, text)
         print(f"made: {path}")

@@ -7,8 +7,8 @@ file of the same name in Labbook, which is a dependency. `make train` and `make 
 from importlib.util import find_spec
 from pathlib import Path
 
-from labbook.cli.command_line import sentences
-from labbook.cli.commands.new import SKELETONS, check_word, filled, rendered
+from labbook.cli.command_line import exit_with_message
+from labbook.cli.commands.new import SKELETONS, check_word, fill_skeleton, render_files
 from labbook.config import invocation
 from labbook.errors import SettingError
 from labbook.files import make_folder, write_whole
@@ -19,7 +19,7 @@ EMPTY = ("src/{name}/__init__.py", "logs/.gitkeep")
 PROJECT = SKELETONS / "project"
 
 
-def files(name: str) -> dict[str, str]:
+def project_files(name: str) -> dict[str, str]:
     """The files of a project, by their paths in it; `name` is that of its package."""
     words = {
         "name": name,
@@ -30,15 +30,15 @@ def files(name: str) -> dict[str, str]:
     found = {}
     for skeleton in sorted(path for path in PROJECT.rglob("*.j2")):
         path = skeleton.relative_to(PROJECT).with_suffix("").as_posix()
-        found[path] = filled(f"project/{path}", words)
+        found[path] = fill_skeleton(f"project/{path}", words)
     found |= {path.format(name=name): "" for path in EMPTY}
     found[f"src/{name}/__init__.py"] = f'"""The package of {name}."""\n'
     for kind, example in EXAMPLES.items():
-        found |= rendered(kind, example, name)
+        found |= render_files(kind, example, name)
     return found
 
 
-def check(folder: Path) -> str:
+def package_name_of(folder: Path) -> str:
     """The name of the package of a project in a folder.
 
     Raises:
@@ -53,14 +53,14 @@ def check(folder: Path) -> str:
     return name
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Make the project, and say how to begin."""
     parser = invocation.command_parser("new-project", __doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="to create; its name is that of the package")
     folder = Path.cwd() / parser.parse_args().folder
     folder = folder.parent.resolve() / folder.name
-    for path, text in files(check(folder)).items():
+    for path, text in project_files(package_name_of(folder)).items():
         make_folder((folder / path).parent)
         write_whole(folder / path, text)
     print(f"made: {folder}")

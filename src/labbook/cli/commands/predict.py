@@ -10,16 +10,16 @@ import sys
 from pathlib import Path
 
 from labbook import lazy_imports
-from labbook.cli.command_line import sentences
+from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.errors import printable
-from labbook.inference.predict.request import Asked
+from labbook.inference.predict.request import PredictionRequest
 from labbook.runs import outputs
 from labbook.runs.status import unfinished_notes
 from labbook.sweeps.best_experiment import run_of
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """What was typed."""
     parser = invocation.command_parser("predict", __doc__)
     parser.add_argument("run", type=Path, help="run folder, or sweep folder (its best run is used)")
@@ -35,33 +35,35 @@ def arguments() -> argparse.Namespace:
     return parser.parse_intermixed_args()
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Print the class of each image, and write the files that are asked for."""
-    given = arguments()
+    given = parse_arguments()
     given.run = run_of(given.run)
-    asked = Asked.of(given)
+    asked = PredictionRequest.of(given)
 
     with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
         from labbook.inference import trained_model
         from labbook.inference.predict import classify, output, tables
 
-    network = trained_model.load(given.run, asked.config, given.weights, "predict")
+    network = trained_model.load_trained(given.run, asked.config, given.weights, "predict")
     asked.check(network.spec)
     predictor = classify.Predictor.of(network, given.top, given.batch_size)
     batches = predictor.files(asked.files.images) if asked.files.images else predictor.test_images(asked.numbers)
     several = network.spec.multilabel
-    columns = tables.Columns.of(asked.names, network.spec.class_names, given.top, bool(asked.numbers), several)
+    columns = tables.PredictionColumns.of(
+        asked.names, network.spec.class_names, given.top, bool(asked.numbers), several
+    )
     with outputs.print_beside_outputs(*asked.outputs):
-        told = output.tell(batches, columns, given.figure_images, to_the_end=bool(asked.outputs))
+        told = output.print_predictions(batches, columns, given.figure_images, to_the_end=bool(asked.outputs))
     if given.csv:
-        outputs.write_output(given.csv, tables.as_csv(told.predictions, given.top, asked.known, several))
+        outputs.write_output(given.csv, tables.predictions_as_csv(told.predictions, given.top, asked.known, several))
     if given.json:
-        outputs.write_output(given.json, tables.as_json(told.predictions))
+        outputs.write_output(given.json, tables.predictions_as_json(told.predictions))
     if given.figure and told.predictions:
         title = f"{network.model.title} of {given.run.name}"
-        output.draw(told, title, network.spec.class_names, given.figure)
-    for note in [*unfinished_notes(given.run), *output.notes(told, asked.files.others, given.figure)]:
+        output.write_contact_sheet(told, title, network.spec.class_names, given.figure)
+    for note in [*unfinished_notes(given.run), *output.prediction_notes(told, asked.files.others, given.figure)]:
         print(f"note: {printable(note)}", file=sys.stderr)
     if told.problems:
         sys.exit(1)

@@ -7,16 +7,16 @@ the sweep is running.
 from pathlib import Path
 
 from labbook import reports
-from labbook.cli.command_line import sentences
+from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.reports.sweep_page import PAGE
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Print the table of each sweep, and where its page is."""
     parser = invocation.command_parser("report", __doc__)
     parser.add_argument("sweeps", nargs="+", type=Path, metavar="SWEEP", help="sweep folder, such as logs/sweeps/NAME")
     for folder in parser.parse_args().sweeps:
-        reports.show(reports.write(folder))
+        reports.print_table(reports.write_report(folder))
         print(f"report: {folder / PAGE}")

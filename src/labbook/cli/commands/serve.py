@@ -8,14 +8,14 @@ trainer.accelerator=cpu or data.root=FOLDER (of the test images) replace those o
 from pathlib import Path
 
 from labbook import lazy_imports
-from labbook.cli.command_line import sentences
+from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.inference.serve.open_port import PORT, check_installed, listen, private_gradio
 from labbook.runs.resume import read_run_config, with_settings
 from labbook.sweeps.best_experiment import run_of
 
 
-@sentences()
+@exit_with_message()
 def main() -> None:
     """Serve the page until Ctrl-C."""
     parser = invocation.command_parser("serve", __doc__)
@@ -31,7 +31,7 @@ def main() -> None:
     with listen(arguments.port) as listener, private_gradio():
         with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
             from labbook.inference import trained_model
-        network = trained_model.load(arguments.run, config, arguments.weights, "serve")
+        network = trained_model.load_trained(arguments.run, config, arguments.weights, "serve")
         with lazy_imports.import_torch_stack():
             from labbook.inference.serve import server
         server.serve(network, listener)

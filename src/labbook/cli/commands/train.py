@@ -12,7 +12,7 @@ from labbook.cli import command_line
 @hydra.main(
     config_path=str(command_line.CONFIGS), config_name="train", execution_whitelist=command_line.allowed_targets()
 )
-@command_line.job
+@command_line.run_task
 def main(config: DictConfig) -> float:
     """One run: build, fit, report. Returns the figure that a sweep compares runs by."""
     with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
@@ -22,23 +22,23 @@ def main(config: DictConfig) -> float:
         from labbook.runs import run_folder
         from labbook.training import capabilities, hardware
 
-    experiment.check(config)
+    experiment.check_experiment(config)
     data = experiment.build_data(config)
-    model = experiment.build_model(config, capabilities.spec_of(data))
-    experiment.build_metrics(config, model)  # refuses those that cannot judge these classes
-    choice = hardware.here(config, model)
-    hardware.check_devices(config.trainer, choice.accelerator, hardware.describe())
-    experiment.set_up(data)
+    model = experiment.build_model(config, capabilities.spec_of_data(data))
+    experiment.build_evaluation_metrics(config, model)  # refuses those that cannot judge these classes
+    choice = hardware.choose_for_run(config, model)
+    hardware.check_devices(config.trainer, choice.accelerator, hardware.describe_machine())
+    experiment.set_up_data(data)
 
     with run_folder.open_run(config) as run:
-        run_description.introduce(run, model, data, choice)
+        run_description.describe_run(run, model, data, choice)
         trainer = experiment.build_trainer(config, choice, run, model, data)
-        experiment.fit(trainer, model, data, run, choice.channels_last, config.compile)
-        metrics = final_test.evaluate(trainer, model, data, config)
+        experiment.fit_model(trainer, model, data, run, choice.channels_last, config.compile)
+        metrics = final_test.test_and_summarize(trainer, model, data, config)
         run.finish(metrics)
     return float(metrics["objective"])
 
 
 def command() -> NoReturn:
     """Train as the command line says."""
-    command_line.command_line(main)
+    command_line.run_command_line(main)

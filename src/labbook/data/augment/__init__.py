@@ -8,4 +8,4 @@ from labbook.data.augment.basic import Draw as Draw
 from labbook.data.augment.basic import Transform as Transform
 from labbook.data.augment.parsing import PRESETS as PRESETS
 from labbook.data.augment.parsing import TRANSFORMS as TRANSFORMS
-from labbook.data.augment.parsing import parse as parse
+from labbook.data.augment.parsing import parse_transforms as parse_transforms

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from labbook.data.randomness import coins
+from labbook.data.randomness import random_bits
 from labbook.errors import SettingError
 
 
@@ -70,7 +70,7 @@ class AlternatingFlip(Transform):
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         """Each image mirrored or not."""
-        flipped = coins(draw.rows.to(images.device), draw.seed) ^ (draw.epoch % 2 == 1)
+        flipped = random_bits(draw.rows.to(images.device), draw.seed) ^ (draw.epoch % 2 == 1)
         return torch.where(flipped.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
@@ -119,24 +119,24 @@ class ReflectCrop(Crop):
 def crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
     """The window of each padded image [n, C, H, W] that starts at its own `top` and `left` (int64 [n])."""
     height, width = images.shape[2:]
-    return picked(F.pad(images, (padding,) * 4), counted(top, height), counted(left, width))
+    return gather_pixels(F.pad(images, (padding,) * 4), ranges_from(top, height), ranges_from(left, width))
 
 
 def reflect_crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
     """As `crop`, of images padded with what lies inside their edges; `padding` is less than their sides."""
     rows, columns = (
-        side - 1 - (side - 1 - (counted(start, side) - padding).abs()).abs()
+        side - 1 - (side - 1 - (ranges_from(start, side) - padding).abs()).abs()
         for start, side in zip((top, left), images.shape[2:], strict=True)
     )
-    return picked(images, rows, columns)
+    return gather_pixels(images, rows, columns)
 
 
-def counted(start: Tensor, count: int) -> Tensor:
+def ranges_from(start: Tensor, count: int) -> Tensor:
     """The numbers from each `start` (int64 [n]) on: [n, count]."""
     return start.view(-1, 1) + torch.arange(count, device=start.device)
 
 
-def picked(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def gather_pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The pixels of each image in its own rows [n, H] and columns [n, W]."""
     n, channels = images.shape[:2]
     image = torch.arange(n, device=images.device).view(-1, 1, 1, 1)
@@ -205,22 +205,22 @@ class Erasing(Transform):
         rows = (area * ratio).sqrt().round().clamp(1, height)
         columns = (area / ratio).sqrt().round().clamp(1, width)
         rows = torch.where(chosen < self.probability, rows, 0)
-        return erased(
+        return erase_boxes(
             images, (top * (height - rows + 1)).floor(), (left * (width - columns + 1)).floor(), rows, columns
         )
 
 
-def erased(images: Tensor, top: Tensor, left: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def erase_boxes(images: Tensor, top: Tensor, left: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Each image [n, C, H, W] with its own box (each [n], in pixels) filled with the mean of each of its channels."""
     height, width = images.shape[2:]
-    inside_rows = within(top, rows, height).unsqueeze(2)  # [n, H, 1]
-    inside_columns = within(left, columns, width).unsqueeze(1)  # [n, 1, W]
+    inside_rows = positions_within(top, rows, height).unsqueeze(2)  # [n, H, 1]
+    inside_columns = positions_within(left, columns, width).unsqueeze(1)  # [n, 1, W]
     mean = images.mean((2, 3), keepdim=True, dtype=torch.float32)
     mean = mean if images.is_floating_point() else mean.round()
     return torch.where((inside_rows & inside_columns).unsqueeze(1), mean.to(images.dtype), images)
 
 
-def within(start: Tensor, count: Tensor, side: int) -> Tensor:
+def positions_within(start: Tensor, count: Tensor, side: int) -> Tensor:
     """Which of the places along a side are among the `count` from each `start` on: bool [n, side]."""
     place = torch.arange(side, device=start.device)
     return (place >= start.view(-1, 1)) & (place < (start + count).view(-1, 1))

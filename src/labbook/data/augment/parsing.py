@@ -28,7 +28,9 @@ PRESETS: dict[str, dict[bool, list[Any]]] = {
 }
 
 
-def parse(setting: str | Sequence[Any], size: int, mirrored: bool = True) -> tuple[Transform | OwnTransform, ...]:
+def parse_transforms(
+    setting: str | Sequence[Any], size: int, mirrored: bool = True
+) -> tuple[Transform | OwnTransform, ...]:
     """The transforms of a preset, or of a list such as `["flip", {"crop": 4}, Noise()]`, for images of `size` pixels.
 
     `mirrored`: the mirror image of a class is of the same class.

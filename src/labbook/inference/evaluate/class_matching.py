@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from omegaconf import DictConfig
 
-from labbook.data.folders import composed
+from labbook.data.folders import to_nfc
 from labbook.data.module import ImageDataModule, Split
-from labbook.data.record import DataRecord, listed
+from labbook.data.record import DataRecord, list_first_names
 from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 
@@ -16,7 +16,7 @@ DIVISION = ("limit", "val_fraction", "val_seed", "val_split", "validation")  # s
 UNKNOWN = -1  # the number of a class that the network does not know
 
 
-class Matched(NamedTuple):
+class ClassMatch(NamedTuple):
     """How the classes of some images and of a network belong together."""
 
     left_out: dict[str, int]  # classes that the network does not know, and how many images of each were left out
@@ -26,12 +26,12 @@ class Matched(NamedTuple):
     def notes(self) -> list[str]:
         """What should be said of them."""
         images = [f"{name} ({count:,} images)" for name, count in self.left_out.items()]
-        left_out = f"left out, as the network does not know the class: {listed(images)}"
-        missing = f"the network also knows classes that have no image here: {listed(self.without_images)}"
+        left_out = f"left out, as the network does not know the class: {list_first_names(images)}"
+        missing = f"the network also knows classes that have no image here: {list_first_names(self.without_images)}"
         return [*([left_out] if images else []), *([missing] if self.without_images else [])]
 
 
-def match_classes(data: ImageDataModule, names: Sequence[str], split: Split) -> Matched:
+def match_classes(data: ImageDataModule, names: Sequence[str], split: Split) -> ClassMatch:
     """Give the classes of the images of `split` the numbers that a network has for those names.
 
     Images of other classes are left out of `data.rows`. Names are the same however their accents are encoded.
@@ -40,33 +40,35 @@ def match_classes(data: ImageDataModule, names: Sequence[str], split: Split) -> 
         SettingError: there is no image of a class that the network knows.
     """
     if data.multilabel:
-        if [composed(name) for name in data.class_names] != [composed(name) for name in names]:
+        if [to_nfc(name) for name in data.class_names] != [to_nfc(name) for name in names]:
             raise SettingError(
-                f"images with several classes are tested with the classes of the training, {listed(names)}, and the"
-                f" data has {listed(data.class_names)}"
+                f"images with several classes are tested with the classes of the training, {list_first_names(names)},"
+                f" and the data has {list_first_names(data.class_names)}"
             )
-        return Matched({}, [])
-    known = {composed(name): number for number, name in enumerate(names)}
-    numbers = torch.tensor([known.get(composed(name), UNKNOWN) for name in data.class_names])
+        return ClassMatch({}, [])
+    known = {to_nfc(name): number for number, name in enumerate(names)}
+    numbers = torch.tensor([known.get(to_nfc(name), UNKNOWN) for name in data.class_names])
     part, rows = data.part_of(split), data.rows[split]
     images = data.parts[part]
     counts = images.labels[rows].bincount(minlength=len(numbers))
     if bool((numbers[counts > 0] == UNKNOWN).all()):
-        here = f"the classes of the data are {listed(data.class_names)}, and the network knows {listed(names)}"
-        raise SettingError(f"there is no {split} image of a class that the network knows: {here}")
+        raise SettingError(
+            f"there is no {split} image of a class that the network knows: the classes of the data are"
+            f" {list_first_names(data.class_names)}, and the network knows {list_first_names(names)}"
+        )
     labels = numbers[images.labels]
     there = set(labels[rows].tolist())
     out = zip(data.class_names, numbers.tolist(), counts.tolist(), strict=True)
     data.rows[split] = rows[labels[rows] != UNKNOWN]
     data.parts[part] = images._replace(labels=labels)
     data.class_names = tuple(names)
-    return Matched(
+    return ClassMatch(
         {name: count for name, number, count in out if number == UNKNOWN and count},
         [name for number, name in enumerate(names) if number not in there],
     )
 
 
-def check_seen(data: ImageDataModule, known: ImageSpec) -> None:
+def check_same_images(data: ImageDataModule, known: ImageSpec) -> None:
     """Refuse images that are shown otherwise than those of the training."""
     seen = data.spec
     for name, now, was in (

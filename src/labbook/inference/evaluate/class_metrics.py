@@ -13,14 +13,14 @@ from torchmetrics.functional.classification import multiclass_f1_score, multicla
 from labbook.console import WIDEST, literal, plain_table, wide_enough
 from labbook.files import finite_or_null
 from labbook.inference.evaluate.calibration import Bin, bins_of, expected_error
-from labbook.training.label_tasks import AnyOutcome, MultilabelOutcome, Outcome
+from labbook.training.label_tasks import AnyTestResult, MultilabelTestResult, TestResult
 
 MOST_CLASSES = 20  # that the table shows unless all are asked for
 MEASURES = {"precision": multiclass_precision, "recall": multiclass_recall, "f1": multiclass_f1_score}
 
 
 @dataclass(frozen=True)
-class ClassFigures:
+class ClassMetrics:
     """How well one class is told from the others; nan where none of the images is of it."""
 
     name: str
@@ -31,7 +31,7 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
-class LabelFigures(ClassFigures):
+class LabelMetrics(ClassMetrics):
     """The same where an image has several classes, by the threshold of each."""
 
     threshold: float
@@ -39,13 +39,13 @@ class LabelFigures(ClassFigures):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class EvaluationReport:
     """The figures of a test."""
 
     loss: float
     acc: float
     images: int
-    classes: tuple[ClassFigures, ...]
+    classes: tuple[ClassMetrics, ...]
     precision: float  # means over the classes that have images
     recall: float
     f1: float
@@ -54,53 +54,53 @@ class Judgement:
     metrics: dict[str, float]  # those of the group `metrics`, by name
 
 
-def judge(outcome: AnyOutcome, names: Sequence[str]) -> Judgement:
+def evaluation_report(outcome: AnyTestResult, names: Sequence[str]) -> EvaluationReport:
     """All figures of a test, whose classes have these names."""
-    classes: Sequence[ClassFigures]
-    if isinstance(outcome, MultilabelOutcome):
-        classes = label_figures(outcome, names)
+    classes: Sequence[ClassMetrics]
+    if isinstance(outcome, MultilabelTestResult):
+        classes = metrics_by_label(outcome, names)
         bins = bins_of(outcome.probabilities.flatten(), outcome.labels.flatten())  # of each class of each image
     else:
-        classes = class_figures(outcome, names)
+        classes = metrics_by_class(outcome, names)
         bins = bins_of(outcome.confidence, outcome.predicted == outcome.labels)
     means = {name: Tensor([getattr(row, name) for row in classes]).nanmean().item() for name in MEASURES}
     figures = outcome.figures
-    return Judgement(
+    return EvaluationReport(
         figures.loss, figures.acc, figures.images, tuple(classes), **means,
         calibration_error=expected_error(bins), bins=tuple(bins), metrics=dict(outcome.metrics),
     )  # fmt: skip
 
 
-def class_figures(outcome: Outcome, names: Sequence[str]) -> list[ClassFigures]:
+def metrics_by_class(outcome: TestResult, names: Sequence[str]) -> list[ClassMetrics]:
     """Of classes that exclude each other."""
     counts = outcome.confusion.sum(1)
     found = [measure(outcome.predicted, outcome.labels, len(names), average="none") for measure in MEASURES.values()]
     found = [values.masked_fill(counts == 0, math.nan) for values in found]
     columns = zip(names, *(values.tolist() for values in found), counts.tolist(), strict=True)
-    return [ClassFigures(*row) for row in columns]
+    return [ClassMetrics(*row) for row in columns]
 
 
-def label_figures(outcome: MultilabelOutcome, names: Sequence[str]) -> list[LabelFigures]:
+def metrics_by_label(outcome: MultilabelTestResult, names: Sequence[str]) -> list[LabelMetrics]:
     """Of classes of which an image may have several."""
     precision = outcome.precision.masked_fill(outcome.images == 0, math.nan)
     found = (precision, outcome.recall, outcome.f1, outcome.images, outcome.thresholds, outcome.average_precision)
-    return [LabelFigures(*row) for row in zip(names, *(values.tolist() for values in found), strict=True)]
+    return [LabelMetrics(*row) for row in zip(names, *(values.tolist() for values in found), strict=True)]
 
 
-def as_data(judgement: Judgement) -> dict[str, Any]:
+def report_as_data(judgement: EvaluationReport) -> dict[str, Any]:
     """Plain data for a JSON file; what is not a number is null."""
     data: dict[str, Any] = finite_or_null(asdict(judgement))
     return data
 
 
-def show(judgement: Judgement, split: str, every: bool = False, console: Console | None = None) -> None:
+def print_report(judgement: EvaluationReport, split: str, every: bool = False, console: Console | None = None) -> None:
     """Print the figures; of many classes those that are told worst, unless `every` one is asked for."""
     console = wide_enough(console)
     console.print(f"{split} loss {judgement.loss:.4f} acc {judgement.acc:.4f}  n {judgement.images}")
     classes = list(judgement.classes)
     if left := 0 if every else max(len(classes) - MOST_CLASSES, 0):
         classes = sorted(classes, key=lambda row: math.inf if math.isnan(row.f1) else row.f1)[:MOST_CLASSES]
-    console.print(table(judgement, classes))
+    console.print(class_table(judgement, classes))
     if left:
         console.print(f"the {MOST_CLASSES} classes with the lowest f1; --all shows the other {left} too")
     error, bins = judgement.calibration_error, len(judgement.bins)
@@ -109,10 +109,10 @@ def show(judgement: Judgement, split: str, every: bool = False, console: Console
         console.print(f"{name} {value:.4f}")
 
 
-def table(judgement: Judgement, classes: Sequence[ClassFigures]) -> Table:
+def class_table(judgement: EvaluationReport, classes: Sequence[ClassMetrics]) -> Table:
     """A row for each class, and their means."""
     made = plain_table()
-    several = [row for row in classes if isinstance(row, LabelFigures)]
+    several = [row for row in classes if isinstance(row, LabelMetrics)]
     further = ("average precision", "threshold") if several else ()
     for index, title in enumerate(("class", *MEASURES, *further, "n")):
         justify: JustifyMethod = "right" if index else "left"
@@ -120,18 +120,18 @@ def table(judgement: Judgement, classes: Sequence[ClassFigures]) -> Table:
     mean_ap = Tensor([row.average_precision for row in several]).nanmean().item()
     means = (judgement.precision, judgement.recall, judgement.f1)
     for row in classes:
-        own = (row.average_precision, row.threshold) if isinstance(row, LabelFigures) else ()
-        made.add_row(literal(row.name), *map(number, (row.precision, row.recall, row.f1, *own)), str(row.images))
-    made.add_row("mean", *map(number, (*means, *((mean_ap, math.nan) if several else ()))), str(judgement.images))
+        own = (row.average_precision, row.threshold) if isinstance(row, LabelMetrics) else ()
+        made.add_row(literal(row.name), *map(format_share, (row.precision, row.recall, row.f1, *own)), str(row.images))
+    made.add_row("mean", *map(format_share, (*means, *((mean_ap, math.nan) if several else ()))), str(judgement.images))
     return made
 
 
-def mean_confidence(judgement: Judgement) -> float:
+def mean_confidence(judgement: EvaluationReport) -> float:
     """Over all images, the probability of the class that was predicted."""
     used = [item for item in judgement.bins if item.images]
     return sum(item.images * item.confidence for item in used) / sum(item.images for item in used)
 
 
-def number(value: float) -> str:
+def format_share(value: float) -> str:
     """A part of 1; of nothing there is none."""
     return "–" if math.isnan(value) else f"{value:.4f}"

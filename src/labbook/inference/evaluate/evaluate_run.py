@@ -8,33 +8,33 @@ from omegaconf import DictConfig
 
 from labbook import experiment
 from labbook.data.module import ImageDataModule, Split
-from labbook.data.record import DataRecord, identity_of
+from labbook.data.record import DataRecord, part_identity
 from labbook.errors import SettingError
 from labbook.inference.evaluate import other_dataset
 from labbook.inference.evaluate.class_matching import (
-    Matched,
+    ClassMatch,
     check_division,
     check_same_division,
-    check_seen,
+    check_same_images,
     match_classes,
 )
-from labbook.inference.evaluate.final_test import test
-from labbook.inference.evaluate.overlap import Overlap, overlap
-from labbook.inference.trained_model import Weights, opened, read_part, use_thresholds
+from labbook.inference.evaluate.final_test import run_test
+from labbook.inference.evaluate.overlap import Overlap, find_overlap
+from labbook.inference.trained_model import Weights, open_checkpoint, read_data_part, use_thresholds
 from labbook.runs.resume import read_run_config
 from labbook.runs.run_folder import read_metrics
 from labbook.training import hardware
-from labbook.training.label_tasks import AnyOutcome
+from labbook.training.label_tasks import AnyTestResult
 
 
-class Evaluated(NamedTuple):
+class EvaluatedRun(NamedTuple):
     """A finished run's network, tested again."""
 
-    outcome: AnyOutcome
+    outcome: AnyTestResult
     data: ImageDataModule
     names: tuple[str, ...]  # of the classes, as the network knows them
     epoch: int  # after so many epochs
-    matched: Matched  # classes that are not both in the data and in the network
+    matched: ClassMatch  # classes that are not both in the data and in the network
     images: str  # equal where the images are: `record.part_identity`
     as_recorded: bool | None  # whether they are those of this part that the run recorded; None: it recorded none
     seen: Overlap | None = None  # how many of other images the network was trained on
@@ -47,7 +47,7 @@ def evaluate_run(
     weights: Weights | None = None,
     other: DictConfig | None = None,
     own: bool = True,
-) -> Evaluated:
+) -> EvaluatedRun:
     """Test a run's network again; `weights` is "best", "last" or, if None, what the run tested.
 
     It is tested on `config.data`, or on the `other` data set, shown as the network knows its images. `own`: they are
@@ -58,33 +58,33 @@ def evaluate_run(
             validation images that are not those of the run, other validation images that it was trained on, or no
             whole checkpoint of this network.
     """
-    there = opened(path, config, weights, "evaluate")
+    there = open_checkpoint(path, config, weights, "evaluate")
     config, known = there.config, there.spec
     if other is not None:
-        config.data = other_dataset.as_seen(other, known)
-        experiment.check(config)
+        config.data = other_dataset.with_network_spec(other, known)
+        experiment.check_experiment(config)
     if own:
         check_same_division(config.data, read_run_config(path).data, split)
     record = DataRecord.read(read_metrics(path), known.class_names)
     in_test = split == "test" or (split == "val" and config.data.get("validation") == "test")
-    data = read_part(config, "test" if in_test else "train", record if own else None)
-    check_seen(data, known)
+    data = read_data_part(config, "test" if in_test else "train", record if own else None)
+    check_same_images(data, known)
     if not len(data.rows[split]):
         raise SettingError(f"--split {split}: there is no such image, as data.val_fraction={data.val_fraction}")
     check_division(data, split, record, own)
     part = data.part_of(split)
     as_recorded = not record.changes(DataRecord.of(data), [part]) if part in record.parts else None
-    images = identity_of(data, part)
+    images = part_identity(data, part)
     matched = match_classes(data, known.class_names, split)
-    seen = None if as_recorded or (own and as_recorded is None) else overlap(path, data, split, record)
+    seen = None if as_recorded or (own and as_recorded is None) else find_overlap(path, data, split, record)
     model, epoch = there.network(known)
     use_thresholds(model, path)
-    choice = hardware.here(config, model)
-    experiment.arrange(model, data, choice.channels_last)
-    outcome = test(experiment.test_trainer(config, choice, model), model, data, split)
+    choice = hardware.choose_for_run(config, model)
+    experiment.apply_channels_last(model, data, choice.channels_last)
+    outcome = run_test(experiment.test_trainer(config, choice, model), model, data, split)
     if not math.isfinite(outcome.figures.loss):
         raise SettingError(
             f"the loss of this network is {outcome.figures.loss}, so its answers mean nothing: try"
             " trainer.precision=32, or train it anew"
         )
-    return Evaluated(outcome, data, known.class_names, epoch, matched, images, as_recorded, seen)
+    return EvaluatedRun(outcome, data, known.class_names, epoch, matched, images, as_recorded, seen)

@@ -12,38 +12,38 @@ from torch import Tensor
 
 from labbook.callbacks.epoch_end import epoch_end_of
 from labbook.data.module import ImageDataModule, Split
-from labbook.data.record import identity_of
+from labbook.data.record import part_identity
 from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.inference.evaluate import predictions_table
 from labbook.loggers import write_summary
 from labbook.runs.provenance import library_versions
 from labbook.runs.run_folder import PREDICTIONS
-from labbook.trainer import unwarned
+from labbook.trainer import filter_lightning_warnings
 from labbook.training import capabilities, checkpoint_io, objectives
 from labbook.training.classifier import Classifier
-from labbook.training.epoch_metrics import forked
-from labbook.training.epoch_rows import is_of_layer, metrics_in
-from labbook.training.label_tasks import AnyOutcome, MultiLabel, MultilabelOutcome, best_thresholds
+from labbook.training.epoch_metrics import forked_names
+from labbook.training.epoch_rows import is_layer_metric, metric_names
+from labbook.training.label_tasks import AnyTestResult, MultiLabel, MultilabelTestResult, best_thresholds
 from labbook.training.processes import every_rank
 
 
-def test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> AnyOutcome:
+def run_test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> AnyTestResult:
     """Evaluate a classifier as it is on one part of the data."""
     data.test_split = split
-    with unwarned():
+    with filter_lightning_warnings():
         trainer.test(model, datamodule=data, verbose=False)
-    outcome = capabilities.outcome_of(model)
+    outcome = capabilities.test_result_of(model)
     assert outcome is not None  # a test makes one
-    if isinstance(outcome, MultilabelOutcome):
+    if isinstance(outcome, MultilabelTestResult):
         rows, labels, chances = (
-            together(trainer, each) for each in (outcome.rows, outcome.labels, outcome.probabilities)
+            gather_processes(trainer, each) for each in (outcome.rows, outcome.labels, outcome.probabilities)
         )
         outcome = replace(outcome, rows=rows, labels=labels, probabilities=chances)
-    return replace(outcome, metrics=tested(trainer))
+    return replace(outcome, metrics=logged_test_metrics(trainer))
 
 
-def together(trainer: Trainer, part: Tensor) -> Tensor:
+def gather_processes(trainer: Trainer, part: Tensor) -> Tensor:
     """The values of the images of all processes, [n, ...], of which this one has a `part`."""
     counts = [int(count) for count in every_rank(trainer, torch.tensor([len(part)]))]
     padded = part.new_zeros(max(counts), *part.shape[1:])
@@ -52,7 +52,7 @@ def together(trainer: Trainer, part: Tensor) -> Tensor:
     return torch.cat([values[:count] for values, count in each])
 
 
-def tested(trainer: Trainer) -> dict[str, float]:
+def logged_test_metrics(trainer: Trainer) -> dict[str, float]:
     """What the last test logged as `test/NAME`, by name."""
     logged = trainer.callback_metrics.items()
     return {name.removeprefix("test/"): value.item() for name, value in logged if name.startswith("test/")}
@@ -65,12 +65,14 @@ def choose_thresholds(trainer: Trainer, model: Classifier, data: ImageDataModule
     """
     if not isinstance(model.label_task, MultiLabel) or data.validation == "test" or not len(data.rows["val"]):
         return
-    found = test(trainer, model, data, "val")
-    if isinstance(found, MultilabelOutcome):
+    found = run_test(trainer, model, data, "val")
+    if isinstance(found, MultilabelTestResult):
         model.label_task.thresholds = best_thresholds(found.probabilities, found.labels)
 
 
-def evaluate(trainer: Trainer, model: LightningModule, data: LightningDataModule, config: DictConfig) -> dict[str, Any]:
+def test_and_summarize(
+    trainer: Trainer, model: LightningModule, data: LightningDataModule, config: DictConfig
+) -> dict[str, Any]:
     """Test the best or last weights and gather the run's final metrics."""
     recorder, saved = epoch_end_of(trainer).recorder, epoch_end_of(trainer).checkpoints
     tested_epoch = trainer.current_epoch
@@ -80,11 +82,11 @@ def evaluate(trainer: Trainer, model: LightningModule, data: LightningDataModule
         except SettingError as error:
             raise SettingError(f"{error}; with test_checkpoint=last the last weights are tested instead") from error
     row = recorder.rows[tested_epoch - 1]
-    metrics: dict[str, Any] = {name: row[name] for name in metrics_in(row) if not is_of_layer(name)}
+    metrics: dict[str, Any] = {name: row[name] for name in metric_names(row) if not is_layer_metric(name)}
     if capabilities.is_classifier(model) and capabilities.is_image_data(data):
-        metrics |= of_classifier(trainer, model, data, config, validated="val/loss" in metrics)
+        metrics |= classifier_metrics(trainer, model, data, config, validated="val/loss" in metrics)
     else:
-        metrics |= of_logged(trainer, model, data, metrics)
+        metrics |= logged_metrics(trainer, model, data, metrics)
     metrics |= {
         "train_seconds": recorder.seconds,
         "images_per_second": recorder.images_per_second,
@@ -96,32 +98,32 @@ def evaluate(trainer: Trainer, model: LightningModule, data: LightningDataModule
         "threads": torch.get_num_threads(),
         "versions": library_versions(),
     }
-    metrics |= of_data(data) | of_classes(model)
+    metrics |= data_summary(data) | class_summary(model)
     if stopped := saved.stopped_early(trainer, config.epochs):
         metrics["stopped_early"] = stopped
-    name = objectives.used(config.objective, model, data)
-    metrics |= {"objective": objective(metrics, name), "objective_name": name}
+    name = objectives.effective_objective(config.objective, model, data)
+    metrics |= {"objective": objective_metric(metrics, name), "objective_name": name}
     write_summary(trainer.loggers, config, recorder.metrics.for_loggers(metrics), trainer.global_step)
     return metrics
 
 
-def of_classifier(
+def classifier_metrics(
     trainer: Trainer, model: Classifier, data: ImageDataModule, config: DictConfig, validated: bool
 ) -> dict[str, float]:
     """The metrics of a classifier's test, and of the parts that the tested epoch has none of."""
     choose_thresholds(trainer, model, data)
-    outcome = test(trainer, model, data, "test")
-    metrics = of_part("test", outcome, model)
-    keep_answers(trainer, outcome, data.spec.class_names, data.parts["test"].files)
+    outcome = run_test(trainer, model, data, "test")
+    metrics = part_metrics("test", outcome, model)
+    write_predictions(trainer, outcome, data.spec.class_names, data.parts["test"].files)
     if not validated and len(data.rows["val"]):
-        metrics |= of_part("val", test(trainer, model, data, "val"), model)
+        metrics |= part_metrics("val", run_test(trainer, model, data, "val"), model)
     if config.evaluate_train:
-        metrics["train/acc_eval"] = test(trainer, model, data, "train").figures.acc
+        metrics["train/acc_eval"] = run_test(trainer, model, data, "train").figures.acc
     model.outcome = outcome
     return metrics
 
 
-def of_part(part: str, outcome: AnyOutcome, model: Classifier) -> dict[str, float]:
+def part_metrics(part: str, outcome: AnyTestResult, model: Classifier) -> dict[str, float]:
     """Loss, accuracies and the metrics of the group `metrics` of a test."""
     figures = outcome.figures
     top5 = {"top5_acc": figures.top5_acc} if model.has_top5 else {}
@@ -129,58 +131,60 @@ def of_part(part: str, outcome: AnyOutcome, model: Classifier) -> dict[str, floa
     return {f"{part}/{name}": value for name, value in found.items()}
 
 
-def of_logged(
+def logged_metrics(
     trainer: Trainer, model: LightningModule, data: LightningDataModule, row: Mapping[str, float]
 ) -> dict[str, Any]:
     """The metrics of any other test; `row` has those of the tested epoch."""
     if not capabilities.is_tested(model, data):
         return {}
-    metrics = of_test(trainer, model, data, row)
+    metrics = test_metrics(trainer, model, data, row)
     if capabilities.is_classifier(model) and model.outcome is not None:
-        keep_answers(trainer, model.outcome, model.spec.class_names)
+        write_predictions(trainer, model.outcome, model.spec.class_names)
         return {**metrics}
     return {**metrics, "test_metrics": list(metrics)}
 
 
-def of_test(
+def test_metrics(
     trainer: Trainer, model: LightningModule, data: LightningDataModule, logged_before: Container[str]
 ) -> dict[str, float]:
     """What a test logs; names that training or validation logged too get `test/` before them."""
     logged = logged_in_test(trainer, model, data)
     if capabilities.is_classifier(model) and model.outcome is not None:
         model.outcome = replace(model.outcome, rows=torch.arange(len(model.outcome.labels)))  # in the loader's order
-        return of_part("test", model.outcome, model) | logged
+        return part_metrics("test", model.outcome, model) | logged
     return {f"test/{name}" if name in logged_before else name: value for name, value in logged.items()}
 
 
 def logged_in_test(trainer: Trainer, model: LightningModule, data: LightningDataModule) -> dict[str, float]:
     """The metrics that a test logs, of all test loaders."""
-    with unwarned():
+    with filter_lightning_warnings():
         trainer.test(model, datamodule=data, verbose=False)
     logged = trainer.callback_metrics
-    return {name: value.item() for name, value in logged.items() if name not in forked(logged)}
+    return {name: value.item() for name, value in logged.items() if name not in forked_names(logged)}
 
 
-def of_data(data: LightningDataModule) -> dict[str, Any]:
+def data_summary(data: LightningDataModule) -> dict[str, Any]:
     """What is to be known of the images that were trained and tested on."""
     if not capabilities.is_image_data(data):
         return {}
     return {
         "skipped_images": sum(len(part.skipped) for part in data.parts.values()),
         "class_names": list(data.spec.class_names),
-        "test_set": identity_of(data),
+        "test_set": part_identity(data),
         "test_images": len(data.rows["test"]),
         "val_images": len(data.rows["val"]),
     }
 
 
-def of_classes(model: LightningModule) -> dict[str, Any]:
+def class_summary(model: LightningModule) -> dict[str, Any]:
     """What the test found by class, where there are classes."""
-    outcome = capabilities.outcome_of(model)
+    outcome = capabilities.test_result_of(model)
     return outcome.details(model.spec.class_names) if capabilities.is_classifier(model) and outcome is not None else {}
 
 
-def keep_answers(trainer: Trainer, outcome: AnyOutcome, class_names: Sequence[str], files: Sequence[str] = ()) -> None:
+def write_predictions(
+    trainer: Trainer, outcome: AnyTestResult, class_names: Sequence[str], files: Sequence[str] = ()
+) -> None:
     """Write what was answered to each test image; of several processes each has but its own, so that nothing is kept.
 
     Nor is then what the run answered when it ended earlier, on one process, and was not trained for so long.
@@ -190,12 +194,12 @@ def keep_answers(trainer: Trainer, outcome: AnyOutcome, class_names: Sequence[st
     """
     file = Path(trainer.default_root_dir) / PREDICTIONS
     if trainer.world_size == 1:
-        write_whole(file, predictions_table.table(outcome, class_names, files))
+        write_whole(file, predictions_table.predictions_table(outcome, class_names, files))
     elif trainer.is_global_zero:
         file.unlink(missing_ok=True)
 
 
-def objective(metrics: dict[str, Any], name: str) -> float:
+def objective_metric(metrics: dict[str, Any], name: str) -> float:
     """The metric that runs are compared by.
 
     Raises:

@@ -10,30 +10,30 @@ from labbook import experiment
 from labbook.data.record import DataRecord
 from labbook.errors import SettingError
 from labbook.files import finite_or_null
-from labbook.inference.evaluate.class_metrics import as_data, judge, show
-from labbook.inference.evaluate.final_test import of_test
-from labbook.inference.evaluate.output_files import Tested, write_evaluation
+from labbook.inference.evaluate.class_metrics import evaluation_report, print_report, report_as_data
+from labbook.inference.evaluate.final_test import test_metrics
+from labbook.inference.evaluate.output_files import TestDescription, write_evaluation
 from labbook.inference.run_config import check_classification
-from labbook.inference.trained_model import Weights, opened, use_thresholds
+from labbook.inference.trained_model import Weights, open_checkpoint, use_thresholds
 from labbook.runs.run_folder import TABLE, read_metrics
 from labbook.training import capabilities, hardware, own_modules
-from labbook.training.label_tasks import AnyOutcome
+from labbook.training.label_tasks import AnyTestResult
 
 
-class Logged(NamedTuple):
+class LoggedTest(NamedTuple):
     """What a test logged."""
 
     metrics: dict[str, float]
     data: str  # class of the data module
     epoch: int  # after so many epochs
     notes: tuple[str, ...] = ()
-    outcome: AnyOutcome | None = None  # of a classifier
+    outcome: AnyTestResult | None = None  # of a classifier
     class_names: tuple[str, ...] = ()
 
 
 def evaluate_module(
     path: Path, config: DictConfig, split: str, weights: Weights | None = None, other: DictConfig | None = None
-) -> Logged:
+) -> LoggedTest:
     """Test a run's module again on all that its `test_dataloader` gives; `weights` as for `evaluate_run`.
 
     Raises:
@@ -42,21 +42,21 @@ def evaluate_module(
     """
     for purpose in [f"--split {split}"] * (split != "test") + ["another data set"] * (other is not None):
         check_classification(config, purpose)
-    there = opened(path, config, weights)
+    there = open_checkpoint(path, config, weights)
     config = there.config
     data = experiment.build_data(config)
-    model, epoch = there.model(capabilities.spec_of(data))
+    model, epoch = there.model(capabilities.spec_of_data(data))
     if not capabilities.is_tested(model, data):
-        raise SettingError(f"there is no test to evaluate: {capabilities.not_tested(model, data)}")
-    choice = hardware.here(config, model)
-    experiment.set_up(data)
-    own_modules.adapt(model, data)
-    experiment.arrange(model, data, choice.channels_last)
+        raise SettingError(f"there is no test to evaluate: {capabilities.test_advice(model, data)}")
+    choice = hardware.choose_for_run(config, model)
+    experiment.set_up_data(data)
+    own_modules.adapt_batches(model, data)
+    experiment.apply_channels_last(model, data, choice.channels_last)
     use_thresholds(model, path)
-    metrics = of_test(experiment.test_trainer(config, choice, model), model, data, logged_names(path))
+    metrics = test_metrics(experiment.test_trainer(config, choice, model), model, data, logged_names(path))
     names = model.spec.class_names if capabilities.is_classifier(model) else ()
-    outcome = capabilities.outcome_of(model)
-    return Logged(metrics, type(data).__name__, epoch, tuple(changes_of(path, data)), outcome, names)
+    outcome = capabilities.test_result_of(model)
+    return LoggedTest(metrics, type(data).__name__, epoch, tuple(data_change_notes(path, data)), outcome, names)
 
 
 def logged_names(path: Path) -> list[str]:
@@ -68,7 +68,7 @@ def logged_names(path: Path) -> list[str]:
         return []
 
 
-def changes_of(path: Path, data: Any) -> list[str]:
+def data_change_notes(path: Path, data: Any) -> list[str]:
     """What should be said of test images that are not those of the run."""
     if not capabilities.is_image_data(data):
         return []
@@ -76,21 +76,21 @@ def changes_of(path: Path, data: Any) -> list[str]:
     return [f"{'; '.join(changes)}, so the metrics are not to be compared with the run's"] if changes else []
 
 
-def write(tested: Tested, found: Logged, folder: Path) -> None:
+def write_logged_test(tested: TestDescription, found: LoggedTest, folder: Path) -> None:
     """The metrics of a test as JSON.
 
     Raises:
         OSError: they could not be written.
     """
-    content = {} if found.outcome is None else as_data(judge(found.outcome, found.class_names))
+    content = {} if found.outcome is None else report_as_data(evaluation_report(found.outcome, found.class_names))
     content["metrics"] = finite_or_null(found.metrics)
     write_evaluation(tested, folder, found.data, found.epoch, content)
 
 
-def tell(found: Logged, every: bool) -> None:
+def print_logged_test(found: LoggedTest, every: bool) -> None:
     """Print the metrics, and what is known of each class; of all classes with `every`."""
     if found.outcome is not None:
-        show(judge(found.outcome, found.class_names), "test", every)
+        print_report(evaluation_report(found.outcome, found.class_names), "test", every)
         return
     for name, value in found.metrics.items():
         print(f"{name} {value:.4f}")

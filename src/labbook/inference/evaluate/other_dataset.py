@@ -23,7 +23,7 @@ ONE_PROCESS = {"trainer.devices": r"1|\[\d+\]", "trainer.num_nodes": "1", "train
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluationRequest:
     """The configuration of a test: the run's own, and what stands in for its data."""
 
     config: DictConfig  # the run's, with settings from the command line
@@ -31,7 +31,7 @@ class Asked:
     name: str = ""  # of the other images, as part of a file's name
 
 
-def asked(config: DictConfig, settings: list[str]) -> Asked:
+def evaluation_request(config: DictConfig, settings: list[str]) -> EvaluationRequest:
     """What a run's configuration and the settings of a command line ask for; `data=NAME` is another data set.
 
     Raises:
@@ -40,7 +40,7 @@ def asked(config: DictConfig, settings: list[str]) -> Asked:
     check_one_process(settings)
     if not any(setting.startswith("data=") for setting in settings):
         replaced = with_settings(config, settings)
-        return Asked(replaced, name=elsewhere(config.data, replaced.data))
+        return EvaluationRequest(replaced, name=other_root_note(config.data, replaced.data))
     of_data = [setting for setting in settings if setting.startswith(("data=", "data."))]
     rest = [setting for setting in settings if setting not in of_data]
     chosen = compose_config(*of_data)
@@ -52,7 +52,9 @@ def asked(config: DictConfig, settings: list[str]) -> Asked:
         chosen.data.batch_size = config.data.batch_size  # for which this network has room
     own = config.get("config_groups", {}).get("data")
     name = str(chosen.config_groups.data)
-    return Asked(with_settings(config, rest), chosen.data, elsewhere(config.data, chosen.data) if name == own else name)
+    return EvaluationRequest(
+        with_settings(config, rest), chosen.data, other_root_note(config.data, chosen.data) if name == own else name
+    )
 
 
 def check_one_process(settings: list[str]) -> None:
@@ -63,24 +65,24 @@ def check_one_process(settings: list[str]) -> None:
             raise SettingError(f"{setting}: a trained network is tested by one process on one device: leave it out")
 
 
-def elsewhere(own: DictConfig, other: DictConfig) -> str:
+def other_root_note(own: DictConfig, other: DictConfig) -> str:
     """What to call images of the same kind that lie elsewhere; nothing where they are the run's own."""
     moved = str(own.get("root")) != str(other.get("root"))
-    return short_file_name(Path(str(other.root)).name) if moved and not is_published(plain(other)) else ""
+    return short_file_name(Path(str(other.root)).name) if moved and not is_published(resolved_dict(other)) else ""
 
 
-def as_seen(data: DictConfig, spec: "ImageSpec") -> DictConfig:
+def with_network_spec(data: DictConfig, spec: "ImageSpec") -> DictConfig:
     """Another set's configuration, in which what it leaves open is as the network knows its images."""
     normalize = {"mean": list(spec.mean), "std": list(spec.std)}
     known = {"image_size": spec.size, "channels": spec.channels, "normalize": normalize}
-    shown = OmegaConf.create(plain(data))
+    shown = OmegaConf.create(resolved_dict(data))
     for name in SEEN:
         if shown[name] is None:
             shown[name] = known[name]
     return shown
 
 
-def plain(node: DictConfig) -> dict[str, Any]:
+def resolved_dict(node: DictConfig) -> dict[str, Any]:
     """A configuration as a dictionary."""
     found = OmegaConf.to_container(node, resolve=True)
     assert isinstance(found, dict)

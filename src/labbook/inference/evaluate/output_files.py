@@ -12,13 +12,13 @@ from labbook.config.path_rules import short_file_name
 from labbook.data.module import Split
 from labbook.files import make_folder
 from labbook.inference.evaluate.calibration import Bin
-from labbook.inference.evaluate.class_metrics import Judgement, as_data
-from labbook.inference.evaluate.evaluate_run import Evaluated
+from labbook.inference.evaluate.class_metrics import EvaluationReport, report_as_data
+from labbook.inference.evaluate.evaluate_run import EvaluatedRun
 from labbook.plots import plots
 from labbook.plots.contact_sheet import Picture
 from labbook.runs import outputs
 from labbook.runs.provenance import code_version
-from labbook.training.label_tasks import MultilabelOutcome
+from labbook.training.label_tasks import MultilabelTestResult
 
 FOLDER = "evaluation"  # in that of the run
 MISTAKES = 25
@@ -39,7 +39,7 @@ INDIFFERENT = (
 
 
 @dataclass(frozen=True)
-class Tested:
+class TestDescription:
     """Which test it was."""
 
     run: Path
@@ -51,15 +51,17 @@ class Tested:
     apart: bool = False  # a test of other images has the name that this one would have
 
     @classmethod
-    def of(cls, run: Path, split: Split, name: str, settings: tuple[str, ...], found: Evaluated) -> "Tested":
+    def of(
+        cls, run: Path, split: Split, name: str, settings: tuple[str, ...], found: EvaluatedRun
+    ) -> "TestDescription":
         """From what was asked for, where `name` is that of other images, and what was found."""
         if name:
             return cls(run, split, "" if found.as_recorded else name, settings)
-        own = not any(setting.startswith("data.") for setting in telling(settings))
+        own = not any(setting.startswith("data.") for setting in result_settings(settings))
         changed = own and found.as_recorded is False
         return cls(run, split, f"changed-{found.images}" if changed else "", settings, changed)
 
-    def beside(self, folder: Path, images: str) -> "Tested":
+    def beside(self, folder: Path, images: str) -> "TestDescription":
         """The same with a name of its own, if `folder` has a test of other images under this one."""
         try:
             there = json.loads((folder / f"evaluation{self.suffix}.json").read_text(encoding="utf-8"))["test_set"]
@@ -82,7 +84,7 @@ class Tested:
     @property
     def suffix(self) -> str:
         """What tells its files from those of other tests: nothing for the run's own."""
-        changed = telling(self.settings)
+        changed = result_settings(self.settings)
         parts = (self.other, "" if self.split == "test" else self.split, short_file_name("_".join(changed)))
         return "".join(f"_{part}" for part in parts if part)
 
@@ -92,7 +94,7 @@ class Tested:
         return f"{self.split} images{f' of {self.other}' if self.other else ''}"
 
 
-def write_evaluation(tested: Tested, folder: Path, data: str, epoch: int, content: dict[str, Any]) -> None:
+def write_evaluation(tested: TestDescription, folder: Path, data: str, epoch: int, content: dict[str, Any]) -> None:
     """Which test it was, and its `content`, as JSON in a folder; an earlier one of the same name is replaced.
 
     `data` is the class of the data module, `epoch` the number of epochs that the network was trained for.
@@ -113,12 +115,12 @@ def write_evaluation(tested: Tested, folder: Path, data: str, epoch: int, conten
     outputs.write_output(folder / f"evaluation{tested.suffix}.json", text + "\n")
 
 
-def telling(settings: Sequence[str]) -> list[str]:
+def result_settings(settings: Sequence[str]) -> list[str]:
     """The settings that change what a test comes to."""
     return [setting for setting in settings if not setting.startswith(INDIFFERENT)]
 
 
-def write(tested: Tested, found: Evaluated, judgement: Judgement, folder: Path) -> None:
+def write_test(tested: TestDescription, found: EvaluatedRun, judgement: EvaluationReport, folder: Path) -> None:
     """The figures and the pictures of a test; earlier ones of the same name are replaced.
 
     Raises:
@@ -131,28 +133,28 @@ def write(tested: Tested, found: Evaluated, judgement: Judgement, folder: Path) 
         "left_out": found.matched.left_out,
         "without_images": found.matched.without_images,
     }
-    write_evaluation(tested, folder, type(found.data).__name__, found.epoch, images | as_data(judgement))
+    write_evaluation(tested, folder, type(found.data).__name__, found.epoch, images | report_as_data(judgement))
     (folder / f"mistakes{tested.suffix}.png").unlink(missing_ok=True)  # where there are none any more
-    for name, picture in pictures(tested, found, judgement).items():
-        plots.save(picture, folder / f"{name}{tested.suffix}.png")
+    for name, picture in test_plots(tested, found, judgement).items():
+        plots.save_png(picture, folder / f"{name}{tested.suffix}.png")
 
 
-def pictures(tested: Tested, found: Evaluated, judgement: Judgement) -> dict[str, Picture]:
+def test_plots(tested: TestDescription, found: EvaluatedRun, judgement: EvaluationReport) -> dict[str, Picture]:
     """By name: what is mistaken for what, how far confidence can be trusted, the surest mistakes if there are any."""
     outcome, data = found.outcome, found.data
     names, accuracy = data.spec.class_names, f"{tested.images} by class: accuracy {judgement.acc:.2%}"
     trust = f"{tested.images}: calibration error {judgement.calibration_error:.4f}"
-    made = {"calibration": reliability(judgement.bins, trust)}
-    if isinstance(outcome, MultilabelOutcome):  # whose classes do not stand for each other
+    made = {"calibration": reliability_plot(judgement.bins, trust)}
+    if isinstance(outcome, MultilabelTestResult):  # whose classes do not stand for each other
         return made
     made = {"confusion_matrix": plots.confusion_matrix(outcome.confusion, names, accuracy, found.names), **made}
     title = f"{tested.images}: taken for another class (true → predicted, its probability)"
     images = data.parts[data.part_of(tested.split)]
-    wrong = plots.mistakes(outcome, images, names, title, MISTAKES, found.names)
+    wrong = plots.plot_mistakes(outcome, images, names, title, MISTAKES, found.names)
     return made if wrong is None else made | {"mistakes": wrong}
 
 
-def reliability(bins: Sequence[Bin], title: str) -> Picture:
+def reliability_plot(bins: Sequence[Bin], title: str) -> Picture:
     """How often the network is right by how sure it is, above how many images it is so sure of."""
     figure = Figure(figsize=(5, 5.6), dpi=120, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -169,4 +171,4 @@ def reliability(bins: Sequence[Bin], title: str) -> Picture:
     above.legend(loc="upper left", fontsize=8)
     below.bar(left, [item.images for item in bins], widths, **look)
     below.set(xlabel="confidence: probability of the predicted class", ylabel="images")
-    return plots.pixels(figure)
+    return plots.figure_pixels(figure)

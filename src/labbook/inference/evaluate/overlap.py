@@ -30,17 +30,17 @@ class Overlap(NamedTuple):
         return [f"{self.trained_on:,} of the images were trained on, so the figures flatter the network"]
 
 
-def overlap(path: Path, data: ImageDataModule, split: Split, record: DataRecord) -> Overlap:
+def find_overlap(path: Path, data: ImageDataModule, split: Split, record: DataRecord) -> Overlap:
     """Look for images of another data set among those that a run was trained on, by their files or their pixels.
 
     Raises:
         SettingError: validation images that were trained on.
     """
-    trained = training_part(path, record)
-    if trained is None or of_files(trained, "train") != of_files(data, split):
+    trained = read_training_images(path, record)
+    if trained is None or has_file_digests(trained, "train") != has_file_digests(data, split):
         return Overlap(None)
-    seen = set(digests(trained, "train"))
-    found = sum(digest in seen for digest in digests(data, split))
+    seen = set(image_digests(trained, "train"))
+    found = sum(digest in seen for digest in image_digests(data, split))
     if found and split == "val":
         raise SettingError(
             f"--split val: {found:,} of these {len(data.rows[split]):,} images were trained on: use --split test, or"
@@ -49,11 +49,11 @@ def overlap(path: Path, data: ImageDataModule, split: Split, record: DataRecord)
     return Overlap(found)
 
 
-def training_part(path: Path, record: DataRecord) -> ImageDataModule | None:
+def read_training_images(path: Path, record: DataRecord) -> ImageDataModule | None:
     """The images that a run was trained on, if they are still there, as they were."""
     try:
         config = with_schema_types(read_run_config(path), f"{path}/{CONFIG}")
-        data = capabilities.image_data(experiment.build_data(config, only="train"), "evaluate")
+        data = capabilities.require_image_data(experiment.build_data(config, only="train"), "evaluate")
         if not data.at_hand():
             return None
         data.setup()
@@ -62,14 +62,14 @@ def training_part(path: Path, record: DataRecord) -> ImageDataModule | None:
     return None if record.changes(DataRecord.of(data), ["train", "val"]) else data
 
 
-def of_files(data: ImageDataModule, split: Split) -> bool:
+def has_file_digests(data: ImageDataModule, split: Split) -> bool:
     """Whether the digests of a split are those of files."""
     return bool(data.parts[data.part_of(split)].files)
 
 
-def digests(data: ImageDataModule, split: Split) -> Sequence[str]:
+def image_digests(data: ImageDataModule, split: Split) -> Sequence[str]:
     """Those of the images of a split: of their files, or else of their pixels as the network sees them."""
     images, rows = data.parts[data.part_of(split)], data.rows[split]
-    if of_files(data, split):
+    if has_file_digests(data, split):
         return [images.digests[row] for row in rows.tolist()]
     return pixel_digests(images.pixels[rows])

@@ -14,7 +14,7 @@ SEVERAL = ("image", "labels", "predicted")  # columns of a table of images with 
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Predictions:
     """True and predicted classes, int64 [n], in the order of the test set; of several for an image texts as 3|7."""
 
     test_set: str  # equal where the images are: `record.part_identity`
@@ -22,7 +22,7 @@ class Answers:
     predicted: Classes
 
     @classmethod
-    def of(cls, test_set: str, rows: Any, labels: Any, predicted: Any) -> "Answers":
+    def of(cls, test_set: str, rows: Any, labels: Any, predicted: Any) -> "Predictions":
         """From tensors or arrays [n]; `rows` are the places of the images in the test set."""
         order = np.argsort(np.asarray(rows))
         return cls(test_set, np.asarray(labels)[order], np.asarray(predicted)[order])
@@ -43,7 +43,7 @@ class Answers:
         return float(self.right.mean())
 
     @classmethod
-    def read(cls, file: Path, test_set: str) -> "Answers | None":
+    def read(cls, file: Path, test_set: str) -> "Predictions | None":
         """From a run's table of predictions; None where there is none, or it is damaged.
 
         Runs of older versions have the columns of `HEAD` alone.

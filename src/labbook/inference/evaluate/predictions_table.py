@@ -5,36 +5,38 @@ from typing import Any
 
 import torch
 
-from labbook.data.spec import joined
+from labbook.data.spec import join_class_names
 from labbook.errors import printable
 from labbook.inference.evaluate.predictions import HEAD
 from labbook.runs.csv_text import csv_text
-from labbook.training.label_tasks import AnyOutcome, MultilabelOutcome, Outcome
+from labbook.training.label_tasks import AnyTestResult, MultilabelTestResult, TestResult
 from labbook.training.probabilities import MOST_CLASSES, TOP
 
 DIGITS = 6  # significant ones of a probability
 
 
-def table(outcome: AnyOutcome, names: Sequence[str], files: Sequence[str] = ()) -> str:
+def predictions_table(outcome: AnyTestResult, names: Sequence[str], files: Sequence[str] = ()) -> str:
     """A row for each image, in the order of the set; `files` are the paths of all its images, where it has files.
 
     Classes are written as their numbers in the network and as their `names`. The probabilities are those of every
     class (`p_NAME`); of more than `MOST_CLASSES` they are those of the true class and of the `TOP` likeliest ones.
     """
     names = [printable(name) for name in names]
-    if isinstance(outcome, MultilabelOutcome):
-        return multilabel_table(outcome, names, files)
-    rows: list[list[object]] = [[*HEAD, *(["file"] if files else []), "label_name", "predicted_name", *headings(names)]]
+    if isinstance(outcome, MultilabelTestResult):
+        return multilabel_predictions_table(outcome, names, files)
+    rows: list[list[object]] = [
+        [*HEAD, *(["file"] if files else []), "label_name", "predicted_name", *probability_headings(names)]
+    ]
     order = outcome.rows.argsort()
     images, labels, predicted = (each[order].tolist() for each in (outcome.rows, outcome.labels, outcome.predicted))
-    kept = probabilities(outcome, names, order)
+    kept = probability_cells(outcome, names, order)
     for image, label, guess, values in zip(images, labels, predicted, kept, strict=True):
         file = [printable(files[image])] if files else []
         rows.append([image, label, guess, *file, names[label], names[guess], *values])
     return csv_text(rows)
 
 
-def multilabel_table(outcome: MultilabelOutcome, names: Sequence[str], files: Sequence[str]) -> str:
+def multilabel_predictions_table(outcome: MultilabelTestResult, names: Sequence[str], files: Sequence[str]) -> str:
     """A row for each image: the names of its classes and of those predicted, as in 3|7, and all probabilities."""
     heads: list[object] = [
         "image",
@@ -48,28 +50,28 @@ def multilabel_table(outcome: MultilabelOutcome, names: Sequence[str], files: Se
     rows: list[list[object]] = [heads]
     for image, *classes, values in zip(*(each[order].tolist() for each in kept), strict=True):
         file = [printable(files[image])] if files else []
-        several = (names_in(row, names) for row in classes)
+        several = (names_of_classes(row, names) for row in classes)
         rows.append([image, *file, *several, *(f"{value:.{DIGITS}g}" for value in values)])
     return csv_text(rows)
 
 
-def names_in(row: Sequence[bool], names: Sequence[str]) -> str:
+def names_of_classes(row: Sequence[bool], names: Sequence[str]) -> str:
     """The classes of an image in one cell, by whether it has each."""
-    return joined(name for name, there in zip(names, row, strict=True) if there)
+    return join_class_names(name for name, there in zip(names, row, strict=True) if there)
 
 
-def classes_of(outcome: AnyOutcome, names: Sequence[str]) -> tuple[Sequence[Any], Sequence[Any]]:
+def true_and_predicted(outcome: AnyTestResult, names: Sequence[str]) -> tuple[Sequence[Any], Sequence[Any]]:
     """The true and the predicted classes of each image, [n], as `Answers` has them."""
-    if not isinstance(outcome, MultilabelOutcome):
+    if not isinstance(outcome, MultilabelTestResult):
         return outcome.labels.tolist(), outcome.predicted.tolist()
     names = [printable(name) for name in names]
     labels, predicted = (
-        [names_in(row, names) for row in each.tolist()] for each in (outcome.labels, outcome.predicted)
+        [names_of_classes(row, names) for row in each.tolist()] for each in (outcome.labels, outcome.predicted)
     )
     return labels, predicted
 
 
-def headings(names: Sequence[str]) -> list[str]:
+def probability_headings(names: Sequence[str]) -> list[str]:
     """The columns of probabilities."""
     if len(names) <= MOST_CLASSES:
         return [f"p_{name}" for name in names]
@@ -77,7 +79,7 @@ def headings(names: Sequence[str]) -> list[str]:
     return ["p_label", *top]
 
 
-def probabilities(outcome: Outcome, names: Sequence[str], order: torch.Tensor) -> Iterator[list[object]]:
+def probability_cells(outcome: TestResult, names: Sequence[str], order: torch.Tensor) -> Iterator[list[object]]:
     """The cells of probabilities of each image, in this order."""
     assert outcome.probabilities is not None
     classes, values, of_label = (each[order].tolist() for each in outcome.probabilities)

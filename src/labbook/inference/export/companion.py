@@ -27,7 +27,7 @@ def missing_package_message(choice: str, _: str) -> str:
 PARTS = (printable, file_metadata, formats, decoding, pixels)
 
 
-def check(file: Path) -> None:
+def check_companion(file: Path) -> None:
     """Refuse to write where a module of somebody else's has the name."""
     there = file.with_name(NAME)
     if there.exists() and not there.read_bytes().startswith(HEAD.encode()[:60]):
@@ -36,7 +36,7 @@ def check(file: Path) -> None:
         )
 
 
-def source() -> str:
+def companion_source() -> str:
     """The whole module."""
     texts = [without_labbook(part) if isinstance(part, ModuleType) else inspect.getsource(part) for part in PARTS]
     return "\n\n".join([HEAD, *texts])
@@ -47,13 +47,13 @@ def without_labbook(module: ModuleType) -> str:
     text = inspect.getsource(module)
     lines = text.splitlines()
     first, *rest = ast.parse(text).body
-    left_out = [first, *(node for node in rest if isinstance(node, ast.ImportFrom) and is_ours(node))]
+    left_out = [first, *(node for node in rest if isinstance(node, ast.ImportFrom) and imports_labbook(node))]
     for node in left_out:
         assert node.end_lineno is not None
         lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
     return "\n".join(lines).strip() + "\n"
 
 
-def is_ours(node: ast.ImportFrom) -> bool:
+def imports_labbook(node: ast.ImportFrom) -> bool:
     """Whether an import is one of Labbook's modules."""
     return (node.module or "").partition(".")[0] == "labbook"

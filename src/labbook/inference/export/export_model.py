@@ -13,12 +13,12 @@ from labbook.inference.export import companion
 from labbook.inference.export.wrapped_model import (
     Exportable,
     Exported,
-    about,
-    decoding,
-    names_of,
-    opened,
-    outputs_of,
-    tta_of,
+    decoding_of_network,
+    export_metadata,
+    open_exportable,
+    output_names,
+    torch_outputs,
+    tta_of_network,
 )
 from labbook.inference.trained_model import Weights
 from labbook.runs.outputs import is_stream, open_output, write_output
@@ -32,7 +32,7 @@ DIFFER = " differ from PyTorch's by"
 Difference = dict[str, float]  # the greatest between what a file and PyTorch compute, by output
 
 
-def export(
+def export_run(
     run: Path, config: DictConfig, name: str, file: Path, weights: Weights | None, opset: int | None = None
 ) -> tuple[Exportable, Difference]:
     """Write the network of a run, and beside it the module that reads images for it.
@@ -43,20 +43,20 @@ def export(
         SettingError: the run has no such weights, or maps no images to outputs.
         ExportError: the file would not compute what the network does, or the network cannot be written so.
     """
-    network = opened(run, config, weights)
+    network = open_exportable(run, config, weights)
     form = import_module(f"labbook.inference.export.{name}")
     with open_output(file) as partial:
-        exported = Exported(network.model, tta_of(network))
+        exported = Exported(network.model, tta_of_network(network))
         version = {} if opset is None else {"opset": opset}
-        partial.write_bytes(form.content(exported, about(network, weights), **version))
-        found = difference(form.read(partial), network)
-    if not is_stream(file) and decoding(network):
-        write_output(file.with_name(companion.NAME), companion.source())
+        partial.write_bytes(getattr(form, f"{name}_content")(exported, export_metadata(network, weights), **version))
+        found = difference_from_torch(getattr(form, f"read_{name}")(partial), network)
+    if not is_stream(file) and decoding_of_network(network):
+        write_output(file.with_name(companion.NAME), companion.companion_source())
     return network, found
 
 
 @torch.inference_mode()
-def difference(read: Network, network: Exportable) -> Difference:
+def difference_from_torch(read: Network, network: Exportable) -> Difference:
     """How far a file is from its network, on random pixels.
 
     Raises:
@@ -67,8 +67,8 @@ def difference(read: Network, network: Exportable) -> Difference:
     for count in BATCHES:
         shape = (count, spec.channels, spec.size, spec.size)
         pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)
-        own, given = outputs_of(network, pixels), read(pixels)
-        names = names_of(network)
+        own, given = torch_outputs(network, pixels), read(pixels)
+        names = output_names(network)
         apart: Difference = {}
         for name, mine, theirs in zip(names, own, given, strict=True):
             if theirs.shape != mine.shape:

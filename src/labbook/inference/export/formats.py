@@ -37,7 +37,7 @@ def check_opset(name: str, opset: int | None) -> None:
         raise SettingError(f"--opset={opset} must be from {OPSETS[0]} to {OPSETS[-1]}")
 
 
-def target(run: Path, name: str, out: Path | None) -> Path:
+def export_target(run: Path, name: str, out: Path | None) -> Path:
     """The file to write: `out`, or in the run's folder.
 
     Raises:
@@ -52,7 +52,7 @@ def target(run: Path, name: str, out: Path | None) -> Path:
         check_symlinks(run, [file])
     if outputs.is_stream(file):
         return file
-    companion.check(file)
+    companion.check_companion(file)
     if file.suffix != form.suffix:
         raise SettingError(f"--out={file} must end in {form.suffix}, as files of --format={name} do")
     if not file.parent.is_dir():

@@ -13,13 +13,13 @@ from labbook.training import capabilities
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def quiet_torch() -> Iterator[None]:
     """Without what torch and ONNX have to say about each other's changes."""
     with warnings.catch_warnings(action="ignore"):
         yield
 
 
-def recorded(network: Exported) -> ExportedProgram:
+def record_graph(network: Exported) -> ExportedProgram:
     """The network for any number of images, without the paths of this machine that torch notes at every step.
 
     Raises:
@@ -28,10 +28,10 @@ def recorded(network: Exported) -> ExportedProgram:
     spec = network.spec
     pixels = torch.zeros(2, spec.channels, spec.size, spec.size, dtype=torch.uint8)
     try:
-        with quietly():
+        with quiet_torch():
             program = torch.export.export(network, (pixels,), dynamic_shapes={INPUTS[0]: {0: Dim("n")}})
     except Exception as error:  # torch has many
-        title = capabilities.title(network.network)
+        title = capabilities.model_title(network.network)
         if "Constraints violated" in str(error):
             raise ExportError(
                 f"{title} computes for one number of images alone, as its forward asks for it (len(x) fixes it,"

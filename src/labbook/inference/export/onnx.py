@@ -7,13 +7,13 @@ from torch import Tensor
 
 from labbook.errors import SettingError
 from labbook.inference.export.export_model import Network
-from labbook.inference.export.graph import quietly, recorded
+from labbook.inference.export.graph import quiet_torch, record_graph
 from labbook.inference.export.wrapped_model import INPUTS, Exported
 
 LARGEST = 2**31 - 2**20  # bytes of weights: a file of Protocol Buffers holds 2 GiB
 
 
-def content(network: Exported, about: dict[str, str], opset: int | None = None) -> bytes:
+def onnx_content(network: Exported, about: dict[str, str], opset: int | None = None) -> bytes:
     """The file; `opset` is the version of ONNX' operators, None: torch's choice.
 
     With an `opset` the file has the oldest form that holds it, so that older programs read it.
@@ -23,9 +23,9 @@ def content(network: Exported, about: dict[str, str], opset: int | None = None) 
     """
     if sum(item.nbytes for item in network.state_dict().values()) > LARGEST:
         raise SettingError("--format=onnx holds at most 2 GiB, and this network is larger: use --format=torch_export")
-    with quietly():
+    with quiet_torch():
         program = torch.onnx.export(
-            recorded(network),
+            record_graph(network),
             (),
             dynamo=True,
             verbose=False,
@@ -48,7 +48,7 @@ def content(network: Exported, about: dict[str, str], opset: int | None = None) 
     return whole
 
 
-def read(file: Path) -> Network:
+def read_onnx(file: Path) -> Network:
     """What the file computes, by onnxruntime."""
     import onnxruntime
 

@@ -26,7 +26,7 @@ def read_image(file: str | Path, about: Mapping[str, str]) -> np.ndarray:
     return shaped_image(decoded.image, int(about["image_size"]), int(about["channels"]))[None]
 
 
-def classes_of(probabilities: np.ndarray, about: Mapping[str, str]) -> list[str]:
+def predicted_classes(probabilities: np.ndarray, about: Mapping[str, str]) -> list[str]:
     """The classes of one image by its probabilities [classes]: the likeliest, or all above their thresholds.
 
     The latter where images have several classes, so that there may be none.
@@ -48,22 +48,22 @@ def shaped_image(image: np.ndarray, size: int, channels: int) -> np.ndarray:
     if image.shape[1:] == (size, size):
         return image
     if size == 1:
-        weights = [weights_of(side, size) for side in image.shape[1:]]
+        weights = [resize_weights(side, size) for side in image.shape[1:]]
         whole = np.einsum("ih,jw,chw->cij", *weights, image.astype(np.float64))
         return np.asarray(whole.astype(np.float32).round().astype(np.uint8))
-    return along(along(image, size, 2), size, 1)
+    return resize_axis(resize_axis(image, size, 2), size, 1)
 
 
-def along(image: np.ndarray, size: int, axis: int) -> np.ndarray:
+def resize_axis(image: np.ndarray, size: int, axis: int) -> np.ndarray:
     """An image uint8 resized along one axis, with torch's weights, which are whole numbers of 16 bits."""
-    weights = weights_of(image.shape[axis], size)
+    weights = resize_weights(image.shape[axis], size)
     bits = next((bits for bits in range(22) if int(0.5 + weights.max() * 2 ** (bits + 1)) >= 2**BITS_OF_WEIGHTS), 22)
     whole = (0.5 + weights * 2**bits).astype(np.int64)
     summed = np.tensordot(whole, image.astype(np.int64), (1, axis))
     return np.moveaxis(((summed + 2 ** (bits - 1)) >> bits).clip(0, 255).astype(np.uint8), 0, axis)
 
 
-def weights_of(before: int, after: int) -> np.ndarray:
+def resize_weights(before: int, after: int) -> np.ndarray:
     """How much of each pixel is in each new one: bilinear and antialiased, float64 [after, before]."""
     scale = before / after
     reach = max(scale, 1.0)

@@ -19,7 +19,7 @@ from labbook.training.losses import BinaryCrossEntropy
 from labbook.training.tta import Tta
 
 
-def content(network: Exported, about: dict[str, str]) -> bytes:
+def safetensors_content(network: Exported, about: dict[str, str]) -> bytes:
     """The file; the weights have the names that they have in a checkpoint."""
     from safetensors.torch import save
 
@@ -29,19 +29,19 @@ def content(network: Exported, about: dict[str, str]) -> bytes:
     return written
 
 
-def read(file: Path) -> Exported:
+def read_safetensors(file: Path) -> Exported:
     """The network, made anew from what the file says; its settings are checked as those of a configuration are.
 
     Raises:
-        SettingError: no such file, or not as `content` makes it.
+        SettingError: no such file, or not as `safetensors_content` makes it.
     """
-    weights, about = parts(file)
+    weights, about = safetensors_parts(file)
     try:
         told = {name: json.loads(about[name]) for name in ("channels", "classes", "image_size", "mean", "std", "model")}
         tta = TypeAdapter(Tta).validate_python(about["tta"])
     except (KeyError, ValueError, RecursionError, ValidationError) as error:
         raise SettingError(f"{file} does not say which network its weights belong to") from error
-    spec = trained_model.spec_of(
+    spec = trained_model.spec_of_checkpoint(
         {"class_names": told["classes"], "size": told["image_size"]}
         | {"multilabel": json.loads(about.get("multilabel", "false"))}
         | {name: told[name] for name in ("channels", "mean", "std")},
@@ -53,14 +53,14 @@ def read(file: Path) -> Exported:
     task = Task(tta=tta, loss=BinaryCrossEntropy if spec.multilabel else nn.CrossEntropyLoss)
     available = {"task": task, "optimizer": task.optimizer, "scheduler": None, "seed": 0}
     target = instantiate.resolve_target(told["model"]["_target_"], "model")
-    given = own_modules.arguments(target, told["model"], "model", spec=spec, **available)
+    given = own_modules.supplied_arguments(target, told["model"], "model", spec=spec, **available)
     model = instantiate.build_object(told["model"], **given)
-    checkpoint_io.check_fits(model, weights, file)
+    checkpoint_io.check_weights_fit(model, weights, file)
     model.load_state_dict(weights)
     return Exported(model, tta)
 
 
-def parts(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def safetensors_parts(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The weights and what the file says of them.
 
     Raises:

@@ -8,23 +8,23 @@ import torch
 from torch import Tensor
 
 from labbook.inference.export.export_model import Network
-from labbook.inference.export.graph import quietly, recorded
+from labbook.inference.export.graph import quiet_torch, record_graph
 from labbook.inference.export.wrapped_model import Exported
 
 ABOUT = "labbook.json"
 
 
-def content(network: Exported, about: dict[str, str]) -> bytes:
+def torch_export_content(network: Exported, about: dict[str, str]) -> bytes:
     """The file."""
     buffer = io.BytesIO()
-    with quietly():
-        torch.export.save(recorded(network), buffer, extra_files={ABOUT: json.dumps(about)})
+    with quiet_torch():
+        torch.export.save(record_graph(network), buffer, extra_files={ABOUT: json.dumps(about)})
     return buffer.getvalue()
 
 
-def read(file: Path) -> Network:
+def read_torch_export(file: Path) -> Network:
     """What the file computes. Only for files of our own: a hostile one could have torch run code."""
-    with quietly(), file.open("rb") as stream:
+    with quiet_torch(), file.open("rb") as stream:
         module = torch.export.load(stream).module()
 
     def network(pixels: Tensor) -> tuple[Tensor, ...]:

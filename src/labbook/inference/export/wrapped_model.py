@@ -16,12 +16,12 @@ from labbook.data.decoding import Decoding
 from labbook.data.spec import ImageSpec, scale_and_shift
 from labbook.errors import ExportError
 from labbook.inference import run_config, trained_model
-from labbook.inference.trained_model import Trained, Weights
+from labbook.inference.trained_model import TrainedModel, Weights
 from labbook.runs.provenance import code_version
 from labbook.runs.run_folder import read_metrics
 from labbook.training import capabilities, hardware
 from labbook.training.label_tasks import MultiLabel
-from labbook.training.tta import Tta, averaged
+from labbook.training.tta import Tta, tta_logits
 
 INPUTS = ("pixels",)
 OF_CLASSIFIER, OF_OTHERS = ("logits", "probabilities"), ("outputs",)
@@ -37,7 +37,7 @@ class Exported(nn.Module):
     def __init__(self, network: LightningModule, tta: Tta) -> None:
         super().__init__()
         self.network, self.tta = network, tta
-        self.spec = capabilities.images_of(network, "export")
+        self.spec = capabilities.spec_of_images(network, "export")
         self.classifies = capabilities.is_classifier(network)
         scale, shift = scale_and_shift(self.spec.mean, self.spec.std, torch.device("cpu"))
         self.register_buffer("scale", scale)
@@ -54,7 +54,7 @@ class Exported(nn.Module):
 
         A network that is no classifier gives what its own `forward` does, [n, ...].
         """
-        found = averaged(self.network, pixels * self.scale - self.shift, self.tta)
+        found = tta_logits(self.network, pixels * self.scale - self.shift, self.tta)
         return (found, self.spec.probabilities(found)) if self.classifies else (found,)
 
 
@@ -70,48 +70,48 @@ class TrainedModule:
     @property
     def spec(self) -> ImageSpec:
         """The images that it takes."""
-        return capabilities.images_of(self.model, "export")
+        return capabilities.spec_of_images(self.model, "export")
 
 
-Exportable = Trained | TrainedModule
+Exportable = TrainedModel | TrainedModule
 
 
-def tta_of(network: Exportable) -> Tta:
+def tta_of_network(network: Exportable) -> Tta:
     """How a network's images are looked at; a module that is no classifier sees each as it is."""
-    tta: Tta = network.config.task.tta if isinstance(network, Trained) else "none"
+    tta: Tta = network.config.task.tta if isinstance(network, TrainedModel) else "none"
     return tta
 
 
-def names_of(network: Exportable) -> tuple[str, ...]:
+def output_names(network: Exportable) -> tuple[str, ...]:
     """Those of its outputs."""
-    return OF_CLASSIFIER if isinstance(network, Trained) else OF_OTHERS
+    return OF_CLASSIFIER if isinstance(network, TrainedModel) else OF_OTHERS
 
 
-def shape_of(network: Exportable) -> str:
+def output_shape(network: Exportable) -> str:
     """That of an output, such as [n, 10]."""
     spec = network.spec
-    found = outputs_of(network, torch.zeros(1, spec.channels, spec.size, spec.size, dtype=torch.uint8))[0]
+    found = torch_outputs(network, torch.zeros(1, spec.channels, spec.size, spec.size, dtype=torch.uint8))[0]
     return f"[{', '.join(['n', *map(str, found.shape[1:])])}]"
 
 
 @torch.inference_mode()
-def outputs_of(network: Exportable, pixels: Tensor) -> tuple[Tensor, ...]:
+def torch_outputs(network: Exportable, pixels: Tensor) -> tuple[Tensor, ...]:
     """What PyTorch computes of pixels uint8 [n, C, H, W]: see `Exported.forward`.
 
     Raises:
         ExportError: not one tensor.
     """
-    if isinstance(network, Trained):
+    if isinstance(network, TrainedModel):
         logits = network.logits(pixels)
         return logits, network.spec.probabilities(logits)
     found = network.model(network.spec.normalize(pixels))
     if not isinstance(found, Tensor):
-        title, kind = capabilities.title(network.model), type(found).__name__
+        title, kind = capabilities.model_title(network.model), type(found).__name__
         raise ExportError(f"export needs one tensor from forward(images), and {title} gives a {kind}")
     return (found,)
 
 
-def opened(run: Path, config: DictConfig, weights: Weights | None = None) -> Exportable:
+def open_exportable(run: Path, config: DictConfig, weights: Weights | None = None) -> Exportable:
     """The run's network on the CPU, in 32 bits.
 
     Raises:
@@ -121,56 +121,58 @@ def opened(run: Path, config: DictConfig, weights: Weights | None = None) -> Exp
     here = OmegaConf.create({"trainer": plain, "channels_last": False})
     merged = config.copy()
     merged.merge_with(here)
-    checked = run_config.checked(run, merged)
-    if capabilities.makes_classifier(run_config.targets_of(checked)[0]):
-        return trained_model.load(run, merged, weights, "")
-    there = trained_model.opened(run, merged, weights)
-    model, epoch = there.model(capabilities.spec_of(experiment.build_data(there.config)))
-    capabilities.images_of(model, "export")
-    experiment.tune(there.config, hardware.here(there.config, model))
+    checked = run_config.complete_run_config(run, merged)
+    if capabilities.is_classifier_type(run_config.types_of_run(checked)[0]):
+        return trained_model.load_trained(run, merged, weights, "")
+    there = trained_model.open_checkpoint(run, merged, weights)
+    model, epoch = there.model(capabilities.spec_of_data(experiment.build_data(there.config)))
+    capabilities.spec_of_images(model, "export")
+    experiment.configure_backends(there.config, hardware.choose_for_run(there.config, model))
     return TrainedModule(run, there.config, model.eval(), epoch)
 
 
-def decoding(network: Exportable) -> Decoding | None:
+def decoding_of_network(network: Exportable) -> Decoding | None:
     """How an image file is decoded for the network; None where its data does not say."""
-    data = run_config.targets_of(network.config)[1]
-    return trained_model.decoding(network.config, network.spec) if capabilities.makes_image_data(data) else None
+    data = run_config.types_of_run(network.config)[1]
+    return (
+        trained_model.decoding_of_run(network.config, network.spec) if capabilities.is_image_data_type(data) else None
+    )
 
 
-def about(network: Exportable, weights: Weights | None) -> dict[str, str]:
+def export_metadata(network: Exportable, weights: Weights | None) -> dict[str, str]:
     """What goes into the file beside the network, each a text or JSON; no paths or addresses of the run's."""
-    spec, how = network.spec, decoding(network)
+    spec, how = network.spec, decoding_of_network(network)
     told: dict[str, Any] = {
-        "network": capabilities.title(network.model),
+        "network": capabilities.model_title(network.model),
         "input": f"pixels: uint8 0..255 [n, {spec.channels}, {spec.size}, {spec.size}] "
         f"({COLOURS.get(spec.channels, 'channels, height, width')})",
-        "outputs": f"{', '.join(names_of(network))}: float32 {shape_of(network)}",
+        "outputs": f"{', '.join(output_names(network))}: float32 {output_shape(network)}",
         "classes": spec.class_names,
         "multilabel": spec.multilabel,
-        **({"thresholds": thresholds_of(network)} if spec.multilabel and isinstance(network, Trained) else {}),
+        **({"thresholds": thresholds_of(network)} if spec.multilabel and isinstance(network, TrainedModel) else {}),
         "channels": spec.channels,
         "image_size": spec.size,
         **({"decoding": how._asdict()} if how else {}),
         "mean": spec.mean,
         "std": spec.std,
-        "tta": tta_of(network),
+        "tta": tta_of_network(network),
         "run": network.path.resolve().name,
-        "weights": trained_model.checkpoint_of(network.path, network.config, weights).stem,
+        "weights": trained_model.checkpoint_file(network.path, network.config, weights).stem,
         "epochs": network.epoch,
-        "figures": figures(read_metrics(network.path)),
+        "figures": exported_metrics(read_metrics(network.path)),
         "model": OmegaConf.to_container(network.config.model, resolve=True),
         "labbook": code_version(),
     }
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
 
 
-def thresholds_of(network: Trained) -> list[float]:
+def thresholds_of(network: TrainedModel) -> list[float]:
     """Of each class, the probability above which an image is said to have it."""
     task = network.model.label_task
     return task.thresholds.tolist() if isinstance(task, MultiLabel) else []
 
 
-def figures(metrics: dict[str, Any]) -> dict[str, float]:
+def exported_metrics(metrics: dict[str, Any]) -> dict[str, float]:
     """Losses and accuracies of a run, and the epoch whose weights it tested."""
     kinds = ("train/", "val/", "test/", "tested_epoch")
     return {

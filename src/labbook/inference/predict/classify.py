@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from labbook.data.image_cache import decode_all
-from labbook.data.pixels import shaped
+from labbook.data.pixels import resize_and_convert
 from labbook.errors import SettingError, printable
-from labbook.inference.trained_model import Trained, decoding
+from labbook.inference.trained_model import TrainedModel, decoding_of_run
 
 
-class Guess(NamedTuple):
+class ClassProbability(NamedTuple):
     """A class, and how sure the network is of it."""
 
     name: str
@@ -28,12 +28,12 @@ class Prediction(NamedTuple):
     """What the network says of an image."""
 
     image: str  # its file, or its number in the test set
-    guesses: tuple[Guess, ...]  # the surest first
+    guesses: tuple[ClassProbability, ...]  # the surest first
     true: str | None = None  # its class, where that is known; of several as in 3|7
     classes: tuple[str, ...] | None = None  # all that it has, where an image may have several
 
 
-class Predicted(NamedTuple):
+class PredictedBatch(NamedTuple):
     """A batch."""
 
     predictions: list[Prediction]
@@ -46,12 +46,12 @@ class Predicted(NamedTuple):
 class Predictor:
     """A network, and how it is asked."""
 
-    network: Trained
+    network: TrainedModel
     top: int  # classes of each image
     batch_size: int
 
     @classmethod
-    def of(cls, network: Trained, top: int, batch_size: int) -> "Predictor":
+    def of(cls, network: TrainedModel, top: int, batch_size: int) -> "Predictor":
         """One that can answer.
 
         Raises:
@@ -61,21 +61,21 @@ class Predictor:
             raise SettingError(f"--top {top}: the network knows {network.spec.num_classes} classes, so give no more")
         return cls(network, top, batch_size)
 
-    def files(self, files: Sequence[Path]) -> Iterator[Predicted]:
+    def files(self, files: Sequence[Path]) -> Iterator[PredictedBatch]:
         """Of the image in each file, in the order of the files.
 
         An image that is in the test set as a file comes to the same pixels here as there.
         """
-        each = zip(files, decode_all(files, decoding(self.network.config, self.network.spec)), strict=True)
+        each = zip(files, decode_all(files, decoding_of_run(self.network.config, self.network.spec)), strict=True)
         while batch := list(islice(each, self.batch_size)):
             read = [(str(file), decoded.image) for file, decoded in batch if decoded.image is not None]
             problems = tuple(f"{printable(file)} {decoded.problem}" for file, decoded in batch if decoded.image is None)
             remarks = tuple((decoded.remark, printable(file)) for file, decoded in batch if decoded.remark)
-            yield self._predicted([name for name, _ in read], stacked([image for _, image in read]))._replace(
+            yield self._predicted([name for name, _ in read], stack_images([image for _, image in read]))._replace(
                 problems=problems, remarks=remarks
             )
 
-    def test_images(self, numbers: Sequence[int]) -> Iterator[Predicted]:
+    def test_images(self, numbers: Sequence[int]) -> Iterator[PredictedBatch]:
         """Of images of the run's test set, whose true classes are known.
 
         Raises:
@@ -97,12 +97,12 @@ class Predictor:
             for rows in batches
         )
 
-    def _predicted(self, names: Sequence[str], pixels: Tensor, true: Sequence[str | None] = ()) -> Predicted:
+    def _predicted(self, names: Sequence[str], pixels: Tensor, true: Sequence[str | None] = ()) -> PredictedBatch:
         """Of a batch of images as their data set reads them, uint8 [n, C, H, W]."""
         if not names:
-            return Predicted([], pixels)
+            return PredictedBatch([], pixels)
         spec = self.network.spec
-        pixels = shaped(pixels, spec.size, spec.channels)
+        pixels = resize_and_convert(pixels, spec.size, spec.channels)
         try:
             probabilities = self.network.probabilities(pixels)
         except torch.OutOfMemoryError as error:  # of a GPU
@@ -112,16 +112,18 @@ class Predictor:
             ) from error
         best = probabilities.topk(self.top)
         guesses = [
-            tuple(Guess(spec.class_names[place], probability) for probability, place in zip(*row, strict=True))
+            tuple(
+                ClassProbability(spec.class_names[place], probability) for probability, place in zip(*row, strict=True)
+            )
             for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
         known = true or [None] * len(names)
         several: Sequence[tuple[str, ...] | None] = [None] * len(names)
         if (classes := self.network.several_classes(probabilities)) is not None:
             several = classes
-        return Predicted([Prediction(*each) for each in zip(names, guesses, known, several, strict=True)], pixels)
+        return PredictedBatch([Prediction(*each) for each in zip(names, guesses, known, several, strict=True)], pixels)
 
 
-def stacked(images: Sequence[NDArray[np.uint8]]) -> Tensor:
+def stack_images(images: Sequence[NDArray[np.uint8]]) -> Tensor:
     """Images uint8 [C, H, W] as a batch."""
     return torch.from_numpy(np.stack(images)) if images else torch.empty(0, dtype=torch.uint8)

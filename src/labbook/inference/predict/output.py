@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from labbook import streams
-from labbook.data.spec import joined
-from labbook.inference.predict.classify import Predicted, Prediction
-from labbook.inference.predict.tables import Columns, cells
+from labbook.data.spec import join_class_names
+from labbook.inference.predict.classify import PredictedBatch, Prediction
+from labbook.inference.predict.tables import PredictionColumns, prediction_cells
 from labbook.plots import fonts, plots
-from labbook.plots.contact_sheet import Line, file_name, sheet
+from labbook.plots.contact_sheet import CaptionLine, contact_sheet, file_name
 
 MOST = 64  # images in a picture
 
@@ -23,7 +23,7 @@ Shown = Literal["first", "least-sure"]  # which images are in the picture, if th
 
 
 @dataclass
-class Told:
+class PredictionOutput:
     """What was told so far."""
 
     shown: Shown = "first"
@@ -32,7 +32,7 @@ class Told:
     problems: int = 0
     remarks: dict[str, list[str]] = field(default_factory=dict)  # and the files that each is of
 
-    def add(self, batch: Predicted) -> None:
+    def add(self, batch: PredictedBatch) -> None:
         """Take a batch, and of its images those that belong into the picture."""
         self.problems += len(batch.problems)
         for remark, file in batch.remarks:
@@ -45,34 +45,36 @@ class Told:
             self.pictured += new[: MOST - len(self.pictured)]
 
 
-def tell(batches: Iterable[Predicted], columns: Columns, shown: Shown = "first", to_the_end: bool = True) -> Told:
+def print_predictions(
+    batches: Iterable[PredictedBatch], columns: PredictionColumns, shown: Shown = "first", to_the_end: bool = True
+) -> PredictionOutput:
     """Print each batch, and on the error stream the files that are no images.
 
     Raises:
         BrokenPipeError: nobody reads standard output any more, unless it is to go on `to_the_end`.
     """
-    told = Told(shown)
+    told = PredictionOutput(shown)
     print(columns.line(columns.heads))
     for batch in batches:
         for problem in batch.problems:
             print(f"error: {problem}", file=sys.stderr)
         for prediction in batch.predictions:
-            print(columns.line(cells(prediction)))
+            print(columns.line(prediction_cells(prediction)))
         if not to_the_end and streams.reader_has_left(sys.stdout):
             raise BrokenPipeError
         told.add(batch)
     if known := [prediction for prediction in told.predictions if prediction.true is not None]:
-        right = sum(prediction.true == answer(prediction) for prediction in known)
+        right = sum(prediction.true == predicted_text(prediction) for prediction in known)
         print(f"correct: {right:,} of {len(known):,}")
     return told
 
 
-def answer(prediction: Prediction) -> str:
+def predicted_text(prediction: Prediction) -> str:
     """The class that is predicted; all of them where an image may have several."""
-    return prediction.guesses[0].name if prediction.classes is None else joined(prediction.classes)
+    return prediction.guesses[0].name if prediction.classes is None else join_class_names(prediction.classes)
 
 
-def notes(told: Told, others: Sequence[Path], figure: Path | None) -> list[str]:
+def prediction_notes(told: PredictionOutput, others: Sequence[Path], figure: Path | None) -> list[str]:
     """What else one should know of the images."""
     count = len(told.predictions)
     found = []
@@ -90,26 +92,26 @@ def notes(told: Told, others: Sequence[Path], figure: Path | None) -> list[str]:
     return found
 
 
-def draw(told: Told, title: str, classes: Sequence[str], file: Path) -> None:
+def write_contact_sheet(told: PredictionOutput, title: str, classes: Sequence[str], file: Path) -> None:
     """A contact sheet of images as the network saw them, with their predictions, as PNG.
 
     Raises:
         OSError: it could not be written.
     """
-    names = dict(zip(classes, fonts.drawable(classes), strict=True))
-    tiles = plots.tiles(torch.stack([pixels for _, pixels in told.pictured]))
-    captions = [caption(prediction, names) for prediction, _ in told.pictured]
-    plots.save(sheet(tiles, captions, title), file)
+    names = dict(zip(classes, fonts.drawable_names(classes), strict=True))
+    tiles = plots.image_tiles(torch.stack([pixels for _, pixels in told.pictured]))
+    captions = [prediction_caption(prediction, names) for prediction, _ in told.pictured]
+    plots.save_png(contact_sheet(tiles, captions, title), file)
 
 
-def caption(prediction: Prediction, names: Mapping[str, str]) -> list[Line]:
+def prediction_caption(prediction: Prediction, names: Mapping[str, str]) -> list[CaptionLine]:
     """The lines below an image: its class, if that is known, the predicted one, and its file; `names` as drawn."""
     if prediction.classes is not None:
-        said = joined(names[name] for name in prediction.classes)
-        true = [] if prediction.true is None else [Line(prediction.true)]
-        return [*true, Line(f"→ {said}"), Line(file_name(prediction.image))]
+        said = join_class_names(names[name] for name in prediction.classes)
+        true = [] if prediction.true is None else [CaptionLine(prediction.true)]
+        return [*true, CaptionLine(f"→ {said}"), CaptionLine(file_name(prediction.image))]
     name, probability = prediction.guesses[0]
     if prediction.true is None:
-        return [Line(names[name], f"{probability:.0%}"), Line(file_name(prediction.image))]
-    guess = Line(f"→ {names[name]}", f"{probability:.0%}")
-    return [Line(names[prediction.true]), guess, Line(f"image {prediction.image}")]
+        return [CaptionLine(names[name], f"{probability:.0%}"), CaptionLine(file_name(prediction.image))]
+    guess = CaptionLine(f"→ {names[name]}", f"{probability:.0%}")
+    return [CaptionLine(names[prediction.true]), guess, CaptionLine(f"image {prediction.image}")]

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from labbook.errors import SettingError, abbreviate
 from labbook.inference.evaluate.other_dataset import SEEN
-from labbook.inference.predict.find_images import Found, found
+from labbook.inference.predict.find_images import ImageFiles, find_images
 from labbook.runs import outputs
 from labbook.runs.resume import read_run_config, with_settings
 
@@ -23,17 +23,17 @@ SETTING = re.compile(r"[A-Za-z_][\w.]*=")
 
 
 @dataclass(frozen=True)
-class Asked:
+class PredictionRequest:
     """A command line that makes sense, as far as that can be told without the network."""
 
     config: DictConfig
-    files: Found
+    files: ImageFiles
     numbers: list[int]  # of images of the test set, if there are no files
     open: dict[str, Any]  # settings of the data that the run left open: only the network knows what they came to
     outputs: tuple[Path, ...] = ()  # files to write
 
     @classmethod
-    def of(cls, given: Namespace) -> "Asked":
+    def of(cls, given: Namespace) -> "PredictionRequest":
         """From the arguments of `scripts/predict.py`.
 
         Raises:
@@ -42,8 +42,8 @@ class Asked:
         """
         numbers = [word for word in given.test_index or [] if re.fullmatch(r"[0-9]{1,18}", word)]
         behind = [word for word in given.test_index or [] if word not in numbers]  # which argparse took for numbers
-        settings, places = parted([*given.words, *behind])
-        config, left_open = configured(read_run_config(given.run), settings)
+        settings, places = split_arguments([*given.words, *behind])
+        config, left_open = with_prediction_settings(read_run_config(given.run), settings)
         if given.test_index is not None and (places or not numbers):
             raise SettingError(
                 "--test-index takes numbers of test images, from 0 on, and no other images beside them, so not"
@@ -54,12 +54,12 @@ class Asked:
         for option, number in (("--top", given.top), ("--batch-size", given.batch_size)):
             if number < 1:
                 raise SettingError(f"{option} must be at least 1, not {number}")
-        files = found(places)
+        files = find_images(places)
         targets = {"--csv": given.csv, "--json": given.json, "--figure": given.figure}
         outputs.check_outputs(targets, files.images)
         named = {option: file for option, file in targets.items() if file is not None}
         for option, file in named.items():
-            check_target(option, file)
+            check_output_file(option, file)
         return cls(config, files, list(map(int, numbers)), left_open, tuple(named.values()))
 
     def check(self, spec: "ImageSpec") -> None:
@@ -83,13 +83,13 @@ class Asked:
         return list(map(str, self.files.images or self.numbers))
 
 
-def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_arguments(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The settings on a command line, and the places of images: what looks like a setting may be a file's name."""
     settings = [word for word in words if SETTING.match(word) and not os.path.lexists(word)]
     return settings, [word for word in words if word not in settings]
 
 
-def configured(config: DictConfig, settings: list[str]) -> tuple[DictConfig, dict[str, Any]]:
+def with_prediction_settings(config: DictConfig, settings: list[str]) -> tuple[DictConfig, dict[str, Any]]:
     """A run's configuration with some settings replaced, as far as a trained network can take others.
 
     Beside it those of the size and the channels of images that the run left open (null), so that its data set decided.
@@ -114,7 +114,7 @@ def other_images(name: str, asked: Any, known: Any) -> str:
     return f"data.{name}={asked}: the network was trained with {known}, and sees all images so"
 
 
-def check_target(option: str, file: Path) -> None:
+def check_output_file(option: str, file: Path) -> None:
     """Refuse a file to write to that cannot be one."""
     if not file.parent.is_dir():
         raise SettingError(f"{option} {abbreviate(str(file))}: there is no folder {abbreviate(str(file.parent))}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from labbook.data.spec import joined
+from labbook.data.spec import join_class_names
 from labbook.errors import printable
 from labbook.inference.predict.classify import Prediction
 from labbook.runs.csv_text import csv_text
@@ -14,24 +14,24 @@ from labbook.runs.csv_text import csv_text
 DIGITS = 6  # of probabilities in files
 
 
-def headings(top: int, known: bool, several: bool = False) -> tuple[str, ...]:
+def prediction_headings(top: int, known: bool, several: bool = False) -> tuple[str, ...]:
     """The columns; `true` where the true classes are known, `classes` where an image may have several."""
     guesses = [f"{what}_{place}" for place in range(2, top + 1) for what in ("class", "probability")]
     return ("image", *(["true"] if known else []), "class", "probability", *guesses, *(["classes"] if several else []))
 
 
-def cells(prediction: Prediction, digits: int = 4) -> tuple[str, ...]:
+def prediction_cells(prediction: Prediction, digits: int = 4) -> tuple[str, ...]:
     """A row; probabilities with so many digits."""
     guesses = [
         cell for name, probability in prediction.guesses for cell in (printable(name), f"{probability:.{digits}f}")
     ]
     true = [] if prediction.true is None else [printable(prediction.true)]
-    several = [] if prediction.classes is None else [printable(joined(prediction.classes))]
+    several = [] if prediction.classes is None else [printable(join_class_names(prediction.classes))]
     return (printable(prediction.image), *true, *guesses, *several)
 
 
 @dataclass(frozen=True)
-class Columns:
+class PredictionColumns:
     """A table whose rows come one by one: how wide it is was found out before."""
 
     heads: tuple[str, ...]
@@ -40,14 +40,14 @@ class Columns:
     @classmethod
     def of(
         cls, images: Iterable[str], classes: Iterable[str], top: int, known: bool, several: bool = False
-    ) -> "Columns":
+    ) -> "PredictionColumns":
         """As wide as the longest of all images, and of all classes, that there are."""
         widest = {
             "image": max((cell_len(printable(name)) for name in images), default=0),
             "class": max(cell_len(printable(name)) for name in classes),
         }
         widest["true"] = widest["class"]
-        heads = headings(top, known, several)
+        heads = prediction_headings(top, known, several)
         return cls(heads, tuple(max(cell_len(head), widest.get(head.partition("_")[0], 0)) for head in heads))
 
     def line(self, row: Sequence[str]) -> str:
@@ -56,18 +56,23 @@ class Columns:
         return "  ".join(padded).rstrip()
 
 
-def as_csv(predictions: Iterable[Prediction], top: int, known: bool, several: bool = False) -> str:
+def predictions_as_csv(predictions: Iterable[Prediction], top: int, known: bool, several: bool = False) -> str:
     """A row for each image."""
-    return csv_text([headings(top, known, several), *(cells(prediction, DIGITS) for prediction in predictions)])
+    return csv_text(
+        [
+            prediction_headings(top, known, several),
+            *(prediction_cells(prediction, DIGITS) for prediction in predictions),
+        ]
+    )
 
 
-def as_json(predictions: Iterable[Prediction]) -> str:
+def predictions_as_json(predictions: Iterable[Prediction]) -> str:
     """A list with an object for each image; its file's name is the exact one, whatever bytes that is made of."""
-    lines = ",\n".join(json.dumps(record(prediction)) for prediction in predictions)
+    lines = ",\n".join(json.dumps(prediction_as_data(prediction)) for prediction in predictions)
     return f"[\n{lines}\n]\n"
 
 
-def record(prediction: Prediction) -> dict[str, object]:
+def prediction_as_data(prediction: Prediction) -> dict[str, object]:
     """A prediction in plain data."""
     top = [{"class": name, "probability": round(probability, DIGITS)} for name, probability in prediction.guesses]
     true = {} if prediction.true is None else {"true": prediction.true}

@@ -37,18 +37,18 @@ def attribute(method: str, network: Network, image: Tensor, target: int, window:
             image,
             sliding_window_shapes=(image.shape[1], side, side),
             strides=(image.shape[1], stride, stride),
-            baselines=blank(image),
+            baselines=blank_images(image),
             target=target,
             perturbations_per_eval=AT_ONCE,
         )
     else:
         found = IntegratedGradients(network).attribute(
-            image, blank(image), target=target, n_steps=STEPS, internal_batch_size=AT_ONCE
+            image, blank_images(image), target=target, n_steps=STEPS, internal_batch_size=AT_ONCE
         )
     return found.detach()
 
 
-def blank(images: Tensor) -> Tensor:
+def blank_images(images: Tensor) -> Tensor:
     """For each image [n, C, H, W] one of a single colour: the median of its border."""
     border = torch.cat(
         [images[..., 0, :], images[..., -1, :], images[..., :, 0], images[..., :, -1]], dim=-1
@@ -56,7 +56,7 @@ def blank(images: Tensor) -> Tensor:
     return border.median(-1).values[..., None, None].expand_as(images).contiguous()
 
 
-def heat(attributions: Tensor) -> Tensor:
+def heat_map_of(attributions: Tensor) -> Tensor:
     """The sum over the channels of one image [1, C, H, W], scaled to a map [H, W] from -1 to 1.
 
     The largest hundredth is cut off, so that single pixels do not hide all others.

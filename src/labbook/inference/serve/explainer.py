@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from labbook.data.spec import combinations, joined
+from labbook.data.spec import join_class_names, label_combinations
 from labbook.errors import SettingError, printable
 from labbook.inference.serve import images
-from labbook.inference.serve.attribution import METHODS, attribute, heat
-from labbook.inference.trained_model import Trained, decoding
+from labbook.inference.serve.attribution import METHODS, attribute, heat_map_of
+from labbook.inference.trained_model import TrainedModel, decoding_of_run
 from labbook.runs.run_folder import read_metrics
 
 TOP = 5
@@ -21,9 +21,9 @@ SAMPLES = 20
 class Explainer:
     """A network that answers with reasons. Pixels are uint8 [1, C, size, size]; a complaint is empty or a sentence."""
 
-    def __init__(self, network: Trained) -> None:
+    def __init__(self, network: TrainedModel) -> None:
         self.network = network
-        self.habits = images.Habits.of(network.config, network.spec)
+        self.habits = images.ImageHabits.of(network.config, network.spec)
         self.samples: list[tuple[Tensor, str]] = []  # test images with their true classes
 
     def from_file(
@@ -34,18 +34,18 @@ class Explainer:
             return None, "", False
         spec = self.network.spec
         try:
-            pixels = images.of_file(Path(file["path"]), spec, decoding(self.network.config, spec))
+            pixels = images.pixels_of_file(Path(file["path"]), spec, decoding_of_run(self.network.config, spec))
         except SettingError as error:
             return None, str(error), invert
         if invert is None:
-            invert = self.habits.dark and images.on_light(pixels)
+            invert = self.habits.dark and images.has_light_border(pixels)
         return 255 - pixels if invert else pixels, "", invert
 
     def from_drawing(self, drawing: dict[str, Any] | None, invert: bool, centre: bool) -> Tensor | None:
         """The pixels of a drawing; None where it is empty."""
         if drawing is None or drawing["composite"] is None:
             return None
-        return images.of_drawing(drawing["composite"], self.network.spec, self.habits, invert, centre)
+        return images.pixels_of_drawing(drawing["composite"], self.network.spec, self.habits, invert, centre)
 
     def test_images(self) -> tuple[list[tuple[np.ndarray, str]], str]:
         """Test images for the gallery, of as many classes as there is room for, or why there are none.
@@ -54,10 +54,10 @@ class Explainer:
         """
         try:
             if not self.samples:
-                self.samples = samples(self.network)
+                self.samples = sample_images(self.network)
         except SettingError as error:
             return [], f"There is nothing to choose from: {error}."
-        return [(images.enlarged(pixels), name) for pixels, name in self.samples], ""
+        return [(images.enlarge(pixels), name) for pixels, name in self.samples], ""
 
     def answer(self, pixels: Tensor | None, method: str) -> Sequence[Any]:
         """Probabilities of the likeliest classes, the image as it is seen, which pixels mattered, and what these mean.
@@ -77,11 +77,11 @@ class Explainer:
         else:
             meaning = f"The more orange, the more it matters for {name}: {METHODS[method]}."
         if several := network.several_classes(probabilities):
-            meaning = f"Above their thresholds: {printable(joined(several[0]))}. {meaning}"
+            meaning = f"Above their thresholds: {printable(join_class_names(several[0]))}. {meaning}"
         return (
             {names[index]: value for index, value in zip(likeliest, values, strict=True)},
-            images.enlarged(pixels),
-            images.enlarged(images.overlaid(pixels, heat(attributions))),
+            images.enlarge(pixels),
+            images.enlarge(images.overlay_heat(pixels, heat_map_of(attributions))),
             meaning,
         )
 
@@ -102,7 +102,7 @@ class Explainer:
         )
 
 
-def samples(network: Trained) -> list[tuple[Tensor, str]]:
+def sample_images(network: TrainedModel) -> list[tuple[Tensor, str]]:
     """Test images of a run with their true classes.
 
     Raises:
@@ -114,11 +114,11 @@ def samples(network: Trained) -> list[tuple[Tensor, str]]:
             f"the test images are not in {printable(data.root)}: name another place with data.root=FOLDER"
         )
     test = network.test_images()
-    rows = spread(combinations(test.labels).tolist())
+    rows = spread_over_classes(label_combinations(test.labels).tolist())
     return [(test.pixels[[row]], printable(network.spec.name_of(test.labels[row]))) for row in rows]
 
 
-def spread(labels: list[int]) -> list[int]:
+def spread_over_classes(labels: list[int]) -> list[int]:
     """Rows of `SAMPLES` images: the first of each class, then the second of each, in order of class."""
     rows_of: dict[int, list[int]] = {}
     for row, label in enumerate(labels):

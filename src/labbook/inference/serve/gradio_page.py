@@ -27,7 +27,7 @@ RAW = {**EVENT, "preprocess": False}  # else Gradio decodes the image, in any fo
 SHOWN = {"interactive": False, "buttons": [], "format": "png", "elem_classes": "pixels"}
 
 
-def build(explainer: Explainer) -> Any:
+def build_page(explainer: Explainer) -> Any:
     """The page as Gradio's Blocks."""
     with gr.Blocks(title=explainer.title, analytics_enabled=False) as blocks:
         text(value=Markup("<h1>{}</h1><p>{}</p>").format(explainer.title, explainer.about))

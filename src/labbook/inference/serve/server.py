@@ -15,7 +15,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from labbook.inference.serve import gradio_page
 from labbook.inference.serve.explainer import Explainer
 from labbook.inference.serve.open_port import HOST, refuse_other_hosts
-from labbook.inference.trained_model import Trained
+from labbook.inference.trained_model import TrainedModel
 from labbook.signals import StopSignals
 
 LARGEST = 64 * 2**20  # bytes of an uploaded image
@@ -30,7 +30,7 @@ POLICY = (
 )
 
 
-def of_another_page(request: Request) -> bool:
+def is_from_another_page(request: Request) -> bool:
     """Whether a browser makes a request for another web page. Those may only link to this page."""
     headers, linked = request.headers, request.method == "GET" and request.url.path == "/"
     if headers.get("origin", own := f"http://{headers.get('host', '')}") != own:
@@ -41,7 +41,7 @@ def of_another_page(request: Request) -> bool:
 
 async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
     """Middleware: refuse requests of other pages, send the policy, and keep few of the files."""
-    if of_another_page(request):
+    if is_from_another_page(request):
         return Response("This page takes no requests of others.", 403)
     response = await answer(request)
     response.headers["Content-Security-Policy"] = POLICY
@@ -64,7 +64,7 @@ def remove_old(folder: Path) -> None:
 
 def application(explainer: Explainer) -> FastAPI:
     """The page behind its guards. `TrustedHostMiddleware` stops DNS rebinding."""
-    blocks = gradio_page.build(explainer)
+    blocks = gradio_page.build_page(explainer)
     blocks.has_launched = True  # else Gradio takes any file of this machine for an uploaded one
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.middleware("http")(guard)
@@ -76,7 +76,7 @@ def application(explainer: Explainer) -> FastAPI:
     )  # fmt: skip
 
 
-def serve(network: Trained, listener: socket.socket) -> None:
+def serve(network: TrainedModel, listener: socket.socket) -> None:
     """Serve the page of a network at the port of `listener`.
 
     Raises:

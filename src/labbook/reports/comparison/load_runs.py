@@ -9,9 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from labbook import lazy_imports
 from labbook.config.schema import with_schema_types
 from labbook.errors import SettingError, printable
-from labbook.inference.evaluate.predictions import Answers
-from labbook.reports.comparison.run_labels import labels
-from labbook.reports.read_runs import Run, read_run
+from labbook.inference.evaluate.predictions import Predictions
+from labbook.reports.comparison.run_labels import run_labels
+from labbook.reports.read_runs import RunRecord, read_run
 from labbook.runs import resume
 from labbook.runs.run_folder import CONFIG, PREDICTIONS
 from labbook.runs.status import WITH_FIGURES
@@ -25,7 +25,7 @@ class Candidate:
     label: str
     path: Path
     config: DictConfig
-    run: Run  # what its folder says, with all settings that there are today
+    run: RunRecord  # what its folder says, with all settings that there are today
 
     @property
     def finished(self) -> bool:
@@ -33,7 +33,7 @@ class Candidate:
         return self.run.state in WITH_FIGURES
 
 
-def without_others(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+def only_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The folders of runs, and what a pattern such as logs/sweeps/NAME/* has found beside them, which is no run."""
     beside = {path.absolute().parent for path in paths if (path / CONFIG).is_file()}
     others = [
@@ -47,7 +47,7 @@ def without_others(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return [path for path in paths if path not in others], others
 
 
-def gather(paths: Sequence[Path]) -> list[Candidate]:
+def load_candidates(paths: Sequence[Path]) -> list[Candidate]:
     """Read the folders of runs.
 
     Raises:
@@ -65,11 +65,11 @@ def gather(paths: Sequence[Path]) -> list[Candidate]:
         assert isinstance(plain, dict)
         run = read_run(SweepFolder(path.parent), path)
         runs.append(replace(run, config={str(name): value for name, value in plain.items()}))
-    names = map(printable, labels(places))
+    names = map(printable, run_labels(places))
     return [Candidate(*each) for each in zip(names, paths, configs, runs, strict=True)]
 
 
-def answers_of(candidate: Candidate) -> tuple[Answers | None, str]:
+def predictions_of(candidate: Candidate) -> tuple[Predictions | None, str]:
     """What a finished run's network answered to the test images, if that can be known, and what to say of it.
 
     A run that kept no answers is tested again.
@@ -77,7 +77,7 @@ def answers_of(candidate: Candidate) -> tuple[Answers | None, str]:
     if not candidate.finished:
         return None, f"{candidate.label} is not finished ({candidate.run.state}), so it has no test to compare."
     told = candidate.run.metrics.get("test_set")
-    kept = Answers.read(candidate.path / PREDICTIONS, str(told)) if told else None
+    kept = Predictions.read(candidate.path / PREDICTIONS, str(told)) if told else None
     if kept is not None:
         return kept, ""
     with lazy_imports.import_torch_stack():
@@ -88,7 +88,7 @@ def answers_of(candidate: Candidate) -> tuple[Answers | None, str]:
     except SettingError as error:
         return None, f"{candidate.label}: {error}."
     try:
-        answers = tested_again(candidate)
+        answers = retest(candidate)
     except SettingError as error:
         return None, f"{candidate.label} has no {PREDICTIONS} and could not be tested again: {error}."
     recorded = None if answers.several_classes else candidate.run.figure("test/acc")  # which is by other thresholds
@@ -98,7 +98,7 @@ def answers_of(candidate: Candidate) -> tuple[Answers | None, str]:
     return answers, note
 
 
-def tested_again(candidate: Candidate) -> Answers:
+def retest(candidate: Candidate) -> Predictions:
     """The answers of the weights that the run itself tested.
 
     Raises:
@@ -106,10 +106,10 @@ def tested_again(candidate: Candidate) -> Answers:
     """
     with lazy_imports.import_torch_stack():
         from labbook.inference.evaluate.evaluate_run import evaluate_run
-        from labbook.inference.evaluate.predictions_table import classes_of
+        from labbook.inference.evaluate.predictions_table import true_and_predicted
 
     found = evaluate_run(candidate.path, candidate.config, "test")
     if found.matched.left_out:
         raise SettingError(found.matched.notes[0])
-    labels, predicted = classes_of(found.outcome, found.names)
-    return Answers.of(found.images, found.outcome.rows, labels, predicted)
+    labels, predicted = true_and_predicted(found.outcome, found.names)
+    return Predictions.of(found.images, found.outcome.rows, labels, predicted)

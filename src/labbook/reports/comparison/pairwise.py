@@ -6,10 +6,10 @@ from itertools import combinations
 
 import numpy as np
 
-from labbook.inference.evaluate.predictions import Answers
+from labbook.inference.evaluate.predictions import Predictions
 from labbook.reports.comparison.significance import holm, mcnemar
 
-Labelled = tuple[str, Answers]  # a run's label and its predictions
+Labelled = tuple[str, Predictions]  # a run's label and its predictions
 MOST_LISTED = 8  # runs in a sentence
 LEVEL = 0.05  # of p, from which on chance is a good enough explanation
 
@@ -36,9 +36,9 @@ class Pair:
 
     def sentence(self, pairs: int) -> str:
         """What it means, as one of so many pairs."""
-        chance = probability(self.p)
+        chance = format_p(self.p)
         if pairs > 1:
-            chance += f"; with Holm's correction for {pairs} pairs {probability(self.corrected)}"
+            chance += f"; with Holm's correction for {pairs} pairs {format_p(self.corrected)}"
         first, second = (self.one, self.only_one), (self.other, self.only_other)
         if self.better == self.other:
             first, second = second, first
@@ -64,7 +64,7 @@ def pairs_of(answers: Sequence[Labelled], best: Labelled | None = None) -> list[
     return [replace(pair, corrected=by_all) for pair, by_all in zip(found, corrected, strict=True)]
 
 
-def by_images(answers: Sequence[Labelled]) -> list[list[Labelled]]:
+def group_by_images(answers: Sequence[Labelled]) -> list[list[Labelled]]:
     """The runs in groups that were tested on the same images."""
     groups: list[list[Labelled]] = []
     for label, each in answers:
@@ -76,26 +76,26 @@ def by_images(answers: Sequence[Labelled]) -> list[list[Labelled]]:
     return groups
 
 
-def incomparable(answers: Sequence[Labelled]) -> list[str]:
+def incomparable_note(answers: Sequence[Labelled]) -> list[str]:
     """A sentence where not all were tested on the same images."""
-    groups = by_images(answers)
+    groups = group_by_images(answers)
     if len(groups) < 2:
         return []
-    said = [f"{listed([label for label, _ in group])} on {len(group[0][1].labels):,}" for group in groups]
+    said = [f"{list_first_labels([label for label, _ in group])} on {len(group[0][1].labels):,}" for group in groups]
     return [f"Tested on different images, so not to be compared by accuracy: {'; '.join(said)} images of their own."]
 
 
-def listed(labels: Sequence[str]) -> str:
+def list_first_labels(labels: Sequence[str]) -> str:
     """The labels of some runs; of many only the first."""
     more = len(labels) - MOST_LISTED
     return ", ".join(labels) if more <= 0 else f"{', '.join(labels[:MOST_LISTED])} and {more} more"
 
 
-def same_images(one: Answers, other: Answers) -> bool:
+def same_images(one: Predictions, other: Predictions) -> bool:
     """Whether two runs answered to the same test set, with the same labels."""
     return one.test_set == other.test_set and np.array_equal(one.labels, other.labels)
 
 
-def probability(p: float) -> str:
+def format_p(p: float) -> str:
     """Such as p = 0.0123."""
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"

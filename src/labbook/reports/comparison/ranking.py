@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from labbook.inference.intervals import wilson, written
-from labbook.reports.comparison.pairwise import Labelled, Pair, by_images, listed, pairs_of, probability
+from labbook.inference.intervals import format_interval, wilson_interval
+from labbook.reports.comparison.pairwise import Labelled, Pair, format_p, group_by_images, list_first_labels, pairs_of
 from labbook.reports.comparison.tables import Sheet
 
 MEANING = (
@@ -13,31 +13,31 @@ MEANING = (
 )
 
 
-def ranking(answers: Sequence[Labelled], notes: Sequence[str]) -> Sheet:
+def ranking_sheet(answers: Sequence[Labelled], notes: Sequence[str]) -> Sheet:
     """The runs that were tested on the same images as most of them, the best first."""
     columns = ("run", "test accuracy", "95 % interval", "images", "only the best right", "only this right", "p")
     heading = "Ranking by test accuracy"
     if not answers:
         return Sheet(heading, columns, (), tuple(notes), True)
-    alike = max(by_images(answers), key=len)
+    alike = max(group_by_images(answers), key=len)
     ranked = sorted(alike, key=lambda each: (-each[1].accuracy, each[0]))
     pairs = {pair.other: pair for pair in pairs_of(ranked, ranked[0])}
-    rows = tuple(row(each, pairs.get(each[0])) for each in ranked)
-    return Sheet(heading, columns, rows, (*summary(ranked, list(pairs.values())), *notes, MEANING), True)
+    rows = tuple(ranking_row(each, pairs.get(each[0])) for each in ranked)
+    return Sheet(heading, columns, rows, (*ranking_summary(ranked, list(pairs.values())), *notes, MEANING), True)
 
 
-def row(answered: Labelled, pair: Pair | None) -> tuple[str, ...]:
+def ranking_row(answered: Labelled, pair: Pair | None) -> tuple[str, ...]:
     """A run's cells; the best one has no pair."""
     label, answers = answered
     count = len(answers.labels)
-    cells = (label, f"{answers.accuracy:.4f}", written(wilson(answers.accuracy, count)), f"{count:,}")
+    cells = (label, f"{answers.accuracy:.4f}", format_interval(wilson_interval(answers.accuracy, count)), f"{count:,}")
     if pair is None:
         return (*cells, "", "", "")
-    p = probability(pair.corrected).removeprefix("p ").removeprefix("= ")
+    p = format_p(pair.corrected).removeprefix("p ").removeprefix("= ")
     return (*cells, f"{pair.only_one:,}", f"{pair.only_other:,}", p)
 
 
-def summary(ranked: Sequence[Labelled], pairs: Sequence[Pair]) -> list[str]:
+def ranking_summary(ranked: Sequence[Labelled], pairs: Sequence[Pair]) -> list[str]:
     """Which runs the best one is shown to be better than."""
     best = ranked[0][0]
     equal = [pair.other for pair in pairs if not pair.better]
@@ -46,5 +46,5 @@ def summary(ranked: Sequence[Labelled], pairs: Sequence[Pair]) -> list[str]:
     worse = len(pairs) - len(equal)
     return [
         f"{best} is better than {worse} of the other {len(pairs)} runs. No difference is shown between it and"
-        f" {listed(equal)}."
+        f" {list_first_labels(equal)}."
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 STAMP = re.compile(r"^(\d{4}-\d\d-\d\d)_(\d\d-\d\d-\d\d)_(?=.)")  # when a single run began, in its folder's name
 
 
-def labels(paths: Sequence[Path]) -> list[str]:
+def run_labels(paths: Sequence[Path]) -> list[str]:
     """What the names of these folders say without the time, with the time, or with the folders that they are in."""
     whole = [path.absolute() for path in paths]
     stems = [STAMP.sub("", path.name) for path in whole]

@@ -8,9 +8,9 @@ from rich.console import Console, JustifyMethod
 
 from labbook.console import literal, plain_table, wide_enough
 from labbook.reports.comparison import tables as sheets
-from labbook.reports.comparison.load_runs import Candidate, answers_of, gather
-from labbook.reports.comparison.pairwise import incomparable, pairs_of
-from labbook.reports.comparison.ranking import ranking
+from labbook.reports.comparison.load_runs import Candidate, load_candidates, predictions_of
+from labbook.reports.comparison.pairwise import incomparable_note, pairs_of
+from labbook.reports.comparison.ranking import ranking_sheet
 from labbook.reports.comparison.tables import Sheet
 
 AT_ONCE = 4  # runs beside each other on the terminal
@@ -29,23 +29,23 @@ class Comparison:
 
 def compare(paths: Sequence[Path]) -> Comparison:
     """Read the runs, test again those that kept no answers, and compare all with all."""
-    runs = gather(paths)
-    told = [(run.label, *answers_of(run)) for run in runs]
+    runs = load_candidates(paths)
+    told = [(run.label, *predictions_of(run)) for run in runs]
     answers = [(label, each) for label, each, _ in told if each is not None]
-    notes = [*some([note for _, _, note in told if note]), *incomparable(answers)]
+    notes = [*first_notes([note for _, _, note in told if note]), *incomparable_note(answers)]
     if len(runs) > MOST_BESIDE:
-        return Comparison(tuple(runs), (), ranking(answers, notes))
-    beside = tuple(make(runs) for make in (sheets.settings, sheets.figures, sheets.times))
-    return Comparison(tuple(runs), beside, sheets.significance(pairs_of(answers), notes))
+        return Comparison(tuple(runs), (), ranking_sheet(answers, notes))
+    beside = tuple(make(runs) for make in (sheets.settings_sheet, sheets.metrics_sheet, sheets.times_sheet))
+    return Comparison(tuple(runs), beside, sheets.significance_sheet(pairs_of(answers), notes))
 
 
-def some(notes: Sequence[str]) -> list[str]:
+def first_notes(notes: Sequence[str]) -> list[str]:
     """The notes, of many runs only the first ones."""
     more = len(notes) - MOST_BESIDE
     return [*notes[:MOST_BESIDE], *([f"... and {more} more notes of this kind."] if more > 0 else [])]
 
 
-def show(comparison: Comparison) -> None:
+def print_comparison(comparison: Comparison) -> None:
     """Print all tables; of many runs the ranking, without the last ones."""
     console = wide_enough()
     several = len(comparison.runs) <= MOST_BESIDE
@@ -55,11 +55,11 @@ def show(comparison: Comparison) -> None:
         last = len(sheet.columns)
         blocks = [range(first, min(first + AT_ONCE, last)) for first in range(1, last, AT_ONCE)]
         print_sheet(console, sheet, blocks)
-    verdict = comparison.significance if several else shortened(comparison.significance)
+    verdict = comparison.significance if several else fit_sheet(comparison.significance)
     print_sheet(console, verdict, [range(1, len(verdict.columns))])
 
 
-def shortened(sheet: Sheet) -> Sheet:
+def fit_sheet(sheet: Sheet) -> Sheet:
     """A table that fits a terminal."""
     more = len(sheet.rows) - MOST_ROWS
     if more <= 0:

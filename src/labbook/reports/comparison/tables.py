@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from labbook.reports.columns import key, text, varying_groups
+from labbook.reports.columns import value_key, value_text, varying_groups
 from labbook.reports.comparison.load_runs import Candidate
-from labbook.reports.comparison.pairwise import Pair, probability
-from labbook.reports.read_runs import Run
-from labbook.reports.table_cells import number
+from labbook.reports.comparison.pairwise import Pair, format_p
+from labbook.reports.read_runs import RunRecord
+from labbook.reports.table_cells import format_figure
 from labbook.runs.run_id import IGNORED_KEYS, PASSIVE, same_everywhere
 
 # Settings of the machine and of chance: runs that differ in no others were the same training.
@@ -41,13 +41,13 @@ class Sheet:
     numeric: bool = False  # all columns but the first
 
 
-def settings(runs: Sequence[Candidate]) -> Sheet:
+def settings_sheet(runs: Sequence[Candidate]) -> Sheet:
     """What differs between the configurations."""
     rows = tuple((name, *values) for name, values in differing(runs))
     same = "All settings that change what is computed are the same"
-    apart = len(test_sets([run.run for run in runs])) > 1
+    apart = len(test_set_sheet([run.run for run in runs])) > 1
     notes = () if rows else (f"{same}, but the images were others." if apart else f"{same}.",)
-    return Sheet("What was set differently", ("setting", *names(runs)), rows, notes)
+    return Sheet("What was set differently", ("setting", *run_names(runs)), rows, notes)
 
 
 def differing(runs: Sequence[Candidate]) -> list[tuple[str, list[str]]]:
@@ -59,17 +59,17 @@ def differing(runs: Sequence[Candidate]) -> list[tuple[str, list[str]]]:
     every = dict.fromkeys(name for run in folders for name in run.settings)
     groups = list(dict.fromkeys(name.partition(".")[0] for name in every))
     for name in sorted(every, key=lambda name: groups.index(name.partition(".")[0])):  # those of a group together
-        if len({key(run.effective.get(name)) for run in folders}) > 1 and telling(name, folders):
-            values = [text(run.settings[name]) if name in run.settings else NOTHING for run in folders]
+        if len({value_key(run.effective.get(name)) for run in folders}) > 1 and affects_result(name, folders):
+            values = [value_text(run.settings[name]) if name in run.settings else NOTHING for run in folders]
             found.append((name, values))
     return found
 
 
-def telling(name: str, runs: Sequence[Run]) -> bool:
+def affects_result(name: str, runs: Sequence[RunRecord]) -> bool:
     """Whether a setting may change what is computed, and is not the program's own note."""
     if name == "data.root":
         targets = [{"_target_": run.settings.get("data._target_")} for run in runs]
-        return len(test_sets(runs)) > 1 or not all(map(same_everywhere, targets))
+        return len(test_set_sheet(runs)) > 1 or not all(map(same_everywhere, targets))
     if name.startswith("callbacks."):
         target = f"{'.'.join(name.split('.')[:2])}._target_"
         if all(run.settings.get(target, PASSIVE[0]) in PASSIVE for run in runs):
@@ -78,24 +78,26 @@ def telling(name: str, runs: Sequence[Run]) -> bool:
     return not own and not any(name == never or name.startswith(f"{never}.") for never in NEVER)
 
 
-def test_sets(runs: Sequence[Run]) -> set[str]:
+def test_set_sheet(runs: Sequence[RunRecord]) -> set[str]:
     """The images that the runs were tested on, as far as they recorded it."""
     return {str(run.metrics["test_set"]) for run in runs if "test_set" in run.metrics}
 
 
-def figures(runs: Sequence[Candidate]) -> Sheet:
+def metrics_sheet(runs: Sequence[Candidate]) -> Sheet:
     """What the runs came to."""
     rows = [("state", *(run.run.state for run in runs))]
-    for name, title in titles(runs).items():
-        if row := row_of(runs, name, title, lambda value: f"{value:.4f}"):
+    for name, title in metric_titles(runs).items():
+        if row := metric_row(runs, name, title, lambda value: f"{value:.4f}"):
             rows.append(row)
-    rows += [row for name, title in COUNTS.items() if (row := row_of(runs, name, title, lambda value: f"{value:,.0f}"))]
+    rows += [
+        row for name, title in COUNTS.items() if (row := metric_row(runs, name, title, lambda value: f"{value:,.0f}"))
+    ]
     untested = [run.label for run in runs if not run.run.tested]
     notes = (f"No test figures: {', '.join(untested)}.",) if untested else ()
-    return Sheet("What they came to", ("figure", *names(runs)), tuple(rows), notes, numeric=True)
+    return Sheet("What they came to", ("figure", *run_names(runs)), tuple(rows), notes, numeric=True)
 
 
-def titles(runs: Sequence[Candidate]) -> dict[str, str]:
+def metric_titles(runs: Sequence[Candidate]) -> dict[str, str]:
     """The metrics of validation and test that any run has, and how they are called."""
     found = dict(FIGURES)
     for part, word in (("val", "validation"), ("test", "test")):
@@ -105,7 +107,7 @@ def titles(runs: Sequence[Candidate]) -> dict[str, str]:
     return found | {name: name for run in runs for name in run.run.other_metrics()}
 
 
-def times(runs: Sequence[Candidate]) -> Sheet:
+def times_sheet(runs: Sequence[Candidate]) -> Sheet:
     """On what they ran, and how fast."""
     rows = [
         (name.replace("_", " "), *(str(run.run.metrics.get(name, NOTHING)) for run in runs))
@@ -113,10 +115,10 @@ def times(runs: Sequence[Candidate]) -> Sheet:
         if any(name in run.run.metrics for run in runs)
     ]
     for name, title in (("train_seconds", "seconds of training"), ("images_per_second", "images/s")):
-        if row := row_of(runs, name, title, partial(number, name)):
+        if row := metric_row(runs, name, title, partial(format_figure, name)):
             rows.append(row)
-            rows.append((f"{title}, times the first", *(ratio(run, runs[0], name) for run in runs)))
-    return Sheet("Machine and time", ("", *names(runs)), tuple(rows), tuple(paces(runs)))
+            rows.append((f"{title}, times the first", *(ratio_text(run, runs[0], name) for run in runs)))
+    return Sheet("Machine and time", ("", *run_names(runs)), tuple(rows), tuple(paces(runs)))
 
 
 def paces(runs: Sequence[Candidate]) -> list[str]:
@@ -127,11 +129,11 @@ def paces(runs: Sequence[Candidate]) -> list[str]:
         mine, theirs = run.run.figure("train_seconds"), first.run.figure("train_seconds")
         if mine and theirs:
             longer = f"{run.label} trained {mine / theirs:.2f} times as long as {first.label}"
-            said.append(f"{longer} ({mine:.1f} s against {theirs:.1f} s): {alike(first, run)}.")
+            said.append(f"{longer} ({mine:.1f} s against {theirs:.1f} s): {same_training(first, run)}.")
     return said
 
 
-def alike(first: Candidate, run: Candidate) -> str:
+def same_training(first: Candidate, run: Candidate) -> str:
     """Whether two runs were the same training, so that their times tell of their machines."""
     apart = [name for name, _ in differing([first, run]) if name.partition(".")[0] not in AROUND]
     if apart:
@@ -140,13 +142,13 @@ def alike(first: Candidate, run: Candidate) -> str:
     return "the same training" + (", on another device or precision" if len(words) > 1 else " on the same device")
 
 
-def ratio(run: Candidate, first: Candidate, name: str) -> str:
+def ratio_text(run: Candidate, first: Candidate, name: str) -> str:
     """A figure as so many times that of the first run."""
     mine, theirs = run.run.figure(name), first.run.figure(name)
     return f"{mine / theirs:.2f}" if mine is not None and theirs else NOTHING
 
 
-def significance(pairs: Sequence[Pair], notes: Sequence[str]) -> Sheet:
+def significance_sheet(pairs: Sequence[Pair], notes: Sequence[str]) -> Sheet:
     """Which differences in test accuracy are more than chance."""
     several = len(pairs) > 1
     columns = ("runs", "images", "only the first right", "only the second right", "p", *["p, corrected"] * several)
@@ -154,7 +156,7 @@ def significance(pairs: Sequence[Pair], notes: Sequence[str]) -> Sheet:
     for pair in sorted(pairs, key=lambda pair: pair.p):
         counts = (f"{count:,}" for count in (pair.images, pair.only_one, pair.only_other))
         probabilities = [pair.p, pair.corrected] if several else [pair.p]
-        columns_of_p = (probability(p).removeprefix("p ").removeprefix("= ") for p in probabilities)
+        columns_of_p = (format_p(p).removeprefix("p ").removeprefix("= ") for p in probabilities)
         rows.append((f"{pair.one} / {pair.other}", *counts, *columns_of_p))
     said = list(pairs) if len(pairs) <= MOST_SAID else [pair for pair in pairs if pair.better]
     words = [pair.sentence(len(pairs)) for pair in said]
@@ -168,7 +170,9 @@ def significance(pairs: Sequence[Pair], notes: Sequence[str]) -> Sheet:
     return Sheet("Which one is better", columns, tuple(rows), (*words, *notes, *(meaning if pairs else ())), True)
 
 
-def row_of(runs: Sequence[Candidate], name: str, title: str, said: Callable[[float], str]) -> tuple[str, ...] | None:
+def metric_row(
+    runs: Sequence[Candidate], name: str, title: str, said: Callable[[float], str]
+) -> tuple[str, ...] | None:
     """A figure of every run; None where no run has it."""
     values = [run.run.figure(name) for run in runs]
     if all(value is None for value in values):
@@ -176,6 +180,6 @@ def row_of(runs: Sequence[Candidate], name: str, title: str, said: Callable[[flo
     return (title, *(NOTHING if value is None else said(value) for value in values))
 
 
-def names(runs: Sequence[Candidate]) -> tuple[str, ...]:
+def run_names(runs: Sequence[Candidate]) -> tuple[str, ...]:
     """The labels of the runs."""
     return tuple(run.label for run in runs)
