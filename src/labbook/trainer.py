@@ -88,7 +88,7 @@ def build_callbacks(
     callbacks: list[Callback] = [*build_evaluation_metrics(config, model), *chosen.values()]
     monitored = str((config.scheduler or {}).get("monitor", ""))
     validated_on = ("test" if on_test else "val") if validated else None
-    check_monitors(callbacks, monitored, validated_on, capabilities.validation_advice(model, data))
+    check_monitors(callbacks, monitored, validated_on, capabilities.how_to_validate(model, data))
     for name, callback in chosen.items():
         if isinstance(callback, EarlyStopping):
             callback.name = name

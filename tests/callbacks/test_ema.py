@@ -14,7 +14,7 @@ from labbook.data.module import Split
 from labbook.inference.evaluate.evaluate_run import evaluate_run
 from labbook.runs.resume import read_run_config
 from labbook.training.classifier import Classifier
-from labbook.training.label_tasks import TestResult
+from labbook.training.label_tasks import EvaluationResult
 from tests.callbacks.test_lookahead import digits, fitted, network, steps_of
 from tests.conftest import Command
 from tests.test_train import metrics_of, rows_of, weights_of
@@ -87,7 +87,7 @@ QUICK = (
 )  # fmt: skip
 
 
-def again(run: Path, split: Split, weights: str | None) -> TestResult:
+def again(run: Path, split: Split, weights: str | None) -> EvaluationResult:
     return evaluate_run(run, read_run_config(run), split, weights)[0]
 
 

@@ -87,7 +87,7 @@ def test_metrics_are_those_of_the_whole_set(tta: Any, monkeypatch: pytest.Monkey
 def test_a_run_has_them_wherever_it_has_its_metrics(
     labbook: Command, script: Callable[[ModuleType], Command], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output_files, "test_plots", lambda *_: {})
+    monkeypatch.setattr(output_files, "evaluation_plots", lambda *_: {})
     settings = ("model=mlp", "data.limit=300", "trainer.precision=32", "callbacks=none", "metrics=full")
     ended = labbook(*settings, "epochs=2")
     assert ended.code == 0, ended.err

@@ -10,18 +10,18 @@ from labbook.data.module import Images
 from labbook.inference.evaluate import class_metrics
 from labbook.inference.evaluate.class_metrics import evaluation_report
 from labbook.plots import contact_sheet, plots
-from labbook.training.label_tasks import TestResult
+from labbook.training.label_tasks import EvaluationResult
 from labbook.training.metrics import Metrics
 
 
-def outcome_of(labels: list[int], predicted: list[int], classes: int, confidence: float = 0.8) -> TestResult:
+def outcome_of(labels: list[int], predicted: list[int], classes: int, confidence: float = 0.8) -> EvaluationResult:
     confusion = torch.zeros(classes, classes, dtype=torch.int64)
     for true, taken in zip(labels, predicted, strict=True):
         confusion[true, taken] += 1
     right = sum(true == taken for true, taken in zip(labels, predicted, strict=True)) / len(labels)
     sure = torch.full((len(labels),), confidence)
     rows, true, guessed = torch.arange(len(labels)), torch.tensor(labels), torch.tensor(predicted)
-    return TestResult(Metrics(0.5, right, right, len(labels)), confusion, rows, true, guessed, sure)
+    return EvaluationResult(Metrics(0.5, right, right, len(labels)), confusion, rows, true, guessed, sure)
 
 
 def test_precision_recall_and_f1_by_hand() -> None:

@@ -24,7 +24,7 @@ def again(script: Callable[[ModuleType], Command]) -> Command:
 @pytest.fixture
 def unpictured(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures: they take longer than the tests."""
-    monkeypatch.setattr(output_files, "test_plots", lambda *_: {})
+    monkeypatch.setattr(output_files, "evaluation_plots", lambda *_: {})
 
 
 def test_the_same_figures_again(labbook: Command, again: Command) -> None:

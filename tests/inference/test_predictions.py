@@ -10,19 +10,21 @@ import torch
 from labbook.data.record import part_identity
 from labbook.inference.evaluate import predictions_table
 from labbook.inference.evaluate.predictions import Predictions
-from labbook.training.label_tasks import TestResult
+from labbook.training.label_tasks import EvaluationResult
 from labbook.training.metrics import Metrics
 from labbook.training.probabilities import Probabilities
 from tests.data.samples import images, made
 
 
-def outcome_of(probabilities: torch.Tensor, labels: list[int], rows: list[int]) -> TestResult:
+def outcome_of(probabilities: torch.Tensor, labels: list[int], rows: list[int]) -> EvaluationResult:
     """A test of images in this order, from float32 [n, classes]."""
     confidence, predicted = probabilities.max(1)
     true = torch.tensor(labels)
     kept = Probabilities.of(probabilities, true)
     none = torch.zeros(0, dtype=torch.int64)
-    return TestResult(Metrics(0.0, 0.0, 0.0, len(labels)), none, torch.tensor(rows), true, predicted, confidence, kept)
+    return EvaluationResult(
+        Metrics(0.0, 0.0, 0.0, len(labels)), none, torch.tensor(rows), true, predicted, confidence, kept
+    )
 
 
 def test_predictions_have_files_names_and_probabilities(tmp_path: Path) -> None:

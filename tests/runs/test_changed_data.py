@@ -93,7 +93,7 @@ def test_a_run_of_before_knows_its_classes(labbook: Command, trained: Callable[.
 @pytest.fixture
 def again(script: Callable[[ModuleType], Command], monkeypatch: pytest.MonkeyPatch) -> Command:
     """`scripts/evaluate.py ARGUMENTS`, without pictures, reading all data anew."""
-    monkeypatch.setattr(output_files, "test_plots", lambda *_: {})
+    monkeypatch.setattr(output_files, "evaluation_plots", lambda *_: {})
     command = script(evaluate)
 
     def anew(*arguments: str) -> object:

@@ -26,7 +26,7 @@ class Breaking:
 
     def __init__(self, width: int, times: int, error: Exception) -> None:
         self.width, self.times, self.error = width, times, error
-        self.original: Evaluate = final_test.test_and_summarize
+        self.original: Evaluate = final_test.run_final_test
 
     def __call__(self, trainer: Any, model: Any, data: Any, config: Any) -> dict[str, Any]:
         if config.model.width == self.width and self.times:
@@ -39,7 +39,7 @@ class Breaking:
 def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Breaking]:
     def broken(width: int = 8, times: int = 1, error: Exception | None = None) -> Breaking:
         breaking = Breaking(width, times, error or KeyError("a bug\nof two lines"))
-        monkeypatch.setattr(final_test, "test_and_summarize", breaking)
+        monkeypatch.setattr(final_test, "run_final_test", breaking)
         return breaking
 
     return broken
@@ -228,7 +228,7 @@ def test_a_second_command_tells_what_the_first_left(
     def stopping(*_: object) -> None:
         signal.raise_signal(signum)
 
-    monkeypatch.setattr(final_test, "test_and_summarize", stopping)
+    monkeypatch.setattr(final_test, "run_final_test", stopping)
     stopped = labbook(*TINY, WIDTHS)
     assert stopped.code == 128 + signum
     (run,) = runs_of(folder_of(stopped)).values()

@@ -149,7 +149,7 @@ def test_what_was_drawn_twice_is_counted_as_done_by_this_command(labbook: Comman
 
 def breaking(monkeypatch: pytest.MonkeyPatch, times: int) -> Callable[[], int]:
     """Break the end of the first trainings; returns what counts all."""
-    original, calls = final_test.test_and_summarize, 0
+    original, calls = final_test.run_final_test, 0
 
     def evaluate(*arguments: Any) -> dict[str, Any]:
         nonlocal calls
@@ -158,7 +158,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch, times: int) -> Callable[[], int]:
             raise KeyError("a bug")
         return original(*arguments)
 
-    monkeypatch.setattr(final_test, "test_and_summarize", evaluate)
+    monkeypatch.setattr(final_test, "run_final_test", evaluate)
     return lambda: calls
 
 

@@ -13,7 +13,7 @@ from labbook.models.probe import log_exceptions
 from labbook.plots import fonts, plots
 from labbook.plots.contact_sheet import CaptionLine, contact_sheet
 from labbook.training import capabilities
-from labbook.training.label_tasks import TestResult
+from labbook.training.label_tasks import EvaluationResult
 
 
 class Pictures(Callback):
@@ -49,12 +49,12 @@ class Pictures(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or capabilities.tested_part(data) != "test":
             return
-        outcome, spec = capabilities.test_result_of(pl_module), capabilities.image_spec(pl_module)
+        outcome, spec = capabilities.evaluation_result_of(pl_module), capabilities.image_spec(pl_module)
         folder = Path(trainer.default_root_dir) / "figures"
         folder.mkdir(exist_ok=True)
         held_out = "test" if capabilities.validates_on_test(data) else "validation"
         pictures = {"training_curves": plots.plot_curves(epoch_end_of(trainer).recorder.rows, held_out)}
-        if isinstance(outcome, TestResult) and spec is not None:
+        if isinstance(outcome, EvaluationResult) and spec is not None:
             title = f"test images by class: accuracy {outcome.figures.acc:.2%}"
             pictures["test_confusion_matrix"] = plots.confusion_matrix(outcome.confusion, spec.class_names, title)
         for name, picture in pictures.items():
@@ -62,7 +62,7 @@ class Pictures(Callback):
             write_picture(trainer.loggers, name, picture, trainer.global_step)
         if capabilities.maps_images(pl_module):
             draw_network(pl_module, folder / "network.svg")
-        if not isinstance(outcome, TestResult) or not capabilities.is_image_data(data):
+        if not isinstance(outcome, EvaluationResult) or not capabilities.is_image_data(data):
             return
         title = "test images taken for another class (true → predicted, its probability)"
         wrong = plots.plot_mistakes(outcome, data.parts["test"], data.spec.class_names, title, self.mistakes)

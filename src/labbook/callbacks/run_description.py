@@ -63,6 +63,6 @@ def run_notes(module: LightningModule, source: LightningDataModule) -> Iterator[
         title = capabilities.model_title(module)
         yield f"{title} is no Classifier: no confusion matrix, predictions, predict.py or serve.py"
         if not capabilities.is_validated(module, source):
-            yield f"no validation, so the last epoch is kept: {capabilities.validation_advice(module, source)}"
+            yield f"no validation, so the last epoch is kept: {capabilities.how_to_validate(module, source)}"
         if not capabilities.is_tested(module, source):
-            yield f"no test at the end: {capabilities.test_advice(module, source)}"
+            yield f"no test at the end: {capabilities.how_to_test(module, source)}"

@@ -17,7 +17,7 @@ from labbook.plots.confusion_matrix import confusion_plot
 from labbook.plots.contact_sheet import CaptionLine, Picture, contact_sheet, image_name
 from labbook.runs.outputs import open_output
 from labbook.training.epoch_rows import MOST, USUAL, Row, is_layer_metric, metric_names, part_of_metric, without_part
-from labbook.training.label_tasks import TestResult
+from labbook.training.label_tasks import EvaluationResult
 
 TITLES = {"acc": "accuracy"}
 TRAIN, HELD_OUT = "#1f77b4", "#d62728"
@@ -69,7 +69,12 @@ def confusion_matrix(
 
 
 def plot_mistakes(
-    outcome: TestResult, images: Images, names: Sequence[str], title: str, count: int, predicted: Sequence[str] = ()
+    outcome: EvaluationResult,
+    images: Images,
+    names: Sequence[str],
+    title: str,
+    count: int,
+    predicted: Sequence[str] = (),
 ) -> Picture | None:
     """The images taken for another class with the most confidence; None where there is none.
 
@@ -92,7 +97,7 @@ def plot_mistakes(
     return contact_sheet(image_tiles(images.pixels[rows]), captions, title, columns=5)
 
 
-def surest_mistakes(outcome: TestResult, count: int) -> list[int]:
+def surest_mistakes(outcome: EvaluationResult, count: int) -> list[int]:
     """Positions in the outcome whose prediction is wrong, the most confident first."""
     wrong = (outcome.predicted != outcome.labels).nonzero().flatten()
     order = outcome.confidence[wrong].argsort(descending=True, stable=True)

@@ -27,7 +27,7 @@ def accuracy_intervals(row: Row, name: str) -> str:
     """The 95 % intervals of an accuracy: over the images of a run, and over the seeds where there are several."""
     mean = row.exact(name)
     assert mean is not None
-    count = test_image_count(row, name)
+    count = count_test_images(row, name)
     found = []
     if count:
         found.append(
@@ -43,7 +43,7 @@ def accuracy_intervals(row: Row, name: str) -> str:
     return f"{what}, 95 % interval: {'; '.join(found)}."
 
 
-def test_image_count(row: Row, name: str) -> int:
+def count_test_images(row: Row, name: str) -> int:
     """How many images an accuracy of each run was measured on; 0 where the runs do not say."""
     part = name.partition("/")[0]
     for run in row.finished:

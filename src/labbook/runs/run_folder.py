@@ -98,7 +98,7 @@ class RunFolder:
         self.record(metrics, "pruned" if self.pruned else "finished")
         (self.path / CHECKPOINTS / PREVIOUS).unlink(missing_ok=True)
         origin = f"weights of epoch {metrics['tested_epoch']}, {metrics['train_seconds']:.1f} s of training"
-        log.info("%s  (%s)", test_summary(metrics), origin)
+        log.info("%s  (%s)", summarize_test(metrics), origin)
         plain = cast(dict[str, Any], OmegaConf.to_container(self.config, resolve=True))
         for line in published.compare_with_published(plain, metrics):
             log.info("%s", line)
@@ -249,7 +249,7 @@ def open_run(config: DictConfig) -> RunFolder:
     return RunFolder(path, config)
 
 
-def test_summary(metrics: Mapping[str, Any]) -> str:
+def summarize_test(metrics: Mapping[str, Any]) -> str:
     """The first metrics of a run's test in words; of one that is not tested, that it is not."""
     if "test/loss" in metrics and "test/acc" in metrics:
         return f"test loss {metrics['test/loss']:.4f} acc {metrics['test/acc']:.4f}"

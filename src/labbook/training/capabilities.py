@@ -20,7 +20,7 @@ from labbook.errors import SettingError
 from labbook.training.classifier import Classifier
 from labbook.training.convolutions import has_convolutions
 from labbook.training.further_inputs import FurtherInputs
-from labbook.training.label_tasks import AnyTestResult
+from labbook.training.label_tasks import AnyEvaluationResult
 
 # What to say where a model or data of another kind arrives.
 NO_CLASSIFIER = "{} needs a classifier of images (labbook.training.classifier.Classifier), and {} is none"
@@ -149,7 +149,7 @@ def check_losses_finite(model: LightningModule) -> None:
         model.watch_loss()
 
 
-def test_result_of(model: LightningModule) -> AnyTestResult | None:
+def evaluation_result_of(model: LightningModule) -> AnyEvaluationResult | None:
     """Predictions and confusion matrix of the last test; None where the model keeps none."""
     return model.outcome if is_classifier(model) else None
 
@@ -225,13 +225,13 @@ def is_validated(model: LightningModule, data: LightningDataModule) -> bool:
     return overrides_hooks(model, "validation_step") and defines_loader(model, data, "val_dataloader")
 
 
-def validation_advice(model: LightningModule, data: LightningDataModule) -> str:
+def how_to_validate(model: LightningModule, data: LightningDataModule) -> str:
     """What would have epochs validated."""
     missing = missing_parts(model, data, "validation_step", "val_dataloader")
     return missing or "give data.val_fraction above 0"
 
 
-def test_advice(model: LightningModule, data: LightningDataModule) -> str:
+def how_to_test(model: LightningModule, data: LightningDataModule) -> str:
     """What would have the run tested."""
     return missing_parts(model, data, "test_step", "test_dataloader")
 

@@ -16,7 +16,7 @@ from labbook.training import sam
 from labbook.training.epoch_metrics import log_epoch
 from labbook.training.fast_lightning import FastLightningModule
 from labbook.training.further_inputs import FurtherInputs
-from labbook.training.label_tasks import AnyTestResult, MultiLabel, SingleLabel, StepOutput
+from labbook.training.label_tasks import AnyEvaluationResult, MultiLabel, SingleLabel, StepOutput
 from labbook.training.losses import Criteria, class_weights_of
 from labbook.training.metrics import Metrics, RunningMetrics
 from labbook.training.mixup import make_mix
@@ -59,7 +59,7 @@ class Classifier(FastLightningModule):
         self.label_task = MultiLabel(spec.num_classes) if spec.multilabel else SingleLabel(spec.num_classes)
         self.criteria = Criteria.of(self.task.loss, self.task.label_smoothing)
         self._mix = make_mix(self.task.mixup, self.task.cutmix, spec.num_classes)
-        self.outcome: AnyTestResult | None = None
+        self.outcome: AnyEvaluationResult | None = None
         self.has_top5 = spec.num_classes >= 10 and not spec.multilabel  # with fewer, five guesses say little
         self._train, self._evaluation = RunningMetrics(self.has_top5), RunningMetrics(self.has_top5)
         self._tested: list[tuple[Tensor, ...]] = []

@@ -32,7 +32,7 @@ class StepOutput(TypedDict):
 
 
 @dataclass(frozen=True)
-class TestResult:
+class EvaluationResult:
     """What a test found: predictions in the order of the images, on the CPU."""
 
     figures: Metrics
@@ -50,7 +50,7 @@ class TestResult:
 
 
 @dataclass(frozen=True)
-class MultilabelTestResult:
+class MultilabelEvaluationResult:
     """What a test found of images with several classes each, on the CPU."""
 
     figures: Metrics  # `acc`: images whose classes are all right, each by the threshold 0.5
@@ -110,7 +110,7 @@ class MultilabelTestResult:
         return self.confusion[:, 1].sum(1)
 
 
-AnyTestResult = TestResult | MultilabelTestResult
+AnyEvaluationResult = EvaluationResult | MultilabelEvaluationResult
 
 
 class SingleLabel:
@@ -128,11 +128,11 @@ class SingleLabel:
         labels = found["labels"]
         return found["rows"], labels, predicted, confidence, *Probabilities.of(probabilities, labels)
 
-    def outcome(self, kept: Sequence[Tensor], figures: Metrics, summed: Callable[[Tensor], Tensor]) -> TestResult:
+    def outcome(self, kept: Sequence[Tensor], figures: Metrics, summed: Callable[[Tensor], Tensor]) -> EvaluationResult:
         """From what was kept, on the CPU; `summed` adds a tensor up over all processes."""
         rows, labels, predicted, confidence, *probabilities = kept
         confusion = multiclass_confusion_matrix(predicted, labels, self.classes, validate_args=False)
-        return TestResult(
+        return EvaluationResult(
             figures, summed(confusion).cpu(), rows, labels, predicted, confidence, Probabilities(*probabilities)
         )
 
@@ -162,12 +162,14 @@ class MultiLabel:
 
     def outcome(
         self, kept: Sequence[Tensor], figures: Metrics, summed: Callable[[Tensor], Tensor]
-    ) -> MultilabelTestResult:
+    ) -> MultilabelEvaluationResult:
         """From what was kept, on the CPU; `summed` adds a tensor up over all processes."""
         rows, labels, probabilities = kept
         predicted = (probabilities > self.thresholds).long()
         confusion = multilabel_confusion_matrix(predicted, labels.long(), self.classes, validate_args=False)
-        return MultilabelTestResult(figures, summed(confusion).cpu(), rows, labels, probabilities, self.thresholds)
+        return MultilabelEvaluationResult(
+            figures, summed(confusion).cpu(), rows, labels, probabilities, self.thresholds
+        )
 
 
 def values_by_name(names: Sequence[str], values: Tensor) -> dict[str, float]:

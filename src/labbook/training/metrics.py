@@ -1,4 +1,4 @@
-"""Figures of a pass over the images, added up with a synchronisation now and then instead of one a step."""
+"""Metrics of a pass over the images, added up with a synchronisation now and then instead of one a step."""
 
 import math
 from collections.abc import Iterator
@@ -112,7 +112,7 @@ class Metrics:
 
     @classmethod
     def of(cls, total: Tensor) -> "Metrics":
-        """From the sums of `RunningSums.total`."""
+        """From the sums of `RunningMetrics.total`."""
         loss, correct, top5, images = total.tolist()
         return cls(loss / images, correct / images, top5 / images, int(images))
 

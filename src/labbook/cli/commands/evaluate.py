@@ -56,12 +56,14 @@ def main() -> None:
     if not run_config.is_classification_run(config):
         told = logged.evaluate_module(given.run, config, given.split, given.weights, asked.data)
         print_notes([*unfinished_notes(given.run), *told.notes])
-        logged.write_logged_test(output_files.TestDescription(given.run, "test", asked.name, settings), told, folder)
+        logged.write_logged_test(
+            output_files.EvaluationDescription(given.run, "test", asked.name, settings), told, folder
+        )
         logged.print_logged_test(told, given.all)
         print(f"evaluation: {folder}")
         return
     found = evaluate_run.evaluate_run(given.run, config, given.split, given.weights, asked.data, own)
-    tested = output_files.TestDescription.of(given.run, given.split, asked.name, settings, found).beside(
+    tested = output_files.EvaluationDescription.of(given.run, given.split, asked.name, settings, found).beside(
         folder, found.images
     )
     notes = [

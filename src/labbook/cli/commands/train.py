@@ -34,7 +34,7 @@ def main(config: DictConfig) -> float:
         run_description.describe_run(run, model, data, choice)
         trainer = experiment.build_trainer(config, choice, run, model, data)
         experiment.fit_model(trainer, model, data, run, choice.channels_last, config.compile)
-        metrics = final_test.test_and_summarize(trainer, model, data, config)
+        metrics = final_test.run_final_test(trainer, model, data, config)
         run.finish(metrics)
     return float(metrics["objective"])
 

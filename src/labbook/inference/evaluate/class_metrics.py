@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import multiclass_f1_score, multicla
 from labbook.console import WIDEST, literal, plain_table, wide_enough
 from labbook.files import finite_or_null
 from labbook.inference.evaluate.calibration import Bin, bins_of, expected_error
-from labbook.training.label_tasks import AnyTestResult, MultilabelTestResult, TestResult
+from labbook.training.label_tasks import AnyEvaluationResult, EvaluationResult, MultilabelEvaluationResult
 
 MOST_CLASSES = 20  # that the table shows unless all are asked for
 MEASURES = {"precision": multiclass_precision, "recall": multiclass_recall, "f1": multiclass_f1_score}
@@ -54,10 +54,10 @@ class EvaluationReport:
     metrics: dict[str, float]  # those of the group `metrics`, by name
 
 
-def evaluation_report(outcome: AnyTestResult, names: Sequence[str]) -> EvaluationReport:
+def evaluation_report(outcome: AnyEvaluationResult, names: Sequence[str]) -> EvaluationReport:
     """All figures of a test, whose classes have these names."""
     classes: Sequence[ClassMetrics]
-    if isinstance(outcome, MultilabelTestResult):
+    if isinstance(outcome, MultilabelEvaluationResult):
         classes = metrics_by_label(outcome, names)
         bins = bins_of(outcome.probabilities.flatten(), outcome.labels.flatten())  # of each class of each image
     else:
@@ -71,7 +71,7 @@ def evaluation_report(outcome: AnyTestResult, names: Sequence[str]) -> Evaluatio
     )  # fmt: skip
 
 
-def metrics_by_class(outcome: TestResult, names: Sequence[str]) -> list[ClassMetrics]:
+def metrics_by_class(outcome: EvaluationResult, names: Sequence[str]) -> list[ClassMetrics]:
     """Of classes that exclude each other."""
     counts = outcome.confusion.sum(1)
     found = [measure(outcome.predicted, outcome.labels, len(names), average="none") for measure in MEASURES.values()]
@@ -80,7 +80,7 @@ def metrics_by_class(outcome: TestResult, names: Sequence[str]) -> list[ClassMet
     return [ClassMetrics(*row) for row in columns]
 
 
-def metrics_by_label(outcome: MultilabelTestResult, names: Sequence[str]) -> list[LabelMetrics]:
+def metrics_by_label(outcome: MultilabelEvaluationResult, names: Sequence[str]) -> list[LabelMetrics]:
     """Of classes of which an image may have several."""
     precision = outcome.precision.masked_fill(outcome.images == 0, math.nan)
     found = (precision, outcome.recall, outcome.f1, outcome.images, outcome.thresholds, outcome.average_precision)

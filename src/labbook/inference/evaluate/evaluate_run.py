@@ -24,13 +24,13 @@ from labbook.inference.trained_model import Weights, open_checkpoint, read_data_
 from labbook.runs.resume import read_run_config
 from labbook.runs.run_folder import read_metrics
 from labbook.training import hardware
-from labbook.training.label_tasks import AnyTestResult
+from labbook.training.label_tasks import AnyEvaluationResult
 
 
 class EvaluatedRun(NamedTuple):
     """A finished run's network, tested again."""
 
-    outcome: AnyTestResult
+    outcome: AnyEvaluationResult
     data: ImageDataModule
     names: tuple[str, ...]  # of the classes, as the network knows them
     epoch: int  # after so many epochs

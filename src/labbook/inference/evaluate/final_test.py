@@ -24,18 +24,18 @@ from labbook.training import capabilities, checkpoint_io, objectives
 from labbook.training.classifier import Classifier
 from labbook.training.epoch_metrics import forked_names
 from labbook.training.epoch_rows import is_layer_metric, metric_names
-from labbook.training.label_tasks import AnyTestResult, MultiLabel, MultilabelTestResult, best_thresholds
+from labbook.training.label_tasks import AnyEvaluationResult, MultiLabel, MultilabelEvaluationResult, best_thresholds
 from labbook.training.processes import every_rank
 
 
-def run_test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> AnyTestResult:
+def run_test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> AnyEvaluationResult:
     """Evaluate a classifier as it is on one part of the data."""
     data.test_split = split
     with filter_lightning_warnings():
         trainer.test(model, datamodule=data, verbose=False)
-    outcome = capabilities.test_result_of(model)
+    outcome = capabilities.evaluation_result_of(model)
     assert outcome is not None  # a test makes one
-    if isinstance(outcome, MultilabelTestResult):
+    if isinstance(outcome, MultilabelEvaluationResult):
         rows, labels, chances = (
             gather_processes(trainer, each) for each in (outcome.rows, outcome.labels, outcome.probabilities)
         )
@@ -66,11 +66,11 @@ def choose_thresholds(trainer: Trainer, model: Classifier, data: ImageDataModule
     if not isinstance(model.label_task, MultiLabel) or data.validation == "test" or not len(data.rows["val"]):
         return
     found = run_test(trainer, model, data, "val")
-    if isinstance(found, MultilabelTestResult):
+    if isinstance(found, MultilabelEvaluationResult):
         model.label_task.thresholds = best_thresholds(found.probabilities, found.labels)
 
 
-def test_and_summarize(
+def run_final_test(
     trainer: Trainer, model: LightningModule, data: LightningDataModule, config: DictConfig
 ) -> dict[str, Any]:
     """Test the best or last weights and gather the run's final metrics."""
@@ -123,7 +123,7 @@ def classifier_metrics(
     return metrics
 
 
-def part_metrics(part: str, outcome: AnyTestResult, model: Classifier) -> dict[str, float]:
+def part_metrics(part: str, outcome: AnyEvaluationResult, model: Classifier) -> dict[str, float]:
     """Loss, accuracies and the metrics of the group `metrics` of a test."""
     figures = outcome.figures
     top5 = {"top5_acc": figures.top5_acc} if model.has_top5 else {}
@@ -137,14 +137,14 @@ def logged_metrics(
     """The metrics of any other test; `row` has those of the tested epoch."""
     if not capabilities.is_tested(model, data):
         return {}
-    metrics = test_metrics(trainer, model, data, row)
+    metrics = metrics_of_test(trainer, model, data, row)
     if capabilities.is_classifier(model) and model.outcome is not None:
         write_predictions(trainer, model.outcome, model.spec.class_names)
         return {**metrics}
     return {**metrics, "test_metrics": list(metrics)}
 
 
-def test_metrics(
+def metrics_of_test(
     trainer: Trainer, model: LightningModule, data: LightningDataModule, logged_before: Container[str]
 ) -> dict[str, float]:
     """What a test logs; names that training or validation logged too get `test/` before them."""
@@ -178,12 +178,12 @@ def data_summary(data: LightningDataModule) -> dict[str, Any]:
 
 def class_summary(model: LightningModule) -> dict[str, Any]:
     """What the test found by class, where there are classes."""
-    outcome = capabilities.test_result_of(model)
+    outcome = capabilities.evaluation_result_of(model)
     return outcome.details(model.spec.class_names) if capabilities.is_classifier(model) and outcome is not None else {}
 
 
 def write_predictions(
-    trainer: Trainer, outcome: AnyTestResult, class_names: Sequence[str], files: Sequence[str] = ()
+    trainer: Trainer, outcome: AnyEvaluationResult, class_names: Sequence[str], files: Sequence[str] = ()
 ) -> None:
     """Write what was answered to each test image; of several processes each has but its own, so that nothing is kept.
 

@@ -11,13 +11,13 @@ from labbook.data.record import DataRecord
 from labbook.errors import SettingError
 from labbook.files import finite_or_null
 from labbook.inference.evaluate.class_metrics import evaluation_report, print_report, report_as_data
-from labbook.inference.evaluate.final_test import test_metrics
-from labbook.inference.evaluate.output_files import TestDescription, write_evaluation
+from labbook.inference.evaluate.final_test import metrics_of_test
+from labbook.inference.evaluate.output_files import EvaluationDescription, write_evaluation
 from labbook.inference.run_config import check_classification
 from labbook.inference.trained_model import Weights, open_checkpoint, use_thresholds
 from labbook.runs.run_folder import TABLE, read_metrics
 from labbook.training import capabilities, hardware, own_modules
-from labbook.training.label_tasks import AnyTestResult
+from labbook.training.label_tasks import AnyEvaluationResult
 
 
 class LoggedTest(NamedTuple):
@@ -27,7 +27,7 @@ class LoggedTest(NamedTuple):
     data: str  # class of the data module
     epoch: int  # after so many epochs
     notes: tuple[str, ...] = ()
-    outcome: AnyTestResult | None = None  # of a classifier
+    outcome: AnyEvaluationResult | None = None  # of a classifier
     class_names: tuple[str, ...] = ()
 
 
@@ -47,15 +47,15 @@ def evaluate_module(
     data = experiment.build_data(config)
     model, epoch = there.model(capabilities.spec_of_data(data))
     if not capabilities.is_tested(model, data):
-        raise SettingError(f"there is no test to evaluate: {capabilities.test_advice(model, data)}")
+        raise SettingError(f"there is no test to evaluate: {capabilities.how_to_test(model, data)}")
     choice = hardware.choose_for_run(config, model)
     experiment.set_up_data(data)
     own_modules.adapt_batches(model, data)
     experiment.apply_channels_last(model, data, choice.channels_last)
     use_thresholds(model, path)
-    metrics = test_metrics(experiment.test_trainer(config, choice, model), model, data, logged_names(path))
+    metrics = metrics_of_test(experiment.test_trainer(config, choice, model), model, data, logged_names(path))
     names = model.spec.class_names if capabilities.is_classifier(model) else ()
-    outcome = capabilities.test_result_of(model)
+    outcome = capabilities.evaluation_result_of(model)
     return LoggedTest(metrics, type(data).__name__, epoch, tuple(data_change_notes(path, data)), outcome, names)
 
 
@@ -76,7 +76,7 @@ def data_change_notes(path: Path, data: Any) -> list[str]:
     return [f"{'; '.join(changes)}, so the metrics are not to be compared with the run's"] if changes else []
 
 
-def write_logged_test(tested: TestDescription, found: LoggedTest, folder: Path) -> None:
+def write_logged_test(tested: EvaluationDescription, found: LoggedTest, folder: Path) -> None:
     """The metrics of a test as JSON.
 
     Raises:

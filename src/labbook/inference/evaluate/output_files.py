@@ -18,7 +18,7 @@ from labbook.plots import plots
 from labbook.plots.contact_sheet import Picture
 from labbook.runs import outputs
 from labbook.runs.provenance import code_version
-from labbook.training.label_tasks import MultilabelTestResult
+from labbook.training.label_tasks import MultilabelEvaluationResult
 
 FOLDER = "evaluation"  # in that of the run
 MISTAKES = 25
@@ -39,7 +39,7 @@ INDIFFERENT = (
 
 
 @dataclass(frozen=True)
-class TestDescription:
+class EvaluationDescription:
     """Which test it was."""
 
     run: Path
@@ -53,7 +53,7 @@ class TestDescription:
     @classmethod
     def of(
         cls, run: Path, split: Split, name: str, settings: tuple[str, ...], found: EvaluatedRun
-    ) -> "TestDescription":
+    ) -> "EvaluationDescription":
         """From what was asked for, where `name` is that of other images, and what was found."""
         if name:
             return cls(run, split, "" if found.as_recorded else name, settings)
@@ -61,7 +61,7 @@ class TestDescription:
         changed = own and found.as_recorded is False
         return cls(run, split, f"changed-{found.images}" if changed else "", settings, changed)
 
-    def beside(self, folder: Path, images: str) -> "TestDescription":
+    def beside(self, folder: Path, images: str) -> "EvaluationDescription":
         """The same with a name of its own, if `folder` has a test of other images under this one."""
         try:
             there = json.loads((folder / f"evaluation{self.suffix}.json").read_text(encoding="utf-8"))["test_set"]
@@ -94,7 +94,9 @@ class TestDescription:
         return f"{self.split} images{f' of {self.other}' if self.other else ''}"
 
 
-def write_evaluation(tested: TestDescription, folder: Path, data: str, epoch: int, content: dict[str, Any]) -> None:
+def write_evaluation(
+    tested: EvaluationDescription, folder: Path, data: str, epoch: int, content: dict[str, Any]
+) -> None:
     """Which test it was, and its `content`, as JSON in a folder; an earlier one of the same name is replaced.
 
     `data` is the class of the data module, `epoch` the number of epochs that the network was trained for.
@@ -120,7 +122,7 @@ def result_settings(settings: Sequence[str]) -> list[str]:
     return [setting for setting in settings if not setting.startswith(INDIFFERENT)]
 
 
-def write_test(tested: TestDescription, found: EvaluatedRun, judgement: EvaluationReport, folder: Path) -> None:
+def write_test(tested: EvaluationDescription, found: EvaluatedRun, judgement: EvaluationReport, folder: Path) -> None:
     """The figures and the pictures of a test; earlier ones of the same name are replaced.
 
     Raises:
@@ -135,17 +137,19 @@ def write_test(tested: TestDescription, found: EvaluatedRun, judgement: Evaluati
     }
     write_evaluation(tested, folder, type(found.data).__name__, found.epoch, images | report_as_data(judgement))
     (folder / f"mistakes{tested.suffix}.png").unlink(missing_ok=True)  # where there are none any more
-    for name, picture in test_plots(tested, found, judgement).items():
+    for name, picture in evaluation_plots(tested, found, judgement).items():
         plots.save_png(picture, folder / f"{name}{tested.suffix}.png")
 
 
-def test_plots(tested: TestDescription, found: EvaluatedRun, judgement: EvaluationReport) -> dict[str, Picture]:
+def evaluation_plots(
+    tested: EvaluationDescription, found: EvaluatedRun, judgement: EvaluationReport
+) -> dict[str, Picture]:
     """By name: what is mistaken for what, how far confidence can be trusted, the surest mistakes if there are any."""
     outcome, data = found.outcome, found.data
     names, accuracy = data.spec.class_names, f"{tested.images} by class: accuracy {judgement.acc:.2%}"
     trust = f"{tested.images}: calibration error {judgement.calibration_error:.4f}"
     made = {"calibration": reliability_plot(judgement.bins, trust)}
-    if isinstance(outcome, MultilabelTestResult):  # whose classes do not stand for each other
+    if isinstance(outcome, MultilabelEvaluationResult):  # whose classes do not stand for each other
         return made
     made = {"confusion_matrix": plots.confusion_matrix(outcome.confusion, names, accuracy, found.names), **made}
     title = f"{tested.images}: taken for another class (true → predicted, its probability)"

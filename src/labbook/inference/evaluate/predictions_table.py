@@ -9,20 +9,20 @@ from labbook.data.spec import join_class_names
 from labbook.errors import printable
 from labbook.inference.evaluate.predictions import HEAD
 from labbook.runs.csv_text import csv_text
-from labbook.training.label_tasks import AnyTestResult, MultilabelTestResult, TestResult
+from labbook.training.label_tasks import AnyEvaluationResult, EvaluationResult, MultilabelEvaluationResult
 from labbook.training.probabilities import MOST_CLASSES, TOP
 
 DIGITS = 6  # significant ones of a probability
 
 
-def predictions_table(outcome: AnyTestResult, names: Sequence[str], files: Sequence[str] = ()) -> str:
+def predictions_table(outcome: AnyEvaluationResult, names: Sequence[str], files: Sequence[str] = ()) -> str:
     """A row for each image, in the order of the set; `files` are the paths of all its images, where it has files.
 
     Classes are written as their numbers in the network and as their `names`. The probabilities are those of every
     class (`p_NAME`); of more than `MOST_CLASSES` they are those of the true class and of the `TOP` likeliest ones.
     """
     names = [printable(name) for name in names]
-    if isinstance(outcome, MultilabelTestResult):
+    if isinstance(outcome, MultilabelEvaluationResult):
         return multilabel_predictions_table(outcome, names, files)
     rows: list[list[object]] = [
         [*HEAD, *(["file"] if files else []), "label_name", "predicted_name", *probability_headings(names)]
@@ -36,7 +36,9 @@ def predictions_table(outcome: AnyTestResult, names: Sequence[str], files: Seque
     return csv_text(rows)
 
 
-def multilabel_predictions_table(outcome: MultilabelTestResult, names: Sequence[str], files: Sequence[str]) -> str:
+def multilabel_predictions_table(
+    outcome: MultilabelEvaluationResult, names: Sequence[str], files: Sequence[str]
+) -> str:
     """A row for each image: the names of its classes and of those predicted, as in 3|7, and all probabilities."""
     heads: list[object] = [
         "image",
@@ -60,9 +62,9 @@ def names_of_classes(row: Sequence[bool], names: Sequence[str]) -> str:
     return join_class_names(name for name, there in zip(names, row, strict=True) if there)
 
 
-def true_and_predicted(outcome: AnyTestResult, names: Sequence[str]) -> tuple[Sequence[Any], Sequence[Any]]:
-    """The true and the predicted classes of each image, [n], as `Answers` has them."""
-    if not isinstance(outcome, MultilabelTestResult):
+def true_and_predicted(outcome: AnyEvaluationResult, names: Sequence[str]) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The true and the predicted classes of each image, [n], as `Predictions` has them."""
+    if not isinstance(outcome, MultilabelEvaluationResult):
         return outcome.labels.tolist(), outcome.predicted.tolist()
     names = [printable(name) for name in names]
     labels, predicted = (
@@ -79,7 +81,7 @@ def probability_headings(names: Sequence[str]) -> list[str]:
     return ["p_label", *top]
 
 
-def probability_cells(outcome: TestResult, names: Sequence[str], order: torch.Tensor) -> Iterator[list[object]]:
+def probability_cells(outcome: EvaluationResult, names: Sequence[str], order: torch.Tensor) -> Iterator[list[object]]:
     """The cells of probabilities of each image, in this order."""
     assert outcome.probabilities is not None
     classes, values, of_label = (each[order].tolist() for each in outcome.probabilities)

@@ -45,7 +45,7 @@ def settings_sheet(runs: Sequence[Candidate]) -> Sheet:
     """What differs between the configurations."""
     rows = tuple((name, *values) for name, values in differing(runs))
     same = "All settings that change what is computed are the same"
-    apart = len(test_set_sheet([run.run for run in runs])) > 1
+    apart = len(sheet_of_test_sets([run.run for run in runs])) > 1
     notes = () if rows else (f"{same}, but the images were others." if apart else f"{same}.",)
     return Sheet("What was set differently", ("setting", *run_names(runs)), rows, notes)
 
@@ -69,7 +69,7 @@ def affects_result(name: str, runs: Sequence[RunRecord]) -> bool:
     """Whether a setting may change what is computed, and is not the program's own note."""
     if name == "data.root":
         targets = [{"_target_": run.settings.get("data._target_")} for run in runs]
-        return len(test_set_sheet(runs)) > 1 or not all(map(same_everywhere, targets))
+        return len(sheet_of_test_sets(runs)) > 1 or not all(map(same_everywhere, targets))
     if name.startswith("callbacks."):
         target = f"{'.'.join(name.split('.')[:2])}._target_"
         if all(run.settings.get(target, PASSIVE[0]) in PASSIVE for run in runs):
@@ -78,7 +78,7 @@ def affects_result(name: str, runs: Sequence[RunRecord]) -> bool:
     return not own and not any(name == never or name.startswith(f"{never}.") for never in NEVER)
 
 
-def test_set_sheet(runs: Sequence[RunRecord]) -> set[str]:
+def sheet_of_test_sets(runs: Sequence[RunRecord]) -> set[str]:
     """The images that the runs were tested on, as far as they recorded it."""
     return {str(run.metrics["test_set"]) for run in runs if "test_set" in run.metrics}
 
