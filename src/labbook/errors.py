@@ -61,6 +61,13 @@ def list_choices(wrong: str, valid: Iterable[str], what: str = "choices", meant:
     return f"{hint}{what}: {', '.join(names)}"
 
 
+def list_first(names: Iterable[str], most: int = 5, separator: str = ", ") -> str:
+    """The first `most` names, and how many follow."""
+    every = [printable(name) for name in names]
+    more = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return separator.join(every[:most]) + more
+
+
 def nearest(wrong: str, names: Iterable[str], likeness: float = 0.6) -> str:
     """The name that is spelt most alike, or nothing if none is near."""
     return "".join(difflib.get_close_matches(wrong, sorted(names), n=1, cutoff=likeness))

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from labbook.data.folders import to_nfc
-from labbook.errors import printable
+from labbook.errors import list_first
 
 if TYPE_CHECKING:  # it would import torch
     from labbook.data.module import ImageDataModule
 
 KEY = "data"  # in metrics.json
-MOST = 5  # class names in a sentence
 TITLES = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -97,13 +96,11 @@ def changed_classes(was: Iterable[str], now: Iterable[str]) -> str:
     if one == other or not one:
         return ""
     gone, new = (
-        list_first_names(name for name in one if name not in other),
-        list_first_names(name for name in other if name not in one),
+        list_first(name for name in one if name not in other),
+        list_first(name for name in other if name not in one),
     )
     said = [f"class {names} {how}" for names, how in ((gone, "is gone"), (new, "is new")) if names]
-    return (
-        " and ".join(said) or f"the order of the classes was {list_first_names(one)} and is {list_first_names(other)}"
-    )
+    return " and ".join(said) or f"the order of the classes was {list_first(one)} and is {list_first(other)}"
 
 
 def changed_part(title: str, was: PartRecord, now: PartRecord) -> str:
@@ -111,10 +108,3 @@ def changed_part(title: str, was: PartRecord, now: PartRecord) -> str:
     if was.images in (None, now.images):
         return f"the {title} images are others"
     return f"the {title} images were {was.images:,} and are {now.images:,}"
-
-
-def list_first_names(names: Iterable[str]) -> str:
-    """The first names and how many follow."""
-    every = [printable(name) for name in names]
-    more = f" and {len(every) - MOST:,} more" if len(every) > MOST else ""
-    return ", ".join(every[:MOST]) + more

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from labbook.data.randomness import random_permutation
 from labbook.data.spec import class_counts, label_combinations
+from labbook.errors import list_first
 
 ValSplit = Literal["random", "last", "stratified"]
-MOST_NAMES = 5  # classes that are named in a sentence
 UNEVEN = 10  # times the smallest class
 
 
@@ -90,9 +90,5 @@ def split_remarks(
 
 def chosen_names(names: Sequence[str], chosen: Tensor) -> str:
     """The classes that are chosen, bool [classes]; nothing if there is none."""
-    places = torch.nonzero(chosen).flatten().tolist()
-    if not places:
-        return ""
-    first = ", ".join(names[place] for place in places[:MOST_NAMES])
-    more = f" and {len(places) - MOST_NAMES:,} more" if len(places) > MOST_NAMES else ""
-    return f"{len(places):,} of {len(names):,} classes ({first}{more})"
+    found = [names[place] for place in torch.nonzero(chosen).flatten().tolist()]
+    return f"{len(found):,} of {len(names):,} classes ({list_first(found)})" if found else ""

@@ -11,12 +11,13 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
+from labbook.errors import list_first
+
 log = logging.getLogger("labbook")
 
 FILE = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 FAMILY = "DejaVu Sans"  # that of FILE, which comes with matplotlib
 UNWANTED = ("bold", "black", "heavy", "light", "thin", "italic", "oblique", "mono", "serif", "condensed", "narrow")
-SAID = 5  # names in a note
 CUT = "…"
 
 
@@ -48,12 +49,10 @@ def replace_undrawable(text: str) -> str:
 @cache
 def note_replaced_names(classes: tuple[tuple[int, str], ...]) -> None:
     """Tell once which number stands for which name."""
-    legend = ", ".join(f"{number} is {name}" for number, name in classes[:SAID])
-    more = f" and {len(classes) - SAID} more" if len(classes) > SAID else ""
     log.warning(
-        "note: no installed font has all characters of %s class names, so plots show their numbers: %s%s;"
+        "note: no installed font has all characters of %s class names, so plots show their numbers: %s;"
         " install a font that has them, such as Noto Sans CJK",
-        len(classes), legend, more,
+        len(classes), list_first(f"{number} is {name}" for number, name in classes),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, open_dict
 from labbook.config import renames, search_path
 from labbook.config import schema as settings
 from labbook.config.path_rules import check_name, short_file_name
-from labbook.errors import SettingError, TrainingError
+from labbook.errors import SettingError, TrainingError, list_first
 from labbook.runs.status import State
 from labbook.runs.sweep_folder import SweepFolder, read_manifest
 from labbook.sweeps import best_experiment as experiment
@@ -23,8 +23,6 @@ from labbook.sweeps.resuming_launcher import ResumingLauncher
 if TYPE_CHECKING:
     from labbook.reports import Report
     from labbook.reports.grouping import Row
-
-MOST_TIED = 5  # settings that are named as being as good as the best
 
 
 class SweepCommand:
@@ -122,9 +120,8 @@ class SweepCommand:
         ]
         again = experiment.write_experiment(self.folder.path, run.path.name, run.config, found, others)
         labels = [each.label for each in report.tied]
-        more = f" and {len(labels) - MOST_TIED} more" if len(labels) > MOST_TIED else ""
         within = "; the difference is within their standard deviation"
-        tied = f", tied with {'; '.join(labels[:MOST_TIED])}{more}{within if mean.sd else ''}" if labels else ""
+        tied = f", tied with {list_first(labels, separator='; ')}{within if mean.sd else ''}" if labels else ""
         print(f"best: {row.label}{tied}")
         print(f"best run: {run.path}")
         print(f"to train it again: {again}")

@@ -8,9 +8,9 @@ from omegaconf import DictConfig
 
 from labbook.data.folders import to_nfc
 from labbook.data.module import ImageDataModule, Split
-from labbook.data.record import DataRecord, list_first_names
+from labbook.data.record import DataRecord
 from labbook.data.spec import ImageSpec
-from labbook.errors import SettingError
+from labbook.errors import SettingError, list_first
 
 DIVISION = ("limit", "val_fraction", "val_seed", "val_split", "validation")  # settings that divide the training images
 UNKNOWN = -1  # the number of a class that the network does not know
@@ -26,8 +26,8 @@ class ClassMatch(NamedTuple):
     def notes(self) -> list[str]:
         """What should be said of them."""
         images = [f"{name} ({count:,} images)" for name, count in self.left_out.items()]
-        left_out = f"left out, as the network does not know the class: {list_first_names(images)}"
-        missing = f"the network also knows classes that have no image here: {list_first_names(self.without_images)}"
+        left_out = f"left out, as the network does not know the class: {list_first(images)}"
+        missing = f"the network also knows classes that have no image here: {list_first(self.without_images)}"
         return [*([left_out] if images else []), *([missing] if self.without_images else [])]
 
 
@@ -42,8 +42,8 @@ def match_classes(data: ImageDataModule, names: Sequence[str], split: Split) -> 
     if data.multilabel:
         if [to_nfc(name) for name in data.class_names] != [to_nfc(name) for name in names]:
             raise SettingError(
-                f"images with several classes are tested with the classes of the training, {list_first_names(names)},"
-                f" and the data has {list_first_names(data.class_names)}"
+                f"images with several classes are tested with the classes of the training, {list_first(names)},"
+                f" and the data has {list_first(data.class_names)}"
             )
         return ClassMatch({}, [])
     known = {to_nfc(name): number for number, name in enumerate(names)}
@@ -54,7 +54,7 @@ def match_classes(data: ImageDataModule, names: Sequence[str], split: Split) -> 
     if bool((numbers[counts > 0] == UNKNOWN).all()):
         raise SettingError(
             f"there is no {split} image of a class that the network knows: the classes of the data are"
-            f" {list_first_names(data.class_names)}, and the network knows {list_first_names(names)}"
+            f" {list_first(data.class_names)}, and the network knows {list_first(names)}"
         )
     labels = numbers[images.labels]
     there = set(labels[rows].tolist())

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from labbook.errors import list_first
 from labbook.inference.evaluate.predictions import Predictions
 from labbook.reports.comparison.significance import holm, mcnemar
 
@@ -81,14 +82,10 @@ def incomparable_note(answers: Sequence[Labelled]) -> list[str]:
     groups = group_by_images(answers)
     if len(groups) < 2:
         return []
-    said = [f"{list_first_labels([label for label, _ in group])} on {len(group[0][1].labels):,}" for group in groups]
+    said = [
+        f"{list_first((label for label, _ in group), MOST_LISTED)} on {len(group[0][1].labels):,}" for group in groups
+    ]
     return [f"Tested on different images, so not to be compared by accuracy: {'; '.join(said)} images of their own."]
-
-
-def list_first_labels(labels: Sequence[str]) -> str:
-    """The labels of some runs; of many only the first."""
-    more = len(labels) - MOST_LISTED
-    return ", ".join(labels) if more <= 0 else f"{', '.join(labels[:MOST_LISTED])} and {more} more"
 
 
 def same_images(one: Predictions, other: Predictions) -> bool:

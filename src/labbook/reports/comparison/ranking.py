@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from labbook.errors import list_first
 from labbook.inference.intervals import format_interval, wilson_interval
-from labbook.reports.comparison.pairwise import Labelled, Pair, format_p, group_by_images, list_first_labels, pairs_of
+from labbook.reports.comparison.pairwise import MOST_LISTED, Labelled, Pair, format_p, group_by_images, pairs_of
 from labbook.reports.comparison.tables import Sheet
 
 MEANING = (
@@ -46,5 +47,5 @@ def ranking_summary(ranked: Sequence[Labelled], pairs: Sequence[Pair]) -> list[s
     worse = len(pairs) - len(equal)
     return [
         f"{best} is better than {worse} of the other {len(pairs)} runs. No difference is shown between it and"
-        f" {list_first_labels(equal)}."
+        f" {list_first(equal, MOST_LISTED)}."
     ]
