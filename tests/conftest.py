@@ -112,7 +112,7 @@ def labbook(
 
     monkeypatch.chdir(tmp_path)
     if "plotted" not in request.fixturenames:  # plots take longer than a short training
-        blank = SimpleNamespace(tiles=pictures.plots.image_tiles, save=pictures.plots.save_png)
+        blank = SimpleNamespace(image_tiles=pictures.plots.image_tiles, save_png=pictures.plots.save_png)
         for name in ("curves", "confusion_matrix", "mistakes"):
             setattr(blank, name, lambda *_: np.zeros((1, 1, 3), np.uint8))
         monkeypatch.setattr(pictures, "plots", blank)
