@@ -1,11 +1,9 @@
 """TensorBoard so that runs can be compared in it, and pictures for whichever logger there is."""
 
 import re
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from functools import cache
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings
@@ -23,7 +21,8 @@ from labbook.runs.provenance import typed_command
 from labbook.runs.run_id import IGNORED_KEYS
 from labbook.training import capabilities
 from labbook.training.epoch_rows import OTHER_COLUMNS
-from labbook.training.lightning_internals import without_trainer
+from labbook.training.lightning_internals import opened_writer, set_purge_step, without_trainer
+from labbook.training.tensorboard_internals import silence_writer_thread, without_tensorflow
 from labbook.training.trackers import log_settings
 
 EVENTS_BEGIN = "events.out.tfevents."
@@ -40,8 +39,10 @@ class TensorBoard(TensorBoardLogger):
     """Event files directly in the run folder, without hparams.yaml: config.yaml says it all."""
 
     def __init__(self, save_dir: str, log_graph: bool = False) -> None:
-        quiet_writer()
-        super().__init__(save_dir, name="", version="", log_graph=log_graph, default_hp_metric=False)
+        silence_writer_thread()
+        without_tensorflow()
+        super().__init__(save_dir, name="", version="", default_hp_metric=False)
+        self.draws_graph = log_graph
 
     def purge(self, step: int) -> None:
         """Before anything is written: have readers forget what is there of this step and those after it.
@@ -55,14 +56,14 @@ class TensorBoard(TensorBoardLogger):
             begun, _, rest = path.name.removeprefix(EVENTS_BEGIN).partition(".")
             if int(begun) > second:
                 path.rename(path.with_name(f"{EVENTS_BEGIN}{second:010d}.{rest}"))
-        self._kwargs["purge_step"] = step
+        set_purge_step(self, step)
 
     @rank_zero_only
     def log_graph(self, model: LightningModule, input_array: Tensor | None = None) -> None:  # type: ignore[override]
         """Write the network's graph, if asked to: once a run, and not where torch cannot trace it."""
-        if not self._log_graph or model.trainer.ckpt_path is not None:
+        if not self.draws_graph or model.trainer.ckpt_path is not None:
             return
-        self._log_graph = False  # Lightning calls this for every fit and test
+        self.draws_graph = False  # Lightning calls this for every fit and test
         if not capabilities.maps_images(model):
             return
         quiet = (redirect_stdout(None), catch_warnings(action="ignore"))  # torch calls its own tracing out of date
@@ -101,7 +102,7 @@ class TensorBoard(TensorBoardLogger):
         plain = {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}
         _, begun, ended = hparams(plain, {})  # type: ignore[no-untyped-call]
         for each in (begun, ended):
-            self.experiment._get_file_writer().add_summary(each, step)
+            self.experiment.file_writer.add_summary(each, step)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write scalars.
@@ -126,20 +127,8 @@ class TensorBoard(TensorBoardLogger):
 
     def close(self) -> None:
         """End the event file and the thread that writes it, if it was ever begun."""
-        if self._experiment is not None:
-            self._experiment.close()
-
-
-@cache
-def quiet_writer() -> None:
-    """Let the thread that writes events die without a traceback: whoever writes next is given its error."""
-    hook = threading.excepthook
-
-    def quiet(failed: threading.ExceptHookArgs) -> None:
-        if not (isinstance(failed.exc_value, OSError) and type(failed.thread).__name__ == "_AsyncWriterThread"):
-            hook(failed)
-
-    threading.excepthook = quiet
+        if (writer := opened_writer(self)) is not None:
+            writer.close()
 
 
 def tensorboard_tag(name: str) -> str:

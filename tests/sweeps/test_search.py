@@ -287,7 +287,7 @@ def test_two_searches_on_one_study_leave_each_other_s_trials(labbook: Command) -
     sweep = done(labbook(*TINY, *OVER, "sweep.n_trials=1", "sweep.name=mine"))
     study = optuna.load_study(study_name="labbook", storage=f"sqlite:///{sweep}/study.db")
     worker = "search-launch-1a2b3c4d"
-    trial = studies.ask_trial(study, worker)
+    trial = studies.ask_trial(study, worker, {})
     with locks.run_lock(sweep, worker):
         assert done(labbook(*TINY, *OVER, "sweep.n_trials=2", "sweep.name=mine")) == sweep
         assert [running.number for running in trials_of(sweep, TrialState.RUNNING)] == [trial.number]

@@ -1,7 +1,5 @@
 """What is relied on of Lightning beyond its public names."""
 
-import re
-from pathlib import Path
 from typing import Any
 from warnings import catch_warnings
 
@@ -100,11 +98,3 @@ def test_a_module_is_traced_without_its_trainer() -> None:
         torch.jit.trace(Trained(), torch.zeros(1, 4))
     with pytest.raises(RuntimeError, match="not attached to a `Trainer`"), catch_warnings(action="ignore"):
         torch.jit.trace(Trained(), torch.zeros(1, 4))
-
-
-def test_private_names_of_lightning_are_in_one_file() -> None:
-    root = Path(lightning_internals.__file__).parent
-    imported = r"^\s*from (?:pytorch_lightning|lightning_fabric)[\w.]* import .*\b_[A-Za-z]"
-    private = re.compile(imported + r"|\b(?:trainer|loop|model|module)\._(?!target_)[a-z]\w+", re.MULTILINE)
-    found = {path.name for path in root.rglob("*.py") if private.search(path.read_text(encoding="utf-8"))}
-    assert found == {"lightning_internals.py"}

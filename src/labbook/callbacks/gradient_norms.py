@@ -10,6 +10,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from labbook.training.epoch_metrics import log_epoch
+from labbook.training.torch_internals import unscales_in_step
 
 
 class GradientNorms(Callback):
@@ -31,7 +32,7 @@ class GradientNorms(Callback):
         gradients = ([item.grad for item in layer if item.grad is not None] for layer in self.layers.values())
         norms = torch.stack([get_total_norm(tensors).to(pl_module.device) for tensors in gradients])  # [layers]
         scaler = getattr(trainer.precision_plugin, "scaler", None)
-        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+        if scaler is not None and unscales_in_step(optimizer):
             norms = norms / scaler.scale(torch.ones_like(norms))  # a fused optimizer unscales in its own step
         step = torch.cat([norms, torch.ones_like(norms[:1])])
         step = torch.where(norms.isfinite().all(), step, 0.0).to(torch.float32 if step.is_mps else torch.float64)

@@ -37,6 +37,6 @@ class OptunaPruning:
 
 def running_trial(storage: str, number: int) -> optuna.trial.Trial:
     """A running trial, as the run that does it needs it."""
-    study = optuna.load_study(study_name=STUDY, storage=storage)
-    trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
-    return optuna.trial.Trial(study, trial_id)
+    trials = optuna.storages.get_storage(storage)
+    trial_id = trials.get_trial_id_from_study_id_trial_number(trials.get_study_id_from_name(STUDY), number)
+    return optuna.trial.Trial(optuna.load_study(study_name=STUDY, storage=trials), trial_id)

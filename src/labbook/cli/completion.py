@@ -71,17 +71,16 @@ def propose_folders(begun: str) -> Iterable[str]:
 def propose_settings(before: list[str], word: str, configs: Path, more: list[Path]) -> Iterable[str]:
     """Groups and keys of the configuration that the words before choose, and the value that a whole key has."""
     import hydra
-    from hydra._internal.core_plugins.fish_completion import FishCompletion
     from hydra.core.global_hydra import GlobalHydra
 
-    from labbook.config import compose
+    from labbook.config import compose, hydra_internals
 
     compose.register_with_hydra()
     grid_sweeper.register_sweepers()
     words = [*before, *(f"hydra.searchpath=[{place}]" for place in more)]
     line = " ".join([*(each for each in words if not re.search(r"\s", each)), word])
     with hydra.initialize_config_dir(str(configs)):
-        found = FishCompletion(GlobalHydra.instance().config_loader())._query("train", line)
+        found = hydra_internals.complete(GlobalHydra.instance().config_loader(), "train", line)
     for each in found:
         key, equals, value = each.partition("=")
         if (key.lstrip("+~").startswith("hydra") and not word) or each.lstrip("+~").startswith(OURS) or "._" in key:

@@ -5,6 +5,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from labbook.config import renames, vocabulary
+from labbook.config.hydra_internals import node_of
 from labbook.errors import SettingError, list_choices
 
 GROUPS = (
@@ -130,7 +131,7 @@ def find_key(key: str, node: Any, prefix: str = "") -> list[str]:
         if f"{prefix}{name}" in NOTES:
             continue
         found += [f"{prefix}{name}"] if name == key else []
-        found += find_key(key, node._get_node(name), f"{prefix}{name}.")
+        found += find_key(key, node_of(node, name), f"{prefix}{name}.")
     return found
 
 

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
-from hydra._internal.core_plugins import file_config_source
-from hydra._internal.sources_registry import SourcesRegistry
-from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
 
+from labbook.config import hydra_internals
 from labbook.config.path_rules import escapes_folder, expand_user
 from labbook.errors import SettingError, abbreviate
 from labbook.installation import CONFIGS as CONFIGS
@@ -35,7 +33,7 @@ READ_ONLY = ("root",)  # data.root: where images are looked for
 PLACES = ("log_dir", "data.cache_dir")  # which are written to
 
 
-class FileConfigSource(file_config_source.FileConfigSource):
+class FileConfigSource(hydra_internals.FileConfigSource):
     """Hydra's files of settings; outside the `trusted` folders only if `check_config_file` passes.
 
     It has the name of Hydra's own, by which Hydra knows in a launcher's processes that there is one already.
@@ -51,7 +49,7 @@ class FileConfigSource(file_config_source.FileConfigSource):
         """
         if ".." in Path(config_path).parts or Path(config_path).is_absolute():
             raise SettingError(f"{abbreviate(config_path)} leads out of the folder that settings are looked for in")
-        file = Path(self.path) / self._normalize_file_name(config_path)
+        file = hydra_internals.file_of(self, config_path)
         if file.is_file() and not any(file.resolve().is_relative_to(folder.resolve()) for folder in self.trusted):
             check_config_file(read_settings_file(file), str(file), config_path)
         result = super().load_config(config_path)
@@ -64,8 +62,7 @@ class FileConfigSource(file_config_source.FileConfigSource):
 def register_config_source(trusted: Sequence[Path]) -> None:
     """Make Hydra read its files through this; those in the `trusted` folders are part of the program."""
     FileConfigSource.trusted = trusted
-    Plugins.instance()  # which registers Hydra's own
-    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
+    hydra_internals.replace_file_source(FileConfigSource)
 
 
 def read_settings_file(file: Path) -> str:

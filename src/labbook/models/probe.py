@@ -11,26 +11,23 @@ from torch import Tensor, nn
 from labbook.config.instantiate import cause_chain
 from labbook.errors import StoppedBySignal, first_line
 from labbook.training.capabilities import spec_of_images
+from labbook.training.torch_internals import uncompiled
 
 # A run writes to train.log, and not to the terminal, what Lightning says, of whom this is a part.
 details = logging.getLogger("pytorch_lightning.pictures")
-
-COMPILED = "_compiled_call_impl"  # where a module that was compiled has what is called in its place
 
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Within this, the network is in evaluation mode and not compiled; then every part of it is as it was."""
     before = {module: module.training for module in model.modules()}
-    compiled = {module: vars(module).pop(COMPILED) for module in before if COMPILED in vars(module)}
     model.eval()
     try:
-        yield
+        with uncompiled(model):
+            yield
     finally:
         for module, training in before.items():
             module.training = training
-        for module, call in compiled.items():
-            vars(module)[COMPILED] = call
 
 
 @contextmanager

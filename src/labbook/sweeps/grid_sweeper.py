@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
@@ -14,13 +14,13 @@ from labbook.sweeps.naming import given_overrides, override_combinations, parse_
 from labbook.sweeps.sweep_command import SweepCommand
 
 
-class GridSweeper(BasicSweeper):
+class GridSweeper(Sweeper):
     """Every combination of the swept values, each done once: `hydra/sweeper=basic`."""
 
     command: SweepCommand
 
     def __init__(self, max_batch_size: int | None = None, params: dict[str, str] | None = None) -> None:
-        super().__init__(max_batch_size, params)
+        self.max_batch_size, self.params = max_batch_size, params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Open the sweep's folder and put the choice of what is left to do in front of the launcher."""
@@ -28,7 +28,10 @@ class GridSweeper(BasicSweeper):
         arguments = [*preset, *command]
         self.arguments = [*arguments, *seed_overrides(config, arguments)]
         self.command = SweepCommand(config, self.arguments)
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.hydra_context = hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
         self.command.lead(self.launcher, hydra_context)
 
     def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
@@ -38,7 +41,6 @@ class GridSweeper(BasicSweeper):
             SettingError: a setting of any of them is wrong.
             TrainingError: a run failed.
         """
-        assert self.hydra_context is not None
         jobs = override_combinations(parse_overrides(self.arguments, self.hydra_context.config_loader))
         with self.command as command:
             command.launcher.total, command.launcher.at_once = len(jobs), self.max_batch_size

@@ -99,10 +99,10 @@ def prepare_launcher(launcher: Launcher) -> None:
 
 def gpus_of_ray(init: DictConfig) -> float:
     """The GPUs of the cluster, or of this machine; joins or starts it."""
-    from hydra_plugins.hydra_ray_launcher._launcher_util import start_ray
-
-    start_ray(init)
     ray: Any = importlib.import_module("ray")  # is not typed
+    if not ray.is_initialized():
+        options: Any = OmegaConf.to_container(init, resolve=True)
+        ray.init(**options)
     return float(ray.cluster_resources().get("GPU", 0))
 
 

@@ -113,9 +113,9 @@ def rehearse_sampler(node: DictConfig, space: Mapping[str, BaseDistribution]) ->
         raise SettingError(f"hydra/sweeper/sampler: {name}: {first_line(error.__cause__ or error)}") from error
 
 
-def ask_trial(study: optuna.Study, worker: str) -> optuna.Trial:
-    """A new trial, marked as that of a worker."""
-    trial = study.ask()
+def ask_trial(study: optuna.Study, worker: str, space: Mapping[str, BaseDistribution]) -> optuna.Trial:
+    """A new trial with values from `space`, marked as that of a worker."""
+    trial = study.ask(dict(space))
     trial.set_user_attr("worker", worker)
     return trial
 

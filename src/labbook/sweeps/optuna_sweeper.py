@@ -76,9 +76,11 @@ class OptunaSearch(OptunaSweeper):
                 is_working = partial(locks.lock_owner, folder)
                 studies.requeue_trials(study, is_working, command.config.sweep.retry_failed)
             launcher.total, launcher.searching = total, True
+            space, _, _ = self._space()
             while (taken := studies.taken_trials(study, worker)) < total and not launcher.stopped:
                 study.sampler = studies.sampler_after(self.sampler, studies.drawn_trials(study))
-                trials = [studies.ask_trial(study, worker) for _ in range(min(total - taken, self.sweeper.n_jobs))]
+                count = min(total - taken, self.sweeper.n_jobs)
+                trials = [studies.ask_trial(study, worker, space) for _ in range(count)]
                 self._launch(trials, first=taken)
                 for trial, name in zip(trials, launcher.names, strict=True):
                     studies.tell_trial(study, trial, *command.folder.state(name))
@@ -123,8 +125,12 @@ class OptunaSearch(OptunaSweeper):
 
     def _launch(self, trials: "list[optuna.Trial]", first: int) -> None:
         """Do the runs of some trials."""
-        jobs = self.sweeper._configure_trials(trials, *self._space())
-        told = [[*job, f"sweep.job.trial={trial.number}"] for job, trial in zip(jobs, trials, strict=True)]
+        _, fixed, removed = self._space()
+        told = [
+            [*(f"{name}={value}" for name, value in {**trial.params, **fixed}.items()), *removed,
+             f"sweep.job.trial={trial.number}"]
+            for trial in trials
+        ]  # fmt: skip
         self.command.launcher.launch(told, initial_job_idx=first)
 
 

@@ -6,10 +6,11 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
@@ -19,6 +20,7 @@ from omegaconf import DictConfig, open_dict
 
 from labbook.config import renames
 from labbook.config import schema as settings
+from labbook.config.hydra_internals import failure_of
 from labbook.config.unknown_keys import GROUPS
 from labbook.errors import SettingError, TrainingError, first_line
 from labbook.files import write_whole
@@ -158,7 +160,7 @@ class ResumingLauncher(Launcher):
                 self._note_death(name)
             return [self._after_death(name) for name in names]
         for result in results:
-            if result.status is JobStatus.FAILED and not isinstance(result._return_value, OURS):
+            if result.status is JobStatus.FAILED and not isinstance(failure_of(result), OURS):
                 _ = result.return_value  # raises what the program itself did not foresee
         return results
 
@@ -177,9 +179,8 @@ class ResumingLauncher(Launcher):
         """What to make of a run whose return was lost: it is done, failed, or to be launched again."""
         state, metrics = self.sweep.state(name)
         if state == "failed":
-            return JobReturn(status=JobStatus.FAILED, _return_value=run_job.RunFailed(metrics.get("reason", "")))
-        objective = float(metrics["objective"]) if state in WITH_FIGURES else None
-        return JobReturn(status=JobStatus.COMPLETED, _return_value=objective)
+            return failed_job(metrics)
+        return completed_job(float(metrics["objective"]) if state in WITH_FIGURES else None)
 
     def _told(self, name: str, job: "SweepJob") -> list[str]:
         """A job's overrides, with what the program itself tells the run."""
@@ -257,9 +258,9 @@ class ResumingLauncher(Launcher):
         if state == "finished" or (state == "pruned" and self.searching and self.config.sweep.prune):
             if name not in self.launched:
                 self.skipped.add(name)
-            return JobReturn(status=JobStatus.COMPLETED, _return_value=float(metrics["objective"]))
+            return completed_job(float(metrics["objective"]))
         if state == "failed" and not self.config.sweep.retry_failed:
-            return JobReturn(status=JobStatus.FAILED, _return_value=run_job.RunFailed(metrics.get("reason", "")))
+            return failed_job(metrics)
         self.launched.add(name)
         if state in ("failed", "interrupted", "pruned"):
             self.resumed.add(name)
@@ -304,6 +305,20 @@ class ResumingLauncher(Launcher):
                 print(f"waiting for {name}, done by {holder}", flush=True)
         while names and all(locks.lock_owner(self.sweep.path, name) for name in names):
             time.sleep(POLL)
+
+
+def completed_job(objective: float | None) -> JobReturn:
+    """What a launcher returns of a run that is done."""
+    result = JobReturn(status=JobStatus.COMPLETED)
+    result.return_value = objective
+    return result
+
+
+def failed_job(metrics: Mapping[str, Any]) -> JobReturn:
+    """What a launcher returns of a run that failed, by its metrics.json."""
+    result = JobReturn(status=JobStatus.FAILED)
+    result.return_value = run_job.RunFailed(metrics.get("reason", ""))
+    return result
 
 
 def in_batches(items: Iterable[tuple[str, SweepJob]], size: int) -> Iterator[list[tuple[str, SweepJob]]]:

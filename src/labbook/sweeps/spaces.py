@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 
 from hydra.core.override_parser.types import IntervalSweep, Override, Transformer
-from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from labbook.errors import SettingError, first_line
+from labbook.sweeps.optuna_internals import distribution_from
 
 SCALARS = (str, int, float, bool, type(None))
 
@@ -50,11 +50,9 @@ def distribution_of(item: Override) -> BaseDistribution:
     ):
         return CategoricalDistribution(list(item.sweep_string_iterator()))  # lists and mappings, as they are typed
     try:
-        found = create_optuna_distribution_from_override(item)
+        return distribution_from(item)
     except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
         raise SettingError(f"{item.input_line}: {first_line(error)}") from error
-    assert isinstance(found, BaseDistribution)
-    return found
 
 
 def check_search_objective(space: Mapping[str, BaseDistribution], objective: str) -> None:
@@ -62,7 +60,8 @@ def check_search_objective(space: Mapping[str, BaseDistribution], objective: str
     fraction, held_out = space.get("data.val_fraction"), space.get("data.validation")
     if not objective.startswith("val/"):
         return
-    if fraction is not None and fraction._contains(0) and not fraction.single():
+    lowest = min(fraction.choices) if isinstance(fraction, CategoricalDistribution) else getattr(fraction, "low", 1)
+    if fraction is not None and lowest <= 0 and not fraction.single():
         raise SettingError(
             f"data.val_fraction={describe_distribution(fraction)}: with 0 nothing is held out to measure"
             f" objective={objective} on; draw it from above 0"

@@ -55,6 +55,8 @@ def describe_machine() -> Machine:
     """The machine this process runs on."""
     import torch
 
+    from labbook.training.torch_internals import cpu_multiplies_bf16
+
     gpus = torch.cuda.device_count()
     capabilities = [torch.cuda.get_device_capability(index) for index in range(gpus)]
     return Machine(
@@ -64,7 +66,7 @@ def describe_machine() -> Machine:
         mps=torch.backends.mps.is_available(),
         cpu_name=cpu_name(),
         cpu_cores=os.cpu_count() or 1,
-        cpu_bf16=torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
+        cpu_bf16=cpu_multiplies_bf16(),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.core.module import _jit_is_scripting
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.trainer.connectors.logger_connector.fx_validator import _FxValidator
 
@@ -20,6 +21,16 @@ def logs_each_step(model: LightningModule, on_step: bool | None) -> bool | None:
     """Whether `self.log(..., on_step=on_step)` logs each step in the hook that now runs; None where none does."""
     hook: str | None = getattr(model, HOOK_NAME)
     return None if hook is None else _FxValidator.get_default_logging_levels(hook, on_step, None)[0]
+
+
+def set_purge_step(logger: TensorBoardLogger, step: int) -> None:
+    """Have TensorBoard forget what is there of this step and those after it, before anything is written."""
+    logger._kwargs["purge_step"] = step
+
+
+def opened_writer(logger: TensorBoardLogger) -> Any:
+    """The writer of a logger's events; None where nothing was written yet."""
+    return logger._experiment
 
 
 def without_trainer() -> AbstractContextManager[None]:

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import get_total_norm
 
 from labbook.data import random_state
 from labbook.errors import SettingError
 from labbook.training.hardware import UNSCALED
 from labbook.training.metrics import RunningMetrics
+from labbook.training.parameter_groups import BATCH_NORMS
 
 SMALLEST = 1e-12  # added to the norm of the gradient
 
@@ -57,7 +57,9 @@ def sam_gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sum
 @contextmanager
 def keep_batch_statistics(network: nn.Module) -> Iterator[None]:
     """Within this, batch normalisation takes the figures of the batch and notes none of them."""
-    tracking = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    tracking = [
+        module for module in network.modules() if isinstance(module, BATCH_NORMS) and module.track_running_stats
+    ]
     for module in tracking:
         module.track_running_stats = False
     try:

@@ -1,0 +1,40 @@
+"""All that is used of Hydra and OmegaConf beyond their public names; tests/config/test_hydra_internals.py holds it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.file_config_source import FileConfigSource as FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
+
+
+def replace_file_source(kind: type[FileConfigSource]) -> None:
+    """Have Hydra read all files of settings by this class."""
+    Plugins.instance()  # which registers Hydra's own
+    SourcesRegistry.instance().types[kind.scheme()] = kind
+
+
+def file_of(source: FileConfigSource, config_path: str) -> Path:
+    """The file that Hydra reads for a name such as `model/mlp`."""
+    return Path(source.path) / source._normalize_file_name(config_path)
+
+
+def node_of(config: DictConfig, name: str) -> Any:
+    """A node of a configuration without resolving it, so that a reference to what is missing is no error."""
+    return config._get_node(name)
+
+
+def failure_of(result: JobReturn) -> Any:
+    """The exception that ended a job, which `return_value` would print and raise."""
+    return result._return_value
+
+
+def complete(loader: ConfigLoader, config_name: str, line: str) -> Iterable[str]:
+    """The words that Hydra proposes for the last one of a command line."""
+    from hydra._internal.core_plugins.fish_completion import FishCompletion
+
+    return FishCompletion(loader)._query(config_name, line)
