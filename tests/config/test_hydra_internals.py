@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
@@ -25,6 +26,7 @@ def test_hydra_reads_and_completes_files_by_the_class_it_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "some.yaml").write_text("width: 3\n")
+    Plugins.instance()
     types = hydra_internals.SourcesRegistry.instance().types
     monkeypatch.setattr(hydra_internals.SourcesRegistry.instance(), "types", dict(types))
     hydra_internals.replace_file_source(Source)

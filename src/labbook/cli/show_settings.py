@@ -53,6 +53,7 @@ def cfg_options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
+    parser.add_argument("--config-dir", "-cd")  # else -cd would be taken for -c
     parser.add_argument("--package", "-p", default="")
     parser.add_argument("--resolve", action="store_true")
     try:
