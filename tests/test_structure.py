@@ -1,4 +1,4 @@
-"""Imports go one way, from the packages at the end of `ORDER` to those at its beginning, also inside functions."""
+"""Imports go one way, from the end of `ORDER` to its beginning, also inside functions; names are not used twice."""
 
 import ast
 from collections.abc import Iterator
@@ -51,3 +51,13 @@ def test_each_part_has_its_place_in_the_order_and_few_lie_at_the_top() -> None:
     parts = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
     assert parts - {"__pycache__", "__init__"} == set(ORDER)
     assert len(list(PACKAGE.glob("*.py"))) <= 12
+
+
+def test_a_name_is_found_in_one_place_or_two() -> None:
+    modules: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                modules.setdefault(node.name, set()).add(path.relative_to(PACKAGE).as_posix())
+    del modules["main"]  # of each command
+    assert {name: sorted(where) for name, where in modules.items() if len(where) > 2} == {}

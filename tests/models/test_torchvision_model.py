@@ -64,7 +64,7 @@ def test_a_gradient_reaches_every_parameter(name: str, channels: int, size: int,
         if isinstance(layer, StochasticDepth):  # else both images may do without a block in the same step
             layer.p = 0.0
     labels = torch.arange(2) % classes
-    outputs = model.outputs(torch.randn(2, channels, size, size))
+    outputs = model.training_logits(torch.randn(2, channels, size, size))
     assert all(logits.shape == (2, classes) for logits, _ in outputs)
     sum(weight * F.cross_entropy(logits, labels) for logits, weight in outputs).backward()  # type: ignore[union-attr]
     for parameter_name, parameter in model.named_parameters():
@@ -78,7 +78,7 @@ def test_a_training_begins_without_a_preference(name: str) -> None:
     """The loss is that of guessing."""
     model = made(name)
     with torch.no_grad():
-        logits, _ = model.outputs(torch.randn(16, 3, 32, 32))[0]
+        logits, _ = model.training_logits(torch.randn(16, 3, 32, 32))[0]
     assert F.cross_entropy(logits, torch.arange(16) % 10).item() == pytest.approx(math.log(10), abs=0.3)
 
 
@@ -151,9 +151,9 @@ def test_an_image_too_small_is_refused_with_the_smallest_size_that_works(name: s
 def test_auxiliary_classifiers_count_in_training_alone() -> None:
     model = made("googlenet")
     images, labels = torch.randn(4, 3, 32, 32), torch.arange(4)
-    assert [weight for _, weight in model.outputs(images)] == [1.0, 0.3, 0.3]
+    assert [weight for _, weight in model.training_logits(images)] == [1.0, 0.3, 0.3]
     assert model(images).shape == (4, 10)
-    assert [weight for _, weight in model.eval().outputs(images)] == [1.0]
+    assert [weight for _, weight in model.eval().training_logits(images)] == [1.0]
     model.train()
     before = model.network.aux1.fc2.weight.clone()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)

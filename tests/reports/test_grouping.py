@@ -181,7 +181,7 @@ def test_only_finished_runs_count() -> None:
     others = [({"seed": seed}, figures_of(0.1, status=state)) for seed, state in enumerate(("failed", "pruned"), 1)]
     report = in_memory([({}, figures_of(0.9)), *others], [])
     (row,) = report.rows
-    assert row.figure("val/acc") == Mean(1, 0.9, None)
+    assert row.metric("val/acc") == Mean(1, 0.9, None)
     assert table_cells.table_cells(report, row)[0].text == "1 of 3"
     assert table_cells.tally_runs(report) == "3 runs: 1 finished, 1 failed, 1 pruned"
 
@@ -211,7 +211,7 @@ def test_published_figures_and_differences() -> None:
 
 def test_training_accuracy_is_the_one_measured_after_training() -> None:
     report = in_memory([({}, figures_of(0.5, **{"train/acc_eval": 0.75}))], [])
-    assert report.rows[0].figure("train/acc") == Mean(1, 0.75, None)
+    assert report.rows[0].metric("train/acc") == Mean(1, 0.75, None)
     assert any("measured after training" in note for note in table_cells.footnotes(report))
 
 

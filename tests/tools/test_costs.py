@@ -137,8 +137,8 @@ class TwoHeads(Small):
         super().__init__()
         self.auxiliary = nn.Linear(3 * 8 * 8, 10)
 
-    def outputs(self, images: Tensor) -> list[tuple[Tensor, float]]:
-        return [*super().outputs(images), (self.auxiliary(images.flatten(1)), 0.3)]
+    def training_logits(self, images: Tensor) -> list[tuple[Tensor, float]]:
+        return [*super().training_logits(images), (self.auxiliary(images.flatten(1)), 0.3)]
 
 
 def test_a_bare_step_trains_what_a_run_would() -> None:

@@ -44,7 +44,7 @@ class Bare(Forward):
     def step(self, images: Tensor, labels: Tensor) -> None:
         """Forward, backward and optimizer: normalised images [n, C, H, W] and labels [n] on the device."""
         with self._mixed:
-            loss = self.model.training_loss(self.model.outputs(images), labels)
+            loss = self.model.training_loss(self.model.training_logits(images), labels)
         self.optimizer.zero_grad()
         torch.autograd.backward(self._scaler.scale(loss))
         self._scaler.step(self.optimizer)

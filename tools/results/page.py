@@ -102,7 +102,7 @@ def summary(reports: Sequence[Report], found: Sequence[Line]) -> str:
     near = sum(abs(line.difference) <= TOLERANCE for line in accuracies)
     worse = sum(line.worse for line in accuracies)
     runs = [run for report in reports for run in finished(report)]
-    hours = sum(run.figure(SECONDS) or 0.0 for run in runs) / 3600
+    hours = sum(run.metric(SECONDS) or 0.0 for run in runs) / 3600
     systems = len({line.system for line in found})
     points = f"{100 * TOLERANCE:.1f} points"
     return "\n".join(
@@ -132,7 +132,7 @@ def recalls(report: Report) -> str:
         cells = (
             *map(value_text, row.values),
             len(counted),
-            *(format_spread("test/acc", each) for each in (row.figure("test/acc"), *means)),
+            *(format_spread("test/acc", each) for each in (row.metric("test/acc"), *means)),
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from labbook.config.schema import lower_is_better
 from labbook.reports.columns import value_order
 from labbook.reports.grouping import Mean, Report, Row
-from labbook.reports.table_cells import format_figure, format_spread, metric_title
+from labbook.reports.table_cells import format_metric_cell, format_spread, metric_title
 from labbook.reports.tables import escape_markup
 
 TOLERANCE = 0.005  # of an accuracy: what two trainings of one system may well differ by
@@ -52,12 +52,12 @@ class Line:
             self.system,
             escape_markup(self.label),
             metric_title(self.name),
-            format_figure(self.name, self.row.published[self.name]),
+            format_metric_cell(self.name, self.row.published[self.name]),
             format_spread(self.name, self.ours),
             str(self.ours.n),
-            format_figure(self.name, self.difference, "+") + (" **worse**" if self.worse else ""),
-            format_figure(SECONDS, theirs) if theirs else "",
-            format_figure(SECONDS, seconds.mean) if seconds else "",
+            format_metric_cell(self.name, self.difference, "+") + (" **worse**" if self.worse else ""),
+            format_metric_cell(SECONDS, theirs) if theirs else "",
+            format_metric_cell(SECONDS, seconds.mean) if seconds else "",
         )
 
 

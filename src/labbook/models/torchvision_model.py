@@ -95,7 +95,7 @@ class TorchvisionModel(Classifier):
         return f"{self.name} ({made})" if made else self.name
 
     @classmethod
-    def wanted_images(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def pretrained_data_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Size, channels and normalisation that published weights were trained with."""
         known = settings.get("name") in network_names()
         return pretrained_weights.image_settings(settings["name"]) if known and settings.get("pretrained") else {}
@@ -198,21 +198,21 @@ class TorchvisionModel(Classifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [n, C, H, W] -> logits [n, classes]."""
-        return self.outputs_of_all(images)[0]
+        return self.all_logits(images)[0]
 
     @property
     def num_auxiliary(self) -> int:
         """Parameters of the auxiliary classifiers, which an exported network does not have."""
         return sum(item.numel() for path, item in self.network.named_parameters() if path.startswith("aux"))
 
-    def outputs(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
+    def training_logits(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
         """Beside the logits, in training, those of auxiliary classifiers."""
         if not (self.training and hasattr(self.network, "aux_logits")):
-            return super().outputs(images, **inputs)
-        logits, *auxiliary = self.outputs_of_all(images)
+            return super().training_logits(images, **inputs)
+        logits, *auxiliary = self.all_logits(images)
         return [(logits, 1.0), *((item, AUXILIARY) for item in auxiliary)]
 
-    def outputs_of_all(self, images: Tensor) -> list[Tensor]:
+    def all_logits(self, images: Tensor) -> list[Tensor]:
         """The logits of all classifiers, the network's own first."""
         found = self.network(images)
         return [found] if isinstance(found, Tensor) else [item for item in found if item is not None]

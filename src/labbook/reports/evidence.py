@@ -14,7 +14,7 @@ def evidence_sentences(report: Report) -> list[str]:
     row = report.ranked[0]
     runs = len(row.finished)
     said = [f"n = {runs} run{'' if runs == 1 else 's with different seeds'}."]
-    said += [accuracy_intervals(row, name) for name in IMAGES if name in report.figures and row.figure(name)]
+    said += [accuracy_intervals(row, name) for name in IMAGES if name in report.figures and row.metric(name)]
     if len(report.ranked) > 1:
         said.append(
             f"This setting was chosen among {len(report.ranked)} by {compared_metric_text(report)}, which is therefore"
@@ -47,7 +47,7 @@ def count_test_images(row: Row, name: str) -> int:
     """How many images an accuracy of each run was measured on; 0 where the runs do not say."""
     part = name.partition("/")[0]
     for run in row.finished:
-        if count := run.figure(f"{part}_images"):
+        if count := run.metric(f"{part}_images"):
             return int(count)
         if part == "test" and (found := run.confusion()):
             return int(found[0].sum())

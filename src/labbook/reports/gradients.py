@@ -94,7 +94,7 @@ def norms_by_depth(report: Report) -> list[Picture]:
     rows = [row for row in report.rows if recorded_layers(row) and np.isfinite(mean_norms(row)[0])]
     if len({len(recorded_layers(row)) for row in rows}) < 2:
         return []
-    beside = [index for index in range(len(report.columns)) if not tells_depth(rows, index)]
+    beside = [index for index in range(len(report.columns)) if not is_depth_column(rows, index)]
     series: dict[Hashable, list[Row]] = {}
     for row in rows:
         series.setdefault(tuple(value_key(row.values[index]) for index in beside), []).append(row)
@@ -114,7 +114,7 @@ def norms_by_depth(report: Report) -> list[Picture]:
     return [make_picture(draw, caption, alt, lines=lines if any(labels) else ())]
 
 
-def tells_depth(rows: Sequence[Row], index: int) -> bool:
+def is_depth_column(rows: Sequence[Row], index: int) -> bool:
     """Whether the value of a column says how many layers there are."""
     counts: dict[Hashable, set[int]] = {}
     for row in rows:

@@ -59,7 +59,7 @@ class Row:
         """The runs whose figures count."""
         return [run for run in self.runs if run.state == "finished"]
 
-    def figure(self, name: str) -> Mean | None:
+    def metric(self, name: str) -> Mean | None:
         """A final figure over the finished runs.
 
         `train/acc` is measured after training over the whole training set (`train/acc_eval`) where the runs did so.
@@ -226,7 +226,7 @@ def shown_metrics_of(rows: Sequence[Row], objective: str, on_test: bool) -> tupl
     names = dict.fromkeys([*(() if objective in SHOWN else (objective,)), *SHOWN, *others])
     left_out = "val/" if on_test else None  # those would be figures of the test set
     return tuple(
-        name for name in names if not (left_out and name.startswith(left_out)) and any(row.figure(name) for row in rows)
+        name for name in names if not (left_out and name.startswith(left_out)) and any(row.metric(name) for row in rows)
     )
 
 
@@ -240,7 +240,7 @@ def rank_key(row: Row) -> tuple[bool, float]:
 def measured_metric(run: RunRecord, name: str) -> float | None:
     """A final metric of a run; what a run measured on the test set is no validation."""
     on_test = name.startswith("val/") and run.settings.get("data.validation") == "test"
-    return None if on_test else run.figure(name)
+    return None if on_test else run.metric(name)
 
 
 def compared_metric(sweep: SweepRecord) -> str:

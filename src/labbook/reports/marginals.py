@@ -29,7 +29,7 @@ def has_own_means(values: Sequence[Any], scale: Scale, alone: bool) -> bool:
 
     It has in a grid, where several settings have the value, and where few values of the parameter `alone` were tried.
     """
-    different = len({scale.place(value) for value in values})
+    different = len({scale.coordinate(value) for value in values})
     return not scale.numeric or len(values) >= 2 * different or (alone and different <= FEW_VALUES)
 
 
@@ -42,7 +42,7 @@ def marginal_means(measured: Sequence[Point], scale: Scale, apart: bool) -> list
     """Means by value where these are told `apart`, else medians of equal parts of the runs; of few runs none."""
     if not measured:
         return []
-    points = np.array(sorted((scale.place(value), figure) for value, figure in measured))
+    points = np.array(sorted((scale.coordinate(value), figure) for value, figure in measured))
     if apart:
         groups = np.split(points, np.flatnonzero(np.diff(points[:, 0])) + 1)
     else:

@@ -20,7 +20,7 @@ from labbook.reports.svg_charts import (
     set_logarithmic,
     spans_widely,
 )
-from labbook.reports.table_cells import format_figure, metric_title
+from labbook.reports.table_cells import format_metric_cell, metric_title
 
 MOST_PARAMETERS = 6
 MOST_DOTS = 400  # runs up to which each is a dot
@@ -127,7 +127,7 @@ def run_points(rows: Iterable[Row], index: int, name: str) -> list[Point]:
     found = []
     for row in rows:
         chosen = next((each for each in exact if row.exact(each)), name)
-        figures = (run.figure(chosen) for run in row.finished)
+        figures = (run.metric(chosen) for run in row.finished)
         found += [(row.values[index], figure) for figure in figures if figure is not None]
     return found
 
@@ -140,7 +140,7 @@ def published_points(rows: Iterable[Row], index: int, name: str) -> list[Point]:
 
 def draw_points(axes: Axes, scale: Scale, series: Series, colour: str, grid: bool) -> None:
     """Dots, or a band where there are too many; the line through their middles; open diamonds."""
-    places = [scale.place(value) for value, _ in series.measured]
+    places = [scale.coordinate(value) for value, _ in series.measured]
     found = marginal_means(series.measured, scale, grid)
     at, middles, low, high = (
         np.array([(each.place, each.middle, each.low, each.high) for each in found]).reshape(-1, 4).T
@@ -156,7 +156,7 @@ def draw_points(axes: Axes, scale: Scale, series: Series, colour: str, grid: boo
     marker = "o" if grid else None
     line = "-" if scale.numeric else "none"
     axes.plot(at, middles, color=colour, linestyle=line, marker=marker, markersize=5)
-    where = [scale.place(value) for value, _ in series.theirs]
+    where = [scale.coordinate(value) for value, _ in series.theirs]
     axes.plot(where, [figure for _, figure in series.theirs], "D", color=colour, mfc=PAPER, mew=1.4, markersize=6)
 
 
@@ -171,7 +171,7 @@ def describe_means(drawn: Iterable[Series], name: str, grid: bool) -> str:
                 [value_text(value) for value in scale.values] if grid else [f"about {part.place:.3g}" for part in found]
             )
             means = ", ".join(
-                f"{value}: {format_figure(name, part.middle)}" for value, part in zip(names, found, strict=True)
+                f"{value}: {format_metric_cell(name, part.middle)}" for value, part in zip(names, found, strict=True)
             )
             said.append(f"{each.label}: {means}")
     return f"Means of {'; '.join(said)}."

@@ -80,7 +80,7 @@ class RunRecord:
         """Where the traceback of a failure lies."""
         return self.path / LOG
 
-    def figure(self, name: str) -> float | None:
+    def metric(self, name: str) -> float | None:
         """A final figure; None where there is none that is finite."""
         value = self.metrics.get(name)
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
@@ -88,7 +88,7 @@ class RunRecord:
 
     def final_metrics(self, part: str) -> list[str]:
         """The names of the final metrics of a part of the data, such as `test/f1` of `test`."""
-        return [name for name in self.metrics if name.startswith(f"{part}/") and self.figure(name) is not None]
+        return [name for name in self.metrics if name.startswith(f"{part}/") and self.metric(name) is not None]
 
     @property
     def tested(self) -> bool:

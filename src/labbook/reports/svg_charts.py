@@ -163,7 +163,7 @@ class Scale:
         """Whether it is one of the values."""
         return value_text(value) in self._places
 
-    def place(self, value: Any) -> float:
+    def coordinate(self, value: Any) -> float:
         """The coordinate of a value."""
         return float(value) if self.numeric else float(self._places[value_text(value)])
 

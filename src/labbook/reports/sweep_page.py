@@ -96,7 +96,7 @@ def best_text(report: Report) -> list[tuple[str, str]]:
     if (row := report.best) is None:
         return []
     figures = [
-        (metric_title(name), format_spread(name, row.figure(name)))
+        (metric_title(name), format_spread(name, row.metric(name)))
         for name in report.figures
         if name != "images_per_second"
     ]

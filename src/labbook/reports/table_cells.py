@@ -58,7 +58,7 @@ def table_cells(report: Report, row: Row) -> list[Cell]:
     why = f" {others.pop()}" if len(others) == 1 else ""
     found.append(Cell((f"{done}" if done == all_runs else f"{done} of {all_runs}{why}") + mark, done))
     for name in report.figures:
-        mean = row.figure(name)
+        mean = row.metric(name)
         found.append(Cell(format_spread(name, mean), mean.mean if mean else None))
     for name in report.published:
         found.append(Cell(published_cell(row, name), row.difference(name)))
@@ -70,11 +70,11 @@ def published_cell(row: Row, name: str) -> str:
     if name not in row.published:
         return ""
     difference = row.difference(name)
-    ours = "" if difference is None else f" ({format_figure(name, difference, '+')})"
-    return format_figure(name, row.published[name]) + (UNLIKE if row.unlike else "") + ours
+    ours = "" if difference is None else f" ({format_metric_cell(name, difference, '+')})"
+    return format_metric_cell(name, row.published[name]) + (UNLIKE if row.unlike else "") + ours
 
 
-def format_figure(name: str, value: float, sign: str = "") -> str:
+def format_metric_cell(name: str, value: float, sign: str = "") -> str:
     """A figure with the digits that mean something."""
     if name == "train_seconds":
         return f"{value:{sign}.1f}"
@@ -86,7 +86,9 @@ def format_spread(name: str, mean: Mean | None) -> str:
     if mean is None:
         return ""
     spread_too = mean.sd is not None and name != "images_per_second"
-    return format_figure(name, mean.mean) + (f" ± {format_figure(name, mean.sd or 0.0)}" if spread_too else "")
+    return format_metric_cell(name, mean.mean) + (
+        f" ± {format_metric_cell(name, mean.sd or 0.0)}" if spread_too else ""
+    )
 
 
 def footnotes(report: Report) -> list[str]:

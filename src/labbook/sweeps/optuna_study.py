@@ -127,7 +127,7 @@ def sampler_after(node: DictConfig, drawn: int) -> optuna.samplers.BaseSampler:
     return made
 
 
-def tell_trial(study: optuna.Study, trial: optuna.Trial, state: str, metrics: Mapping[str, Any]) -> None:
+def record_trial(study: optuna.Study, trial: optuna.Trial, state: str, metrics: Mapping[str, Any]) -> None:
     """What became of a trial's run."""
     if state == "finished":
         study.tell(trial, values=float(metrics["objective"]), skip_if_finished=True)

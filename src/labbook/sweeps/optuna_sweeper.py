@@ -83,7 +83,7 @@ class OptunaSearch(OptunaSweeper):
                 trials = [studies.ask_trial(study, worker, space) for _ in range(count)]
                 self._launch(trials, first=taken)
                 for trial, name in zip(trials, launcher.names, strict=True):
-                    studies.tell_trial(study, trial, *command.folder.state(name))
+                    studies.record_trial(study, trial, *command.folder.state(name))
                 names += launcher.names
             launcher.names = names
 

@@ -128,7 +128,7 @@ class ResumingLauncher(Launcher):
         with ended_by_signals(launchers.runs_elsewhere(self.inner)):
             while todo:
                 for batch in in_batches(todo.items(), self.at_once or len(todo)):
-                    told = [self._told(name, job) for name, job in batch]
+                    told = [self._job_overrides(name, job) for name, job in batch]
                     results = self._launched([name for name, _ in batch], told, first=batch[0][1].number)
                     returns |= {name: result for (name, _), result in zip(batch, results, strict=True)}
                 todo = {name: job for name, job in todo.items() if is_held(returns[name])}
@@ -182,7 +182,7 @@ class ResumingLauncher(Launcher):
             return failed_job(metrics)
         return completed_job(float(metrics["objective"]) if state in WITH_FIGURES else None)
 
-    def _told(self, name: str, job: "SweepJob") -> list[str]:
+    def _job_overrides(self, name: str, job: "SweepJob") -> list[str]:
         """A job's overrides, with what the program itself tells the run."""
         return [
             *self.fitting(job.overrides),

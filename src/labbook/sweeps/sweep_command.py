@@ -95,7 +95,7 @@ class SweepCommand:
         report.print_table(written)
         print(self.account())
         if written.best:  # nothing is chosen by the test set
-            self._tell_best(written, written.best)
+            self._print_best(written, written.best)
         elif len(written.winners) > 1:
             (self.folder.path / experiment.FILE).unlink(missing_ok=True)  # of the command before, on one data set
             for row in written.winners:
@@ -109,7 +109,7 @@ class SweepCommand:
             how = again if self.config.sweep.retry_failed else left
             raise TrainingError(f"{len(failed)} of {self.launcher.total} runs failed{stopped}: {how}")
 
-    def _tell_best(self, report: "Report", row: "Row") -> None:
+    def _print_best(self, report: "Report", row: "Row") -> None:
         """Say which setting is the best, which others are as good, and how to train it again."""
         run, mean = row.best, row.exact(report.objective)
         assert run is not None

@@ -120,7 +120,7 @@ def logs_only_known_metrics(kind: type[Classifier]) -> bool:
 
 def pretrained_data_settings(kind: type | None, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of the data that the pretrained weights of a class of models want; nothing where it does not say."""
-    wanted = getattr(kind, "wanted_images", None)
+    wanted = getattr(kind, "pretrained_data_settings", None)
     return dict(wanted(settings)) if wanted is not None else {}
 
 
@@ -146,7 +146,7 @@ def check_losses_finite(model: LightningModule) -> None:
         TrainingError: naming the step where one was not.
     """
     if is_classifier(model):
-        model.watch_loss()
+        model.check_finite_losses()
 
 
 def evaluation_result_of(model: LightningModule) -> AnyEvaluationResult | None:

@@ -84,7 +84,7 @@ class Classifier(FastLightningModule):
         return type(self).__name__
 
     @classmethod
-    def wanted_images(cls, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG003 - for those with weights
+    def pretrained_data_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG003 - for those with weights
         """The settings of the data that pretrained weights want where those are left open (null)."""
         return {}
 
@@ -109,7 +109,7 @@ class Classifier(FastLightningModule):
             self.further_inputs.check_unmixed(inputs)
             images, targets = self._mix(images, labels)
             labels = targets.argmax(1)
-        outputs = self.outputs(images, **inputs)
+        outputs = self.training_logits(images, **inputs)
         loss = self.training_loss(outputs, targets)
         if batch.weight > 0:
             self._train.update(loss, outputs[0][0], labels, self.trainer.global_step + 1)
@@ -144,7 +144,7 @@ class Classifier(FastLightningModule):
         """Clip the gradients, if asked to."""
         clip_gradients(self, optimizer, gradient_clip_val, gradient_clip_algorithm)
 
-    def outputs(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
+    def training_logits(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
         """What training judges: logits [n, classes] and their weight in the loss, those of `forward` first."""
         return [(self(images, **inputs), 1.0)]
 
@@ -189,7 +189,7 @@ class Classifier(FastLightningModule):
         self._report("train", self._train)
         step_metric_schedules(self.trainer)
 
-    def watch_loss(self) -> None:
+    def check_finite_losses(self) -> None:
         """Make sure that all losses so far were finite.
 
         Raises:

@@ -91,7 +91,7 @@ def predictions_of(candidate: Candidate) -> tuple[Predictions | None, str]:
         answers = retest(candidate)
     except SettingError as error:
         return None, f"{candidate.label} has no {PREDICTIONS} and could not be tested again: {error}."
-    recorded = None if answers.several_classes else candidate.run.figure("test/acc")  # which is by other thresholds
+    recorded = None if answers.several_classes else candidate.run.metric("test/acc")  # which is by other thresholds
     apart = recorded is not None and abs(recorded - answers.accuracy) > 1e-6
     own = f", where its own test had {recorded:.4f}" if apart else ", as in its own test"
     note = f"{candidate.label} has no {PREDICTIONS} and was tested again: accuracy {answers.accuracy:.4f}{own}."

@@ -8,7 +8,7 @@ from labbook.reports.columns import value_key, value_text, varying_groups
 from labbook.reports.comparison.load_runs import Candidate
 from labbook.reports.comparison.pairwise import Pair, format_p
 from labbook.reports.read_runs import RunRecord
-from labbook.reports.table_cells import format_figure
+from labbook.reports.table_cells import format_metric_cell
 from labbook.runs.run_id import IGNORED_KEYS, PASSIVE, same_everywhere
 
 # Settings of the machine and of chance: runs that differ in no others were the same training.
@@ -115,7 +115,7 @@ def times_sheet(runs: Sequence[Candidate]) -> Sheet:
         if any(name in run.run.metrics for run in runs)
     ]
     for name, title in (("train_seconds", "seconds of training"), ("images_per_second", "images/s")):
-        if row := metric_row(runs, name, title, partial(format_figure, name)):
+        if row := metric_row(runs, name, title, partial(format_metric_cell, name)):
             rows.append(row)
             rows.append((f"{title}, times the first", *(ratio_text(run, runs[0], name) for run in runs)))
     return Sheet("Machine and time", ("", *run_names(runs)), tuple(rows), tuple(paces(runs)))
@@ -126,7 +126,7 @@ def paces(runs: Sequence[Candidate]) -> list[str]:
     first, *others = runs
     said = []
     for run in others:
-        mine, theirs = run.run.figure("train_seconds"), first.run.figure("train_seconds")
+        mine, theirs = run.run.metric("train_seconds"), first.run.metric("train_seconds")
         if mine and theirs:
             longer = f"{run.label} trained {mine / theirs:.2f} times as long as {first.label}"
             said.append(f"{longer} ({mine:.1f} s against {theirs:.1f} s): {same_training(first, run)}.")
@@ -144,7 +144,7 @@ def same_training(first: Candidate, run: Candidate) -> str:
 
 def ratio_text(run: Candidate, first: Candidate, name: str) -> str:
     """A figure as so many times that of the first run."""
-    mine, theirs = run.run.figure(name), first.run.figure(name)
+    mine, theirs = run.run.metric(name), first.run.metric(name)
     return f"{mine / theirs:.2f}" if mine is not None and theirs else NOTHING
 
 
@@ -174,7 +174,7 @@ def metric_row(
     runs: Sequence[Candidate], name: str, title: str, said: Callable[[float], str]
 ) -> tuple[str, ...] | None:
     """A figure of every run; None where no run has it."""
-    values = [run.run.figure(name) for run in runs]
+    values = [run.run.metric(name) for run in runs]
     if all(value is None for value in values):
         return None
     return (title, *(NOTHING if value is None else said(value) for value in values))
