@@ -113,7 +113,7 @@ def labbook(
     monkeypatch.chdir(tmp_path)
     if "plotted" not in request.fixturenames:  # plots take longer than a short training
         blank = SimpleNamespace(image_tiles=pictures.plots.image_tiles, save_png=pictures.plots.save_png)
-        for name in ("curves", "confusion_matrix", "mistakes"):
+        for name in ("plot_curves", "confusion_matrix", "plot_mistakes"):
             setattr(blank, name, lambda *_: np.zeros((1, 1, 3), np.uint8))
         monkeypatch.setattr(pictures, "plots", blank)
 
