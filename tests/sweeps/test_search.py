@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extr
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from labbook.errors import SettingError
 from labbook.inference.evaluate import final_test
 from labbook.runs import locks
 from labbook.sweeps import optuna_study as studies
+from labbook.sweeps import spaces
+from labbook.sweeps.naming import parse_overrides
 from tests.conftest import Command, Ended
 from tests.runs.test_resume import signal_at
 from tests.sweeps.running import LONGER, TINY, begun, done, figures_of, folder_of, killed, metrics_of, runs_of
@@ -294,3 +298,10 @@ def test_two_searches_on_one_study_leave_each_other_s_trials(labbook: Command) -
         assert len(runs_of(sweep)) == 1
     studies.requeue_trials(study, lambda name: locks.lock_owner(sweep, name) is not None, retry_failed=False)
     assert not trials_of(sweep, TrialState.RUNNING)
+
+
+@pytest.mark.parametrize(("drawn_from", "refused"), [("choice(0.1,0.2)", False), ("choice(0.0,0.2)", True)])
+def test_a_search_over_how_much_is_held_out_never_holds_out_nothing(drawn_from: str, refused: bool) -> None:
+    space, _, _ = spaces.read_space(parse_overrides([f"data.val_fraction={drawn_from}"]))
+    with pytest.raises(SettingError, match="draw it from above 0") if refused else nullcontext():
+        spaces.check_search_objective(space, "val/acc")

@@ -28,7 +28,7 @@ class GridSweeper(Sweeper):
         arguments = [*preset, *command]
         self.arguments = [*arguments, *seed_overrides(config, arguments)]
         self.command = SweepCommand(config, self.arguments)
-        self.hydra_context = hydra_context
+        self.config_loader = hydra_context.config_loader
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -41,7 +41,7 @@ class GridSweeper(Sweeper):
             SettingError: a setting of any of them is wrong.
             TrainingError: a run failed.
         """
-        jobs = override_combinations(parse_overrides(self.arguments, self.hydra_context.config_loader))
+        jobs = override_combinations(parse_overrides(self.arguments, self.config_loader))
         with self.command as command:
             command.launcher.total, command.launcher.at_once = len(jobs), self.max_batch_size
             return command.launcher.launch(jobs, initial_job_idx=0)

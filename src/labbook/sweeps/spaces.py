@@ -60,8 +60,7 @@ def check_search_objective(space: Mapping[str, BaseDistribution], objective: str
     fraction, held_out = space.get("data.val_fraction"), space.get("data.validation")
     if not objective.startswith("val/"):
         return
-    lowest = min(fraction.choices) if isinstance(fraction, CategoricalDistribution) else getattr(fraction, "low", 1)
-    if fraction is not None and lowest <= 0 and not fraction.single():
+    if fraction is not None and can_be_zero(fraction) and not fraction.single():
         raise SettingError(
             f"data.val_fraction={describe_distribution(fraction)}: with 0 nothing is held out to measure"
             f" objective={objective} on; draw it from above 0"
@@ -71,6 +70,14 @@ def check_search_objective(space: Mapping[str, BaseDistribution], objective: str
             f"data.validation={describe_distribution(held_out)}: nothing may be chosen by the test set, so leave test"
             " out"
         )
+
+
+def can_be_zero(distribution: BaseDistribution) -> bool:
+    """Whether 0 can be drawn."""
+    if isinstance(distribution, CategoricalDistribution):
+        return 0 in distribution.choices
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    return distribution.low <= 0
 
 
 def describe_distribution(distribution: BaseDistribution) -> str:
