@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from labbook.data import image_cache, image_folder, module, pixels
@@ -15,7 +17,7 @@ from labbook.data.image_folder import ImageFolder
 from labbook.errors import SettingError
 from tests.conftest import Command
 from tests.data.odd_images import deep_png, gradient
-from tests.data.samples import album, photograph, truncate
+from tests.data.samples import album, loaders, photograph, prepared, truncate
 
 
 @pytest.fixture
@@ -197,6 +199,57 @@ def test_one_set_of_photographs_can_be_shown_at_two_sizes(root: Path) -> None:
 
 
 # What is wrong is said -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    """Pictures of 32 x 16 pixels: red, green in the middle, red."""
+    root = album(tmp_path / "wide", {"train": 4, "test": 2})
+    for number, file in enumerate(sorted(root.glob("*/*/*.png"))):
+        picture = np.zeros((16, 32, 3), np.uint8)
+        picture[:, :8, 0] = picture[:, 24:, 0] = picture[:, 8:24, 1] = 200
+        picture[0, 0, 2] = number  # so that no two are the same
+        Image.fromarray(picture).save(file)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("resize", "top", "middle"),
+    [(None, "rggr", "rggr"), ("squash", "rggr", "rggr"), ("crop", "gggg", "gggg"), ("pad", "....", "rggr")],
+)
+def test_pictures_of_any_aspect_become_squares_as_asked(resize: str, top: str, middle: str, wide: Path) -> None:
+    pixels = folder(wide, image_size=16, resize=resize).load()[0].pixels[0].long()
+
+    def colours(row: int) -> str:
+        shades = [pixels[:, row, column].tolist() for column in (1, 6, 9, 14)]
+        return "".join("." if max(each) < 60 else "rg"[each.index(max(each))] for each in shades)
+
+    assert (colours(1), colours(8)) == (top, middle)
+
+
+@pytest.mark.parametrize("resize", [None, "crop", "pad"])
+def test_training_images_are_stored_larger_than_the_network_sees_them(resize: str | None, wide: Path) -> None:
+    module = folder(wide, image_size=8, decode_size=12, resize=resize, val_fraction=0.5, batch_size=4)
+    module.setup()
+    train, test = module.load()
+    assert train.pixels.shape[2:] == (12, 12)
+    assert test.pixels.shape[2:] == (8, 8)
+    assert torch.equal(test.pixels, folder(wide, image_size=12, resize=resize).load()[1].pixels[..., 2:10, 2:10])
+
+
+def test_boxes_are_cut_out_of_what_is_stored(wide: Path) -> None:
+    options = {"image_size": 8, "decode_size": 12, "val_fraction": 0.5, "batch_size": 4, "normalize": "unit"}
+    module = folder(wide, augment=[{"random_resized_crop": {"scale": [1, 1], "ratio": [1, 1]}}], **options)
+    module.setup()
+    train, val = (next(iter(loader)) for loader in loaders(module)[:2])
+    stored = module.load()[0].pixels
+    whole = F.interpolate(stored[train.rows], (8, 8), mode="bilinear", antialias=True)
+    torch.testing.assert_close(prepared(module, train) * 255, whole.float())
+    torch.testing.assert_close(prepared(module, val) * 255, stored[val.rows][..., 2:10, 2:10].float())
+
+
+def test_no_image_is_stored_smaller_than_it_is_seen(root: Path) -> None:
+    assert refusal(root, decode_size=4) == "data.decode_size=4 is less than data.image_size=8"
 
 
 def test_a_root_must_be_given() -> None:

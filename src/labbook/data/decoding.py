@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
@@ -42,6 +42,8 @@ UNUSED_ALPHA = ("BMP", "DIB", "TGA", "ICO")  # formats in which many programs wr
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Range = Literal["auto"] | tuple[float, float] | None
+# To a square: squashed without regard to the aspect, its middle cut out, or with black beside it.
+Resize = Literal["squash", "crop", "pad"]
 
 
 class Decoding(NamedTuple):
@@ -50,12 +52,19 @@ class Decoding(NamedTuple):
     size: int  # pixels, height and width
     channels: int  # 1 or 3
     range: Range = None  # of pixels of more than 8 bits: what becomes black and white
+    resize: Resize = "squash"
+    centre: int = 0  # pixels of a side that are cut out of the middle of the resized image; 0: all
+
+    @property
+    def side(self) -> int:
+        """Pixels of a side in the end."""
+        return self.centre or self.size
 
 
 class Decoded(NamedTuple):
     """What became of a file."""
 
-    image: np.ndarray | None  # uint8 [C, size, size]
+    image: np.ndarray | None  # uint8 [C, side, side]
     problem: str = ""  # why there is none
     digest: str = ""  # of the file's bytes
     remark: str = ""  # what a user should know of the image
@@ -63,7 +72,7 @@ class Decoded(NamedTuple):
 
 
 def decode(path: Path, how: Decoding) -> Decoded:
-    """One image as uint8 [C, size, size], upright, resized without regard to its aspect; or why it cannot be read."""
+    """One image as uint8 [C, side, side], upright, resized; or why it cannot be read."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
@@ -153,8 +162,21 @@ def load_faultless_image(content: bytes, how: Decoding) -> tuple[Image.Image, st
             raise ValueError(f"{whole:,} pixels are too many: at most {MOST_PIXELS:,}")
         shown, remark = flatten_transparency(image, how.range)
         remarks += [remark] if remark else []
-        resized = shown.convert(mode).resize((how.size, how.size), Image.Resampling.BILINEAR)
+        resized = to_square(shown.convert(mode), how)
     return resized, "; ".join(remarks)
+
+
+def to_square(image: Image.Image, how: Decoding) -> Image.Image:
+    """The image of the size asked for, of any aspect before."""
+    size, method = (how.size, how.size), Image.Resampling.BILINEAR
+    if how.resize == "crop":
+        resized = ImageOps.fit(image, size, method)
+    elif how.resize == "pad":
+        resized = ImageOps.pad(image, size, method)
+    else:
+        resized = image.resize(size, method)
+    edge = (how.size - how.side) // 2
+    return resized.crop((edge, edge, edge + how.side, edge + how.side)) if how.centre else resized
 
 
 def open_image(content: bytes) -> Image.Image:

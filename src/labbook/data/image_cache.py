@@ -59,7 +59,7 @@ class Photographs(NamedTuple):
     @classmethod
     def none(cls, how: Decoding) -> "Photographs":
         """A part without images."""
-        pixels = torch.empty(0, how.channels, how.size, how.size, dtype=torch.uint8)
+        pixels = torch.empty(0, how.channels, how.side, how.side, dtype=torch.uint8)
         return cls(Images(pixels, torch.empty(0, dtype=torch.int64)), [], {})
 
 
@@ -100,7 +100,7 @@ def cached_images(files: Sequence[Labelled], how: Decoding, folder: Path, what: 
         raise SettingError(f"{what}: none of {len(files)} files can be read as an image")
     read = [files[place] for place in places]
     images = Images(
-        map_pixels(cache.pixels, (len(read), how.channels, how.size, how.size)),
+        map_pixels(cache.pixels, (len(read), how.channels, how.side, how.side)),
         torch.tensor([file.label for file in read]),
         skipped=tuple(f"{printable(files[place].path)}, which {reason}" for place, reason in facts.skipped.items()),
         digests=tuple(facts.digests[place] for place in places),
@@ -165,7 +165,7 @@ class Cache:
         try:
             stamp = pixel_stamp(self.pixels)
             count = len(self.files) - len(facts.skipped)
-            if stamp[-1] != count * self.how.channels * self.how.size**2:
+            if stamp[-1] != count * self.how.channels * self.how.side**2:
                 return False
             if stamp != facts.pixels and crc32_of_file(self.pixels) != facts.checksum:
                 return False

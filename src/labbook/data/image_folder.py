@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import PositiveInt
 
 from labbook.config.path_rules import expand_user, short_file_name
-from labbook.data.decoding import Decoding, Range
+from labbook.data.decoding import Decoding, Range, Resize
 from labbook.data.folders import (
     Seen,
     check_validation,
@@ -41,8 +42,10 @@ class ImageFolder(ImageDataModule):
     The classes are the names of the folders in `train_folder`, sorted; the images of a class are sorted by path, so
     without shuffling all of the first class come first. `on_corrupt` says what becomes of files that cannot be read,
     and of those that are in two classes. Classes in a folder `val`, `valid` or `validation` beside the training folder
-    are the validation part. `range` says what is black and white in images of more than 8 bits: [BLACK, WHITE]; auto:
-    from 0 to the largest number of 8, 10, 12, 14 or 16 bits, the fewest that hold the image; None: of the file's bits.
+    are the validation part. `resize` makes images square. With a `decode_size` larger than `image_size`, images are
+    stored in that size: `random_resized_crop` cuts out of it in training, and else the middle is seen. `range` says
+    what is black and white in images of more than 8 bits: [BLACK, WHITE]; auto: from 0 to the largest number of 8, 10,
+    12, 14 or 16 bits, the fewest that hold the image; None: of the file's bits.
 
     Raises:
         SettingError: a folder that is missing or empty, classes that differ between the two parts, or folders or
@@ -62,6 +65,8 @@ class ImageFolder(ImageDataModule):
         on_corrupt: OnCorrupt = "raise",
         val_split: ValSplit = "stratified",
         range: Range = None,  # noqa: A002 - the setting's name
+        resize: Resize | None = None,
+        decode_size: PositiveInt | None = None,
         cache_dir: str = "data/cache",
         only: Part | None = None,
         **options: Any,
@@ -92,6 +97,9 @@ class ImageFolder(ImageDataModule):
         if self.validation_folder:
             check_validation(self.validation_folder, self.class_names)
         super().__init__(root=root, val_split=val_split, only=only, **options)
+        self.resize, self.stored_size = resize or "squash", decode_size or self.image_size
+        if self.stored_size < self.image_size:
+            raise SettingError(f"data.decode_size={decode_size} is less than data.image_size={self.image_size}")
 
     @classmethod
     def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
@@ -194,10 +202,12 @@ class ImageFolder(ImageDataModule):
         return tuple((path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths)
 
     def _decoded(self, files: Sequence[Sequence[Labelled]]) -> tuple[Photographs, Photographs]:
-        how = Decoding(self.image_size, self.channels, self.range)
+        """Both parts: the training images as they are stored, and the middle of the test images."""
+        how = Decoding(self.stored_size, self.channels, self.range, self.resize)
+        middle = how if self.stored_size == self.image_size else how._replace(centre=self.image_size)
         train, test = (
             cached_images(part, how, self.cache_dir, f"images of {folder}") if part else Photographs.none(how)
-            for part, folder in zip(files, (self.train_folder, self.test_folder), strict=True)
+            for part, how, folder in zip(files, (how, middle), (self.train_folder, self.test_folder), strict=True)
         )
         return train, test
 

@@ -94,6 +94,7 @@ class ImageDataModule(LightningDataModule):
         self.val_fraction, self.val_seed, self.val_split = val_fraction, val_seed, val_split
         self.validation, self.limit, self.on_device, self.seed = validation, limit, on_device, seed
         self.image_size = image_size or self.native_size
+        self.stored_size = self.image_size  # pixels of training images before they are cut to `image_size`
         self.channels = channels or self.native_channels
         check_data_class(type(self), self.class_names, self.image_size, only)
         check_mean_and_std(type(self), self.mean, self.std, self.native_channels)
@@ -219,12 +220,14 @@ class ImageDataModule(LightningDataModule):
 
     def _source(self) -> tuple[Any, ...]:
         """What `read` depends on: these settings, and all attributes that a data set adds; not `seed`."""
-        shared = (self.root, self.class_names, self.image_size, self.channels, self.validation, self.limit, self.only)
+        sizes = (self.image_size, self.stored_size, self.channels)
+        shared = (self.root, self.class_names, *sizes, self.validation, self.limit, self.only)
         added = {name: value for name, value in vars(self).items() if name not in self._own_attributes}
         return type(self), *shared, hashable(added)
 
     def _shaped(self, images: Images) -> Images:
-        pixels = resize_and_convert(images.pixels, self.image_size, self.channels)
+        size = self.image_size if images.pixels.shape[-1] != self.stored_size else self.stored_size
+        pixels = resize_and_convert(images.pixels, size, self.channels)
         return images._replace(pixels=pixels, labels=images.labels.float() if self.multilabel else images.labels.long())
 
     def _division(self, train: Images) -> Division:
@@ -328,11 +331,14 @@ class ImageDataModule(LightningDataModule):
         if batch.training and self.transforms:
             rank = self.trainer.global_rank if self.trainer else 0
             random = seeded_generator(batch.images.device, self.seed, batch.epoch, batch.step, rank)
-            draw = Draw(random, batch.rows, batch.epoch, self.seed)
-        return augment_and_normalize(batch, self.transforms, draw, self._normalized, self.memory_format)
+            draw = Draw(random, batch.rows, batch.epoch, self.seed, self.image_size)
+        return augment_and_normalize(batch, self.transforms, draw, self._normalized, self.memory_format, self.image_size)
 
     def _normalized(self, images: Tensor) -> Tensor:
-        """Pixels 0..255 as the network sees them."""
+        """Pixels 0..255 as the network sees them; of larger images the middle."""
+        if images.shape[-1] != self.image_size:
+            edge = (images.shape[-1] - self.image_size) // 2
+            images = images[..., edge : edge + self.image_size, edge : edge + self.image_size]
         return self.spec.normalize(images).contiguous(memory_format=self.memory_format)
 
 

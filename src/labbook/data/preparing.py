@@ -30,8 +30,9 @@ def augment_and_normalize(
     draw: Draw | None,
     normalize: Callable[[Tensor], Tensor],
     memory_format: torch.memory_format,
+    size: int,
 ) -> Batch:
-    """The batch with its images augmented, if there is something to draw from, and normalised."""
+    """The batch with its images augmented, if there is something to draw from, normalised, and of `size` pixels."""
 
     def changed(images: Tensor, draw: Draw | None) -> Tensor:
         if draw is not None:
@@ -43,7 +44,7 @@ def augment_and_normalize(
     at_once = max(1, AUGMENTED // images[0].numel()) if images.device.type == "cpu" else len(images)
     if at_once >= len(images):
         return batch._replace(images=changed(images, draw))
-    whole = torch.empty(images.shape, memory_format=memory_format)
+    whole = torch.empty((*images.shape[:2], size, size), memory_format=memory_format)
     parts = (torch.split(each, at_once) for each in (images, batch.rows, whole))
     for part, rows, place in zip(*parts, strict=True):
         place.copy_(changed(part, draw and draw._replace(rows=rows)))

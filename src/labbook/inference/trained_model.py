@@ -151,7 +151,9 @@ def decoding_of_run(config: DictConfig, spec: ImageSpec) -> Decoding:
     span: Any = config.data.get("range")
     if span is not None and not isinstance(span, str):
         span = (float(span[0]), float(span[1]))
-    return Decoding(*data_type(config).read_at(spec), span)
+    size, channels = data_type(config).read_at(spec)
+    stored, resize = config.data.get("decode_size"), config.data.get("resize") or "squash"
+    return Decoding(stored or size, channels, span, resize, spec.size if stored else 0)
 
 
 class LoadedCheckpoint(NamedTuple):

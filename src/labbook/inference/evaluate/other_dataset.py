@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # it would import torch
 
 # What the network knows of its images; the set shows them so, unless the command line says otherwise.
 SEEN = ("image_size", "channels", "normalize")
+# How the images of folders are made square, which is as in the training, too.
+DECODED = ("resize", "decode_size")
 # Settings of the trainer of which a test takes no others.
 ONE_PROCESS = {"trainer.devices": r"1|\[\d+\]", "trainer.num_nodes": "1", "trainer.strategy": "auto"}
 
@@ -48,6 +50,9 @@ def evaluation_request(config: DictConfig, settings: list[str]) -> EvaluationReq
     for name in SEEN:
         if not any(key == f"data.{name}" or key.startswith(f"data.{name}.") for key in given):
             chosen.data[name] = None
+    for name in DECODED:
+        if name in chosen.data and f"data.{name}" not in given:
+            chosen.data[name] = config.data.get(name)
     if "data.batch_size" not in given:
         chosen.data.batch_size = config.data.batch_size  # for which this network has room
     own = config.get("config_groups", {}).get("data")

@@ -20,7 +20,7 @@ def read_image(file: str | Path, about: Mapping[str, str]) -> np.ndarray:
     """
     told = json.loads(about["decoding"])
     span = tuple(told["range"]) if isinstance(told["range"], list) else told["range"]
-    decoded = decode(Path(file), Decoding(told["size"], told["channels"], span))
+    decoded = decode(Path(file), Decoding(**(told | {"range": span})))
     if decoded.image is None:
         raise ValueError(f"{file} {decoded.problem}")
     return shaped_image(decoded.image, int(about["image_size"]), int(about["channels"]))[None]
