@@ -357,7 +357,7 @@ def test_a_complete_cache_is_only_read(
     def denied(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    for name in ("write_whole", "replacing", "make_folder", "lock_to_wait_for"):
+    for name in ("write_whole", "atomic_replace", "make_folder", "blocking_lock"):
         monkeypatch.setattr(image_cache, name, denied)
     assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
     assert len(decodings) == 10

@@ -332,7 +332,8 @@ class ImageDataModule(LightningDataModule):
             rank = self.trainer.global_rank if self.trainer else 0
             random = seeded_generator(batch.images.device, self.seed, batch.epoch, batch.step, rank)
             draw = Draw(random, batch.rows, batch.epoch, self.seed, self.image_size)
-        return augment_and_normalize(batch, self.transforms, draw, self._normalized, self.memory_format, self.image_size)
+        made = self._normalized, self.memory_format, self.image_size
+        return augment_and_normalize(batch, self.transforms, draw, *made)
 
     def _normalized(self, images: Tensor) -> Tensor:
         """Pixels 0..255 as the network sees them; of larger images the middle."""

@@ -13,7 +13,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 
 from labbook import experiment
-from labbook.data.decoding import Decoding
+from labbook.data.decoding import Decoding, Resize
 from labbook.data.module import ImageDataModule, Images, Part
 from labbook.data.record import DataRecord, changed_classes
 from labbook.data.spec import ImageSpec
@@ -152,7 +152,8 @@ def decoding_of_run(config: DictConfig, spec: ImageSpec) -> Decoding:
     if span is not None and not isinstance(span, str):
         span = (float(span[0]), float(span[1]))
     size, channels = data_type(config).read_at(spec)
-    stored, resize = config.data.get("decode_size"), config.data.get("resize") or "squash"
+    stored: int | None = config.data.get("decode_size")
+    resize: Resize = config.data.get("resize") or "squash"
     return Decoding(stored or size, channels, span, resize, spec.size if stored else 0)
 
 
