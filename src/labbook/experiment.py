@@ -53,7 +53,10 @@ Found = TypeVar("Found")
 # What the program itself gives to each group's target, and what a user may reach for instead; None: for the
 # group's own setting, which `hardware` has made definite.
 SUPPLIED: dict[str, dict[str, str | None]] = {
-    "data": {"seed": "use seed=N", "only": "an evaluation reads what it needs"},
+    "data": {
+        **{name: f"use {name}=N" for name in ("seed", "fold", "folds")},
+        "only": "an evaluation reads what it needs",
+    },
     "model": {
         "spec": "it is that of the data",
         "task": "use the groups optimizer and scheduler, or task.SETTING",
@@ -114,8 +117,10 @@ def build_data(config: DictConfig, only: Part | None = None) -> LightningDataMod
         if name in config.data and config.data[name] is None:
             config.data[name] = value
     target = instantiate.resolve_target(config.data._target_, "data")
-    available = {"seed": config.seed, **({"only": only} if only else {})}
+    available = {"seed": config.seed, "fold": config.fold, "folds": config.folds, **({"only": only} if only else {})}
     given = own_modules.supplied_arguments(target, config.data, "data", **available)
+    if config.folds and "folds" not in given:
+        raise SettingError(f"folds={config.folds}: data._target_={config.data._target_} takes no `fold` and `folds`")
     data: LightningDataModule = instantiate.build_object(config.data, "data", **given)
     return data
 

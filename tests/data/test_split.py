@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labbook.data import module
 from labbook.data.image_folder import ImageFolder
-from labbook.data.split import Division, pixel_digests, split_by_count, split_remarks, stratified_split
+from labbook.data.split import Division, fold_split, pixel_digests, split_by_count, split_remarks, stratified_split
 from labbook.errors import SettingError
 from tests.data.samples import album, few, images, made, photograph
 
@@ -96,6 +96,34 @@ def test_half_of_a_set_keeps_what_belongs_to_each_image() -> None:
 
 
 # What is said --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("val_split", ["random", "last", "stratified"])
+def test_each_image_is_in_one_fold(val_split: Any) -> None:
+    labels = torch.tensor([0] * 13 + [1] * 7 + [2] * 2)
+    digests = [str(row) for row in range(22)]
+    folds = [fold_split(labels, digests, val_split, 3, fold, 4) for fold in (1, 2, 3, 4)]
+    assert sorted(row for _, val in folds for row in val.tolist()) == list(range(22))
+    assert all(sorted(train.tolist() + val.tolist()) == list(range(22)) for train, val in folds)
+    assert {len(val) for _, val in folds} == {5, 6}
+    if val_split == "stratified":
+        counts = torch.stack([torch.bincount(labels[val], minlength=3) for _, val in folds])
+        assert bool((counts.amax(0) - counts.amin(0) <= 1).all())
+    if val_split == "last":
+        assert folds[3][1].tolist() == list(range(17, 22))
+
+
+def test_folds_need_training_images_to_divide() -> None:
+    held_out = made(folds=5, fold=2, val_fraction=0.5)
+    assert [len(held_out.rows[part]) for part in ("train", "val")] == [40, 10]
+    assert held_out.notes[0] == "fold 2 of 5: validation on 10 of 50 images; data.val_fraction has no effect"
+    own = images(50)._replace(validation=torch.arange(50) > 40)
+    with pytest.raises(SettingError, match="folds=5 draws validation images, and this set has its own: use seeds=N"):
+        made(own, folds=5, fold=1)
+    with pytest.raises(SettingError, match="folds=51 is more than the 50 training images"):
+        made(folds=51, fold=1)
+    with pytest.raises(SettingError, match=r"folds=2 validates on training images: leave out data\.validation=test"):
+        made(folds=2, fold=1, validation="test")
 
 
 def said(counts: list[int], val: list[int], fraction: float = 0.1, val_split: Any = "stratified") -> list[str]:

@@ -13,6 +13,10 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from labbook.reports.confusion import setting_confusion
+from labbook.reports.evidence import evidence_sentences
+from labbook.reports.grouping import group_runs
+from labbook.reports.read_runs import read_sweep
 from labbook.runs import locks
 from labbook.sweeps import run_job
 from labbook.sweeps.best_experiment import run_of
@@ -21,6 +25,7 @@ from tests.conftest import Command
 from tests.runs.test_resume import signal_at
 from tests.sweeps.running import (
     LONGER,
+    PLAIN,
     TINY,
     WIDTHS,
     Figures,
@@ -228,6 +233,29 @@ def test_seeds_repeat_every_setting(labbook: Command) -> None:
     sweep = done(labbook(*TINY, WIDTHS, "seeds=2", "seed=7"))
     seeds = sorted((int(re.findall(r"width-(\d+)", name)[0]), run["seed"]) for name, run in runs_of(sweep).items())
     assert seeds == [(4, 7), (4, 8), (8, 7), (8, 8)]
+
+
+def test_folds_are_a_cross_validation(labbook: Command) -> None:
+    """Each training image is a validation image of one run; a setting has one row over its folds."""
+    sweep = done(labbook(*TINY, WIDTHS, "folds=4"))
+    runs = runs_of(sweep)
+    assert len(runs) == 8
+    assert {(run["val_images"], sum(map(sum, run["val/confusion_matrix"]))) for run in runs.values()} == {(25, 25)}
+    assert len({run["data"]["val"]["content"] for run in runs.values()}) == 4
+    rows = summary_of(sweep)
+    assert [row["runs"] for row in rows] == ["4", "4"]
+    report = group_runs(read_sweep(sweep))
+    counts, _ = setting_confusion(report.rows[0]) or pytest.fail("no matrix")
+    assert counts.sum() == 100
+    accuracy = report.rows[0].exact("val/acc")
+    assert accuracy is not None
+    assert counts.trace() / 100 == pytest.approx(accuracy.mean)
+    assert evidence_sentences(report)[0] == "n = 4 runs with different folds."
+    again = (sweep / "experiment" / "best.yaml").read_text()
+    assert "fold" not in again.partition("\n")[2].partition("\n")[2]
+    alone = labbook(*PLAIN, "epochs=1", "model.width=4", "folds=4", "fold=2")
+    assert alone.code == 0, alone.err
+    assert "fold 2 of 4: validation on 25 of 100 images" in alone.out + alone.err
 
 
 def test_seeds_alone_are_a_sweep(labbook: Command) -> None:

@@ -17,6 +17,9 @@ REFUSED = [
     ("nothing swept", [], "-m sweeps over several values and none is given: KEY=A,B, seeds=N or sweep=PRESET"),
     ("resume", ["resume=logs/runs/x", "model.width=4,8"], "resume= continues one run; a sweep (-m) goes on by itself"),
     ("swept seed", ["seeds=2", "seed=1,2"], "seeds=2 and several values of seed do not go together"),
+    ("swept fold", ["folds=2", "fold=1,2"], "folds=2 and several values of fold do not go together"),
+    ("one fold", ["folds=1", "seed=1,2"], "folds=1 leaves nothing to train on: use folds=2 or more; folds=0 is off"),
+    ("search with folds", ["hydra/sweeper=optuna", "folds=2", "model.width=4,8"], "folds=2 repeats a grid"),
     ("no seeds", ["seeds=0"], "seeds must be at least 1, not 0"),
     ("unknown key", ["model.widht=4,8"], "model.widht is not a setting; did you mean width?"),
     ("unknown key, not swept", ["model.widht=4", "seed=1,2"], "model.widht is not a setting; did you mean width?"),
@@ -87,6 +90,9 @@ def test_refusals(labbook: Command, tmp_path: Path, arguments: list[str], text: 
     [
         (["sweep=smoke"], "sweep=smoke makes several runs: add -m"),
         (["seeds=3"], "seeds=3 makes several runs: add -m, or use seed=N for another seed"),
+        (["folds=3"], "folds=3 makes several runs: add -m, or use fold=N for one fold, from 1 to 3"),
+        (["folds=3", "fold=4"], "fold=4 is one of 3 folds: use folds=N and a fold from 1 to N"),
+        (["fold=1"], "fold=1 is one of 0 folds: use folds=N and a fold from 1 to N"),
     ],
 )
 def test_what_only_a_sweep_can_have(labbook: Command, tmp_path: Path, arguments: list[str], sentence: str) -> None:

@@ -107,7 +107,7 @@ def unused_validation(config: DictConfig) -> Iterator[str]:
 
 def tests_best_epoch(config: DictConfig) -> bool:
     """Whether the epoch that is tested is the best of all."""
-    validated = config.data.get("val_fraction") and config.data.get("validation") == "split"
+    validated = (config.folds or config.data.get("val_fraction")) and config.data.get("validation") == "split"
     return bool(validated) and config.test_checkpoint == "best"
 
 

@@ -119,6 +119,8 @@ class TrainConfig:
 
     seed: int = bounded(42, ge=0, le=2**32 - 1)  # as NumPy takes them
     seeds: int = bounded(1, ge=1)
+    folds: int = bounded(0, ge=0)
+    fold: int = bounded(0, ge=0)
     epochs: int = bounded(30, ge=1)
     task: TaskConfig = field(default_factory=TaskConfig)
     test_checkpoint: Literal["best", "last"] = "best"
@@ -225,6 +227,22 @@ def check_run_mode(config: DictConfig, preset: str | None) -> None:
         raise SettingError(f"sweep={preset} makes several runs: add -m")
     if config.seeds > 1 and not sweeping:
         raise SettingError(f"seeds={config.seeds} makes several runs: add -m, or use seed=N for another seed")
+    check_folds(config, sweeping)
+
+
+def check_folds(config: DictConfig, sweeping: bool = False) -> None:
+    """Refuse a cross-validation that divides nothing, or a fold that it does not have; a sweep adds `fold` itself.
+
+    Raises:
+        SettingError: naming both settings.
+    """
+    folds, fold = config.folds, config.fold
+    if folds == 1:
+        raise SettingError("folds=1 leaves nothing to train on: use folds=2 or more; folds=0 is off")
+    if fold > folds:
+        raise SettingError(f"fold={fold} is one of {folds} folds: use folds=N and a fold from 1 to N")
+    if folds and not (fold or sweeping):
+        raise SettingError(f"folds={folds} makes several runs: add -m, or use fold=N for one fold, from 1 to {folds}")
 
 
 def check_added_keys(config: DictConfig, chosen: dict[str, str]) -> None:

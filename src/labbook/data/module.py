@@ -47,7 +47,8 @@ RECENT = 2
 class ImageDataModule(LightningDataModule):
     """What all data sets share; a data set adds how it is read (`read`) and what it is (the class attributes).
 
-    The options are those of configs/base/data.yaml. `seed` draws order and augmentation. `only` is the part that is
+    The options are those of configs/base/data.yaml. `seed` draws order and augmentation. With `folds`, the part
+    `fold` of so many parts of the training images, from 1, is the validation part; 0: off. `only` is the part that is
     read for an evaluation, which needs no other part; None reads both.
 
     Raises:
@@ -83,6 +84,8 @@ class ImageDataModule(LightningDataModule):
         drop_last: bool = False,
         on_device: Literal["auto"] | bool = "auto",
         seed: NonNegativeInt = 42,
+        fold: NonNegativeInt = 0,
+        folds: NonNegativeInt = 0,
         only: Part | None = None,
     ) -> None:
         of_the_set = {*vars(self)}
@@ -93,6 +96,9 @@ class ImageDataModule(LightningDataModule):
         self.sampler = make_sampler(sampler, shuffle)
         self.val_fraction, self.val_seed, self.val_split = val_fraction, val_seed, val_split
         self.validation, self.limit, self.on_device, self.seed = validation, limit, on_device, seed
+        self.fold, self.folds = fold, folds
+        if folds and validation == "test":
+            raise SettingError(f"folds={folds} validates on training images: leave out data.validation=test")
         self.image_size = image_size or self.native_size
         self.stored_size = self.image_size  # pixels of training images before they are cut to `image_size`
         self.channels = channels or self.native_channels
@@ -194,7 +200,13 @@ class ImageDataModule(LightningDataModule):
                 only = self.class_names[int(images.labels[0])]
                 notes.append(f"{part}: data.limit={self.limit} keeps only images of class {only}")
         train = self.parts["train"]
-        fraction = self.val_fraction if train.validation is None and self.validation == "split" else 0
+        drawn = train.validation is None and self.validation == "split" and not self.folds
+        fraction = self.val_fraction if drawn else 0
+        if self.folds and self.only is None:
+            notes.append(
+                f"fold {self.fold} of {self.folds}: validation on {len(self.rows['val']):,} of"
+                f" {len(train.labels):,} images; data.val_fraction has no effect"
+            )
         if fraction and not len(self.rows["val"]) and self.only is None:
             count = len(self.rows["train"])
             notes.append(f"data.val_fraction={fraction} of {count} images is none: the last epoch is tested")
@@ -232,8 +244,16 @@ class ImageDataModule(LightningDataModule):
 
     def _division(self, train: Images) -> Division:
         """Rows to train on and rows held out for validation."""
+        if self.folds and train.validation is not None:
+            raise SettingError(f"folds={self.folds} draws validation images, and this set has its own: use seeds=N")
+        if self.folds > len(train.labels):
+            raise SettingError(f"folds={self.folds} is more than the {len(train.labels):,} training images")
         if train.validation is not None:
             return Division.by(train.validation)
+        if self.folds:
+            return splitting.fold_split(
+                train.labels, train.digests, self.val_split, self.val_seed, self.fold, self.folds
+            )
         fraction = 0 if self.validation == "test" else self.val_fraction
         if self.val_split == "stratified":
             return splitting.stratified_split(train.labels, train.digests, fraction, self.val_seed)

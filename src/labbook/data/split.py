@@ -41,16 +41,36 @@ def stratified_split(labels: Tensor, digests: Sequence[str], fraction: float, se
     Of two images or more at least one is held out and at least one trained on; the only image of a class is trained on.
     An image that is added or removed moves at most one other, of its class, into another part.
     """
+    held_out = torch.zeros(len(labels), dtype=torch.bool)
+    for rows in rows_by_class(labels, digests, seed):
+        count = min(max(round(fraction * len(rows)), 1), len(rows) - 1) if fraction else 0
+        held_out[rows[:count]] = True
+    return Division.by(held_out)
+
+
+def fold_split(
+    labels: Tensor, digests: Sequence[str], val_split: ValSplit, seed: int, fold: int, folds: int
+) -> Division:
+    """The part `fold`, from 1, of `folds` parts is held out, with its share of each class if stratified."""
+    if val_split == "stratified":
+        order = torch.tensor([row for rows in rows_by_class(labels, digests, seed) for row in rows])
+        part = order[fold - 1 :: folds]
+    else:
+        order = random_permutation(len(labels), seed) if val_split == "random" else torch.arange(len(labels))
+        part = order.tensor_split(folds)[fold - 1]
+    held_out = torch.zeros(len(labels), dtype=torch.bool)
+    held_out[part] = True
+    return Division.by(held_out)
+
+
+def rows_by_class(labels: Tensor, digests: Sequence[str], seed: int) -> list[list[int]]:
+    """The rows of each class, or combination of classes, in an order drawn by digests; equal images in their order."""
     salt = f"{seed}:"
     places = [hashlib.blake2b((salt + digest).encode(), digest_size=8).digest() for digest in digests]
     classes: dict[int, list[int]] = defaultdict(list)
     for row, label in enumerate(label_combinations(labels).tolist()):
         classes[label].append(row)
-    held_out = torch.zeros(len(labels), dtype=torch.bool)
-    for rows in classes.values():
-        count = min(max(round(fraction * len(rows)), 1), len(rows) - 1) if fraction else 0
-        held_out[sorted(rows, key=places.__getitem__)[:count]] = True  # equal images in their order
-    return Division.by(held_out)
+    return [sorted(rows, key=places.__getitem__) for rows in classes.values()]
 
 
 def pixel_digests(pixels: Tensor) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from labbook.runs.run_id import IGNORED_KEYS
 DEFAULT = "default"  # stands for a setting that a run was not given
 ABSENT = object()
 NULL = "null"  # stands for a setting that is null, unlike one that a run does not have
-NEVER = (*IGNORED_KEYS, "seed", "config_groups", "data.root")
+NEVER = (*IGNORED_KEYS, "seed", "fold", "config_groups", "data.root")
 Number = int | float
 
 

@@ -23,23 +23,34 @@ def confusion_pictures(report: Report) -> list[Picture]:
 
 
 def confusion_picture(report: Report, which: str, row: Row) -> Picture | None:
-    """The matrix of one setting's best run, or its most confused pairs; None where the run has none."""
-    run = row.best
-    found = run.confusion() if run else None
-    if run is None or found is None:
+    """The matrix of one setting, or its most confused pairs; None where its runs have none."""
+    found = setting_confusion(row)
+    if found is None:
         return None
     counts, names = found
     accuracy = float(np.trace(counts) / max(counts.sum(), 1))
     of_setting = f" ({row.label})" if report.columns else ""
     named = len(names) <= MOST_NAMED
-    what = "Test images by true and predicted class" if named else f"Most confused of {len(names)} classes"
-    caption = f"{what}: best run of the {which} setting{of_setting}, {run.path.name}. Accuracy {accuracy:.4f}."
+    part, whose = ("Validation", "all folds") if row.folds else ("Test", "best run")
+    what = f"{part} images by true and predicted class" if named else f"Most confused of {len(names)} classes"
+    name = f", {row.best.path.name}" if row.best and not row.folds else ""
+    caption = f"{what}: {whose} of the {which} setting{of_setting}{name}. Accuracy {accuracy:.4f}."
     kind = "Confusion matrix" if named else "Most confused classes"
     alt = f"{kind} of the {which} setting{of_setting}, accuracy {accuracy:.4f}. {describe_confused(counts, names)}"
     size = 2.8 + 0.24 * len(names) if named else 5.0
     return make_picture(
         lambda axes: (draw_matrix if named else draw_pairs)(axes, counts, names), caption, alt, (5.0, min(size, 5.4))
     )
+
+
+def setting_confusion(row: Row) -> tuple[Floats, list[str]] | None:
+    """The test of a setting's best run, or the validations of all folds of its cross-validation, added."""
+    if not row.folds:
+        return row.best.confusion() if row.best else None
+    found = [each for run in row.finished if (each := run.confusion("val")) is not None]
+    if not found or any(names != found[0][1] for _, names in found):
+        return None
+    return np.sum([counts for counts, _ in found], axis=0), found[0][1]
 
 
 def draw_matrix(axes: Axes, counts: Floats, names: list[str]) -> None:

@@ -67,7 +67,9 @@ def curve_chart(
             set_logarithmic(axes, "y")
 
     said = f"{ylabel} by {xlabel}"
-    caption = f"{said[0].upper()}{said[1:]}." + (" The band is one standard deviation over the seeds." if band else "")
+    caption = f"{said[0].upper()}{said[1:]}." + (
+        " The band is one standard deviation over the runs of a setting." if band else ""
+    )
     if (grey := len(unnamed_points(curves, lines))) > MOST_GREY:
         caption += f" The grey line is the median of the other {grey:,}, the grey band holds the middle 80 % of them."
     return make_picture(draw, caption, f"Line chart: {said}, one line a {setting}. {_extremes(curves, lines)}")

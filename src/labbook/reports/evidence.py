@@ -13,7 +13,7 @@ def evidence_sentences(report: Report) -> list[str]:
         return []
     row = report.ranked[0]
     runs = len(row.finished)
-    said = [f"n = {runs} run{'' if runs == 1 else 's with different seeds'}."]
+    said = [f"n = {runs} run{'' if runs == 1 else f's with different {row.repeats}'}."]
     said += [accuracy_intervals(row, name) for name in IMAGES if name in report.figures and row.metric(name)]
     if len(report.ranked) > 1:
         said.append(
@@ -24,7 +24,7 @@ def evidence_sentences(report: Report) -> list[str]:
 
 
 def accuracy_intervals(row: Row, name: str) -> str:
-    """The 95 % intervals of an accuracy: over the images of a run, and over the seeds where there are several."""
+    """The 95 % intervals of an accuracy: over the images of a run, and over seeds or folds if there are several."""
     mean = row.exact(name)
     assert mean is not None
     count = count_test_images(row, name)
@@ -35,7 +35,7 @@ def accuracy_intervals(row: Row, name: str) -> str:
         )
     if mean.sd is not None:
         found.append(
-            f"{format_interval(student_interval(mean.mean, mean.sd, mean.n))} over {mean.n} seeds (Student's t)"
+            f"{format_interval(student_interval(mean.mean, mean.sd, mean.n))} over {mean.n} {row.repeats} (Student's t)"
         )
     what = f"{ACCURACY[name]} {mean.mean:.4f}"
     if not found:

@@ -41,7 +41,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Row:
-    """One setting: the runs that differ in their seeds only."""
+    """One setting: the runs that differ in their seeds and folds only."""
 
     values: tuple[Any, ...]  # of the report's columns
     label: str
@@ -86,6 +86,17 @@ class Row:
             (sign * value, run) for run in self.finished if (value := measured_metric(run, self.objective)) is not None
         ]
         return max(values, key=lambda pair: pair[0])[1] if values else None
+
+    @property
+    def repeats(self) -> str:
+        """What its runs differ in: seeds, folds, or folds and seeds."""
+        varied = [name for name in ("fold", "seed") if len({run.settings.get(name) for run in self.finished}) > 1]
+        return " and ".join(f"{name}s" for name in varied) or "seeds"
+
+    @property
+    def folds(self) -> int:
+        """The parts of its cross-validation; 0 without one."""
+        return int(self.runs[0].settings.get("folds") or 0)
 
     def tied(self, other: "Row") -> bool:
         """Whether the means of two settings differ by no more than a standard deviation of either."""

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from labbook.plots import fonts
 from labbook.plots.confusion_matrix import confusion_plot
+from labbook.reports.confusion import setting_confusion
 from labbook.reports.grouping import Report
 from labbook.reports.svg_charts import GRID, INK, OTHERS, PAPER, SERIES, SOFT, STYLE, LineStyle, Picture, shorten_label
 from labbook.reports.table_cells import table_cells, table_headings
@@ -67,9 +68,8 @@ def curves_figure(curves: Sequence[Picture], lines: Sequence[LineStyle]) -> Figu
 
 
 def matrix_figure(report: Report) -> Figure | None:
-    """The confusion matrix of the best setting's best run, as in the run's own folder; None where there is no best."""
-    run = report.best.best if report.best else None
-    found = run.confusion() if run else None
+    """The confusion matrix of the best setting, as in a run's own folder; None where there is no best."""
+    found = setting_confusion(report.best) if report.best else None
     if report.best is None or found is None:
         return None
     counts, names = found

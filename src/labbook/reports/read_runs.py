@@ -23,7 +23,8 @@ from labbook.runs.sweep_folder import MANIFEST, SweepFolder, read_manifest
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-MATRIX, CLASSES = "test/confusion_matrix", "class_names"  # large: read again of the few runs that are drawn
+MATRICES = {part: f"{part}/confusion_matrix" for part in ("val", "test")}
+CLASSES = "class_names"  # large, as the matrices: read again of the few runs that are drawn
 ALIASED = re.compile(r"[\s\[{,:-][&*]")
 PARTS = ("train/", "val/", "test/")  # what the names of metrics of a part of the data begin with
 OWN_NUMBERS = ("train_seconds", "images_per_second", "objective")  # of the program, beside the metrics
@@ -100,11 +101,11 @@ class RunRecord:
         known = (*PARTS, *OWN_NUMBERS)
         return [name for name, value in self.metrics.items() if isinstance(value, float) and not name.startswith(known)]
 
-    def confusion(self) -> tuple[Floats, list[str]] | None:
-        """Counts by true and predicted class, [classes, classes], and the classes' names; None where there are none."""
+    def confusion(self, part: str = "test") -> tuple[Floats, list[str]] | None:
+        """Counts by true and predicted class of a part, [classes, classes], and the classes' names; None without."""
         metrics = read_metrics(self.path)
         try:
-            counts = np.array(metrics[MATRIX], dtype=np.float64)
+            counts = np.array(metrics[MATRICES[part]], dtype=np.float64)
             names = [str(name) for name in metrics[CLASSES]]
         except (KeyError, TypeError, ValueError):
             return None
@@ -157,7 +158,7 @@ def read_sweep(folder: Path) -> SweepRecord:
 def read_run(sweep: SweepFolder, path: Path) -> RunRecord:
     """One run's folder, as far as it can be read."""
     state, metrics = sweep.state(path.name)
-    slim = {name: value for name, value in metrics.items() if name not in (MATRIX, CLASSES)}
+    slim = {name: value for name, value in metrics.items() if name not in (*MATRICES.values(), CLASSES)}
     config = read_plain_config(path / CONFIG)
     started, ended = (_written(path / name) for name in (CONFIG, METRICS))
     return RunRecord(

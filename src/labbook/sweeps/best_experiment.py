@@ -43,7 +43,7 @@ def write_experiment(sweep: Path, run: str, config: Mapping[str, Any], found: st
     removed = [name for name in unknown_keys(without_off(known), dict(config)) if name.partition(".")[0] in chosen]
     removed += [group for group in OPTIONAL if group not in choices]
     anywhere = same_everywhere(config["data"]) and OWN_DATA not in config.get("notes", {})
-    left_out = {*IGNORED_KEYS, "config_groups", *added} | ({"data.root"} if anywhere else set())
+    left_out = {*IGNORED_KEYS, "fold", "folds", "config_groups", *added} | ({"data.root"} if anywhere else set())
     settings = {key: _kept(key, value, left_out) for key, value in config.items() if key not in left_out}
     text = yaml.safe_dump({"defaults": defaults, **settings}, sort_keys=False)
     (sweep / FILE).parent.mkdir(exist_ok=True)

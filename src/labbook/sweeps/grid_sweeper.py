@@ -26,7 +26,7 @@ class GridSweeper(Sweeper):
         """Open the sweep's folder and put the choice of what is left to do in front of the launcher."""
         preset, command = given_overrides(config.hydra)
         arguments = [*preset, *command]
-        self.arguments = [*arguments, *seed_overrides(config, arguments)]
+        self.arguments = [*arguments, *repeat_overrides(config, arguments)]
         self.command = SweepCommand(config, self.arguments)
         self.config_loader = hydra_context.config_loader
         self.launcher = Plugins.instance().instantiate_launcher(
@@ -47,17 +47,19 @@ class GridSweeper(Sweeper):
             return command.launcher.launch(jobs, initial_job_idx=0)
 
 
-def seed_overrides(config: DictConfig, arguments: list[str]) -> list[str]:
-    """What `seeds=N` adds to a sweep.
+def repeat_overrides(config: DictConfig, arguments: list[str]) -> list[str]:
+    """What `seeds=N` and `folds=N` add to a sweep.
 
     Raises:
-        SettingError: the seed is swept over already.
+        SettingError: the seed or the fold is swept over already.
     """
-    if config.seeds == 1:
-        return []
-    if "seed" in swept_keys(arguments):
-        raise SettingError(f"seeds={config.seeds} and several values of seed do not go together: give one of them")
-    return ["seed=" + ",".join(str(config.seed + number) for number in range(config.seeds))]
+    values = {"seed": range(config.seed, config.seed + config.seeds), "fold": range(1, config.folds + 1)}
+    if config.fold:
+        del values["fold"]
+    added = {key: numbers for key, numbers in values.items() if len(numbers) > 1}
+    for key in added.keys() & set(swept_keys(arguments)):
+        raise SettingError(f"{key}s={config[f'{key}s']} and several values of {key} do not go together: give one")
+    return [f"{key}={','.join(map(str, numbers))}" for key, numbers in added.items()]
 
 
 def register_sweepers() -> None:

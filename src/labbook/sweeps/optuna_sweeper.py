@@ -49,6 +49,8 @@ class OptunaSearch(OptunaSweeper):
         """Open the sweep's folder and put the choice of what is left to do in front of the launcher."""
         if config.seeds > 1:
             raise SettingError(f"seeds={config.seeds} repeats a grid; a search (hydra/sweeper=optuna) takes seed=N")
+        if config.folds:
+            raise SettingError(f"folds={config.folds} repeats a grid; a search (hydra/sweeper=optuna) takes no folds")
         check_sampler(config.hydra.runtime.choices[SAMPLER])
         preset, command = given_overrides(config.hydra)
         self.arguments = [*preset, *command]

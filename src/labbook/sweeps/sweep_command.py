@@ -40,7 +40,7 @@ class SweepCommand:
         launchers.check_launcher(config.hydra)
         self.config, self.arguments = config, arguments
         self.over = swept_keys(arguments)
-        for key in {"seeds", "sweep"} & set(self.over):
+        for key in {"seeds", "folds", "sweep"} & set(self.over):
             raise SettingError(f"{key} takes one value, and cannot be swept over")
         if not self.over and config.sweep.name is None:
             raise SettingError("-m sweeps over several values and none is given: KEY=A,B, seeds=N or sweep=PRESET")

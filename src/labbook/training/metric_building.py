@@ -35,7 +35,7 @@ def check_objective_is_computed(config: DictConfig) -> None:
     if part != "val" or not (config.metrics or {}).get(name):
         return
     for setting, value in (("data.validation", "test"), ("data.val_fraction", 0)):
-        if OmegaConf.select(config, setting) == value:
+        if OmegaConf.select(config, setting) == value and not config.get("folds"):
             raise SettingError(
                 f"objective={config.objective} needs validation images, and {setting}={value} leaves none to choose by;"
                 " on training images only loss and accuracy are computed: use objective=val/acc"

@@ -24,7 +24,13 @@ from labbook.training import capabilities, checkpoint_io, objectives
 from labbook.training.classifier import Classifier
 from labbook.training.epoch_metrics import forked_names
 from labbook.training.epoch_rows import is_layer_metric, metric_names
-from labbook.training.label_tasks import AnyEvaluationResult, MultiLabel, MultilabelEvaluationResult, best_thresholds
+from labbook.training.label_tasks import (
+    AnyEvaluationResult,
+    EvaluationResult,
+    MultiLabel,
+    MultilabelEvaluationResult,
+    best_thresholds,
+)
 from labbook.training.processes import every_rank
 
 
@@ -109,14 +115,17 @@ def run_final_test(
 
 def classifier_metrics(
     trainer: Trainer, model: Classifier, data: ImageDataModule, config: DictConfig, validated: bool
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """The metrics of a classifier's test, and of the parts that the tested epoch has none of."""
     choose_thresholds(trainer, model, data)
     outcome = run_test(trainer, model, data, "test")
-    metrics = part_metrics("test", outcome, model)
+    metrics: dict[str, Any] = part_metrics("test", outcome, model)
     write_predictions(trainer, outcome, data.spec.class_names, data.parts["test"].files)
-    if not validated and len(data.rows["val"]):
-        metrics |= part_metrics("val", run_test(trainer, model, data, "val"), model)
+    if (config.folds or not validated) and len(data.rows["val"]):
+        held_out = run_test(trainer, model, data, "val")
+        metrics |= {} if validated else part_metrics("val", held_out, model)
+        if config.folds and isinstance(held_out, EvaluationResult):
+            metrics["val/confusion_matrix"] = held_out.confusion.tolist()
     if config.evaluate_train:
         metrics["train/acc_eval"] = run_test(trainer, model, data, "train").figures.acc
     model.outcome = outcome
