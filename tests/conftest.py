@@ -198,7 +198,7 @@ def _nothing_remembered() -> None:
     """Every test reads its data anew and draws from the same random state."""
     import torch
 
-    from labbook.data import module
+    from labbook.data import datamodule as module
 
     module._recent.clear()
     torch.manual_seed(0)

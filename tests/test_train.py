@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from labbook.data import module
+from labbook.data import datamodule
 from labbook.data.digits import Digits
 from labbook.errors import SettingError
 from labbook.inference.evaluate import final_test
@@ -224,7 +224,7 @@ def test_a_sweep_reads_the_data_once_and_starts_each_run_clean(
     read = 0
     original = Digits.read
 
-    def counted(self: Digits) -> tuple[module.Images, module.Images]:
+    def counted(self: Digits) -> tuple[datamodule.Images, datamodule.Images]:
         nonlocal read
         read += 1
         return original(self)

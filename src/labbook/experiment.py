@@ -16,8 +16,8 @@ from labbook.callbacks.unused_settings import unused_settings
 from labbook.config import instantiate
 from labbook.config.target_rules import return_type
 from labbook.config.unknown_keys import OF_TRAINER
-from labbook.data.module import Part
-from labbook.data.spec import ImageSpec
+from labbook.data.datamodule import Part
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError, StoppedBySignal, TrainingError, UntrainableError
 from labbook.loggers import TensorBoard
 from labbook.models import smallest_images

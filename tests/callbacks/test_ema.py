@@ -9,8 +9,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from labbook.callbacks.ema import EMA
 from labbook.callbacks.lookahead import float_state
+from labbook.data.datamodule import Split
 from labbook.data.digits import Digits
-from labbook.data.module import Split
 from labbook.inference.evaluate.evaluate_run import evaluate_run
 from labbook.runs.resume import read_run_config
 from labbook.training.classifier import Classifier

@@ -146,7 +146,7 @@ def test_a_pair_has_its_settings_without_being_asked_for_and_gives_way_to_the_co
 def test_the_options_of_all_data_sets_have_the_defaults_of_the_code() -> None:
     base = composing.file("base/data.yaml")
     parameters, _ = instantiate.target_parameters(
-        instantiate.resolve_target("labbook.data.module.ImageDataModule", "data")
+        instantiate.resolve_target("labbook.data.datamodule.ImageDataModule", "data")
     )
     by_program = experiment.SUPPLIED["data"]
     assert {key: plain(item.default) for key, item in parameters.items() if key not in by_program} == base

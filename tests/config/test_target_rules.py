@@ -33,7 +33,7 @@ FORBIDDEN = [
     "torch.optimx.Adam",
     # names of other packages' functions inside the modules that are allowed
     "labbook.callbacks.progress.sys.exit",
-    "labbook.data.module.torch.hub.load",
+    "labbook.data.datamodule.torch.hub.load",
     "labbook.data.digits.np.load",
     "torch.optim.sgd.torch.load",
     "pytorch_lightning.callbacks.model_checkpoint.os.system",

@@ -15,8 +15,8 @@ from hypothesis import settings
 from PIL import Image
 from torch import Tensor
 
+from labbook.data.datamodule import ImageDataModule, Images
 from labbook.data.loader import Batch
-from labbook.data.module import ImageDataModule, Images
 
 few = settings(max_examples=30)  # of what takes some milliseconds each
 

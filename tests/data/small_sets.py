@@ -6,7 +6,7 @@ import pytest
 
 from labbook.data.checksums import Published
 from labbook.data.cifar import CIFAR10
-from labbook.data.torchvision_set import TorchvisionDataModule
+from labbook.data.torchvision_dataset import TorchvisionDataModule
 from labbook.errors import SettingError
 from tests.data.mirror import Web
 from tests.data.samples import images

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from labbook.data.datamodule import ImageDataModule
 from labbook.data.images import Images
-from labbook.data.module import ImageDataModule
 from labbook.errors import SettingError
 from tests.data.samples import Made, first, images, made, noise
 

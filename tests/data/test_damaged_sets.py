@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from labbook.data.cifar import CIFAR10
+from labbook.data.datamodule import _recent
 from labbook.data.idx_files import SETS
 from labbook.data.mnist import MNIST
-from labbook.data.module import _recent
 from labbook.runs.run_id import is_published, note_own_data, run_id
 from tests.composing import composed
 from tests.data.mirror import Web
@@ -221,6 +221,6 @@ def test_a_file_is_not_called_damaged_while_another_process_unpacks_it(
 
         def __exit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr("labbook.data.torchvision_set.blocking_lock", Finished)
+    monkeypatch.setattr("labbook.data.torchvision_dataset.blocking_lock", Finished)
     assert torch.equal(MNIST(root=str(tmp_path)).load()[0].pixels, TRAIN.pixels)
     assert web.asked == []

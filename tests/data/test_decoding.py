@@ -15,7 +15,7 @@ from PIL import Image
 
 from labbook.data import decoding
 from labbook.data.decoding import Decoding, decode
-from labbook.data.formats import file_endings, supported_formats
+from labbook.data.image_formats import file_endings, supported_formats
 from tests.data import odd_images
 from tests.data.odd_images import SIDE, chunk, deep_png, deep_tiff, gradient, png, scene, with_exif
 from tests.data.samples import noise, photograph, truncate

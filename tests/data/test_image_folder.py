@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from labbook.data import image_cache, image_folder, module, pixels
+from labbook.data import datamodule as module
+from labbook.data import image_cache, image_folder
+from labbook.data import resize as pixels
 from labbook.data.decoding import decode
 from labbook.data.image_folder import ImageFolder
 from labbook.errors import SettingError

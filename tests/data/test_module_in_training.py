@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from labbook.data import module as base
+from labbook.data import datamodule as base
 from labbook.data.loader import Batch, TensorLoader
 from tests.data.samples import Made, first, made, noise, prepared
 

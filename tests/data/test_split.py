@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.data import module
+from labbook.data import datamodule
 from labbook.data.image_folder import ImageFolder
 from labbook.data.split import Division, fold_split, pixel_digests, split_by_count, split_remarks, stratified_split
 from labbook.errors import SettingError
@@ -173,7 +173,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def folder(root: Path, **options: Any) -> ImageFolder:
-    module._recent.clear()
+    datamodule._recent.clear()
     defaults = {"image_size": 4, "normalize": "unit", "cache_dir": str(root.parent / "cache")}
     data = ImageFolder(root=str(root), **defaults | options)
     data.setup()

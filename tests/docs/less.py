@@ -68,7 +68,7 @@ def make_up() -> None:
     import torch
 
     from labbook.data.cifar import CIFAR10
-    from labbook.data.module import Images
+    from labbook.data.datamodule import Images
     from labbook.models.torchvision_model import TorchvisionModel
 
     def read(self: Any) -> tuple[Images, Images]:

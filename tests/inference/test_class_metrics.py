@@ -6,7 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from labbook.data.module import Images
+from labbook.data.datamodule import Images
 from labbook.inference.evaluate import class_metrics
 from labbook.inference.evaluate.class_metrics import evaluation_report
 from labbook.plots import contact_sheet, plots

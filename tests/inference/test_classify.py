@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from labbook import experiment
+from labbook.data.datamodule import Images
 from labbook.data.image_cache import AT_ONCE
-from labbook.data.module import Images
 from labbook.errors import SettingError
 from labbook.inference.evaluate import evaluate_run
 from labbook.inference.predict import output

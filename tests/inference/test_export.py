@@ -23,7 +23,7 @@ from torch import Tensor
 from labbook.cli.commands import export
 from labbook.data.decoding import Decoding, decode
 from labbook.data.digits import Digits
-from labbook.data.pixels import resize_and_convert
+from labbook.data.resize import resize_and_convert
 from labbook.errors import ExportError, SettingError
 from labbook.inference import trained_model
 from labbook.inference.export import companion, export_model, formats, onnx, safetensors, torch_export

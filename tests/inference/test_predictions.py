@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from labbook.data.record import part_identity
+from labbook.data.data_record import part_identity
 from labbook.inference.evaluate import predictions_table
 from labbook.inference.evaluate.predictions import Predictions
 from labbook.training.label_tasks import EvaluationResult

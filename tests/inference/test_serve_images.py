@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw
 
 from labbook.config.compose import compose_config
 from labbook.data.decoding import Decoding
-from labbook.data.pixels import resize_and_convert
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
+from labbook.data.resize import resize_and_convert
 from labbook.errors import SettingError
 from labbook.inference.serve import images
 from labbook.inference.serve.images import ImageHabits

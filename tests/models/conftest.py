@@ -3,7 +3,7 @@
 import pytest
 from torch import Tensor, nn
 
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.training.classifier import Classifier
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import avg_pool2d, unfold
 
 from labbook.config import instantiate
 from labbook.data.digits import Digits
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.models import airbench94
 from labbook.models.airbench94 import Airbench94, identity_convolution, patch_covariance, whitening_filters
 from labbook.models.mlp import MLP

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from labbook.config import instantiate
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.training.classifier import Classifier
 from tests import composing

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.smallest_images import check_image_size
 from labbook.training.classifier import Classifier

@@ -16,9 +16,9 @@ from torchvision.ops import StochasticDepth
 
 from labbook.callbacks import run_description
 from labbook.config import instantiate
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.models import pretrained_weights
+from labbook.models import pretrained
 from labbook.models.torchvision_model import TorchvisionModel, network_names
 from tests import composing
 from tests.composing import OF_TORCHVISION
@@ -95,9 +95,9 @@ def test_weights_survive_saving_with_weights_only(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", slow_but((*LIGHT, "googlenet"), network_names()))
 def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -> None:
     """As many parameters as torchvision documents, which does not count GoogLeNet's auxiliary classifiers."""
-    model = on_meta(name, spec_of(3, pretrained_weights.image_settings(name)["image_size"], 1000))
+    model = on_meta(name, spec_of(3, pretrained.image_settings(name)["image_size"], 1000))
     auxiliary = sum(item.numel() for path, item in model.named_parameters() if ".aux" in path)
-    documented = pretrained_weights.recommended_weights(name).meta["num_params"]
+    documented = pretrained.recommended_weights(name).meta["num_params"]
     assert model.num_parameters - auxiliary == documented
     assert model.num_auxiliary == auxiliary
     assert model.title == name

@@ -13,8 +13,8 @@ from labbook.callbacks.diagnostics import TrainingDiagnostics
 from labbook.callbacks.epoch_end import EpochEnd
 from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.callbacks.evaluation_metrics import EvaluationMetrics
+from labbook.data.datamodule import ImageDataModule
 from labbook.data.loader import TensorLoader
-from labbook.data.module import ImageDataModule
 from labbook.loggers import TensorBoard
 from labbook.training.classifier import Classifier
 from tests.conftest import Command

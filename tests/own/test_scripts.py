@@ -27,7 +27,7 @@ RUNS = {
     "photographs": "model=mlp data=photographs data.size=16 data.batch_size=8 data.workers=0",
 }
 CLASSIFIER = "needs a classifier of images (labbook.training.classifier.Classifier), and {} is none"
-IMAGES = "needs data of labelled images (labbook.data.module.ImageDataModule), and {} is none"
+IMAGES = "needs data of labelled images (labbook.data.datamodule.ImageDataModule), and {} is none"
 LACKS = {"autoencoder": CLASSIFIER.format("Autoencoder"), "gan": CLASSIFIER.format("GAN"),
          "regression": CLASSIFIER.format("Regression"), "photographs": IMAGES.format("Photographs")}  # fmt: skip
 

@@ -14,7 +14,7 @@ import torch
 from mylab.data.two_digits import TwoDigits
 
 from labbook.cli.commands import compare, evaluate, export, predict
-from labbook.data.module import Images
+from labbook.data.datamodule import Images
 from labbook.errors import SettingError
 from labbook.inference import trained_model
 from labbook.inference.export import safetensors

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from labbook.cli.commands import evaluate, predict
-from labbook.data import module
+from labbook.data import datamodule
 from labbook.inference.evaluate import output_files
 from tests.conftest import Command
 from tests.data.samples import album, images, photograph, write_mnist
@@ -62,7 +62,7 @@ def test_a_run_is_not_resumed_on_other_data(
     run = trained(*PHOTOS, "epochs=1")
     before = {name: (run / name).read_bytes() for name in ("metrics.json", "config.yaml", "metrics.csv")}
     said = change(photos)
-    module._recent.clear()  # as of another process
+    datamodule._recent.clear()  # as of another process
     ended = labbook(f"resume={run}", "epochs=2")
     assert ended.code == 2
     assert f"the data is not what {run} was trained on: {said}" in ended.err
@@ -97,7 +97,7 @@ def again(script: Callable[[ModuleType], Command], monkeypatch: pytest.MonkeyPat
     command = script(evaluate)
 
     def anew(*arguments: str) -> object:
-        module._recent.clear()
+        datamodule._recent.clear()
         return command(*arguments)
 
     return anew  # type: ignore[return-value]
@@ -258,7 +258,7 @@ def test_a_sweep_is_not_extended_on_other_images(labbook: Command, photos: Path)
     sweep = labbook(*words, "seed=1").run
     before = (sweep / "sweep.json").read_bytes()
     photograph(photos / "test" / "cat" / "new.png", "pink")
-    module._recent.clear()
+    datamodule._recent.clear()
     for seeds in ("seed=1,2", "seed=1"):
         ended = labbook(*words, seeds)
         assert ended.code == 2

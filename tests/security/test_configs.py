@@ -48,7 +48,7 @@ NODES: dict[str, tuple[dict[str, Any], str]] = {
     "no text": ({"_target_": ["os.system"]}, NOT_ALLOWED),
     "a mapping": ({"_target_": {"_target_": "os.system"}}, NOT_ALLOWED),
     "the package's own imports": ({"_target_": "labbook.data.image_cache.os.system"}, NOT_ALLOWED),
-    "its import of a class": ({"_target_": "labbook.data.torchvision_set.Path", "_args_": ["x"]}, NOT_ALLOWED),
+    "its import of a class": ({"_target_": "labbook.data.torchvision_dataset.Path", "_args_": ["x"]}, NOT_ALLOWED),
     "Lightning's imports": ({"_target_": "pytorch_lightning.loggers.csv_logs.os.system"}, NOT_ALLOWED),
     "torch's imports": ({"_target_": "torch.optim.lr_scheduler.partial", "_args_": [SHELL]}, NOT_ALLOWED),
     "a module of an allowed one": ({"_target_": "torch.optim.sgd.torch.load", "f": "x"}, NOT_ALLOWED),

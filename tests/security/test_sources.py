@@ -23,8 +23,8 @@ DANGEROUS = re.compile(
     r"|(^|\.)hub\.\w+$|^(unsafe_load|full_load|jit\.load|load_from_checkpoint)$|\.(unsafe_load|full_load|load_from_checkpoint)$"
 )
 ALLOWED = {
-    ("src/labbook/models/pretrained_weights.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
-    ("src/labbook/models/pretrained_weights.py", "torch.hub.download_url_to_file"): "bytes, checked by their sha256",
+    ("src/labbook/models/pretrained.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
+    ("src/labbook/models/pretrained.py", "torch.hub.download_url_to_file"): "bytes, checked by their sha256",
     ("src/labbook/inference/export/torch_export.py", "torch.export.load"): "the file that it wrote a moment ago",
     ("tests/inference/test_export.py", "exec"): "the examples of docs/export.md",
     ("tests/docs/test_examples.py", "exec"): "the example of a notebook",

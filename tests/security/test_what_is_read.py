@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from labbook.data.cifar import CIFAR10, CIFAR100
-from labbook.data.torchvision_set import TorchvisionDataModule
+from labbook.data.torchvision_dataset import TorchvisionDataModule
 from labbook.errors import SettingError
 from labbook.reports import sweep_page, tables
 from labbook.runs.sweep_folder import IdentityIndex, SweepFolder

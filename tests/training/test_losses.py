@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from labbook import experiment
 from labbook.config.schema import with_schema_types
 from labbook.data.digits import Digits
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.mlp import MLP
 from labbook.runs.run_id import run_id

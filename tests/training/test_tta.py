@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labbook.data.digits import Digits
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.mlp import MLP
 from labbook.training.classifier import Task

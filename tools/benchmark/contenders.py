@@ -16,7 +16,7 @@ from torchvision import transforms
 
 from labbook import experiment
 from labbook.callbacks.run_description import describe_run
-from labbook.data.module import ImageDataModule
+from labbook.data.datamodule import ImageDataModule
 from labbook.runs import run_folder
 from labbook.training import capabilities, hardware
 from labbook.training.classifier import Classifier

@@ -13,7 +13,7 @@ from labbook.config import instantiate
 from labbook.config.compose import compose_config
 from labbook.config.hydra_errors import choice_files
 from labbook.config.unknown_keys import PAIRS
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 
 

@@ -12,7 +12,7 @@ from labbook.cli.command_line import paper_of_config
 from labbook.config.arguments import normalize_overrides
 from labbook.config.compose import compose_config
 from labbook.config.hydra_errors import choice_files
-from labbook.data.module import ImageDataModule
+from labbook.data.datamodule import ImageDataModule
 from labbook.errors import SettingError, list_choices
 from labbook.experiment import on_meta_device
 from labbook.training import hardware

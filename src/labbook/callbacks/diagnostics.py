@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import torch
 
-from labbook.data.module import ImageDataModule, Split
-from labbook.data.spec import label_combinations
+from labbook.data.datamodule import ImageDataModule, Split
+from labbook.data.image_spec import label_combinations
 from labbook.training.epoch_rows import Row
 
 log = logging.getLogger("labbook")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pytorch_lightning import LightningDataModule, LightningModule
 
-from labbook.data.record import DataRecord
+from labbook.data.data_record import DataRecord
 from labbook.runs.run_folder import RunFolder
 from labbook.training import capabilities
 from labbook.training.hardware import DeviceChoice

@@ -19,7 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from labbook.data.file_metadata import END_OF_JPEG, ORIENTATION, START_OF_JPEG, orientation_of, without_metadata
-from labbook.data.formats import supported_formats, unknown_format_message
+from labbook.data.image_formats import supported_formats, unknown_format_message
 from labbook.errors import printable
 
 LARGEST = 2**30  # bytes of a file: it is read whole, by as many threads as there are cores

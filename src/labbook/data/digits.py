@@ -5,7 +5,7 @@ from importlib.resources import files
 import numpy as np
 import torch
 
-from labbook.data.module import ImageDataModule, Images
+from labbook.data.datamodule import ImageDataModule, Images
 
 TEST_EVERY = 5  # every fifth image of the file, from the first, is a test image
 

@@ -9,8 +9,7 @@ import torch
 from pydantic import PositiveInt
 
 from labbook.config.path_rules import expand_user, short_file_name
-from labbook.data.decoding import Decoding, Range, Resize
-from labbook.data.folders import (
+from labbook.data.class_folders import (
     Seen,
     check_validation,
     class_folder,
@@ -22,14 +21,15 @@ from labbook.data.folders import (
     validation_folder,
     walk_files,
 )
-from labbook.data.formats import loose_images
+from labbook.data.datamodule import ImageDataModule, Part
+from labbook.data.decoding import Decoding, Range, Resize
+from labbook.data.duplicates import Duplicates, find_duplicates, image_count, list_first_lines
 from labbook.data.image_cache import Labelled, Photographs, cached_images
+from labbook.data.image_formats import loose_images
+from labbook.data.image_spec import ImageSpec
 from labbook.data.images import Images, evenly_spaced_rows
-from labbook.data.module import ImageDataModule, Part
 from labbook.data.normalization import Normalize
-from labbook.data.spec import ImageSpec
 from labbook.data.split import ValSplit
-from labbook.data.twins import Duplicates, find_duplicates, image_count, list_first_lines
 from labbook.errors import SettingError, printable
 
 LAYOUT = "a folder for each class, as in {train}/cat/1.jpg and {test}/cat/2.jpg"

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from labbook.data import idx_files
 from labbook.data.checksums import Published
-from labbook.data.torchvision_set import TorchvisionDataModule
+from labbook.data.torchvision_dataset import TorchvisionDataModule
 
 
 class MNIST(TorchvisionDataModule):

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from labbook.data.image_spec import class_counts, label_combinations
 from labbook.data.randomness import random_permutation
-from labbook.data.spec import class_counts, label_combinations
 from labbook.errors import list_first
 
 ValSplit = Literal["random", "last", "stratified"]

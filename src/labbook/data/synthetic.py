@@ -6,9 +6,9 @@ import torch
 from annotated_types import Ge
 from pydantic import PositiveInt
 
-from labbook.data.module import ImageDataModule, Images
+from labbook.data.datamodule import ImageDataModule, Images
+from labbook.data.image_spec import ImageSpec
 from labbook.data.randomness import seeded_generator
-from labbook.data.spec import ImageSpec
 
 
 class Synthetic(ImageDataModule):

@@ -13,10 +13,10 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 
 from labbook import experiment
+from labbook.data.data_record import DataRecord, changed_classes
+from labbook.data.datamodule import ImageDataModule, Images, Part
 from labbook.data.decoding import Decoding, Resize
-from labbook.data.module import ImageDataModule, Images, Part
-from labbook.data.record import DataRecord, changed_classes
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.inference.run_config import check_classification, complete_run_config, types_of_run
 from labbook.runs.run_folder import BEST, CHECKPOINTS, LAST, read_metrics

@@ -7,7 +7,7 @@ from annotated_types import MinLen
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.convnet import smallest_size
 from labbook.training.classifier import Classifier, Task

@@ -7,7 +7,7 @@ from annotated_types import Ge, Lt, MinLen
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.models.activations import Activation
 from labbook.models.activations import activation as layer
 from labbook.models.mlp import dense_layers

@@ -3,7 +3,7 @@
 from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.models.activations import Activation
 from labbook.models.activations import activation as layer
 from labbook.training.classifier import Classifier, Task

@@ -7,7 +7,7 @@ from annotated_types import Ge, Lt
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models.activations import Activation
 from labbook.models.activations import activation as layer

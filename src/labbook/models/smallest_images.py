@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError, first_line
 from labbook.training.classifier import Classifier
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
+from labbook.data.image_spec import ImageSpec
 from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
-from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError, first_line, list_choices
-from labbook.models import pretrained_weights, small_images
+from labbook.models import pretrained as pretrained_weights
+from labbook.models import small_images
 from labbook.training.classifier import Classifier, Task
 
 FAMILIES = (

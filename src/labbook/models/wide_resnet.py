@@ -7,7 +7,7 @@ from annotated_types import Ge, Lt
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.models.resnet import STAGES, blocks_in_a_stage, convolution_3x3, draw_convolutions
 from labbook.training.classifier import Classifier, Task
 

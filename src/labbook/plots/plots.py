@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from labbook.data.module import Images
-from labbook.data.spec import ImageSpec
+from labbook.data.datamodule import Images
+from labbook.data.image_spec import ImageSpec
 from labbook.plots import fonts
 from labbook.plots.confusion_matrix import confusion_plot
 from labbook.plots.contact_sheet import CaptionLine, Picture, contact_sheet, image_name

@@ -18,7 +18,7 @@ from labbook.config import published
 from labbook.config.failures import explain_failure, failure_reason, is_sentence
 from labbook.config.invocation import program_name
 from labbook.config.path_rules import quote_override, short_file_name
-from labbook.data.record import KEY, DataRecord
+from labbook.data.data_record import KEY, DataRecord
 from labbook.errors import SettingError, StoppedBySignal, TrainingError, is_unwritable
 from labbook.files import find_corruption, finite_or_null, folder_lock, remove_partial, write_whole
 from labbook.lazy_imports import process_number

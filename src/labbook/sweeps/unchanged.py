@@ -7,7 +7,7 @@ from typing import Any
 
 from labbook import lazy_imports
 from labbook.config.schema import with_schema_types
-from labbook.data.record import KEY, DataRecord
+from labbook.data.data_record import KEY, DataRecord
 from labbook.errors import SettingError
 from labbook.runs.resume import read_run_config
 from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST

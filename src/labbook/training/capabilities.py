@@ -13,9 +13,9 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import nn
 from torch.utils.data import DataLoader
 
+from labbook.data.datamodule import ImageDataModule
+from labbook.data.image_spec import ImageSpec
 from labbook.data.loader import TensorLoader
-from labbook.data.module import ImageDataModule
-from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.training.classifier import Classifier
 from labbook.training.convolutions import has_convolutions
@@ -24,7 +24,7 @@ from labbook.training.label_tasks import AnyEvaluationResult
 
 # What to say where a model or data of another kind arrives.
 NO_CLASSIFIER = "{} needs a classifier of images (labbook.training.classifier.Classifier), and {} is none"
-NO_IMAGE_DATA = "{} needs data of labelled images (labbook.data.module.ImageDataModule), and {} is none"
+NO_IMAGE_DATA = "{} needs data of labelled images (labbook.data.datamodule.ImageDataModule), and {} is none"
 
 # Hooks of a `Classifier` that log; a class that changes one of them may log other metrics.
 LOGGING = (

@@ -10,7 +10,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import LightningModule
 
-from labbook.data.record import changed_classes
+from labbook.data.data_record import changed_classes
 from labbook.errors import SettingError
 from labbook.files import add_checksum, atomic_replace, find_corruption
 from labbook.runs.run_folder import LAST, PREVIOUS

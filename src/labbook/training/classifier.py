@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from labbook.data.image_spec import ImageSpec, class_counts
 from labbook.data.loader import Batch
-from labbook.data.spec import ImageSpec, class_counts
 from labbook.errors import SettingError
 from labbook.training import sam
 from labbook.training.epoch_metrics import log_epoch

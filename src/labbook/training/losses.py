@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError, first_line, list_choices
 
 Loss = Callable[..., nn.Module]  # takes `weight`, `pos_weight` and `label_smoothing`, where it has these

@@ -12,7 +12,7 @@ from torchmetrics import Metric
 
 from labbook.config import instantiate
 from labbook.config.failures import LIBRARIES, ConfigPart
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError, first_line
 
 # Metrics of torchmetrics that have no version for several labels: these judge whether each class is there.

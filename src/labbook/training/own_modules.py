@@ -11,8 +11,8 @@ from torch import Tensor
 
 from labbook.config import instantiate
 from labbook.config.target_rules import return_type
+from labbook.data.image_spec import ImageSpec
 from labbook.data.loader import Batch
-from labbook.data.spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.training.capabilities import image_spec, is_classifier, is_image_data, overrides_hooks
 from labbook.training.classifier import Task
@@ -20,7 +20,7 @@ from labbook.training.optimizers import make_optimizer, steps_per_epoch, with_sc
 
 NO_SPEC = (
     "needs a spec of its images, and the data has none: give the data module a property `spec`"
-    " (labbook.data.spec.ImageSpec), or use data that has one, such as data=mnist"
+    " (labbook.data.image_spec.ImageSpec), or use data that has one, such as data=mnist"
 )
 # What each must define, by the group.
 NEEDED = {

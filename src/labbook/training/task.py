@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.training.losses import ClassWeights, Loss, check_multilabel_loss, check_weighted_names
 from labbook.training.schedulers import Schedule

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import torch
 from omegaconf import DictConfig
 
-from labbook.data.folders import to_nfc
-from labbook.data.module import ImageDataModule, Split
-from labbook.data.record import DataRecord
-from labbook.data.spec import ImageSpec
+from labbook.data.class_folders import to_nfc
+from labbook.data.data_record import DataRecord
+from labbook.data.datamodule import ImageDataModule, Split
+from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError, list_first
 
 DIVISION = ("limit", "val_fraction", "val_seed", "val_split", "validation")  # settings that divide the training images

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from omegaconf import DictConfig
 
 from labbook import experiment
-from labbook.data.module import ImageDataModule, Split
-from labbook.data.record import DataRecord, part_identity
+from labbook.data.data_record import DataRecord, part_identity
+from labbook.data.datamodule import ImageDataModule, Split
 from labbook.errors import SettingError
 from labbook.inference.evaluate import other_dataset
 from labbook.inference.evaluate.class_matching import (

@@ -11,8 +11,8 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from torch import Tensor
 
 from labbook.callbacks.epoch_end import epoch_end_of
-from labbook.data.module import ImageDataModule, Split
-from labbook.data.record import part_identity
+from labbook.data.data_record import part_identity
+from labbook.data.datamodule import ImageDataModule, Split
 from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.inference.evaluate import predictions_table

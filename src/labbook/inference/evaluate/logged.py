@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig
 
 from labbook import experiment
-from labbook.data.record import DataRecord
+from labbook.data.data_record import DataRecord
 from labbook.errors import SettingError
 from labbook.files import finite_or_null
 from labbook.inference.evaluate.class_metrics import evaluation_report, print_report, report_as_data

@@ -14,7 +14,7 @@ from labbook.runs.resume import with_settings
 from labbook.runs.run_id import is_published
 
 if TYPE_CHECKING:  # it would import torch
-    from labbook.data.spec import ImageSpec
+    from labbook.data.image_spec import ImageSpec
 
 # What the network knows of its images; the set shows them so, unless the command line says otherwise.
 SEEN = ("image_size", "channels", "normalize")

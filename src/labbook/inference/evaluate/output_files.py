@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from labbook.config.path_rules import short_file_name
-from labbook.data.module import Split
+from labbook.data.datamodule import Split
 from labbook.files import make_folder
 from labbook.inference.evaluate.calibration import Bin
 from labbook.inference.evaluate.class_metrics import EvaluationReport, report_as_data

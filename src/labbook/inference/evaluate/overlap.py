@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from labbook import experiment
 from labbook.config.schema import with_schema_types
-from labbook.data.module import ImageDataModule, Split
-from labbook.data.record import DataRecord
+from labbook.data.data_record import DataRecord
+from labbook.data.datamodule import ImageDataModule, Split
 from labbook.data.split import pixel_digests
 from labbook.errors import SettingError
 from labbook.runs.resume import read_run_config

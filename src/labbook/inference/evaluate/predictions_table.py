@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from labbook.data.spec import join_class_names
+from labbook.data.image_spec import join_class_names
 from labbook.errors import printable
 from labbook.inference.evaluate.predictions import HEAD
 from labbook.runs.csv_text import csv_text

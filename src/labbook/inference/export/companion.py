@@ -5,7 +5,7 @@ import inspect
 from pathlib import Path
 from types import ModuleType
 
-from labbook.data import decoding, file_metadata, formats
+from labbook.data import decoding, file_metadata, image_formats
 from labbook.errors import SettingError, abbreviate, printable
 from labbook.inference.export import pixels
 
@@ -24,7 +24,7 @@ def missing_package_message(choice: str, _: str) -> str:
     """What to say of a format that Pillow alone does not read."""
     return f"{choice} is not installed: pip install pillow-heif"
 '''
-PARTS = (printable, file_metadata, formats, decoding, pixels)
+PARTS = (printable, file_metadata, image_formats, decoding, pixels)
 
 
 def check_companion(file: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from labbook import experiment
 from labbook.data.decoding import Decoding
-from labbook.data.spec import ImageSpec, scale_and_shift
+from labbook.data.image_spec import ImageSpec, scale_and_shift
 from labbook.errors import ExportError
 from labbook.inference import run_config, trained_model
 from labbook.inference.trained_model import TrainedModel, Weights

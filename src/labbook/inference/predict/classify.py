@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from labbook.data.image_cache import decode_all
-from labbook.data.pixels import resize_and_convert
+from labbook.data.resize import resize_and_convert
 from labbook.errors import SettingError, printable
 from labbook.inference.trained_model import TrainedModel, decoding_of_run
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from labbook.data.folders import walk_files
-from labbook.data.formats import file_endings
+from labbook.data.class_folders import walk_files
+from labbook.data.image_formats import file_endings
 from labbook.errors import SettingError, abbreviate
 
 

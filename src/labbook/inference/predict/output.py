@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from labbook import streams
-from labbook.data.spec import join_class_names
+from labbook.data.image_spec import join_class_names
 from labbook.inference.predict.classify import PredictedBatch, Prediction
 from labbook.inference.predict.tables import PredictionColumns, prediction_cells
 from labbook.plots import fonts, plots

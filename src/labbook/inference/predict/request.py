@@ -17,7 +17,7 @@ from labbook.runs import outputs
 from labbook.runs.resume import read_run_config, with_settings
 
 if TYPE_CHECKING:  # it would import torch
-    from labbook.data.spec import ImageSpec
+    from labbook.data.image_spec import ImageSpec
 
 SETTING = re.compile(r"[A-Za-z_][\w.]*=")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from labbook.data.spec import join_class_names
+from labbook.data.image_spec import join_class_names
 from labbook.errors import printable
 from labbook.inference.predict.classify import Prediction
 from labbook.runs.csv_text import csv_text

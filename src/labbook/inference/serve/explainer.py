@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from labbook.data.spec import join_class_names, label_combinations
+from labbook.data.image_spec import join_class_names, label_combinations
 from labbook.errors import SettingError, printable
 from labbook.inference.serve import images
 from labbook.inference.serve.attribution import METHODS, attribute, heat_map_of

@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from labbook.data.decoding import Decoding, decode
-from labbook.data.pixels import resize_and_convert, resize_images
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
+from labbook.data.resize import resize_and_convert, resize_images
 from labbook.errors import SettingError, abbreviate
 from labbook.inference.trained_model import data_type
 

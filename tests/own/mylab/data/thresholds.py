@@ -2,7 +2,7 @@
 
 import torch
 
-from labbook.data.module import ImageDataModule, Images
+from labbook.data.datamodule import ImageDataModule, Images
 
 
 class Thresholds(ImageDataModule):

@@ -2,8 +2,8 @@
 
 import torch
 
+from labbook.data.datamodule import ImageDataModule, Images
 from labbook.data.digits import Digits
-from labbook.data.module import ImageDataModule, Images
 
 
 class TwoDigits(ImageDataModule):

@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
+from labbook.data.image_spec import ImageSpec
 from labbook.data.loader import Batch
-from labbook.data.spec import ImageSpec
 
 
 class Autoencoder(LightningModule):

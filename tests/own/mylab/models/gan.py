@@ -9,8 +9,8 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from labbook.data.image_spec import ImageSpec
 from labbook.data.loader import Batch
-from labbook.data.spec import ImageSpec
 
 
 class GAN(LightningModule):

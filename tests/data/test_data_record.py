@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from labbook.data.record import DataRecord, changed_classes
+from labbook.data.data_record import DataRecord, changed_classes
 from tests.data.samples import images, made
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from labbook.data import module as base
-from labbook.data import pixels
-from labbook.data.module import ImageDataModule, Images
+from labbook.data import datamodule as base
+from labbook.data import resize as pixels
+from labbook.data.datamodule import ImageDataModule, Images
 from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
 from labbook.errors import SettingError
 from tests.data.samples import Made, few, first, images, loaders, made, noise, prepared

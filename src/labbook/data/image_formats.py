@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from labbook.data.folders import is_hidden_name
+from labbook.data.class_folders import is_hidden_name
 from labbook.errors import missing_package_message
 
 # Pillow hands some of the others to programs of the system (EPS to Ghostscript), whatever the file's name.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from labbook.data.folders import class_folder, class_names_of_parts, walk_files
+from labbook.data.class_folders import class_folder, class_names_of_parts, walk_files
 from labbook.errors import SettingError, printable
 
 

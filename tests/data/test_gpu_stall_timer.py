@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from labbook.data.waiting import GpuStallTimer
+from labbook.data.gpu_stall_timer import GpuStallTimer
 from tests.data.samples import made
 
 GPU = torch.device("cuda", 0)

@@ -6,11 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from labbook.data.folders import to_nfc
+from labbook.data.class_folders import to_nfc
 from labbook.errors import list_first
 
 if TYPE_CHECKING:  # it would import torch
-    from labbook.data.module import ImageDataModule
+    from labbook.data.datamodule import ImageDataModule
 
 KEY = "data"  # in metrics.json
 TITLES = {"train": "training", "val": "validation", "test": "test"}

@@ -14,9 +14,9 @@ from torchvision import datasets
 
 from labbook.data import archives
 from labbook.data.cifar import CIFAR10, CIFAR100
+from labbook.data.datamodule import Images
 from labbook.data.mnist import MNIST, FashionMNIST
-from labbook.data.module import Images
-from labbook.data.torchvision_set import TorchvisionDataModule
+from labbook.data.torchvision_dataset import TorchvisionDataModule
 from tests.data import mirror
 from tests.data.mirror import Web, offline
 from tests.data.samples import REAL, images, needs, noise, write_mnist

@@ -19,7 +19,7 @@ from labbook import experiment as training
 from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
 from labbook.data.synthetic import Synthetic
 from labbook.errors import SettingError
-from labbook.models import pretrained_weights
+from labbook.models import pretrained as pretrained_weights
 from labbook.models.torchvision_model import TorchvisionModel
 from labbook.training.classifier import Task
 from tests.composing import OF_TORCHVISION, composed

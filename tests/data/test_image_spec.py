@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from labbook.data.spec import ImageSpec
+from labbook.data.image_spec import ImageSpec
 from tests.data.samples import noise
 
 SPEC = ImageSpec(3, 4, ("ape", "bee"), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))

@@ -19,18 +19,18 @@ from labbook.data import augment as augmentation
 from labbook.data import split as splitting
 from labbook.data.augment import Draw
 from labbook.data.checking import check_data_class, check_mean_and_std, check_read_images
+from labbook.data.gpu_stall_timer import GpuStallTimer
+from labbook.data.image_spec import ImageSpec
 from labbook.data.images import Images as Images
 from labbook.data.images import with_content_hash
 from labbook.data.loader import Batch, TensorLoader
 from labbook.data.normalization import Normalize, mean_and_std
 from labbook.data.own_augment import Augmentation
-from labbook.data.pixels import fits_on_device, resize_and_convert
 from labbook.data.preparing import augment_and_normalize, move_batch
 from labbook.data.randomness import seeded_generator
+from labbook.data.resize import fits_on_device, resize_and_convert
 from labbook.data.sampling import Sampler, draw_order, make_sampler
-from labbook.data.spec import ImageSpec
 from labbook.data.split import Division, ValSplit
-from labbook.data.waiting import GpuStallTimer
 from labbook.errors import SettingError
 
 # A run writes to train.log, and not to the terminal, what Lightning says, of whom this is a part.

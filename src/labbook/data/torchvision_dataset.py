@@ -9,8 +9,8 @@ import torch
 
 from labbook.data.archives import ArchiveError, install_archive, is_complete_gzip
 from labbook.data.checksums import Published
+from labbook.data.datamodule import ImageDataModule, Images
 from labbook.data.download import DownloadError, download_file
-from labbook.data.module import ImageDataModule, Images
 from labbook.errors import SettingError
 from labbook.files import blocking_lock
 
