@@ -64,7 +64,7 @@ def test_what_was_written_wrong_is_not_sealed(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     torch.save({"weights": torch.arange(500.0)}, path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(OSError, match="written otherwise than it should be"):
+    with pytest.raises(OSError, match="not written as expected"):
         files.add_checksum(path)
 
 
@@ -136,7 +136,7 @@ def test_a_lock_file_is_not_removed_under_the_process_that_took_it_next(
         patch.setattr(files, "FileLock", Contended)
         with files.folder_lock(tmp_path):
             pass
-    with pytest.raises(SettingError, match="is being worked on by another process"), files.folder_lock(tmp_path):
+    with pytest.raises(SettingError, match="is in use by another process"), files.folder_lock(tmp_path):
         pass
     others[0].release()
 

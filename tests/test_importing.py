@@ -138,7 +138,7 @@ def test_a_python_that_lacks_packages_is_told_which(
     with pytest.raises(SystemExit) as ended:
         installation.check_installation()
     assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith(f"error: {sys.executable} is not Labbook's environment, {said} `make")
+    assert capsys.readouterr().err.startswith(f"error: {sys.executable} is not Labbook's environment: {said} `make")
 
 
 def test_an_older_python_is_told_which_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def test_control_c_from_outside(tmp_path: Path) -> None:
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert err == ""
-    assert out.strip().splitlines()[-2].startswith("interrupted; to continue: python train.py resume=logs/runs/")
+    assert out.strip().splitlines()[-2].startswith("interrupted; to resume: python train.py resume=logs/runs/")
     run = tmp_path / out.strip().splitlines()[-1].removeprefix("run: ")
     assert metrics_of(run)["status"] == "interrupted"
     assert (run / "checkpoints" / "last.ckpt").exists()
@@ -117,10 +117,10 @@ def test_a_process_that_died_is_told_of_with_the_command_to_continue(
     dead = subprocess.Popen([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"])
     launcher.procs = [dead, other]
     assert death_among_others(trainer) == "process 1 of this run was killed by signal 9"
-    with report_deaths(trainer, "; to continue: python train.py resume=mine"), pytest.raises(SystemExit, match="1"):
+    with report_deaths(trainer, "; to resume: python train.py resume=mine"), pytest.raises(SystemExit, match="1"):
         _ChildProcessObserver(os.getpid(), [other, dead])._run()
     assert other.wait(10)
-    told = "error: process 2 of this run was killed by signal 9; to continue: python train.py resume=mine\n"
+    told = "error: process 2 of this run was killed by signal 9; to resume: python train.py resume=mine\n"
     assert capsys.readouterr().err == told
     assert _ChildProcessObserver._terminate_all is usual
 
@@ -154,4 +154,4 @@ def test_all_processes_stop_together_and_go_on_to_the_same_bits(labbook: Command
     same_in_all(undisturbed, run)
     alone = labbook(f"resume={run}", "epochs=41", "trainer=cpu", "trainer.precision=32")
     assert alone.code == 0, alone.err
-    assert "this run was trained by 2 processes and goes on with 1" in alone.out
+    assert "this run was trained by 2 processes and is resumed with 1" in alone.out

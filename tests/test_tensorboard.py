@@ -185,7 +185,7 @@ def test_scalars(board: Board) -> None:
 def test_custom_scalars(board: Board) -> None:
     """Training and validation of all runs are in one chart, for accuracy and for loss."""
     text = board.text("custom_scalars", r"Matches \(8\).*Matches \(8\)", script=ALL_TEXT)
-    assert shown_in(text, "training beside validation", " accuracy ", " loss ")[0] == "training beside validation"
+    assert shown_in(text, "training and validation", " accuracy ", " loss ")[0] == "training and validation"
     for run in RUNS:
         for tag in ("acc/train", "acc/val", "loss/train", "loss/val"):
             assert re.search(rf"{tag} \({run}-\w{{8}}\)", text), (run, tag)

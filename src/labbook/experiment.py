@@ -187,13 +187,13 @@ def build_classifier(config: DictConfig, spec: ImageSpec, make_model: Callable[[
             raise
         shape = f"{spec.channels} x {spec.size} x {spec.size}"
         raise SettingError(
-            f"this network for images of {shape} pixels takes more memory than there is: use a smaller"
+            f"this network for images of {shape} pixels needs more memory than available: use a smaller"
             " data.image_size, or a smaller network"
         ) from error
     if model.required_size == 1:
         smallest_images.check_image_size(make, spec)
     if model.pretrained and config.task.init != "torch":
-        raise SettingError(f"task.init={config.task.init} would draw published weights anew: use task.init=torch")
+        raise SettingError(f"task.init={config.task.init} would replace the pretrained weights: use task.init=torch")
     if "top5" in config.objective and not model.has_top5:
         raise SettingError(
             f"objective={config.objective} needs at least 10 classes, and the data has {spec.num_classes}"
@@ -241,9 +241,9 @@ def fit_model(
     if run.state is not None:
         epoch, step, done = checkpoint_io.resume_position(model, run.state)
         epochs = run.config.epochs
-        log.info("going on from epoch %d, step %d: to %d epochs in all (%d more)", epoch, step, epochs, epochs - done)
+        log.info("resuming from epoch %d, step %d: %d epochs in total (%d more)", epoch, step, epochs, epochs - done)
     elif run.resumes:
-        log.warning("nothing of this run was saved before: starting from the beginning")
+        log.warning("this run has no checkpoint: starting from the beginning")
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoard):
             if run.resumes:
@@ -257,8 +257,8 @@ def fit_model(
                 raise
             size = run.config.data.get("batch_size")
             raise SettingError(
-                f"data.batch_size={size} leaves a batch of one image, in which batch normalisation has"
-                " nothing to compare: use data.drop_last=true or another batch size"
+                f"data.batch_size={size} leaves a batch of one image, which batch normalisation cannot use:"
+                " use data.drop_last=true or another batch size"
             ) from error
         except RuntimeError as error:
             if isinstance(error, TrainingError) or not (death := death_among_others(trainer)):

@@ -126,7 +126,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0.2)  # longer than `is_folder_locked` holds it
         except Timeout as error:
-            raise SettingError(f"{folder} is being worked on by another process: wait for it, or stop it") from error
+            raise SettingError(f"{folder} is in use by another process: wait for it, or stop it") from error
     try:
         yield
     finally:
@@ -161,7 +161,7 @@ def add_checksum(archive: Path) -> None:
         OSError: what is on the disk is not what was written there, by the archive's own checksums.
     """
     if reason := find_zip_corruption(archive):
-        raise OSError(errno.EIO, f"written otherwise than it should be, {reason}", str(archive))
+        raise OSError(errno.EIO, f"not written as expected, {reason}", str(archive))
     with archive.open("rb+") as file:
         file.seek(-2, os.SEEK_END)  # the length of the comment, the last there is without one
         file.write(SEAL_LENGTH.to_bytes(2, "little"))
@@ -196,7 +196,7 @@ def find_zip_corruption(archive: Path) -> str | None:
                 return "its checksum is wrong"  # so much so that it does not look like one
             wrong = content.testzip()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error):
-        return "it is cut short or no checkpoint at all"
+        return "it is truncated or not a checkpoint"
     return wrong and f"the checksum of {wrong} in it is wrong"
 
 

@@ -50,7 +50,7 @@ def check_installation() -> None:
     """End the program with one sentence where this Python cannot run it."""
     found = installation_problem()
     if found:
-        sys.stderr.write(f"error: {sys.executable} is not Labbook's environment, as {found}: {setup_advice()}\n")
+        sys.stderr.write(f"error: {sys.executable} is not Labbook's environment: {found}: {setup_advice()}\n")
         sys.exit(2)
 
 

@@ -83,7 +83,7 @@ class TensorBoard(TensorBoardLogger):
         written = OmegaConf.to_yaml(config, resolve=True)
         for name, text in (("command", typed_command()), ("configuration", written)):
             self.experiment.add_text(name, indent_for_markdown(text), step)
-        self.experiment.add_custom_scalars({"training beside validation": CHARTS})
+        self.experiment.add_custom_scalars({"training and validation": CHARTS})
 
     @rank_zero_only
     def log_hyperparams(  # type: ignore[override]

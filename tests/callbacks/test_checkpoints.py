@@ -64,10 +64,10 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(
     monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", watched)
     again = labbook(f"resume={run}")
     assert again.code == 0, again.err
-    told = f"{last} is damaged (its checksum is wrong): going on from {previous}"
+    told = f"{last} is damaged (its checksum is wrong): resuming from {previous}"
     assert told in again.out
     assert told in (run / "train.log").read_text()
-    assert "going on from epoch 1, step 5" in again.out
+    assert "resuming from epoch 1, step 5" in again.out
     same_in_all(whole, run)
     assert kept[0] == kept[1] == before  # a damaged file never takes the place of a good one
 
@@ -80,7 +80,7 @@ def test_between_the_two_names_the_one_before_is_used(
     (run / "checkpoints" / "last.ckpt").replace(run / "checkpoints" / "previous.ckpt")
     again = labbook(f"resume={run}")
     assert again.code == 0, again.err
-    assert "going on from epoch 2, step 10" in again.out
+    assert "resuming from epoch 2, step 10" in again.out
     same_in_all(whole, run)
 
 
@@ -93,8 +93,9 @@ def test_where_no_state_is_whole_the_run_is_not_touched(labbook: Command, monkey
     again = labbook(f"resume={run}")
     assert again.code == 2
     assert again.sentence == (
-        f"{folder}/last.ckpt is damaged (its checksum is wrong) and {folder}/previous.ckpt is damaged (it is cut short"
-        f" or no checkpoint at all), and there is no other to go on from: to start from the beginning, delete {folder}"
+        f"{folder}/last.ckpt is damaged (its checksum is wrong) and {folder}/previous.ckpt is damaged (it is"
+        " truncated or not a"
+        f" checkpoint), and there is no other checkpoint: to start from the beginning, delete {folder}"
     )
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
@@ -146,9 +147,9 @@ def test_a_write_that_fails_says_which_state_is_still_good(
             patch.setattr(owner, operation, sometimes)
         ended = labbook(f"resume={run}", "epochs=3", "test_checkpoint=last")
     assert ended.code == 2
-    assert f"no new last.ckpt could be written ({os.strerror(number)}): {last}, as it was, is still good" in ended.out
+    assert f"last.ckpt could not be written ({os.strerror(number)}): {last} is unchanged and valid" in ended.out
     assert ended.sentence.endswith(f"{last}: {os.strerror(number)}")
-    assert f"interrupted; to continue: python train.py resume={run}" in ended.out
+    assert f"interrupted; to resume: python train.py resume={run}" in ended.out
     assert last.read_bytes() == before
     assert metrics_of(run)["status"] == "interrupted"
     assert not list(run.rglob(f"*{files.PARTIAL}"))
@@ -159,16 +160,16 @@ def test_weights_alone_are_not_gone_on_with(labbook: Command, trained: Callable[
     run = trained(*SETTINGS)
     (run / "checkpoints" / "best.ckpt").replace(run / "checkpoints" / "last.ckpt")
     again = labbook(f"resume={run}", "epochs=5")
-    assert again.sentence == f"{run}/checkpoints/last.ckpt holds weights alone, so a run cannot go on from it"
+    assert again.sentence == f"{run}/checkpoints/last.ckpt has only weights, so a run cannot resume from it"
 
 
 def test_a_checkpoint_is_only_what_holds_weights(tmp_path: Path) -> None:
     torch.save([1], tmp_path / "list.ckpt")
     with pytest.raises(SettingError, match="is not a checkpoint of a run: it has no weights"):
         checkpoint_io.load_checkpoint_file(tmp_path / "list.ckpt")
-    with pytest.raises(SettingError, match="there is no checkpoint"):
+    with pytest.raises(SettingError, match="does not exist"):
         checkpoint_io.load_checkpoint_file(tmp_path / "none.ckpt")
-    with pytest.raises(SettingError, match="there is no checkpoint"):
+    with pytest.raises(SettingError, match="does not exist"):
         checkpoint_io.load_checkpoint_file(tmp_path)
 
 
@@ -188,5 +189,5 @@ def test_a_table_that_a_spreadsheet_holds_open_for_a_while_does_not_end_the_run(
     monkeypatch.setattr(epoch_recorder, "write_whole", denied)
     ended = labbook(*SETTINGS)
     assert ended.code == 0, ended.err
-    assert "metrics.csv could not be written (Permission denied): it is tried again" in ended.out
+    assert "metrics.csv could not be written (Permission denied): the next epoch tries again" in ended.out
     assert [row["epoch"] for row in rows_of(ended.run)] == ["1", "2", "3"]

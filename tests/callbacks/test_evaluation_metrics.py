@@ -141,9 +141,9 @@ ONE = "metrics.f1._target_=torchmetrics.classification"
     [
         (("metrics.acc._target_=torchmetrics.classification.F1Score",), "metrics.acc: every run has a metric of this"),
         (("+metrics.loss._target_=torchmetrics.classification.F1Score",), "metrics.loss: every run has a metric of"),
-        (("metrics.f1=macro",), "metrics.f1=macro is nothing that can be built: give metrics.f1._target_=CLASS"),
-        (("metrics.f1={}",), "metrics.f1={} is nothing that can be built: give metrics.f1._target_=CLASS"),
-        (("metrics.f1.average=macro",), "metrics.f1={'average': 'macro'} is nothing that can be built: give "),
+        (("metrics.f1=macro",), "metrics.f1=macro is not an object that can be created: use metrics.f1._target_=CLASS"),
+        (("metrics.f1={}",), "metrics.f1={} is not an object that can be created: use metrics.f1._target_=CLASS"),
+        (("metrics.f1.average=macro",), "metrics.f1={'average': 'macro'} is not an object that can be created: use "),
         ((f"{ONE}.F1Score", "metrics.f1.averag=macro"), "metrics.f1.averag is not a setting of torchmetrics.classific"),
         (
             (f"{ONE}.F1Score", "metrics.f1.num_classes=3"),
@@ -163,7 +163,7 @@ ONE = "metrics.f1._target_=torchmetrics.classification"
         ((f"{ONE}.MulticlassAccuracy", "metrics.f1.top_k=11"), "metrics.f1 (torchmetrics.classification.MulticlassAcc"),
         (
             ("metrics.f1._target_=torchmetrics.MeanMetric",),
-            "metrics.f1._target_=torchmetrics.MeanMetric is no metric of",
+            "metrics.f1._target_=torchmetrics.MeanMetric is not a metric of",
         ),
         (("metrics.f1._target_=torch.optim.SGD",), "metrics.f1._target_=torch.optim.SGD makes no Metric"),
         (

@@ -31,14 +31,16 @@ def test_a_run_that_stopped_early_is_not_resumed_with_the_same_patience(stopped:
     for again in ((), ("epochs=9",), ("callbacks.progress.bar=false",), ("callbacks.early_stopping.patience=1",)):
         ended = labbook(f"resume={stopped}", *again)
         assert ended.code == 2
-        assert ended.sentence.startswith(f"{stopped} stopped early {WHY}: to train on, give callbacks.early_stopping.")
+        assert ended.sentence.startswith(
+            f"{stopped} stopped early {WHY}: to train longer, use callbacks.early_stopping."
+        )
     assert len(rows_of(stopped)) == 2
 
 
 def test_more_patience_trains_on_with_what_was_waited_before(stopped: Path, labbook: Command) -> None:
     more = labbook(f"resume={stopped}", "callbacks.early_stopping.patience=3")
     assert more.code == 0, more.err
-    assert "going on from epoch 2, step 10: to 5 epochs in all (3 more)\n" in more.out
+    assert "resuming from epoch 2, step 10: 5 epochs in total (3 more)\n" in more.out
     assert metrics_of(stopped)["stopped_early"].startswith("after epoch 4 of 5: ")
     less = labbook(f"resume={stopped}", "callbacks.early_stopping.patience=2")  # which is over already
     assert less.code == 0, less.err

@@ -34,9 +34,9 @@ def of(*overrides: str) -> list[str]:
         ("sweep.on_error=stop", "sweep.on_error=stop"),
         ("model.hidden=[] task.layer_lr_decay=0.5", "only one layer"),
         ("model.hidden=[] task.backbone_lr_factor=0.5", "task.backbone_lr_factor=0.5"),
-        ("task.norm_bias_lr_factor=2", "no normalisation"),
+        ("task.norm_bias_lr_factor=2", "no biases of normalisation layers"),
         ("scheduler=cosine scheduler.warmup_epochs=3 epochs=3", "scheduler.warmup_epochs=3"),
-        ("scheduler=plateau scheduler.patience=2 epochs=4", "scheduler.patience=2 lowers no learning rate"),
+        ("scheduler=plateau scheduler.patience=2 epochs=4", "scheduler.patience=2 never reduces the learning rate"),
         (
             "epochs=5 callbacks=early_stopping callbacks.early_stopping.patience=4",
             "callbacks.early_stopping.patience=4",
@@ -44,16 +44,16 @@ def of(*overrides: str) -> list[str]:
         (
             "epochs=5 +callbacks.mine._target_=pytorch_lightning.callbacks.EarlyStopping"
             " +callbacks.mine.monitor=val/acc +callbacks.mine.patience=4",
-            "callbacks.mine.patience=4 cannot end early",
+            "callbacks.mine.patience=4 cannot stop a run early",
         ),
-        ("epochs=3 trainer.check_val_every_n_epoch=4", "validates nothing in epochs=3"),
+        ("epochs=3 trainer.check_val_every_n_epoch=4", "never validates in epochs=3"),
         ("data.val_split=last data.val_seed=1", "data.val_seed=1"),
         ("data.validation=test data.val_seed=1", "data.val_seed=1"),
         (
             "callbacks=lookahead",
-            "callbacks.lookahead gives its slow copy to the last epoch alone: test that with test_checkpoint",
+            "callbacks.lookahead sets the weights to its slow copy at the last epoch: test it with test_checkpoint",
         ),
-        ("callbacks=[ema,lookahead]", "callbacks.lookahead gives its slow copy"),
+        ("callbacks=[ema,lookahead]", "callbacks.lookahead sets the weights to its slow copy"),
         ("channels_last=true", "MLP, which has no convolution"),
     ],
 )

@@ -177,7 +177,7 @@ def test_what_the_root_does_not_declare_is_refused(override: str, labbook: Comma
     name = override.lstrip("+").partition("=")[0]
     assert ended.code == 2
     assert ended.sentence.startswith(f"{name} is not a setting; ")
-    assert ended.sentence.endswith(f"; a note of your own is notes.{name}=VALUE")
+    assert ended.sentence.endswith(f"; for your own notes use notes.{name}=VALUE")
 
 
 @pytest.mark.parametrize(

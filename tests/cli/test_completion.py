@@ -84,7 +84,7 @@ def test_what_files_of_others_hold_is_not_proposed_where_a_shell_would_obey_it(t
 
 
 def test_hydras_own_is_refused(labbook: Command) -> None:
-    assert labbook("-sc", "install=bash").sentence == "-sc: completion is installed with make completion"
+    assert labbook("-sc", "install=bash").sentence == "-sc: use make completion to install completion"
     assert labbook("--shell-completion", "query=fish").code == 2
 
 

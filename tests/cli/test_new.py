@@ -89,7 +89,7 @@ def test_a_folder_that_is_no_project_is_told_how_to_become_one(
         ("model", "_net", "must have lower-case letters"),
         ("model", "netz\u00fc", "must have lower-case letters"),
         ("model", "x" * 41, "at most 40"),
-        ("model", "con", "NAME=con is a device to Windows"),
+        ("model", "con", "NAME=con is a device name of Windows"),
         ("model", "lambda", "NAME=lambda is a keyword of Python"),
         ("model", "null", "NAME=null is not a text for Hydra, so model=null would not work"),
         ("model", "on", "is not a text for Hydra"),

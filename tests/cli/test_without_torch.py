@@ -40,10 +40,10 @@ REFUSED_AT_ONCE = [
     (["model=null"], "model=null is not a choice; choices: airbench94, alexnet"),
     (["seed=abc"], "seed must be a whole number, not abc"),
     (["epochs=0"], "epochs must be at least 1, not 0"),
-    (["--epochs=3"], "--epochs=3: settings are written without dashes, epochs=3"),
+    (["--epochs=3"], "--epochs=3: settings have no dashes: epochs=3"),
     (["resume=nowhere"], "nowhere is not a run folder"),
     (["nonsense"], "cannot read 'nonsense'"),
-    (["-m", "--cfg", "job"], "-m (a sweep), --cfg and --info each ask for something else: give one of them"),
+    (["-m", "--cfg", "job"], "-m (a sweep), --cfg and --info cannot be combined: use one of them"),
 ]
 
 # In a process of their own also because --info leaves Hydra talking.

@@ -58,7 +58,7 @@ def test_a_misspelt_group_is_refused(group: str, labbook: Command) -> None:
 @pytest.mark.parametrize("argument", ["+model=mlp", "++model=mlp", "+debug=fast"])
 def test_a_choice_takes_no_plus(argument: str, labbook: Command) -> None:
     name = argument.lstrip("+").partition("=")[0]
-    assert refused(labbook(argument)) == f"{name} is chosen without a sign before it: {name}=CHOICE"
+    assert refused(labbook(argument)) == f"{name} is set without +, ++ or ~: {name}=CHOICE"
 
 
 # Settings ----------------------------------------------------------------------------------------------------------
@@ -88,8 +88,11 @@ REFUSED: list[tuple[str, str]] = [
     ("++task.mixupp=0.2", "task.mixupp is not a setting; did you mean mixup? settings here: backbone_lr_factor, "),
     ("+checkpoint.every_minute=1", "checkpoint.every_minute is not a setting; did you mean every_minutes?"),
     ("++sweep.nmae=x", "sweep.nmae is not a setting; did you mean name? settings here: job, max_failures, "),
-    ("++callbacks.progres.bar=true", "it has no _target_; did you mean progress? such nodes here: pictures, progress"),
-    ("metrics.f1=macro", "metrics.f1=macro is nothing that can be built: give metrics.f1._target_=CLASS"),
+    (
+        "++callbacks.progres.bar=true",
+        "use callbacks.progres._target_=CLASS; did you mean progress? such nodes here: pictures, progress",
+    ),
+    ("metrics.f1=macro", "metrics.f1=macro is not an object that can be created: use metrics.f1._target_=CLASS"),
     ("++hydra.foo=1", "hydra.foo is not a setting; settings here: aliases, "),
     ("++hydra.job.nmae=x", "hydra.job.nmae is not a setting; did you mean name? settings here: chdir, "),
     # of the wrong type, at the root
@@ -106,7 +109,7 @@ REFUSED: list[tuple[str, str]] = [
     ("data.shuffle=maybe", "data.shuffle must be a valid boolean, not 'maybe'"),
     ("data.on_device=sometimes", "data.on_device must be 'auto' or must be a valid boolean, not 'sometimes'"),
     ("data.root=3", "data.root must be a valid string, not 3"),
-    ("data.augment=flip", "data.augment must be a list, not 'flip'"),
+    ("data.augment=flip", "data.augment=flip is unknown"),
     ("data.validation=train", "data.validation must be 'split' or 'test', not 'train'"),
     ("data.channels=2", "data.channels must be 1 or 3, not 2"),
     ("model=mlp model.dropout=yes", "model.dropout must be a valid number, not 'yes'"),
@@ -139,12 +142,12 @@ REFUSED: list[tuple[str, str]] = [
     ("trainer.num_epochs=3", "trainer.num_epochs is not a setting; did you mean epochs? settings here: "),
     ("data.num_workers=4", "data.num_workers is not a setting, as images are in memory and made into batches there"),
     ("+tags=[a]", "tags is not a setting; did you mean notes? settings here: callbacks, "),
-    ("--lr 0.1", "--lr: settings are written without dashes, optimizer.lr=0.1"),
-    ("-b 64 --epochs 3", "-b: settings are written without dashes, data.batch_size=64"),
-    ("--Batch-Size=64", "--Batch-Size=64: settings are written without dashes, data.batch_size=64"),
-    ("--model-ema", "--model-ema: settings are written without dashes, callbacks=ema"),
-    ("--workers 4", "--workers: there is no such setting, as images are in memory and made into batches there"),
-    ("--whatever", "--whatever: there is no such option: settings are written SETTING=VALUE, and --help lists them"),
+    ("--lr 0.1", "--lr: settings have no dashes: optimizer.lr=0.1"),
+    ("-b 64 --epochs 3", "-b: settings have no dashes: data.batch_size=64"),
+    ("--Batch-Size=64", "--Batch-Size=64: settings have no dashes: data.batch_size=64"),
+    ("--model-ema", "--model-ema: settings have no dashes: callbacks=ema"),
+    ("--workers 4", "--workers: this setting does not exist: images are in memory and made into batches there"),
+    ("--whatever", "--whatever: this option does not exist: use SETTING=VALUE; --help lists the settings"),
     # paths where a group takes a name
     ("data=../photos", "data=../photos: a folder of images is data=image_folder data.root=../photos"),
     ("-m data=digits,../photos", "data=../photos: a folder of images is data=image_folder data.root=../photos"),
@@ -153,7 +156,7 @@ REFUSED: list[tuple[str, str]] = [
     ("data=C:\\photos", "data=C:\\photos: a folder of images is data=image_folder data.root=C:\\photos"),
     (
         "model=./x.py",
-        "model=./x.py is a path, and model takes a name; make new-model NAME=my_net makes one of your own; ch",
+        "model=./x.py is a path, and model takes a name; make new-model NAME=my_net creates your own; ch",
     ),
     ("experiment=configs/experiment/c1_mlp_mnist.yaml", "is a path: write experiment=c1_mlp_mnist"),
     # taken out, though every run has it
@@ -189,7 +192,7 @@ REFUSED: list[tuple[str, str]] = [
     ("trainer.limit_train_batches=0", "trainer.limit_train_batches must be greater than 0, not 0"),
     # unknown names in lists and of figures
     ("objective=val/f1", "objective=val/f1 is not logged by "),
-    ("objective=test/acc", "objective=test/acc: nothing may be chosen by the test set, so use a metric of validation"),
+    ("objective=test/acc", "objective=test/acc: the test set must not select anything: use a validation metric"),
     ("data.augment=[flop]", "data.augment: flop is unknown; did you mean flip? choices: alternating_flip, crop, "),
     ("data.augment=[{reflect_crop:28}]", "reflect_crop takes a padding smaller than the images' 28 pixels, not 28"),
     ("task.init=xavier", "task.init: Invalid value 'xavier', expected one of ['torch', 'glorot', 'he']"),
@@ -200,7 +203,7 @@ REFUSED: list[tuple[str, str]] = [
     ("task.layer_lr_decay=0", "task.layer_lr_decay must be more than 0, not 0.0"),
     ("task.layer_lr_decay=1.5", "task.layer_lr_decay must be at most 1, not 1.5"),
     ("task.backbone_lr_factor=0", "task.backbone_lr_factor must be more than 0, not 0.0"),
-    ("task.sam=0.1 trainer.accumulate_grad_batches=2", "task.sam takes both passes over one batch: use trainer.accum"),
+    ("task.sam=0.1 trainer.accumulate_grad_batches=2", "task.sam needs both passes over one batch: use trainer.accum"),
     ("data.augment=[{erasing:-1}]", "data.augment: erasing takes a probability from 0 to 1, not -1"),
     ("callbacks=ema callbacks.ema.decay=1", "callbacks.ema.decay must be less than 1, not 1"),
     (
@@ -218,21 +221,21 @@ REFUSED: list[tuple[str, str]] = [
     ("optimizer.betas=[0.9,1.5]", "optimizer: Invalid beta parameter at index 1: 1.5"),
     (
         "model=mlp model.depth=3 model.activation=[relu,tanh]",
-        "model.activation lists 2 activations for 3 hidden layers",
+        "model.activation has 2 activations for 3 hidden layers",
     ),
     (
         "model=mlp model.hidden=[8] model.activation=[relu,tanh]",
-        "model.activation lists 2 activations for 1 hidden layers",
+        "model.activation has 2 activations for 1 hidden layers",
     ),
     ("model=cats_dogs_cnn model.channels=[1]", "model.channels has 1 entries and model.kernel_sizes 6"),
     ("data.drop_last=true data.batch_size=5000", "data.batch_size=5000 is larger than the 1293 training images"),
     (
         "callbacks=early_stopping data.val_fraction=0",
-        "callbacks=early_stopping has nothing to watch: give data.val_fraction",
+        "callbacks=early_stopping has no metric to watch: use data.val_fraction",
     ),
-    ("callbacks=early_stopping data.validation=test", "would choose by the test set: use data.validation=split"),
-    ("scheduler=plateau data.validation=test", "scheduler=plateau would choose by the test set"),
-    ("scheduler=plateau data.val_fraction=0", "scheduler=plateau has nothing to watch"),
+    ("callbacks=early_stopping data.validation=test", "would select by the test set: use data.validation=split"),
+    ("scheduler=plateau data.validation=test", "scheduler=plateau would select by the test set"),
+    ("scheduler=plateau data.val_fraction=0", "scheduler=plateau has no metric to watch"),
     (
         "scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
         "ReduceLROnPlateau does not work here: use scheduler=plateau",
@@ -246,15 +249,15 @@ REFUSED: list[tuple[str, str]] = [
     ("+data.seed=7", "data.seed is set by the program: use seed=N"),
     ("+logger.save_dir=x", "logger.save_dir is set by the program: use log_dir=FOLDER"),
     ("sweep.job.folder=x", "sweep.job.folder is set by the program: use sweep.name=NAME"),
-    ("model_data=vit_cats_dogs", "model_data is set by the program: model and data choose it, so override"),
-    ("hydra.run.dir=x", "hydra.run.dir is set by the program: a run makes its own folder"),
-    ("hydra.run={dir:x}", "hydra.run is set by the program: a run makes its own folder"),
-    ("hydra.output_subdir=x", "hydra.output_subdir is set by the program: a run makes its own folder"),
-    ("++hydra.job.chdir=true", "hydra.job.chdir is set by the program: a run makes its own folder, with"),
-    ("-m seeds=2 hydra.sweep.subdir=x", "hydra.sweep.subdir is set by the program: runs of a sweep have their own"),
+    ("model_data=vit_cats_dogs", "model_data is set by the program: model and data select it: set"),
+    ("hydra.run.dir=x", "hydra.run.dir is set by the program: a run creates its own folder"),
+    ("hydra.run={dir:x}", "hydra.run is set by the program: a run creates its own folder"),
+    ("hydra.output_subdir=x", "hydra.output_subdir is set by the program: a run creates its own folder"),
+    ("++hydra.job.chdir=true", "hydra.job.chdir is set by the program: a run creates its own folder, with"),
+    ("-m seeds=2 hydra.sweep.subdir=x", "hydra.sweep.subdir is set by the program: runs of a sweep are in"),
     (
         "model=mlp data.image_size=1000000 data.limit=9",
-        "this network for images of 1 x 1000000 x 1000000 pixels takes more memory than there is: use a smaller",
+        "this network for images of 1 x 1000000 x 1000000 pixels needs more memory than available: use a smaller",
     ),
     ("model=lenet5 data.image_size=4", "needs images of at least "),
     ("model=vit data.image_size=90", "images of 90 pixels cannot be cut into patches of 4: use"),
@@ -275,7 +278,7 @@ REFUSED: list[tuple[str, str]] = [
     ("model=cats_dogs_cnn +trainer.plugins=[]", "trainer.plugins is set by the program: leave it out"),
     (
         "+trainer.num_nodes=2",
-        "trainer.num_nodes=2: nothing tells this process of the other machines: start it with srun",
+        "trainer.num_nodes=2: this process does not know the other machines: start it with srun",
     ),
     ("+trainer.num_nodes=0", "trainer.num_nodes must be greater than or equal to 1, not 0"),
     (
@@ -294,7 +297,7 @@ REFUSED: list[tuple[str, str]] = [
     ("model=mlp,lenet5", "model=mlp,lenet5 gives several values: add -m to sweep over them"),
     ("model=[mlp,lenet5]", "model=[mlp,lenet5]: model is one of its choices, model=CHOICE, or with -m each of"),
     ("optimizer=[adam]", "optimizer=[adam]: optimizer is one of its choices, optimizer=CHOICE, or with -m each of"),
-    ("+callbacks=[ema]", "+callbacks=[ema]: callbacks is chosen without a sign before it: callbacks=[ema]"),
+    ("+callbacks=[ema]", "+callbacks=[ema]: callbacks is set without +, ++ or ~: callbacks=[ema]"),
     ("callbacks=[not-there]", "callbacks=not-there is unknown; choices: default, "),
     ("trial=3", "trial is not a setting; settings here: callbacks, "),
     (
@@ -302,32 +305,38 @@ REFUSED: list[tuple[str, str]] = [
         "callbacks=nothing is unknown; choices: default, early_stopping, ema, gradient_norms, lookahead",
     ),
     # what is not written as a setting
-    ("nonsense", "cannot read 'nonsense': write SETTING=VALUE, a list as [a,b], and what has spaces or other signs"),
+    (
+        "nonsense",
+        "cannot read 'nonsense': write SETTING=VALUE, a list as [a,b], and values with spaces or special characters",
+    ),
     ("data.root=ré", "cannot read 'data.root=ré': write SETTING=VALUE"),
     ("seed=[1", "cannot read 'seed=[1': write SETTING=VALUE"),
-    ("=3", "a setting has no name: write SETTING=VALUE"),
-    ("--epochs 3", "--epochs: settings are written without dashes, epochs=3"),
-    ("--optimizer.lr=3", "--optimizer.lr=3: settings are written without dashes, optimizer.lr=3"),
+    ("=3", "a setting has no name: use SETTING=VALUE"),
+    ("--epochs 3", "--epochs: settings have no dashes: epochs=3"),
+    ("--optimizer.lr=3", "--optimizer.lr=3: settings have no dashes: optimizer.lr=3"),
     # parts of the settings to be shown
     ("--cfg job -p nothing", "-p nothing: nothing is not a setting; settings here: callbacks, "),
     ("-c job -p model.paddin", "-p model.paddin: model.paddin is not a setting; did you mean padding? settings here: "),
     ("--cfg hydra -p hydra.nothing", "-p hydra.nothing: hydra.nothing is not a setting; settings here: "),
     ("--cfg jobs", "--cfg/-c: invalid choice: 'jobs' (choose from "),
-    ("-p model", "-p model is for what --cfg job prints: add --cfg job, or leave it out"),
-    ("--resolve", "--resolve is for what --cfg job prints: add --cfg job, or leave it out"),
+    ("-p model", "-p model needs --cfg job: add --cfg job, or leave it out"),
+    ("--resolve", "--resolve needs --cfg job: add --cfg job, or leave it out"),
     # what is taken away or refers to nothing
     ("~optimizer", "~optimizer: every run has optimizer: leave ~optimizer out for its default, or"),
     ("~trainer debug=fast", "~trainer: every run has trainer: leave ~trainer out for its default"),
     ("~optimizer.lrr", "optimizer.lrr is not a setting; did you mean lr? settings here: betas, eps, lr, weight_decay"),
-    ("~data.limit data.limit=64", "data.limit is set and taken out: give data.limit=VALUE or ~data.limit"),
-    ("~callbacks=0.5", "~callbacks=0.5 takes out no setting: write ~SETTING, or ~GROUP for what"),
-    ("~@model.dropout=0.5", "~@model.dropout=0.5 takes out no setting: write ~SETTING"),
-    ("data.augment.flip=1", "data.augment.flip: what is before '.flip' is a list: give it whole, as SETTING=[a,b]"),
+    ("~data.limit data.limit=64", "data.limit is both set and deleted: use data.limit=VALUE or ~data.limit"),
+    ("~callbacks=0.5", "~callbacks=0.5 cannot be deleted: use ~SETTING or ~GROUP"),
+    ("~@model.dropout=0.5", "~@model.dropout=0.5 cannot be deleted: use ~SETTING"),
+    (
+        "data.augment.flip=1",
+        "data.augment.flip: what is before '.flip' is a list: set the whole list, as SETTING=[a,b]",
+    ),
     ("epochs=${nothing}", "epochs: Interpolation key 'nothing' not found"),
     ("data.batch_size=${nothing}", "data.batch_size: Interpolation key 'nothing' not found"),
-    ("+callbacks.more=3", "more=3 is nothing that can be built: give callbacks.more._target_=CLASS"),
+    ("+callbacks.more=3", "more=3 is not an object that can be created: use callbacks.more._target_=CLASS"),
     # places that are none
-    ("resume=", "resume= names no folder: give the folder of a run"),
+    ("resume=", "resume= is empty: use the run folder"),
     ("resume=nowhere", "nowhere is not a run folder: it has no config.yaml"),
     ("resume=/", "/ is not a run folder: it has no config.yaml"),
     ("resume=/proc", "/proc is not a run folder: it has no config.yaml"),

@@ -29,7 +29,7 @@ def test_a_device_that_is_not_there_is_refused(
     monkeypatch.setattr(hardware, "describe_machine", hardware.Machine)
     sentence = refused(labbook(argument))
     assert sentence == (
-        f"trainer.accelerator={accelerator}: this machine has none; it has cpu, and trainer=auto takes the best"
+        f"trainer.accelerator={accelerator}: this machine has none; it has cpu, and trainer=auto uses the best"
     )
 
 
@@ -54,7 +54,7 @@ def test_a_place_for_runs_that_cannot_be_made_is_refused(place: str, labbook: Co
     sentence = refused(labbook(f"log_dir={place}"))
     assert (
         sentence
-        == f"cannot make a run folder in {place}/runs (Not a directory): name another place with log_dir=FOLDER"
+        == f"cannot make a run folder in {place}/runs (Not a directory): use another folder with log_dir=FOLDER"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["occupied"]
 

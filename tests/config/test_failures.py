@@ -61,7 +61,7 @@ def test_what_a_librarys_object_raises_is_a_sentence_that_names_it(
     ended = labbook(*own, "epochs=2")
     assert ended.code == 1
     assert ended.sentence == (
-        f"callbacks.stats ({target}) failed: KeyError: 'second'; to continue: python train.py resume={ended.run}"
+        f"callbacks.stats ({target}) failed: KeyError: 'second'; to resume: python train.py resume={ended.run}"
     )
     assert (metrics_of(ended.run)["status"], metrics_of(ended.run)["reason"]) == ("failed", ended.sentence)
     assert "Traceback" in (ended.run / "train.log").read_text()
@@ -85,7 +85,7 @@ def test_a_bug_in_own_code_keeps_its_traceback_and_ends_with_where_it_is(
         command_line.run_command_line(train.main)
     (run,) = Path("logs/runs").iterdir()
     why = "model (labbook.models.mlp.MLP) failed: ZeroDivisionError: mine"
-    assert raised.value.__notes__[-2:] == [f"error: {why}", f"to continue: python train.py resume={run}"]
+    assert raised.value.__notes__[-2:] == [f"error: {why}", f"to resume: python train.py resume={run}"]
     assert metrics_of(run)["reason"] == why
     assert f"ZeroDivisionError: mine\nerror: {why}\n" in (run / "train.log").read_text()
 
@@ -128,7 +128,8 @@ def test_a_folder_of_checkpoints_that_is_deleted_is_made_anew(
     ended = labbook(*QUICK, "epochs=2")
     assert ended.code == 0, ended.err
     told = (
-        f"{ended.run}/checkpoints was deleted during the training: it is made anew, and the best epoch is chosen anew"
+        f"{ended.run}/checkpoints was deleted during the training: it is created again, and the best epoch is"
+        " selected again"
     )
     assert told in ended.out
     assert metrics_of(ended.run)["tested_epoch"] == 2

@@ -14,7 +14,7 @@ from tests.data.samples import images
 TRAIN, TEST = images(30, 1, 28, 10, seed=1), images(20, 1, 28, 10, seed=2)
 MNIST_BY_HAND = (
     "; by hand: put train-images-idx3-ubyte, train-labels-idx1-ubyte and the two t10k files there, unpacked,"
-    " or name another place with data.root=FOLDER"
+    " or use another folder with data.root=FOLDER"
 )
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 

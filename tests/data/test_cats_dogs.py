@@ -26,9 +26,9 @@ def test_where_it_is_missing_it_is_said_how_to_get_it(tmp_path: Path) -> None:
         CatsDogs(root=str(tmp_path / "pets"))
     train, test = tmp_path / "pets" / "training_set", tmp_path / "pets" / "test_set"
     assert str(refusal.value) == (
-        f"{train} is not there: get the cats-and-dogs photographs (free with an account: kaggle datasets download"
-        f" tongpython/cat-and-dog) and arrange them as {train}/cats, {train}/dogs, {test}/cats and {test}/dogs,"
-        " or name another place with data.root=FOLDER"
+        f"{train} does not exist: download the cats-and-dogs photos (free with an account: kaggle datasets download"
+        f" tongpython/cat-and-dog) and put them into {train}/cats, {train}/dogs, {test}/cats and {test}/dogs,"
+        " or use another folder with data.root=FOLDER"
     )
 
 

@@ -63,7 +63,7 @@ def test_pixels(pixels: Any, sentence: str) -> None:
     assert refused(of(pixels=pixels)) == sentence
 
 
-PLACES = f"{IN_TRAINING} must have labels int64 [N], the place of each image's class in class_names"
+PLACES = f"{IN_TRAINING} must have labels int64 [N], the index of each image's class in class_names"
 
 
 @pytest.mark.parametrize(
@@ -165,10 +165,10 @@ FIGURES = "Own.mean and Own.std must be of pixels scaled to [0, 1], std above 0,
         ({"class_names": "ab"}, "Own.class_names must be a tuple of names, one for each class, not 'ab'"),
         ({"class_names": (0, 1)}, "Own.class_names must be a tuple of names, one for each class, not (0, 1)"),
         ({"class_names": ("a",)}, "Own.class_names must have at least two classes, not 'a' alone"),
-        ({"class_names": ("a", "b", "a")}, "Own.class_names must be different names, and 'a' is there twice"),
+        ({"class_names": ("a", "b", "a")}, "Own.class_names must be different names, and 'a' occurs twice"),
         (
             {"native_size": 0},
-            "Own.native_size must be the pixels of a side of its images, or give data.image_size=N",
+            "Own.native_size must be the side of its images in pixels, or use data.image_size=N",
         ),
         ({"mean": (127.5,), "std": (64,)}, f"{FIGURES} (127.5,) and (64,)"),
         ({"mean": (0.5,), "std": (0,)}, f"{FIGURES} (0.5,) and (0,)"),

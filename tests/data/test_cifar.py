@@ -44,7 +44,7 @@ def test_a_file_with_another_checksum_is_not_used(
     with pytest.raises(SettingError) as refusal:
         kind(root=str(tmp_path)).prepare_data()
     assert str(refusal.value).startswith(
-        f"{kind.dataset} is not whole in {tmp_path / kind.folder} and could not be downloaded"
+        f"{kind.dataset} is incomplete in {tmp_path / kind.folder} and could not be downloaded"
         f" ({official.filename} from one.invalid: its name cannot be resolved)"
     )
     (archive,) = kind.archives

@@ -50,7 +50,7 @@ def test_parts_are_no_classes(tmp_path: Path) -> None:
     make(tmp_path, *(f"train/{part}/{name}" for part in ("Train", "test") for name in "ab"), "test/a", "test/b")
     folder = tmp_path / "train"
     assert refusal(tmp_path) == (
-        f"{folder} holds Train and test, which are parts of a set and no classes: set data.root={folder},"
+        f"{folder} holds Train and test, which are splits and not classes: use data.root={folder},"
         " data.train_folder and data.test_folder to them"
     )
 
@@ -58,8 +58,8 @@ def test_parts_are_no_classes(tmp_path: Path) -> None:
 def test_another_spelling_in_the_other_part_is_said(tmp_path: Path) -> None:
     make(tmp_path, "train/Cat", "train/dog", "test/cat", "test/dog")
     said = refusal(tmp_path)
-    assert said.startswith(f"training and test folders hold different classes (only in {tmp_path / 'train'}: Cat; ")
-    assert said.endswith("): some differ in case alone")
+    assert said.startswith(f"training and test folders have different classes (only in {tmp_path / 'train'}: Cat; ")
+    assert said.endswith("): some differ only in case")
 
 
 def test_accents_are_the_same_however_a_system_encodes_them(tmp_path: Path) -> None:
@@ -81,8 +81,8 @@ def test_two_spellings_are_not_two_classes(tmp_path: Path) -> None:
 def test_one_class_is_none(tmp_path: Path) -> None:
     make(tmp_path, *(f"{part}/images/{name}" for part in ("train", "test") for name in ("cat", "dog")))
     assert refusal(tmp_path) == (
-        f"{tmp_path / 'train'} holds one class only, images, in which cat, dog lie: name the folder that holds the"
-        " classes"
+        f"{tmp_path / 'train'} has only one class, images, in which cat, dog lie: use the folder that contains"
+        " the class folders"
     )
 
 

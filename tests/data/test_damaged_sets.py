@@ -93,7 +93,7 @@ def test_a_damaged_file_is_downloaded_anew_and_kept_aside(
     assert torch.equal(module.load()[0].pixels, TRAIN.pixels)
     assert torch.equal(module.load()[0].labels, TRAIN.labels)
     assert (raw / f"{harmed}.damaged").read_bytes() == bad
-    kept = f"train: MNIST was damaged and is downloaded anew; the damaged files are kept: {harmed}.damaged"
+    kept = f"train: MNIST was damaged and is downloaded again; the damaged files are kept: {harmed}.damaged"
     assert module.notes[:1] == [kept]
     assert {name.removeprefix("second/") for name, _ in web.asked} == {f"{harmed}.gz"}
 
@@ -124,8 +124,9 @@ def test_a_damaged_set_of_ones_own_is_not_replaced_by_the_published_one(
     harm(raw)
     before = {path: path.read_bytes() for path in raw.iterdir()}
     assert refusal(MNIST(root=str(tmp_path))) == (
-        f"{raw} holds files of your own in the format of MNIST, which cannot be read ({reason}): mend them, or name"
-        " another place with data.root=FOLDER"
+        f"{raw} holds files of your own in the format of MNIST, which cannot be read ({reason}): repair them, or"
+        " use another folder with"
+        " data.root=FOLDER"
     )
     assert {path: path.read_bytes() for path in raw.iterdir()} == before
     assert web.asked == []
@@ -142,7 +143,7 @@ def test_a_set_of_mnist_s_exact_shape_is_used_as_it_is(mnist: dict[str, bytes], 
     _recent.clear()
     own.setup()
     assert torch.equal(own.parts["train"].labels, TRAIN.labels.flip(0))
-    assert own.notes[0] == f"train: {raw} holds a set of its own in the format of MNIST, not the published one"
+    assert own.notes[0] == f"train: {raw} has your own data set in the format of MNIST, not the published one"
     assert len({own.parts["train"].content, own.parts["test"].content, "MNIST"}) == 3
     before = {path: path.read_bytes() for path in raw.iterdir()}
     assert set(before) == {raw / name for name in mnist}
@@ -199,7 +200,7 @@ def test_an_archive_of_ones_own_is_not_replaced(kind: type[MNIST] | type[CIFAR10
     own = gzip.compress(idx(TEST.pixels.squeeze(1)))
     archive.write_bytes(own)
     assert refusal(kind(root=str(tmp_path))) == (
-        f"{archive} is another archive than the published one: unpack it there if it is of your own, or else delete it"
+        f"{archive} is not the published archive: unpack it there if it is your own, or delete it"
     )
     assert archive.read_bytes() == own
     assert web.asked == []

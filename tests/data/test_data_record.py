@@ -20,9 +20,9 @@ def test_pixels_labels_classes_and_the_division_are_known_again() -> None:
     pixels[7, 0, 0, 0] ^= 1
     others = train._replace(pixels=pixels), train._replace(labels=train.labels.flip(0))
     for other in others:
-        assert record.changes(DataRecord.of(made(train=other))) == ["the training images are others"]
+        assert record.changes(DataRecord.of(made(train=other))) == ["the training images are different"]
     assert record.changes(DataRecord.of(made(test=images(21, seed=2)))) == ["the test images were 20 and are 21"]
-    assert record.changes(DataRecord.of(made(val_seed=1))) == ["the validation images are others"]
+    assert record.changes(DataRecord.of(made(val_seed=1))) == ["the validation images are different"]
 
 
 def test_a_run_of_before_says_what_it_noted() -> None:
@@ -31,7 +31,7 @@ def test_a_run_of_before_says_what_it_noted() -> None:
     noted = {"class_names": ["ape", "bee", "cat"], "test_set": DataRecord.of(data).parts["test"].former}
     assert DataRecord.read(noted).changes(DataRecord.of(data)) == []
     other = DataRecord.of(made(test=images(21, seed=2)))
-    assert DataRecord.read(noted).changes(other) == ["the test images are others"]
+    assert DataRecord.read(noted).changes(other) == ["the test images are different"]
     for damaged in ({}, {"data": 3}, {"data": {"train": {}}}, {"class_names": 3, "test_set": []}):
         assert DataRecord.read(damaged).changes(DataRecord.of(data)) == []
 
@@ -42,8 +42,8 @@ def test_other_images_with_the_labels_of_a_set_that_names_its_content() -> None:
     was = DataRecord.read({"data": DataRecord.of(made(train, test, val_split="stratified")).as_data()})
     inverted = [part._replace(pixels=255 - part.pixels, content="own") for part in (train, test)]
     assert was.changes(DataRecord.of(made(*inverted))) == [
-        "the training images are others",
-        "the test images are others",
+        "the training images are different",
+        "the test images are different",
     ]
 
 

@@ -79,7 +79,8 @@ def test_without_a_validation_part_nothing_is_validated() -> None:
     with pytest.raises(SettingError) as refusal:
         module.test_dataloader()
     assert str(refusal.value) == (
-        "there is no validation part to test on, as data.val_fraction=0 of 50 images is none: choose test or train"
+        "there are no validation images to test on, because data.val_fraction=0 of 50 images is none: choose"
+        " test or train"
     )
 
 
@@ -128,8 +129,8 @@ def test_a_batch_larger_than_the_set_is_refused_if_only_whole_batches_count() ->
     with pytest.raises(SettingError) as refusal:
         made(batch_size=64, drop_last=True)
     assert str(refusal.value) == (
-        "data.batch_size=64 is larger than the 45 training images, and data.drop_last=true leaves the only batch out:"
-        " use a smaller batch or data.drop_last=false"
+        "data.batch_size=64 is larger than the 45 training images, and data.drop_last=true leaves out the only"
+        " batch: use a smaller batch or data.drop_last=false"
     )
     assert len(made(batch_size=45, drop_last=True).train_dataloader()) == 1
     assert len(made(batch_size=64).train_dataloader()) == 1
@@ -294,7 +295,7 @@ def test_a_set_without_figures_of_its_own_says_so() -> None:
     with pytest.raises(SettingError) as refusal:
         Unknown()
     assert str(refusal.value) == (
-        "data.normalize=dataset: this set has no known figures; choices: half, imagenet, unit or mean and std"
+        "data.normalize=dataset: this data set has no known mean and std; choices: half, imagenet, unit or mean and std"
     )
     assert Unknown(normalize="half").spec.mean == (0.5, 0.5, 0.5)
 

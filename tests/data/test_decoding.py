@@ -147,7 +147,7 @@ def broken(folder: Path) -> dict[str, tuple[Path, str]]:
         "png": (png, "cannot be decoded (image file is truncated"),
         "32 bits": (
             measured,
-            "cannot be decoded (32-bit pixels, whose range is not known: set data.range=[BLACK,WHITE], or",
+            "cannot be decoded (32-bit pixels, whose range is unknown: use data.range=[BLACK,WHITE], or",
         ),
         "gone": (folder / "gone.png", "cannot be read ([Errno 2]"),
     }
@@ -333,14 +333,13 @@ def test_few_bits_in_16_are_said_and_can_be_spread(bits: int, kind: str, tmp_pat
     expected = (shades / (2**bits - 1) * 255)[..., None]
     assert difference(path, (shades >> 8)[..., None]) == 0
     assert decode(path, Decoding(SIDE, 3)).remark == (
-        f"16-bit pixels of which only {bits} bits are used, and so dark: set data.range=[0,{2**bits - 1}], or auto"
+        f"16-bit pixels of which only {bits} bits are used, so the image is dark: use"
+        f" data.range=[0,{2**bits - 1}], or auto"
     )
     assert difference(path, expected, range=(0, 2**bits - 1)) < 0.5
     assert decode(path, Decoding(SIDE, 3, (0, 2**bits - 1))).remark == ""
     assert difference(path, expected, range="auto") < 0.5
-    assert decode(path, Decoding(SIDE, 3, "auto")).remark == (
-        f"16-bit pixels taken for {bits} bits, by data.range=auto"
-    )
+    assert decode(path, Decoding(SIDE, 3, "auto")).remark == (f"16-bit pixels read as {bits} bits by data.range=auto")
 
 
 def test_a_file_may_say_that_it_has_12_bits(tmp_path: Path) -> None:
@@ -374,9 +373,7 @@ def test_a_fourth_channel_of_zeros_hides_nothing_where_programs_write_it_so(tmp_
     hidden.save(tmp_path / "a.png")
     assert difference(tmp_path / "a.tga", np.asarray(scene())) == 0
     assert (colours(tmp_path / "a.png") == 255).all()
-    assert decode(tmp_path / "a.png", Decoding(SIDE, 3)).remark == (
-        "no pixel that is not transparent, and so seen as white"
-    )
+    assert decode(tmp_path / "a.png", Decoding(SIDE, 3)).remark == ("only transparent pixels, which become white")
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.tif"])
@@ -384,7 +381,7 @@ def test_several_pictures_in_a_file_are_said(name: str, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE, RED)]
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
     assert pixels(tmp_path / name, 2, 3)[:, 0, 0].tolist() == pytest.approx(RED, abs=2)
-    assert decode(tmp_path / name, Decoding(8, 3)).remark == "several pictures, of which the first is taken"
+    assert decode(tmp_path / name, Decoding(8, 3)).remark == "several images, of which the first is used"
     frames[0].save(tmp_path / name)
     assert decode(tmp_path / name, Decoding(8, 3)).remark == ""
 

@@ -93,7 +93,10 @@ def test_junk_of_other_systems_is_ignored_and_sidecars_are_counted(root: Path) -
     data.setup()
     assert data.class_names == ("cat", "dog")
     assert data.parts["train"].pixels[:, 0, 0, 0].tolist() == list(range(1, 9))
-    assert data.notes == ["train: 3 files beside the images are left out, being no images by name (.json, .txt, .xml)"]
+    assert data.notes == [
+        "train: 3 files next to the images are left out, because their names are not those of images (.json,"
+        " .txt, .xml)"
+    ]
 
 
 def test_files_with_several_pictures_are_said(root: Path) -> None:
@@ -104,7 +107,7 @@ def test_files_with_several_pictures_are_said(root: Path) -> None:
         data = folder(root)
         data.setup()
         assert data.notes == [
-            f"train: 2 images have several pictures, of which the first is taken: {root}/train/cat/a.tif, and 1 more"
+            f"train: 2 images have several images, of which the first is used: {root}/train/cat/a.tif, and 1 more"
         ]
         module._recent.clear()
 
@@ -130,7 +133,9 @@ def test_pixels_of_many_bits_are_seen_in_their_range(root: Path) -> None:
     deep_png(root / "train" / "cat" / "0.png", gradient(4095))
     data = folder(root)
     data.setup()
-    assert data.notes[0].startswith("train: 1 image has 16-bit pixels of which only 12 bits are used, and so dark")
+    assert data.notes[0].startswith(
+        "train: 1 image has 16-bit pixels of which only 12 bits are used, so the image is dark"
+    )
     assert folder(root, range=[0, 4095]).load()[0].pixels[0].max() > 240
     assert folder(root, range="auto").load()[0].pixels[0].max() > 240
     assert refusal(root, range=[9, 9]).startswith("data.range=[9.0, 9.0] must be of two numbers, black and white")
@@ -175,7 +180,9 @@ def test_grey_is_decoded_as_grey(root: Path) -> None:
 
 
 def test_a_set_of_its_own_figures_must_be_told_them(root: Path) -> None:
-    assert refusal(root, normalize="dataset").startswith("data.normalize=dataset: this set has no known figures")
+    assert refusal(root, normalize="dataset").startswith(
+        "data.normalize=dataset: this data set has no known mean and std"
+    )
 
 
 def test_an_equal_module_neither_reads_nor_decodes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,13 +288,13 @@ def test_a_missing_test_folder_is_said(tmp_path: Path) -> None:
 def test_images_without_class_folders_are_said(tmp_path: Path) -> None:
     root = album(tmp_path / "a", {"test": 1})
     photograph(root / "train" / "1.png")
-    assert refusal(root) == f"{root / 'train'} is no folder with classes in it: {LAYOUT}"
+    assert refusal(root) == f"{root / 'train'} is not a folder with class folders: {LAYOUT}"
 
 
 def test_an_empty_class_is_said(root: Path) -> None:
     for path in (root / "train" / "dog").iterdir():
         path.unlink()
-    assert refusal(root) == f"{root / 'train' / 'dog'} holds no image: every class needs at least one"
+    assert refusal(root) == f"{root / 'train' / 'dog'} has no image: every class needs at least one"
 
 
 def test_different_classes_are_said(root: Path) -> None:
@@ -295,7 +302,7 @@ def test_different_classes_are_said(root: Path) -> None:
     photograph(root / "train" / "ant" / "1.png")
     photograph(root / "test" / "owl" / "1.png")
     assert refusal(root) == (
-        "training and test folders hold different classes"
+        "training and test folders have different classes"
         f" (only in {root / 'train'}: ant, cow; only in {root / 'test'}: owl)"
     )
 
@@ -303,7 +310,7 @@ def test_different_classes_are_said(root: Path) -> None:
 def test_a_class_in_one_part_only_is_said(root: Path) -> None:
     photograph(root / "test" / "owl" / "1.png")
     said = refusal(root)
-    assert said == f"training and test folders hold different classes (only in {root / 'test'}: owl)"
+    assert said == f"training and test folders have different classes (only in {root / 'test'}: owl)"
 
 
 def test_unreadable_images_are_counted_and_listed(root: Path) -> None:
@@ -355,7 +362,7 @@ def test_a_class_without_any_readable_image_is_said(root: Path) -> None:
     for path in (root / "test" / "dog").iterdir():
         path.write_text("no image")
     said = refusal(root, on_corrupt="skip")
-    assert said == f"{root / 'test' / 'dog'} holds no image that can be used: every class needs at least one"
+    assert said == f"{root / 'test' / 'dog'} has no image that can be used: every class needs at least one"
 
 
 def test_a_limit_that_keeps_one_class_is_said(root: Path) -> None:
@@ -425,7 +432,7 @@ def test_training_images_in_the_test_are_said_in_every_run(root: Path) -> None:
         data = folder(root)
         data.setup()
         assert data.notes == [
-            f"test: 2 images are in training too, so the test flatters: {root}/test/cat/also0.png and"
+            f"test: 2 images are also in training, so test metrics are too good: {root}/test/cat/also0.png and"
             f" {root}/train/cat/0.png, and 1 more, listed in {root.parent}/cache/pets.leaks.txt"
         ]
     assert len((root.parent / "cache" / "pets.leaks.txt").read_text().splitlines()) == 2
@@ -444,7 +451,7 @@ def test_images_beside_the_classes_are_said(root: Path) -> None:
     (root / "train" / "labels.csv").write_text("no image")
     data = folder(root)
     data.setup()
-    assert data.notes == [f"train: 1 image is left out, being in no class's folder: {root}/train/loose.jpg"]
+    assert data.notes == [f"train: 1 image is left out, because they are in no class folder: {root}/train/loose.jpg"]
 
 
 def test_batches_come_from_the_memory_map(root: Path) -> None:

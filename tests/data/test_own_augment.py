@@ -138,7 +138,7 @@ def test_kornias_own_classes() -> None:
 
 @pytest.mark.parametrize("item", [v2.MixUp(num_classes=3), v2.CutMix(num_classes=3)], ids=["mixup", "cutmix"])
 def test_what_mixes_labels_is_refused(item: Any) -> None:
-    with pytest.raises(SettingError, match=r"mixes labels, too: use task\.mixup or task\.cutmix$"):
+    with pytest.raises(SettingError, match=r"also mixes labels: use task\.mixup or task\.cutmix$"):
         OwnTransform(item)
 
 
@@ -152,7 +152,7 @@ class Returns:
         return self.answer(images)
 
 
-EXPECTED = "data.augment: {} must return pixels 0..255 as they came, uint8 or float [n, C, H, W], not"
+EXPECTED = "data.augment: {} must return pixels 0..255, uint8 or float [n, C, H, W], not"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_class_that_is_not_there_is_not_drawn() -> None:
 
 
 def test_balanced_needs_one_class_for_each_image() -> None:
-    with pytest.raises(SettingError, match=r"^data\.sampler=balanced needs images of one class each"):
+    with pytest.raises(SettingError, match=r"^data\.sampler=balanced needs one class per image"):
         Balanced().order(torch.ones(4, 3), torch.arange(4), 0, 0)
 
 
@@ -167,8 +167,9 @@ def test_what_a_sampler_returns_is_checked(answers: Any, sentence: str) -> None:
         ({"sampler": object()}, "data.sampler: object has no method order(labels, rows, seed, epoch)"),
         (
             {"sampler": Twice(1), "batch_size": 50, "drop_last": True},
-            "data.batch_size=50 is larger than the 9 training images, and data.drop_last=true leaves the only batch"
-            " out: use a smaller batch or data.drop_last=false",
+            "data.batch_size=50 is larger than the 9 training images, and data.drop_last=true leaves out the"
+            " only batch: use a"
+            " smaller batch or data.drop_last=false",
         ),
     ],
 )

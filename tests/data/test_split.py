@@ -137,8 +137,9 @@ def test_classes_that_a_part_has_none_of_are_said() -> None:
     assert said([30, 30, 20], [3, 3, 2]) == []
     assert said([30, 30, 1, 1], [3, 3, 0, 0])[0] == "validation has no image of 2 of 4 classes (c2, c3)"
     assert said([9] * 9, [9] * 8 + [0], 0.9, "random") == [
-        "no image of 8 of 9 classes (c0, c1, c2, c3, c4 and 3 more) is trained on, as data.val_split=random holds all"
-        " out: use data.val_split=stratified",
+        "no image of 8 of 9 classes (c0, c1, c2, c3, c4 and 3 more) is used for training, because"
+        " data.val_split=random selects all"
+        " for validation: use data.val_split=stratified",
         "validation has no image of 1 of 9 classes (c8): use data.val_split=stratified",
     ]
     assert said([9, 9], [0, 0], 0) == []  # nothing is held out
@@ -146,7 +147,7 @@ def test_classes_that_a_part_has_none_of_are_said() -> None:
 
 def test_uneven_classes_are_said() -> None:
     assert said([300, 30], [30, 3]) == [
-        "the classes are uneven, from 30 images (c1) to 300 (c0): accuracy says little of the small ones"
+        "the classes are uneven, from 30 images (c1) to 300 (c0): accuracy says little about the small ones"
     ]
     assert said([299, 30], [30, 3]) == []
 
@@ -228,7 +229,7 @@ def test_another_folder_of_classes_is_said_not_to_be_used(unused: str, root: Pat
     photograph(root / unused, (9, 9, 9))
     (root / "notes" / "mine").mkdir(parents=True)
     place = root / unused.partition("/")[0]
-    assert folder(root).notes == [f"train: {place} is not used; images for validation go into val/CLASS"]
+    assert folder(root).notes == [f"train: {place} is not used; validation images must be in val/CLASS"]
 
 
 def test_a_folder_for_validation_may_be_the_test_folder(root: Path) -> None:
@@ -239,10 +240,10 @@ def test_a_folder_for_validation_may_be_the_test_folder(root: Path) -> None:
 
 def test_a_folder_for_validation_that_cannot_be_one_is_refused(root: Path) -> None:
     photograph(root / "val" / "cow" / "1.png")
-    with pytest.raises(SettingError, match=r"val holds classes that are not trained on: cow$"):
+    with pytest.raises(SettingError, match=r"val has classes without training images: cow$"):
         folder(root)
     photograph(root / "valid" / "cat" / "1.png")
-    with pytest.raises(SettingError, match=r"could both be for validation: rename one of them$"):
+    with pytest.raises(SettingError, match=r"are both for validation: rename one of them$"):
         folder(root)
 
 
@@ -252,7 +253,7 @@ def test_training_images_in_the_folder_for_validation_are_said(root: Path) -> No
     copy.write_bytes((root / "train" / "cat" / "0.png").read_bytes())
     photograph(root / "val" / "dog" / "1.png", (201, 9, 9))
     assert folder(root).notes[1:] == [
-        f"train: 1 image is in validation and in training, so validation flatters: {copy} and"
+        f"train: 1 image is in validation and in training, so validation metrics are too good: {copy} and"
         f" {root / 'train' / 'cat' / '0.png'}"
     ]
 

@@ -44,7 +44,7 @@ def test_a_set_of_ones_own_is_said_to_be_one(tmp_path: Path) -> None:
     write_mnist(tmp_path / MNIST.folder, TRAIN, TEST)
     module = MNIST(root=str(tmp_path))
     module.setup()
-    said = f"train: {tmp_path / MNIST.folder} holds a set of its own in the format of MNIST, not the published one"
+    said = f"train: {tmp_path / MNIST.folder} has your own data set in the format of MNIST, not the published one"
     assert module.notes[:1] == [said]
 
 
@@ -90,9 +90,10 @@ def test_a_missing_set_without_a_network_says_how_to_get_it(
     monkeypatch.setattr(kind, "mirrors", ("https://one.invalid/", "https://two.invalid/"))
     root = tmp_path / "not" / "there"
     assert refusal(kind(root=str(root))) == (
-        f"{kind.dataset} is not whole in {root / kind.folder} and could not be downloaded ({kind.archives[0].name} from"
+        f"{kind.dataset} is incomplete in {root / kind.folder} and could not be downloaded"
+        f" ({kind.archives[0].name} from"
         " one.invalid: its name cannot be resolved; two.invalid: its name cannot be resolved)"
-        f"; by hand: {by_hand}, or name another place with data.root=FOLDER"
+        f"; by hand: {by_hand}, or use another folder with data.root=FOLDER"
     )
 
 
@@ -176,7 +177,7 @@ def test_half_an_archive_is_not_unpacked(cifar: bytes, tmp_path: Path, web: Web)
     (root / "cifar-10-python.tar.gz").write_bytes(cifar[: len(cifar) // 2])
     web.answers.clear()
     said = refusal(CIFAR10(root=str(root)))
-    assert said.startswith(f"CIFAR10 is not whole in {root / 'cifar-10-batches-py'} and could not be downloaded (")
+    assert said.startswith(f"CIFAR10 is incomplete in {root / 'cifar-10-batches-py'} and could not be downloaded (")
     assert "answers 404 Not Found" in said
     assert not (root / "cifar-10-batches-py").exists()
     web.put("cifar-10-python.tar.gz", cifar)
@@ -229,7 +230,7 @@ def test_an_archive_that_reaches_outside_is_refused(
     archive_of(web, monkeypatch, packed.getvalue())
     root = tmp_path / "deep" / "data"
     said = refusal(CIFAR10(root=str(root)))
-    assert f"it holds {EVIL[name].name!r}, which is no plain file below its folder" in said
+    assert f"it holds {EVIL[name].name!r}, which is not a plain file in its folder" in said
     assert not (tmp_path / "deep" / "outside").exists()
     assert sorted(path.name for path in root.iterdir()) == [".CIFAR10.lock", "cifar-10-python.tar.gz"]
 
@@ -239,7 +240,7 @@ def test_an_archive_of_something_else_is_refused(web: Web, tmp_path: Path, monke
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         archive.addfile(member("cifar-100-python/train"))
     archive_of(web, monkeypatch, packed.getvalue())
-    assert "holds no folder cifar-10-batches-py" in refusal(CIFAR10(root=str(tmp_path)))
+    assert "has no folder cifar-10-batches-py" in refusal(CIFAR10(root=str(tmp_path)))
 
 
 @pytest.mark.parametrize(

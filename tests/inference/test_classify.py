@@ -163,12 +163,12 @@ def test_files_of_several_pictures_are_told_of(
         Predictor.of(network, 1, 2).files(files), PredictionColumns.of(list(map(str, files)), ("0",), 1, False)
     )
     assert output.prediction_notes(told, [], None) == [
-        f"2 files have several pictures, of which the first is taken; the first is {files[0]}"
+        f"2 files have several images, of which the first is used; the first is {files[0]}"
     ]
 
 
 def test_refusals(network: TrainedModel) -> None:
-    with pytest.raises(SettingError, match="--top 11: the network knows 10 classes, so give no more"):
+    with pytest.raises(SettingError, match="--top 11: the network knows 10 classes: use at most as many"):
         Predictor.of(network, 11, 8)
     predictor = Predictor.of(network, 1, 8)
     with pytest.raises(SettingError, match="--test-index 10: the test set has images 0 to 9"):

@@ -96,7 +96,7 @@ def test_other_data_is_seen_as_the_run_s_own(labbook: Command, again: Command) -
     assert "  n 6" in noise.out.splitlines()[0]
     assert json.loads(Path("there/evaluation_synthetic_val_data.images-60.json").read_text())["data"] == "Synthetic"
     fewer = again(str(run), "data=synthetic", "data.images=60", "data.classes=5")
-    assert "the network also knows classes that have no image here: 2, 5, 6, 7, 8 and 1 more" in fewer.out
+    assert "classes of the network without images here: 2, 5, 6, 7, 8 and 1 more" in fewer.out
     taken = again(str(run), "--out", str(run / "config.yaml"))
     assert (taken.code, taken.sentence) == (2, f"cannot write {run}/config.yaml: Not a directory")
 
@@ -123,7 +123,7 @@ def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(
     (run / "metrics.json").write_text('{"status": "interrupted"}')
     older = again(str(run))
     assert (older.code, older.out) == (0, whole.out)
-    assert older.err == "note: the run is not finished (interrupted): what it saved was taken\n"
+    assert older.err == "note: the run is not finished (interrupted): its last checkpoint is used\n"
 
 
 @pytest.mark.parametrize(
@@ -135,10 +135,13 @@ def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(
         (["RUN", "trainr.precision=32"], "trainr.precision is not a setting of this run; did you mean trainer?"),
         (["RUN", "batch_size=9"], "batch_size is not a setting of this run; did you mean data.batch_size?"),
         (["RUN", "trainer"], "trainer is not SETTING=VALUE of this run; did you mean trainer?"),
-        (["RUN", "model=lenet5"], "model=lenet5: model stays that of the run; single settings are model.SETTING=VALUE"),
+        (
+            ["RUN", "model=lenet5"],
+            "model=lenet5: model stays that of the run; to change a setting use model.SETTING=VALUE",
+        ),
         (["RUN", "--out", "/proc/x"], "cannot write /proc/x: Not a directory"),
-        (["RUN", "--out", "RUN/figures"], "figures/confusion_matrix.png is a file that the run or sweep itself keeps"),
-        (["RUN", "model.width=5"], "last.ckpt holds another network than MLP as configured"),
+        (["RUN", "--out", "RUN/figures"], "figures/confusion_matrix.png is a file of the run or sweep"),
+        (["RUN", "model.width=5"], "last.ckpt has another network than MLP of the configuration"),
         (["RUN", "data._target_=os.system"], "data._target_=os.system is not allowed"),
         (["RUN", "data.normalize=half"], "data.normalize: the network was trained with mean [0.3053] and std [0.3762]"),
         (["RUN", "data.image_size=9"], "data.image_size: the network was trained with 28, and sees all images so"),
@@ -158,15 +161,15 @@ def test_the_folder_of_runs_is_none(trained: Callable[..., Path], again: Command
     run = trained("model=mlp", "debug=fast", "callbacks=none")
     assert again("logs/runs").sentence == f"logs/runs is not a run folder but has 1 in it, such as {run.name}"
     for inside in ("checkpoints", "checkpoints/last.ckpt"):
-        assert again(str(run / inside)).sentence == f"{run / inside} is not a run folder but is in one: give {run}"
+        assert again(str(run / inside)).sentence == f"{run / inside} is inside a run folder: use {run}"
     assert again("logs").sentence == "logs is not a run folder: it has no config.yaml"
     (run.parent / "killed").mkdir()
     assert again("logs/runs/killed").sentence.endswith(
-        "; one killed before it began leaves such a folder, and is begun anew"
+        "; a run killed at its start leaves such a folder: start it again"
     )
 
 
 def test_other_weights_are_named_where_the_best_are_damaged(labbook: Command, again: Command) -> None:
     run = labbook("model=mlp", "epochs=1", "callbacks=none", "data.limit=50").run
     (run / "checkpoints" / "best.ckpt").write_bytes(b"PK")
-    assert again(str(run)).sentence.endswith("; --weights last takes those of the last epoch")
+    assert again(str(run)).sentence.endswith("; --weights last uses those of the last epoch")

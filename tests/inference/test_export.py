@@ -115,7 +115,7 @@ def test_the_run_and_its_figures_are_told(labbook: Command, command: Command) ->
     before = (run / "metrics.json").read_text()
     (run / "metrics.json").write_text(before.replace('"status": "finished"', '"status": "running"'))  # and was killed
     ended = command(str(run), "--format", "safetensors")
-    assert (ended.code, ended.err) == (0, "note: the run is not finished (interrupted): what it saved was taken\n")
+    assert (ended.code, ended.err) == (0, "note: the run is not finished (interrupted): its last checkpoint is used\n")
     _, told = safetensors.safetensors_parts(run / "model.safetensors")
     assert (told["run"], told["weights"], told["epochs"], told["tta"]) == (run.name, "best", "1", "none")
     assert json.loads(told["classes"]) == [str(number) for number in range(10)]
@@ -170,8 +170,8 @@ class ByContent(MLP):
 @pytest.mark.parametrize(
     ("network", "sentence"),
     [
-        (ByCount, r"^ByCount computes for one number of images alone.* --format=safetensors takes every"),
-        (ByContent, r"^torch cannot record the steps of ByContent \(.*\); --format=safetensors takes every"),
+        (ByCount, r"^ByCount works with one batch size only.* --format=safetensors accepts every"),
+        (ByContent, r"^torch cannot record the steps of ByContent \(.*\); --format=safetensors accepts every"),
     ],
 )
 def test_a_network_without_recordable_steps_is_refused(network: type[MLP], sentence: str) -> None:
@@ -181,7 +181,7 @@ def test_a_network_without_recordable_steps_is_refused(network: type[MLP], sente
 
 def test_a_network_too_large_for_onnx_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx, "LARGEST", 100)
-    with pytest.raises(SettingError, match=r"--format=onnx holds at most 2 GiB, .* --format=torch_export"):
+    with pytest.raises(SettingError, match=r"--format=onnx allows at most 2 GiB, .* --format=torch_export"):
         onnx.onnx_content(Exported(MLP(spec_of(1, 4, 2)), "none"), {})
 
 
@@ -192,10 +192,10 @@ def test_a_network_too_large_for_onnx_is_refused(monkeypatch: pytest.MonkeyPatch
         (["RUN", "--format", "torch_export", "--out", "a.onnx"], "--out=a.onnx must end in .pt2, as files of"),
         (["RUN", "--format", "torch_export", "--out", "no/a.pt2"], "--out=no/a.pt2: there is no folder no"),
         (["RUN", "--format", "torch_export", "--out", "dir.pt2"], "--out dir.pt2 is a folder"),
-        (["RUN", "--format", "torch_export", "--out", "s3://a/b.pt2"], "is no place on this machine"),
-        (["RUN", "--format", "torch_export", "--opset", "18"], "--opset=18 goes with --format=onnx alone"),
+        (["RUN", "--format", "torch_export", "--out", "s3://a/b.pt2"], "is not a local path"),
+        (["RUN", "--format", "torch_export", "--opset", "18"], "--opset=18 is only for --format=onnx"),
         (["RUN", "--format", "onnx", "--opset", "9"], "--opset=9 must be from 18 to 23"),
-        (["RUN", "--format", "torch_export", "--weights", "best"], "there is no checkpoint"),
+        (["RUN", "--format", "torch_export", "--weights", "best"], "does not exist"),
     ],
 )
 def test_refusals(
@@ -224,11 +224,11 @@ ABOUT = {"channels": "1", "classes": '["a", "b"]', "image_size": "4", "mean": "[
     [
         ({"model": '{"_target_": "os.system"}'}, r"model\._target_=os\.system is not allowed"),
         ({"model": '{"_target_": "labbook.models.mlp.MLP", "depth": -1}'}, "model.depth must be"),
-        ({"model": '{"_target_": "labbook.models.mlp.MLP", "width": 3}'}, "holds another network than MLP"),
-        ({"model": "[1]"}, "does not say which network"),
-        ({"model": "["}, "does not say which network"),
-        ({"classes": "3"}, "what it says of its images is not as a run writes it"),
-        ({"tta": "all"}, "does not say which network"),
+        ({"model": '{"_target_": "labbook.models.mlp.MLP", "width": 3}'}, "has another network than MLP"),
+        ({"model": "[1]"}, "does not name the network"),
+        ({"model": "["}, "does not name the network"),
+        ({"classes": "3"}, "its description of the images is not that of a run"),
+        ({"tta": "all"}, "does not name the network"),
     ],
 )
 def test_what_a_file_of_safetensors_says_is_checked(changed: dict[str, str], sentence: str, tmp_path: Path) -> None:
@@ -244,7 +244,9 @@ def test_what_a_file_of_safetensors_says_is_checked(changed: dict[str, str], sen
         safetensors.read_safetensors(file)
 
 
-@pytest.mark.parametrize(("content", "sentence"), [(None, "there is no file"), (b"PK", "is damaged, or no file of")])
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(None, "there is no file"), (b"PK", "is damaged, or not a safetensors")]
+)
 def test_what_is_no_file_of_safetensors_is_refused(content: bytes | None, sentence: str, tmp_path: Path) -> None:
     needs_extra()
     if content is not None:

@@ -64,13 +64,13 @@ def test_a_link_to_nowhere_is_left_for_the_decoder_to_name() -> None:
 
 @pytest.mark.parametrize("place", ["c.png", "*.gif", "nowhere/", "x\n.png", "~nobody-is-called-so/a.png", "a" * 5000])
 def test_nothing_there(place: str) -> None:
-    with pytest.raises(SettingError, match=r"^[ -~]{1,90} is no file or folder, and no pattern that matches any$"):
+    with pytest.raises(SettingError, match=r"^[ -~]{1,90} is not a file, a folder or a pattern that matches files$"):
         find_images(["b.png", place])
 
 
 @pytest.mark.parametrize("place", ["empty", "empt*"])
 def test_no_image_there(place: str) -> None:
-    with pytest.raises(SettingError, match=r"holds no image: no name in it ends in one of .*\.jpeg, .*\.png"):
+    with pytest.raises(SettingError, match=r"has no image: no file name ends in one of .*\.jpeg, .*\.png"):
         find_images([place])
 
 

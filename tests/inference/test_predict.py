@@ -88,7 +88,7 @@ def test_bad_files_are_named_and_the_rest_is_done(said: Command) -> None:
     assert ended.code == 1
     assert ended.err.splitlines() == [
         "error: FOLDER/1.png is no image",
-        "note: files in folders that are not named as images: 1, such as FOLDER/notes.txt, left out",
+        "note: left out, because their names are not those of images: 1, such as FOLDER/notes.txt, left out",
         "note: could not be read as images: 1 of 3 files",
     ]
     assert [line.split()[0] for line in ended.out.splitlines()] == ["image", "FOLDER/0.png", "FOLDER/2.png"]
@@ -109,7 +109,7 @@ def test_what_one_should_know(said: Command, monkeypatch: pytest.MonkeyPatch) ->
     ended = said("logs/runs/NAME", "FOLDER/*.png", "--figure", "a.png")
     assert ended.code == 0
     assert ended.err.splitlines() == [
-        "note: the run is not finished (inter\\x1brupted): what it saved was taken",
+        "note: the run is not finished (inter\\x1brupted): its last checkpoint is used",
         "note: a.png shows the first 2 of 3 images; --figure-images least-sure shows the least sure ones",
     ]
 
@@ -162,26 +162,26 @@ def test_a_size_that_the_run_left_open_may_be_given_as_the_network_knows_it(said
     ("arguments", "sentence"),
     [
         (["nowhere", "FOLDER"], "nowhere is not a run folder"),
-        ([RUN], "there is nothing to predict: give images, folders, patterns or --test-index N"),
-        ([RUN, "FOLDER/*.jpg"], "FOLDER/*.jpg is no file or folder, and no pattern that matches any"),
-        ([RUN, "logs/runs"], "logs/runs holds no image: no name in it ends in one of"),
+        ([RUN], "nothing to predict: give images, folders, patterns or --test-index N"),
+        ([RUN, "FOLDER/*.jpg"], "FOLDER/*.jpg is not a file, a folder or a pattern that matches files"),
+        ([RUN, "logs/runs"], "logs/runs has no image: no file name ends in one of"),
         ([RUN, "FOLDER", "data.rot=x"], "data.rot is not a setting of this run; did you mean root?"),
         ([RUN, "FOLDER", "data.image_size=9"], "data.image_size=9: the network was trained with 28, and sees all"),
         ([RUN, "FOLDER", "trainer.precision=4"], "trainer.precision=4 is unknown"),
         ([RUN, "FOLDER", "--top", "0"], "--top must be at least 1, not 0"),
-        ([RUN, "FOLDER", "--top", "11"], "--top 11: the network knows 10 classes, so give no more"),
+        ([RUN, "FOLDER", "--top", "11"], "--top 11: the network knows 10 classes: use at most as many"),
         ([RUN, "FOLDER", "--batch-size", "-3"], "--batch-size must be at least 1, not -3"),
-        ([RUN, "FOLDER", "--weights", "best"], "there is no checkpoint logs/runs/NAME/checkpoints/best.ckpt"),
+        ([RUN, "FOLDER", "--weights", "best"], "logs/runs/NAME/checkpoints/best.ckpt does not exist"),
         ([RUN, "FOLDER", "--csv", "no/a.csv"], "--csv no/a.csv: there is no folder no"),
-        ([RUN, "FOLDER", "--json", "FOLDER"], "--json FOLDER is a folder: give the name of a file in it"),
-        ([RUN, "FOLDER", "--figure", "a.jpg"], "--figure a.jpg is written as PNG: give a name that ends in .png"),
+        ([RUN, "FOLDER", "--json", "FOLDER"], "--json FOLDER is a folder: use the name of a file in it"),
+        ([RUN, "FOLDER", "--figure", "a.jpg"], "--figure a.jpg must be a PNG file: use a name that ends in .png"),
         (
             [RUN, "FOLDER", "--figure", "./FOLDER/1.png"],
-            "--figure FOLDER/1.png is one of the files that the command reads: write to",
+            "--figure FOLDER/1.png is read by the command: use",
         ),
         ([RUN, "FOLDER", "--json", "a", "--csv", "./a"], "--csv and --json a are the same file"),
         ([RUN, "FOLDER", "--csv", "-", "--json", "-"], "--csv and --json - are the same file"),
-        ([RUN, "FOLDER", "--csv", f"{RUN}/metrics.json"], "metrics.json is a file that the run or sweep itself keeps"),
+        ([RUN, "FOLDER", "--csv", f"{RUN}/metrics.json"], "metrics.json is a file of the run or sweep"),
         ([RUN, "--test-index", "360"], "--test-index 360: the test set has images 0 to 359"),
         ([RUN, "--test-index", "-1"], "--test-index takes numbers of test images, from 0 on, and no other"),
         ([RUN, "--test-index", "1.5"], "so not 1.5"),

@@ -123,11 +123,11 @@ def test_test_images_that_are_not_at_hand(
 ) -> None:
     monkeypatch.setattr(MNIST, "_obtain", lambda _: pytest.fail("nothing is to be downloaded"))
     config = compose_config("data=mnist", f"data.root={tmp_path / 'data'}", "data.image_size=8")
-    with pytest.raises(SettingError, match=r"^the test images are not in .*data: name another place with data\.root="):
+    with pytest.raises(SettingError, match=r"^the test images are not in .*data: use another folder with data\.root="):
         explaining.sample_images(replace(explainer.network, config=config))
     assert not (tmp_path / "data").exists()
     explainer.network.config.data.image_size = 9
-    assert explainer.test_images()[1].startswith("There is nothing to choose from: the test images are not of the size")
+    assert explainer.test_images()[1].startswith("No test images: the test images are not of the size")
 
 
 def test_few_of_many_classes() -> None:
@@ -137,7 +137,7 @@ def test_few_of_many_classes() -> None:
 
 def test_the_head_of_the_page(explainer: Explainer) -> None:
     assert explainer.title.startswith("MLP of ")
-    assert "test accuracy 0.2500; 10 classes; sees 1 x 8 x 8 pixels; weights of epoch 3; works on cpu" in (
+    assert "test accuracy 0.2500; 10 classes; input 1 x 8 x 8 pixels; weights of epoch 3; device cpu" in (
         explainer.about
     )
 
@@ -152,13 +152,14 @@ def test_refusals(started: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     kept = {key: value for key, value in small().items() if key not in ("sweep", "seeds")}
     (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(kept, resolve=True))
     run = str(tmp_path)
-    assert started(run, "--port", "70000").sentence == "--port=70000 must be from 0 (a free one) to 65535"
+    assert started(run, "--port", "70000").sentence == "--port=70000 must be from 0 (any free port) to 65535"
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         ended = started(run, "--port", str(port))
     assert ended.code == 2
     assert ended.sentence == (
-        f"port {port} cannot be used (Address already in use): give another with --port N, or a free one with --port 0"
+        f"port {port} cannot be used (Address already in use): use another with --port N, or any free port with"
+        " --port 0"
     )
     monkeypatch.setattr(open_port, "find_spec", lambda _: None)
     assert started(run).sentence == "gradio is not installed: make setup EXTRAS=serve, or pip install -e '.[serve]'"
@@ -174,7 +175,7 @@ def test_refusals(started: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_other_machines_are_not_spoken_to(event: str, arguments: tuple[object, ...]) -> None:
-    with pytest.raises(PermissionError, match=r"^no connection to \S+: this page works on its machine alone$"):
+    with pytest.raises(PermissionError, match=r"^no connection to \S+: this page works only on this machine$"):
         open_port.refuse_other_hosts(event, arguments)
 
 

@@ -105,7 +105,7 @@ def tab(driver: webdriver.Chrome, name: str) -> WebElement:
 
 def test_what_the_script_says(server: Server) -> None:
     assert re.match(
-        r"MLP of logs/runs/<img .+>: test accuracy 0\.\d{4}; 10 classes; sees 1 x 28 x 28 pixels", server.told[0]
+        r"MLP of logs/runs/<img .+>: test accuracy 0\.\d{4}; 10 classes; input 1 x 28 x 28 pixels", server.told[0]
     )
 
 
@@ -122,7 +122,7 @@ def test_a_picture_is_dropped(driver: webdriver.Chrome, tmp_path: Path) -> None:
     until(lambda: "%" in text(driver, "prediction"))
     assert len(re.findall(r"\d+%", text(driver, "prediction"))) == 5
     until(lambda: len(driver.find_elements(By.CSS_SELECTOR, "#seen img, #mattered img")) == 2)
-    until(lambda: "what each pixel adds" in text(driver, "meaning"))
+    until(lambda: "how much each pixel adds" in text(driver, "meaning"))
     occlusion = next(each for each in driver.find_elements(By.CSS_SELECTOR, "#method label") if "Occ" in each.text)
     occlusion.click()
     until(lambda: "is covered" in text(driver, "meaning"))

@@ -222,7 +222,7 @@ def test_a_vision_transformer_knows_where_patches_are_by_its_positions_alone(poo
     ("name", "size", "settings", "sentence"),
     [
         ("wide_resnet", 32, {"depth": 20}, "model.depth=20 is not 6 n + 4: use 16 or 22"),
-        ("vit", 32, {"heads": 5}, "model.heads=5 does not divide model.width=64: use a divisor of it"),
+        ("vit", 32, {"heads": 5}, "model.heads=5 must divide model.width=64: use a divisor of it"),
         (
             "vit",
             32,

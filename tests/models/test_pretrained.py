@@ -114,7 +114,7 @@ def test_what_a_checkpoint_brings_is_not_loaded_before(weights: Path, tmp_path: 
 
 def test_published_weights_are_not_drawn_anew() -> None:
     config = composed("model=resnet18", "data=synthetic", "model.pretrained=true", "task.init=he", "data.image_size=32")
-    with pytest.raises(SettingError, match=r"task\.init=he would draw published weights anew: use task.init=torch"):
+    with pytest.raises(SettingError, match=r"task\.init=he would replace the pretrained weights: use task.init=torch"):
         training.build_model(config, training.build_data(config).spec)
 
 
@@ -192,7 +192,7 @@ def test_old_names_of_dense_layers_are_understood(tmp_path: Path, monkeypatch: p
 
 def test_without_weights_and_network_a_sentence_says_where_to_put_the_file(weights: Path) -> None:
     weights.unlink()
-    with pytest.raises(SettingError, match=r"the weights of mobilenet_v3_small are not there and cannot be down") as no:
+    with pytest.raises(SettingError, match=r"the weights of mobilenet_v3_small are missing and cannot be down") as no:
         made(QUICK, pretrained=True).load()
     assert str(no.value).endswith(f": put http://127.0.0.1:9/models/{weights.name} at {weights}")
 
@@ -226,16 +226,14 @@ def test_a_damaged_file_is_not_believed(weights: Path) -> None:
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(
-        SettingError, match=r"is not what torchvision published \(its sha256 is another one\): delete it"
-    ):
+    with pytest.raises(SettingError, match=r"is not torchvision's file \(its sha256 differs\): delete it"):
         made(QUICK, pretrained=True).load()
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published(tmp_path, monkeypatch, QUICK, {"first.weight": torch.zeros(1)})
     with pytest.raises(
-        SettingError, match=r"the published weights have no features\.0\.0\.weight of shape \(16, 3, 3, 3\)"
+        SettingError, match=r"the pretrained weights have no features\.0\.0\.weight of shape \(16, 3, 3, 3\)"
     ):
         made(QUICK, pretrained=True).load()
 
@@ -258,7 +256,7 @@ def test_settings_that_are_given_stay() -> None:
 
 
 def test_grey_images_are_refused_where_they_were_asked_for() -> None:
-    with pytest.raises(SettingError, match=r"published weights see three channels: leave out data\.channels, or"):
+    with pytest.raises(SettingError, match=r"pretrained weights need three channels: leave out data\.channels, or"):
         made(QUICK, 1, pretrained=True)
 
 
@@ -266,7 +264,7 @@ def test_a_batch_of_one_image_is_explained(labbook: Command) -> None:
     settings = f"model={QUICK} model.small_stem=false data.limit=9 data.batch_size=8 data.val_fraction=0 logger=none"
     ended = labbook(*settings.split(), "callbacks=none", "epochs=1", "trainer.precision=32")
     assert ended.code == 2
-    assert ended.sentence.startswith("data.batch_size=8 leaves a batch of one image, in which batch normalisation has")
+    assert ended.sentence.startswith("data.batch_size=8 leaves a batch of one image, which batch normalisation")
 
 
 def test_the_task_reaches_the_network() -> None:

@@ -190,7 +190,7 @@ def test_an_option_that_torchvision_names_nowhere_but_takes_is_taken() -> None:
     [
         ({"name": "resnet19"}, "model.name=resnet19 is unknown; did you mean resnet18? choices: convnext_base, "),
         ({"freeze": "backbone"}, "model.freeze=backbone would keep random weights: add model.pretrained=true"),
-        ({"small_stem": True, "pretrained": True}, "model.small_stem=true has no published weights: leave it out, or"),
+        ({"small_stem": True, "pretrained": True}, "model.small_stem=true has no pretrained weights: leave it out, or"),
         ({"options": {"width": 1}}, "model.options.width is none of resnet18; choices: groups, norm_layer, rep"),
         ({"name": "mobilenet_v2", "options": {"width_mul": 1}}, "model.options.width_mul is none of mobilenet_v2; did"
          " you mean width_mult? choices: block, dropout, inverted_residual_setting, norm_layer, round_nearest, width_"),
@@ -201,7 +201,7 @@ def test_an_option_that_torchvision_names_nowhere_but_takes_is_taken() -> None:
         ({"name": "convnext_tiny", "options": {"dropout": 1}}, "model.options.dropout is none of convnext_tiny; ch"),
         ({"options": {"weights": "DEFAULT"}}, "model.options.weights is set by the program: model.pretrained"),
         ({"name": "vit_b_16", "small_stem": False}, "images of 36 pixels cannot be cut into patches of 16: use"
-         " model.small_stem=true (without published weights), or data.image_size=32 or 48"),
+         " model.small_stem=true (without pretrained weights), or data.image_size=32 or 48"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said(settings: dict[str, Any], sentence: str) -> None:

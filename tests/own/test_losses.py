@@ -35,7 +35,7 @@ def test_a_loss_of_ones_own_trains_validates_and_tests(own: Command) -> None:
     ("arguments", "said"),
     [
         (["task.label_smoothing=0.1", "loss=poly"], "PolyLoss has no label smoothing"),
-        (["loss.class_weights=balanced", "loss=poly"], "PolyLoss takes no weights of classes"),
+        (["loss.class_weights=balanced", "loss=poly"], "PolyLoss has no class weights"),
     ],
 )
 def test_what_it_does_not_take_is_refused_before_the_training(arguments: list[str], said: str, own: Command) -> None:

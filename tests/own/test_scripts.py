@@ -26,8 +26,8 @@ RUNS = {
     "regression": "model=regression data=numbers objective=val/r2",
     "photographs": "model=mlp data=photographs data.size=16 data.batch_size=8 data.workers=0",
 }
-CLASSIFIER = "needs a classifier of images (labbook.training.classifier.Classifier), and {} is none"
-IMAGES = "needs data of labelled images (labbook.data.datamodule.ImageDataModule), and {} is none"
+CLASSIFIER = "needs a Classifier (labbook.training.classifier), and {} is not one"
+IMAGES = "needs an ImageDataModule (labbook.data.datamodule), and {} is not one"
 LACKS = {"autoencoder": CLASSIFIER.format("Autoencoder"), "gan": CLASSIFIER.format("GAN"),
          "regression": CLASSIFIER.format("Regression"), "photographs": IMAGES.format("Photographs")}  # fmt: skip
 
@@ -115,7 +115,7 @@ def test_compare_shows_what_was_logged(trained: Callable[[str], Path], script: S
     assert cells["g_loss"] == [f"{mine['g_loss']:.4f}", "–", "–"]
     assert cells["test r2"] == ["–", f"{other['test/r2']:.4f}", "–"]
     said = " ".join(ended.out.split())
-    assert "No test figures: gan." in said
+    assert "No test metrics: gan." in said
     for name in ("gan", "regression", "photographs"):
         assert f"{name}: a paired test {LACKS[name]}." in said
     assert "test_predictions.csv" not in said

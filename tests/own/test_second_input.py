@@ -62,14 +62,14 @@ def test_what_forward_takes_is_read_from_its_parameters() -> None:
 @pytest.mark.parametrize(
     ("extra", "has"),
     [
-        ({}, "the data gives images alone"),
+        ({}, "the data has only images"),
         ({"place": torch.zeros(2), "year": torch.zeros(2)}, "those of the data are place, year"),
     ],
 )
 def test_data_without_it_is_refused(extra: dict[str, Tensor], has: str) -> None:
     with pytest.raises(SettingError) as refusal:
         Several(Thresholds().spec).further_inputs.among(extra)
-    assert str(refusal.value) == f"Several takes age beside the images (Images.extra), and {has}"
+    assert str(refusal.value) == f"Several takes age as additional inputs (Images.extra), and {has}"
 
 
 def test_images_are_not_mixed_without_what_belongs_to_them() -> None:
@@ -79,7 +79,7 @@ def test_images_are_not_mixed_without_what_belongs_to_them() -> None:
     with pytest.raises(SettingError) as refusal:
         Several(Thresholds().spec, Task(mixup=0.2)).training_step(batch, 0)
     assert str(refusal.value) == (
-        "task.mixup and task.cutmix mix images alone, and Several takes age beside them: leave them out"
+        "task.mixup and task.cutmix mix only images, and Several takes age beside them: leave them out"
     )
 
 

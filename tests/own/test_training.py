@@ -33,7 +33,7 @@ CASES = {
         "model=autoencoder data=digits data.limit=200 objective=val/loss",
         "train/loss val/loss lr",
         "test/loss",
-        "Autoencoder is no Classifier",
+        "Autoencoder is not a Classifier",
     ),
     "gan": Case(
         "model=gan data=digits data.limit=200 objective=g_loss",
@@ -95,10 +95,10 @@ def test_a_run_records_what_its_module_logs(mylab: Command, name: str) -> None:
         (
             "model=autoencoder data=digits data.limit=200 objective=val/loss"
             " +callbacks.mine._target_=labbook.callbacks.EarlyStopping +callbacks.mine.monitor=val/acc",
-            "callbacks.mine.monitor=val/acc is no metric of a validation; logged are: val/loss",
+            "callbacks.mine.monitor=val/acc is not a validation metric; logged are: val/loss",
         ),
         ("model=autoencoder data=numbers", "Autoencoder needs a spec of its images, and the data has none"),
-        ("model=regression data=numbers objective=test/r2", "objective=test/r2: nothing may be chosen by the test set"),
+        ("model=regression data=numbers objective=test/r2", "objective=test/r2: the test set must not select anything"),
         ("model=regression data=numbers model.spec=1", "model.spec is not a setting"),
     ],
 )
@@ -112,7 +112,7 @@ def test_what_cannot_work_is_refused_in_a_sentence(mylab: Command, settings: str
 WHOLE_EPOCHS = (CASES["regression"].settings, "a stopped run is resumed after its last whole epoch, not within one")
 WITHIN_EPOCHS = (
     "model=regression data=resumable_numbers objective=val/r2",
-    "a stopped run is resumed within its epoch",
+    "a stopped run resumes inside its epoch",
 )
 RESUMED = [
     WHOLE_EPOCHS,

@@ -85,7 +85,7 @@ def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
     explainer = Explainer(network)
     for image, names in zip(pixels, expected, strict=True):
         told = explainer.answer(image[None], next(iter(attribution.METHODS)))[3]
-        assert told.startswith(f"Above their thresholds: {'|'.join(names) or '–'}. ")
+        assert told.startswith(f"Predicted classes (above their thresholds): {'|'.join(names) or '–'}. ")
 
     pytest.importorskip("safetensors", reason="the extra export is not installed")
     ended = script(export)(run, "--format", "safetensors", "--out", tmp_path / "a.safetensors")
@@ -112,7 +112,7 @@ def test_runs_are_compared_by_images_with_all_classes_right(
     assert kept.code == 0, kept.err
     said = " ".join(kept.out.split())
     assert f" {len(right[0])} {counts[0]} {counts[1]} " in said
-    assert "An image with several classes is right where all of them are" in said
+    assert "An image with several classes is correct if all its classes are" in said
     (other.run / "test_predictions.csv").unlink()
     again = script(compare)(run, other.run)
     assert f" {len(right[0])} {counts[0]} {counts[1]} " in " ".join(again.out.split())

@@ -56,5 +56,5 @@ def test_pairs_are_counted_and_sorted() -> None:
         Confused(0, 2, 4, 0.4), Confused(2, 0, 2, 0.2), Confused(2, 1, 2, 0.2), Confused(0, 1, 1, 0.1),
     ]  # fmt: skip
     assert len(most_confused(matrix, 2)) == 2
-    assert describe_confused(matrix, "abc") == "Most often mistaken: a for c (4), c for a (2), c for b (2)."
-    assert describe_confused(np.eye(2, dtype=np.int64), "ab") == "Nothing is mistaken."
+    assert describe_confused(matrix, "abc") == "Most frequent errors: a for c (4), c for a (2), c for b (2)."
+    assert describe_confused(np.eye(2, dtype=np.int64), "ab") == "No image is wrong."

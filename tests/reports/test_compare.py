@@ -88,10 +88,10 @@ def test_settings_figures_and_times(three: list[Path]) -> None:
     assert cells(figures)["test accuracy"] == ("0.8900",) * 3
     assert cells(times)["hardware"] == ("CPU", "CPU", "GPU")
     assert cells(times)["seconds of training"] == ("10.0", "25.0", "10.0")
-    assert cells(times)["seconds of training, times the first"] == ("1.00", "2.50", "1.00")
+    assert cells(times)["seconds of training, relative to the first run"] == ("1.00", "2.50", "1.00")
     assert times.notes == (
         "deep trained 2.50 times as long as mlp (25.0 s against 10.0 s):"
-        " another training, so the time does not tell of the machine alone.",
+        " another training, so the times do not compare the machines.",
         "fast trained 1.00 times as long as mlp (10.0 s against 10.0 s):"
         " the same training, on another device or precision.",
     )
@@ -104,11 +104,15 @@ def test_what_is_better(three: list[Path]) -> None:
     assert [row[0] for row in sheet.rows] == ["mlp / deep", "deep / fast", "mlp / fast"]
     better, none, other, meaning = sheet.notes
     assert better == (
-        "mlp is better than deep: of 40 images 12 only mlp told right, 0 only deep"
+        "mlp is better than deep: of 40 images 12 are correct only by mlp, 0 only by deep"
         " (p = 0.0005; with Holm's correction for 3 pairs p = 0.0015)."
     )
-    assert none.startswith("No difference between mlp and fast is shown: of 40 images 1 only mlp told right, 0 only")
-    assert other.startswith("fast is better than deep: of 40 images 11 only fast told right, 0 only deep (p = 0.0010")
+    assert none.startswith(
+        "No significant difference between mlp and fast: of 40 images 1 are correct only by mlp, 0 only"
+    )
+    assert other.startswith(
+        "fast is better than deep: of 40 images 11 are correct only by fast, 0 only by deep (p = 0.0010"
+    )
     assert "McNemar" in meaning
 
 
@@ -117,7 +121,8 @@ def test_other_images_are_not_tested_for_a_difference(tmp_path: Path, three: lis
     sheet = comparison.compare(three).significance
     assert len(sheet.rows) == 3
     assert (
-        "Tested on different images, so not to be compared by accuracy: mlp, deep, fast on 40; elsewhere on 40 images"
+        "Tested on different images, so their accuracies cannot be compared: mlp, deep, fast on 40; elsewhere on"
+        " 40 images"
         " of their own." in sheet.notes
     )
     changed = Predictions("abc", np.array([1, *LABELS[1:]]), np.array(LABELS))
@@ -128,11 +133,11 @@ def test_runs_without_figures_are_told_of(tmp_path: Path, three: list[Path]) -> 
     running = add_run(tmp_path, "running", WHOLE, {"status": "running"})
     lost = add(tmp_path, "lost", None)
     found = comparison.compare([*three[:2], running, lost])
-    assert found.sheets[1].notes == ("No test figures: running.",)
+    assert found.sheets[1].notes == ("No test metrics: running.",)
     assert cells(found.sheets[1])["state"] == ("finished", "finished", "interrupted", "finished")
     assert len(found.significance.rows) == 1
     notes = " ".join(found.significance.notes)
-    assert "running is not finished (interrupted), so it has no test to compare." in notes
+    assert "running is not finished (interrupted), so it has no test result." in notes
     assert "lost has no test_predictions.csv and could not be tested again: " in notes
 
 
@@ -140,7 +145,7 @@ def test_of_many_pairs_those_are_said_that_differ() -> None:
     pairs = [Pair("a", f"b{number}", 40, 12, 0, 0.001, 0.01 * number) for number in range(8)]
     said = significance_sheet(pairs, []).notes
     assert len([note for note in said if " is better than " in note]) == 5
-    assert "No difference is shown between the other 3 pairs." in said
+    assert "No significant difference between the other 3 pairs." in said
 
 
 def test_many_runs_are_ranked_against_the_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,7 +158,7 @@ def test_many_runs_are_ranked_against_the_best(tmp_path: Path, capsys: pytest.Ca
     assert rows[0] == ("run000", "1.0000", "0.9124 to 1.0000", "40", "", "", "")
     assert rows[-1] == ("run059", "0.2750", "0.1611 to 0.4283", "40", "29", "0", "< 0.0001")
     assert compared.significance.notes[0].startswith(
-        "run000 is better than 40 of the other 59 runs. No difference is shown between it and run001, run002,"
+        "run000 is better than 40 of the other 59 runs. No significant difference between it and run001, run002,"
     )
     assert "other0, other1, other2, other3, other4, other5, other6, other7 and 2 more on 40" in " ".join(
         compared.significance.notes
@@ -172,7 +177,7 @@ def beside(script: Callable[[ModuleType], Command]) -> Command:
 
 def test_refusals(three: list[Path], tmp_path: Path) -> None:
     for paths, sentence in (
-        (three[:1], "one run alone is nothing to compare"),
+        (three[:1], "a comparison needs two or more runs"),
         ([three[0], three[0]], "is given twice"),
         ([three[0], tmp_path / "none"], "none is not a run folder: it has no config.yaml"),
     ):
@@ -217,9 +222,9 @@ def test_runs_of_the_program(labbook: Command, beside: Command) -> None:
     (other / "test_predictions.csv").unlink()
     again = beside(one, other, "--html", "out/page.html")
     accuracy = json.loads((other / "metrics.json").read_text())["test/acc"]
-    note = f"was tested again: accuracy {accuracy:.4f}, as in its own test."
+    note = f"was tested again: accuracy {accuracy:.4f}, the same as in its own test."
     assert note in " ".join(again.out.split())
-    table = kept.out.index("Which one is better")
+    table = kept.out.index("Which run is better")
     assert kept.out[table:].split("p is that of")[0].strip() in again.out
     assert again.out.splitlines()[-1] == "comparison: out/page.html"
     assert Path("out/page.html").read_text().startswith("<!doctype html>")

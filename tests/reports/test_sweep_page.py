@@ -69,7 +69,7 @@ def test_captions_say_what_is_drawn(grid: Path) -> None:
         *("Val acc against depth", "Seconds of training against depth"),
         *("Val acc against activation", "Seconds of training against activation"),
     ]
-    assert "best run of the best setting (depth 4, activation relu), 4_relu_1." in captions[-2]
+    assert "best run of the best combination (depth 4, activation relu), 4_relu_1." in captions[-2]
     assert "best run of the worst setting (depth 1, activation sigmoid), 1_sigmoid_1." in captions[-1]
 
 

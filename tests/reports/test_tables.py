@@ -131,7 +131,7 @@ def _gone(folder: Path) -> None:
     [
         (_no_mark, "s was not made by a sweep: its sweep.json is not there"),
         (_torn, "s was not made by a sweep: its sweep.json cannot be read"),
-        (_gone, "s is not a folder: name one of those in logs/sweeps"),
+        (_gone, "s is not a folder: use one in logs/sweeps"),
     ],
 )
 def test_refusals(tmp_path: Path, reported: Command, harm: Callable[[Path], None], sentence: str) -> None:

@@ -49,7 +49,7 @@ def test_accuracy_is_linear_and_no_line_goes_through_single_trials(count: int) -
     middles = np.asarray(lines[0].get_ydata())
     assert abs(np.diff(middles)).max() < 0.3  # the one that diverged moves no median
     assert f"medians of {min(count // 6, 20)} equal parts" in accuracy.caption
-    assert ("a dot for each run" in accuracy.caption) == (count == 60)
+    assert ("one dot per run" in accuracy.caption) == (count == 60)
 
 
 def test_few_trials_are_dots_alone() -> None:
@@ -57,7 +57,7 @@ def test_few_trials_are_dots_alone() -> None:
     assert lines_in(accuracy)[1] == []
     accuracy = parameter_effects.effect_sections(trials(20))[0]
     assert lines_in(accuracy)[1] == []
-    assert accuracy.caption.startswith("Accuracy against lr: a dot for each run.")
+    assert accuracy.caption.startswith("Accuracy against lr: one dot per run.")
 
 
 def test_words_on_an_axis_are_as_many_as_it_has_room_for() -> None:
@@ -68,7 +68,7 @@ def test_words_on_an_axis_are_as_many_as_it_has_room_for() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == [f"kind {number}" for number in range(40, 60)]
 
 
-@pytest.mark.parametrize(("count", "words"), [(60, "a dot for each setting"), (500, "in each cell")])
+@pytest.mark.parametrize(("count", "words"), [(60, "one dot per combination"), (500, "in each cell")])
 def test_only_a_grid_is_a_heat_map(count: int, words: str) -> None:
     (found,) = maps.parameter_maps(trials(count))
     assert words in found.caption

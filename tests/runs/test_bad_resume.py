@@ -36,7 +36,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("", "mine has finished its 2 epochs: to train on, give more, such as epochs=4"),
+        ("", "mine has finished its 2 epochs: to train longer, use a larger number, such as epochs=4"),
         ("epochs=2", "mine has finished its 2 epochs"),
         ("epochs=1", "epochs"),
         ("epochs=0", "epochs must be at least 1, not 0"),
@@ -62,7 +62,7 @@ def contents(folder: Path) -> dict[str, bytes]:
             "mine was started with trainer.accumulate_grad_batches=1, and trainer.accumulate_grad_batches=2",
         ),
         ("epochs=3 trainer.limit_train_batches=1", "mine was started with trainer.limit_train_batches=None, and "),
-        ("epochs=+3", "epochs=+3: epochs is the total number of epochs, those before included: epochs=N"),
+        ("epochs=+3", "epochs=+3: epochs is the total number of epochs: use epochs=N"),
         ("epochs=3 trainer.precision=8", "trainer.precision=8 is unknown; choices: "),
     ],
 )
@@ -86,7 +86,7 @@ def test_the_settings_that_a_resumed_run_would_have_are_shown(run: Path, labbook
 
 def test_what_a_continued_run_may_change_is_said(run: Path, labbook: Command) -> None:
     sentence = refused(labbook(f"resume={run}", "epochs=3", "optimizer.lr=0.5"))
-    assert "a resumed run takes new values of epochs, trainer, " in sentence
+    assert "a resumed run accepts new values of epochs, trainer, " in sentence
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_run_with_a_spoiled_configuration_is_not_continued(
         (
             "model.width",
             7,
-            "holds another network than MLP as configured: head.weight is (10, 128) there and (10, 7) here",
+            "has another network than MLP of the configuration: head.weight is (10, 128) there and (10, 7) here",
         ),
         ("model.widht", 7, "model.widht is not a setting of labbook.models.mlp.MLP; did you mean width?"),
         ("callbacks.evil", {"_target_": "os.system", "command": "touch canary"}, "_target_=os.system is not allowed"),

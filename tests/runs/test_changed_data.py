@@ -52,7 +52,7 @@ def add_images(photos: Path) -> str:
 
 def relabel(photos: Path) -> str:
     (photos / "train" / "cat" / "0.png").rename(photos / "train" / "dog" / "x.png")
-    return "the training images are others"
+    return "the training images are different"
 
 
 @pytest.mark.parametrize("change", [rename, replace_class, remove_class, add_images, relabel])
@@ -127,13 +127,13 @@ def test_classes_are_matched_by_name(labbook: Command, again: Command, photos: P
     assert {name: rows(ended)[name][1] for name in ("cat", "dog")} == {
         name: rows(own)[name][1] for name in ("cat", "dog")
     }
-    assert "left out, as the network does not know the class: bee (1 images)" in ended.out
-    assert "the network also knows classes that have no image here: ape" in ended.out
+    assert "left out, because the network does not know the class: bee (1 images)" in ended.out
+    assert "classes of the network without images here: ape" in ended.out
     told = evaluation(run, "_some")
     assert (told["images"], told["left_out"], told["without_images"]) == (6, {"bee": 1}, ["ape"])
     flat = again(str(run), "data.root=some/test")
     assert flat.out.splitlines()[0] == ended.out.splitlines()[0]
-    assert "so its own folders are taken for the classes" in flat.err
+    assert "so its own folders are used as classes" in flat.err
     shutil.rmtree(photos / "train")
     shutil.rmtree(photos / "test" / "ape")
     assert again(str(run)).out.splitlines()[0] == ended.out.splitlines()[0]
@@ -194,13 +194,16 @@ def test_images_of_another_folder_that_were_trained_on(labbook: Command, again: 
             photograph(more / "train" / name / f"{number}-{name}.png", colour, (20 + ord(name[0]), 40))
     refused = again(str(run), "data.root=more", "--split", "val")
     assert refused.code == 2
-    assert re.match(r"--split val: \d+ of these 6 images were trained on: use --split test", refused.sentence)
+    assert re.match(r"--split val: \d+ of these 6 images were used for training: use --split test", refused.sentence)
     mixed = photos.with_name("mixed")
     shutil.copytree(photos / "train", mixed / "test")
-    assert "note: 15 of the images were trained on, so the figures flatter" in again(str(run), "data.root=mixed").err
+    assert (
+        "note: 15 of the images were used for training, so the metrics are too good"
+        in again(str(run), "data.root=mixed").err
+    )
     assert evaluation(run, "_mixed")["trained_on"] == 15
     photos.rename(photos.with_name("gone"))
-    assert "whether some of these are among them is not known" in again(str(run), "data.root=mixed").err
+    assert "so these images could not be compared with them" in again(str(run), "data.root=mixed").err
     assert evaluation(run, "_mixed")["trained_on"] is None
 
 
@@ -210,8 +213,8 @@ def test_a_class_that_was_renamed_is_left_out(labbook: Command, again: Command, 
         (photos / part / "cat").rename(photos / part / "Cat")
     ended = again(str(run))
     assert ended.code == 0, ended.err
-    assert "left out, as the network does not know the class: Cat (3 images)" in ended.out
-    assert "the network also knows classes that have no image here: cat" in ended.out
+    assert "left out, because the network does not know the class: Cat (3 images)" in ended.out
+    assert "classes of the network without images here: cat" in ended.out
 
 
 def test_folders_of_one_name_have_evaluations_of_their_own(labbook: Command, again: Command, photos: Path) -> None:
@@ -226,7 +229,7 @@ def test_folders_of_one_name_have_evaluations_of_their_own(labbook: Command, aga
     found = {path.name: json.loads(path.read_text())["test_set"] for path in (run / "evaluation").iterdir()}
     assert len(set(found.values())) == len(found) == 2
     assert other in found.values()
-    assert "an earlier test was of other images, so the files of this one end in _set-" in ended.err
+    assert "an earlier test used other images, so the file names of this one end in _set-" in ended.err
 
 
 def test_a_network_of_nan_answers_nothing(
@@ -239,13 +242,13 @@ def test_a_network_of_nan_answers_nothing(
     torch.save(content, file)
     for ended in (again(str(run)), script(predict)(str(run), str(photos / "test"), "--json", "said.json")):
         assert ended.code == 2
-        assert "holds weights that are not finite (head.bias), so its network can answer nothing" in ended.sentence
+        assert "has weights that are not finite (head.bias), so it cannot be used" in ended.sentence
     content["state_dict"]["head.bias"][0] = 0
     content["state_dict"]["head.weight"][:] = torch.finfo(torch.float32).max  # finite, as its sums are not
     torch.save(content, file)
     asked = script(predict)(str(run), str(photos / "test"), "--json", "said.json")
     assert (asked.code, "instead of probabilities" in asked.sentence) == (2, True)
-    assert "so its answers mean nothing" in again(str(run)).sentence
+    assert "so its predictions are meaningless" in again(str(run)).sentence
     assert not Path("said.json").exists()
 
 
@@ -262,8 +265,8 @@ def test_a_sweep_is_not_extended_on_other_images(labbook: Command, photos: Path)
     for seeds in ("seed=1,2", "seed=1"):
         ended = labbook(*words, seeds)
         assert ended.code == 2
-        assert "was trained (the test images were 9 and are 10), so its figures cannot be compared" in ended.err
-        assert "sweep.name=NEW begins another sweep, sweep.rerun=true this one anew" in ended.err
+        assert "was trained (the test images were 9 and are 10), so its metrics cannot be compared" in ended.err
+        assert "use sweep.name=NEW for a new sweep" in ended.err
     assert (sweep / "sweep.json").read_bytes() == before
     assert labbook(*words, "seed=2", "sweep.rerun=true").code == 0
 

@@ -120,7 +120,7 @@ def test_what_a_run_keeps_is_no_place_for_other_things(tmp_path: Path, name: str
     (run / CONFIG).touch()
     outputs.check_outputs({"--csv": run / name})  # of a folder that is no run's
     (run / METRICS).touch()
-    with pytest.raises(SettingError, match=r"^--csv \S+ is a file that the run or sweep itself keeps there: give"):
+    with pytest.raises(SettingError, match=r"^--csv \S+ is a file of the run or sweep: use"):
         outputs.check_outputs({"--csv": run / name})
     outputs.check_outputs({"--csv": run / "predictions.csv", "--json": run / "mine" / "metrics.csv"})
 
@@ -128,7 +128,7 @@ def test_what_a_run_keeps_is_no_place_for_other_things(tmp_path: Path, name: str
 def test_what_a_sweep_keeps_is_no_place_for_other_things(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).touch()
     for name in (MANIFEST, "report.html", "table.png", "summary.csv", "experiment/best.yaml"):
-        with pytest.raises(SettingError, match="itself keeps there"):
+        with pytest.raises(SettingError, match="is a file of the run or sweep"):
             outputs.check_outputs({"--html": tmp_path / name})
     outputs.check_outputs({"--html": tmp_path / "comparison.html"})
 

@@ -60,7 +60,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(
     stopped = labbook(*common)
     assert stopped.code == 130
     assert metrics_of(stopped.run)["status"] == "interrupted"
-    assert f"to continue: python train.py resume={stopped.run}" in stopped.out
+    assert f"to resume: python train.py resume={stopped.run}" in stopped.out
     resumed = labbook(f"resume={stopped.run}")
     assert resumed.code == 0, resumed.err
     assert resumed.run == stopped.run

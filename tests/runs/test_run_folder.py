@@ -293,7 +293,7 @@ def test_two_processes_do_not_work_on_one_run(tmp_path: Path, config: DictConfig
     with run_folder.RunFolder(tmp_path, config) as run:
         before = {path: path.read_bytes() for path in tmp_path.iterdir()}
         with (
-            pytest.raises(SettingError, match="is being worked on by another process"),
+            pytest.raises(SettingError, match="is in use by another process"),
             run_folder.RunFolder(tmp_path, config),
         ):
             pass
@@ -327,7 +327,7 @@ def test_a_run_whose_folder_is_taken_away_says_so(tmp_path: Path, config: DictCo
             shutil.rmtree(folder)
             run.record({}, "finished")
 
-    with pytest.raises(TrainingError, match="run was taken away while the run was writing to it"):
+    with pytest.raises(TrainingError, match="run was deleted or moved while the run was writing to it"):
         taken_away()
 
 

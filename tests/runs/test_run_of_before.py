@@ -30,7 +30,7 @@ def test_a_run_of_version_0_1_is_resumed_and_read(
     (sweep / MANIFEST).write_text(json.dumps({"made_by": "labbook"}))
     ended = labbook(f"resume={run}")
     assert ended.code == 0, ended.err
-    assert "going on from epoch 2, step 8" in ended.out
+    assert "resuming from epoch 2, step 8" in ended.out
     first, second = rows_of(run)
     with (STORED / "metrics.csv").open(newline="") as file:
         assert [first] == list(csv.DictReader(file))

@@ -18,7 +18,7 @@ def run(tmp_path: Path) -> Path:
 def test_a_run_that_was_killed_is_interrupted(run: Path) -> None:
     for left in (False, True):
         assert state_of(run)[0] == "interrupted"
-        assert unfinished_notes(run) == ["the run is not finished (interrupted): what it saved was taken"]
+        assert unfinished_notes(run) == ["the run is not finished (interrupted): its last checkpoint is used"]
         if not left:
             (run / LOCK).touch()
 
@@ -26,7 +26,7 @@ def test_a_run_that_was_killed_is_interrupted(run: Path) -> None:
 def test_a_run_at_work_is_running(run: Path) -> None:
     with folder_lock(run):
         assert state_of(run)[0] == "running"
-        assert unfinished_notes(run) == ["the run is not finished (running): what it saved was taken"]
+        assert unfinished_notes(run) == ["the run is not finished (running): its last checkpoint is used"]
 
 
 def test_a_finished_run_needs_no_word(run: Path) -> None:

@@ -44,7 +44,7 @@ NODES: dict[str, tuple[dict[str, Any], str]] = {
     "a library of networks": ({"_target_": "torchvision.models.get_model", "weights": "DEFAULT"}, "makes no Callback"),
     "a library of metrics": ({"_target_": "torchmetrics.Accuracy", "task": "binary"}, "makes no Callback"),
     "a library of data sets": ({"_target_": "torchvision.datasets.CIFAR10", "root": "x"}, NOT_ALLOWED),
-    "weights from a server": ({"_target_": "torchmetrics.image.PerceptualPathLength"}, "would fetch the weights"),
+    "weights from a server": ({"_target_": "torchmetrics.image.PerceptualPathLength"}, "would download weights"),
     "no text": ({"_target_": ["os.system"]}, NOT_ALLOWED),
     "a mapping": ({"_target_": {"_target_": "os.system"}}, NOT_ALLOWED),
     "the package's own imports": ({"_target_": "labbook.data.image_cache.os.system"}, NOT_ALLOWED),
@@ -64,7 +64,7 @@ NODES: dict[str, tuple[dict[str, Any], str]] = {
             "_target_": "pytorch_lightning.callbacks.LambdaCallback",
             "on_fit_start": {"_target_": "torch.optim.swa_utils.update_bn"},
         },
-        "is a function, and inside callbacks only classes are built",
+        "is a function; inside callbacks only classes are allowed",
     ),
     "deferred": ({"_target_": "labbook.callbacks.Progress", "_partial_": True}, "_partial_=true is for optimizer"),
     "positional": ({"_target_": "labbook.callbacks.Progress", "_args_": [True]}, "_args_ is not a setting"),
@@ -78,7 +78,7 @@ NODES: dict[str, tuple[dict[str, Any], str]] = {
     "a file elsewhere": (
         {"_target_": "pytorch_lightning.callbacks.ModelCheckpoint", "filename": "../../x"}, "leads out of",
     ),
-    "deep": ({"a": {"b": [{"c": [SHELL]}]}}, "is nothing that can be built"),
+    "deep": ({"a": {"b": [{"c": [SHELL]}]}}, "is not an object that can be created"),
 }  # fmt: skip
 
 
@@ -137,10 +137,10 @@ def experiment(content: Any, header: str = "_global_", path: str = "experiment/e
 BOMB = "a: &a [x, x]\n" + "".join(
     f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(20)
 )
-ELSEWHERE = "is taken from configs/ and the command line only"
-RESOLVED = "is resolved in configs/ and on the command line only"
+ELSEWHERE = "is allowed only in configs/ and on the command line"
+RESOLVED = "is allowed only in configs/ and on the command line"
 OUTWARD = "leads out of the current folder"
-OF_HYDRA = "settings of Hydra itself are taken from configs/ and the command line only"
+OF_HYDRA = "settings of Hydra are allowed only in configs/ and on the command line"
 
 # The text of an experiment, and a part of the sentence that refuses it.
 FILES: dict[str, tuple[str, str]] = {
@@ -177,8 +177,8 @@ FILES: dict[str, tuple[str, str]] = {
     "a cache above": ("data: {cache_dir: a/../../x}", OUTWARD),
     "a swept folder": ("hydra: {sweeper: {params: {log_dir: 'a,../x'}}}", OUTWARD),
     "a server": ("logger: {tracking_uri: 'https://example.org'}", OUTWARD),
-    "a run's folder": ("sweep: {job: {folder: a/b}}", "sweep.job.folder=a/b must be of letters"),
-    "a name of Windows": ("sweep: {name: aux.txt}", "sweep.name=aux.txt is a device to Windows"),
+    "a run's folder": ("sweep: {job: {folder: a/b}}", "sweep.job.folder=a/b must have only letters"),
+    "a name of Windows": ("sweep: {name: aux.txt}", "sweep.name=aux.txt is a device name of Windows"),
     "a Python tag": ("seed: !!python/object/apply:os.system ['touch canary']", "holds a YAML tag"),
     "an own tag": ("seed: !evil 1", "holds a YAML tag"),
     "a bomb of aliases": (BOMB, "holds a YAML anchor or alias"),
@@ -211,7 +211,7 @@ def test_a_hostile_file_is_refused_before_hydra_sees_it(name: str, traps: Traps)
 
 def test_a_file_that_is_no_text_is_refused(program: Command) -> None:
     experiment("epochs: 1").write_bytes("# @package _global_\n# Größe\nepochs: 1\n".encode("latin-1"))
-    refused(program("--config-dir=more", "experiment=evil"), "evil.yaml cannot be read: it is no text in UTF-8")
+    refused(program("--config-dir=more", "experiment=evil"), "evil.yaml cannot be read: it is not UTF-8 text")
 
 
 @pytest.mark.parametrize("header", ["hydra.job.env_set", "_global_.hydra.callbacks", "hydra"])
@@ -268,7 +268,7 @@ def test_no_folder_gives_the_command(option: str, program: Command) -> None:
     (metadata := Path("more/.hydra")).mkdir(parents=True)
     (metadata / "overrides.yaml").write_text("['+hydra.callbacks.a._target_=os.system']")
     (metadata / "hydra.yaml").write_text("hydra: {overrides: {hydra: [], task: []}, job: {}}")
-    assert refused(program(option, "more")) == f"{option}: a run is continued with resume=FOLDER"
+    assert refused(program(option, "more")) == f"{option}: use resume=FOLDER to resume a run"
 
 
 def test_a_launchers_process_that_knows_it_already_can_start_hydra() -> None:

@@ -39,7 +39,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "a folder of a sweep": ("sweep: {job: {folder: x}}\n", "is not as a run writes it"),
     "config_groups that are none": ("config_groups: [1]\n", "is not as a run writes it"),
     "published figures that are none": ("published: {system: [1]}\n", "published"),
-    "another place for runs": ("log_dir: s3://bucket/x\n", "is no place on this machine"),
+    "another place for runs": ("log_dir: s3://bucket/x\n", "is not a local path"),
     "a zero byte": ('note: "a\\0b"\n', "holds control characters"),
 }
 
@@ -63,7 +63,7 @@ def test_an_interpolation_in_the_noted_command_is_none(evaluated: Command, stran
     run = stranger()
     text = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(f"# python train.py 'model.width=${{epochs}}'\n{text}")
-    refused(evaluated(str(run)), "best.ckpt holds another network than MLP")
+    refused(evaluated(str(run)), "best.ckpt has another network than MLP")
 
 
 ADDRESSES = ["https://example.org/x", "s3://bucket/run", "file:///etc", "gs://b/c", "hf://a", "memory://x"]
@@ -82,10 +82,10 @@ def test_an_address_is_no_run(
     for name in ("open", "url_to_fs", "filesystem"):
         monkeypatch.setattr(fsspec, name, reached)
     if address in ADDRESSES[:2]:
-        refused(program(f"resume='{address}'"), "resume=", "is no place on this machine")
-        refused(program(f"log_dir='{address}'"), "log_dir=", "is no place on this machine")
-    refused(evaluated(address), "is no place on this machine")
-    refused(script(report)(address), "is no place on this machine")
+        refused(program(f"resume='{address}'"), "resume=", "is not a local path")
+        refused(program(f"log_dir='{address}'"), "log_dir=", "is not a local path")
+    refused(evaluated(address), "is not a local path")
+    refused(script(report)(address), "is not a local path")
 
 
 # Checkpoints -------------------------------------------------------------------------------------------------------

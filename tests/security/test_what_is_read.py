@@ -140,7 +140,7 @@ def test_a_set_of_another_checksum_is_never_unpickled(
     root.mkdir()
     laid(root, kind)
     files = f"in the format of {kind.dataset}, which cannot be read"
-    refusal = files if laid is hostile_files else "is another archive than the published one"
+    refusal = files if laid is hostile_files else "is not the published archive"
     with pytest.raises(SettingError, match=refusal):
         kind(root=str(root)).load()
     assert not tries  # what lies there is neither taken for the set nor replaced

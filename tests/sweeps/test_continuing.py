@@ -139,7 +139,7 @@ def test_an_interrupted_sweep_goes_on_and_ends_the_same(
     stopped = labbook(*LONGER, WIDTHS)
     assert stopped.code == 130
     assert stopped.err == ""
-    assert "the sweep is not done: the same command goes on with it" in stopped.out
+    assert "the sweep is not done: use the same command to resume" in stopped.out
     (sweep,) = Path("logs/sweeps").iterdir()
     (interrupted,) = runs_of(sweep).values()
     assert interrupted["status"] == "interrupted"
@@ -147,7 +147,7 @@ def test_an_interrupted_sweep_goes_on_and_ends_the_same(
     assert done(rest) == sweep
     assert "of 2 runs: 1 begun before" in rest.out
     assert " (was interrupted)" in rest.out
-    assert "going on from epoch" in rest.out
+    assert "resuming from epoch" in rest.out
     assert "this command: 2 finished, 1 of them resumed" in rest.out
     assert begun(rest.out) == 1
     assert sorted(item.get("resumed", 0) for item in runs_of(sweep).values()) == [0, 1]
@@ -166,7 +166,7 @@ def test_a_sweep_killed_at_any_moment_goes_on_and_ends_the_same(
     rest = labbook(*LONGER, WIDTHS)
     assert done(rest) == sweep
     assert "of 2 runs: 1 finished already, 1 begun before" in rest.out
-    assert "going on from epoch 2" in rest.out
+    assert "resuming from epoch 2" in rest.out
     assert "epoch 3/3" in rest.out
     assert "epoch 2/3" not in rest.out
     assert "this command: 1 finished, 1 of them resumed, 1 skipped as finished before" in rest.out
@@ -197,7 +197,7 @@ def test_a_run_with_damaged_figures_is_done_again(labbook: Command, finished: Pa
     assert kept.name.startswith(f"{name}_")
     assert (kept / "metrics.json").read_text() == text
     assert (kept / "checkpoints" / "last.ckpt").exists()
-    assert f"its metrics.json is damaged, so it is done again; the old folder is kept as {kept}" in again.out
+    assert f"its metrics.json is damaged, so it runs again; the old folder is kept as {kept}" in again.out
 
 
 def test_starting_over_keeps_what_was_there(labbook: Command, finished: Path) -> None:
@@ -208,7 +208,7 @@ def test_starting_over_keeps_what_was_there(labbook: Command, finished: Path) ->
     assert figures_of(finished).keys() == before.keys()
     (kept,) = Path("logs/replaced").iterdir()
     assert runs_of(kept) == before
-    assert f"sweep.rerun=true: what was there is kept in {kept}" in again.out
+    assert f"sweep.rerun=true: the old sweep is kept in {kept}" in again.out
     assert len(runs_of(finished)) == 2
 
 
@@ -225,7 +225,7 @@ def test_what_is_being_worked_on_is_not_moved(labbook: Command, finished: Path) 
     with locks.run_lock(finished, name):
         refused = labbook(*TINY, WIDTHS, "sweep.rerun=true")
     assert refused.code == 2
-    assert refused.sentence.startswith("sweep.rerun=true would move what is being worked on by process ")
+    assert refused.sentence.startswith("sweep.rerun=true would move runs that are in use by process ")
     assert runs_of(finished) == before
 
 
@@ -273,7 +273,7 @@ def test_settings_that_come_to_the_same_run_are_done_once(labbook: Command, same
     sweep = done(ended)
     assert begun(ended.out) == 1
     (name,) = runs_of(sweep)
-    assert f"settings that come to the same run, which is done once: {name}" in ended.out.splitlines()
+    assert f"duplicate settings, run once: {name}" in ended.out.splitlines()
 
 
 def test_a_name_and_a_place_of_ones_own_are_not_in_the_names_of_runs(labbook: Command) -> None:
@@ -310,7 +310,7 @@ def test_the_best_can_be_done_again(labbook: Command) -> None:
     again = labbook(*command)
     assert again.code == 0, again.err
     (run,) = [line.removeprefix("best run: ") for line in ended.out.splitlines() if line.startswith("best run: ")]
-    assert f"{run} has the same settings and is finished; this trains it again" in again.out
+    assert f"{run} has the same settings and is finished; this command trains again" in again.out
     assert run_of(sweep) == Path(run)
     assert run_of(Path(run)) == Path(run)
     assert set(every(sweep)) == {sweep / name for name in runs_of(sweep)}
@@ -330,7 +330,7 @@ def test_what_other_code_made_is_skipped_with_a_word_and_marked(labbook: Command
     again = labbook(*TINY, WIDTHS)
     assert begun(again.out) == 0
     assert "of 2 runs: 2 finished already; 1 of them by other code, 0.1.0+abc-dirty.01234567 (1), where" in again.out
-    assert "delete its folder, or give sweep.rerun=true for all" in again.out
+    assert "delete its folder, or use sweep.rerun=true for all" in again.out
     assert re.search(r"^ *4 +1\*", again.out, re.MULTILINE)
     assert "| 1\\* |" in (finished / "summary.md").read_text()
     made_by(next(finished.glob("width-8-*")), "0.1.0+abc-dirty.01234567")
@@ -344,7 +344,7 @@ def test_a_run_that_other_code_began_is_marked(labbook: Command, monkeypatch: py
     (run,) = Path("logs/sweeps").glob("*/width-*")
     made_by(run, "0.1.0+older")
     rest = labbook(*LONGER, WIDTHS)
-    assert "begun by other code, 0.1.0+older; this is" in rest.out + rest.err
+    assert "started by other code, 0.1.0+older; this is" in rest.out + rest.err
     assert metrics_of(run)["earlier_code"] == ["0.1.0+older"]
     assert "0.1.0+older then" in (done(rest) / "summary.csv").read_text()
     assert "1*" in rest.out
@@ -437,5 +437,5 @@ def test_a_file_of_settings_that_is_edited_meanwhile_is_told_of(
     first, second = (line for line in ended.out.splitlines() if line.startswith("run ") and "/2: " in line)
     name = second.rpartition(": ")[2]
     notes = [line for line in ended.out.splitlines() if line.startswith("note: a file of settings")]
-    assert notes == [f"note: a file of settings was edited since the sweep began, and {name} is trained by the new one"]
+    assert notes == [f"note: a settings file was edited since the sweep started; {name} uses the new one"]
     assert first.rpartition(": ")[2] != name

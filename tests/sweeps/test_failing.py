@@ -70,7 +70,7 @@ def test_a_failure_in_the_middle_costs_one_run(labbook: Command, broken: Callabl
     assert "KeyError" in log
     assert errors(ended) == [
         f"failed: {reason} (traceback: {run / 'train.log'})",
-        "error: 1 of 3 runs failed: the same command tries them again",
+        "error: 1 of 3 runs failed: use the same command to try again",
     ]
     assert "this command: 2 finished, 1 failed" in ended.out
     assert len((sweep / "summary.csv").read_text().splitlines()) == 4
@@ -102,7 +102,7 @@ def test_failed_runs_may_be_left_so(labbook: Command, broken: Callable[..., Brea
     left = labbook(*TINY, "model.width=4,8,16,32", "sweep.retry_failed=false")
     assert left.code == 1
     assert begun(left.out) == 1
-    assert "1 failed before and left so (sweep.retry_failed=false)" in left.out
+    assert "1 failed before and not retried (sweep.retry_failed=false)" in left.out
     assert before.items() <= runs_of(sweep).items()
 
 
@@ -135,7 +135,7 @@ def test_a_failure_may_stop_the_sweep(labbook: Command, broken: Callable[..., Br
     assert begun(ended.out) == 2
     assert len(runs_of(sweep)) == 2
     stopped = "the sweep was stopped there (sweep.on_error=stop)"
-    assert errors(ended)[-1] == f"error: 1 of 3 runs failed; {stopped}: the same command tries them again"
+    assert errors(ended)[-1] == f"error: 1 of 3 runs failed; {stopped}: use the same command to try again"
     again = labbook(*TINY, WIDTHS, "sweep.on_error=stop")
     assert done(again) == sweep
     assert len(runs_of(sweep)) == 3
@@ -185,7 +185,7 @@ def test_a_run_without_a_whole_checkpoint_is_done_again(labbook: Command, broken
     again = labbook(*TINY, WIDTHS)
     assert done(again) == run.parent
     (kept,) = Path("logs/replaced", run.parent.name).iterdir()
-    assert f"its checkpoints are damaged, so it is done again; the old folder is kept as {kept}" in again.out
+    assert f"its checkpoints are damaged, so it runs again; the old folder is kept as {kept}" in again.out
     assert (kept / "checkpoints" / "last.ckpt").read_bytes() == b"PK"
     assert figures_of(run.parent) == figures_of(whole)
 
@@ -211,7 +211,7 @@ def test_a_full_disk_stops_the_sweep_which_then_goes_on(
     assert full.code == 2
     assert full.sentence.startswith("cannot write ")
     assert full.sentence.endswith("last.ckpt: No space left on device")
-    assert "the sweep is not done: the same command goes on with it" in full.out
+    assert "the sweep is not done: use the same command to resume" in full.out
     sweep = folder_of(full)
     assert len(runs_of(sweep)) == 2
     monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", original)

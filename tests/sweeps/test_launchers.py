@@ -76,7 +76,7 @@ def test_a_failure_in_another_process_costs_one_run(tmp_path: Path) -> None:
     assert sorted(metrics["status"] for metrics in runs_of(sweep).values()) == ["failed", "finished"]
     first, last = ended.err.strip().splitlines()
     assert first.startswith("[2/2] failed: ")
-    assert last == "error: 1 of 2 runs failed: the same command tries them again"
+    assert last == "error: 1 of 2 runs failed: use the same command to try again"
 
 
 @needs("joblib")
@@ -93,7 +93,7 @@ def test_a_killed_process_costs_its_runs_no_more_than_an_epoch(labbook: Command,
     os.kill(json.loads(claim.read_text())["process"], signal.SIGKILL)
     out, err = process.communicate(timeout=180)
     assert process.returncode == 0, out + err
-    assert "going on from epoch" in out
+    assert "resuming from epoch" in out
     assert "4 runs: 4 finished" in out
     assert metrics_of(tables[0].parent)["resumed"] == 1
     assert figures_of(sweep) == figures_of(done(labbook(*settings, "log_dir=plain")))

@@ -14,8 +14,8 @@ from tests.conftest import Command, Ended
 from tests.sweeps.running import PLAIN, TINY, done, needs, run
 
 REFUSED = [
-    ("nothing swept", [], "-m sweeps over several values and none is given: KEY=A,B, seeds=N or sweep=PRESET"),
-    ("resume", ["resume=logs/runs/x", "model.width=4,8"], "resume= continues one run; a sweep (-m) goes on by itself"),
+    ("nothing swept", [], "-m needs several values: use KEY=A,B, seeds=N or sweep=PRESET"),
+    ("resume", ["resume=logs/runs/x", "model.width=4,8"], "resume= is for one run; to resume a sweep (-m)"),
     ("swept seed", ["seeds=2", "seed=1,2"], "seeds=2 and several values of seed do not go together"),
     ("swept fold", ["folds=2", "fold=1,2"], "folds=2 and several values of fold do not go together"),
     ("one fold", ["folds=1", "seed=1,2"], "folds=1 leaves nothing to train on: use folds=2 or more; folds=0 is off"),
@@ -58,15 +58,15 @@ REFUSED = [
     ("logarithm of nothing", ["hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(0,1e-3))"],
      "optimizer.lr=tag(log,interval(0,1e-3)): a logarithmic interval begins above 0"),
     ("empty range", ["hydra/sweeper=optuna", "model.width=range(8,4)"], "model.width=range(8,4): "),
-    ("grid over an empty range", ["model.width=range(8,4)"], "model.width=range(8,4) gives no value to sweep over"),
-    ("no choice of this name", ["model=glob(zz*)"], "model=glob(zz*) gives no value to sweep over"),
+    ("grid over an empty range", ["model.width=range(8,4)"], "model.width=range(8,4) has no value to sweep over"),
+    ("no choice of this name", ["model=glob(zz*)"], "model=glob(zz*) has no value to sweep over"),
     ("forced for no drawn choice", ["hydra/sweeper=optuna", "optimizer=adam,sgd", "++optimizer.momentun=0.9"],
      "++optimizer.momentun=0.9: none of optimizer=adam, optimizer=sgd has this setting"),
     ("trials without validation", ["hydra/sweeper=optuna", "data.val_fraction=interval(0,0.2)"],
-     "data.val_fraction=interval(0.0,0.2): with 0 nothing is held out to measure objective=val/acc on"),
+     "data.val_fraction=interval(0.0,0.2): with 0 there are no validation images for objective=val/acc"),
     ("trials validated on the test set", ["hydra/sweeper=optuna", "data.validation=split,test"],
-     "data.validation=choice(split,test): nothing may be chosen by the test set, so leave test out"),
-    ("search of nothing", ["hydra/sweeper=optuna"], "-m sweeps over several values and none is given"),
+     "data.validation=choice(split,test): the test set must not select anything: leave test out"),
+    ("search of nothing", ["hydra/sweeper=optuna"], "-m needs several values"),
 ]  # fmt: skip
 EXTRAS = ("joblib", "ray", "submitit", "optuna")
 
@@ -118,7 +118,7 @@ def test_a_setting_of_what_is_swept_over_is_given_with_two_signs(labbook: Comman
     ended = labbook("-m", swept, "data.cache_dir=x")
     assert ended.code == 2
     assert ended.sentence.startswith("data.cache_dir is not a setting of all swept choices; it is a setting of data=")
-    assert ended.sentence.endswith("; for those of the swept choices that have it, write ++data.cache_dir=VALUE")
+    assert ended.sentence.endswith("; to set it only for the options that have it, use ++data.cache_dir=VALUE")
     found = labbook("-m", swept, "++data.cache_dir=x", "data.root=nowhere")
     assert "nowhere/training_set is not there" in found.err
     assert "swept choices" not in labbook("-m", "seed=1,2", "data.cache_dir=x").sentence
@@ -127,7 +127,7 @@ def test_a_setting_of_what_is_swept_over_is_given_with_two_signs(labbook: Comman
 def test_a_setting_goes_to_the_swept_choices_that_have_it(labbook: Command) -> None:
     swept = ("-m", *PLAIN[1:], "epochs=1", "model=lenet5,mlp")
     refused = labbook(*swept, "model.width=4")
-    assert refused.sentence.endswith("; for those of the swept choices that have it, write ++model.width=VALUE")
+    assert refused.sentence.endswith("; to set it only for the options that have it, use ++model.width=VALUE")
     of_the_first = labbook(*swept[:-1], "model=mlp,lenet5", "model.width=4")
     assert of_the_first.sentence.startswith("model.width is not a setting of all swept choices; it is a setting of mod")
     misspelt = labbook(*swept, "++model.widht=4")
@@ -138,7 +138,7 @@ def test_a_setting_goes_to_the_swept_choices_that_have_it(labbook: Command) -> N
     assert not Path("logs").exists()
     ended = labbook(*swept, "++model.width=4,8")
     sweep = done(ended)
-    assert "left out where the choice has no such setting: ++model.width=4 (model=lenet5)" in ended.out
+    assert "left out for options without this setting: ++model.width=4 (model=lenet5)" in ended.out
     widths = [yaml.safe_load(file.read_text())["model"].get("width") for file in sweep.glob("*/config.yaml")]
     assert sorted(widths, key=str) == [4, 8, None]
     again = labbook(*swept, "++model.width=4,8")
@@ -197,7 +197,7 @@ def test_a_folder_of_something_else_is_left_alone(labbook: Command) -> None:
     ended = labbook(*TINY, "model.width=4,8", "sweep.name=mine")
     assert (ended.code, ended.sentence) == (
         2,
-        "logs/sweeps/mine is there already and was not made by a sweep: choose another sweep.name=NAME",
+        "logs/sweeps/mine exists and was not created by a sweep: use another sweep.name=NAME",
     )
     assert [path.name for path in mine.iterdir()] == ["notes.txt"]
 
@@ -226,7 +226,7 @@ def test_a_place_that_cannot_be_written_to(labbook: Command) -> None:
     Path("file").write_text("")
     ended = labbook(*TINY, "model.width=4,8", "log_dir=file")
     assert ended.code == 2
-    assert "name another place with log_dir=FOLDER" in ended.sentence
+    assert "use another folder with log_dir=FOLDER" in ended.sentence
 
 
 # An interpreter to which no extra is installed, and what it does.

@@ -91,7 +91,7 @@ def test_a_study_keeps_its_settings_and_its_objective(labbook: Command) -> None:
         ended = labbook(*TINY, *OVER, "sweep.n_trials=2", "sweep.name=mine", changed)
         assert (ended.code, ended.out.splitlines()[1:]) == (2, [])
         assert sentence in ended.sentence
-        assert ended.sentence.endswith("; give the same, or sweep.name=NAME for a new study")
+        assert ended.sentence.endswith("; use the same, or sweep.name=NAME for a new study")
     assert {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()} == files
     assert len(runs_of(done(labbook(*TINY, *OVER, "sweep.n_trials=2", "sweep.name=mine", narrower)))) == 2
 
@@ -117,7 +117,7 @@ def test_an_interrupted_search_goes_on_with_the_trial_that_was_cut_short(
     signal_at(monkeypatch, "on_train_epoch_end", 1, 0, signal.SIGINT)
     stopped = labbook(*LONGER, *OVER, "sweep.n_trials=3")
     assert stopped.code == 130
-    assert "the sweep is not done: the same command goes on with it" in stopped.out
+    assert "the sweep is not done: use the same command to resume" in stopped.out
     rest = labbook(*LONGER, *OVER, "sweep.n_trials=3")
     sweep = done(rest)
     assert begun(rest.out) == 2
@@ -136,7 +136,7 @@ def test_a_killed_search_goes_on_and_draws_the_same(labbook: Command, tmp_path: 
     rest = labbook(*LONGER, *OVER, "sweep.n_trials=4")
     assert done(rest) == sweep
     assert begun(rest.out) == 2
-    assert "going on from epoch 2" in rest.out
+    assert "resuming from epoch 2" in rest.out
     check(sweep, 4)
     assert drawn(sweep) == drawn(whole)
     assert figures_of(sweep) == figures_of(whole)
@@ -171,7 +171,7 @@ def test_trials_that_fail_do_not_go_on_for_ever(labbook: Command, monkeypatch: p
     calls = breaking(monkeypatch, times=1000)
     ended = labbook(*TINY, *OVER, "sweep.n_trials=3")
     assert ended.code == 1
-    assert ended.err.strip().splitlines()[-1] == "error: 3 of 3 runs failed: the same command tries them again"
+    assert ended.err.strip().splitlines()[-1] == "error: 3 of 3 runs failed: use the same command to try again"
     assert calls() == 3
     sweep = folder_of(ended)
     assert len(trials_of(sweep, TrialState.FAIL)) == len(trials_of(sweep)) == 3
@@ -243,7 +243,7 @@ def test_hopeless_trials_are_ended_early(labbook: Command) -> None:
     number = len(trials_of(sweep, TrialState.PRUNED))
     assert sorted(run["status"] for run in runs.values()) == ["finished"] * (4 - number) + ["pruned"] * number
     assert all(run["epochs"] < 3 for run in runs.values() if run["status"] == "pruned")
-    assert ended.out.count("hopeless beside the other trials") == number
+    assert ended.out.count("worse than the median of the other trials") == number
     assert f"this command: {4 - number} finished, {number} pruned" in ended.out
     again = labbook(*LONGER, *HOPELESS)
     assert done(again) == sweep
@@ -303,5 +303,5 @@ def test_two_searches_on_one_study_leave_each_other_s_trials(labbook: Command) -
 @pytest.mark.parametrize(("drawn_from", "refused"), [("choice(0.1,0.2)", False), ("choice(0.0,0.2)", True)])
 def test_a_search_over_how_much_is_held_out_never_holds_out_nothing(drawn_from: str, refused: bool) -> None:
     space, _, _ = spaces.read_space(parse_overrides([f"data.val_fraction={drawn_from}"]))
-    with pytest.raises(SettingError, match="draw it from above 0") if refused else nullcontext():
+    with pytest.raises(SettingError, match="use an interval above 0") if refused else nullcontext():
         spaces.check_search_objective(space, "val/acc")

@@ -100,9 +100,9 @@ def test_thresholds_that_a_run_does_not_have_are_a_half(kept: Any) -> None:
 @pytest.mark.parametrize(
     ("task", "said"),
     [
-        (Task(), "CrossEntropyLoss is for images of one class each, and these have several: use loss=bce"),
-        (Task(loss=BinaryCrossEntropy, mixup=0.2), "task.mixup is for images of one class"),
-        (Task(loss=BinaryCrossEntropy, cutmix=1), "task.cutmix is for images of one class"),
+        (Task(), "CrossEntropyLoss needs one class per image, and these have several: use loss=bce"),
+        (Task(loss=BinaryCrossEntropy, mixup=0.2), "task.mixup needs one class per image"),
+        (Task(loss=BinaryCrossEntropy, cutmix=1), "task.cutmix needs one class per image"),
     ],
 )
 def test_what_is_for_one_class_each_is_refused(task: Task, said: str) -> None:

@@ -168,15 +168,15 @@ class Learned(nn.Module):
     ("task", "said"),
     [
         (Task(loss=nn.MSELoss), "MSELoss does not take logits"),
-        (Task(loss=nn.NLLLoss), "NLLLoss does not work here: it takes logarithms of probabilities"),
+        (Task(loss=nn.NLLLoss), "NLLLoss does not work here: it needs log probabilities"),
         (Task(loss=nn.ReLU), "ReLU does not take logits"),
         (Task(loss=partial(nn.CrossEntropyLoss, reduction="sum")), "reduction=sum"),
         (Task(loss=Summed), r"a tensor of shape \[11\] and not one number"),
-        (Task(loss=Learned), "Learned has parameters to train"),
+        (Task(loss=Learned), "Learned has trainable parameters"),
         (Task(loss=partial(nn.MultiMarginLoss, p=3)), "only p == 1 and p == 2"),
         (Task(loss=nn.MultiMarginLoss, mixup=0.2), "use task.mixup=0"),
         (Task(loss=FocalLoss, label_smoothing=0.1), "FocalLoss has no label smoothing"),
-        (Task(loss=Summed, class_weights="balanced"), "Summed takes no weights of classes"),
+        (Task(loss=Summed, class_weights="balanced"), "Summed has no class weights"),
         (Task(class_weights={"dog": 2.0}), "dog is not a class of the data; choices: 0, 1"),
     ],
 )

@@ -205,6 +205,6 @@ def test_torchs_own_schedules_are_stepped_as_they_count(schedule: Callable[..., 
 def test_a_schedule_that_makes_all_rates_one_is_refused() -> None:
     make = partial(OneCycleLR, max_lr=0.1, total_steps=10, cycle_momentum=False)
     with_schedule(SGD(made("lenet5").parameter_groups()), make)
-    with pytest.raises(SettingError, match=r"^scheduler: OneCycleLR .* undoes task\.layer_lr_decay"):
+    with pytest.raises(SettingError, match=r"^scheduler: OneCycleLR .* overrides task\.layer_lr_decay"):
         with_schedule(SGD(made("lenet5", layer_lr_decay=0.5).parameter_groups()), make)
     assert schedulers.onecycle in [factory for factory, _ in ALL]

@@ -156,8 +156,8 @@ class RunCheckpoints:
     def _mend_folder(self) -> None:
         """Make the folder anew if somebody has deleted it; the best weights are gone with it."""
         if not self.folder.is_dir() and self.folder.parent.is_dir():
-            again = ", and the best epoch is chosen anew" if self.best is not None else ""
-            log.warning("%s was deleted during the training: it is made anew%s", self.folder, again)
+            again = ", and the best epoch is selected again" if self.best is not None else ""
+            log.warning("%s was deleted during the training: it is created again%s", self.folder, again)
             self.folder.mkdir(exist_ok=True)
             self.best, self.best_epoch = None, None
 
@@ -167,8 +167,8 @@ class RunCheckpoints:
             trainer.save_checkpoint(path, weights_only=weights_only)
         except OSError as error:
             good = run_folder.saved_states(self.folder.parent)
-            still = f"{good[0]}, as it was, is still good" if good else "nothing was saved before"
-            log.error("no new %s could be written (%s): %s", path.name, error.strerror or error, still)
+            still = f"{good[0]} is unchanged and valid" if good else "there is no earlier checkpoint"
+            log.error("%s could not be written (%s): %s", path.name, error.strerror or error, still)
             raise
 
     def _refuse_diverged(self, trainer: Trainer, model: LightningModule) -> None:
@@ -194,7 +194,7 @@ class RunCheckpoints:
         """
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         if "training_weights" in checkpoint and not any(isinstance(item, EMA) for item in callbacks):
-            raise SettingError("this run was begun with an average of its weights: go on with callbacks=ema")
+            raise SettingError("this run was started with EMA: resume it with callbacks=ema")
         restore_without_settings(checkpoint, callbacks)
         self.stopped = why_still_stopped(checkpoint, callbacks, self.deciding)
         if self.stopped:  # then nothing is left to train
@@ -204,8 +204,8 @@ class RunCheckpoints:
         self.unselected = state.get("unselected", 0)
         if self.select and self.unselected:
             log.warning(
-                "epochs up to %d were trained with test_checkpoint=last, which keeps no best weights: the best epoch is"
-                " chosen among the others",
+                "epochs up to %d were trained with test_checkpoint=last, which saves no best weights: the best epoch"
+                " is selected among the others",
                 self.unselected,
             )
         self.resume_state.load(checkpoint, trainer)

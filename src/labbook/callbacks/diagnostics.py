@@ -76,8 +76,8 @@ def guessing_note(row: Row, data: ImageDataModule) -> str | None:
         return None
     advice = "try another optimizer.lr"
     if unlearning:
-        advice = "the images come class by class, each unlearning the one before: use data.shuffle=true"
-    return f"{split} acc {row[f'{split}/acc']:.4f} is that of guessing; {advice}"
+        advice = "the images are sorted by class: use data.shuffle=true"
+    return f"{split} acc {row[f'{split}/acc']:.4f} is at chance level; {advice}"
 
 
 def is_chance(accuracy: float, labels: torch.Tensor) -> bool:
@@ -108,7 +108,7 @@ def overfitting_note(rows: Sequence[Row]) -> str | None:
     if not (rises and falls and last[-1]["val/loss"] > RISEN * last[0]["val/loss"]):
         return None
     return (
-        f"val loss has risen for {RISES} epochs while train loss fell, so the network learns its images by heart: stop"
+        f"val loss has risen for {RISES} epochs while train loss fell, so the network overfits: stop"
         " earlier (callbacks=early_stopping), or try data.augment, weight decay or a smaller network"
     )
 

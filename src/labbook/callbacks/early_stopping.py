@@ -34,7 +34,7 @@ class EarlyStopping(LightningEarlyStopping):
         """
         if self.monitor not in trainer.callback_metrics:
             raise SettingError(
-                f"callbacks.{self.name}.monitor={self.monitor} is no metric of a validation;"
+                f"callbacks.{self.name}.monitor={self.monitor} is not a validation metric;"
                 f" {list_choices(self.monitor, trainer.callback_metrics, 'logged are')}"
             )
         super().on_validation_end(trainer, pl_module)

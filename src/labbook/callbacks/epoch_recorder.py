@@ -19,7 +19,7 @@ from labbook.training.optimizers import step_metric_schedules
 
 log = logging.getLogger("labbook")
 
-LOG_SOMETHING = "a run needs a metric to record, such as self.log('train/loss', loss) in training_step"
+LOG_SOMETHING = "log a metric, such as self.log('train/loss', loss) in training_step"
 
 
 class EpochRecorder:
@@ -94,7 +94,9 @@ class EpochRecorder:
         logged = {name: value for name, value in trainer.callback_metrics.items() if name not in OTHER_COLUMNS}
         metrics = self.metrics.of(logged, self.validated)
         if not metrics:
-            raise SettingError(f"{capabilities.model_title(model)} logs nothing in its first epoch: {LOG_SOMETHING}")
+            raise SettingError(
+                f"{capabilities.model_title(model)} logged no metric in its first epoch: {LOG_SOMETHING}"
+            )
         row: Row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
@@ -130,7 +132,7 @@ class EpochRecorder:
             write_whole(self.path, rows_as_csv(self.rows))
             self._unwritten = False
         except PermissionError as error:  # on Windows, of a file that a spreadsheet has open
-            log.warning("%s could not be written (%s): it is tried again", self.path, error.strerror)
+            log.warning("%s could not be written (%s): the next epoch tries again", self.path, error.strerror)
 
     def _pace(self, trainer: Trainer, seconds: float) -> Row:
         """Images by the second of training, or steps where images cannot be counted."""

@@ -38,7 +38,7 @@ class Pictures(Callback):
             batch = data.on_after_batch_transfer(data.transfer_batch_to_device(batch, device, 0), 0)
             spec = replace(data.spec, class_names=tuple(fonts.drawable_names(data.spec.class_names)))
             captions = [[CaptionLine(spec.name_of(label))] for label in batch.labels[: self.samples]]
-            title = "training images as the network sees them"
+            title = "training images after preprocessing"
             picture = contact_sheet(plots.image_tiles(batch.images[: self.samples], data.spec), captions, title)
             write_picture(trainer.loggers, "training_images", picture, trainer.global_step)
             for logger in trainer.loggers:
@@ -64,7 +64,7 @@ class Pictures(Callback):
             draw_network(pl_module, folder / "network.svg")
         if not isinstance(outcome, EvaluationResult) or not capabilities.is_image_data(data):
             return
-        title = "test images taken for another class (true → predicted, its probability)"
+        title = "wrong test images (true → predicted, its probability)"
         wrong = plots.plot_mistakes(outcome, data.parts["test"], data.spec.class_names, title, self.mistakes)
         if wrong is not None:
             write_picture(trainer.loggers, "test_mistakes", wrong, trainer.global_step)

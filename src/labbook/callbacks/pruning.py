@@ -30,7 +30,7 @@ class OptunaPruning:
                 self.trial.report(value, int(row["epoch"]))
         self.reported = len(rows)
         if self.reported < (trainer.max_epochs or 0) and self.trial.should_prune():
-            log.info("ended after epoch %d: hopeless beside the other trials", self.reported)
+            log.info("ended after epoch %d: worse than the median of the other trials", self.reported)
             self.run.pruned = True
             trainer.should_stop = True
 

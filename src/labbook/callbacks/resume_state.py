@@ -17,7 +17,7 @@ log = logging.getLogger("labbook")
 # What a run with loaders of the user's own says, by whether they resume within an epoch.
 RESUMES = {
     False: "own DataLoader without state_dict: a stopped run is resumed after its last whole epoch, not within one",
-    True: "own DataLoader with state_dict: a stopped run is resumed within its epoch",
+    True: "own DataLoader with state_dict: a stopped run resumes inside its epoch",
 }
 
 # Where Lightning's checkpoints say how far the validation has come.
@@ -56,8 +56,8 @@ class ResumeState:
         were, are = len(self._restored["cpu"]), trainer.world_size
         if were != are:
             log.warning(
-                "this run was trained by %d processes and goes on with %d: with the same images in each step, but"
-                " augmentation and dropout draw other random numbers, so the figures will differ",
+                "this run was trained by %d processes and is resumed with %d: with the same images in each step, but"
+                " augmentation and dropout use other random numbers, so the metrics will differ",
                 *(were, are),
             )
 

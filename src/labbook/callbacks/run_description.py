@@ -34,7 +34,7 @@ def describe_model(module: LightningModule) -> str:
     """Its name and how many parameters it has."""
     every = sum(item.numel() for item in module.parameters())
     if not every and capabilities.overrides_hooks(module, "configure_model"):
-        return f"{capabilities.model_title(module)}, whose layers are made by its configure_model"
+        return f"{capabilities.model_title(module)}, whose layers are created by configure_model"
     trainable, auxiliary = capabilities.trainable_parameters(module), capabilities.auxiliary_parameters(module)
     trained = "" if trainable == every else f"{trainable:,} of "
     without = f" ({every - auxiliary:,} without auxiliary classifiers)" if auxiliary else ""
@@ -61,7 +61,7 @@ def run_notes(module: LightningModule, source: LightningDataModule) -> Iterator[
         yield from source.notes
     if not capabilities.is_classifier(module):
         title = capabilities.model_title(module)
-        yield f"{title} is no Classifier: no confusion matrix, predictions, predict.py or serve.py"
+        yield f"{title} is not a Classifier: no confusion matrix, predictions, predict.py or serve.py"
         if not capabilities.is_validated(module, source):
             yield f"no validation, so the last epoch is kept: {capabilities.how_to_validate(module, source)}"
         if not capabilities.is_tested(module, source):

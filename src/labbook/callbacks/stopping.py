@@ -27,9 +27,9 @@ def check_monitors(callbacks: list[Callback], scheduler: str, validated_on: str 
     following += ["scheduler=plateau"] if scheduler.startswith("val/") else []
     for name in following:
         if validated_on == "test":
-            raise SettingError(f"{name} would choose by the test set: use data.validation=split")
+            raise SettingError(f"{name} would select by the test set: use data.validation=split")
         if validated_on is None:
-            raise SettingError(f"{name} has nothing to watch: {remedy}")
+            raise SettingError(f"{name} has no metric to watch: {remedy}")
 
 
 def why_stopped(trainer: Trainer) -> str:
@@ -44,8 +44,8 @@ def why_stopped(trainer: Trainer) -> str:
             return callback.stopping_reason_message.replace(" Signaling Trainer to stop.", "").rstrip(".")
         left = callback.time_remaining() if isinstance(callback, Timer) else None
         if left is not None and left <= 0:
-            return "the time of the callback Timer is over"
-    return "a callback asked for it"
+            return "the time limit of the callback Timer was reached"
+    return "a callback stopped it"
 
 
 def patience_message(monitor: str, waited: int, best: Any) -> str:

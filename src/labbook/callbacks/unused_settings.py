@@ -19,9 +19,9 @@ from labbook.training.convolutions import has_convolutions
 from labbook.training.parameter_groups import group_parameters
 
 LAYER_FACTORS = {
-    "norm_bias_lr_factor": "the network has no normalisation whose biases are trained",
+    "norm_bias_lr_factor": "the network trains no biases of normalisation layers",
     "layer_lr_decay": "only one layer of the network is trained",
-    "backbone_lr_factor": "only the classifying layer of the network is trained",
+    "backbone_lr_factor": "only the last layer of the network is trained",
 }
 
 
@@ -46,7 +46,7 @@ def unused_by_classifier(config: DictConfig, model: Classifier) -> Iterator[str]
     yield from unused_loss(config, model)
     kind = return_type(instantiate.resolve_target(config.data._target_, "data"))
     if config.evaluate_train and kind is not None and not capabilities.is_image_data_type(kind):
-        yield f"evaluate_train=true has no effect on {kind.__name__}, which is no ImageDataModule"
+        yield f"evaluate_train=true has no effect on {kind.__name__}, which is not an ImageDataModule"
 
 
 def unused_outside_sweeps(config: DictConfig) -> Iterator[str]:
@@ -65,7 +65,7 @@ def unused_layer_factors(model: Classifier) -> Iterator[str]:
             continue
         groups = group_parameters(model, model.ordered_layers(), model.task.optimizer, **{name: factor})
         if not any("lr" in group for group in groups):
-            yield f"task.{name}={factor} has no effect, as {why}: leave it out"
+            yield f"task.{name}={factor} has no effect because {why}: leave it out"
 
 
 def unused_schedule(config: DictConfig) -> Iterator[str]:
@@ -73,12 +73,12 @@ def unused_schedule(config: DictConfig) -> Iterator[str]:
     warmup = (config.scheduler or {}).get("warmup_epochs", 0)
     if warmup >= config.epochs:
         yield (
-            f"scheduler.warmup_epochs={warmup} takes all of epochs={config.epochs}, so the learning rate never comes to"
-            " what was asked for: use fewer"
+            f"scheduler.warmup_epochs={warmup} takes all of epochs={config.epochs}, so the learning rate is never"
+            " reached: use fewer"
         )
     patience = (config.scheduler or {}).get("patience", 0)
     if "monitor" in (config.scheduler or {}) and patience + 2 >= config.epochs:
-        what = f"scheduler.patience={patience} lowers no learning rate in epochs={config.epochs}"
+        what = f"scheduler.patience={patience} never reduces the learning rate in epochs={config.epochs}"
         yield f"{what}: use less patience or more epochs"
 
 
@@ -87,20 +87,23 @@ def unused_validation(config: DictConfig) -> Iterator[str]:
     every = config.trainer.get("check_val_every_n_epoch") or 1
     validated = config.epochs // every
     if validated == 0:
-        yield f"trainer.check_val_every_n_epoch={every} validates nothing in epochs={config.epochs}: use a smaller one"
+        yield f"trainer.check_val_every_n_epoch={every} never validates in epochs={config.epochs}: use a smaller one"
     for name, node in (config.callbacks or {}).items():
         kind = return_type(instantiate.resolve_target(node._target_, f"callbacks.{name}")) if node else None
         if kind is None:
             continue
         if issubclass(kind, Lookahead) and tests_best_epoch(config):
-            yield f"callbacks.{name} gives its slow copy to the last epoch alone: test that with test_checkpoint=last"
+            yield (
+                f"callbacks.{name} sets the weights to its slow copy at the last epoch: test it with"
+                " test_checkpoint=last"
+            )
         parameter = instantiate.target_parameters(kind)[0].get("patience")
         if not issubclass(kind, EarlyStopping) or parameter is None or node.get("check_on_train_epoch_end"):
             continue
         patience = node.get("patience", parameter.default)
         if validated and patience + 1 >= validated:
             yield (
-                f"callbacks.{name}.patience={patience} cannot end early what validates {validated} times: use"
+                f"callbacks.{name}.patience={patience} cannot stop a run early that validates {validated} times: use"
                 " less patience or more epochs"
             )
 
@@ -116,7 +119,10 @@ def unused_split(config: DictConfig) -> Iterator[str]:
     data = config.data
     if data.get("val_seed") and (data.get("val_split") == "last" or data.get("validation") == "test"):
         kept = "val_split=last" if data.get("val_split") == "last" else "validation=test"
-        yield f"data.val_seed={data.val_seed} has no effect, as data.{kept} draws no validation images: leave it out"
+        yield (
+            f"data.val_seed={data.val_seed} has no effect because data.{kept} selects no random validation"
+            " images: leave it out"
+        )
 
 
 def unused_layout(config: DictConfig, model: LightningModule) -> Iterator[str]:
@@ -125,7 +131,7 @@ def unused_layout(config: DictConfig, model: LightningModule) -> Iterator[str]:
     if config.channels_last and not has_convolutions(model):
         yield f"channels_last=true has no effect on {title}, which has no convolution: leave it out"
     elif config.channels_last and not capabilities.takes_channels_last(model):
-        yield f"channels_last=true has no effect on {title}, which keeps no spec for its forward: leave it out"
+        yield f"channels_last=true has no effect on {title}, which has no spec: leave it out"
 
 
 def unused_compilation(config: DictConfig, model: LightningModule) -> Iterator[str]:
@@ -140,7 +146,7 @@ def unused_loss(config: DictConfig, model: Classifier) -> Iterator[str]:
     if method is Classifier.loss or {"super", "criteria", Classifier.__name__} & {*method.__code__.co_names}:
         return
     for name in given_loss_settings(config):
-        yield f"{name} has no effect, as {model.title} has a loss of its own: leave it out"
+        yield f"{name} has no effect because {model.title} has its own loss: leave it out"
 
 
 def given_loss_settings(config: DictConfig) -> list[str]:
@@ -159,17 +165,17 @@ def unused_by_own_model(config: DictConfig, model: LightningModule) -> Iterator[
     for item in fields(TaskConfig):
         takes = "task" in given or item.name == "init"
         if not takes and config.task[item.name] != item.default:
-            yield f"task.{item.name}={config.task[item.name]} has no effect on {title}, which is no Classifier"
+            yield f"task.{item.name}={config.task[item.name]} has no effect on {title}, which is not a Classifier"
     for name in (name for name in given_loss_settings(config) if name.startswith("loss") and "task" not in given):
-        yield f"{name} has no effect on {title}, which is no Classifier"
+        yield f"{name} has no effect on {title}, which is not a Classifier"
     if config.evaluate_train:
-        yield f"evaluate_train=true has no effect on {title}, which is no Classifier"
+        yield f"evaluate_train=true has no effect on {title}, which is not a Classifier"
     for group in ("optimizer", "scheduler"):
         takes = "task" in given or group in given or not capabilities.overrides_hooks(model, "configure_optimizers")
         if not takes and config[group] != default_group(group):
             choice = config.config_groups.get(group) or group
             yield (
-                f"{group}={choice} has no effect on {title}, whose configure_optimizers makes its own: take it as the"
+                f"{group}={choice} has no effect on {title}, whose configure_optimizers creates its own: add an"
                 f" argument {group} of its constructor, or leave it out"
             )
 

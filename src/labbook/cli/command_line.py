@@ -150,7 +150,7 @@ def run_task(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
             if config.resume:
                 return resume_task(task, config)
             if done := best_experiment.finished_before(config, settings.config_folders_of_run()):
-                print(f"note: {done} has the same settings and is finished; this trains it again", flush=True)
+                print(f"note: {done} has the same settings and is finished; this command trains again", flush=True)
             return task(config)
 
     return guarded

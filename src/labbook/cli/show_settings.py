@@ -23,7 +23,7 @@ def show_settings(arguments: list[str]) -> bool:
     if given.cfg is None:
         if given.package or given.resolve:
             option = f"-p {given.package}" if given.package else "--resolve"
-            raise SettingError(f"{option} is for what --cfg job prints: add --cfg job, or leave it out")
+            raise SettingError(f"{option} needs --cfg job: add --cfg job, or leave it out")
         return False
     overrides = [item for item in rest if "=" in item and not item.startswith("-")]
     resumed = given.cfg == "job" and any(item.startswith("resume=") for item in overrides)

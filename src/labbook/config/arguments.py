@@ -92,7 +92,7 @@ def check_not_a_path(group: str, value: str, folders: Sequence[Path]) -> None:
         raise SettingError(
             f"{group}={abbreviate(value)} is a path: write {group}={Path(path.replace(chr(92), '/')).stem}"
         )
-    own = "; make new-model NAME=my_net makes one of your own" if group == "model" else ""
+    own = "; make new-model NAME=my_net creates your own" if group == "model" else ""
     raise SettingError(
         f"{group}={abbreviate(value)} is a path, and {group} takes a name{own}; {list_choices('', valid)}"
     )

@@ -30,11 +30,11 @@ from labbook.config.vocabulary import last_word
 from labbook.errors import SettingError, first_line, list_choices, missing_package_message
 from labbook.lazy_imports import process_number
 
-OWN_FOLDER = "a run makes its own folder, with its config.yaml, in log_dir=FOLDER"
-RUNS_FOLDER = "runs of a sweep have their own folders in log_dir=FOLDER under sweeps/, by sweep.name=NAME"
+OWN_FOLDER = "a run creates its own folder, with config.yaml, in log_dir=FOLDER"
+RUNS_FOLDER = "runs of a sweep are in log_dir=FOLDER, in sweeps/NAME with sweep.name=NAME"
 BY_THE_PROGRAM = {  # settings that are not for a command line, and what is
     "sweep.job": "use sweep.name=NAME for a sweep's folder",
-    PAIRS: "model and data choose it, so override the settings of its file one by one",
+    PAIRS: "model and data select it: set the settings of its file one by one",
     **{f"trainer.{name}": instead for name, instead in OF_TRAINER.items()},
     "hydra.run": OWN_FOLDER,
     "hydra.output_subdir": OWN_FOLDER,
@@ -91,19 +91,21 @@ def explain_hydra_error(error: Exception, arguments: list[str]) -> str:
         own = f"; a folder of images is data=image_folder data.root={name}" if Path(name).is_dir() else ""
         return f"{group}={name} is unknown; {list_choices(name, error.options)}{own if group == 'data' else ''}"
     if isinstance(error, OverrideParseException):
-        hint = "write SETTING=VALUE, a list as [a,b], and what has spaces or other signs as \"SETTING='VALUE'\""
+        hint = (
+            "write SETTING=VALUE, a list as [a,b], and values with spaces or special characters as \"SETTING='VALUE'\""
+        )
         return f"cannot read '{error.override}': {hint}"
     if ambiguous := re.match(r"Ambiguous value for argument '(\S+)=(.+?)'|Sweep parameters '(\S+)=(.+?)'", str(error)):
         name, values = [part for part in ambiguous.groups() if part]
         or_list = "" if name in settings.GROUPS else f", or write {name}=[{values}] for a list"
         return f"{name}={values} gives several values: add -m to sweep over them{or_list}"
     if "does not support sweep type" in str(error):
-        return "interval(...) is drawn from by a search: add hydra/sweeper=optuna, or give the values, as KEY=A,B"
+        return "interval(...) needs a search: add hydra/sweeper=optuna, or list the values, as KEY=A,B"
     if again := re.search(
         r"Multiple values for (\w+)\.|force-add of config groups is not supported: '\+\+(\w+)", str(error)
     ):
         name = again.group(1) or again.group(2)
-        return f"{name} is chosen without a sign before it: {name}=CHOICE"
+        return f"{name} is set without +, ++ or ~: {name}=CHOICE"
     if absent := re.match(r"Could not delete from config\. '(\S+)' does not exist", str(error)):
         return unknown_setting_message(absent[1], known_settings(arguments))
     file = re.match(r"In '(.+?)'", str(error))
@@ -119,12 +121,12 @@ def explain_hydra_error(error: Exception, arguments: list[str]) -> str:
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         name = str(cause.full_key)
         if file and name in settings.FILES:
-            return f"{where}its first line must be '# @package _global_', as its settings are those of the root"
+            return f"{where}its first line must be '# @package _global_'"
         if renamed := renames.instead(name):
             return f"{where}{renamed}"
         known_there = known_settings(arguments)
         if f"~{name}" in arguments and is_setting(name, known_there):
-            return f"{name} is set and taken out: give {name}=VALUE or ~{name}"
+            return f"{name} is both set and deleted: use {name}=VALUE or ~{name}"
         if inside := null_parent_message(name, known_there):
             return f"{where}{inside}"
         others, swept = note_on_other_choices(name), note_on_swept_choices(name, arguments)
@@ -172,7 +174,7 @@ def note_on_swept_choices(name: str, arguments: list[str]) -> str:
     chosen = {group: value for group, _, value in (item.partition("=") for item in arguments)}
     swept = "sweep" in chosen or any("," in chosen.get(group, "") for group in settings.GROUPS)
     sweeping = "-m" in arguments or "--multirun" in arguments
-    return f"; for those of the swept choices that have it, write ++{name}=VALUE" if sweeping and swept else ""
+    return f"; to set it only for the options that have it, use ++{name}=VALUE" if sweeping and swept else ""
 
 
 def explain_python_error(error: Exception, arguments: list[str]) -> str | None:
@@ -186,14 +188,14 @@ def explain_python_error(error: Exception, arguments: list[str]) -> str | None:
         return not_a_choice_message(arguments)
     if text.startswith("Config group override deletion"):
         name = next((item for item in arguments if item.startswith("~")), "~")
-        return f"{name} takes out no setting: write ~SETTING, or ~GROUP for what a group has chosen"
+        return f"{name} cannot be deleted: use ~SETTING or ~GROUP"
     if text.startswith("Only one of --run"):
-        return "-m (a sweep), --cfg and --info each ask for something else: give one of them"
+        return "-m (a sweep), --cfg and --info cannot be combined: use one of them"
     if index := re.match(r"(?:Index|invalid literal for int\(\) with base 10:) '(.+)'", text):
         key = f".{index[1]}"
         names = (item.partition("=")[0] for item in arguments)
         if setting := next((each for each in names if key in each), None):  # else something else went wrong
-            how = "give it whole, as SETTING=[a,b], or name a place in it"
+            how = "set the whole list, as SETTING=[a,b], or use a position in it"
             return f"{setting}: what is before '{key}' is a list: {how}"
     return None
 
@@ -204,7 +206,9 @@ def missing_launcher_message(text: str, arguments: list[str]) -> str | None:
         return "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)"
     if (missing := missing_extra(text)) is None:
         unknown = text.startswith("Unknown plugin class")
-        return f"{text}: hydra/launcher=CHOICE and hydra/sweeper=CHOICE name what there is" if unknown else None
+        return (
+            f"{text}: hydra/launcher=CHOICE and hydra/sweeper=CHOICE must be an option that exists" if unknown else None
+        )
     group, extra = missing
     return missing_package_message(
         next((item for item in arguments if item.startswith(f"{group}=")), f"{group}={extra}"), extra
@@ -217,7 +221,7 @@ def not_a_choice_message(arguments: list[str]) -> str:
         name, _, value = argument.partition("=")
         if name in settings.GROUPS and not isinstance(yaml.safe_load(value), str):
             return f"{name}={value} is not a choice; {list_choices('', (path.stem for path in choice_files(name)))}"
-    return "a setting has no name: write SETTING=VALUE"
+    return "a setting has no name: use SETTING=VALUE"
 
 
 def check_options(arguments: list[str]) -> None:
@@ -226,14 +230,14 @@ def check_options(arguments: list[str]) -> None:
     for number, argument in enumerate(arguments):
         name, equals, value = argument.lstrip("-").partition("=")
         if argument == "-sc" or argument.startswith("--shell"):  # whose bash runs `...` in values of files
-            raise SettingError(f"{argument}: completion is installed with make completion")
+            raise SettingError(f"{argument}: use make completion to install completion")
         if argument.startswith("--") and (renamed := renames.instead(name)):
             raise SettingError(renamed)
         if argument.startswith("--") and name.partition(".")[0] in known:
             value = value if equals else next_value(arguments[number:])
-            raise SettingError(f"{argument}: settings are written without dashes, {name}={value}")
+            raise SettingError(f"{argument}: settings have no dashes: {name}={value}")
         if argument.startswith("--exp") and "--experimental-rerun".startswith(f"--{name}"):
-            raise SettingError(f"{argument}: a run is continued with resume=FOLDER")
+            raise SettingError(f"{argument}: use resume=FOLDER to resume a run")
         if argument.startswith("-") and not is_hydra_option(argument, arguments[:number]):
             raise SettingError(
                 f"{argument}: {unknown_option_message(argument, value if equals else next_value(arguments[number:]))}"
@@ -258,11 +262,11 @@ def unknown_option_message(argument: str, value: str) -> str:
     option = argument.partition("=")[0]
     meant, why_not = suggest_settings(last_word(option), known_settings([]))
     if why_not:
-        return f"there is no such setting, as {why_not}"
+        return f"this setting does not exist: {why_not}"
     if not meant:
-        return "there is no such option: settings are written SETTING=VALUE, and --help lists them"
+        return "this option does not exist: use SETTING=VALUE; --help lists the settings"
     named = (name if "=" in name else f"{name}={value}" for name in meant)
-    return f"settings are written without dashes, {' or '.join(named)}"
+    return f"settings have no dashes: {' or '.join(named)}"
 
 
 def check_single_choices(arguments: list[str]) -> None:
@@ -277,7 +281,7 @@ def check_single_choices(arguments: list[str]) -> None:
                 f"{argument}: {name} is one of its choices, {name}=CHOICE, or with -m each of {name}=A,B"
             )
         if name != given:
-            raise SettingError(f"{argument}: {name} is chosen without a sign before it: {name}={value}")
+            raise SettingError(f"{argument}: {name} is set without +, ++ or ~: {name}={value}")
 
 
 def check_reserved_settings(arguments: list[str]) -> None:

@@ -181,7 +181,7 @@ def check_has_target(node: Any, key: str, beside: Mapping[str, Any], group: str)
         names = [name for name, other in beside.items() if is_target_node(other)]
         known = f"; {list_choices(key, names, 'such nodes here')}" if names else ""
         where = f"{group}.{key}" if group else key
-        raise SettingError(f"{where}={node} is nothing that can be built: give {where}._target_=CLASS{known}")
+        raise SettingError(f"{where}={node} is not an object that can be created: use {where}._target_=CLASS{known}")
 
 
 def check_target_node(node: Mapping[str, Any], name: str, supplied: Mapping[str, str | None]) -> None:
@@ -237,8 +237,9 @@ def try_optimizer(node: Mapping[str, Any], name: str) -> None:
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise UntrainableError(
-            f"{name}._target_={node['_target_']} with these settings cannot train a network: an optimizer has to take"
-            f" all parameters and make a step by their gradients alone ({reason}); such as optimizer=adamw"
+            f"{name}._target_={node['_target_']} with these settings cannot train a network: an optimizer must use"
+            " all parameters and their"
+            f" gradients ({reason}); such as optimizer=adamw"
         ) from error
 
 

@@ -34,16 +34,17 @@ def check_name(setting: str, name: str) -> None:
     """Refuse what is no name of a folder everywhere, or would be one somewhere else."""
     if not NAME.fullmatch(name) or name.endswith("."):
         raise SettingError(
-            f"{setting}={abbreviate(name)} must be of letters, digits, '.', '_' and '-', at most 200, and end in no '.'"
+            f"{setting}={abbreviate(name)} must have only letters, digits, '.', '_' and '-', at most 200 characters,"
+            " and not end in '.'"
         )
     if RESERVED.fullmatch(name):
-        raise SettingError(f"{setting}={name} is a device to Windows: choose another name")
+        raise SettingError(f"{setting}={name} is a device name of Windows: use another name")
 
 
 def check_local_path(setting: str, place: str | Path) -> None:
     """Refuse an address where a folder or file of this machine is asked for: nothing is fetched from anywhere."""
     if ADDRESS.match(str(place)) or "\0" in str(place):
-        raise SettingError(f"{setting}={abbreviate(str(place))} is no place on this machine: give the path of a folder")
+        raise SettingError(f"{setting}={abbreviate(str(place))} is not a local path: use the path of a folder")
 
 
 def expand_user(setting: str, path: str) -> str:
@@ -80,9 +81,7 @@ def check_symlinks(folder: Path, paths: Iterable[Path] | None = None) -> None:
     home = folder.resolve()
     for path in (*folder.glob("*"), *folder.glob("*/*")) if paths is None else paths:
         if path.is_symlink() and not path.resolve().is_relative_to(home):
-            raise SettingError(
-                f"{path} leads out of {folder}, and what a run writes stays in its folder: copy it there"
-            )
+            raise SettingError(f"{path} leads out of {folder}, and a run writes only into its folder: copy it there")
 
 
 def quote_override(name: str, value: object) -> str:

@@ -207,7 +207,7 @@ def check_root_names(config: DictConfig) -> None:
     for name in map(str, config):
         if name not in known:
             own = OmegaConf.masked_copy(config, known)
-            unknown = f"{unknown_setting_message(name, own)}; a note of your own is notes.{name}=VALUE"
+            unknown = f"{unknown_setting_message(name, own)}; for your own notes use notes.{name}=VALUE"
             raise SettingError(renames.instead(name) or unknown)
     for section, declared in SECTIONS.items():
         known = [item.name for item in fields(declared)]
@@ -220,9 +220,9 @@ def check_run_mode(config: DictConfig, preset: str | None) -> None:
     """Refuse settings that only a sweep, or only a single run, can have."""
     sweeping = HydraConfig.get().mode is RunMode.MULTIRUN
     if config.resume == "":
-        raise SettingError("resume= names no folder: give the folder of a run, as its last line of output does")
+        raise SettingError("resume= is empty: use the run folder, which the last line of a run shows")
     if sweeping and config.resume:
-        raise SettingError("resume= continues one run; a sweep (-m) goes on by itself when its command is given again")
+        raise SettingError("resume= is for one run; to resume a sweep (-m), repeat its command")
     if preset and not sweeping:
         raise SettingError(f"sweep={preset} makes several runs: add -m")
     if config.seeds > 1 and not sweeping:
@@ -261,7 +261,7 @@ def reference_config(groups: tuple[str, ...]) -> DictConfig:
 
 
 def check_root(config: DictConfig) -> None:
-    """Refuse a configuration whose root is not whole or holds values out of range."""
+    """Refuse a configuration whose root is incomplete or holds values out of range."""
     for name in sorted(OmegaConf.missing_keys(config)):
         raise SettingError(f"{name} is not set: give {name}=VALUE")
     check_groups(config)
@@ -278,7 +278,7 @@ def check_objective_name(name: str) -> None:
         SettingError: the objective is a metric of it.
     """
     if re.match(r"test($|[^a-z])", name):
-        raise SettingError(f"objective={name}: nothing may be chosen by the test set, so use a metric of validation")
+        raise SettingError(f"objective={name}: the test set must not select anything: use a validation metric")
 
 
 def with_schema_types(config: DictConfig, origin: str) -> DictConfig:

@@ -30,7 +30,7 @@ def check_not_secret(name: str, value: Any) -> None:
             check_not_secret(name, item)
     elif isinstance(value, str) and ((SETTING.search(name.rpartition(".")[2]) and value) or IN_ADDRESS.search(value)):
         raise SettingError(
-            f"{name} holds a secret, and settings are written to files: use the library's environment variable instead,"
+            f"{name} is a secret, and settings are saved in files: use the library's environment variable instead,"
             " such as WANDB_API_KEY or MLFLOW_TRACKING_PASSWORD"
         )
 
@@ -49,7 +49,7 @@ def read_environment(name: str, *default: str | None) -> str | None:
     """
     value = os.environ.get(name)
     if VARIABLE.search(name) or (value is not None and IN_ADDRESS.search(value)):
-        raise SettingError(f"the environment variable {name} holds a secret, and settings are written to files")
+        raise SettingError(f"the environment variable {name} is a secret, and settings are saved in files")
     if value is None and not default:
         raise KeyError(f"environment variable {name} is not set")
     return value if value is not None else default[0]

@@ -91,7 +91,7 @@ def check_target_kind(target: Any, node: Mapping[str, Any], name: str) -> None:
         return
     told = f"{name}._target_={node['_target_']}"
     if str(getattr(target, "__module__", "")).startswith(FETCHING):
-        raise SettingError(f"{told} would fetch the weights of a network: give a class that only computes")
+        raise SettingError(f"{told} would download weights: use a class that only computes")
     if group in NAMED and not inner:
         raise SettingError(f"{told}: a {NAMED[group]} has a name of its own, {group}.NAME._target_=...")
     if not inner or (group in OF_SEVERAL and "." not in inner):
@@ -102,7 +102,7 @@ def check_target_kind(target: Any, node: Mapping[str, Any], name: str) -> None:
         if instead := next((text for kind, text in REFUSED.items() if issubclass(made, kind)), None):
             raise UntrainableError(f"{told} does not work here: {instead}")
     elif not inspect.isclass(target):
-        raise SettingError(f"{told} is a function, and inside {group} only classes are built")
+        raise SettingError(f"{told} is a function; inside {group} only classes are allowed")
     if node.get("_partial_") and (inner or group not in DEFERRED):
         raise SettingError(f"{name}._partial_=true is for {' and '.join(DEFERRED)} only: leave it out")
 

@@ -48,7 +48,7 @@ class FileConfigSource(hydra_internals.FileConfigSource):
             SettingError: see `check_config_file`; or a path that leads out of the folder.
         """
         if ".." in Path(config_path).parts or Path(config_path).is_absolute():
-            raise SettingError(f"{abbreviate(config_path)} leads out of the folder that settings are looked for in")
+            raise SettingError(f"{abbreviate(config_path)} leads out of the folder of settings")
         file = hydra_internals.file_of(self, config_path)
         if file.is_file() and not any(file.resolve().is_relative_to(folder.resolve()) for folder in self.trusted):
             check_config_file(read_settings_file(file), str(file), config_path)
@@ -75,11 +75,11 @@ def read_settings_file(file: Path) -> str:
     with file.open("rb") as opened:
         content = opened.read(LARGEST + 1)
     if len(content) > LARGEST:
-        raise SettingError(f"{file} is larger than {LARGEST:,} bytes, so it is no file of settings")
+        raise SettingError(f"{file} is larger than {LARGEST:,} bytes, so it is not a settings file")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise SettingError(f"{file} cannot be read: it is no text in UTF-8") from error
+        raise SettingError(f"{file} cannot be read: it is not UTF-8 text") from error
 
 
 def check_yaml_form(text: str, origin: str, *, resolved: bool = False) -> None:
@@ -127,16 +127,16 @@ def check_config_file(text: str, origin: str, config_path: str) -> None:
     packages = [config_path, *re.findall(r"@package(.*)", text)]
     packages += map(str, defaults if isinstance(defaults, list) else [defaults])
     if any(OF_HYDRA.search(item) and not re.fullmatch(r"\{'override /hydra/\w+': '\w+'\}", item) for item in packages):
-        raise SettingError(f"{origin}: settings of Hydra itself are taken from configs/ and the command line only")
+        raise SettingError(f"{origin}: settings of Hydra are allowed only in configs/ and on the command line")
     check_hydra_section(content.get("hydra"), origin)
     for name, value in all_strings({key: item for key, item in content.items() if key != "defaults"}):
         if RESOLVER.search(value):
             raise SettingError(
-                f"{origin}: {abbreviate(name)}={abbreviate(value)} is resolved in configs/ and on the command line only"
+                f"{origin}: {abbreviate(name)}={abbreviate(value)} is allowed only in configs/ and on the command line"
             )
         outside = escapes_folder(re.sub(r"\$\{[^{}]*\}", "", value))
         if outside and name.rpartition(".")[2] not in READ_ONLY:
-            instead = ": give it on the command line" if name in PLACES else ""
+            instead = ": set it on the command line" if name in PLACES else ""
             raise SettingError(
                 f"{origin}: {abbreviate(name)}={abbreviate(value)} leads out of the current folder{instead}"
             )
@@ -148,14 +148,14 @@ def check_hydra_section(node: Any, origin: str) -> None:
     params = only_entry("params", sweeper, f"{origin}: hydra.sweeper")
     for key in params if isinstance(params, Mapping) else []:
         if OF_HYDRA.search(str(key).lstrip("+~")) or not PARAMETER.fullmatch(str(key)):
-            raise SettingError(f"{origin}: {abbreviate(str(key))} is taken from configs/ and the command line only")
+            raise SettingError(f"{origin}: {abbreviate(str(key))} is allowed only in configs/ and on the command line")
 
 
 def only_entry(key: str, node: Any, where: str) -> Any:
     """The one entry that a mapping may have."""
     others = [str(item) for item in node if item != key] if isinstance(node, Mapping) else [str(node or "")]
     if any(others):
-        raise SettingError(f"{where}.{abbreviate(others[0])} is taken from configs/ and the command line only")
+        raise SettingError(f"{where}.{abbreviate(others[0])} is allowed only in configs/ and on the command line")
     return node.get(key) if isinstance(node, Mapping) else None
 
 

@@ -42,7 +42,7 @@ def install_archive(archive: Path, folder: Path) -> list[Path]:
     with unpack_archive(archive, folder.with_name(f".{folder.name}.unpacking")) as place:
         source = place / folder.name if tarfile.is_tarfile(archive) else place
         if not source.is_dir():
-            raise ArchiveError(f"{archive.name} holds no folder {folder.name}")
+            raise ArchiveError(f"{archive.name} has no folder {folder.name}")
         folder.mkdir(parents=True, exist_ok=True)
         for new in sorted(source.iterdir()):
             old = folder / new.name
@@ -75,5 +75,5 @@ def checked_member(member: tarfile.TarInfo, place: str) -> tarfile.TarInfo:
     """The member as it may be unpacked: a file or a folder below `place`, with the rights of a new one."""
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-        raise ArchiveError(f"it holds {member.name!r}, which is no plain file below its folder")
+        raise ArchiveError(f"it holds {member.name!r}, which is not a plain file in its folder")
     return tarfile.data_filter(member, place)

@@ -18,8 +18,8 @@ class CatsDogs(ImageFolder):
     def missing(self, folder: Path) -> str:
         """Where the set is to be had."""
         return (
-            f"{folder} is not there: get the cats-and-dogs photographs (free with an account:"
-            f" kaggle datasets download tongpython/cat-and-dog) and arrange them as {self.train_folder}/cats,"
-            f" {self.train_folder}/dogs, {self.test_folder}/cats and {self.test_folder}/dogs, or name another place"
+            f"{folder} does not exist: download the cats-and-dogs photos (free with an account:"
+            f" kaggle datasets download tongpython/cat-and-dog) and put them into {self.train_folder}/cats,"
+            f" {self.train_folder}/dogs, {self.test_folder}/cats and {self.test_folder}/dogs, or use another folder"
             " with data.root=FOLDER"
         )

@@ -24,9 +24,9 @@ def check_data_class(kind: type, class_names: Any, image_size: int, only: str | 
     if len(names) == 1 and only is None:
         raise SettingError(f"{name}.class_names must have at least two classes, not {names[0]!r} alone")
     if twice := next((each for each in names if names.count(each) > 1), None):
-        raise SettingError(f"{name}.class_names must be different names, and {twice!r} is there twice")
+        raise SettingError(f"{name}.class_names must be different names, and {twice!r} occurs twice")
     if image_size < 1:
-        raise SettingError(f"{name}.native_size must be the pixels of a side of its images, or give data.image_size=N")
+        raise SettingError(f"{name}.native_size must be the side of its images in pixels, or use data.image_size=N")
 
 
 def check_mean_and_std(kind: type, mean: Any, std: Any, channels: int) -> None:
@@ -102,7 +102,7 @@ def check_pixels(where: str, pixels: Any, channels: int, scanned: bool) -> None:
 
 def check_labels(where: str, labels: Any, count: int, class_names: Sequence[str]) -> None:
     """Refuse what are not classes of so many images."""
-    expected = f"{where} must have labels int64 [N], the place of each image's class in class_names"
+    expected = f"{where} must have labels int64 [N], the index of each image's class in class_names"
     if not isinstance(labels, Tensor):
         raise SettingError(f"{expected}, as a tensor, not {type(labels).__name__}")
     if labels.ndim == 2 and labels.shape[1] == len(class_names):

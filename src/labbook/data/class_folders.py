@@ -63,13 +63,15 @@ def class_names_of_parts(train: Path, test: Path, missing: Callable[[Path], str]
         hint = (
             ""
             if {comparable_name(name) for name in only[0]}.isdisjoint(map(comparable_name, only[1]))
-            else ": some differ in case alone"
+            else ": some differ only in case"
         )
-        raise SettingError(f"training and test folders hold different classes ({parts}){hint}")
+        raise SettingError(f"training and test folders have different classes ({parts}){hint}")
     if len(names[0]) == 1:
         inside = subfolders(train / names[0][0])
         hint = f", in which {', '.join(inside[:3])} lie" if inside else ""
-        raise SettingError(f"{train} holds one class only, {names[0][0]}{hint}: name the folder that holds the classes")
+        raise SettingError(
+            f"{train} has only one class, {names[0][0]}{hint}: use the folder that contains the class folders"
+        )
     return tuple(names[0])
 
 
@@ -79,8 +81,8 @@ def check_disjoint_parts(train: Path, test: Path) -> None:
     if real[0] == real[1] or real[0] in real[1].parents or real[1] in real[0].parents:
         how = "are one folder" if real[0] == real[1] else "lie one in the other"
         raise SettingError(
-            f"{train} and {test} {how}: data.train_folder and data.test_folder must share no images, or the test tells"
-            " nothing"
+            f"{train} and {test} {how}: data.train_folder and data.test_folder must share no images, or the test is"
+            " meaningless"
         )
 
 
@@ -89,8 +91,8 @@ def check_class_folders(folder: Path, names: Sequence[str]) -> None:
     parts = [name for name in names if name.lower() in PARTS]
     if len(parts) > 1:
         raise SettingError(
-            f"{folder} holds {' and '.join(parts)}, which are parts of a set and no classes: set data.root={folder},"
-            f" data.train_folder and data.test_folder to them"
+            f"{folder} holds {' and '.join(parts)}, which are splits and not classes: use data.root={folder},"
+            " data.train_folder and data.test_folder to them"
         )
     first: dict[str, str] = {}
     for name in names:
@@ -181,7 +183,7 @@ def validation_folder(train: Path, test: Path) -> Path | None:
     found = [folder for folder in beside if folder.resolve() not in (train.resolve(), test.resolve())]
     found = [folder for folder in found if subfolders(folder)]
     if len(found) > 1:
-        raise SettingError(f"{found[0]} and {found[1]} could both be for validation: rename one of them")
+        raise SettingError(f"{found[0]} and {found[1]} are both for validation: rename one of them")
     for folder in found:
         check_disjoint_parts(train, folder)
         check_disjoint_parts(test, folder)
@@ -199,4 +201,4 @@ def unused_folders(root: Path, names: Sequence[str], used: Sequence[Path | None]
 def check_validation(folder: Path, names: Sequence[str]) -> None:
     """Refuse classes for validation that are not trained on."""
     if unknown := sorted(set(subfolders(folder)) - set(names)):
-        raise SettingError(f"{folder} holds classes that are not trained on: {', '.join(unknown)}")
+        raise SettingError(f"{folder} has classes without training images: {', '.join(unknown)}")

@@ -106,5 +106,5 @@ def changed_classes(was: Iterable[str], now: Iterable[str]) -> str:
 def changed_part(title: str, was: PartRecord, now: PartRecord) -> str:
     """How a part differs, in words."""
     if was.images in (None, now.images):
-        return f"the {title} images are others"
-    return f"the {title} images were {was.images:,} and are {now.images:,}"
+        return f"the {title} images are different"
+    return f"the {title} images were {was.images:,}, now they are {now.images:,}"

@@ -184,7 +184,7 @@ class ImageDataModule(LightningDataModule):
         if self.drop_last and self.batch_size > len(order):
             raise SettingError(
                 f"data.batch_size={self.batch_size} is larger than the {len(order)} training images, and"
-                " data.drop_last=true leaves the only batch out: use a smaller batch or data.drop_last=false"
+                " data.drop_last=true leaves out the only batch: use a smaller batch or data.drop_last=false"
             )
 
     @property
@@ -279,7 +279,7 @@ class ImageDataModule(LightningDataModule):
         """
         if not len(self.rows[self.test_split]):
             raise SettingError(
-                f"there is no validation part to test on, as data.val_fraction={self.val_fraction} of"
+                f"there are no validation images to test on, because data.val_fraction={self.val_fraction} of"
                 f" {len(self.rows['train']):,} images is none: choose test or train"
             )
         return self.make_loader(self.test_split)

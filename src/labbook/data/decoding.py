@@ -154,7 +154,7 @@ def load_faultless_image(content: bytes, how: Decoding) -> tuple[Image.Image, st
     """As `load_image`, of bytes without fault."""
     mode = "L" if how.channels == 1 else "RGB"
     with open_image(content) as image:
-        remarks = ["several pictures, of which the first is taken"] if has_several_frames(image) else []
+        remarks = ["several images, of which the first is used"] if has_several_frames(image) else []
         whole = prod(image.size)
         image.draft(mode, (2 * how.size, 2 * how.size))  # a JPEG much larger than asked for is decoded smaller
         most = MOST_PIXELS if image.info.get("progressive") else MOST_JPEG_PIXELS  # it is held whole to be decoded
@@ -253,7 +253,7 @@ def flatten_transparency(image: Image.Image, span: Range) -> tuple[Image.Image, 
     if shown.getchannel("A").getextrema()[1] == 0:
         if form in UNUSED_ALPHA:
             return shown.convert("RGB"), remark
-        remark = "; ".join(filter(None, (remark, "no pixel that is not transparent, and so seen as white")))
+        remark = "; ".join(filter(None, (remark, "only transparent pixels, which become white")))
     return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown), remark
 
 
@@ -285,7 +285,7 @@ def to_8_bits(shades: np.ndarray, bits: int, span: Range) -> tuple[np.ndarray, s
     if isinstance(span, str) or span is None:
         if bits == 32:
             raise ValueError(
-                "32-bit pixels, whose range is not known: set data.range=[BLACK,WHITE], or save it with 8 or 16 bits"
+                "32-bit pixels, whose range is unknown: use data.range=[BLACK,WHITE], or save it with 8 or 16 bits"
             )
         span, remark = value_range(int(shades.max(initial=0)), bits, span == "auto")
     low, high = span
@@ -301,9 +301,10 @@ def value_range(brightest: int, bits: int, automatic: bool) -> tuple[tuple[float
     if used >= min(bits, 15):
         return (0, 2**bits - 1), ""
     if automatic:
-        return (0, 2**used - 1), f"{bits}-bit pixels taken for {used} bits, by data.range=auto"
+        return (0, 2**used - 1), f"{bits}-bit pixels read as {used} bits by data.range=auto"
     return (0, 2**bits - 1), (
-        f"{bits}-bit pixels of which only {used} bits are used, and so dark: set data.range=[0,{2**used - 1}], or auto"
+        f"{bits}-bit pixels of which only {used} bits are used, so the image is dark: use"
+        f" data.range=[0,{2**used - 1}], or auto"
     )
 
 

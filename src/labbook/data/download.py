@@ -86,7 +86,7 @@ def fetch_once(url: str, file: Published, partial: Path, show: Callable[[int], N
         if start:  # the beginning may be wrong, from another mirror
             fetch_once(url, file, partial, show)
             return
-        raise MirrorError("sends other bytes than were published")
+        raise MirrorError("sends other bytes than published")
 
 
 @contextmanager

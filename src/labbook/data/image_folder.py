@@ -109,7 +109,7 @@ class ImageFolder(ImageDataModule):
     def missing(self, folder: Path) -> str:
         """What to say where there is no such folder."""
         layout = LAYOUT.format(train=self.train_folder.name, test=self.test_folder.name)
-        what = "is no folder with classes in it" if folder.exists() else "is not there"
+        what = "is not a folder with class folders" if folder.exists() else "is not there"
         return f"{folder} {what}: data.root must hold {layout}"
 
     def read(self) -> tuple[Images, Images]:
@@ -168,10 +168,10 @@ class ImageFolder(ImageDataModule):
         found = self._of_classes(folder, seen)
         labels = {file.label for file in found if not is_sidecar(file.path)}
         if not labels:
-            raise SettingError(f"{folder} holds no image in the folders of its classes")
+            raise SettingError(f"{folder} has no image in its class folders")
         empty = [name for label, name in enumerate(self.class_names) if label not in labels]
         if empty and self.only is None:
-            raise SettingError(f"{folder / empty[0]} holds no image: every class needs at least one")
+            raise SettingError(f"{folder / empty[0]} has no image: every class needs at least one")
         if part == "train" and (validation := self._validation()):
             found += self._of_classes(validation, seen, validation=True)
         return found
@@ -233,9 +233,7 @@ class ImageFolder(ImageDataModule):
             counts = torch.bincount(part.images.labels, minlength=len(self.class_names))
             for name, count in zip(self.class_names, counts.tolist(), strict=True):
                 if count == 0:
-                    raise SettingError(
-                        f"{folder / name} holds no image that can be used: every class needs at least one"
-                    )
+                    raise SettingError(f"{folder / name} has no image that can be used: every class needs at least one")
 
     def _of(self, digests: set[str], part: Photographs) -> list[Labelled]:
         return [file for file, digest in zip(part.files, part.digests, strict=True) if digest in digests]
@@ -250,14 +248,19 @@ class ImageFolder(ImageDataModule):
             return []
         folder = self._folder(part)
         if folder == Path(self.root):
-            return [f"{printable(folder)} has no folder of test images, so its own folders are taken for the classes"]
+            return [f"{printable(folder)} has no folder of test images, so its own folders are used as classes"]
         loose = list(map(printable, loose_images(folder)))
         found = (
-            [f"{image_count(loose)} left out, being in no class's folder: {list_first_lines(loose)}"] if loose else []
+            [f"{image_count(loose)} left out, because they are in no class folder: {list_first_lines(loose)}"]
+            if loose
+            else []
         )
         if sidecars:
             kinds = ", ".join(sorted({file.path.suffix.lower() for file in sidecars}))
-            found.append(f"{len(sidecars):,} files beside the images are left out, being no images by name ({kinds})")
+            found.append(
+                f"{len(sidecars):,} files next to the images are left out, because their names are not those of"
+                f" images ({kinds})"
+            )
         return found
 
     def _of_validation(self, validation: torch.Tensor | None) -> list[str]:
@@ -274,7 +277,7 @@ class ImageFolder(ImageDataModule):
             return []
         used = (self.train_folder, self.test_folder, self.validation_folder)
         found = unused_folders(self.train_folder.parent, self.class_names, used)
-        return [f"{printable(each)} is not used; images for validation go into val/CLASS" for each in found]
+        return [f"{printable(each)} is not used; validation images must be in val/CLASS" for each in found]
 
     def _remarked(self, remarks: Mapping[str, Sequence[Path]]) -> list[str]:
         found = []
@@ -286,7 +289,10 @@ class ImageFolder(ImageDataModule):
     def _copied(self, found: Duplicates) -> list[str]:
         both = found.seen_in_training
         shared = (
-            [f"{image_count(both)} in validation and in training, so validation flatters: {list_first_lines(both)}"]
+            [
+                f"{image_count(both)} in validation and in training, so validation metrics are too good:"
+                f" {list_first_lines(both)}"
+            ]
             if both
             else []
         )
@@ -299,7 +305,9 @@ class ImageFolder(ImageDataModule):
         if not pairs:
             return []
         where = self._listed("leaks", pairs)
-        return [f"{image_count(pairs)} in training too, so the test flatters: {list_first_lines(pairs)}{where}"]
+        return [
+            f"{image_count(pairs)} also in training, so test metrics are too good: {list_first_lines(pairs)}{where}"
+        ]
 
     def _listed(self, kind: str, lines: Sequence[str], words: str = ", listed in ") -> str:
         """Where all lines are listed, a file beside the cache, after some words; nothing if it cannot be written."""

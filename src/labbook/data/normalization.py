@@ -34,7 +34,8 @@ def mean_and_std(
     }[normalize]
     if not mean:
         raise SettingError(
-            "data.normalize=dataset: this set has no known figures; choices: half, imagenet, unit or mean and std"
+            "data.normalize=dataset: this data set has no known mean and std; choices: half, imagenet, unit or mean"
+            " and std"
         )
     return per_channel(mean, channels), per_channel(std, channels)
 

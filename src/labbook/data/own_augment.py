@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # it knows this module
 TORCHVISION, KORNIA = "torchvision.transforms.", "kornia."
 EACH_ITS_DRAW = "kornia.augmentation._2d."
 MIXING = ("kornia.augmentation._2d.mix.", "torchvision.transforms.v2._augment._BaseMixUpCutMix.")
-EXPECTED = "pixels 0..255 as they came, uint8 or float [n, C, H, W]"
+EXPECTED = "pixels 0..255, uint8 or float [n, C, H, W]"
 
 
 @runtime_checkable
@@ -46,7 +46,7 @@ class OwnTransform:
         self.name, self.item, self.checked = type(item).__name__, item, False
         bases = [f"{kind.__module__}.{kind.__name__}." for kind in type(item).__mro__]
         if any(base.startswith(MIXING) for base in bases):
-            raise SettingError(f"data.augment: {self.name} mixes labels, too: use task.mixup or task.cutmix")
+            raise SettingError(f"data.augment: {self.name} also mixes labels: use task.mixup or task.cutmix")
         self.of_library = bases[0].startswith((TORCHVISION, KORNIA))
         self.overshoot = 0  # shades beyond 0..255 that are cut off
         self.apply: Callable[[Tensor, Draw], Any] = item

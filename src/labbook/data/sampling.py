@@ -33,7 +33,7 @@ class Balanced:
             SettingError: an image has several labels.
         """
         if labels.ndim != 1:
-            raise SettingError("data.sampler=balanced needs images of one class each, and these have several: use null")
+            raise SettingError("data.sampler=balanced needs one class per image, and these have several: use null")
         random = seeded_generator(CPU, seed, epoch)
         by_class = labels.argsort(stable=True)
         counts = torch.bincount(labels)

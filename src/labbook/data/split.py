@@ -90,7 +90,10 @@ def split_remarks(
     found = []
     better = ": use data.val_split=stratified" if fraction and val_split != "stratified" else ""
     if untrained := chosen_names(names, (train == 0) & (there > 0)):
-        found.append(f"no image of {untrained} is trained on, as data.val_split={val_split} holds all out{better}")
+        found.append(
+            f"no image of {untrained} is used for training, because data.val_split={val_split} selects all for"
+            f" validation{better}"
+        )
     if len(division.val) and (missing := chosen_names(names, (val == 0) & (there > 0))):
         found.append(f"validation has no image of {missing}{better}")
     asked = fraction * len(labels)
@@ -103,7 +106,7 @@ def split_remarks(
     if there[largest] >= UNEVEN * there[smallest] > 0:
         found.append(
             f"the classes are uneven, from {int(there[smallest]):,} images ({names[smallest]}) to"
-            f" {int(there[largest]):,} ({names[largest]}): accuracy says little of the small ones"
+            f" {int(there[largest]):,} ({names[largest]}): accuracy says little about the small ones"
         )
     return found
 

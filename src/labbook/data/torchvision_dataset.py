@@ -49,15 +49,15 @@ class TorchvisionDataModule(ImageDataModule):
                     if self.is_of_its_own():  # which no download may take the place of
                         raise SettingError(
                             f"{where} holds files of your own in the format of {self.dataset}, which cannot be read"
-                            f" ({error}): mend them, or name another place with data.root=FOLDER"
+                            f" ({error}): repair them, or use another folder with data.root=FOLDER"
                         ) from error
-                    reason = f"is damaged ({error})" if error.damaged else "is not whole"
+                    reason = f"is damaged ({error})" if error.damaged else "is incomplete"
                 self._obtain()
                 return self._both()
         except (DownloadError, ArchiveError, UnreadableError, OSError) as error:
             raise SettingError(
-                f"{self.dataset} {reason or 'is not whole'} in {where} and could not be downloaded"
-                f" ({' '.join(str(error).split())}); by hand: {self.by_hand}, or name another place with"
+                f"{self.dataset} {reason or 'is incomplete'} in {where} and could not be downloaded"
+                f" ({' '.join(str(error).split())}); by hand: {self.by_hand}, or use another folder with"
                 " data.root=FOLDER"
             ) from error
 
@@ -107,8 +107,7 @@ class TorchvisionDataModule(ImageDataModule):
             if not archive.is_at(place):
                 if is_complete_gzip(place):  # which no download may take the place of
                     raise SettingError(
-                        f"{place} is another archive than the published one: unpack it there if it is of your own,"
-                        " or else delete it"
+                        f"{place} is not the published archive: unpack it there if it is your own, or delete it"
                     )
                 place.parent.mkdir(parents=True, exist_ok=True)
                 try:
@@ -123,9 +122,9 @@ class TorchvisionDataModule(ImageDataModule):
         remarks = []
         if self.replaced:
             kept = ", ".join(path.name for path in self.replaced)
-            remarks.append(f"{self.dataset} was damaged and is downloaded anew; the damaged files are kept: {kept}")
+            remarks.append(f"{self.dataset} was damaged and is downloaded again; the damaged files are kept: {kept}")
         if self.is_of_its_own():
-            remarks.append(f"{folder} holds a set of its own in the format of {self.dataset}, not the published one")
+            remarks.append(f"{folder} has your own data set in the format of {self.dataset}, not the published one")
         return tuple(remarks)
 
     def images(self, part: Any) -> Images:

@@ -77,8 +77,8 @@ class TrainedModel:
         found = self.spec.probabilities(self.logits(pixels))
         if not found.isfinite().all():
             raise SettingError(
-                f"the network answers {found[~found.isfinite()][0].item()} instead of probabilities: try"
-                " trainer.precision=32, or train it anew"
+                f"the network returns {found[~found.isfinite()][0].item()} instead of probabilities: use"
+                " trainer.precision=32, or train it again"
             )
         return found
 
@@ -200,7 +200,7 @@ def open_checkpoint(
         content = checkpoint_io.load_checkpoint_file(file)
     except SettingError as error:
         if weights is None and file.name == BEST and file.with_name(LAST).is_file():
-            raise SettingError(f"{error}; --weights last takes those of the last epoch") from error
+            raise SettingError(f"{error}; --weights last uses those of the last epoch") from error
         raise
     return LoadedCheckpoint(config, file, content)
 
@@ -262,5 +262,5 @@ def spec_of_checkpoint(content: Any, file: Path) -> ImageSpec:
         return SPEC.validate_python(content, strict=False)
     except ValidationError as error:
         raise SettingError(
-            f"{file} is not a checkpoint of a run: what it says of its images is not as a run writes it"
+            f"{file} is not a checkpoint of a run: its description of the images is not that of a run"
         ) from error

@@ -41,7 +41,7 @@ class MLP(Classifier):
         names = [activation] * len(units) if isinstance(activation, str) else list(activation)
         if len(names) != len(units):
             raise SettingError(
-                f"model.activation lists {len(names)} activations for {len(units)} hidden layers: give one for each"
+                f"model.activation has {len(names)} activations for {len(units)} hidden layers: use one for each"
             )
         self.layers = dense_layers(spec.channels * spec.size**2, units, names, dropout)
         self.head = nn.Linear(units[-1] if units else spec.channels * spec.size**2, spec.num_classes)

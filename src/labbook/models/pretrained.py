@@ -46,7 +46,7 @@ def pretrained_state_dict(name: str) -> dict[str, Tensor]:
     """The published weights of the network of that name, on the CPU.
 
     Raises:
-        SettingError: they are not there and cannot be downloaded, or the file holds something else.
+        SettingError: they are missing and cannot be downloaded, or the file holds something else.
     """
     url = str(recommended_weights(name).url)
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
@@ -58,12 +58,12 @@ def pretrained_state_dict(name: str) -> dict[str, Tensor]:
                     download_weights(url, file)
         except (OSError, HTTPException, RuntimeError) as error:
             raise SettingError(
-                f"model.pretrained=true: the weights of {name} are not there and cannot be downloaded"
+                f"model.pretrained=true: the weights of {name} are missing and cannot be downloaded"
                 f" ({first_line(error)}): put {url} at {file}"
             ) from error
     try:
         if not matches_digest(file):
-            raise SettingError(f"{file} is not what torchvision published (its sha256 is another one): delete it")
+            raise SettingError(f"{file} is not torchvision's file (its sha256 differs): delete it")
         found: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise SettingError(f"model.pretrained=true: {file} cannot be read ({first_line(error)})") from error
@@ -123,6 +123,6 @@ def load_pretrained(network: nn.Module, weights: Mapping[str, Tensor], but: Coll
     for key, value in own.items():
         if key not in weights or weights[key].shape != value.shape:
             raise SettingError(
-                f"model.pretrained=true: the published weights have no {key} of shape {tuple(value.shape)}"
+                f"model.pretrained=true: the pretrained weights have no {key} of shape {tuple(value.shape)}"
             )
     network.load_state_dict({key: weights[key] for key in own}, strict=False)

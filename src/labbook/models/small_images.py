@@ -66,7 +66,7 @@ def resize_patches(network: VisionTransformer, size: int, channels: int, small: 
     patch, before = TOKEN_PATCH if small else network.patch_size, network.conv_proj
     assert isinstance(before, nn.Conv2d)
     small_patches = not small and size % TOKEN_PATCH == 0
-    check_patches(size, patch, "model.small_stem=true (without published weights)" if small_patches else "")
+    check_patches(size, patch, "model.small_stem=true (without pretrained weights)" if small_patches else "")
     if (patch, channels) != (network.patch_size, before.in_channels):
         layer = nn.Conv2d(channels, network.hidden_dim, patch, patch)
         nn.init.trunc_normal_(layer.weight, std=math.sqrt(1 / (channels * patch**2)))  # as torchvision draws it

@@ -67,8 +67,8 @@ class TorchvisionModel(Classifier):
         check_network_settings(name, small_stem, pretrained, freeze, options or {})
         if pretrained and spec.channels != 3:
             raise SettingError(
-                "model.pretrained=true: published weights see three channels: leave out data.channels, or use 3, and"
-                " grey images are shown in three equal ones"
+                "model.pretrained=true: pretrained weights need three channels: leave out data.channels, or use 3;"
+                " grey images then get three equal ones"
             )
         self.name, self.pretrained, self.options = name, pretrained, options or {}
         self.frozen = freeze == "backbone"
@@ -89,7 +89,7 @@ class TorchvisionModel(Classifier):
         """Torchvision's name, and what was changed of its network."""
         remarks = {
             "stem for small images": self.small,
-            "published weights": self.pretrained,
+            "pretrained weights": self.pretrained,
             "only its last layer trained": self.frozen,
         }
         made = ", ".join(remark for remark, holds in remarks.items() if holds)
@@ -171,7 +171,7 @@ class TorchvisionModel(Classifier):
         """Take the published weights.
 
         Raises:
-            SettingError: they are not there and cannot be downloaded.
+            SettingError: they are missing and cannot be downloaded.
         """
         weights: Mapping[str, Tensor] = pretrained_weights.pretrained_state_dict(self.name)
         if isinstance(self.network, VisionTransformer):
@@ -271,7 +271,7 @@ def check_network_settings(
         raise SettingError(f"model.freeze={freeze} would keep random weights: add model.pretrained=true")
     if small_stem and pretrained:
         raise SettingError(
-            "model.small_stem=true has no published weights: leave it out, or use model.pretrained=false"
+            "model.small_stem=true has no pretrained weights: leave it out, or use model.pretrained=false"
         )
     for option in OURS.keys() & options.keys():
         raise SettingError(f"model.options.{option} is set by the program: {OURS[option]}")

@@ -45,7 +45,7 @@ class ViT(Classifier):
         near = [*divisors[: bisect(divisors, patch_size)][-1:], *divisors[bisect(divisors, patch_size) :][:1]]
         check_patches(spec.size, patch_size, f"model.patch_size={' or '.join(map(str, near))}")
         if width % heads:
-            raise SettingError(f"model.heads={heads} does not divide model.width={width}: use a divisor of it")
+            raise SettingError(f"model.heads={heads} must divide model.width={width}: use a divisor of it")
         self.patches = nn.Conv2d(spec.channels, width, patch_size, patch_size)
         count = (spec.size // patch_size) ** 2
         self.token = nn.Parameter(torch.zeros(1, 1, width)) if pool == "token" else None

@@ -82,7 +82,7 @@ def pairs_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[s
     left = max(map(text_width, labels), default=0) + 2 * GAP
     width, bar = left + 3.4, 1.35 * LINE
     heading = f"{title}; the most confused of {len(names)} classes (true → predicted)"
-    lines = wrap_title(heading if found else f"{title}; no image is taken for another class", width - 2 * GAP)
+    lines = wrap_title(heading if found else f"{title}; no image is wrong", width - 2 * GAP)
     bottom, top = 0.45, len(lines) * 1.2 * LINE + GAP
     height = bottom + max(len(found), 1) * bar + top
     figure = Figure(figsize=(width, height), dpi=120)
@@ -91,7 +91,7 @@ def pairs_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[s
     axes.barh(range(len(found)), images, color="#4a86d0", height=0.75)
     axes.set_yticks(range(len(found)), labels, fontsize=SIZE, parse_math=False, family=fonts.font_families(labels))
     axes.set(ylim=(max(len(found), 1) - 0.5, -0.5), xlim=(0, max(images, default=1) * 1.02))
-    axes.set_xlabel("images, and their share of the true class", fontsize=SIZE)
+    axes.set_xlabel("images, and their fraction of the true class", fontsize=SIZE)
     axes.tick_params(labelsize=SIZE, length=2)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.spines[["top", "right"]].set_visible(False)

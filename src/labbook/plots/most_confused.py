@@ -34,4 +34,4 @@ def most_confused(counts: "np.ndarray[Any, Any]", most: int = MOST_PAIRS) -> lis
 def describe_confused(counts: "np.ndarray[Any, Any]", names: Sequence[str]) -> str:
     """The three most confused pairs."""
     said = [f"{names[pair.true]} for {names[pair.predicted]} ({pair.images})" for pair in most_confused(counts, 3)]
-    return f"Most often mistaken: {', '.join(said)}." if said else "Nothing is mistaken."
+    return f"Most frequent errors: {', '.join(said)}." if said else "No image is wrong."

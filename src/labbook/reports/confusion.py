@@ -36,7 +36,7 @@ def confusion_picture(report: Report, which: str, row: Row) -> Picture | None:
     name = f", {row.best.path.name}" if row.best and not row.folds else ""
     caption = f"{what}: {whose} of the {which} setting{of_setting}{name}. Accuracy {accuracy:.4f}."
     kind = "Confusion matrix" if named else "Most confused classes"
-    alt = f"{kind} of the {which} setting{of_setting}, accuracy {accuracy:.4f}. {describe_confused(counts, names)}"
+    alt = f"{kind} of the {which} combination{of_setting}, accuracy {accuracy:.4f}. {describe_confused(counts, names)}"
     size = 2.8 + 0.24 * len(names) if named else 5.0
     return make_picture(
         lambda axes: (draw_matrix if named else draw_pairs)(axes, counts, names), caption, alt, (5.0, min(size, 5.4))

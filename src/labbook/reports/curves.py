@@ -71,8 +71,8 @@ def curve_chart(
         " The band is one standard deviation over the runs of a setting." if band else ""
     )
     if (grey := len(unnamed_points(curves, lines))) > MOST_GREY:
-        caption += f" The grey line is the median of the other {grey:,}, the grey band holds the middle 80 % of them."
-    return make_picture(draw, caption, f"Line chart: {said}, one line a {setting}. {_extremes(curves, lines)}")
+        caption += f" Grey: the median and the middle 80 % of the other {grey:,}."
+    return make_picture(draw, caption, f"Line chart: {said}, one line per {setting}. {_extremes(curves, lines)}")
 
 
 def draw_curves(
@@ -115,4 +115,4 @@ def _extremes(curves: Sequence[Curve | None], lines: Sequence[LineStyle]) -> str
     (low, lowest), (high, highest) = min(ends), max(ends)
     if len(ends) == 1:
         return f"It ends at {low:.4g}."
-    return f"At their ends: {low:.4g} ({lowest}) to {high:.4g} ({highest})."
+    return f"Last values: {low:.4g} ({lowest}) to {high:.4g} ({highest})."

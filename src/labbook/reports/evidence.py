@@ -17,8 +17,8 @@ def evidence_sentences(report: Report) -> list[str]:
     said += [accuracy_intervals(row, name) for name in IMAGES if name in report.figures and row.metric(name)]
     if len(report.ranked) > 1:
         said.append(
-            f"This setting was chosen among {len(report.ranked)} by {compared_metric_text(report)}, which is therefore"
-            " a little too good."
+            f"This is the best of {len(report.ranked)} combinations by {compared_metric_text(report)}, so this value is"
+            " a little too high."
         )
     return said
 
@@ -39,7 +39,7 @@ def accuracy_intervals(row: Row, name: str) -> str:
         )
     what = f"{ACCURACY[name]} {mean.mean:.4f}"
     if not found:
-        return f"{what}: one run on an unknown number of {IMAGES[name]} images, so no interval can be given."
+        return f"{what}: one run on an unknown number of {IMAGES[name]} images, so there is no interval."
     return f"{what}, 95 % interval: {'; '.join(found)}."
 
 

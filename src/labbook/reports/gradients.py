@@ -59,8 +59,10 @@ def norms_by_layer(pairs: Sequence[tuple[Row, LineStyle]]) -> Picture:
                 range(1, len(names) + 1), [shorten_label(name, 14) for name in names], rotation=35, ha="right"
             )
 
-    caption = "Gradient norm by layer, mean over the epochs. Where a line falls towards the image, gradients vanish."
-    alt = f"Line chart: gradient norm by layer, one line a setting. {_ratios(pairs)}"
+    caption = (
+        "Gradient norm by layer, mean over the epochs. If a line decreases towards the image, the gradients vanish."
+    )
+    alt = f"Line chart: gradient norm by layer, one line per combination. {_ratios(pairs)}"
     return make_picture(draw, caption, alt)
 
 
@@ -74,8 +76,10 @@ def first_layer_by_epoch(pairs: Sequence[tuple[Row, LineStyle]]) -> Picture:
         axes.set(xlabel="epoch", ylabel="gradient norm, first layer")
         set_whole_number_ticks(axes)
 
-    caption = "Gradient norm of the layer next to the image by epoch."
-    return make_picture(draw, caption, "Line chart: gradient norm of the first layer by epoch, one line a setting.")
+    caption = "Gradient norm of the first layer by epoch."
+    return make_picture(
+        draw, caption, "Line chart: gradient norm of the first layer by epoch, one line per combination."
+    )
 
 
 def _positive_log(axes: Axes, curves: Sequence[Curve | None]) -> None:
@@ -110,7 +114,7 @@ def norms_by_depth(report: Report) -> list[Picture]:
         set_whole_number_ticks(axes)
 
     alt = "Line chart: gradient norm of the first layer against the number of layers."
-    caption = "Gradient norm of the layer next to the image against depth."
+    caption = "Gradient norm of the first layer for different depths."
     return [make_picture(draw, caption, alt, lines=lines if any(labels) else ())]
 
 

@@ -102,7 +102,7 @@ def table_figure(report: Report) -> Figure | None:
     y = 1 - 1.45 * LINE / height
     figure.add_artist(Line2D((GAP / width, 1 - GAP / width), (y, y), color="#5d6873", linewidth=0.8))
     if more > 0:
-        figure.text(GAP / width, 0.9 * LINE / height, f"... and {more} more settings in summary.csv", **look)
+        figure.text(GAP / width, 0.9 * LINE / height, f"... and {more} more combinations in summary.csv", **look)
     return figure
 
 

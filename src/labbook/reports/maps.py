@@ -1,4 +1,4 @@
-"""The compared figure by two parameters at a time: a map where they were tried in a grid, else dots or cells."""
+"""The compared figure by two settings at a time: a map where they were tried in a grid, else dots or cells."""
 
 import itertools
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def map_of_two(report: Report, down: int, across: int) -> Picture | None:
 
 
 def heat_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale], grid: Floats) -> Picture:
-    """The compared figure by two parameters, mean over the others."""
+    """The compared figure by two settings, mean over the others."""
     names = [report.names[index] for index in indices]
     figure = compared_metric_text(report)
 
@@ -58,8 +58,8 @@ def heat_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale], 
     highest = ", ".join(
         f"{name} {value_text(scale.values[at])}" for name, scale, at in zip(names, scales, best, strict=True)
     )
-    others = ", mean over the other parameters" if len(report.columns) > 2 else ""
-    caption = f"{figure} by {names[0]} and {names[1]}{others}; the stronger the colour, the higher."
+    others = ", mean over the other settings" if len(report.columns) > 2 else ""
+    caption = f"{figure} by {names[0]} and {names[1]}{others}; a stronger colour is higher."
     alt = f"Heat map: {figure} by {names[0]} and {names[1]}. Highest at {highest}: {np.nanmax(grid):.4g}."
     return make_picture(draw, caption[0].upper() + caption[1:], alt, (5.0, min(1.4 + 0.42 * len(grid), 6.0)))
 
@@ -85,8 +85,8 @@ def scatter_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale
 
     at = int(figures.argmax())
     highest = f"{names[0]} {down[at]:g}, {names[1]} {across[at]:g}"
-    what = "a dot for each setting" if dots else "the mean of the settings in each cell"
-    caption = f"{figure} by {names[0]} and {names[1]}: {what}; the stronger the colour, the higher."
+    what = "one dot per combination" if dots else "the mean of the combinations in each cell"
+    caption = f"{figure} by {names[0]} and {names[1]}: {what}; a stronger colour is higher."
     alt = f"Scatter plot: {figure} by {names[0]} and {names[1]}. Highest at {highest}: {figures.max():.4g}."
     return make_picture(draw, caption[0].upper() + caption[1:], alt)
 

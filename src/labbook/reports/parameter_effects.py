@@ -46,7 +46,7 @@ def effect_sections(report: Report) -> list[Picture]:
 
 
 def effect_picture(report: Report, index: int, names: Sequence[str]) -> Picture:
-    """Figures against one parameter: a dot for each run, a line through the means, open markers for published ones."""
+    """Figures against one parameter: one dot per run, a line through the means, open markers for published ones."""
     rows = best_rows(report, index)
     others = groups_beside(rows, index)
     apart = 1 < len(others) <= min(len(SERIES), len(rows) - 1)
@@ -67,11 +67,11 @@ def effect_picture(report: Report, index: int, names: Sequence[str]) -> Picture:
 
     caption = f"{what[0].upper()}{what[1:]} against {column}: {describe_marks(drawn, scale, grid)}."
     if len(report.columns) > 1 and not apart:
-        caption += " The other parameters vary within each mean."
+        caption += " Each mean is over all values of the other settings."
     if len(rows) < len(report.rows):
-        caption += f" The {len(rows)} best of {len(report.rows)} settings: each has another value."
+        caption += f" The {len(rows)} best of {len(report.rows)} combinations, each with another value."
     if any(each.theirs for each in drawn):
-        caption += " Open diamonds are published figures."
+        caption += " Open diamonds are published results."
     alt = f"{what[0].upper()}{what[1:]} against {column}. {describe_means(drawn, names[0], grid)}"
     legend = [
         LineStyle(each.label, colour, "solid") for each, colour in zip(drawn, SERIES, strict=False) if each.measured
@@ -88,11 +88,11 @@ def best_rows(report: Report, index: int) -> Sequence[Row]:
 def describe_marks(drawn: Sequence[Series], scale: Scale, grid: bool) -> str:
     """What is drawn of the runs, in words."""
     largest = max((each.measured for each in drawn), key=len)
-    dots = "a dot for each run" if len(largest) <= MOST_DOTS else "the band holds the middle 80 % of the runs"
+    dots = "one dot per run" if len(largest) <= MOST_DOTS else "the band has the middle 80 % of the runs"
     if grid:
         return f"{dots}, {'a line through' if scale.numeric else 'large dots are'} the means"
     count = part_count(len(largest))
-    return f"{dots}, a line through the medians of {count} equal parts of them" if count else dots
+    return f"{dots}, a line through the medians of {count} groups of equal size" if count else dots
 
 
 def groups_beside(rows: Iterable[Row], index: int) -> list[list[Row]]:

@@ -74,7 +74,7 @@ class RunRecord:
     def reason(self) -> str:
         """Why it failed, in one line."""
         lines = str(self.metrics.get("reason", "")).strip().splitlines()
-        return lines[0] if lines else "no reason was recorded"
+        return lines[0] if lines else "unknown reason"
 
     @property
     def log(self) -> Path:
@@ -139,7 +139,7 @@ def read_sweep(folder: Path) -> SweepRecord:
     """
     check_local_path("the sweep", folder)
     if not folder.is_dir():
-        raise SettingError(f"{folder} is not a folder: name one of those in logs/sweeps")
+        raise SettingError(f"{folder} is not a folder: use one in logs/sweeps")
     mark = read_manifest(folder)
     if mark is None:
         what = "cannot be read" if (folder / MANIFEST).exists() else "is not there"

@@ -14,10 +14,10 @@ def summary_facts(report: Report) -> list[tuple[str, str]]:
     least_most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else "".join(map(str, counts))
     resumed = sum(1 for run in report.sweep.runs if run.metrics.get("resumed"))
     better = "lower" if report.falls else "higher"
-    went_on = f"{resumed} run{'' if resumed == 1 else 's'} went on after an interruption" if resumed else ""
+    went_on = f"{resumed} run{'' if resumed == 1 else 's'} resumed after an interruption" if resumed else ""
     return [
         ("swept", ", ".join(report.sweep.over)),
-        ("n", f"{least_most} finished run{'' if least_most == '1' else 's'} a setting" if counts else ""),
+        ("n", f"{least_most} finished run{'' if least_most == '1' else 's'} per combination" if counts else ""),
         ("compared by", f"{compared_metric_text(report)} ({better} is better)"),
         ("constant", constant_choices(report)),
         ("hardware", "; ".join(machines_text(report))),

@@ -110,10 +110,10 @@ def page_sections(report: Report) -> list[PageSection]:
     lines = line_styles([row.label for row in report.rows])
     drawn: list[tuple[str, Callable[[], list[Picture]], bool]] = [
         (CURVES, lambda: curve_pictures(report, lines), True),
-        ("What each parameter does", lambda: effect_sections(report), False),
-        (f"{compared_metric_text(report)} by two parameters", lambda: parameter_maps(report), False),
+        ("Effect of each setting", lambda: effect_sections(report), False),
+        (f"{compared_metric_text(report)} by two settings", lambda: parameter_maps(report), False),
         ("Gradients", lambda: gradient_pictures(report, lines), True),
-        ("What is mistaken for what", lambda: confusion_pictures(report), False),
+        ("Confusion matrix", lambda: confusion_pictures(report), False),
     ]
     found = [
         PageSection(heading[0].upper() + heading[1:], draw(), lines if legend else [])

@@ -96,25 +96,25 @@ def footnotes(report: Report) -> list[str]:
     notes = []
     several = any(len(row.finished) > 1 for row in report.rows)
     if several:
-        notes.append("± is the standard deviation of a sample over the n finished runs of a setting.")
+        notes.append("± is the standard deviation (of a sample) over the n finished runs of a combination.")
     if report.on_test and any(name in ACCURACY for name in report.figures):
-        notes.append("The runs were validated on the test set, so nothing was chosen by it and no val acc is shown.")
+        notes.append("The runs were validated on the test set, so no best epoch was selected and no val acc is shown.")
     if len(report.winners) > 1:
         notes.append(
-            f"The runs are of {len(report.winners)} data sets, whose figures cannot be compared: settings are ranked"
-            " within each, and none is the best of all."
+            f"The runs are of {len(report.winners)} data sets, whose metrics cannot be compared: the ranking is"
+            " within each data set."
         )
     if report.measured_after and "train/acc" in report.figures:
-        notes.append("train acc is measured after training, over the whole training set.")
+        notes.append("train acc is measured after training, on the whole training set.")
     if any(row.old for row in report.rows):
         others = ", ".join(f"{name} ({count})" for name, count in report.versions.items() if name != report.code)
         own = report.versions.get(report.code, 0)
-        notes.append(f"{OLD} has figures of other code than the newest, {report.code} ({own}): {others}.")
+        notes.append(f"{OLD} has results of other code than the newest, {report.code} ({own}): {others}.")
     if any(row.unlike and row.published for row in report.rows):
-        notes.append(f"{UNLIKE} was published after another number of epochs.")
+        notes.append(f"{UNLIKE} was published for another number of epochs.")
     systems = dict.fromkeys(row.system for row in report.rows if row.published and row.system)
     if systems:
-        notes.append(f"Published figures are those of {', '.join(systems)}; in brackets, ours less theirs.")
+        notes.append(f"Published results are those of {', '.join(systems)}; in brackets, ours minus theirs.")
     return notes
 
 
@@ -122,7 +122,7 @@ def tally_runs(report: Report) -> str:
     """Such as `12 runs: 9 finished, 1 running, 2 failed`."""
     total = len(report.sweep.runs)
     counts = ", ".join(f"{count} {state}" for state, count in report.states.items())
-    to_come = f", {report.sweep.to_come} to come" if report.sweep.to_come else ""
+    to_come = f", {report.sweep.to_come} not started" if report.sweep.to_come else ""
     return f"{total} run{'' if total == 1 else 's'}{': ' if counts else ''}{counts}{to_come}"
 
 

@@ -58,7 +58,7 @@ def fitting_columns(heads: list[Heading], widths: list[int], room: int) -> list[
 
 def _cut(report: Report) -> list[str]:
     more = len(report.rows) - MOST_ROWS
-    return [f"... and {more} more settings in summary.csv"] if more > 0 else []
+    return [f"... and {more} more combinations in summary.csv"] if more > 0 else []
 
 
 def table_as_csv(report: Report) -> str:

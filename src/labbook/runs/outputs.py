@@ -50,16 +50,16 @@ def check_outputs(named: Mapping[str, Path | None], read: Iterable[Path] = ()) -
         check_local_path(option, file)
         text = f"{option} {abbreviate(str(file))}"
         if is_symlink_loop(file):
-            raise SettingError(f"{text} is a link that leads to itself: give another name")
+            raise SettingError(f"{text} is a link to itself: use another name")
         if file.is_dir():
-            raise SettingError(f"{text} is a folder: give the name of a file in it")
+            raise SettingError(f"{text} is a folder: use the name of a file in it")
         if is_run_file(file):
-            raise SettingError(f"{text} is a file that the run or sweep itself keeps there: give another name")
+            raise SettingError(f"{text} is a file of the run or sweep: use another name")
         what = file_identity(file)
         if what in sources:
-            raise SettingError(f"{text} is one of the files that the command reads: write to another place")
+            raise SettingError(f"{text} is read by the command: use another file")
         if (other := options.setdefault(what, option)) != option and not is_null(file):
-            raise SettingError(f"{other} and {text} are the same file: give each a file of its own")
+            raise SettingError(f"{other} and {text} are the same file: use different files")
 
 
 def file_identity(file: Path) -> FileIdentity:

@@ -44,9 +44,9 @@ def read_run_config(path: Path) -> DictConfig:
             raise SettingError(f"{path} is not a run folder but has {len(runs)} in it, such as {runs[-1].parent.name}")
         above = next((folder for folder in path.parents if (folder / CONFIG).is_file()), None)
         if path.exists() and above:
-            raise SettingError(f"{path} is not a run folder but is in one: give {above}")
+            raise SettingError(f"{path} is inside a run folder: use {above}")
         among = path.is_dir() and (path.parent.name == "runs" or path.absolute().parent.parent.name == "sweeps")
-        hint = "; one killed before it began leaves such a folder, and is begun anew" if among else ""
+        hint = "; a run killed at its start leaves such a folder: start it again" if among else ""
         raise SettingError(f"{path} is not a run folder: it has no {CONFIG}{hint}")
     try:
         text = read_settings_file(file)
@@ -59,7 +59,7 @@ def read_run_config(path: Path) -> DictConfig:
     plain: Any = OmegaConf.to_container(config)
     config = OmegaConf.create(renames.current(plain))
     if "sweep" in config or not isinstance(config.get("config_groups", {}), (DictConfig, dict)):
-        raise SettingError(f"{file} is not as a run writes it: it has sweep, or config_groups that are none")
+        raise SettingError(f"{file} is not as a run writes it: it has sweep, or unknown config_groups")
     return config
 
 
@@ -125,7 +125,7 @@ def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, 
     for override in overrides:
         name, _, value = override.lstrip("+~").partition("=")
         if name == "epochs" and value.startswith("+"):
-            raise SettingError(f"{override}: epochs is the total number of epochs, those before included: epochs=N")
+            raise SettingError(f"{override}: epochs is the total number of epochs: use epochs=N")
         may_change = any(name == item or name.startswith(f"{item}.") for item in CHANGEABLE)
         if name in groups and same_choice(saved.config_groups.get(name), value):
             continue
@@ -140,8 +140,8 @@ def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, 
         elif name != "resume" and (name in groups or OmegaConf.select(saved, name) != OmegaConf.select(config, name)):
             was = saved.config_groups.get(name) if name in groups else OmegaConf.select(saved, name)
             raise SettingError(
-                f"{path} was started with {name}={was}, so {override} would be another run;"
-                f" a resumed run takes new values of {', '.join(CHANGEABLE)}"
+                f"{path} was started with {name}={was}, so {override} would be another run; a resumed run accepts"
+                f" new values of {', '.join(CHANGEABLE)}"
             )
     for name, usual in COUNTING.items():
         was, given = (OmegaConf.select(each, name) for each in (begun, saved))
@@ -180,15 +180,18 @@ def check_unfinished(path: Path, begun: DictConfig, asked: DictConfig) -> None:
     if finished and "stopped_early" in done:
         if result_callbacks(asked.callbacks) == result_callbacks(begun.callbacks):
             raise SettingError(
-                f"{path} stopped early {done['stopped_early']}: to train on, give callbacks.early_stopping.patience=N,"
-                " or callbacks=default to stop no more"
+                f"{path} stopped early {done['stopped_early']}: to train longer, use"
+                " callbacks.early_stopping.patience=N, or callbacks=default for no early stopping"
             )
     elif finished and asked.epochs <= planned:
         raise SettingError(
-            f"{path} has finished its {planned} epochs: to train on, give more, such as epochs={2 * planned}"
+            f"{path} has finished its {planned} epochs: to train longer, use a larger number, such as"
+            f" epochs={2 * planned}"
         )
     if finished and not (path / CHECKPOINTS / LAST).exists():
-        raise SettingError(f"{path} has finished and its checkpoints/last.ckpt is gone, so it cannot be trained on")
+        raise SettingError(
+            f"{path} has finished and its checkpoints/last.ckpt is missing, so it cannot be trained longer"
+        )
     trained = epochs_trained(path)
     if asked.epochs < trained:
         raise SettingError(f"{path} was trained for {trained} epochs already, so epochs={asked.epochs} is too few")
@@ -219,7 +222,7 @@ def with_settings(config: DictConfig, settings: list[str]) -> DictConfig:
                 raise SettingError(renames.instead(name) or f"{what} of this run; {told}")
             node = node.get(key)
         if isinstance(node, DictConfig) and name in config.get("config_groups", {}):
-            raise SettingError(f"{setting}: {name} stays that of the run; single settings are {name}.SETTING=VALUE")
+            raise SettingError(f"{setting}: {name} stays that of the run; to change a setting use {name}.SETTING=VALUE")
     replaced = OmegaConf.merge(config, OmegaConf.from_dotlist(normalize_overrides(settings)))
     assert isinstance(replaced, DictConfig)
     return replaced

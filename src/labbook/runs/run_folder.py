@@ -88,8 +88,9 @@ class RunFolder:
         """Keep what the run is trained on, and where it was, or hold it against what was kept."""
         if self.state is not None and (changes := DataRecord.read(self.metrics).changes(now)):
             raise SettingError(
-                f"the data is not what {self.path} was trained on: {'; '.join(changes)}; a run is resumed with the same"
-                " images and classes, so put them back, name their place with data.root=FOLDER, or start a new run"
+                f"the data is not what {self.path} was trained on: {'; '.join(changes)}; a run resumes only with the"
+                " same images and"
+                " classes, so restore them, set their folder with data.root=FOLDER, or start a new run"
             )
         self.record({KEY: now.as_data() | {"root": root}}, "running")
 
@@ -113,7 +114,7 @@ class RunFolder:
             self.metrics = {key: value for key, value in read_metrics(self.path).items() if key not in OF_THE_END}
             held.enter_context(self._log)
             for what in damaged:
-                log.warning("%s: going on from %s", what, self.state)
+                log.warning("%s: resuming from %s", what, self.state)
             self._begin()
             self._held = held.pop_all()
         self.signals.__enter__()
@@ -139,7 +140,7 @@ class RunFolder:
         """What metrics.json says of a run that is resumed: how often, and which other code trained it before."""
         told: dict[str, Any] = {"resumed": self.metrics.get("resumed", 0) + 1}
         if self.saved and (version := other_code_version(self.metrics)):
-            log.warning("begun by other code, %s; this is %s", version, code_version())
+            log.warning("started by other code, %s; this is %s", version, code_version())
             told["earlier_code"] = list(dict.fromkeys([*self.metrics.get("earlier_code", []), version]))
         return told
 
@@ -160,7 +161,7 @@ class RunFolder:
             os.environ.pop(FOLDER_VARIABLE, None)
             self._held.close()
         if isinstance(error, FileNotFoundError) and not self.path.is_dir():
-            raise TrainingError(f"{self.path} was taken away while the run was writing to it") from error
+            raise TrainingError(f"{self.path} was deleted or moved while the run was writing to it") from error
         if unclosed and error is None:
             raise unclosed
         if error is not None and error is not original:
@@ -200,7 +201,7 @@ class RunFolder:
 
     def how_to_go_on(self) -> str:
         """What to add to a sentence about a run that ended early; the runs of a sweep go on with its command."""
-        return "" if self.part_of_sweep else f"; to continue: {program_name()} {quote_override('resume', self.path)}"
+        return "" if self.part_of_sweep else f"; to resume: {program_name()} {quote_override('resume', self.path)}"
 
     def _undo(self) -> None:
         """A refused setting leaves no folder behind, and the folder of a run that was to go on as it was."""
@@ -284,7 +285,7 @@ def make_run_folder(parent: Path, name: str) -> Path:
                 number += 1
     except OSError as error:
         raise SettingError(
-            f"cannot make a run folder in {parent} ({error.strerror}): name another place with log_dir=FOLDER"
+            f"cannot make a run folder in {parent} ({error.strerror}): use another folder with log_dir=FOLDER"
         ) from error
 
 
@@ -306,7 +307,7 @@ def newest_intact_state(path: Path) -> tuple[Path | None, list[str]]:
         damaged.append(f"{file} is damaged ({wrong})")
     if damaged:
         raise SettingError(
-            f"{' and '.join(damaged)}, and there is no other to go on from: to start from the beginning, delete"
+            f"{' and '.join(damaged)}, and there is no other checkpoint: to start from the beginning, delete"
             f" {path / CHECKPOINTS}"
         )
     return None, []

@@ -35,7 +35,7 @@ def unfinished_notes(run: Path) -> list[str]:
     if metrics.get("status") == "finished":
         return []
     known = metrics.get("status", "unknown") if state in ("damaged", "new") else state
-    return [f"the run is not finished ({known}): what it saved was taken"]
+    return [f"the run is not finished ({known}): its last checkpoint is used"]
 
 
 def _figure(value: Any) -> bool:

@@ -46,9 +46,7 @@ class SweepFolder:
         """
         check_symlinks(self.path, (self.path / locks.CLAIMS, self.path / "experiment"))
         if self.path.exists() and read_manifest(self.path) is None and any(self.path.glob("[!.]*")) and not self.runs():
-            raise SettingError(
-                f"{self.path} is there already and was not made by a sweep: choose another sweep.name=NAME"
-            )
+            raise SettingError(f"{self.path} exists and was not created by a sweep: use another sweep.name=NAME")
 
     def by_identity(self) -> dict[str, str]:
         """The run folders that are there, by the identity that ends their names."""
@@ -71,7 +69,7 @@ class SweepFolder:
                 write_whole(self.path / MANIFEST, json.dumps(mark, indent=2) + "\n")
         except OSError as error:
             raise SettingError(
-                f"cannot write to {self.path} ({error.strerror}): name another place with log_dir=FOLDER"
+                f"cannot write to {self.path} ({error.strerror}): use another folder with log_dir=FOLDER"
             ) from error
 
     def plan(self, names: Iterable[str]) -> None:
@@ -94,7 +92,7 @@ class SweepFolder:
         """
         self.check()
         if busy := locks.held_locks(self.path):
-            raise SettingError(f"sweep.rerun=true would move what is being worked on by {', '.join(busy.values())}")
+            raise SettingError(f"sweep.rerun=true would move runs that are in use by {', '.join(busy.values())}")
         return move_aside(self.path, log_dir / "replaced" / self.path.name)
 
 

@@ -68,11 +68,13 @@ def run_of(folder: Path) -> Path:
 
     report = grouping.group_runs(read_runs.read_sweep(folder))
     if report.on_test:
-        raise SettingError(f"{folder}: its runs were validated on the test set, so none is chosen: give one of them")
+        raise SettingError(
+            f"{folder}: its runs were validated on the test set, so no best run is selected: use one of them"
+        )
     if len(report.winners) > 1:
         each = ", ".join(str(row.best.path) for row in report.winners if row.best)
         raise SettingError(
-            f"{folder}: its runs are of different data sets, so none is the best: give one, such as {each}"
+            f"{folder}: its runs are of different data sets, so no best run is selected: use one, such as {each}"
         )
     best = report.best.best if report.best else None
     if best is None:

@@ -117,5 +117,5 @@ def remaining_runs_note(launcher: Launcher) -> str:
     """What to say of runs that do not end with the command that started them."""
     name = type(launcher).__name__
     if name == "SlurmLauncher":
-        return "; its jobs stay with Slurm (scancel ends them)"
-    return "; the processes of submitit go on until their runs are done" if name == "LocalLauncher" else ""
+        return "; its jobs stay with Slurm (scancel stops them)"
+    return "; the processes of submitit continue until their runs are finished" if name == "LocalLauncher" else ""

@@ -52,7 +52,7 @@ def override_combinations(overrides: Iterable[Override]) -> list[list[str]]:
                 raise HydraException(f"a grid does not support sweep type {item.value_type}")
             values[key] = [f"{key}={value}" for value in item.sweep_string_iterator()]
             if not values[key]:
-                raise SettingError(f"{item.input_line} gives no value to sweep over")
+                raise SettingError(f"{item.input_line} has no value to sweep over")
         elif item.is_delete():
             values[key] = [str(item.input_line)]  # ~KEY is not ~KEY=
         else:

@@ -74,7 +74,7 @@ def check_study(
 
     `before` is the objective of a study that was made before studies noted it.
     """
-    new = "give the same, or sweep.name=NAME for a new study"
+    new = "use the same, or sweep.name=NAME for a new study"
     known = study.user_attrs.get(OBJECTIVE, before)
     if known not in (None, objective):
         raise SettingError(f"objective={objective}: the study of this sweep is by objective={known}; {new}")

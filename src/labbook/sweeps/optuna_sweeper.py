@@ -48,7 +48,7 @@ class OptunaSearch(OptunaSweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Open the sweep's folder and put the choice of what is left to do in front of the launcher."""
         if config.seeds > 1:
-            raise SettingError(f"seeds={config.seeds} repeats a grid; a search (hydra/sweeper=optuna) takes seed=N")
+            raise SettingError(f"seeds={config.seeds} is for a grid; for a search (hydra/sweeper=optuna) use seed=N")
         if config.folds:
             raise SettingError(f"folds={config.folds} repeats a grid; a search (hydra/sweeper=optuna) takes no folds")
         check_sampler(config.hydra.runtime.choices[SAMPLER])

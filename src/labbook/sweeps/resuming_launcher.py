@@ -115,7 +115,7 @@ class ResumingLauncher(Launcher):
             return
         if self.config.sweep.rerun and self.sweep.path.exists():
             kept = self.sweep.set_aside(Path(self.config.log_dir))
-            print(f"sweep.rerun=true: what was there is kept in {kept}")
+            print(f"sweep.rerun=true: the old sweep is kept in {kept}")
         unchanged.check_data(self.sweep)
         self.sweep.begin(self.over, self.config.objective, self.config.objective_mode)
         self.begun = True
@@ -154,7 +154,7 @@ class ResumingLauncher(Launcher):
             victims = [name for name in names if self.sweep.state(name)[0] == "interrupted"]
             if not victims:
                 raise TrainingError(
-                    f"processes did not start or died ({first_line(error)}): the same command goes on with it"
+                    f"processes did not start or died ({first_line(error)}): use the same command to resume"
                 ) from error
             for name in victims:
                 self._note_death(name)
@@ -172,7 +172,7 @@ class ResumingLauncher(Launcher):
             metrics |= {"status": "failed", "reason": f"its process died {metrics['deaths']} times", "deaths": 0}
             print(f"failed: {name}: {metrics['reason']}", file=sys.stderr, flush=True)
         else:
-            print(f"the process of {name} died, or of one beside it: it goes on", flush=True)
+            print(f"the process of {name} or of a parallel run died: it is resumed", flush=True)
         write_whole(self.sweep.path / name / METRICS, json.dumps(metrics, indent=2))
 
     def _after_death(self, name: str) -> JobReturn:
@@ -269,12 +269,12 @@ class ResumingLauncher(Launcher):
     def _announce(self, todo: dict[str, SweepJob], returns: dict[str, JobReturn]) -> None:
         """Say what there is to do."""
         for item, choice in sorted(self.left_out):
-            print(f"left out where the choice has no such setting: {item} ({choice})")
+            print(f"left out for options without this setting: {item} ({choice})")
         if same := sorted({name for name in self.names if self.names.count(name) > 1}):
-            print(f"settings that come to the same run, which is done once: {', '.join(same)}")
+            print(f"duplicate settings, run once: {', '.join(same)}")
         counts = {
             "finished already": sum(result.status is JobStatus.COMPLETED for result in returns.values()),
-            "failed before and left so (sweep.retry_failed=false)": sum(
+            "failed before and not retried (sweep.retry_failed=false)": sum(
                 result.status is JobStatus.FAILED for result in returns.values()
             ),
             "begun before": sum(name in self.resumed for name in todo),
@@ -283,7 +283,7 @@ class ResumingLauncher(Launcher):
             said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
             print(f"of {len(todo) + len(returns)} runs: {said}{self._by_other_code(returns)}", flush=True)
         elif by_other_code := self._by_other_code(returns):
-            print(f"of {len(returns)} runs done before{by_other_code}", flush=True)
+            print(f"of {len(returns)} runs finished before{by_other_code}", flush=True)
 
     def _by_other_code(self, names: Iterable[str]) -> str:
         """What to add of runs that stay as other code than that of this command made them."""
@@ -293,8 +293,8 @@ class ResumingLauncher(Launcher):
             return ""
         made = ", ".join(f"{version} ({count})" for version, count in counts.items())
         return (
-            f"; {counts.total()} of them by other code, {made}, where this is {code_version()}: to do a run again,"
-            " delete its folder, or give sweep.rerun=true for all"
+            f"; {counts.total()} of them by other code, {made}, where this is {code_version()}: to repeat a run,"
+            " delete its folder, or use sweep.rerun=true for all"
         )
 
     def _wait(self, names: list[str]) -> None:

@@ -58,13 +58,11 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> float | No
         if state == "failed" and not config.sweep.retry_failed:
             raise RunFailed(metrics.get("reason", ""))
         if name.rpartition("-")[2] != run_id(config) and not depends_on_surroundings(config):
-            print_job_line(
-                job, f"note: a file of settings was edited since the sweep began, and {name} is trained by the new one"
-            )
+            print_job_line(job, f"note: a settings file was edited since the sweep started; {name} uses the new one")
         print_job_line(job, f"{'' if job.parallel else f'run {job.label}: '}{name}{begun_note(state, metrics)}")
         if wrong := damage_note(state, sweep.path / name):
             kept = sweep.set_run_aside(name, Path(config.log_dir))
-            print_job_line(job, f"{wrong} damaged, so it is done again; the old folder is kept as {kept}")
+            print_job_line(job, f"{wrong} damaged, so it runs again; the old folder is kept as {kept}")
         return attempt_run(task, config, sweep.path / name)
 
 
@@ -110,7 +108,7 @@ def record_failure(error: Exception, folder: Path, config: DictConfig) -> str:
     metrics = read_metrics(folder)
     if (metrics.get("status"), metrics.get("reason")) != ("failed", told):
         if folder.is_file():
-            return f"{folder} is a file and in the way of the run's folder"
+            return f"{folder} is a file where the run folder must be"
         folder.mkdir(exist_ok=True)
         with suppress(type(error)), RunFolder(folder, config):
             raise error

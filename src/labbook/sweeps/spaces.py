@@ -62,13 +62,12 @@ def check_search_objective(space: Mapping[str, BaseDistribution], objective: str
         return
     if fraction is not None and can_be_zero(fraction) and not fraction.single():
         raise SettingError(
-            f"data.val_fraction={describe_distribution(fraction)}: with 0 nothing is held out to measure"
-            f" objective={objective} on; draw it from above 0"
+            f"data.val_fraction={describe_distribution(fraction)}: with 0 there are no validation images for"
+            f" objective={objective}; use an interval above 0"
         )
     if isinstance(held_out, CategoricalDistribution) and "test" in held_out.choices and not held_out.single():
         raise SettingError(
-            f"data.validation={describe_distribution(held_out)}: nothing may be chosen by the test set, so leave test"
-            " out"
+            f"data.validation={describe_distribution(held_out)}: the test set must not select anything: leave test out"
         )
 
 

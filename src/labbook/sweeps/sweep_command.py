@@ -41,9 +41,9 @@ class SweepCommand:
         self.config, self.arguments = config, arguments
         self.over = swept_keys(arguments)
         for key in {"seeds", "folds", "sweep"} & set(self.over):
-            raise SettingError(f"{key} takes one value, and cannot be swept over")
+            raise SettingError(f"{key} accepts one value and cannot be swept")
         if not self.over and config.sweep.name is None:
-            raise SettingError("-m sweeps over several values and none is given: KEY=A,B, seeds=N or sweep=PRESET")
+            raise SettingError("-m needs several values: use KEY=A,B, seeds=N or sweep=PRESET")
         if config.sweep.name is None:
             with open_dict(config):
                 config.sweep.name = self._name(search)
@@ -78,7 +78,7 @@ class SweepCommand:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
             others = launchers.remaining_runs_note(self.launcher.inner)
-            print(f"the sweep is not done: the same command goes on with it{others}")
+            print(f"the sweep is not done: use the same command to resume{others}")
             print(f"sweep: {self.folder.path}", flush=True)
         if error is None:
             self.conclude()
@@ -104,7 +104,7 @@ class SweepCommand:
         failed = self.names("failed")
         if failed:
             stopped = "; the sweep was stopped there (sweep.on_error=stop)" if self.launcher.stopped else ""
-            again = "the same command tries them again"
+            again = "use the same command to try again"
             left = "sweep.retry_failed=true tries them again"
             how = again if self.config.sweep.retry_failed else left
             raise TrainingError(f"{len(failed)} of {self.launcher.total} runs failed{stopped}: {how}")

@@ -32,9 +32,9 @@ def check_data(sweep: SweepFolder) -> None:
             seen.add(told)
             if changes := data_changes(path, metrics):
                 raise SettingError(
-                    f"the data changed since {path} was trained ({'; '.join(changes)}), so its figures cannot be"
-                    " compared with those of new runs: sweep.name=NEW begins another sweep, sweep.rerun=true this one"
-                    " anew"
+                    f"the data changed since {path} was trained ({'; '.join(changes)}), so its metrics cannot be"
+                    " compared with those of new runs: use sweep.name=NEW for a new sweep, or sweep.rerun=true"
+                    " to start this one again"
                 )
 
 

@@ -23,8 +23,8 @@ from labbook.training.further_inputs import FurtherInputs
 from labbook.training.label_tasks import AnyEvaluationResult
 
 # What to say where a model or data of another kind arrives.
-NO_CLASSIFIER = "{} needs a classifier of images (labbook.training.classifier.Classifier), and {} is none"
-NO_IMAGE_DATA = "{} needs data of labelled images (labbook.data.datamodule.ImageDataModule), and {} is none"
+NO_CLASSIFIER = "{} needs a Classifier (labbook.training.classifier), and {} is not one"
+NO_IMAGE_DATA = "{} needs an ImageDataModule (labbook.data.datamodule), and {} is not one"
 
 # Hooks of a `Classifier` that log; a class that changes one of them may log other metrics.
 LOGGING = (
@@ -228,7 +228,7 @@ def is_validated(model: LightningModule, data: LightningDataModule) -> bool:
 def how_to_validate(model: LightningModule, data: LightningDataModule) -> str:
     """What would have epochs validated."""
     missing = missing_parts(model, data, "validation_step", "val_dataloader")
-    return missing or "give data.val_fraction above 0"
+    return missing or "use data.val_fraction above 0"
 
 
 def how_to_test(model: LightningModule, data: LightningDataModule) -> str:

@@ -67,10 +67,10 @@ def check_loadable(checkpoint: Mapping[str, Any], file: Path) -> None:
     """Refuse a checkpoint, written to a file, that holds more than `load_checkpoint_file` would load."""
     if unsafe := set(torch.serialization.get_unsafe_globals_in_checkpoint(file)):
         key, name = next(objects_in(checkpoint, unsafe), ("", min(unsafe)))
-        advice = "keep tensors, numbers, texts, lists and dictionaries of them"
+        advice = "use tensors, numbers, texts, lists and dictionaries"
         if key.startswith(HYPER_PARAMETERS):
             advice = f"write self.save_hyperparameters(ignore=[{key.partition('.')[2].partition('.')[0]!r}])"
-        raise SettingError(f"the checkpoint's entry {key} is a {name}, which is not loaded again for safety: {advice}")
+        raise SettingError(f"the checkpoint's entry {key} is a {name}, which cannot be loaded for safety: {advice}")
 
 
 def objects_in(value: Any, unsafe: Container[str], key: str = "") -> Iterator[tuple[str, str]]:
@@ -96,7 +96,7 @@ def load_checkpoint_file(path: Path, map_location: Any = "cpu", **options: Any) 
     try:
         reason = find_corruption(path)
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise SettingError(f"there is no checkpoint {path}") from error
+        raise SettingError(f"{path} does not exist") from error
     if reason is not None:
         raise SettingError(f"{path} is damaged ({reason}), so it is not loaded")
     try:
@@ -111,7 +111,7 @@ def load_checkpoint_file(path: Path, map_location: Any = "cpu", **options: Any) 
         raise SettingError(f"{path} is not a checkpoint of a run: it has no weights")
     whole: dict[str, Any] = content
     if not isinstance(whole.get("epoch"), int):
-        raise SettingError(f"{path} is not a checkpoint of a run: it does not say how long it was trained")
+        raise SettingError(f"{path} is not a checkpoint of a run: it has no epoch")
     return whole
 
 
@@ -138,10 +138,10 @@ def resume_position(model: LightningModule, path: Path) -> Position:
     told, spec = content.get("spec"), image_spec(model)
     names = told.get("class_names", ()) if isinstance(told, dict) and spec is not None else ()
     if spec is not None and (changed := changed_classes(names, spec.class_names)):
-        raise SettingError(f"{path} was trained on other classes: {changed}; a run is resumed with the same ones")
+        raise SettingError(f"{path} was trained on other classes: {changed}; a run resumes only with the same ones")
     check_weights_fit(model, content["state_dict"], path)
     if not {"loops", "optimizer_states", "random"} <= content.keys():
-        raise SettingError(f"{path} holds weights alone, so a run cannot go on from it")
+        raise SettingError(f"{path} has only weights, so a run cannot resume from it")
     return Position(content["epoch"] + 1, content["global_step"], epochs_done(content))
 
 
@@ -171,8 +171,8 @@ def check_weights_fit(model: LightningModule, weights: dict[str, torch.Tensor], 
         shapes = [tuple(state[name].shape) if name in state else None for state in (own, weights)]
         if shapes[0] != shapes[1]:
             raise SettingError(
-                f"{path} holds another network than {type(model).__name__} as configured:"
-                f" {name} is {shapes[1]} there and {shapes[0]} here"
+                f"{path} has another network than {type(model).__name__} of the configuration: {name} is {shapes[1]}"
+                f" there and {shapes[0]} here"
             )
 
 
@@ -180,4 +180,4 @@ def check_weights_finite(weights: dict[str, torch.Tensor], path: Path) -> None:
     """Refuse weights whose network can answer nothing but nan."""
     for name, weight in weights.items():
         if weight.is_floating_point() and not weight.isfinite().all():
-            raise SettingError(f"{path} holds weights that are not finite ({name}), so its network can answer nothing")
+            raise SettingError(f"{path} has weights that are not finite ({name}), so it cannot be used")

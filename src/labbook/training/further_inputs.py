@@ -39,9 +39,9 @@ class FurtherInputs:
         if not extra and not self.needed:
             return {}
         if missing := [name for name in self.needed if name not in extra]:
-            has = f"those of the data are {', '.join(extra)}" if extra else "the data gives images alone"
+            has = f"those of the data are {', '.join(extra)}" if extra else "the data has only images"
             raise SettingError(
-                f"{self.network} takes {' and '.join(missing)} beside the images (Images.extra), and {has}"
+                f"{self.network} takes {' and '.join(missing)} as additional inputs (Images.extra), and {has}"
             )
         return {name: extra[name] for name in extra if self.takes_all or name in self.needed + self.optional}
 
@@ -49,7 +49,7 @@ class FurtherInputs:
         """Refuse to mix images in pairs and not what is taken beside them."""
         if inputs:
             raise SettingError(
-                f"task.mixup and task.cutmix mix images alone, and {self.network} takes {' and '.join(inputs)} beside"
+                f"task.mixup and task.cutmix mix only images, and {self.network} takes {' and '.join(inputs)} beside"
                 " them: leave them out"
             )
 

@@ -89,7 +89,7 @@ def check_num_nodes(count: Any) -> None:
     """Refuse several machines where nothing tells this process of the others: it would wait for them for ever."""
     if isinstance(count, int) and count > 1 and not any(name in os.environ for name in OF_CLUSTERS):
         raise UntrainableError(
-            f"trainer.num_nodes={count}: nothing tells this process of the other machines: start it with srun (Slurm)"
+            f"trainer.num_nodes={count}: this process does not know the other machines: start it with srun (Slurm)"
             " or torchrun, or set MASTER_ADDR, MASTER_PORT and NODE_RANK on each of them"
         )
 
@@ -149,7 +149,7 @@ def choose_accelerator(asked: str, machine: Machine) -> Accelerator:
     if not present[asked]:
         here = ", ".join(name for name in ("gpu", "mps", "cpu") if present[name])
         raise SettingError(
-            f"trainer.accelerator={asked}: this machine has none; it has {here}, and trainer=auto takes the best"
+            f"trainer.accelerator={asked}: this machine has none; it has {here}, and trainer=auto uses the best"
         )
     return "gpu" if asked in ("gpu", "cuda") else "mps" if asked == "mps" else "cpu"
 

@@ -18,7 +18,7 @@ Loss = Callable[..., nn.Module]  # takes `weight`, `pos_weight` and `label_smoot
 ClassWeights = Literal["balanced"] | Mapping[str, float] | None
 
 # Losses of torch whose logits or targets are others than a classifier's, though they accept them without an error.
-REFUSED = {nn.NLLLoss: "it takes logarithms of probabilities and not logits: use loss=cross_entropy"}
+REFUSED = {nn.NLLLoss: "it needs log probabilities and not logits: use loss=cross_entropy"}
 
 
 class FocalLoss(nn.Module):
@@ -110,8 +110,8 @@ def class_weights_of(asked: ClassWeights, counts: Tensor | None, names: tuple[st
     if asked == "balanced":
         if counts is None:
             raise SettingError(
-                "loss.class_weights=balanced counts the labels of training, which this data module does not tell"
-                " (training_labels): give factors, such as loss.class_weights={NAME: 2}"
+                "loss.class_weights=balanced needs training_labels, which this data module does not have: use"
+                " factors, such as loss.class_weights={NAME: 2}"
             )
         factors = torch.where(counts > 0, 1 / counts.double(), 0)  # a class without images is never a target
     else:
@@ -155,7 +155,7 @@ def check_loss(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: 
     if label_smoothing and not takes_argument(loss, "label_smoothing"):
         raise SettingError(f"{title} has no label smoothing: use task.label_smoothing=0, or loss=cross_entropy")
     if weights is not None and weight_name(loss) is None:
-        raise SettingError(f"{title} takes no weights of classes (weight): use loss.class_weights=null")
+        raise SettingError(f"{title} has no class weights (weight): use loss.class_weights=null")
     if isinstance(weights, Mapping):
         check_weighted_names(weights, spec.class_names)
     if instead := next(
@@ -168,8 +168,8 @@ def check_loss(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: 
         raise SettingError(f"{title}: {first_line(error)}") from error
     if any(item.requires_grad for item in criterion.parameters()):
         raise SettingError(
-            f"{title} has parameters to train, which a loss of this group cannot have: give them to the network, with a"
-            " method loss(logits, targets) of its own"
+            f"{title} has trainable parameters, which a loss of this group cannot have: put them into the network,"
+            " with its own method loss(logits, targets)"
         )
     if getattr(criterion, "reduction", "mean") != "mean":
         raise SettingError(
@@ -183,7 +183,7 @@ def check_multilabel_loss(loss: Loss) -> None:
     """Refuse losses by which the classes of an image exclude each other."""
     made = getattr(loss, "func", loss)
     if inspect.isclass(made) and issubclass(made, (nn.CrossEntropyLoss, FocalLoss)):
-        raise SettingError(f"{loss_title(loss)} is for images of one class each, and these have several: use loss=bce")
+        raise SettingError(f"{loss_title(loss)} needs one class per image, and these have several: use loss=bce")
 
 
 def loss_title(loss: Loss) -> str:

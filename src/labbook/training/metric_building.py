@@ -24,7 +24,7 @@ def check_metric_names(names: Iterable[str]) -> None:
     """Refuse names that a metric cannot have."""
     for name in map(str, names):
         if name in BUILT_IN:
-            raise SettingError(f"metrics.{name}: every run has a metric of this name, so choose another one")
+            raise SettingError(f"metrics.{name}: every run has a metric of this name: use another name")
         if not re.fullmatch(r"[A-Za-z]\w*", name):
             raise SettingError(f"metrics.{name}: a name has letters, digits and underscores, such as metrics.f1")
 
@@ -37,8 +37,9 @@ def check_objective_is_computed(config: DictConfig) -> None:
     for setting, value in (("data.validation", "test"), ("data.val_fraction", 0)):
         if OmegaConf.select(config, setting) == value and not config.get("folds"):
             raise SettingError(
-                f"objective={config.objective} needs validation images, and {setting}={value} leaves none to choose by;"
-                " on training images only loss and accuracy are computed: use objective=val/acc"
+                f"objective={config.objective} needs validation images, and {setting}={value} leaves none; on"
+                " training images"
+                " only loss and accuracy are computed: use objective=val/acc"
             )
 
 
@@ -117,11 +118,11 @@ def try_metric(metric: Metric, name: str, target: str, classes: int, task: str) 
     """
     module = type(metric).__module__
     if module.startswith("torchmetrics.") and not module.startswith("torchmetrics.classification."):
-        raise SettingError(f"{name}._target_={target} is no metric of torchmetrics.classification")
+        raise SettingError(f"{name}._target_={target} is not a metric of torchmetrics.classification")
     if takes_binary(metric) and classes != 2 and task != "multilabel":
         raise SettingError(f"{name}._target_={target} is for 2 classes, and the data has {classes}")
     if task == "multilabel" and has_kind(metric, "Multiclass"):  # some would take them, and judge something else
-        raise SettingError(f"{name}._target_={target} is for images of one class each, and these have several")
+        raise SettingError(f"{name}._target_={target} needs one class per image, and these have several")
     logits, labels = torch.eye(classes), torch.arange(classes)
     if task == "multilabel":
         labels = logits.long()
@@ -133,7 +134,9 @@ def try_metric(metric: Metric, name: str, target: str, classes: int, task: str) 
         if not target.startswith(LIBRARIES):  # own code: a bug, which is worth its traceback
             ConfigPart(name, target, None).note(error)
             raise
-        raise SettingError(f"{name} ({target}) cannot judge {classes} classes: {first_line(error)}") from error
+        raise SettingError(f"{name} ({target}) does not work with {classes} classes: {first_line(error)}") from error
     if not isinstance(found, Tensor) or found.numel() != 1:
         size = f"{found.numel()} numbers" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-        raise SettingError(f"{name} ({target}) gives {size}, and a metric is one number, such as with average=macro")
+        raise SettingError(
+            f"{name} ({target}) gives {size}, and a metric must be one number: use average=macro or similar"
+        )

@@ -61,7 +61,7 @@ def with_schedule(optimizer: Optimizer, make: Callable[..., Schedule | LRSchedul
     if isinstance(schedule.scheduler, OneCycleLR) and schedule.scheduler.total_steps < steps:
         raise SettingError(
             f"scheduler: OneCycleLR ends after {schedule.scheduler.total_steps} of the training's {steps} steps:"
-            " leave out total_steps, epochs and steps_per_epoch, which are then those of the training"
+            " leave out total_steps, epochs and steps_per_epoch"
         )
     check_rates_kept(rates, optimizer, schedule.scheduler)
     stepped = {"interval": schedule.interval, "reduce_on_plateau": False}  # by Lightning; see `step_metric_schedules`
@@ -80,8 +80,8 @@ def steps_per_epoch(trainer: Trainer) -> int:
         batches = len(loader)
     except TypeError as error:
         raise SettingError(
-            f"{type(data).__name__} gives a training loader without a length, and the schedule counts its steps: give"
-            " it a __len__, or configure the optimizer in the model"
+            f"{type(data).__name__} has a training loader without a length, which the schedule needs:"
+            " add a __len__, or configure the optimizer in the model"
         ) from error
     limit = trainer.limit_train_batches
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)

@@ -19,7 +19,7 @@ from labbook.training.classifier import Task
 from labbook.training.optimizers import make_optimizer, steps_per_epoch, with_schedule
 
 NO_SPEC = (
-    "needs a spec of its images, and the data has none: give the data module a property `spec`"
+    "needs a spec of its images, and the data has none: add a property `spec` to the data module"
     " (labbook.data.image_spec.ImageSpec), or use data that has one, such as data=mnist"
 )
 # What each must define, by the group.

@@ -78,7 +78,7 @@ def check_rates_kept(before: Sequence[float], optimizer: Optimizer, scheduler: o
         not math.isclose(own * before[0], after[0] * was, rel_tol=1e-6) for own, was in zip(after, before, strict=True)
     ):
         raise SettingError(
-            f"scheduler: {type(scheduler).__name__} sets the learning rates of all layers alike, which undoes"
+            f"scheduler: {type(scheduler).__name__} sets the same learning rate for all layers, which overrides"
             " task.layer_lr_decay, task.backbone_lr_factor and task.norm_bias_lr_factor: use one of"
             " labbook.training.schedulers"
         )

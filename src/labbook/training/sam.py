@@ -20,7 +20,7 @@ SMALLEST = 1e-12  # added to the norm of the gradient
 def check_sam(accumulate_grad_batches: int, precision: str = "") -> None:
     """Refuse what two passes for a step do not go together with."""
     if accumulate_grad_batches != 1:
-        raise SettingError("task.sam takes both passes over one batch: use trainer.accumulate_grad_batches=1")
+        raise SettingError("task.sam needs both passes over one batch: use trainer.accumulate_grad_batches=1")
     if precision == "16-mixed":
         raise SettingError(UNSCALED)
 

@@ -47,6 +47,6 @@ def check_task_options(task: Task, spec: ImageSpec, own_loss: bool) -> None:
         return
     for name in ("mixup", "cutmix"):
         if getattr(task, name):
-            raise SettingError(f"task.{name} is for images of one class each, and these have several: use 0")
+            raise SettingError(f"task.{name} needs one class per image, and these have several: use 0")
     if not own_loss:
         check_multilabel_loss(task.loss)

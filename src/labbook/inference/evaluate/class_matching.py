@@ -26,8 +26,8 @@ class ClassMatch(NamedTuple):
     def notes(self) -> list[str]:
         """What should be said of them."""
         images = [f"{name} ({count:,} images)" for name, count in self.left_out.items()]
-        left_out = f"left out, as the network does not know the class: {list_first(images)}"
-        missing = f"the network also knows classes that have no image here: {list_first(self.without_images)}"
+        left_out = f"left out, because the network does not know the class: {list_first(images)}"
+        missing = f"classes of the network without images here: {list_first(self.without_images)}"
         return [*([left_out] if images else []), *([missing] if self.without_images else [])]
 
 
@@ -79,7 +79,7 @@ def check_same_images(data: ImageDataModule, known: ImageSpec) -> None:
         if now != was:
             told = was if isinstance(was, int) else "mean {} and std {}".format(*map(list, was))
             raise SettingError(
-                f"data.{name}: the network was trained with {told}, and sees all images so; leave it out"
+                f"data.{name}: the network was trained with {told}, and all images are preprocessed so: leave it out"
             )
 
 
@@ -89,7 +89,7 @@ def check_same_division(data: DictConfig, trained: DictConfig, split: Split) -> 
         if name in trained and data.get(name) != trained[name]:
             raise SettingError(
                 f"data.{name}={data.get(name)}: the run was trained with {trained[name]}, and --split {split} would"
-                " mix images that it was trained on with others; leave it out"
+                " mix training images with others: leave it out"
             )
 
 
@@ -105,6 +105,7 @@ def check_division(data: ImageDataModule, split: Split, record: DataRecord, own:
     same_images = not record.changes(now, ["train"])
     if changes := record.changes(now, ["train", "val"] if own else ["val"] if same_images else []):
         raise SettingError(
-            f"--split {split}: {'; '.join(changes)}, so images that the network was trained on could be taken for"
-            " others; put the images back that the run was trained on, or test on other data with data.root=FOLDER"
+            f"--split {split}: {'; '.join(changes)}, so training images could be tested: restore the images of the"
+            " training, or test"
+            " on other data with data.root=FOLDER"
         )

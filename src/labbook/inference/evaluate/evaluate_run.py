@@ -84,7 +84,7 @@ def evaluate_run(
     outcome = run_test(experiment.test_trainer(config, choice, model), model, data, split)
     if not math.isfinite(outcome.figures.loss):
         raise SettingError(
-            f"the loss of this network is {outcome.figures.loss}, so its answers mean nothing: try"
-            " trainer.precision=32, or train it anew"
+            f"the loss of this network is {outcome.figures.loss}, so its predictions are meaningless: use"
+            " trainer.precision=32, or train it again"
         )
     return EvaluatedRun(outcome, data, known.class_names, epoch, matched, images, as_recorded, seen)

@@ -217,5 +217,5 @@ def objective_metric(metrics: dict[str, Any], name: str) -> float:
     value = metrics.get(name)
     if value is None:
         known = ", ".join(key for key, item in metrics.items() if isinstance(item, float))
-        raise SettingError(f"objective={name} is no figure of this run; choices: {known}")
+        raise SettingError(f"objective={name} is not a metric of this run; choices: {known}")
     return float(value)

@@ -73,7 +73,7 @@ def data_change_notes(path: Path, data: Any) -> list[str]:
     if not capabilities.is_image_data(data):
         return []
     changes = DataRecord.read(read_metrics(path), data.spec.class_names).changes(DataRecord.of(data), ["test"])
-    return [f"{'; '.join(changes)}, so the metrics are not to be compared with the run's"] if changes else []
+    return [f"{'; '.join(changes)}, so the metrics cannot be compared with the run's"] if changes else []
 
 
 def write_logged_test(tested: EvaluationDescription, found: LoggedTest, folder: Path) -> None:

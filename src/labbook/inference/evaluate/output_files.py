@@ -73,11 +73,11 @@ class EvaluationDescription:
     def notes(self) -> list[str]:
         """What should be said of the images."""
         if self.apart:
-            return [f"an earlier test was of other images, so the files of this one end in {self.suffix}"]
+            return [f"an earlier test used other images, so the file names of this one end in {self.suffix}"]
         if not self.changed:
             return []
         return [
-            f"the {self.split} images are not those that the run recorded, so the figures are not to be compared; the"
+            f"the {self.split} images are not those that the run recorded, so the metrics cannot be compared; the"
             f" files of this test end in {self.suffix}"
         ]
 
@@ -152,7 +152,7 @@ def evaluation_plots(
     if isinstance(outcome, MultilabelEvaluationResult):  # whose classes do not stand for each other
         return made
     made = {"confusion_matrix": plots.confusion_matrix(outcome.confusion, names, accuracy, found.names), **made}
-    title = f"{tested.images}: taken for another class (true → predicted, its probability)"
+    title = f"{tested.images}: wrong images (true → predicted, its probability)"
     images = data.parts[data.part_of(tested.split)]
     wrong = plots.plot_mistakes(outcome, images, names, title, MISTAKES, found.names)
     return made if wrong is None else made | {"mistakes": wrong}
@@ -167,10 +167,8 @@ def reliability_plot(bins: Sequence[Bin], title: str) -> Picture:
     above.bar(left, [item.accuracy if item.images else 0 for item in bins], widths, label="accuracy by bin", **look)
     filled = [item for item in bins if item.images]
     means = [[item.confidence for item in filled], [item.accuracy for item in filled]]
-    above.plot(
-        *means, "o", color=plots.HELD_OUT, markersize=4, label="accuracy at a bin's mean confidence", clip_on=False
-    )
-    above.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="as often right as sure")
+    above.plot(*means, "o", color=plots.HELD_OUT, markersize=4, label="accuracy of each bin", clip_on=False)
+    above.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="accuracy = confidence")
     above.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy", title=title)
     above.legend(loc="upper left", fontsize=8)
     below.bar(left, [item.images for item in bins], widths, **look)

@@ -24,10 +24,10 @@ class Overlap(NamedTuple):
     def notes(self) -> list[str]:
         """What should be said of them."""
         if self.trained_on is None:
-            return ["the images of the training are not there, so whether some of these are among them is not known"]
+            return ["the training images are missing, so these images could not be compared with them"]
         if not self.trained_on:
             return []
-        return [f"{self.trained_on:,} of the images were trained on, so the figures flatter the network"]
+        return [f"{self.trained_on:,} of the images were used for training, so the metrics are too good"]
 
 
 def find_overlap(path: Path, data: ImageDataModule, split: Split, record: DataRecord) -> Overlap:
@@ -43,8 +43,8 @@ def find_overlap(path: Path, data: ImageDataModule, split: Split, record: DataRe
     found = sum(digest in seen for digest in image_digests(data, split))
     if found and split == "val":
         raise SettingError(
-            f"--split val: {found:,} of these {len(data.rows[split]):,} images were trained on: use --split test, or"
-            " other images"
+            f"--split val: {found:,} of these {len(data.rows[split]):,} images were used for training: use --split"
+            " test, or other images"
         )
     return Overlap(found)
 

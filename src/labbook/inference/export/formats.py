@@ -32,7 +32,7 @@ def check_opset(name: str, opset: int | None) -> None:
     if opset is None:
         return
     if name != "onnx":
-        raise SettingError(f"--opset={opset} goes with --format=onnx alone, not with --format={name}")
+        raise SettingError(f"--opset={opset} is only for --format=onnx, not for --format={name}")
     if opset not in OPSETS:
         raise SettingError(f"--opset={opset} must be from {OPSETS[0]} to {OPSETS[-1]}")
 

@@ -34,11 +34,12 @@ def record_graph(network: Exported) -> ExportedProgram:
         title = capabilities.model_title(network.network)
         if "Constraints violated" in str(error):
             raise ExportError(
-                f"{title} computes for one number of images alone, as its forward asks for it (len(x) fixes it,"
-                " x.shape[0] does not); --format=safetensors takes every network"
+                f"{title} works with one batch size only, because its forward uses it (len(x) fixes it,"
+                " x.shape[0] does not); --format=safetensors accepts every network"
             ) from error
         raise ExportError(
-            f"torch cannot record the steps of {title} ({first_line(error)}); --format=safetensors takes every network"
+            f"torch cannot record the steps of {title} ({first_line(error)}); --format=safetensors accepts every"
+            " network"
         ) from error
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)

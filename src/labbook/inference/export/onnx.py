@@ -22,7 +22,7 @@ def onnx_content(network: Exported, about: dict[str, str], opset: int | None = N
         SettingError: a network larger than a file can be.
     """
     if sum(item.nbytes for item in network.state_dict().values()) > LARGEST:
-        raise SettingError("--format=onnx holds at most 2 GiB, and this network is larger: use --format=torch_export")
+        raise SettingError("--format=onnx allows at most 2 GiB, and this network is larger: use --format=torch_export")
     with quiet_torch():
         program = torch.onnx.export(
             record_graph(network),

@@ -40,7 +40,7 @@ def read_safetensors(file: Path) -> Exported:
         told = {name: json.loads(about[name]) for name in ("channels", "classes", "image_size", "mean", "std", "model")}
         tta = TypeAdapter(Tta).validate_python(about["tta"])
     except (KeyError, ValueError, RecursionError, ValidationError) as error:
-        raise SettingError(f"{file} does not say which network its weights belong to") from error
+        raise SettingError(f"{file} does not name the network of its weights") from error
     spec = trained_model.spec_of_checkpoint(
         {"class_names": told["classes"], "size": told["image_size"]}
         | {"multilabel": json.loads(about.get("multilabel", "false"))}
@@ -48,7 +48,7 @@ def read_safetensors(file: Path) -> Exported:
         file,
     )
     if not isinstance(told["model"], dict) or "_target_" not in told["model"]:
-        raise SettingError(f"{file} does not say which network its weights belong to")
+        raise SettingError(f"{file} does not name the network of its weights")
     instantiate.check_node_tree(told["model"], "model", SUPPLIED["model"])
     task = Task(tta=tta, loss=BinaryCrossEntropy if spec.multilabel else nn.CrossEntropyLoss)
     available = {"task": task, "optimizer": task.optimizer, "scheduler": None, "seed": 0}
@@ -75,4 +75,4 @@ def safetensors_parts(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except FileNotFoundError as error:
         raise SettingError(f"there is no file {file}") from error
     except SafetensorError as error:
-        raise SettingError(f"{file} is damaged, or no file of safetensors") from error
+        raise SettingError(f"{file} is damaged, or not a safetensors file") from error

@@ -58,7 +58,9 @@ class Predictor:
             SettingError: more classes are asked for than the network knows.
         """
         if top > network.spec.num_classes:
-            raise SettingError(f"--top {top}: the network knows {network.spec.num_classes} classes, so give no more")
+            raise SettingError(
+                f"--top {top}: the network knows {network.spec.num_classes} classes: use at most as many"
+            )
         return cls(network, top, batch_size)
 
     def files(self, files: Sequence[Path]) -> Iterator[PredictedBatch]:
@@ -107,8 +109,8 @@ class Predictor:
             probabilities = self.network.probabilities(pixels)
         except torch.OutOfMemoryError as error:  # of a GPU
             raise SettingError(
-                f"a batch of {len(names)} images is more than the memory of {self.network.device} holds: give fewer"
-                " with --batch-size"
+                f"a batch of {len(names)} images does not fit into the memory of {self.network.device}: use a smaller"
+                " --batch-size"
             ) from error
         best = probabilities.topk(self.top)
         guesses = [

@@ -36,12 +36,12 @@ def files_at(place: str) -> ImageFiles:
     # Path.glob takes no pattern from the root, and another meaning of ** with each version of Python.
     there = [place] if os.path.lexists(place) else sorted(glob.glob(place, recursive=True))  # noqa: PTH207
     if not there:
-        raise SettingError(f"{abbreviate(place)} is no file or folder, and no pattern that matches any")
+        raise SettingError(f"{abbreviate(place)} is not a file, a folder or a pattern that matches files")
     parts = [images_in_folder(Path(path)) if Path(path).is_dir() else ImageFiles([Path(path)], []) for path in there]
     images, others = (list(dict.fromkeys(file for part in parts for file in part[which])) for which in (0, 1))
     if not images:
         kinds = ", ".join(sorted(file_endings()))
-        raise SettingError(f"{abbreviate(place)} holds no image: no name in it ends in one of {kinds}")
+        raise SettingError(f"{abbreviate(place)} has no image: no file name ends in one of {kinds}")
     return ImageFiles(images, [file for file in others if file not in images])
 
 

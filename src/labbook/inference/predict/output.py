@@ -79,7 +79,9 @@ def prediction_notes(told: PredictionOutput, others: Sequence[Path], figure: Pat
     count = len(told.predictions)
     found = []
     if others:
-        found.append(f"files in folders that are not named as images: {len(others):,}, such as {others[0]}, left out")
+        found.append(
+            f"left out, because their names are not those of images: {len(others):,}, such as {others[0]}, left out"
+        )
     if told.problems:
         found.append(f"could not be read as images: {told.problems:,} of {told.problems + count:,} files")
     found += [f"{len(files):,} files have {remark}; the first is {files[0]}" for remark, files in told.remarks.items()]

@@ -50,7 +50,7 @@ class PredictionRequest:
                 f" {abbreviate(places[0] if places else behind[0])}"
             )
         if not places and not numbers:
-            raise SettingError("there is nothing to predict: give images, folders, patterns or --test-index N")
+            raise SettingError("nothing to predict: give images, folders, patterns or --test-index N")
         for option, number in (("--top", given.top), ("--batch-size", given.batch_size)):
             if number < 1:
                 raise SettingError(f"{option} must be at least 1, not {number}")
@@ -119,4 +119,4 @@ def check_output_file(option: str, file: Path) -> None:
     if not file.parent.is_dir():
         raise SettingError(f"{option} {abbreviate(str(file))}: there is no folder {abbreviate(str(file.parent))}")
     if option == "--figure" and file.suffix.lower() != ".png" and not outputs.is_stream(file):
-        raise SettingError(f"--figure {abbreviate(str(file))} is written as PNG: give a name that ends in .png")
+        raise SettingError(f"--figure {abbreviate(str(file))} must be a PNG file: use a name that ends in .png")

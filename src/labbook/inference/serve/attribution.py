@@ -13,11 +13,11 @@ AT_ONCE = 64  # changed copies of the image in one batch
 WINDOWS = 8  # windows of the occlusion along a side
 
 METHODS = {
-    "Integrated gradients": "what each pixel adds to the score of the class on the way from a blank picture (in the"
-    " colour of the border) to this one; all of it together is the whole difference",
-    "Occlusion": "how far the score of the class falls while a small window there is covered (in the colour of the"
-    " border)",
-    "Saliency": "where a slight change of a pixel, to lighter or darker, changes the score of the class most",
+    "Integrated gradients": "how much each pixel adds to the score of the class while the image is changed from one"
+    " colour (of the border) to the real image; their sum is the total change",
+    "Occlusion": "how much the score of the class decreases if a small window at this position is covered (in the"
+    " colour of the border)",
+    "Saliency": "how much the score of the class changes if this pixel becomes a little lighter or darker",
 }
 
 

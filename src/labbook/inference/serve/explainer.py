@@ -56,7 +56,7 @@ class Explainer:
             if not self.samples:
                 self.samples = sample_images(self.network)
         except SettingError as error:
-            return [], f"There is nothing to choose from: {error}."
+            return [], f"No test images: {error}."
         return [(images.enlarge(pixels), name) for pixels, name in self.samples], ""
 
     def answer(self, pixels: Tensor | None, method: str) -> Sequence[Any]:
@@ -73,11 +73,13 @@ class Explainer:
         normalised = network.spec.normalize(pixels.to(network.device))
         attributions = attribute(method, network.scores, normalised, likeliest[0])
         if bool((attributions < 0).any()):
-            meaning = f"Orange speaks for {name}, blue against it: {METHODS[method]}."
+            meaning = f"Orange pixels increase the score of {name}, blue pixels decrease it. Shown: {METHODS[method]}."
         else:
-            meaning = f"The more orange, the more it matters for {name}: {METHODS[method]}."
+            meaning = f"Orange pixels are important for {name}. Shown: {METHODS[method]}."
         if several := network.several_classes(probabilities):
-            meaning = f"Above their thresholds: {printable(join_class_names(several[0]))}. {meaning}"
+            meaning = (
+                f"Predicted classes (above their thresholds): {printable(join_class_names(several[0]))}. {meaning}"
+            )
         return (
             {names[index]: value for index, value in zip(likeliest, values, strict=True)},
             images.enlarge(pixels),
@@ -97,8 +99,8 @@ class Explainer:
         tested = f"test accuracy {accuracy:.4f}" if isinstance(accuracy, float) else "not tested yet"
         spec = self.network.spec
         return (
-            f"{tested}; {spec.num_classes} classes; sees {spec.channels} x {spec.size} x {spec.size} pixels; weights of"
-            f" epoch {self.network.epoch}; works on {self.network.device}"
+            f"{tested}; {spec.num_classes} classes; input {spec.channels} x {spec.size} x {spec.size} pixels;"
+            f" weights of epoch {self.network.epoch}; device {self.network.device}"
         )
 
 
@@ -111,7 +113,7 @@ def sample_images(network: TrainedModel) -> list[tuple[Tensor, str]]:
     data = network.data()
     if not data.at_hand():
         raise SettingError(
-            f"the test images are not in {printable(data.root)}: name another place with data.root=FOLDER"
+            f"the test images are not in {printable(data.root)}: use another folder with data.root=FOLDER"
         )
     test = network.test_images()
     rows = spread_over_classes(label_combinations(test.labels).tolist())

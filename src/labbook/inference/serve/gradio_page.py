@@ -43,8 +43,8 @@ def build_page(explainer: Explainer) -> Any:
             with gr.Column():
                 answer = gr.Label(label="Prediction", num_top_classes=TOP, elem_id="prediction")
                 with gr.Row():
-                    seen = gr.Image(label="As the network sees it", elem_id="seen", **SHOWN)
-                    mattered = gr.Image(label="What mattered", elem_id="mattered", **SHOWN)
+                    seen = gr.Image(label="Input of the network", elem_id="seen", **SHOWN)
+                    mattered = gr.Image(label="Important pixels", elem_id="mattered", **SHOWN)
                 first = next(iter(METHODS))
                 method = gr.Radio(list(METHODS), value=first, show_label=False, container=False, elem_id="method")
                 shown = [answer, seen, mattered, text(elem_id="meaning")]
@@ -61,7 +61,7 @@ def text(**look: Any) -> Any:
 
 def invert_box(explainer: Explainer, value: bool) -> Any:
     """The checkbox that inverts a grey image."""
-    why = "the network was trained on light shapes on dark" if explainer.habits.dark else "dark for light"
+    why = "the training images are light on dark" if explainer.habits.dark else "dark for light"
     return gr.Checkbox(value, label="Invert", visible=explainer.network.spec.channels == 1, info=why)
 
 
@@ -87,7 +87,10 @@ def drawing_tab(explainer: Explainer, pixels: Any) -> None:
         with gr.Row():
             invert = invert_box(explainer, habits.dark)
             centre = gr.Checkbox(
-                habits.box > 0, label="Centre", visible=grey, info="in the middle, and as large as in the training"
+                habits.box > 0,
+                label="Centre",
+                visible=grey,
+                info="move it to the centre, with the size of the training images",
             )
     controls = [paper, invert, centre]
     # Gradio reports the first stroke as an input, all others as a change.

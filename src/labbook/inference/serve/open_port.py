@@ -24,13 +24,13 @@ def check_installed() -> None:
 def listen(port: int) -> socket.socket:
     """A socket that listens on a port of this machine; on a free one for 0."""
     if not 0 <= port < 2**16:
-        raise SettingError(f"--port={port} must be from 0 (a free one) to 65535")
+        raise SettingError(f"--port={port} must be from 0 (any free port) to 65535")
     try:
         return socket.create_server((HOST, port))
     except OSError as error:
         why = os.strerror(error.errno or 0)
         raise SettingError(
-            f"port {port} cannot be used ({why}): give another with --port N, or a free one with --port 0"
+            f"port {port} cannot be used ({why}): use another with --port N, or any free port with --port 0"
         ) from error
 
 
@@ -59,4 +59,4 @@ def refuse_other_hosts(event: str, arguments: tuple[Any, ...]) -> None:
     elif event == "socket.connect" and isinstance(arguments[1], tuple):  # else a socket in the file system
         host = arguments[1][0]
     if host not in THIS_MACHINE:
-        raise PermissionError(f"no connection to {printable(host)}: this page works on its machine alone")
+        raise PermissionError(f"no connection to {printable(host)}: this page works only on this machine")

@@ -42,7 +42,7 @@ def is_from_another_page(request: Request) -> bool:
 async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
     """Middleware: refuse requests of other pages, send the policy, and keep few of the files."""
     if is_from_another_page(request):
-        return Response("This page takes no requests of others.", 403)
+        return Response("Requests from other pages are not allowed.", 403)
     response = await answer(request)
     response.headers["Content-Security-Policy"] = POLICY
     remove_old(Path(os.environ["GRADIO_TEMP_DIR"]))
@@ -85,7 +85,7 @@ def serve(network: TrainedModel, listener: socket.socket) -> None:
     explainer = Explainer(network)
     app = application(explainer)
     print(f"{explainer.title}: {explainer.about}")
-    print(f"page: http://{HOST}:{listener.getsockname()[1]} (Ctrl-C ends it)", flush=True)
+    print(f"page: http://{HOST}:{listener.getsockname()[1]} (stop with Ctrl-C)", flush=True)
     sys.addaudithook(refuse_other_hosts)
     config = uvicorn.Config(app, log_config=None, log_level="critical", timeout_graceful_shutdown=PATIENCE)
     with StopSignals():

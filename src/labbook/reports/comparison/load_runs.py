@@ -55,7 +55,7 @@ def load_candidates(paths: Sequence[Path]) -> list[Candidate]:
     """
     configs = [with_schema_types(resume.read_run_config(path), f"{path}/{CONFIG}") for path in paths]
     if len(paths) < 2:
-        raise SettingError("one run alone is nothing to compare: give two or more, such as logs/runs/*")
+        raise SettingError("a comparison needs two or more runs, such as logs/runs/*")
     places = [path.resolve() for path in paths]
     if again := next((path for place, path in enumerate(paths) if path.resolve() in places[:place]), None):
         raise SettingError(f"{again} is given twice")
@@ -75,7 +75,7 @@ def predictions_of(candidate: Candidate) -> tuple[Predictions | None, str]:
     A run that kept no answers is tested again.
     """
     if not candidate.finished:
-        return None, f"{candidate.label} is not finished ({candidate.run.state}), so it has no test to compare."
+        return None, f"{candidate.label} is not finished ({candidate.run.state}), so it has no test result."
     told = candidate.run.metrics.get("test_set")
     kept = Predictions.read(candidate.path / PREDICTIONS, str(told)) if told else None
     if kept is not None:
@@ -93,7 +93,7 @@ def predictions_of(candidate: Candidate) -> tuple[Predictions | None, str]:
         return None, f"{candidate.label} has no {PREDICTIONS} and could not be tested again: {error}."
     recorded = None if answers.several_classes else candidate.run.metric("test/acc")  # which is by other thresholds
     apart = recorded is not None and abs(recorded - answers.accuracy) > 1e-6
-    own = f", where its own test had {recorded:.4f}" if apart else ", as in its own test"
+    own = f"; in its own test it was {recorded:.4f}" if apart else ", the same as in its own test"
     note = f"{candidate.label} has no {PREDICTIONS} and was tested again: accuracy {answers.accuracy:.4f}{own}."
     return answers, note
 

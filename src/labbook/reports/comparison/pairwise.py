@@ -43,12 +43,12 @@ class Pair:
         first, second = (self.one, self.only_one), (self.other, self.only_other)
         if self.better == self.other:
             first, second = second, first
-        counts = f"{first[1]} only {first[0]} told right, {second[1]} only {second[0]}"
+        counts = f"{first[1]} are correct only by {first[0]}, {second[1]} only by {second[0]}"
         if self.better:
             return f"{first[0]} is better than {second[0]}: of {self.images:,} images {counts} ({chance})."
         return (
-            f"No difference between {self.one} and {self.other} is shown: of {self.images:,} images {counts}, as chance"
-            f" alone could have it ({chance})."
+            f"No significant difference between {self.one} and {self.other}: of {self.images:,} images {counts},"
+            f" which can be chance ({chance})."
         )
 
 
@@ -85,7 +85,9 @@ def incomparable_note(answers: Sequence[Labelled]) -> list[str]:
     said = [
         f"{list_first((label for label, _ in group), MOST_LISTED)} on {len(group[0][1].labels):,}" for group in groups
     ]
-    return [f"Tested on different images, so not to be compared by accuracy: {'; '.join(said)} images of their own."]
+    return [
+        f"Tested on different images, so their accuracies cannot be compared: {'; '.join(said)} images of their own."
+    ]
 
 
 def same_images(one: Predictions, other: Predictions) -> bool:

@@ -8,15 +8,15 @@ from labbook.reports.comparison.pairwise import MOST_LISTED, Labelled, Pair, for
 from labbook.reports.comparison.tables import Sheet
 
 MEANING = (
-    "The interval is Wilson's 95 % interval over the test images. p is that of McNemar's exact test against the best"
-    " run, corrected for their number (Holm). The best was chosen by these images, so its accuracy is a little too"
-    " good; whether settings differ, other seeds tell (seeds=5)."
+    "The interval is the 95 % interval over the test images (Wilson). p is that of McNemar's exact test against the"
+    " best run, corrected for the number of tests (Holm). The best run was selected by these images, so its"
+    " accuracy is a little too high. To compare settings, use several seeds (seeds=5)."
 )
 
 
 def ranking_sheet(answers: Sequence[Labelled], notes: Sequence[str]) -> Sheet:
     """The runs that were tested on the same images as most of them, the best first."""
-    columns = ("run", "test accuracy", "95 % interval", "images", "only the best right", "only this right", "p")
+    columns = ("run", "test accuracy", "95 % interval", "images", "only the best correct", "only this right", "p")
     heading = "Ranking by test accuracy"
     if not answers:
         return Sheet(heading, columns, (), tuple(notes), True)
@@ -46,6 +46,6 @@ def ranking_summary(ranked: Sequence[Labelled], pairs: Sequence[Pair]) -> list[s
         return [f"{best} is better than each of the other {len(pairs)} runs."]
     worse = len(pairs) - len(equal)
     return [
-        f"{best} is better than {worse} of the other {len(pairs)} runs. No difference is shown between it and"
+        f"{best} is better than {worse} of the other {len(pairs)} runs. No significant difference between it and"
         f" {list_first(equal, MOST_LISTED)}."
     ]

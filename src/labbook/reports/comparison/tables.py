@@ -19,14 +19,14 @@ FIGURES = {
     "val/acc": "validation accuracy",
     "test/loss": "test loss",
     "test/acc": "test accuracy",
-    "test/top5_acc": "test accuracy of five guesses",
-    "train/acc": "training accuracy, by epoch",
+    "test/top5_acc": "test top-5 accuracy",
+    "train/acc": "training accuracy, during the epoch",
     "train/acc_eval": "training accuracy, after training",
 }
 COUNTS = {"parameters": "parameters", "epochs": "epochs", "tested_epoch": "epoch tested"}
 MACHINE = ("hardware", "device", "precision", "threads", "versions", "code_version")
 NOTHING = "–"
-SEVERAL_CLASSES = "An image with several classes is right where all of them are, each by its threshold."
+SEVERAL_CLASSES = "An image with several classes is correct if all its classes are, each with its threshold."
 MOST_SAID = 6  # pairs up to which there is a sentence for each
 
 
@@ -44,10 +44,10 @@ class Sheet:
 def settings_sheet(runs: Sequence[Candidate]) -> Sheet:
     """What differs between the configurations."""
     rows = tuple((name, *values) for name, values in differing(runs))
-    same = "All settings that change what is computed are the same"
+    same = "All settings that change the result are the same"
     apart = len(sheet_of_test_sets([run.run for run in runs])) > 1
-    notes = () if rows else (f"{same}, but the images were others." if apart else f"{same}.",)
-    return Sheet("What was set differently", ("setting", *run_names(runs)), rows, notes)
+    notes = () if rows else (f"{same}, but the images are different." if apart else f"{same}.",)
+    return Sheet("Different settings", ("setting", *run_names(runs)), rows, notes)
 
 
 def differing(runs: Sequence[Candidate]) -> list[tuple[str, list[str]]]:
@@ -93,8 +93,8 @@ def metrics_sheet(runs: Sequence[Candidate]) -> Sheet:
         row for name, title in COUNTS.items() if (row := metric_row(runs, name, title, lambda value: f"{value:,.0f}"))
     ]
     untested = [run.label for run in runs if not run.run.tested]
-    notes = (f"No test figures: {', '.join(untested)}.",) if untested else ()
-    return Sheet("What they came to", ("figure", *run_names(runs)), tuple(rows), notes, numeric=True)
+    notes = (f"No test metrics: {', '.join(untested)}.",) if untested else ()
+    return Sheet("Results", ("figure", *run_names(runs)), tuple(rows), notes, numeric=True)
 
 
 def metric_titles(runs: Sequence[Candidate]) -> dict[str, str]:
@@ -117,7 +117,7 @@ def times_sheet(runs: Sequence[Candidate]) -> Sheet:
     for name, title in (("train_seconds", "seconds of training"), ("images_per_second", "images/s")):
         if row := metric_row(runs, name, title, partial(format_metric_cell, name)):
             rows.append(row)
-            rows.append((f"{title}, times the first", *(ratio_text(run, runs[0], name) for run in runs)))
+            rows.append((f"{title}, relative to the first run", *(ratio_text(run, runs[0], name) for run in runs)))
     return Sheet("Machine and time", ("", *run_names(runs)), tuple(rows), tuple(paces(runs)))
 
 
@@ -137,7 +137,7 @@ def same_training(first: Candidate, run: Candidate) -> str:
     """Whether two runs were the same training, so that their times tell of their machines."""
     apart = [name for name, _ in differing([first, run]) if name.partition(".")[0] not in AROUND]
     if apart:
-        return "another training, so the time does not tell of the machine alone"
+        return "another training, so the times do not compare the machines"
     words = {(each.run.metrics.get("hardware"), each.run.metrics.get("threads")) for each in (first, run)}
     return "the same training" + (", on another device or precision" if len(words) > 1 else " on the same device")
 
@@ -151,7 +151,7 @@ def ratio_text(run: Candidate, first: Candidate, name: str) -> str:
 def significance_sheet(pairs: Sequence[Pair], notes: Sequence[str]) -> Sheet:
     """Which differences in test accuracy are more than chance."""
     several = len(pairs) > 1
-    columns = ("runs", "images", "only the first right", "only the second right", "p", *["p, corrected"] * several)
+    columns = ("runs", "images", "only the first correct", "only the second correct", "p", *["p, corrected"] * several)
     rows = []
     for pair in sorted(pairs, key=lambda pair: pair.p):
         counts = (f"{count:,}" for count in (pair.images, pair.only_one, pair.only_other))
@@ -162,12 +162,13 @@ def significance_sheet(pairs: Sequence[Pair], notes: Sequence[str]) -> Sheet:
     words = [pair.sentence(len(pairs)) for pair in said]
     words += [SEVERAL_CLASSES] if any(pair.several_classes for pair in pairs) else []
     if left := len(pairs) - len(said):
-        words.append(f"No difference is shown between the other {left} pairs.")
+        words.append(f"No significant difference between the other {left} pairs.")
     meaning = [
-        "p is that of McNemar's exact test: how likely so uneven a split would be if both were right equally often."
-        " It tells of these trained networks on these images; whether the settings differ, other seeds tell (seeds=5)."
+        "p is that of McNemar's exact test: the probability of a result at least this uneven if both networks are"
+        " equally good. It compares these trained networks on these images. To compare settings, use several seeds"
+        " (seeds=5)."
     ]
-    return Sheet("Which one is better", columns, tuple(rows), (*words, *notes, *(meaning if pairs else ())), True)
+    return Sheet("Which run is better", columns, tuple(rows), (*words, *notes, *(meaning if pairs else ())), True)
 
 
 def metric_row(
