@@ -65,7 +65,7 @@ for arguments in json.loads(sys.argv[1]):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            cli.command_line(train.main)
+            cli.run_command_line(train.main)
         except SystemExit as ended:
             code = ended.code
     heavy = [name for name in ("torch", "pytorch_lightning", "matplotlib", "numpy") if name in sys.modules]

@@ -117,7 +117,7 @@ from labbook.cli import command_line as cli
 from labbook.callbacks import checkpoints as saving
 
 calls, at = 0, int(sys.argv.pop(1))
-original = saving.Checkpoints.save_epoch
+original = saving.RunCheckpoints.save_epoch
 
 def dying(self, *arguments):
     global calls
@@ -126,9 +126,9 @@ def dying(self, *arguments):
     if calls == at:
         os.kill(os.getpid(), signal.SIGKILL)
 
-saving.Checkpoints.save_epoch = dying
+saving.RunCheckpoints.save_epoch = dying
 sys.argv[0] = "train.py"
-cli.command_line(train.main)
+cli.run_command_line(train.main)
 """
 
 

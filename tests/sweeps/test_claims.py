@@ -21,7 +21,7 @@ import sys, time
 from pathlib import Path
 from labbook.runs import locks as claims
 
-with claims.claimed(Path(sys.argv[1]), sys.argv[2]) as mine:
+with claims.run_lock(Path(sys.argv[1]), sys.argv[2]) as mine:
     print(mine, flush=True)
     time.sleep(600)
 """

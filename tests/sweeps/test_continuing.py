@@ -78,10 +78,10 @@ import train
 from labbook.cli import command_line as cli
 from labbook.reports import images
 
-images.write = lambda *_: None  # which takes seconds
+images.write_images = lambda *_: None  # which takes seconds
 try:
     sys.argv[0] = "train.py"
-    cli.command_line(train.main)
+    cli.run_command_line(train.main)
 finally:
     print("imported:", *sorted({"torch", "pytorch_lightning", "torchvision"} & sys.modules.keys()))
 """

@@ -106,7 +106,7 @@ from labbook.cli import command_line as cli
 from labbook.runs import run_folder as runs
 
 @hydra.main(config_path=str(cli.CONFIGS), config_name="train", execution_whitelist=cli.allowed_targets())
-@cli.job
+@cli.run_task
 def main(config):
     import torch
     with runs.open_run(config) as run:
@@ -114,7 +114,7 @@ def main(config):
     return 0.0
 
 sys.argv[0] = "train.py"
-cli.command_line(main)
+cli.run_command_line(main)
 """
 
 

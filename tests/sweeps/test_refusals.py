@@ -244,7 +244,7 @@ import train
 from labbook.cli import command_line as cli
 
 sys.argv[0] = "train.py"
-cli.command_line(train.main)
+cli.run_command_line(train.main)
 """
 REFUSES = f"""{WITHOUT_EXTRAS}
 import train
@@ -253,7 +253,7 @@ from labbook.cli import command_line as cli
 for choice in sys.argv[1:]:
     sys.argv = ["train.py", "-m", "seed=1,2", choice]
     try:
-        cli.command_line(train.main)
+        cli.run_command_line(train.main)
     except SystemExit as end:
         print(end.code, choice, file=sys.stderr)
 """
