@@ -193,7 +193,7 @@ REFUSED: list[tuple[str, str]] = [
     # unknown names in lists and of figures
     ("objective=val/f1", "objective=val/f1 is not logged by "),
     ("objective=test/acc", "objective=test/acc: the test set must not select anything: use a validation metric"),
-    ("data.augment=[flop]", "data.augment: flop is unknown; did you mean flip? choices: alternating_flip, crop, "),
+    ("data.augment=[flop]", "data.augment: flop is unknown; did you mean flip? choices: "),
     ("data.augment=[{reflect_crop:28}]", "reflect_crop takes a padding smaller than the images' 28 pixels, not 28"),
     ("task.init=xavier", "task.init: Invalid value 'xavier', expected one of ['torch', 'glorot', 'he']"),
     ("task.mixup=-1", "task.mixup must be at least 0, not -1.0"),

@@ -21,7 +21,7 @@ def test_pixels_labels_classes_and_the_division_are_known_again() -> None:
     others = train._replace(pixels=pixels), train._replace(labels=train.labels.flip(0))
     for other in others:
         assert record.changes(DataRecord.of(made(train=other))) == ["the training images are different"]
-    assert record.changes(DataRecord.of(made(test=images(21, seed=2)))) == ["the test images were 20 and are 21"]
+    assert record.changes(DataRecord.of(made(test=images(21, seed=2)))) == ["the test images were 20, now they are 21"]
     assert record.changes(DataRecord.of(made(val_seed=1))) == ["the validation images are different"]
 
 

@@ -57,7 +57,7 @@ def test_published_weights_are_all_but_the_last_layer(weights: Path) -> None:
         key for key, value in there.items() if value.shape != own[key].shape or not torch.equal(value, own[key])
     }
     assert differing == {f"{model.head}.weight", f"{model.head}.bias"}
-    assert model.title == f"{QUICK} (published weights)"
+    assert model.title == f"{QUICK} (pretrained weights)"
 
 
 @pytest.mark.filterwarnings("ignore:Found .* in eval mode")  # Lightning's remark, which here is as it should be
@@ -78,7 +78,7 @@ def test_a_training_begins_with_them_and_a_frozen_backbone_stays_to_the_bit(weig
     if freeze == "backbone":
         assert changed == head
         assert model.num_parameters == sum(own[key].numel() for key in head)
-        assert model.title == f"{QUICK} (published weights, only its last layer trained)"
+        assert model.title == f"{QUICK} (pretrained weights, only its last layer trained)"
     else:
         assert len(changed) > 100
         features = "features.0.0.weight"

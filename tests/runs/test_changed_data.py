@@ -178,7 +178,7 @@ def test_changed_images_do_not_replace_the_evaluation_of_the_run(
     assert json.loads(other.read_text())["images"] == 10
     asked = script(predict)(str(run), "--test-index", "3")
     assert (asked.code, asked.out) == (2, "")
-    assert "the data is not what the run was tested on: the test images were 9 and are 10" in asked.sentence
+    assert "the data is not what the run was tested on: the test images were 9, now they are 10" in asked.sentence
     add_images(photos)
     for split in ("val", "train"):
         refused = again(str(run), "--split", split)
@@ -265,7 +265,7 @@ def test_a_sweep_is_not_extended_on_other_images(labbook: Command, photos: Path)
     for seeds in ("seed=1,2", "seed=1"):
         ended = labbook(*words, seeds)
         assert ended.code == 2
-        assert "was trained (the test images were 9 and are 10), so its metrics cannot be compared" in ended.err
+        assert "was trained (the test images were 9, now they are 10), so its metrics cannot be compared" in ended.err
         assert "use sweep.name=NEW for a new sweep" in ended.err
     assert (sweep / "sweep.json").read_bytes() == before
     assert labbook(*words, "seed=2", "sweep.rerun=true").code == 0
