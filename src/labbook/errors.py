@@ -22,6 +22,7 @@ EXTRAS = (
     "export",
     "serve",
     "photos",
+    "datasets",
 )  # of pyproject.toml
 
 

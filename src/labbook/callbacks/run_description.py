@@ -47,7 +47,8 @@ def describe_data(module: LightningDataModule) -> str:
     if spec is None:
         return type(module).__name__
     size = f"{spec.channels} x {spec.size} x {spec.size} pixels"
-    return f"{type(module).__name__}: {spec.num_classes} classes, {size}"
+    name = module.title if capabilities.is_image_data(module) else type(module).__name__
+    return f"{name}: {spec.num_classes} classes, {size}"
 
 
 def describe_layout(module: LightningModule, choice: DeviceChoice) -> str:

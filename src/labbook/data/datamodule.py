@@ -57,11 +57,11 @@ class ImageDataModule(LightningDataModule):
 
     class_names: tuple[str, ...] = ()
     multilabel: ClassVar[bool] = False  # labels are [N, classes], 0 or 1: an image has any number of classes
-    native_size: ClassVar[int] = 0  # pixels
-    native_channels: ClassVar[int] = 3
+    native_size: int = 0  # pixels
+    native_channels: int = 3
     mean: ClassVar[tuple[float, ...]] = ()  # per native channel, of pixels scaled to [0, 1]
     std: ClassVar[tuple[float, ...]] = ()
-    native_normalize: ClassVar[Normalize] = "dataset"
+    native_normalize: Normalize = "dataset"
     mirrored: ClassVar[bool] = True  # the mirror image of a class is of the same class; not so of digits
     box: ClassVar[float] = 0  # of a side, the longer one of what is shown, which was cut out and centred; 0: it was not
 
@@ -130,6 +130,11 @@ class ImageDataModule(LightningDataModule):
     def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
         """Size and channels of what `read` gives, before it is made as the network of `spec` sees images."""
         return cls.native_size or spec.size, cls.native_channels
+
+    @property
+    def title(self) -> str:
+        """What the set is called."""
+        return type(self).__name__
 
     def at_hand(self) -> bool:
         """Whether `read` would download nothing."""

@@ -82,6 +82,11 @@ def decode(path: Path, how: Decoding) -> Decoded:
         content = path.read_bytes()
     except (OSError, MemoryError) as error:
         return Decoded(None, printable(f"cannot be read ({error})"), transient=True)
+    return decode_bytes(content, how)
+
+
+def decode_bytes(content: bytes, how: Decoding) -> Decoded:
+    """The same, of a file's bytes."""
     digest = bytes_digest(content)
     try:
         image, remark = load_image(content, how)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import PositiveInt
@@ -54,7 +54,7 @@ class ImageFolder(ImageDataModule):
 
     native_channels = 3
     native_size = 64
-    native_normalize: ClassVar[Normalize] = "imagenet"
+    native_normalize: Normalize = "imagenet"
 
     def __init__(
         self,

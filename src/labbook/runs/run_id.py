@@ -29,7 +29,9 @@ IGNORED_KEYS = (
 # Callbacks that only show, and data sets that hold the same images wherever data.root says that they lie.
 PASSIVE = ("labbook.callbacks.Progress", "labbook.callbacks.Pictures")
 OWN_DATA = "own_data"  # in the notes of a configuration
-SAME_EVERYWHERE = ("labbook.data.digits", "labbook.data.mnist", "labbook.data.cifar", "labbook.data.synthetic")
+SAME_EVERYWHERE = tuple(
+    f"labbook.data.{name}" for name in ("digits", "mnist", "cifar", "synthetic", "torchvision_by_name")
+)
 
 
 def run_id(config: DictConfig) -> str:
