@@ -112,9 +112,7 @@ def test_what_cannot_be_loaded_is_refused_in_a_sentence(tmp_path: Path, monkeypa
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface, "find_spec", lambda _: None)
-    with pytest.raises(
-        SettingError, match="its library is not installed: make setup EXTRAS=datasets"
-    ):
+    with pytest.raises(SettingError, match="its library is not installed: make setup EXTRAS=datasets"):
         HuggingFace(name="owner/name")
     with pytest.raises(SettingError, match=r"data\.name is not set: give a set of the Hugging Face hub"):
         HuggingFace()

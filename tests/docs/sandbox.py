@@ -61,7 +61,8 @@ def made(root: Path) -> Sandbox:
     tool(root / ".venv" / "bin" / "uv", "exit 0")  # the packages are there
     (root / ".venv" / ".extras").write_text("\n")
     (root / ".venv" / ".installed").touch()
-    write_mnist(root / "data" / "MNIST" / "raw", images(80, 1, 28, 10), images(80, 1, 28, 10, seed=1))
+    for name in ("MNIST", "KMNIST"):
+        write_mnist(root / "data" / name / "raw", images(80, 1, 28, 10), images(80, 1, 28, 10, seed=1))
     album(root / "data" / "cats_dogs", {"training_set": 6, "test_set": 3}, ("cats", "dogs"))
     album(root / "data" / "cifar10_jpeg", {"train": 6, "test": 2}, LABS)
     return Sandbox(root)
