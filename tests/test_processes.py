@@ -17,7 +17,7 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver, _hydra_subprocess_cmd
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
-from labbook.config.hydra_errors import check_reserved_settings
+from labbook.config.argument_checks import check_reserved_settings
 from labbook.errors import SettingError
 from labbook.training.lightning_internals import death_among_others, end_other_processes, report_deaths
 from tests.conftest import Command

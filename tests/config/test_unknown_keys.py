@@ -7,6 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from labbook.config import hydra_errors, unknown_keys
+from labbook.config.arguments import choice_files
 from labbook.config.schema import GROUPS
 from labbook.errors import SettingError
 from tests.composing import composed
@@ -67,9 +68,7 @@ def test_the_choices_that_have_a_setting_are_named(name: str, others: str) -> No
 
 def test_a_setting_of_files_that_files_begin_with_is_found() -> None:
     assert hydra_errors.note_on_other_choices("model.freeze").endswith(", vgg16_bn, vit_b_16")
-    assert (
-        hydra_errors.note_on_other_choices("data.batch_size").count(", ") == len(hydra_errors.choice_files("data")) - 1
-    )
+    assert hydra_errors.note_on_other_choices("data.batch_size").count(", ") == len(choice_files("data")) - 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import yaml
 
 from labbook.cli.command_line import CONFIGS
 from labbook.cli.commands.new import KINDS
-from labbook.config.hydra_errors import choice_files
+from labbook.config.arguments import choice_files
 from labbook.config.unknown_keys import GROUPS
 from labbook.runs import run_folder
 from labbook.runs.resume import CHANGEABLE

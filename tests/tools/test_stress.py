@@ -12,7 +12,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labbook.config import hydra_errors, schema
+from labbook.config import schema
+from labbook.config.arguments import choice_files
 from labbook.errors import TrainingError
 from labbook.sweeps import grid_sweeper
 from tests.conftest import Command
@@ -214,11 +215,7 @@ def test_trees_differ_where_they_do(one: object, other: object, names: list[str]
 @pytest.mark.parametrize("group", ["optimizer", "scheduler", "callbacks"])
 def test_the_runs_that_are_killed_have_every_choice(group: str) -> None:
     text = " ".join(settings for settings, _ in kills.RUNS) + " callbacks=default"
-    assert [
-        f"{group}={path.stem}"
-        for path in hydra_errors.choice_files(group)
-        if f"{group}={path.stem}" not in text.split()
-    ] == []
+    assert [f"{group}={path.stem}" for path in choice_files(group) if f"{group}={path.stem}" not in text.split()] == []
     assert len(kills.RUNS) == 10
 
 

@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 
 from labbook import experiment
 from labbook.config import instantiate
+from labbook.config.arguments import choice_files
 from labbook.config.compose import compose_config
-from labbook.config.hydra_errors import choice_files
 from labbook.config.unknown_keys import PAIRS
 from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError

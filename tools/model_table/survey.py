@@ -9,9 +9,8 @@ from omegaconf import DictConfig
 
 from labbook import experiment as training
 from labbook.cli.command_line import paper_of_config
-from labbook.config.arguments import normalize_overrides
+from labbook.config.arguments import choice_files, normalize_overrides
 from labbook.config.compose import compose_config
-from labbook.config.hydra_errors import choice_files
 from labbook.data.datamodule import ImageDataModule
 from labbook.errors import SettingError, list_choices
 from labbook.experiment import on_meta_device

@@ -9,8 +9,8 @@ from hypothesis.strategies import SearchStrategy
 from omegaconf import OmegaConf
 
 from labbook.config import schema
+from labbook.config.arguments import choice_files
 from labbook.config.compose import compose_config
-from labbook.config.hydra_errors import choice_files
 
 # Groups whose choices bring names of their own; sets of images that must be downloaded are not.
 NAMING = ("model", "optimizer", "scheduler", "trainer", "callbacks")

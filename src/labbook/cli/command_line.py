@@ -18,9 +18,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from labbook.cli import show_settings
-from labbook.config import compose, hydra_errors, own_code, search_path
+from labbook.config import argument_checks, compose, hydra_errors, known_settings, own_code, search_path
 from labbook.config import schema as settings
-from labbook.config.arguments import normalize_overrides
+from labbook.config.arguments import choice_files, normalize_overrides
 from labbook.config.invocation import program_name, with_program_names
 from labbook.config.path_rules import quote_override
 from labbook.config.untrusted import CONFIGS as CONFIGS
@@ -77,7 +77,7 @@ def help_text(*configs: Path) -> str:
     lines = []
     for group in settings.GROUPS:
         lines.append(f"  {group}=")
-        for path in hydra_errors.choice_files(group, *configs):
+        for path in choice_files(group, *configs):
             mark = "*" if defaults.get(group) == path.stem else " "
             lines.append(f"   {mark} {path.stem:<18} {config_description(path)}")
     folder = main.parent.name if main.parent.parent == Path.cwd() else main.parent
@@ -98,7 +98,7 @@ def exit_with_message() -> Iterator[None]:
     except SettingError as error:
         exit_error(str(error), 2)
     except (HydraException, OmegaConfBaseException) as error:
-        exit_error(hydra_errors.explain_hydra_error(error, sys.argv[1:]), 2)
+        exit_error(hydra_errors.explain_error(error, sys.argv[1:]) or str(error), 2)
     except RunError as error:
         exit_error(str(error), 1)
     except BrokenPipeError:  # whoever read what is printed, such as head, has had enough
@@ -192,17 +192,17 @@ def run_command_line(main: Callable[[], Any]) -> NoReturn:
     own_code.export_project_root()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them its own way
     with exit_with_message():
-        hydra_errors.check_options(arguments)
-        arguments = normalize_overrides(arguments, hydra_errors.folders_for_arguments(arguments))
-        hydra_errors.check_reserved_settings(arguments)
-        hydra_errors.check_single_choices(arguments)
-        sys.argv[1:] = add_run_choices(arguments, hydra_errors.folders_for_arguments(arguments))
+        argument_checks.check_options(arguments)
+        arguments = normalize_overrides(arguments, known_settings.folders_for_arguments(arguments))
+        argument_checks.check_reserved_settings(arguments)
+        argument_checks.check_single_choices(arguments)
+        sys.argv[1:] = add_run_choices(arguments, known_settings.folders_for_arguments(arguments))
         if show_settings.show_settings(sys.argv[1:]):
             sys.exit(0)
         try:
             main()
         except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:
-            if (sentence := hydra_errors.explain_python_error(error, arguments)) is None:
+            if (sentence := hydra_errors.explain_error(error, arguments)) is None:
                 raise
             raise SettingError(sentence) from error
     sys.exit(0)

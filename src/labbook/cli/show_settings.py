@@ -5,7 +5,7 @@ import argparse
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from labbook.config import compose, hydra_errors
+from labbook.config import compose, known_settings
 from labbook.config import schema as settings
 from labbook.config.unknown_keys import is_setting, unknown_setting_message
 from labbook.config.untrusted import CONFIGS
@@ -29,7 +29,7 @@ def show_settings(arguments: list[str]) -> bool:
     resumed = given.cfg == "job" and any(item.startswith("resume=") for item in overrides)
     if not resumed and not given.package:
         return False
-    also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in hydra_errors.config_dir_folders(arguments)]
+    also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in known_settings.config_dir_folders(arguments)]
     config = (
         settings_of_resumed_run(overrides, also) if resumed else settings_of_new_run([*overrides, *also], given.cfg)
     )

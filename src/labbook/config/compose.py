@@ -6,7 +6,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from labbook.config import hydra_errors, schema, search_path, secrets, untrusted
+from labbook.config import argument_checks, hydra_errors, schema, search_path, secrets, untrusted
 from labbook.config.arguments import normalize_overrides
 from labbook.errors import SettingError
 
@@ -27,16 +27,16 @@ def compose_config(*settings: str) -> DictConfig:
     """
     register_with_hydra()
     settings = tuple(normalize_overrides(settings))
-    hydra_errors.check_single_choices(list(settings))
+    argument_checks.check_single_choices(list(settings))
     try:
         with hydra.initialize_config_dir(str(untrusted.CONFIGS)):
             whole = hydra.compose("train", overrides=list(settings), return_hydra_config=True)
             chosen = schema.chosen_groups(whole.hydra)
             whole = schema.with_loggers(whole, chosen.get("logger"))
     except (HydraException, OmegaConfBaseException) as error:
-        raise SettingError(hydra_errors.explain_hydra_error(error, list(settings))) from error
+        raise SettingError(hydra_errors.explain_error(error, list(settings)) or str(error)) from error
     except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:
-        if (sentence := hydra_errors.explain_python_error(error, list(settings))) is None:
+        if (sentence := hydra_errors.explain_error(error, list(settings))) is None:
             raise
         raise SettingError(sentence) from error
     with open_dict(whole):
