@@ -126,9 +126,9 @@ def lacking(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        (("hydra",), "as it has no hydra: run"),
-        (("torch", "rich"), "as it has no torch, rich: run"),
-        (("hydra", "torch", "PIL", "yaml", "numpy"), "as it has no hydra, torch, PIL and 2 more packages: run"),
+        (("hydra",), "it has no hydra: run"),
+        (("torch", "rich"), "it has no torch, rich: run"),
+        (("hydra", "torch", "PIL", "yaml", "numpy"), "it has no hydra, torch, PIL and 2 more packages: run"),
     ],
 )
 def test_a_python_that_lacks_packages_is_told_which(

@@ -74,5 +74,5 @@ def test_epochs_whose_weights_were_not_kept_are_named_where_the_best_is_chosen_l
     run = labbook(*QUICK, "data.limit=100", "epochs=2", "test_checkpoint=last").run
     more = labbook(f"resume={run}", "epochs=3", "test_checkpoint=best")
     assert more.code == 0, more.err
-    assert "epochs up to 2 were trained with test_checkpoint=last, which keeps no best weights: " in more.out
+    assert "epochs up to 2 were trained with test_checkpoint=last, which saves no best weights: " in more.out
     assert metrics_of(run)["tested_epoch"] == 3

@@ -173,7 +173,7 @@ def test_of_a_group_each_node_is_built_and_what_is_null_left_out() -> None:
 
 @pytest.mark.parametrize("value", [3, "Progress", {"bar": True}, [1]], ids=str)
 def test_what_is_no_node_is_not_built(value: Any) -> None:
-    with pytest.raises(SettingError, match="has no _target_") as error:
+    with pytest.raises(SettingError, match="_target_=CLASS") as error:
         instantiate.build_object(OmegaConf.create({"progress": value}))
     assert str(error.value).startswith("progress=")
 

@@ -188,5 +188,5 @@ def test_a_batch_that_is_too_large_for_a_gpu(
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(TrainedModel, "probabilities", full)
-    with pytest.raises(SettingError, match=r"a batch of 2 images is more than the memory of cpu holds: .*--batch-size"):
+    with pytest.raises(SettingError, match=r"a batch of 2 images does not fit into the memory of cpu: .*--batch-size"):
         list(Predictor.of(network, 1, 8).files(shades(tmp_path, 2)))

@@ -56,7 +56,7 @@ WHOLE = {"channels": 1, "size": 8, "class_names": ["a", "b"], "mean": [0.5], "st
 
 @pytest.mark.parametrize("content", [None, 3, {}, WHOLE | {"size": "large"}, WHOLE | {"class_names": 3}])
 def test_what_is_no_spec_is_refused(content: Any) -> None:
-    with pytest.raises(SettingError, match=r"x\.ckpt is not a checkpoint of a run: what it says of its images"):
+    with pytest.raises(SettingError, match=r"x\.ckpt is not a checkpoint of a run: its description of the images"):
         trained_model.spec_of_checkpoint(content, Path("x.ckpt"))
 
 

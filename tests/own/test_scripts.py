@@ -146,7 +146,7 @@ def test_a_classifier_on_data_of_the_users_own_is_exported(
     pytest.importorskip("safetensors", reason="the extra export is not installed")
     ended = script(export)(trained("photographs"), "--format", "safetensors", "--out", tmp_path / "a.safetensors")
     assert ended.code == 0, ended.err
-    assert "images are read" not in ended.out
+    assert "to read images for it" not in ended.out
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a.safetensors"]
 
 

@@ -64,13 +64,13 @@ def test_page_is_whole(grid: Path) -> None:
 def test_captions_say_what_is_drawn(grid: Path) -> None:
     sections = sweep_page.page_sections(group_runs(read_runs.read_sweep(grid)))
     captions = [picture.caption for section in sections for picture in section.pictures]
-    diamonds = [caption.split(":")[0] for caption in captions if "Open diamonds are published figures" in caption]
+    diamonds = [caption.split(":")[0] for caption in captions if "Open diamonds are published results" in caption]
     assert diamonds == [
         *("Val acc against depth", "Seconds of training against depth"),
         *("Val acc against activation", "Seconds of training against activation"),
     ]
     assert "best run of the best combination (depth 4, activation relu), 4_relu_1." in captions[-2]
-    assert "best run of the worst setting (depth 1, activation sigmoid), 1_sigmoid_1." in captions[-1]
+    assert "best run of the worst combination (depth 1, activation sigmoid), 1_sigmoid_1." in captions[-1]
 
 
 @pytest.mark.usefixtures("page_only")

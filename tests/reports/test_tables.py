@@ -54,7 +54,7 @@ def test_markdown_says_what_one_must_know(grid: Path) -> None:
     text = (grid / "summary.md").read_text()
     assert "| 4 | relu | 2 | 0.8850 ± 0.0071 |" in text
     assert "| 0.9000 (-0.0550) | 12.5 (-2.5) |" in text
-    assert "- n: 1 to 2 finished runs a setting" in text
+    assert "- n: 1 to 2 finished runs per combination" in text
     assert "- hardware: CPU (Some Make), 32-true" in text
     assert "- libraries: Python 3, torch 9" in text
     assert "- code: 1.0 (11)" in text

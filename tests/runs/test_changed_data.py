@@ -47,7 +47,7 @@ def remove_class(photos: Path) -> str:
 
 def add_images(photos: Path) -> str:
     photograph(photos / "train" / "cat" / "new.png", "pink")
-    return "the training images were 18 and are 19"
+    return "the training images were 18, now they are 19"
 
 
 def relabel(photos: Path) -> str:
@@ -182,7 +182,7 @@ def test_changed_images_do_not_replace_the_evaluation_of_the_run(
     add_images(photos)
     for split in ("val", "train"):
         refused = again(str(run), "--split", split)
-        assert f"--split {split}: the training images were 18 and are 19" in refused.sentence
+        assert f"--split {split}: the training images were 18, now they are 19" in refused.sentence
 
 
 def test_images_of_another_folder_that_were_trained_on(labbook: Command, again: Command, photos: Path) -> None:

@@ -436,6 +436,6 @@ def test_a_file_of_settings_that_is_edited_meanwhile_is_told_of(
     ended = labbook(*TINY, "--config-dir=mine", "experiment=own", WIDTHS)
     first, second = (line for line in ended.out.splitlines() if line.startswith("run ") and "/2: " in line)
     name = second.rpartition(": ")[2]
-    notes = [line for line in ended.out.splitlines() if line.startswith("note: a file of settings")]
+    notes = [line for line in ended.out.splitlines() if line.startswith("note: a settings file")]
     assert notes == [f"note: a settings file was edited since the sweep started; {name} uses the new one"]
     assert first.rpartition(": ")[2] != name

@@ -16,7 +16,7 @@ from tests.sweeps.running import PLAIN, TINY, done, needs, run
 REFUSED = [
     ("nothing swept", [], "-m needs several values: use KEY=A,B, seeds=N or sweep=PRESET"),
     ("resume", ["resume=logs/runs/x", "model.width=4,8"], "resume= is for one run; to resume a sweep (-m)"),
-    ("swept seed", ["seeds=2", "seed=1,2"], "seeds=2 and several values of seed do not go together"),
+    ("swept seed", ["seeds=2", "seed=1,2"], "seeds=2 and several values of seed cannot be combined"),
     ("swept fold", ["folds=2", "fold=1,2"], "folds=2 and several values of fold do not go together"),
     ("one fold", ["folds=1", "seed=1,2"], "folds=1 leaves nothing to train on: use folds=2 or more; folds=0 is off"),
     ("search with folds", ["hydra/sweeper=optuna", "folds=2", "model.width=4,8"], "folds=2 repeats a grid"),
