@@ -105,9 +105,10 @@ def loss_settings(config: DictConfig) -> tuple[dict[str, Any], Any]:
 
 
 def build_data(config: DictConfig, only: Part | None = None) -> LightningDataModule:
-    """The data module that a configuration describes; what it leaves open is noted in it as pretrained weights want it.
+    """The data module that a configuration describes.
 
-    `only` is the part that an evaluation needs, where the data set can be read so.
+    What the configuration leaves open is noted in it as pretrained weights want it, or as the data decides. `only` is
+    the part that an evaluation needs, where the data set can be read so.
 
     Raises:
         SettingError: settings that do not go together, or folders that are not there.
@@ -122,6 +123,8 @@ def build_data(config: DictConfig, only: Part | None = None) -> LightningDataMod
     if config.folds and "folds" not in given:
         raise SettingError(f"folds={config.folds}: data._target_={config.data._target_} takes no `fold` and `folds`")
     data: LightningDataModule = instantiate.build_object(config.data, "data", **given)
+    if only is None and capabilities.is_image_data(data):
+        config.data.update({name: value for name, value in data.decided.items() if name in config.data})
     return data
 
 

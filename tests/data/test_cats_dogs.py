@@ -24,12 +24,20 @@ def test_photographs_are_read_from_the_folders_of_the_set(tmp_path: Path) -> Non
 def test_where_it_is_missing_it_is_said_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(SettingError) as refusal:
         CatsDogs(root=str(tmp_path / "pets"))
-    train, test = tmp_path / "pets" / "training_set", tmp_path / "pets" / "test_set"
     assert str(refusal.value) == (
-        f"{train} does not exist: download the cats-and-dogs photos (free with an account: kaggle datasets download"
-        f" tongpython/cat-and-dog) and put them into {train}/cats, {train}/dogs, {test}/cats and {test}/dogs,"
-        " or use another folder with data.root=FOLDER"
+        f"data.root={tmp_path / 'pets'} does not exist; the cats-and-dogs photographs are free with an account: kaggle"
+        " datasets download --unzip tongpython/cat-and-dog -p FOLDER, then data.root=FOLDER"
     )
+
+
+def test_the_set_is_read_as_it_is_unpacked(tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", {"training_set/training_set": 3, "test_set/test_set": 1}, CLASSES)
+    for part in ("training_set/training_set/cats", "test_set/test_set"):
+        (root / part / "_DS_Store").write_bytes(b"junk")
+    module = CatsDogs(root=str(root), image_size=8, normalize="unit", cache_dir=str(tmp_path / "cache"))
+    train, test = module.load()
+    assert (len(train.labels), len(test.labels)) == (6, 2)
+    assert train.files[0] == "training_set/training_set/cats/0.png"
 
 
 @needs("cats_dogs")

@@ -215,13 +215,13 @@ def test_a_folder_for_validation_is_used_and_said(name: str, root: Path) -> None
     assert names(data, "val") == {f"{name}/dog/{number}.png" for number in range(3)}
     assert len(names(data, "train")) == 40
     assert all(file.startswith("train/") for file in names(data, "train"))
-    assert data.notes == [
+    assert data.notes[1:] == [
         f"train: validation on the 3 images in {root / name}; data.val_fraction has no effect",
         "validation has no image of 1 of 2 classes (cat)",
     ]
     tested = folder(root, validation="test")
     assert len(tested.parts["train"].labels) == 40
-    assert tested.notes == [f"train: {root / name} is not used, because of data.validation=test"]
+    assert tested.notes[1:] == [f"train: {root / name} is not used, because of data.validation=test"]
 
 
 @pytest.mark.parametrize("unused", ["dev/dog/1.png", "val/1.png", "Test2/cat/1.png"])
@@ -229,13 +229,13 @@ def test_another_folder_of_classes_is_said_not_to_be_used(unused: str, root: Pat
     photograph(root / unused, (9, 9, 9))
     (root / "notes" / "mine").mkdir(parents=True)
     place = root / unused.partition("/")[0]
-    assert folder(root).notes == [f"train: {place} is not used; validation images must be in val/CLASS"]
+    assert folder(root).notes[1:] == [f"train: {place} is not used; validation images must be in val/CLASS"]
 
 
 def test_a_folder_for_validation_may_be_the_test_folder(root: Path) -> None:
     (root / "test").rename(root / "val")
     data = folder(root, test_folder="val")
-    assert (len(data.rows["val"]), data.notes) == (4, [])
+    assert (len(data.rows["val"]), data.notes[1:]) == (4, [])
 
 
 def test_a_folder_for_validation_that_cannot_be_one_is_refused(root: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_folder_for_validation_that_cannot_be_one_is_refused(root: Path) -> No
     with pytest.raises(SettingError, match=r"val has classes without training images: cow$"):
         folder(root)
     photograph(root / "valid" / "cat" / "1.png")
-    with pytest.raises(SettingError, match=r"are both for validation: rename one of them$"):
+    with pytest.raises(SettingError, match=r"could each be the val part: rename one of them$"):
         folder(root)
 
 
@@ -252,7 +252,7 @@ def test_training_images_in_the_folder_for_validation_are_said(root: Path) -> No
     copy.parent.mkdir(parents=True)
     copy.write_bytes((root / "train" / "cat" / "0.png").read_bytes())
     photograph(root / "val" / "dog" / "1.png", (201, 9, 9))
-    assert folder(root).notes[1:] == [
+    assert folder(root).notes[2:] == [
         f"train: 1 image is in validation and in training, so validation metrics are too good: {copy} and"
         f" {root / 'train' / 'cat' / '0.png'}"
     ]
@@ -265,3 +265,37 @@ def test_every_image_of_a_folder_has_a_digest_and_both_parts_a_content(root: Pat
     assert len({train.content, test.content, ""}) == 3
     photograph(root / "train" / "cat" / "0.png", (1, 1, 1))
     assert folder(root).load()[0].content != train.content
+
+
+# Groups --------------------------------------------------------------------------------------------------------------
+
+
+@few
+@given(
+    members=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8)), min_size=2, max_size=60),
+    fraction=st.floats(0.05, 0.9),
+)
+def test_a_group_is_never_divided_and_every_class_is_trained_on(
+    members: list[tuple[int, int]], fraction: float
+) -> None:
+    labels, groups = torch.tensor([label for label, _ in members]), [f"patient {group}" for _, group in members]
+    train, val = stratified_split(labels, [str(row) for row in range(len(labels))], fraction, 0, groups)
+    assert sorted(train.tolist() + val.tolist()) == list(range(len(labels)))
+    assert {groups[row] for row in train.tolist()}.isdisjoint(groups[row] for row in val.tolist())
+    assert set(labels[train].tolist()) == set(labels.tolist())
+
+
+def test_groups_make_up_the_fraction_as_nearly_as_they_can() -> None:
+    labels, groups = torch.zeros(100), [f"{row // 5}" for row in range(100)]
+    assert len(stratified_split(labels, groups, 0.2, 0, groups).val) == 20
+    uneven = ["large"] * 90 + ["small"] * 10
+    assert stratified_split(labels, uneven, 0.2, 0, uneven).val.tolist() == list(range(90, 100))
+    assert len(stratified_split(labels, groups, 0.2, 0, ["one"] * 100).val) == 0
+
+
+def test_what_a_set_says_of_groups_decides_the_validation_part() -> None:
+    groups = tuple(f"camera {row // 10}" for row in range(50))
+    data = made(images(50, classes=1)._replace(groups=groups), val_split="stratified", val_fraction=0.2)
+    held_out = data.rows["val"].tolist()
+    assert len(held_out) == 10
+    assert len({groups[row] for row in held_out}) == 1

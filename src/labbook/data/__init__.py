@@ -1,1 +1,1 @@
-"""Data sets, one a file, on the base of `module.py`."""
+"""Data sets, one a file, on the base of `datamodule.py`."""

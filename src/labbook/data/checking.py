@@ -128,7 +128,7 @@ def check_labels(where: str, labels: Any, count: int, class_names: Sequence[str]
 def check_rows(where: str, images: Images) -> None:
     """Refuse what is not there once for each image."""
     count = len(images.pixels)
-    for name in ("files", "digests"):
+    for name in ("files", "digests", "groups"):
         if (values := getattr(images, name)) and len(values) != count:
             raise SettingError(f"{where} must have {name} for each of {count:,} images, not {len(values):,}")
     held_out = images.validation

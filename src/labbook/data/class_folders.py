@@ -22,37 +22,14 @@ SIDECARS = {
 Seen = dict[tuple[int, int], Path]  # by device and number: the folders that were walked through
 
 
-def class_names_in_part(folder: Path, missing: Callable[[Path], str]) -> tuple[str, ...]:
-    """The classes of one part that is read without the other, sorted.
-
-    Raises:
-        SettingError: there is no such folder, or its folders cannot be classes.
-    """
-    names = subfolders(folder)
-    if not names:
-        raise SettingError(missing(folder))
-    check_class_folders(folder, names)
-    return tuple(names)
-
-
-def part_or_root(root: Path, folder: Path) -> Path:
-    """The folder of a part; or `root` itself, where the part is not there and the folders of `root` can be classes."""
-    inside = subfolders(root)
-    parts = PARTS | {folder.name.lower()}
-    return root if inside and not folder.exists() and parts.isdisjoint(name.lower() for name in inside) else folder
-
-
-def class_names_of_parts(train: Path, test: Path, missing: Callable[[Path], str]) -> tuple[str, ...]:
-    """The classes, sorted: the names of the folders in both parts.
+def class_names_of_parts(train: Path, test: Path, names_in: Callable[[Path], list[str]]) -> tuple[str, ...]:
+    """The classes, sorted: those that `names_in` finds in both parts.
 
     Raises:
         SettingError: a part that is missing, or classes that differ between the parts or cannot be what was meant.
     """
-    names = [subfolders(folder) for folder in (train, test)]
-    for folder, inside in zip((train, test), names, strict=True):
-        if not inside:
-            raise SettingError(f"{missing(folder)}{find_parts_nearby(train, test)}")
     check_disjoint_parts(train, test)
+    names = [names_in(folder) for folder in (train, test)]
     for folder, inside in zip((train, test), names, strict=True):
         check_class_folders(folder, inside)
     if names[0] != names[1]:
@@ -66,13 +43,18 @@ def class_names_of_parts(train: Path, test: Path, missing: Callable[[Path], str]
             else ": some differ only in case"
         )
         raise SettingError(f"training and test folders have different classes ({parts}){hint}")
-    if len(names[0]) == 1:
-        inside = subfolders(train / names[0][0])
+    check_several(train, names[0])
+    return tuple(names[0])
+
+
+def check_several(folder: Path, names: Sequence[str]) -> None:
+    """Refuse a single class."""
+    if len(names) == 1:
+        inside = subfolders(folder / names[0])
         hint = f", in which {', '.join(inside[:3])} lie" if inside else ""
         raise SettingError(
-            f"{train} has only one class, {names[0][0]}{hint}: use the folder that contains the class folders"
+            f"{folder} has only one class, {names[0]}{hint}: use the folder that contains the class folders"
         )
-    return tuple(names[0])
 
 
 def check_disjoint_parts(train: Path, test: Path) -> None:
@@ -88,6 +70,9 @@ def check_disjoint_parts(train: Path, test: Path) -> None:
 
 def check_class_folders(folder: Path, names: Sequence[str]) -> None:
     """Refuse folders that cannot be the classes of one part."""
+    if not names:
+        what = "is not a folder with class folders" if folder.exists() else "does not exist"
+        raise SettingError(f"{folder} {what}: it must hold a folder for each class, as in {folder.name}/cat/1.jpg")
     parts = [name for name in names if name.lower() in PARTS]
     if len(parts) > 1:
         raise SettingError(
@@ -113,18 +98,12 @@ def comparable_name(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
-def find_parts_nearby(train: Path, test: Path) -> str:
-    """Where the two parts are, if not far from where they were looked for."""
-    root = train.parent
-    beside = [root.parent, *(root / name for name in subfolders(root))]
-    found = [place for place in beside if (place / train.name).is_dir() and (place / test.name).is_dir()]
-    return f"; did you mean data.root={found[0]}?" if found else ""
-
-
 def subfolders(folder: Path) -> list[str]:
     """The names of the folders in `folder`, sorted; composed (NFC), as macOS keeps é as e and an accent (NFD)."""
-    inside = folder.iterdir() if folder.is_dir() else ()
-    return sorted(to_nfc(item.name) for item in inside if item.is_dir() and not is_hidden_name(item.name))
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as items:
+        return sorted(to_nfc(item.name) for item in items if not is_hidden_name(item.name) and item.is_dir())
 
 
 def class_folder(part: Path, name: str) -> Path:
@@ -173,23 +152,6 @@ def is_sidecar(path: Path) -> bool:
     return path.suffix.lower() in SIDECARS
 
 
-def validation_folder(train: Path, test: Path) -> Path | None:
-    """The folder of classes for validation beside the training folder, if there is one.
-
-    Raises:
-        SettingError: several, or one that is part of another part.
-    """
-    beside = [train.parent / name for name in subfolders(train.parent) if name.lower() in VALIDATION]
-    found = [folder for folder in beside if folder.resolve() not in (train.resolve(), test.resolve())]
-    found = [folder for folder in found if subfolders(folder)]
-    if len(found) > 1:
-        raise SettingError(f"{found[0]} and {found[1]} are both for validation: rename one of them")
-    for folder in found:
-        check_disjoint_parts(train, folder)
-        check_disjoint_parts(test, folder)
-    return found[0] if found else None
-
-
 def unused_folders(root: Path, names: Sequence[str], used: Sequence[Path | None]) -> list[Path]:
     """Folders in `root` that by their name or by the classes in them could be a part of the set, and are none."""
     parts = [root / name for name in subfolders(root)]
@@ -198,7 +160,7 @@ def unused_folders(root: Path, names: Sequence[str], used: Sequence[Path | None]
     return [part for part in meant if part.resolve() not in known]
 
 
-def check_validation(folder: Path, names: Sequence[str]) -> None:
+def check_validation(folder: Path, names: Sequence[str], known: Sequence[str]) -> None:
     """Refuse classes for validation that are not trained on."""
-    if unknown := sorted(set(subfolders(folder)) - set(names)):
+    if unknown := sorted(set(names) - set(known)):
         raise SettingError(f"{folder} has classes without training images: {', '.join(unknown)}")

@@ -56,12 +56,13 @@ class ImageDataModule(LightningDataModule):
     """
 
     class_names: tuple[str, ...] = ()
-    multilabel: ClassVar[bool] = False  # labels are [N, classes], 0 or 1: an image has any number of classes
+    multilabel: bool = False  # labels are [N, classes], 0 or 1: an image has any number of classes
     native_size: int = 0  # pixels
     native_channels: int = 3
     mean: ClassVar[tuple[float, ...]] = ()  # per native channel, of pixels scaled to [0, 1]
     std: ClassVar[tuple[float, ...]] = ()
     native_normalize: Normalize = "dataset"
+    decided: Mapping[str, Any] = {}  # settings that were left open, as a run keeps them
     mirrored: ClassVar[bool] = True  # the mirror image of a class is of the same class; not so of digits
     box: ClassVar[float] = 0  # of a side, the longer one of what is shown, which was cut out and centred; 0: it was not
 
@@ -257,11 +258,11 @@ class ImageDataModule(LightningDataModule):
             return Division.by(train.validation)
         if self.folds:
             return splitting.fold_split(
-                train.labels, train.digests, self.val_split, self.val_seed, self.fold, self.folds
+                train.labels, train.digests, self.val_split, self.val_seed, self.fold, self.folds, train.groups
             )
         fraction = 0 if self.validation == "test" else self.val_fraction
         if self.val_split == "stratified":
-            return splitting.stratified_split(train.labels, train.digests, fraction, self.val_seed)
+            return splitting.stratified_split(train.labels, train.digests, fraction, self.val_seed, train.groups)
         return splitting.split_by_count(len(train.labels), fraction, self.val_split, self.val_seed)
 
     # Loaders -------------------------------------------------------------------------------------------------------

@@ -32,11 +32,12 @@ CHUNK = 2**22  # bytes that are read at a time for a checksum
 
 @dataclass(frozen=True)
 class Labelled:
-    """An image file and the index of its class."""
+    """An image file and the index of its class, or 0 or 1 for each class."""
 
     path: Path
-    label: int
-    validation: bool = False  # the folder that it is in is for validation
+    label: int | tuple[int, ...]
+    validation: bool = False  # it is in the validation part
+    group: str = ""  # such as a patient: never in two parts
 
 
 class Photographs(NamedTuple):

@@ -1,60 +1,47 @@
 """Any photographs of yours, a folder for each class."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
-import torch
-from pydantic import PositiveInt
-
-from labbook.config.path_rules import expand_user, short_file_name
+from labbook.config.path_rules import expand_user
 from labbook.data.class_folders import (
     Seen,
+    check_class_folders,
+    check_several,
     check_validation,
     class_folder,
-    class_names_in_part,
     class_names_of_parts,
     is_sidecar,
-    part_or_root,
+    subfolders,
     unused_folders,
-    validation_folder,
     walk_files,
 )
-from labbook.data.datamodule import ImageDataModule, Part
-from labbook.data.decoding import Decoding, Range, Resize
-from labbook.data.duplicates import Duplicates, find_duplicates, image_count, list_first_lines
-from labbook.data.image_cache import Labelled, Photographs, cached_images
-from labbook.data.image_formats import loose_images
-from labbook.data.image_spec import ImageSpec
-from labbook.data.images import Images, evenly_spaced_rows
-from labbook.data.normalization import Normalize
-from labbook.data.split import ValSplit
+from labbook.data.datamodule import Part
+from labbook.data.duplicates import image_count, list_first_lines
+from labbook.data.image_cache import Labelled
+from labbook.data.image_formats import hidden_folders, loose_images
+from labbook.data.layouts import Layout, Search, contents, role_of
+from labbook.data.photographs import TEST_FRACTION, Listing, PhotographData
 from labbook.errors import SettingError, printable
 
-LAYOUT = "a folder for each class, as in {train}/cat/1.jpg and {test}/cat/2.jpg"
-OnCorrupt = Literal["raise", "skip"]
 
+class ImageFolder(PhotographData):
+    """Images in folders that are named after their classes; the classes are sorted by name, and their images by path.
 
-class ImageFolder(ImageDataModule):
-    """Images in `root/train_folder/CLASS/` and `root/test_folder/CLASS/`, in the formats of `formats.FORMATS`.
-
-    The classes are the names of the folders in `train_folder`, sorted; the images of a class are sorted by path, so
-    without shuffling all of the first class come first. `on_corrupt` says what becomes of files that cannot be read,
-    and of those that are in two classes. Classes in a folder `val`, `valid` or `validation` beside the training folder
-    are the validation part. `resize` makes images square. With a `decode_size` larger than `image_size`, images are
-    stored in that size: `random_resized_crop` cuts out of it in training, and else the middle is seen. `range` says
-    what is black and white in images of more than 8 bits: [BLACK, WHITE]; auto: from 0 to the largest number of 8, 10,
-    12, 14 or 16 bits, the fewest that hold the image; None: of the file's bits.
+    `train_folder` and `test_folder` of `root` are taken where they exist, and else folders whose names mean the same;
+    a folder for validation is the validation part where there is a test part, and else the test part. Of a set without
+    a test part, `test_fraction` of each class is drawn. With `label_pattern`, a regular expression with one group, the
+    images lie in the parts themselves, and the group's text in a file's name is its class.
 
     Raises:
-        SettingError: a folder that is missing or empty, classes that differ between the two parts, or folders or
-            images of which a label could be wrong.
+        SettingError: a folder that is missing or empty, a layout that is not known, classes that differ between the
+            parts, or folders or images of which a label could be wrong.
     """
 
-    native_channels = 3
-    native_size = 64
-    native_normalize: Normalize = "imagenet"
+    usual_folders: ClassVar[tuple[str, str]] = ("train", "test")
 
     def __init__(
         self,
@@ -62,122 +49,124 @@ class ImageFolder(ImageDataModule):
         root: str | None = None,
         train_folder: str = "train",
         test_folder: str = "test",
-        on_corrupt: OnCorrupt = "raise",
-        val_split: ValSplit = "stratified",
-        range: Range = None,  # noqa: A002 - the setting's name
-        resize: Resize | None = None,
-        decode_size: PositiveInt | None = None,
-        cache_dir: str = "data/cache",
+        label_pattern: str | None = None,
+        test_fraction: float | None = None,
         only: Part | None = None,
         **options: Any,
     ) -> None:
         if root is None:
             raise SettingError("data.root is not set: give the folder of your images, data.root=FOLDER")
         folder = Path(expand_user("data.root", root))
-        self.train_folder, self.test_folder = folder / train_folder, folder / test_folder
-        self.on_corrupt, self.cache_dir = on_corrupt, Path(expand_user("data.cache_dir", cache_dir))
-        if val_split == "last" and only is None:  # a run of before is tested as it was trained
+        self.pattern = compiled(label_pattern) if label_pattern else None
+        named = (train_folder, test_folder)
+        try:
+            search = Search(named, self.usual_folders, self.pattern is not None, test_fraction is not None, only)
+            self.layout = self._labelled(search.layout(folder))
+        except SettingError as error:
+            raise SettingError(f"{error}{self.hint}") from error
+        if self.layout.test is None and only is None:
+            self._refuse_part(folder, test_fraction)
+            test_fraction = test_fraction or TEST_FRACTION
+            self.decided = {"test_fraction": test_fraction}
+        elif self.layout.test is None and only == "test" and test_fraction is None:
+            self.layout = self._root_as_test(self.layout)
+        self.draws_test = self.layout.test is None and test_fraction is not None
+        self.class_names = self._class_names(only)
+        if self.layout.validation and only != "test":
+            names = self._names_in(self.layout.validation)
+            check_validation(self.layout.validation, names, self.class_names)
+        super().__init__(root=root, test_fraction=test_fraction, only=only, **options)
+
+    hint: ClassVar[str] = ""  # what to add where the set is not there
+
+    # Classes ---------------------------------------------------------------------------------------------------------
+
+    def _labelled(self, layout: Layout) -> Layout:
+        """The layout in which a part whose names say no class is one of unlabelled images."""
+        test = layout.test
+        if self.pattern is None or test is None or self._names_in(test):
+            return layout
+        return replace(layout, test=None, unlabelled=(*layout.unlabelled, test))
+
+    def _root_as_test(self, layout: Layout) -> Layout:
+        """One folder of classes as the test part of an evaluation."""
+        if layout.train != layout.root:
+            raise SettingError(f"{printable(layout.root)} has no test folder: {contents(layout.root)}")
+        return replace(layout, train=None, test=layout.root)
+
+    def _refuse_part(self, folder: Path, test_fraction: float | None) -> None:
+        """Refuse a root that is the training part of a whole set, unless it shall be divided."""
+        above = folder.absolute().parent
+        beside = [name for name in subfolders(above) if role_of(name) in ("val", "test")]
+        if self.layout.train == folder and role_of(folder.absolute().name) == "train" and beside and not test_fraction:
             raise SettingError(
-                "data.val_split=last holds out whole classes of a folder, as its images are in the order of classes:"
-                " use stratified or random"
+                f"{printable(folder)} lies beside {beside[0]}: data.root={printable(folder.parent)} takes both, and"
+                f" data.test_fraction={TEST_FRACTION} divides this folder alone"
             )
-        self.range = range if range is None or isinstance(range, str) else (float(range[0]), float(range[1]))
-        if isinstance(self.range, tuple) and self.range[0] >= self.range[1]:
-            raise SettingError(
-                f"data.range={list(self.range)} must be of two numbers, black and white, the smaller first"
-            )
+
+    def _class_names(self, only: Part | None) -> tuple[str, ...]:
+        train, test = self.layout.train, self.layout.test
+        part = test if only == "test" and test else train
+        assert part is not None
+        if only is None and test and train:
+            return class_names_of_parts(train, test, self._names_in)
+        names = self._names_in(part)
+        if self.pattern and not names:
+            raise SettingError(f"data.label_pattern={self.pattern.pattern} matches no file name in {printable(part)}")
+        check_class_folders(part, names)
         if only is None:
-            self.class_names = class_names_of_parts(self.train_folder, self.test_folder, self.missing)
-        elif only == "train":
-            self.class_names = class_names_in_part(self.train_folder, self.missing)
-        else:
-            self.test_folder = part_or_root(folder, self.test_folder)
-            self.class_names = class_names_in_part(self.test_folder, self.missing)
-        self.validation_folder = validation_folder(self.train_folder, self.test_folder) if only != "test" else None
-        if self.validation_folder:
-            check_validation(self.validation_folder, self.class_names)
-        super().__init__(root=root, val_split=val_split, only=only, **options)
-        self.resize, self.stored_size = resize or "squash", decode_size or self.image_size
-        if self.stored_size < self.image_size:
-            raise SettingError(f"data.decode_size={decode_size} is less than data.image_size={self.image_size}")
+            check_several(part, names)
+        return tuple(names)
 
-    @classmethod
-    def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
-        """Of any size, and made as the network sees them when they are decoded."""
-        return spec.size, spec.channels
+    def _names_in(self, part: Path) -> list[str]:
+        """The classes of a part, sorted."""
+        if self.pattern is None:
+            return subfolders(part)
+        return sorted(set(labels_by_name(part, self.pattern, {}).values()))
 
-    def missing(self, folder: Path) -> str:
-        """What to say where there is no such folder."""
-        layout = LAYOUT.format(train=self.train_folder.name, test=self.test_folder.name)
-        what = "is not a folder with class folders" if folder.exists() else "is not there"
-        return f"{folder} {what}: data.root must hold {layout}"
+    # Files -----------------------------------------------------------------------------------------------------------
 
-    def read(self) -> tuple[Images, Images]:
-        """Both parts, from the cache or decoded into it; of the part that is not read no image.
-
-        With a `limit`, so many images of each are decoded, evenly spread.
-        """
+    def listing(self) -> Listing:
+        """The files of both parts, class after class; none of a part that is not read."""
         seen: Seen = {}
-        found_files = [self._files(part, seen) for part in ("train", "test")]
-        sidecars = [[file for file in part if is_sidecar(file.path)] for part in found_files]
-        files = [self._chosen(part) for part in found_files]
-        train, test = self._decoded(files)
-        self._refuse_unreadable([*train.images.skipped, *test.images.skipped], sum(map(len, files)))
-        found = find_duplicates(train, test)
-        if found.contradictions:
-            self._refuse_contradictions(found.contradictions)
-            doubtful = [self._of(found.doubtful, part) for part in (train, test)]
-            files = [[file for file in part if file not in out] for part, out in zip(files, doubtful, strict=True)]
-            train, test = (
-                part._replace(images=part.images._replace(skipped=(*part.images.skipped, *self._named(out))))
-                for part, out in zip(self._decoded(files), doubtful, strict=True)
-            )
-            found = find_duplicates(train, test)
-        if self.only is None and self.limit is None:
-            self._refuse_empty_classes(train, test)
-        held_out = [file.validation for file in train.files]
-        validation = torch.tensor(held_out) if self._validation() and train.files else None
-        remarks = (
-            (
-                *self._loose("train", sidecars[0]),
-                *self._of_validation(validation),
-                *self._unused(),
-                *self._copied(found),
-            ),
-            (*self._loose("test", sidecars[1]), *self._leaked(found.leaks)),
-        )
-        train_images, test_images = (
-            part.images._replace(
-                remarks=(*some, *self._remarked(part.remarks)),
-                files=self._below_root(part),
-                content=part.content,
-            )
-            for part, some in zip((train, test), remarks, strict=True)
-        )
-        return train_images._replace(validation=validation), test_images
+        layout, only = self.layout, self.only
+        train_remarks: list[str] = []
+        test_remarks: list[str] = []
+        train: list[Labelled] = []
+        test: list[Labelled] = []
+        if layout.train and (only != "test" or self.draws_test):
+            train, train_remarks = self._part(layout.train, seen)
+            if layout.validation and self.validation == "split":
+                held_out = self._of_classes(layout.validation, seen, validation=True)
+                train += [file for file in held_out if not is_sidecar(file.path)]
+        if layout.test and only != "train":
+            test, test_remarks = self._part(layout.test, seen)
+        if self.draws_test:
+            train, test = self.draw_test(train)
+            train, test = ([] if only == "test" else train), ([] if only == "train" else test)
+        return Listing(train, test, (*train_remarks, *self._about_validation(train), *self._unused()), (*test_remarks,))
 
-    def _validation(self) -> Path | None:
-        """The folder of the validation part, if it is used."""
-        return self.validation_folder if self.validation == "split" else None
-
-    def _files(self, part: Part, seen: Seen) -> list[Labelled]:
-        """The files of a part, also those beside images; none of one that is not read."""
-        if self.only not in (None, part):
-            return []
-        folder = self._folder(part)
+    def _part(self, folder: Path, seen: Seen) -> tuple[list[Labelled], list[str]]:
+        """The files of a part, and what to know of those that are left out."""
         found = self._of_classes(folder, seen)
-        labels = {file.label for file in found if not is_sidecar(file.path)}
+        files = [file for file in found if not is_sidecar(file.path)]
+        labels = {file.label for file in files}
         if not labels:
             raise SettingError(f"{folder} has no image in its class folders")
         empty = [name for label, name in enumerate(self.class_names) if label not in labels]
         if empty and self.only is None:
             raise SettingError(f"{folder / empty[0]} has no image: every class needs at least one")
-        if part == "train" and (validation := self._validation()):
-            found += self._of_classes(validation, seen, validation=True)
-        return found
+        return files, self._left_out(folder, [file.path for file in found if is_sidecar(file.path)])
 
     def _of_classes(self, folder: Path, seen: Seen, validation: bool = False) -> list[Labelled]:
-        """All files in the folders of the classes, class after class."""
+        """All files of the classes, class after class."""
+        if self.pattern is not None:
+            labels = labels_by_name(folder, self.pattern, seen)
+            numbers = {name: label for label, name in enumerate(self.class_names)}
+            return sorted(
+                (Labelled(path, numbers[label], validation) for path, label in labels.items()),
+                key=lambda file: (file.label, file.path),
+            )
         found = []
         for label, name in enumerate(self.class_names):
             inside = class_folder(folder, name)
@@ -185,136 +174,94 @@ class ImageFolder(ImageDataModule):
             found += [Labelled(path, label, validation) for path in paths]
         return found
 
-    def _chosen(self, files: Sequence[Labelled]) -> list[Labelled]:
-        """Those to decode."""
-        images = [file for file in files if not is_sidecar(file.path)]
-        if self.limit is None or self.limit >= len(images):
-            return images
-        return [images[row] for row in evenly_spaced_rows(self.limit, len(images)).tolist()]
+    def where(self, part: Part, name: str = "") -> str:
+        """The folder of a part, or of a class in it."""
+        folder = (self.layout.test if part == "test" else None) or self.layout.train or self.layout.root
+        return str(folder / name)
 
-    def _folder(self, part: Part) -> Path:
-        return self.train_folder if part == "train" else self.test_folder
+    # What should be known --------------------------------------------------------------------------------------------
 
-    def _below_root(self, part: Photographs) -> tuple[str, ...]:
-        """The path of each image below `data.root`, with forward slashes; whole where it lies elsewhere."""
-        paths = (file.path for file in part.files)
-        root = Path(self.root)
-        return tuple((path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths)
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the images that were read: first, which folders were taken for what."""
+        if self.only is not None:
+            return super().notes
+        fraction = self.val_fraction if self.validation == "split" and not self.folds else 0
+        described = self.layout.describe(Path(self.root), fraction, self.test_fraction)
+        ignored = self.test_fraction is not None and not self.draws_test
+        unused = [f"data.test_fraction has no effect, as {self.layout.test} is the test set"] if ignored else []
+        return [described, *unused, *super().notes]
 
-    def _decoded(self, files: Sequence[Sequence[Labelled]]) -> tuple[Photographs, Photographs]:
-        """Both parts: the training images as they are stored, and the middle of the test images."""
-        how = Decoding(self.stored_size, self.channels, self.range, self.resize)
-        middle = how if self.stored_size == self.image_size else how._replace(centre=self.image_size)
-        train, test = (
-            cached_images(part, how, self.cache_dir, f"images of {folder}") if part else Photographs.none(how)
-            for part, how, folder in zip(files, (how, middle), (self.train_folder, self.test_folder), strict=True)
-        )
-        return train, test
-
-    # What cannot be trusted ----------------------------------------------------------------------------------------
-
-    def _refuse_unreadable(self, skipped: list[str], count: int) -> None:
-        if skipped and self.on_corrupt == "raise":
-            raise SettingError(
-                f"{len(skipped):,} of {count:,} files cannot be read as images, the first is {skipped[0]}"
-                f"{self._listed('unreadable', skipped, '; all are listed in ')}; data.on_corrupt=skip leaves them out"
-            )
-
-    def _refuse_contradictions(self, pairs: list[str]) -> None:
-        if self.on_corrupt == "raise":
-            raise SettingError(
-                f"{image_count(pairs)} in two classes: {pairs[0]} are the same file"
-                f"{self._listed('contradictions', pairs, '; all are listed in ')}: delete the wrong ones, or leave both"
-                " of each out with data.on_corrupt=skip"
-            )
-
-    def _refuse_empty_classes(self, *parts: Photographs) -> None:
-        for part, folder in zip(parts, (self.train_folder, self.test_folder), strict=True):
-            counts = torch.bincount(part.images.labels, minlength=len(self.class_names))
-            for name, count in zip(self.class_names, counts.tolist(), strict=True):
-                if count == 0:
-                    raise SettingError(f"{folder / name} has no image that can be used: every class needs at least one")
-
-    def _of(self, digests: set[str], part: Photographs) -> list[Labelled]:
-        return [file for file, digest in zip(part.files, part.digests, strict=True) if digest in digests]
-
-    def _named(self, doubtful: list[Labelled]) -> list[str]:
-        return [f"{printable(file.path)}, which is in two classes" for file in doubtful]
-
-    # What should be known ------------------------------------------------------------------------------------------
-
-    def _loose(self, part: Part, sidecars: Sequence[Labelled]) -> list[str]:
-        if self.only not in (None, part):
-            return []
-        folder = self._folder(part)
-        if folder == Path(self.root):
+    def _left_out(self, folder: Path, sidecars: Sequence[Path]) -> list[str]:
+        if self.layout.train is None and folder == self.layout.root:
             return [f"{printable(folder)} has no folder of test images, so its own folders are used as classes"]
-        loose = list(map(printable, loose_images(folder)))
+        loose = [] if self.pattern else list(map(printable, loose_images(folder)))
         found = (
             [f"{image_count(loose)} left out, because they are in no class folder: {list_first_lines(loose)}"]
             if loose
             else []
         )
+        hidden = [] if self.pattern else list(map(printable, hidden_folders(folder)))
+        found += [f"{each} is hidden, so its images are not used" for each in hidden]
         if sidecars:
-            kinds = ", ".join(sorted({file.path.suffix.lower() for file in sidecars}))
+            kinds = ", ".join(sorted({path.suffix.lower() for path in sidecars}))
             found.append(
                 f"{len(sidecars):,} files next to the images are left out, because their names are not those of"
                 f" images ({kinds})"
             )
         return found
 
-    def _of_validation(self, validation: torch.Tensor | None) -> list[str]:
-        folder = self.validation_folder
-        if folder is None:
+    def _about_validation(self, train: Sequence[Labelled]) -> list[str]:
+        folder = self.layout.validation
+        if folder is None or self.only == "test":
             return []
-        if validation is None:
+        if self.validation != "split":
             return [f"{folder} is not used, because of data.validation={self.validation}"]
-        return [f"validation on the {int(validation.sum()):,} images in {folder}; data.val_fraction has no effect"]
+        count = sum(file.validation for file in train)
+        return [f"validation on the {count:,} images in {folder}; data.val_fraction has no effect"]
 
     def _unused(self) -> list[str]:
-        """Other folders of classes beside the training folder; not of parts that were named for themselves."""
-        if self.only is not None or self.train_folder.parent != self.test_folder.parent:
+        """Folders of images that are part of the set and not used; not of parts that were read for themselves."""
+        layout = self.layout
+        if self.only is not None:
             return []
-        used = (self.train_folder, self.test_folder, self.validation_folder)
-        found = unused_folders(self.train_folder.parent, self.class_names, used)
-        return [f"{printable(each)} is not used; validation images must be in val/CLASS" for each in found]
+        without = [f"{printable(folder)} has no classes: its images are for predict.py" for folder in layout.unlabelled]
+        if layout.train in (None, layout.root) or self.pattern:
+            return without
+        used = (layout.train, layout.test, layout.validation, *layout.unlabelled)
+        found = unused_folders(layout.root, self.class_names, used)
+        return without + [f"{printable(each)} is not used; validation images must be in val/CLASS" for each in found]
 
-    def _remarked(self, remarks: Mapping[str, Sequence[Path]]) -> list[str]:
-        found = []
-        for remark, paths in remarks.items():
-            have = "image has" if len(paths) == 1 else "images have"
-            found.append(f"{len(paths):,} {have} {remark}: {list_first_lines(map(printable, paths))}")
-        return found
 
-    def _copied(self, found: Duplicates) -> list[str]:
-        both = found.seen_in_training
-        shared = (
-            [
-                f"{image_count(both)} in validation and in training, so validation metrics are too good:"
-                f" {list_first_lines(both)}"
-            ]
-            if both
-            else []
+def compiled(pattern: str) -> re.Pattern[str]:
+    """The regular expression that finds the class in a file's name.
+
+    Raises:
+        SettingError: it is none, or has not one group.
+    """
+    try:
+        found = re.compile(pattern)
+    except re.error as error:
+        raise SettingError(f"data.label_pattern={pattern} is not a regular expression: {error}") from error
+    if found.groups != 1:
+        raise SettingError(
+            f"data.label_pattern={pattern} must have one group in brackets around the class, as in ^([a-z]+), not"
+            f" {found.groups}"
         )
-        if not found.copies:
-            return shared
-        where = self._listed("copies", found.copies)
-        return [*shared, f"{image_count(found.copies)} the same file as another of their class and part{where}"]
+    return found
 
-    def _leaked(self, pairs: list[str]) -> list[str]:
-        if not pairs:
-            return []
-        where = self._listed("leaks", pairs)
-        return [
-            f"{image_count(pairs)} also in training, so test metrics are too good: {list_first_lines(pairs)}{where}"
-        ]
 
-    def _listed(self, kind: str, lines: Sequence[str], words: str = ", listed in ") -> str:
-        """Where all lines are listed, a file beside the cache, after some words; nothing if it cannot be written."""
-        path = self.cache_dir / f"{short_file_name(self.train_folder.parent.name) or 'images'}.{kind}.txt"
-        text = "".join(f"{line}\n" for line in lines)
-        with suppress(OSError):
-            if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
-                path.write_text(text, encoding="utf-8")
-            return f"{words}{path}"
-        return ""
+def labels_by_name(folder: Path, pattern: re.Pattern[str], seen: Seen) -> dict[Path, str]:
+    """The class of each image below a folder that its name says; empty where no name says one.
+
+    Raises:
+        SettingError: only some do.
+    """
+    paths = [path for path in walk_files(folder, seen) if not is_sidecar(path)]
+    found = {path: match[1] for path in paths if (match := pattern.search(path.name)) and match[1]}
+    if found and (without := sorted(set(paths) - set(found))):
+        raise SettingError(
+            f"data.label_pattern={pattern.pattern} matches {len(found):,} of {len(paths):,} file names in"
+            f" {printable(folder)}, and not {printable(without[0].name)}"
+        )
+    return found

@@ -1,5 +1,6 @@
 """The formats of images that are read. Imports no torch."""
 
+import os
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ FORMATS = (
     "HEIF",
 )  # fmt: skip
 HEIC = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))  # brands, ISO/IEC 23008-12
+OF_PROGRAMS = {".ipynb_checkpoints", ".thumbnails", ".cache", ".git", ".trash", ".trashes", ".appledouble"}
 HEIC_ENDINGS = frozenset((".heic", ".heif"))
 
 
@@ -45,6 +47,21 @@ def loose_images(folder: Path) -> list[Path]:
     return [
         item for item in inside if item.suffix.lower() in known and not is_hidden_name(item.name) and not item.is_dir()
     ]
+
+
+def images_in(folder: Path) -> bool:
+    """Whether an image, by its name, lies directly in a folder."""
+    if not folder.is_dir():
+        return False
+    known = Image.registered_extensions()
+    with os.scandir(folder) as items:
+        return any(Path(item.name).suffix.lower() in known and not is_hidden_name(item.name) for item in items)
+
+
+def hidden_folders(folder: Path) -> list[Path]:
+    """Folders of images, beside those of the classes, whose names begin with a dot, and are not those of a program."""
+    inside = sorted(item for item in folder.iterdir() if item.name.startswith(".") and item.is_dir())
+    return [item for item in inside if item.name.lower() not in OF_PROGRAMS and images_in(item)]
 
 
 def unknown_format_message(content: bytes) -> str:

@@ -22,6 +22,7 @@ class Images(NamedTuple):
         str, ...
     ] = ()  # of each image, [N]: of its file's bytes; where it is no file, of its pixels if asked
     validation: Tensor | None = None  # bool [N]: what the set itself has for validation; None where it says nothing
+    groups: tuple[str, ...] = ()  # of each image, [N]: those of one group are never divided; empty: there are none
     extra: Mapping[str, Tensor] = {}  # further tensors of the images by name, each [N, ...]: inputs of a network
 
     def at(self, rows: Tensor) -> "Images":
@@ -32,6 +33,7 @@ class Images(NamedTuple):
             labels=self.labels[rows],
             files=tuple(self.files[row] for row in chosen) if self.files else (),
             digests=tuple(self.digests[row] for row in chosen) if self.digests else (),
+            groups=tuple(self.groups[row] for row in chosen) if self.groups else (),
             validation=None if self.validation is None else self.validation[rows],
             extra={name: each[rows] for name, each in self.extra.items()},
         )

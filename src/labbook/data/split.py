@@ -1,7 +1,7 @@
 """Which images of a training set are held out for validation, and what a user should know of that."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -35,42 +35,86 @@ def split_by_count(count: int, fraction: float, val_split: ValSplit, seed: int) 
     return Division(order[: count - held_out].sort().values, order[count - held_out :].sort().values)
 
 
-def stratified_split(labels: Tensor, digests: Sequence[str], fraction: float, seed: int) -> Division:
+def stratified_split(
+    labels: Tensor, digests: Sequence[str], fraction: float, seed: int | str, groups: Sequence[str] = ()
+) -> Division:
     """A `fraction` of each class, int64 [N], or of each combination of classes, [N, classes], drawn by digests.
 
     Of two images or more at least one is held out and at least one trained on; the only image of a class is trained on.
     An image that is added or removed moves at most one other, of its class, into another part.
+
+    With `groups`, one name for each image, whole groups are drawn by their names; of a class that lies in other
+    classes' groups alone, one of these is trained on.
     """
+    classes = units_by_class(labels, digests, seed, groups)
+    chosen = [rows for units in classes for rows in (share(units, fraction) if fraction else ())]
+    numbers = label_combinations(labels).tolist()
+    trained_on = Counter(numbers)
+    trained_on.subtract(numbers[row] for rows in chosen for row in rows)
     held_out = torch.zeros(len(labels), dtype=torch.bool)
-    for rows in rows_by_class(labels, digests, seed):
-        count = min(max(round(fraction * len(rows)), 1), len(rows) - 1) if fraction else 0
-        held_out[rows[:count]] = True
+    for rows in chosen:
+        if all(trained_on[numbers[row]] for row in rows):
+            held_out[rows] = True
+        else:
+            trained_on.update(numbers[row] for row in rows)
     return Division.by(held_out)
+
+
+def share(units: Sequence[list[int]], fraction: float) -> list[list[int]]:
+    """The first units, rows of each, that make up a `fraction` of all rows; at least one unit, and never all."""
+    total = sum(map(len, units))
+    target = min(max(round(fraction * total), 1), total - 1)
+    chosen: list[list[int]] = []
+    count = 0
+    for rows in units:
+        if len(chosen) < len(units) - 1 and abs(count + len(rows) - target) < target - count:
+            chosen.append(rows)
+            count += len(rows)
+    return chosen or ([min(units, key=len)] if len(units) > 1 else [])
 
 
 def fold_split(
-    labels: Tensor, digests: Sequence[str], val_split: ValSplit, seed: int, fold: int, folds: int
+    labels: Tensor,
+    digests: Sequence[str],
+    val_split: ValSplit,
+    seed: int,
+    fold: int,
+    folds: int,
+    groups: Sequence[str] = (),
 ) -> Division:
-    """The part `fold`, from 1, of `folds` parts is held out, with its share of each class if stratified."""
+    """The part `fold`, from 1, of `folds` parts is held out, with its share of each class if stratified.
+
+    With `groups`, one name for each image, whole groups are held out.
+    """
+    held_out = torch.zeros(len(labels), dtype=torch.bool)
     if val_split == "stratified":
-        order = torch.tensor([row for rows in rows_by_class(labels, digests, seed) for row in rows])
-        part = order[fold - 1 :: folds]
+        units = [rows for units in units_by_class(labels, digests, seed, groups) for rows in units]
+        for rows in units[fold - 1 :: folds]:
+            held_out[rows] = True
     else:
         order = random_permutation(len(labels), seed) if val_split == "random" else torch.arange(len(labels))
-        part = order.tensor_split(folds)[fold - 1]
-    held_out = torch.zeros(len(labels), dtype=torch.bool)
-    held_out[part] = True
+        held_out[order.tensor_split(folds)[fold - 1]] = True
     return Division.by(held_out)
 
 
-def rows_by_class(labels: Tensor, digests: Sequence[str], seed: int) -> list[list[int]]:
-    """The rows of each class, or combination of classes, in an order drawn by digests; equal images in their order."""
-    salt = f"{seed}:"
-    places = [hashlib.blake2b((salt + digest).encode(), digest_size=8).digest() for digest in digests]
-    classes: dict[int, list[int]] = defaultdict(list)
-    for row, label in enumerate(label_combinations(labels).tolist()):
-        classes[label].append(row)
-    return [sorted(rows, key=places.__getitem__) for rows in classes.values()]
+def units_by_class(
+    labels: Tensor, digests: Sequence[str], seed: int | str, groups: Sequence[str] = ()
+) -> list[list[list[int]]]:
+    """The rows of each image, or of each group, by the class, or combination of classes, that most of them have.
+
+    Those of a class are in an order drawn by digests, or by the names of groups; equal images in their order.
+    """
+    units: dict[int | str, list[int]] = defaultdict(list)
+    for row in range(len(labels)):
+        units[groups[row] if groups else row].append(row)
+    keys = {unit: groups[rows[0]] if groups else digests[rows[0]] for unit, rows in units.items()}
+    places = {unit: hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=8).digest() for unit, key in keys.items()}
+    numbers = label_combinations(labels).tolist()
+    classes: dict[int, list[list[int]]] = defaultdict(list)
+    for unit in sorted(units, key=places.__getitem__):
+        rows = units[unit]
+        classes[Counter(sorted(numbers[row] for row in rows)).most_common(1)[0][0]].append(rows)
+    return [classes[number] for number in sorted(classes)]
 
 
 def pixel_digests(pixels: Tensor) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from labbook.data.datamodule import ImageDataModule, Split
 from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError, list_first
 
-DIVISION = ("limit", "val_fraction", "val_seed", "val_split", "validation")  # settings that divide the training images
+# Settings that divide the training images.
+DIVISION = ("limit", "test_fraction", "val_fraction", "val_seed", "val_split", "validation")
 UNKNOWN = -1  # the number of a class that the network does not know
 
 

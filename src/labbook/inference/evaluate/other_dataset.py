@@ -42,7 +42,10 @@ def evaluation_request(config: DictConfig, settings: list[str]) -> EvaluationReq
     check_one_process(settings)
     if not any(setting.startswith("data=") for setting in settings):
         replaced = with_settings(config, settings)
-        return EvaluationRequest(replaced, name=other_root_note(config.data, replaced.data))
+        name = other_root_note(config.data, replaced.data)
+        if name and not any(setting.startswith("data.test_fraction=") for setting in settings):
+            replaced.data.pop("test_fraction", None)  # of a folder of classes all images are tested
+        return EvaluationRequest(replaced, name=name)
     of_data = [setting for setting in settings if setting.startswith(("data=", "data."))]
     rest = [setting for setting in settings if setting not in of_data]
     chosen = compose_config(*of_data)

@@ -1,0 +1,225 @@
+"""How people arrange folders of photographs: which folder is for training, which for validation, which for the test."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from labbook.data.class_folders import check_disjoint_parts, is_hidden_name, subfolders
+from labbook.data.image_formats import images_in
+from labbook.errors import SettingError, printable
+
+Role = Literal["train", "val", "test", "predict"]
+WORDS: dict[str, Role] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("pred", "predict", "prediction", "unlabelled", "unlabeled"), "predict"),
+}
+FILLERS = {"set", "data", "dataset", "images", "img", "imgs", "folder", "part", "split"}
+DEPTH = 4  # folders that may lie one in the other before the parts
+MOST = 8  # names in a sentence
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of the parts of a set; each holds a folder for each class, or else the images themselves."""
+
+    root: Path  # the folder that the parts lie in
+    train: Path | None
+    validation: Path | None = None
+    test: Path | None = None
+    unlabelled: tuple[Path, ...] = ()  # images of no class
+
+    def describe(self, root: Path, fraction: float, test_fraction: float | None) -> str:
+        """The line that says which folders below `root` were taken for what."""
+        held_out = f"validation (data.val_fraction={fraction:g})" if fraction and not self.validation else ""
+        drawn = f"test (data.test_fraction={test_fraction:g})" if not self.test else ""
+        shared = ["training", *filter(None, (held_out, drawn))]
+        first = f"{' and '.join([', '.join(shared[:-1]), shared[-1]] if len(shared) > 1 else shared)} images"
+        parts = [(first, self.train), ("validation images", self.validation), ("test images", self.test)]
+        names = [
+            (what, folder.relative_to(root) if folder.is_relative_to(root) and folder != root else folder)
+            for what, folder in parts
+            if folder
+        ]
+        return "layout: " + ", ".join(f"{what} in {printable(name)}/" for what, name in names)
+
+
+def role_of(name: str, loose: bool = False) -> Role | None:
+    """What a folder of this name is for, as in `Train`, `training_set` or `test-images`; else None.
+
+    With `loose`, other words may stand beside that word, as in seg_train.
+    """
+    words = [word for word in re.split(r"[^a-z]+", re.sub(r"([a-z])(?=[A-Z])", r"\1 ", name).lower()) if word]
+    words = [re.sub(r"^(train|test|val|valid)(set|data)$", r"\1", word) for word in words]
+    found = {WORDS[word] for word in words if word in WORDS}
+    others = [word for word in words if word not in WORDS and word not in FILLERS]
+    return found.pop() if len(found) == 1 and (loose or not others) else None
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is looked for.
+
+    `folders` are those named for training and test, which are taken where they exist; the `usual` ones may also have
+    another name of the same meaning. `flat`: images lie in the parts themselves. With `drawn` a folder for validation
+    is no test set. `only` the part "test" or "train" need be there.
+    """
+
+    folders: tuple[str, str]
+    usual: tuple[str, str]
+    flat: bool = False
+    drawn: bool = False
+    only: str | None = None
+
+    def layout(self, root: Path) -> Layout:
+        """The parts of the set in `root`, or in a folder in it that holds the whole set, as in archive/train.
+
+        Raises:
+            SettingError: what is there instead, and the settings that would take it.
+        """
+        if not root.is_dir():
+            raise SettingError(f"data.root={printable(root)} {missing(root)}")
+        here = root
+        for _ in range(DEPTH):
+            inside = [here / name for name in subfolders(here)]
+            if found := self.parts(here):
+                return found
+            whole = [folder for folder in inside if self.parts(folder)]
+            if len(whole) > 1:
+                names = " and ".join(printable(folder) for folder in whole[:2])
+                raise SettingError(f"{names} are both data sets: choose one with data.root=FOLDER")
+            if not whole and (found := self.classes(here)):
+                return found
+            if len(whole or inside) != 1:
+                break
+            here = (whole or inside)[0]
+        if absent := self.absent(root):
+            raise SettingError(f"{absent}: {contents(root)}")
+        raise SettingError(f"{printable(root)}: {contents(root)}, which is no known layout; {way_out(here)}")
+
+    def absent(self, root: Path) -> str:
+        """Which folder was named and does not exist; nothing where none was."""
+        for part, folder, usual in zip(("train", "test"), self.folders, self.usual, strict=True):
+            if folder != usual and not (root / folder).is_dir() and self.only in (None, part):
+                return f"data.{part}_folder={printable(folder)} does not exist in {printable(root)}"
+        return ""
+
+    def parts(self, root: Path) -> Layout | None:
+        """The folders of the parts in `root` itself; None where they are not there."""
+        if self.absent(root):
+            return None
+        found = self.by_role(root)
+        unlabelled = [found.pop("predict")] if "predict" in found else []
+        for role in ("test", "val"):
+            if role in found and not self.flat and not subfolders(found[role]) and images_in(found[role]):
+                folder = found.pop(role)
+                unlabelled += [folder] if role == "test" else []
+        train, val, test = (found.get(role) for role in ("train", "val", "test"))
+        if not train and not (test and self.only == "test"):
+            return None
+        if test is None and not self.drawn:
+            val, test = None, val
+        parts = [folder for folder in (train, test, val) if folder]
+        for number, folder in enumerate(parts):
+            for other in parts[number + 1 :]:
+                check_disjoint_parts(folder, other)
+        return Layout(root, train, val, test, tuple(unlabelled))
+
+    def classes(self, root: Path) -> Layout | None:
+        """The root as one folder of classes; None where it holds none."""
+        names = subfolders(root)
+        if self.flat:
+            return Layout(root, root) if images_in(root) else None
+        if len(names) < 2 or any(role_of(name) and subfolders(root / name) for name in names):
+            return None
+        for name in names:
+            if inside := [each for each in subfolders(root / name) if role_of(each) in ("val", "test")]:
+                raise SettingError(
+                    f"{printable(root / name)} holds {' and '.join(map(printable, inside))}: the parts must be above"
+                    f" the classes, as in {printable(inside[0])}/{printable(name)}; or list the images in a table"
+                    " (data=table)"
+                )
+        return Layout(root, root)
+
+    def by_role(self, root: Path) -> dict[str, Path]:
+        """The folder of each part in `root`: the one that is named, or else the only one whose name says so."""
+        named = {
+            part: root / folder
+            for part, folder, usual in zip(("train", "test"), self.folders, self.usual, strict=True)
+            if (root / folder).is_dir() and (folder != usual or part == "test" or self.has_classes(root / folder))
+        }
+        found = {part: inner(folder, self.flat) for part, folder in named.items()}
+        others = [name for name in subfolders(root) if root / name not in named.values()]
+        others = [name for name in others if subfolders(root / name) or images_in(root / name)]
+        for loose in (False, True):
+            if loose and ("train" in found or not all(role_of(name, loose) for name in others)):
+                break  # names of classes, such as train_station
+            meant: dict[str, list[str]] = {}
+            for name in others:
+                role = role_of(name, loose)
+                if role and role not in found and (role != "train" or self.has_classes(root / name)):
+                    meant.setdefault(role, []).append(name)
+            for part, several in meant.items():
+                if len(several) > 1:
+                    which = "" if part == "val" else f", or choose one with data.{part}_folder=NAME"
+                    raise SettingError(
+                        f"{printable(root)} holds {' and '.join(several)}, which could each be the {part} part: rename"
+                        f" one of them{which}"
+                    )
+                found[part] = inner(root / several[0], self.flat)
+        return found
+
+    def has_classes(self, folder: Path) -> bool:
+        """Whether a folder could be the training part."""
+        return self.flat or bool(subfolders(folder))
+
+
+def missing(folder: Path) -> str:
+    """How a folder is not there, and where it was looked for."""
+    if folder.exists():
+        return "is a file: give the folder of the images"
+    return "does not exist" if folder.is_absolute() else f"does not exist in {printable(Path.cwd())}"
+
+
+def inner(folder: Path, flat: bool) -> Path:
+    """The folder that holds the classes (or images): this one, or one that lies in it alone, as in train/train."""
+    deepest = folder
+    for _ in range(DEPTH):
+        inside = subfolders(deepest)
+        if len(inside) != 1 or images_in(deepest):
+            break
+        below = deepest / inside[0]
+        if not (len(subfolders(below)) > 1 or role_of(below.name, loose=True) or (flat and images_in(below))):
+            break
+        deepest = below
+    return deepest
+
+
+def contents(folder: Path) -> str:
+    """What a folder holds, in words."""
+    items = sorted(folder.iterdir()) if folder.is_dir() else []
+    folders = [f"{printable(item.name)}/" for item in items if item.is_dir() and not is_hidden_name(item.name)]
+    files = [printable(item.name) for item in items if item.is_file() and not is_hidden_name(item.name)]
+    said = [
+        f"{', '.join(each[:MOST])}{f' and {len(each) - MOST:,} more' if len(each) > MOST else ''}"
+        for each in (folders, files)
+        if each
+    ]
+    return f"it holds {' and '.join(said)}" if said else "it is empty"
+
+
+def way_out(folder: Path) -> str:
+    """The settings that would take what a folder holds."""
+    names = subfolders(folder)
+    tables = sorted(item.name for item in folder.iterdir() if item.suffix.lower() in (".csv", ".tsv", ".parquet"))
+    if tables:
+        return (
+            f"a table of labels is data=table data.labels={printable(folder / tables[0])} data.root={printable(folder)}"
+        )
+    if any(images_in(each) for each in (folder, *(folder / name for name in names if role_of(name)))):
+        return "if file names hold the class, as in cat.1.jpg, give data.label_pattern='^([a-z]+)'"
+    if names:
+        return "name the parts with data.train_folder=NAME data.test_folder=NAME, or give CLASS/* or train/CLASS/*"
+    return "give a folder with train/CLASS/*, test/CLASS/*, or CLASS/*"

@@ -1,0 +1,261 @@
+"""Image files with labels, decoded once into a cache: what folders of classes and tables of labels share."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+from annotated_types import Gt, Lt
+from pydantic import PositiveInt
+
+from labbook.config.path_rules import expand_user, short_file_name
+from labbook.data.datamodule import ImageDataModule, Part
+from labbook.data.decoding import Decoding, Range, Resize
+from labbook.data.duplicates import Duplicates, find_duplicates, image_count, list_first_lines
+from labbook.data.file_digests import file_digests
+from labbook.data.image_cache import Labelled, Photographs, cached_images
+from labbook.data.image_spec import ImageSpec, class_counts
+from labbook.data.images import Images, evenly_spaced_rows
+from labbook.data.normalization import Normalize
+from labbook.data.split import ValSplit, chosen_names, stratified_split
+from labbook.errors import SettingError, printable
+
+OnCorrupt = Literal["raise", "skip"]
+Fraction = Annotated[float, Gt(0), Lt(1)]
+TEST_FRACTION = 0.2  # of a set that has no test part
+
+
+class Listing(NamedTuple):
+    """The files of a set, and what a user should know of them."""
+
+    train: list[Labelled]  # with those for validation
+    test: list[Labelled]
+    train_remarks: tuple[str, ...] = ()
+    test_remarks: tuple[str, ...] = ()
+
+
+class PhotographData(ImageDataModule):
+    """Image files in the formats of `formats.FORMATS`, decoded once into a cache.
+
+    `resize` makes images square. With a `decode_size` larger than `image_size`, images are stored in that size:
+    `random_resized_crop` cuts out of it in training, and else the middle is seen. `on_corrupt` says what becomes of
+    files that cannot be read, and of those that are in two classes. `range` says what is black and white in images of
+    more than 8 bits: [BLACK, WHITE]; auto: from 0 to the largest number of 8, 10, 12, 14 or 16 bits, the fewest that
+    hold the image; None: of the file's bits. `test_fraction` of the images of each class is the test part where the set
+    has none: the same images in every run, whatever the `val_seed`.
+    """
+
+    native_channels = 3
+    native_size = 64
+    native_normalize: Normalize = "imagenet"
+    draws_test = False  # the test part is drawn from all images
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        on_corrupt: OnCorrupt = "raise",
+        val_split: ValSplit = "stratified",
+        test_fraction: Fraction | None = None,
+        range: Range = None,  # noqa: A002 - the setting's name
+        resize: Resize | None = None,
+        decode_size: PositiveInt | None = None,
+        cache_dir: str = "data/cache",
+        only: Part | None = None,
+        **options: Any,
+    ) -> None:
+        self.on_corrupt, self.cache_dir = on_corrupt, Path(expand_user("data.cache_dir", cache_dir))
+        if val_split == "last" and only is None:  # a run of before is tested as it was trained
+            raise SettingError(
+                "data.val_split=last holds out whole classes of a folder, as its images are in the order of classes:"
+                " use stratified or random"
+            )
+        self.range = range if range is None or isinstance(range, str) else (float(range[0]), float(range[1]))
+        if isinstance(self.range, tuple) and self.range[0] >= self.range[1]:
+            raise SettingError(
+                f"data.range={list(self.range)} must be of two numbers, black and white, the smaller first"
+            )
+        self.test_fraction = test_fraction
+        super().__init__(root=root, val_split=val_split, only=only, **options)
+        self.resize, self.stored_size = resize or "squash", decode_size or self.image_size
+        if self.stored_size < self.image_size:
+            raise SettingError(f"data.decode_size={decode_size} is less than data.image_size={self.image_size}")
+
+    @classmethod
+    def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
+        """Of any size, and made as the network sees them when they are decoded."""
+        return spec.size, spec.channels
+
+    # What a kind of set adds -----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def listing(self) -> Listing:
+        """The files of both parts, class after class; none of a part that is not read."""
+
+    @abstractmethod
+    def where(self, part: Part, name: str = "") -> str:
+        """What to call a part, or the place of a class in it, in a sentence."""
+
+    # Reading ---------------------------------------------------------------------------------------------------------
+
+    def read(self) -> tuple[Images, Images]:
+        """Both parts, from the cache or decoded into it; of the part that is not read no image.
+
+        With a `limit`, so many images of each are decoded, evenly spread.
+        """
+        listing = self.listing()
+        files = [self._chosen(part) for part in (listing.train, listing.test)]
+        train, test = self._decoded(files)
+        self._refuse_unreadable([*train.images.skipped, *test.images.skipped], sum(map(len, files)))
+        found = find_duplicates(train, test)
+        if found.contradictions:
+            self._refuse_contradictions(found.contradictions)
+            doubtful = [self._of(found.doubtful, part) for part in (train, test)]
+            files = [[file for file in part if file not in out] for part, out in zip(files, doubtful, strict=True)]
+            train, test = (
+                part._replace(images=part.images._replace(skipped=(*part.images.skipped, *self._named(out))))
+                for part, out in zip(self._decoded(files), doubtful, strict=True)
+            )
+            found = find_duplicates(train, test)
+        if self.only is None and self.limit is None:
+            self._refuse_empty_classes(train, test)
+        train_images, test_images = (
+            part.images._replace(
+                remarks=(*some, *self._remarked(part.remarks)),
+                files=self._below_root(part),
+                content=part.content,
+                groups=tuple(file.group for file in part.files) if any(file.group for file in part.files) else (),
+                labels=part.images.labels.reshape(-1, len(self.class_names)) if self.multilabel else part.images.labels,
+            )
+            for part, some in (
+                (train, (*listing.train_remarks, *self._copied(found))),
+                (test, (*listing.test_remarks, *self._untested(test), *self._leaked(found.leaks))),
+            )
+        )
+        held_out = torch.tensor([file.validation for file in train.files])
+        return train_images._replace(validation=held_out if held_out.any() else None), test_images
+
+    def draw_test(self, files: Sequence[Labelled]) -> tuple[list[Labelled], list[Labelled]]:
+        """Training and test files of a set without a test part: `test_fraction` of each class, drawn by content.
+
+        Files for validation stay so; equal files, and those of one group, are in one part.
+        """
+        free = [file for file in files if not file.validation]
+        memory = self.cache_dir / f"{blake2b(str(Path(self.root).absolute()).encode(), digest_size=8).hexdigest()}.json"
+        digests = file_digests([file.path for file in free], memory)
+        groups = [file.group or digest for file, digest in zip(free, digests, strict=True)]
+        labels = torch.tensor([file.label for file in free])
+        rows = stratified_split(labels, digests, self.test_fraction or TEST_FRACTION, "test", groups).val.tolist()
+        if not rows:
+            raise SettingError(
+                f"{self.where('train')} has no class of two images, or groups, to divide into training and test"
+            )
+        drawn = {free[row].path for row in rows}
+        return [file for file in files if file.path not in drawn], [free[row] for row in rows]
+
+    def _chosen(self, files: Sequence[Labelled]) -> list[Labelled]:
+        """Those to decode."""
+        if self.limit is None or self.limit >= len(files):
+            return list(files)
+        return [files[row] for row in evenly_spaced_rows(self.limit, len(files)).tolist()]
+
+    def _below_root(self, part: Photographs) -> tuple[str, ...]:
+        """The path of each image below `data.root`, with forward slashes; whole where it lies elsewhere."""
+        paths = (file.path for file in part.files)
+        root = Path(self.root)
+        return tuple((path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths)
+
+    def _decoded(self, files: Sequence[Sequence[Labelled]]) -> tuple[Photographs, Photographs]:
+        """Both parts: the training images as they are stored, and the middle of the test images."""
+        how = Decoding(self.stored_size, self.channels, self.range, self.resize)
+        middle = how if self.stored_size == self.image_size else how._replace(centre=self.image_size)
+        train, test = (
+            cached_images(part, how, self.cache_dir, f"images of {where}") if part else Photographs.none(how)
+            for part, how, where in zip(files, (how, middle), (self.where("train"), self.where("test")), strict=True)
+        )
+        return train, test
+
+    # What cannot be trusted ----------------------------------------------------------------------------------------
+
+    def _refuse_unreadable(self, skipped: list[str], count: int) -> None:
+        if skipped and self.on_corrupt == "raise":
+            raise SettingError(
+                f"{len(skipped):,} of {count:,} files cannot be read as images, the first is {skipped[0]}"
+                f"{self._listed('unreadable', skipped, '; all are listed in ')}; data.on_corrupt=skip leaves them out"
+            )
+
+    def _refuse_contradictions(self, pairs: list[str]) -> None:
+        if self.on_corrupt == "raise":
+            raise SettingError(
+                f"{image_count(pairs)} in two classes: {pairs[0]} are the same file"
+                f"{self._listed('contradictions', pairs, '; all are listed in ')}: delete the wrong ones, or leave both"
+                " of each out with data.on_corrupt=skip"
+            )
+
+    def _refuse_empty_classes(self, train: Photographs, test: Photographs) -> None:
+        parts: list[tuple[Part, Photographs]] = [("train", train), ("test", test)]
+        for part, photographs in parts[:1] if self.draws_test else parts:
+            for name, count in zip(self.class_names, self._counts(photographs).tolist(), strict=True):
+                if count == 0:
+                    raise SettingError(
+                        f"{self.where(part, name)} has no image that can be used: every class needs at least one"
+                    )
+
+    def _counts(self, part: Photographs) -> torch.Tensor:
+        """Images of each class, int64 [classes]."""
+        labels = part.images.labels
+        return class_counts(
+            labels.reshape(-1, len(self.class_names)) if self.multilabel else labels, len(self.class_names)
+        )
+
+    def _of(self, digests: set[str], part: Photographs) -> list[Labelled]:
+        return [file for file, digest in zip(part.files, part.digests, strict=True) if digest in digests]
+
+    def _named(self, doubtful: list[Labelled]) -> list[str]:
+        return [f"{printable(file.path)}, which is in two classes" for file in doubtful]
+
+    # What should be known ------------------------------------------------------------------------------------------
+
+    def _untested(self, test: Photographs) -> list[str]:
+        """Classes that are too small for the test part that is drawn."""
+        if not self.draws_test or self.limit is not None or not test.files:
+            return []
+        missing = chosen_names(self.class_names, self._counts(test) == 0)
+        return [f"the test has no image of {missing}: one image, or one group, is not divided"] if missing else []
+
+    def _remarked(self, remarks: Mapping[str, Sequence[Path]]) -> list[str]:
+        found = []
+        for remark, paths in remarks.items():
+            have = "image has" if len(paths) == 1 else "images have"
+            found.append(f"{len(paths):,} {have} {remark}: {list_first_lines(map(printable, paths))}")
+        return found
+
+    def _copied(self, found: Duplicates) -> list[str]:
+        both = found.seen_in_training
+        too_good = "in validation and in training, so validation metrics are too good"
+        shared = [f"{image_count(both)} {too_good}: {list_first_lines(both)}"] if both else []
+        if not found.copies:
+            return shared
+        where = self._listed("copies", found.copies)
+        return [*shared, f"{image_count(found.copies)} the same file as another of their class and part{where}"]
+
+    def _leaked(self, pairs: list[str]) -> list[str]:
+        if not pairs:
+            return []
+        where = self._listed("leaks", pairs)
+        return [
+            f"{image_count(pairs)} also in training, so test metrics are too good: {list_first_lines(pairs)}{where}"
+        ]
+
+    def _listed(self, kind: str, lines: Sequence[str], words: str = ", listed in ") -> str:
+        """Where all lines are listed, a file beside the cache, after some words; nothing if it cannot be written."""
+        path = self.cache_dir / f"{short_file_name(Path(self.root).name) or 'images'}.{kind}.txt"
+        text = "".join(f"{line}\n" for line in lines)
+        with suppress(OSError):
+            if not path.exists() or path.read_text(encoding="utf-8", errors="replace") != text:
+                path.write_text(text, encoding="utf-8")
+            return f"{words}{path}"
+        return ""

@@ -1,0 +1,324 @@
+"""Folders as people have them: which of their images are for training, for validation and for the test."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from labbook.cli.commands import evaluate, predict
+from labbook.data import datamodule
+from labbook.data.image_folder import ImageFolder
+from labbook.data.layouts import role_of
+from labbook.errors import SettingError
+from labbook.inference.evaluate import output_files
+from tests.conftest import Command
+from tests.data.samples import album, photograph
+from tests.test_train import metrics_of
+
+CLASSES = ("cat", "dog")
+
+
+def folder(root: Path, **options: Any) -> ImageFolder:
+    datamodule._recent.clear()
+    defaults = {"image_size": 4, "normalize": "unit", "cache_dir": str(root.parent / "cache")}
+    data = ImageFolder(root=str(root), **defaults | options)
+    data.setup()
+    return data
+
+
+def refusal(root: Path, **options: Any) -> str:
+    with pytest.raises(SettingError) as refused:
+        folder(root, **options)
+    return str(refused.value)
+
+
+def files(data: ImageFolder, split: Any) -> set[str]:
+    return {data.parts[data.part_of(split)].files[row] for row in data.rows[split].tolist()}
+
+
+def tops(data: ImageFolder) -> list[set[str]]:
+    """The folders that images of each part lie in."""
+    return [{str(Path(name).parent.parent) for name in files(data, split)} for split in ("train", "val", "test")]
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("train", "train"), ("Training", "train"), ("training_set", "train"), ("TrainSet", "train"),
+        ("train-images", "train"), ("valid", "val"), ("Validation", "val"), ("val_set", "val"), ("testing", "test"),
+        ("test1", "test"), ("TEST", "test"), ("train_station", None), ("latest", None), ("train_test", None),
+        ("cats", None), ("dev", None),
+    ],
+)  # fmt: skip
+def test_what_a_folder_is_for_follows_from_its_name(name: str, role: str | None) -> None:
+    assert role_of(name) == role
+
+
+@pytest.mark.parametrize(
+    ("parts", "found"),
+    [
+        (("train", "val", "test"), "train val test"),
+        (("Training", "Validation", "Testing"), "Training Validation Testing"),
+        (("training_set", "valid", "test_set"), "training_set valid test_set"),
+        (("train", "test"), "train train test"),
+        (("train", "val"), "train train val"),
+        (("train",), "train train train"),
+        (("archive/train", "archive/test"), "archive/train archive/train archive/test"),
+        (("training_set/training_set", "test_set/test_set"), "training_set/training_set "*2 + "test_set/test_set"),
+        (("seg_train/seg_train", "seg_test/seg_test"), "seg_train/seg_train "*2 + "seg_test/seg_test"),
+        (("train/images", "val/images"), "train/images train/images val/images"),
+        (("a/b/train", "a/b/valid", "a/b/test"), "a/b/train a/b/valid a/b/test"),
+        (("",), ". . ."),
+        (("PetImages",), "PetImages PetImages PetImages"),
+    ],
+)  # fmt: skip
+def test_layouts_are_taken_and_said(parts: tuple[str, ...], found: str, tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", dict.fromkeys(parts, 5), CLASSES)
+    (root / "README.md").write_text("about")
+    data = folder(root)
+    assert tops(data) == [{each} for each in found.split()]
+    line = data.notes[0]
+    assert line.startswith("layout: training")
+    assert all(f"{name}/" in line or name == "." for name in parts)
+    assert ("data.test_fraction=0.2" in line) == (len(set(found.split())) == 1)
+    assert sum(len(data.rows[split]) for split in ("train", "val", "test")) == 10 * len(parts)
+    assert not files(data, "test") & (files(data, "train") | files(data, "val"))
+
+
+def test_a_test_fraction_makes_of_val_the_validation_part(tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", {"train": 10, "val": 3}, CLASSES)
+    data = folder(root, test_fraction=0.3)
+    assert tops(data) == [{"train"}, {"val"}, {"train"}]
+    assert [len(data.rows[split]) for split in ("train", "val", "test")] == [14, 6, 6]
+
+
+def test_a_test_fraction_that_has_no_effect_is_said(tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", {"train": 3, "test": 1}, CLASSES)
+    assert folder(root, test_fraction=0.3).notes[1] == (
+        f"data.test_fraction has no effect, as {root / 'test'} is the test set"
+    )
+
+
+def test_folders_that_are_named_are_taken(tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", {"old": 3, "new": 2, "train": 1, "test": 1}, CLASSES)
+    assert tops(folder(root, train_folder="old", test_folder="new"))[::2] == [{"old"}, {"new"}]
+    assert refusal(root, train_folder="elsewhere") == (
+        f"data.train_folder=elsewhere does not exist in {root}: it holds new/, old/, test/, train/"
+    )
+
+
+# The test part that is drawn -----------------------------------------------------------------------------------------
+
+
+def test_the_test_part_is_the_same_in_every_run_and_of_each_class(tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", {"": 20}, CLASSES)
+    data = folder(root)
+    assert data.parts["test"].labels.bincount().tolist() == [4, 4]
+    assert data.parts["train"].labels[data.rows["val"]].bincount().tolist() == [2, 2]
+    for option in ({"val_seed": 1}, {"seed": 7}, {"val_fraction": 0.5}, {"val_split": "random"}):
+        assert files(folder(root, **option), "test") == files(data, "test")
+    for only in ("train", "test"):  # as an evaluation reads them
+        one = folder(root, only=only, test_fraction=0.2)
+        assert one.parts[only].files == data.parts[only].files
+
+
+def test_an_image_more_or_less_moves_at_most_one_other_of_its_class_into_the_test(tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", {"": 12}, CLASSES)
+    before = files(folder(root), "test")
+    for number in range(12):
+        gone = root / "cat" / f"{number}.png"
+        gone.rename(tmp_path / "away.png")
+        now = files(folder(root), "test")
+        moved = (before ^ now) - {f"cat/{number}.png"}
+        assert len(moved) <= 1
+        assert all(name.startswith("cat/") for name in moved)
+        (tmp_path / "away.png").rename(gone)
+    (root / "dog" / "1.png").rename(root / "dog" / "renamed.png")
+    assert {name.replace("renamed", "1") for name in files(folder(root), "test")} == before
+
+
+def test_copies_are_not_divided(tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", {"": 10}, CLASSES)
+    for number in range(10):
+        shutil.copy(root / "cat" / f"{number}.png", root / "cat" / f"copy {number}.png")
+    assert not any("so the test flatters" in note for note in folder(root, test_fraction=0.5).notes)
+
+
+def test_a_class_too_small_for_the_test_is_said_and_trained_on(tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", {"": 10}, CLASSES)
+    photograph(root / "emu" / "1.png", (9, 9, 9))
+    data = folder(root)
+    assert 2 in data.training_labels.tolist()
+    assert "test: the test has no image of 1 of 3 classes (emu): one image, or one group, is not divided" in data.notes
+
+
+def test_digests_are_read_again_only_of_files_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from labbook.data import file_digests
+
+    seen: list[str] = []
+    digest_of = file_digests.file_digest
+    monkeypatch.setattr(file_digests, "file_digest", lambda path: seen.append(path.name) or digest_of(path))
+    root = album(tmp_path / "pets", {"": 3}, CLASSES)
+    folder(root)
+    assert len(seen) == 6
+    photograph(root / "cat" / "1.png", (77, 7, 7))
+    folder(root)
+    assert seen[6:] == ["1.png"]
+
+
+# Names that hold the class -------------------------------------------------------------------------------------------
+
+
+def named_files(root: Path, count: int = 5) -> Path:
+    """Images as Kaggle's cats against dogs has them."""
+    for number in range(count):
+        for name, shade in (("cat", 10), ("dog", 110)):
+            photograph(root / f"{name}.{number}.png", (shade + number, 1, 1))
+    return root
+
+
+def test_names_of_files_hold_the_class(tmp_path: Path) -> None:
+    named_files(tmp_path / "pets" / "train")
+    for number in range(3):
+        photograph(tmp_path / "pets" / "test1" / f"{number}.png", (200 + number, 1, 1))
+    data = folder(tmp_path / "pets", label_pattern=r"^([a-z]+)\.")
+    assert data.class_names == CLASSES
+    assert all(name.startswith("train/") for name in files(data, "test"))
+    assert [len(data.rows[split]) for split in ("train", "val", "test")] == [6, 2, 2]
+    assert f"train: {tmp_path}/pets/test1 has no classes: its images are for predict.py" in data.notes
+    assert "data.label_pattern='^([a-z]+)'" in refusal(tmp_path / "pets" / "train")
+    assert len(folder(tmp_path / "pets" / "train", label_pattern=r"^([a-z]+)", test_fraction=0.2).rows["test"]) == 2
+
+
+def test_files_give_the_same_whether_names_or_folders_say_their_class(tmp_path: Path) -> None:
+    by_name = folder(named_files(tmp_path / "flat"), label_pattern=r"^([a-z]+)")
+    for path in (tmp_path / "flat").iterdir():
+        new = tmp_path / "deep" / path.name.partition(".")[0] / path.name
+        new.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, new)
+    by_folder = folder(tmp_path / "deep")
+    for part in ("train", "test"):
+        assert torch.equal(by_name.parts[part].pixels, by_folder.parts[part].pixels)
+        assert torch.equal(by_name.parts[part].labels, by_folder.parts[part].labels)
+    assert torch.equal(by_name.rows["val"], by_folder.rows["val"])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("([a-z", "data.label_pattern=([a-z is not a regular expression: "),
+        (
+            "cat|dog",
+            "data.label_pattern=cat|dog must have one group in brackets around the class, as in ^([a-z]+), not 0",
+        ),
+        ("(c)(a)", "must have one group in brackets around the class, as in ^([a-z]+), not 2"),
+        ("^(cat)", "data.label_pattern=^(cat) matches 5 of 10 file names in "),
+    ],
+)
+def test_a_pattern_that_cannot_be_one_is_refused(pattern: str, said: str, tmp_path: Path) -> None:
+    assert said in refusal(named_files(tmp_path / "pets"), label_pattern=pattern)
+
+
+# What is refused, or said --------------------------------------------------------------------------------------------
+
+
+def test_an_unlabelled_test_folder_is_for_predictions(tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", {"train": 5}, CLASSES)
+    photograph(root / "test" / "1.png")
+    data = folder(root)
+    assert tops(data) == [{"train"}] * 3
+    assert f"train: {root}/test has no classes: its images are for predict.py" in data.notes
+
+
+def test_a_layout_that_is_not_known_is_refused_with_what_is_there(tmp_path: Path) -> None:
+    root = tmp_path / "pets"
+    root.mkdir()
+    assert refusal(root) == (
+        f"{root}: it is empty, which is no known layout; give a folder with train/CLASS/*, test/CLASS/*, or CLASS/*"
+    )
+    album(root, {"val": 1, "test": 1}, CLASSES)
+    assert refusal(root) == (
+        f"{root}: it holds test/, val/, which is no known layout; name the parts with data.train_folder=NAME"
+        " data.test_folder=NAME, or give CLASS/* or train/CLASS/*"
+    )
+    (root / "labels.csv").write_text("image,label")
+    assert refusal(root).endswith(
+        f"it holds test/, val/ and labels.csv, which is no known layout; a table of labels is data=table"
+        f" data.labels={root / 'labels.csv'} data.root={root}"
+    )
+
+
+def test_parts_within_the_classes_are_refused(tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", {"": 2}, ("cat/train", "cat/test", "dog/train", "dog/test"))
+    assert refusal(root) == (
+        f"{root / 'cat'} holds test: the parts must be above the classes, as in test/cat; or list the images in a table"
+        " (data=table)"
+    )
+
+
+def test_a_training_part_beside_a_test_part_is_not_divided_unasked(tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", {"train": 5, "test": 5}, CLASSES)
+    assert refusal(root / "train") == (
+        f"{root / 'train'} lies beside test: data.root={root} takes both, and data.test_fraction=0.2 divides this"
+        " folder alone"
+    )
+    assert len(folder(root / "train", test_fraction=0.2).rows["test"]) == 2
+
+
+def test_names_of_classes_are_not_taken_for_parts(tmp_path: Path) -> None:
+    root = album(tmp_path / "signs", {"": 3}, ("train", "bus", "test_tube"))
+    assert folder(root).class_names == ("bus", "test_tube", "train")
+    root = album(tmp_path / "places", {"train_station/2020": 3, "bus_stop/2020": 3}, CLASSES)
+    assert folder(root).class_names == ("bus_stop", "train_station")
+
+
+def test_a_hidden_class_is_said(tmp_path: Path) -> None:
+    root = album(tmp_path / "pets", {"train": 3, "test": 1}, CLASSES)
+    photograph(root / "train" / ".emu" / "1.png")
+    photograph(root / "train" / ".ipynb_checkpoints" / "1.png")
+    assert folder(root).notes[1:] == [f"train: {root}/train/.emu is hidden, so its images are not used"]
+
+
+# In runs -------------------------------------------------------------------------------------------------------------
+
+RUN = ("data=image_folder", "data.image_size=8", "model=mlp", "callbacks=none", "logger=none")
+
+
+def test_a_run_on_one_folder_is_tested_resumed_and_repeated_on_the_same_images(
+    labbook: Command, script: Callable[[ModuleType], Command], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output_files, "evaluation_plots", lambda *_: {})
+    root = album(tmp_path / "pets", {"": 10}, CLASSES)
+    other = album(tmp_path / "others", {"": 4}, CLASSES)
+    run = labbook(*RUN, "data.root=pets", "epochs=1").run
+    record = metrics_of(run)["data"]
+    assert [record[part]["images"] for part in ("train", "val", "test")] == [16, 2, 4]
+    assert "test_fraction: 0.2" in (run / "config.yaml").read_text()
+    datamodule._recent.clear()
+    again = script(evaluate)(str(run))
+    assert again.code == 0, again.err
+    assert "note" not in again.err
+    assert script(predict)(str(run), "--test-index", "3").code == 0
+    assert "has images 0 to 3" in script(predict)(str(run), "--test-index", "4").err
+    elsewhere = script(evaluate)(str(run), f"data.root={other}")
+    assert elsewhere.code == 0, elsewhere.err
+    assert "has no folder of test images, so its own folders are used as classes" in elsewhere.err
+    assert re.search(r"^cat .* 4$", elsewhere.out, re.MULTILINE), elsewhere.out
+    assert labbook(f"resume={run}", "epochs=2").code == 0
+    photograph(root / "cat" / "new.png", (250, 9, 9))
+    datamodule._recent.clear()
+    assert "the data is not what" in labbook(f"resume={run}", "epochs=3").err
+
+
+def test_a_sweep_on_one_folder_goes_on(labbook: Command, undrawn: None, tmp_path: Path) -> None:
+    album(tmp_path / "pets", {"": 6}, CLASSES)
+    words = ("-m", *RUN, "data.root=pets", "epochs=1", "sweep.name=s")
+    assert labbook(*words, "seed=1").code == 0
+    ended = labbook(*words, "seed=1,2")
+    assert ended.code == 0, ended.err
+    assert len(list((ended.run).glob("*/metrics.json"))) == 2
