@@ -12,12 +12,12 @@ from pydantic import PositiveInt
 
 from labbook.config.path_rules import expand_user
 from labbook.data import split as splitting
+from labbook.data.datamodule import ImageDataModule, Part
 from labbook.data.decoding import Decoding, Resize
 from labbook.data.image_cache import Labelled, Photographs, cached_images
+from labbook.data.image_spec import ImageSpec
 from labbook.data.images import Images, evenly_spaced_rows
-from labbook.data.module import ImageDataModule, Part
 from labbook.data.normalization import Normalize
-from labbook.data.spec import ImageSpec
 from labbook.data.split import ValSplit
 from labbook.errors import SettingError, first_line, list_choices, missing_package_message
 from labbook.files import blocking_lock
