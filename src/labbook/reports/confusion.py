@@ -34,7 +34,7 @@ def confusion_picture(report: Report, which: str, row: Row) -> Picture | None:
     part, whose = ("Validation", "all folds") if row.folds else ("Test", "best run")
     what = f"{part} images by true and predicted class" if named else f"Most confused of {len(names)} classes"
     name = f", {row.best.path.name}" if row.best and not row.folds else ""
-    caption = f"{what}: {whose} of the {which} setting{of_setting}{name}. Accuracy {accuracy:.4f}."
+    caption = f"{what}: {whose} of the {which} combination{of_setting}{name}. Accuracy {accuracy:.4f}."
     kind = "Confusion matrix" if named else "Most confused classes"
     alt = f"{kind} of the {which} combination{of_setting}, accuracy {accuracy:.4f}. {describe_confused(counts, names)}"
     size = 2.8 + 0.24 * len(names) if named else 5.0
