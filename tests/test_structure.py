@@ -9,7 +9,7 @@ import labbook
 PACKAGE = Path(labbook.__file__).parent
 ORDER = (
     "installation", "errors", "files", "signals", "streams", "starting", "lazy_imports", "console",
-    "config", "data", "runs", "training", "models", "plots", "loggers", "callbacks", "trainer", "experiment",
+    "config", "data", "runs", "training", "models", "plots", "loggers", "callbacks", "trainer", "experiment", "fit",
     "inference", "reports", "sweeps", "cli",
 )  # fmt: skip
 FORMER = ("models/classifier.py",)  # a name of before, which imports the new one

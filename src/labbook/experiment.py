@@ -1,7 +1,6 @@
-"""From a configuration to objects, and the fit."""
+"""From a configuration to objects."""
 
 import logging
-import signal
 import warnings
 from collections.abc import Callable
 from dataclasses import fields
@@ -9,29 +8,17 @@ from typing import Any, TypeVar
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import LightningDataModule, LightningModule, Trainer, seed_everything
+from pytorch_lightning import LightningDataModule, LightningModule, seed_everything
 
-from labbook.callbacks.epoch_end import epoch_end_of
-from labbook.callbacks.unused_settings import unused_settings
 from labbook.config import instantiate
 from labbook.config.target_rules import return_type
 from labbook.config.unknown_keys import OF_TRAINER
 from labbook.data.datamodule import Part
 from labbook.data.image_spec import ImageSpec
-from labbook.errors import SettingError, StoppedBySignal, TrainingError, UntrainableError
-from labbook.loggers import TensorBoard
+from labbook.errors import SettingError, UntrainableError
 from labbook.models import smallest_images
-from labbook.runs.run_folder import RunFolder
-from labbook.trainer import build_evaluation_metrics as build_evaluation_metrics
-from labbook.trainer import build_trainer as build_trainer
-from labbook.trainer import configure_backends as configure_backends
-from labbook.trainer import filter_lightning_warnings
-from labbook.trainer import make_quiet_trainer as make_quiet_trainer
-from labbook.trainer import test_trainer as test_trainer
 from labbook.training import (
     capabilities,
-    checkpoint_io,
-    fast_lightning,
     hardware,
     losses,
     metric_building,
@@ -41,8 +28,6 @@ from labbook.training import (
 )
 from labbook.training.classifier import Classifier, Task
 from labbook.training.initialization import init_weights
-from labbook.training.lightning_internals import death_among_others
-from labbook.training.processes import any_rank
 
 # Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
@@ -208,69 +193,6 @@ def set_up_data(data: LightningDataModule) -> None:
     """Read images before the run has a folder; a data module of another kind is set up by the Trainer."""
     if capabilities.is_image_data(data):
         data.setup()
-
-
-def apply_channels_last(model: LightningModule, data: LightningDataModule, channels_last: bool) -> None:
-    """Lay weights and images out in memory channels-last, where the network has convolutions to gain by it."""
-    if channels_last and capabilities.takes_channels_last(model):
-        model.to(memory_format=torch.channels_last)
-        if capabilities.is_image_data(data):
-            data.memory_format = torch.channels_last
-
-
-def fit_model(
-    trainer: Trainer,
-    model: LightningModule,
-    data: LightningDataModule,
-    run: RunFolder,
-    channels_last: bool,
-    compiled: bool,
-) -> None:
-    """Train, from the run's last checkpoint if there is one.
-
-    Raises:
-        TrainingError: the loss is no longer finite, or a process of the run died.
-        StoppedBySignal: a signal came; the state was saved first.
-    """
-    for note in unused_settings(run.config, model):
-        log.warning("note: %s", note)
-    if said := objectives.objective_mode_of(run.config, model):
-        log.info("%s", said)
-    own_modules.adapt_batches(model, data)
-    apply_channels_last(model, data, channels_last)
-    if compiled and capabilities.has_forward(model):
-        model.compile()
-    step = 0
-    if run.state is not None:
-        epoch, step, done = checkpoint_io.resume_position(model, run.state)
-        epochs = run.config.epochs
-        log.info("resuming from epoch %d, step %d: %d epochs in total (%d more)", epoch, step, epochs, epochs - done)
-    elif run.resumes:
-        log.warning("this run has no checkpoint: starting from the beginning")
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoard):
-            if run.resumes:
-                logger.purge(step)
-            logger.introduce(run.config, step)
-    with run.signals.deferred(), fast_lightning.without_unused_hooks(trainer, model), filter_lightning_warnings():
-        try:
-            trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)
-        except ValueError as error:
-            if not str(error).startswith("Expected more than 1 value per channel when training"):
-                raise
-            size = run.config.data.get("batch_size")
-            raise SettingError(
-                f"data.batch_size={size} leaves a batch of one image, which batch normalisation cannot use:"
-                " use data.drop_last=true or another batch size"
-            ) from error
-        except RuntimeError as error:
-            if isinstance(error, TrainingError) or not (death := death_among_others(trainer)):
-                raise
-            raise TrainingError(f"{death}{run.how_to_go_on()}") from error
-    if stopped := epoch_end_of(trainer).checkpoints.stopped_early(trainer, run.config.epochs):
-        log.info("stopped early %s", stopped)
-    if any_rank(trainer, run.signals.received is not None):  # after the last step
-        raise StoppedBySignal(run.signals.received or signal.SIGTERM)
 
 
 def on_meta_device(config: DictConfig, data: LightningDataModule, look: Callable[[LightningModule], Found]) -> Found:

@@ -17,7 +17,9 @@ from torchvision import transforms
 from labbook import experiment
 from labbook.callbacks.run_description import describe_run
 from labbook.data.datamodule import ImageDataModule
+from labbook.fit import apply_channels_last, fit_model
 from labbook.runs import run_folder
+from labbook.trainer import build_trainer, configure_backends
 from labbook.training import capabilities, hardware
 from labbook.training.classifier import Classifier
 from tools.benchmark.bare_loop import DEVICES, Bare, now
@@ -70,9 +72,9 @@ def ours(case: Case, precision: str) -> float:
         choice, data, model = prepared(config)
         with run_folder.open_run(config) as run:
             describe_run(run, model, data, choice)
-            trainer = experiment.build_trainer(config, choice, run, model, data)
+            trainer = build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
-            experiment.fit_model(trainer, model, data, run, choice.channels_last, config.compile)
+            fit_model(trainer, model, data, run, choice.channels_last, config.compile)
             end = now(model.device) - clock.last
     return clock.step + end / case.epoch
 
@@ -86,8 +88,8 @@ def bare(
     """
     config = case.composed("epochs=1", f"trainer.precision={precision}")
     choice, data, model = prepared(config)
-    experiment.configure_backends(config, choice)
-    experiment.apply_channels_last(model, data, choice.channels_last if channels_last is None else channels_last)
+    configure_backends(config, choice)
+    apply_channels_last(model, data, choice.channels_last if channels_last is None else channels_last)
     if compiled:
         torch._dynamo.reset()  # or it would take this network for the last one with other sizes
         model.compile()

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from labbook import experiment
 from labbook.config.compose import compose_config
 from labbook.data.decoding import Decoding
 from labbook.data.image_cache import Labelled, cached_images, decode_all
+from labbook.fit import apply_channels_last
+from labbook.trainer import configure_backends
 from tools.benchmark.bare_loop import Bare
 from tools.benchmark.cases import scratch
 from tools.benchmark.contenders import prepared
@@ -74,8 +75,8 @@ def second_epoch(precision: str, steps: int = 4) -> Section:
         chosen = ["data=image_folder", "model=cats_dogs_cnn", f"data.batch_size={BATCH}", "trainer=cpu"]
         config = compose_config(*chosen, *where, *both, *augmented, f"trainer.precision={precision}")
         choice, data, model = prepared(config)
-        experiment.configure_backends(config, choice)
-        experiment.apply_channels_last(model, data, choice.channels_last)
+        configure_backends(config, choice)
+        apply_channels_last(model, data, choice.channels_last)
         loop = Bare(model, choice)
         loader = data.train_dataloader()
         for _ in loader:  # the first epoch: the file comes into the system's memory

@@ -11,9 +11,10 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.profilers import PassThroughProfiler
 
-from labbook import experiment
 from labbook.callbacks.run_description import describe_run
+from labbook.fit import fit_model
 from labbook.runs import run_folder
+from labbook.trainer import build_trainer
 from tools.benchmark.cases import Case, scratch
 from tools.benchmark.contenders import Clock, prepared
 from tools.benchmark.sections import Section
@@ -110,10 +111,10 @@ def profiled(case: Case, precision: str) -> dict[str, float]:
         choice, data, model = prepared(config)
         with run_folder.open_run(config) as run:
             describe_run(run, model, data, choice)
-            trainer = experiment.build_trainer(config, choice, run, model, data)
+            trainer = build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             trainer.profiler = profiler  # type: ignore[attr-defined]
-            experiment.fit_model(trainer, model, data, run, choice.channels_last, config.compile)
+            fit_model(trainer, model, data, run, choice.channels_last, config.compile)
     steps = (clock.last - clock.first) / clock.step
     parts = {part: profiler.seconds[part] / steps for part in COLUMNS[:-1]}
     return parts | {"Lightning": clock.step - sum(parts.values())}

@@ -14,6 +14,8 @@ from labbook.config.compose import compose_config
 from labbook.data.datamodule import ImageDataModule
 from labbook.errors import SettingError, list_choices
 from labbook.experiment import on_meta_device
+from labbook.fit import apply_channels_last
+from labbook.trainer import configure_backends
 from labbook.training import hardware
 from labbook.training.capabilities import is_classifier, require_image_data, trainable_parameters
 from tools.benchmark.bare_loop import Bare, Forward
@@ -76,8 +78,8 @@ class Survey:
         spec, count = data.spec, data.batch_size
         model = training.build_model(config, spec)
         choice = hardware.choose_for_run(config, model)
-        training.configure_backends(config, choice)
-        training.apply_channels_last(model, data, choice.channels_last)
+        configure_backends(config, choice)
+        apply_channels_last(model, data, choice.channels_last)
         device = Forward(model, choice).device
         images = torch.randn(count, spec.channels, spec.size, spec.size, device=device)
         images = images.contiguous(memory_format=data.memory_format)

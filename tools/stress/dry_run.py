@@ -20,6 +20,7 @@ from labbook.callbacks.run_description import describe_run
 from labbook.cli import command_line
 from labbook.errors import SettingError
 from labbook.runs import run_folder
+from labbook.trainer import build_trainer
 from labbook.training import capabilities, hardware
 from tools.stress.fuzz_overrides import AT_HAND
 from tools.stress.processes import Ended
@@ -48,7 +49,7 @@ def main(config: DictConfig) -> None:
     experiment.set_up_data(data)
     with run_folder.open_run(config) as run:
         describe_run(run, model, data, choice)
-        experiment.build_trainer(config, choice, run, model, data)
+        build_trainer(config, choice, run, model, data)
         raise SettingError(BEGINS)
 
 

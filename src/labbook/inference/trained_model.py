@@ -20,6 +20,7 @@ from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.inference.run_config import check_classification, complete_run_config, types_of_run
 from labbook.runs.run_folder import BEST, CHECKPOINTS, LAST, read_metrics
+from labbook.trainer import configure_backends
 from labbook.training import capabilities, checkpoint_io, hardware
 from labbook.training.classifier import Classifier
 from labbook.training.convolutions import has_convolutions
@@ -220,7 +221,7 @@ def load_trained(path: Path, config: DictConfig, weights: Weights | None, purpos
     model.further_inputs.check_none()
     use_thresholds(model, path)
     choice = hardware.choose_for_run(there.config, model)
-    experiment.configure_backends(there.config, choice)
+    configure_backends(there.config, choice)
     channels_last = choice.channels_last and has_convolutions(model)
     layout = torch.channels_last if channels_last else torch.preserve_format
     device = torch.device({"gpu": "cuda"}.get(choice.accelerator, choice.accelerator))

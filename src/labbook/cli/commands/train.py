@@ -16,7 +16,8 @@ from labbook.cli import command_line
 def main(config: DictConfig) -> float:
     """One run: build, fit, report. Returns the figure that a sweep compares runs by."""
     with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
-        from labbook import experiment
+        from labbook import experiment, fit
+        from labbook import trainer as trainers
         from labbook.callbacks import run_description
         from labbook.inference.evaluate import final_test
         from labbook.runs import run_folder
@@ -25,15 +26,15 @@ def main(config: DictConfig) -> float:
     experiment.check_experiment(config)
     data = experiment.build_data(config)
     model = experiment.build_model(config, capabilities.spec_of_data(data))
-    experiment.build_evaluation_metrics(config, model)  # refuses those that cannot judge these classes
+    trainers.build_evaluation_metrics(config, model)  # refuses those that cannot judge these classes
     choice = hardware.choose_for_run(config, model)
     hardware.check_devices(config.trainer, choice.accelerator, hardware.describe_machine())
     experiment.set_up_data(data)
 
     with run_folder.open_run(config) as run:
         run_description.describe_run(run, model, data, choice)
-        trainer = experiment.build_trainer(config, choice, run, model, data)
-        experiment.fit_model(trainer, model, data, run, choice.channels_last, config.compile)
+        trainer = trainers.build_trainer(config, choice, run, model, data)
+        fit.fit_model(trainer, model, data, run, choice.channels_last, config.compile)
         metrics = final_test.run_final_test(trainer, model, data, config)
         run.finish(metrics)
     return float(metrics["objective"])

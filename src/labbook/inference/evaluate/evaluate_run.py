@@ -10,6 +10,7 @@ from labbook import experiment
 from labbook.data.data_record import DataRecord, part_identity
 from labbook.data.datamodule import ImageDataModule, Split
 from labbook.errors import SettingError
+from labbook.fit import apply_channels_last
 from labbook.inference.evaluate import other_dataset
 from labbook.inference.evaluate.class_matching import (
     ClassMatch,
@@ -23,6 +24,7 @@ from labbook.inference.evaluate.overlap import Overlap, find_overlap
 from labbook.inference.trained_model import Weights, open_checkpoint, read_data_part, use_thresholds
 from labbook.runs.resume import read_run_config
 from labbook.runs.run_folder import read_metrics
+from labbook.trainer import test_trainer
 from labbook.training import hardware
 from labbook.training.label_tasks import AnyEvaluationResult
 
@@ -80,8 +82,8 @@ def evaluate_run(
     model, epoch = there.network(known)
     use_thresholds(model, path)
     choice = hardware.choose_for_run(config, model)
-    experiment.apply_channels_last(model, data, choice.channels_last)
-    outcome = run_test(experiment.test_trainer(config, choice, model), model, data, split)
+    apply_channels_last(model, data, choice.channels_last)
+    outcome = run_test(test_trainer(config, choice, model), model, data, split)
     if not math.isfinite(outcome.figures.loss):
         raise SettingError(
             f"the loss of this network is {outcome.figures.loss}, so its predictions are meaningless: use"

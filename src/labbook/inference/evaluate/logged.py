@@ -10,12 +10,14 @@ from labbook import experiment
 from labbook.data.data_record import DataRecord
 from labbook.errors import SettingError
 from labbook.files import finite_or_null
+from labbook.fit import apply_channels_last
 from labbook.inference.evaluate.class_metrics import evaluation_report, print_report, report_as_data
 from labbook.inference.evaluate.final_test import metrics_of_test
 from labbook.inference.evaluate.output_files import EvaluationDescription, write_evaluation
 from labbook.inference.run_config import check_classification
 from labbook.inference.trained_model import Weights, open_checkpoint, use_thresholds
 from labbook.runs.run_folder import TABLE, read_metrics
+from labbook.trainer import test_trainer
 from labbook.training import capabilities, hardware, own_modules
 from labbook.training.label_tasks import AnyEvaluationResult
 
@@ -51,9 +53,9 @@ def evaluate_module(
     choice = hardware.choose_for_run(config, model)
     experiment.set_up_data(data)
     own_modules.adapt_batches(model, data)
-    experiment.apply_channels_last(model, data, choice.channels_last)
+    apply_channels_last(model, data, choice.channels_last)
     use_thresholds(model, path)
-    metrics = metrics_of_test(experiment.test_trainer(config, choice, model), model, data, logged_names(path))
+    metrics = metrics_of_test(test_trainer(config, choice, model), model, data, logged_names(path))
     names = model.spec.class_names if capabilities.is_classifier(model) else ()
     outcome = capabilities.evaluation_result_of(model)
     return LoggedTest(metrics, type(data).__name__, epoch, tuple(data_change_notes(path, data)), outcome, names)

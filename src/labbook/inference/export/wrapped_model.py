@@ -19,6 +19,7 @@ from labbook.inference import run_config, trained_model
 from labbook.inference.trained_model import TrainedModel, Weights
 from labbook.runs.provenance import code_version
 from labbook.runs.run_folder import read_metrics
+from labbook.trainer import configure_backends
 from labbook.training import capabilities, hardware
 from labbook.training.label_tasks import MultiLabel
 from labbook.training.tta import Tta, tta_logits
@@ -127,7 +128,7 @@ def open_exportable(run: Path, config: DictConfig, weights: Weights | None = Non
     there = trained_model.open_checkpoint(run, merged, weights)
     model, epoch = there.model(capabilities.spec_of_data(experiment.build_data(there.config)))
     capabilities.spec_of_images(model, "export")
-    experiment.configure_backends(there.config, hardware.choose_for_run(there.config, model))
+    configure_backends(there.config, hardware.choose_for_run(there.config, model))
     return TrainedModule(run, there.config, model.eval(), epoch)
 
 
