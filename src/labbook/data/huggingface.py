@@ -35,7 +35,7 @@ class HuggingFace(ImageDataModule):
     Images and labels are the columns with the features Image and ClassLabel; of several, `image_column` and
     `label_column` say which. The split `validation` is the validation part, or the test set if there is no `test`. If
     there is neither, a fifth of each class is the test set, by a hash of the images. `root` is the cache of the
-    library; None: its default. `options` go to `datasets.load_dataset`.
+    library; None: its default. `options` go to `load_dataset` of the library.
 
     Raises:
         SettingError: a set that cannot be loaded, or has other columns or splits.
@@ -114,7 +114,7 @@ class HuggingFace(ImageDataModule):
         return train, self._decoded([splits[test]] if self.only != "train" else [])
 
     def _splits(self) -> Mapping[str, Any]:
-        """The splits by name, each a `datasets.Dataset`."""
+        """The splits by name, each a Dataset of the library."""
         try:
             return load_splits(self.dataset, self.cache, json.dumps(self.options, sort_keys=True))
         except Exception as error:  # each server and format has its own

@@ -75,7 +75,7 @@ OTHERS = {"MNIST": "mnist", "FashionMNIST": "fashion_mnist", "CIFAR10": "cifar10
 
 
 class TorchvisionByName(ImageDataModule):
-    """The set `torchvision.datasets.NAME`, below `root`; image files are decoded once, into `cache_dir`.
+    """The set `torchvision.datasets`, below `root`; image files are decoded once, into `cache_dir`.
 
     `options` are further arguments of torchvision's class. A set's own images for validation are used; with `folds`
     they count as training images. A set without a test set is tested on a fifth of each class, by a hash of the images.
