@@ -26,7 +26,7 @@ OWNERS: dict[type, tuple[str, ...]] = {
     TensorLoader: ("set_epoch", "order"),
     ImageDataModule: ("transfer_batch_to_device", "on_after_batch_transfer"),
     Classifier: (
-        *("training_step", "outputs", "training_loss", "loss", "optimizer_step", "validation_step"),
+        *("training_step", "training_logits", "training_loss", "loss", "optimizer_step", "validation_step"),
         *("on_validation_epoch_end", "on_train_epoch_end"),
     ),
     TensorBoard: ("log_metrics",),

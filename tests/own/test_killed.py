@@ -27,7 +27,7 @@ MOMENTS: dict[str, tuple[Any, str, int]] = {
     "in the validation": (EpochEnd, "on_validation_batch_end", 3),
     "before the row of an epoch": (EpochRecorder, "record", 2),
     "between row and checkpoint": (RunCheckpoints, "save_epoch", 2),
-    "while a checkpoint is written": (checkpoint_io, "seal", 4),
+    "while a checkpoint is written": (checkpoint_io, "add_checksum", 4),
     "as soon as it has its name": (files, "flush_folder", 4),
     "in the test": (final_test, "logged_in_test", 1),
 }

@@ -54,7 +54,7 @@ MOMENTS: dict[str, tuple[Any, str, int]] = {
     "in the validation": (EpochEnd, "on_validation_batch_end", 1),
     "before the row of an epoch": (EpochRecorder, "record", 2),
     "between row and checkpoint": (RunCheckpoints, "save_epoch", 2),
-    "while a checkpoint is written": (checkpoint_io, "seal", 14),
+    "while a checkpoint is written": (checkpoint_io, "add_checksum", 14),
     "as soon as it has its name": (files, "flush_folder", 10),
     "in the test": (Classifier, "on_test_epoch_end", 1),
 }

@@ -26,7 +26,7 @@ def read_image(file: str | Path, about: Mapping[str, str]) -> np.ndarray:
     return shaped_image(decoded.image, int(about["image_size"]), int(about["channels"]))[None]
 
 
-def predicted_classes(probabilities: np.ndarray, about: Mapping[str, str]) -> list[str]:
+def classes_of(probabilities: np.ndarray, about: Mapping[str, str]) -> list[str]:
     """The classes of one image by its probabilities [classes]: the likeliest, or all above their thresholds.
 
     The latter where images have several classes, so that there may be none.
