@@ -46,7 +46,7 @@ def mnist(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
     """A small MNIST on the server, as if it were the published one; the unpacked files."""
     write_mnist(tmp_path / "server", TRAIN, TEST)
     files = {path.name: path.read_bytes() for path in sorted((tmp_path / "server").iterdir())}
-    packed = {f"{name}.gz": gzip.compress(content) for name, content in files.items()}
+    packed = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in files.items()}
     for name, content in packed.items():
         web.put(name, content)
     monkeypatch.setattr(MNIST, "archives", tuple(published(*item) for item in packed.items()))

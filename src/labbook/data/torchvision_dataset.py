@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import torch
 
-from labbook.data.archives import ArchiveError, install_archive, is_complete_gzip
+from labbook.data.archives import DAMAGED, ArchiveError, install_archive, is_complete_gzip
 from labbook.data.checksums import Published
 from labbook.data.datamodule import ImageDataModule, Images
 from labbook.data.download import DownloadError, download_file
-from labbook.errors import SettingError
+from labbook.errors import SettingError, list_first, printable
 from labbook.files import blocking_lock
 
 
@@ -32,6 +32,7 @@ class TorchvisionDataModule(ImageDataModule):
     archives: ClassVar[tuple[Published, ...]]
     mirrors: ClassVar[tuple[str, ...]]  # addresses that an archive's name is added to, the fastest first
     contents: ClassVar[Mapping[str, Published]] = {}  # by archive: the file in it, where torchvision does not check it
+    lookalikes: ClassVar[tuple[str, ...]]  # patterns of files below root in which others have the set
     by_hand: ClassVar[str]  # how to get the set without this program
     replaced: tuple[Path, ...] = ()  # damaged files, under the names that they are kept by
 
@@ -46,6 +47,9 @@ class TorchvisionDataModule(ImageDataModule):
                 try:  # another process may have been at it
                     return self._both()
                 except UnreadableError as error:
+                    if self.adopt_files():
+                        with suppress(UnreadableError):
+                            return self._both()
                     if self.is_of_its_own():  # which no download may take the place of
                         raise SettingError(
                             f"{where} holds files of your own in the format of {self.dataset}, which cannot be read"
@@ -58,7 +62,7 @@ class TorchvisionDataModule(ImageDataModule):
             raise SettingError(
                 f"{self.dataset} {reason or 'is incomplete'} in {where} and could not be downloaded"
                 f" ({' '.join(str(error).split())}); by hand: {self.by_hand}, or use another folder with"
-                " data.root=FOLDER"
+                f" data.root=FOLDER{self._found_instead()}"
             ) from error
 
     def at_hand(self) -> bool:
@@ -67,6 +71,22 @@ class TorchvisionDataModule(ImageDataModule):
             return bool(self._both())
         except (UnreadableError, OSError):
             return False
+
+    def adopt_files(self) -> bool:
+        """Copy files of another layout to where they are read; whether any were found."""
+        return False
+
+    def _found_instead(self) -> str:
+        """The end of a sentence: files that look like the data set and are not used; empty if there are none."""
+        root, archives = Path(self.root), {file.name for file in self.archives}
+        read = [Path(self.root) / self.folder / file.name for file in self.contents.values()]
+        found = []
+        for path in sorted({path for pattern in self.lookalikes for path in root.glob(pattern)}):
+            if path.name in archives:
+                found += [] if is_complete_gzip(path) else [f"{printable(path)} (damaged)"]
+            elif path not in read and path != root / self.folder and path.suffix not in (DAMAGED, ".lock"):
+                found.append(printable(path))
+        return f"; found, but not used: {list_first(found)}" if found else ""
 
     def is_of_its_own(self) -> bool:
         """Whether the files there are of another set in the same format."""
