@@ -56,6 +56,8 @@ def expand_user(setting: str, path: str) -> str:
     try:
         return str(Path(path).expanduser()) if path.startswith("~") else path
     except RuntimeError as error:
+        if Path(path).exists():  # a folder of this name
+            return path
         raise SettingError(f"{setting}: there is no home folder of {abbreviate(path)}") from error
 
 
