@@ -20,12 +20,12 @@ from labbook.data.decoding import Decoded, Decoding, Resize, decode_bytes
 from labbook.data.image_spec import ImageSpec
 from labbook.data.images import Images, evenly_spaced_rows
 from labbook.data.normalization import Normalize
+from labbook.data.photographs import TEST_FRACTION
 from labbook.data.split import ValSplit
 from labbook.errors import SettingError, first_line, list_choices, missing_package_message
 
 VALIDATION = ("validation", "valid", "val", "dev")  # names of that split
 OPTIONS = ("name", "revision", "data_dir", "data_files")  # of load_dataset
-TEST_FRACTION = 0.2  # of each class, in sets that have no test set
 AT_ONCE = 512  # images that are in memory as files
 
 
@@ -106,7 +106,7 @@ class HuggingFace(ImageDataModule):
         names = ["train", *([val] if val and (own or self.joins_validation) else [])]
         if test is None:
             images = self._decoded([splits["train"]])
-            fifth = splitting.stratified_split(images.labels, images.digests, TEST_FRACTION, seed=0)
+            fifth = splitting.stratified_split(images.labels, images.digests, TEST_FRACTION, "test")
             remark = f"{self.dataset} has no test set: a fifth of each class, by a hash of the images, is the test set"
             train, held_out = (with_content(images.at(rows)) for rows in fifth)
             return train._replace(remarks=(remark,)), held_out

@@ -20,7 +20,7 @@ ARRAYS = {  # of Keras' mnist.npz
     "t10k-images-idx3-ubyte": "x_test",
     "t10k-labels-idx1-ubyte": "y_test",
 }
-UNREADABLE = (OSError, EOFError, zlib.error, ValueError, KeyError, zipfile.BadZipFile)
+UNREADABLE_ARCHIVE = (OSError, EOFError, zlib.error, ValueError, KeyError, zipfile.BadZipFile)
 
 
 def adopt_files(root: Path, folder: str, files: Sequence[Published]) -> bool:
@@ -53,9 +53,9 @@ def candidate_contents(root: Path, raw: Path, file: Published) -> Iterator[tuple
     for place in (raw, raw.parent, root / "raw", root):
         for name in (file.name, file.name.replace("-idx", ".idx")):
             for path in (place / name, place / name / name, place / name / file.name, place / f"{name}.gz"):
-                with suppress(*UNREADABLE):
+                with suppress(*UNREADABLE_ARCHIVE):
                     yield path, gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        with suppress(*UNREADABLE):
+        with suppress(*UNREADABLE_ARCHIVE):
             yield place / "mnist.npz", array_as_file(place / "mnist.npz", file.name)
 
 

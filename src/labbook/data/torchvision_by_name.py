@@ -18,6 +18,7 @@ from labbook.data.image_cache import Labelled, Photographs, cached_images
 from labbook.data.image_spec import ImageSpec
 from labbook.data.images import Images, evenly_spaced_rows
 from labbook.data.normalization import Normalize
+from labbook.data.photographs import TEST_FRACTION
 from labbook.data.split import ValSplit
 from labbook.errors import SettingError, first_line, list_choices, missing_package_message
 from labbook.files import blocking_lock
@@ -26,8 +27,7 @@ Arguments = Mapping[str, Any]
 
 DIGITS = tuple("0123456789")
 FILE_SIZE = 64  # pixels, of image files if no size is given
-TEST_FRACTION = 0.2  # of each class, in sets that have no test set
-UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, TypeError, ImportError, EOFError, AssertionError)
+TORCHVISION_ERRORS = (OSError, RuntimeError, ValueError, LookupError, TypeError, ImportError, EOFError, AssertionError)
 
 
 class Source(NamedTuple):
@@ -134,7 +134,7 @@ class TorchvisionByName(ImageDataModule):
         """Whether all files are there."""
         try:
             return bool([self._opened(each, download=False) for each in (self.source.train, self.source.test) if each])
-        except UNREADABLE:
+        except TORCHVISION_ERRORS:
             return False
 
     def read(self) -> tuple[Images, Images]:
@@ -169,13 +169,13 @@ class TorchvisionByName(ImageDataModule):
 
     def _open(self, part: Arguments) -> Any:
         """The same; what is missing is downloaded by one process, for which others wait."""
-        with suppress(*UNREADABLE):
+        with suppress(*TORCHVISION_ERRORS):
             return self._opened(part, download=False)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with blocking_lock(self.folder / f".{self.dataset}.lock"):
                 return self._opened(part, download=True)
-        except UNREADABLE as error:
+        except TORCHVISION_ERRORS as error:
             raise SettingError(
                 f"data.name={self.dataset}: torchvision can neither read it from {self.folder} nor download it"
                 f" ({first_line(error) or type(error).__name__}): check data.options, or name another folder with"
@@ -188,7 +188,7 @@ class TorchvisionByName(ImageDataModule):
         if self.source.test is None:
             images = self._array(self.source.train)
             chosen = splitting.stratified_split(
-                images.labels, splitting.pixel_digests(images.pixels), TEST_FRACTION, seed=0
+                images.labels, splitting.pixel_digests(images.pixels), TEST_FRACTION, "test"
             )
             return images.at(chosen.train), images.at(chosen.val)
         parts = {"train": self.source.train, "test": self.source.test}
@@ -238,7 +238,7 @@ class TorchvisionByName(ImageDataModule):
 
     def _divided(self, files: Sequence[Labelled]) -> tuple[list[Labelled], list[Labelled]]:
         labels = torch.tensor([file.label for file in files])
-        division = splitting.stratified_split(labels, [self._path_name(file) for file in files], TEST_FRACTION, seed=0)
+        division = splitting.stratified_split(labels, [self._path_name(file) for file in files], TEST_FRACTION, "test")
         train, test = ([files[row] for row in rows.tolist()] for rows in division)
         return train, test
 
