@@ -110,7 +110,7 @@ def test_a_refusal_leaves_a_sweep_that_was_there(labbook: Command) -> None:
 
 
 def test_a_preset_takes_the_settings_of_its_data(labbook: Command) -> None:
-    assert "nowhere/training_set is not there" in labbook("-m", "sweep=d", "data.cache_dir=x", "data.root=nowhere").err
+    assert "data.root=nowhere does not exist" in labbook("-m", "sweep=d", "data.cache_dir=x", "data.root=nowhere").err
 
 
 def test_a_setting_of_what_is_swept_over_is_given_with_two_signs(labbook: Command) -> None:
@@ -120,7 +120,7 @@ def test_a_setting_of_what_is_swept_over_is_given_with_two_signs(labbook: Comman
     assert ended.sentence.startswith("data.cache_dir is not a setting of all swept choices; it is a setting of data=")
     assert ended.sentence.endswith("; to set it only for the options that have it, use ++data.cache_dir=VALUE")
     found = labbook("-m", swept, "++data.cache_dir=x", "data.root=nowhere")
-    assert "nowhere/training_set is not there" in found.err
+    assert "data.root=nowhere does not exist" in found.err
     assert "swept choices" not in labbook("-m", "seed=1,2", "data.cache_dir=x").sentence
 
 
