@@ -341,7 +341,7 @@ REFUSED: list[tuple[str, str]] = [
     ("resume=/", "/ is not a run folder: it has no config.yaml"),
     ("resume=/proc", "/proc is not a run folder: it has no config.yaml"),
     ("data=image_folder", "data.root is not set: give the folder of your images, data.root=FOLDER"),
-    ("data=image_folder data.root=nowhere", "nowhere/train is not there: data.root must hold"),
+    ("data=image_folder data.root=nowhere", "data.root=nowhere does not exist in "),
 ]
 
 

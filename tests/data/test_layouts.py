@@ -322,3 +322,35 @@ def test_a_sweep_on_one_folder_goes_on(labbook: Command, undrawn: None, tmp_path
     ended = labbook(*words, "seed=1,2")
     assert ended.code == 0, ended.err
     assert len(list((ended.run).glob("*/metrics.json"))) == 2
+
+
+# Names of folders on a command line ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("2024", "data.root='2024'"),
+        ("a,b", "data.root='a,b'"),
+        ("x=y", "data.root='x=y'"),
+        ("a[1]", "data.root='a[1]'"),
+        ("my photos", None),
+        ("~pets", None),
+    ],
+)
+def test_a_folder_of_any_name_is_taken_or_the_quotes_are_said(
+    name: str, written: str | None, labbook: Command, tmp_path: Path
+) -> None:
+    album(tmp_path / name, {"": 3}, CLASSES)
+    ended = labbook(*RUN, f"data.root={name}", "data.drop_last=true")  # refused after the images were read
+    if written is not None:
+        assert f'"{written}"' in ended.err
+        ended = labbook(*RUN, written, "data.drop_last=true")
+    assert ended.code == 2
+    assert "data.drop_last=true leaves out the only batch" in ended.err
+
+
+def test_a_home_folder_needs_no_quotes(labbook: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert f"data.root={tmp_path / 'photos'} does not exist" in labbook(*RUN, "data.root=~/photos").err
+    assert f"data.root=photos does not exist in {tmp_path}" in labbook(*RUN, "data.root=photos").err

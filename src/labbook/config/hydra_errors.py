@@ -18,6 +18,7 @@ from labbook.config import renames, search_path
 from labbook.config import schema as settings
 from labbook.config.arguments import choice_files, wrong_type_message
 from labbook.config.known_settings import folders_for_arguments, known_settings
+from labbook.config.path_rules import quote_override
 from labbook.config.unknown_keys import is_setting, null_parent_message, unknown_setting_message
 from labbook.errors import first_line, list_choices, missing_package_message
 
@@ -105,13 +106,18 @@ def not_deleted(failure: Failure) -> str:
 def unreadable(failure: Failure) -> str:
     """What is against Hydra's grammar."""
     hint = "write SETTING=VALUE, a list as [a,b], and values with spaces or special characters as \"SETTING='VALUE'\""
-    return f"cannot read '{getattr(failure.error, 'override', '')}': {hint}"
+    override = str(getattr(failure.error, "override", ""))
+    name, _, value = override.partition("=")
+    example = f", here {quote_override(name, value)}" if value and value[0] not in "[{'\"" else ""
+    return f"cannot read '{override}': {hint}{example}"
 
 
 def several_values(failure: Failure) -> str:
     """seed=1,2 without -m."""
     name, values = [part for part in failure.found.groups() if part]
     or_list = "" if name in settings.GROUPS else f", or write {name}=[{values}] for a list"
+    if Path(values).exists():
+        or_list = f", or write {quote_override(name, values)} for {values}, which exists"
     return f"{name}={values} gives several values: add -m to sweep over them{or_list}"
 
 

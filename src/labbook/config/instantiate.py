@@ -133,6 +133,11 @@ def suggest_value(adapter: pydantic.TypeAdapter[Any], name: str, value: Any) -> 
         with suppress(pydantic.ValidationError):
             adapter.validate_json(json.dumps(other), strict=True)
             return f": write {name}={override_value(other)}"
+    if isinstance(value, (int, float)):
+        with suppress(pydantic.ValidationError):
+            adapter.validate_json('"text"', strict=True)  # such as a folder that is called 2024
+            text = value if type(value) is int else "TEXT"
+            return f""": write "{name}='{text}'\""""
     return ""
 
 

@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from labbook.config.path_rules import expand_user
 from labbook.data.checksums import Published
 
 SIZES = {  # bytes, of the files as they are read
@@ -97,7 +98,7 @@ def own_content(data: Mapping[str, Any]) -> str:
     `data` are the settings of any data set.
     """
     folder, published = SETS.get(str(data.get("_target_")), ("", {}))
-    place = Path(str(data.get("root"))).expanduser() / folder
+    place = Path(expand_user("data.root", str(data.get("root")))) / folder
     if not own_files(place, published.values()):
         return ""
     paths = (place / file.name for file in published.values())
