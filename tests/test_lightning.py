@@ -9,12 +9,12 @@ import pytest
 from pytorch_lightning import Trainer, callbacks
 
 from labbook import experiment
+from labbook import trainer as trainers
 from labbook.config import instantiate, target_rules
 from labbook.config.unknown_keys import OF_TRAINER
 from labbook.data.digits import Digits
 from labbook.errors import SettingError
 from labbook.models.mlp import MLP
-from labbook.trainer import test_trainer
 from labbook.training import hardware
 from tests.composing import composed
 from tests.conftest import Command
@@ -24,7 +24,7 @@ def test_a_trainer_for_a_test_takes_one_device_and_leaves_the_configuration() ->
     config = composed("model=mlp", "trainer.devices=2", "trainer.strategy=ddp")
     before = copy.deepcopy(config)
     cpu = hardware.DeviceChoice("cpu", "32-true", channels_last=False, reason="")
-    trainer = test_trainer(config, cpu, MLP(Digits().spec))
+    trainer = trainers.test_trainer(config, cpu, MLP(Digits().spec))
     assert (trainer.num_devices, trainer.world_size) == (1, 1)
     assert config == before
 

@@ -10,6 +10,7 @@ import labbook
 PACKAGE = Path(labbook.__file__).parent
 FILES = {
     "config/hydra_internals.py",
+    "data/torchvision_by_name.py",
     "sweeps/optuna_internals.py",
     "training/lightning_internals.py",
     "training/tensorboard_internals.py",

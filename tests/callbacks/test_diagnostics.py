@@ -127,7 +127,7 @@ def test_each_note_is_given_once_also_when_a_run_goes_on(data: ImageDataModule, 
         watched.epoch(row(epoch, train_acc=0.33, val_acc=0.33))
     watched.goes_on()
     watched.epoch(row(3, train_acc=0.33, val_acc=0.33))
-    assert [line[:28] for line in told] == ["note: val acc 0.3300 is that"]
+    assert [line[:28] for line in told] == ["note: val acc 0.3300 is at c"]
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.3, False), (0.7, True)])

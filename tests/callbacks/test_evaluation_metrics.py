@@ -156,7 +156,7 @@ ONE = "metrics.f1._target_=torchmetrics.classification"
         ((f"{ONE}.BinaryF1Score",), "metrics.f1._target_=torchmetrics.classification.BinaryF1Score is for 2 classes"),
         (
             (f"{ONE}.MultilabelF1Score",),
-            "metrics.f1 (torchmetrics.classification.MultilabelF1Score) cannot judge 10 cl",
+            "metrics.f1 (torchmetrics.classification.MultilabelF1Score) does not work with 10 cl",
         ),
         ((f"{ONE}.MulticlassConfusionMatrix",), "metrics.f1 (torchmetrics.classification.MulticlassConfusionMatrix) g"),
         ((f"{ONE}.MulticlassRecall", "metrics.f1.average=none"), "metrics.f1 (torchmetrics.classification.MulticlassR"),

@@ -144,7 +144,10 @@ def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(
         (["RUN", "model.width=5"], "last.ckpt has another network than MLP of the configuration"),
         (["RUN", "data._target_=os.system"], "data._target_=os.system is not allowed"),
         (["RUN", "data.normalize=half"], "data.normalize: the network was trained with mean [0.3053] and std [0.3762]"),
-        (["RUN", "data.image_size=9"], "data.image_size: the network was trained with 28, and sees all images so"),
+        (
+            ["RUN", "data.image_size=9"],
+            "data.image_size: the network was trained with 28, and all images are preprocessed",
+        ),
         (["RUN", "--split", "train", "data.limit=20"], "data.limit=20: the run was trained with "),
         (["RUN", "--split", "val", "data=digits", "data.val_fraction=0.5"], "data.val_fraction=0.5: the run was "),
     ],

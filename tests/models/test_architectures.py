@@ -170,7 +170,7 @@ def test_mlp_shapes() -> None:
     assert build("mlp", depth=0).num_parameters == 7850
     tanh_then_relu = build("mlp", depth=2, activation=["tanh", "relu"])
     assert [type(layer).__name__ for layer in tanh_then_relu.layers] == ["Linear", "Tanh", "Linear", "ReLU"]
-    with pytest.raises(SettingError, match="lists 1 activations for 2 hidden layers"):
+    with pytest.raises(SettingError, match="has 1 activations for 2 hidden layers"):
         build("mlp", depth=2, activation=["tanh"])
 
 

@@ -48,7 +48,7 @@ def test_accuracy_is_linear_and_no_line_goes_through_single_trials(count: int) -
     assert [np.size(line.get_xdata()) for line in lines] == [min(count // 6, 20)] * 3
     middles = np.asarray(lines[0].get_ydata())
     assert abs(np.diff(middles)).max() < 0.3  # the one that diverged moves no median
-    assert f"medians of {min(count // 6, 20)} equal parts" in accuracy.caption
+    assert f"medians of {min(count // 6, 20)} groups of equal size" in accuracy.caption
     assert ("one dot per run" in accuracy.caption) == (count == 60)
 
 
@@ -63,7 +63,7 @@ def test_few_trials_are_dots_alone() -> None:
 def test_words_on_an_axis_are_as_many_as_it_has_room_for() -> None:
     runs = [({"model.activation": f"kind {number}"}, figures_of(number / 100)) for number in range(60)]
     accuracy = parameter_effects.effect_sections(in_memory(runs, ["model.activation"]))[0]
-    assert "The 20 best of 60 settings" in accuracy.caption
+    assert "The 20 best of 60 combinations" in accuracy.caption
     axes, _ = lines_in(accuracy)
     assert [label.get_text() for label in axes.get_xticklabels()] == [f"kind {number}" for number in range(40, 60)]
 
@@ -83,7 +83,7 @@ def test_many_curves_are_a_band() -> None:
     epochs = np.arange(1.0, 4.0)
     many = [(epochs, np.full(3, float(number)), None) for number in range(101)]
     drawn = curves.curve_chart(many, svg_charts.line_styles([""] * 101), "validation loss", "epoch")
-    assert "median of the other 89" in drawn.caption
+    assert "the other 89" in drawn.caption
     axes, lines = lines_in(drawn)
     assert len(lines) == 6 + 1  # solid ones with a name, and the median
     assert len(axes.collections) == 1

@@ -49,7 +49,7 @@ INDIFFERENT = {
 }
 TELLING = {
     "seed": 1, "epochs": 31, "test_checkpoint": "last", "objective": "val/loss", "objective_mode": "min",
-    "evaluate_train": True, "compile": True,
+    "evaluate_train": True, "compile": True, "folds": 5, "fold": 1,
     "channels_last": True, "task.label_smoothing": 0.1, "optimizer.lr": 0.1,
     "loss._target_": "labbook.training.losses.FocalLoss", "loss.class_weights": "balanced",
     "task.mixup": 0.2, "task.cutmix": 1.0, "task.sam": 0.1, "task.layer_lr_decay": 0.75, "task.backbone_lr_factor": 0.1,

@@ -117,13 +117,13 @@ def test_nothing_of_the_environment_is_written(program: Command, monkeypatch: py
 @pytest.mark.parametrize(
     ("argument", "part"),
     [
-        ("+logger.api_key=abc", "logger.api_key holds a secret"),
+        ("+logger.api_key=abc", "logger.api_key is a secret"),
         ("+callbacks.pictures.token=abc", "callbacks.pictures.token"),
-        ("+logger.settings={a:[{api_key:abc}]}", "logger.settings.a.api_key holds a secret"),
-        ("data.root=https://me:abc@example.org/x", "data.root holds a secret"),
-        ("data.root=${oc.env:HF_TOKEN}", "the environment variable HF_TOKEN holds a secret"),
-        ("notes.mine=${oc.env:AWS_SECRET_ACCESS_KEY}", "the environment variable AWS_SECRET_ACCESS_KEY holds a secret"),
-        ("data.root=${oc.env:SOME_PROXY}", "the environment variable SOME_PROXY holds a secret"),
+        ("+logger.settings={a:[{api_key:abc}]}", "logger.settings.a.api_key is a secret"),
+        ("data.root=https://me:abc@example.org/x", "data.root is a secret"),
+        ("data.root=${oc.env:HF_TOKEN}", "the environment variable HF_TOKEN is a secret"),
+        ("notes.mine=${oc.env:AWS_SECRET_ACCESS_KEY}", "the environment variable AWS_SECRET_ACCESS_KEY is a secret"),
+        ("data.root=${oc.env:SOME_PROXY}", "the environment variable SOME_PROXY is a secret"),
     ],
 )
 def test_a_secret_is_no_setting(argument: str, part: str, program: Command, monkeypatch: pytest.MonkeyPatch) -> None:

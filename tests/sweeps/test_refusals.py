@@ -16,7 +16,7 @@ from tests.sweeps.running import PLAIN, TINY, done, needs, run
 REFUSED = [
     ("nothing swept", [], "-m needs several values: use KEY=A,B, seeds=N or sweep=PRESET"),
     ("resume", ["resume=logs/runs/x", "model.width=4,8"], "resume= is for one run; to resume a sweep (-m)"),
-    ("swept seed", ["seeds=2", "seed=1,2"], "seeds=2 and several values of seed cannot be combined"),
+    ("swept seed", ["seeds=2", "seed=1,2"], "seeds=2 and several values of seed do not go together"),
     ("swept fold", ["folds=2", "fold=1,2"], "folds=2 and several values of fold do not go together"),
     ("one fold", ["folds=1", "seed=1,2"], "folds=1 leaves nothing to train on: use folds=2 or more; folds=0 is off"),
     ("search with folds", ["hydra/sweeper=optuna", "folds=2", "model.width=4,8"], "folds=2 repeats a grid"),
@@ -37,7 +37,7 @@ REFUSED = [
      "hydra/sweeper/sampler=grid: for every combination use hydra/sweeper=basic"),
     ("unknown sampler", ["hydra/sweeper=optuna", "hydra/sweeper/sampler=tpee", "seed=1,2"],
      "hydra/sweeper/sampler=tpee is unknown; did you mean tpe? choices: "),
-    ("search with seeds", ["hydra/sweeper=optuna", "seeds=2", "model.width=4,8"], "seeds=2 repeats a grid"),
+    ("search with seeds", ["hydra/sweeper=optuna", "seeds=2", "model.width=4,8"], "seeds=2 is for a grid"),
     ("several devices", ["trainer.devices=2", "seed=1,2"], "trainer.devices=2 is 2 devices: a run of a sweep (-m)"),
     ("swept devices", ["trainer.devices=1,2"], "trainer.devices=2 is 2 devices: a run of a sweep (-m) is one process"),
     ("listed devices", ["trainer.devices=[0,1]", "seed=1,2"], "trainer.devices=[0, 1] is 2 devices"),
@@ -209,7 +209,7 @@ def test_a_mark_of_something_else_is_none(labbook: Command, text: str) -> None:
     (mine / "sweep.json").write_text(text)
     ended = labbook(*TINY, "model.width=4,8", "sweep.name=mine")
     assert ended.code == 2
-    assert "was not made by a sweep" in ended.sentence
+    assert "was not created by a sweep" in ended.sentence
     assert [path.name for path in mine.iterdir()] == ["sweep.json"]
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -215,7 +216,8 @@ def test_trees_differ_where_they_do(one: object, other: object, names: list[str]
 @pytest.mark.parametrize("group", ["optimizer", "scheduler", "callbacks"])
 def test_the_runs_that_are_killed_have_every_choice(group: str) -> None:
     text = " ".join(settings for settings, _ in kills.RUNS) + " callbacks=default"
-    assert [f"{group}={path.stem}" for path in choice_files(group) if f"{group}={path.stem}" not in text.split()] == []
+    words = re.findall(rf"(?<={group}=)\w+|(?<=\[|,)\w+(?=[,\]])", text)
+    assert [path.stem for path in choice_files(group) if path.stem not in words] == []
     assert len(kills.RUNS) == 10
 
 
