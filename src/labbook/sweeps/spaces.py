@@ -76,7 +76,7 @@ def can_be_zero(distribution: BaseDistribution) -> bool:
     if isinstance(distribution, CategoricalDistribution):
         return 0 in distribution.choices
     assert isinstance(distribution, (FloatDistribution, IntDistribution))
-    return distribution.low <= 0
+    return bool(distribution.low <= 0)
 
 
 def describe_distribution(distribution: BaseDistribution) -> str:
