@@ -97,7 +97,7 @@ class RunCheckpoints:
             self._save_if_due(trainer, model)
 
     def after_validation_step(self, trainer: Trainer, model: LightningModule) -> None:
-        """Save in the middle of the validation, which a resumed run begins anew."""
+        """Save in the middle of the validation; a resumed run repeats the whole validation."""
         if not self.resume_state.within_epoch:  # a validation is part of its epoch
             self._stop_if_signalled(trainer)
             return
@@ -134,14 +134,14 @@ class RunCheckpoints:
         self._stop_if_signalled(trainer)
 
     def _save_if_due(self, trainer: Trainer, model: LightningModule) -> None:
-        """Save if it is time, and save and stop if a signal came to any process."""
+        """Save if it is time; save and stop if any process received a signal."""
         late = time.monotonic() - self._saved_at > self.every_seconds
         if any_rank(trainer, self.signals.received is not None or late):
             self._save_last(trainer, model)
             self._stop_if_signalled(trainer)
 
     def _stop_if_signalled(self, trainer: Trainer) -> None:
-        """Stop this process if a signal came to any."""
+        """Stop this process if any process received a signal."""
         if any_rank(trainer, self.signals.received is not None):
             raise StoppedBySignal(self.signals.received or signal.SIGTERM)
 
@@ -154,7 +154,7 @@ class RunCheckpoints:
         self._saved_at = time.monotonic()
 
     def _mend_folder(self) -> None:
-        """Make the folder anew if somebody has deleted it; the best weights are gone with it."""
+        """Create the folder again if it was deleted; the best weights are lost."""
         if not self.folder.is_dir() and self.folder.parent.is_dir():
             again = ", and the best epoch is selected again" if self.best is not None else ""
             log.warning("%s was deleted during the training: it is created again%s", self.folder, again)

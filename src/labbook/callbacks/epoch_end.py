@@ -30,7 +30,7 @@ class EpochEnd(Checkpoint):
         self.recorder, self.checkpoints, self.diagnostics, self.pruning = recorder, checkpoints, diagnostics, pruning
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add the epoch to metrics.csv, say what is wrong with the training, save it, and end a hopeless trial."""
+        """Record the epoch in metrics.csv, diagnose the training, save it, and prune the trial."""
         self.recorder.record(trainer, pl_module)
         if self.diagnostics is not None:
             self.diagnostics.check(self.recorder.rows)
