@@ -1,4 +1,8 @@
-"""What a user can do wrong, said in one sentence."""
+"""The errors of the program, each one sentence.
+
+Every function may raise SettingError for a setting that cannot work. Docstrings name only other errors, except those of
+classes that users create themselves.
+"""
 
 import difflib
 import errno

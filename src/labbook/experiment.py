@@ -94,9 +94,6 @@ def build_data(config: DictConfig, only: Part | None = None) -> LightningDataMod
 
     What the configuration leaves open is noted in it as pretrained weights want it, or as the data decides. `only` is
     the part that an evaluation needs, where the data set can be read so.
-
-    Raises:
-        SettingError: settings that do not go together, or folders that are not there.
     """
     network = return_type(instantiate.resolve_target(config.model._target_, "model"))
     for name, value in capabilities.pretrained_data_settings(network, config.model).items():
@@ -118,9 +115,6 @@ def build_model(config: DictConfig, spec: Any) -> LightningModule:
 
     Its constructor is given what it asks for: `spec`, that of the data (None where it has none), `task`, `optimizer`,
     `scheduler` and `seed`.
-
-    Raises:
-        SettingError: a model that the data or the memory do not fit, or see `sam.check_sam`.
     """
     loss, class_weights = loss_settings(config)
     task = Task(
@@ -149,11 +143,7 @@ def build_model(config: DictConfig, spec: Any) -> LightningModule:
 
 
 def check_task_settings(config: DictConfig, task: Task, spec: Any) -> None:
-    """Refuse a task that no classifier can do with this data.
-
-    Raises:
-        SettingError: see `losses.check_loss` and `sam.check_sam`; or the data has no spec of images.
-    """
+    """Refuse a task that no classifier can do with this data."""
     if not isinstance(spec, ImageSpec):
         raise SettingError(f"model._target_={config.model._target_} {own_modules.NO_SPEC}")
     losses.check_loss(task.loss, task.label_smoothing, task.class_weights, spec, bool(task.mixup or task.cutmix))
@@ -199,9 +189,6 @@ def on_meta_device(config: DictConfig, data: LightningDataModule, look: Callable
     """What `look` finds in the network of a configuration, which has no numbers, so that it is made at once.
 
     Where numbers are asked for, it has them.
-
-    Raises:
-        SettingError: a network that these images do not fit.
     """
     try:
         with torch.device("meta"):

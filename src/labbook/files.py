@@ -116,11 +116,7 @@ def blocking_lock(path: Path) -> FileLock:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Keep other processes from working in a folder; not where the file system cannot lock.
-
-    Raises:
-        SettingError: another process is at work in it.
-    """
+    """Keep other processes from working in a folder; not where the file system cannot lock."""
     lock = FileLock(folder / LOCK, fallback_to_soft=False)  # which its holder's death frees
     with suppress(NotImplementedError):
         try:

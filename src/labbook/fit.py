@@ -83,7 +83,6 @@ def fit_from_state(trainer: Trainer, model: LightningModule, data: LightningData
     """Lightning's fit; errors of torch that a setting or another process caused are said so.
 
     Raises:
-        SettingError: a batch of one image before batch normalisation.
         TrainingError: a process of the run died.
     """
     try:

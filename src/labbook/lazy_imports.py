@@ -21,11 +21,7 @@ RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # which Li
 
 
 def process_number(variable: str, default: int = 0) -> int:
-    """The number that a launcher of processes put into an environment variable; `default` where it is not set.
-
-    Raises:
-        SettingError: it holds something else.
-    """
+    """The number that a launcher of processes put into an environment variable; `default` where it is not set."""
     value = os.environ.get(variable)
     if value is None:
         return default
@@ -37,11 +33,7 @@ def process_number(variable: str, default: int = 0) -> int:
 
 
 def check_torch() -> None:
-    """Refuse an installation that pyproject.toml would not have made, without importing torch.
-
-    Raises:
-        SettingError: torch is older than `SAFE_TORCH`, or not installed.
-    """
+    """Refuse an installation that pyproject.toml would not have made, without importing torch."""
     try:
         there = version("torch")
     except PackageNotFoundError as error:
@@ -60,9 +52,6 @@ def import_torch_stack() -> Iterator[None]:
     All that a module defines lasts, yet Python's collector goes through it again and again as it grows to a million
     objects, and in every full collection afterwards. Without that, importing takes four fifths of its time. Does
     nothing where torch has been imported.
-
-    Raises:
-        SettingError: a torch whose loading of checkpoints is not to be trusted; see also `process_number`.
     """
     check_torch()
     for variable in RANKS:

@@ -49,12 +49,7 @@ UNWARNED = (
 def build_trainer(
     config: DictConfig, choice: DeviceChoice, run: RunFolder, model: LightningModule, data: LightningDataModule
 ) -> Trainer:
-    """A Lightning Trainer that keeps everything in the run's folder.
-
-    Raises:
-        SettingError: early stopping without anything to watch, or a logger that is not installed; see also
-            `build_evaluation_metrics`.
-    """
+    """A Lightning Trainer that keeps everything in the run's folder."""
     options: dict[str, Any] = {} if capabilities.is_validated(model, data) else {"limit_val_batches": 0}
     trainer = make_quiet_trainer(
         config,
@@ -185,11 +180,7 @@ def build_loggers(config: DictConfig, run: RunFolder) -> list[Logger]:
 
 
 def build_logger(node: DictConfig, name: str, run: RunFolder) -> Logger:
-    """The logger of one node, which is the choice `name`.
-
-    Raises:
-        SettingError: it needs a package that is not installed.
-    """
+    """The logger of one node, which is the choice `name`."""
     try:
         options = trackers.tracker_options(instantiate.resolve_target(node._target_, "logger"), node, run)
         logger: Logger = instantiate.build_object(node, "logger", save_dir=str(run.path), **options)

@@ -111,7 +111,6 @@ class RunCheckpoints:
         """Save the epoch with this row of metrics, and its weights too where the objective improved.
 
         Raises:
-            SettingError: the objective is not logged.
             TrainingError: a loss, the objective or a weight is not finite.
         """
         self._mend_folder()
@@ -187,11 +186,7 @@ class RunCheckpoints:
         return {**best, "stopped": stopped}
 
     def load(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-        """Restore the best of a checkpoint, and what ended the training early.
-
-        Raises:
-            SettingError: it has an average of the weights, and this run has none.
-        """
+        """Restore the best of a checkpoint, and what ended the training early."""
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         if "training_weights" in checkpoint and not any(isinstance(item, EMA) for item in callbacks):
             raise SettingError("this run was started with EMA: resume it with callbacks=ema")

@@ -27,11 +27,7 @@ class EarlyStopping(LightningEarlyStopping):
             super().__init__(**self.settings, mode="min" if falls else "max")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare the metric with the best so far.
-
-        Raises:
-            SettingError: it is not logged.
-        """
+        """Compare the metric with the best so far."""
         if self.monitor not in trainer.callback_metrics:
             raise SettingError(
                 f"callbacks.{self.name}.monitor={self.monitor} is not a validation metric;"

@@ -81,11 +81,7 @@ class EpochRecorder:
         return time.perf_counter() - self._epoch_started if self._epoch_started is not None else 0.0
 
     def record(self, trainer: Trainer, model: LightningModule) -> None:
-        """Add the row of the epoch, write the table anew and log the epoch.
-
-        Raises:
-            SettingError: the module logs nothing.
-        """
+        """Add the row of the epoch, write the table anew and log the epoch."""
         elapsed = self._elapsed()
         training = self._before + (self._training or elapsed)
         self.validated = self._training is not None

@@ -49,11 +49,7 @@ class EvaluationMetrics(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Add a batch.
-
-        Raises:
-            SettingError: the network's step returns no logits and labels.
-        """
+        """Add a batch."""
         self._add(outputs, "validation_step")
 
     def on_test_batch_end(
@@ -65,11 +61,7 @@ class EvaluationMetrics(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Add a batch.
-
-        Raises:
-            SettingError: the network's step returns no logits and labels.
-        """
+        """Add a batch."""
         self._add(outputs, "test_step")
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -14,11 +14,7 @@ log = logging.getLogger("labbook")
 
 
 def describe_run(run: RunFolder, module: LightningModule, source: LightningDataModule, choice: DeviceChoice) -> None:
-    """Say what is about to be trained, on what and why there, and record what the data is.
-
-    Raises:
-        SettingError: the run goes on, and the data is not what it was trained on.
-    """
+    """Say what is about to be trained, on what and why there, and record what the data is."""
     log.info("%s, on %s", describe_model(module), describe_data(source))
     log.info("device: %s%s", choice.reason, describe_layout(module, choice))
     run.metrics["hardware"] = choice.reason

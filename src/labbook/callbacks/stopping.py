@@ -19,9 +19,6 @@ def check_monitors(callbacks: list[Callback], scheduler: str, validated_on: str 
     """Refuse what follows a metric of the validation, `callbacks` or a `scheduler` by the metric's name, without one.
 
     `remedy` is what there would have to be for one.
-
-    Raises:
-        SettingError: there is no validation, or it is on the test set, by which nothing is chosen.
     """
     following = ["callbacks=early_stopping"] if any(isinstance(item, EarlyStopping) for item in callbacks) else []
     following += ["scheduler=plateau"] if scheduler.startswith("val/") else []

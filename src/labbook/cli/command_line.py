@@ -157,11 +157,7 @@ def run_task(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
 
 
 def resume_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
-    """Go on with the run that `config.resume` names; one of a sweep only as the sweep itself would do it.
-
-    Raises:
-        SettingError: see `resumed_config`; or somebody is at work on the run.
-    """
+    """Go on with the run that `config.resume` names; one of a sweep only as the sweep itself would do it."""
     folder, origin = Path(config.resume), f"{config.resume}/config.yaml"
     going_on = settings.with_schema_types(resumed_config(config, settings.task_overrides(), settings.GROUPS), origin)
     if read_manifest(folder.parent) is None:

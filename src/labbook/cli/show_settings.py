@@ -14,11 +14,7 @@ from labbook.runs.resume import with_overrides
 
 
 def show_settings(arguments: list[str]) -> bool:
-    """Print what `--cfg` asks for where Hydra cannot: the settings of a resumed run, or a null; whether it was that.
-
-    Raises:
-        SettingError: no such part, or a part without `--cfg`; see also `with_overrides`.
-    """
+    """Print what `--cfg` asks for where Hydra cannot: the settings of a resumed run, or a null; whether it was that."""
     given, rest = cfg_options(arguments)
     if given.cfg is None:
         if given.package or given.resolve:
@@ -46,11 +42,7 @@ def show_settings(arguments: list[str]) -> bool:
 
 
 def cfg_options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options that `--cfg` goes with, as Hydra reads them, and the rest of the arguments.
-
-    Raises:
-        SettingError: one without its value, or with another than there is.
-    """
+    """The options that `--cfg` goes with, as Hydra reads them, and the rest of the arguments."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
     parser.add_argument("--config-dir", "-cd")  # else -cd would be taken for -c

@@ -26,11 +26,7 @@ def choice_files(group: str, *folders: Path) -> list[Path]:
 
 
 def normalize_overrides(arguments: Sequence[str], folders: Sequence[Path] = ()) -> list[str]:
-    """Settings as Hydra takes them; `folders` are where the files of groups may be, those of the program by default.
-
-    Raises:
-        SettingError: a path where a group takes a name, a setting that no run can do without, or yes for true.
-    """
+    """Settings as Hydra takes them; `folders` are where the files of groups may be, those of the program by default."""
     folders = folders or search_path.config_folders()
     meant = []
     for argument in arguments:
@@ -114,11 +110,7 @@ def check_deletion(name: str) -> None:
 
 
 def check_boolean(name: str, value: str) -> None:
-    """Refuse yes and its like where a setting of the root is true or false, as they are refused in groups.
-
-    Raises:
-        SettingError: with the value to write.
-    """
+    """Refuse yes and its like where a setting of the root is true or false, as they are refused in groups."""
     if root_types().get(name) not in (bool, bool | None):
         return
     for given in value.split(","):

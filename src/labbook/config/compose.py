@@ -20,11 +20,7 @@ def register_with_hydra() -> None:
 
 
 def compose_config(*settings: str) -> DictConfig:
-    """What train.py would be configured with by these settings, checked as far as that takes no torch.
-
-    Raises:
-        SettingError: a setting that is none, a choice that is none, or a value out of range.
-    """
+    """What train.py would be configured with by these settings, checked as far as that takes no torch."""
     register_with_hydra()
     settings = tuple(normalize_overrides(settings))
     argument_checks.check_single_choices(list(settings))

@@ -40,11 +40,7 @@ LIMITS: dict[str, Any] = {
 
 
 def resolve_target(target: Any, name: str) -> Any:
-    """The object that `_target_: target` of the node `name` stands for.
-
-    Raises:
-        SettingError: the whitelist does not allow it, or it does not exist.
-    """
+    """The object that `_target_: target` of the node `name` stands for."""
     try:
         node = {"_target_": renames.current_target(str(target)), "_partial_": True}
         return instantiate(node, _execution_whitelist_=allowed_targets()).func
@@ -161,10 +157,6 @@ def check_node_tree(node: Any, name: str, supplied: Mapping[str, str | None] | N
 
     `supplied` are the arguments that the program itself will add, so the node need not have them. It must not have
     them either where there is a text, which says what a user is to do instead.
-
-    Raises:
-        SettingError: a target that is not allowed, an unknown or missing argument, a wrong type or range, or
-            optimizer settings that do not go together.
     """
     if OmegaConf.is_config(node):
         node = OmegaConf.to_container(node, resolve=True)
@@ -224,12 +216,7 @@ def is_target_node(value: Any) -> bool:
 
 
 def try_optimizer(node: Mapping[str, Any], name: str) -> None:
-    """Make the optimizer for one number, and one for parameters as networks have them that makes a step.
-
-    Raises:
-        SettingError: settings that do not go together, in torch's words; or an optimizer that does not take every
-            parameter, or whose step needs more than gradients.
-    """
+    """Make the optimizer for one number, and one for parameters as networks have them that makes a step."""
     matrix, vector, filters = (torch.ones([1] * dimensions, requires_grad=True) for dimensions in (2, 1, 4))
     try:
         build_object(node, name)([matrix])
@@ -252,9 +239,6 @@ def build_object(node: Any, name: str = "", /, **supplied: Any) -> Any:
     """The object that the checked node `name` describes, made with its settings and the `supplied` arguments.
 
     Of a node without a `_target_`, the objects of all nodes inside, by name, without those that are null.
-
-    Raises:
-        SettingError: raised by the target itself for settings that do not go together.
     """
     if not node:
         return {}

@@ -69,22 +69,14 @@ def export_project_root() -> None:
 
 
 def is_project(folder: Path) -> bool:
-    """Whether a folder is a project: train.py and [tool.labbook] in its pyproject.toml, and not a run's or a sweep's.
-
-    Raises:
-        SettingError: its pyproject.toml cannot be read.
-    """
+    """Whether a folder has train.py and a pyproject.toml with [tool.labbook], and is not a run or a sweep."""
     if not (folder / PROGRAM).is_file() or any((folder / name).exists() for name in OF_RUNS):
         return False
     return "labbook" in tool_tables(folder / PYPROJECT)
 
 
 def tool_tables(file: Path) -> dict[str, Any]:
-    """What is under [tool] in a pyproject.toml; nothing where there is no such file.
-
-    Raises:
-        SettingError: it cannot be read.
-    """
+    """What is under [tool] in a pyproject.toml; nothing where there is no such file."""
     try:
         content = tomllib.loads(read_settings_file(file))
     except FileNotFoundError:
@@ -96,11 +88,7 @@ def tool_tables(file: Path) -> dict[str, Any]:
 
 
 def own_packages(root: Path) -> tuple[str, ...]:
-    """The names of the user's own packages: those in `root`/src, and those that its pyproject.toml names.
-
-    Raises:
-        SettingError: what [tool.labbook] says is not names of packages.
-    """
+    """The names of the user's own packages: those in `root`/src, and those that its pyproject.toml names."""
     file = root / PYPROJECT
     table = tool_tables(file).get("labbook", {})
     for key in table if isinstance(table, dict) else ["labbook"]:

@@ -48,11 +48,7 @@ def check_local_path(setting: str, place: str | Path) -> None:
 
 
 def expand_user(setting: str, path: str) -> str:
-    """A path, with the user's home folder for a ~ that it begins with; `setting` is what a refusal names.
-
-    Raises:
-        SettingError: the home of somebody who is not a user here.
-    """
+    """A path, with the user's home folder for a ~ that it begins with; `setting` is what a refusal names."""
     try:
         return str(Path(path).expanduser()) if path.startswith("~") else path
     except RuntimeError as error:

@@ -231,11 +231,7 @@ def check_run_mode(config: DictConfig, preset: str | None) -> None:
 
 
 def check_folds(config: DictConfig, sweeping: bool = False) -> None:
-    """Refuse a cross-validation that divides nothing, or a fold that it does not have; a sweep adds `fold` itself.
-
-    Raises:
-        SettingError: naming both settings.
-    """
+    """Refuse a cross-validation that divides nothing, or a fold that it does not have; a sweep adds `fold` itself."""
     folds, fold = config.folds, config.fold
     if folds == 1:
         raise SettingError("folds=1 leaves nothing to train on: use folds=2 or more; folds=0 is off")
@@ -272,21 +268,13 @@ def check_root(config: DictConfig) -> None:
 
 
 def check_objective_name(name: str) -> None:
-    """Refuse to choose by the test set.
-
-    Raises:
-        SettingError: the objective is a metric of it.
-    """
+    """Refuse to choose by the test set."""
     if re.match(r"test($|[^a-z])", name):
         raise SettingError(f"objective={name}: the test set must not select anything: use a validation metric")
 
 
 def with_schema_types(config: DictConfig, origin: str) -> DictConfig:
-    """A configuration that was read from a file, with the types of the schema.
-
-    Raises:
-        SettingError: a root value of a wrong type, or out of range.
-    """
+    """A configuration that was read from a file, with the types of the schema."""
     schema = OmegaConf.structured(TrainConfig)
     OmegaConf.set_struct(schema, False)
     try:

@@ -17,11 +17,7 @@ IN_COMMAND = re.compile(rf"((?:{WORDS})[=:]\s?)(\S+)", re.IGNORECASE)
 
 
 def check_not_secret(name: str, value: Any) -> None:
-    """Refuse a setting that is to be kept secret: config.yaml, TensorBoard and the report would all tell it.
-
-    Raises:
-        SettingError: naming the setting, not its value.
-    """
+    """Refuse a setting that is to be kept secret: config.yaml, TensorBoard and the report would all tell it."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             check_not_secret(f"{name}.{key}", item)
@@ -44,7 +40,6 @@ def read_environment(name: str, *default: str | None) -> str | None:
     """What `${oc.env:NAME,DEFAULT}` stands for.
 
     Raises:
-        SettingError: a variable that holds a secret.
         KeyError: it is not set, and there is no default.
     """
     value = os.environ.get(name)

@@ -30,9 +30,6 @@ def separate_nodes(given: DictConfig, merged: DictConfig, own: dict[str, DictCon
 
     Hydra merges such files into one node: `given` with the user's settings, `merged` without. A setting is that of each
     choice whose file, in `own`, has it; logger.NAME.SETTING is that of one.
-
-    Raises:
-        SettingError: a class instead of that of one of the choices.
     """
     now, usual = (unresolved_dict(node) for node in (given, merged))
     changed = {key: value for key, value in now.items() if key not in usual or usual[key] != value}

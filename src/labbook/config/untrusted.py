@@ -42,11 +42,7 @@ class FileConfigSource(hydra_internals.FileConfigSource):
     trusted: ClassVar[Sequence[Path]] = (CONFIGS,)
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """One file.
-
-        Raises:
-            SettingError: see `check_config_file`; or a path that leads out of the folder.
-        """
+        """One file."""
         if ".." in Path(config_path).parts or Path(config_path).is_absolute():
             raise SettingError(f"{abbreviate(config_path)} leads out of the folder of settings")
         file = hydra_internals.file_of(self, config_path)
@@ -69,7 +65,6 @@ def read_settings_file(file: Path) -> str:
     """What is written in a file.
 
     Raises:
-        SettingError: it is too large to be one of settings, or no text.
         OSError: it cannot be read.
     """
     with file.open("rb") as opened:
@@ -86,9 +81,6 @@ def check_yaml_form(text: str, origin: str, *, resolved: bool = False) -> None:
     """Refuse YAML that is more than nested settings; what is no YAML at all is left to whoever reads it.
 
     `resolved` settings have no interpolations left.
-
-    Raises:
-        SettingError: a tag, an anchor or alias, too many levels, too long a text or one with control characters.
     """
     depth = 0
     try:
@@ -110,12 +102,7 @@ def check_yaml_form(text: str, origin: str, *, resolved: bool = False) -> None:
 
 
 def check_config_file(text: str, origin: str, config_path: str) -> None:
-    """Refuse a file of settings that reaches beyond the settings of a run.
-
-    Raises:
-        SettingError: settings of Hydra other than a sweep's `params`, a resolver, a place that is not below the
-            current folder; see also `check_yaml_form`.
-    """
+    """Refuse a file of settings that reaches beyond the settings of a run."""
     check_yaml_form(text, origin)
     try:
         content = yaml.load(text, Loader=LOADER)

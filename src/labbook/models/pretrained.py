@@ -43,11 +43,7 @@ def image_settings(name: str) -> dict[str, Any]:
 
 
 def pretrained_state_dict(name: str) -> dict[str, Tensor]:
-    """The published weights of the network of that name, on the CPU.
-
-    Raises:
-        SettingError: they are missing and cannot be downloaded, or the file holds something else.
-    """
+    """The published weights of the network of that name, on the CPU."""
     url = str(recommended_weights(name).url)
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
     if not file.exists():  # it may lie where nobody but an administrator can write
@@ -110,11 +106,7 @@ def matches_digest(file: Path) -> bool:
 
 
 def load_pretrained(network: nn.Module, weights: Mapping[str, Tensor], but: Collection[str]) -> None:
-    """Give a network its weights; the layers `but`, which tell other classes apart, stay as they were drawn.
-
-    Raises:
-        SettingError: the weights are of another network.
-    """
+    """Give a network its weights; the layers `but`, which tell other classes apart, stay as they were drawn."""
     own = {
         key: value
         for key, value in network.state_dict().items()

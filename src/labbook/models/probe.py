@@ -43,10 +43,6 @@ def log_exceptions(what: str) -> Iterator[None]:
 
 
 def dummy_input(model: LightningModule, purpose: str = "a look at the network") -> Tensor:
-    """An image of zeros as the network takes it, [1, C, H, W], on its device: drawing one would use up randomness.
-
-    Raises:
-        SettingError: the model does not say what images it takes.
-    """
+    """An image of zeros as the network takes it, [1, C, H, W], on its device: drawing one would use up randomness."""
     spec = spec_of_images(model, purpose)
     return torch.zeros(1, spec.channels, spec.size, spec.size, device=model.device)

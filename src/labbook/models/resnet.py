@@ -90,11 +90,7 @@ def convolution_3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 
 
 def blocks_in_a_stage(depth: int, others: int) -> int:
-    """How many blocks of two layers each stage has, where `others` layers are in none.
-
-    Raises:
-        SettingError: a depth that no whole number of them gives.
-    """
+    """How many blocks of two layers each stage has, where `others` layers are in none."""
     blocks, rest = divmod(depth - others, 2 * STAGES)
     if rest:
         near = others + 2 * STAGES * blocks

@@ -58,11 +58,7 @@ def shrink_dense(network: VGG) -> None:
 
 
 def resize_patches(network: VisionTransformer, size: int, channels: int, small: bool) -> None:
-    """Give a Vision Transformer the patches, and the embeddings of their positions, of images of this size.
-
-    Raises:
-        SettingError: the patches do not divide the image.
-    """
+    """Give a Vision Transformer the patches, and the embeddings of their positions, of images of this size."""
     patch, before = TOKEN_PATCH if small else network.patch_size, network.conv_proj
     assert isinstance(before, nn.Conv2d)
     small_patches = not small and size % TOKEN_PATCH == 0

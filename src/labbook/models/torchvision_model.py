@@ -124,11 +124,7 @@ class TorchvisionModel(Classifier):
         return network
 
     def check_size(self) -> None:
-        """Send an image that has no memory through a network that has none.
-
-        Raises:
-            SettingError: some layer would leave no pixel, or patches do not divide the image.
-        """
+        """Send an image that has no memory through a network that has none."""
         size = self.spec.size
         if not self.passes(size):
             self.require_size(self.spec, bisect_left(range(LARGEST), True, lo=size + 1, key=self.passes))
@@ -144,11 +140,7 @@ class TorchvisionModel(Classifier):
         return True
 
     def check_options(self) -> None:
-        """Make the network for an image of the usual size, and a step forward: torchvision checks few options itself.
-
-        Raises:
-            SettingError: in the words of whatever went wrong, or naming an option that there is not.
-        """
+        """Build the network and run one forward pass on the meta device: torchvision checks few options itself."""
         try:
             with torch.device("meta"):
                 network = self.adapted(USUAL).train()
@@ -168,11 +160,7 @@ class TorchvisionModel(Classifier):
         return SettingError(f"model.options.{option} is none of {self.name}; {list_choices(option, known)}")
 
     def load(self) -> None:
-        """Take the published weights.
-
-        Raises:
-            SettingError: they are missing and cannot be downloaded.
-        """
+        """Take the published weights."""
         weights: Mapping[str, Tensor] = pretrained_weights.pretrained_state_dict(self.name)
         if isinstance(self.network, VisionTransformer):
             weights = interpolate_embeddings(self.spec.size, self.network.patch_size, weights)

@@ -114,11 +114,7 @@ def figure_pixels(figure: Figure) -> Picture:
 
 
 def save_png(picture: Picture, file: Path) -> None:
-    """Write a picture as PNG.
-
-    Raises:
-        OSError: it could not be written.
-    """
+    """Write a picture as PNG."""
     with open_output(file) as partial:
         Image.fromarray(picture).save(partial, format="PNG")
 

@@ -132,11 +132,7 @@ class SweepRecord:
 
 
 def read_sweep(folder: Path) -> SweepRecord:
-    """All that a sweep's folder holds, whatever state its runs are in.
-
-    Raises:
-        SettingError: there is no such folder, or no sweep made it.
-    """
+    """All that a sweep's folder holds, whatever state its runs are in."""
     check_local_path("the sweep", folder)
     if not folder.is_dir():
         raise SettingError(f"{folder} is not a folder: use one in logs/sweeps")

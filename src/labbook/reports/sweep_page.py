@@ -46,11 +46,7 @@ class PageSection:
 
 
 def write_report(folder: Path) -> Report:
-    """Read a sweep's folder, in whatever state its runs are, and write its files into it.
-
-    Raises:
-        SettingError: the folder is no sweep's, or one of the files in it is a link that leads out of it.
-    """
+    """Read a sweep's folder, in whatever state its runs are, and write its files into it."""
     report = group_runs(read_runs.read_sweep(folder))
     check_symlinks(
         folder, [folder / name for name in (CSV, MARKDOWN, PAGE, images.CURVES, images.MATRIX, images.TABLE)]

@@ -32,11 +32,7 @@ COUNTING = {"trainer.accumulate_grad_batches": 1, "trainer.limit_train_batches":
 
 
 def read_run_config(path: Path) -> DictConfig:
-    """The configuration of a finished or interrupted run.
-
-    Raises:
-        SettingError: the folder is no run, or its configuration cannot be read.
-    """
+    """The configuration of a finished or interrupted run."""
     check_local_path("the run", path)
     file = path / CONFIG
     if not file.is_file():
@@ -100,11 +96,7 @@ def same_choice(one: Any, other: str) -> bool:
 
 
 def resumed_config(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
-    """The configuration of the run that `config.resume` names, with the overrides that a resumed run may take.
-
-    Raises:
-        SettingError: see `with_overrides`; or a run that is finished.
-    """
+    """The configuration of the run that `config.resume` names, with the overrides that a resumed run may take."""
     path = Path(config.resume)
     asked = with_overrides(config, overrides, groups)
     check_unfinished(path, read_run_config(path), asked)
@@ -112,11 +104,7 @@ def resumed_config(config: DictConfig, overrides: list[str], groups: tuple[str, 
 
 
 def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
-    """The settings of the run that `config.resume` names, finished or not, with those of the overrides.
-
-    Raises:
-        SettingError: no run, or an override that would make it another run.
-    """
+    """The settings of the run that `config.resume` names, finished or not, with those of the overrides."""
     check_local_path("resume", config.resume)
     path = Path(config.resume)
     saved = read_run_config(path)
@@ -170,11 +158,7 @@ def merge_trainer_settings(node: DictConfig, own: DictConfig, choice: str) -> Di
 
 
 def check_unfinished(path: Path, begun: DictConfig, asked: DictConfig) -> None:
-    """Refuse to go on with a run that has no more to do with the settings that are asked for.
-
-    Raises:
-        SettingError: saying what would give it more to do.
-    """
+    """Refuse to go on with a run that has no more to do with the settings that are asked for."""
     done, planned = read_metrics(path), begun.epochs
     finished = done.get("status") == "finished"
     if finished and "stopped_early" in done:
@@ -206,11 +190,7 @@ def epochs_trained(path: Path) -> int:
 
 
 def with_settings(config: DictConfig, settings: list[str]) -> DictConfig:
-    """A run's configuration with some settings replaced, each given as `key=value`.
-
-    Raises:
-        SettingError: a key that the configuration does not have, or no `=`.
-    """
+    """A run's configuration with some settings replaced, each given as `key=value`."""
     for setting in settings:
         name, equals, _ = setting.partition("=")
         node: Any = config

@@ -218,9 +218,6 @@ def open_run(config: DictConfig) -> RunFolder:
 
     Processes that `trainer=ddp` starts are told the folder; those that torchrun starts must be told it by whoever
     runs that.
-
-    Raises:
-        SettingError: the place for runs cannot be written to, or several processes do not know their folder.
     """
     tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
     if tasks != "1" and "TORCHELASTIC_RUN_ID" not in os.environ and not config.sweep.job.folder:
@@ -268,11 +265,7 @@ def new_run_path(config: DictConfig) -> tuple[Path, str]:
 
 
 def make_run_folder(parent: Path, name: str) -> Path:
-    """A folder that no other run has, even one that starts in the same second.
-
-    Raises:
-        SettingError: it cannot be made.
-    """
+    """A folder that no other run has, even one that starts in the same second."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         number = 1
@@ -295,11 +288,7 @@ def saved_states(path: Path) -> list[Path]:
 
 
 def newest_intact_state(path: Path) -> tuple[Path | None, list[str]]:
-    """The newest whole state of a run, if there is any at all, and what is wrong with those that are newer.
-
-    Raises:
-        SettingError: none of those that are there is whole.
-    """
+    """The newest whole state of a run, if there is any at all, and what is wrong with those that are newer."""
     damaged: list[str] = []
     for file in saved_states(path):
         if (wrong := find_corruption(file)) is None:

@@ -39,11 +39,7 @@ class SweepFolder:
         return sorted({file.parent.name for file in files})
 
     def check(self) -> None:
-        """Refuse a folder that something else made.
-
-        Raises:
-            SettingError: there is one of this name; or what is to be written into it would be written elsewhere.
-        """
+        """Refuse a folder that something else made."""
         check_symlinks(self.path, (self.path / locks.CLAIMS, self.path / "experiment"))
         if self.path.exists() and read_manifest(self.path) is None and any(self.path.glob("[!.]*")) and not self.runs():
             raise SettingError(f"{self.path} exists and was not created by a sweep: use another sweep.name=NAME")
@@ -53,11 +49,7 @@ class SweepFolder:
         return {name.rpartition("-")[2]: name for name in self.runs() if NAME.fullmatch(name)}
 
     def begin(self, over: list[str], objective: str, mode: str = "auto") -> None:
-        """Make the folder, or add this command to those that made it.
-
-        Raises:
-            SettingError: it cannot be made, or is not a sweep's.
-        """
+        """Make the folder, or add this command to those that made it."""
         self.check()
         command = typed_command()
         try:
@@ -85,11 +77,7 @@ class SweepFolder:
         return move_aside(self.path / name, log_dir / "replaced" / self.path.name / name)
 
     def set_aside(self, log_dir: Path) -> Path:
-        """Move the whole sweep to log_dir/replaced.
-
-        Raises:
-            SettingError: it is not a sweep's, or somebody is at work in it.
-        """
+        """Move the whole sweep to log_dir/replaced."""
         self.check()
         if busy := locks.held_locks(self.path):
             raise SettingError(f"sweep.rerun=true would move runs that are in use by {', '.join(busy.values())}")

@@ -57,11 +57,7 @@ def write_experiment(sweep: Path, run: str, config: Mapping[str, Any], found: st
 
 
 def run_of(folder: Path) -> Path:
-    """The folder of a run, or the best run of a sweep's folder, which is said on the error stream.
-
-    Raises:
-        SettingError: no run of the sweep is finished, or they were validated on the test set or on different data sets.
-    """
+    """The folder of a run, or the best run of a sweep's folder, which is said on the error stream."""
     if read_manifest(folder) is None:
         return folder
     from labbook.reports import grouping, read_runs  # draws, which takes a second to import

@@ -38,7 +38,6 @@ class GridSweeper(Sweeper):
         """Launch all combinations that are not done; then comes the table.
 
         Raises:
-            SettingError: a setting of any of them is wrong.
             TrainingError: a run failed.
         """
         jobs = override_combinations(parse_overrides(self.arguments, self.config_loader))
@@ -48,11 +47,7 @@ class GridSweeper(Sweeper):
 
 
 def repeat_overrides(config: DictConfig, arguments: list[str]) -> list[str]:
-    """What `seeds=N` and `folds=N` add to a sweep.
-
-    Raises:
-        SettingError: the seed or the fold is swept over already.
-    """
+    """What `seeds=N` and `folds=N` add to a sweep."""
     values = {"seed": range(config.seed, config.seed + config.seeds), "fold": range(1, config.folds + 1)}
     if config.fold:
         del values["fold"]

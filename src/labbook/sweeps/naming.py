@@ -42,7 +42,6 @@ def override_combinations(overrides: Iterable[Override]) -> list[list[str]]:
 
     Raises:
         HydraException: an interval, which has no list of values.
-        SettingError: a range or a pattern that gives none.
     """
     values: dict[str, list[str]] = {}
     for item in overrides:

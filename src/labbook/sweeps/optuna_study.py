@@ -24,11 +24,7 @@ SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
 def open_study(storage: str, objective: str, mode: str = "auto") -> optuna.Study:
-    """The study as it stands, or a new one.
-
-    Raises:
-        SettingError: the storage cannot be opened.
-    """
+    """The study as it stands, or a new one."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction: Literal["minimize", "maximize"] = "minimize" if lower_is_better(objective, mode) else "maximize"
     with study_storage_errors(storage):
@@ -39,11 +35,7 @@ def open_study(storage: str, objective: str, mode: str = "auto") -> optuna.Study
 
 
 def existing_study(storage: str) -> optuna.Study | None:
-    """The study that is there already, if there is one.
-
-    Raises:
-        SettingError: the storage cannot be opened.
-    """
+    """The study that is there already, if there is one."""
     kind, _, file = storage.partition(":///")
     if kind == "sqlite" and not Path(file).exists():
         return None
@@ -56,11 +48,7 @@ def existing_study(storage: str) -> optuna.Study | None:
 
 @contextmanager
 def study_storage_errors(storage: str) -> Iterator[None]:
-    """Where a study's storage is opened.
-
-    Raises:
-        SettingError: it cannot be.
-    """
+    """Where a study's storage is opened."""
     try:
         yield
     except Exception as error:  # of SQLAlchemy, a database's driver or Optuna
@@ -93,11 +81,7 @@ def check_study(
 
 
 def rehearse_sampler(node: DictConfig, space: Mapping[str, BaseDistribution]) -> None:
-    """Let a sampler draw a few trials of nothing, so that one that cannot is refused before anything begins.
-
-    Raises:
-        SettingError: a package that the sampler needs is missing, or it does not take its settings or these ones.
-    """
+    """Let a sampler draw a few trials of nothing, so that one that cannot is refused before anything begins."""
     name = str(node.get("_target_")).rpartition(".")[2]
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

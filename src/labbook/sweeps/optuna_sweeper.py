@@ -63,7 +63,6 @@ class OptunaSearch(OptunaSweeper):
         """Ask, launch and tell until the study has its trials; then comes the table.
 
         Raises:
-            SettingError: a setting is wrong.
             TrainingError: a run failed.
         """
         from labbook.sweeps import optuna_study as studies  # imports Optuna

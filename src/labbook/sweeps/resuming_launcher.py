@@ -142,7 +142,6 @@ class ResumingLauncher(Launcher):
 
         Raises:
             TrainingError: a process died, but not of any of these runs.
-            SettingError: the launcher does not work with its settings.
         """
         try:
             results = self.inner.launch(told, initial_job_idx=first)

@@ -12,11 +12,7 @@ SCALARS = (str, int, float, bool, type(None))
 
 
 def read_space(overrides: Iterable[Override]) -> tuple[dict[str, BaseDistribution], dict[str, str], list[str]]:
-    """What is drawn from, what is fixed and what is taken away; a later override replaces an earlier one.
-
-    Raises:
-        SettingError: an interval or a range that nothing can be drawn from.
-    """
+    """What is drawn from, what is fixed and what is taken away; a later override replaces an earlier one."""
     space: dict[str, BaseDistribution] = {}
     fixed: dict[str, str] = {}
     removed: list[str] = []
@@ -34,11 +30,7 @@ def read_space(overrides: Iterable[Override]) -> tuple[dict[str, BaseDistributio
 
 
 def distribution_of(item: Override) -> BaseDistribution:
-    """The distribution of one swept setting.
-
-    Raises:
-        SettingError: nothing can be drawn from it.
-    """
+    """The distribution of one swept setting."""
     value = item.value()
     if isinstance(value, IntervalSweep) and value.start is not None and value.end is not None:
         if value.start > value.end:

@@ -31,11 +31,7 @@ class SweepCommand:
     launcher: ResumingLauncher
 
     def __init__(self, config: DictConfig, arguments: list[str], search: bool = False) -> None:
-        """`arguments` are the overrides of the command and of the preset, the swept ones among them.
-
-        Raises:
-            SettingError: a folder that is not the sweep's, or nothing to sweep over.
-        """
+        """`arguments` are the overrides of the command and of the preset, the swept ones among them."""
         settings.check_ranges(config)
         launchers.check_launcher(config.hydra)
         self.config, self.arguments = config, arguments

@@ -58,22 +58,14 @@ def is_classifier_type(kind: type | None) -> TypeGuard[type[Classifier]]:
 
 
 def require_classifier(model: LightningModule, purpose: str) -> Classifier:
-    """The model as a classifier, which `purpose`, such as "predict", needs.
-
-    Raises:
-        SettingError: it is none.
-    """
+    """The model as a classifier, which `purpose`, such as "predict", needs."""
     if not is_classifier(model):
         raise SettingError(NO_CLASSIFIER.format(purpose, model_title(model)))
     return model
 
 
 def require_classifier_type(kind: type | None, purpose: str) -> type[Classifier]:
-    """A class of classifiers, which `purpose` needs.
-
-    Raises:
-        SettingError: it is none.
-    """
+    """A class of classifiers, which `purpose` needs."""
     if not is_classifier_type(kind):
         raise SettingError(NO_CLASSIFIER.format(purpose, kind.__name__ if kind else "the model"))
     return kind
@@ -85,11 +77,7 @@ def maps_images(model: nn.Module) -> bool:
 
 
 def spec_of_images(model: LightningModule, purpose: str) -> ImageSpec:
-    """The images that a model of the second level takes, which `purpose`, such as "draw", needs.
-
-    Raises:
-        SettingError: it is none.
-    """
+    """The images that a model of the second level takes, which `purpose`, such as "draw", needs."""
     spec = image_spec(model)
     if spec is None or not maps_images(model):
         raise SettingError(
@@ -168,22 +156,14 @@ def is_image_data_type(kind: type | None) -> TypeGuard[type[ImageDataModule]]:
 
 
 def require_image_data(data: LightningDataModule, purpose: str) -> ImageDataModule:
-    """The data as one set of labelled images, which `purpose`, such as "predict", needs.
-
-    Raises:
-        SettingError: it is none.
-    """
+    """The data as one set of labelled images, which `purpose`, such as "predict", needs."""
     if not is_image_data(data):
         raise SettingError(NO_IMAGE_DATA.format(purpose, type(data).__name__))
     return data
 
 
 def require_image_data_type(kind: type | None, purpose: str) -> type[ImageDataModule]:
-    """A class of such data, which `purpose` needs.
-
-    Raises:
-        SettingError: it is none.
-    """
+    """A class of such data, which `purpose` needs."""
     if not is_image_data_type(kind):
         raise SettingError(NO_IMAGE_DATA.format(purpose, kind.__name__ if kind else "the data"))
     return kind

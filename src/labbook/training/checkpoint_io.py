@@ -37,7 +37,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
         Raises:
             OSError: it could not be written; the file of before is unharmed.
-            SettingError: the model or a callback put something into it that could not be loaded again.
         """
         path = Path(path)
         keep = path.with_name(PREVIOUS) if path.name == LAST and path in self.whole and path.is_file() else None
@@ -88,11 +87,7 @@ def objects_in(value: Any, unsafe: Container[str], key: str = "") -> Iterator[tu
 
 
 def load_checkpoint_file(path: Path, map_location: Any = "cpu", **options: Any) -> dict[str, Any]:
-    """A checkpoint's content; never runs code from it.
-
-    Raises:
-        SettingError: no such file, one that was damaged, or one that is not a checkpoint of tensors and plain data.
-    """
+    """A checkpoint's content; never runs code from it."""
     try:
         reason = find_corruption(path)
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -129,11 +124,7 @@ class Position(NamedTuple):
 
 
 def resume_position(model: LightningModule, path: Path) -> Position:
-    """From where a run can go on with a checkpoint.
-
-    Raises:
-        SettingError: no whole checkpoint, one of another network or of other classes, or one that holds weights alone.
-    """
+    """From where a run can go on with a checkpoint."""
     content = load_checkpoint_file(path, mmap=True)  # without reading the numbers, which Lightning will do
     told, spec = content.get("spec"), image_spec(model)
     names = told.get("class_names", ()) if isinstance(told, dict) and spec is not None else ()
@@ -146,11 +137,7 @@ def resume_position(model: LightningModule, path: Path) -> Position:
 
 
 def load_weights(model: LightningModule, path: Path) -> int:
-    """Put a checkpoint's weights into a network; returns the number of epochs they were trained for.
-
-    Raises:
-        SettingError: no whole checkpoint, or one of another network.
-    """
+    """Put a checkpoint's weights into a network; returns the number of epochs they were trained for."""
     return put_weights(model, load_checkpoint_file(path), path)
 
 

@@ -240,11 +240,7 @@ class Classifier(FastLightningModule):
     # Optimizer and checkpoint --------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:
-        """The task's optimizer, fused where the device has it, and its schedule.
-
-        Raises:
-            SettingError: a task that the trainer or the scheduler cannot do.
-        """
+        """The task's optimizer, fused where the device has it, and its schedule."""
         trainer = self.trainer
         if self.task.sam:
             sam.check_sam(trainer.accumulate_grad_batches, trainer.precision)

@@ -31,11 +31,7 @@ class FurtherInputs:
         )
 
     def among(self, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors that `forward` takes of those that a batch has.
-
-        Raises:
-            SettingError: it needs one that the data does not give.
-        """
+        """The tensors that `forward` takes of those that a batch has."""
         if not extra and not self.needed:
             return {}
         if missing := [name for name in self.needed if name not in extra]:

@@ -95,11 +95,7 @@ def check_num_nodes(count: Any) -> None:
 
 
 def parse_devices(asked: Any) -> int | list[int]:
-    """How many devices are meant by 2, "2", [0, 1], "0,1", -1 and auto, or which: a number, -1 for all, or a list.
-
-    Raises:
-        SettingError: none of these.
-    """
+    """How many devices are meant by 2, "2", [0, 1], "0,1", -1 and auto, or which: a number, -1 for all, or a list."""
     listed = asked.removesuffix(",").split(",") if isinstance(asked, str) and "," in asked else asked
     if isinstance(listed, Sequence) and not isinstance(listed, str):
         numbers = [int(item) if str(item).strip().isdecimal() else -1 for item in listed]
@@ -136,11 +132,7 @@ def check_devices(trainer: Mapping[str, Any], accelerator: Accelerator, machine:
 
 
 def choose_accelerator(asked: str, machine: Machine) -> Accelerator:
-    """CUDA, then MPS, then CPU, unless asked otherwise.
-
-    Raises:
-        SettingError: a device that this machine does not have, or a name that is none.
-    """
+    """CUDA, then MPS, then CPU, unless asked otherwise."""
     present = {"gpu": machine.gpus > 0, "cuda": machine.gpus > 0, "mps": machine.mps, "cpu": True}
     if asked == "auto":
         return "gpu" if present["gpu"] else "mps" if present["mps"] else "cpu"
@@ -166,9 +158,6 @@ def choose_precision(
     and so a step of MobileNetV2 1.5, of EfficientNet-B0 2.1 and of MobileNetV3-Small 2.9 times). Frozen ones have
     no gradient, and gain by bf16: with 224 pixels a step of the last layer alone takes 1.7, 2.4 and 1.9 times as long
     in 32 bits. 16-bit floats need scaled gradients, which sharpness-aware steps cannot have.
-
-    Raises:
-        SettingError: a name that is no precision, or one that the device or `task.sam` does not have.
     """
     if asked not in PRECISIONS:
         raise SettingError(f"trainer.precision={asked} is unknown; {list_choices(asked, PRECISIONS)}")

@@ -101,9 +101,6 @@ def class_weights_of(asked: ClassWeights, counts: Tensor | None, names: tuple[st
         asked: "balanced" (the fewer images, the more weight), or factors of some classes, of which the others have 1.
         counts: training images of each class, int64 [classes]; None where they cannot be counted.
         names: of the classes.
-
-    Raises:
-        SettingError: unknown classes, or no images to count.
     """
     if asked is None:
         return None
@@ -146,9 +143,6 @@ def check_loss(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: 
     """Make a loss and try it on a few logits, so that one that cannot train these classes is refused at once.
 
     `mixed`: images are mixed in training, and so are their labels.
-
-    Raises:
-        SettingError: it does not take what it is given, or does not give a mean that can be minimised.
     """
     made = getattr(loss, "func", loss)
     title = loss_title(loss)
@@ -193,11 +187,7 @@ def loss_title(loss: Loss) -> str:
 
 
 def try_loss(criterion: nn.Module, title: str, classes: int, shares: str) -> None:
-    """Compute a loss; `shares` says what targets are that are float [n, classes], and is empty for class numbers.
-
-    Raises:
-        SettingError: it fails, or is no scalar that depends on the logits.
-    """
+    """Compute a loss; `shares` says what targets are that are float [n, classes], and is empty for class numbers."""
     count = classes + 1  # so that targets [n] are never taken for [classes]
     logits = torch.linspace(-1, 1, count * classes).view(count, classes).requires_grad_()
     targets = torch.arange(count) % classes

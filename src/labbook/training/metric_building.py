@@ -44,11 +44,7 @@ def check_objective_is_computed(config: DictConfig) -> None:
 
 
 def build_metrics(nodes: Mapping[str, Any], model: LightningModule) -> dict[str, Metric]:
-    """The metrics of a configuration for this network, by name.
-
-    Raises:
-        SettingError: settings that do not fit the classes, or a metric that cannot judge them by one number.
-    """
+    """The metrics of a configuration for this network, by name."""
     spec, task = getattr(model, "spec", None), getattr(model, "metric_task", "multiclass")
     metrics = {}
     for name, node in nodes.items():
@@ -61,11 +57,7 @@ def build_metrics(nodes: Mapping[str, Any], model: LightningModule) -> dict[str,
 
 
 def arguments_from_spec(node: Mapping[str, Any], name: str, spec: ImageSpec | None, task: str) -> dict[str, Any]:
-    """The arguments `num_classes`, `num_labels` and `task` of a node whose target takes them.
-
-    Raises:
-        SettingError: the node has another value.
-    """
+    """The arguments `num_classes`, `num_labels` and `task` of a node whose target takes them."""
     if spec is None:
         return {}
     known, _ = instantiate.target_parameters(instantiate.resolve_target(node["_target_"], name))
@@ -111,11 +103,7 @@ def has_kind(metric: Metric, labels: str) -> bool:
 
 
 def try_metric(metric: Metric, name: str, target: str, classes: int, task: str) -> None:
-    """Let a copy of a metric judge made-up predictions, so that what cannot work is refused before the training.
-
-    Raises:
-        SettingError: it refuses the predictions, or does not answer with one number.
-    """
+    """Let a copy of a metric judge made-up predictions, so that what cannot work is refused before the training."""
     module = type(metric).__module__
     if module.startswith("torchmetrics.") and not module.startswith("torchmetrics.classification."):
         raise SettingError(f"{name}._target_={target} is not a metric of torchmetrics.classification")

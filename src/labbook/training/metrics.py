@@ -40,9 +40,6 @@ class RunningMetrics:
             logits: not changed afterwards.
             labels: class indices; or, of several classes for an image, [n, classes].
             step: of training, where a loss that is not finite is an error.
-
-        Raises:
-            TrainingError: see `flush`.
         """
         if self._paused:
             return

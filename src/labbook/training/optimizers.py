@@ -48,11 +48,7 @@ def clip_gradients(
 
 
 def with_schedule(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler], **counts: int | None) -> Any:
-    """An optimizer and its schedule for Lightning; `counts` are what the schedule may ask for.
-
-    Raises:
-        SettingError: see `check_kept`; or a schedule that ends before the training does.
-    """
+    """An optimizer and its schedule for Lightning; `counts` are what the schedule may ask for."""
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     schedule = make(optimizer, **accepted_counts(make, counts))
     if not isinstance(schedule, Schedule):
@@ -69,11 +65,7 @@ def with_schedule(optimizer: Optimizer, make: Callable[..., Schedule | LRSchedul
 
 
 def steps_per_epoch(trainer: Trainer) -> int:
-    """Optimizer steps in an epoch.
-
-    Raises:
-        SettingError: the training loader does not say how many batches it has.
-    """
+    """Optimizer steps in an epoch."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     loader = data.train_dataloader()  # Lightning's own estimate would start the loaders before their state is restored
     try:
@@ -112,11 +104,7 @@ def apply_schedule_now(scheduler: Any, make: Callable[..., Schedule | LRSchedule
 
 
 def step_metric_schedules(trainer: Trainer) -> None:
-    """At the end of an epoch, before it is saved: step the schedules that follow a metric, if it is a new one.
-
-    Raises:
-        SettingError: a metric that is not logged.
-    """
+    """At the end of an epoch, before it is saved: step the schedules that follow a metric, if it is a new one."""
     validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
     for scheduler in (config.scheduler for config in trainer.lr_scheduler_configs):
         if isinstance(scheduler, Plateau) and (validated or not scheduler.monitor.startswith("val/")):

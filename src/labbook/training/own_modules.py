@@ -38,11 +38,7 @@ def check_own_modules(config: DictConfig) -> None:
 
 
 def supplied_arguments(target: Any, node: Mapping[str, Any], name: str, /, **available: Any) -> dict[str, Any]:
-    """Those of the `available` arguments that the constructor `target` of a node asks for and the node does not have.
-
-    Raises:
-        SettingError: it needs a spec, which is None here.
-    """
+    """The `available` arguments that the constructor `target` takes and the node does not set."""
     known, _ = instantiate.target_parameters(target)
     asked = {key: value for key, value in available.items() if key in known and key not in node}
     if "spec" in asked and asked["spec"] is None:
@@ -69,11 +65,7 @@ def default_optimizers(model: LightningModule, task: Task) -> Any:
 
 
 def adapt_batches(model: LightningModule, data: LightningDataModule) -> None:
-    """Give a classifier the batches of a data module of the user's own as those of ours are.
-
-    Raises:
-        SettingError: in training, see `as_batch`.
-    """
+    """Give a classifier the batches of a data module of the user's own as those of ours are."""
     spec = image_spec(data)
     if is_classifier(model) and not is_image_data(data) and spec is not None:
         vars(data)["on_after_batch_transfer"] = partial(adapt_transfer, data.on_after_batch_transfer, data, spec)
@@ -89,11 +81,7 @@ def adapt_transfer(
 
 
 def as_batch(batch: Any, spec: ImageSpec, training: bool) -> Batch:
-    """Images and classes of a DataLoader as a batch; uint8 pixels are normalised by the spec.
-
-    Raises:
-        SettingError: it is not a pair of images [n, channels, size, size] and classes [n] as the spec has them.
-    """
+    """Images and classes of a DataLoader as a batch; uint8 pixels are normalised by the spec."""
     if isinstance(batch, Batch):
         return batch
     images, labels = tensor_pair(batch)

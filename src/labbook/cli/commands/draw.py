@@ -19,11 +19,7 @@ from labbook.runs.resume import read_run_config, with_settings
 
 
 def drawing_config(words: list[str]) -> DictConfig:
-    """The configuration that the words of a command line ask for: that of a run, or a new one.
-
-    Raises:
-        SettingError: several networks, or what is no network and no run.
-    """
+    """The configuration that the words of a command line ask for: that of a run, or a new one."""
     settings = [word for word in words if "=" in word]
     names = [word for word in words if "=" not in word]
     models = [word.partition("=")[2] for word in settings if word.startswith("model=")]

@@ -42,11 +42,7 @@ class ProjectPlace:
 
     @classmethod
     def here(cls) -> "ProjectPlace":
-        """That of the project that the program runs for; of a checkout, its package `labbook`.
-
-        Raises:
-            SettingError: there is no project, or it has no package.
-        """
+        """That of the project that the program runs for; of a checkout, its package `labbook`."""
         root = own_code.project_root()
         if root is None:
             raise SettingError(

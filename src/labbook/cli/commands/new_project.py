@@ -39,11 +39,7 @@ def project_files(name: str) -> dict[str, str]:
 
 
 def package_name_of(folder: Path) -> str:
-    """The name of the package of a project in a folder.
-
-    Raises:
-        SettingError: the folder's name cannot be that of a package, or something is there.
-    """
+    """The name of the package of a project in a folder."""
     name = folder.name.replace("-", "_")
     check_word(name, "../mylab")
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):

@@ -48,11 +48,7 @@ def only_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def load_candidates(paths: Sequence[Path]) -> list[Candidate]:
-    """Read the folders of runs.
-
-    Raises:
-        SettingError: fewer than two, one that is given twice, or one that is no run.
-    """
+    """Read the folders of runs."""
     configs = [with_schema_types(resume.read_run_config(path), f"{path}/{CONFIG}") for path in paths]
     if len(paths) < 2:
         raise SettingError("a comparison needs two or more runs, such as logs/runs/*")
@@ -99,11 +95,7 @@ def predictions_of(candidate: Candidate) -> tuple[Predictions | None, str]:
 
 
 def retest(candidate: Candidate) -> Predictions:
-    """The answers of the weights that the run itself tested.
-
-    Raises:
-        SettingError: its checkpoint or its data is not there, or is another's.
-    """
+    """The answers of the weights that the run itself tested."""
     with lazy_imports.import_torch_stack():
         from labbook.inference.evaluate.evaluate_run import evaluate_run
         from labbook.inference.evaluate.predictions_table import true_and_predicted
