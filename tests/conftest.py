@@ -108,7 +108,7 @@ def labbook(
     import train
     from labbook.callbacks import pictures
     from labbook.cli import command_line
-    from labbook.runs import run_folder
+    from labbook.runs import run_session
 
     monkeypatch.chdir(tmp_path)
     if "plotted" not in request.fixturenames:  # plots take longer than a short training
@@ -119,7 +119,7 @@ def labbook(
 
     def command(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        monkeypatch.delenv(run_folder.FOLDER_VARIABLE, raising=False)
+        monkeypatch.delenv(run_session.FOLDER_VARIABLE, raising=False)
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:

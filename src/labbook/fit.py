@@ -11,6 +11,7 @@ from labbook.callbacks.unused_settings import unused_settings
 from labbook.errors import SettingError, StoppedBySignal, TrainingError
 from labbook.loggers import TensorBoard
 from labbook.runs.run_folder import RunFolder
+from labbook.runs.run_session import RunSession
 from labbook.trainer import filter_lightning_warnings
 from labbook.training import capabilities, checkpoint_io, fast_lightning, objectives, own_modules
 from labbook.training.lightning_internals import death_among_others
@@ -23,7 +24,7 @@ def fit_model(
     trainer: Trainer,
     model: LightningModule,
     data: LightningDataModule,
-    run: RunFolder,
+    run: RunSession,
     channels_last: bool,
     compiled: bool,
 ) -> None:
@@ -33,18 +34,18 @@ def fit_model(
         TrainingError: the loss is no longer finite, or a process of the run died.
         StoppedBySignal: a signal came; the state was saved first.
     """
-    for note in unused_settings(run.config, model):
+    for note in unused_settings(run.folder.config, model):
         log.warning("note: %s", note)
-    if mode := objectives.objective_mode_of(run.config, model):
+    if mode := objectives.objective_mode_of(run.folder.config, model):
         log.info("%s", mode)
     own_modules.adapt_batches(model, data)
     apply_channels_last(model, data, channels_last)
     if compiled and capabilities.has_forward(model):
         model.compile()
-    start_loggers(trainer, run, resume_step(model, run))
+    start_loggers(trainer, run.folder, resume_step(model, run.folder))
     with run.signals.deferred(), fast_lightning.without_unused_hooks(trainer, model), filter_lightning_warnings():
-        fit_from_state(trainer, model, data, run)
-    if stopped := epoch_end_of(trainer).checkpoints.stopped_early(trainer, run.config.epochs):
+        fit_from_state(trainer, model, data, run.folder)
+    if stopped := epoch_end_of(trainer).checkpoints.stopped_early(trainer, run.folder.config.epochs):
         log.info("stopped early %s", stopped)
     if any_rank(trainer, run.signals.received is not None):  # after the last step
         raise StoppedBySignal(run.signals.received or signal.SIGTERM)
@@ -98,4 +99,4 @@ def fit_from_state(trainer: Trainer, model: LightningModule, data: LightningData
     except RuntimeError as error:
         if isinstance(error, TrainingError) or not (death := death_among_others(trainer)):
             raise
-        raise TrainingError(f"{death}{run.how_to_go_on()}") from error
+        raise TrainingError(f"{death}{run.resume_hint()}") from error

@@ -24,8 +24,9 @@ from labbook.config import instantiate
 from labbook.config.schema import lower_is_better
 from labbook.errors import EXTRAS, SettingError, missing_package_message
 from labbook.loggers import TensorBoard
-from labbook.runs.run_folder import CHECKPOINTS, TABLE, RunFolder
+from labbook.runs.run_folder import CHECKPOINTS, TABLE
 from labbook.runs.run_id import result_callbacks
+from labbook.runs.run_session import RunSession
 from labbook.training import capabilities, fast_lightning, metric_building, objectives, trackers
 from labbook.training.checkpoint_io import AtomicCheckpointIO
 from labbook.training.hardware import DeviceChoice, parse_devices
@@ -47,7 +48,7 @@ UNWARNED = (
 
 
 def build_trainer(
-    config: DictConfig, choice: DeviceChoice, run: RunFolder, model: LightningModule, data: LightningDataModule
+    config: DictConfig, choice: DeviceChoice, run: RunSession, model: LightningModule, data: LightningDataModule
 ) -> Trainer:
     """A Lightning Trainer that keeps everything in the run's folder."""
     options: dict[str, Any] = {} if capabilities.is_validated(model, data) else {"limit_val_batches": 0}
@@ -58,10 +59,10 @@ def build_trainer(
         callbacks=build_callbacks(config, run, model, data),
         logger=build_loggers(config, run),
         plugins=[AtomicCheckpointIO(), *process_environment()],
-        default_root_dir=str(run.path),
+        default_root_dir=str(run.folder.path),
         **options,
     )
-    run.closing.enter_context(report_deaths(trainer, run.how_to_go_on()))
+    run.closing.enter_context(report_deaths(trainer, run.folder.resume_hint()))
     run.closing.push(lambda kind, *_: end_other_processes(trainer) if kind is not None else None)
     return trainer
 
@@ -73,7 +74,7 @@ def build_evaluation_metrics(config: DictConfig, model: LightningModule) -> list
 
 
 def build_callbacks(
-    config: DictConfig, run: RunFolder, model: LightningModule, data: LightningDataModule
+    config: DictConfig, run: RunSession, model: LightningModule, data: LightningDataModule
 ) -> list[Callback]:
     """The callbacks of the configuration, and those that keep the run."""
     validated, on_test = capabilities.is_validated(model, data), capabilities.validates_on_test(data)
@@ -90,7 +91,7 @@ def build_callbacks(
             callback.take_direction(config.objective, falls)
     settings: Any = OmegaConf.to_container(config.callbacks or OmegaConf.create(), resolve=True)
     checkpoints = RunCheckpoints(
-        run.path / CHECKPOINTS,
+        run.folder.path / CHECKPOINTS,
         run.signals,
         objective=objective,
         falls=falls,
@@ -105,8 +106,8 @@ def build_callbacks(
     if config.sweep.job.trial is not None and config.sweep.prune:
         from labbook.callbacks.pruning import OptunaPruning  # only a search has Optuna
 
-        pruning = OptunaPruning(run, config.sweep.job.trial, objective)
-    return [*callbacks, EpochEnd(EpochRecorder(run.path / TABLE), checkpoints, diagnostics, pruning)]
+        pruning = OptunaPruning(run.folder, config.sweep.job.trial, objective)
+    return [*callbacks, EpochEnd(EpochRecorder(run.folder.path / TABLE), checkpoints, diagnostics, pruning)]
 
 
 @contextmanager
@@ -170,7 +171,7 @@ def process_environment() -> list[LightningEnvironment]:
     return [] if "TORCHELASTIC_RUN_ID" in os.environ else [LightningEnvironment()]
 
 
-def build_loggers(config: DictConfig, run: RunFolder) -> list[Logger]:
+def build_loggers(config: DictConfig, run: RunSession) -> list[Logger]:
     """The loggers, writing into the run's folder."""
     if not config.logger or "_target_" in config.logger:
         nodes = {str(config.config_groups.get("logger")): config.logger}
@@ -179,11 +180,11 @@ def build_loggers(config: DictConfig, run: RunFolder) -> list[Logger]:
     return [build_logger(node, name, run) for name, node in nodes.items() if node]
 
 
-def build_logger(node: DictConfig, name: str, run: RunFolder) -> Logger:
+def build_logger(node: DictConfig, name: str, run: RunSession) -> Logger:
     """The logger of one node, which is the choice `name`."""
     try:
-        options = trackers.tracker_options(instantiate.resolve_target(node._target_, "logger"), node, run)
-        logger: Logger = instantiate.build_object(node, "logger", save_dir=str(run.path), **options)
+        options = trackers.tracker_options(instantiate.resolve_target(node._target_, "logger"), node, run.folder)
+        logger: Logger = instantiate.build_object(node, "logger", save_dir=str(run.folder.path), **options)
     except (ImportError, ModuleNotFoundError) as error:
         package = (isinstance(error, ModuleNotFoundError) and error.name) or name
         raise SettingError(missing_package_message(f"logger={name}", name if name in EXTRAS else package)) from error

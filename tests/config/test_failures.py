@@ -15,7 +15,7 @@ import train
 from labbook.callbacks.checkpoints import RunCheckpoints
 from labbook.cli import command_line
 from labbook.models.mlp import MLP
-from labbook.runs import run_folder
+from labbook.runs import run_session
 from tests.config.test_bad_input import QUICK, refused
 from tests.conftest import Command
 from tests.test_train import metrics_of
@@ -71,7 +71,7 @@ def test_a_bug_in_own_code_keeps_its_traceback_and_ends_with_where_it_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(run_folder.FOLDER_VARIABLE, raising=False)
+    monkeypatch.delenv(run_session.FOLDER_VARIABLE, raising=False)
     monkeypatch.setattr(sys, "argv", ["train.py", *QUICK, "epochs=2"])
     usual = MLP.forward
     once = failing(4, ZeroDivisionError("mine"), usual)

@@ -103,14 +103,14 @@ THREADS = """
 import sys
 import hydra
 from labbook.cli import command_line as cli
-from labbook.runs import run_folder as runs
+from labbook.runs import run_session as runs
 
 @hydra.main(config_path=str(cli.CONFIGS), config_name="train", execution_whitelist=cli.allowed_targets())
 @cli.run_task
 def main(config):
     import torch
     with runs.open_run(config) as run:
-        run.record({"threads": torch.get_num_threads(), "objective": 0.0}, "finished")
+        run.folder.record({"threads": torch.get_num_threads(), "objective": 0.0}, "finished")
     return 0.0
 
 sys.argv[0] = "train.py"

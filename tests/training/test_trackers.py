@@ -17,7 +17,7 @@ class Run:
     """What trackers ask of a run."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.leads, self.metrics = path, True, dict[str, Any]()
+        self.folder, self.path, self.leads, self.metrics = self, path, True, dict[str, Any]()
 
     def record(self, metrics: dict[str, Any], _: str) -> None:
         self.metrics |= metrics

@@ -18,7 +18,7 @@ from labbook import experiment
 from labbook.callbacks.run_description import describe_run
 from labbook.data.datamodule import ImageDataModule
 from labbook.fit import apply_channels_last, fit_model
-from labbook.runs import run_folder
+from labbook.runs import run_session
 from labbook.trainer import build_trainer, configure_backends
 from labbook.training import capabilities, hardware
 from labbook.training.classifier import Classifier
@@ -70,8 +70,8 @@ def ours(case: Case, precision: str) -> float:
         bar = "callbacks.progress.bar=true"
         config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}", bar)
         choice, data, model = prepared(config)
-        with run_folder.open_run(config) as run:
-            describe_run(run, model, data, choice)
+        with run_session.open_run(config) as run:
+            describe_run(run.folder, model, data, choice)
             trainer = build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             fit_model(trainer, model, data, run, choice.channels_last, config.compile)

@@ -12,7 +12,7 @@ from typing import Any
 
 from labbook.cli import command_line
 from labbook.errors import TrainingError
-from labbook.runs.run_folder import FOLDER_VARIABLE
+from labbook.runs.run_session import FOLDER_VARIABLE
 from tools.benchmark import first_step, measured_child
 
 ROOT = command_line.CONFIGS.parent

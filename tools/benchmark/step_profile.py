@@ -13,7 +13,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 
 from labbook.callbacks.run_description import describe_run
 from labbook.fit import fit_model
-from labbook.runs import run_folder
+from labbook.runs import run_session
 from labbook.trainer import build_trainer
 from tools.benchmark.cases import Case, scratch
 from tools.benchmark.contenders import Clock, prepared
@@ -109,8 +109,8 @@ def profiled(case: Case, precision: str) -> dict[str, float]:
     with scratch() as folder, redirect_stdout(StringIO()):
         config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}", "trainer=cpu")
         choice, data, model = prepared(config)
-        with run_folder.open_run(config) as run:
-            describe_run(run, model, data, choice)
+        with run_session.open_run(config) as run:
+            describe_run(run.folder, model, data, choice)
             trainer = build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             trainer.profiler = profiler  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ from labbook import experiment
 from labbook.callbacks.run_description import describe_run
 from labbook.cli import command_line
 from labbook.errors import SettingError
-from labbook.runs import run_folder
+from labbook.runs import run_session
 from labbook.trainer import build_trainer
 from labbook.training import capabilities, hardware
 from tools.stress.fuzz_overrides import AT_HAND
@@ -47,8 +47,8 @@ def main(config: DictConfig) -> None:
     model = experiment.build_model(config, capabilities.spec_of_data(data))
     choice = hardware.choose_for_run(config, model)
     experiment.set_up_data(data)
-    with run_folder.open_run(config) as run:
-        describe_run(run, model, data, choice)
+    with run_session.open_run(config) as run:
+        describe_run(run.folder, model, data, choice)
         build_trainer(config, choice, run, model, data)
         raise SettingError(BEGINS)
 
@@ -74,7 +74,7 @@ def command(*arguments: str) -> Ended:
 def settled() -> Iterator[None]:
     """Puts back what a program changes of its process: arguments, environment."""
     given, environment, place = sys.argv, dict(os.environ), Path.cwd()
-    os.environ.pop(run_folder.FOLDER_VARIABLE, None)
+    os.environ.pop(run_session.FOLDER_VARIABLE, None)
     os.environ["HYDRA_FULL_ERROR"] = "0"
     try:
         yield

@@ -9,7 +9,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from labbook.errors import SettingError
-from labbook.runs.run_folder import FOLDER_VARIABLE
+from labbook.runs.run_session import FOLDER_VARIABLE
 from tools.benchmark.processes import ROOT
 from tools.stress import fault_injection
 from tools.stress.processes import Ended

@@ -7,7 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from labbook.runs.run_folder import CONFIG, FOLDER_VARIABLE
+from labbook.runs.run_folder import CONFIG
+from labbook.runs.run_session import FOLDER_VARIABLE
 from tools.benchmark.processes import TRAIN
 
 ALIKE = ("trainer=cpu", "trainer.precision=32")  # what gives the same bits each time

@@ -1,20 +1,26 @@
-"""What a run prints of its model and its data before the training, and which features it lacks because of them."""
+"""What a run prints about its model, its data and its result."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule
 
-from labbook.data.data_record import DataRecord
+from labbook.config import published
+from labbook.data.data_record import KEY, DataRecord
+from labbook.errors import SettingError
 from labbook.runs.run_folder import RunFolder
 from labbook.training import capabilities
 from labbook.training.hardware import DeviceChoice
 
 log = logging.getLogger("labbook")
 
+MOST_METRICS = 6  # of a test, on one line
+
 
 def describe_run(run: RunFolder, module: LightningModule, source: LightningDataModule, choice: DeviceChoice) -> None:
-    """Say what is about to be trained, on what and why there, and record what the data is."""
+    """Print the model, the data and the device, and record the data."""
     log.info("%s, on %s", describe_model(module), describe_data(source))
     log.info("device: %s%s", choice.reason, describe_layout(module, choice))
     run.metrics["hardware"] = choice.reason
@@ -23,7 +29,17 @@ def describe_run(run: RunFolder, module: LightningModule, source: LightningDataM
     for note in run_notes(module, source):
         log.warning("%s", note)
     if capabilities.is_image_data(source):
-        run.record_data(DataRecord.of(source), source.root)
+        record_data(run, DataRecord.of(source), source.root)
+
+
+def record_data(run: RunFolder, data: DataRecord, root: str) -> None:
+    """Record the training data; a resumed run must have the data that was recorded before."""
+    if run.state is not None and (changes := DataRecord.read(run.metrics).changes(data)):
+        raise SettingError(
+            f"the data is not what {run.path} was trained on: {'; '.join(changes)}; a run resumes only with the same"
+            " images and classes, so restore them, set their folder with data.root=FOLDER, or start a new run"
+        )
+    run.record({KEY: data.as_data() | {"root": root}}, "running")
 
 
 def describe_model(module: LightningModule) -> str:
@@ -63,3 +79,19 @@ def run_notes(module: LightningModule, source: LightningDataModule) -> Iterator[
             yield f"no validation, so the last epoch is kept: {capabilities.how_to_validate(module, source)}"
         if not capabilities.is_tested(module, source):
             yield f"no test at the end: {capabilities.how_to_test(module, source)}"
+
+
+def describe_result(config: DictConfig, metrics: Mapping[str, Any]) -> None:
+    """Print the test metrics, and what was published for the same settings."""
+    origin = f"weights of epoch {metrics['tested_epoch']}, {metrics['train_seconds']:.1f} s of training"
+    log.info("%s  (%s)", summarize_test(metrics), origin)
+    plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    for line in published.compare_with_published(plain, metrics):
+        log.info("%s", line)
+
+
+def summarize_test(metrics: Mapping[str, Any]) -> str:
+    if "test/loss" in metrics and "test/acc" in metrics:
+        return f"test loss {metrics['test/loss']:.4f} acc {metrics['test/acc']:.4f}"
+    tested = [f"{name} {metrics[name]:.4g}" for name in metrics.get("test_metrics", [])[:MOST_METRICS]]
+    return "  ".join(tested) or f"not tested; {metrics['objective_name']} {metrics['objective']:.4g}"

@@ -16,6 +16,7 @@ from labbook.runs import locks
 from labbook.runs.log_files import print_line
 from labbook.runs.run_folder import LOG, METRICS, RunFolder, newest_intact_state, read_metrics
 from labbook.runs.run_id import run_id
+from labbook.runs.run_session import RunSession
 from labbook.runs.sweep_folder import SweepFolder
 from labbook.sweeps import devices
 from labbook.sweeps.checking import depends_on_surroundings
@@ -110,7 +111,7 @@ def record_failure(error: Exception, folder: Path, config: DictConfig) -> str:
         if folder.is_file():
             return f"{folder} is a file where the run folder must be"
         folder.mkdir(exist_ok=True)
-        with suppress(type(error)), RunFolder(folder, config):
+        with suppress(type(error)), RunSession(RunFolder(folder, config)):
             raise error
     return told
 

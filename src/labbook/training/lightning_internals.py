@@ -90,11 +90,11 @@ def describe_death(processes: Sequence["subprocess.Popen[bytes]"]) -> str:
 
 
 @contextmanager
-def report_deaths(trainer: Trainer, how_to_go_on: str) -> Iterator[None]:
+def report_deaths(trainer: Trainer, resume_hint: str) -> Iterator[None]:
     """Within this, Lightning's watcher, which ends all processes of a run where one died, says so first."""
 
     def end_all(observer: _ChildProcessObserver) -> NoReturn:
-        print(f"error: {describe_death(observer._child_processes)}{how_to_go_on}", file=sys.stderr, flush=True)
+        print(f"error: {describe_death(observer._child_processes)}{resume_hint}", file=sys.stderr, flush=True)
         for process in observer._child_processes:
             process.kill()
         os._exit(1)  # the main thread may wait for that process for ever

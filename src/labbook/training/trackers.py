@@ -8,6 +8,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger, MLFlowLogger, WandbLogger
 
 from labbook.runs.run_folder import RunFolder
+from labbook.runs.run_session import RunSession
 
 TRACKED = "tracked_as"  # under which metrics.json has the names that trackers know the run by
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
@@ -34,20 +35,20 @@ def tracker_options(target: Any, node: Mapping[str, Any], run: RunFolder) -> dic
     return {name: value for name, value in found.items() if isinstance(value, str) and not node.get(name)}
 
 
-def connect_tracker(logger: Logger, node: Mapping[str, Any], run: RunFolder) -> None:
+def connect_tracker(logger: Logger, node: Mapping[str, Any], run: RunSession) -> None:
     """Begin the run there, or go on with it, before the training begins; and note its name in metrics.json.
 
     What a tracker that cannot be reached raises, comes through.
     """
     place = tracker_key(type(logger), node)
-    if not (place and run.leads):
+    if not (place and run.folder.leads):
         return
     with few_retries():
         name = logger.run_id if isinstance(logger, MLFlowLogger) else logger.experiment.id  # type: ignore[attr-defined]
     if isinstance(logger, WandbLogger):
         run.closing.callback(logger.experiment.finish)  # or the next run of a sweep would go on with this
-    known = run.metrics.get(TRACKED)
-    run.record({TRACKED: {**(known if isinstance(known, dict) else {}), place: str(name)}}, "running")
+    known = run.folder.metrics.get(TRACKED)
+    run.folder.record({TRACKED: {**(known if isinstance(known, dict) else {}), place: str(name)}}, "running")
 
 
 @contextmanager

@@ -14,13 +14,13 @@ from labbook.cli import command_line
 )
 @command_line.run_task
 def main(config: DictConfig) -> float:
-    """One run: build, fit, report. Returns the figure that a sweep compares runs by."""
+    """Build, train and test one run. Returns its objective."""
     with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
         from labbook import experiment, fit
         from labbook import trainer as trainers
         from labbook.callbacks import run_description
         from labbook.inference.evaluate import final_test
-        from labbook.runs import run_folder
+        from labbook.runs import run_session
         from labbook.training import capabilities, hardware
 
     experiment.check_experiment(config)
@@ -31,12 +31,13 @@ def main(config: DictConfig) -> float:
     hardware.check_devices(config.trainer, choice.accelerator, hardware.describe_machine())
     experiment.set_up_data(data)
 
-    with run_folder.open_run(config) as run:
-        run_description.describe_run(run, model, data, choice)
+    with run_session.open_run(config) as run:
+        run_description.describe_run(run.folder, model, data, choice)
         trainer = trainers.build_trainer(config, choice, run, model, data)
         fit.fit_model(trainer, model, data, run, choice.channels_last, config.compile)
         metrics = final_test.run_final_test(trainer, model, data, config)
-        run.finish(metrics)
+        run.folder.finish(metrics)
+        run_description.describe_result(config, metrics)
     return float(metrics["objective"])
 
 
