@@ -90,24 +90,30 @@ def loss_settings(config: DictConfig) -> tuple[dict[str, Any], Any]:
 
 
 def build_data(config: DictConfig, only: Part | None = None) -> LightningDataModule:
-    """The data module that a configuration describes.
-
-    What the configuration leaves open is noted in it as pretrained weights want it, or as the data decides. `only` is
-    the part that an evaluation needs, where the data set can be read so.
-    """
-    network = return_type(instantiate.resolve_target(config.model._target_, "model"))
-    for name, value in capabilities.pretrained_data_settings(network, config.model).items():
-        if name in config.data and config.data[name] is None:
-            config.data[name] = value
-    target = instantiate.resolve_target(config.data._target_, "data")
+    """The data module that a configuration describes; `only` is the part of it that an evaluation needs."""
+    node = config.data.copy()
+    node.update(pretrained_settings(config))
+    target = instantiate.resolve_target(node._target_, "data")
     available = {"seed": config.seed, "fold": config.fold, "folds": config.folds, **({"only": only} if only else {})}
-    given = own_modules.supplied_arguments(target, config.data, "data", **available)
+    given = own_modules.supplied_arguments(target, node, "data", **available)
     if config.folds and "folds" not in given:
-        raise SettingError(f"folds={config.folds}: data._target_={config.data._target_} takes no `fold` and `folds`")
-    data: LightningDataModule = instantiate.build_object(config.data, "data", **given)
-    if only is None and capabilities.is_image_data(data):
-        config.data.update({name: value for name, value in data.decided.items() if name in config.data})
+        raise SettingError(f"folds={config.folds}: data._target_={node._target_} takes no `fold` and `folds`")
+    data: LightningDataModule = instantiate.build_object(node, "data", **given)
     return data
+
+
+def pretrained_settings(config: DictConfig) -> dict[str, Any]:
+    """Values for the settings of the data that are null, if the network has pretrained weights that need them."""
+    network = return_type(instantiate.resolve_target(config.model._target_, "model"))
+    wanted = capabilities.pretrained_data_settings(network, config.model)
+    return {name: value for name, value in wanted.items() if name in config.data and config.data[name] is None}
+
+
+def record_data_settings(config: DictConfig, data: LightningDataModule) -> None:
+    """Write values that pretrained weights or the data chose into `config.data`, where a resumed run finds them."""
+    config.data.update(pretrained_settings(config))
+    if capabilities.is_image_data(data):
+        config.data.update({name: value for name, value in data.decided.items() if name in config.data})
 
 
 def build_model(config: DictConfig, spec: Any) -> LightningModule:

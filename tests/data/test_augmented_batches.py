@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from labbook.data import preparing
+from labbook.data import batches as data_batches
 from labbook.data.augment import Draw
 from labbook.data.loader import Batch
 from labbook.data.randomness import seeded_generator
@@ -66,7 +66,7 @@ def test_large_images_are_augmented_in_parts_from_one_row_of_draws() -> None:
     module = made(images(5), image_size=400, augment=PARTED, batch_size=5, val_fraction=0)
     batch = first(module.train_dataloader())
     assert len(batch.images) == 5
-    assert preparing.AUGMENTED // batch.images[0].numel() == 1
+    assert data_batches.AUGMENTED // batch.images[0].numel() == 1
     random = seeded_generator(batch.images.device, module.seed, 0, 0, 0)
     for index, image in enumerate(batch.images.split(1)):
         for transform in module.transforms:
@@ -102,7 +102,7 @@ def test_how_many_are_normalized_at_a_time_changes_nothing(at_once: int, batch_s
         return [prepared(module, batch) for batch in module.train_dataloader()]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preparing, "AUGMENTED", at_once)
+        patch.setattr(data_batches, "AUGMENTED", at_once)
         patch.setattr("labbook.data.loader.AT_ONCE", at_once)
         some = seen()
     for one, other in zip(some, seen(), strict=True):

@@ -5,25 +5,25 @@ import time
 import pytest
 import torch
 
-from labbook.data.gpu_stall_timer import GpuStallTimer
+from labbook.data.batches import GpuStallTimer
 from tests.data.samples import made
 
 GPU = torch.device("cuda", 0)
 
 
-@pytest.mark.parametrize("at_rest", [True, False])
-def test_only_time_in_which_there_was_nothing_else_to_do_counts(at_rest: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(GpuStallTimer, "at_rest", lambda self: at_rest)
+@pytest.mark.parametrize("idle", [True, False])
+def test_only_time_in_which_there_was_nothing_else_to_do_counts(idle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GpuStallTimer, "is_idle", lambda self: idle)
     waiting = GpuStallTimer(GPU)
     for _ in range(2):
         with waiting:
             time.sleep(0.01)
         time.sleep(0.02)
-    assert (0.02 <= waiting.seconds < 0.04) if at_rest else waiting.seconds == 0
+    assert (0.02 <= waiting.seconds < 0.04) if idle else waiting.seconds == 0
 
 
 def test_images_that_are_not_on_the_gpu_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(GpuStallTimer, "at_rest", lambda self: True)
+    monkeypatch.setattr(GpuStallTimer, "is_idle", lambda self: True)
     data = made(on_device=False, batch_size=8)
     monkeypatch.setattr(type(data), "_device", GPU)
     for loader in (data.val_dataloader(), data.test_dataloader()):

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from labbook.data import datamodule as base
+from labbook.data import resize
 from labbook.data.loader import Batch, TensorLoader
 from tests.data.samples import Made, first, made, noise, prepared
 
@@ -83,7 +83,7 @@ def test_a_set_lives_on_a_gpu_if_it_takes_less_than_half_of_what_is_free(
     free: int, fits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**12))
-    assert base.fits_on_device([noise(1, 3, 10, 10)], torch.device("cuda")) is fits
+    assert resize.fits_on_device([noise(1, 3, 10, 10)], torch.device("cuda")) is fits
 
 
 def test_on_a_cpu_nothing_is_copied() -> None:

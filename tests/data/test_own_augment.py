@@ -11,7 +11,7 @@ from mylab.augmentations import Noise
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from labbook.data import preparing
+from labbook.data import batches
 from labbook.data.augment import Draw, parse_transforms
 from labbook.data.augment.basic import Flip
 from labbook.data.own_augment import OwnTransform
@@ -89,7 +89,7 @@ def test_torchvision_is_given_bytes_whatever_came_before() -> None:
 
 
 def test_parts_of_a_large_batch_have_draws_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparing, "AUGMENTED", 4 * 3 * 24**2)
+    monkeypatch.setattr(batches, "AUGMENTED", 4 * 3 * 24**2)
     same = images(12, size=24)
     module = made(
         same._replace(pixels=same.pixels[:1].repeat(12, 1, 1, 1)), augment=[ROTATION], val_fraction=0, image_size=24

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from labbook.data import random_state
+from labbook.data import randomness
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
@@ -17,14 +17,14 @@ def test_what_is_put_back_is_what_was_taken(kind: str, monkeypatch: pytest.Monke
         monkeypatch.setattr(module, "get_rng_state", lambda *_, state=state: state)
         monkeypatch.setattr(module, "set_rng_state", lambda state, *_, name=name: given.append((name, state)))
     device = torch.device(kind)
-    taken = random_state.get_rng_states(device)
+    taken = randomness.get_rng_states(device)
     assert taken.keys() == {"cpu", kind}
     drawn = torch.rand(3)
-    random_state.set_rng_states(taken, device)
+    randomness.set_rng_states(taken, device)
     assert torch.equal(torch.rand(3), drawn)
     assert given == ([] if kind == "cpu" else [(kind, states[kind])])
 
 
 def test_a_state_of_another_kind_of_device_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.mps, "set_rng_state", lambda _: pytest.fail("there is none of its kind"))
-    random_state.set_rng_states({"cpu": torch.get_rng_state(), "cuda": torch.zeros(1)}, torch.device("mps"))
+    randomness.set_rng_states({"cpu": torch.get_rng_state(), "cuda": torch.zeros(1)}, torch.device("mps"))

@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning import Trainer
 from torch import Tensor
 
-from labbook.data import random_state
+from labbook.data.randomness import get_rng_states, set_rng_states
 from labbook.training import capabilities
 from labbook.training.checkpoint_io import epochs_done
 from labbook.training.lightning_internals import begin_epoch_anew
@@ -36,13 +36,11 @@ class ResumeState:
 
     def end_training_steps(self, trainer: Trainer) -> None:
         """Note the random states before the validation."""
-        self._before_validation = random_state.get_rng_states(trainer.strategy.root_device)
+        self._before_validation = get_rng_states(trainer.strategy.root_device)
 
     def add_to(self, checkpoint: dict[str, Any], trainer: Trainer) -> None:
         """Add the random states; in a validation, those before it."""
-        states = (
-            self._before_validation if self.validating else random_state.get_rng_states(trainer.strategy.root_device)
-        )
+        states = self._before_validation if self.validating else get_rng_states(trainer.strategy.root_device)
         checkpoint["random"] = {kind: every_rank(trainer, state) for kind, state in states.items()}
         if self.validating:
             # As if it had been cut off in its first batch: after that Lightning begins it again.
@@ -67,7 +65,7 @@ class ResumeState:
         if self._restored and rank < len(self._restored["cpu"]):
             # Each a copy, as torch crashes with a part of a larger tensor.
             states = {kind: of_ranks[rank].clone() for kind, of_ranks in self._restored.items()}
-            random_state.set_rng_states(states, trainer.strategy.root_device)
+            set_rng_states(states, trainer.strategy.root_device)
         loaders = capabilities.own_loaders(trainer.train_dataloader)
         self.within_epoch = capabilities.resumes_within_epoch(loaders)
         if loaders and trainer.is_global_zero:

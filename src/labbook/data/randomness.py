@@ -1,19 +1,18 @@
-"""Randomness drawn from a position: the same (seed, epoch, step) gives the same draws, whatever came before."""
+"""Random numbers from a position: the same (seed, epoch, step) gives the same numbers, whatever was drawn before."""
 
 import hashlib
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-
-from labbook.data import random_state
+from torch import Tensor
 
 
 def seeded_generator(device: torch.device, *position: int) -> torch.Generator:
-    """A fresh generator for a position, such as (seed, epoch, step, rank)."""
+    """A new generator for a position, such as (seed, epoch, step, rank)."""
     return torch.Generator(device).manual_seed(seed_from(*position))
 
 
@@ -23,16 +22,16 @@ def seed_from(*position: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def random_permutation(count: int, *position: int) -> torch.Tensor:
+def random_permutation(count: int, *position: int) -> Tensor:
     """A random order of `count` items on the CPU, int64 [count]."""
     return torch.randperm(count, generator=seeded_generator(torch.device("cpu"), *position))
 
 
-def random_bits(rows: torch.Tensor, *position: int) -> torch.Tensor:
-    """A fair coin for each row, bool [n]: the same for the same position and row, whichever rows are beside it.
+def random_bits(rows: Tensor, *position: int) -> Tensor:
+    """A random bit for each row, bool [n], which depends on the position and the row only, not on the other rows.
 
-    The rows, counted on from the position's number, are mixed as in splitmix64 (Steele, Lea and Flood, 2014). int64
-    takes the place of its unsigned numbers: products wrap around, and a shift leaves copies of the sign, masked here.
+    Row plus seed of the position is mixed as in splitmix64 (Steele, Lea and Flood, 2014), with int64 instead of
+    unsigned numbers: products wrap around, and the copies of the sign that a shift leaves are masked.
     """
     mixed = rows + seed_from(*position)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -42,11 +41,8 @@ def random_bits(rows: torch.Tensor, *position: int) -> torch.Tensor:
 
 @contextmanager
 def seed_global_generators(seed: int, device: torch.device) -> Iterator[None]:
-    """Within this, code that draws from global generators starts from `seed`; afterwards they are as they were.
-
-    The generators are those of torch, on the CPU and on `device`, of NumPy and of Python.
-    """
-    before = random_state.get_rng_states(device), np.random.get_state(), random.getstate()
+    """Seed the global generators of torch (CPU and `device`), NumPy and Python, and restore them at the end."""
+    before = get_rng_states(device), np.random.get_state(), random.getstate()
     try:
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
@@ -58,6 +54,25 @@ def seed_global_generators(seed: int, device: torch.device) -> Iterator[None]:
         random.seed(seed)
         yield
     finally:
-        random_state.set_rng_states(before[0], device)
+        set_rng_states(before[0], device)
         np.random.set_state(before[1])
         random.setstate(before[2])
+
+
+def get_rng_states(device: torch.device) -> dict[str, Tensor]:
+    """The states of torch's global generators on the CPU and on `device`, uint8, by type of device."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_rng_states(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Restore the states; one of another type of device is ignored."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"])

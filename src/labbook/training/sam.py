@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import get_total_norm
 
-from labbook.data import random_state
+from labbook.data.randomness import get_rng_states, set_rng_states
 from labbook.errors import SettingError
 from labbook.training.hardware import UNSCALED
 from labbook.training.metrics import RunningMetrics
@@ -34,7 +34,7 @@ def sam_gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sum
     """
     weights = [item for item in network.parameters() if item.requires_grad]
     device = weights[0].device
-    drawn_from = random_state.get_rng_states(device)
+    drawn_from = get_rng_states(device)
     result = closure()
     moved = [item for item in weights if item.grad is not None]
     with torch.no_grad():
@@ -43,7 +43,7 @@ def sam_gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sum
         before = [item.clone() for item in moved]
         for item, step in zip(moved, gradients, strict=True):
             item.add_(step * scale)
-    random_state.set_rng_states(drawn_from, device)
+    set_rng_states(drawn_from, device)
     try:
         with keep_batch_statistics(network), sums.paused():
             closure()

@@ -25,6 +25,7 @@ def main(config: DictConfig) -> float:
 
     experiment.check_experiment(config)
     data = experiment.build_data(config)
+    experiment.record_data_settings(config, data)
     model = experiment.build_model(config, capabilities.spec_of_data(data))
     trainers.build_evaluation_metrics(config, model)  # refuses those that cannot judge these classes
     choice = hardware.choose_for_run(config, model)
