@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labbook.callbacks.diagnostics import TrainingDiagnostics, find_problems, guessing_note, overfitting_note
-from labbook.data.datamodule import ImageDataModule, Images
 from labbook.data.batches import GpuStallTimer
+from labbook.data.datamodule import ImageDataModule, Images
 from labbook.training.epoch_rows import Row, format_duration, time_left
 from tests.data.samples import few, made, noise
 
