@@ -80,7 +80,7 @@ def test_sets_with_fewer_splits(tmp_path: Path) -> None:
     assert counts(opened(saved(tmp_path / "two", {"train": 12, "validation": 6}))) == [9, 3, 6]
     one = opened(saved(tmp_path / "one", {"train": 30}))
     assert counts(one) == [21, 3, 6]
-    assert one.notes[0].endswith("one has no test set: a fifth of each class, by a hash of the images, is the test set")
+    assert one.notes[0].endswith("one has no test set: 20% of each class, by a hash of the images, is used")
     with pytest.raises(SettingError, match="has no split train, but test"):
         opened(saved(tmp_path / "none", {"test": 3}))
 

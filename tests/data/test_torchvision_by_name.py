@@ -120,7 +120,7 @@ def test_a_fifth_of_a_set_without_a_test_set_is_its_test_set(tmp_path: Path, mon
     module = opened("SEMEION", tmp_path)
     assert torch.bincount(module.parts["test"].labels).tolist() == [1] * 10
     assert torch.bincount(module.parts["train"].labels).tolist() == [4] * 10
-    said = "train: SEMEION has no test set: a fifth of each class, by a hash of the images, is the test set"
+    said = "train: SEMEION has no test set: 20% of each class, by a hash of the images, is used"
     assert module.notes[0] == said
 
 

@@ -48,8 +48,8 @@ def test_a_test_image_as_a_file_is_seen_as_the_test_saw_it(settings: list[str], 
     network = untrained("model=mlp", *settings)
     data = experiment.build_data(network.config)
     shown = data.load()[1]
-    size, channels = type(data).read_at(data.spec)
-    data.image_size, data.channels = size, channels
+    decoding = type(data).decoding_of({}, data.spec)
+    data.image_size, data.channels = decoding.size, decoding.channels
     as_read = data.load()[1]
     files = written(as_read._replace(pixels=as_read.pixels[:40], labels=as_read.labels[:40]), tmp_path / "files")
     judged = list(Predictor(network, 1, 16).files(files))

@@ -5,7 +5,6 @@ import logging
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -20,6 +19,7 @@ from labbook.data import split as splitting
 from labbook.data.batches import BatchDataModule
 from labbook.data.batches import Split as Split
 from labbook.data.checking import check_data_class, check_mean_and_std, check_read_images
+from labbook.data.decoding import Decoding
 from labbook.data.image_spec import ImageSpec
 from labbook.data.images import Images as Images
 from labbook.data.images import with_content_hash
@@ -125,9 +125,9 @@ class ImageDataModule(BatchDataModule):
         """
 
     @classmethod
-    def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
-        """Size and channels of the images from `read`, before they are converted to those of `spec`."""
-        return cls.native_size or spec.size, cls.native_channels
+    def decoding_of(cls, settings: Mapping[str, Any], spec: ImageSpec) -> Decoding:
+        """How an image file is decoded to what `read` returns, by the settings of the data and the network's `spec`."""
+        return Decoding(cls.native_size or spec.size, cls.native_channels)
 
     @property
     def title(self) -> str:
@@ -228,12 +228,11 @@ class ImageDataModule(BatchDataModule):
 
     def _source(self) -> tuple[Any, ...]:
         """What `read` depends on: the arguments of the constructor, without the settings `NOT_READ`."""
-        kinds = takewhile(lambda kind: kind is not ImageDataModule, type(self).__mro__)
-        own = {
-            name for kind in kinds if "__init__" in vars(kind) for name in inspect.signature(kind.__init__).parameters
-        }
+        bases = type(self).__mro__[: type(self).__mro__.index(ImageDataModule)]
+        makers = [vars(base)["__init__"] for base in bases if "__init__" in vars(base)]
+        own = {name for maker in makers for name in inspect.signature(maker).parameters}
         given = {name: value for name, value in self._given.items() if name in own or name not in NOT_READ}
-        return type(self), self.class_names, hashable(given)
+        return type(self), self.class_names, self.image_size, self.stored_size, self.channels, hashable(given)
 
     def _shaped(self, images: Images) -> Images:
         size = self.image_size if images.pixels.shape[-1] != self.stored_size else self.stored_size

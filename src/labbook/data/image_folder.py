@@ -24,7 +24,8 @@ from labbook.data.duplicates import image_count, list_first_lines
 from labbook.data.image_cache import Labelled
 from labbook.data.image_formats import hidden_folders, loose_images
 from labbook.data.layouts import Layout, Search, contents, role_of
-from labbook.data.photographs import TEST_FRACTION, Listing, PhotographData
+from labbook.data.photographs import Listing, PhotographData
+from labbook.data.split import TEST_FRACTION
 from labbook.errors import SettingError, printable
 
 

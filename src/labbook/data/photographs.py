@@ -12,20 +12,19 @@ from annotated_types import Gt, Lt
 from pydantic import PositiveInt
 
 from labbook.config.path_rules import expand_user, short_file_name
-from labbook.data.datamodule import ImageDataModule, Part
-from labbook.data.decoding import Decoding, Range, Resize
+from labbook.data.datamodule import Part
+from labbook.data.decoding import Decoding, Range
 from labbook.data.duplicates import Duplicates, find_duplicates, image_count, list_first_lines
 from labbook.data.file_digests import file_digests
 from labbook.data.image_cache import Labelled, Photographs, cached_images
-from labbook.data.image_spec import ImageSpec, class_counts
+from labbook.data.image_files import ImageFileData, as_range
+from labbook.data.image_spec import class_counts
 from labbook.data.images import Images, evenly_spaced_rows
-from labbook.data.normalization import Normalize
-from labbook.data.split import ValSplit, chosen_names, stratified_split
+from labbook.data.split import TEST_FRACTION, ValSplit, chosen_names, stratified_split
 from labbook.errors import SettingError, printable
 
 OnCorrupt = Literal["raise", "skip"]
 Fraction = Annotated[float, Gt(0), Lt(1)]
-TEST_FRACTION = 0.2  # of a set that has no test part
 
 
 class Listing(NamedTuple):
@@ -37,7 +36,7 @@ class Listing(NamedTuple):
     test_remarks: tuple[str, ...] = ()
 
 
-class PhotographData(ImageDataModule):
+class PhotographData(ImageFileData):
     """Image files in the formats of `formats.FORMATS`, decoded once into a cache.
 
     `resize` makes images square. With a `decode_size` larger than `image_size`, images are stored in that size:
@@ -48,9 +47,6 @@ class PhotographData(ImageDataModule):
     has none: the same images in every run, whatever the `val_seed`.
     """
 
-    native_channels = 3
-    native_size = 64
-    native_normalize: Normalize = "imagenet"
     draws_test = False  # the test part is drawn from all images
     test_may_lack_classes = False
 
@@ -62,7 +58,6 @@ class PhotographData(ImageDataModule):
         val_split: ValSplit = "stratified",
         test_fraction: Fraction | None = None,
         range: Range = None,  # noqa: A002 - the setting's name
-        resize: Resize | None = None,
         decode_size: PositiveInt | None = None,
         cache_dir: str = "data/cache",
         only: Part | None = None,
@@ -74,21 +69,16 @@ class PhotographData(ImageDataModule):
                 "data.val_split=last holds out whole classes of a folder, as its images are in the order of classes:"
                 " use stratified or random"
             )
-        self.range = range if range is None or isinstance(range, str) else (float(range[0]), float(range[1]))
+        self.range = as_range(range)
         if isinstance(self.range, tuple) and self.range[0] >= self.range[1]:
             raise SettingError(
                 f"data.range={list(self.range)} must be of two numbers, black and white, the smaller first"
             )
         self.test_fraction = test_fraction
         super().__init__(root=root, val_split=val_split, only=only, **options)
-        self.resize, self.stored_size = resize or "squash", decode_size or self.image_size
+        self.stored_size = decode_size or self.image_size
         if self.stored_size < self.image_size:
             raise SettingError(f"data.decode_size={decode_size} is less than data.image_size={self.image_size}")
-
-    @classmethod
-    def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
-        """Of any size, and made as the network sees them when they are decoded."""
-        return spec.size, spec.channels
 
     # What a kind of set adds -----------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from labbook.data.randomness import random_permutation
 from labbook.errors import list_first
 
 ValSplit = Literal["random", "last", "stratified"]
+TEST_FRACTION = 0.2  # of each class, for a data set without a test set
 UNEVEN = 10  # times the smallest class
 
 

@@ -1,5 +1,6 @@
 """Random images with random labels: for timing, and to try a network at any size before the data is there."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
@@ -7,6 +8,7 @@ from annotated_types import Ge
 from pydantic import PositiveInt
 
 from labbook.data.datamodule import ImageDataModule, Images
+from labbook.data.decoding import Decoding
 from labbook.data.image_spec import ImageSpec
 from labbook.data.randomness import seeded_generator
 
@@ -24,9 +26,8 @@ class Synthetic(ImageDataModule):
         super().__init__(**options)
 
     @classmethod
-    def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
-        """Drawn as the network sees them."""
-        return spec.size, spec.channels
+    def decoding_of(cls, settings: Mapping[str, Any], spec: ImageSpec) -> Decoding:
+        return Decoding(spec.size, spec.channels)
 
     def read(self) -> tuple[Images, Images]:
         """Both parts, drawn."""

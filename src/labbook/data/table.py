@@ -10,7 +10,8 @@ from labbook.data.datamodule import Part
 from labbook.data.image_cache import Labelled
 from labbook.data.label_file import Table, image_paths, read_table, several_labels
 from labbook.data.layouts import role_of
-from labbook.data.photographs import TEST_FRACTION, Listing, PhotographData
+from labbook.data.photographs import Listing, PhotographData
+from labbook.data.split import TEST_FRACTION
 from labbook.errors import SettingError, list_first, printable
 
 Label = int | tuple[int, ...]

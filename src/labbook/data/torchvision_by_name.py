@@ -1,25 +1,20 @@
-"""Further classification sets of torchvision by name; torchvision downloads and checks them, and lists their images."""
+"""More classification sets of torchvision by name; torchvision downloads and checks them, and lists their images."""
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import PositiveInt
 
 from labbook.config.path_rules import expand_user
-from labbook.data import split as splitting
-from labbook.data.datamodule import ImageDataModule, Part
-from labbook.data.decoding import Decoding, Resize
+from labbook.data.decoding import Decoding
 from labbook.data.image_cache import Labelled, Photographs, cached_images
-from labbook.data.image_spec import ImageSpec
+from labbook.data.image_files import NamedDataset
 from labbook.data.images import Images, evenly_spaced_rows
-from labbook.data.normalization import Normalize
-from labbook.data.photographs import TEST_FRACTION
-from labbook.data.split import ValSplit
+from labbook.data.split import TEST_FRACTION, pixel_digests, stratified_split
 from labbook.errors import SettingError, first_line, list_choices, missing_package_message
 from labbook.files import blocking_lock
 
@@ -31,7 +26,7 @@ TORCHVISION_ERRORS = (OSError, RuntimeError, ValueError, LookupError, TypeError,
 
 
 class Source(NamedTuple):
-    """How torchvision's class is asked for the parts of a set, and what the class does not say of the images."""
+    """The arguments of torchvision's class for each part of a set, and what the class does not say about the images."""
 
     train: Arguments
     test: Arguments | None = None  # None: the set has no test set
@@ -39,8 +34,8 @@ class Source(NamedTuple):
     size: int = 0  # pixels of images that are arrays; 0: image files
     channels: int = 3
     class_names: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()  # arguments of the class that a user may give
-    scipy: bool = False  # whether its files are read by scipy
+    options: tuple[str, ...] = ()  # arguments of the class that a user can set
+    scipy: bool = False  # whether scipy reads its files
 
 
 def split(train: str = "train", test: str = "test", val: str = "", **more: Any) -> Source:
@@ -74,82 +69,22 @@ SOURCES = {
 OTHERS = {"MNIST": "mnist", "FashionMNIST": "fashion_mnist", "CIFAR10": "cifar10", "CIFAR100": "cifar100"}
 
 
-class TorchvisionByName(ImageDataModule):
-    """The set `torchvision.datasets`, below `root`; image files are decoded once, into `cache_dir`.
+class TorchvisionByName(NamedDataset):
+    """The set `torchvision.datasets.NAME`, below `root`; image files are decoded once, into `cache_dir`."""
 
-    `options` are further arguments of torchvision's class. A set's own images for validation are used; with `folds`
-    they count as training images. A set without a test set is tested on a fifth of each class, by a hash of the images.
+    missing_name = f"give data.name=NAME; {list_choices('', SOURCES)}"
 
-    Raises:
-        SettingError: an unknown name or option; a set that cannot be downloaded or read.
-    """
-
-    def __init__(
-        self,
-        *,
-        name: str | None = None,
-        options: dict[str, Any] | None = None,
-        root: str = "data",
-        image_size: PositiveInt | None = None,
-        resize: Resize | None = None,
-        channels: Literal[1, 3] | None = None,
-        normalize: Normalize | None = None,
-        val_split: ValSplit = "stratified",
-        cache_dir: str = "data/cache",
-        only: Part | None = None,
-        **shared: Any,
-    ) -> None:
-        if not name:
-            raise SettingError(f"data.name is not set: give data.name=NAME; {list_choices('', SOURCES)}")
-        self.dataset, self.options = name, dict(options or {})
-        self.source = find_source(name, self.options)
+    def __init__(self, *, root: str = "data", cache_dir: str = "data/cache", **shared: Any) -> None:
         self.folder = Path(expand_user("data.root", root))
         self.cache_dir = Path(expand_user("data.cache_dir", cache_dir))
-        self.resize: Resize = resize or "squash"
-        self.native_size, self.native_channels = self.source.size or FILE_SIZE, self.source.channels
-        self.native_normalize = "half" if self.source.channels == 1 else "imagenet"
-        self.joins_validation = bool(shared.get("folds"))  # of which each image is in one fold
-        self.class_names = self._class_names()
-        super().__init__(
-            root=root,
-            image_size=image_size,
-            channels=channels,
-            normalize=normalize,
-            val_split=val_split,
-            only=only,
-            **shared,
-        )
+        super().__init__(root=root, **shared)
 
-    @property
-    def title(self) -> str:
-        """As torchvision calls it."""
-        return self.dataset
-
-    @classmethod
-    def read_at(cls, spec: ImageSpec) -> tuple[int, int]:
-        """As the network sees them."""
-        return spec.size, spec.channels
-
-    def at_hand(self) -> bool:
-        """Whether all files are there."""
-        try:
-            return bool([self._opened(each, download=False) for each in (self.source.train, self.source.test) if each])
-        except TORCHVISION_ERRORS:
-            return False
-
-    def read(self) -> tuple[Images, Images]:
-        """Both parts, downloaded first if they are not there; no image of a part that is not read."""
-        train, test = self._arrays() if self.source.size else self._files()
-        if self.source.test is None and self.only is None:
-            remark = f"{self.dataset} has no test set: a fifth of each class, by a hash of the images, is the test set"
-            train = train._replace(remarks=(remark,))
-        return train, test
-
-    # What torchvision has ------------------------------------------------------------------------------------------
-
-    def _class_names(self) -> tuple[str, ...]:
+    def open_set(self) -> tuple[str, ...]:
         from torchvision import datasets
 
+        self.source = find_source(self.dataset, self.options)
+        self.native_size, self.native_channels = self.source.size or FILE_SIZE, self.source.channels
+        self.native_normalize = "half" if self.source.channels == 1 else "imagenet"
         if self.source.class_names:
             return self.source.class_names
         if self.dataset == "EMNIST":
@@ -159,8 +94,22 @@ class TorchvisionByName(ImageDataModule):
         classes = getattr(kind, "classes", None) or self._open(self.source.train).classes
         return tuple(name if isinstance(name, str) else name[0] for name in classes)  # Imagenette has synonyms
 
+    def at_hand(self) -> bool:
+        try:
+            return bool([self._opened(each, download=False) for each in (self.source.train, self.source.test) if each])
+        except TORCHVISION_ERRORS:
+            return False
+
+    def read(self) -> tuple[Images, Images]:
+        train, test = self._arrays() if self.source.size else self._files()
+        if self.source.test is None and self.only is None:
+            train = train._replace(remarks=(self.drawn_test_remark(),))
+        return train, test
+
+    # What torchvision has ------------------------------------------------------------------------------------------
+
     def _opened(self, part: Arguments, download: bool) -> Any:
-        """Torchvision's object; one that would load images gives their paths instead."""
+        """The data set of torchvision, which loads no images but gives their paths."""
         from torchvision import datasets
 
         kind = getattr(datasets, self.dataset)
@@ -168,7 +117,7 @@ class TorchvisionByName(ImageDataModule):
         return kind(root=str(self.folder), **part, **self.options, **paths, download=download)
 
     def _open(self, part: Arguments) -> Any:
-        """The same; what is missing is downloaded by one process, for which others wait."""
+        """The same, downloaded first if it is missing, by one process at a time."""
         with suppress(*TORCHVISION_ERRORS):
             return self._opened(part, download=False)
         try:
@@ -187,9 +136,7 @@ class TorchvisionByName(ImageDataModule):
     def _arrays(self) -> tuple[Images, Images]:
         if self.source.test is None:
             images = self._array(self.source.train)
-            chosen = splitting.stratified_split(
-                images.labels, splitting.pixel_digests(images.pixels), TEST_FRACTION, "test"
-            )
+            chosen = stratified_split(images.labels, pixel_digests(images.pixels), TEST_FRACTION, "test")
             return images.at(chosen.train), images.at(chosen.val)
         parts = {"train": self.source.train, "test": self.source.test}
         nothing = Images(torch.empty(0, self.source.channels, 1, 1, dtype=torch.uint8), torch.empty(0).long())
@@ -213,8 +160,9 @@ class TorchvisionByName(ImageDataModule):
 
     def _files(self) -> tuple[Images, Images]:
         train = self._listed(self.source.train)
-        own = self.source.val is not None and self.validation == "split" and not self.joins_validation
-        if self.source.val is not None and (own or self.joins_validation):
+        own = False
+        if self.source.val is not None and self.validation == "split":
+            own = not self.folds
             train += self._listed(self.source.val, validation=own)
         if self.source.test is None:
             train, test = self._divided(train)
@@ -238,7 +186,7 @@ class TorchvisionByName(ImageDataModule):
 
     def _divided(self, files: Sequence[Labelled]) -> tuple[list[Labelled], list[Labelled]]:
         labels = torch.tensor([file.label for file in files])
-        division = splitting.stratified_split(labels, [self._path_name(file) for file in files], TEST_FRACTION, "test")
+        division = stratified_split(labels, [self._path_name(file) for file in files], TEST_FRACTION, "test")
         train, test = ([files[row] for row in rows.tolist()] for rows in division)
         return train, test
 
@@ -246,7 +194,6 @@ class TorchvisionByName(ImageDataModule):
         return file.path.relative_to(self.folder).as_posix()
 
     def _decoded(self, files: list[Labelled]) -> Photographs:
-        """As many of the files as asked for."""
         how = Decoding(self.image_size, self.channels, resize=self.resize)
         if not files:
             return Photographs.none(how)
@@ -263,11 +210,6 @@ class TorchvisionByName(ImageDataModule):
 
 
 def find_source(name: str, options: Mapping[str, Any]) -> Source:
-    """The entry of a set.
-
-    Raises:
-        SettingError: an unknown name or option, or a package that is missing.
-    """
     if name not in SOURCES:
         plain = name.lower().replace("-", "").replace("_", "")
         meant = next((known for known in (*SOURCES, *OTHERS) if known.lower() == plain), "")

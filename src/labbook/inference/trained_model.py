@@ -15,7 +15,7 @@ from torch import Tensor
 from labbook import experiment
 from labbook.data.data_record import DataRecord, changed_classes
 from labbook.data.datamodule import ImageDataModule, Images, Part
-from labbook.data.decoding import Decoding, Resize
+from labbook.data.decoding import Decoding
 from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.inference.run_config import check_classification, complete_run_config, types_of_run
@@ -148,14 +148,7 @@ def data_type(config: DictConfig) -> type[ImageDataModule]:
 
 
 def decoding_of_run(config: DictConfig, spec: ImageSpec) -> Decoding:
-    """How an image file is decoded for the network of a run, as its data set does."""
-    span: Any = config.data.get("range")
-    if span is not None and not isinstance(span, str):
-        span = (float(span[0]), float(span[1]))
-    size, channels = data_type(config).read_at(spec)
-    stored: int | None = config.data.get("decode_size")
-    resize: Resize = config.data.get("resize") or "squash"
-    return Decoding(stored or size, channels, span, resize, spec.size if stored else 0)
+    return data_type(config).decoding_of(config.data, spec)
 
 
 class LoadedCheckpoint(NamedTuple):

@@ -84,7 +84,7 @@ class Classifier(FastLightningModule):
         return type(self).__name__
 
     @classmethod
-    def pretrained_data_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG003 - for those with weights
+    def pretrained_data_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of the data that pretrained weights want where those are left open (null)."""
         return {}
 

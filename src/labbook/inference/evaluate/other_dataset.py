@@ -16,9 +16,9 @@ from labbook.runs.run_id import is_published
 if TYPE_CHECKING:  # it would import torch
     from labbook.data.image_spec import ImageSpec
 
-# What the network knows of its images; the set shows them so, unless the command line says otherwise.
+# How the network sees images: these settings of another data set are those of the network, unless they are given.
 SEEN = ("image_size", "channels", "normalize")
-# How the images of folders are made square, which is as in the training, too.
+# How image files are decoded to squares: these settings are those of the run, unless they are given.
 DECODED = ("resize", "decode_size")
 # Settings of the trainer of which a test takes no others.
 ONE_PROCESS = {"trainer.devices": r"1|\[\d+\]", "trainer.num_nodes": "1", "trainer.strategy": "auto"}
