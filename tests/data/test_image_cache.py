@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from labbook.data import image_cache
+from labbook.data import cache_records, image_cache
 from labbook.data.decoding import Decoded, Decoding, decode
 from labbook.data.image_cache import Labelled, cached_images
 from labbook.data.images import Images
@@ -103,25 +103,27 @@ def moved(files: list[Labelled]) -> list[Labelled]:
     return [Labelled(files[0].path.rename(files[0].path.with_name("moved.png")), 0), *files[1:]]
 
 
-CHANGES: dict[str, Callable[[list[Labelled]], list[Labelled]]] = {
-    "touched": touched,
-    "longer": longer,
-    "moved": moved,
-    "one less": lambda files: files[1:],
-    "another order": lambda files: files[::-1],
-    "another class": lambda files: [Labelled(files[0].path, 1), *files[1:]],
+CHANGES: dict[str, tuple[Callable[[list[Labelled]], list[Labelled]], int]] = {  # and how many files are decoded again
+    "touched": (touched, 1),
+    "longer": (longer, 1),
+    "moved": (moved, 1),
+    "one less": (lambda files: files[1:], 0),
+    "another order": (lambda files: files[::-1], 0),
+    "another class": (lambda files: [Labelled(files[0].path, 1), *files[1:]], 0),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_when_a_file_changes_all_are_decoded_anew(
+def test_only_what_changed_is_decoded_again(
     change: str, files: list[Labelled], tmp_path: Path, decodings: list[Path]
 ) -> None:
     read(files, tmp_path)
-    changed = CHANGES[change](files)
+    make, again = CHANGES[change]
+    changed = make(files)
     images = read(changed, tmp_path)
-    assert len(decodings) == 10 + len(changed)
+    assert len(decodings) == 10 + again
     assert images.labels.tolist() == [file.label for file in changed]
+    assert shades(images) == [decode(file.path, Decoding(4, 3)).image[0, 0, 0] for file in changed]
 
 
 @pytest.mark.parametrize("settings", [{"size": 5}, {"channels": 1}], ids=str)
@@ -146,6 +148,25 @@ def test_images_are_a_memory_map_and_no_copy(
     assert images.pixels.data_ptr() == maps[0].ctypes.data
     images.pixels.zero_()  # nobody does, but it must not reach the file
     assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
+
+
+@pytest.mark.parametrize("size", [4, 5])
+def test_only_new_and_changed_files_are_decoded(
+    size: int, files: list[Labelled], tmp_path: Path, decodings: list[Path]
+) -> None:
+    Path(files[3].path).write_text("no image")
+    read(files, tmp_path)
+    del decodings[:]
+    folder = files[0].path.parent
+    added = Labelled(photograph(folder / "0a.png", (7, 0, 99)), 1)
+    photograph(files[5].path, (250, 0, 99))
+    files[8].path.unlink()
+    now = [files[0], added, *files[1:8], files[9]]
+    images = read(now, tmp_path, size)
+    assert shades(images) == [0, 7, 10, 20, 40, 250, 60, 70, 90]
+    again = [added.path, files[3].path, files[5].path]
+    assert sorted(decodings) == sorted(again if size == 4 else [file.path for file in now])
+    assert images.digests == read(now, tmp_path / "elsewhere", size).digests
 
 
 # Interruption and company ------------------------------------------------------------------------------------------
@@ -357,7 +378,8 @@ def test_a_complete_cache_is_only_read(
     def denied(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    for name in ("write_whole", "atomic_replace", "make_folder", "blocking_lock"):
+    monkeypatch.setattr(cache_records, "write_whole", denied)
+    for name in ("atomic_replace", "make_folder", "blocking_lock"):
         monkeypatch.setattr(image_cache, name, denied)
     assert shades(read(files, tmp_path)) == [10 * n for n in range(10)]
     assert len(decodings) == 10

@@ -1,15 +1,14 @@
 """Folders of photographs, decoded and resized once into a file that is read by memory map."""
 
 import hashlib
-import json
 import os
 import sys
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,15 +18,15 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from labbook.data.cache_records import CacheRecord, pixel_stamp, read_record, records_in
 from labbook.data.decoding import Decoded, Decoding, decode, file_digest
 from labbook.data.images import Images
 from labbook.errors import SettingError, printable
-from labbook.files import atomic_replace, blocking_lock, make_folder, remove_partial, write_whole
+from labbook.files import atomic_replace, blocking_lock, make_folder, remove_partial
 
 FORMAT = 5  # part of the key: to be raised when what is written or how it is decoded changes
 AT_ONCE = 512  # images that are decoded ahead of the writer
 A_TASK = 8  # images that a thread decodes at a time: with one, small images spend their time on handing over
-CHUNK = 2**22  # bytes that are read at a time for a checksum
 
 
 @dataclass(frozen=True)
@@ -64,19 +63,6 @@ class Photographs(NamedTuple):
         return cls(Images(pixels, torch.empty(0, dtype=torch.int64)), [], {})
 
 
-@dataclass
-class Facts:
-    """What the cache knows besides pixels; a place is that of a file among all."""
-
-    digests: list[str] = field(default_factory=list)  # of the bytes of each file; empty where it could not be read
-    skipped: dict[int, str] = field(default_factory=dict)  # why there is no image, by place
-    transient: list[int] = field(default_factory=list)  # places of skipped files that may be readable later
-    remarks: dict[int, str] = field(default_factory=dict)  # what a user should know of an image, by place
-    stamps: list[list[int]] = field(default_factory=list)  # of each file: inode and time of its last change
-    pixels: list[int] = field(default_factory=list)  # the same of the pixels, and their size
-    checksum: int = 0  # CRC-32 of the pixels
-
-
 def cached_images(files: Sequence[Labelled], how: Decoding, folder: Path, what: str) -> Photographs:
     """The images of `files`, from the cache in `folder` if these very files were decoded with these settings before.
 
@@ -88,26 +74,26 @@ def cached_images(files: Sequence[Labelled], how: Decoding, folder: Path, what: 
     """
     cache = Cache(files, how, folder)
     try:
-        facts = cache.known()
-        if facts is None:
+        record = cache.known()
+        if record is None:
             make_folder(folder)
             with blocking_lock(cache.pixels.with_suffix(".lock")):
-                facts = cache.known() or cache.write(what)
+                record = cache.known() or cache.write(what)
     except OSError as error:
         reason = printable(error.strerror or error)
         raise SettingError(f"data.cache_dir={folder} cannot be written to ({reason}): name another folder") from error
-    places = [place for place in range(len(files)) if place not in facts.skipped]
+    places = [place for place in range(len(files)) if place not in record.skipped]
     if not places:
         raise SettingError(f"{what}: none of {len(files)} files can be read as an image")
     read = [files[place] for place in places]
     images = Images(
         map_pixels(cache.pixels, (len(read), how.channels, how.side, how.side)),
         torch.tensor([file.label for file in read]),
-        skipped=tuple(f"{printable(files[place].path)}, which {reason}" for place, reason in facts.skipped.items()),
-        digests=tuple(facts.digests[place] for place in places),
+        skipped=tuple(f"{printable(files[place].path)}, which {reason}" for place, reason in record.skipped.items()),
+        digests=tuple(record.digests[place] for place in places),
     )
     remarks: dict[str, list[Path]] = {}
-    for place, remark in facts.remarks.items():
+    for place, remark in record.remarks.items():
         remarks.setdefault(remark, []).append(files[place].path)
     return Photographs(images, read, remarks)
 
@@ -123,115 +109,117 @@ def map_pixels(path: Path, shape: tuple[int, ...]) -> Tensor:
 
 
 class Cache:
-    """The decoded images of some files: KEY.pixels, and KEY.json with the `Facts`, which is written last."""
+    """The decoded images of some files: KEY.pixels, and KEY.json with the `CacheRecord`, which is written last."""
 
     def __init__(self, files: Sequence[Labelled], how: Decoding, folder: Path) -> None:
-        self.files, self.how = files, how
+        self.files, self.how, self.folder = files, how, folder
         status = [file_status(file.path) for file in files]
         self.stamps = [[each.st_ino, each.st_ctime_ns] for each in status]
-        key = cache_key(files, status, how)
-        self.pixels, self.about = folder / f"{key}.pixels", folder / f"{key}.json"
+        self.source = os.path.commonpath([file.path.absolute().parent for file in files])
+        self.group = short_hash([FORMAT, tuple(how), self.source])  # of the caches that hold the same pixels of a file
+        self.pixels = folder / f"{self.group}-{cache_key(files, status)}.pixels"
+        self.about = self.pixels.with_suffix(".json")
 
-    # What is there -------------------------------------------------------------------------------------------------
+    @property
+    def names(self) -> list[str]:
+        """Of the files, below the folder that contains them all."""
+        return [os.path.relpath(file.path.absolute(), self.source) for file in self.files]
 
-    def known(self) -> Facts | None:
+    def known(self) -> CacheRecord | None:
         """What was written of these files; None where something is missing, damaged, or of other files by now.
 
         Content is compared only where the system says that a file was written to, renamed or replaced.
         """
-        facts = self.stored()
-        if facts is None:
+        record = read_record(self.about)
+        if record is None or len(record.digests) != len(self.files):
             return None
-        before = (facts.pixels, facts.stamps)
-        if not (self.has_pixels(facts) and self.is_of_files(facts)):
+        before = (record.pixels, record.stamps)
+        if not (record.has_pixels(self.pixels) and self.is_of_files(record)):
             return None
-        if (facts.pixels, facts.stamps) != before:
+        if (record.pixels, record.stamps) != before:
             with suppress(OSError):  # to be compared again next time
-                self.keep(facts)
-        return facts
+                record.write(self.about)
+        return record
 
-    def stored(self) -> Facts | None:
-        """What the JSON file says, if it is there, whole and of so many files."""
-        try:
-            content = json.loads(self.about.read_text(encoding="utf-8"))
-            facts = Facts(**content)
-            facts.skipped = {int(place): str(reason) for place, reason in facts.skipped.items()}
-            facts.remarks = {int(place): str(remark) for place, remark in facts.remarks.items()}
-            return facts if len(facts.digests) == len(facts.stamps) == len(self.files) else None
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            return None
-
-    def has_pixels(self, facts: Facts) -> bool:
-        """Whether the pixels are there and as they were written."""
-        try:
-            stamp = pixel_stamp(self.pixels)
-            count = len(self.files) - len(facts.skipped)
-            if stamp[-1] != count * self.how.channels * self.how.side**2:
-                return False
-            if stamp != facts.pixels and crc32_of_file(self.pixels) != facts.checksum:
-                return False
-        except OSError:
-            return False
-        facts.pixels = stamp
-        return True
-
-    def is_of_files(self, facts: Facts) -> bool:
+    def is_of_files(self, record: CacheRecord) -> bool:
         """Whether the files hold what they held, and what could not be read still cannot be."""
-        transient = set(facts.transient)
-        stamps = enumerate(zip(self.stamps, facts.stamps, strict=True))
+        transient = set(record.transient)
+        stamps = enumerate(zip(self.stamps, record.stamps, strict=True))
         changed = [place for place, (now, then) in stamps if now != then and place not in transient]
 
         def same(place: int) -> bool:
             path = self.files[place].path
             if place in transient:
                 return decode(path, self.how).transient
-            return bool(facts.digests[place]) and file_digest(path) == facts.digests[place]
+            return bool(record.digests[place]) and file_digest(path) == record.digests[place]
 
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             if not all(pool.map(same, [*changed, *transient])):
                 return False
-        facts.stamps = self.stamps
+        record.stamps = self.stamps
         return True
 
-    # Writing -------------------------------------------------------------------------------------------------------
+    def write(self, what: str) -> CacheRecord:
+        """Decode the files, write the pixels and, as the sign that they are complete, the record, which is returned.
 
-    def write(self, what: str) -> Facts:
-        """Decode all files, write the pixels and, as the sign that they are whole, the facts, which are returned.
+        Files that an older cache of the same folder holds are copied from it.
 
         Raises:
             OSError: they could not be written.
         """
-        remove_partial(self.pixels.parent, self.pixels.stem)
-        facts = Facts(stamps=self.stamps)
-        decoded = decode_all([file.path for file in self.files], self.how)
-        bar = track(decoded, what, len(self.files), console=Console(stderr=True), disable=not sys.stderr.isatty())
+        remove_partial(self.folder, self.pixels.stem)
+        record = CacheRecord(
+            stamps=self.stamps, folder=self.source, names=self.names, size=self.how.side, channels=self.how.channels
+        )
+        before = self.decoded_before(record.names)
+        new = decode_all([file.path for place, file in enumerate(self.files) if place not in before], self.how)
+        images = (before[place] if place in before else next(new) for place in range(len(self.files)))
+        bar = track(images, what, len(self.files), console=Console(stderr=True), disable=not sys.stderr.isatty())
         with atomic_replace(self.pixels, durable=True) as partial, partial.open("wb") as sink:
             for place, each in enumerate(bar):
-                facts.digests.append(each.digest)
+                record.digests.append(each.digest)
                 if each.image is None:
-                    facts.skipped[place] = each.problem
-                    facts.transient += [place] if each.transient else []
+                    record.skipped[place] = each.problem
+                    record.transient += [place] if each.transient else []
                     continue
                 if each.remark:
-                    facts.remarks[place] = each.remark
+                    record.remarks[place] = each.remark
                 content = each.image.tobytes()
-                facts.checksum = zlib.crc32(content, facts.checksum)
+                record.checksum = zlib.crc32(content, record.checksum)
                 sink.write(content)
-        facts.pixels = pixel_stamp(self.pixels)
-        self.keep(facts)
-        return facts
+        record.pixels = pixel_stamp(self.pixels)
+        record.write(self.about)
+        return record
 
-    def keep(self, facts: Facts) -> None:
-        """Write the facts."""
-        write_whole(self.about, json.dumps(asdict(facts)))
+    def decoded_before(self, names: list[str]) -> dict[int, Decoded]:
+        """The files that the newest cache of the same folder and settings holds unchanged, by their places now."""
+        for path, record in records_in(self.folder, f"{self.group}-*"):
+            if record.has_pixels(path):
+                break
+        else:
+            return {}
+        there = [place for place in range(len(record.digests)) if place not in record.skipped]
+        pixels = map_pixels(path, (len(there), self.how.channels, self.how.side, self.how.side)).numpy()
+        rows = {record.names[place]: (row, place) for row, place in enumerate(there)}
+        found = {}
+        for place, (name, stamp) in enumerate(zip(names, self.stamps, strict=True)):
+            if name in rows and stamp == record.stamps[rows[name][1]]:
+                row, then = rows[name]
+                found[place] = Decoded(pixels[row], digest=record.digests[then], remark=record.remarks.get(then, ""))
+        return found
 
 
-def cache_key(files: Sequence[Labelled], status: Sequence[os.stat_result], how: Decoding) -> str:
-    """A name for what decoding would give: changes with any file's path, length or time, and with the settings."""
-    digest = hashlib.blake2b(digest_size=12)
-    digest.update(repr((FORMAT, tuple(how))).encode())
-    for file, each in zip(files, status, strict=True):
-        digest.update(repr((str(file.path.absolute()), file.label, each.st_size, each.st_mtime_ns)).encode())
+def cache_key(files: Sequence[Labelled], status: Sequence[os.stat_result]) -> str:
+    """A name for what is read from the files: changes with any file's path, length or time."""
+    pairs = zip(files, status, strict=True)
+    return short_hash((str(file.path.absolute()), each.st_size, each.st_mtime_ns) for file, each in pairs)
+
+
+def short_hash(parts: Iterable[object]) -> str:
+    """16 hexadecimal digits that depend on the text of each part."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(repr(part).encode())
     return digest.hexdigest()
 
 
@@ -241,21 +229,6 @@ def file_status(path: Path) -> os.stat_result:
         return path.stat()
     except OSError:
         return path.lstat()
-
-
-def pixel_stamp(path: Path) -> list[int]:
-    """What changes when a file is written to, and its size."""
-    status = path.stat()
-    return [status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size]
-
-
-def crc32_of_file(path: Path) -> int:
-    """The CRC-32 of a file."""
-    value = 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            value = zlib.crc32(chunk, value)
-    return value
 
 
 def decode_all(files: Sequence[Path], how: Decoding) -> Iterator[Decoded]:

@@ -1,0 +1,70 @@
+"""List or delete the decoded images that runs keep on the disk: `python scripts/cache.py [FOLDER]`.
+
+FOLDER is data.cache_dir (default: data/cache). A cache is old if images of its folder were changed, moved or deleted
+since, or if it was written by another version. A run decodes again what is missing.
+"""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from labbook.cli.command_line import exit_with_message
+from labbook.config import invocation
+from labbook.console import literal, plain_table, wide_enough
+from labbook.data.cache_listing import CacheEntry, list_caches, remove_caches
+from labbook.errors import SettingError, list_first, printable
+
+
+def chosen(entries: list[CacheEntry], words: list[str], folder: Path) -> list[CacheEntry]:
+    """The caches that the words of --remove name."""
+    unknown = set(words) - {"old", "all"} - {entry.name for entry in entries}
+    if unknown:
+        known = list_first(entry.name for entry in entries) or "none"
+        raise SettingError(
+            f"--remove {printable(sorted(unknown)[0])}: choose old, all or the name of a cache in {folder} ({known})"
+        )
+    return [entry for entry in entries if "all" in words or entry.name in words or ("old" in words and entry.is_old)]
+
+
+def print_caches(entries: list[CacheEntry]) -> None:
+    """A table with a line for each cache."""
+    table = plain_table()
+    for heading in ("Cache", "Size", "Images", "Pixels", "Written", "State", "Images from"):
+        table.add_column(heading, justify="right" if heading in ("Size", "Images") else "left", overflow="fold")
+    for entry in entries:
+        record, state = entry.record, "old" if entry.is_old else "current"
+        images, pixels, source = "", "", ""
+        if record:
+            images = f"{len(record.digests) - len(record.skipped):,}"
+            pixels, source = f"{record.size} x {record.size} x {record.channels}", record.folder
+        cells = (entry.name, in_megabytes(entry.size), images, pixels, f"{entry.written:%Y-%m-%d %H:%M}", state, source)
+        table.add_row(*map(literal, cells))
+    wide_enough(Console(highlight=False)).print(table)
+
+
+def in_megabytes(size: int) -> str:
+    """A number of bytes, for people."""
+    return f"{size / 1e6:,.1f} MB"
+
+
+@exit_with_message()
+def main() -> None:
+    """List the caches, or delete those that are named."""
+    parser = invocation.command_parser("cache", __doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("data/cache"), metavar="FOLDER")
+    parser.add_argument(
+        "--remove", nargs="+", default=[], metavar="NAME", help="delete these caches: old, all, or names from the list"
+    )
+    given = parser.parse_args()
+    folder = given.folder.expanduser()
+    if not folder.is_dir():
+        raise SettingError(f"{folder} is not a folder: name the data.cache_dir of your runs")
+    entries = list_caches(folder)
+    if given.remove:
+        removed = chosen(entries, given.remove, folder)
+        print(f"deleted: {len(removed)} of {len(entries)} caches, {in_megabytes(remove_caches(removed))}")
+        return
+    if entries:
+        print_caches(entries)
+    total, old = (sum(entry.size for entry in group) for group in (entries, [each for each in entries if each.is_old]))
+    print(f"{folder}: {in_megabytes(total)}, of which {in_megabytes(old)} are old")

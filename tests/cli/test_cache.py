@@ -1,0 +1,68 @@
+"""`scripts/cache.py` lists and deletes decoded images."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from labbook.cli.commands import cache
+from labbook.data.decoding import Decoding
+from labbook.data.image_cache import Labelled, cached_images
+from tests.data.samples import photograph
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Caches: of a whole folder, of a folder in which an image changed, of a folder that is gone; and half of one."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("whole", "changed", "gone"):
+        files = [Labelled(photograph(tmp_path / name / f"{n}.png"), 0) for n in range(3)]
+        cached_images(files, Decoding(8, 3), tmp_path / "data/cache", "images")
+    photograph(tmp_path / "changed" / "1.png", (1, 2, 3))
+    shutil.rmtree(tmp_path / "gone")
+    (tmp_path / "data/cache/half.pixels").write_bytes(b"?" * 5000)
+    return tmp_path / "data/cache"
+
+
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str]:
+    """The exit code and what is printed."""
+    monkeypatch.setattr(sys, "argv", ["scripts/cache.py", *words])
+    code = 0
+    try:
+        cache.main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    shown = capsys.readouterr()
+    return code, shown.out + shown.err
+
+
+def test_caches_are_listed_and_old_ones_deleted(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("labbook.console.WIDTH", 400)
+    code, shown = run(capsys, monkeypatch)
+    assert code == 0
+    states = {line.split()[-1]: line.split()[-2] for line in shown.splitlines() if str(tmp_path) in line}
+    assert states == {
+        str(tmp_path / "whole"): "current",
+        str(tmp_path / "changed"): "old",
+        str(tmp_path / "gone"): "old",
+    }
+    assert shown.endswith("data/cache: 0.0 MB, of which 0.0 MB are old\n")
+    code, shown = run(capsys, monkeypatch, "data/cache", "--remove", "old")
+    assert (code, shown) == (0, "deleted: 3 of 4 caches, 0.0 MB\n")
+    (kept,) = folder.glob("*.pixels")
+    assert {path.stem for path in folder.iterdir()} == {kept.stem}
+    code, shown = run(capsys, monkeypatch, "--remove", kept.stem)
+    assert (code, list(folder.iterdir())) == (0, [])
+
+
+def test_what_cannot_be_deleted_is_an_error(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, shown = run(capsys, monkeypatch, "--remove", "odl")
+    assert (code, len(list(folder.glob("*.pixels")))) == (2, 4)
+    assert shown.startswith("error: --remove odl: choose old, all or the name of a cache in data/cache (")
+    code, shown = run(capsys, monkeypatch, "nowhere")
+    assert (code, shown) == (2, "error: nowhere is not a folder: name the data.cache_dir of your runs\n")
