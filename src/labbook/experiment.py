@@ -1,4 +1,4 @@
-"""From a configuration to objects."""
+"""Create the objects that a configuration describes."""
 
 import logging
 import warnings
@@ -29,14 +29,14 @@ from labbook.training import (
 from labbook.training.classifier import Classifier, Task
 from labbook.training.initialization import init_weights
 
-# Lightning 2.6 asks torch 2.15 a question in an old-fashioned way, once for every kind of batch.
+# Lightning 2.6 uses a deprecated function of torch 2.15, once per kind of batch.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
 
 log = logging.getLogger("labbook")
 Found = TypeVar("Found")
 
-# What the program itself gives to each group's target, and what a user may reach for instead; None: for the
-# group's own setting, which `hardware` has made definite.
+# Arguments that the program gives to each group's target, and the setting to use instead; None: the group's own
+# setting, which `hardware` has resolved.
 SUPPLIED: dict[str, dict[str, str | None]] = {
     "data": {
         **{name: f"use {name}=N" for name in ("seed", "fold", "folds")},
@@ -59,7 +59,7 @@ SUPPLIED: dict[str, dict[str, str | None]] = {
 
 
 def check_experiment(config: DictConfig) -> None:
-    """Hold every `_target_` against the signature it names, before data or device is touched."""
+    """Check the settings of each `_target_` against its signature, before data or device is used."""
     loss, class_weights = loss_settings(config)
     nodes = {**config, "loss": loss}
     for group in ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"):
@@ -76,21 +76,21 @@ def check_experiment(config: DictConfig) -> None:
 
 
 def check_least_epochs(config: DictConfig) -> None:
-    """Refuse to train for at least more epochs than there are."""
+    """Refuse a minimum number of epochs above `epochs`."""
     least = config.trainer.get("min_epochs")
     if least is not None and least > config.epochs:
         raise UntrainableError(f"trainer.min_epochs={least} is more than epochs={config.epochs}: use epochs={least}")
 
 
 def loss_settings(config: DictConfig) -> tuple[dict[str, Any], Any]:
-    """The node of the group `loss`, and the class weights beside it, which the program gives to any loss."""
+    """The node of the group `loss`, and its class weights, which the program gives to any loss."""
     node: Any = OmegaConf.to_container(config.loss, resolve=True)
     weights = node.pop("class_weights", None)
     return node, weights
 
 
 def build_data(config: DictConfig, only: Part | None = None) -> LightningDataModule:
-    """The data module that a configuration describes; `only` is the part of it that an evaluation needs."""
+    """The data module of a configuration; `only` is the split that an evaluation needs."""
     node = config.data.copy()
     node.update(pretrained_settings(config))
     target = instantiate.resolve_target(node._target_, "data")
@@ -117,10 +117,9 @@ def record_data_settings(config: DictConfig, data: LightningDataModule) -> None:
 
 
 def build_model(config: DictConfig, spec: Any) -> LightningModule:
-    """The model that a configuration describes; its weights are drawn from the seed.
+    """The model of a configuration, with weights initialized from the seed.
 
-    Its constructor is given what it asks for: `spec`, that of the data (None where it has none), `task`, `optimizer`,
-    `scheduler` and `seed`.
+    Its constructor gets what it asks for: `spec` of the data (or None), `task`, `optimizer`, `scheduler` and `seed`.
     """
     loss, class_weights = loss_settings(config)
     task = Task(
@@ -149,7 +148,7 @@ def build_model(config: DictConfig, spec: Any) -> LightningModule:
 
 
 def check_task_settings(config: DictConfig, task: Task, spec: Any) -> None:
-    """Refuse a task that no classifier can do with this data."""
+    """Refuse a task that a classifier cannot do with this data."""
     if not isinstance(spec, ImageSpec):
         raise SettingError(f"model._target_={config.model._target_} {own_modules.NO_SPEC}")
     losses.check_loss(task.loss, task.label_smoothing, task.class_weights, spec, bool(task.mixup or task.cutmix))
@@ -158,7 +157,7 @@ def check_task_settings(config: DictConfig, task: Task, spec: Any) -> None:
 
 
 def build_classifier(config: DictConfig, spec: ImageSpec, make_model: Callable[[Any], LightningModule]) -> Classifier:
-    """What `make_model` makes for the images of `spec`, if these fit."""
+    """Create the model for the images of `spec`, or refuse them."""
 
     def make(images: ImageSpec) -> Classifier:
         return capabilities.require_classifier(make_model(images), "task")
@@ -186,18 +185,18 @@ def build_classifier(config: DictConfig, spec: ImageSpec, make_model: Callable[[
 
 
 def set_up_data(data: LightningDataModule) -> None:
-    """Read images before the run has a folder; a data module of another kind is set up by the Trainer."""
+    """Read images before the run has a folder; the Trainer sets up other data modules."""
     if capabilities.is_image_data(data):
         data.setup()
 
 
 def on_meta_device(config: DictConfig, data: LightningDataModule, look: Callable[[LightningModule], Found]) -> Found:
-    """What `look` finds in the network of a configuration, which has no numbers, so that it is made at once.
+    """Call `look` with the network of a configuration on the meta device, which is fast.
 
-    Where numbers are asked for, it has them.
+    If values are needed, it gets a real network.
     """
     try:
         with torch.device("meta"):
             return look(build_model(config, capabilities.spec_of_data(data)))
-    except (NotImplementedError, RuntimeError):  # torch's, of a number that is not there
+    except (NotImplementedError, RuntimeError):  # torch's, for a value on the meta device
         return look(build_model(config, capabilities.spec_of_data(data)))

@@ -1,4 +1,4 @@
-"""The fit of a run: what is printed and prepared before it, and what its errors mean."""
+"""Train a run: its notes, its preparation and its errors."""
 
 import logging
 import signal
@@ -52,7 +52,7 @@ def fit_model(
 
 
 def apply_channels_last(model: LightningModule, data: LightningDataModule, channels_last: bool) -> None:
-    """Lay weights and images out in memory channels-last, where the network has convolutions to gain by it."""
+    """Use channels-last memory for weights and images, if the network has convolutions."""
     if channels_last and capabilities.takes_channels_last(model):
         model.to(memory_format=torch.channels_last)
         if capabilities.is_image_data(data):
@@ -60,7 +60,7 @@ def apply_channels_last(model: LightningModule, data: LightningDataModule, chann
 
 
 def resume_step(model: LightningModule, run: RunFolder) -> int:
-    """The step at which the run resumes, which is printed; 0 where it starts."""
+    """The step at which the run resumes, which is printed; 0 for a new run."""
     if run.state is None:
         if run.resumes:
             log.warning("this run has no checkpoint: starting from the beginning")
@@ -72,7 +72,7 @@ def resume_step(model: LightningModule, run: RunFolder) -> int:
 
 
 def start_loggers(trainer: Trainer, run: RunFolder, step: int) -> None:
-    """Have TensorBoard's curves end at the step, and give it the run's settings."""
+    """Cut TensorBoard's curves at the step, and log the run's settings."""
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoard):
             if run.resumes:
@@ -81,7 +81,7 @@ def start_loggers(trainer: Trainer, run: RunFolder, step: int) -> None:
 
 
 def fit_from_state(trainer: Trainer, model: LightningModule, data: LightningDataModule, run: RunFolder) -> None:
-    """Lightning's fit; errors of torch that a setting or another process caused are said so.
+    """Lightning's fit, with sentences for torch's errors that a setting or another process caused.
 
     Raises:
         TrainingError: a process of the run died.

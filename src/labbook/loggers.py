@@ -1,4 +1,4 @@
-"""TensorBoard so that runs can be compared in it, and pictures for whichever logger there is."""
+"""TensorBoard with comparable runs, and images for any logger."""
 
 import re
 import time
@@ -27,16 +27,16 @@ from labbook.training.trackers import log_settings
 
 EVENTS_BEGIN = "events.out.tfevents."
 EVENTS = re.compile(r"events\.out\.tfevents\.(\d+)\.")
-# Charts of the page CUSTOM SCALARS, and the tags whose curves each lays over each other.
+# Charts of the page CUSTOM SCALARS, and the tags of their curves.
 CHARTS = {"accuracy": ["Multiline", ["^acc/(train|val)$"]], "loss": ["Multiline", ["^loss/(train|val)$"]]}
 
-# What the page HPARAMS needs of the tested weights besides the curves. Each is also a chart of one dot, so they are
-# few, in a group that comes last.
+# Metrics of the tested weights for the page HPARAMS. Each is also a chart of one dot, so they are few, in a group that
+# comes last.
 TESTED = {"test/acc": "test_acc", "test/loss": "test_loss", "test/top5_acc": "test_top5_acc", "objective": "objective"}
 
 
 class TensorBoard(TensorBoardLogger):
-    """Event files directly in the run folder, without hparams.yaml: config.yaml says it all."""
+    """Event files directly in the run folder, without hparams.yaml: config.yaml has all settings."""
 
     def __init__(self, save_dir: str, log_graph: bool = False) -> None:
         silence_writer_thread()
@@ -45,10 +45,10 @@ class TensorBoard(TensorBoardLogger):
         self.draws_graph = log_graph
 
     def purge(self, step: int) -> None:
-        """Before anything is written: have readers forget what is there of this step and those after it.
+        """Make readers drop what is there of this step and later ones; call it before anything is written.
 
-        Readers take a run's event files in the order of their names, which tell no more than the second they were
-        begun in: files of this second, or of a clock that was ahead, are renamed to seconds before it.
+        Readers sort a run's event files by name, which has the second of their creation: files of this second, or of a
+        clock that was ahead, are renamed to earlier seconds.
         """
         files = sorted(path for path in Path(self.save_dir).iterdir() if EVENTS.match(path.name))
         before = int(time.time()) - len(files)
@@ -60,13 +60,13 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def log_graph(self, model: LightningModule, input_array: Tensor | None = None) -> None:  # type: ignore[override]
-        """Write the network's graph, if asked to: once a run, and not where torch cannot trace it."""
+        """Write the network's graph, if asked to: once per run, and only if torch can trace it."""
         if not self.draws_graph or model.trainer.ckpt_path is not None:
             return
         self.draws_graph = False  # Lightning calls this for every fit and test
         if not capabilities.maps_images(model):
             return
-        quiet = (redirect_stdout(None), catch_warnings(action="ignore"))  # torch calls its own tracing out of date
+        quiet = (redirect_stdout(None), catch_warnings(action="ignore"))  # torch calls its own tracing deprecated
         with (
             log_exceptions("graph of the network"),
             eval_mode(model),
@@ -79,7 +79,7 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def introduce(self, config: DictConfig, step: int) -> None:
-        """Before a training begins or goes on: how it was started, all its settings, and what to see in one chart."""
+        """Log the command, all settings, and the layout of the charts when a training starts or resumes."""
         written = OmegaConf.to_yaml(config, resolve=True)
         for name, text in (("command", typed_command()), ("configuration", written)):
             self.experiment.add_text(name, indent_for_markdown(text), step)
@@ -89,14 +89,14 @@ class TensorBoard(TensorBoardLogger):
     def log_hyperparams(  # type: ignore[override]
         self, params: Mapping[str, Any], metrics: Mapping[str, Any] | None = None, step: int | None = None
     ) -> None:
-        """Write a run's settings for the page HPARAMS, whose figures are the last ones of all scalars.
+        """Write a run's settings for the page HPARAMS, whose metrics are the last values of all scalars.
 
-        Without the list of settings that torch writes with them: of several runs TensorBoard takes that of one for that
-        of all, and then neither shows what only others have nor puts first what differs.
+        The list of settings that torch writes is left out: for several runs TensorBoard uses the list of one run for
+        all, and then does not show settings that only other runs have.
         """
-        if metrics is None:  # Lightning's own call, before there is anything to compare
+        if metrics is None:  # Lightning's own call, before there are metrics
             return
-        from torch.utils.tensorboard.summary import hparams  # which runs without TensorBoard need not import
+        from torch.utils.tensorboard.summary import hparams  # runs without TensorBoard need not import it
 
         self.log_metrics(metrics, step)
         plain = {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}
@@ -108,7 +108,7 @@ class TensorBoard(TensorBoardLogger):
         """Write scalars.
 
         Raises:
-            OSError: they could not be written, which Lightning would take for values of a wrong kind.
+            OSError: they cannot be written; Lightning would report values of a wrong type.
         """
         try:
             super().log_metrics({tensorboard_tag(name): value for name, value in metrics.items()}, step)
@@ -118,21 +118,19 @@ class TensorBoard(TensorBoardLogger):
             raise
 
     def save(self) -> None:
-        """Flush the events."""
         self.experiment.flush()
 
     def finalize(self, status: str) -> None:
-        """Flush the events; the file stays open for what comes after the fit, until `close`."""
+        """Flush the events; the file stays open for what follows the fit, until `close`."""
         self.experiment.flush()
 
     def close(self) -> None:
-        """End the event file and the thread that writes it, if it was ever begun."""
         if (writer := opened_writer(self)) is not None:
             writer.close()
 
 
 def tensorboard_tag(name: str) -> str:
-    """A figure's tag: the quantity first, so that TensorBoard has its training beside its validation."""
+    """A metric's tag: the quantity first, so that TensorBoard shows training and validation side by side."""
     part, _, figure = name.partition("/")
     if part in ("train", "val"):
         return f"{figure}/{part}"
@@ -140,12 +138,12 @@ def tensorboard_tag(name: str) -> str:
 
 
 def indent_for_markdown(text: str) -> str:
-    """A text that Markdown shows as it is, line by line."""
+    """A text that Markdown shows unchanged, line by line."""
     return "".join(f"    {line}\n" for line in text.splitlines())
 
 
 def write_picture(loggers: list[Logger], name: str, pixels: Picture, step: int) -> None:
-    """Give a picture, which tells what it shows, to each logger that takes them."""
+    """Log an image to each logger that takes images."""
     for logger in loggers:
         experiment: Any = getattr(logger, "experiment", None)
         if isinstance(logger, TensorBoardLogger):
@@ -157,7 +155,7 @@ def write_picture(loggers: list[Logger], name: str, pixels: Picture, step: int) 
 
 
 def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[str, Any], step: int) -> None:
-    """What a run was and came to: hyper-parameters with the final figures."""
+    """Log the settings of a run with its final metrics."""
     telling = {
         key: value
         for key, value in flat_config(config).items()
@@ -166,7 +164,7 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
     }
     for logger in loggers:
         if isinstance(logger, TensorBoard):
-            # TensorBoard sorts settings by name, those that differ first: of these, capitals come first.
+            # TensorBoard sorts settings by name, those that differ first, and capitals before other letters.
             choices = {name.capitalize(): value for name, value in config.config_groups.items()}
             tested = {f"tested/{name}": metrics[key] for key, name in TESTED.items() if key in metrics}
             others = [key for key in metrics if key.startswith("test/") and key not in TESTED]
@@ -176,11 +174,10 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
         else:
             log_settings(logger, {**config.config_groups, **telling})
             logger.log_metrics({f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)})
-        logger.save()  # before the run is said to be finished
+        logger.save()  # before the run is recorded as finished
 
 
 def flat_config(config: DictConfig) -> dict[str, Any]:
-    """A configuration as one level of dotted names; lists as text."""
     found: dict[str, Any] = {}
 
     def visit(node: Any, prefix: str) -> None:

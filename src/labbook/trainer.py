@@ -1,4 +1,4 @@
-"""The Trainer of a run: its callbacks, logger and device."""
+"""The Trainer of a run: callbacks, loggers and device."""
 
 import logging
 import os
@@ -32,15 +32,15 @@ from labbook.training.checkpoint_io import AtomicCheckpointIO
 from labbook.training.hardware import DeviceChoice, parse_devices
 from labbook.training.lightning_internals import disable_signal_handlers, end_other_processes, report_deaths
 
-# What Lightning says of itself goes to train.log, where a run adds its handler, and not to the terminal.
+# Lightning's messages go to train.log, to which a run adds its handler, not to the terminal.
 for _name in ("pytorch_lightning", "lightning_fabric"):
     logging.getLogger(_name).handlers.clear()
     logging.getLogger(_name).propagate = False
 
 UNWARNED = (
-    ".*smaller than the logging interval",  # which is for metrics of single steps
+    ".*smaller than the logging interval",  # metrics of single steps only
     "Be aware that when using `ckpt_path`",  # callbacks may be left out
-    r"Found \d+ module\(s\) in eval mode",  # a frozen backbone is
+    r"Found \d+ module\(s\) in eval mode",  # of a frozen backbone
     ".*but have no `(val_dataloader|validation_step)`",
     ".*from an ambiguous collection",  # a `Batch`, whose first tensor has the right size
     ".*does not have many workers",
@@ -50,7 +50,7 @@ UNWARNED = (
 def build_trainer(
     config: DictConfig, choice: DeviceChoice, run: RunSession, model: LightningModule, data: LightningDataModule
 ) -> Trainer:
-    """A Lightning Trainer that keeps everything in the run's folder."""
+    """A Lightning Trainer that writes to the run folder only."""
     options: dict[str, Any] = {} if capabilities.is_validated(model, data) else {"limit_val_batches": 0}
     trainer = make_quiet_trainer(
         config,
@@ -68,7 +68,7 @@ def build_trainer(
 
 
 def build_evaluation_metrics(config: DictConfig, model: LightningModule) -> list[Callback]:
-    """What computes the metrics of the group `metrics` for this model; nothing where there are none."""
+    """The callback for the group `metrics`, if it has any metrics for this model."""
     metrics = metric_building.build_metrics(config.metrics or {}, model)
     return [EvaluationMetrics(metrics)] if metrics else []
 
@@ -76,7 +76,7 @@ def build_evaluation_metrics(config: DictConfig, model: LightningModule) -> list
 def build_callbacks(
     config: DictConfig, run: RunSession, model: LightningModule, data: LightningDataModule
 ) -> list[Callback]:
-    """The callbacks of the configuration, and those that keep the run."""
+    """The callbacks of the configuration, and those that record the run."""
     validated, on_test = capabilities.is_validated(model, data), capabilities.validates_on_test(data)
     objective = objectives.effective_objective(config.objective, model, data)
     falls = lower_is_better(config.objective, config.objective_mode)
@@ -112,7 +112,7 @@ def build_callbacks(
 
 @contextmanager
 def filter_lightning_warnings() -> Iterator[None]:
-    """Within this, Lightning does not warn of what is so by design, or is said by the run itself."""
+    """Within this context, Lightning does not warn of what is intended or is printed by the run itself."""
     with warnings.catch_warnings():
         for message in UNWARNED:
             warnings.filterwarnings("ignore", message=message)
@@ -120,23 +120,23 @@ def filter_lightning_warnings() -> Iterator[None]:
 
 
 def configure_backends(config: DictConfig, choice: DeviceChoice) -> None:
-    """Let torch compute as fast as it can, or, if asked to, always alike."""
+    """Make torch as fast as possible, or deterministic if asked to."""
     deterministic = config.trainer.get("deterministic", False)
-    torch.set_float32_matmul_precision("highest" if deterministic else "high")  # "high" is TF32 where there is any
+    torch.set_float32_matmul_precision("highest" if deterministic else "high")  # "high" is TF32 where available
     torch.backends.cudnn.benchmark = not deterministic
     if choice.accelerator == "cpu" and config.reuse_freed_memory:
         fast_lightning.reuse_freed_memory()
 
 
 def make_quiet_trainer(config: DictConfig, choice: DeviceChoice, **options: Any) -> Trainer:
-    """A Lightning Trainer on the chosen device that neither draws nor writes anything by itself."""
+    """A Lightning Trainer on the chosen device that prints and writes nothing by itself."""
     configure_backends(config, choice)
     trainer = instantiate.build_object(
         config.trainer,
         "trainer",
         accelerator=choice.accelerator,
         precision=choice.precision,
-        benchmark=torch.backends.cudnn.benchmark,  # which Lightning would set its own way
+        benchmark=torch.backends.cudnn.benchmark,  # otherwise Lightning sets it
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -148,8 +148,8 @@ def make_quiet_trainer(config: DictConfig, choice: DeviceChoice, **options: Any)
 
 
 def test_trainer(config: DictConfig, choice: DeviceChoice, model: LightningModule) -> Trainer:
-    """A Trainer for a test alone, with the group `metrics`, on the first device that the configuration names."""
-    here = LightningEnvironment()  # whatever Slurm says of its tasks
+    """A Trainer for a test with the group `metrics`, on the first device of the configuration."""
+    here = LightningEnvironment()  # whatever Slurm says about its tasks
     options = {
         "logger": False,
         "enable_checkpointing": False,
@@ -160,19 +160,18 @@ def test_trainer(config: DictConfig, choice: DeviceChoice, model: LightningModul
 
 
 def single_process_settings(trainer: Mapping[str, Any], choice: DeviceChoice) -> dict[str, Any]:
-    """Settings that test on one device, the first that the trainer names: several processes would each see a part."""
+    """Settings for a test on one device, the trainer's first: several processes would each see a part of the images."""
     devices = parse_devices(trainer.get("devices", "auto"))
     named = isinstance(devices, list) and choice.accelerator == "gpu" and devices[0] < torch.cuda.device_count()
     return {"devices": devices[:1] if isinstance(devices, list) and named else 1, "num_nodes": 1, "strategy": "auto"}
 
 
 def process_environment() -> list[LightningEnvironment]:
-    """Processes are started here or by torchrun, whatever Slurm says of its tasks."""
+    """Processes are started by Lightning or by torchrun, whatever Slurm says about its tasks."""
     return [] if "TORCHELASTIC_RUN_ID" in os.environ else [LightningEnvironment()]
 
 
 def build_loggers(config: DictConfig, run: RunSession) -> list[Logger]:
-    """The loggers, writing into the run's folder."""
     if not config.logger or "_target_" in config.logger:
         nodes = {str(config.config_groups.get("logger")): config.logger}
     else:
@@ -181,7 +180,6 @@ def build_loggers(config: DictConfig, run: RunSession) -> list[Logger]:
 
 
 def build_logger(node: DictConfig, name: str, run: RunSession) -> Logger:
-    """The logger of one node, which is the choice `name`."""
     try:
         options = trackers.tracker_options(instantiate.resolve_target(node._target_, "logger"), node, run.folder)
         logger: Logger = instantiate.build_object(node, "logger", save_dir=str(run.folder.path), **options)

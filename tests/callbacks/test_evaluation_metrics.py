@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.multiprocessing
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 from torchmetrics import Metric
@@ -225,7 +225,7 @@ class Silent(LightningModule):
 def test_a_step_that_returns_no_logits_is_named() -> None:
     metrics = EvaluationMetrics({"f1": MulticlassF1Score(10)})
     with pytest.raises(SettingError, match=r"^metrics needs a validation_step that returns a dict with logits"):
-        metrics.on_validation_batch_end(Trainer.__new__(Trainer), Silent(), None, None, 0)
+        metrics.on_validation_batch_end(trainer(), Silent(), None, None, 0)
 
 
 def test_a_warning_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: recording, saving, plots, early stopping, averages of weights."""
+"""Actions around the steps of a training: recording, checkpoints, plots, early stopping, weight averages."""
 
 from labbook.callbacks.early_stopping import EarlyStopping as EarlyStopping
 from labbook.callbacks.pictures import Pictures as Pictures

@@ -1,4 +1,4 @@
-"""When the state of a run is saved, and that a signal stops it with its state saved."""
+"""When the state of a run is saved; a signal stops a run after its state is saved."""
 
 import logging
 import math
@@ -25,11 +25,11 @@ from labbook.training.processes import any_rank
 
 log = logging.getLogger("labbook")
 
-FLOAT32 = 1e-7  # relative difference of metrics that are equal in float32, as they were saved in version 0.1
+FLOAT32 = 1e-7  # relative difference of metrics that are equal in float32, as version 0.1 saved them
 
 
 class RunCheckpoints:
-    """last.ckpt after every epoch, every `every_minutes` and on a signal; best.ckpt when the objective improves."""
+    """Saves last.ckpt after each epoch, every `every_minutes` and on a signal; best.ckpt if the objective improves."""
 
     def __init__(
         self,
@@ -43,11 +43,11 @@ class RunCheckpoints:
         deciding: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.signals, self.select = folder, signals, select
-        self.objective, self.falls = objective, falls  # a metric, and whether a smaller one is better
+        self.objective, self.falls = objective, falls  # a metric, and whether smaller is better
         self.every_seconds = 60 * every_minutes
         self.best: float | None = None
-        self.best_epoch: int | None = None  # counted from 1
-        self.unselected = 0  # epochs up to this one were trained with test_checkpoint=last, which keeps no best weights
+        self.best_epoch: int | None = None  # from 1
+        self.unselected = 0
         self.deciding = dict(deciding or {})  # settings of the callbacks that may end the training
         self.stopped = ""  # why the training ended early
         self.resume_state = ResumeState()
@@ -55,38 +55,36 @@ class RunCheckpoints:
 
     @property
     def last_path(self) -> Path:
-        """The state to resume from."""
         return self.folder / run_folder.LAST
 
     @property
     def best_path(self) -> Path:
-        """The weights with the best objective."""
         return self.folder / run_folder.BEST
 
     def is_better(self, value: float) -> bool:
-        """Whether the objective is as good as it ever was; of equal epochs the later one has learned more."""
+        """Whether the objective is at least as good as the best: of equal epochs, the later one counts."""
         if not math.isfinite(value) or self.best is None:
             return math.isfinite(value)
         equal = math.isclose(value, self.best, rel_tol=FLOAT32)
         return equal or (value < self.best if self.falls else value > self.best)
 
     def stopped_early(self, trainer: Trainer, epochs: int) -> str:
-        """After which epoch the training ended early, and why; empty where it had all its epochs."""
+        """After which epoch the training ended early, and why; empty if it did not."""
         early = self.stopped and trainer.current_epoch < epochs
         return f"after epoch {trainer.current_epoch} of {epochs}: {self.stopped}" if early else ""
 
     def make_folder(self) -> None:
-        """Make the folder, and count the minutes from now on."""
+        """Create the folder, and start counting the minutes."""
         self.folder.mkdir(exist_ok=True)
         self._saved_at = time.monotonic()
 
     # When --------------------------------------------------------------------------------------------------------
 
     def after_step(self, trainer: Trainer, model: LightningModule, done: int) -> None:
-        """Save in the middle of an epoch, of which so many batches are done, when it is time or a signal came.
+        """Save in the middle of an epoch, after `done` batches, if it is time or a signal came.
 
-        Not between the batches of an accumulated step, whose gradients are in no checkpoint; and not after the last
-        batch of an epoch, as the first one of the validation, or the end of the epoch, comes next.
+        Not within an accumulated step, because its gradients are in no checkpoint. Not after the last batch of an
+        epoch, because the validation or the end of the epoch follows.
         """
         last = done == trainer.num_training_batches
         if last:
@@ -97,8 +95,8 @@ class RunCheckpoints:
             self._save_if_due(trainer, model)
 
     def after_validation_step(self, trainer: Trainer, model: LightningModule) -> None:
-        """Save in the middle of the validation; a resumed run repeats the whole validation."""
-        if not self.resume_state.within_epoch:  # a validation is part of its epoch
+        """Save in the middle of validation; a resumed run repeats the whole validation."""
+        if not self.resume_state.within_epoch:  # validation is part of its epoch
             self._stop_if_signalled(trainer)
             return
         self.resume_state.validating = True
@@ -108,7 +106,7 @@ class RunCheckpoints:
             self.resume_state.validating = False
 
     def save_epoch(self, trainer: Trainer, model: LightningModule, row: Row, validated: bool) -> None:
-        """Save the epoch with this row of metrics, and its weights too where the objective improved.
+        """Save the epoch with this row of metrics, and best.ckpt if the objective improved.
 
         Raises:
             TrainingError: a loss, the objective or a weight is not finite.
@@ -133,14 +131,12 @@ class RunCheckpoints:
         self._stop_if_signalled(trainer)
 
     def _save_if_due(self, trainer: Trainer, model: LightningModule) -> None:
-        """Save if it is time; save and stop if any process received a signal."""
         late = time.monotonic() - self._saved_at > self.every_seconds
         if any_rank(trainer, self.signals.received is not None or late):
             self._save_last(trainer, model)
             self._stop_if_signalled(trainer)
 
     def _stop_if_signalled(self, trainer: Trainer) -> None:
-        """Stop this process if any process received a signal."""
         if any_rank(trainer, self.signals.received is not None):
             raise StoppedBySignal(self.signals.received or signal.SIGTERM)
 
@@ -161,7 +157,7 @@ class RunCheckpoints:
             self.best, self.best_epoch = None, None
 
     def _write(self, trainer: Trainer, path: Path, weights_only: bool) -> None:
-        """Write a checkpoint; where that fails, say what is still good."""
+        """Write a checkpoint; if that fails, log which checkpoint remains."""
         try:
             trainer.save_checkpoint(path, weights_only=weights_only)
         except OSError as error:
@@ -171,7 +167,7 @@ class RunCheckpoints:
             raise
 
     def _refuse_diverged(self, trainer: Trainer, model: LightningModule) -> None:
-        """Never write over a good checkpoint with weights that are not finite."""
+        """Never overwrite a good checkpoint with weights that are not finite."""
         capabilities.check_losses_finite(model)
         finite = [weight.isfinite().all() for weight in model.parameters()]
         if finite and not torch.stack(finite).all():
@@ -180,13 +176,13 @@ class RunCheckpoints:
     # In a checkpoint ---------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """The best so far, and why the training ended early."""
+        """The best epoch so far, and why the training ended early."""
         stopped = {"reason": self.stopped, "callbacks": self.deciding} if self.stopped else None
         best = {"best": self.best, "best_epoch": self.best_epoch, "unselected": self.unselected}
         return {**best, "stopped": stopped}
 
     def load(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-        """Restore the best of a checkpoint, and what ended the training early."""
+        """Restore the best epoch and the reason for an early end."""
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         if "training_weights" in checkpoint and not any(isinstance(item, EMA) for item in callbacks):
             raise SettingError("this run was started with EMA: resume it with callbacks=ema")

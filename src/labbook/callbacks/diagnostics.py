@@ -1,4 +1,4 @@
-"""What a person watching the training would notice, said in a sentence after the epoch that shows it, once a run."""
+"""Notes on problems of a training, each printed once in a run, after the epoch that shows it."""
 
 import logging
 import math
@@ -13,19 +13,18 @@ from labbook.training.epoch_rows import Row
 
 log = logging.getLogger("labbook")
 
-FIRST_STEPS = 100  # in which a network may be as good as guessing...
-FEW_STEPS = 10  # ... and in which it may be although there is a known reason
-DEVIATIONS = 2.0  # of an accuracy by chance, within which it is no better than that
-RISES = 4  # epochs in a row, of a validation loss that rises by more than chance
-RISEN = 1.1  # by so much altogether
-WAITING = 0.2  # of the training's time, that a GPU may wait for images
+FIRST_STEPS = 100  # in which a network may be no better than guessing...
+FEW_STEPS = 10  # ... and in which it may be if there is a known reason
+DEVIATIONS = 2.0  # of an accuracy by chance: smaller differences do not count
+RISES = 4  # epochs in a row with a validation loss that rises by more than chance
+RISEN = 1.1  # the total rise
+WAITING = 0.2  # fraction of the time that a GPU may wait for images
 
 
 class TrainingDiagnostics:
-    """Says what is wrong with a training while there is time to do something about it.
+    """Prints what is wrong with a training while there is time to change it.
 
-    All but the waiting is found in the rows of the epochs alone, so nothing of it is in a checkpoint: a run that goes
-    on knows from its rows what was said before.
+    Except for the waiting time, it needs the rows of the epochs only, so a checkpoint has no state of it.
     """
 
     def __init__(self, data: ImageDataModule) -> None:
@@ -33,14 +32,13 @@ class TrainingDiagnostics:
         self._said: set[str] = set()
 
     def start(self, rows: Sequence[Row]) -> None:
-        """Note what was said of the epochs before the run was interrupted."""
         if self.data.waiting is not None:
             self.data.waiting.seconds = 0.0
         for count in range(1, len(rows) + 1):
             self._said |= find_problems(rows[:count], self.data).keys()
 
     def check(self, rows: Sequence[Row]) -> None:
-        """Say what the last epoch shows and none before did."""
+        """Print the problems that the last epoch shows for the first time."""
         notes, waiting = find_problems(rows, self.data), self.data.waiting
         if waiting is not None:
             share, waiting.seconds = waiting.seconds / training_seconds(rows[-1]), 0.0
@@ -52,20 +50,20 @@ class TrainingDiagnostics:
 
 
 def training_seconds(row: Row) -> float:
-    """Those of an epoch's training steps."""
+    """Seconds of the training steps of an epoch."""
     return row["images"] / row["images_per_second"]
 
 
 def find_problems(rows: Sequence[Row], data: ImageDataModule) -> dict[str, str]:
-    """What the last of the rows shows: kinds of notes and their sentences."""
+    """Problems that the last row shows: kind -> sentence."""
     notes = {"guessing": guessing_note(rows[-1], data), "overfitting": overfitting_note(rows)}
     return {kind: note for kind, note in notes.items() if note is not None}
 
 
 def guessing_note(row: Row, data: ImageDataModule) -> str | None:
-    """That the network, after its first steps, is no better than always naming the largest class.
+    """A note if the network, after its first steps, is no better than predicting the largest class.
 
-    Of images class by class it learns one after the other, so that in training it often seems right.
+    With images sorted by class it learns one class after the other, so training accuracy often looks good.
     """
     split: Split = "val" if "val/acc" in row else "train"
     unlearning = not data.shuffle and is_sorted_by_class(labels_of_part(data, "train"))
@@ -81,24 +79,23 @@ def guessing_note(row: Row, data: ImageDataModule) -> str | None:
 
 
 def is_chance(accuracy: float, labels: torch.Tensor) -> bool:
-    """Whether an accuracy on images of these classes, int64 [n], is no better than always naming the largest class."""
+    """Whether an accuracy on images with these classes, int64 [n], is no better than predicting the largest class."""
     largest = int(torch.bincount(labels).max()) / len(labels)
     return accuracy < 1 and accuracy <= largest + DEVIATIONS * math.sqrt(largest * (1 - largest) / len(labels))
 
 
 def labels_of_part(data: ImageDataModule, split: Split) -> torch.Tensor:
-    """The classes of a part's images, or their combinations of classes, int64 [n], in the order of the set."""
+    """The class, or combination of classes, of each image of a split, int64 [n], in the order of the set."""
     return label_combinations(data.parts[data.part_of(split)].labels[data.rows[split]])
 
 
 def is_sorted_by_class(labels: torch.Tensor) -> bool:
-    """Whether images of the same class come together, int64 [n]."""
     changes = int((labels[1:] != labels[:-1]).sum())
     return 0 < changes < 2 * len(torch.unique(labels))
 
 
 def overfitting_note(rows: Sequence[Row]) -> str | None:
-    """That validation loss has risen for some epochs in a row in which training loss fell."""
+    """A note if validation loss rose for some epochs in a row while training loss fell."""
     last = rows[-RISES - 1 :]
     if len(last) <= RISES or not all("val/loss" in row for row in last):
         return None
@@ -114,7 +111,6 @@ def overfitting_note(rows: Sequence[Row]) -> str | None:
 
 
 def waiting_note(share: float) -> str:
-    """That the GPU stood still for a part of the time."""
     return (
         f"the GPU waited for images {share:.0%} of the training time: data.on_device=true keeps them on it if there is"
         " room, and a smaller data.image_size takes less"

@@ -1,4 +1,4 @@
-"""Early stopping, in the direction that a metric improves."""
+"""Early stopping, in the direction in which a metric improves."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from labbook.errors import SettingError, list_choices
 
 
 class EarlyStopping(LightningEarlyStopping):
-    """Lightning's, with the direction that the metric's name tells: a loss is to fall, an accuracy to rise."""
+    """Lightning's early stopping; the direction follows from the metric's name: a loss falls, an accuracy rises."""
 
     name = "early_stopping"  # of its node in the configuration
 
@@ -22,12 +22,11 @@ class EarlyStopping(LightningEarlyStopping):
         super().__init__(**self.settings, mode="min" if lower_is_better(monitor) else "max")
 
     def take_direction(self, objective: str, falls: bool) -> None:
-        """Whether a smaller value is better, where the metric is the run's objective."""
+        """Use the direction of the run's objective, if that is the metric."""
         if self.monitor == objective:
             super().__init__(**self.settings, mode="min" if falls else "max")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare the metric with the best so far."""
         if self.monitor not in trainer.callback_metrics:
             raise SettingError(
                 f"callbacks.{self.name}.monitor={self.monitor} is not a validation metric;"

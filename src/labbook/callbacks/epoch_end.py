@@ -41,23 +41,19 @@ class EpochEnd(Checkpoint):
     # Before and within an epoch --------------------------------------------------------------------------------
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Make the folder of the checkpoints, and follow what the module logs."""
         self.recorder.metrics.follow(pl_module)
         self.checkpoints.make_folder()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remove the epochs after the checkpoint from metrics.csv."""
         self.recorder.write_resumed(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock, and restore the random state after everything else that might draw."""
         self.recorder.start(trainer)
         if self.diagnostics is not None:
             self.diagnostics.start(self.recorder.rows)
         self.checkpoints.resume_state.restore(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read the learning rates, and start the epoch's clock."""
         self.recorder.start_epoch(trainer)
 
     def on_train_batch_end(
@@ -67,15 +63,12 @@ class EpochEnd(Checkpoint):
         self.checkpoints.after_step(trainer, pl_module, batch_idx + 1)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop the clock of the training steps."""
         self.recorder.end_training_steps()
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Save within a validation, if it is time or a signal came."""
         self.checkpoints.after_validation_step(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write metrics.csv, if it could not be written before."""
         self.recorder.write_at_last()
 
     # In a checkpoint -------------------------------------------------------------------------------------------
@@ -86,7 +79,6 @@ class EpochEnd(Checkpoint):
         self.checkpoints.resume_state.add_to(checkpoint, trainer)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Restore the parts."""
         self.recorder.load(checkpoint)
         self.checkpoints.load(trainer, checkpoint)
 

@@ -1,4 +1,4 @@
-"""One row an epoch: metrics.csv, the loggers, a line on the terminal, and the figures of the run as it stands."""
+"""One row per epoch in metrics.csv, for the loggers and on the terminal."""
 
 import logging
 import time
@@ -23,36 +23,35 @@ LOG_SOMETHING = "log a metric, such as self.log('train/loss', loss) in training_
 
 
 class EpochRecorder:
-    """Keeps a row of metrics for every epoch.
+    """Keeps a row of metrics for each epoch.
 
-    The rows are part of the checkpoint, so a resumed run has each epoch once. The loggers are given the row here and
-    not by Lightning, which would do so after the checkpoint: a run that is killed in between would never have logged
-    that epoch.
+    The rows are in the checkpoint, so a resumed run has each epoch once. The loggers get the row here: Lightning would
+    log it after the checkpoint, and a run killed in between would lose it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[Row] = []
         self.metrics = EpochMetrics()
-        self.seconds = 0.0  # of all epochs, validation included
-        self._before = 0.0  # seconds spent on the unfinished epoch before the run was interrupted
-        self._training: float | None = None  # seconds of this epoch's training steps, once they are over
+        self.seconds = 0.0  # of all epochs, with validation
+        self._before = 0.0  # seconds of the unfinished epoch before the run was interrupted
+        self._training: float | None = None  # seconds of this epoch's training steps, when they are done
         self._epoch_started: float | None = None
         self._lr: dict[str, float] = {}  # of the epoch's first step, by column
         self._resumed_at: int | None = None  # step
-        self._began = 0  # epochs that were done before: perhaps elsewhere, at another pace
+        self._began = 0  # epochs done before this process, perhaps on another machine
         self._unwritten = False
-        self.validated = False  # the last epoch was
+        self.validated = False  # when the last epoch was recorded
 
     @property
     def images_per_second(self) -> float:
-        """Training images over the seconds of their training steps, all epochs together; 0 where none are counted."""
+        """Training images per second of training steps, over all epochs; 0 if images are not counted."""
         rows = [row for row in self.rows if "images" in row]
         seconds = sum(row["images"] / row["images_per_second"] for row in rows)
         return sum(row["images"] for row in rows) / seconds if seconds else 0.0
 
     def write_resumed(self, trainer: Trainer) -> None:
-        """Have what was written end where the run goes on; the step at which it does was taken out of the loggers."""
+        """Cut what was written at the epoch at which the run resumes; the loggers were cut at its step."""
         if not trainer.is_global_zero:
             return
         if self.rows:
@@ -63,29 +62,27 @@ class EpochRecorder:
             log_row(trainer.loggers, self.metrics.for_loggers(self.rows[-1]))
 
     def start(self, trainer: Trainer) -> None:
-        """Start the clock: an epoch that goes on in the middle does not tell its start."""
+        """Start the clock: a resumed epoch does not call its start hook."""
         self._epoch_started, self._training = time.perf_counter(), None
         self._began = len(self.rows)
 
     def start_epoch(self, trainer: Trainer) -> None:
-        """Read the learning rates, and start the epoch's clock."""
         self._lr = learning_rates(trainer)
         self._epoch_started, self._training = time.perf_counter(), None
 
     def end_training_steps(self) -> None:
-        """The training part of the epoch is over."""
         self._training = self._elapsed()
 
     def _elapsed(self) -> float:
-        """Seconds since this epoch was started or gone on with; none between epochs."""
+        """Seconds since this epoch was started or resumed; 0 between epochs."""
         return time.perf_counter() - self._epoch_started if self._epoch_started is not None else 0.0
 
     def record(self, trainer: Trainer, model: LightningModule) -> None:
-        """Add the row of the epoch, write the table anew and log the epoch."""
+        """Add the row of the epoch, write metrics.csv and log the row."""
         elapsed = self._elapsed()
         training = self._before + (self._training or elapsed)
         self.validated = self._training is not None
-        if not capabilities.is_classifier(model):  # which does so itself
+        if not capabilities.is_classifier(model):  # it does so itself
             step_metric_schedules(trainer)
         logged = {name: value for name, value in trainer.callback_metrics.items() if name not in OTHER_COLUMNS}
         metrics = self.metrics.of(logged, self.validated)
@@ -101,7 +98,7 @@ class EpochRecorder:
             "seconds": self._before + elapsed,
             **self._pace(trainer, training),
         }
-        if trainer.world_size > 1:  # the best epoch is to be the same for all, whatever a module logs in each process
+        if trainer.world_size > 1:  # all processes must agree on the best epoch, whatever a module logs in each
             row = trainer.strategy.broadcast(row)
         self.rows.append(row)
         self.seconds += row["seconds"]
@@ -113,10 +110,10 @@ class EpochRecorder:
             log.info("%s%s", epoch_line(row, epochs), time_left(self.rows[self._began :], epochs - len(self.rows)))
 
     def write_at_last(self) -> None:
-        """Write the table at last, if it could not be.
+        """Write metrics.csv, if it could not be written before.
 
         Raises:
-            PermissionError: it still cannot.
+            PermissionError: it still cannot be written.
         """
         if self._unwritten:
             write_whole(self.path, rows_as_csv(self.rows))
@@ -127,11 +124,11 @@ class EpochRecorder:
         try:
             write_whole(self.path, rows_as_csv(self.rows))
             self._unwritten = False
-        except PermissionError as error:  # on Windows, of a file that a spreadsheet has open
+        except PermissionError as error:  # on Windows, if a spreadsheet has the file open
             log.warning("%s could not be written (%s): the next epoch tries again", self.path, error.strerror)
 
     def _pace(self, trainer: Trainer, seconds: float) -> Row:
-        """Images by the second of training, or steps where images cannot be counted."""
+        """Training images per second, or steps if images cannot be counted."""
         images = capabilities.images_per_epoch(trainer.train_dataloader, trainer.num_training_batches)
         if images is not None:
             return {"images": images, "images_per_second": images / seconds}
@@ -139,7 +136,6 @@ class EpochRecorder:
         return {"steps_per_second": steps / seconds}
 
     def state(self) -> dict[str, Any]:
-        """The rows so far, and the seconds that an unfinished epoch has taken."""
         return {
             "rows": self.rows,
             "seconds": self.seconds,
@@ -149,7 +145,6 @@ class EpochRecorder:
         }
 
     def load(self, checkpoint: Mapping[str, Any]) -> None:
-        """Restore the rows of a checkpoint."""
         self._resumed_at, state = checkpoint["global_step"], checkpoint["callbacks"][RECORDER]
         self.rows, self.seconds = state["rows"], state["seconds"]
         self.metrics.unlogged |= set(state.get("unlogged", ()))
@@ -158,13 +153,13 @@ class EpochRecorder:
 
 
 def learning_rates(trainer: Trainer) -> dict[str, float]:
-    """The rate of each optimizer's first parameters, by column: lr, and of further optimizers lr/1, lr/2."""
+    """The learning rate of each optimizer's first group, by column: lr, and of further optimizers lr/1, lr/2."""
     rates = [float(optimizer.param_groups[0]["lr"]) for optimizer in trainer.optimizers]
     return {f"lr/{number}" if number else "lr": rate for number, rate in enumerate(rates)}
 
 
 def log_row(loggers: list[Logger], row: Row) -> None:
-    """Give a row to the loggers, and have them write it."""
+    """Give a row to the loggers and flush them."""
     figures = {name: value for name, value in row.items() if name not in ("step", "images")}
     for logger in loggers:
         logger.log_metrics(figures, int(row["step"]))

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -21,9 +21,8 @@ log = logging.getLogger("labbook")
 class EvaluationMetrics(Callback):
     """Logs metrics, given by name, as `val/NAME` and `test/NAME`.
 
-    They are fed with the logits and labels that `validation_step` and `test_step` return. Nothing of them is part of
-    the network or of a checkpoint: a validation that is resumed begins anew. With several processes, torchmetrics
-    combines their states.
+    They get the logits and labels that `validation_step` and `test_step` return. They are not part of the network or of
+    a checkpoint: a resumed validation starts again. With several processes, torchmetrics combines their states.
     """
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
@@ -33,12 +32,10 @@ class EvaluationMetrics(Callback):
         self._warned: set[str] = set()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start from nothing."""
-        self._reset(pl_module)
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start from nothing."""
-        self._reset(pl_module)
+        self._pending, self._pending_logits = [], 0
+        for metric in self.metrics.values():
+            metric.to(pl_module.device)
+            metric.reset()
 
     def on_validation_batch_end(
         self,
@@ -49,34 +46,20 @@ class EvaluationMetrics(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Add a batch."""
-        self._add(outputs, "validation_step")
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Add a batch."""
-        self._add(outputs, "test_step")
+        self._add(outputs, "test_step" if trainer.testing else "validation_step")
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the metrics of the validation."""
-        self._log(pl_module, "val")
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the metrics of the test."""
-        self._log(pl_module, "test")
-
-    def _reset(self, pl_module: LightningModule) -> None:
-        self._pending, self._pending_logits = [], 0
-        for metric in self.metrics.values():
-            metric.to(pl_module.device)
+        self._update()
+        values = {}
+        for name, metric in self.metrics.items():
+            with warnings.catch_warnings(record=True, action="always") as found:
+                values[f"{'test' if trainer.testing else 'val'}/{name}"] = metric.compute().item()
+            self._warn(name, found)
             metric.reset()
+        log_epoch(pl_module, values)
+
+    on_test_start, on_test_batch_end = on_validation_start, on_validation_batch_end
+    on_test_epoch_end = on_validation_epoch_end
 
     def _add(self, outputs: Any, step: str) -> None:
         if not isinstance(outputs, Mapping) or not {"logits", "labels"} <= outputs.keys():
@@ -90,28 +73,18 @@ class EvaluationMetrics(Callback):
             self._update()
 
     def _update(self) -> None:
-        """Add what is pending: fewer and larger updates, as each takes torchmetrics up to a millisecond."""
+        """Add the pending batches: few large updates, because each takes torchmetrics up to a millisecond."""
         if not self._pending:
             return
         logits, labels = (torch.cat(each) for each in zip(*self._pending, strict=True))
         self._pending, self._pending_logits = [], 0
         for metric in self.metrics.values():
-            # Of no images (a process that has none), only those need to know the shape that keep all of them.
+            # Without images (in a process that has none), only metrics that keep all of them need the shape.
             if len(labels) or any(isinstance(state, list) for state in metric.metric_state.values()):
                 metric.update(*metric_inputs(metric, logits, labels))
 
-    def _log(self, pl_module: LightningModule, stage: Literal["val", "test"]) -> None:
-        self._update()
-        values = {}
-        for name, metric in self.metrics.items():
-            with warnings.catch_warnings(record=True, action="always") as found:
-                values[f"{stage}/{name}"] = metric.compute().item()
-            self._warn(name, found)
-            metric.reset()
-        log_epoch(pl_module, values)
-
     def _warn(self, name: str, found: list[warnings.WarningMessage]) -> None:
-        """Log what torchmetrics warns of, such as a class without images: each once and not in every epoch."""
+        """Log a warning of torchmetrics, such as a class without images, once instead of in every epoch."""
         for line in (f"metrics.{name}: {item.message}" for item in found):
             if line not in self._warned:
                 self._warned.add(line)

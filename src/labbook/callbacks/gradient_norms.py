@@ -1,4 +1,4 @@
-"""The norm of every layer's gradient, as means over the epoch: shows a gradient that vanishes or explodes."""
+"""The norm of each layer's gradient, averaged over the epoch: shows vanishing and exploding gradients."""
 
 import math
 from typing import Any
@@ -14,21 +14,20 @@ from labbook.training.torch_internals import unscales_in_step
 
 
 class GradientNorms(Callback):
-    """Logs `gradient/LAYER`: the L2 norm of the loss's gradient by a layer's own parameters, the mean over the steps.
+    """Logs `gradient/LAYER`: the L2 norm of the gradient of a layer's own parameters, averaged over the steps.
 
-    Of the gradient as it is before any clipping. The sums stay on the device: one synchronisation an epoch.
+    The gradient is the one before clipping. The sums stay on the device: one synchronisation per epoch.
     """
 
     def __init__(self) -> None:
         self.layers: dict[str, list[nn.Parameter]] = {}
-        self.sums: Tensor | None = None  # float [layers + 1]: the norms of all steps so far, and how many steps
+        self.sums: Tensor | None = None  # float [layers + 1]: sum of the norms of all steps, and the number of steps
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Find the layers."""
         self.layers = parameters_by_owner(pl_module)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Add the norms of this step; one that 16-bit scaling is about to skip counts for nothing."""
+        """Add the norms of this step, except for one that 16-bit scaling will skip."""
         gradients = ([item.grad for item in layer if item.grad is not None] for layer in self.layers.values())
         norms = torch.stack([get_total_norm(tensors).to(pl_module.device) for tensors in gradients])  # [layers]
         scaler = getattr(trainer.precision_plugin, "scaler", None)
@@ -39,7 +38,6 @@ class GradientNorms(Callback):
         self.sums = step if self.sums is None else self.sums.to(step) + step
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report the means of the epoch and begin anew."""
         if self.sums is None:  # no optimizer made a step
             return
         *sums, steps = self.sums.tolist()
@@ -48,17 +46,15 @@ class GradientNorms(Callback):
         self.sums = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums of an unfinished epoch."""
         return {"sums": None if self.sums is None else self.sums.tolist()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on adding where an unfinished epoch was left."""
         if state_dict["sums"] is not None:
             self.sums = torch.tensor(state_dict["sums"], dtype=torch.float64)
 
 
 def parameters_by_owner(network: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """The parameters that each module owns and training changes, by the module's name, in the order of the network."""
+    """The trained parameters of each module, by its name, in the order of the network."""
     own = {
         name or type(network).__name__: [item for item in module.parameters(recurse=False) if item.requires_grad]
         for name, module in network.named_modules()

@@ -1,4 +1,4 @@
-"""Lookahead: the weights are drawn back to a slow copy of them, the more the further the training is."""
+"""Lookahead: the weights are pulled back to a slow copy, less and less during the training."""
 
 from typing import Annotated, Any
 
@@ -9,30 +9,29 @@ from torch import Tensor
 
 from labbook.training.optimizers import steps_per_epoch
 
-POWER = 3  # of the part of the training that is done
+POWER = 3  # fraction of the training
 
 
 class Lookahead(Callback):
-    """Every few steps weights and slow copy meet between each other, and training goes on from there.
+    """Every few steps weights and slow copy are averaged, and training continues from the average.
 
-    The slow copy keeps `decay ** every * (step / steps) ** 3` of itself and takes the rest from the weights; at the
-    very end it is what remains (Zhang et al., 2019; the rule is that of Jordan, arXiv 2404.00498). A training that is
-    stopped early ends with the weights as they are.
+    The slow copy keeps `decay ** every * (step / steps) ** 3` of itself and takes the rest from the weights; at the end
+    the network has the slow copy (Zhang et al., 2019; the rule is that of Jordan, arXiv 2404.00498). A training that is
+    stopped early ends with its current weights.
     """
 
     def __init__(self, every: PositiveInt = 5, decay: Annotated[float, Ge(0), Le(1)] = 0.95) -> None:
         self.every, self.decay = every, decay
         self.slow: dict[str, Tensor] = {}  # of weights and float buffers
-        self.step = 0  # the last one that was looked at
+        self.step = 0  # the last step with an update
         self.steps = 0  # of the whole training
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Forget the network of a training before."""
         if stage == "fit":
             self.slow = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Copy the weights, or take the copy of the checkpoint to their device."""
+        """Copy the weights, or move the checkpoint's copy to their device."""
         self.steps = steps_per_epoch(trainer) * (trainer.max_epochs or 0)
         self.step = trainer.global_step
         self.slow = {
@@ -43,7 +42,7 @@ class Lookahead(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Let them meet, if it is time and an optimizer step was made."""
+        """Average both, if it is time and an optimizer step was made."""
         step, last = trainer.global_step, trainer.global_step >= self.steps
         if step == self.step or not (last or step % self.every == 0):
             return
@@ -55,14 +54,12 @@ class Lookahead(Callback):
             fast.copy_(self.slow[name])
 
     def state_dict(self) -> dict[str, Any]:
-        """The slow copy."""
         return {"slow": self.slow}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the slow copy of a checkpoint."""
         self.slow = state_dict["slow"]
 
 
 def float_state(network: LightningModule) -> dict[str, Tensor]:
-    """Weights and float buffers by name, without their gradients."""
+    """Weights and float buffers by name, without gradients."""
     return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}

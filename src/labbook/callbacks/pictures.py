@@ -1,4 +1,4 @@
-"""Plots of a run: images as the network sees them, curves, confusion matrix, mistakes and the network itself."""
+"""Plots of a run: input images, curves, confusion matrix, mistakes and the network."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from labbook.training.label_tasks import EvaluationResult
 
 
 class Pictures(Callback):
-    """Samples as the network sees them, learning curves, confusion matrix and the surest mistakes.
+    """Input images, learning curves, confusion matrix and the most confident mistakes.
 
     All go to the loggers; curves and confusion matrix also to figures/ in the run folder.
     """
@@ -26,7 +26,7 @@ class Pictures(Callback):
         self.samples, self.mistakes = samples, mistakes
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The first training images, augmented, with their classes; once in a run."""
+        """Draw the first training images after augmentation, once in a run."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not (self.samples and trainer.loggers and trainer.is_global_zero) or trainer.ckpt_path is not None:
             return
@@ -45,7 +45,7 @@ class Pictures(Callback):
                 logger.save()  # a resumed run does not draw it again
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Everything that needs the test's predictions."""
+        """Draw the plots that need test predictions."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or capabilities.tested_part(data) != "test":
             return
@@ -71,10 +71,10 @@ class Pictures(Callback):
 
 
 def draw_network(model: LightningModule, file: Path) -> None:
-    """Draw the network, where Graphviz is there; otherwise train.log says why not."""
+    """Draw the network if Graphviz is installed; otherwise train.log has the reason."""
     picture = b""
     with log_exceptions("drawing of the network"):
-        from labbook.models.drawing import draw_model  # which not every run needs
+        from labbook.models.drawing import draw_model  # not every run needs it
 
         picture = draw_model(model, file.suffix.removeprefix("."))
     if picture:

@@ -9,11 +9,11 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-REFRESH = 0.2  # seconds between two drawings of the bar
+REFRESH = 0.2  # seconds between two updates of the bar
 
 
 class Progress(Callback):
-    """A bar for the steps of the epoch, drawn anew by time and not by step; by default only on a terminal."""
+    """A progress bar for the steps of an epoch; by default only on a terminal."""
 
     def __init__(self, bar: bool | None = None) -> None:
         self.wanted = sys.stdout.isatty() if bar is None else bar
@@ -22,7 +22,6 @@ class Progress(Callback):
         self._drawn = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the epoch's bar."""
         if not (self.wanted and trainer.is_global_zero):
             return
         if self._bar is None:
@@ -39,7 +38,7 @@ class Progress(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Draw, if the last time is long enough ago."""
+        """Update the bar, if the last update is old enough."""
         if self._bar is not None and time.monotonic() - self._drawn > REFRESH:
             self._drawn = time.monotonic()
             self._bar.update(self._task, completed=batch_idx + 1, refresh=True)
@@ -50,9 +49,7 @@ class Progress(Callback):
             self._bar = None
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the bar away."""
         self._close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Take the bar away."""
         self._close()

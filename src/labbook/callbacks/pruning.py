@@ -1,4 +1,4 @@
-"""Ends a trial of a search early when its validation is hopeless beside that of the others."""
+"""End a trial of a search early if its validation is much worse than that of other trials."""
 
 import logging
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ log = logging.getLogger("labbook")
 
 
 class OptunaPruning:
-    """Reports the objective of every epoch to the study, and stops when its pruner says so (the median rule)."""
+    """Reports the objective of each epoch to the study, and stops when its pruner says so (the median rule)."""
 
     def __init__(self, run: RunFolder, number: int, objective: str) -> None:
         self.run, self.objective = run, objective
@@ -23,7 +23,7 @@ class OptunaPruning:
         self.reported = 0
 
     def report(self, trainer: Trainer, rows: Sequence[Row]) -> None:
-        """Report what is new; of a run that was resumed, also the epochs before."""
+        """Report new epochs; for a resumed run, also the earlier ones."""
         for row in rows[self.reported :]:
             value = row.get(self.objective)
             if value is not None:
@@ -36,7 +36,7 @@ class OptunaPruning:
 
 
 def running_trial(storage: str, number: int) -> optuna.trial.Trial:
-    """A running trial, as the run that does it needs it."""
+    """A running trial, for the run that does it."""
     trials = optuna.storages.get_storage(storage)
     trial_id = trials.get_trial_id_from_study_id_trial_number(trials.get_study_id_from_name(STUDY), number)
     return optuna.trial.Trial(optuna.load_study(study_name=STUDY, storage=trials), trial_id)

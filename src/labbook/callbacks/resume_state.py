@@ -1,4 +1,4 @@
-"""What a checkpoint holds beyond Lightning's own, so that a run that is resumed from it comes to the same bits."""
+"""The part of a checkpoint that Lightning does not save, so that a resumed run gets the same bits."""
 
 import logging
 from typing import Any
@@ -14,41 +14,41 @@ from labbook.training.processes import every_rank
 
 log = logging.getLogger("labbook")
 
-# What a run with loaders of the user's own says, by whether they resume within an epoch.
+# Printed by a run with a user's own loaders, by whether they resume within an epoch.
 RESUMES = {
     False: "own DataLoader without state_dict: a stopped run is resumed after its last whole epoch, not within one",
     True: "own DataLoader with state_dict: a stopped run resumes inside its epoch",
 }
 
-# Where Lightning's checkpoints say how far the validation has come.
+# The position of the validation in Lightning's checkpoints.
 VALIDATION = "epoch_loop.val_loop.batch_progress"
 
 
 class ResumeState:
-    """The random states of all processes, and that an interrupted validation is repeated."""
+    """The random states of all processes; an interrupted validation is repeated."""
 
     def __init__(self) -> None:
-        self.within_epoch = True  # a run is resumed within an epoch
-        self.validating = False  # the checkpoint is saved during the validation
-        self._before_validation: dict[str, Tensor] = {}  # random states: loaders of the validation may draw
+        self.within_epoch = True  # the run was resumed within an epoch
+        self.validating = False  # the checkpoint is saved during validation
+        self._before_validation: dict[str, Tensor] = {}  # random states: validation loaders may use random numbers
         self._restored: dict[str, list[Tensor]] = {}  # random states of a checkpoint by kind and rank
         self._between_epochs = False  # the checkpoint was saved at the end of an epoch
 
     def end_training_steps(self, trainer: Trainer) -> None:
-        """Note the random states before the validation."""
+        """Keep the random states before validation."""
         self._before_validation = get_rng_states(trainer.strategy.root_device)
 
     def add_to(self, checkpoint: dict[str, Any], trainer: Trainer) -> None:
-        """Add the random states; in a validation, those before it."""
+        """Add the random states; during validation, those before it."""
         states = self._before_validation if self.validating else get_rng_states(trainer.strategy.root_device)
         checkpoint["random"] = {kind: every_rank(trainer, state) for kind, state in states.items()}
         if self.validating:
-            # As if it had been cut off in its first batch: after that Lightning begins it again.
+            # As if the validation had stopped in its first batch: Lightning then starts it again.
             progress = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
             checkpoint["loops"]["fit_loop"][VALIDATION] |= {"total": dict(progress), "current": dict(progress)}
 
     def load(self, checkpoint: dict[str, Any], trainer: Trainer) -> None:
-        """Keep the random states until the training starts; warn if there were more or fewer processes."""
+        """Keep the random states until the training starts; warn if the number of processes changed."""
         self._restored = checkpoint["random"]
         self._between_epochs = checkpoint["epoch"] + 1 == epochs_done(checkpoint)
         were, are = len(self._restored["cpu"]), trainer.world_size
@@ -60,10 +60,10 @@ class ResumeState:
             )
 
     def restore(self, trainer: Trainer) -> None:
-        """Set the random state of the checkpoint, and see how far loaders of the user's own resume."""
+        """Set the random state of the checkpoint, and check whether a user's loaders resume within an epoch."""
         rank = trainer.global_rank
         if self._restored and rank < len(self._restored["cpu"]):
-            # Each a copy, as torch crashes with a part of a larger tensor.
+            # Each is a copy: torch crashes with a view of a larger tensor.
             states = {kind: of_ranks[rank].clone() for kind, of_ranks in self._restored.items()}
             set_rng_states(states, trainer.strategy.root_device)
         loaders = capabilities.own_loaders(trainer.train_dataloader)

@@ -24,7 +24,7 @@ def describe_run(run: RunFolder, module: LightningModule, source: LightningDataM
     log.info("%s, on %s", describe_model(module), describe_data(source))
     log.info("device: %s%s", choice.reason, describe_layout(module, choice))
     run.metrics["hardware"] = choice.reason
-    if not run.part_of_sweep:  # which has told it
+    if not run.part_of_sweep:
         log.info("into %s", run.path)
     for note in run_notes(module, source):
         log.warning("%s", note)
@@ -43,7 +43,7 @@ def record_data(run: RunFolder, data: DataRecord, root: str) -> None:
 
 
 def describe_model(module: LightningModule) -> str:
-    """Its name and how many parameters it has."""
+    """The title and the number of parameters."""
     every = sum(item.numel() for item in module.parameters())
     if not every and capabilities.overrides_hooks(module, "configure_model"):
         return f"{capabilities.model_title(module)}, whose layers are created by configure_model"
@@ -54,7 +54,7 @@ def describe_model(module: LightningModule) -> str:
 
 
 def describe_data(module: LightningDataModule) -> str:
-    """Its name, and its images where it says what they are."""
+    """The title, and the images if the data has a spec."""
     spec = capabilities.image_spec(module)
     if spec is None:
         return type(module).__name__
@@ -64,12 +64,12 @@ def describe_data(module: LightningDataModule) -> str:
 
 
 def describe_layout(module: LightningModule, choice: DeviceChoice) -> str:
-    """How its images lie in memory, where that matters."""
+    """The memory layout of the images, if it matters."""
     return ", channels-last" if choice.channels_last and capabilities.takes_channels_last(module) else ""
 
 
 def run_notes(module: LightningModule, source: LightningDataModule) -> Iterator[str]:
-    """What a user should know of the data, and of what the run does without."""
+    """Notes on the data, and on missing features."""
     if capabilities.is_image_data(source):
         yield from source.notes
     if not capabilities.is_classifier(module):

@@ -1,4 +1,4 @@
-"""Trainings that a callback ends before the last epoch: why, and whether they stay ended when the run is resumed."""
+"""Training that a callback ends early: why, and whether a resumed run stays ended."""
 
 import inspect
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ LIGHTNING = "pytorch_lightning.callbacks."
 
 
 def check_monitors(callbacks: list[Callback], scheduler: str, validated_on: str | None, remedy: str) -> None:
-    """Refuse what follows a metric of the validation, `callbacks` or a `scheduler` by the metric's name, without one.
+    """Refuse `callbacks` and a `scheduler` that follow a validation metric if there is no validation.
 
-    `remedy` is what there would have to be for one.
+    `remedy` says how to get one.
     """
     following = ["callbacks=early_stopping"] if any(isinstance(item, EarlyStopping) for item in callbacks) else []
     following += ["scheduler=plateau"] if scheduler.startswith("val/") else []
@@ -30,7 +30,7 @@ def check_monitors(callbacks: list[Callback], scheduler: str, validated_on: str 
 
 
 def why_stopped(trainer: Trainer) -> str:
-    """Why a training that should stop does; empty where it should not."""
+    """Why a training stops early; empty if it does not."""
     if not trainer.should_stop:
         return ""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -52,9 +52,9 @@ def patience_message(monitor: str, waited: int, best: Any) -> str:
 
 
 def restore_without_settings(checkpoint: Mapping[str, Any], callbacks: list[Callback]) -> None:
-    """Give Lightning's callbacks their state from a checkpoint, but their settings from the configuration.
+    """Give Lightning's callbacks their state from a checkpoint, but settings from the configuration.
 
-    Lightning keeps some settings, such as `patience`, with the state, and would restore them.
+    Lightning saves some settings, such as `patience`, in the state, and would restore them.
     """
     for callback in callbacks:
         owner = next(item for item in type(callback).__mro__ if "load_state_dict" in vars(item))
@@ -65,9 +65,9 @@ def restore_without_settings(checkpoint: Mapping[str, Any], callbacks: list[Call
 
 
 def why_still_stopped(checkpoint: Mapping[str, Any], callbacks: list[Callback], now: Mapping[str, Any]) -> str:
-    """Why a training is over with the epoch that a checkpoint was saved after; empty where it goes on.
+    """Why a training is over at the epoch of a checkpoint; empty if it continues.
 
-    It is over where it was stopped with the callbacks' settings of `now`, or has no patience left by those.
+    It is over if it was stopped with the callback settings `now`, or if these leave no patience.
     """
     stopped = checkpoint["callbacks"][CHECKPOINTS].get("stopped")
     if checkpoint["epoch"] + 1 > epochs_done(checkpoint):  # within an epoch

@@ -1,4 +1,4 @@
-"""Settings that change nothing in this run, told before it begins; only what is certain is said."""
+"""Settings without an effect in this run, printed before it starts; only certain cases."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -41,7 +41,6 @@ def unused_settings(config: DictConfig, model: LightningModule) -> list[str]:
 
 
 def unused_by_classifier(config: DictConfig, model: Classifier) -> Iterator[str]:
-    """Settings that none of the network's layers, its loss or the data uses."""
     yield from unused_layer_factors(model)
     yield from unused_loss(config, model)
     kind = return_type(instantiate.resolve_target(config.data._target_, "data"))
@@ -50,7 +49,6 @@ def unused_by_classifier(config: DictConfig, model: Classifier) -> Iterator[str]
 
 
 def unused_outside_sweeps(config: DictConfig) -> Iterator[str]:
-    """What only a sweep heeds."""
     if config.sweep.job.folder is None:
         for item in fields(SweepConfig):
             if item.name != "job" and config.sweep[item.name] != item.default:
@@ -58,7 +56,6 @@ def unused_outside_sweeps(config: DictConfig) -> Iterator[str]:
 
 
 def unused_layer_factors(model: Classifier) -> Iterator[str]:
-    """Factors of the learning rate that hold for no layer of this network."""
     for name, why in LAYER_FACTORS.items():
         factor = getattr(model.task, name)
         if factor == 1:
@@ -69,7 +66,7 @@ def unused_layer_factors(model: Classifier) -> Iterator[str]:
 
 
 def unused_schedule(config: DictConfig) -> Iterator[str]:
-    """A schedule that does not come to its point."""
+    """A schedule that does not reach its main phase."""
     warmup = (config.scheduler or {}).get("warmup_epochs", 0)
     if warmup >= config.epochs:
         yield (
@@ -83,7 +80,7 @@ def unused_schedule(config: DictConfig) -> Iterator[str]:
 
 
 def unused_validation(config: DictConfig) -> Iterator[str]:
-    """Epochs that are not validated, and stopping early that cannot be early."""
+    """Settings that need validation in a run without validation."""
     every = config.trainer.get("check_val_every_n_epoch") or 1
     validated = config.epochs // every
     if validated == 0:
@@ -109,13 +106,13 @@ def unused_validation(config: DictConfig) -> Iterator[str]:
 
 
 def tests_best_epoch(config: DictConfig) -> bool:
-    """Whether the epoch that is tested is the best of all."""
+    """Whether the tested epoch is the best of all."""
     validated = (config.folds or config.data.get("val_fraction")) and config.data.get("validation") == "split"
     return bool(validated) and config.test_checkpoint == "best"
 
 
 def unused_split(config: DictConfig) -> Iterator[str]:
-    """A draw of validation images that is none."""
+    """Settings of a split that draws no validation images."""
     data = config.data
     if data.get("val_seed") and (data.get("val_split") == "last" or data.get("validation") == "test"):
         kept = "val_split=last" if data.get("val_split") == "last" else "validation=test"
@@ -126,7 +123,7 @@ def unused_split(config: DictConfig) -> Iterator[str]:
 
 
 def unused_layout(config: DictConfig, model: LightningModule) -> Iterator[str]:
-    """A memory layout for convolutions that are not there."""
+    """A memory layout for convolutions in a network without any."""
     title = capabilities.model_title(model)
     if config.channels_last and not has_convolutions(model):
         yield f"channels_last=true has no effect on {title}, which has no convolution: leave it out"
@@ -135,13 +132,13 @@ def unused_layout(config: DictConfig, model: LightningModule) -> Iterator[str]:
 
 
 def unused_compilation(config: DictConfig, model: LightningModule) -> Iterator[str]:
-    """A compilation of what is never called."""
+    """Compilation of a network without a forward."""
     if config.compile and not capabilities.has_forward(model):
         yield f"compile=true has no effect on {capabilities.model_title(model)}, which has no forward: leave it out"
 
 
 def unused_loss(config: DictConfig, model: Classifier) -> Iterator[str]:
-    """Settings of the group `loss` where the network has a loss of its own that does not call it."""
+    """Loss settings of a network that has its own loss and does not use them."""
     method = type(model).loss
     if method is Classifier.loss or {"super", "criteria", Classifier.__name__} & {*method.__code__.co_names}:
         return
@@ -150,14 +147,14 @@ def unused_loss(config: DictConfig, model: Classifier) -> Iterator[str]:
 
 
 def given_loss_settings(config: DictConfig) -> list[str]:
-    """The settings of the loss that are not as usual."""
+    """The loss settings that differ from the default."""
     given = {"loss._target_": config.loss._target_ != DEFAULT_LOSS, "loss.class_weights": config.loss.class_weights}
     given["task.label_smoothing"] = config.task.label_smoothing
     return [name for name, value in given.items() if value]
 
 
 def unused_by_own_model(config: DictConfig, model: LightningModule) -> Iterator[str]:
-    """Settings that only a `Classifier` uses, and optimizers of the groups where the model has its own."""
+    """Settings that only a `Classifier` uses, and the optimizer group for a model with its own optimizers."""
     title, given = (
         capabilities.model_title(model),
         instantiate.target_parameters(instantiate.resolve_target(config.model._target_, "model"))[0],
@@ -181,5 +178,5 @@ def unused_by_own_model(config: DictConfig, model: LightningModule) -> Iterator[
 
 
 def default_group(group: str) -> Any:
-    """The group as it is where nothing of it is chosen."""
+    """The default configuration of a group."""
     return reference_config(())[group] if GlobalHydra.instance().is_initialized() else None

@@ -1,1 +1,1 @@
-"""Architectures, one a file, on the one training task of `classifier.py`."""
+"""Architectures: one per file, trained by `labbook.training.classifier`."""

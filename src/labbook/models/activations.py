@@ -15,5 +15,4 @@ _LAYERS: dict[Activation, type[nn.Module]] = {
 
 
 def activation(name: Activation) -> nn.Module:
-    """A fresh layer for the name."""
     return _LAYERS[name]()

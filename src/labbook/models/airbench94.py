@@ -14,20 +14,19 @@ from labbook.data.image_spec import ImageSpec
 from labbook.training import capabilities
 from labbook.training.classifier import Classifier, Task
 
-PATCH = 2  # pixels, height and width of what is whitened
-IMAGES = 5000  # of which the patches are taken
-REGULARIZER = 5e-4  # added to the eigenvalues, so that directions without variance are not blown up
+PATCH = 2  # pixels, height and width of a patch
+IMAGES = 5000  # images the patches are taken from
+REGULARIZER = 5e-4  # added to the eigenvalues, so that directions without variance stay small
 TEMPERATURE = 9  # logits are divided by it
-NUMBERS = 2**20  # of images that are looked at together
+NUMBERS = 2**20  # images per batch of the statistics
 
 
 class Airbench94(Classifier):
     """A whitening convolution, blocks of two convolutions with batch norm and GELU, and a dense layer without bias.
 
-    When a training begins, the first layer gets filters that whiten patches of the training images. They are not
-    trained, and its bias for `whiten_bias_epochs` epochs only. A network made without a trainer has torch's default
-    there. The bias begins at 0. The other convolutions begin by handing their inputs on; batch norm's scale is not
-    trained.
+    At the start of training, the first layer gets filters that whiten patches of the training images. They are not
+    trained; its bias, which starts at 0, is trained for `whiten_bias_epochs` epochs. Without a trainer, the filters are
+    torch's default. The other convolutions start as identities; batch norm's scale is not trained.
     """
 
     whitened: Tensor  # bool []
@@ -55,14 +54,13 @@ class Airbench94(Classifier):
         self.head = nn.Linear(widths[-1] * side**2, spec.num_classes, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [n, C, H, W] -> logits [n, classes]."""
         logits: Tensor = self.head(self.features(self.whitening(images)).flatten(1))
         return logits / TEMPERATURE
 
     # The whitening -------------------------------------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
-        """Whiten patches of the first training images, unless a checkpoint has brought the filters."""
+        """Whiten patches of the first training images, unless a checkpoint restored the filters."""
         if self.whitened:
             return
         data = capabilities.require_image_data(self.trainer.datamodule, "airbench94")  # type: ignore[attr-defined]
@@ -74,21 +72,21 @@ class Airbench94(Classifier):
             self.whitened.fill_(True)
 
     def on_train_start(self) -> None:
-        """As in `on_train_epoch_start`, which an epoch that goes on in the middle does not have."""
+        """Like `on_train_epoch_start`, which is not called for an epoch resumed in the middle."""
         super().on_train_start()
         self.on_train_epoch_start()
 
     def on_train_epoch_start(self) -> None:
-        """Train the whitening's bias in the first epochs only; several processes wait for its gradient to the end."""
+        """Train the whitening bias in the first epochs only; with several processes its gradient stays on."""
         self._bias.requires_grad_(self._trains_bias or self.trainer.world_size > 1)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Forget the gradient that only several processes have."""
+        """Drop the gradient that only several processes have."""
         if not self._trains_bias:
             self._bias.grad = None
 
     def on_train_end(self) -> None:
-        """Have the bias count as trained again."""
+        """Mark the bias as trainable again."""
         self._bias.requires_grad_()
 
     @property
@@ -102,7 +100,7 @@ class Airbench94(Classifier):
 
 
 def airbench_block(inputs: int, outputs: int) -> nn.Sequential:
-    """Two convolutions, of which the first halves the size: [n, inputs, H, W] -> [n, outputs, H / 2, W / 2]."""
+    """Two convolutions; the first halves the size: [n, inputs, H, W] -> [n, outputs, H / 2, W / 2]."""
     return nn.Sequential(
         identity_convolution(inputs, outputs), nn.MaxPool2d(2), scaleless_norm(outputs), nn.GELU(),
         identity_convolution(outputs, outputs), scaleless_norm(outputs), nn.GELU(),
@@ -110,14 +108,13 @@ def airbench_block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def identity_convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    """A 3x3 convolution whose first outputs are its inputs, as far as there are as many; the others are as torch's."""
+    """A 3x3 convolution whose first outputs equal its inputs; the others are torch's default."""
     layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     nn.init.dirac_(layer.weight.detach()[:inputs])
     return layer
 
 
 def scaleless_norm(channels: int) -> nn.BatchNorm2d:
-    """Batch norm that learns a bias and no scale."""
     layer = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
     layer.weight.requires_grad_(False)
     return layer
@@ -126,7 +123,7 @@ def scaleless_norm(channels: int) -> nn.BatchNorm2d:
 def patch_covariance(batches: Iterable[Tensor]) -> Tensor:
     """Mean products of the numbers of all patches of images [n, C, H, W]: float64 [C * 4, C * 4], on the CPU.
 
-    As in the author's code, the mean is not taken off first.
+    As in the author's code, the mean is not subtracted.
     """
     count, products = 0, torch.zeros(())
     for images in batches:
@@ -137,7 +134,7 @@ def patch_covariance(batches: Iterable[Tensor]) -> Tensor:
 
 
 def whitening_filters(covariance: Tensor) -> Tensor:
-    """Filters [2 * C * 4, C * 4] whose answers to patches of this covariance have variance 1, and their negatives."""
+    """Filters [2 * C * 4, C * 4] whose outputs for patches of this covariance have variance 1, and their negatives."""
     values, vectors = torch.linalg.eigh(covariance)  # vectors are columns
     filters = vectors.T / (values.clamp(min=0) + REGULARIZER).sqrt().unsqueeze(1)
     return torch.cat([filters, -filters])

@@ -1,4 +1,4 @@
-"""AlexNet (Krizhevsky, Sutskever and Hinton, 2012), cut for images of 32 pixels as lab B trained it (B2)."""
+"""AlexNet (Krizhevsky, Sutskever and Hinton, 2012) for images of 32 pixels, as lab B trained it (B2)."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from labbook.training.classifier import Classifier, Task
 
 
 class AlexNet(Classifier):
-    """Five convolutions, three overlapping poolings and two dense layers of `hidden` units with dropout before them."""
+    """Five convolutions, three overlapping poolings and two dense layers of `hidden` units, each after a dropout."""
 
     min_size = 15
 
@@ -39,6 +39,5 @@ class AlexNet(Classifier):
         )  # fmt: skip
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [n, C, H, W] -> logits [n, classes]."""
         logits: Tensor = self.classifier(self.features(images).flatten(1))
         return logits

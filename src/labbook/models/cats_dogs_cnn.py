@@ -16,7 +16,7 @@ from labbook.training.classifier import Classifier, Task
 class CatsDogsCNN(Classifier):
     """Blocks of convolution without bias or padding, batch norm, ReLU and pooling by 2; then one dense layer.
 
-    At lab D's 256 pixels, 128 channels of 2 x 2 reach the dense layer.
+    At lab D's 256 pixels, the dense layer gets 128 channels of 2 x 2.
 
     Raises:
         SettingError: lists of different lengths.
@@ -51,6 +51,5 @@ class CatsDogsCNN(Classifier):
         self.head = nn.Linear(inputs * side**2, spec.num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [n, C, H, W] -> logits [n, classes]."""
         logits: Tensor = self.head(self.features(images).flatten(1))
         return logits

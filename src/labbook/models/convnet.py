@@ -45,14 +45,13 @@ class ConvNet(Classifier):
         self.head = nn.Linear(hidden[-1] if hidden else inputs * side**2, spec.num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [n, C, H, W] -> logits [n, classes]."""
         features = self.features(images).flatten(1)  # [n, channels * side * side]
         logits: Tensor = self.head(self.hidden(self.dropout(features)))
         return logits
 
 
 def smallest_size(kernel_sizes: Sequence[int], padding: int) -> int:
-    """Pixels that leave one behind a block of convolution and pooling by 2 for each kernel size."""
+    """The smallest image in pixels for a block of convolution and pooling by 2 per kernel size."""
     size = 1
     for kernel_size in reversed(kernel_sizes):
         size = max(2 * size + kernel_size - 1 - 2 * padding, 1)

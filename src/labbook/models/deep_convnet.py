@@ -42,6 +42,5 @@ class DeepConvNet(Classifier):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [n, C, H, W] -> logits [n, classes]."""
         logits: Tensor = self.classifier(self.features(images).flatten(1))
         return logits

@@ -1,4 +1,4 @@
-"""A network as a picture: its layers with kernel, stride, parameters and shapes, by torchview and Graphviz."""
+"""Draw a network: layers with kernel, stride, parameters and shapes, with torchview and Graphviz."""
 
 import re
 import shutil
@@ -13,22 +13,22 @@ from torchview.computation_node import ModuleNode
 from labbook.errors import SettingError, list_choices
 from labbook.models.probe import dummy_input, eval_mode
 
-SOURCE = "gv"  # Graphviz' own language, which needs no program to write
+SOURCE = "gv"  # Graphviz' own language; needs no program
 FORMATS = ("svg", "png", "pdf", SOURCE)
-MOST = 60  # boxes, beyond which a picture is not taken in at once
-FONT = "Helvetica"  # which every viewer has, or something like it
+MOST = 60  # boxes in a readable picture
+FONT = "Helvetica"  # a font that most viewers have
 DEFAULTS = {"padding": 0, "dilation": 1, "groups": 1}  # of convolutions and poolings
-DOTS = "96"  # of a PNG, an inch
+DOTS = "96"  # of a PNG, per inch
 
 
 def draw_model(model: LightningModule, kind: str, depth: int | None = None) -> bytes:
-    """The picture as one of `FORMATS`.
+    """Draw a network as one of `FORMATS`.
 
-    What lies deeper than `depth` in the network is drawn as one box; None goes as deep as `MOST` boxes allow. The
-    network and all random numbers stay as they are.
+    Modules deeper than `depth` are drawn as one box; None goes as deep as `MOST` boxes allow. The network and the
+    random state do not change.
 
     Raises:
-        SettingError: another format, or one that needs Graphviz where there is none.
+        SettingError: another format, or one that needs Graphviz where it is not installed.
     """
     if kind not in FORMATS:
         raise SettingError(f"a drawing cannot be written as .{kind}; {list_choices(kind, FORMATS)}")
@@ -46,7 +46,7 @@ def draw_model(model: LightningModule, kind: str, depth: int | None = None) -> b
 
 
 def modules_by_box(graph: ComputationGraph, model: LightningModule) -> dict[str, nn.Module]:
-    """The module that each box stands for, by the number of the box; functions have none."""
+    """The module of each box, by the number of the box; functions have none."""
     modules = {id(module): module for module in model.modules()}
     boxes = (node for node in flatten_nodes(graph.node_hierarchy) if isinstance(node, ModuleNode))
     boxes = (node for node in boxes if node.node_id in graph.id_dict and node.compute_unit_id in modules)
@@ -54,7 +54,6 @@ def modules_by_box(graph: ComputationGraph, model: LightningModule) -> dict[str,
 
 
 def flatten_nodes(tree: Any) -> Iterator[Any]:
-    """All nodes of torchview's hierarchy: a dictionary of nodes with what they contain, or a list."""
     if isinstance(tree, (dict, list)):
         for each in tree:
             yield from flatten_nodes(each)
@@ -66,7 +65,7 @@ def flatten_nodes(tree: Any) -> Iterator[Any]:
 
 
 def annotate_boxes(source: str, modules: Mapping[str, nn.Module]) -> str:
-    """Boxes in Graphviz' language with a line about their modules, and without their depth in the network."""
+    """Boxes in Graphviz' language with a line about their modules, without their depth."""
 
     def box(found: re.Match[str]) -> str:
         line = layer_details(modules[found["number"]]) if found["number"] in modules else ""
@@ -78,7 +77,7 @@ def annotate_boxes(source: str, modules: Mapping[str, nn.Module]) -> str:
 
 
 def layer_details(module: nn.Module) -> str:
-    """Kernel, stride and what else differs from the default of a convolution or pooling, and the parameters."""
+    """Kernel, stride and other settings of a convolution or pooling, and its parameters."""
     said = []
     if kernel := getattr(module, "kernel_size", None):
         stride = getattr(module, "stride", kernel)
@@ -95,17 +94,15 @@ def layer_details(module: nn.Module) -> str:
 
 
 def down_and_across(value: object) -> tuple[object, ...]:
-    """A size down and across."""
     return value if isinstance(value, tuple) else (value, value)
 
 
 def format_size(value: object) -> str:
-    """One number where both are the same."""
     return " x ".join(dict.fromkeys(map(str, down_and_across(value))))
 
 
 def readable_graph(model: LightningModule) -> ComputationGraph:
-    """What happens to one image, in as much detail as there are at most `MOST` boxes for."""
+    """The graph of one image, with as much detail as `MOST` boxes allow."""
     deepest = max(name.count(".") + 1 for name, _ in model.named_modules())
     graph = trace_graph(model, 1)
     for depth in range(2, deepest + 1):
@@ -117,7 +114,6 @@ def readable_graph(model: LightningModule) -> ComputationGraph:
 
 
 def trace_graph(model: LightningModule, depth: int) -> ComputationGraph:
-    """What happens to one image, with one box for what lies deeper."""
     image = dummy_input(model, "a drawing")
     with eval_mode(model):
         return draw_graph(model, input_data=image, device=model.device, depth=depth, expand_nested=True)

@@ -10,9 +10,9 @@ from labbook.training.classifier import Classifier, Task
 
 
 class LeNet5(Classifier):
-    """The paper's layers with max pooling, a plain dense end and, by default, ReLU, as lab B trained it (B1).
+    """The paper's layers with max pooling, a dense end and, by default, ReLU, as lab B trained it (B1).
 
-    `padding` of the first convolution makes up for MNIST's 28 pixels where the paper has 32.
+    `padding` of the first convolution: MNIST has 28 pixels, the paper 32.
     """
 
     def __init__(
@@ -32,6 +32,5 @@ class LeNet5(Classifier):
         )  # fmt: skip
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [n, C, H, W] -> logits [n, classes]."""
         logits: Tensor = self.classifier(self.features(images).flatten(1))
         return logits

@@ -17,8 +17,8 @@ from labbook.training.classifier import Classifier, Task
 class MLP(Classifier):
     """Dense layers on the flattened image.
 
-    `hidden` lists the units of each hidden layer, and one number is one layer; without it there are `depth` layers of
-    `width` units. One `activation` serves all hidden layers, or a list has one for each.
+    `hidden` lists the units of each hidden layer; one number is one layer. Without it there are `depth` layers of
+    `width` units. `activation` is one for all hidden layers, or a list.
 
     Raises:
         SettingError: a list of activations of another length.
@@ -47,13 +47,12 @@ class MLP(Classifier):
         self.head = nn.Linear(units[-1] if units else spec.channels * spec.size**2, spec.num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [n, C, H, W] -> logits [n, classes]."""
         logits: Tensor = self.head(self.layers(images.flatten(1)))
         return logits
 
 
 def dense_layers(inputs: int, units: Sequence[int], activations: Sequence[Activation], dropout: float) -> nn.Sequential:
-    """Hidden layers: linear, activation and, if any, dropout for each entry of `units`."""
+    """Hidden layers: linear, activation and optional dropout for each entry of `units`."""
     layers: list[nn.Module] = []
     for outputs, name in zip(units, activations, strict=True):
         layers += [nn.Linear(inputs, outputs), layer(name)]

@@ -1,4 +1,4 @@
-"""Weights that torchvision publishes: found where torch keeps them, or downloaded there, and loaded as plain data."""
+"""Pretrained weights of torchvision: found in torch's cache or downloaded, and loaded as plain data."""
 
 import hashlib
 import re
@@ -18,23 +18,23 @@ from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
 from labbook.errors import SettingError, first_line
 from labbook.files import blocking_lock
 
-SILENCE = 30  # seconds that a server may keep quiet
+SILENCE = 30  # seconds of silence before a server is given up
 
-# What layers were called when old files were written, and what they are called now.
+# Layer names in old files, and their names now.
 OLD_NAMES = (
     (re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d\.)"), r"\1\2"),  # DenseNet's
-    (re.compile(r"\.mlp\.linear_1\."), ".mlp.0."),  # of the Vision Transformers
+    (re.compile(r"\.mlp\.linear_1\."), ".mlp.0."),  # of Vision Transformers
     (re.compile(r"\.mlp\.linear_2\."), ".mlp.3."),
 )
 
 
 def recommended_weights(name: str) -> Any:
-    """The weights that torchvision recommends for the network of that name."""
+    """The weights that torchvision recommends for a network."""
     return models.get_model_weights(name).DEFAULT
 
 
 def image_settings(name: str) -> dict[str, Any]:
-    """The settings of `data` with which the weights of that name were trained."""
+    """The settings of `data` that the weights of a network were trained with."""
     shown = recommended_weights(name).transforms()
     mean, std = tuple(shown.mean), tuple(shown.std)
     known = (mean, std) == (IMAGENET_MEAN, IMAGENET_STD)
@@ -43,13 +43,13 @@ def image_settings(name: str) -> dict[str, Any]:
 
 
 def pretrained_state_dict(name: str) -> dict[str, Tensor]:
-    """The published weights of the network of that name, on the CPU."""
+    """The pretrained weights of a network, on the CPU."""
     url = str(recommended_weights(name).url)
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
-    if not file.exists():  # it may lie where nobody but an administrator can write
+    if not file.exists():  # the cache may be writable for administrators only
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with blocking_lock(file.with_suffix(".lock")):  # runs that begin together download it once
+            with blocking_lock(file.with_suffix(".lock")):  # runs that start together download it once
                 if not file.exists():
                     download_weights(url, file)
         except (OSError, HTTPException, RuntimeError) as error:
@@ -67,17 +67,16 @@ def pretrained_state_dict(name: str) -> dict[str, Tensor]:
 
 
 def current_layer_name(key: str) -> str:
-    """What a layer is called now."""
     for before, now in OLD_NAMES:
         key = before.sub(now, key)
     return key
 
 
 def download_weights(url: str, file: Path) -> None:
-    """Get a file whose name tells how its sha256 begins; it is there only when it is whole.
+    """Download a file whose name has the start of its sha256; it appears only when it is complete.
 
     Raises:
-        OSError, HTTPException, RuntimeError: the network's reason, or that the bytes are others.
+        OSError, HTTPException, RuntimeError: the network's error, or wrong content.
     """
     with socket_timeout():
         torch.hub.download_url_to_file(url, str(file), digest_in_name(file), progress=False)
@@ -85,7 +84,7 @@ def download_weights(url: str, file: Path) -> None:
 
 @contextmanager
 def socket_timeout() -> Iterator[None]:
-    """A server that says nothing is not waited for without end."""
+    """Within this context, a silent server is given up after a time."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SILENCE)
     try:
@@ -95,18 +94,17 @@ def socket_timeout() -> Iterator[None]:
 
 
 def digest_in_name(file: Path) -> str:
-    """How the sha256 of a file begins, by its name: resnet18-f37072fd.pth."""
     return file.stem.rpartition("-")[2]
 
 
 def matches_digest(file: Path) -> bool:
-    """Whether it holds the bytes that its name promises."""
+    """Whether the content has the sha256 in the name."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest().startswith(digest_in_name(file))
 
 
 def load_pretrained(network: nn.Module, weights: Mapping[str, Tensor], but: Collection[str]) -> None:
-    """Give a network its weights; the layers `but`, which tell other classes apart, stay as they were drawn."""
+    """Load pretrained weights; the layers `but`, for other classes, keep their initial weights."""
     own = {
         key: value
         for key, value in network.state_dict().items()

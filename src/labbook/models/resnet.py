@@ -17,7 +17,7 @@ STAGES = 3
 class ResNet(Classifier):
     """A convolution, three stages of residual blocks with 16, 32 and 64 times `width` channels, and a dense layer.
 
-    `depth` counts the layers with weights, 6 n + 2 for n blocks a stage: 20, 32, 44, 56 and 110 in the paper. Between
+    `depth` counts the layers with weights, 6 n + 2 for n blocks per stage: 20, 32, 44, 56 and 110 in the paper. Between
     stages the shortcut takes every other pixel and adds channels of zeros (the paper's option A, without weights).
 
     Raises:
@@ -47,7 +47,6 @@ class ResNet(Classifier):
         draw_convolutions(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [n, C, H, W] -> logits [n, classes]."""
         features = self.blocks(self.stem(images))
         logits: Tensor = self.head(features.mean((2, 3)))
         return logits
@@ -68,7 +67,6 @@ class Block(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features [n, inputs, H, W]."""
         return F.relu(self.layers(features) + self.shortcut(features))
 
 
@@ -80,17 +78,15 @@ class ThinnedShortcut(nn.Module):
         self.stride, self.added = stride, added
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features [n, C, H, W]."""
         return F.pad(features[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
 
 
 def convolution_3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """3x3, as large as its input where the stride is 1; batch norm has the bias."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
 
 
 def blocks_in_a_stage(depth: int, others: int) -> int:
-    """How many blocks of two layers each stage has, where `others` layers are in none."""
+    """The number of blocks with two layers per stage; `others` layers are in no stage."""
     blocks, rest = divmod(depth - others, 2 * STAGES)
     if rest:
         near = others + 2 * STAGES * blocks
@@ -99,7 +95,7 @@ def blocks_in_a_stage(depth: int, others: int) -> int:
 
 
 def draw_convolutions(network: nn.Module) -> None:
-    """Draw the filters as both papers do (He et al., arXiv 1502.01852)."""
+    """Initialize the filters as both papers do (He et al., arXiv 1502.01852)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -1,8 +1,8 @@
-"""What torchvision's networks, made for 224 pixels, need for small images and for other channels than three.
+"""Changes to torchvision's networks, made for 224 pixels, for small images and for other numbers of channels.
 
-With a small stem the first convolution looks at 3 x 3 pixels with stride 1, and the first pooling is left out, as in
-ResNet for CIFAR (He et al., arXiv 1512.03385, section 4.2). Networks that begin by cutting the image into patches cut
-smaller ones. VGG, which has no stem, does without its last pooling, and its dense layers see one pixel, not 7 x 7.
+With a small stem the first convolution has a 3 x 3 kernel with stride 1, and the first pooling is removed, as in ResNet
+for CIFAR (He et al., arXiv 1512.03385, section 4.2). Networks with patches use smaller ones. VGG, which has no stem,
+loses its last pooling, and its dense layers get one pixel instead of 7 x 7.
 """
 
 import math
@@ -17,7 +17,7 @@ CONVOLVED_PATCH, TOKEN_PATCH = 2, 4  # pixels: ConvNeXt's and the Vision Transfo
 
 
 def change_stem(network: nn.Module, channels: int, small: bool) -> None:
-    """Give a convolutional network a first layer for this number of channels, and for small images if asked to."""
+    """Give a convolutional network a first layer for this number of channels, and optionally for small images."""
     path, first = next((path, layer) for path, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
     if not small and channels == first.in_channels:
         return
@@ -38,7 +38,7 @@ def change_stem(network: nn.Module, channels: int, small: bool) -> None:
 
 
 def drop_pooling(network: nn.Module) -> None:
-    """Leave out the first pooling, where there is any, or all that VGG does behind its last convolution."""
+    """Remove the first pooling, or all that VGG does after its last convolution."""
     pools = [path for path, layer in network.named_modules() if isinstance(layer, nn.MaxPool2d)]
     if isinstance(network, VGG):
         network.set_submodule(pools[-1], nn.Identity())
@@ -48,27 +48,27 @@ def drop_pooling(network: nn.Module) -> None:
 
 
 def shrink_dense(network: VGG) -> None:
-    """Let VGG's dense layers see the mean over all pixels: 7 x 7 of a smaller image would be repetitions."""
+    """Give VGG's dense layers the mean over all pixels: 7 x 7 pixels of a smaller image would be copies."""
     dense = network.classifier[0]
     assert isinstance(dense, nn.Linear)
     network.avgpool = nn.AdaptiveAvgPool2d(1)
     network.classifier[0] = nn.Linear(dense.in_features // 7**2, dense.out_features)
-    nn.init.normal_(network.classifier[0].weight, 0, 0.01)  # as torchvision draws the others
+    nn.init.normal_(network.classifier[0].weight, 0, 0.01)  # as torchvision initializes the others
     nn.init.zeros_(network.classifier[0].bias)
 
 
 def resize_patches(network: VisionTransformer, size: int, channels: int, small: bool) -> None:
-    """Give a Vision Transformer the patches, and the embeddings of their positions, of images of this size."""
+    """Give a Vision Transformer the patches and position embeddings for images of this size."""
     patch, before = TOKEN_PATCH if small else network.patch_size, network.conv_proj
     assert isinstance(before, nn.Conv2d)
     small_patches = not small and size % TOKEN_PATCH == 0
     check_patches(size, patch, "model.small_stem=true (without pretrained weights)" if small_patches else "")
     if (patch, channels) != (network.patch_size, before.in_channels):
         layer = nn.Conv2d(channels, network.hidden_dim, patch, patch)
-        nn.init.trunc_normal_(layer.weight, std=math.sqrt(1 / (channels * patch**2)))  # as torchvision draws it
+        nn.init.trunc_normal_(layer.weight, std=math.sqrt(1 / (channels * patch**2)))  # as torchvision initializes it
         nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         network.conv_proj = layer
-    tokens = (size // patch) ** 2 + 1  # and that of the class
+    tokens = (size // patch) ** 2 + 1  # and the class token
     embedding = network.encoder.pos_embedding
     if embedding.shape[1] != tokens:
         network.encoder.pos_embedding = nn.Parameter(
@@ -78,7 +78,7 @@ def resize_patches(network: VisionTransformer, size: int, channels: int, small: 
 
 
 def check_patches(size: int, patch: int, instead: str) -> None:
-    """Refuse an image that patches do not fill."""
+    """Refuse an image size that is no multiple of the patch size."""
     if size % patch:
         below = size // patch * patch
         nearest = f"{below} or {below + patch}" if below else str(patch)

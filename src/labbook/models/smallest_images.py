@@ -1,4 +1,4 @@
-"""How small the images of a network may be that does not say it itself."""
+"""The smallest image size of a network that does not declare it."""
 
 import warnings
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError, first_line
 from labbook.training.classifier import Classifier
 
-LARGEST = 512  # pixels that are tried
+LARGEST = 512  # pixels tried
 
 Make = Callable[[ImageSpec], Classifier]
 
 
 def check_image_size(make: Make, spec: ImageSpec, error: Exception | None = None) -> None:
-    """Refuse images that are too small for a network, which is tried without any numbers in it.
+    """Refuse images that are too small for a network, which is tried on the meta device.
 
-    Nothing is said where larger images fail as well, as then their size is not the cause. `error` is what making the
-    network ended with.
+    If larger images fail too, the size is not the cause, and nothing is raised. `error` is what creating the network
+    raised.
     """
     with torch.random.fork_rng(devices=[]):
         found = error or failure_on_meta(make, spec)
@@ -32,22 +32,22 @@ def check_image_size(make: Make, spec: ImageSpec, error: Exception | None = None
 
 
 def failure_on_meta(make: Make, spec: ImageSpec) -> Exception | None:
-    """What an image ends with in a new network on the meta device.
+    """The error of a new network for one image on the meta device.
 
-    None where it comes to logits, and where it cannot be tried, as the network takes more than images.
+    None if it returns logits, or if it cannot be tried because the network takes more than images.
     """
     try:
         with warnings.catch_warnings(action="ignore"), torch.device("meta"), torch.no_grad():
             network = make(spec).eval()
             if not network.further_inputs.needed:
                 network(torch.empty(1, spec.channels, spec.size, spec.size))
-    except Exception as error:  # there is no end to what a network of a user's own can raise
+    except Exception as error:  # a user's network can raise anything
         return error
     return None
 
 
 def smallest_working_size(make: Make, spec: ImageSpec) -> int | None:
-    """The smallest size above that of `spec` that works, found by halving; None where none is found."""
+    """The smallest size above that of `spec` that works, by bisection; None if there is none."""
     below, size = spec.size, spec.size + 1
     while failure_on_meta(make, replace(spec, size=size)) is not None:
         below, size = size, 2 * size

@@ -24,32 +24,31 @@ FAMILIES = (
     "convnext", "densenet", "efficientnet", "googlenet", "mobilenet", "resnet", "resnext", "vgg", "vit", "wide_resnet",
 )  # fmt: skip
 USUAL = 224  # pixels, for which torchvision made its networks
-SMALL = 64  # pixels: up to this size a stem for small images is the better one
+SMALL = 64  # pixels: up to this size a stem for small images is better
 IMAGENET_CLASSES = 1000
-LARGEST = 512  # pixels, where the search for a size that works ends
-AUXILIARY = 0.3  # weight in the loss of GoogLeNet's auxiliary classifiers (Szegedy et al., arXiv 1409.4842, section 5)
-HEADS = ("aux1.fc2", "aux2.fc2")  # layers of theirs that tell the classes apart
+LARGEST = 512  # pixels: end of the search for a size that works
+AUXILIARY = 0.3  # loss weight of GoogLeNet's auxiliary classifiers (Szegedy et al., arXiv 1409.4842, section 5)
+HEADS = ("aux1.fc2", "aux2.fc2")  # their classification layers
 OURS = {"weights": "model.pretrained", "num_classes": "the classes of the data", "progress": "no progress bar"}
 
 
 @cache
 def network_names() -> tuple[str, ...]:
-    """The networks to choose from."""
     return tuple(name for name in models.list_models(module=models) if name.startswith(FAMILIES))
 
 
 class TorchvisionModel(Classifier):
     """The network of torchvision called `name`, with the channels and classes of the data.
 
-    `small_stem`: see `labbook.models.small_images`; null: for images of up to 64 pixels, unless weights are loaded.
-    `pretrained`: a training begins with the weights as published, but for those of the classifying layer.
-    `freeze=backbone`: only the classifying layer is trained, with the dropout before it; batch norm uses the averages
-    it came with. `options` go to torchvision's function, such as {width_mult: 0.5} to mobilenet_v2. GoogLeNet's
-    auxiliary classifiers count in the training loss.
+    `small_stem`: see `labbook.models.small_images`; null: for images of up to 64 pixels, except with pretrained
+    weights. `pretrained`: training starts with pretrained weights, except for the classification layer.
+    `freeze=backbone`: only the classification layer and the dropout before it are trained; batch norm uses its stored
+    averages. `options` go to torchvision's function, such as {width_mult: 0.5} for mobilenet_v2. GoogLeNet's auxiliary
+    classifiers are part of the training loss.
 
     Raises:
-        SettingError: a name that is none, options that the network does not have, or images that are too small, no
-            multiple of the patches or grey where there are weights.
+        SettingError: an unknown name or option, images that are too small or no multiple of the patches, or grey images
+            with pretrained weights.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class TorchvisionModel(Classifier):
 
     @property
     def title(self) -> str:
-        """Torchvision's name, and what was changed of its network."""
+        """Torchvision's name, and the changes to its network."""
         remarks = {
             "stem for small images": self.small,
             "pretrained weights": self.pretrained,
@@ -97,16 +96,15 @@ class TorchvisionModel(Classifier):
 
     @classmethod
     def pretrained_data_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Size, channels and normalisation that published weights were trained with."""
+        """Size, channels and normalisation that the pretrained weights were trained with."""
         known = settings.get("name") in network_names()
         return pretrained_weights.image_settings(settings["name"]) if known and settings.get("pretrained") else {}
 
     # The network ---------------------------------------------------------------------------------------------------
 
     def made(self, options: Mapping[str, Any]) -> nn.Module:
-        """Torchvision's network with our classes."""
         own: dict[str, Any] = {}
-        if self.name == "googlenet":  # its published weights expect another normalisation, which it makes itself
+        if self.name == "googlenet":  # its pretrained weights expect another normalisation, which it computes itself
             imagenet = (self.spec.mean, self.spec.std) == (IMAGENET_MEAN, IMAGENET_STD)
             own = {"init_weights": not self.pretrained, "transform_input": self.pretrained and imagenet}
         network: nn.Module = models.get_model(self.name, num_classes=self.spec.num_classes, **own | dict(options))
@@ -115,7 +113,6 @@ class TorchvisionModel(Classifier):
         return network
 
     def adapted(self, size: int) -> nn.Module:
-        """The network for images of this size and of our channels."""
         network = self.made(self.options)
         if isinstance(network, VisionTransformer):
             small_images.resize_patches(network, size, self.spec.channels, self.small)
@@ -124,13 +121,13 @@ class TorchvisionModel(Classifier):
         return network
 
     def check_size(self) -> None:
-        """Send an image that has no memory through a network that has none."""
+        """Try one image of this size on the meta device."""
         size = self.spec.size
         if not self.passes(size):
             self.require_size(self.spec, bisect_left(range(LARGEST), True, lo=size + 1, key=self.passes))
 
     def passes(self, size: int) -> bool:
-        """Whether every layer leaves something of an image of this size."""
+        """Whether every layer leaves at least one pixel of an image of this size."""
         with torch.device("meta"):
             network = self.adapted(size).eval()
             try:
@@ -154,13 +151,12 @@ class TorchvisionModel(Classifier):
                 raise self.no_option(option)
 
     def no_option(self, option: str) -> SettingError:
-        """What to say of an option that the network does not have."""
+        """The error for an option that the network does not have."""
         with torch.device("meta"):
             known = options_of_network(type(self.made({})))
         return SettingError(f"model.options.{option} is none of {self.name}; {list_choices(option, known)}")
 
     def load(self) -> None:
-        """Take the published weights."""
         weights: Mapping[str, Tensor] = pretrained_weights.pretrained_state_dict(self.name)
         if isinstance(self.network, VisionTransformer):
             weights = interpolate_embeddings(self.spec.size, self.network.patch_size, weights)
@@ -177,16 +173,14 @@ class TorchvisionModel(Classifier):
     # Training ------------------------------------------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
-        """Begin with the published weights, unless a checkpoint has those to go on from."""
+        """Load the pretrained weights, unless a checkpoint restores others."""
         if self.pretrained and not self.trainer.ckpt_path:
             self.load()
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile what also computes the auxiliary classifiers."""
         self.network.compile(*args, **kwargs)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [n, C, H, W] -> logits [n, classes]."""
         return self.all_logits(images)[0]
 
     @property
@@ -195,19 +189,18 @@ class TorchvisionModel(Classifier):
         return sum(item.numel() for path, item in self.network.named_parameters() if path.startswith("aux"))
 
     def training_logits(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
-        """Beside the logits, in training, those of auxiliary classifiers."""
+        """In training, also the logits of auxiliary classifiers."""
         if not (self.training and hasattr(self.network, "aux_logits")):
             return super().training_logits(images, **inputs)
         logits, *auxiliary = self.all_logits(images)
         return [(logits, 1.0), *((item, AUXILIARY) for item in auxiliary)]
 
     def all_logits(self, images: Tensor) -> list[Tensor]:
-        """The logits of all classifiers, the network's own first."""
         found = self.network(images)
         return [found] if isinstance(found, Tensor) else [item for item in found if item is not None]
 
     def train(self, mode: bool = True) -> Self:
-        """Also leave a frozen backbone as it is: its batch norm learns nothing, and nothing is left out at random."""
+        """Also keep a frozen backbone in evaluation mode: no batch norm updates, no dropout."""
         super().train(mode)
         if self.frozen:
             self.network.eval()
@@ -217,9 +210,10 @@ class TorchvisionModel(Classifier):
 
 
 def draw_classifying_layer(network: models.EfficientNet) -> None:
-    """Draw EfficientNet's last layer as for 1000 classes.
+    """Initialize EfficientNet's last layer as for 1000 classes.
 
-    Torchvision draws it within 1 / sqrt(classes): with 10, a training would begin at a loss of 4.1 and not of ln(10).
+    Torchvision draws it within 1 / sqrt(classes): with 10 classes, training would start at a loss of 4.1 instead of
+    ln(10).
     """
     last = network.classifier[-1]
     assert isinstance(last, nn.Linear)
@@ -227,19 +221,19 @@ def draw_classifying_layer(network: models.EfficientNet) -> None:
 
 
 def layers_behind_frozen(network: nn.Module) -> list[nn.Module]:
-    """The layers after the last one that is not trained: a dropout, say, and the classifying layer."""
+    """The layers after the last frozen one, such as a dropout and the classification layer."""
     layers = [layer for layer in network.modules() if next(layer.children(), None) is None]
     frozen = [any(not item.requires_grad for item in layer.parameters()) for layer in layers]
     return layers[len(frozen) - frozen[::-1].index(True) :]
 
 
 def accepts_any(kind: type[nn.Module]) -> bool:
-    """Whether a class ignores options that it does not know, as MobileNetV3's and ConvNeXt's do."""
+    """Whether a class ignores unknown options, as MobileNetV3's and ConvNeXt's do."""
     return any(item.kind is item.VAR_KEYWORD for item in inspect.signature(kind).parameters.values())
 
 
 def options_of_network(kind: type[nn.Module]) -> set[str]:
-    """The options of a class: what has a default in it, or, if it accepts any, in the functions that make it."""
+    """The options of a class: its parameters with a default, or, if it accepts any, those of its functions."""
     own = inspect.signature(kind).parameters.values()
     if not accepts_any(kind):
         return {item.name for item in own if item.default is not item.empty} - OURS.keys()
@@ -252,7 +246,7 @@ def options_of_network(kind: type[nn.Module]) -> set[str]:
 def check_network_settings(
     name: str, small_stem: bool | None, pretrained: bool, freeze: str, options: Mapping[str, Any]
 ) -> None:
-    """Refuse settings that are unknown or do not go together."""
+    """Refuse settings that are unknown or do not work together."""
     if name not in network_names():
         raise SettingError(f"model.name={name} is unknown; {list_choices(name, network_names())}")
     if freeze != "none" and not pretrained:

@@ -13,16 +13,15 @@ from labbook.errors import SettingError
 from labbook.models.small_images import check_patches
 from labbook.training.classifier import Classifier, Task
 
-EXPANSION = 4  # of the dense layers inside a block
+EXPANSION = 4  # of the dense layers in a block
 EMBEDDING_STD = 0.02
 
 
 class ViT(Classifier):
-    """The image cut into patches, `depth` blocks of self-attention among them, and a dense layer.
+    """The image cut into patches, `depth` blocks of self-attention, and a dense layer.
 
-    Every patch of `patch_size` pixels becomes a token of `width` numbers, to which the embedding of its position is
-    added; `heads` divide the width. The classifying layer sees a token of its own that belongs to no patch
-    (`pool=token`) or the mean of all patches (`pool=mean`).
+    Each patch of `patch_size` pixels becomes a token of `width` numbers plus a position embedding; `heads` must divide
+    the width. The classification layer gets an extra token (`pool=token`) or the mean of all patches (`pool=mean`).
 
     Raises:
         SettingError: patches that do not divide the image, or heads that do not divide the width.
@@ -55,7 +54,6 @@ class ViT(Classifier):
         self.head = nn.Linear(width, spec.num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [n, C, H, W] -> logits [n, classes]."""
         tokens = self.patches(images).flatten(2).transpose(1, 2)  # [n, patches, width]
         if self.token is not None:
             tokens = torch.cat([self.token.expand(tokens.shape[0], -1, -1), tokens], 1)
@@ -65,7 +63,7 @@ class ViT(Classifier):
 
 
 def transformer_block(width: int, heads: int, dropout: float) -> nn.TransformerEncoderLayer:
-    """Self-attention and two dense layers, each behind a layer norm and beside a shortcut: [n, tokens, width]."""
+    """Self-attention and two dense layers, each after a layer norm and with a shortcut: [n, tokens, width]."""
     return nn.TransformerEncoderLayer(
         width, heads, EXPANSION * width, dropout, activation="gelu", batch_first=True, norm_first=True
     )

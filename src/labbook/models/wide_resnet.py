@@ -15,8 +15,8 @@ from labbook.training.classifier import Classifier, Task
 class WideResNet(Classifier):
     """A convolution, three stages of residual blocks with 16, 32 and 64 times `width` channels, and a dense layer.
 
-    `depth` counts the convolutions, 6 n + 4 for n blocks a stage: WRN-16-4 has a depth of 16 and a width of 4. Batch
-    norm and ReLU come before each convolution, and dropout between the two of a block.
+    `depth` counts the convolutions, 6 n + 4 for n blocks per stage: WRN-16-4 has depth 16 and width 4. Batch norm and
+    ReLU come before each convolution, and dropout between the two of a block.
 
     Raises:
         SettingError: a depth that is not 6 n + 4.
@@ -47,16 +47,15 @@ class WideResNet(Classifier):
         draw_convolutions(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [n, C, H, W] -> logits [n, classes]."""
         features = F.relu(self.norm(self.blocks(self.stem(images))))
         logits: Tensor = self.head(features.mean((2, 3)))
         return logits
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut: [n, inputs, H, W] -> [n, outputs, H / stride, W / stride].
+    """Two 3x3 convolutions with a shortcut: [n, inputs, H, W] -> [n, outputs, H / stride, W / stride].
 
-    Where the number of channels changes, the shortcut is a 1x1 convolution of what batch norm and ReLU have made.
+    If the number of channels changes, the shortcut is a 1x1 convolution after batch norm and ReLU.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, dropout: float) -> None:
@@ -72,7 +71,6 @@ class Block(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if inputs != outputs else None
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features [n, inputs, H, W]."""
         active = F.relu(self.norm(features))
         beside = features if self.shortcut is None else self.shortcut(active)
         summed: Tensor = self.layers(active) + beside

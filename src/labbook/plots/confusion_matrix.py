@@ -1,4 +1,4 @@
-"""The confusion matrix as a plot: as large as its classes and their names need, or a list of pairs."""
+"""The confusion matrix: its size depends on the classes and their names; for many classes, a list of pairs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,26 +14,26 @@ from labbook.plots.most_confused import MOST_CLASSES, most_confused
 
 Counts = NDArray[np.int64]
 
-CELL, SMALL_CELL = 0.36, 0.2  # inches; with counts written in, and without
-MOST_NUMBERS = 20  # classes up to which the counts are written in
-SIDE = 2.2  # inches of a matrix at least
-NAME = 1.7  # inches of a name at most
+CELL, SMALL_CELL = 0.36, 0.2  # inches; with counts, and without
+MOST_NUMBERS = 20  # up to so many classes, cells have counts
+SIDE = 2.2  # minimum inches of a matrix
+NAME = 1.7  # maximum inches of a name
 SIZE, TITLE = 8, 9  # points
-POINTS = 72  # in an inch
+POINTS = 72  # per inch
 GAP = 0.12  # inches
-LINE = 0.17  # inches of a line of text
+LINE = 0.17  # inches per line of text
 
 
 def confusion_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[str], title: str) -> Figure:
-    """Counts by true and predicted class, int64 [classes, classes], as a matrix or, of many classes, as pairs.
+    """Counts by true and predicted class, int64 [classes, classes], as a matrix or, for many classes, as pairs.
 
-    The names must be such as `fonts.drawable_names` gives.
+    The names come from `fonts.drawable_names`.
     """
     return (matrix_plot if len(names) <= MOST_CLASSES else pairs_plot)(counts, names, predicted_names, title)
 
 
 def matrix_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[str], title: str) -> Figure:
-    """True classes downwards, predicted across, coloured by the share of the true class."""
+    """True classes down, predicted across, coloured by the fraction of the true class."""
     classes = len(names)
     numbers = classes <= MOST_NUMBERS
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -67,7 +67,7 @@ def matrix_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[
 
 
 def write_counts(axes: Axes, counts: Counts, share: NDArray[np.float64]) -> None:
-    """Write the counts into the cells, those of no image left empty."""
+    """Write the counts into the cells; zeros are left out."""
     size = SIZE if counts.max() < 10_000 else SIZE - 2
     for row, column in np.argwhere(counts):
         colour = "white" if share[row, column] > 0.5 else "black"
@@ -75,7 +75,7 @@ def write_counts(axes: Axes, counts: Counts, share: NDArray[np.float64]) -> None
 
 
 def pairs_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[str], title: str) -> Figure:
-    """A bar for each of the pairs of classes that are confused most often."""
+    """A bar for each of the most confused pairs of classes."""
     found = most_confused(counts)
     ends = ((shorten_name(names[pair.true]), shorten_name(predicted_names[pair.predicted])) for pair in found)
     labels = [f"{true} → {predicted}" for true, predicted in ends]
@@ -105,21 +105,18 @@ def pairs_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[s
 
 
 def write_title(figure: Figure, lines: Sequence[str]) -> None:
-    """Write the title at the top, in the middle of the figure."""
     look: dict[str, Any] = {"fontsize": TITLE, "parse_math": False, "family": fonts.font_families(lines)}
     figure.text(0.5, 1 - 0.06 / figure.get_figheight(), "\n".join(lines), ha="center", va="top", **look)
 
 
 def shorten_name(name: str) -> str:
-    """A name that leaves room for the matrix."""
     return fonts.fit_text(name, SIZE, NAME * POINTS)
 
 
 def text_width(text: str, size: int = SIZE) -> float:
-    """How wide a text is."""
     return fonts.width_of_text(text, size) / POINTS
 
 
 def wrap_title(title: str, room: float) -> list[str]:
-    """A title in lines of at most so many inches."""
+    """A title in lines of at most `room` inches."""
     return fonts.wrap_text(title, TITLE, room * POINTS)

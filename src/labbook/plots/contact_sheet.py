@@ -12,21 +12,21 @@ from labbook.plots import fonts
 
 Picture = NDArray[np.uint8]
 
-CELL, MARGIN = 144, 8  # pixels of an image, and around it
+CELL, MARGIN = 144, 8  # pixels of an image, and of its margin
 LINE, SIZE = 17, 12  # pixels of a line of text, and of its letters
 TITLE_LINE, TITLE = 22, 15
-NARROWEST = 480  # pixels of a sheet, so that its title has room
+NARROWEST = 480  # minimum pixels of a sheet, for its title
 
 
 class CaptionLine(NamedTuple):
-    """A line below an image: a name, which is shortened where it is too long, and what must stay whole."""
+    """A line below an image: a name, which may be shortened, and text that may not."""
 
     name: str
     value: str = ""
 
 
 def contact_sheet(images: Picture, captions: Sequence[Sequence[CaptionLine]], title: str, columns: int = 8) -> Picture:
-    """Images [n, H, W, C] in a grid, each with its lines; names must be such as `fonts.drawable_names` gives."""
+    """Images [n, H, W, C] in a grid, each with its lines; names come from `fonts.drawable_names`."""
     columns = min(columns, len(images))
     step, text = CELL + MARGIN, max(map(len, captions), default=0) * LINE
     width = max(columns * step + MARGIN, NARROWEST)
@@ -55,16 +55,16 @@ def write_line(draw: ImageDraw.ImageDraw, text: str, left: float, top: float, si
 
 
 def fit_caption(line: CaptionLine) -> str:
-    """A line of text below an image, the middle of its name left out where it is too long."""
+    """The text of a line, with the middle of its name left out if it is too long."""
     value = f"  {line.value}" if line.value else ""
     return fonts.fit_text(line.name, SIZE, CELL - fonts.width_of_text(value, SIZE)) + value
 
 
 def image_name(files: Sequence[str], row: int) -> str:
-    """What to call an image of a set: its file and the folder it is in, or its place in the set."""
+    """The name of an image: its file and folder, or its index in the set."""
     return file_name(files[row]) if files else f"image {row}"
 
 
 def file_name(path: str) -> str:
-    """A file and the folder it is in, as they can be drawn."""
+    """A file and its folder, with drawable characters."""
     return fonts.replace_undrawable("/".join(PurePath(path).parts[-2:]))

@@ -1,4 +1,4 @@
-"""Fonts for plots: which of those that are installed have the characters of a text. Imports no torch."""
+"""Fonts for plots: which installed fonts have the characters of a text. Imports no torch."""
 
 import logging
 import unicodedata
@@ -16,20 +16,20 @@ from labbook.errors import list_first
 log = logging.getLogger("labbook")
 
 FILE = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-FAMILY = "DejaVu Sans"  # that of FILE, which comes with matplotlib
+FAMILY = "DejaVu Sans"  # the family of FILE, which is part of matplotlib
 UNWANTED = ("bold", "black", "heavy", "light", "thin", "italic", "oblique", "mono", "serif", "condensed", "narrow")
 CUT = "…"
 
 
 def font_families(texts: Iterable[str]) -> list[str]:
-    """What to give matplotlib as `family` for these texts: it takes each character from the first font that has it."""
+    """The `family` for matplotlib: it takes each character from the first font that has it."""
     return [FAMILY, *(family_of(file) for file in further_fonts("".join(texts)))]
 
 
 def drawable_names(names: Sequence[str]) -> list[str]:
-    """The names of classes as they can be drawn: on one line, or as a number where no font has their characters.
+    """The names of classes as they can be drawn: on one line, or as a number if no font has their characters.
 
-    The numbers are said once, by the log.
+    The numbers are logged once.
     """
     lines = [one_line(name) for name in names]
     lacking = missing_characters("".join(lines), further_fonts("".join(lines)))
@@ -40,7 +40,7 @@ def drawable_names(names: Sequence[str]) -> list[str]:
 
 
 def replace_undrawable(text: str) -> str:
-    """A text that is no class' name, as it can be drawn: with a ? for each character that no font has."""
+    """A text with a ? for each character that no font has."""
     line = one_line(text)
     lacking = missing_characters(line, further_fonts(line))
     return isolate_direction("".join("?" if sign in lacking else sign for sign in line))
@@ -48,7 +48,7 @@ def replace_undrawable(text: str) -> str:
 
 @cache
 def note_replaced_names(classes: tuple[tuple[int, str], ...]) -> None:
-    """Tell once which number stands for which name."""
+    """Log once which number stands for which name."""
     log.warning(
         "note: no installed font has all characters of %s class names, so plots show their numbers: %s;"
         " install a font that has them, such as Noto Sans CJK",
@@ -57,17 +57,17 @@ def note_replaced_names(classes: tuple[tuple[int, str], ...]) -> None:
 
 
 def one_line(text: str) -> str:
-    """A text without line breaks, other control characters and marks that no font draws, such as variation selectors.
+    """A text without line breaks, control characters and invisible characters, such as variation selectors.
 
-    Joiners stay, as they shape Arabic and Indic letters.
+    Joiners stay: they shape Arabic and Indic letters.
     """
-    composed = unicodedata.normalize("NFC", text)  # macOS takes letters and their accents apart
+    composed = unicodedata.normalize("NFC", text)  # macOS separates letters and accents
     shown = (" " if sign.isspace() else sign for sign in composed if not is_invisible(sign) or sign in "\u200c\u200d")
     return "".join(sign if sign.isprintable() or is_invisible(sign) else ascii(sign)[1:-1] for sign in shown)
 
 
 def isolate_direction(name: str) -> str:
-    """A name that does not turn round what stands before and after it, where it is written from right to left."""
+    """A right-to-left name that does not change the order of the text around it."""
     turned = any(unicodedata.bidirectional(sign) in ("R", "AL") for sign in name)
     return f"\u200e{name}\u200e" if turned else name
 
@@ -79,7 +79,7 @@ def is_invisible(sign: str) -> bool:
 
 @cache
 def further_fonts(text: str) -> tuple[Path, ...]:
-    """Installed fonts, as few as will do, that have characters of the text which `FILE` has not."""
+    """The fewest installed fonts that have the characters of the text that `FILE` does not have."""
     lacking, found = missing_characters(text, ()), []
     while lacking and (best := max(installed_fonts(), key=lambda file: font_rank(file, lacking), default=None)):
         if font_characters(best).isdisjoint(map(ord, lacking)):
@@ -90,7 +90,7 @@ def further_fonts(text: str) -> tuple[Path, ...]:
 
 
 def font_rank(file: Path, lacking: Iterable[str]) -> tuple[int, int, str]:
-    """Sorts the best font last: the one with most of the characters, and of these a plain one."""
+    """Sort key: the best font last, with most of the characters, and plain."""
     there = sum(ord(sign) in font_characters(file) for sign in lacking)
     font = FT2Font(str(file)) if there else None
     style = f"{font.family_name} {font.style_name}".lower() if font else ""
@@ -98,20 +98,19 @@ def font_rank(file: Path, lacking: Iterable[str]) -> tuple[int, int, str]:
 
 
 def missing_characters(text: str, fonts: Iterable[Path]) -> set[str]:
-    """The characters that neither `FILE` nor any of these fonts has."""
+    """The characters that neither `FILE` nor these fonts have."""
     known = [font_characters(file) for file in (FILE, *fonts)]
     return {sign for sign in text if not is_invisible(sign) and not any(ord(sign) in each for each in known)}
 
 
 @cache
 def installed_fonts() -> tuple[Path, ...]:
-    """The font files of this machine."""
     return tuple(sorted(map(Path, font_manager.findSystemFonts())))
 
 
 @cache
 def font_characters(file: Path) -> frozenset[int]:
-    """The code points that a font draws; none where it cannot be read, or has pictures of one size only."""
+    """The code points of a font; empty if it cannot be read, or has bitmaps of one size only."""
     try:
         font = FT2Font(str(file))
     except (OSError, RuntimeError):
@@ -121,19 +120,17 @@ def font_characters(file: Path) -> frozenset[int]:
 
 @cache
 def family_of(file: Path) -> str:
-    """The name by which matplotlib knows a font from now on."""
     font_manager.fontManager.addfont(file)
     return FT2Font(str(file)).family_name
 
 
 @cache
 def pillow_font(size: int, file: Path = FILE) -> ImageFont.FreeTypeFont:
-    """A font for Pillow; `size` in pixels."""
     return ImageFont.truetype(str(file), size)
 
 
 def split_by_font(text: str, size: int) -> Iterator[tuple[str, ImageFont.FreeTypeFont]]:
-    """A text in parts that one font can draw, each with this font of Pillow."""
+    """A text in parts that one font can draw, each with its Pillow font."""
     fonts = (FILE, *further_fonts(text))
     part, current = "", FILE
     for sign in text:
@@ -148,12 +145,12 @@ def split_by_font(text: str, size: int) -> Iterator[tuple[str, ImageFont.FreeTyp
 
 
 def width_of_text(text: str, size: int) -> float:
-    """How wide a text is at a size, in the unit of the size."""
+    """The width of a text at a size, in the unit of the size."""
     return sum(each.getlength(part) for part, each in split_by_font(text, size))
 
 
 def fit_text(text: str, size: int, room: float) -> str:
-    """A text that is no wider than `room`: where it is, its middle is left out, as names differ at their ends."""
+    """A text no wider than `room`: the middle is left out, because names differ at their ends."""
     if width_of_text(text, size) <= room:
         return text
     left, right = (len(text) + 1) // 2, len(text) // 2

@@ -1,16 +1,16 @@
-"""What is taken for what, most often first. Imports no torch."""
+"""The most confused pairs of classes. Imports no torch."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-MOST_CLASSES = 50  # up to which a matrix can be read; of more, the pairs are shown
+MOST_CLASSES = 50  # up to so many classes a matrix is readable; for more, pairs are shown
 MOST_PAIRS = 25
 
 
 class Confused(NamedTuple):
-    """Images of one class that were taken for another."""
+    """The images of one class that were predicted as another."""
 
     true: int
     predicted: int

@@ -1,4 +1,4 @@
-"""Pictures of a run as pixels, uint8 [height, width, 3], made without any global state."""
+"""Plots of a run as pixels, uint8 [height, width, 3], without global state."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,9 +24,9 @@ TRAIN, HELD_OUT = "#1f77b4", "#d62728"
 
 
 def plot_curves(rows: Sequence[Row], held_out: str) -> Picture:
-    """Loss and accuracy by epoch, training against `held_out` (the name of what was validated on).
+    """Loss and accuracy by epoch, training against `held_out` (the name of the validation data).
 
-    Of runs without them, the first metrics that they have.
+    For runs without them, the first metrics they have.
     """
     names = shown_metrics(rows)
     figure = Figure(figsize=(4.5 * len(names), 3.6), dpi=120)
@@ -46,12 +46,11 @@ def plot_curves(rows: Sequence[Row], held_out: str) -> Picture:
 
 
 def row_columns(rows: Sequence[Row]) -> list[str]:
-    """The metrics of all rows."""
     return list(dict.fromkeys(name for row in rows for name in metric_names(row) if not is_layer_metric(name)))
 
 
 def shown_metrics(rows: Sequence[Row]) -> list[str]:
-    """The names of the metrics that curves are drawn of, without the part of the data."""
+    """The metrics with a curve, without the data split."""
     names = list(dict.fromkeys(without_part(column) for column in row_columns(rows)))
     return [name for name in USUAL if name in names] if set(USUAL) <= set(names) else names[:MOST]
 
@@ -59,9 +58,9 @@ def shown_metrics(rows: Sequence[Row]) -> list[str]:
 def confusion_matrix(
     counts: Tensor, class_names: Sequence[str], title: str, predicted_names: Sequence[str] | None = None
 ) -> Picture:
-    """Counts by true and predicted class, int64 [classes, classes], as a matrix or, of many classes, as pairs.
+    """Counts by true and predicted class, int64 [classes, classes], as a matrix or, for many classes, as pairs.
 
-    `predicted_names` are what the network calls its classes, where the data has other names for them.
+    `predicted_names` are the network's classes, if the data has other names.
     """
     names = fonts.drawable_names(class_names)
     across = names if predicted_names is None else fonts.drawable_names(predicted_names)
@@ -76,9 +75,9 @@ def plot_mistakes(
     count: int,
     predicted: Sequence[str] = (),
 ) -> Picture | None:
-    """The images taken for another class with the most confidence; None where there is none.
+    """The most confident wrong predictions; None if there are none.
 
-    `images` are those that `outcome.rows` are rows of; `predicted` are the network's own names.
+    `images` are those that `outcome.rows` are rows of; `predicted` are the network's class names.
     """
     wrong = surest_mistakes(outcome, count)
     if not wrong:
@@ -98,7 +97,7 @@ def plot_mistakes(
 
 
 def surest_mistakes(outcome: EvaluationResult, count: int) -> list[int]:
-    """Positions in the outcome whose prediction is wrong, the most confident first."""
+    """Positions of wrong predictions in the outcome, the most confident first."""
     wrong = (outcome.predicted != outcome.labels).nonzero().flatten()
     order = outcome.confidence[wrong].argsort(descending=True, stable=True)
     positions: list[int] = wrong[order][:count].tolist()
@@ -106,7 +105,6 @@ def surest_mistakes(outcome: EvaluationResult, count: int) -> list[int]:
 
 
 def figure_pixels(figure: Figure) -> Picture:
-    """A figure, drawn."""
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     drawn: Picture = np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -114,13 +112,12 @@ def figure_pixels(figure: Figure) -> Picture:
 
 
 def save_png(picture: Picture, file: Path) -> None:
-    """Write a picture as PNG."""
     with open_output(file) as partial:
         Image.fromarray(picture).save(partial, format="PNG")
 
 
 def image_tiles(images: Tensor, spec: ImageSpec | None = None) -> Picture:
-    """Images [n, C, H, W] as `sheet` takes them: uint8 pixels, or what `spec` normalised, taken back."""
+    """Images [n, C, H, W] for `contact_sheet`: uint8 pixels, or normalised images, converted back with `spec`."""
     values = images.float().cpu()
     if spec is not None:
         values = 255 * (

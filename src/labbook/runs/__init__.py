@@ -1,1 +1,1 @@
-"""Run folders: their names, files, status and locks; how a run is found again."""
+"""Run folders: names, files, status, locks, resume."""

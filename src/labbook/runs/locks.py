@@ -1,4 +1,4 @@
-"""Who is at work on which run: a lock that the operating system takes back when its holder dies."""
+"""Which process works on which run: locks that the operating system releases when their owner dies."""
 
 import json
 import os
@@ -17,9 +17,9 @@ CLAIMS = ".claims"  # in a sweep's folder
 
 @contextmanager
 def run_lock(sweep: Path, name: str, patience: float = 0.2) -> Iterator[bool]:
-    """Hold the claim on the run (or anything else) of that name; False if somebody else holds it.
+    """Hold the lock of a run, or of anything else with a name; False if another process has it.
 
-    `patience` is how many seconds to try for: long enough for one who only looks whether it is held.
+    `patience`: seconds to try, longer than a process that only checks the lock holds it.
     """
     lock, note = _lock(sweep, name), sweep / CLAIMS / f"{_key(name)}.json"
     try:
@@ -37,7 +37,7 @@ def run_lock(sweep: Path, name: str, patience: float = 0.2) -> Iterator[bool]:
 
 
 def lock_owner(sweep: Path, name: str) -> str | None:
-    """Who holds a claim, in words; None where nobody does."""
+    """A description of a lock's owner; None if it is free."""
     if not (sweep / CLAIMS / f"{_key(name)}.lock").exists():
         return None
     lock = _lock(sweep, name)
@@ -50,7 +50,7 @@ def lock_owner(sweep: Path, name: str) -> str | None:
 
 
 def held_locks(sweep: Path) -> dict[str, str]:
-    """All claims that somebody holds: name -> who."""
+    """All held locks: name -> owner."""
     names = (path.stem for path in sorted((sweep / CLAIMS).glob("*.lock")))
     return {name: who for name in names if (who := lock_owner(sweep, name)) is not None}
 
@@ -62,7 +62,7 @@ def _lock(sweep: Path, name: str) -> FileLock:
 
 
 def _key(name: str) -> str:
-    """A run is claimed by its identity, the last part of its name, so that it has one claim under any name."""
+    """A run is locked by its ID, the last part of its name, so that it has one lock under any name."""
     return name.rpartition("-")[2]
 
 

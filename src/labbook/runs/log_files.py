@@ -1,4 +1,4 @@
-"""Where a run's lines go: its train.log and the terminal."""
+"""The log of a run: train.log and the terminal."""
 
 import logging
 import os
@@ -13,10 +13,9 @@ OURS, LIGHTNINGS = logging.getLogger("labbook"), logging.getLogger("pytorch_ligh
 
 
 def print_line(line: str, error: bool = False) -> None:
-    """Print a line in one piece: `print` hands over the text and its end apart where output is not buffered.
+    """Print a line in one write, so that runs that share a terminal do not mix their lines.
 
-    Runs that share a terminal would write into each other's lines. Where nobody reads the output any more, such as
-    after `| head`, the rest of it is dropped.
+    If the reader of the output has ended, such as `| head`, the rest is dropped.
     """
     stream = sys.stderr if error else sys.stdout
     try:
@@ -27,9 +26,9 @@ def print_line(line: str, error: bool = False) -> None:
 
 
 class RunLog:
-    """While entered, all that is said goes to `file` with the time, and what the program itself says to the terminal.
+    """While entered, log messages go to `file` with the time, and those of the program to the terminal.
 
-    Without a file nothing is said: of several processes of a run the first one speaks for all.
+    Without a file, nothing is logged: the first process of a run logs for all.
     """
 
     def __init__(self, file: Path | None, prefix: str = "") -> None:
@@ -53,11 +52,11 @@ class RunLog:
         for handler in self._handlers:
             for logger in (OURS, LIGHTNINGS):
                 logger.removeHandler(handler)
-            with suppress(OSError):  # what finds no room any more is lost
+            with suppress(OSError):  # lines without room on the disk are lost
                 handler.close()
 
     def traceback(self, error: BaseException) -> None:
-        """What went wrong and where, to the file only: the command line tells the user."""
+        """Write a traceback to the file only: the command line tells the user."""
         for handler in self._handlers:
             if isinstance(handler, LogFile):
                 told = (type(error), error, error.__traceback__)
@@ -65,23 +64,23 @@ class RunLog:
 
 
 class LogFile(logging.FileHandler):
-    """Lines that find no room are left out: what else is written there will say so."""
+    """Drops lines if the disk is full: other writes report that."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Pass over a full disk; anything else is told as usual."""
+        """Ignore a full disk; report anything else as usual."""
         error = sys.exception()
         if not (isinstance(error, OSError) and is_unwritable(error)):
             super().handleError(record)
 
 
 class ConsoleHandler(logging.Handler):
-    """Prints to whatever standard output is at the time, so that lines appear above a progress bar."""
+    """Prints to the current standard output, so that lines appear above a progress bar."""
 
     def __init__(self, prefix: str = "") -> None:
         super().__init__()
-        self.prefix = prefix  # tells which run speaks, where several share a terminal
+        self.prefix = prefix  # names the run, if several share a terminal
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print one line, if the terminal is still there: a run goes on without it."""
+        """Print one line; a run continues without a terminal."""
         with suppress(OSError, ValueError):
             print_line(f"{self.prefix}{self.format(record)}")

@@ -1,4 +1,4 @@
-"""Files that a user names for a program to write: what has the name already is looked at first. Imports no torch."""
+"""Output files that a user names for a command. Imports no torch."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LOG, METRICS, PREDICTIO
 from labbook.runs.sweep_folder import INDEX, MANIFEST
 
 STANDARD_OUTPUT = Path("-")
-# What a run and a sweep write into their own folders, and what their scripts read from there.
+# Files that a run and a sweep write into their folders, and that scripts read there.
 OF_RUNS = (CONFIG, METRICS, TABLE, PREDICTIONS, LOG, LOCK, "events.out.*", f"{CHECKPOINTS}/*", "figures/*")
 OF_SWEEPS = (
     MANIFEST,
@@ -39,9 +39,9 @@ FileIdentity = tuple[int, int] | str
 
 
 def check_outputs(named: Mapping[str, Path | None], read: Iterable[Path] = ()) -> None:
-    """Refuse files to write to that cannot be, or by which something would be lost; to be called before the work.
+    """Refuse output files that cannot be written or would destroy data; to be called before the work.
 
-    `named` has a file by its option, or None where the option was not given; `read` is what the command reads.
+    `named`: option -> file, or None if the option was not given. `read`: the files that the command reads.
     """
     given = {option: file for option, file in named.items() if file is not None}
     sources = {file_identity(file) for file in read} if given else set()
@@ -63,7 +63,7 @@ def check_outputs(named: Mapping[str, Path | None], read: Iterable[Path] = ()) -
 
 
 def file_identity(file: Path) -> FileIdentity:
-    """Equal for two names of one file, whether it is there or not."""
+    """Equal for two names of one file, also if it does not exist."""
     if file == STANDARD_OUTPUT:
         return str(file)
     try:
@@ -74,7 +74,6 @@ def file_identity(file: Path) -> FileIdentity:
 
 
 def is_symlink_loop(file: Path) -> bool:
-    """Whether a name is a link that leads to itself, by way of others or not."""
     try:
         file.stat()
     except OSError as error:
@@ -83,7 +82,7 @@ def is_symlink_loop(file: Path) -> bool:
 
 
 def is_run_file(file: Path) -> bool:
-    """Whether a name is that of a file which a run or a sweep keeps in its own folder."""
+    """Whether a name is that of a file in a run or sweep folder that belongs to it."""
     target = Path(os.path.realpath(file))
     for folder in target.parents[:2]:
         name = target.relative_to(folder).as_posix()
@@ -99,7 +98,7 @@ def is_null(file: Path) -> bool:
 
 
 def is_standard_output(file: Path) -> bool:
-    """Whether a file is what the program prints to: `-`, /dev/stdout, or another name of it."""
+    """Whether a file is standard output: `-`, /dev/stdout, or another name of it."""
     if file == STANDARD_OUTPUT:
         return True
     try:
@@ -109,29 +108,24 @@ def is_standard_output(file: Path) -> bool:
 
 
 def is_stream(file: Path) -> bool:
-    """Whether a file is written to from where it stands, and never replaced: standard output, a device or a pipe."""
+    """Whether a file is written in place and never replaced: standard output, a device or a pipe."""
     return is_standard_output(file) or (file.exists() and not file.is_file())
 
 
 def write_output(file: Path, content: str | bytes) -> None:
-    """Write a small file; see `open_output`.
-
-    Raises:
-        OSError: it could not be written.
-    """
     with open_output(file) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def open_output(file: Path) -> Iterator[Path]:
-    """A path to write to: in the end, what is there goes to `file`, whatever that is.
+    """A path to write to; at the end its content goes to `file`.
 
-    A regular file is replaced at once and keeps its permissions, the target of a link likewise; the link stays. To a
-    stream (`is_stream`) it is written.
+    A regular file is replaced at once and keeps its permissions; a link stays, and its target is replaced. A stream
+    (`is_stream`) is written to.
 
     Raises:
-        OSError: it could not be written, such as a file that is write-protected.
+        OSError: it cannot be written, such as a write-protected file.
     """
     target = Path(os.path.realpath(file)) if file.is_symlink() else file
     if is_stream(file) or (target.exists() and not os.access(target.parent, os.W_OK)):
@@ -142,21 +136,21 @@ def open_output(file: Path) -> Iterator[Path]:
         return
     make_folder(target.parent)
     if target.exists():
-        os.close(os.open(target, os.O_WRONLY))  # which a write-protected file refuses
+        os.close(os.open(target, os.O_WRONLY))  # fails for a write-protected file
     try:
         with atomic_replace(target) as partial:
             yield partial
             if target.exists():
                 shutil.copymode(target, partial)
-    except FileNotFoundError as error:  # in a folder such as /proc no file can be made
+    except FileNotFoundError as error:  # no file can be created in a folder such as /proc
         raise folder_error(target) from error
 
 
 def send_to_stream(file: Path, content: bytes) -> None:
-    """Write to a stream, or into a file where it stands; a reader that leaves early has had enough.
+    """Write to a stream, or in place; a reader that ends early is no error.
 
     Raises:
-        OSError: it could not be written.
+        OSError: it cannot be written.
     """
     try:
         if is_standard_output(file):
@@ -173,6 +167,6 @@ def send_to_stream(file: Path, content: bytes) -> None:
 
 
 def print_beside_outputs(*files: Path | None) -> redirect_stdout[TextIO] | nullcontext[None]:
-    """Within this, what is printed goes to the error stream if one of the files is standard output."""
+    """Within this context, prints go to standard error if one of the files is standard output."""
     taken = any(file and is_standard_output(file) and not is_null(file) for file in files)
     return redirect_stdout(sys.stderr) if taken else nullcontext()

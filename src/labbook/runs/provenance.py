@@ -1,4 +1,4 @@
-"""Where a run comes from: which code, which libraries, and which command. Imports torch only to ask its version."""
+"""The origin of a run: its code, libraries and command. Imports torch only for its version."""
 
 import hashlib
 import os
@@ -19,17 +19,17 @@ from labbook.config.own_code import project_root
 from labbook.config.secrets import mask_secrets
 from labbook.installation import CHECKOUT
 
-# What decides a result, in a checkout: other files may change, or be deleted, and the code is still the same.
+# The code that decides a result, in a checkout.
 CODE = ("src", "configs", "train.py", "requirements.lock", "uv.lock")
 SUFFIXES = (".py", ".yaml")  # of the code outside a git checkout
 
 
 @cache
 def code_version() -> str:
-    """The package's version and the state of the code, which is read once per process.
+    """The package's version and the state of the code, read once per process.
 
-    In a git checkout that is the commit, followed by `-dirty.DIGEST` if the files of `CODE` differ from it; elsewhere
-    `DIGEST` alone, of all Python files and configurations. That of a project of the user's own follows the package's.
+    In a git checkout it is the commit, with `-dirty.DIGEST` if the files of `CODE` differ from it; elsewhere a DIGEST
+    of all Python files and configurations. The version of a user's project follows.
     """
     code = code_folder()
     package = code_state(code.parent) if code.name == "src" else digest_files(source_files([code]))
@@ -39,7 +39,7 @@ def code_version() -> str:
 
 
 def code_state(root: Path) -> str:
-    """The state of the files of `CODE` in a folder: its commit and what differs from that, or all that they hold."""
+    """The state of `CODE` in a folder: its commit and the difference, or a digest of all files."""
     try:
         top, commit = _git(root, "rev-parse", "--show-toplevel", "--short", "HEAD").splitlines()
         changed = list(_changed(root, Path(top)))
@@ -49,19 +49,19 @@ def code_state(root: Path) -> str:
 
 
 def code_folder() -> Path:
-    """Where the code is: `src` of a checkout, with all packages in it, or the installed package."""
+    """`src` of a checkout, with all packages in it, or the installed package."""
     package = Path(__file__).parents[1]
     return package.parent if package.parent.name == "src" else package
 
 
 def _git(root: Path, *words: str) -> str:
-    """What git says of a checkout."""
+    """The output of git for a checkout."""
     command = ["git", "-C", str(root), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True, errors="replace").stdout
 
 
 def _changed(root: Path, top: Path) -> Iterator[tuple[str, Path]]:
-    """The files of `CODE` that differ from the commit, new and deleted ones too, and what links in `src` lead to."""
+    """The files of `CODE` that differ from the commit, with new and deleted files and the targets of links in `src`."""
     options = ("--porcelain", "-z", "--no-renames", "--untracked-files=all")
     for entry in filter(None, _git(root, "status", *options, "--", *CODE).split("\0")):
         path = top / entry[3:]
@@ -70,7 +70,7 @@ def _changed(root: Path, top: Path) -> Iterator[tuple[str, Path]]:
 
 
 def source_files(roots: Iterable[Path]) -> Iterator[tuple[str, Path]]:
-    """Python files and configurations, given or below folders: name and path, in a stable order."""
+    """Python files and configurations in `roots`: name and path, in a stable order."""
     for root in roots:
         if not root.is_dir():
             yield root.name, root
@@ -83,7 +83,7 @@ def source_files(roots: Iterable[Path]) -> Iterator[tuple[str, Path]]:
 
 
 def digest_files(files: Iterable[tuple[str, Path]]) -> str:
-    """Eight characters that are equal for equal names and contents; a file that is not there has none."""
+    """Eight characters that are equal for equal names and contents; a missing file has none."""
     state = hashlib.sha256()
     for name, path in files:
         content = b""
@@ -94,13 +94,13 @@ def digest_files(files: Iterable[tuple[str, Path]]) -> str:
 
 
 def other_code_version(metrics: Mapping[str, Any]) -> str | None:
-    """The version of the code that made a run, by its metrics.json, if that is not the code of this process."""
+    """The version of the code that made a run, if it is not the code of this process."""
     made_by = metrics.get("code_version")
     return None if made_by in (None, code_version()) else str(made_by)
 
 
 def library_versions() -> str:
-    """What a run's figures depend on besides its own code."""
+    """The libraries that a run's metrics depend on."""
     import torch
 
     lightning = version("pytorch-lightning")
@@ -108,7 +108,7 @@ def library_versions() -> str:
 
 
 def typed_command() -> str:
-    """The command that started this process, as a shell takes it, in one line and without passwords."""
+    """The command that started this process, for a shell, on one line and without passwords."""
     program = program_name().split() if started_as_labbook() else ["python", Path(sys.argv[0]).name]
     words = [*program, *sys.argv[1:]]
     return mask_secrets(" ".join(shlex.join(words).split()))

@@ -1,4 +1,4 @@
-"""A run found again: its configuration read, and the settings it may go on with. Imports no torch."""
+"""Resume a run: read its configuration, and check the new settings. Imports no torch."""
 
 import io
 import re
@@ -22,12 +22,12 @@ from labbook.errors import SettingError, list_choices
 from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
 from labbook.runs.run_id import result_callbacks
 
-# Settings that a resumed run may take new: those that do not change what it computes, and some that do.
+# Settings that a resumed run may change.
 CHANGEABLE = (
     *("epochs", "trainer", "compile", "channels_last", "reuse_freed_memory", "test_checkpoint", "evaluate_train"),
     *("logger", "callbacks", "checkpoint", "published", "notes", "data.root", "data.cache_dir", "data.on_device"),
 )
-# Settings by which an epoch has more or fewer steps, and what they are where they are left open.
+# Settings that change the number of steps per epoch, and their defaults.
 COUNTING = {"trainer.accumulate_grad_batches": 1, "trainer.limit_train_batches": 1.0}
 
 
@@ -46,7 +46,7 @@ def read_run_config(path: Path) -> DictConfig:
         raise SettingError(f"{path} is not a run folder: it has no {CONFIG}{hint}")
     try:
         text = read_settings_file(file)
-        check_yaml_form(text, str(file), resolved=True)  # as a run writes it, so that nothing is looked up anew
+        check_yaml_form(text, str(file), resolved=True)  # as a run writes it: interpolations are not resolved again
         config = OmegaConf.load(io.StringIO(text))
     except (OSError, YAMLError, OmegaConfBaseException) as error:
         raise SettingError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
@@ -60,11 +60,9 @@ def read_run_config(path: Path) -> DictConfig:
 
 
 def add_run_choices(arguments: list[str], folders: Sequence[Path]) -> list[str]:
-    """The arguments, and the choices of the run to go on with in groups of which they name settings.
+    """The arguments, and the run's choices for groups whose settings they name; `folders` have the group files.
 
-    `folders` are where the files of groups may be.
-
-    So that Hydra knows callbacks.ema.decay of a run with callbacks=ema. What is wrong with the run is said later.
+    Hydra then knows callbacks.ema.decay of a run with callbacks=ema. Errors of the run are reported later.
     """
     given = dict(item.lstrip("+~").partition("=")[::2] for item in arguments)
     folder = given.get("resume", "").strip("'\"")
@@ -84,14 +82,14 @@ def add_run_choices(arguments: list[str], folders: Sequence[Path]) -> list[str]:
 
 
 def choice_exists(group: str, choice: str, folders: Sequence[Path]) -> bool:
-    """Whether a choice, or each in a list of them, is in one of the folders (still)."""
+    """Whether a choice, or each in a list of choices, is a file in one of the folders."""
     if not re.fullmatch(r"[\w.-]{1,100}|\[[\w.,-]{1,100}\]", choice):
         return False
     return all(any((folder / group / f"{name}.yaml").is_file() for folder in folders) for name in split_choice(choice))
 
 
 def same_choice(one: Any, other: str) -> bool:
-    """Whether two choices are the same, lists of several however they are written."""
+    """Whether two choices are the same, however a list is written."""
     return str(one).replace(" ", "") == other.replace(" ", "")
 
 
@@ -104,7 +102,7 @@ def resumed_config(config: DictConfig, overrides: list[str], groups: tuple[str, 
 
 
 def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
-    """The settings of the run that `config.resume` names, finished or not, with those of the overrides."""
+    """The settings of the run that `config.resume` names, finished or not, with the overrides."""
     check_local_path("resume", config.resume)
     path = Path(config.resume)
     saved = read_run_config(path)
@@ -143,13 +141,13 @@ def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, 
 
 
 def merge_trainer_settings(node: DictConfig, own: DictConfig, choice: str) -> DictConfig:
-    """The settings of another trainer; what that has like the run's `choice`, or as this usually is, stays the run's.
+    """The settings of another trainer, with the run's own where it has none or the same as the run's `choice`.
 
-    So that trainer=cpu changes the device of a run that was begun with trainer.gradient_clip_val=1, and not that.
+    trainer=cpu changes the device of a run that was started with trainer.gradient_clip_val=1, and keeps the clipping.
     """
     try:
         usual = hydra.compose("train", overrides=[f"trainer={choice}"]).trainer
-    except HydraException:  # a choice that is no more
+    except HydraException:  # a choice that was removed
         return node
     kept = {name: own[name] for name in own if name not in node or node[name] == usual.get(name)}
     merged = OmegaConf.merge(node, kept)
@@ -158,7 +156,7 @@ def merge_trainer_settings(node: DictConfig, own: DictConfig, choice: str) -> Di
 
 
 def check_unfinished(path: Path, begun: DictConfig, asked: DictConfig) -> None:
-    """Refuse to go on with a run that has no more to do with the settings that are asked for."""
+    """Refuse to resume a run that has nothing left to train with these settings."""
     done, planned = read_metrics(path), begun.epochs
     finished = done.get("status") == "finished"
     if finished and "stopped_early" in done:
@@ -182,7 +180,7 @@ def check_unfinished(path: Path, begun: DictConfig, asked: DictConfig) -> None:
 
 
 def epochs_trained(path: Path) -> int:
-    """How many epochs a run has a row of in its metrics.csv."""
+    """The number of epochs in a run's metrics.csv."""
     try:
         return max(len((path / TABLE).read_text(encoding="utf-8", errors="replace").splitlines()) - 1, 0)
     except OSError:

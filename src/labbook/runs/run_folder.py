@@ -74,7 +74,7 @@ class RunFolder:
         """Record that the run is running, and with which settings."""
         for folder in (self.path, self.path / CHECKPOINTS) if self.leads else ():
             remove_partial(folder)
-        # The status comes first: a finished run that is to be trained for longer is not finished any more.
+        # The status comes first: a finished run that is trained longer is not finished any more.
         self.record(self._resume_facts() if self.resumes else {}, "running")
         if self.leads:
             lasting = {key: value for key, value in self.config.items() if key not in ("sweep", "seeds")}
@@ -100,7 +100,6 @@ class RunFolder:
             write_whole(self.path / METRICS, "{\n" + ",\n".join(lines) + "\n}\n")
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
-        """Record the final metrics."""
         self.record(metrics, "pruned" if self.pruned else "finished")
         (self.path / CHECKPOINTS / PREVIOUS).unlink(missing_ok=True)
 
@@ -122,13 +121,13 @@ def new_run_path(config: DictConfig) -> tuple[Path, str]:
     """The parent folder and the name of a single run: date and choices."""
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     chosen = {group: str(config.config_groups[group]) for group in ("model", "data") if group in config.config_groups}
-    if variant := OmegaConf.select(config, "model.name"):  # as of model=resnet18 model.name=resnet34
+    if variant := OmegaConf.select(config, "model.name"):  # as in model=resnet18 model.name=resnet34
         chosen["model"] = str(variant)
     return Path(config.log_dir) / "runs", "_".join([now, *map(short_file_name, chosen.values())])
 
 
 def make_run_folder(parent: Path, name: str) -> Path:
-    """A folder that no other run has, even one that starts in the same second."""
+    """Create a folder that no other run has, even one that starts in the same second."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         number = 1
@@ -146,12 +145,12 @@ def make_run_folder(parent: Path, name: str) -> Path:
 
 
 def saved_states(path: Path) -> list[Path]:
-    """The states of a run that are there to go on from, the newest first, whole or not."""
+    """The checkpoints to resume from, the newest first, damaged or not."""
     return [file for name in (LAST, PREVIOUS) if (file := path / CHECKPOINTS / name).is_file()]
 
 
 def newest_intact_state(path: Path) -> tuple[Path | None, list[str]]:
-    """The newest whole state of a run, if there is any at all, and what is wrong with those that are newer."""
+    """The newest intact checkpoint, if there is any, and what is wrong with newer ones."""
     damaged: list[str] = []
     for file in saved_states(path):
         if (wrong := find_corruption(file)) is None:
@@ -166,7 +165,7 @@ def newest_intact_state(path: Path) -> tuple[Path | None, list[str]]:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """What metrics.json of a run holds; nothing where there is none or it is damaged."""
+    """The content of metrics.json; empty if it is missing or damaged."""
     try:
         content = json.loads((path / METRICS).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What makes two runs the same: a hash of all settings that decide what they compute."""
+"""The identity of a run: a hash of all settings that change its result."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from labbook.config.frozen_settings import FROZEN
 from labbook.config.schema import FORMERLY, GROUPS, SECTIONS, TrainConfig
 from labbook.data.idx_files import own_content
 
-# Settings that do not change what a run computes: they are left out of its identity.
+# Settings that do not change the result of a run.
 IGNORED_KEYS = (
     "reuse_freed_memory",
     "log_dir",
@@ -26,7 +26,7 @@ IGNORED_KEYS = (
     "data.cache_dir",
     "data.on_device",
 )
-# Callbacks that only show, and data sets that hold the same images wherever data.root says that they lie.
+# Callbacks that only show something, and data sets with the same images for any data.root.
 PASSIVE = ("labbook.callbacks.Progress", "labbook.callbacks.Pictures")
 OWN_DATA = "own_data"  # in the notes of a configuration
 SAME_EVERYWHERE = tuple(
@@ -35,10 +35,10 @@ SAME_EVERYWHERE = tuple(
 
 
 def run_id(config: DictConfig) -> str:
-    """Eight characters that are equal for runs that compute the same: a hash without the `IGNORED_KEYS` settings.
+    """Eight characters, equal for runs with the same result: a hash of the settings without `IGNORED_KEYS`.
 
-    Also without settings that are off (`without_off`), without `PASSIVE` callbacks, and without `data.root` for sets
-    that are the `SAME_EVERYWHERE`. It depends on the configuration alone: no file is read.
+    Also without settings that are off (`without_off`), without `PASSIVE` callbacks, and without `data.root` for the
+    data sets `SAME_EVERYWHERE`. It depends on the configuration only: no file is read.
     """
     settings: Any = OmegaConf.to_container(config, resolve=True)
     plain = renames.original(settings)
@@ -55,10 +55,10 @@ def run_id(config: DictConfig) -> str:
 
 
 def without_off(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A plain configuration without the settings that are off, so that a run is known again when others are added.
+    """A plain configuration without settings that are off, so that new settings do not change the ID of old runs.
 
-    A setting that version 0.1 did not have (`FROZEN`) is off where its value is null, false, 0, "", [] or {}, or what
-    its field of the root declares as `formerly`. What is in a mapping of the user's own, such as `notes`, is one value.
+    A setting that version 0.1 did not have (`FROZEN`) is off if it is null, false, 0, "", [] or {}, or has the value
+    that its field of the root declares as `formerly`. A mapping of the user's own, such as `notes`, is one value.
     """
     sections = {
         key: nodes_without_off(value, FROZEN.get(key, frozenset())) if is_section(key, value) else value
@@ -68,12 +68,12 @@ def without_off(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_section(key: str, value: Any) -> bool:
-    """Whether a value of the root holds settings, or nodes, by their names."""
+    """Whether a value of the root has settings, or nodes, by name."""
     return isinstance(value, Mapping) and "_target_" not in value and (key in GROUPS or key in SECTIONS)
 
 
 def nodes_without_off(settings: Mapping[str, Any], frozen: Container[str]) -> dict[str, Any]:
-    """Settings without those that are off, and the same of each node inside; `frozen` ones are kept."""
+    """Settings without those that are off, also in each node inside; `frozen` ones stay."""
     inside = {key: _node_without_off(value) for key, value in settings.items()}
     return {key: value for key, value in inside.items() if value or key in frozen}
 
@@ -87,7 +87,7 @@ def _node_without_off(value: Any) -> Any:
 
 
 def _formerly_left_out(schema: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without those that have the value which all runs had before there was a setting for it."""
+    """Settings without those that have the value of all runs before the setting existed."""
     kept = dict(settings)
     for item in fields(schema):
         if FORMERLY in item.metadata and kept.get(item.name) == item.metadata[FORMERLY]:
@@ -98,22 +98,22 @@ def _formerly_left_out(schema: type[Any], settings: Mapping[str, Any]) -> dict[s
 
 
 def result_callbacks(callbacks: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The callbacks without those that only show something."""
+    """The callbacks without `PASSIVE` ones."""
     return {name: node for name, node in (callbacks or {}).items() if node and node.get("_target_") not in PASSIVE}
 
 
 def same_everywhere(data: Mapping[str, Any]) -> bool:
-    """Whether a data set holds the same images wherever it lies, unless a user's own files are in its place."""
+    """Whether a data set has the same images everywhere, unless a user's files replace it."""
     return str(data.get("_target_")).rpartition(".")[0] in SAME_EVERYWHERE
 
 
 def is_published(data: Mapping[str, Any]) -> bool:
-    """Whether a data set is `same_everywhere`, and no files of a user's own are in its place."""
+    """Whether a data set is `same_everywhere`, and no user's files replace it."""
     return same_everywhere(data) and not own_content(data)
 
 
 def note_own_data(config: DictConfig) -> DictConfig:
-    """Note the content of a user's own files in the place of a published set, so that it decides the identity."""
+    """Note the content of a user's files that replace a published set, so that it is part of the ID."""
     if content := own_content(config.data):
         OmegaConf.update(config, f"notes.{OWN_DATA}", content, force_add=True)
     return config

@@ -1,4 +1,4 @@
-"""How far a run has come, by its folder. Imports no torch."""
+"""The state of a run, from its folder. Imports no torch."""
 
 import math
 from pathlib import Path
@@ -14,7 +14,7 @@ State = Literal["new", "running", "interrupted", "failed", "finished", "pruned",
 
 
 def state_of(run: Path) -> tuple[State, dict[str, Any]]:
-    """How far a run has come, and its metrics.json. One that was killed is interrupted, whatever it wrote last."""
+    """The state of a run, and its metrics.json. A killed run is interrupted, whatever its metrics.json says."""
     metrics = read_metrics(run)
     status = metrics.get("status")
     if status in WITH_FIGURES and not _figure(metrics.get("objective")):
@@ -30,7 +30,7 @@ def state_of(run: Path) -> tuple[State, dict[str, Any]]:
 
 
 def unfinished_notes(run: Path) -> list[str]:
-    """What to say of a run whose network is used although its training is not over."""
+    """Notes on a run whose network is used before its training is finished."""
     state, metrics = state_of(run)
     if metrics.get("status") == "finished":
         return []

@@ -1,4 +1,4 @@
-"""A sweep's folder: how it is known as one, and how far each of its runs has come."""
+"""A sweep's folder and its runs."""
 
 import json
 import os
@@ -25,35 +25,33 @@ MANIFEST, INDEX = "sweep.json", ".index.json"
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """The folder of one sweep, in which each run has a folder of its own."""
+    """The folder of one sweep, with a folder for each run."""
 
     path: Path
 
     def state(self, name: str) -> tuple[State, dict[str, Any]]:
-        """How far a run has come, and its metrics.json."""
         return state_of(self.path / name)
 
     def runs(self) -> list[str]:
-        """The names of all run folders that are there."""
         files = [*self.path.glob(f"[!.]*/{CONFIG}"), *self.path.glob(f"[!.]*/{METRICS}")]
         return sorted({file.parent.name for file in files})
 
     def check(self) -> None:
-        """Refuse a folder that something else made."""
+        """Refuse a folder that is not a sweep's."""
         check_symlinks(self.path, (self.path / locks.CLAIMS, self.path / "experiment"))
         if self.path.exists() and read_manifest(self.path) is None and any(self.path.glob("[!.]*")) and not self.runs():
             raise SettingError(f"{self.path} exists and was not created by a sweep: use another sweep.name=NAME")
 
     def by_identity(self) -> dict[str, str]:
-        """The run folders that are there, by the identity that ends their names."""
+        """Run ID -> run folder."""
         return {name.rpartition("-")[2]: name for name in self.runs() if NAME.fullmatch(name)}
 
     def begin(self, over: list[str], objective: str, mode: str = "auto") -> None:
-        """Make the folder, or add this command to those that made it."""
+        """Create the folder, or add this command to its manifest."""
         self.check()
         command = typed_command()
         try:
-            with locks.run_lock(self.path, "manifest", patience=30):  # others may be adding theirs
+            with locks.run_lock(self.path, "manifest", patience=30):  # other processes may be adding theirs
                 mark = read_manifest(self.path) or {"made_by": "labbook", "over": [], "commands": []}
                 mark["over"] = list(dict.fromkeys([*mark["over"], *over]))
                 mark["commands"] = [*(item for item in mark["commands"] if item != command), command]
@@ -65,7 +63,7 @@ class SweepFolder:
             ) from error
 
     def plan(self, names: Iterable[str]) -> None:
-        """Note which runs there are to be, for a report while they are done."""
+        """Note the planned runs, for a report while the sweep runs."""
         with locks.run_lock(self.path, "manifest", patience=30):
             mark = read_manifest(self.path) or {}
             planned = list(dict.fromkeys([*mark.get("planned", []), *(name.rpartition("-")[2] for name in names)]))
@@ -73,11 +71,10 @@ class SweepFolder:
                 write_whole(self.path / MANIFEST, json.dumps(mark | {"planned": planned}, indent=2) + "\n")
 
     def set_run_aside(self, name: str, log_dir: Path) -> Path:
-        """Move a run to log_dir/replaced, where nothing looks for it any more."""
+        """Move a run to log_dir/replaced, where it is ignored."""
         return move_aside(self.path / name, log_dir / "replaced" / self.path.name / name)
 
     def set_aside(self, log_dir: Path) -> Path:
-        """Move the whole sweep to log_dir/replaced."""
         self.check()
         if busy := locks.held_locks(self.path):
             raise SettingError(f"sweep.rerun=true would move runs that are in use by {', '.join(busy.values())}")
@@ -85,7 +82,7 @@ class SweepFolder:
 
 
 def move_aside(source: Path, target: Path) -> Path:
-    """Move a folder beside others of its name, told apart by the time."""
+    """Move a folder; the time in its name distinguishes it from others."""
     date = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     target = target.with_name(f"{target.name}_{date}")
     while target.exists():
@@ -96,7 +93,7 @@ def move_aside(source: Path, target: Path) -> Path:
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """What a sweep wrote of itself; None for a folder that is none."""
+    """The content of a sweep's manifest; None for another folder."""
     try:
         content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -109,9 +106,9 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
 
 
 class IdentityIndex:
-    """The identity of the run that a job's overrides lead to, remembered so that it need not be composed again.
+    """Run ID of a job's overrides, cached so that it need not be composed again.
 
-    What is remembered holds for one state of the configuration's files and of the code.
+    The cache is valid for one state of the configuration files and the code.
     """
 
     def __init__(self, sweep: Path, roots: Iterable[Path], code: Path | None = None) -> None:
@@ -128,20 +125,19 @@ class IdentityIndex:
         self._saved = len(self.identities)
 
     def save(self) -> None:
-        """Write what was learned."""
         if len(self.identities) > self._saved or not self.file.exists():
             write_whole(self.file, json.dumps({"state": self.state, "identities": self.identities}))
             self._saved = len(self.identities)
 
 
 def settings_fingerprint(roots: Iterable[Path], code: Path) -> str:
-    """A hash of all configurations under some folders, and of all code in one."""
+    """A hash of all configurations in some folders, and of all code in one."""
     files = ((path.relative_to(root).as_posix(), path) for root in roots for path in config_files(root))
     return digest_files([*files, *source_files([code])])
 
 
 def config_files(root: Path) -> Iterator[Path]:
-    """The configuration files under a folder, without those of runs that may lie there too."""
+    """The configuration files in a folder, without those of runs in it."""
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = [] if METRICS in files else sorted(subfolders)
         yield from (Path(folder) / name for name in sorted(files) if name.endswith(".yaml") and METRICS not in files)

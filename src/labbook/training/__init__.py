@@ -1,1 +1,1 @@
-"""One step of training and all that belongs to it: task, losses, metrics, optimizers, schedules, device."""
+"""One training step and its parts: task, losses, metrics, optimizers, schedules, device."""

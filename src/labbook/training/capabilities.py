@@ -1,7 +1,7 @@
-"""What a model and a data module can do, asked here and nowhere else, and the sentence where it is missing.
+"""What a model and a data module support, and the error for what is missing. No other file checks their classes.
 
-Three levels: any `LightningModule` with any `LightningDataModule`; a module that has a `spec` and maps images to
-outputs; a `Classifier` on an `ImageDataModule`.
+Three levels: any `LightningModule` with any `LightningDataModule`; a module with a `spec` and `forward(images)`; a
+`Classifier` with an `ImageDataModule`.
 """
 
 import math
@@ -22,11 +22,10 @@ from labbook.training.convolutions import has_convolutions
 from labbook.training.further_inputs import FurtherInputs
 from labbook.training.label_tasks import AnyEvaluationResult
 
-# What to say where a model or data of another kind arrives.
 NO_CLASSIFIER = "{} needs a Classifier (labbook.training.classifier), and {} is not one"
 NO_IMAGE_DATA = "{} needs an ImageDataModule (labbook.data.datamodule), and {} is not one"
 
-# Hooks of a `Classifier` that log; a class that changes one of them may log other metrics.
+# The hooks of `Classifier` that log: a class that changes one may log other metrics.
 LOGGING = (
     *("training_step", "validation_step", "on_train_epoch_end", "on_validation_epoch_end"),
     *("on_train_batch_end", "on_validation_batch_end", "log", "log_dict"),
@@ -35,49 +34,44 @@ LOGGING = (
 
 @runtime_checkable
 class Resumable(Protocol):
-    """A loader that says where it is in an epoch, and goes on from there."""
+    """A loader that can save its position in an epoch."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """The position."""
+    def state_dict(self) -> dict[str, Any]: ...
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a position that `state_dict` gave."""
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
 # Models ----------------------------------------------------------------------------------------------------------
 
 
 def is_classifier(model: object) -> TypeGuard[Classifier]:
-    """Whether a model is one of the third level."""
     return isinstance(model, Classifier)
 
 
 def is_classifier_type(kind: type | None) -> TypeGuard[type[Classifier]]:
-    """The same of a class."""
     return kind is not None and issubclass(kind, Classifier)
 
 
 def require_classifier(model: LightningModule, purpose: str) -> Classifier:
-    """The model as a classifier, which `purpose`, such as "predict", needs."""
+    """The model as a classifier; `purpose`, such as "predict", is in the error."""
     if not is_classifier(model):
         raise SettingError(NO_CLASSIFIER.format(purpose, model_title(model)))
     return model
 
 
 def require_classifier_type(kind: type | None, purpose: str) -> type[Classifier]:
-    """A class of classifiers, which `purpose` needs."""
     if not is_classifier_type(kind):
         raise SettingError(NO_CLASSIFIER.format(purpose, kind.__name__ if kind else "the model"))
     return kind
 
 
 def maps_images(model: nn.Module) -> bool:
-    """Whether `forward` takes images as the model's `spec` describes them: the second level."""
+    """Whether a model is of the second level: `forward` takes the images of its `spec`."""
     return image_spec(model) is not None and has_forward(model)
 
 
 def spec_of_images(model: LightningModule, purpose: str) -> ImageSpec:
-    """The images that a model of the second level takes, which `purpose`, such as "draw", needs."""
+    """The spec of a model of the second level; `purpose`, such as "draw", is in the error."""
     spec = image_spec(model)
     if spec is None or not maps_images(model):
         raise SettingError(
@@ -92,53 +86,50 @@ def spec_of_images(model: LightningModule, purpose: str) -> ImageSpec:
 
 
 def has_forward(model: nn.Module) -> bool:
-    """Whether a model has a `forward`, which is what `compile` makes faster."""
     return type(model).forward is not LightningModule.forward
 
 
 def takes_channels_last(model: LightningModule) -> bool:
-    """Whether the memory layout of its images may be chosen for a model, and matters to it."""
+    """Whether the memory layout of its images matters to a model."""
     return maps_images(model) and has_convolutions(model)
 
 
 def logs_only_known_metrics(kind: type[Classifier]) -> bool:
-    """Whether a class of classifiers logs loss and accuracy as `Classifier` does and nothing else."""
+    """Whether a class logs what `Classifier` logs, and nothing else."""
     return all(getattr(kind, name, None) is getattr(Classifier, name, None) for name in LOGGING)
 
 
 def pretrained_data_settings(kind: type | None, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of the data that the pretrained weights of a class of models want; nothing where it does not say."""
+    """Settings of the data for the pretrained weights of a model class, if it declares them."""
     wanted = getattr(kind, "pretrained_data_settings", None)
     return dict(wanted(settings)) if wanted is not None else {}
 
 
 def model_title(model: LightningModule) -> str:
-    """What the program calls a model."""
     return str(getattr(model, "title", type(model).__name__))
 
 
 def trainable_parameters(model: nn.Module) -> int:
-    """Numbers that training changes."""
     return sum(item.numel() for item in model.parameters() if item.requires_grad)
 
 
 def auxiliary_parameters(model: nn.Module) -> int:
-    """Parameters that only training uses, where the model says so."""
+    """Parameters that only training uses, if the model declares them."""
     return int(getattr(model, "num_auxiliary", 0))
 
 
 def check_losses_finite(model: LightningModule) -> None:
-    """Make sure that all losses so far were finite, where the model keeps them.
+    """Check the losses so far, if the model keeps them.
 
     Raises:
-        TrainingError: naming the step where one was not.
+        TrainingError: the loss of a step was not finite.
     """
     if is_classifier(model):
         model.check_finite_losses()
 
 
 def evaluation_result_of(model: LightningModule) -> AnyEvaluationResult | None:
-    """Predictions and confusion matrix of the last test; None where the model keeps none."""
+    """Predictions and confusion matrix of the last test, if the model keeps them."""
     return model.outcome if is_classifier(model) else None
 
 
@@ -146,47 +137,40 @@ def evaluation_result_of(model: LightningModule) -> AnyEvaluationResult | None:
 
 
 def is_image_data(data: object) -> TypeGuard[ImageDataModule]:
-    """Whether a data module is one of the third level."""
     return isinstance(data, ImageDataModule)
 
 
 def is_image_data_type(kind: type | None) -> TypeGuard[type[ImageDataModule]]:
-    """The same of a class."""
     return kind is not None and issubclass(kind, ImageDataModule)
 
 
 def require_image_data(data: LightningDataModule, purpose: str) -> ImageDataModule:
-    """The data as one set of labelled images, which `purpose`, such as "predict", needs."""
     if not is_image_data(data):
         raise SettingError(NO_IMAGE_DATA.format(purpose, type(data).__name__))
     return data
 
 
 def require_image_data_type(kind: type | None, purpose: str) -> type[ImageDataModule]:
-    """A class of such data, which `purpose` needs."""
     if not is_image_data_type(kind):
         raise SettingError(NO_IMAGE_DATA.format(purpose, kind.__name__ if kind else "the data"))
     return kind
 
 
 def spec_of_data(data: LightningDataModule) -> Any:
-    """What the data says of itself to a model; None where it has no `spec`."""
     return getattr(data, "spec", None)
 
 
 def image_spec(owner: object) -> ImageSpec | None:
-    """The spec of images that a model or a data module has; None where it has none."""
     spec = getattr(owner, "spec", None)
     return spec if isinstance(spec, ImageSpec) else None
 
 
 def tested_part(data: LightningDataModule) -> str:
-    """The part of the data that a test looks at."""
     return data.test_split if is_image_data(data) else "test"
 
 
 def validates_on_test(data: LightningDataModule) -> bool:
-    """Whether epochs are validated on the test set, by which nothing may be chosen."""
+    """Whether validation uses the test set, so that it must not select anything."""
     return is_image_data(data) and data.validation == "test"
 
 
@@ -194,42 +178,38 @@ def validates_on_test(data: LightningDataModule) -> bool:
 
 
 def overrides_hooks(owner: LightningModule | LightningDataModule, *hooks: str) -> bool:
-    """Whether a module defines all of these hooks of Lightning itself."""
+    """Whether a module overrides all these hooks of Lightning."""
     return all(is_overridden(hook, owner) for hook in hooks)
 
 
 def is_validated(model: LightningModule, data: LightningDataModule) -> bool:
-    """Whether epochs are validated: there is a step for it, and images or batches to do it with."""
+    """Whether there is a validation step, and images or batches for it."""
     if is_image_data(data):
         return overrides_hooks(model, "validation_step") and len(data.rows["val"]) > 0
     return overrides_hooks(model, "validation_step") and defines_loader(model, data, "val_dataloader")
 
 
 def how_to_validate(model: LightningModule, data: LightningDataModule) -> str:
-    """What would have epochs validated."""
     missing = missing_parts(model, data, "validation_step", "val_dataloader")
     return missing or "use data.val_fraction above 0"
 
 
 def how_to_test(model: LightningModule, data: LightningDataModule) -> str:
-    """What would have the run tested."""
     return missing_parts(model, data, "test_step", "test_dataloader")
 
 
 def missing_parts(model: LightningModule, data: LightningDataModule, step: str, loader: str) -> str:
-    """Which of a step and a loader are not defined, in words; nothing where both are."""
+    """What is missing of a step and a loader, in words."""
     missing = [] if overrides_hooks(model, step) else [f"{model_title(model)} has no {step}"]
     missing += [] if defines_loader(model, data, loader) else [f"{type(data).__name__} has no {loader}"]
     return " and ".join(missing)
 
 
 def is_tested(model: LightningModule, data: LightningDataModule) -> bool:
-    """Whether there is a test step, and something to test on."""
     return overrides_hooks(model, "test_step") and defines_loader(model, data, "test_dataloader")
 
 
 def defines_loader(model: LightningModule, data: LightningDataModule, name: str) -> bool:
-    """Whether the data, or the model itself, has this loader."""
     return overrides_hooks(data, name) or overrides_hooks(model, name)
 
 
@@ -237,7 +217,7 @@ def defines_loader(model: LightningModule, data: LightningDataModule, name: str)
 
 
 def flatten_loaders(loaders: Any) -> list[Any]:
-    """The loaders that `train_dataloader` gave: one, or several in lists and dictionaries."""
+    """The loaders of `train_dataloader`, which may be nested in lists and dictionaries."""
     if isinstance(loaders, Mapping):
         return [item for each in loaders.values() for item in flatten_loaders(each)]
     if isinstance(loaders, (list, tuple)):
@@ -248,17 +228,16 @@ def flatten_loaders(loaders: Any) -> list[Any]:
 
 
 def own_loaders(loaders: Any) -> list[Any]:
-    """The training loaders that are not ours."""
     return [loader for loader in flatten_loaders(loaders) if not isinstance(loader, TensorLoader)]
 
 
 def resumes_within_epoch(loaders: Any) -> bool:
-    """Whether a run with these training loaders goes on within an epoch."""
+    """Whether all these loaders can save their position in an epoch."""
     return all(isinstance(loader, Resumable) for loader in flatten_loaders(loaders))
 
 
 def images_per_epoch(loader: object, batches: float) -> int | None:
-    """How many images, or other samples, the first batches of a training loader have; None where that is not known."""
+    """The number of samples in the first batches of a training loader; None if unknown."""
     if not math.isfinite(batches):
         return None
     batches = int(batches)

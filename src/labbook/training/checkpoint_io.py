@@ -1,4 +1,4 @@
-"""Saving and loading the state of a run: whole files only, of tensors and plain data only."""
+"""Save and load checkpoints: complete files only, with tensors and plain data only."""
 
 import logging
 import warnings
@@ -18,25 +18,25 @@ from labbook.training.capabilities import image_spec
 
 log = logging.getLogger("labbook")
 
-RECORDER, CHECKPOINTS = "Recorder", "Checkpoints"  # whose states are in a checkpoint beside those of callbacks
-HYPER_PARAMETERS = ("hyper_parameters.", "datamodule_hyper_parameters.")  # entries that Lightning makes of arguments
+RECORDER, CHECKPOINTS = "Recorder", "Checkpoints"  # their states are in a checkpoint beside those of callbacks
+HYPER_PARAMETERS = ("hyper_parameters.", "datamodule_hyper_parameters.")  # entries that Lightning makes from arguments
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, flushes to disk, checks and renames, so that the last good checkpoint stays until then.
+    """Writes a checkpoint atomically: write beside the target, flush, check, rename.
 
-    The last.ckpt of before is kept as previous.ckpt, if it is known to be whole.
+    The last.ckpt before it is kept as previous.ckpt if it is known to be complete.
     """
 
     def __init__(self) -> None:
         self.whole: set[Path] = set()  # files that this process has read or written
-        self.loadable = False  # what the run saves is known to be tensors and plain data
+        self.loadable = False  # a run saves only tensors and plain data
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write a checkpoint.
 
         Raises:
-            OSError: it could not be written; the file of before is unharmed.
+            OSError: it cannot be written; the file that was there before is unchanged.
         """
         path = Path(path)
         keep = path.with_name(PREVIOUS) if path.name == LAST and path in self.whole and path.is_file() else None
@@ -49,21 +49,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                     self.loadable = True
                 add_checksum(partial)
         except RuntimeError as error:
-            reason = error.__context__  # torch's writer hides why a write failed: mostly a full disk
+            reason = error.__context__  # torch hides why a write failed: usually the disk is full
             if not isinstance(reason, OSError):
                 raise
             raise OSError(reason.errno, reason.strerror, str(path)) from error
         self.whole.add(path)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
-        """What `load_checkpoint_file` gives."""
         content = load_checkpoint_file(Path(path), map_location)
         self.whole.add(Path(path))
         return content
 
 
 def check_loadable(checkpoint: Mapping[str, Any], file: Path) -> None:
-    """Refuse a checkpoint, written to a file, that holds more than `load_checkpoint_file` would load."""
+    """Refuse a saved checkpoint that `load_checkpoint_file` would refuse."""
     if unsafe := set(torch.serialization.get_unsafe_globals_in_checkpoint(file)):
         key, name = next(objects_in(checkpoint, unsafe), ("", min(unsafe)))
         advice = "use tensors, numbers, texts, lists and dictionaries"
@@ -73,7 +72,7 @@ def check_loadable(checkpoint: Mapping[str, Any], file: Path) -> None:
 
 
 def objects_in(value: Any, unsafe: Container[str], key: str = "") -> Iterator[tuple[str, str]]:
-    """The entries of a checkpoint that are of the unsafe kinds: their dotted keys, and what they are."""
+    """The entries of a checkpoint that have an unsafe type: dotted key -> type."""
     kind = type(value)
     name = f"{kind.__module__}.{kind.__qualname__}"
     if name in unsafe or f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}" in unsafe:
@@ -87,7 +86,7 @@ def objects_in(value: Any, unsafe: Container[str], key: str = "") -> Iterator[tu
 
 
 def load_checkpoint_file(path: Path, map_location: Any = "cpu", **options: Any) -> dict[str, Any]:
-    """A checkpoint's content; never runs code from it."""
+    """The content of a checkpoint; no code in it is executed."""
     try:
         reason = find_corruption(path)
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -95,11 +94,11 @@ def load_checkpoint_file(path: Path, map_location: Any = "cpu", **options: Any) 
     if reason is not None:
         raise SettingError(f"{path} is damaged ({reason}), so it is not loaded")
     try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of formats that are refused anyway
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # formats that are refused anyway
             content = torch.load(path, map_location=map_location, weights_only=True, **options)
     except OSError:
         raise
-    except Exception as error:  # there is no end to what a hostile pickle can raise
+    except Exception as error:  # a hostile pickle can raise anything
         raise SettingError(f"{path} is not a checkpoint of tensors and plain data, so it is not loaded") from error
     weights = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
@@ -111,21 +110,20 @@ def load_checkpoint_file(path: Path, map_location: Any = "cpu", **options: Any) 
 
 
 def epochs_done(checkpoint: Mapping[str, Any]) -> int:
-    """Whole epochs that a checkpoint was saved after."""
+    """The number of complete epochs at the time a checkpoint was saved."""
     return len(checkpoint["callbacks"][RECORDER]["rows"])
 
 
 class Position(NamedTuple):
-    """How far a run was trained when its state was saved."""
+    """The position in the training at which a checkpoint was saved."""
 
-    epoch: int  # the last one that was begun, counted from 1
+    epoch: int  # the last epoch that was started, from 1
     step: int
-    done: int  # whole epochs
+    done: int  # complete epochs
 
 
 def resume_position(model: LightningModule, path: Path) -> Position:
-    """From where a run can go on with a checkpoint."""
-    content = load_checkpoint_file(path, mmap=True)  # without reading the numbers, which Lightning will do
+    content = load_checkpoint_file(path, mmap=True)  # without the tensors: Lightning reads them
     told, spec = content.get("spec"), image_spec(model)
     names = told.get("class_names", ()) if isinstance(told, dict) and spec is not None else ()
     if spec is not None and (changed := changed_classes(names, spec.class_names)):
@@ -137,12 +135,12 @@ def resume_position(model: LightningModule, path: Path) -> Position:
 
 
 def load_weights(model: LightningModule, path: Path) -> int:
-    """Put a checkpoint's weights into a network; returns the number of epochs they were trained for."""
+    """Load a checkpoint's weights into a network. Returns the number of epochs they were trained."""
     return put_weights(model, load_checkpoint_file(path), path)
 
 
 def put_weights(model: LightningModule, content: dict[str, Any], path: Path) -> int:
-    """`load_weights` of a checkpoint that has been loaded from `path`."""
+    """`load_weights` for a checkpoint whose `content` is loaded already."""
     check_weights_fit(model, content["state_dict"], path)
     check_weights_finite(content["state_dict"], path)
     model.load_state_dict(content["state_dict"])
@@ -151,8 +149,8 @@ def put_weights(model: LightningModule, content: dict[str, Any], path: Path) -> 
 
 
 def check_weights_fit(model: LightningModule, weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Refuse weights of other names or shapes than the network's."""
-    model.configure_model()  # in which a module of the user's own may make its layers, once
+    """Refuse weights whose names or shapes differ from the network's."""
+    model.configure_model()  # a user's module may create its layers here, once
     own = model.state_dict()
     for name in sorted(own.keys() | weights.keys()):
         shapes = [tuple(state[name].shape) if name in state else None for state in (own, weights)]
@@ -164,7 +162,7 @@ def check_weights_fit(model: LightningModule, weights: dict[str, torch.Tensor], 
 
 
 def check_weights_finite(weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Refuse weights whose network can answer nothing but nan."""
+    """Refuse weights with nan, whose network can only return nan."""
     for name, weight in weights.items():
         if weight.is_floating_point() and not weight.isfinite().all():
             raise SettingError(f"{path} has weights that are not finite ({name}), so it cannot be used")

@@ -1,4 +1,4 @@
-"""The one training task that all architectures share."""
+"""The training class of all architectures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -38,16 +38,16 @@ from labbook.training.tta import tta_logits
 class Classifier(FastLightningModule):
     """Cross entropy on images [n, channels, size, size] -> logits [n, num_classes].
 
-    An architecture derives from this, makes its layers from `spec` and defines `forward`. Further parameters of
-    `forward` are tensors of `Batch.extra`, by their names: `forward(self, images, age)`.
+    An architecture derives from this class, creates its layers from `spec` and defines `forward`. Further parameters of
+    `forward` are tensors of `Batch.extra` with the same names: `forward(self, images, age)`.
 
     Raises:
-        SettingError: images too small for the architecture's `min_size`.
+        SettingError: images smaller than the architecture's `min_size`.
     """
 
-    min_size: ClassVar[int] = 1  # pixels that leave at least one behind the last pooling
+    min_size: ClassVar[int] = 1  # pixels; smaller images vanish in the pooling layers
     required_size: int = 1  # pixels, by `require_size`
-    pretrained: bool = False  # a training begins with published weights
+    pretrained: bool = False  # training starts with pretrained weights
 
     def __init__(self, spec: ImageSpec, task: Task | None = None) -> None:
         super().__init__()
@@ -60,12 +60,12 @@ class Classifier(FastLightningModule):
         self.criteria = Criteria.of(self.task.loss, self.task.label_smoothing)
         self._mix = make_mix(self.task.mixup, self.task.cutmix, spec.num_classes)
         self.outcome: AnyEvaluationResult | None = None
-        self.has_top5 = spec.num_classes >= 10 and not spec.multilabel  # with fewer, five guesses say little
+        self.has_top5 = spec.num_classes >= 10 and not spec.multilabel  # top-5 accuracy says little for fewer classes
         self._train, self._evaluation = RunningMetrics(self.has_top5), RunningMetrics(self.has_top5)
         self._tested: list[tuple[Tensor, ...]] = []
 
     def require_size(self, spec: ImageSpec, smallest: int) -> None:
-        """Refuse images that would vanish in the layers."""
+        """Refuse images that are too small for the layers."""
         self.required_size = max(self.required_size, smallest)
         if spec.size < smallest:
             raise SettingError(
@@ -75,22 +75,20 @@ class Classifier(FastLightningModule):
 
     @property
     def metric_task(self) -> str:
-        """What torchmetrics calls the labels: multiclass or multilabel."""
+        """The task in torchmetrics' words: multiclass or multilabel."""
         return self.label_task.metric_task
 
     @property
     def title(self) -> str:
-        """What the program calls the network."""
         return type(self).__name__
 
     @classmethod
     def pretrained_data_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of the data that pretrained weights want where those are left open (null)."""
+        """The settings of the data that pretrained weights need, for those that are null."""
         return {}
 
     @property
     def num_parameters(self) -> int:
-        """Numbers that training changes."""
         return sum(item.numel() for item in self.parameters() if item.requires_grad)
 
     @property
@@ -101,7 +99,7 @@ class Classifier(FastLightningModule):
     # Training ------------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of one batch. The class of a mixed image, for the training accuracy, is that of its larger share."""
+        """The loss of one batch. For training accuracy, the class of a mixed image is the one with the larger share."""
         images, labels = batch.images, batch.labels
         targets = labels
         inputs = self.further_inputs.among(batch.extra)
@@ -117,13 +115,13 @@ class Classifier(FastLightningModule):
         return loss if weight == 1 else loss * weight
 
     def _weight(self, batch: Batch) -> float:
-        """That of the batch; of several to a step so that their mean is that of all their images."""
+        """The weight of a batch in the mean of a step: its share of all images of the step."""
         every = self.trainer.accumulate_grad_batches
         if every == 1:
             return batch.weight
         loader = self.trainer.train_dataloader
         images_in: Callable[[int, int], int] | None = getattr(loader, "images_in", None)
-        if images_in is None:  # a loader of the user's own, which need not know how many images come
+        if images_in is None:  # a user's loader may not know its number of images
             return batch.weight
         first = batch.step - batch.step % every
         together = images_in(first, min(first + every, int(self.trainer.num_training_batches)))
@@ -145,43 +143,43 @@ class Classifier(FastLightningModule):
         clip_gradients(self, optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def training_logits(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
-        """What training judges: logits [n, classes] and their weight in the loss, those of `forward` first."""
+        """Logits [n, classes] for the training loss with their weights; those of `forward` come first."""
         return [(self(images, **inputs), 1.0)]
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss of a batch, a scalar: what training minimises, and what validation and test report.
+        """The mean loss of a batch, a scalar, for training, validation and test.
 
-        A network with a loss of its own overrides this. Label smoothing and class weights are those of training alone.
+        A network with its own loss overrides this. Label smoothing and class weights apply to training only.
 
         Args:
             logits: [n, classes].
-            targets: classes, int64 [n]; or float [n, classes]: their shares, as `mixup` and `cutmix` make them, or the
+            targets: classes, int64 [n]; or float [n, classes]: shares, as `mixup` and `cutmix` make them, or the
                 labels of images with several classes.
         """
         loss: Tensor = (self.criteria.training if self.training else self.criteria.evaluation)(logits, targets)
         return loss
 
     def training_loss(self, outputs: Sequence[tuple[Tensor, float]], targets: Tensor) -> Tensor:
-        """The losses of all `outputs`, added up with their weights."""
+        """The weighted sum of the losses of all `outputs`."""
         (logits, weight), *further = outputs
         total = self.loss(logits, targets)
         total = total if weight == 1 else weight * total  # without an operation more in each step
         return sum((weight * self.loss(logits, targets) for logits, weight in further), start=total)
 
     def setup(self, stage: str) -> None:
-        """Weigh the classes by the images of training, and put the losses where the network will be."""
+        """Compute class weights from the training images, and move the losses to the device of the network."""
         if stage == "fit" and self.task.class_weights is not None:
             weight = class_weights_of(self.task.class_weights, self._class_counts(), self.spec.class_names)
             self.criteria = Criteria.of(self.task.loss, self.task.label_smoothing, weight)
         self.criteria.to(self.trainer.strategy.root_device)
 
     def _class_counts(self) -> Tensor | None:
-        """Training images of each class, int64 [classes]; None where the data does not tell its labels."""
+        """Training images of each class, int64 [classes]; None if the data has no labels."""
         labels = getattr(self.trainer.datamodule, "training_labels", None)  # type: ignore[attr-defined]
         return None if labels is None else class_counts(labels, self.spec.num_classes)
 
     def on_train_epoch_end(self) -> None:
-        """Report the epoch's training figures, and step a schedule that follows them.
+        """Log the epoch's training metrics, and step a schedule that follows a metric.
 
         Raises:
             TrainingError: the loss of a step was not finite.
@@ -190,31 +188,30 @@ class Classifier(FastLightningModule):
         step_metric_schedules(self.trainer)
 
     def check_finite_losses(self) -> None:
-        """Make sure that all losses so far were finite.
+        """Check that all losses so far are finite.
 
         Raises:
-            TrainingError: naming the step where one was not.
+            TrainingError: the loss of a step was not finite.
         """
         self._train.flush()
 
     # Validation and test -------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Batch, batch_idx: int) -> StepOutput:
-        """Add a batch of validation images to the figures, and return what callbacks may want of it."""
+        """Add a batch of validation images to the metrics; returns what a callback may need."""
         return self._evaluate(batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Report the validation figures."""
         self._report("val", self._evaluation)
 
     def test_step(self, batch: Batch, batch_idx: int) -> StepOutput:
-        """Add a batch of test images to the figures, keep what was predicted, and return it as `validation_step`."""
+        """Add a batch of test images to the metrics and keep its predictions; returns the same as `validation_step`."""
         found = self._evaluate(batch)
         self._tested.append(self.label_task.of_batch(found))
         return found
 
     def on_test_epoch_end(self) -> None:
-        """Put together the `outcome`; with several processes, the predictions are those of this process."""
+        """Create the `outcome`. With several processes, its predictions are those of this process."""
         figures = Metrics.of(sum_over_ranks(self.trainer, self._evaluation.total()))
         kept = [torch.cat(each).cpu() for each in zip(*self._tested, strict=True)]
         self.outcome = self.label_task.outcome(kept, figures, partial(sum_over_ranks, self.trainer))
@@ -224,7 +221,7 @@ class Classifier(FastLightningModule):
     def _evaluate(self, batch: Batch) -> StepOutput:
         inputs = self.further_inputs.among(batch.extra)
         logits = tta_logits(partial(self, **inputs) if inputs else self, batch.images, self.task.tta)
-        if batch.weight == 0:  # an image that another process has judged
+        if batch.weight == 0:  # an image that another process has classified
             return StepOutput(logits=logits[:0], labels=batch.labels[:0], rows=batch.rows[:0])
         self._evaluation.update(self.loss(logits, batch.labels), logits, batch.labels)
         return StepOutput(logits=logits, labels=batch.labels, rows=batch.rows)
@@ -244,7 +241,7 @@ class Classifier(FastLightningModule):
         trainer = self.trainer
         if self.task.sam:
             sam.check_sam(trainer.accumulate_grad_batches, trainer.precision)
-        # Lightning cannot clip scaled gradients for an optimizer that unscales them itself.
+        # Lightning cannot clip scaled gradients if the optimizer itself unscales them.
         clips_scaled = bool(trainer.gradient_clip_val) and trainer.precision == "16-mixed"
         optimizer = make_optimizer(self.task.optimizer, self.parameter_groups(), fused=not clips_scaled)
         if self.task.scheduler is None:
@@ -252,41 +249,40 @@ class Classifier(FastLightningModule):
         return with_schedule(optimizer, self.task.scheduler, **self._counts())
 
     def _counts(self) -> dict[str, int | None]:
-        """What a schedule may ask for."""
+        """The arguments that a schedule may ask for."""
         return {"epochs": self.trainer.max_epochs, "steps_per_epoch": self.steps_per_epoch()}
 
     def on_train_start(self) -> None:
-        """Begin, or go on, with the rates of the schedule."""
+        """Apply the schedule's learning rates at the start and after a resume."""
         for config in self.trainer.lr_scheduler_configs:
             if self.task.scheduler is not None:
                 config.scheduler = apply_schedule_now(config.scheduler, self.task.scheduler, **self._counts())
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """What the optimizer is to change: see `parameter_groups.group_parameters`."""
+        """The parameters to train: see `parameter_groups.group_parameters`."""
         factors = ("norm_bias_lr_factor", "layer_lr_decay", "backbone_lr_factor")
         options = {name: getattr(self.task, name) for name in factors}
         return group_parameters(self, self.ordered_layers(), self.task.optimizer, **options)
 
     def ordered_layers(self) -> list[list[nn.Module]]:
-        """The layers from the images to the classes, each as its modules; the last one is the classifying layer.
+        """The layers from the images to the classes, each as a list of modules; the last is the classification layer.
 
-        An architecture whose layers are not registered in their order, or are not dense at the end, overrides this.
+        An architecture overrides this if its layers are not registered in order, or do not end in a dense layer.
         """
         return ordered_layers_of(self)
 
     def steps_per_epoch(self) -> int:
-        """Optimizer steps in an epoch."""
         return steps_per_epoch(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the network knows of its images, and the sums of an unfinished epoch, over all processes."""
+        """Save the spec of the images, and the sums of an unfinished epoch over all processes."""
         checkpoint["spec"] = asdict(self.spec)
         checkpoint["train_sums"] = sum_over_ranks(self.trainer, self._train.total()).tolist()
         if state := self.criteria.training.state_dict():
             checkpoint["loss"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on adding where an unfinished epoch was left."""
+        """Restore the sums of an unfinished epoch."""
         if checkpoint.get("train_sums", [0.0])[-1] and self.trainer.is_global_zero:
             self._train.load(checkpoint["train_sums"])
         if "loss" in checkpoint:

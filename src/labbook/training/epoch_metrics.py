@@ -1,4 +1,4 @@
-"""What a module logs, by the epoch: from Lightning's metrics to the values of a row."""
+"""The metrics of an epoch: from what a module logs to the values of a row."""
 
 from collections.abc import Mapping
 from functools import wraps
@@ -11,31 +11,31 @@ from torch import Tensor
 from labbook.training.epoch_rows import is_layer_metric
 from labbook.training.lightning_internals import logs_each_step
 
-LOADER = "/dataloader_idx_"  # Lightning puts this and a number behind the names of metrics of several loaders
-FORKS = ("_step", "_epoch")  # and these behind those of a metric that is logged by step and by epoch
+LOADER = "/dataloader_idx_"  # Lightning adds this and a number to the metric names of several loaders
+FORKS = ("_step", "_epoch")  # Lightning adds these to a metric that is logged by step and by epoch
 
 
 def log_epoch(model: LightningModule, metrics: Mapping[str, float]) -> None:
-    """Log metrics of an epoch, the same in each process, to the last digit: Lightning makes numbers float32."""
+    """Log metrics of an epoch, equal in all processes, in full precision; Lightning makes numbers float32."""
     several = model.trainer.world_size > 1
-    device = model.device if several else torch.device("cpu")  # NCCL needs them on the GPU; MPS has no float64
+    device = model.device if several else torch.device("cpu")  # NCCL needs GPU tensors; MPS has no float64
     values = {name: torch.tensor(value, dtype=torch.float64, device=device) for name, value in metrics.items()}
     model.log_dict(values, batch_size=1, sync_dist=several)
 
 
 class EpochMetrics:
-    """The metrics that a module logs, of which it leaves those of whole epochs to the recorder's loggers.
+    """The metrics that a module logs; those of whole epochs are written by the recorder's loggers.
 
-    Lightning would give them to the loggers after the checkpoint of the epoch: a run that is killed in between would
-    never have logged that epoch. Metrics of single steps are logged as in plain Lightning.
+    Lightning would log them after the epoch's checkpoint, and a run killed in between would lose them. Metrics of
+    single steps are logged as usual.
     """
 
     def __init__(self) -> None:
-        self.validated: set[str] = set()  # names that were logged in a validation
-        self.unlogged: set[str] = set()  # names that were logged with logger=False
+        self.validated: set[str] = set()  # names logged in a validation
+        self.unlogged: set[str] = set()  # names logged with logger=False
 
     def follow(self, model: LightningModule) -> None:
-        """Hear what the module logs from now on, by `log` or `log_dict`; once for each module."""
+        """Watch what the module logs with `log` or `log_dict`; call once per module."""
         if "log" in vars(model):
             return
         original = model.log
@@ -58,7 +58,7 @@ class EpochMetrics:
         vars(model)["log"] = log
 
     def of(self, logged: Mapping[str, Tensor], validated: bool) -> dict[str, float]:
-        """Values by name, those of training first; without those of an older validation where none was now."""
+        """Metrics by name, training first; without those of an older validation if there was none in this epoch."""
         own = {name: value.item() for name, value in logged.items() if name not in forked_names(logged)}
         held_out = {name: value for name, value in own.items() if self._is_of_validation(name)}
         trained = {name: value for name, value in own.items() if name not in held_out}
@@ -66,7 +66,7 @@ class EpochMetrics:
         return {name: found[name] for name in sorted(found, key=lambda name: name.startswith("gradient/"))}
 
     def for_loggers(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Those of a row, or of a run's final metrics, that loggers are given."""
+        """The metrics of a row, or of a finished run, that loggers get."""
         return {name: value for name, value in values.items() if name.partition(LOADER)[0] not in self.unlogged}
 
     def _is_of_validation(self, name: str) -> bool:
@@ -74,12 +74,12 @@ class EpochMetrics:
 
 
 def in_layer_order(metrics: Mapping[str, float]) -> dict[str, float]:
-    """By name; the layers of a network stay in its order."""
+    """Sorted by name; the layers of a network keep their order."""
     return {name: metrics[name] for name in sorted(metrics, key=lambda name: "" if is_layer_metric(name) else name)}
 
 
 def forked_names(logged: Mapping[str, Any]) -> set[str]:
-    """Names that Lightning adds to that of a metric which is logged by step and by epoch."""
+    """The names that Lightning adds for a metric that is logged by step and by epoch."""
     added = set()
     for name in logged:
         base, loader, number = name.partition(LOADER)

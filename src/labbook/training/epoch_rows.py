@@ -1,4 +1,4 @@
-"""The row that an epoch has in metrics.csv: its columns, its metrics, and what is said of it on the terminal."""
+"""The row of an epoch in metrics.csv: its columns, its metrics, and its line on the terminal."""
 
 import csv
 import io
@@ -9,13 +9,13 @@ Row = dict[str, float]
 OTHER_COLUMNS = ("epoch", "step", "lr", "images", "seconds", "images_per_second", "steps_per_second")
 PART = re.compile(r"(train|val)[/_]")
 
-WORTH_SAYING = 5.0  # seconds left of the training
-MOST = 3  # metrics of a part of the data that the line of an epoch shows
-USUAL = ("loss", "acc")  # of a classifier, of which the line shows no others
+WORTH_SAYING = 5.0  # estimated seconds to the end of the training
+MOST = 3  # metrics of one data split in the line of an epoch
+USUAL = ("loss", "acc")  # of a classifier, whose line shows only these
 
 
 def rows_as_csv(rows: list[Row]) -> str:
-    """The rows as CSV; a column that only some rows have stays empty in the others."""
+    """Rows as CSV; a column that a row does not have is empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row if name != "images"))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
@@ -25,7 +25,7 @@ def rows_as_csv(rows: list[Row]) -> str:
 
 
 def epoch_line(row: Row, epochs: int) -> str:
-    """An epoch in words."""
+    """The line of an epoch on the terminal."""
     figures = [said for part in ("train", "val", "") if (said := metrics_of_part(row, part))]
     number = f"{int(row['epoch']):>{len(str(epochs))}}/{epochs}"
     pace = f"{row['seconds']:.1f} s  {pace_of_row(row)}"
@@ -33,13 +33,13 @@ def epoch_line(row: Row, epochs: int) -> str:
 
 
 def time_left(rows: list[Row], epochs: int) -> str:
-    """How long the rest takes, by the mean of the epochs done; nothing where that is soon over."""
+    """The remaining time, from the mean of the finished epochs; empty if it is short."""
     seconds = epochs * sum(row["seconds"] for row in rows) / len(rows)
     return f"  {format_duration(seconds)} left" if seconds >= WORTH_SAYING else ""
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds as a person says them: 42 s, 5 min, 3 h 20 min."""
+    """A duration for people: 42 s, 5 min, 3 h 20 min."""
     minutes = round(seconds / 60)
     if seconds < 100:
         return f"{seconds:.0f} s"
@@ -47,17 +47,15 @@ def format_duration(seconds: float) -> str:
 
 
 def is_layer_metric(name: str) -> bool:
-    """Whether a metric is one of `GradientNorms`."""
     return name.startswith("gradient/")
 
 
 def metric_names(row: Row) -> list[str]:
-    """The names of the metrics that the module logged."""
     return [name for name in row if name not in OTHER_COLUMNS and not name.startswith("lr/")]
 
 
 def metrics_of_part(row: Row, part: str) -> str:
-    """The first metrics that a row has of a part of the data, loss and accuracy first; without a part, the rest."""
+    """The first metrics of a data split, loss and accuracy first; without a split, all other metrics."""
     found = {
         without_part(name): row[name]
         for name in metric_names(row)
@@ -70,23 +68,20 @@ def metrics_of_part(row: Row, part: str) -> str:
 
 
 def part_of_metric(name: str) -> str:
-    """The part of the data that a metric is of by its name, as train/loss or val_loss; nothing if it does not say."""
+    """The data split in a metric's name, as in train/loss or val_loss; empty if there is none."""
     match = PART.match(name)
     return match[1] if match else ""
 
 
 def without_part(name: str) -> str:
-    """A metric's name without the part of the data."""
     return PART.sub("", name)
 
 
 def format_metric(value: float) -> str:
-    """A value in few digits."""
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"
 
 
 def pace_of_row(row: Row) -> str:
-    """How many images, or steps, a second took."""
     if "images_per_second" in row:
         return f"{row['images_per_second']:,.0f} images/s"
     return f"{row['steps_per_second']:,.1f} steps/s"

@@ -1,4 +1,4 @@
-"""What a network takes beside the images: the parameters of its `forward` after the first, by name."""
+"""The inputs of a network besides images: the further parameters of its `forward`, by name."""
 
 import inspect
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from labbook.errors import SettingError
 
 @dataclass(frozen=True)
 class FurtherInputs:
-    """Tensors of `Batch.extra` that a `forward` takes: `forward(self, images, age)` takes the one called age."""
+    """Tensors of `Batch.extra` that a `forward` takes: `forward(self, images, age)` takes the tensor `age`."""
 
     network: str
     needed: tuple[str, ...] = ()
@@ -20,7 +20,7 @@ class FurtherInputs:
 
     @classmethod
     def of(cls, network: nn.Module) -> "FurtherInputs":
-        """Those of a network. A parameter with a default is one where its annotation names Tensor."""
+        """The inputs of a network. A parameter with a default counts if its annotation names Tensor."""
         _, *parameters = inspect.signature(network.forward).parameters.values()
         named = [item for item in parameters if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)]
         return cls(
@@ -31,7 +31,7 @@ class FurtherInputs:
         )
 
     def among(self, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors that `forward` takes of those that a batch has."""
+        """The tensors of a batch that `forward` takes."""
         if not extra and not self.needed:
             return {}
         if missing := [name for name in self.needed if name not in extra]:
@@ -42,7 +42,7 @@ class FurtherInputs:
         return {name: extra[name] for name in extra if self.takes_all or name in self.needed + self.optional}
 
     def check_unmixed(self, inputs: Mapping[str, Tensor]) -> None:
-        """Refuse to mix images in pairs and not what is taken beside them."""
+        """Refuse to mix images in pairs if the network takes further inputs, which are not mixed."""
         if inputs:
             raise SettingError(
                 f"task.mixup and task.cutmix mix only images, and {self.network} takes {' and '.join(inputs)} beside"
@@ -50,7 +50,7 @@ class FurtherInputs:
             )
 
     def check_none(self) -> None:
-        """Refuse a network of which images alone are not all that it takes."""
+        """Refuse a network that needs more than images."""
         if names := [*self.needed, *self.optional, *(["further tensors"] if self.takes_all else [])]:
             raise SettingError(
                 f"{self.network} takes {' and '.join(names)} beside the images, which image files do not have, so it is"

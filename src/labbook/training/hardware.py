@@ -1,4 +1,4 @@
-"""What `auto` means: pure functions from a small description of the machine to device, precision and layout."""
+"""What `auto` means: functions from a description of the machine to device, precision and layout."""
 
 import os
 import platform
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 Accelerator = Literal["cpu", "gpu", "mps"]
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 UNSCALED = "task.sam does not work with scaled gradients: use trainer.precision=bf16-mixed or 32"
-# Strategies whose processes each run the whole program, as those that fork or spawn do not.
-# Variables that Lightning reads a number from where a run has several processes.
+# Strategies whose processes each run the whole program, unlike those that fork or spawn. Lightning reads these
+# variables as numbers if a run has several processes.
 OF_SEVERAL = ("NODE_RANK", "GROUP_RANK", "MASTER_PORT", "STANDALONE_PORT")
 FIND_UNUSED = ("ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 STRATEGIES = ("auto", "ddp", *FIND_UNUSED)
-# What Slurm, torchrun, LSF and MPI set in the processes that they start, or a user on each machine.
+# Set by Slurm, torchrun, LSF and MPI in the processes they start, or by a user on each machine.
 OF_CLUSTERS = ("SLURM_JOB_ID", "MASTER_ADDR", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 PRECISIONS = ("auto", "32", "32-true", "16-mixed", "bf16-mixed")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the rules look at. `capability` is CUDA's compute capability, such as (8, 0) for an A100."""
+    """Facts for the rules. `capability` is CUDA's compute capability, such as (8, 0) for an A100."""
 
     gpus: int = 0
     capability: tuple[int, int] = (0, 0)
@@ -43,7 +43,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class DeviceChoice:
-    """The device and how numbers are held on it, with the reasons in words."""
+    """The device, its precision and layout, and the reasons in words."""
 
     accelerator: Accelerator
     precision: str
@@ -52,7 +52,6 @@ class DeviceChoice:
 
 
 def describe_machine() -> Machine:
-    """The machine this process runs on."""
     import torch
 
     from labbook.training.torch_internals import cpu_multiplies_bf16
@@ -71,7 +70,7 @@ def describe_machine() -> Machine:
 
 
 def cpu_name() -> str:
-    """The processor as its maker names it, where the system says."""
+    """The name of the processor, if the system gives it."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as info:
             return next(line.split(":")[1].strip() for line in info if line.startswith("model name"))
@@ -80,13 +79,13 @@ def cpu_name() -> str:
 
 
 def check_strategy(asked: str) -> None:
-    """Refuse a strategy that a run does not work with."""
+    """Refuse a strategy that a run cannot use."""
     if asked not in STRATEGIES:
         raise UntrainableError(f"trainer.strategy={asked} does not work here; {list_choices(asked, STRATEGIES)}")
 
 
 def check_num_nodes(count: Any) -> None:
-    """Refuse several machines where nothing tells this process of the others: it would wait for them for ever."""
+    """Refuse several machines if no environment variable describes the others: the run would wait forever."""
     if isinstance(count, int) and count > 1 and not any(name in os.environ for name in OF_CLUSTERS):
         raise UntrainableError(
             f"trainer.num_nodes={count}: this process does not know the other machines: start it with srun (Slurm)"
@@ -95,7 +94,7 @@ def check_num_nodes(count: Any) -> None:
 
 
 def parse_devices(asked: Any) -> int | list[int]:
-    """How many devices are meant by 2, "2", [0, 1], "0,1", -1 and auto, or which: a number, -1 for all, or a list."""
+    """Parse 2, "2", [0, 1], "0,1", -1 and auto: a number of devices, -1 for all, or a list of indices."""
     listed = asked.removesuffix(",").split(",") if isinstance(asked, str) and "," in asked else asked
     if isinstance(listed, Sequence) and not isinstance(listed, str):
         numbers = [int(item) if str(item).strip().isdecimal() else -1 for item in listed]
@@ -112,7 +111,7 @@ def parse_devices(asked: Any) -> int | list[int]:
 
 
 def check_devices(trainer: Mapping[str, Any], accelerator: Accelerator, machine: Machine) -> None:
-    """Refuse more devices than there are, those that are not there, and processes that could not find each other."""
+    """Refuse more devices than there are, missing indices, and processes that could not find each other."""
     asked = trainer.get("devices", "auto")
     devices = parse_devices(asked)
     if accelerator == "gpu":
@@ -149,19 +148,20 @@ def choose_accelerator(asked: str, machine: Machine) -> Accelerator:
 def choose_precision(
     asked: str, accelerator: Accelerator, machine: Machine, strided_depthwise: bool = False, sam: bool = False
 ) -> tuple[str, str]:
-    """The precision and why.
+    """The precision, and why.
 
-    bf16 where the hardware multiplies it natively: CUDA from compute capability 8.0, CPUs with AMX or AVX512-BF16
-    (without them autocast made AlexNet's step forty times slower; with them 32 bits take C2 1.5, AlexNet 1.7 and the
-    cats-and-dogs network 2.2 times as long, LeNet-5 and MLPs 0.94 to 0.99). On capability 7.0 and 7.5 (V100, T4)
-    16-bit floats. CPUs have no fast gradient of strided depthwise convolutions in bf16 (it took 25 times as long,
-    and so a step of MobileNetV2 1.5, of EfficientNet-B0 2.1 and of MobileNetV3-Small 2.9 times). Frozen ones have
-    no gradient, and gain by bf16: with 224 pixels a step of the last layer alone takes 1.7, 2.4 and 1.9 times as long
-    in 32 bits. 16-bit floats need scaled gradients, which sharpness-aware steps cannot have.
+    `auto` is bf16 if the hardware multiplies it natively: CUDA from compute capability 8.0, CPUs with AMX or
+    AVX512-BF16. Capability 7.0 and 7.5 (V100, T4) use 16-bit floats. Measured on a CPU without AMX: bf16 makes
+    AlexNet's step 40 times slower. With AMX, 32 bits take 1.5 (C2), 1.7 (AlexNet) and 2.2 times as long (cats-and-dogs
+    network), 0.94 to 0.99 for LeNet-5 and MLPs.
+
+    CPUs have no fast bf16 gradient for strided depthwise convolutions: it takes 25 times as long, and the step of
+    MobileNetV2 1.5, EfficientNet-B0 2.1, MobileNetV3-Small 2.9 times. Frozen ones have no gradient: there, 32 bits take
+    1.7 to 2.4 times as long. 16-bit floats need scaled gradients, which sharpness-aware steps cannot use.
     """
     if asked not in PRECISIONS:
         raise SettingError(f"trainer.precision={asked} is unknown; {list_choices(asked, PRECISIONS)}")
-    if asked == "16-mixed" and accelerator == "cpu":  # Lightning would take bf16 instead
+    if asked == "16-mixed" and accelerator == "cpu":  # Lightning would use bf16 instead
         raise SettingError("trainer.precision=16-mixed is not for CPUs: use trainer.precision=bf16-mixed or 32")
     if asked == "16-mixed" and sam:
         raise SettingError(UNSCALED)
@@ -186,8 +186,8 @@ def choose_precision(
 
 
 def choose_for_run(config: "DictConfig", model: "LightningModule") -> DeviceChoice:
-    """What to train or test a network with on this machine."""
-    from labbook.training.capabilities import is_classifier  # which imports torch, as the next
+    """The device and precision to train or test a network on this machine."""
+    from labbook.training.capabilities import is_classifier  # imports torch, as does the next line
     from labbook.training.convolutions import has_strided_depthwise
 
     return choose_device(
@@ -206,10 +206,10 @@ def choose_device(
     strided_depthwise: bool = False,
     sam: bool = False,
 ) -> DeviceChoice:
-    """Everything `auto` leaves open, from the settings `accelerator` and `precision` of the trainer.
+    """Everything that `auto` leaves open, from the trainer settings `accelerator` and `precision`.
 
-    Channels-last convolutions: on a CPU, channels first take LeNet-5 1.3, C2 1.5, AlexNet 1.1 and the cats-and-dogs
-    network 1.7 times as long; on CUDA tensor cores want it; MPS gains nothing.
+    Channels-last convolutions: on a CPU, channels first takes 1.3 (LeNet-5), 1.5 (C2), 1.1 (AlexNet) and 1.7 times as
+    long (cats-and-dogs network). CUDA tensor cores need it. MPS gains nothing.
     """
     accelerator = choose_accelerator(str(asked.get("accelerator", "auto")), machine)
     wanted = str(asked.get("precision", "auto"))

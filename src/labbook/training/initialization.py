@@ -1,4 +1,4 @@
-"""The weights that a training begins with, where they are not to be those of the layers themselves."""
+"""Initial weights of a network, if they are not those of its layers."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -11,11 +11,11 @@ LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def init_weights(network: nn.Module, kind: Initialization) -> None:
-    """Draw the weights of dense, convolutional and attention layers anew, from torch's random state; biases become 0.
+    """Initialize the weights of dense, convolutional and attention layers from torch's random state; biases become 0.
 
-    `torch`: nothing is changed; its layers draw weights and biases uniformly within 1 / sqrt(inputs). `glorot`:
-    uniformly within sqrt(6 / (inputs + outputs)), as Keras does (Glorot and Bengio, AISTATS 2010). `he`: normal, with
-    the variance 2 / inputs (He et al., arXiv 1502.01852). Layers that are not trained stay as they are.
+    `torch`: no change; torch draws weights and biases uniformly within 1 / sqrt(inputs). `glorot`: uniform within
+    sqrt(6 / (inputs + outputs)), as in Keras (Glorot and Bengio, AISTATS 2010). `he`: normal with variance 2 / inputs
+    (He et al., arXiv 1502.01852). Frozen layers do not change.
     """
     if kind == "torch":
         return
@@ -31,7 +31,7 @@ def init_weights(network: nn.Module, kind: Initialization) -> None:
 
 @torch.no_grad()
 def weights_and_biases(network: nn.Module) -> Iterator[tuple[tuple[Tensor, ...], Tensor | None]]:
-    """Weights and bias of each layer that is trained; attention has three in one, of queries, keys and values."""
+    """The weight and bias of each trained layer; attention has three in one tensor: queries, keys, values."""
     for layer in network.modules():
         if isinstance(layer, LAYERS) and layer.weight.requires_grad:
             yield (layer.weight,), layer.bias

@@ -1,4 +1,4 @@
-"""All that is used of Lightning beyond its public names; tests/training/test_lightning_internals.py holds it."""
+"""All private names of Lightning that the package uses; tests/training/test_lightning_internals.py checks them."""
 
 import os
 import subprocess
@@ -18,48 +18,48 @@ HOOK_NAME = "_current_fx_name"  # attribute of a LightningModule: the hook that 
 
 
 def logs_each_step(model: LightningModule, on_step: bool | None) -> bool | None:
-    """Whether `self.log(..., on_step=on_step)` logs each step in the hook that now runs; None where none does."""
+    """Whether `self.log(..., on_step=on_step)` logs each step in the current hook; None outside hooks."""
     hook: str | None = getattr(model, HOOK_NAME)
     return None if hook is None else _FxValidator.get_default_logging_levels(hook, on_step, None)[0]
 
 
 def set_purge_step(logger: TensorBoardLogger, step: int) -> None:
-    """Have TensorBoard forget what is there of this step and those after it, before anything is written."""
+    """Make TensorBoard drop what it has of this step and later ones, before anything is written."""
     logger._kwargs["purge_step"] = step
 
 
 def opened_writer(logger: TensorBoardLogger) -> Any:
-    """The writer of a logger's events; None where nothing was written yet."""
+    """The writer of a logger's events; None before the first write."""
     return logger._experiment
 
 
 def without_trainer() -> AbstractContextManager[None]:
-    """Within this, a module without a Trainer may be traced: its properties that need one give None."""
+    """Within this context, a module without a Trainer can be traced: properties that need a Trainer are None."""
     return _jit_is_scripting()
 
 
 def begin_epoch_anew(trainer: Trainer) -> None:
-    """Have loaders of the user's own begin their epoch from their state and the restored random state.
+    """Start the epoch of a user's loaders again from their saved state and the restored random state.
 
-    Between epochs, Lightning does not load the state, and began the epoch before the random state was restored.
+    Between epochs, Lightning does not load that state, and starts the epoch before the random state is restored.
     """
-    loop: Any = trainer.fit_loop  # whose private attributes carry no types
+    loop: Any = trainer.fit_loop  # its private attributes have no types
     loop._combined_loader._load_state_dicts(loop._combined_loader_states_to_load)
     iter(loop._data_fetcher)
 
 
 def disable_signal_handlers(trainer: Trainer) -> None:
-    """Have Lightning install no signal handlers.
+    """Keep Lightning from installing signal handlers.
 
-    Its handler of SIGTERM would end the program with code 0 and nothing saved, and wait for other processes.
+    Its SIGTERM handler would end the program with code 0, save nothing, and wait for other processes.
     """
     vars(trainer._signal_connector)["register_signal_handlers"] = lambda: None
 
 
 def end_other_processes(trainer: Trainer) -> None:
-    """End the processes that Lightning started beside this one, which ends early and has saved what there was to save.
+    """End the processes that Lightning started beside this one, which ends early and has saved its state.
 
-    They might wait for this one for ever; and Lightning's watcher kills it when it sees one of them end before.
+    They could wait for this process forever. Lightning's watcher would kill this process when one of them ends first.
     """
     launcher = trainer.strategy.launcher
     if isinstance(launcher, _SubprocessScriptLauncher):
@@ -71,17 +71,17 @@ def end_other_processes(trainer: Trainer) -> None:
 
 
 def death_among_others(trainer: Trainer) -> str:
-    """What became of a process that Lightning started and whose end is felt here; nothing where none has ended."""
+    """How a process that Lightning started ended, if one did; empty otherwise."""
     launcher = trainer.strategy.launcher
     processes = launcher.procs if isinstance(launcher, _SubprocessScriptLauncher) else []
-    for process in processes[:1]:  # which may still be about to end
+    for process in processes[:1]:  # it may still be ending
         with suppress(subprocess.TimeoutExpired):
             process.wait(2)
     return describe_death(processes)
 
 
 def describe_death(processes: Sequence["subprocess.Popen[bytes]"]) -> str:
-    """How the first of these that failed has ended; nothing where none did. They are numbered from 1."""
+    """How the first failed process ended, numbered from 1; empty if none failed."""
     for number, process in enumerate(processes, 1):
         if code := process.poll():
             how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
@@ -91,13 +91,13 @@ def describe_death(processes: Sequence["subprocess.Popen[bytes]"]) -> str:
 
 @contextmanager
 def report_deaths(trainer: Trainer, resume_hint: str) -> Iterator[None]:
-    """Within this, Lightning's watcher, which ends all processes of a run where one died, says so first."""
+    """Within this context, Lightning's watcher prints which process died before it ends the others."""
 
     def end_all(observer: _ChildProcessObserver) -> NoReturn:
         print(f"error: {describe_death(observer._child_processes)}{resume_hint}", file=sys.stderr, flush=True)
         for process in observer._child_processes:
             process.kill()
-        os._exit(1)  # the main thread may wait for that process for ever
+        os._exit(1)  # the main thread may wait for that process forever
 
     if not isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
         yield

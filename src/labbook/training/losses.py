@@ -1,4 +1,4 @@
-"""Losses: what training minimises, by any class of torch.nn or of the user's own."""
+"""Losses: classes of torch.nn, of this module or of the user."""
 
 import inspect
 import math
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError, first_line, list_choices
 
-Loss = Callable[..., nn.Module]  # takes `weight`, `pos_weight` and `label_smoothing`, where it has these
+Loss = Callable[..., nn.Module]  # gets `weight`, `pos_weight` and `label_smoothing` if it takes them
 ClassWeights = Literal["balanced"] | Mapping[str, float] | None
 
-# Losses of torch whose logits or targets are others than a classifier's, though they accept them without an error.
+# Losses of torch for other logits or targets; they accept those of a classifier without an error.
 REFUSED = {nn.NLLLoss: "it needs log probabilities and not logits: use loss=cross_entropy"}
 
 
 class FocalLoss(nn.Module):
     """Cross entropy times (1 - p)^gamma, where p is the probability of the true class (Lin et al., arXiv 1708.02002).
 
-    `weight` is the factor of each class, float32 [classes]; the mean over the images is weighted by it, as in
-    `torch.nn.CrossEntropyLoss`, which this is with gamma=0.
+    `weight` is a factor per class, float32 [classes]; the mean over the images is weighted by it, as in
+    `torch.nn.CrossEntropyLoss`, which is the same for gamma=0.
     """
 
     weight: Tensor | None
@@ -47,7 +47,7 @@ class FocalLoss(nn.Module):
 
 
 class BinaryCrossEntropy(nn.BCEWithLogitsLoss):
-    """`torch.nn.BCEWithLogitsLoss` that also takes class numbers: the mean over images and classes of yes or no."""
+    """`torch.nn.BCEWithLogitsLoss` that also takes class indices."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """Logits [n, classes] and classes (int64 [n]) or one number in [0, 1] each (float [n, classes]) -> a scalar."""
@@ -56,14 +56,14 @@ class BinaryCrossEntropy(nn.BCEWithLogitsLoss):
 
 
 def one_hot(targets: Tensor, like: Tensor) -> Tensor:
-    """Classes, int64 [n], as shares [n, classes] of the type of `like` [n, classes]; shares stay as they are."""
+    """Class indices, int64 [n], as shares [n, classes] with the dtype of `like` [n, classes]; shares do not change."""
     return targets if targets.is_floating_point() else F.one_hot(targets, like.shape[1]).to(like.dtype)
 
 
 class Criteria(NamedTuple):
-    """One loss twice: label smoothing and class weights belong to training alone, so that others compare.
+    """One loss twice: with label smoothing and class weights for training, without for validation and test.
 
-    Neither is a part of the network: its checkpoints have no weights of theirs.
+    Neither is a submodule of the network, so checkpoints do not have their weights.
     """
 
     training: nn.Module
@@ -71,35 +71,33 @@ class Criteria(NamedTuple):
 
     @classmethod
     def of(cls, loss: Loss, label_smoothing: float = 0.0, weight: Tensor | None = None) -> "Criteria":
-        """Made with the arguments that the loss takes; `weight` is that of each class, float32 [classes]."""
+        """Create both with the arguments that the loss takes; `weight` is per class, float32 [classes]."""
         options: dict[str, Any] = {"label_smoothing": label_smoothing} if label_smoothing else {}
         if weight is not None and (name := weight_name(loss)):
             options[name] = weight
         return cls(loss(**options), loss())
 
     def to(self, device: torch.device) -> None:
-        """Move their buffers to the device of the images."""
         for criterion in self:
             criterion.to(device)
 
 
 def takes_argument(loss: Loss, name: str) -> bool:
-    """Whether a loss has an argument of this name."""
     known = inspect.signature(loss).parameters
     return name in known or any(item.kind is item.VAR_KEYWORD for item in known.values())
 
 
 def weight_name(loss: Loss) -> str | None:
-    """The argument that takes the weights of the classes: `pos_weight` (of the yes for each class), or `weight`."""
+    """The argument for class weights: `pos_weight`, or `weight`."""
     return next((name for name in ("pos_weight", "weight") if name in inspect.signature(loss).parameters), None)
 
 
 def class_weights_of(asked: ClassWeights, counts: Tensor | None, names: tuple[str, ...]) -> Tensor | None:
-    """The weight of each class, float32 [classes], with mean 1; None where none are asked for.
+    """The weight of each class, float32 [classes], with mean 1; None if none are asked for.
 
     Args:
-        asked: "balanced" (the fewer images, the more weight), or factors of some classes, of which the others have 1.
-        counts: training images of each class, int64 [classes]; None where they cannot be counted.
+        asked: "balanced" (inverse to the number of images), or factors of some classes; the others have 1.
+        counts: training images of each class, int64 [classes]; None if unknown.
         names: of the classes.
     """
     if asked is None:
@@ -118,14 +116,14 @@ def class_weights_of(asked: ClassWeights, counts: Tensor | None, names: tuple[st
 
 
 def check_weighted_names(asked: Mapping[str, float], names: tuple[str, ...]) -> None:
-    """Refuse weights of classes that there are not."""
+    """Refuse weights of unknown classes."""
     for name in map(str, asked):
         if name not in names:
             raise SettingError(f"loss.class_weights: {name} is not a class of the data; {list_choices(name, names)}")
 
 
 def check_class_weights(asked: Any) -> None:
-    """Refuse what is not written as class weights are."""
+    """Refuse class weights of a wrong form."""
     if asked is None or asked == "balanced":
         return
     factors = list(asked.values()) if isinstance(asked, Mapping) else []
@@ -140,9 +138,9 @@ def check_class_weights(asked: Any) -> None:
 
 
 def check_loss(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: ImageSpec, mixed: bool) -> None:
-    """Make a loss and try it on a few logits, so that one that cannot train these classes is refused at once.
+    """Try a loss on a few logits, so that a loss that cannot train these classes is refused at once.
 
-    `mixed`: images are mixed in training, and so are their labels.
+    `mixed`: training mixes images and their labels.
     """
     made = getattr(loss, "func", loss)
     title = loss_title(loss)
@@ -174,20 +172,19 @@ def check_loss(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: 
 
 
 def check_multilabel_loss(loss: Loss) -> None:
-    """Refuse losses by which the classes of an image exclude each other."""
+    """Refuse losses that allow one class per image only."""
     made = getattr(loss, "func", loss)
     if inspect.isclass(made) and issubclass(made, (nn.CrossEntropyLoss, FocalLoss)):
         raise SettingError(f"{loss_title(loss)} needs one class per image, and these have several: use loss=bce")
 
 
 def loss_title(loss: Loss) -> str:
-    """A loss as it is written in a configuration."""
     made = getattr(loss, "func", loss)
     return f"loss._target_={made.__module__.removesuffix('.modules.loss')}.{made.__qualname__}"
 
 
 def try_loss(criterion: nn.Module, title: str, classes: int, shares: str) -> None:
-    """Compute a loss; `shares` says what targets are that are float [n, classes], and is empty for class numbers."""
+    """Compute a loss; `shares` describes float targets [n, classes], and is empty for class indices."""
     count = classes + 1  # so that targets [n] are never taken for [classes]
     logits = torch.linspace(-1, 1, count * classes).view(count, classes).requires_grad_()
     targets = torch.arange(count) % classes
@@ -196,7 +193,7 @@ def try_loss(criterion: nn.Module, title: str, classes: int, shares: str) -> Non
     try:
         with warnings.catch_warnings(action="ignore"):
             value = criterion(logits, one_hot(targets, logits) if shares else targets)
-    except Exception as error:  # a library's, or the user's own
+    except Exception as error:  # of a library or of the user
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise SettingError(f"{title} does not take logits [n, classes] and {kind}{instead} ({reason})") from error
     if not isinstance(value, Tensor) or value.dim() or not value.requires_grad:

@@ -1,4 +1,4 @@
-"""The metrics of the group `metrics`: completed by what the network knows of its classes, and tried before a run."""
+"""The metrics of the group `metrics`: arguments from the spec of the data, and a trial before the run."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,13 +15,12 @@ from labbook.config.failures import LIBRARIES, ConfigPart
 from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError, first_line
 
-# Metrics of torchmetrics that have no version for several labels: these judge whether each class is there.
+# Metrics of torchmetrics without a multilabel version: they evaluate each class as a yes or no.
 BINARY_ALONE = ("torchmetrics.classification.CalibrationError", "torchmetrics.CalibrationError")
-BUILT_IN = ("acc", "loss", "top5_acc", "acc_eval", "confusion_matrix")  # names that a run has anyway
+BUILT_IN = ("acc", "loss", "top5_acc", "acc_eval", "confusion_matrix")  # names that every run has
 
 
 def check_metric_names(names: Iterable[str]) -> None:
-    """Refuse names that a metric cannot have."""
     for name in map(str, names):
         if name in BUILT_IN:
             raise SettingError(f"metrics.{name}: every run has a metric of this name: use another name")
@@ -30,7 +29,7 @@ def check_metric_names(names: Iterable[str]) -> None:
 
 
 def check_objective_is_computed(config: DictConfig) -> None:
-    """Refuse to choose by a metric that is not computed: without validation images only those of training are."""
+    """Refuse an objective that is not computed: without validation images there are only training metrics."""
     part, _, name = config.objective.partition("/")
     if part != "val" or not (config.metrics or {}).get(name):
         return
@@ -44,7 +43,6 @@ def check_objective_is_computed(config: DictConfig) -> None:
 
 
 def build_metrics(nodes: Mapping[str, Any], model: LightningModule) -> dict[str, Metric]:
-    """The metrics of a configuration for this network, by name."""
     spec, task = getattr(model, "spec", None), getattr(model, "metric_task", "multiclass")
     metrics = {}
     for name, node in nodes.items():
@@ -77,10 +75,10 @@ def arguments_from_spec(node: Mapping[str, Any], name: str, spec: ImageSpec | No
 
 
 def metric_inputs(metric: Metric, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """What a metric is given: probabilities, float32 [n, classes], and the labels.
+    """The input of a metric: probabilities, float32 [n, classes], and labels.
 
-    The probabilities are those of a softmax for labels [n], of sigmoids for labels [n, classes]. A binary metric is
-    given the probability of the second of two classes, [n]; of labels [n, classes] each class of each image by itself.
+    Probabilities are a softmax for labels [n], sigmoids for labels [n, classes]. A binary metric gets the probability
+    of the second class, [n]; for labels [n, classes] it gets each class of each image separately.
     """
     if labels.ndim == logits.ndim:
         chances, there = logits.float().sigmoid(), labels.long()
@@ -90,12 +88,12 @@ def metric_inputs(metric: Metric, logits: Tensor, labels: Tensor) -> tuple[Tenso
 
 
 def takes_binary(metric: Metric) -> bool:
-    """Whether a metric is one of torchmetrics' for two classes that takes the probability of the second."""
+    """Whether a metric of torchmetrics takes the probability of the second of two classes."""
     return has_kind(metric, "Binary")
 
 
 def has_kind(metric: Metric, labels: str) -> bool:
-    """Whether a metric is one of torchmetrics' for `Binary` or `Multiclass` labels, by its name."""
+    """Whether a metric of torchmetrics is for `Binary` or `Multiclass` labels, by its class name."""
     return any(
         base.__module__.startswith("torchmetrics.") and base.__name__.startswith(labels)
         for base in type(metric).__mro__
@@ -103,13 +101,13 @@ def has_kind(metric: Metric, labels: str) -> bool:
 
 
 def try_metric(metric: Metric, name: str, target: str, classes: int, task: str) -> None:
-    """Let a copy of a metric judge made-up predictions, so that what cannot work is refused before the training."""
+    """Try a copy of a metric on made-up predictions, so that a metric that cannot work is refused before training."""
     module = type(metric).__module__
     if module.startswith("torchmetrics.") and not module.startswith("torchmetrics.classification."):
         raise SettingError(f"{name}._target_={target} is not a metric of torchmetrics.classification")
     if takes_binary(metric) and classes != 2 and task != "multilabel":
         raise SettingError(f"{name}._target_={target} is for 2 classes, and the data has {classes}")
-    if task == "multilabel" and has_kind(metric, "Multiclass"):  # some would take them, and judge something else
+    if task == "multilabel" and has_kind(metric, "Multiclass"):  # some would accept them and compute something else
         raise SettingError(f"{name}._target_={target} needs one class per image, and these have several")
     logits, labels = torch.eye(classes), torch.arange(classes)
     if task == "multilabel":
@@ -119,7 +117,7 @@ def try_metric(metric: Metric, name: str, target: str, classes: int, task: str) 
         tried.update(*metric_inputs(metric, logits, labels))
         found = tried.compute()
     except Exception as error:
-        if not target.startswith(LIBRARIES):  # own code: a bug, which is worth its traceback
+        if not target.startswith(LIBRARIES):  # own code: a bug, whose traceback is useful
             ConfigPart(name, target, None).note(error)
             raise
         raise SettingError(f"{name} ({target}) does not work with {classes} classes: {first_line(error)}") from error

@@ -1,4 +1,4 @@
-"""Metrics of a pass over the images, added up with a synchronisation now and then instead of one a step."""
+"""Metrics of a pass over the images, with few synchronisations of the device."""
 
 import math
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from labbook.errors import TrainingError
 
 
 class RunningMetrics:
-    """Loss, correct and top-5 predictions and images seen, summed over many steps.
+    """Sums of loss, correct and top-5 predictions and images over many steps.
 
-    Batches wait on their device and are added up many at a time: one synchronisation and a few operations instead
-    of a dozen in every step (an eighth of the time of a small network's). The sums do not depend on how many waited.
+    Batches wait on their device and are added many at a time: one synchronisation and few operations, instead of a
+    dozen operations per step (an eighth of a small network's time). The sums do not depend on how many wait.
     """
 
-    steps = 64  # that wait at most
+    steps = 64  # batches that wait at most
     numbers = 2**22  # logits that wait at most
 
     def __init__(self, top5: bool = False) -> None:
@@ -27,7 +27,6 @@ class RunningMetrics:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
         self.loss, self.correct, self.among, self.images = 0.0, 0, 0, 0
         self._waiting: list[tuple[Tensor, Tensor, Tensor, int | None]] = []
         self._numbers = 0
@@ -37,8 +36,8 @@ class RunningMetrics:
 
         Args:
             loss: a scalar.
-            logits: not changed afterwards.
-            labels: class indices; or, of several classes for an image, [n, classes].
+            logits: must not change afterwards.
+            labels: class indices; for several classes per image, [n, classes].
             step: of training, where a loss that is not finite is an error.
         """
         if self._paused:
@@ -50,7 +49,7 @@ class RunningMetrics:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Within this, batches are not counted."""
+        """Within this context, batches are not counted."""
         self._paused = True
         try:
             yield
@@ -58,10 +57,10 @@ class RunningMetrics:
             self._paused = False
 
     def flush(self) -> None:
-        """Add up what waits.
+        """Add the waiting batches.
 
         Raises:
-            TrainingError: naming the first step of training whose loss is not finite.
+            TrainingError: the loss of a training step is not finite; names the first.
         """
         if not self._waiting:
             return
@@ -71,25 +70,23 @@ class RunningMetrics:
         guessed, true = torch.cat(logits), torch.cat(labels)
         correct = correct_top1(guessed, true).sum()
         among = (guessed.topk(5).indices == true[:, None]).sum() if self.top5 else correct
-        # All at once, as each look at the device is a synchronisation. MPS has no float64, and no count is above 2^24.
+        # All at once, because each read of the device is a synchronisation. MPS has no float64; no count exceeds 2^24.
         exact = torch.float32 if correct.is_mps else torch.float64
         found = torch.cat([torch.stack(losses).to(exact), torch.stack([correct, among]).to(exact)])
         *means, correct, among = found.tolist()
         for loss, count, step in zip(means, counts, steps, strict=True):
             if step is not None and not math.isfinite(loss):
                 raise TrainingError(divergence_message(f"loss became {loss}", step))
-            self.loss += loss * count  # in this order: a resumed run must come to the same bits
+            self.loss += loss * count  # in this order: a resumed run must get the same bits
         self.correct += int(correct)
         self.among += int(among)
         self.images += sum(counts)
 
     def state(self) -> list[float]:
-        """What a checkpoint in the middle of an epoch must hold."""
         self.flush()
         return [self.loss, float(self.correct), float(self.among), float(self.images)]
 
     def load(self, state: list[float]) -> None:
-        """Go on from `state`."""
         self.reset()
         self.loss, self.correct, self.among, self.images = state[0], int(state[1]), int(state[2]), int(state[3])
 
@@ -109,21 +106,20 @@ class Metrics:
 
     @classmethod
     def of(cls, total: Tensor) -> "Metrics":
-        """From the sums of `RunningMetrics.total`."""
         loss, correct, top5, images = total.tolist()
         return cls(loss / images, correct / images, top5 / images, int(images))
 
 
 def correct_top1(logits: Tensor, labels: Tensor) -> Tensor:
-    """Which of n images are classified correctly, bool [n], by logits [n, classes].
+    """Whether each of n images is classified correctly, bool [n], from logits [n, classes].
 
-    `labels` are classes, int64 [n]; or float [n, classes] of several for an image, which then have to be right all of
-    them: those with a probability above 0.5.
+    `labels` are classes, int64 [n]; or float [n, classes] for several classes per image, which must all be right: those
+    with a probability above 0.5.
     """
     return logits.argmax(1) == labels if labels.ndim == 1 else ((logits > 0) == (labels > 0.5)).all(1)
 
 
 def divergence_message(what: str, step: int) -> str:
-    """What to say, and to advise, of a training that left the finite numbers in a step."""
+    """The error message for a loss or weight that is not finite."""
     advice = "try a smaller optimizer.lr, trainer.gradient_clip_val=1 or trainer.precision=32"
     return f"the {what} in step {step}; {advice}"

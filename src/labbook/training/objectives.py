@@ -1,4 +1,4 @@
-"""The metric that runs are chosen and compared by: whether it is logged, and what to say where it is not."""
+"""The metric that runs are selected and compared by: whether it is logged, and the error if not."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ FIGURES = ("loss", "acc", "top5_acc")  # of a classifier, in training and valida
 
 
 def check_objective(config: DictConfig) -> None:
-    """Refuse an objective before the training where it is known what is logged: by the classifiers of this package."""
+    """Refuse a wrong objective before training, if a classifier of this package shows what is logged."""
     model = return_type(instantiate.resolve_target(config.model._target_, "model"))
     callbacks = {name: node for name, node in (config.callbacks or {}).items() if isinstance(node, DictConfig)}
     if not capabilities.is_classifier_type(model) or not capabilities.logs_only_known_metrics(model):
@@ -33,13 +33,13 @@ def check_objective(config: DictConfig) -> None:
 
 
 def effective_objective(name: str, model: LightningModule, data: LightningDataModule) -> str:
-    """The metric that stands for an objective: one of training where nothing is held out to choose by."""
+    """The metric used for an objective: of training, if there is no validation data to choose by."""
     chosen = capabilities.is_validated(model, data) and not capabilities.validates_on_test(data)
     return name if chosen else held_out_name(name, "test")
 
 
 def objective_mode_of(config: DictConfig, model: LightningModule) -> str:
-    """Which values of the objective are better, where only its name says so; nothing of metrics that all know."""
+    """A note on which values of the objective are better, if only its name says so; None for well-known metrics."""
     part, _, name = config.objective.rpartition("/")
     usual = part in ("val", "train") and name in FIGURES and capabilities.is_classifier(model)
     if usual or config.objective_mode != "auto":
@@ -49,5 +49,5 @@ def objective_mode_of(config: DictConfig, model: LightningModule) -> str:
 
 
 def unlogged_message(setting: str, title: str, logged: Iterable[str]) -> str:
-    """What to say of a setting that names a metric that is not logged."""
+    """The error for a setting that names a metric that is not logged."""
     return f"{setting} is not logged by {title}; {list_choices(setting.partition('=')[2], logged, 'logged are')}"

@@ -1,4 +1,4 @@
-"""From what a task names to an optimizer and its schedule, as a trainer takes them."""
+"""The optimizer and schedule that a task names, as a Trainer takes them."""
 
 import inspect
 import math
@@ -15,30 +15,30 @@ from labbook.errors import SettingError, list_choices
 from labbook.training.parameter_groups import check_rates_kept
 from labbook.training.schedulers import Plateau, Schedule
 
-CYCLES = (CyclicLR, OneCycleLR)  # of torch, which count in steps; its others count in epochs
+CYCLES = (CyclicLR, OneCycleLR)  # of torch, counted in steps; its others are counted in epochs
 
 
 def make_optimizer(make: Callable[..., Optimizer], groups: list[dict[str, Any]], fused: bool) -> Optimizer:
-    """The optimizer for groups of parameters; if `fused`, in the form with one kernel, where it has that."""
+    """The optimizer for parameter groups; `fused` if it has that form."""
     return make(groups, **({"fused": True} if fused and has_fused(make) else {}))
 
 
 def has_fused(optimizer: Callable[..., Any]) -> bool:
-    """Whether an optimizer does its step in one kernel on request (AlexNet's Adam: 0.42 s plain, 0.045 s fused)."""
+    """Whether an optimizer has a one-kernel step (AlexNet's Adam: 0.42 s plain, 0.045 s fused)."""
     chosen = getattr(optimizer, "keywords", {})
     return (
         "fused" in inspect.signature(optimizer).parameters
         and chosen.get("fused") is None
-        and not chosen.get("foreach")  # which torch has in another form
+        and not chosen.get("foreach")  # torch has it in another form
     )
 
 
 def clip_gradients(
     model: LightningModule, optimizer: Optimizer, value: int | float | None, algorithm: str | None
 ) -> None:
-    """Clip gradients to a value, if there is one; Lightning refuses to for fused optimizers in bf16.
+    """Clip gradients; Lightning refuses to for fused optimizers in bf16.
 
-    In bf16 the gradients are not scaled, so that they can be clipped as in 32 bits.
+    In bf16 the gradients are not scaled, so they can be clipped as in 32 bits.
     """
     plugin = model.trainer.precision_plugin
     if value and isinstance(plugin, MixedPrecision) and plugin.scaler is None:
@@ -48,7 +48,7 @@ def clip_gradients(
 
 
 def with_schedule(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler], **counts: int | None) -> Any:
-    """An optimizer and its schedule for Lightning; `counts` are what the schedule may ask for."""
+    """An optimizer and its schedule for Lightning; `counts` are the arguments a schedule may ask for."""
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     schedule = make(optimizer, **accepted_counts(make, counts))
     if not isinstance(schedule, Schedule):
@@ -65,7 +65,6 @@ def with_schedule(optimizer: Optimizer, make: Callable[..., Schedule | LRSchedul
 
 
 def steps_per_epoch(trainer: Trainer) -> int:
-    """Optimizer steps in an epoch."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     loader = data.train_dataloader()  # Lightning's own estimate would start the loaders before their state is restored
     try:
@@ -81,16 +80,16 @@ def steps_per_epoch(trainer: Trainer) -> int:
 
 
 def accepted_counts(make: Callable[..., Any], counts: dict[str, int | None]) -> dict[str, int | None]:
-    """Those of the counts that a schedule takes and does not have by its settings."""
+    """The counts that a schedule takes and its settings do not give."""
     taken = inspect.signature(make).parameters.keys() - getattr(make, "keywords", {}).keys()
     return {name: count for name, count in counts.items() if name in taken}
 
 
 def apply_schedule_now(scheduler: Any, make: Callable[..., Schedule | LRScheduler], **counts: int | None) -> Any:
-    """The schedule, with the rates that it has for this step, in a training that goes on for longer.
+    """The schedule with its learning rates for this step, in a training that is made longer.
 
-    A checkpoint brings back the rates of the schedule of before, which came to its end where this one has not; of
-    torch's OneCycleLR also the number of steps, so that it is made anew.
+    A checkpoint restores the rates of the old schedule, which ended where this one does not; of torch's OneCycleLR also
+    the number of steps, so it is created anew.
     """
     if isinstance(scheduler, OneCycleLR) and scheduler.total_steps != math.prod(
         count or 0 for count in counts.values()
@@ -104,7 +103,7 @@ def apply_schedule_now(scheduler: Any, make: Callable[..., Schedule | LRSchedule
 
 
 def step_metric_schedules(trainer: Trainer) -> None:
-    """At the end of an epoch, before it is saved: step the schedules that follow a metric, if it is a new one."""
+    """At the end of an epoch, before it is saved: step the schedules that follow a metric, if it has a new value."""
     validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
     for scheduler in (config.scheduler for config in trainer.lr_scheduler_configs):
         if isinstance(scheduler, Plateau) and (validated or not scheduler.monitor.startswith("val/")):

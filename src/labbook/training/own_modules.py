@@ -1,4 +1,4 @@
-"""Models and data modules of the user's own: what they are given, and the optimizer that they need not have."""
+"""The user's own models and data modules: their arguments, and an optimizer if they define none."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -22,7 +22,7 @@ NO_SPEC = (
     "needs a spec of its images, and the data has none: add a property `spec` to the data module"
     " (labbook.data.image_spec.ImageSpec), or use data that has one, such as data=mnist"
 )
-# What each must define, by the group.
+# What each must define, by group.
 NEEDED = {
     "model": (LightningModule, "training_step", "to be trained"),
     "data": (LightningDataModule, "train_dataloader", "to be trained on"),
@@ -30,7 +30,7 @@ NEEDED = {
 
 
 def check_own_modules(config: DictConfig) -> None:
-    """Refuse a model or a data module that Lightning could not train."""
+    """Refuse a model or a data module that Lightning cannot train."""
     for group, (base, hook, purpose) in NEEDED.items():
         made = return_type(instantiate.resolve_target(config[group]._target_, group))
         if getattr(made, hook, None) is getattr(base, hook):
@@ -49,13 +49,13 @@ def supplied_arguments(target: Any, node: Mapping[str, Any], name: str, /, **ava
 
 
 def add_optimizer(model: LightningModule, task: Task) -> None:
-    """Give a model without `configure_optimizers` the optimizer and the schedule of the groups."""
+    """Give a model without `configure_optimizers` the optimizer and schedule of the configuration."""
     if not overrides_hooks(model, "configure_optimizers"):
         vars(model)["configure_optimizers"] = partial(default_optimizers, model, task)
 
 
 def default_optimizers(model: LightningModule, task: Task) -> Any:
-    """What `configure_optimizers` of a model gives: optimizer and schedule of a task for all that is trained."""
+    """`configure_optimizers` of such a model: optimizer and schedule for all trained parameters."""
     groups = [{"params": [item for item in model.parameters() if item.requires_grad]}]
     optimizer = make_optimizer(task.optimizer, groups, fused=False)
     if task.scheduler is None:
@@ -65,7 +65,7 @@ def default_optimizers(model: LightningModule, task: Task) -> Any:
 
 
 def adapt_batches(model: LightningModule, data: LightningDataModule) -> None:
-    """Give a classifier the batches of a data module of the user's own as those of ours are."""
+    """Convert the batches of a user's data module to `Batch` for a classifier."""
     spec = image_spec(data)
     if is_classifier(model) and not is_image_data(data) and spec is not None:
         vars(data)["on_after_batch_transfer"] = partial(adapt_transfer, data.on_after_batch_transfer, data, spec)
@@ -74,14 +74,14 @@ def adapt_batches(model: LightningModule, data: LightningDataModule) -> None:
 def adapt_transfer(
     transfer: Callable[[Any, int], Any], data: LightningDataModule, spec: ImageSpec, batch: Any, dataloader_idx: int
 ) -> Batch:
-    """What `on_after_batch_transfer` gives instead of what the data module's own does."""
+    """`on_after_batch_transfer` that also converts the batch."""
     trainer = data.trainer
     training = trainer is not None and bool(trainer.training)
     return as_batch(transfer(batch, dataloader_idx), spec, training)
 
 
 def as_batch(batch: Any, spec: ImageSpec, training: bool) -> Batch:
-    """Images and classes of a DataLoader as a batch; uint8 pixels are normalised by the spec."""
+    """Images and classes of a DataLoader as a `Batch`; uint8 pixels are normalised with the spec."""
     if isinstance(batch, Batch):
         return batch
     images, labels = tensor_pair(batch)
@@ -97,13 +97,12 @@ def as_batch(batch: Any, spec: ImageSpec, training: bool) -> Batch:
 
 
 def tensor_pair(batch: Any) -> tuple[Tensor, Tensor]:
-    """The two tensors of a batch; empty ones where it is nothing of the kind."""
+    """The two tensors of a batch; empty tensors for anything else."""
     pair = isinstance(batch, (list, tuple)) and len(batch) == 2 and all(isinstance(item, Tensor) for item in batch)
     return tuple(batch) if pair else (torch.empty(0), torch.empty(0))
 
 
 def describe_batch(batch: Any) -> str:
-    """A batch in words."""
     if isinstance(batch, Tensor):
         return f"{str(batch.dtype).removeprefix('torch.')} {list(batch.shape)}"
     if isinstance(batch, (list, tuple)):

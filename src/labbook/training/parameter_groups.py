@@ -1,4 +1,4 @@
-"""What the optimizer is given: the parameters in groups, each with its own share of learning rate and decay."""
+"""Parameter groups of an optimizer, each with its learning rate and weight decay."""
 
 import inspect
 import math
@@ -17,7 +17,7 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 class Factors(NamedTuple):
-    """By how much a parameter's settings differ from the optimizer's own."""
+    """Factors of a parameter's learning rate and weight decay."""
 
     lr: float = 1.0
     weight_decay: float = 1.0
@@ -32,13 +32,12 @@ def group_parameters(
     layer_lr_decay: float = 1.0,
     backbone_lr_factor: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """All that is trained, in a group for each pair of learning rate and decay; first what has the optimizer's own.
+    """All trained parameters, in a group for each pair of learning rate and decay; the optimizer's own values first.
 
-    The factors multiply. The learning rate falls by `layer_lr_decay` with each of the `layers` from the last one
-    towards the images (Bao et al., arXiv 2106.08254), and `backbone_lr_factor` holds for all layers but the last.
-    What is in no layer, such as a token of its own, belongs to the first. The biases of normalisation layers learn
-    `norm_bias_lr_factor` times as fast and are decayed by as many times less, so that each step takes the same part of
-    them away.
+    The factors multiply. The learning rate is multiplied by `layer_lr_decay` for each layer from the last one towards
+    the images (Bao et al., arXiv 2106.08254); `backbone_lr_factor` applies to all layers but the last. A parameter in
+    no layer, such as a token, belongs to the first. Biases of normalisation layers learn `norm_bias_lr_factor` times as
+    fast, with a decay divided by it, so each step takes the same fraction of them away.
     """
     depth = len(layers) - 1
     by_layer = [
@@ -72,7 +71,7 @@ def group_parameters(
 
 
 def check_rates_kept(before: Sequence[float], optimizer: Optimizer, scheduler: object) -> None:
-    """Refuse a scheduler that has set the learning rates without regard to how they were related `before`."""
+    """Refuse a scheduler that did not keep the ratios of the learning rates in `before`."""
     after = [float(group["lr"]) for group in optimizer.param_groups]
     if any(
         not math.isclose(own * before[0], after[0] * was, rel_tol=1e-6) for own, was in zip(after, before, strict=True)
@@ -88,11 +87,11 @@ def check_rates_kept(before: Sequence[float], optimizer: Optimizer, scheduler: o
 
 
 def ordered_layers_of(network: nn.Module) -> list[list[nn.Module]]:
-    """The layers with weights in the order of registration, each as the modules that it is made of.
+    """The layers with weights in order of registration, each as a list of modules.
 
-    Containers, what holds a stack of blocks, and what holds the classifying layer (the last dense one) are looked into;
-    a block (an attention block, a residual block) is one layer. What has vectors alone, as normalisation, belongs to
-    the layer before it.
+    Containers, stacks of blocks, and the module with the classification layer (the last dense one) are divided; a block
+    (an attention block, a residual block) is one layer. A layer with vectors only, such as normalisation, belongs to
+    the one before it.
     """
     dense = [module for module in network.modules() if isinstance(module, nn.Linear)]
     layers: list[list[nn.Module]] = []
@@ -109,7 +108,7 @@ def ordered_layers_of(network: nn.Module) -> list[list[nn.Module]]:
 
 
 def module_units(module: nn.Module, head: nn.Module | None) -> Iterator[nn.Module]:
-    """What a network is made of, down to its blocks and to its classifying layer, without what has no parameters."""
+    """The blocks and the classification layer of a network, without modules that have no parameters."""
     for child in module.children():
         if isinstance(child, CONTAINERS) or (child is not head and is_divided(child, head)):
             yield from module_units(child, head)
@@ -118,7 +117,7 @@ def module_units(module: nn.Module, head: nn.Module | None) -> Iterator[nn.Modul
 
 
 def is_divided(module: nn.Module, head: nn.Module | None) -> bool:
-    """Whether a module is more than one layer: the classifying layer or a stack of blocks is somewhere inside."""
+    """Whether a module is more than one layer: it contains the classification layer or a stack of blocks."""
     return any(inner is head or is_stack(inner) for inner in module.modules())
 
 

@@ -1,24 +1,24 @@
-"""The probabilities that a test keeps of each image: all of them, or the largest where there are many classes."""
+"""The probabilities that a test keeps of each image: all, or the largest if there are many classes."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-MOST_CLASSES = 100  # up to which the probability of every class is kept
-TOP = 5  # classes whose probabilities are kept beyond that
+MOST_CLASSES = 100  # up to here, the probability of each class is kept
+TOP = 5  # classes kept beyond that
 
 
 class Probabilities(NamedTuple):
-    """Probabilities of n images: of all classes in their order, or of the `TOP` likeliest ones, the likeliest first."""
+    """Probabilities of n images: of all classes in order, or of the `TOP` most likely ones, most likely first."""
 
-    classes: Tensor  # int64 [n, k]: whose probabilities they are
+    classes: Tensor  # int64 [n, k]: their classes
     values: Tensor  # float32 [n, k]
     of_label: Tensor  # float32 [n]: of the true class
 
     @classmethod
     def of(cls, values: Tensor, labels: Tensor) -> "Probabilities":
-        """What is kept of float32 [n, classes], given the true classes, int64 [n]."""
+        """Keep probabilities of float32 [n, classes], given the true classes, int64 [n]."""
         count, classes = values.shape
         of_label = values.gather(1, labels[:, None]).squeeze(1)
         if classes > MOST_CLASSES:

@@ -1,4 +1,4 @@
-"""The processes that train one run together: whether any says yes, what each has, and the sum over all."""
+"""Communication between the processes of one run."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ def any_rank(trainer: Trainer, mine: bool) -> bool:
 
 
 def every_rank(trainer: Trainer, mine: Tensor) -> list[Tensor]:
-    """A tensor on the CPU of every process, by rank."""
+    """A CPU tensor of every process, by rank."""
     if trainer.world_size == 1:
         return [mine]
     mine = mine.to(trainer.strategy.root_device)
@@ -26,7 +26,7 @@ def every_rank(trainer: Trainer, mine: Tensor) -> list[Tensor]:
 
 
 def sum_over_ranks(trainer: Trainer, values: Tensor) -> Tensor:
-    """A tensor added up over all processes, on the CPU."""
+    """The sum of a tensor over all processes, on the CPU."""
     if trainer.world_size == 1:
         return values
     summed: Tensor = trainer.strategy.reduce(values.to(trainer.strategy.root_device), reduce_op="sum")

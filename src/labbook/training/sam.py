@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation: the gradient is taken where the loss is highest near the weights."""
+"""Sharpness-aware minimisation: the gradient where the loss is highest near the weights."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ SMALLEST = 1e-12  # added to the norm of the gradient
 
 
 def check_sam(accumulate_grad_batches: int, precision: str = "") -> None:
-    """Refuse what two passes for a step do not go together with."""
+    """Refuse settings that do not work with two passes per step."""
     if accumulate_grad_batches != 1:
         raise SettingError("task.sam needs both passes over one batch: use trainer.accumulate_grad_batches=1")
     if precision == "16-mixed":
@@ -26,11 +26,11 @@ def check_sam(accumulate_grad_batches: int, precision: str = "") -> None:
 
 
 def sam_gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sums: RunningMetrics) -> Any:
-    """Leave in the weights' `grad` the gradient at the weights moved up the loss by `rho` (Foret et al., 2010.01412).
+    """Set `grad` to the gradient at the weights moved up the loss by `rho` (Foret et al., arXiv 2010.01412).
 
-    `closure` is a pass forward and back; it is called twice and draws the same random numbers both times (dropout,
-    mixing). The training figures in `sums`, the running statistics of batch normalisation and what is returned are
-    those of the first time. The weights are what they were afterwards.
+    `closure` is a forward and backward pass; it is called twice with the same random numbers (dropout, mixing).
+    Training metrics in `sums`, batch normalisation's running statistics and the return value are those of the first
+    pass. The weights do not change.
     """
     weights = [item for item in network.parameters() if item.requires_grad]
     device = weights[0].device
@@ -56,7 +56,7 @@ def sam_gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sum
 
 @contextmanager
 def keep_batch_statistics(network: nn.Module) -> Iterator[None]:
-    """Within this, batch normalisation takes the figures of the batch and notes none of them."""
+    """Within this context, batch normalisation uses the batch statistics and does not update its running statistics."""
     tracking = [
         module for module in network.modules() if isinstance(module, BATCH_NORMS) and module.track_running_stats
     ]

@@ -13,7 +13,7 @@ from labbook.config.schema import lower_is_better
 from labbook.config.target_rules import Interval
 from labbook.config.target_rules import Schedule as Schedule
 
-Part = Annotated[float, Ge(0), Le(1)]  # of the training
+Part = Annotated[float, Ge(0), Le(1)]  # fraction of the training
 
 
 def with_warmup(
@@ -21,8 +21,8 @@ def with_warmup(
 ) -> Callable[[int], float]:
     """The factor of the learning rate at a count of steps or epochs.
 
-    It rises linearly during `warmup_epochs`, never from zero, and then follows `factor`, which takes the part of
-    the remaining training that is done, from 0 to 1.
+    It rises linearly during `warmup_epochs`, never from zero. Then it is `factor` of the finished fraction of the
+    remaining training, from 0 to 1.
     """
     unit = 1 if interval == "epoch" else steps_per_epoch
     warmup, total = warmup_epochs * unit, epochs * unit
@@ -43,7 +43,7 @@ def constant(
     warmup_epochs: NonNegativeFloat = 0.0,
     interval: Interval = "step",
 ) -> Schedule:
-    """The learning rate stays, after an optional warm-up."""
+    """A constant learning rate after an optional warm-up."""
     rule = with_warmup(lambda _: 1.0, epochs, steps_per_epoch, warmup_epochs, interval)
     return Schedule(LambdaLR(optimizer, rule), interval if warmup_epochs else "epoch")
 
@@ -58,15 +58,14 @@ def step(
     warmup_epochs: NonNegativeFloat = 0.0,
     interval: Interval = "epoch",
 ) -> Schedule:
-    """Multiplied by `gamma` at each milestone, a part of the training after the warm-up."""
-    rule = with_warmup(
-        lambda done: gamma ** sum(done >= milestone for milestone in milestones),
-        epochs,
-        steps_per_epoch,
-        warmup_epochs,
-        interval,
+    """Multiplied by `gamma` at each milestone, a fraction of the training after the warm-up."""
+
+    def factor(done: float) -> float:
+        return gamma ** sum(done >= milestone for milestone in milestones)
+
+    return Schedule(
+        LambdaLR(optimizer, with_warmup(factor, epochs, steps_per_epoch, warmup_epochs, interval)), interval
     )
-    return Schedule(LambdaLR(optimizer, rule), interval)
 
 
 def cosine(
@@ -79,18 +78,17 @@ def cosine(
     interval: Interval = "step",
 ) -> Schedule:
     """Half a cosine from the learning rate down to `final_factor` of it (Loshchilov and Hutter, 2017)."""
-    rule = with_warmup(
-        lambda done: final_factor + (1 - final_factor) * (1 + math.cos(math.pi * done)) / 2,
-        epochs,
-        steps_per_epoch,
-        warmup_epochs,
-        interval,
+
+    def factor(done: float) -> float:
+        return final_factor + (1 - final_factor) * (1 + math.cos(math.pi * done)) / 2
+
+    return Schedule(
+        LambdaLR(optimizer, with_warmup(factor, epochs, steps_per_epoch, warmup_epochs, interval)), interval
     )
-    return Schedule(LambdaLR(optimizer, rule), interval)
 
 
 def half_cosine(start: float, end: float, done: float) -> float:
-    """Half a cosine from `start` to `end`, of which the part `done` is over."""
+    """Half a cosine from `start` to `end`, at the fraction `done`."""
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
 
@@ -104,10 +102,10 @@ def one_cycle(
     final_factor: NonNegativeFloat = 4e-6,
     interval: Interval = "step",
 ) -> Schedule:
-    """Up along half a cosine and down along another, as torch's OneCycleLR (Smith and Topin, 2018).
+    """Half a cosine up and half a cosine down, like torch's OneCycleLR (Smith and Topin, 2018).
 
-    The last step has `final_factor`; the momentum is left alone. With `interval=epoch` the peak is a whole epoch,
-    which torch's is only where `warmup_fraction` of the epochs is a whole number.
+    The last step has `final_factor`; the momentum does not change. With `interval=epoch` the peak is at a whole epoch;
+    it is torch's if `warmup_fraction` of the epochs is a whole number.
     """
     total = epochs * (steps_per_epoch if interval == "step" else 1)
     last, peak = total - 1, warmup_fraction * total - 1
@@ -133,7 +131,7 @@ def onecycle(
     final_factor: NonNegativeFloat = 1e-4,
     interval: Interval = "step",
 ) -> Schedule:
-    """`one_cycle` of earlier versions, a step behind torch's: kept so that runs that have it resume and repeat."""
+    """`one_cycle` of version 0.1, one step behind torch's, for runs that used it."""
 
     def factor(done: float) -> float:
         if done < warmup_fraction:
@@ -153,7 +151,7 @@ def triangular(
     final_factor: NonNegativeFloat = 0.07,
     interval: Interval = "step",
 ) -> Schedule:
-    """Up along a straight line and down along another; the defaults are those of airbench94 (Jordan, 2024)."""
+    """Linear up and linear down; the defaults are those of airbench94 (Jordan, 2024)."""
 
     def factor(done: float) -> float:
         if done < peak:
@@ -164,10 +162,10 @@ def triangular(
 
 
 class Plateau(ReduceLROnPlateau):
-    """torch's, with the name of the metric that it follows.
+    """torch's ReduceLROnPlateau with the name of its metric.
 
-    Lightning steps every schedule without a metric before the validation, and torch's own only after the epoch has been
-    saved, so that a resumed run would lack that step: it is `optimizers.step_metric_schedules` that steps this one.
+    `optimizers.step_metric_schedules` steps it. Lightning would do so after the epoch is saved, and a resumed run would
+    miss that step; without a metric, it steps every schedule before validation.
     """
 
     def __init__(self, optimizer: Optimizer, monitor: str, **options: Any) -> None:
@@ -175,7 +173,6 @@ class Plateau(ReduceLROnPlateau):
         self.monitor = monitor
 
     def step(self, metrics: Any = None, epoch: int | None = None) -> None:  # type: ignore[override]
-        """Lower the learning rate if the metric has not improved for long enough; nothing without a metric."""
         if metrics is not None:
             super().step(metrics, epoch)
 
@@ -192,7 +189,7 @@ def plateau(
     cooldown: NonNegativeInt = 0,
     min_lr: NonNegativeFloat = 0.0,
 ) -> Schedule:
-    """Multiplied by `factor` when `monitor` has not improved for more than `patience` epochs, as torch does it.
+    """Multiplied by `factor` when `monitor` has not improved for more than `patience` epochs, as in torch.
 
     With `mode="auto"` a metric with "loss" in its name is minimised, any other maximised.
     """

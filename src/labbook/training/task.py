@@ -1,4 +1,4 @@
-"""How a network is trained, whatever its layers: the settings of `Classifier`."""
+"""The settings of `Classifier`: how any network is trained."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from labbook.training.tta import Tta
 
 @dataclass(frozen=True)
 class Task:
-    """How a network is trained, whatever its layers.
+    """How a network is trained.
 
-    `optimizer` takes the parameters; `scheduler` takes the optimizer and, where it has such arguments, `epochs` and
-    `steps_per_epoch`. `loss` is a class of losses, or what makes one; for its `class_weights` see `class_weights_of`.
-    For `mixup` and `cutmix` see `mixup.make_mix`, for `sam` (its rho) `sam.sam_gradient`, and for the
-    factors of learning rates `parameter_groups.group_parameters`. `tta` is for validation and test.
+    `optimizer` takes the parameters; `scheduler` takes the optimizer and, if it has such arguments, `epochs` and
+    `steps_per_epoch`. `loss` is a class of losses, or a function that creates one; for its `class_weights` see
+    `class_weights_of`. For `mixup` and `cutmix` see `mixup.make_mix`, for `sam` (rho) `sam.sam_gradient`, for the
+    learning rate factors `parameter_groups.group_parameters`. `tta` applies to validation and test.
     """
 
     optimizer: Callable[..., Optimizer] = torch.optim.Adam

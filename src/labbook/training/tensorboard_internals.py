@@ -1,4 +1,4 @@
-"""All that is used of TensorBoard beyond its public names; tests/training/test_tensorboard_internals.py holds it."""
+"""All private names of TensorBoard that the package uses; tests/training/test_tensorboard_internals.py checks them."""
 
 import sys
 import threading
@@ -7,13 +7,13 @@ from types import ModuleType
 
 
 def without_tensorflow() -> None:
-    """Keep TensorBoard from importing a TensorFlow that it finds, for seconds and without need: its own sign for it."""
+    """Keep TensorBoard from importing an installed TensorFlow, which takes seconds."""
     sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
 
 
 @cache
 def silence_writer_thread() -> None:
-    """Let the thread that writes events die without a traceback: whoever writes next is given its error."""
+    """Let the writer thread die without a traceback: the next write gets its error."""
     hook = threading.excepthook
 
     def quiet(failed: threading.ExceptHookArgs) -> None:

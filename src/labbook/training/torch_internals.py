@@ -1,4 +1,4 @@
-"""All that is used of torch beyond its public names; tests/training/test_torch_internals.py holds it."""
+"""All private names of torch that the package uses; tests/training/test_torch_internals.py checks them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,22 +7,22 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-COMPILED = "_compiled_call_impl"  # where a compiled module has what is called in its place
+COMPILED = "_compiled_call_impl"  # what a compiled module calls
 
 
 def cpu_multiplies_bf16() -> bool:
-    """Whether the processor has instructions for bf16."""
+    """Whether the processor has bf16 instructions."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def unscales_in_step(optimizer: Optimizer) -> bool:
-    """Whether an optimizer takes scaled gradients and unscales them in its own step, as fused ones do."""
+    """Whether an optimizer unscales gradients in its own step, as fused ones do."""
     return bool(getattr(optimizer, "_step_supports_amp_scaling", False))
 
 
 @contextmanager
 def uncompiled(model: nn.Module) -> Iterator[None]:
-    """Within this, no part of a network is compiled."""
+    """Within this context, no part of a network is compiled."""
     compiled = {module: vars(module).pop(COMPILED) for module in model.modules() if COMPILED in vars(module)}
     try:
         yield

@@ -1,4 +1,4 @@
-"""Runs in Weights & Biases and MLflow: one for each run folder, however often that is resumed, and named like it."""
+"""Runs in Weights & Biases and MLflow: one per run folder, with its name, also after a resume."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -10,12 +10,12 @@ from pytorch_lightning.loggers import Logger, MLFlowLogger, WandbLogger
 from labbook.runs.run_folder import RunFolder
 from labbook.runs.run_session import RunSession
 
-TRACKED = "tracked_as"  # under which metrics.json has the names that trackers know the run by
+TRACKED = "tracked_as"  # key in metrics.json for the names of the run in trackers
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 
 def tracker_key(target: Any, node: Mapping[str, Any]) -> str:
-    """Where a logger keeps its runs, as a key for their names there; empty for one that has no such names."""
+    """A key for where a logger keeps its runs; empty for other loggers."""
     if isinstance(target, type) and issubclass(target, WandbLogger):
         return f"wandb {node.get('project')}"
     if isinstance(target, type) and issubclass(target, MLFlowLogger):
@@ -24,7 +24,7 @@ def tracker_key(target: Any, node: Mapping[str, Any]) -> str:
 
 
 def tracker_options(target: Any, node: Mapping[str, Any], run: RunFolder) -> dict[str, Any]:
-    """Arguments that give a logger the run's name, and the one that it had there before it was resumed."""
+    """Arguments that give a logger the run's name, and its earlier ID there after a resume."""
     place = tracker_key(target, node)
     if not place:
         return {}
@@ -36,9 +36,9 @@ def tracker_options(target: Any, node: Mapping[str, Any], run: RunFolder) -> dic
 
 
 def connect_tracker(logger: Logger, node: Mapping[str, Any], run: RunSession) -> None:
-    """Begin the run there, or go on with it, before the training begins; and note its name in metrics.json.
+    """Start or resume the tracker's run before training, and note its name in metrics.json.
 
-    What a tracker that cannot be reached raises, comes through.
+    Errors of a tracker that cannot be reached are raised.
     """
     place = tracker_key(type(logger), node)
     if not (place and run.folder.leads):
@@ -46,14 +46,14 @@ def connect_tracker(logger: Logger, node: Mapping[str, Any], run: RunSession) ->
     with few_retries():
         name = logger.run_id if isinstance(logger, MLFlowLogger) else logger.experiment.id  # type: ignore[attr-defined]
     if isinstance(logger, WandbLogger):
-        run.closing.callback(logger.experiment.finish)  # or the next run of a sweep would go on with this
+        run.closing.callback(logger.experiment.finish)  # or the next run of a sweep would use this one
     known = run.folder.metrics.get(TRACKED)
     run.folder.record({TRACKED: {**(known if isinstance(known, dict) else {}), place: str(name)}}, "running")
 
 
 @contextmanager
 def few_retries() -> Iterator[None]:
-    """Within this MLflow gives a server up after seconds; by default it tries for four minutes."""
+    """Within this context, MLflow gives up on a server after seconds instead of four minutes."""
     if RETRIES in os.environ:
         yield
         return
@@ -65,7 +65,7 @@ def few_retries() -> Iterator[None]:
 
 
 def log_settings(logger: Logger, settings: Mapping[str, Any]) -> None:
-    """Give a logger the settings of a run; those that MLflow has with other values, which it keeps, become tags."""
+    """Log the settings of a run. MLflow keeps old values, so changed settings become tags."""
     new = dict(settings)
     if isinstance(logger, MLFlowLogger):
         client, run = logger.experiment, str(logger.run_id)

@@ -1,4 +1,4 @@
-"""Test-time augmentation: an image is judged by the mean of what the network says of it and of its likenesses."""
+"""Test-time augmentation: the mean of the logits over views of an image."""
 
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -13,8 +13,8 @@ Network = Callable[[Tensor], Tensor]
 def tta_logits(network: Network, images: Tensor, tta: Tta) -> Tensor:
     """Logits [n, classes] of images [n, C, H, W], each of at least 2 pixels for `mirror_translate`.
 
-    `mirror`: the mean over the image and its mirror. `mirror_translate`: that mean counts one half, and its mean over
-    the image moved by one pixel up and left and moved down and right the other (Jordan, arXiv 2404.00498).
+    `mirror`: the mean over the image and its mirror. `mirror_translate`: half that mean, and half its mean over the
+    image moved by one pixel up and left, and down and right (Jordan, arXiv 2404.00498).
 
     Raises:
         ValueError: `tta` is none of these.
