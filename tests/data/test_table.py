@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,21 @@ def test_a_run_takes_a_table(labbook: Command, photos: Path) -> None:
     )  # fmt: skip
     assert run.code == 0, run.err
     assert "table: columns image in image, label in tags (2 classes)" in run.out + run.err
+
+
+@pytest.mark.skipif(not find_spec("pyarrow"), reason="needs the extra: make setup EXTRAS=datasets")
+@pytest.mark.extra
+def test_a_parquet_table_reads_as_text_does(photos: Path, tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    rows = [(name, label, place % 5) for place, (name, label) in enumerate(rows_of(photos))]
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(("file", "label", "site"))}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "labels.parquet")
+    text = write(tmp_path / "labels.csv", [list(columns), *rows])
+    one, other = (table(labels, root=str(photos), group="site") for labels in (tmp_path / "labels.parquet", text))
+    assert (one.class_names, one.spec) == (other.class_names, other.spec)
+    for split in ("train", "val", "test"):
+        assert files(one, split) == files(other, split) != set()
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 no table PAR1")
+    assert refusal(tmp_path / "broken.parquet").startswith(f"data.labels={tmp_path}/broken.parquet cannot be read: ")
