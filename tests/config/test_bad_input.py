@@ -248,6 +248,7 @@ REFUSED: list[tuple[str, str]] = [
     ("+model.spec=3", "model.spec is set by the program: it is that of the data"),
     ("+data.seed=7", "data.seed is set by the program: use seed=N"),
     ("+logger.save_dir=x", "logger.save_dir is set by the program: use log_dir=FOLDER"),
+    ("config_groups={data:mnist}", "config_groups is set by the program: choose an option by its group, as data="),
     ("sweep.job.folder=x", "sweep.job.folder is set by the program: use sweep.name=NAME"),
     ("model_data=vit_cats_dogs", "model_data is set by the program: model and data select it: set"),
     ("hydra.run.dir=x", "hydra.run.dir is set by the program: a run creates its own folder"),

@@ -30,6 +30,7 @@ EXAMPLES: list[tuple[str, str, str]] = [  # the sentence's function or the patte
     ("several_values", "sweep!", "seed=1,2 gives several values"),
     ("does not support sweep type", "interval!", "interval(...) needs a search: add hydra/sweeper=optuna"),
     ("group_with_sign", "++model=mlp", "model is set without +, ++ or ~: model=CHOICE"),
+    ("already_there", "+seed=3", "seed is a setting already: write it without +"),
     ("absent", "~seedling", "seedling is not a setting"),
     ("unknown_option_in_list", "callbacks=[emma]", "callbacks=emma is unknown; did you mean ema?"),
     ("unknown_group", "experiment=x!", "experiment/x.yaml: modell is not a group; did you mean model?"),

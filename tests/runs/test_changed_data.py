@@ -10,9 +10,11 @@ from types import ModuleType
 
 import pytest
 import torch
+from PIL import Image
 
 from labbook.cli.commands import evaluate, predict
 from labbook.data import datamodule
+from labbook.data.digits import Digits
 from labbook.inference.evaluate import output_files
 from tests.conftest import Command
 from tests.data.samples import album, images, photograph, write_mnist
@@ -205,6 +207,26 @@ def test_images_of_another_folder_that_were_trained_on(labbook: Command, again: 
     photos.rename(photos.with_name("gone"))
     assert "so these images could not be compared with them" in again(str(run), "data.root=mixed").err
     assert evaluation(run, "_mixed")["trained_on"] is None
+
+
+@pytest.mark.parametrize("size", [8, 28])
+def test_images_in_memory_are_compared_with_files(labbook: Command, again: Command, tmp_path: Path, size: int) -> None:
+    """Files of the original size of the data set in memory, and of the size that the network sees."""
+    digits = Digits(limit=60, image_size=size)
+    digits.setup()
+    trained = digits.parts["train"].at(digits.rows["train"])
+    for number, (pixels, label) in enumerate(zip(trained.pixels, trained.labels, strict=True)):
+        folder = tmp_path / "copied" / digits.class_names[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[0].numpy()).save(folder / f"{number}.png")
+    plain = ("data.limit=60", "model=mlp", "epochs=1", "callbacks=none", "logger=none")
+    copied = ("data=image_folder", "data.root=copied")
+    in_memory = labbook("data=digits", *plain).run
+    assert "note: 54 of the images were used for training" in again(str(in_memory), *copied).err
+    in_files = labbook(*copied, "data.image_size=28", "data.channels=1", "data.val_fraction=0", *plain).run
+    copies = metrics_of(in_files)["data"]["train"]["images"]
+    ended = again(str(in_files), "data=digits", "data.limit=60", "--split", "train")
+    assert f"note: {copies} of the images were used for training" in ended.err
 
 
 def test_a_class_that_was_renamed_is_left_out(labbook: Command, again: Command, photos: Path) -> None:

@@ -18,6 +18,7 @@ from labbook.lazy_imports import process_number
 OWN_FOLDER = "a run creates its own folder, with config.yaml, in log_dir=FOLDER"
 RUNS_FOLDER = "runs of a sweep are in log_dir=FOLDER, in sweeps/NAME with sweep.name=NAME"
 BY_THE_PROGRAM = {  # settings that are not for a command line, and what is
+    "config_groups": "choose an option by its group, as data=mnist",
     "sweep.job": "use sweep.name=NAME for a sweep's folder",
     PAIRS: "model and data select it: set the settings of its file one by one",
     **{f"trainer.{name}": instead for name, instead in OF_TRAINER.items()},

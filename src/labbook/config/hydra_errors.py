@@ -121,6 +121,11 @@ def several_values(failure: Failure) -> str:
     return f"{name}={values} gives several values: add -m to sweep over them{or_list}"
 
 
+def already_there(failure: Failure) -> str:
+    """+NAME=VALUE of a setting that is there."""
+    return f"{failure.found[1]} is a setting already: write it without +"
+
+
 def absent(failure: Failure) -> str:
     """~NAME of what is not there."""
     return unknown_setting_message(failure.found[1], known_settings(failure.arguments))
@@ -216,6 +221,7 @@ ROWS = (
         r"Multiple values for (\w+)\.|force-add of config groups is not supported: '\+\+(\w+)",
         group_with_sign,
     ),
+    Row(Exception, r"^Could not append to config\. An item is already at '(\S+)'", already_there),
     Row(Exception, r"^Could not delete from config\. '(\S+)' does not exist", absent),
     Row(Exception, r"Could not load '(\w+)/(.+?)'", unknown_option_in_list),
     Row(Exception, r"Invalid Defaults List override '/?(\w+): ", unknown_group),

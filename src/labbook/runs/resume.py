@@ -18,6 +18,7 @@ from labbook.config.path_rules import check_local_path, check_symlinks
 from labbook.config.several import expand_setting_name
 from labbook.config.unknown_keys import FILES, GROUPS, find_key, split_choice, user_keys
 from labbook.config.untrusted import check_yaml_form, read_settings_file
+from labbook.config.vocabulary import override_value
 from labbook.errors import SettingError, list_choices
 from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST, TABLE, read_metrics
 from labbook.runs.run_id import result_callbacks
@@ -126,15 +127,15 @@ def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, 
         elif name != "resume" and (name in groups or OmegaConf.select(saved, name) != OmegaConf.select(config, name)):
             was = saved.config_groups.get(name) if name in groups else OmegaConf.select(saved, name)
             raise SettingError(
-                f"{path} was started with {name}={was}, so {override} would be another run; a resumed run accepts"
+                f"{path} was started with {name}={override_value(was)}, so {override} would be another run; a resumed run accepts"
                 f" new values of {', '.join(CHANGEABLE)}"
             )
     for name, usual in COUNTING.items():
         was, given = (OmegaConf.select(each, name) for each in (begun, saved))
         if repr(usual if was is None else was) != repr(usual if given is None else given):
             raise SettingError(
-                f"{path} was started with {name}={was}, and {name}={given} would change how many steps an epoch has,"
-                " which its schedule counts: leave it out, or start a new run"
+                f"{path} was started with {name}={override_value(was)}, and {name}={override_value(given)} would change"
+                " how many steps an epoch has, which its schedule counts: leave it out, or start a new run"
             )
     saved.resume = str(path)
     return saved

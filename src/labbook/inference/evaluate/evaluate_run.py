@@ -78,7 +78,7 @@ def evaluate_run(
     as_recorded = not record.changes(DataRecord.of(data), [part]) if part in record.parts else None
     images = part_identity(data, part)
     matched = match_classes(data, known.class_names, split)
-    seen = None if as_recorded or (own and as_recorded is None) else find_overlap(path, data, split, record)
+    seen = None if as_recorded or (own and as_recorded is None) else find_overlap(path, config, data, split, record)
     model, epoch = there.network(known)
     use_thresholds(model, path)
     choice = hardware.choose_for_run(config, model)

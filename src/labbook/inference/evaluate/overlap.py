@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from omegaconf import DictConfig
+
 from labbook import experiment
 from labbook.config.schema import with_schema_types
 from labbook.data.data_record import DataRecord
-from labbook.data.datamodule import ImageDataModule, Split
+from labbook.data.datamodule import ImageDataModule, Part, Split
 from labbook.data.split import pixel_digests
 from labbook.errors import SettingError
 from labbook.runs.resume import read_run_config
@@ -30,17 +32,26 @@ class Overlap(NamedTuple):
         return [f"{self.trained_on:,} of the images were used for training, so the metrics are too good"]
 
 
-def find_overlap(path: Path, data: ImageDataModule, split: Split, record: DataRecord) -> Overlap:
-    """Look for images of another data set among those that a run was trained on, by their files or their pixels.
+def find_overlap(path: Path, config: DictConfig, data: ImageDataModule, split: Split, record: DataRecord) -> Overlap:
+    """Look for images of another data set, that of `config`, among those that a run was trained on.
+
+    Files are compared by their bytes. Images in memory are compared by their pixels, also with files: as the network
+    sees them, and as the data set in memory has them.
 
     Raises:
         SettingError: validation images that were trained on.
     """
     trained = read_training_images(path, record)
-    if trained is None or has_file_digests(trained, "train") != has_file_digests(data, split):
+    if trained is None:
         return Overlap(None)
-    seen = set(image_digests(trained, "train"))
-    found = sum(digest in seen for digest in image_digests(data, split))
+    found = count_common(trained, data, split)
+    if has_files(trained, "train") != has_files(data, split):
+        in_memory = data if has_files(trained, "train") else trained
+        original = in_memory.read_at(in_memory.spec)
+        if original != (data.image_size, data.channels) and (trained := read_training_images(path, record, original)):
+            tested = build_data(config, data.only or "test", original)
+            tested.setup()
+            found = max(found, count_common(trained, tested, split))
     if found and split == "val":
         raise SettingError(
             f"--split val: {found:,} of these {len(data.rows[split]):,} images were used for training: use --split"
@@ -49,11 +60,12 @@ def find_overlap(path: Path, data: ImageDataModule, split: Split, record: DataRe
     return Overlap(found)
 
 
-def read_training_images(path: Path, record: DataRecord) -> ImageDataModule | None:
-    """The images that a run was trained on, if they are still there, as they were."""
+def read_training_images(
+    path: Path, record: DataRecord, shape: tuple[int, int] | None = None
+) -> ImageDataModule | None:
+    """The images that a run was trained on, if they are still there, as they were; see `build_data`."""
     try:
-        config = with_schema_types(read_run_config(path), f"{path}/{CONFIG}")
-        data = capabilities.require_image_data(experiment.build_data(config, only="train"), "evaluate")
+        data = build_data(with_schema_types(read_run_config(path), f"{path}/{CONFIG}"), "train", shape)
         if not data.at_hand():
             return None
         data.setup()
@@ -62,14 +74,29 @@ def read_training_images(path: Path, record: DataRecord) -> ImageDataModule | No
     return None if record.changes(DataRecord.of(data), ["train", "val"]) else data
 
 
-def has_file_digests(data: ImageDataModule, split: Split) -> bool:
-    """Whether the digests of a split are those of files."""
+def build_data(config: DictConfig, only: Part, shape: tuple[int, int] | None) -> ImageDataModule:
+    """The data of a configuration, with images of a `shape` (pixels, channels) if one is given."""
+    if shape:
+        config = config.copy()
+        size, channels = shape
+        shown = {"image_size": size, "channels": channels, "normalize": None, "augment": [], "decode_size": None}
+        config.data.update({name: value for name, value in shown.items() if name in config.data})
+    return capabilities.require_image_data(experiment.build_data(config, only=only), "evaluate")
+
+
+def count_common(trained: ImageDataModule, data: ImageDataModule, split: Split) -> int:
+    """How many images of a split are among those that were trained on."""
+    by_file = has_files(trained, "train") and has_files(data, split)
+    seen = set(image_digests(trained, "train", by_file))
+    return sum(digest in seen for digest in image_digests(data, split, by_file))
+
+
+def has_files(data: ImageDataModule, split: Split) -> bool:
+    """Whether the images of a split are files."""
     return bool(data.parts[data.part_of(split)].files)
 
 
-def image_digests(data: ImageDataModule, split: Split) -> Sequence[str]:
-    """Those of the images of a split: of their files, or else of their pixels as the network sees them."""
+def image_digests(data: ImageDataModule, split: Split, by_file: bool) -> Sequence[str]:
+    """Those of the images of a split: of their files, or of their pixels."""
     images, rows = data.parts[data.part_of(split)], data.rows[split]
-    if has_file_digests(data, split):
-        return [images.digests[row] for row in rows.tolist()]
-    return pixel_digests(images.pixels[rows])
+    return [images.digests[row] for row in rows.tolist()] if by_file else pixel_digests(images.pixels[rows])
