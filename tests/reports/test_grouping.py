@@ -172,9 +172,10 @@ def test_short_names_only_where_they_tell_enough() -> None:
         ({"model.depth": 1, "data.depth": 1}, {}),
         ({"model.depth": 2, "data.depth": 3, "model.n": 4}, {}),
         ({"model.depth": 2, "data.depth": 1, "model.n": 5, "optimizer.lr": 1.0}, {}),
+        ({"model.depth": 2, "data.depth": 1, "model.n": 5, "callbacks.stop._target_": "EarlyStopping"}, {}),
     ]
-    report = in_memory(runs, ["model.depth", "data.depth", "model.n", "optimizer.lr"])
-    assert report.names == ("model.depth", "data.depth", "model.n", "lr")
+    report = in_memory(runs, ["model.depth", "data.depth", "model.n", "optimizer.lr", "callbacks.stop._target_"])
+    assert report.names == ("model.depth", "data.depth", "model.n", "lr", "stop")
 
 
 def test_only_finished_runs_count() -> None:

@@ -161,6 +161,6 @@ def value_text(value: Any) -> str:
 
 def short_names(columns: Sequence[Column], taken: Iterable[str] = ()) -> list[str]:
     """The last part of each dotted name where no other column, nor anything in `taken`, is called so."""
-    lasts = [column.name.rpartition(".")[2] for column in columns]
+    lasts = [column.name.removesuffix("._target_").rpartition(".")[2] for column in columns]
     uses = Counter([*lasts, *taken])
     return [last if uses[last] == 1 else column.name for last, column in zip(lasts, columns, strict=True)]

@@ -127,8 +127,8 @@ def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, 
         elif name != "resume" and (name in groups or OmegaConf.select(saved, name) != OmegaConf.select(config, name)):
             was = saved.config_groups.get(name) if name in groups else OmegaConf.select(saved, name)
             raise SettingError(
-                f"{path} was started with {name}={override_value(was)}, so {override} would be another run; a resumed run accepts"
-                f" new values of {', '.join(CHANGEABLE)}"
+                f"{path} was started with {name}={override_value(was)}, so {override} would be another run; a resumed"
+                f" run accepts new values of {', '.join(CHANGEABLE)}"
             )
     for name, usual in COUNTING.items():
         was, given = (OmegaConf.select(each, name) for each in (begun, saved))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
@@ -79,7 +79,8 @@ def build_data(config: DictConfig, only: Part, shape: tuple[int, int] | None) ->
     if shape:
         config = config.copy()
         size, channels = shape
-        shown = {"image_size": size, "channels": channels, "normalize": None, "augment": [], "decode_size": None}
+        shown: dict[str, Any] = {"image_size": size, "channels": channels, "augment": []}
+        shown |= {"normalize": None, "decode_size": None}
         config.data.update({name: value for name, value in shown.items() if name in config.data})
     return capabilities.require_image_data(experiment.build_data(config, only=only), "evaluate")
 
