@@ -61,7 +61,7 @@ def contents(folder: Path) -> dict[str, bytes]:
             "epochs=3 trainer.accumulate_grad_batches=2",
             "mine was started with trainer.accumulate_grad_batches=1, and trainer.accumulate_grad_batches=2",
         ),
-        ("epochs=3 trainer.limit_train_batches=1", "mine was started with trainer.limit_train_batches=None, and "),
+        ("epochs=3 trainer.limit_train_batches=1", "mine was started with trainer.limit_train_batches=null, and "),
         ("epochs=+3", "epochs=+3: epochs is the total number of epochs: use epochs=N"),
         ("epochs=3 trainer.precision=8", "trainer.precision=8 is unknown; choices: "),
     ],
