@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 pytest.importorskip("captum", reason="needs the extra: make setup EXTRAS=serve")
 
-from labbook.inference.serve import attribution
-from labbook.inference.serve.attribution import METHODS, attribute, blank_images, heat_map_of
+from labbook.inference.serve import explain
+from labbook.inference.serve.explain import METHODS, attribute, blank_images, heat_map_of
 
 pytestmark = pytest.mark.extra
 
@@ -85,4 +85,4 @@ def test_large_images_are_covered_by_few_windows() -> None:
 
     attribute("Occlusion", network, torch.rand(1, 1, 96, 96), 0)
     assert sum(seen) < 300
-    assert max(seen) <= attribution.AT_ONCE
+    assert max(seen) <= explain.AT_ONCE

@@ -28,11 +28,10 @@ from labbook.cli.commands import serve
 from labbook.config.compose import compose_config
 from labbook.data.digits import Digits
 from labbook.data.mnist import MNIST
+from labbook.data.resize import resize_and_convert
 from labbook.errors import SettingError
-from labbook.inference.serve import explainer as explaining
-from labbook.inference.serve import gradio_page, open_port, server
-from labbook.inference.serve.attribution import METHODS
-from labbook.inference.serve.explainer import Explainer
+from labbook.inference.serve import explain, page, server
+from labbook.inference.serve.explain import METHODS, Explainer
 from labbook.inference.trained_model import TrainedModel
 from labbook.training import hardware
 from tests.conftest import Command
@@ -95,12 +94,13 @@ def test_what_is_no_picture_is_said_as_plain_text(
 ) -> None:
     (tmp_path / "x.png").write_text("<b>")
     assert explainer.from_file({"path": str(tmp_path / "x.png")}) == (None, "This file is no image.", None)
+    assert explainer.from_file({"path": "nowhere.png"})[1].startswith("This file cannot be read (")
     monkeypatch.chdir(tmp_path)
     pixels, complaint, _ = explainer.from_file({"path": "<script>"})
     assert pixels is None
     assert "<script>" in complaint
-    assert "&lt;script&gt;" in gradio_page.text().postprocess(complaint)
-    assert "<" not in gradio_page.text().postprocess(complaint)
+    assert "&lt;script&gt;" in page.text().postprocess(complaint)
+    assert "<" not in page.text().postprocess(complaint)
 
 
 def test_a_drawing_is_judged(explainer: Explainer) -> None:
@@ -124,15 +124,26 @@ def test_test_images_that_are_not_at_hand(
     monkeypatch.setattr(MNIST, "_obtain", lambda _: pytest.fail("nothing is to be downloaded"))
     config = compose_config("data=mnist", f"data.root={tmp_path / 'data'}", "data.image_size=8")
     with pytest.raises(SettingError, match=r"^the test images are not in .*data: use another folder with data\.root="):
-        explaining.sample_images(replace(explainer.network, config=config))
+        explain.sample_images(replace(explainer.network, config=config))
     assert not (tmp_path / "data").exists()
     explainer.network.config.data.image_size = 9
     assert explainer.test_images()[1].startswith("No test images: the test images are not of the size")
 
 
 def test_few_of_many_classes() -> None:
-    assert explaining.spread_over_classes([2, 2, 0, 1, 0]) == [2, 4, 3, 0, 1]
-    assert explaining.spread_over_classes([0] * 50 + list(range(50))) == [0, *range(51, 70)]
+    assert explain.spread_over_classes([2, 2, 0, 1, 0]) == [2, 4, 3, 0, 1]
+    assert explain.spread_over_classes([0] * 50 + list(range(50))) == [0, *range(51, 70)]
+
+
+def test_a_picture_gets_the_resolution_of_the_data_set_first(explainer: Explainer, tmp_path: Path) -> None:
+    noise = torch.randint(0, 256, (100, 100), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    Image.fromarray(noise.numpy()).save(tmp_path / "a.png")
+    coarse, _, _ = explainer.from_file({"path": str(tmp_path / "a.png")}, False)
+    explainer.spec = replace(explainer.spec, size=16)
+    seen, _, _ = explainer.from_file({"path": str(tmp_path / "a.png")}, False)
+    assert coarse is not None
+    assert seen is not None
+    assert torch.equal(seen, resize_and_convert(coarse, 16, 1))
 
 
 def test_the_head_of_the_page(explainer: Explainer) -> None:
@@ -161,7 +172,7 @@ def test_refusals(started: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         f"port {port} cannot be used (Address already in use): use another with --port N, or any free port with"
         " --port 0"
     )
-    monkeypatch.setattr(open_port, "find_spec", lambda _: None)
+    monkeypatch.setattr(server, "find_spec", lambda _: None)
     assert started(run).sentence == "gradio is not installed: make setup EXTRAS=serve, or pip install -e '.[serve]'"
 
 
@@ -176,25 +187,25 @@ def test_refusals(started: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 )
 def test_other_machines_are_not_spoken_to(event: str, arguments: tuple[object, ...]) -> None:
     with pytest.raises(PermissionError, match=r"^no connection to \S+: this page works only on this machine$"):
-        open_port.refuse_other_hosts(event, arguments)
+        server.refuse_other_hosts(event, arguments)
 
 
 def test_this_machine_is_spoken_to() -> None:
-    open_port.refuse_other_hosts("socket.connect", (None, ("127.0.0.1", 80)))
-    open_port.refuse_other_hosts("socket.connect", (None, "/run/socket"))
-    open_port.refuse_other_hosts("socket.getaddrinfo", (b"localhost", 80, 0, 0, 0))
-    open_port.refuse_other_hosts("open", ("file", "r", 0))
+    server.refuse_other_hosts("socket.connect", (None, ("127.0.0.1", 80)))
+    server.refuse_other_hosts("socket.connect", (None, "/run/socket"))
+    server.refuse_other_hosts("socket.getaddrinfo", (b"localhost", 80, 0, 0, 0))
+    server.refuse_other_hosts("open", ("file", "r", 0))
 
 
 @pytest.mark.parametrize("foreign", ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>"])
 def test_no_text_of_the_page_is_html(explainer: Explainer, foreign: str) -> None:
     spec = replace(explainer.network.spec, class_names=(foreign,) * 10)
-    explainer.network.model.spec = spec
+    explainer.spec = spec
     pixels = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     meaning = explainer.answer(pixels, "Saliency")[3]
     assert foreign in meaning
-    assert gradio_page.text().postprocess(meaning) == str(escape(meaning))
-    assert inspect.getsource(gradio_page).count("gr.HTML(") == 1  # there is no other place
+    assert page.text().postprocess(meaning) == str(escape(meaning))
+    assert inspect.getsource(page).count("gr.HTML(") == 1  # there is no other place
 
 
 OWN = "http://127.0.0.1:7860"

@@ -1,1 +1,1 @@
-"""A local page that shows what a network says of an image, and which pixels mattered; needs the extra `serve`."""
+"""A page on this machine that shows the prediction for an image, and which pixels were important (extra `serve`)."""

@@ -1,37 +1,78 @@
-"""Serves the page to this machine only, until a signal ends it."""
+"""The server of the page, for this machine only. Imports torch and Gradio only to serve."""
 
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import gradio as gr
-import uvicorn
-from fastapi import FastAPI, Request, Response
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-
-from labbook.inference.serve import gradio_page
-from labbook.inference.serve.explainer import Explainer
-from labbook.inference.serve.open_port import HOST, refuse_other_hosts
-from labbook.inference.trained_model import TrainedModel
+from labbook.errors import SettingError, missing_package_message, printable
 from labbook.signals import StopSignals
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request, Response
+
+    from labbook.inference.serve.explain import Explainer
+    from labbook.inference.trained_model import TrainedModel
+
+HOST, PORT = "127.0.0.1", 7860
+THIS_MACHINE = (HOST, "localhost", b"localhost", "::1", "", None)
 LARGEST = 64 * 2**20  # bytes of an uploaded image
-FILES, TOTAL = 100, 256 * 2**20  # files that Gradio may keep, and their bytes
+FILES, TOTAL = 100, 256 * 2**20  # files that Gradio keeps at most, and their bytes
 PATIENCE = 1  # seconds to wait for open connections at the end
 
-# The browser itself then asks no other machine, and runs no handlers in HTML such as onerror. Gradio's page has inline
-# scripts and makes functions of texts.
+# The browser asks no other machine, and runs no HTML handlers such as onerror. Gradio's page needs inline scripts and
+# eval.
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; script-src-attr 'none'; frame-ancestors 'none';"
     " form-action 'self'; base-uri 'self'; object-src 'none'"
 )
 
 
-def is_from_another_page(request: Request) -> bool:
-    """Whether a browser makes a request for another web page. Those may only link to this page."""
+def listen(port: int) -> socket.socket:
+    """A socket on a port of this machine; 0: any free port."""
+    for package in ("gradio", "captum"):
+        if find_spec(package) is None:
+            raise SettingError(missing_package_message(package, "serve"))
+    if not 0 <= port < 2**16:
+        raise SettingError(f"--port={port} must be from 0 (any free port) to 65535")
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise SettingError(
+            f"port {port} cannot be used ({why}): use another with --port N, or any free port with --port 0"
+        ) from error
+
+
+@contextmanager
+def private_gradio() -> Iterator[None]:
+    """Gradio without reports and settings of the shell, in a temporary folder. Enter it before Gradio is imported."""
+    for name in [name for name in os.environ if name.startswith("GRADIO_")]:
+        del os.environ[name]
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    with tempfile.TemporaryDirectory(prefix="labbook-serve-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        yield
+
+
+def refuse_other_hosts(event: str, arguments: tuple[Any, ...]) -> None:
+    """Python audit hook: no connections to other machines. Gradio would download a file that a message names by URL."""
+    host = None
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event == "socket.connect" and isinstance(arguments[1], tuple):  # not a socket in the file system
+        host = arguments[1][0]
+    if host not in THIS_MACHINE:
+        raise PermissionError(f"no connection to {printable(host)}: this page works only on this machine")
+
+
+def is_from_another_page(request: "Request") -> bool:
+    """Whether a browser sends the request for another web page, which may only link to this page."""
     headers, linked = request.headers, request.method == "GET" and request.url.path == "/"
     if headers.get("origin", own := f"http://{headers.get('host', '')}") != own:
         return True
@@ -39,8 +80,10 @@ def is_from_another_page(request: Request) -> bool:
     return headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not linked
 
 
-async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Middleware: refuse requests of other pages, send the policy, and keep few of the files."""
+async def guard(request: "Request", answer: "Callable[[Request], Awaitable[Response]]") -> "Response":
+    """Middleware: reject requests of other pages, send the policy, and limit the stored files."""
+    from fastapi import Response
+
     if is_from_another_page(request):
         return Response("Requests from other pages are not allowed.", 403)
     response = await answer(request)
@@ -62,26 +105,32 @@ def remove_old(folder: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def application(explainer: Explainer) -> FastAPI:
-    """The page behind its guards. `TrustedHostMiddleware` stops DNS rebinding."""
-    blocks = gradio_page.build_page(explainer)
-    blocks.has_launched = True  # else Gradio takes any file of this machine for an uploaded one
+def application(explainer: "Explainer") -> "FastAPI":
+    """The page behind its guards. `TrustedHostMiddleware` prevents DNS rebinding."""
+    import gradio as gr
+    from fastapi import FastAPI
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    from labbook.inference.serve import page
+
+    blocks = page.build_page(explainer)
+    blocks.has_launched = True  # else Gradio accepts any file of this machine as an uploaded one
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.middleware("http")(guard)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     return gr.mount_gradio_app(
-        app, blocks, path="/", server_name=HOST, theme=gradio_page.THEME, css=gradio_page.STYLE, max_file_size=LARGEST,
+        app, blocks, path="/", server_name=HOST, theme=page.THEME, css=page.STYLE, max_file_size=LARGEST,
         footer_links=[], run_history=False, enable_monitoring=False, mcp_server=False, pwa=False, ssr_mode=False,
         show_error=False,
     )  # fmt: skip
 
 
-def serve(network: TrainedModel, listener: socket.socket) -> None:
-    """Serve the page of a network at the port of `listener`.
+def serve(network: "TrainedModel", listener: socket.socket) -> None:
+    """Serve the page of a network until a signal raises StoppedBySignal."""
+    import uvicorn
 
-    Raises:
-        StoppedBySignal: at the signal that ends it.
-    """
+    from labbook.inference.serve.explain import Explainer
+
     explainer = Explainer(network)
     app = application(explainer)
     print(f"{explainer.title}: {explainer.about}")

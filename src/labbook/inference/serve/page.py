@@ -1,4 +1,4 @@
-"""The page: an image comes in by file, by hand or from the test set, and the network's answer is shown beside it."""
+"""The Gradio page: a file, a drawing or a test image, and beside it the prediction and the important pixels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,11 +7,10 @@ import gradio as gr
 import numpy as np
 from markupsafe import Markup, escape
 
-from labbook.inference.serve.attribution import METHODS
-from labbook.inference.serve.explainer import TOP, Explainer
+from labbook.inference.serve.explain import METHODS, TOP, Explainer
 
-CANVAS = 280  # pixels of a side to draw on
-BRUSH = 12  # pixels: on such a canvas about as bold as MNIST's strokes
+CANVAS = 280  # pixels of a side
+BRUSH = 12  # pixels: about as bold as MNIST's strokes
 PAPER = np.full((CANVAS, CANVAS, 3), 255, np.uint8)  # without it the brush is not selected at first
 COLOURS = ["#000000", "#d62728", "#2ca02c", "#1f77b4", "#ffbf00", "#8c564b"]
 STYLE = """
@@ -20,15 +19,14 @@ STYLE = """
 #samples .grid-container { grid-template-columns: repeat(5, minmax(0, 1fr)); }
 #complaint { color: #c2410c; }
 """
-# A theme with the machine's own fonts: Gradio's would be fetched from Google.
+# Fonts of the machine: Gradio's are downloaded from Google.
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 EVENT = {"api_visibility": "private", "trigger_mode": "always_last"}
-RAW = {**EVENT, "preprocess": False}  # else Gradio decodes the image, in any format and of any size
+RAW = {**EVENT, "preprocess": False}  # else Gradio decodes the image, of any format and size
 SHOWN = {"interactive": False, "buttons": [], "format": "png", "elem_classes": "pixels"}
 
 
 def build_page(explainer: Explainer) -> Any:
-    """The page as Gradio's Blocks."""
     with gr.Blocks(title=explainer.title, analytics_enabled=False) as blocks:
         text(value=Markup("<h1>{}</h1><p>{}</p>").format(explainer.title, explainer.about))
         pixels = gr.State()
@@ -53,20 +51,18 @@ def build_page(explainer: Explainer) -> Any:
 
 
 def text(**look: Any) -> Any:
-    """A text of the page, escaped unless it is `Markup`. All texts that change are made here."""
+    """A text of the page, escaped unless it is `Markup`; the only place that writes HTML."""
     shown = gr.HTML(**look)
     shown.postprocess = lambda value: None if value is None else str(escape(value))
     return shown
 
 
 def invert_box(explainer: Explainer, value: bool) -> Any:
-    """The checkbox that inverts a grey image."""
-    why = "the training images are light on dark" if explainer.habits.dark else "dark for light"
-    return gr.Checkbox(value, label="Invert", visible=explainer.network.spec.channels == 1, info=why)
+    why = "the training images are light on dark" if explainer.style.dark else "dark for light"
+    return gr.Checkbox(value, label="Invert", visible=explainer.spec.channels == 1, info=why)
 
 
 def file_tab(explainer: Explainer, pixels: Any, complaint: Any) -> None:
-    """The tab that takes image files."""
     with gr.Tab("Picture"):
         file = gr.Image(sources=["upload", "clipboard"], type="filepath", image_mode=None, buttons=[], label="Picture")
         invert = invert_box(explainer, False)
@@ -76,8 +72,7 @@ def file_tab(explainer: Explainer, pixels: Any, complaint: Any) -> None:
 
 
 def drawing_tab(explainer: Explainer, pixels: Any) -> None:
-    """The tab to draw in."""
-    grey, habits = explainer.network.spec.channels == 1, explainer.habits
+    grey, style = explainer.spec.channels == 1, explainer.style
     brush = gr.Brush(BRUSH, colors=COLOURS[: 1 if grey else None], color_mode="fixed")
     with gr.Tab("Drawing"):
         paper = gr.Sketchpad(
@@ -85,13 +80,9 @@ def drawing_tab(explainer: Explainer, pixels: Any) -> None:
             layers=False, transforms=(), buttons=[], image_mode="RGB", label="Drawing", elem_id="paper",
         )  # fmt: skip
         with gr.Row():
-            invert = invert_box(explainer, habits.dark)
-            centre = gr.Checkbox(
-                habits.box > 0,
-                label="Centre",
-                visible=grey,
-                info="move it to the centre, with the size of the training images",
-            )
+            invert = invert_box(explainer, style.dark)
+            info = "move it to the centre, with the size of the training images"
+            centre = gr.Checkbox(style.box > 0, label="Centre", visible=grey, info=info)
     controls = [paper, invert, centre]
     # Gradio reports the first stroke as an input, all others as a change.
     gr.on([paper.input, paper.change, invert.input, centre.input], explainer.from_drawing, controls, pixels, **EVENT)
@@ -99,8 +90,6 @@ def drawing_tab(explainer: Explainer, pixels: Any) -> None:
 
 
 def sample_tab(explainer: Explainer, pixels: Any, complaint: Any) -> None:
-    """The tab with some of the test images."""
-
     def chosen(event: gr.SelectData) -> Sequence[Any]:
         return explainer.samples[event.index][0], ""
 
