@@ -47,7 +47,8 @@ def find_overlap(path: Path, config: DictConfig, data: ImageDataModule, split: S
     found = count_common(trained, data, split)
     if has_files(trained, "train") != has_files(data, split):
         in_memory = data if has_files(trained, "train") else trained
-        original = in_memory.read_at(in_memory.spec)
+        read = in_memory.decoding_of({}, in_memory.spec)
+        original = read.size, read.channels
         if original != (data.image_size, data.channels) and (trained := read_training_images(path, record, original)):
             tested = build_data(config, data.only or "test", original)
             tested.setup()
