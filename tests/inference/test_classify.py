@@ -14,7 +14,7 @@ from labbook.errors import SettingError
 from labbook.inference.evaluate import evaluate_run
 from labbook.inference.predict import output
 from labbook.inference.predict.classify import Prediction, Predictor
-from labbook.inference.predict.tables import PredictionColumns
+from labbook.inference.predict.output import PredictionColumns
 from labbook.inference.trained_model import TrainedModel, load_trained
 from labbook.runs.resume import read_run_config
 from tests.conftest import Command

@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,9 +25,10 @@ from labbook.data.digits import Digits
 from labbook.data.resize import resize_and_convert
 from labbook.errors import ExportError, SettingError
 from labbook.inference import trained_model
-from labbook.inference.export import companion, export_model, formats, onnx, safetensors, torch_export
+from labbook.inference.export import export_model, formats, writers
+from labbook.inference.export.export_model import export_metadata, exported_metrics
 from labbook.inference.export.pixels import shaped_image
-from labbook.inference.export.wrapped_model import Exported, export_metadata, exported_metrics
+from labbook.inference.export.writers import Exported
 from labbook.inference.trained_model import TrainedModel
 from labbook.models.mlp import MLP
 from labbook.runs.resume import read_run_config
@@ -116,7 +116,7 @@ def test_the_run_and_its_figures_are_told(labbook: Command, command: Command) ->
     (run / "metrics.json").write_text(before.replace('"status": "finished"', '"status": "running"'))  # and was killed
     ended = command(str(run), "--format", "safetensors")
     assert (ended.code, ended.err) == (0, "note: the run is not finished (interrupted): its last checkpoint is used\n")
-    _, told = safetensors.safetensors_parts(run / "model.safetensors")
+    _, told = writers.safetensors_parts(run / "model.safetensors")
     assert (told["run"], told["weights"], told["epochs"], told["tta"]) == (run.name, "best", "1", "none")
     assert json.loads(told["classes"]) == [str(number) for number in range(10)]
     assert json.loads(told["model"])["width"] == 5
@@ -137,14 +137,14 @@ def test_a_file_that_computes_something_else_is_not_kept(
     needs_extra()
     run = trained("model=mlp", "debug=fast", "callbacks=none")
     before = sorted(run.rglob("*"))
-    content = safetensors.safetensors_content
+    content = writers.safetensors_content
 
     def broken(network: Exported, told: dict[str, str]) -> bytes:
         other = copy.deepcopy(network)
         torch.nn.init.constant_(next(other.parameters()), wrong)
         return content(other, told)
 
-    monkeypatch.setattr(safetensors, "safetensors_content", broken)
+    monkeypatch.setattr(writers, "safetensors_content", broken)
     ended = command(str(run), "--format", "safetensors")
     assert ended.code == 1
     assert re.match(r"the file's logits differ from PyTorch's by \S+, the probabilities by \S+: not", ended.sentence)
@@ -176,13 +176,13 @@ class ByContent(MLP):
 )
 def test_a_network_without_recordable_steps_is_refused(network: type[MLP], sentence: str) -> None:
     with pytest.raises(ExportError, match=sentence):
-        torch_export.torch_export_content(Exported(network(spec_of(1, 4, 2)), "none"), {})
+        writers.torch_export_content(Exported(network(spec_of(1, 4, 2)), "none"), {})
 
 
 def test_a_network_too_large_for_onnx_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx, "LARGEST", 100)
+    monkeypatch.setattr(writers, "LARGEST", 100)
     with pytest.raises(SettingError, match=r"--format=onnx allows at most 2 GiB, .* --format=torch_export"):
-        onnx.onnx_content(Exported(MLP(spec_of(1, 4, 2)), "none"), {})
+        writers.onnx_content(Exported(MLP(spec_of(1, 4, 2)), "none"), {})
 
 
 @pytest.mark.parametrize(
@@ -238,10 +238,10 @@ def test_what_a_file_of_safetensors_says_is_checked(changed: dict[str, str], sen
     weights = MLP(spec_of(1, 4, 2), depth=0).state_dict()
     file = tmp_path / "model.safetensors"
     file.write_bytes(save(weights, ABOUT))
-    assert safetensors.read_safetensors(file).spec.class_names == ("a", "b")
+    assert writers.read_safetensors(file).spec.class_names == ("a", "b")
     file.write_bytes(save(weights, ABOUT | changed))
     with pytest.raises(SettingError, match=sentence):
-        safetensors.read_safetensors(file)
+        writers.read_safetensors(file)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_what_is_no_file_of_safetensors_is_refused(content: bytes | None, senten
     if content is not None:
         (tmp_path / "x").write_bytes(content)
     with pytest.raises(SettingError, match=sentence):
-        safetensors.read_safetensors(tmp_path / "x")
+        writers.read_safetensors(tmp_path / "x")
 
 
 ABOUT_IMAGES = {"image_size": "28", "channels": "1", "decoding": '{"size": 20, "channels": 3, "range": [0, 4095]}'}
@@ -282,7 +282,7 @@ def pictures(folder: Path) -> list[Path]:
 def test_the_module_beside_a_file_reads_images_as_the_program_does(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     files = pictures(tmp_path / "images")
-    (tmp_path / companion.NAME).write_text(companion.companion_source(), encoding="utf-8")
+    (tmp_path / formats.COMPANION).write_text(formats.companion_source(), encoding="utf-8")
     code = "import json, sys\nsys.modules['labbook'] = None\nfrom labbook_pixels import read_image\n" + (
         "for file in sys.argv[2:]:\n"
         "    try: print(read_image(file, json.loads(sys.argv[1])).tobytes().hex())\n"
@@ -313,12 +313,12 @@ def test_images_are_resized_as_torch_does() -> None:
 
 
 def test_a_module_of_somebody_else_s_stays(tmp_path: Path) -> None:
-    companion.check_companion(tmp_path / "model.onnx")
-    (tmp_path / companion.NAME).write_text(companion.companion_source(), encoding="utf-8")
-    companion.check_companion(tmp_path / "model.onnx")
-    (tmp_path / companion.NAME).write_text("mine = 1\n")
+    formats.check_companion(tmp_path / "model.onnx")
+    (tmp_path / formats.COMPANION).write_text(formats.companion_source(), encoding="utf-8")
+    formats.check_companion(tmp_path / "model.onnx")
+    (tmp_path / formats.COMPANION).write_text("mine = 1\n")
     with pytest.raises(SettingError, match="was not written by an export, which writes its own there"):
-        companion.check_companion(tmp_path / "model.onnx")
+        formats.check_companion(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize(("opset", "form"), [(18, 8), (21, 10)])
@@ -327,13 +327,13 @@ def test_an_opset_is_chosen_and_with_it_the_oldest_form_of_the_file(opset: int, 
     from onnx import load_model_from_string
 
     network = MLP(spec_of(1, 4, 2)).eval()
-    content = onnx.onnx_content(Exported(network, "none"), {}, opset)
+    content = writers.onnx_content(Exported(network, "none"), {}, opset)
     model = load_model_from_string(content)
     assert (model.opset_import[0].version, model.ir_version) == (opset, form)
     (tmp_path / "a.onnx").write_bytes(content)
     pixels = torch.randint(0, 256, (3, 1, 4, 4), dtype=torch.uint8)
     torch.testing.assert_close(
-        onnx.read_onnx(tmp_path / "a.onnx")(pixels)[0], Exported(network, "none")(pixels)[0].detach()
+        writers.read_onnx(tmp_path / "a.onnx")(pixels)[0], Exported(network, "none")(pixels)[0].detach()
     )
 
 
@@ -346,7 +346,12 @@ LIKENESSES: list[tuple[str, Tta]] = [("lenet5", "mirror"), ("lenet5", "mirror_tr
 @pytest.mark.parametrize(("name", "tta"), [*((name, "none") for name in (*MODELS, *TORCHVISIONS)), *LIKENESSES])
 def test_every_network(name: str, tta: Tta, format_name: str, tmp_path: Path) -> None:
     needs_extra()
-    network, form = held(name, tta), import_module(f"labbook.inference.export.{format_name}")
+    network = held(name, tta)
     file = tmp_path / "file"
-    file.write_bytes(form.content(Exported(network.model, tta), export_metadata(network, None)))
-    assert export_model.difference_from_torch(form.read(file), network)["probabilities"] < 1e-5
+    file.write_bytes(
+        getattr(writers, f"{format_name}_content")(Exported(network.model, tta), export_metadata(network, None))
+    )
+    assert (
+        export_model.difference_from_torch(getattr(writers, f"read_{format_name}")(file), network)["probabilities"]
+        < 1e-5
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labbook.errors import SettingError
-from labbook.inference.predict.find_images import find_images
+from labbook.inference.predict.request import find_images
 
 
 @pytest.fixture(autouse=True)

@@ -88,7 +88,7 @@ def test_bad_files_are_named_and_the_rest_is_done(said: Command) -> None:
     assert ended.code == 1
     assert ended.err.splitlines() == [
         "error: FOLDER/1.png is no image",
-        "note: left out, because their names are not those of images: 1, such as FOLDER/notes.txt, left out",
+        "note: left out, because their names are not those of images: 1, such as FOLDER/notes.txt",
         "note: could not be read as images: 1 of 3 files",
     ]
     assert [line.split()[0] for line in ended.out.splitlines()] == ["image", "FOLDER/0.png", "FOLDER/2.png"]

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from labbook.errors import printable
 from labbook.inference.predict.classify import ClassProbability, Prediction
-from labbook.inference.predict.tables import (
+from labbook.inference.predict.output import (
     PredictionColumns,
     prediction_cells,
     predictions_as_csv,

@@ -17,7 +17,7 @@ from labbook.cli.commands import compare, evaluate, export, predict
 from labbook.data.datamodule import Images
 from labbook.errors import SettingError
 from labbook.inference import trained_model
-from labbook.inference.export import safetensors
+from labbook.inference.export import writers
 from labbook.runs.resume import read_run_config
 from tests.conftest import Command
 from tests.own.conftest import PROJECT
@@ -90,7 +90,7 @@ def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
     pytest.importorskip("safetensors", reason="the extra export is not installed")
     ended = script(export)(run, "--format", "safetensors", "--out", tmp_path / "a.safetensors")
     assert ended.code == 0, ended.err
-    _, about = safetensors.safetensors_parts(tmp_path / "a.safetensors")
+    _, about = writers.safetensors_parts(tmp_path / "a.safetensors")
     assert json.loads(about["thresholds"]) == pytest.approx(list(thresholds.values()))
     read = run_path(str(tmp_path / "labbook_pixels.py"))
     assert [read["classes_of"](row.numpy(), about) for row in chances] == expected

@@ -11,7 +11,7 @@ from labbook import lazy_imports
 from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.errors import printable
-from labbook.inference.export import companion, formats
+from labbook.inference.export import formats
 from labbook.runs import outputs
 from labbook.runs.resume import read_run_config
 from labbook.runs.status import unfinished_notes
@@ -39,9 +39,11 @@ def main() -> None:
     file = formats.export_target(given.run, given.format, given.out)
 
     with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
-        from labbook.inference.export.export_model import BATCHES, DIFFER, export_run
-        from labbook.inference.export.wrapped_model import (
+        from labbook.inference.export.export_model import (
+            BATCHES,
+            DIFFER,
             decoding_of_network,
+            export_run,
             output_names,
             output_shape,
             tta_of_network,
@@ -58,7 +60,7 @@ def main() -> None:
         print(f"pixels uint8 [n, {spec.channels}, {spec.size}, {spec.size}]"
               f" -> {' and '.join(output_names(network))} float32 {output_shape(network)}")  # fmt: skip
         if not outputs.is_stream(file) and how:
-            print(f"to read images for it: {printable(file.with_name(companion.NAME))}")
+            print(f"to read images for it: {printable(file.with_name(formats.COMPANION))}")
         (first, most), *more = apart.items()
         words = [f"{first}{DIFFER} {most:.1g} at most", *(f"{name} by {by:.1g}" for name, by in more)]
         print(f"batches of {' and '.join(map(str, BATCHES))}: {', '.join(words)}")

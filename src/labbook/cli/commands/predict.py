@@ -44,22 +44,22 @@ def main() -> None:
 
     with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
         from labbook.inference import trained_model
-        from labbook.inference.predict import classify, output, tables
+        from labbook.inference.predict import classify, output
 
     network = trained_model.load_trained(given.run, asked.config, given.weights, "predict")
     asked.check(network.spec)
     predictor = classify.Predictor.of(network, given.top, given.batch_size)
     batches = predictor.files(asked.files.images) if asked.files.images else predictor.test_images(asked.numbers)
     several = network.spec.multilabel
-    columns = tables.PredictionColumns.of(
+    columns = output.PredictionColumns.of(
         asked.names, network.spec.class_names, given.top, bool(asked.numbers), several
     )
     with outputs.print_beside_outputs(*asked.outputs):
         told = output.print_predictions(batches, columns, given.figure_images, to_the_end=bool(asked.outputs))
     if given.csv:
-        outputs.write_output(given.csv, tables.predictions_as_csv(told.predictions, given.top, asked.known, several))
+        outputs.write_output(given.csv, output.predictions_as_csv(told.predictions, given.top, asked.known, several))
     if given.json:
-        outputs.write_output(given.json, tables.predictions_as_json(told.predictions))
+        outputs.write_output(given.json, output.predictions_as_json(told.predictions))
     if given.figure and told.predictions:
         title = f"{network.model.title} of {given.run.name}"
         output.write_contact_sheet(told, title, network.spec.class_names, given.figure)

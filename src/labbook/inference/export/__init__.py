@@ -1,1 +1,1 @@
-"""A trained network as a file for other programs: a module for each format, all alike."""
+"""Export of a trained network to a file for other programs."""

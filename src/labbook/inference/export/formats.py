@@ -1,18 +1,22 @@
-"""Which formats there are, and where a file of one goes. Imports no torch."""
+"""Export formats, the file to write, and the module beside it that reads images for it. Imports no torch."""
 
+import ast
+import inspect
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from labbook.config.path_rules import check_symlinks
-from labbook.errors import SettingError, missing_package_message
-from labbook.inference.export import companion
+from labbook.data import decoding, file_metadata, image_formats
+from labbook.errors import SettingError, abbreviate, missing_package_message, printable
+from labbook.inference.export import pixels
 from labbook.runs import outputs
 
 
 @dataclass(frozen=True)
 class Format:
-    """What one must know of a format before a network is read; the module of its name writes and reads it."""
+    """A format; `writers` has its functions."""
 
     suffix: str
     packages: tuple[str, ...] = ()  # of the extra `export`
@@ -28,7 +32,6 @@ FORMATS = {
 
 
 def check_opset(name: str, opset: int | None) -> None:
-    """Refuse a version of ONNX' operators that a format does not have."""
     if opset is None:
         return
     if name != "onnx":
@@ -38,11 +41,7 @@ def check_opset(name: str, opset: int | None) -> None:
 
 
 def export_target(run: Path, name: str, out: Path | None) -> Path:
-    """The file to write: `out`, or in the run's folder.
-
-    Raises:
-        SettingError: it cannot be written, or the format's packages are not there.
-    """
+    """The file to write: `out`, or a file in the run folder. Checks that it can be written."""
     form = FORMATS[name]
     if not all(map(find_spec, form.packages)):
         raise SettingError(missing_package_message(f"--format={name}", "export"))
@@ -52,9 +51,60 @@ def export_target(run: Path, name: str, out: Path | None) -> Path:
         check_symlinks(run, [file])
     if outputs.is_stream(file):
         return file
-    companion.check_companion(file)
+    check_companion(file)
     if file.suffix != form.suffix:
         raise SettingError(f"--out={file} must end in {form.suffix}, as files of --format={name} do")
     if not file.parent.is_dir():
         raise SettingError(f"--out={file}: there is no folder {file.parent}")
     return file
+
+
+# The module that reads images ---------------------------------------------------------------------------------------
+
+COMPANION = "labbook_pixels.py"
+HEAD = '''"""From an image file to the pixels that an exported network takes, as Labbook makes them.
+
+Written by scripts/export.py from Labbook's own code. Needs Python 3.10 or newer, NumPy and Pillow:
+
+    pixels = read_image("IMAGE.jpg", about)
+
+where `about` is what the exported file says of its network.
+"""
+
+
+def missing_package_message(choice: str, _: str) -> str:
+    """What to say of a format that Pillow alone does not read."""
+    return f"{choice} is not installed: pip install pillow-heif"
+'''
+PARTS = (printable, file_metadata, image_formats, decoding, pixels)
+
+
+def check_companion(file: Path) -> None:
+    """Do not replace a module of that name that the user wrote."""
+    there = file.with_name(COMPANION)
+    if there.exists() and not there.read_bytes().startswith(HEAD.encode()[:60]):
+        raise SettingError(
+            f"{abbreviate(str(there))} was not written by an export, which writes its own there: rename it"
+        )
+
+
+def companion_source() -> str:
+    """The source of the module: parts of Labbook in one file that needs no Labbook."""
+    texts = [without_labbook(part) if isinstance(part, ModuleType) else inspect.getsource(part) for part in PARTS]
+    return "\n\n".join([HEAD, *texts])
+
+
+def without_labbook(module: ModuleType) -> str:
+    """The source of a module without its docstring and its imports of Labbook."""
+    text = inspect.getsource(module)
+    lines = text.splitlines()
+    first, *rest = ast.parse(text).body
+    left_out = [first, *(node for node in rest if isinstance(node, ast.ImportFrom) and imports_labbook(node))]
+    for node in left_out:
+        assert node.end_lineno is not None
+        lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return "\n".join(lines).strip() + "\n"
+
+
+def imports_labbook(node: ast.ImportFrom) -> bool:
+    return (node.module or "").partition(".")[0] == "labbook"

@@ -1,1 +1,1 @@
-"""What a trained network says of images that it has not seen: `scripts/predict.py`."""
+"""Predictions of a trained network for new images: `scripts/predict.py`."""

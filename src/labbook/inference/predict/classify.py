@@ -1,4 +1,4 @@
-"""Images through a trained network, a batch at a time, so that it does not matter how many there are."""
+"""Predictions for any number of images, batch by batch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,33 +18,33 @@ from labbook.inference.trained_model import TrainedModel, decoding_of_run
 
 
 class ClassProbability(NamedTuple):
-    """A class, and how sure the network is of it."""
+    """A predicted class."""
 
     name: str
     probability: float
 
 
 class Prediction(NamedTuple):
-    """What the network says of an image."""
+    """The prediction for an image."""
 
     image: str  # its file, or its number in the test set
-    guesses: tuple[ClassProbability, ...]  # the surest first
-    true: str | None = None  # its class, where that is known; of several as in 3|7
-    classes: tuple[str, ...] | None = None  # all that it has, where an image may have several
+    guesses: tuple[ClassProbability, ...]  # the most probable first
+    true: str | None = None  # its class if known; several as in 3|7
+    classes: tuple[str, ...] | None = None  # the predicted classes, if an image can have several
 
 
 class PredictedBatch(NamedTuple):
-    """A batch."""
+    """The predictions for a batch of images."""
 
     predictions: list[Prediction]
-    pixels: Tensor  # uint8 [n, C, size, size]: the same images as the network saw them
-    problems: tuple[str, ...] = ()  # files without an image, each with the reason
-    remarks: tuple[tuple[str, str], ...] = ()  # what a user should know of an image, and its file
+    pixels: Tensor  # uint8 [n, C, size, size]: the images as the network saw them
+    problems: tuple[str, ...] = ()  # unreadable files, each with the reason
+    remarks: tuple[tuple[str, str], ...] = ()  # notes on images, each with its file
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network, and how it is asked."""
+    """A network with the number of classes per image and the batch size."""
 
     network: TrainedModel
     top: int  # classes of each image
@@ -52,11 +52,6 @@ class Predictor:
 
     @classmethod
     def of(cls, network: TrainedModel, top: int, batch_size: int) -> "Predictor":
-        """One that can answer.
-
-        Raises:
-            SettingError: more classes are asked for than the network knows.
-        """
         if top > network.spec.num_classes:
             raise SettingError(
                 f"--top {top}: the network knows {network.spec.num_classes} classes: use at most as many"
@@ -64,10 +59,7 @@ class Predictor:
         return cls(network, top, batch_size)
 
     def files(self, files: Sequence[Path]) -> Iterator[PredictedBatch]:
-        """Of the image in each file, in the order of the files.
-
-        An image that is in the test set as a file comes to the same pixels here as there.
-        """
+        """Predictions for files, in their order; a file is decoded as in the test set."""
         each = zip(files, decode_all(files, decoding_of_run(self.network.config, self.network.spec)), strict=True)
         while batch := list(islice(each, self.batch_size)):
             read = [(str(file), decoded.image) for file, decoded in batch if decoded.image is not None]
@@ -78,11 +70,7 @@ class Predictor:
             )
 
     def test_images(self, numbers: Sequence[int]) -> Iterator[PredictedBatch]:
-        """Of images of the run's test set, whose true classes are known.
-
-        Raises:
-            SettingError: the set is not there, is another one than the network was trained for, or has fewer images.
-        """
+        """Predictions for images of the run's test set, whose true classes are known."""
         data, spec = self.network.data(), self.network.spec
         test = self.network.test_images()
         for number in numbers:
@@ -100,7 +88,6 @@ class Predictor:
         )
 
     def _predicted(self, names: Sequence[str], pixels: Tensor, true: Sequence[str | None] = ()) -> PredictedBatch:
-        """Of a batch of images as their data set reads them, uint8 [n, C, H, W]."""
         if not names:
             return PredictedBatch([], pixels)
         spec = self.network.spec
@@ -127,5 +114,4 @@ class Predictor:
 
 
 def stack_images(images: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """Images uint8 [C, H, W] as a batch."""
     return torch.from_numpy(np.stack(images)) if images else torch.empty(0, dtype=torch.uint8)

@@ -1,5 +1,6 @@
-"""Predictions as they come: printed, kept for the files that were asked for, and the first of them as a picture."""
+"""Predictions: printed line by line, as CSV and JSON, and as a contact sheet."""
 
+import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,33 +8,34 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from rich.cells import cell_len
 from torch import Tensor
 
 from labbook import streams
 from labbook.data.image_spec import join_class_names
+from labbook.errors import printable
 from labbook.inference.predict.classify import PredictedBatch, Prediction
-from labbook.inference.predict.tables import PredictionColumns, prediction_cells
 from labbook.plots import fonts, plots
 from labbook.plots.contact_sheet import CaptionLine, contact_sheet, file_name
+from labbook.runs.csv_text import csv_text
 
-MOST = 64  # images in a picture
+MOST = 64  # images in a contact sheet
+DIGITS = 6  # of probabilities in files
 
-
-Shown = Literal["first", "least-sure"]  # which images are in the picture, if there are more than `MOST`
+Shown = Literal["first", "least-sure"]  # the images in the contact sheet, if there are more than `MOST`
 
 
 @dataclass
 class PredictionOutput:
-    """What was told so far."""
+    """The predictions so far."""
 
     shown: Shown = "first"
     predictions: list[Prediction] = field(default_factory=list)
     pictured: list[tuple[Prediction, Tensor]] = field(default_factory=list)  # uint8 [C, size, size], at most `MOST`
     problems: int = 0
-    remarks: dict[str, list[str]] = field(default_factory=dict)  # and the files that each is of
+    remarks: dict[str, list[str]] = field(default_factory=dict)  # with the files of each
 
     def add(self, batch: PredictedBatch) -> None:
-        """Take a batch, and of its images those that belong into the picture."""
         self.problems += len(batch.problems)
         for remark, file in batch.remarks:
             self.remarks.setdefault(remark, []).append(file)
@@ -45,13 +47,37 @@ class PredictionOutput:
             self.pictured += new[: MOST - len(self.pictured)]
 
 
+@dataclass(frozen=True)
+class PredictionColumns:
+    """The columns of a table that is printed row by row, so their widths are computed before."""
+
+    heads: tuple[str, ...]
+    widths: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, images: Iterable[str], classes: Iterable[str], top: int, known: bool, several: bool = False
+    ) -> "PredictionColumns":
+        widest = {
+            "image": max((cell_len(printable(name)) for name in images), default=0),
+            "class": max(cell_len(printable(name)) for name in classes),
+        }
+        widest["true"] = widest["class"]
+        heads = prediction_headings(top, known, several)
+        return cls(heads, tuple(max(cell_len(head), widest.get(head.partition("_")[0], 0)) for head in heads))
+
+    def line(self, row: Sequence[str]) -> str:
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, self.widths, strict=True))
+        return "  ".join(padded).rstrip()
+
+
 def print_predictions(
     batches: Iterable[PredictedBatch], columns: PredictionColumns, shown: Shown = "first", to_the_end: bool = True
 ) -> PredictionOutput:
-    """Print each batch, and on the error stream the files that are no images.
+    """Print each batch, and unreadable files on standard error.
 
     Raises:
-        BrokenPipeError: nobody reads standard output any more, unless it is to go on `to_the_end`.
+        BrokenPipeError: the reader of standard output has closed it, unless `to_the_end`.
     """
     told = PredictionOutput(shown)
     print(columns.line(columns.heads))
@@ -70,18 +96,15 @@ def print_predictions(
 
 
 def predicted_text(prediction: Prediction) -> str:
-    """The class that is predicted; all of them where an image may have several."""
+    """The predicted class, or all predicted classes if an image can have several."""
     return prediction.guesses[0].name if prediction.classes is None else join_class_names(prediction.classes)
 
 
 def prediction_notes(told: PredictionOutput, others: Sequence[Path], figure: Path | None) -> list[str]:
-    """What else one should know of the images."""
     count = len(told.predictions)
     found = []
     if others:
-        found.append(
-            f"left out, because their names are not those of images: {len(others):,}, such as {others[0]}, left out"
-        )
+        found.append(f"left out, because their names are not those of images: {len(others):,}, such as {others[0]}")
     if told.problems:
         found.append(f"could not be read as images: {told.problems:,} of {told.problems + count:,} files")
     found += [f"{len(files):,} files have {remark}; the first is {files[0]}" for remark, files in told.remarks.items()]
@@ -95,11 +118,7 @@ def prediction_notes(told: PredictionOutput, others: Sequence[Path], figure: Pat
 
 
 def write_contact_sheet(told: PredictionOutput, title: str, classes: Sequence[str], file: Path) -> None:
-    """A contact sheet of images as the network saw them, with their predictions, as PNG.
-
-    Raises:
-        OSError: it could not be written.
-    """
+    """Write a PNG of the images as the network saw them, with their predictions."""
     names = dict(zip(classes, fonts.drawable_names(classes), strict=True))
     tiles = plots.image_tiles(torch.stack([pixels for _, pixels in told.pictured]))
     captions = [prediction_caption(prediction, names) for prediction, _ in told.pictured]
@@ -107,7 +126,7 @@ def write_contact_sheet(told: PredictionOutput, title: str, classes: Sequence[st
 
 
 def prediction_caption(prediction: Prediction, names: Mapping[str, str]) -> list[CaptionLine]:
-    """The lines below an image: its class, if that is known, the predicted one, and its file; `names` as drawn."""
+    """The lines below an image: its class if known, the predicted class, its file. `names` has the names to print."""
     if prediction.classes is not None:
         said = join_class_names(names[name] for name in prediction.classes)
         true = [] if prediction.true is None else [CaptionLine(prediction.true)]
@@ -117,3 +136,43 @@ def prediction_caption(prediction: Prediction, names: Mapping[str, str]) -> list
         return [CaptionLine(names[name], f"{probability:.0%}"), CaptionLine(file_name(prediction.image))]
     guess = CaptionLine(f"→ {names[name]}", f"{probability:.0%}")
     return [CaptionLine(names[prediction.true]), guess, CaptionLine(f"image {prediction.image}")]
+
+
+# Tables -------------------------------------------------------------------------------------------------------------
+
+
+def prediction_headings(top: int, known: bool, several: bool = False) -> tuple[str, ...]:
+    """The columns; `true` if the true classes are known, `classes` if an image can have several."""
+    guesses = [f"{what}_{place}" for place in range(2, top + 1) for what in ("class", "probability")]
+    return ("image", *(["true"] if known else []), "class", "probability", *guesses, *(["classes"] if several else []))
+
+
+def prediction_cells(prediction: Prediction, digits: int = 4) -> tuple[str, ...]:
+    guesses = [
+        cell for name, probability in prediction.guesses for cell in (printable(name), f"{probability:.{digits}f}")
+    ]
+    true = [] if prediction.true is None else [printable(prediction.true)]
+    several = [] if prediction.classes is None else [printable(join_class_names(prediction.classes))]
+    return (printable(prediction.image), *true, *guesses, *several)
+
+
+def predictions_as_csv(predictions: Iterable[Prediction], top: int, known: bool, several: bool = False) -> str:
+    return csv_text(
+        [
+            prediction_headings(top, known, several),
+            *(prediction_cells(prediction, DIGITS) for prediction in predictions),
+        ]
+    )
+
+
+def predictions_as_json(predictions: Iterable[Prediction]) -> str:
+    """A list with an object for each image; the file name is exact, also if it is not valid Unicode."""
+    lines = ",\n".join(json.dumps(prediction_as_data(prediction)) for prediction in predictions)
+    return f"[\n{lines}\n]\n"
+
+
+def prediction_as_data(prediction: Prediction) -> dict[str, object]:
+    top = [{"class": name, "probability": round(probability, DIGITS)} for name, probability in prediction.guesses]
+    true = {} if prediction.true is None else {"true": prediction.true}
+    several = {} if prediction.classes is None else {"classes": list(prediction.classes)}
+    return {"image": prediction.image, **true, **top[0], "top": top, **several}

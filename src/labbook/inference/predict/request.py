@@ -1,18 +1,20 @@
-"""What a command line asks to be predicted, and where it is to be written. Imports no torch."""
+"""A command line of `predict`: the images, the settings and the files to write. Imports no torch."""
 
+import glob
 import os
 import re
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import DictConfig
 
+from labbook.data.class_folders import walk_files
+from labbook.data.image_formats import file_endings
 from labbook.errors import SettingError, abbreviate
 from labbook.inference.evaluate.other_dataset import SEEN
-from labbook.inference.predict.find_images import ImageFiles, find_images
 from labbook.runs import outputs
 from labbook.runs.resume import read_run_config, with_settings
 
@@ -22,26 +24,27 @@ if TYPE_CHECKING:  # it would import torch
 SETTING = re.compile(r"[A-Za-z_][\w.]*=")
 
 
+class ImageFiles(NamedTuple):
+    """Files; those of a folder or a pattern are sorted by path."""
+
+    images: list[Path]
+    others: list[Path]  # in folders, with other names than images
+
+
 @dataclass(frozen=True)
 class PredictionRequest:
-    """A command line that makes sense, as far as that can be told without the network."""
+    """The arguments of `predict`, checked as far as possible without the network."""
 
     config: DictConfig
     files: ImageFiles
-    numbers: list[int]  # of images of the test set, if there are no files
-    open: dict[str, Any]  # settings of the data that the run left open: only the network knows what they came to
+    numbers: list[int]  # of test images, if there are no files
+    open: dict[str, Any]  # given values of data settings that are null in the run: the network decides
     outputs: tuple[Path, ...] = ()  # files to write
 
     @classmethod
     def of(cls, given: Namespace) -> "PredictionRequest":
-        """From the arguments of `scripts/predict.py`.
-
-        Raises:
-            SettingError: arguments that do not go together, places without images, or no run.
-            OSError: a folder that must not be read.
-        """
         numbers = [word for word in given.test_index or [] if re.fullmatch(r"[0-9]{1,18}", word)]
-        behind = [word for word in given.test_index or [] if word not in numbers]  # which argparse took for numbers
+        behind = [word for word in given.test_index or [] if word not in numbers]  # argparse takes them for numbers
         settings, places = split_arguments([*given.words, *behind])
         config, left_open = with_prediction_settings(read_run_config(given.run), settings)
         if given.test_index is not None and (places or not numbers):
@@ -63,39 +66,31 @@ class PredictionRequest:
         return cls(config, files, list(map(int, numbers)), left_open, tuple(named.values()))
 
     def check(self, spec: "ImageSpec") -> None:
-        """Hold settings that the run left open against what its network sees.
-
-        Raises:
-            SettingError: another size or number of channels.
-        """
+        """Compare the settings `open` with the size and channels of the network."""
         for name, known in (("image_size", spec.size), ("channels", spec.channels)):
             if self.open.get(name, known) != known:
                 raise SettingError(other_images(name, self.open[name], known))
 
     @property
     def known(self) -> bool:
-        """Whether the true classes will be known."""
+        """Whether the true classes are known."""
         return not self.files.images
 
     @property
     def names(self) -> list[str]:
-        """Of all images: their paths as they were given, or their numbers."""
         return list(map(str, self.files.images or self.numbers))
 
 
 def split_arguments(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The settings on a command line, and the places of images: what looks like a setting may be a file's name."""
+    """The settings and the places of images; a word like a setting can be the name of a file."""
     settings = [word for word in words if SETTING.match(word) and not os.path.lexists(word)]
     return settings, [word for word in words if word not in settings]
 
 
 def with_prediction_settings(config: DictConfig, settings: list[str]) -> tuple[DictConfig, dict[str, Any]]:
-    """A run's configuration with some settings replaced, as far as a trained network can take others.
+    """A run's configuration with some settings replaced, and the given values of settings that are null in the run.
 
-    Beside it those of the size and the channels of images that the run left open (null), so that its data set decided.
-
-    Raises:
-        SettingError: a setting that the run does not have, or by which the network would see other images.
+    Settings that change the images that the network sees are refused.
     """
     replaced = with_settings(config, settings)
     left_open = {}
@@ -110,13 +105,45 @@ def with_prediction_settings(config: DictConfig, settings: list[str]) -> tuple[D
 
 
 def other_images(name: str, asked: Any, known: Any) -> str:
-    """What to say of a setting by which the network would see images of another form."""
     return f"data.{name}={asked}: the network was trained with {known}, and sees all images so"
 
 
 def check_output_file(option: str, file: Path) -> None:
-    """Refuse a file to write to that cannot be one."""
     if not file.parent.is_dir():
         raise SettingError(f"{option} {abbreviate(str(file))}: there is no folder {abbreviate(str(file.parent))}")
     if option == "--figure" and file.suffix.lower() != ".png" and not outputs.is_stream(file):
         raise SettingError(f"--figure {abbreviate(str(file))} must be a PNG file: use a name that ends in .png")
+
+
+# Files --------------------------------------------------------------------------------------------------------------
+
+
+def find_images(places: Sequence[str]) -> ImageFiles:
+    """The files of all places (files, folders, patterns), in their order."""
+    parts = [files_at(os.path.expanduser(place)) for place in places]  # noqa: PTH111 - ~NAME can be a file
+    return ImageFiles(
+        [file for part in parts for file in part.images], [file for part in parts for file in part.others]
+    )
+
+
+def files_at(place: str) -> ImageFiles:
+    # Path.glob takes no absolute pattern, and ** differs between versions of Python.
+    there = [place] if os.path.lexists(place) else sorted(glob.glob(place, recursive=True))  # noqa: PTH207
+    if not there:
+        raise SettingError(f"{abbreviate(place)} is not a file, a folder or a pattern that matches files")
+    parts = [images_in_folder(Path(path)) if Path(path).is_dir() else ImageFiles([Path(path)], []) for path in there]
+    images, others = (list(dict.fromkeys(file for part in parts for file in part[which])) for which in (0, 1))
+    if not images:
+        kinds = ", ".join(sorted(file_endings()))
+        raise SettingError(f"{abbreviate(place)} has no image: no file name ends in one of {kinds}")
+    return ImageFiles(images, [file for file in others if file not in images])
+
+
+def images_in_folder(folder: Path) -> ImageFiles:
+    """The files in a folder and its subfolders, without hidden files."""
+    files = sorted(walk_files(folder, {}))
+    named = [file.suffix.lower() in file_endings() for file in files]
+    return ImageFiles(
+        [file for file, is_image in zip(files, named, strict=True) if is_image],
+        [file for file, is_image in zip(files, named, strict=True) if not is_image],
+    )
