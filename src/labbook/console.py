@@ -1,4 +1,4 @@
-"""Tables and texts on the terminal, which obeys nothing of what is in them."""
+"""Tables and texts on the terminal, without control characters from outside."""
 
 from rich.console import Console
 from rich.table import Table
@@ -6,12 +6,12 @@ from rich.text import Text
 
 from labbook.errors import printable
 
-WIDTH = 100  # columns, where the output is no terminal
-WIDEST = 32  # characters of what comes from elsewhere, such as a setting's value or the name of a class
+WIDTH = 100  # columns, if the output is not a terminal
+WIDEST = 32  # characters of a text from outside, such as a setting's value or a class name
 
 
 def wide_enough(console: Console | None = None) -> Console:
-    """A console, or the one given, that is `WIDTH` wide where nobody's window tells how wide it is."""
+    """A console that is `WIDTH` wide if the width of the terminal is unknown."""
     console = console or Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDTH
@@ -19,10 +19,10 @@ def wide_enough(console: Console | None = None) -> Console:
 
 
 def plain_table(header_style: str = "bold") -> Table:
-    """A table without lines, yet without columns."""
+    """A table without lines, without columns yet."""
     return Table(box=None, pad_edge=False, header_style=header_style, padding=(0, 2, 0, 0))
 
 
 def literal(text: str, style: str = "") -> Text:
-    """A text for the terminal, of which it obeys nothing."""
+    """A text for the terminal without markup or control characters."""
     return Text(printable(text), style=style)

@@ -12,8 +12,8 @@ from labbook.installation import CHECKOUT, requirement_with_extra
 
 NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-BROKEN = (errno.EIO, errno.ESTALE)  # a disk, or the server that it is on
-NO_FILE = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG)  # no name of a file
+BROKEN = (errno.EIO, errno.ESTALE)  # a disk, or its server
+NO_FILE = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG)  # not the name of a file
 UNWRITABLE = NO_RIGHT + NO_ROOM + BROKEN + NO_FILE
 
 EXTRAS = (
@@ -27,31 +27,31 @@ EXTRAS = (
     "serve",
     "photos",
     "datasets",
-)  # of pyproject.toml
+)  # in pyproject.toml
 
 
 class SettingError(ValueError):
-    """A setting that cannot work: its text names the setting and what would work. Exit code 2."""
+    """A setting that cannot work: the text names the setting and the valid choices. Exit code 2."""
 
 
 class UntrainableError(SettingError):
-    """A setting that no training takes; a network that was trained with it before can still be opened."""
+    """A setting that cannot be trained with; a network that was trained with it can still be used."""
 
 
 class RunError(RuntimeError):
-    """What was asked for could not be done, though nothing was wrong with how it was asked for. Exit code 1."""
+    """A failure that no setting caused. Exit code 1."""
 
 
 class TrainingError(RunError):
-    """A training that cannot go on, such as a loss that is no longer finite."""
+    """Training cannot continue, for example because the loss is not finite."""
 
 
 class ExportError(RunError):
-    """A network that cannot be written as a file, or whose file would not compute what it does."""
+    """A network cannot be written as a file, or the file would compute something else."""
 
 
-class StoppedBySignal(Exception):  # noqa: N818 - nothing went wrong
-    """The run was asked to stop by a signal and has saved its state."""
+class StoppedBySignal(Exception):  # noqa: N818 - not an error
+    """A signal stopped the run, after its state was saved."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by signal {signum}")
@@ -59,7 +59,7 @@ class StoppedBySignal(Exception):  # noqa: N818 - nothing went wrong
 
 
 def list_choices(wrong: str, valid: Iterable[str], what: str = "choices", meant: str = "") -> str:
-    """The end of an error sentence: what is `meant`, or else the nearest spelling, if any is near; and all valid."""
+    """The end of an error sentence: `meant`, or the nearest spelling, and all valid names."""
     names = sorted(str(name) for name in valid)
     meant = meant or nearest(wrong, names)
     hint = f"did you mean {meant}? " if meant else ""
@@ -67,29 +67,29 @@ def list_choices(wrong: str, valid: Iterable[str], what: str = "choices", meant:
 
 
 def list_first(names: Iterable[str], most: int = 5, separator: str = ", ") -> str:
-    """The first `most` names, and how many follow."""
+    """The first `most` names, and the number of others."""
     every = [printable(name) for name in names]
     more = f" and {len(every) - most:,} more" if len(every) > most else ""
     return separator.join(every[:most]) + more
 
 
 def nearest(wrong: str, names: Iterable[str], likeness: float = 0.6) -> str:
-    """The name that is spelt most alike, or nothing if none is near."""
+    """The most similar name; empty if none is near."""
     return "".join(difflib.get_close_matches(wrong, sorted(names), n=1, cutoff=likeness))
 
 
 def first_line(error: BaseException) -> str:
-    """The error's own sentence without the lines that say where it was raised."""
+    """The error's own sentence without lines about where it was raised."""
     return str(error).strip().split("\n")[0].rstrip(".")
 
 
 def is_unwritable(error: OSError) -> bool:
-    """Whether the place to write to is what fails: no room, no right, or the disk."""
+    """Whether an error means that a place cannot be written: no room, no permission, or a broken disk."""
     return error.errno in UNWRITABLE
 
 
 def missing_package_message(choice: str, extra: str) -> str:
-    """What to say of a choice that needs an extra, or a package that is none of ours."""
+    """The error for a choice that needs an extra, or another package."""
     if extra not in EXTRAS:
         return f"{choice} is not installed: pip install {extra}"
     if not CHECKOUT:
@@ -98,10 +98,10 @@ def missing_package_message(choice: str, extra: str) -> str:
 
 
 def printable(text: object) -> str:
-    """A text on one line, without signs that a terminal would obey, whatever bytes it was made of."""
+    """A text on one line without control characters of a terminal."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))
 
 
 def abbreviate(text: str) -> str:
-    """A text of any length and any signs as part of a sentence."""
+    """A text of any length and characters as part of a sentence."""
     return printable(text if len(text) <= 80 else f"{text[:80]}...")

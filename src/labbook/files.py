@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and that show when they were damaged. Imports no torch."""
+"""Files that are complete or absent, with checksums. Imports no torch."""
 
 import errno
 import hashlib
@@ -25,14 +25,14 @@ CHUNK = 2**20  # bytes
 
 @contextmanager
 def atomic_replace(path: Path, keep: Path | None = None, durable: bool = False) -> Iterator[Path]:
-    """A place beside `path` to write to: in the end, what is there takes the place of `path`.
+    """A path beside `path` to write to; at the end it replaces `path`.
 
-    A reader sees the old file or the new one, several processes may write at once, and where writing fails the old
-    one stays. In the end the old one is kept as `keep`, if there is such a name. A `durable` file also outlives a
-    power cut, for which it is flushed to the disk before and after (10 ms).
+    A reader sees the old file or the new one. Several processes may write at once. If writing fails, the old file
+    stays. With `keep`, the old file is kept under that name. A `durable` file survives a power cut, because it is
+    flushed to the disk before and after (10 ms).
 
     Raises:
-        OSError: it could not be written.
+        OSError: it cannot be written.
     """
     partial = path.with_name(f".{path.name[:50]}.{os.getpid()}-{uuid.uuid4().hex[:8]}{PARTIAL}")
     try:
@@ -55,17 +55,17 @@ def atomic_replace(path: Path, keep: Path | None = None, durable: bool = False) 
 
 
 def write_whole(path: Path, content: str | bytes, durable: bool = False) -> None:
-    """Replace a small file at once.
+    """Replace a small file atomically.
 
     Raises:
-        OSError: see `atomic_replace`.
+        OSError: it cannot be written.
     """
     with atomic_replace(path, durable=durable) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def finite_or_null(value: Any) -> Any:
-    """Plain data for JSON, which has no nan and no infinity: they are null."""
+    """Plain data for JSON, which has no nan and no infinity: these become null."""
     if isinstance(value, dict):
         return {name: finite_or_null(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -74,41 +74,41 @@ def finite_or_null(value: Any) -> Any:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those that it is in, unless it is there.
+    """Create a folder and its parents, if it does not exist.
 
     Raises:
-        OSError: it cannot be made; NotADirectoryError, which a program tells in a sentence, where it is a file.
+        OSError: it cannot be created; NotADirectoryError if it is a file.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, FileNotFoundError) as error:  # the second of a place such as /proc
+    except (FileExistsError, FileNotFoundError) as error:  # the second for a place such as /proc
         raise folder_error(folder) from error
 
 
 def folder_error(path: Path) -> NotADirectoryError:
-    """What to raise where no file can be made in a folder."""
+    """The error for a folder in which no file can be created."""
     return NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
 
 def flush_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk, so that a renamed file still has its new one after a power cut."""
-    if os.name == "nt":  # which neither can nor need do that
+    """Flush the names in a folder to the disk, so that a renamed file keeps its new name after a power cut."""
+    if os.name == "nt":  # cannot do it, and need not
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of network and FUSE file systems that cannot
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # network and FUSE file systems that cannot do it
             raise
     finally:
         os.close(descriptor)
 
 
 def blocking_lock(path: Path) -> FileLock:
-    """A lock, to be held in a `with`, for which a process waits as long as another one holds it.
+    """A lock for a `with` statement, which waits until it is free.
 
     Raises:
-        OSError: there can be no such file, for which FileLock would wait for ever.
+        OSError: the file cannot be created; FileLock would wait forever.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
     return FileLock(path)
@@ -116,8 +116,8 @@ def blocking_lock(path: Path) -> FileLock:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Keep other processes from working in a folder; not where the file system cannot lock."""
-    lock = FileLock(folder / LOCK, fallback_to_soft=False)  # which its holder's death frees
+    """Keep other processes out of a folder; no effect if the file system has no locks."""
+    lock = FileLock(folder / LOCK, fallback_to_soft=False)  # the death of its owner releases it
     with suppress(NotImplementedError):
         try:
             lock.acquire(timeout=0.2)  # longer than `is_folder_locked` holds it
@@ -132,34 +132,34 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
 
 def is_folder_locked(folder: Path) -> bool:
-    """Whether a process is at work in a folder; also where that cannot be known."""
+    """Whether a process works in a folder; also true if that is unknown."""
     if not (folder / LOCK).exists():
         return False
     lock = FileLock(folder / LOCK, fallback_to_soft=False)
     try:
         lock.acquire(blocking=False)
-    except (NotImplementedError, OSError):  # Timeout is one
+    except (NotImplementedError, OSError):  # includes Timeout
         return True
     lock.release()
     return False
 
 
 def remove_partial(folder: Path, name: str = "") -> None:
-    """Remove what processes that were killed have left half written, of all files or those that begin with `name`."""
+    """Remove partial files of killed processes: all, or those whose names start with `name`."""
     for left in folder.glob(f".{name}*{PARTIAL}"):
         left.unlink(missing_ok=True)
 
 
 def add_checksum(archive: Path) -> None:
-    """Put the SHA-256 of a ZIP archive (which a checkpoint is) into its closing comment, where readers pass over it.
+    """Write the SHA-256 of a ZIP archive (such as a checkpoint) into its comment, which readers skip.
 
     Raises:
-        OSError: what is on the disk is not what was written there, by the archive's own checksums.
+        OSError: the content on the disk differs from what was written, by the archive's own checksums.
     """
     if reason := find_zip_corruption(archive):
         raise OSError(errno.EIO, f"not written as expected, {reason}", str(archive))
     with archive.open("rb+") as file:
-        file.seek(-2, os.SEEK_END)  # the length of the comment, the last there is without one
+        file.seek(-2, os.SEEK_END)  # the length of the comment, at the end of an archive without one
         file.write(SEAL_LENGTH.to_bytes(2, "little"))
         length = file.tell()
         file.seek(0)
@@ -169,9 +169,9 @@ def add_checksum(archive: Path) -> None:
 
 
 def find_corruption(archive: Path) -> str | None:
-    """What is wrong with a ZIP archive: cut short, or changed since it was sealed; None where nothing is.
+    """What is wrong with a ZIP archive: cut, or changed since its checksum was added; None if nothing is.
 
-    One that was never sealed is held against its own checksums alone.
+    Without a checksum, only the archive's own checksums are compared.
     """
     with archive.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -185,11 +185,11 @@ def find_corruption(archive: Path) -> str | None:
 
 
 def find_zip_corruption(archive: Path) -> str | None:
-    """What is wrong with a ZIP archive by the checksums of the files in it; None where nothing is."""
+    """What is wrong with a ZIP archive, by its own checksums; None if nothing is."""
     try:
         with zipfile.ZipFile(archive) as content:
             if content.comment:
-                return "its checksum is wrong"  # so much so that it does not look like one
+                return "its checksum is wrong"  # so damaged that it does not look like one
             wrong = content.testzip()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error):
         return "it is truncated or not a checkpoint"

@@ -1,6 +1,6 @@
-"""Where Labbook is installed, and whether the Python that runs it can do so: its version, and the packages it needs.
+"""Where Labbook is installed, and whether this Python can run it: its version and packages.
 
-Older Pythons read this too, from 3.6 on, so it is written in what they know.
+Old Pythons, from 3.6 on, must be able to read this file.
 """
 
 import json
@@ -11,12 +11,12 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 _ROOT = PACKAGE.parents[1]
 
-# The folder of the checkout; None where the package was installed from a wheel, which carries the configurations.
+# The folder of the checkout; None for an installed wheel, which contains the configurations.
 CHECKOUT = _ROOT if PACKAGE.parent.name == "src" and (_ROOT / "configs").is_dir() else None
 CONFIGS = CHECKOUT / "configs" if CHECKOUT else PACKAGE / "configs"
 
-PROJECT_VARIABLE = "LABBOOK_PROJECT"  # tells the processes that a program starts which project they work for
-DISTRIBUTION = "labbook-vision"  # as pip knows it; `labbook` on PyPI is another package
+PROJECT_VARIABLE = "LABBOOK_PROJECT"  # tells the processes that a program starts their project
+DISTRIBUTION = "labbook-vision"  # for pip; `labbook` on PyPI is another package
 
 
 PYTHON = (3, 11, 4)  # the oldest, as in pyproject.toml
@@ -27,7 +27,7 @@ NEEDED = (  # the modules of the dependencies in pyproject.toml
 
 
 def installation_problem() -> str:
-    """What this Python lacks; nothing where it lacks nothing."""
+    """What this Python lacks; empty if nothing."""
     if sys.version_info < PYTHON:
         return f"it is Python {sys.version.split()[0]}, and Labbook needs {'.'.join(map(str, PYTHON))} or newer"
     missing = [name for name in NEEDED if name not in sys.modules and find_spec(name) is None]
@@ -36,7 +36,7 @@ def installation_problem() -> str:
 
 
 def setup_advice() -> str:
-    """The commands that make the environment and use it, for the folder that the user is in."""
+    """The commands that create the environment and use it, from the current folder."""
     if CHECKOUT is None:
         return "install Labbook again, in an environment of its own"
     environment = CHECKOUT / ".venv"
@@ -47,7 +47,7 @@ def setup_advice() -> str:
 
 
 def check_installation() -> None:
-    """End the program with one sentence where this Python cannot run it."""
+    """End the program with one sentence if this Python cannot run it."""
     found = installation_problem()
     if found:
         sys.stderr.write(f"error: {sys.executable} is not Labbook's environment: {found}: {setup_advice()}\n")
@@ -55,7 +55,7 @@ def check_installation() -> None:
 
 
 def install_origin() -> str:
-    """Where this Labbook comes from: the folder of its checkout, a wheel, an address with git, or its name."""
+    """Where this Labbook comes from: the folder of its checkout, a wheel, a git address, or its name."""
     if CHECKOUT:
         return str(CHECKOUT)
     from importlib.metadata import PackageNotFoundError, distribution
@@ -65,14 +65,14 @@ def install_origin() -> str:
         told = json.loads(distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):
         told = {}
-    url = str(told.get("url", DISTRIBUTION))  # none of what an index gave
+    url = str(told.get("url", DISTRIBUTION))  # none for a package from an index
     if "vcs_info" in told:
         return f"{told['vcs_info']['vcs']}+{url}@{told['vcs_info']['commit_id']}"
     return unquote(urlsplit(url).path) if url.startswith("file:") else url
 
 
 def requirement_with_extra(extra: str) -> str:
-    """This Labbook with an extra, as pip takes it."""
+    """This Labbook with an extra, for pip."""
     place = install_origin()
     url = Path(place).as_uri() if Path(place).is_absolute() else place
     return f"{DISTRIBUTION}[{extra}]" + ("" if place.startswith(DISTRIBUTION) else f" @ {url}")

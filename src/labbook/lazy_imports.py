@@ -1,4 +1,4 @@
-"""Imports torch and Lightning sooner than Python by itself does. Imports no torch."""
+"""Import torch and Lightning faster than Python does. Imports no torch."""
 
 import atexit
 import gc
@@ -13,15 +13,15 @@ from labbook.errors import SettingError
 from labbook.installation import setup_advice
 from labbook.signals import end_on_interrupt
 
-# The first version that no known file makes run code when it is loaded with weights_only=True: before it there were
-# CVE-2025-32434 (2.6) and CVE-2026-24747 (2.10).
+# The first version without a known file that runs code with weights_only=True: earlier ones have CVE-2025-32434 (2.6)
+# and CVE-2026-24747 (2.10).
 SAFE_TORCH = (2, 10)
 
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # which Lightning reads while it is imported
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # Lightning reads it during its import
 
 
 def process_number(variable: str, default: int = 0) -> int:
-    """The number that a launcher of processes put into an environment variable; `default` where it is not set."""
+    """The number that a launcher of processes set in an environment variable, or `default`."""
     value = os.environ.get(variable)
     if value is None:
         return default
@@ -33,7 +33,7 @@ def process_number(variable: str, default: int = 0) -> int:
 
 
 def check_torch() -> None:
-    """Refuse an installation that pyproject.toml would not have made, without importing torch."""
+    """Refuse versions that pyproject.toml does not allow, without importing torch."""
     try:
         there = version("torch")
     except PackageNotFoundError as error:
@@ -47,11 +47,11 @@ def check_torch() -> None:
 
 @contextmanager
 def import_torch_stack() -> Iterator[None]:
-    """Import torch, and what needs it, within: without looking for garbage meanwhile, nor there during the training.
+    """Import torch, and modules that need it, within this context without garbage collection.
 
-    All that a module defines lasts, yet Python's collector goes through it again and again as it grows to a million
-    objects, and in every full collection afterwards. Without that, importing takes four fifths of its time. Does
-    nothing where torch has been imported.
+    Module objects live forever, but the collector visits them again and again as it grows to a million objects. Without
+    it, importing takes four fifths of the time. Afterwards they are ignored by the collector. No effect if torch is
+    imported already.
     """
     check_torch()
     for variable in RANKS:
@@ -65,5 +65,5 @@ def import_torch_stack() -> Iterator[None]:
             yield
     finally:
         gc.freeze()
-        atexit.register(gc.unfreeze)  # Triton complains at the end of whatever of it was not collected
+        atexit.register(gc.unfreeze)  # Triton complains at exit about objects that were not collected
         gc.enable()

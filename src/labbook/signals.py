@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and their like, noticed at the next good moment."""
+"""Ctrl-C, SIGTERM and similar signals, handled at a safe moment."""
 
 import os
 import signal
@@ -11,17 +11,17 @@ from typing import Any
 
 from labbook.errors import StoppedBySignal
 
-# Slurm sends USR1, or through submitit USR2, before it ends a job; a terminal that is closed sends HUP. Windows has
-# none of them.
+# Slurm sends USR1, or through submitit USR2, before it ends a job; a closed terminal sends HUP. Windows has none of
+# them.
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 HANG_UP = getattr(signal, "SIGHUP", None)
 
 
 def end_at_once(signum: int, _: FrameType | None) -> None:
-    """End the program, quietly, while there is nothing to be lost.
+    """End the program quietly, while nothing can be lost.
 
-    An exception in the midst of imports may come to anything: it is dropped by locks, or taken for another error.
+    An exception during imports can be dropped by locks, or be taken for another error.
     """
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
@@ -31,7 +31,7 @@ def end_at_once(signum: int, _: FrameType | None) -> None:
 
 @contextmanager
 def end_on_interrupt() -> Iterator[None]:
-    """Within this, Ctrl-C ends the program at once, unless somebody else listens to it."""
+    """Within this context, Ctrl-C ends the program at once, unless there is another handler."""
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not usual or threading.current_thread() is not threading.main_thread():
         yield
@@ -44,13 +44,13 @@ def end_on_interrupt() -> Iterator[None]:
 
 
 def restore_interrupts() -> None:
-    """From here on Ctrl-C raises KeyboardInterrupt again, where it ended the program at once."""
+    """Make Ctrl-C raise KeyboardInterrupt again, after `end_on_interrupt`."""
     if signal.getsignal(signal.SIGINT) is end_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class StopSignals:
-    """While entered, the first signal is kept for `received` where `deferred`, and raised at once elsewhere.
+    """While entered, the first signal is kept in `received` if `deferred`, and raised at once otherwise.
 
     A second signal always ends the program at once.
     """
@@ -62,7 +62,7 @@ class StopSignals:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within this, a signal is only noted: the training loop saves its state before it stops."""
+        """Within this context, a signal is only noted: the training loop saves its state before it stops."""
         self._deferring = True
         try:
             yield
@@ -71,7 +71,7 @@ class StopSignals:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         first = self.received is None
-        if signum == HANG_UP and not first:  # a terminal that is closed may send it twice
+        if signum == HANG_UP and not first:  # a closed terminal may send it twice
             return
         self.received = signum
         if not (first and self._deferring):
@@ -80,7 +80,7 @@ class StopSignals:
     def __enter__(self) -> "StopSignals":
         self.received = None
         if threading.current_thread() is not threading.main_thread():
-            return self  # Python delivers signals to the main thread alone
+            return self  # Python delivers signals only to the main thread
         for item in SIGNALS:
             if not is_ignored_signal(item):
                 self._previous[item] = signal.signal(item, self._handle)
@@ -92,20 +92,20 @@ class StopSignals:
 
 
 def is_ignored_signal(signum: int) -> bool:
-    """Whether a signal is not to stop a run: as nohup asks, or, under submitit, as another one will follow."""
+    """Whether a signal must not stop a run: with nohup, or under submitit, where another one follows."""
     if signum == HANG_UP:
         return signal.getsignal(signum) == signal.SIG_IGN
     return signum == signal.SIGTERM and is_handled_by_submitit(signum)
 
 
 def is_handled_by_submitit(signum: int) -> bool:
-    """Whether submitit, which started this process, listens to a signal."""
+    """Whether submitit started this process and handles a signal."""
     handler = signal.getsignal(signum)
     return callable(handler) and str(getattr(handler, "__module__", "")).startswith("submitit")
 
 
 def forward_to_submitit(signum: int) -> None:
-    """Give a signal, now that the state is saved, to submitit, which has the run put into the queue again."""
+    """Pass a signal, after the state is saved, to submitit, which queues the run again."""
     handler = signal.getsignal(signum)
     if is_handled_by_submitit(signum) and callable(handler):
         handler(signum, None)
@@ -113,7 +113,7 @@ def forward_to_submitit(signum: int) -> None:
 
 @contextmanager
 def ended_by_signals(parallel: bool) -> Iterator[None]:
-    """Where runs are in other processes, SIGTERM ends this one in the way that Ctrl-C does, so that they end too."""
+    """If runs are in other processes, SIGTERM ends this one like Ctrl-C, so that they end too."""
     if not parallel:
         yield
         return

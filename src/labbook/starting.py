@@ -1,6 +1,6 @@
-"""Imported first by a program: it looks at its Python, repairs its streams, fills in ~ and has no windows.
+"""Import this first in a program: it checks Python, repairs the streams, expands ~ and disables windows.
 
-Until its work begins, Ctrl-C ends it at once and quietly.
+Until the work starts, Ctrl-C ends the program at once and quietly.
 """
 
 from labbook import installation
@@ -15,9 +15,9 @@ from labbook import streams  # noqa: E402
 from labbook.signals import end_at_once  # noqa: E402
 
 streams.repair_streams()
-os.environ["MPLBACKEND"] = "agg"  # a notebook hands on its own, which only its own Python has
+os.environ["MPLBACKEND"] = "agg"  # a notebook passes its own backend on, which only its Python has
 
-for number, word in enumerate(sys.argv):  # a shell leaves the ~ of --csv=~/table.csv and of '~/images' as it is
+for number, word in enumerate(sys.argv):  # a shell does not expand the ~ in --csv=~/table.csv and '~/images'
     option, equals, path = word.partition("=") if word.startswith("--") else ("", "", word)
     if path.startswith("~/"):
         sys.argv[number] = option + equals + os.path.expanduser(path)  # noqa: PTH111

@@ -15,14 +15,14 @@ from labbook.installation import CONFIGS, PROJECT_VARIABLE
 from labbook.sweeps import grid_sweeper
 
 OPTIONS = ("--cfg", "--config-dir=", "--help", "--hydra-help", "--info", "--multirun", "-m")
-PLACES = ("resume", "log_dir", "data.root", "data.cache_dir", "--config-dir")  # settings that name folders
-OURS = ("base=", "config_groups.", "model_data=", "sweep.job.")  # which the program alone sets
-# A shell would take other signs for its own, and a proposal may be a name or a value from somebody else's files.
+PLACES = ("resume", "log_dir", "data.root", "data.cache_dir", "--config-dir")  # settings with folders
+OURS = ("base=", "config_groups.", "model_data=", "sweep.job.")  # set by the program only
+# A shell would interpret other characters, and a proposal may come from a stranger's files.
 PLAIN = re.compile(r"[\w./=,+~@:%-]+", re.ASCII)
 
 
 def proposals(line: str, configs: Path = CONFIGS) -> list[str]:
-    """What the last word of a command line, cut off at the cursor, may become."""
+    """Completions of the last word of a command line that ends at the cursor."""
     program, *before, word = words_of(line)
     more = added_folders(before)
     places = [Path(program).parent / "configs", configs, *more]
@@ -42,7 +42,7 @@ def proposals(line: str, configs: Path = CONFIGS) -> list[str]:
 
 
 def words_of(line: str) -> list[str]:
-    """The words from train.py on, the last one empty if a new one is to begin."""
+    """The words from train.py on; the last one is empty if a new one starts."""
     quoted = shlex.shlex(line, posix=True, punctuation_chars=False)
     quoted.whitespace_split, quoted.commenters = True, ""
     words = list(quoted)
@@ -53,7 +53,7 @@ def words_of(line: str) -> list[str]:
 
 
 def added_folders(words: list[str]) -> list[Path]:
-    """The folder of more settings that an option names, if one does."""
+    """The folder of further settings that an option names, if one does."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     parser.add_argument("--config-dir", "-cd", type=Path)
     folder = parser.parse_known_args(words)[0].config_dir
@@ -61,7 +61,7 @@ def added_folders(words: list[str]) -> list[Path]:
 
 
 def propose_folders(begun: str) -> Iterable[str]:
-    """The folders that a path may go on with; those of runs first of all."""
+    """Folders that complete a path, those of runs first."""
     if not begun and Path("logs/runs").is_dir():
         return ["logs/runs/", "logs/sweeps/"]
     parent, slash, _ = begun.rpartition("/")
@@ -69,7 +69,7 @@ def propose_folders(begun: str) -> Iterable[str]:
 
 
 def propose_settings(before: list[str], word: str, configs: Path, more: list[Path]) -> Iterable[str]:
-    """Groups and keys of the configuration that the words before choose, and the value that a whole key has."""
+    """Groups and keys of the configuration that the words before choose, and the value of a complete key."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
 
@@ -87,12 +87,12 @@ def propose_settings(before: list[str], word: str, configs: Path, more: list[Pat
             continue
         if value in ("false", "true"):
             yield from (f"{key}=false", f"{key}=true")
-        else:  # Hydra leaves out the sign where a group has groups in it too
+        else:  # Hydra leaves out the sign if a group contains groups
             yield each if equals or key[0] == "~" or key[-1] in "./" else f"{key}="
 
 
 def main() -> None:
-    """Print them; nothing where the line cannot be read, as a shell in the midst of it cannot show errors."""
+    """Print the proposals; nothing if the line cannot be read, because a shell cannot show errors here."""
     try:
         os.environ[PROJECT_VARIABLE] = str(Path(words_of(sys.argv[1])[0]).absolute().parent)
         found = proposals(sys.argv[1])

@@ -14,7 +14,7 @@ from labbook.runs.resume import with_overrides
 
 
 def show_settings(arguments: list[str]) -> bool:
-    """Print what `--cfg` asks for where Hydra cannot: the settings of a resumed run, or a null; whether it was that."""
+    """Print what `--cfg` asks for if Hydra cannot: the settings of a resumed run, or a null. Returns whether it did."""
     given, rest = cfg_options(arguments)
     if given.cfg is None:
         if given.package or given.resolve:
@@ -42,10 +42,10 @@ def show_settings(arguments: list[str]) -> bool:
 
 
 def cfg_options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options that `--cfg` goes with, as Hydra reads them, and the rest of the arguments."""
+    """The options that `--cfg` goes with, as Hydra reads them, and the other arguments."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
-    parser.add_argument("--config-dir", "-cd")  # else -cd would be taken for -c
+    parser.add_argument("--config-dir", "-cd")  # otherwise -cd would match -c
     parser.add_argument("--package", "-p", default="")
     parser.add_argument("--resolve", action="store_true")
     try:
@@ -58,7 +58,7 @@ def cfg_options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def settings_of_resumed_run(overrides: list[str], also: list[str]) -> DictConfig:
-    """The settings that a resumed run goes on with."""
+    """The settings with which a run is resumed."""
     config = compose.compose_config(*overrides, *also)
     with hydra.initialize_config_dir(str(CONFIGS)):
         return with_overrides(config, overrides, settings.GROUPS)

@@ -1,1 +1,1 @@
-"""Settings: composed, checked, turned into objects, and what is said of wrong ones."""
+"""Settings: compose and check them, create objects, report errors."""

@@ -1,4 +1,4 @@
-"""What a command line must not contain, refused before Hydra reads it. Imports no torch."""
+"""Arguments that a command line must not contain, refused before Hydra reads it. Imports no torch."""
 
 import re
 from dataclasses import fields, is_dataclass
@@ -17,7 +17,7 @@ from labbook.lazy_imports import process_number
 
 OWN_FOLDER = "a run creates its own folder, with config.yaml, in log_dir=FOLDER"
 RUNS_FOLDER = "runs of a sweep are in log_dir=FOLDER, in sweeps/NAME with sweep.name=NAME"
-BY_THE_PROGRAM = {  # settings that are not for a command line, and what is
+BY_THE_PROGRAM = {  # settings that a command line must not have, and the reason
     "config_groups": "choose an option by its group, as data=mnist",
     "sweep.job": "use sweep.name=NAME for a sweep's folder",
     PAIRS: "model and data select it: set the settings of its file one by one",
@@ -28,18 +28,18 @@ BY_THE_PROGRAM = {  # settings that are not for a command line, and what is
     "hydra.sweep.subdir": RUNS_FOLDER,
 }
 
-OF_HYDRA = (  # options of Hydra's own, which may be shortened
+OF_HYDRA = (  # Hydra's own options, which may be shortened
     *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info"),
     *("--config-path", "--config-name", "--config-dir"),
 )
 
 
 def check_options(arguments: list[str]) -> None:
-    """Refuse settings written as options, such as --epochs=3, and options by which files would give commands."""
+    """Refuse settings written as options, such as --epochs=3, and options with which files could run commands."""
     known = {*settings.GROUPS, *(item.name for item in fields(settings.TrainConfig))}
     for number, argument in enumerate(arguments):
         name, equals, value = argument.lstrip("-").partition("=")
-        if argument == "-sc" or argument.startswith("--shell"):  # whose bash runs `...` in values of files
+        if argument == "-sc" or argument.startswith("--shell"):  # its bash runs `...` in values of files
             raise SettingError(f"{argument}: use make completion to install completion")
         if argument.startswith("--") and (renamed := renames.instead(name)):
             raise SettingError(renamed)
@@ -61,14 +61,14 @@ def next_value(arguments: list[str]) -> str:
 
 
 def is_hydra_option(argument: str, before: list[str]) -> bool:
-    """Whether Hydra knows an option, or may take it for the value of the one before it."""
+    """Whether Hydra knows an option, or may take it for the value of the option before it."""
     short = re.match(r"-(h|c|p|r|m|cp|cn|cd|i|sc)\b", argument)
     long = argument.startswith("--") and any(name.startswith(argument.partition("=")[0]) for name in OF_HYDRA)
     return bool(short or long or (before and before[-1] in ("-p", "--package")))
 
 
 def unknown_option_message(argument: str, value: str) -> str:
-    """What to say of an option that is none: the setting that is meant, if it is known."""
+    """The error for an unknown option, with the setting that is meant, if known."""
     option = argument.partition("=")[0]
     meant, why_not = suggest_settings(last_word(option), known_settings([]))
     if why_not:
@@ -95,8 +95,8 @@ def check_single_choices(arguments: list[str]) -> None:
 
 
 def check_reserved_settings(arguments: list[str]) -> None:
-    """Refuse what the program itself sets: what a sweep tells its runs, what other choices bring, Hydra's folders."""
-    if process_number("LOCAL_RANK") > 0:  # the process that began has looked, and Lightning adds folders
+    """Refuse settings of the program: of a sweep's runs, of other choices, Hydra's folders."""
+    if process_number("LOCAL_RANK") > 0:  # the first process has checked, and Lightning adds folders
         return
     for argument in arguments:
         name = argument.lstrip("+~").partition("=")[0]
@@ -108,7 +108,7 @@ def check_reserved_settings(arguments: list[str]) -> None:
 
 
 def check_hydra_setting(name: str) -> None:
-    """Refuse a setting that Hydra does not have; a launcher, a sweeper and what logs have some of their own."""
+    """Refuse a setting that Hydra does not have; a launcher, a sweeper and loggers have their own."""
     parent, _, key = name.removeprefix("hydra.").rpartition(".")
     schema = OmegaConf.structured(HydraConf)
     node = OmegaConf.select(schema, parent) if parent else schema

@@ -1,4 +1,4 @@
-"""What was typed, as Hydra takes it: names of choices in any case, paths from the home folder. Imports no torch."""
+"""Overrides as Hydra takes them: choices in any case, paths with the home folder. Imports no torch."""
 
 import re
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ PATH = re.compile(r"[/\\~]|^\.|\.(py|ya?ml)$")
 
 
 def choice_files(group: str, *folders: Path) -> list[Path]:
-    """The choices of a group: of those of the same name, that of the first folder."""
+    """The choices of a group; for equal names, the file of the first folder."""
     found = [path for folder in folders or search_path.config_folders() for path in (folder / group).glob("*.yaml")]
     return sorted({path.name: path for path in reversed(found)}.values(), key=lambda path: path.name)
 
 
 def normalize_overrides(arguments: Sequence[str], folders: Sequence[Path] = ()) -> list[str]:
-    """Settings as Hydra takes them; `folders` are where the files of groups may be, those of the program by default."""
+    """Overrides as Hydra takes them; `folders` have the group files, by default those of the program."""
     folders = folders or search_path.config_folders()
     meant = []
     for argument in arguments:
@@ -44,7 +44,7 @@ def normalize_overrides(arguments: Sequence[str], folders: Sequence[Path] = ()) 
 
 
 def normalize_choices(group: str, value: str, folders: Sequence[Path]) -> str:
-    """The choices of a group in a value, in whatever case and with whatever hyphens: lenet5 for LeNet-5."""
+    """The choices of a group in a value, in any case and with any hyphens: lenet5 for LeNet-5."""
     names = [path.stem for path in choice_files(group, *folders)]
     by_letters = {spelling_key(name): name for name in names}
     return re.sub(
@@ -55,12 +55,12 @@ def normalize_choices(group: str, value: str, folders: Sequence[Path]) -> str:
 
 
 def spelling_key(name: str) -> str:
-    """What two spellings of a name have in common."""
+    """Equal for two spellings of a name."""
     return re.sub(r"[-_]", "", name).casefold()
 
 
 def expand_home(argument: str) -> str:
-    """A setting that is a path, with the user's home folder for ~ in it."""
+    """A setting that is a path, with the user's home folder for ~."""
 
     def whole(found: re.Match[str]) -> str:
         path = expand_user(argument, found[2])
@@ -70,7 +70,7 @@ def expand_home(argument: str) -> str:
 
 
 def check_not_a_path(group: str, value: str, folders: Sequence[Path]) -> None:
-    """Refuse a path where the name of a choice belongs, alone or in a list with names."""
+    """Refuse a path instead of a choice, alone or in a list."""
     listed = value.split(",")
     if len(listed) > 1 and any((folder / group / f"{name}.yaml").is_file() for folder in folders for name in listed):
         for name in listed:
@@ -95,7 +95,7 @@ def check_not_a_path(group: str, value: str, folders: Sequence[Path]) -> None:
 
 
 def check_deletion(name: str) -> None:
-    """Refuse to take out what every run has."""
+    """Refuse to delete a setting that every run has."""
     setting = name.removeprefix("~")
     root = setting.partition(".")[0]
     needed = {item.name for item in fields(TrainConfig)}
@@ -110,7 +110,7 @@ def check_deletion(name: str) -> None:
 
 
 def check_boolean(name: str, value: str) -> None:
-    """Refuse yes and its like where a setting of the root is true or false, as they are refused in groups."""
+    """Refuse yes and similar words for a setting of the root that is true or false, as in groups."""
     if root_types().get(name) not in (bool, bool | None):
         return
     for given in value.split(","):
@@ -120,7 +120,7 @@ def check_boolean(name: str, value: str) -> None:
 
 
 def root_types(node: type[Any] = TrainConfig, prefix: str = "") -> dict[str, Any]:
-    """The types of the settings of the root, by their dotted names."""
+    """The types of the root's settings, by dotted name."""
     found: dict[str, Any] = {}
     for item in fields(node):
         name = f"{prefix}{item.name}"
@@ -130,7 +130,7 @@ def root_types(node: type[Any] = TrainConfig, prefix: str = "") -> dict[str, Any
 
 
 def wrong_type_message(name: str, text: str) -> str:
-    """What to say of a value of the wrong type of a setting of the root; `text` is what OmegaConf says."""
+    """The error for a value of a wrong type; `text` is OmegaConf's message."""
     found = re.search(r"Value '(.*?)'", text)
     kinds = {int: "a whole number", float: "a number", bool: "true or false"}
     expected = root_types().get(name)

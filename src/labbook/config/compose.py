@@ -1,4 +1,4 @@
-"""The configuration that a command line gives, for programs beside train.py. Imports no torch."""
+"""The configuration of a command line, for programs other than train.py. Imports no torch."""
 
 import hydra
 import yaml
@@ -12,7 +12,7 @@ from labbook.errors import SettingError
 
 
 def register_with_hydra() -> None:
-    """Make the schema and what guards files of settings known to Hydra."""
+    """Register the schema and the check of settings files with Hydra."""
     schema.register_schema()
     untrusted.register_config_source(search_path.config_folders())
     search_path.register_search_path()
@@ -20,7 +20,7 @@ def register_with_hydra() -> None:
 
 
 def compose_config(*settings: str) -> DictConfig:
-    """What train.py would be configured with by these settings, checked as far as that takes no torch."""
+    """The configuration of train.py with these overrides, checked as far as possible without torch."""
     register_with_hydra()
     settings = tuple(normalize_overrides(settings))
     argument_checks.check_single_choices(list(settings))

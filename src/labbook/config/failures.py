@@ -1,4 +1,4 @@
-"""Which part of the configuration an error came from. Imports no torch by itself."""
+"""The part of the configuration that an error came from. Imports no torch by itself."""
 
 import inspect
 import traceback
@@ -11,20 +11,20 @@ from omegaconf import DictConfig, OmegaConf
 from labbook.config.unknown_keys import FILES, GROUPS
 from labbook.errors import RunError, SettingError, StoppedBySignal, first_line, is_unwritable
 
-# Of objects of these packages a setting is to blame for an error; own code has bugs, whose traceback is of use.
+# For objects of these packages a setting is the cause of an error; own code has bugs, whose traceback is useful.
 LIBRARIES = ("kornia.", "pytorch_lightning.", "timm.", "torch.", "torchmetrics.", "torchvision.")
-NOTED = "error: "  # begins the line below a traceback that says where an error came from
+NOTED = "error: "  # starts the line below a traceback that says where an error came from
 
 
 def is_sentence(error: Exception) -> bool:
-    """Whether an error says to the user what to do, without a traceback."""
+    """Whether an error is a sentence for the user, without a traceback."""
     if isinstance(error, OSError):
         return is_unwritable(error)
     return isinstance(error, (SettingError, RunError, StoppedBySignal))
 
 
 def failure_reason(error: BaseException) -> str:
-    """Why a run failed, in one line; errors of others are told with their kind, and where they came from."""
+    """Why a run failed, in one line; other errors with their class and origin."""
     told = " ".join(str(error).split())
     if isinstance(error, (SettingError, RunError)):
         return told
@@ -33,29 +33,28 @@ def failure_reason(error: BaseException) -> str:
 
 
 class ConfigPart(NamedTuple):
-    """A node of the configuration that names what is built of it."""
+    """A node of the configuration, for errors of the object built from it."""
 
     name: str  # such as callbacks.early_stopping
     target: str
     made: Any  # a class or a function
 
     def runs(self, frame: Any) -> bool:
-        """Whether a frame of a traceback is one of this part's object, or of the function that makes it."""
+        """Whether a frame of a traceback belongs to this part's object, or to the function that creates it."""
         owner = frame.f_locals.get("self")
         return type(owner) is self.made or frame.f_code is getattr(inspect.unwrap(self.made), "__code__", None)
 
     def says(self, error: BaseException) -> str:
-        """The error in one line, with where it came from."""
         return f"{self.name} ({self.target}) failed: {type(error).__name__}: {first_line(error)}"
 
     def note(self, error: BaseException) -> None:
-        """Add that line below the error's traceback."""
+        """Add the line of `says` below the error's traceback."""
         error.add_note(f"{NOTED}{self.says(error)}")
 
 
 def config_parts(config: DictConfig) -> Iterator[ConfigPart]:
-    """All parts but the trainer itself, within which everything else fails."""
-    from labbook.config import instantiate  # which imports torch
+    """All parts but the trainer, inside which everything else fails."""
+    from labbook.config import instantiate  # imports torch
 
     def nodes(node: Any, name: str) -> Iterator[tuple[str, str]]:
         if isinstance(node, dict):
@@ -71,7 +70,7 @@ def config_parts(config: DictConfig) -> Iterator[ConfigPart]:
 
 
 def part_that_failed(error: BaseException, config: DictConfig) -> ConfigPart | None:
-    """The part of the configuration whose object raised an error, or called what did; None where there is none."""
+    """The part whose object raised an error, or called what raised it."""
     parts = list(config_parts(config))
     for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
         for part in parts:
@@ -81,12 +80,12 @@ def part_that_failed(error: BaseException, config: DictConfig) -> ConfigPart | N
 
 
 def explain_failure(error: Exception, config: DictConfig, trained: bool, hint: str) -> Exception | None:
-    """The error to raise instead of one that a library raised for the settings of a part; else the hint is added to it.
+    """The error to raise instead, if a library raised it for the settings of a part; else the hint is added to it.
 
-    It is a wrong setting if it came before anything was `trained`. `hint` says how to resume.
+    Before anything was `trained`, it is a wrong setting. `hint` says how to resume.
     """
     part = part_that_failed(error, config)
-    if part is None and type(error).__name__ == "MisconfigurationException":  # Lightning's word for wrong settings
+    if part is None and type(error).__name__ == "MisconfigurationException":  # Lightning's error for wrong settings
         part = ConfigPart("trainer", config.trainer._target_, None)
     if part is not None and part.target.startswith(LIBRARIES):
         told = RunError(f"{part.says(error)}{hint}") if trained else SettingError(part.says(error))

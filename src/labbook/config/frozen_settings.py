@@ -1,6 +1,6 @@
-"""The settings that the identity of a run of version 0.1 holds, whatever their values. Never added to.
+"""The settings in the ID of a run of version 0.1, whatever their values. This list never changes.
 
-A setting that is not listed here is left out of the identity where it is off: see `labbook.runs.run_id`.
+Other settings are not in the ID if they are off: see `labbook.runs.run_id`.
 """
 
 _DATA = (
@@ -10,7 +10,7 @@ _DATA = (
 _FOLDER = f"{_DATA} cache_dir on_corrupt test_folder train_folder"
 _ADAM = "betas eps lr weight_decay"
 
-# By the section of the root ("" for the root itself), or by the _target_ of the node.
+# By section of the root ("" for the root itself), or by the _target_ of the node.
 FROZEN: dict[str, frozenset[str]] = {
     owner: frozenset(names.split())
     for owner, names in {

@@ -1,7 +1,7 @@
 """One sentence for each error of Hydra and OmegaConf: the setting, and the valid choices. Imports no torch.
 
-`ROWS` is the table: the kind of error, what its text has, and the function that makes the sentence, or None where it is
-not meant. The first row that gives a sentence counts. tests/config/test_hydra_errors.py has a command for each row.
+Each row of `ROWS` has the class of an error, a pattern of its text, and the function that makes the sentence, or
+returns None. The first sentence counts. tests/config/test_hydra_errors.py has a command for each row.
 """
 
 import re
@@ -25,7 +25,7 @@ from labbook.errors import first_line, list_choices, missing_package_message
 
 @dataclass
 class Failure:
-    """What Hydra raised for the words of a command line."""
+    """Hydra's error for a command line."""
 
     error: Exception
     arguments: list[str]
@@ -38,13 +38,13 @@ class Failure:
 
     @property
     def file(self) -> str:
-        """The file in which it is, as experiment/best; empty for the command line."""
+        """The file with the error, as experiment/best; empty for the command line."""
         named = re.match(r"In '(.+?)'", str(self.error))
         return named[1] if named else ""
 
     @property
     def where(self) -> str:
-        """The beginning of a sentence about a file."""
+        """The start of a sentence about a file."""
         return f"{self.file}.yaml: " if self.file else ""
 
 
@@ -104,7 +104,7 @@ def not_deleted(failure: Failure) -> str:
 
 
 def unreadable(failure: Failure) -> str:
-    """What is against Hydra's grammar."""
+    """Words that Hydra's grammar cannot read."""
     hint = "write SETTING=VALUE, a list as [a,b], and values with spaces or special characters as \"SETTING='VALUE'\""
     override = str(getattr(failure.error, "override", ""))
     name, _, value = override.partition("=")
@@ -127,7 +127,7 @@ def already_there(failure: Failure) -> str:
 
 
 def absent(failure: Failure) -> str:
-    """~NAME of what is not there."""
+    """~NAME of a missing setting."""
     return unknown_setting_message(failure.found[1], known_settings(failure.arguments))
 
 
@@ -161,7 +161,7 @@ def wrong_type(failure: Failure) -> str | None:
 
 
 def with_cause(failure: Failure) -> str | None:
-    """What OmegaConf said below another error."""
+    """OmegaConf's error below another error."""
     known = isinstance(failure.cause, OmegaConfBaseException)
     return f"{first_line(failure.error)}: {first_line(failure.cause)}" if known and failure.cause else None
 
@@ -170,7 +170,7 @@ def inside_list(failure: Failure) -> str | None:
     """model.hidden.x=3 of a list."""
     key = f".{failure.found[1]}"
     names = (item.partition("=")[0] for item in failure.arguments)
-    setting = next((each for each in names if key in each), None)  # else something else went wrong
+    setting = next((each for each in names if key in each), None)  # otherwise something else went wrong
     how = "set the whole list, as SETTING=[a,b], or use a position in it"
     return f"{setting}: what is before '{key}' is a list: {how}" if setting else None
 
@@ -189,7 +189,7 @@ def missing_plugin(failure: Failure) -> str | None:
 
 
 def missing_extra(message: str) -> tuple[str, str] | None:
-    """The group and the extra to install, from what Hydra says of a plugin that is missing; None of anything else."""
+    """The group and the extra to install, from Hydra's message about a missing plugin; None for other messages."""
     if message.startswith("Unknown plugin class : 'labbook.sweeps.optuna_sweeper."):
         return "hydra/sweeper", "optuna"
     named = re.match(r"Unknown plugin class : 'hydra_plugins\.hydra_(\w+?)_launcher\.", message)
@@ -197,7 +197,7 @@ def missing_extra(message: str) -> tuple[str, str] | None:
 
 
 class Row(NamedTuple):
-    """A kind of error, what its text has, and the sentence."""
+    """A class of errors, a pattern of their text, and the sentence."""
 
     kind: type[Exception] | tuple[type[Exception], ...]
     pattern: str
@@ -240,7 +240,7 @@ ROWS = (
 
 
 def explain_error(error: Exception, arguments: list[str]) -> str | None:
-    """One sentence for what Hydra raised; None where no row of the table knows it."""
+    """One sentence for an error of Hydra; None if no row of the table knows it."""
     for row in ROWS:
         found = re.search(row.pattern, str(error)) if isinstance(error, row.kind) else None
         if found and (sentence := row.sentence(Failure(error, arguments, found))):
@@ -249,7 +249,7 @@ def explain_error(error: Exception, arguments: list[str]) -> str | None:
 
 
 def note_on_other_choices(name: str) -> str:
-    """What to add of a setting that other choices of its group have."""
+    """A note on a setting that other choices of its group have."""
     group, _, inside = name.partition(".")
     key = inside.partition(".")[0]
     if group not in settings.GROUPS or group in settings.FILES or not key:
@@ -259,7 +259,7 @@ def note_on_other_choices(name: str) -> str:
 
 
 def keys_in_file(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
-    """The settings in a file of `configs/`, and in those that it begins with; none where it cannot be read."""
+    """The settings in a file of `configs/` and in its defaults; none if it cannot be read."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
@@ -276,7 +276,7 @@ def keys_in_file(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
 
 
 def note_on_swept_choices(name: str, arguments: list[str]) -> str:
-    """What to add where choices are swept over, of which Hydra knows no settings before it takes each of them."""
+    """A note if choices are swept over: Hydra does not know the settings of each choice in advance."""
     chosen = {group: value for group, _, value in (item.partition("=") for item in arguments)}
     swept = "sweep" in chosen or any("," in chosen.get(group, "") for group in settings.GROUPS)
     sweeping = "-m" in arguments or "--multirun" in arguments

@@ -1,4 +1,4 @@
-"""All that is used of Hydra and OmegaConf beyond their public names; tests/config/test_hydra_internals.py holds it."""
+"""All private names of Hydra and OmegaConf that the package uses; tests/config/test_hydra_internals.py checks them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,8 +13,8 @@ from omegaconf import DictConfig
 
 
 def replace_file_source(kind: type[FileConfigSource]) -> None:
-    """Have Hydra read all files of settings by this class."""
-    Plugins.instance()  # which registers Hydra's own
+    """Make Hydra read all settings files with this class."""
+    Plugins.instance()  # registers Hydra's own
     SourcesRegistry.instance().types[kind.scheme()] = kind
 
 
@@ -24,17 +24,17 @@ def file_of(source: FileConfigSource, config_path: str) -> Path:
 
 
 def node_of(config: DictConfig, name: str) -> Any:
-    """A node of a configuration without resolving it, so that a reference to what is missing is no error."""
+    """A node of a configuration, unresolved, so that a broken interpolation is no error."""
     return config._get_node(name)
 
 
 def failure_of(result: JobReturn) -> Any:
-    """The exception that ended a job, which `return_value` would print and raise."""
+    """The exception that ended a job; `return_value` would print and raise it."""
     return result._return_value
 
 
 def complete(loader: ConfigLoader, config_name: str, line: str) -> Iterable[str]:
-    """The words that Hydra proposes for the last one of a command line."""
+    """Hydra's proposals for the last word of a command line."""
     from hydra._internal.core_plugins.fish_completion import FishCompletion
 
     return FishCompletion(loader)._query(config_name, line)

@@ -1,4 +1,4 @@
-"""From configuration nodes to objects: every `_target_` is allowed, and fits the signature it names, or is refused."""
+"""From configuration nodes to objects: every `_target_` must be allowed and fit its signature."""
 
 import inspect
 import json
@@ -22,7 +22,7 @@ from labbook.config.several import SEVERAL
 from labbook.config.vocabulary import alternatives, override_value
 from labbook.errors import SettingError, UntrainableError, first_line, list_choices
 
-# Limits that torch and Lightning document but do not put into their annotations.
+# Limits that torch and Lightning document but do not annotate.
 LIMITS: dict[str, Any] = {
     "lr": Gt(0),
     "eps": Ge(0),
@@ -46,7 +46,7 @@ def resolve_target(target: Any, name: str) -> Any:
         return instantiate(node, _execution_whitelist_=allowed_targets()).func
     except HydraException as error:
         causes = list(cause_chain(error.__cause__))
-        if not causes:  # refused by name, or for being another package's under an allowed name, or no callable
+        if not causes:  # refused by name, or as another package's under an allowed name, or not callable
             raise SettingError(
                 f"{name}._target_={target} is not allowed; allowed are {describe_allowed_targets()}"
             ) from error
@@ -67,7 +67,7 @@ def cause_chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-CLOSED = ("torchmetrics.",)  # packages whose `**kwargs` are nothing that a configuration sets
+CLOSED = ("torchmetrics.",)  # packages whose `**kwargs` a configuration cannot set
 PLAIN = pydantic.ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
@@ -75,7 +75,7 @@ PLAIN = pydantic.ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 def target_parameters(target: Any) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
     """The parameters a target takes by keyword, and their annotations.
 
-    A class that hands `**options` on to its base takes the base's parameters too.
+    A class that passes `**options` on to its base class takes the base's parameters too.
     """
     owners = [item for item in target.__mro__ if constructor_of(item)] if inspect.isclass(target) else [target]
     found: dict[str, inspect.Parameter] = {}
@@ -94,7 +94,7 @@ def target_parameters(target: Any) -> tuple[dict[str, inspect.Parameter], dict[s
 
 
 def constructor_of(kind: type) -> Any:
-    """The function that a class itself defines to make its objects, if it does: `__init__` or else `__new__`."""
+    """The function with which a class creates its objects: its own `__init__`, or else `__new__`."""
     own = vars(kind)
     maker = own.get("__init__") or (own.get("__new__") if kind is not object else None)
     return maker.__func__ if isinstance(maker, staticmethod) else maker
@@ -124,21 +124,21 @@ def check_value(annotation: Any, value: Any, name: str) -> None:
 
 
 def suggest_value(adapter: pydantic.TypeAdapter[Any], name: str, value: Any) -> str:
-    """The value to write where another way of writing it is what was expected; nothing where there is none."""
+    """The value to write instead, if another spelling was expected."""
     for other in alternatives(value):
         with suppress(pydantic.ValidationError):
             adapter.validate_json(json.dumps(other), strict=True)
             return f": write {name}={override_value(other)}"
     if isinstance(value, (int, float)):
         with suppress(pydantic.ValidationError):
-            adapter.validate_json('"text"', strict=True)  # such as a folder that is called 2024
+            adapter.validate_json('"text"', strict=True)  # such as a folder called 2024
             text = value if type(value) is int else "TEXT"
             return f""": write "{name}='{text}'\""""
     return ""
 
 
 def describe_type_error(error: pydantic.ValidationError) -> str:
-    """What was expected, in a configuration's words: "must be a list", where JSON says array."""
+    """The expected type in a configuration's words: "must be a list", where JSON says array."""
     words = {"Input should be": "must be", "a valid array": "a list", "an object": "a mapping"}
     lengths = {"missing": "more", "too_short": "more", "too_long": "fewer"}
     texts = []
@@ -153,10 +153,10 @@ def describe_type_error(error: pydantic.ValidationError) -> str:
 
 
 def check_node_tree(node: Any, name: str, supplied: Mapping[str, str | None] | None = None) -> None:
-    """Hold one node, and the nodes inside, against the signatures of what they name, without building anything.
+    """Check a node, and the nodes inside, against the signatures of their targets, without building anything.
 
-    `supplied` are the arguments that the program itself will add, so the node need not have them. It must not have
-    them either where there is a text, which says what a user is to do instead.
+    `supplied`: arguments that the program adds. A node need not have them; it must not have those with a text, which
+    says what to do instead.
     """
     if OmegaConf.is_config(node):
         node = OmegaConf.to_container(node, resolve=True)
@@ -165,7 +165,7 @@ def check_node_tree(node: Any, name: str, supplied: Mapping[str, str | None] | N
             check_node_tree(item, f"{name}[{index}]")
     elif isinstance(node, dict) and "_target_" not in node:
         for key, value in node.items():
-            if name in SEVERAL and value not in (None, False):  # each of whose nodes is built
+            if name in SEVERAL and value not in (None, False):  # each of its nodes is built
                 check_has_target(value, key, node, name)
             check_node_tree(value, f"{name}.{key}", supplied)
     elif isinstance(node, dict):
@@ -173,7 +173,7 @@ def check_node_tree(node: Any, name: str, supplied: Mapping[str, str | None] | N
 
 
 def check_has_target(node: Any, key: str, beside: Mapping[str, Any], group: str) -> None:
-    """Refuse what nothing can be built of, such as a setting of a callback whose name is misspelt."""
+    """Refuse a node without a target, such as a setting of a callback with a misspelt name."""
     if not is_target_node(node):
         names = [name for name, other in beside.items() if is_target_node(other)]
         known = f"; {list_choices(key, names, 'such nodes here')}" if names else ""
@@ -182,7 +182,7 @@ def check_has_target(node: Any, key: str, beside: Mapping[str, Any], group: str)
 
 
 def check_target_node(node: Mapping[str, Any], name: str, supplied: Mapping[str, str | None]) -> None:
-    """`check_node_tree` for a node that has a `_target_`."""
+    """`check_node_tree` for a node with a `_target_`."""
     target = resolve_target(node["_target_"], name)
     target_rules.check_target_kind(target, node, name)
     known, hints = target_parameters(target)
@@ -211,12 +211,12 @@ def check_target_node(node: Mapping[str, Any], name: str, supplied: Mapping[str,
 
 
 def is_target_node(value: Any) -> bool:
-    """Whether a value describes an object, which is checked on its own."""
+    """Whether a value describes an object, which is checked separately."""
     return isinstance(value, Mapping) and "_target_" in value
 
 
 def try_optimizer(node: Mapping[str, Any], name: str) -> None:
-    """Make the optimizer for one number, and one for parameters as networks have them that makes a step."""
+    """Create the optimizer for one number, and for typical parameters with one step."""
     matrix, vector, filters = (torch.ones([1] * dimensions, requires_grad=True) for dimensions in (2, 1, 4))
     try:
         build_object(node, name)([matrix])
@@ -236,9 +236,9 @@ def try_optimizer(node: Mapping[str, Any], name: str) -> None:
 
 
 def build_object(node: Any, name: str = "", /, **supplied: Any) -> Any:
-    """The object that the checked node `name` describes, made with its settings and the `supplied` arguments.
+    """Build the object of the checked node `name` from its settings and the `supplied` arguments.
 
-    Of a node without a `_target_`, the objects of all nodes inside, by name, without those that are null.
+    For a node without a `_target_`, the objects of all nodes inside, by name, without null ones.
     """
     if not node:
         return {}
@@ -247,7 +247,7 @@ def build_object(node: Any, name: str = "", /, **supplied: Any) -> Any:
         for key, value in inner.items():
             check_has_target(value, key, inner, name)
         return {key: build_object(value, f"{name}.{key}" if name else str(key)) for key, value in inner.items()}
-    if OmegaConf.is_config(node):  # with which Hydra would copy the whole tree that it is a part of
+    if OmegaConf.is_config(node):  # otherwise Hydra would copy the whole tree of the node
         node = OmegaConf.to_container(node, resolve=True)
     target = str(node["_target_"])
     try:
@@ -255,7 +255,7 @@ def build_object(node: Any, name: str = "", /, **supplied: Any) -> Any:
     except (SettingError, ImportError):
         raise
     except Exception as error:
-        if not target.startswith(LIBRARIES):  # own code: a bug, which is worth its traceback
+        if not target.startswith(LIBRARIES):  # own code: a bug, whose traceback is useful
             ConfigPart(name, target, None).note(error)
             raise
         raise SettingError(f"{f'{name} ({target})' if name else target}: {first_line(error)}") from error

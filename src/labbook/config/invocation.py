@@ -1,4 +1,4 @@
-"""How a program is called: `labbook evaluate`, or the file that does the same. Imports nothing heavy."""
+"""How a program was started: `labbook evaluate`, or the file that does the same. Imports nothing heavy."""
 
 import argparse
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from labbook import installation
 
-# What each command of `labbook` does. All but train are also files in scripts/ of a checkout.
+# The commands of `labbook`. All but train are also files in scripts/ of a checkout.
 COMMANDS = {
     "train": "train a network, or run a sweep (-m); the word train can be left out",
     "evaluate": "test a trained network again, or on other images",
@@ -30,7 +30,7 @@ def started_as_labbook() -> bool:
 
 
 def program_name(name: str = "train") -> str:
-    """The words that start a program, in the way that this one was started."""
+    """The words that start a program in the way this process was started."""
     if not started_as_labbook():
         if name == "train":
             return "python train.py"
@@ -40,7 +40,7 @@ def program_name(name: str = "train") -> str:
 
 
 def with_program_names(text: str) -> str:
-    """A text in which programs are named in the way that this one was started."""
+    """A text with program names in the way this process was started."""
 
     def named(found: re.Match[str]) -> str:
         name = (found[1] or "train").replace("_", "-")
@@ -50,7 +50,7 @@ def with_program_names(text: str) -> str:
 
 
 def command_parser(name: str, about: str | None) -> argparse.ArgumentParser:
-    """A parser of the arguments of a command, whose help names it as it was called."""
+    """An argument parser whose help names the command as it was called."""
     return argparse.ArgumentParser(
         prog=program_name(name),
         description=with_program_names(about or ""),

@@ -1,4 +1,4 @@
-"""The configuration that choices give, to look up valid settings in. Imports no torch."""
+"""The configuration of some choices, to look up valid settings. Imports no torch."""
 
 import argparse
 from pathlib import Path
@@ -14,23 +14,23 @@ from labbook.config.untrusted import CONFIGS
 
 
 def folders_for_arguments(arguments: list[str]) -> list[Path]:
-    """Where the files of groups are: those of the program, and the folder that `--config-dir` names."""
+    """The folders of group files: those of the program, and that of `--config-dir`."""
     return [*search_path.config_folders(), *config_dir_folders(arguments)]
 
 
 def config_dir_folders(arguments: list[str]) -> list[Path]:
-    """The folder that `--config-dir` names, if it is given."""
+    """The folder of `--config-dir`, if it is given."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--cfg", "-c")  # else -c would be taken for the beginning of -cd
+    parser.add_argument("--cfg", "-c")  # otherwise -c would match the start of -cd
     parser.add_argument("--config-dir", "-cd", type=Path)
     folder = parser.parse_known_args(arguments)[0].config_dir
     return [folder] if folder else []
 
 
 def known_settings(arguments: list[str]) -> DictConfig:
-    """The configuration that the group choices among `arguments` give, to look up valid keys in.
+    """The configuration of the group choices in `arguments`, to look up valid keys.
 
-    Without the choices of `FILES` where their files hold what is wrong.
+    Without the choices of `FILES` if their files have errors.
     """
     chosen = [
         item for item in arguments if item.partition("=")[0] in settings.GROUPS and ("," not in item or "=[" in item)

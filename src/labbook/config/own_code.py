@@ -1,8 +1,7 @@
-"""The project that a program runs for, and what a configuration may name in `_target_`. Imports no torch.
+"""The project that a program runs for, and the allowed `_target_`s. Imports no torch.
 
-A `_target_` is compared with `allowed_targets` before it is imported; `labbook.config.target_rules` says what it may
-then be. The packages of the user's own are those of the project's folder, which no file of settings and no run folder
-can change.
+A `_target_` is compared with `allowed_targets` before it is imported; `labbook.config.target_rules` then checks its
+kind. The user's own packages are those of the project's folder; no settings file and no run folder can add one.
 """
 
 import os
@@ -30,7 +29,7 @@ OURS = (
     "torch.nn.*",
     "torch.optim.*",
 )
-# Of other libraries, the parts whose classes only compute: no data sets, no networks with weights from a server.
+# The parts of other libraries whose classes only compute: no data sets, no networks with downloaded weights.
 LIBRARIES = {
     "kornia": ("augmentation", "enhance", "filters", "geometry", "losses", "metrics"),
     "timm": ("layers", "loss", "models", "optim", "scheduler"),
@@ -44,14 +43,14 @@ GIVEN = (
 )
 
 PYPROJECT, PROGRAM = "pyproject.toml", "train.py"
-OF_RUNS = ("config.yaml", "metrics.json", "sweep.json")  # in the folder of a run or a sweep, which may be anybody's
+OF_RUNS = ("config.yaml", "metrics.json", "sweep.json")  # in the folder of a run or a sweep, which may be a stranger's
 
 
 def project_root() -> Path | None:
     """The project's folder: that of the running train.py; None for an installed package without a project.
 
-    Of the command `labbook` it is the current folder, if `is_project` says that it is one. Other programs have the
-    project of the train.py that started them, such as a launcher's processes, or else the checkout that they are in.
+    For the command `labbook` it is the current folder, if `is_project`. Other programs have the project of the train.py
+    that started them, such as a launcher's processes, or the checkout they are in.
     """
     program = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "")
     if program.name == PROGRAM:
@@ -63,7 +62,7 @@ def project_root() -> Path | None:
 
 
 def export_project_root() -> None:
-    """Let the processes that this one starts have its project."""
+    """Tell the processes that this one starts its project."""
     if root := project_root():
         os.environ[PROJECT_VARIABLE] = str(root)
 
@@ -76,7 +75,7 @@ def is_project(folder: Path) -> bool:
 
 
 def tool_tables(file: Path) -> dict[str, Any]:
-    """What is under [tool] in a pyproject.toml; nothing where there is no such file."""
+    """The [tool] table of a pyproject.toml; empty if there is no file."""
     try:
         content = tomllib.loads(read_settings_file(file))
     except FileNotFoundError:
@@ -88,7 +87,7 @@ def tool_tables(file: Path) -> dict[str, Any]:
 
 
 def own_packages(root: Path) -> tuple[str, ...]:
-    """The names of the user's own packages: those in `root`/src, and those that its pyproject.toml names."""
+    """The user's own packages: those in `root`/src, and those that its pyproject.toml names."""
     file = root / PYPROJECT
     table = tool_tables(file).get("labbook", {})
     for key in table if isinstance(table, dict) else ["labbook"]:
@@ -104,19 +103,19 @@ def own_packages(root: Path) -> tuple[str, ...]:
 
 
 def is_package(path: Path) -> bool:
-    """Whether a path is a package or a module that can be imported."""
+    """Whether a path is a package or a module."""
     code = path.suffix == ".py" if path.is_file() else path.suffix == "" and any(path.glob("*.py"))
     return code and path.stem.isidentifier() and not path.stem.startswith("_")
 
 
 def allowed_targets() -> tuple[str, ...]:
-    """What `_target_` may name, as Hydra's `execution_whitelist` takes it; own packages can then be imported."""
+    """What `_target_` may name, for Hydra's `execution_whitelist`; makes own packages importable."""
     return (*GIVEN, *(f"{name}.*" for name in _importable(project_root())))
 
 
 @cache
 def _importable(root: Path | None) -> tuple[str, ...]:
-    """The packages of a project; their folders are looked in last, so that they stand for no other package."""
+    """The packages of a project; their folders come last in sys.path, so that they hide no other package."""
     own = own_packages(root) if root else ()
     folders = (str(folder) for folder in (root / "src", root)) if root and own else ()
     sys.path.extend(folder for folder in folders if folder not in sys.path)
@@ -124,7 +123,7 @@ def _importable(root: Path | None) -> tuple[str, ...]:
 
 
 def describe_allowed_targets() -> str:
-    """The end of a sentence that says what `_target_` may name."""
+    """The end of a sentence: what `_target_` may name."""
     root, listed = project_root(), ", ".join(allowed_targets())
     where = (
         f"; your own packages are those in {root / 'src'} and in [tool.labbook] of {PYPROJECT} there" if root else ""

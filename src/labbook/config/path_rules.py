@@ -1,4 +1,4 @@
-"""Names and places that may come from elsewhere: what every file system takes, and what stays where it belongs."""
+"""Names and paths from users and files: valid on every file system, and inside their folder."""
 
 import hashlib
 import re
@@ -12,16 +12,16 @@ from labbook.errors import SettingError, abbreviate
 
 LONGEST = 60  # characters of settings in a name
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices, to Windows
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path as Python keeps it has lost the second slash
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices on Windows
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # pathlib removes the second slash
 OUTSIDE = re.compile(
-    r"(^|[\s,=\[({'\"])([/\\](?=\S|$)|~[\w.-]*([/\\]|$)|[A-Za-z]:[/\\])"  # from the root, a home or a drive
+    r"(^|[\s,=\[({'\"])([/\\](?=\S|$)|~[\w.-]*([/\\]|$)|[A-Za-z]:[/\\])"  # from the root, a home folder or a drive
     r"|(^|[^\w.])\.\.([^\w.]|$)|\$|://"
 )
 
 
 def short_file_name(text: str) -> str:
-    """Letters, digits and a few signs; too long a text is cut and told from others by a hash of the whole."""
+    """Letters, digits and a few signs; a long text is cut and gets a hash."""
     plain = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-._")
     if RESERVED.fullmatch(plain):
         plain = f"{plain.partition('.')[0]}-{plain.partition('.')[2]}".rstrip("-") + "-"
@@ -31,7 +31,7 @@ def short_file_name(text: str) -> str:
 
 
 def check_name(setting: str, name: str) -> None:
-    """Refuse what is no name of a folder everywhere, or would be one somewhere else."""
+    """Refuse a text that is not a valid folder name on every system, or leads elsewhere."""
     if not NAME.fullmatch(name) or name.endswith("."):
         raise SettingError(
             f"{setting}={abbreviate(name)} must have only letters, digits, '.', '_' and '-', at most 200 characters,"
@@ -42,13 +42,13 @@ def check_name(setting: str, name: str) -> None:
 
 
 def check_local_path(setting: str, place: str | Path) -> None:
-    """Refuse an address where a folder or file of this machine is asked for: nothing is fetched from anywhere."""
+    """Refuse an address instead of a local file or folder: nothing is downloaded from there."""
     if ADDRESS.match(str(place)) or "\0" in str(place):
         raise SettingError(f"{setting}={abbreviate(str(place))} is not a local path: use the path of a folder")
 
 
 def expand_user(setting: str, path: str) -> str:
-    """A path, with the user's home folder for a ~ that it begins with; `setting` is what a refusal names."""
+    """A path with the user's home folder for a leading ~; `setting` is in the error."""
     try:
         return str(Path(path).expanduser()) if path.startswith("~") else path
     except RuntimeError as error:
@@ -58,7 +58,7 @@ def expand_user(setting: str, path: str) -> str:
 
 
 def check_root_paths(config: DictConfig) -> None:
-    """Refuse root settings that name a folder which is none of this machine, or not where it belongs."""
+    """Refuse root settings whose folder is not on this machine, or outside its parent."""
     check_local_path("log_dir", config.log_dir)
     for name in ("sweep.name", "sweep.job.folder", "sweep.job.launch"):
         if (value := OmegaConf.select(config, name)) is not None:
@@ -66,15 +66,15 @@ def check_root_paths(config: DictConfig) -> None:
 
 
 def escapes_folder(text: str) -> bool:
-    """Whether a text names a place that need not lie below the one it is looked for in."""
+    """Whether a path may lead out of the folder it is relative to."""
     return OUTSIDE.search(text) is not None
 
 
 def check_symlinks(folder: Path, paths: Iterable[Path] | None = None) -> None:
-    """Refuse a folder with links in it that lead out of it, as whatever is written there would be written elsewhere.
+    """Refuse a folder with links that lead out of it, because files would be written elsewhere.
 
-    `paths` are those to look at; None: all that is in it and in its folders, which is as deep as a run writes. Deeper
-    down loggers have links of their own, such as Weights & Biases to its log in the home folder.
+    `paths` are those to check; None: everything in the folder and its folders, as deep as a run writes. Deeper, loggers
+    have their own links, such as that of Weights & Biases to its log.
     """
     home = folder.resolve()
     for path in (*folder.glob("*"), *folder.glob("*/*")) if paths is None else paths:
@@ -83,7 +83,7 @@ def check_symlinks(folder: Path, paths: Iterable[Path] | None = None) -> None:
 
 
 def quote_override(name: str, value: object) -> str:
-    """A setting as a shell and Hydra take it: quoted for the one, and for the other, where need be."""
+    """A setting for a shell and for Hydra, quoted where needed."""
     text = str(value)
     if re.fullmatch(r"[A-Za-z0-9/._+:-]+", text):
         return f"{name}={text}"

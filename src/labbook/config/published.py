@@ -1,4 +1,4 @@
-"""What a lab published, found for the settings of a run and said beside ours. Imports no torch."""
+"""Published results of a lab for the settings of a run. Imports no torch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,22 +10,22 @@ from labbook.errors import SettingError
 
 
 class PublishedEntry(BaseModel):
-    """One row of a lab's report, as the list `published` of an experiment or a sweep holds it."""
+    """One row of a lab's report, in the list `published` of an experiment or a sweep."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     system: str  # the lab's name for it: C2
-    final: dict[str, float]  # figures by the names that metrics.json has
-    epochs: PositiveInt | None = None  # after which the lab had them
+    final: dict[str, float]  # metrics by their names in metrics.json
+    epochs: PositiveInt | None = None  # epochs of the lab's training
     where: dict[str, Any] = {}  # choices of groups and settings that a run must have; none: any run
-    by_epoch: dict[str, list[float]] = {}  # figures by the names that metrics.csv has, from the first epoch
+    by_epoch: dict[str, list[float]] = {}  # metrics by their names in metrics.csv, from the first epoch
 
 
 ENTRIES = TypeAdapter(list[PublishedEntry])
 
 
 def published_entries(published: Any) -> list[Any]:
-    """The setting `published` as a list: nothing is an empty one, a mapping alone a list of one."""
+    """The setting `published` as a list: empty for null; a mapping is a list of one."""
     plain = OmegaConf.to_container(published, resolve=True) if OmegaConf.is_config(published) else published
     if plain is None:
         return []
@@ -33,7 +33,7 @@ def published_entries(published: Any) -> list[Any]:
 
 
 def check_published(published: Any) -> None:
-    """Refuse a setting `published` that is no list of entries."""
+    """Refuse a setting `published` that is not a list of entries."""
     try:
         ENTRIES.validate_python(published_entries(published))
     except ValidationError as error:
@@ -45,7 +45,7 @@ def check_published(published: Any) -> None:
 
 
 def matching_entry(config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The first entry of `config["published"]` whose `where` holds for a plain configuration."""
+    """The first entry of `config["published"]` whose `where` matches a plain configuration."""
     found = (
         item for item in published_entries(config.get("published")) if matches_where(item.get("where", {}), config)
     )
@@ -55,7 +55,7 @@ def matching_entry(config: Mapping[str, Any]) -> dict[str, Any] | None:
 def matches_where(where: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
     """Whether a plain configuration has these choices (optimizer: sgd) and settings (optimizer.lr: 0.1).
 
-    Of choices there may be several to have one of (data: [cifar10, cifar10_jpeg]).
+    A list of choices matches any of them (data: [cifar10, cifar10_jpeg]).
     """
     choices = config.get("config_groups") or {}
     return all(
@@ -67,7 +67,7 @@ def matches_where(where: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
 
 
 def get_setting(config: Mapping[str, Any], name: str) -> Any:
-    """The value of a dotted name; None where there is none."""
+    """The value of a dotted name; None if it is missing."""
     node: Any = config
     for key in name.split("."):
         node = node.get(key) if isinstance(node, Mapping) else None
@@ -75,7 +75,7 @@ def get_setting(config: Mapping[str, Any], name: str) -> Any:
 
 
 def compare_with_published(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
-    """A line for each published figure of this run's settings that was measured: theirs, ours and the difference."""
+    """A line per published metric that the run has: published, own and difference."""
     found = matching_entry(config) or {}
     planned = found.get("epochs") or metrics["epochs"]
     unlike = "" if planned == metrics["epochs"] else f", after {planned} epochs there and {metrics['epochs']} here"

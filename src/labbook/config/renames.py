@@ -1,21 +1,21 @@
-"""Names in configurations that changed since version 0.1: the one table of them. Imports no torch.
+"""Names in configurations that changed since version 0.1. Imports no torch.
 
-A run of before has the first names in its config.yaml, which is read with today's, and every identity is a hash over
-the first names. On a command line and in files of settings only today's names are valid; `instead` gives them.
+An old run's config.yaml has the first names, and is read with the current ones. Every ID is a hash over the first
+names. On a command line and in settings files only current names are valid; `instead` gives them.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# Modules that a `_target_` names.
+# Modules in a `_target_`.
 MODULES = {
     "labbook.ema": "labbook.callbacks.ema",
     "labbook.lookahead": "labbook.callbacks.lookahead",
     "labbook.losses": "labbook.training.losses",
     "labbook.schedulers": "labbook.training.schedulers",
 }
-# Settings, by the node that has them ("" for the root). A class of the user's own may have a setting of the same name:
-# the names of a node are changed only where all of them are there, and it has the target of `OWNERS`, if that has one.
+# Settings, by their node ("" for the root). A user's class may have a setting of the same name: names of a node change
+# only if all of them are there and it has the target in `OWNERS`, if there is one.
 SETTINGS: dict[str, dict[str, str]] = {
     "": {
         "test_on": "test_checkpoint",
@@ -27,23 +27,23 @@ SETTINGS: dict[str, dict[str, str]] = {
     "callbacks.ema": {"every": "update_every_n_steps"},
 }
 OWNERS = {"callbacks.ema": "labbook.callbacks.ema.EMA"}
-# Values of settings, by today's name of the setting.
+# Values of settings, by the setting's current name.
 VALUES: dict[str, dict[str, str]] = {"data.validation": {"val": "split"}, "data.val_split": {"tail": "last"}}
 # Choices of groups.
 CHOICES: dict[str, dict[str, str]] = {"optimizer": {"momentum": "sgd_momentum"}}
-# Settings that are callbacks now, of the same name.
+# Settings that are callbacks of the same name now.
 CALLBACKS = {"task.gradient_norms": "labbook.callbacks.gradient_norms.GradientNorms"}
 
 Names = Mapping[str, str]
 
 
 def current_target(target: str) -> str:
-    """A target by the name that its module has now."""
+    """A target with the current name of its module."""
     return _in_module(target, MODULES)
 
 
 def current(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A plain configuration of any time with today's names."""
+    """A plain configuration of any version with current names."""
     found: dict[str, Any] = _with_targets(config, current_target)
     for group, choices in CHOICES.items():
         _replace(_node(found, "choices"), group, choices)
@@ -57,7 +57,7 @@ def current(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def original(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A plain configuration of any time with the first names, which identities have."""
+    """A plain configuration of any version with the first names, which IDs use."""
     found = current(config)
     for name, target in CALLBACKS.items():
         parent, _, key = name.rpartition(".")
@@ -76,26 +76,26 @@ def original(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def current_name(name: str) -> str:
-    """The dotted name that a setting has now."""
+    """The current dotted name of a setting."""
     parent, _, key = name.rpartition(".")
     return joined(parent, SETTINGS.get(parent, {}).get(key, key))
 
 
 def original_name(name: str) -> str:
-    """The dotted name that a setting had first, by today's."""
+    """The first dotted name of a setting, from its current one."""
     parent, _, key = name.rpartition(".")
     return joined(parent, inverse(SETTINGS.get(parent, {})).get(key, key))
 
 
 def original_override(override: str) -> str:
-    """A setting with one value as it was written first, which the names of sweeps of before have."""
+    """A setting with one value as it was first written, as in the names of old sweeps."""
     name, equals, value = override.partition("=")
     values = inverse(CHOICES.get(name) or VALUES.get(name, {}))
     return f"{original_name(name)}{equals}{values.get(value, value)}"
 
 
 def instead(name: str) -> str:
-    """What to say of the first name of a setting: the one to write; nothing of any other name."""
+    """The error for a setting's first name, with the current one; empty for other names."""
     key = name.rpartition(".")[2]
     if name in CALLBACKS:
         return f"{name} is a callback now: write callbacks={key}, or callbacks=[{key},OTHER] for several"
@@ -107,18 +107,18 @@ def instead(name: str) -> str:
 
 
 def instead_of_choice(group: str, choice: str) -> str:
-    """What to say of the first name of a choice of a group; nothing of any other choice."""
+    """The error for a choice's first name; empty for other choices."""
     new = CHOICES.get(group, {}).get(choice)
     return f"{group}={choice} was renamed: write {group}={new}" if new else ""
 
 
 def joined(parent: str, key: str) -> str:
-    """The dotted name of a setting of a node; of the root, whose name is empty, the key itself."""
+    """The dotted name of a setting of a node; for the root, whose name is empty, the key."""
     return f"{parent}.{key}" if parent else key
 
 
 def inverse(names: Names) -> dict[str, str]:
-    """From today's names to the first ones."""
+    """From current names to the first ones."""
     return {new: old for old, new in names.items()}
 
 
@@ -138,7 +138,7 @@ def _with_targets(node: Any, rename: Callable[[str], str]) -> Any:
 
 
 def _node(config: dict[str, Any], name: str) -> dict[str, Any]:
-    """The node of a dotted name; an empty one where there is none."""
+    """The node of a dotted name; an empty one if it is missing."""
     node: Any = config
     for key in name.split(".") if name else ():
         node = node.get(key) if isinstance(node, dict) else None
@@ -146,7 +146,7 @@ def _node(config: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _rename(config: dict[str, Any], parent: str, names: Names, values: Mapping[str, Names]) -> None:
-    """Rename settings of a node in their places, and their values, by the new name of each setting."""
+    """Rename settings of a node in place, and their values, by the new name of each setting."""
     node = _node(config, parent)
     if (parent and not names.keys() <= node.keys()) or OWNERS.get(parent) not in (None, node.get("_target_")):
         return
@@ -158,6 +158,6 @@ def _rename(config: dict[str, Any], parent: str, names: Names, values: Mapping[s
 
 
 def _replace(node: dict[str, Any], key: str, values: Names) -> None:
-    """Give a setting of a node its value by another name, if it has one of these."""
+    """Rename the value of a setting of a node, if it has one of these."""
     if isinstance(value := node.get(key), str) and value in values:
         node[key] = values[value]

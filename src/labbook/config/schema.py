@@ -1,4 +1,4 @@
-"""The typed root of the configuration; nothing here imports torch, so that a wrong setting is refused at once."""
+"""The typed root of the configuration. Imports no torch, so that a wrong setting is refused at once."""
 
 import math
 import operator
@@ -24,7 +24,7 @@ from labbook.config.unknown_keys import GROUPS as GROUPS
 from labbook.config.unknown_keys import PAIRS, check_keys, unknown_setting_message
 from labbook.errors import SettingError, first_line
 
-OPTIONAL = ("scheduler", "logger", "callbacks", "metrics")  # groups that a run can do without
+OPTIONAL = ("scheduler", "logger", "callbacks", "metrics")  # groups that may be null
 
 # Words in the name of a metric that is the better the smaller it is.
 FALLING = re.compile(r"loss|error|(?<![a-z])(r?mse|mae|nll|bce|kl|fid|perplexity|ppl|wer|cer|brier|hinge)(?![a-z])")
@@ -33,17 +33,17 @@ Mode = Literal["auto", "min", "max"]
 
 
 def lower_is_better(name: str, mode: str = "auto") -> bool:
-    """Whether a metric is the better the smaller it is; `auto` goes by its name."""
+    """Whether smaller values of a metric are better; `auto`: from its name."""
     return mode == "min" or (mode == "auto" and FALLING.search(name.lower()) is not None)
 
 
 def held_out_name(name: str, validation: str) -> str:
-    """The figure that stands for `name` when something is chosen: never one of the test set."""
+    """The metric used for `name` in a selection: never one of the test set."""
     return name.replace("val/", "train/") if validation == "test" else name
 
 
-# A field of the root that came after version 0.1 has under this name what every run did before: runs that have this
-# value keep their identity. Not needed for what is falsy when it is off.
+# Metadata of a root field that is newer than version 0.1: the value of all older runs. Runs with this value keep their
+# ID. Not needed for falsy values.
 FORMERLY = "formerly"
 DEFAULT_LOSS = "torch.nn.CrossEntropyLoss"
 
@@ -55,7 +55,7 @@ def bounded(default: Any, **bounds: float) -> Any:
 
 @dataclass
 class TaskConfig:
-    """How every architecture is trained: the options of `labbook.training.classifier.Task`, and its weights."""
+    """How every architecture is trained: the options of `labbook.training.task.Task`, and initial weights."""
 
     init: Literal["torch", "glorot", "he"] = "torch"
     label_smoothing: float = bounded(0.0, ge=0, lt=1)
@@ -77,18 +77,18 @@ class CheckpointConfig:
 
 @dataclass
 class JobConfig:
-    """What the program itself tells each run of a sweep."""
+    """What the program sets for each run of a sweep."""
 
     folder: str | None = None  # the run's folder, in the sweep's
     launch: str | None = None  # the command that started it, so that one failure can stop all its runs
-    label: str | None = None  # which of how many it is
-    parallel: bool = False  # others print to the same terminal
+    label: str | None = None  # the number of the run, and of how many
+    parallel: bool = False  # other runs print to the same terminal
     trial: int | None = None  # of a search
 
 
 @dataclass
 class SweepConfig:
-    """How the runs of `-m` are kept together and continued."""
+    """How the runs of `-m` are kept together and resumed."""
 
     name: str | None = None
     rerun: bool = False
@@ -109,7 +109,7 @@ class TrainConfig:
     optimizer: Any = MISSING
     scheduler: Any = None
     loss: Any = field(
-        default_factory=lambda: {"_target_": DEFAULT_LOSS, "class_weights": None},  # which any loss has
+        default_factory=lambda: {"_target_": DEFAULT_LOSS, "class_weights": None},  # of any loss
         metadata={FORMERLY: {"_target_": DEFAULT_LOSS}},
     )
     trainer: Any = MISSING
@@ -117,7 +117,7 @@ class TrainConfig:
     callbacks: Any = None
     metrics: Any = field(default_factory=dict)
 
-    seed: int = bounded(42, ge=0, le=2**32 - 1)  # as NumPy takes them
+    seed: int = bounded(42, ge=0, le=2**32 - 1)  # NumPy's limits
     seeds: int = bounded(1, ge=1)
     folds: int = bounded(0, ge=0)
     fold: int = bounded(0, ge=0)
@@ -139,7 +139,7 @@ class TrainConfig:
     config_groups: Any = field(default_factory=dict)
 
 
-# The settings of the root that are sections of their own.
+# The settings of the root that are sections.
 SECTIONS: dict[str, type[Any]] = {
     item.name: item.type for item in fields(TrainConfig) if isinstance(item.type, type) and is_dataclass(item.type)
 }
@@ -147,7 +147,6 @@ SECTIONS: dict[str, type[Any]] = {
 
 @cache
 def register_schema() -> None:
-    """Make the schema known to Hydra under the name that configs/train.yaml starts from."""
     schema = OmegaConf.structured(TrainConfig)
     for node in (schema.notes, schema.metrics):
         OmegaConf.set_struct(node, False)  # the only ones that take new names without a +
@@ -155,16 +154,16 @@ def register_schema() -> None:
 
 
 def check_job_config(config: DictConfig) -> DictConfig:
-    """The configuration of one job, refused before anything slow is imported if a key or a root value is wrong.
+    """The configuration of one job, checked before slow imports.
 
-    Also notes under `config_groups` which file of each group was taken, and that of the pair of model and data.
+    Also notes in `config_groups` which file of each group was used, and that of the pair of model and data.
     """
     chosen = chosen_groups(HydraConfig.get())
     if chosen.get(PAIRS) not in GlobalHydra.instance().config_loader().get_group_options(PAIRS):
         chosen.pop(PAIRS, None)  # most pairs have no file
     check_root_names(config)
     check_root(config)
-    if not config.sweep.job.folder:  # the runs of a sweep were checked before the first of them began
+    if not config.sweep.job.folder:  # the runs of a sweep were checked before the first one started
         check_run_mode(config, chosen.get("sweep"))
         check_added_keys(config, chosen)
     with open_dict(config):
@@ -173,7 +172,7 @@ def check_job_config(config: DictConfig) -> DictConfig:
 
 
 def chosen_groups(told: Any) -> dict[str, str]:
-    """Which choice of each group was taken, by Hydra's own node; of several, of which it notes nothing, the list."""
+    """The choice of each group, from Hydra's node; for several choices, which Hydra does not note, the list."""
     chosen = {group: choice for group, choice in told.runtime.choices.items() if choice not in (None, "null")}
     for group in SEVERAL:
         if group not in chosen and (names := choices_of_group(told, group)):
@@ -182,7 +181,7 @@ def chosen_groups(told: Any) -> dict[str, str]:
 
 
 def with_loggers(config: DictConfig, choice: str | None) -> DictConfig:
-    """The configuration with each of several loggers in a node of its own: see `several.separate_nodes`."""
+    """The configuration with each of several loggers in its own node: see `several.separate_nodes`."""
     if names := list_choice_names(choice):
         own = {name: reference_config((f"logger={name}",)).logger for name in dict.fromkeys(names)}
         with open_dict(config):
@@ -191,18 +190,18 @@ def with_loggers(config: DictConfig, choice: str | None) -> DictConfig:
 
 
 def task_overrides() -> list[str]:
-    """The overrides of this run's command, with `${...}` as it was typed."""
+    """The overrides of this run's command, with `${...}` as typed."""
     overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     return list(overrides)
 
 
 def config_folders_of_run() -> list[Path]:
-    """The folders that the files of this run's settings are read from."""
+    """The folders of this run's settings files."""
     return [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
 
 
 def check_root_names(config: DictConfig) -> None:
-    """Refuse names that the root or one of its sections does not declare, as by +lr=0.1 or ++task.mixupp=0.2."""
+    """Refuse names that the root or a section does not declare, as in +lr=0.1 or ++task.mixupp=0.2."""
     known = [item.name for item in fields(TrainConfig)]
     for name in map(str, config):
         if name not in known:
@@ -231,7 +230,7 @@ def check_run_mode(config: DictConfig, preset: str | None) -> None:
 
 
 def check_folds(config: DictConfig, sweeping: bool = False) -> None:
-    """Refuse a cross-validation that divides nothing, or a fold that it does not have; a sweep adds `fold` itself."""
+    """Refuse an invalid number of folds or fold; a sweep adds `fold` itself."""
     folds, fold = config.folds, config.fold
     if folds == 1:
         raise SettingError("folds=1 leaves nothing to train on: use folds=2 or more; folds=0 is off")
@@ -242,7 +241,7 @@ def check_folds(config: DictConfig, sweeping: bool = False) -> None:
 
 
 def check_added_keys(config: DictConfig, chosen: dict[str, str]) -> None:
-    """Refuse keys that the files of `FILES` add to a group without the group's own file knowing them."""
+    """Refuse keys that `FILES` add to a group whose own file does not have them."""
     files = [f"{group}={chosen[group]}" for group in (*FILES, PAIRS) if group in chosen]
     if files:
         added = {"notes", *(item.lstrip("+").split("=")[0] for item in task_overrides() if item.startswith("+"))}
@@ -252,12 +251,12 @@ def check_added_keys(config: DictConfig, chosen: dict[str, str]) -> None:
 
 @cache
 def reference_config(groups: tuple[str, ...]) -> DictConfig:
-    """The configuration that choices of groups give by themselves, without the file of any pair."""
+    """The configuration of group choices alone, without the file of a pair."""
     return hydra.compose("train", overrides=[*groups, f"{PAIRS}=_"])
 
 
 def check_root(config: DictConfig) -> None:
-    """Refuse a configuration whose root is incomplete or holds values out of range."""
+    """Refuse a root with missing values or values out of range."""
     for name in sorted(OmegaConf.missing_keys(config)):
         raise SettingError(f"{name} is not set: give {name}=VALUE")
     check_groups(config)
@@ -268,13 +267,13 @@ def check_root(config: DictConfig) -> None:
 
 
 def check_objective_name(name: str) -> None:
-    """Refuse to choose by the test set."""
+    """Refuse to select by the test set."""
     if re.match(r"test($|[^a-z])", name):
         raise SettingError(f"objective={name}: the test set must not select anything: use a validation metric")
 
 
 def with_schema_types(config: DictConfig, origin: str) -> DictConfig:
-    """A configuration that was read from a file, with the types of the schema."""
+    """A configuration read from a file, with the types of the schema."""
     schema = OmegaConf.structured(TrainConfig)
     OmegaConf.set_struct(schema, False)
     try:
@@ -287,7 +286,6 @@ def with_schema_types(config: DictConfig, origin: str) -> DictConfig:
 
 
 def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str = "") -> None:
-    """Refuse root settings that are out of range."""
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     for item in fields(node):
         value = config[item.name]
@@ -301,7 +299,7 @@ def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str 
 
 
 def check_groups(config: DictConfig) -> None:
-    """Refuse a group that is not a group of settings, as an experiment's `model: mlp` makes it."""
+    """Refuse a group that has no settings, as in an experiment's `model: mlp`."""
     for group in (group for group in GROUPS if group not in FILES):
         node = config[group]
         whole = isinstance(node, DictConfig) and "_target_" in node

@@ -1,4 +1,4 @@
-"""The folders that configurations are read from: that of the project first, then the package's. Imports no torch."""
+"""The folders of configurations: the project's first, then the package's. Imports no torch."""
 
 from pathlib import Path
 
@@ -18,14 +18,13 @@ def config_folders() -> list[Path]:
 
 
 class ProjectConfigs(SearchPathPlugin):
-    """Has Hydra look for each file in the project before it takes the package's."""
+    """Makes Hydra search the project before the package."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Put the project's folder in front of the package's."""
+        """Put the project's folder before the package's."""
         for folder in config_folders()[:-1]:
             search_path.prepend("project", str(folder), anchor=SearchPathQuery(provider="main"))
 
 
 def register_search_path() -> None:
-    """Make Hydra look in the project."""
     Plugins.instance().register(ProjectConfigs)

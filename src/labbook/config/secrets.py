@@ -1,4 +1,4 @@
-"""What is nobody else's business: passwords and tokens stay out of all that a run writes. Imports no torch."""
+"""Keep passwords and tokens out of the files of a run. Imports no torch."""
 
 import os
 import re
@@ -17,7 +17,7 @@ IN_COMMAND = re.compile(rf"((?:{WORDS})[=:]\s?)(\S+)", re.IGNORECASE)
 
 
 def check_not_secret(name: str, value: Any) -> None:
-    """Refuse a setting that is to be kept secret: config.yaml, TensorBoard and the report would all tell it."""
+    """Refuse a secret as a setting: config.yaml, TensorBoard and the report would show it."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             check_not_secret(f"{name}.{key}", item)
@@ -37,10 +37,10 @@ def mask_secrets(text: str) -> str:
 
 
 def read_environment(name: str, *default: str | None) -> str | None:
-    """What `${oc.env:NAME,DEFAULT}` stands for.
+    """The value of `${oc.env:NAME,DEFAULT}`.
 
     Raises:
-        KeyError: it is not set, and there is no default.
+        KeyError: the variable is not set, and there is no default.
     """
     value = os.environ.get(name)
     if VARIABLE.search(name) or (value is not None and IN_ADDRESS.search(value)):

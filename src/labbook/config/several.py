@@ -1,4 +1,4 @@
-"""Groups of which several choices may be taken at once, as callbacks=[ema,early_stopping]. Imports no torch."""
+"""Groups with several choices at once, as in callbacks=[ema,early_stopping]. Imports no torch."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ SEVERAL = ("callbacks", "logger", "metrics")
 
 
 def choices_of_group(told: Any, group: str) -> list[str]:
-    """The choices of a group, by Hydra's own node, without those that their own files begin with."""
+    """The choices of a group in Hydra's node, without the defaults of their own files."""
     overrides: Any = OmegaConf.to_container(told.overrides, resolve=False)
     loader = GlobalHydra.instance().config_loader()
     found = loader.compute_defaults_list(told.job.config_name, [*overrides["task"], *overrides["hydra"]], RunMode.RUN)
@@ -26,10 +26,10 @@ def choices_of_group(told: Any, group: str) -> list[str]:
 
 
 def separate_nodes(given: DictConfig, merged: DictConfig, own: dict[str, DictConfig]) -> dict[str, Any]:
-    """The nodes of several choices, by their names, of a group whose files have no names for what is in them.
+    """The nodes of several choices, by name, for a group whose files do not name their content.
 
-    Hydra merges such files into one node: `given` with the user's settings, `merged` without. A setting is that of each
-    choice whose file, in `own`, has it; logger.NAME.SETTING is that of one.
+    Hydra merges such files into one node: `given` with the user's settings, `merged` without. A setting applies to each
+    choice whose file, in `own`, has it; logger.NAME.SETTING applies to one.
     """
     now, usual = (unresolved_dict(node) for node in (given, merged))
     changed = {key: value for key, value in now.items() if key not in usual or usual[key] != value}
@@ -44,7 +44,7 @@ def separate_nodes(given: DictConfig, merged: DictConfig, own: dict[str, DictCon
 
 
 def expand_setting_name(name: str, config: DictConfig) -> list[str]:
-    """The settings that `name` stands for: logger.SETTING for that of each of several loggers which has it."""
+    """The settings that `name` stands for: logger.SETTING for that of each logger which has it."""
     group, _, setting = name.partition(".")
     nodes = config.get(group) if group == "logger" else None
     if not setting or not nodes or "_target_" in nodes or setting.partition(".")[0] in nodes:
@@ -53,11 +53,11 @@ def expand_setting_name(name: str, config: DictConfig) -> list[str]:
 
 
 def unresolved_dict(node: DictConfig | None) -> dict[str, Any]:
-    """A node as a dictionary, with `${...}` as it is written."""
+    """A node as a dictionary, with `${...}` as written."""
     found: Any = OmegaConf.to_container(node, resolve=False) if node is not None else {}
     return dict(found)
 
 
 def list_choice_names(choice: str | None) -> list[str]:
-    """The names in a choice that is a list; none in any other."""
+    """The names in a choice that is a list; none for others."""
     return split_choice(choice) if choice and choice.startswith("[") else []

@@ -1,4 +1,4 @@
-"""What the target of a node may be: of each group its own kind of thing, and inside it classes only."""
+"""The kinds of classes that each group's `_target_` may be."""
 
 import inspect
 import typing
@@ -23,7 +23,7 @@ Interval = Literal["step", "epoch"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """A scheduler and how often it is to be stepped."""
+    """A scheduler, and how often to step it."""
 
     scheduler: LRScheduler
     interval: Interval
@@ -40,18 +40,18 @@ ALLOWED_BASES: dict[str, tuple[type, ...]] = {
     "callbacks": (Callback,),
     "metrics": (Metric,),
 }
-NAMED = {"callbacks": "callback", "metrics": "metric"}  # groups of nodes that each have a name
-OF_SEVERAL = (*NAMED, "logger")  # groups whose nodes may have one
-DEFERRED = ("optimizer", "scheduler")  # groups whose targets get the rest of their arguments from the training
+NAMED = {"callbacks": "callback", "metrics": "metric"}  # groups of named nodes
+OF_SEVERAL = (*NAMED, "logger")  # groups whose nodes may have a name
+DEFERRED = ("optimizer", "scheduler")  # groups whose targets get their other arguments from the training
 FOR_HYDRA = ("_args_", "_recursive_", "_isolate_", "_execution_whitelist_")
 
-# Classes after which a run is not what its config.yaml and metrics.csv say, most of them Lightning's callbacks, and
-# what to use instead.
+# Classes with which config.yaml and metrics.csv of a run are wrong, most of them Lightning's callbacks, and what to use
+# instead.
 REFUSED: dict[type[Any], str] = {
     callbacks.BatchSizeFinder: "use data.batch_size=N",
     callbacks.LearningRateFinder: "compare several values in a sweep: -m optimizer.lr=0.1,0.01,0.001",
     callbacks.BaseFinetuning: "use model.freeze=backbone, or task.backbone_lr_factor=X for a slower backbone",
-    callbacks.WeightAveraging: "use callbacks=ema",  # EMAWeightAveraging, too
+    callbacks.WeightAveraging: "use callbacks=ema",  # and EMAWeightAveraging
     callbacks.StochasticWeightAveraging: "use callbacks=ema",
     callbacks.GradientAccumulationScheduler: "use trainer.accumulate_grad_batches=N",
     callbacks.ModelPruning: "its checkpoints do not fit the network, so leave it out",
@@ -64,7 +64,7 @@ REFUSED: dict[type[Any], str] = {
     callbacks.Timer: "it stops within an epoch: use epochs=N",
 }
 
-# Classes of torchmetrics that fetch the weights of a network when they are made.
+# Classes of torchmetrics that download the weights of a network.
 FETCHING = tuple(
     f"torchmetrics.{name}"
     for name in (
@@ -78,14 +78,14 @@ FETCHING = tuple(
     )
 )
 
-# Settings of Lightning's callbacks, loggers and profilers that name what is written.
+# Settings of Lightning's callbacks, loggers and profilers that name output files.
 WRITING = ("callbacks", "logger", "trainer")
 FOLDERS = ("dir", "dirpath", "root_dir", "save_dir")
 FILES = ("filename", "name", "prefix", "sub_dir", "version")
 
 
 def check_target_kind(target: Any, node: Mapping[str, Any], name: str) -> None:
-    """Refuse the target of the node `name` that does not make what its group is of."""
+    """Refuse a target of the node `name` that is of another kind than its group."""
     group, _, inner = name.partition(".")
     if group not in ALLOWED_BASES:
         return
@@ -108,7 +108,7 @@ def check_target_kind(target: Any, node: Mapping[str, Any], name: str) -> None:
 
 
 def return_type(target: Any) -> type | None:
-    """The class of what a class or function makes; None for a function that does not say it."""
+    """The class that a class or function creates; None if a function has no annotation."""
     found = target
     if not inspect.isclass(target):
         found = None
@@ -118,7 +118,7 @@ def return_type(target: Any) -> type | None:
 
 
 def check_setting_allowed(name: str, value: Any) -> None:
-    """Refuse a setting that holds a secret, or would have something written outside of the run's folder."""
+    """Refuse a setting with a secret, or one that would write outside the run's folder."""
     secrets.check_not_secret(name, value)
     group, key = name.partition(".")[0], name.rpartition(".")[2]
     if group not in WRITING or value is None:

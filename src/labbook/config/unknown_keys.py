@@ -1,4 +1,4 @@
-"""The names of settings: which are known, and what to say of one that is not. Imports no torch."""
+"""The names of settings: which are known, and errors for others. Imports no torch."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ GROUPS = (
     *("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"),
     *("experiment", "debug", "sweep"),
 )
-FILES = ("experiment", "debug", "sweep")  # groups whose files hold settings of the root
+FILES = ("experiment", "debug", "sweep")  # groups whose files have settings of the root
 LATER_GROUPS = {
     "loss": "cross_entropy",
     "metrics": "default",
-}  # groups that older runs do not name, and the choice that these have
-NOTES = {"config_groups", "sweep.job"}  # what the program writes into a configuration for itself
-PAIRS = "model_data"  # files of that kind, named MODEL_DATA, that come with their two choices
+}  # groups that older runs do not name, and the choice of these runs
+NOTES = {"config_groups", "sweep.job"}  # written into a configuration by the program
+PAIRS = "model_data"  # files called MODEL_DATA, which are used with their two choices
 
-# Arguments of the Trainer that the program sets or that would break what a run records, and what to use instead.
+# Arguments of the Trainer that the program sets or that would break a run's records, and what to use instead.
 OF_TRAINER = {
     "max_epochs": "use epochs=N",
     **dict.fromkeys(
@@ -55,7 +55,7 @@ def split_choice(choice: str) -> list[str]:
 def unknown_keys(config: Any, reference: Any, prefix: str = "") -> list[str]:
     """Dotted names in `config` that `reference` does not have; nodes with another `_target_` are not compared.
 
-    A whole node with a `_target_` may be new, such as one more callback.
+    A whole node with a `_target_` may be new, such as another callback.
     """
     if not isinstance(config, dict) or not isinstance(reference, dict):
         return []
@@ -71,10 +71,10 @@ def unknown_keys(config: Any, reference: Any, prefix: str = "") -> list[str]:
 
 
 def check_keys(config: DictConfig, reference: DictConfig, added: set[str], files: str) -> None:
-    """Refuse keys that an experiment or debug file adds to a group without the group's own file knowing them.
+    """Refuse keys that an experiment or debug file adds to a group whose own file does not have them.
 
-    Hydra guards the command line itself, but merges files without a question. `reference` is the configuration
-    without those `files`, `added` the names that the command line added on purpose with a leading `+`.
+    Hydra checks the command line, but merges files without a check. `reference` is the configuration without those
+    `files`, `added` the names that the command line added with a `+`.
     """
     plain = OmegaConf.to_container(config, resolve=False)
     known = OmegaConf.to_container(reference, resolve=False)
@@ -84,10 +84,10 @@ def check_keys(config: DictConfig, reference: DictConfig, added: set[str], files
 
 
 def unknown_setting_message(name: str, reference: DictConfig) -> str:
-    """What to say of a dotted name that is not a setting: the one that is meant, and all that `reference` has there.
+    """The error for an unknown dotted name: the setting that is meant, and all that `reference` has there.
 
-    That is the one of the same name elsewhere, such as optimizer.lr for lr, what other programs call it, or else the
-    nearest spelling.
+    That is one of the same name elsewhere, such as optimizer.lr for lr, what other programs call it, or the nearest
+    spelling.
     """
     if renamed := renames.instead(name):
         return renamed
@@ -99,7 +99,7 @@ def unknown_setting_message(name: str, reference: DictConfig) -> str:
 
 
 def null_parent_message(name: str, reference: DictConfig) -> str:
-    """What to say of a name inside a setting that is null, as data.sampler._target_ is; nothing of another name."""
+    """The error for a name inside a setting that is null, as data.sampler._target_; empty for others."""
     parent, _, key = name.rpartition(".")
     if "." not in parent or not is_setting(parent, reference) or OmegaConf.select(reference, parent) is not None:
         return ""
@@ -107,7 +107,7 @@ def null_parent_message(name: str, reference: DictConfig) -> str:
 
 
 def suggest_settings(key: str, reference: DictConfig) -> tuple[list[str], str]:
-    """The settings that a word may stand for, or else why there is none."""
+    """The settings that a word may stand for, or the reason why there is none."""
     if found := find_key(key, reference):
         return found, ""
     others = vocabulary.OURS.get(vocabulary.last_word(key), ())
@@ -117,7 +117,7 @@ def suggest_settings(key: str, reference: DictConfig) -> tuple[list[str], str]:
 
 
 def is_setting(name: str, reference: DictConfig) -> bool:
-    """Whether `reference` has a setting, or a group of that name; a choice with its group always."""
+    """Whether `reference` has a setting, or a group of that name; always for a choice with its group."""
     parent, _, key = name.rpartition(".")
     return (
         "=" in name or name in GROUPS or key in user_keys(OmegaConf.select(reference, parent) if parent else reference)

@@ -1,9 +1,8 @@
-"""Files of settings that may be somebody else's, held against what they may hold before anything acts on them.
+"""Check settings files that may be a stranger's before anything uses them. Imports no torch.
 
 The files of configs/, of the package and of the project, are part of the program. Those of `--config-dir`,
-`--config-path` and `hydra.searchpath`, and the config.yaml of a run, may come from anywhere: they choose and set what
-the command line could, and no more than that.
-Imports no torch.
+`--config-path` and `hydra.searchpath`, and the config.yaml of a run, may come from anywhere: they may set what the
+command line can set, and no more.
 """
 
 import re
@@ -25,24 +24,23 @@ LONGEST = 10_000  # characters of a text in it
 DEEPEST = 20  # levels of mappings and lists
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-# ${name:...} runs a function, whose name may be put together of others; ${name} refers to another setting.
+# ${name:...} calls a function, whose name may be built from other values; ${name} refers to another setting.
 RESOLVER = re.compile(r"\$\{[^{}]*(:|\$\{)")
-PARAMETER = re.compile(r"(\+\+|\+|~)?[\w./@-]+")  # what a sweep's preset may set: no value within the name
+PARAMETER = re.compile(r"(\+\+|\+|~)?[\w./@-]+")  # what a sweep's preset may set: no value in the name
 OF_HYDRA = re.compile(r"(^|[@/.\s])hydra\b")
-READ_ONLY = ("root",)  # data.root: where images are looked for
-PLACES = ("log_dir", "data.cache_dir")  # which are written to
+READ_ONLY = ("root",)  # data.root: where images are searched
+PLACES = ("log_dir", "data.cache_dir")  # folders that are written to
 
 
 class FileConfigSource(hydra_internals.FileConfigSource):
-    """Hydra's files of settings; outside the `trusted` folders only if `check_config_file` passes.
+    """Hydra's settings files; outside the `trusted` folders only if `check_config_file` passes.
 
-    It has the name of Hydra's own, by which Hydra knows in a launcher's processes that there is one already.
+    It has the name of Hydra's own class, by which Hydra recognizes it in a launcher's processes.
     """
 
     trusted: ClassVar[Sequence[Path]] = (CONFIGS,)
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """One file."""
         if ".." in Path(config_path).parts or Path(config_path).is_absolute():
             raise SettingError(f"{abbreviate(config_path)} leads out of the folder of settings")
         file = hydra_internals.file_of(self, config_path)
@@ -56,13 +54,13 @@ class FileConfigSource(hydra_internals.FileConfigSource):
 
 
 def register_config_source(trusted: Sequence[Path]) -> None:
-    """Make Hydra read its files through this; those in the `trusted` folders are part of the program."""
+    """Make Hydra read its files with this class; those in `trusted` folders are part of the program."""
     FileConfigSource.trusted = trusted
     hydra_internals.replace_file_source(FileConfigSource)
 
 
 def read_settings_file(file: Path) -> str:
-    """What is written in a file.
+    """The text of a file.
 
     Raises:
         OSError: it cannot be read.
@@ -78,9 +76,9 @@ def read_settings_file(file: Path) -> str:
 
 
 def check_yaml_form(text: str, origin: str, *, resolved: bool = False) -> None:
-    """Refuse YAML that is more than nested settings; what is no YAML at all is left to whoever reads it.
+    """Refuse YAML beyond nested settings; a syntax error is left to the reader of the file.
 
-    `resolved` settings have no interpolations left.
+    `resolved` settings have no interpolations.
     """
     depth = 0
     try:
@@ -102,12 +100,12 @@ def check_yaml_form(text: str, origin: str, *, resolved: bool = False) -> None:
 
 
 def check_config_file(text: str, origin: str, config_path: str) -> None:
-    """Refuse a file of settings that reaches beyond the settings of a run."""
+    """Refuse a settings file with more than the settings of a run."""
     check_yaml_form(text, origin)
     try:
         content = yaml.load(text, Loader=LOADER)
     except (yaml.YAMLError, ValueError):
-        return  # Hydra says it
+        return  # Hydra reports it
     if not isinstance(content, Mapping):
         return
     defaults = content.get("defaults")
@@ -130,7 +128,7 @@ def check_config_file(text: str, origin: str, config_path: str) -> None:
 
 
 def check_hydra_section(node: Any, origin: str) -> None:
-    """Refuse settings of Hydra other than what a sweep's preset has: `hydra.sweeper.params` of a run's settings."""
+    """Refuse Hydra's settings except for `hydra.sweeper.params` of a run's settings, as in a sweep's preset."""
     sweeper = only_entry("sweeper", node, f"{origin}: hydra")
     params = only_entry("params", sweeper, f"{origin}: hydra.sweeper")
     for key in params if isinstance(params, Mapping) else []:
@@ -139,7 +137,7 @@ def check_hydra_section(node: Any, origin: str) -> None:
 
 
 def only_entry(key: str, node: Any, where: str) -> Any:
-    """The one entry that a mapping may have."""
+    """The only entry that a mapping may have."""
     others = [str(item) for item in node if item != key] if isinstance(node, Mapping) else [str(node or "")]
     if any(others):
         raise SettingError(f"{where}.{abbreviate(others[0])} is allowed only in configs/ and on the command line")
@@ -147,7 +145,7 @@ def only_entry(key: str, node: Any, where: str) -> Any:
 
 
 def all_strings(node: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """All texts of plain data with their dotted names."""
+    """All texts in plain data with their dotted names."""
     if isinstance(node, str):
         yield name, node
     elif isinstance(node, list):

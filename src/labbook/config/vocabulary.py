@@ -1,9 +1,9 @@
-"""What Keras, timm and the well-known Lightning template call our settings and values. Imports no torch."""
+"""The names of Keras, timm and the best-known Lightning template for our settings and values. Imports no torch."""
 
 from collections.abc import Iterator
 from typing import Any
 
-# The words of others, and our settings: those of them that the run has are named, and those with a value always.
+# Words of others, and our settings: those that the run has are suggested; those with a value always.
 OURS: dict[str, tuple[str, ...]] = {
     # Keras: layers and compile
     **dict.fromkeys(("units", "neurons", "hidden_units", "hidden_size", "hidden_dim"), ("model.width", "model.hidden")),
@@ -59,7 +59,7 @@ OURS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("output", "output_dir", "out_dir", "save_dir"), ("log_dir",)),
     **dict.fromkeys(("torchcompile", "jit"), ("compile",)),
 }
-# The words of others for what nobody sets here, and why.
+# Words of others for things that have no setting here, and why.
 NOT_HERE: dict[str, str] = {
     **dict.fromkeys(
         ("num_workers", "workers", "pin_memory", "persistent_workers", "prefetch_factor"),
@@ -76,12 +76,12 @@ YES, NO, NOTHING = ("yes", "on", "y", "t"), ("no", "off", "n", "f"), ("none", "n
 
 
 def last_word(name: str) -> str:
-    """The last part of a name, as the tables have it: learning_rate for --optimizer.Learning-Rate."""
+    """The last part of a name, as in the tables: learning_rate for --optimizer.Learning-Rate."""
     return name.lstrip("-+~").rpartition(".")[2].replace("-", "_").casefold()
 
 
 def alternatives(value: Any) -> Iterator[Any]:
-    """What somebody may mean with a value of the wrong type: null for None, true for yes, 10 for 1e1, a list of one."""
+    """The likely meaning of a value of the wrong type: null for None, true for yes, 10 for 1e1, a list of one."""
     if isinstance(value, str):
         text = value.casefold()
         if text in NOTHING:
@@ -97,7 +97,7 @@ def alternatives(value: Any) -> Iterator[Any]:
 
 
 def override_value(value: Any) -> str:
-    """A plain value as a command line has it."""
+    """A plain value as on a command line."""
     if isinstance(value, list):
         return f"[{','.join(map(override_value, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

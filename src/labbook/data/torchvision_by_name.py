@@ -70,7 +70,7 @@ OTHERS = {"MNIST": "mnist", "FashionMNIST": "fashion_mnist", "CIFAR10": "cifar10
 
 
 class TorchvisionByName(NamedDataset):
-    """The set `torchvision.datasets.NAME`, below `root`; image files are decoded once, into `cache_dir`."""
+    """The set torchvision.datasets.NAME, below `root`; image files are decoded once, into `cache_dir`."""
 
     missing_name = f"give data.name=NAME; {list_choices('', SOURCES)}"
 

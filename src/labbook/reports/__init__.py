@@ -1,4 +1,4 @@
-"""The end of a sweep: a table, figures and pictures of all its runs. Imports no torch."""
+"""Reports of sweeps: tables, metrics and plots. Imports no torch."""
 
 from labbook.reports.grouping import Report
 from labbook.reports.sweep_page import write_report

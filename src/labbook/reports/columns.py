@@ -1,4 +1,4 @@
-"""Which settings tell the runs of a sweep apart."""
+"""The settings in which the runs of a sweep differ."""
 
 import json
 from collections import Counter
@@ -14,9 +14,9 @@ from labbook.config.unknown_keys import LATER_GROUPS
 from labbook.reports.read_runs import RunRecord, flatten
 from labbook.runs.run_id import IGNORED_KEYS
 
-DEFAULT = "default"  # stands for a setting that a run was not given
+DEFAULT = "default"  # a setting that a run does not have
 ABSENT = object()
-NULL = "null"  # stands for a setting that is null, unlike one that a run does not have
+NULL = "null"  # a setting that is null, unlike one that a run does not have
 NEVER = (*IGNORED_KEYS, "seed", "fold", "config_groups", "data.root")
 Number = int | float
 
@@ -27,11 +27,11 @@ class Column:
 
     name: str
     group: bool
-    known_to: frozenset[str | None] = frozenset()  # choices of its group with which a run has the setting
-    off: Any = DEFAULT  # what the setting is in runs of these choices that were not given it
+    known_to: frozenset[str | None] = frozenset()  # choices of its group for which a run has the setting
+    off: Any = DEFAULT  # the setting in runs of these choices that were not given it
 
     def of(self, run: RunRecord) -> Any:
-        """The value that a run has; `off` where only other runs of its choice have one, None where none has."""
+        """The value of a run; `off` if only other runs of its choice have one, None if none has."""
         if self.group:
             return run.choices.get(self.name, LATER_GROUPS.get(self.name))
         value = setting_value(run, self.name)
@@ -43,9 +43,9 @@ class Column:
 
 
 def varying_columns(runs: Sequence[RunRecord], over: Sequence[str]) -> list[Column]:
-    """The columns that tell these runs apart: the swept ones in their order, then what else differs.
+    """The columns in which runs differ: the swept ones in their order, then others.
 
-    What the swept ones determine, such as a learning rate that comes with the choice of an optimizer, is left out.
+    Settings that follow from swept ones, such as a learning rate that comes with an optimizer, are left out.
     """
     found = [*varying_groups(runs), *varying_settings(runs, over)]
     rank = {name: index for index, name in enumerate(over)}
@@ -55,14 +55,14 @@ def varying_columns(runs: Sequence[RunRecord], over: Sequence[str]) -> list[Colu
 
 
 def varying_groups(runs: Sequence[RunRecord]) -> list[Column]:
-    """Groups of which the runs took different files."""
+    """Groups of which the runs used different files."""
     groups = dict.fromkeys(group for run in runs for group in run.choices if not is_ignored(group))
     columns = [Column(group, True) for group in groups]
     return [column for column in columns if len({column.of(run) for run in runs}) > 1]
 
 
 def varying_settings(runs: Sequence[RunRecord], over: Sequence[str]) -> list[Column]:
-    """Settings that differ between runs which took the same file of the setting's group."""
+    """Settings that differ between runs with the same file of the setting's group."""
     columns = []
     for name in setting_names(runs):
         if is_ignored(name) and not (name == "data.root" and name in over):
@@ -80,19 +80,19 @@ def varying_settings(runs: Sequence[RunRecord], over: Sequence[str]) -> list[Col
 
 
 def off_value(runs: Sequence[RunRecord], name: str) -> Any:
-    """The value that a setting has in runs that were made before it was added: where it is off, it is as they are."""
+    """The value of a setting in runs from before it was added: these are equal to runs with it off."""
     return next((run.settings[name] for run in runs if name in run.settings and name not in run.effective), DEFAULT)
 
 
 def setting_names(runs: Sequence[RunRecord]) -> list[str]:
-    """The names of all settings; what is a mapping in some runs and none in others is one setting."""
+    """The names of all settings; one that is a mapping in some runs and not in others is one setting."""
     names = dict.fromkeys(name for run in runs for name in run.settings)
     within = {name: [name[:end] for end, sign in enumerate(name) if sign == "."] for name in names}
     return [name for name, above in within.items() if not any(each in names for each in above)]
 
 
 def setting_value(run: RunRecord, name: str) -> Any:
-    """The value of a setting in a run, that of the root's default where an older run lacks it; or `ABSENT`."""
+    """The value of a setting in a run; the root's default if an older run lacks it; or `ABSENT`."""
     node: Any = run.config
     for part in name.split("."):
         if not isinstance(node, dict) or part not in node:
@@ -102,20 +102,20 @@ def setting_value(run: RunRecord, name: str) -> Any:
 
 
 def group_choice(run: RunRecord, name: str) -> str | None:
-    """Which file a run took of the group that a setting is of."""
+    """A run's file of the group of a setting."""
     return run.choices.get(name.partition(".")[0])
 
 
 @cache
 def root_defaults() -> dict[str, Any]:
-    """The settings of the root that a run has without being told."""
+    """The default settings of the root."""
     root: Any = OmegaConf.to_container(OmegaConf.structured(TrainConfig))
     plain = {name: value for name, value in root.items() if name not in GROUPS}
     return flatten(plain)
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a setting changes nothing that is compared."""
+    """Whether a setting is not compared because it changes no result."""
     return any(name == never or name.startswith(f"{never}.") for never in NEVER)
 
 
@@ -130,26 +130,26 @@ def is_determined(runs: Iterable[RunRecord], column: Column, by: Sequence[Column
 
 
 def value_key(value: Any) -> Hashable:
-    """What is equal for equal values only: true is not 1."""
+    """Equal for equal values only: true is not 1."""
     if isinstance(value, (list, dict)):
         return json.dumps(value, sort_keys=True, default=str)
     return (isinstance(value, bool), value)
 
 
 def value_order(value: Any) -> tuple[int, float, str]:
-    """Sorts values of any kind: numbers by size, then words, then nothing."""
+    """Sorts values of any type: numbers by size, then words, then null."""
     if is_axis_number(value):
         return (0, float(value), "")
     return (2, 0.0, "") if value is None else (1, 0.0, value_text(value))
 
 
 def is_axis_number(value: Any) -> bool:
-    """Whether a value lies on an axis of numbers."""
+    """Whether a value can be on an axis of numbers."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def value_text(value: Any) -> str:
-    """A value as it is written on the command line."""
+    """A value as written on the command line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -160,7 +160,7 @@ def value_text(value: Any) -> str:
 
 
 def short_names(columns: Sequence[Column], taken: Iterable[str] = ()) -> list[str]:
-    """The last part of each dotted name where no other column, nor anything in `taken`, is called so."""
+    """The last part of each dotted name, if no other column, nor anything in `taken`, has it."""
     lasts = [column.name.removesuffix("._target_").rpartition(".")[2] for column in columns]
     uses = Counter([*lasts, *taken])
     return [last if uses[last] == 1 else column.name for last, column in zip(lasts, columns, strict=True)]

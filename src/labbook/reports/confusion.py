@@ -1,4 +1,4 @@
-"""What the best and the worst setting mistake for what."""
+"""Confusion matrices of the best and the worst setting."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,11 +9,11 @@ from labbook.reports.maps import CELL, draw_tiles
 from labbook.reports.read_runs import Floats
 from labbook.reports.svg_charts import Picture, make_picture, name_ticks, shorten_label
 
-MOST_NAMED = 20  # classes up to which a matrix can be read; of more, the most confused pairs are shown
+MOST_NAMED = 20  # readable classes in a matrix; for more, the most confused pairs are shown
 
 
 def confusion_pictures(report: Report) -> list[Picture]:
-    """The confusion matrices of the best run of the best setting of each data set, and of the worst of a single one."""
+    """The confusion matrices of the best run of the best setting of each data set; for one, also of the worst."""
     ranked = report.ranked
     chosen = [("best", row) for row in report.winners]
     if len(chosen) == 1 < len(ranked):
@@ -23,7 +23,7 @@ def confusion_pictures(report: Report) -> list[Picture]:
 
 
 def confusion_picture(report: Report, which: str, row: Row) -> Picture | None:
-    """The matrix of one setting, or its most confused pairs; None where its runs have none."""
+    """The matrix of one setting, or its most confused pairs; None if its runs have none."""
     found = setting_confusion(row)
     if found is None:
         return None
@@ -44,7 +44,7 @@ def confusion_picture(report: Report, which: str, row: Row) -> Picture | None:
 
 
 def setting_confusion(row: Row) -> tuple[Floats, list[str]] | None:
-    """The test of a setting's best run, or the validations of all folds of its cross-validation, added."""
+    """The test of a setting's best run, or the sum of the validations of all folds."""
     if not row.folds:
         return row.best.confusion() if row.best else None
     found = [each for run in row.finished if (each := run.confusion("val")) is not None]
@@ -54,7 +54,6 @@ def setting_confusion(row: Row) -> tuple[Floats, list[str]] | None:
 
 
 def draw_matrix(axes: Axes, counts: Floats, names: list[str]) -> None:
-    """True classes downwards, predicted across."""
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     draw_tiles(axes, counts, 0.04 + 0.76 * share, ".0f")
     name_ticks(axes, "x", names)
@@ -63,7 +62,7 @@ def draw_matrix(axes: Axes, counts: Floats, names: list[str]) -> None:
 
 
 def draw_pairs(axes: Axes, counts: Floats, names: list[str]) -> None:
-    """A bar for each of the pairs that are confused most often."""
+    """A bar for each of the most confused pairs."""
     found = most_confused(counts)
     labels = [f"{shorten_label(names[pair.true])} → {shorten_label(names[pair.predicted])}" for pair in found]
     axes.barh(range(len(found)), [pair.images for pair in found], color=CELL, height=0.7)

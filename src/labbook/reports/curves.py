@@ -17,7 +17,7 @@ from labbook.reports.svg_charts import (
     spans_widely,
 )
 
-MOST_GREY = 40  # lines without a name up to which each is drawn
+MOST_GREY = 40  # up to so many unnamed lines, each is drawn
 
 Curve = tuple[Floats, Floats, Floats | None]  # epochs, mean, standard deviation
 
@@ -25,7 +25,7 @@ Curve = tuple[Floats, Floats, Floats | None]  # epochs, mean, standard deviation
 def learning_curves(
     settings: Sequence[Sequence[RunRecord]], lines: Sequence[LineStyle], held_out: str, each: str = "setting"
 ) -> list[Picture]:
-    """Accuracy and loss, on what was `held_out` and in training, a line for the runs of `each` setting."""
+    """Accuracy and loss on training data and on `held_out` data, a line for the runs of `each` setting."""
     pictures = []
     for name, words in (("acc", "accuracy"), ("loss", "loss")):
         for part, part_words in (("val", held_out), ("train", "training")):
@@ -36,7 +36,7 @@ def learning_curves(
 
 
 def mean_curve(runs: Sequence[RunRecord], name: str) -> Curve | None:
-    """A column of metrics.csv over the runs of a setting, epoch by epoch; None where no run has it."""
+    """A column of metrics.csv as mean over the runs of a setting, by epoch; None if no run has it."""
     tables = [run.table for run in runs if name in run.table and "epoch" in run.table]
     if not tables:
         return None
@@ -53,7 +53,7 @@ def mean_curve(runs: Sequence[RunRecord], name: str) -> Curve | None:
 def curve_chart(
     curves: Sequence[Curve | None], lines: Sequence[LineStyle], ylabel: str, xlabel: str, setting: str = "setting"
 ) -> Picture:
-    """One line for each curve that there is, the first on top."""
+    """One line per curve, the first on top."""
     band = any(each is not None and each[2] is not None for each in curves)
     values = [value for each in curves if each is not None for value in each[1].tolist()]
     log = "loss" in ylabel and spans_widely(values)
@@ -96,7 +96,7 @@ def draw_curves(
 
 
 def unnamed_points(curves: Sequence[Curve | None], lines: Sequence[LineStyle]) -> list[Floats]:
-    """The points of the curves that have no colour of their own, [epochs, 2] each."""
+    """The points of the curves without a colour, [epochs, 2] each."""
     pairs = zip(curves, lines, strict=True)
     return [np.column_stack(each[:2]) for each, line in pairs if each is not None and not line.named]
 

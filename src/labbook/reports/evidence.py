@@ -1,4 +1,4 @@
-"""What the accuracies of the best setting rest on: runs, images, and how far chance alone may move them."""
+"""The evidence for the accuracies of the best setting: runs, images, and intervals."""
 
 from labbook.inference.intervals import format_interval, student_interval, wilson_interval
 from labbook.reports.grouping import ACCURACY, Report, Row
@@ -8,7 +8,7 @@ IMAGES = {"test/acc": "test", "val/acc": "validation"}
 
 
 def evidence_sentences(report: Report) -> list[str]:
-    """Sentences about the best setting; none while there is no figure to compare by."""
+    """Sentences about the best setting; none if there is no metric to compare by."""
     if not report.ranked:
         return []
     row = report.ranked[0]
@@ -24,7 +24,7 @@ def evidence_sentences(report: Report) -> list[str]:
 
 
 def accuracy_intervals(row: Row, name: str) -> str:
-    """The 95 % intervals of an accuracy: over the images of a run, and over seeds or folds if there are several."""
+    """The 95 % intervals of an accuracy: over the images of a run, and over several seeds or folds."""
     mean = row.exact(name)
     assert mean is not None
     count = count_test_images(row, name)
@@ -44,7 +44,7 @@ def accuracy_intervals(row: Row, name: str) -> str:
 
 
 def count_test_images(row: Row, name: str) -> int:
-    """How many images an accuracy of each run was measured on; 0 where the runs do not say."""
+    """The number of images behind the accuracy of each run; 0 if unknown."""
     part = name.partition("/")[0]
     for run in row.finished:
         if count := run.metric(f"{part}_images"):

@@ -1,4 +1,4 @@
-"""Gradient norms by layer, over epochs and against depth: how a vanishing gradient is seen."""
+"""Gradient norms by layer, epoch and depth: they show a vanishing gradient."""
 
 from collections.abc import Hashable, Sequence
 
@@ -22,7 +22,7 @@ from labbook.reports.svg_charts import (
 
 
 def gradient_pictures(report: Report, lines: Sequence[LineStyle]) -> list[Picture]:
-    """Where runs recorded them: gradient norms by layer, of the first layer by epoch, and against the depth."""
+    """Gradient norms by layer, of the first layer by epoch, and by depth, if runs recorded them."""
     pairs = [(row, line) for row, line in zip(report.rows, lines, strict=True) if recorded_layers(row)]
     if not pairs:
         return []
@@ -30,13 +30,13 @@ def gradient_pictures(report: Report, lines: Sequence[LineStyle]) -> list[Pictur
 
 
 def recorded_layers(row: Row) -> list[str]:
-    """The layers whose gradients were recorded, from the image to the classes."""
+    """The layers with recorded gradients, from the image to the classes."""
     names = (name for run in row.runs for name in run.table if name.startswith(GRADIENT))
     return list(dict.fromkeys(names))
 
 
 def mean_norms(row: Row) -> Floats:
-    """The mean gradient norm of each layer over all epochs and runs; nan where none is finite."""
+    """The mean gradient norm of each layer over all epochs and runs; nan if none is finite."""
     found = [mean_curve(row.runs, name) for name in recorded_layers(row)]
     return np.array([np.nan if each is None else each[1].mean() for each in found])
 
@@ -67,7 +67,7 @@ def norms_by_layer(pairs: Sequence[tuple[Row, LineStyle]]) -> Picture:
 
 
 def first_layer_by_epoch(pairs: Sequence[tuple[Row, LineStyle]]) -> Picture:
-    """What reaches the layer next to the image, over time."""
+    """The gradient of the layer next to the image, by epoch."""
     curves = [mean_curve(row.runs, recorded_layers(row)[0]) for row, _ in pairs]
 
     def draw(axes: Axes) -> None:
@@ -94,7 +94,7 @@ def _ratios(pairs: Sequence[tuple[Row, LineStyle]]) -> str:
 
 
 def norms_by_depth(report: Report) -> list[Picture]:
-    """Gradient norm of the first layer against the number of layers, where settings differ in it."""
+    """Gradient norm of the first layer by number of layers, if settings differ in it."""
     rows = [row for row in report.rows if recorded_layers(row) and np.isfinite(mean_norms(row)[0])]
     if len({len(recorded_layers(row)) for row in rows}) < 2:
         return []
@@ -119,7 +119,7 @@ def norms_by_depth(report: Report) -> list[Picture]:
 
 
 def is_depth_column(rows: Sequence[Row], index: int) -> bool:
-    """Whether the value of a column says how many layers there are."""
+    """Whether the values of a column are numbers of layers."""
     counts: dict[Hashable, set[int]] = {}
     for row in rows:
         counts.setdefault(value_key(row.values[index]), set()).add(len(recorded_layers(row)))
@@ -127,7 +127,7 @@ def is_depth_column(rows: Sequence[Row], index: int) -> bool:
 
 
 def depth_curve(rows: Sequence[Row]) -> Curve:
-    """The norm of the first layer over numbers of layers, mean where several settings have as many."""
+    """The norm of the first layer by number of layers, mean over settings with the same number."""
     by_depth: dict[int, list[float]] = {}
     for row in rows:
         by_depth.setdefault(len(recorded_layers(row)), []).append(float(mean_norms(row)[0]))

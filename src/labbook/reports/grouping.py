@@ -1,4 +1,4 @@
-"""One row for each setting, over its seeds: means, deviations and what a lab published."""
+"""One row per setting, over its seeds: means, deviations and published results."""
 
 import math
 from collections import Counter
@@ -13,7 +13,7 @@ from labbook.reports.columns import Column, short_names, value_key, value_order,
 from labbook.reports.read_runs import RunRecord, SweepRecord
 from labbook.runs.status import State
 
-OBJECTIVE = "objective"  # stands for the metric that runs are compared by, whichever that is
+OBJECTIVE = "objective"  # stands for the metric that runs are compared by
 ACCURACY = {"val/acc": "val acc", "test/acc": "test acc", "train/acc": "train acc"}
 SHOWN = ACCURACY | {"train_seconds": "seconds", "images_per_second": "images/s"}
 FOLDERS_OF_DATA = ("data.root", "data.train_folder", "data.test_folder")
@@ -22,7 +22,7 @@ STATES: tuple[State, ...] = ("finished", "running", "interrupted", "failed", "pr
 
 @dataclass(frozen=True)
 class Mean:
-    """A figure over the runs that have it."""
+    """A metric over the runs that have it."""
 
     n: int
     mean: float
@@ -30,7 +30,7 @@ class Mean:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Mean | None":
-        """None of nothing."""
+        """None without values."""
         if not values:
             return None
         count = len(values)
@@ -41,40 +41,39 @@ class Mean:
 
 @dataclass(frozen=True)
 class Row:
-    """One setting: the runs that differ in their seeds and folds only."""
+    """One setting: runs that differ in seeds and folds only."""
 
     values: tuple[Any, ...]  # of the report's columns
     label: str
     runs: tuple[RunRecord, ...]
-    published: dict[str, float]  # figure -> what a lab had for this setting
+    published: dict[str, float]
     system: str  # the lab's name for it
     unlike: bool  # whether the lab trained for another number of epochs
-    old: bool  # whether other code than the report's made one of its figures
+    old: bool  # whether a metric is from other code than the report's
     objective: str = "val/acc"  # the metric that runs are compared by
-    falls: bool = False  # whether a smaller one is better
-    data_set: tuple[str, ...] = ()  # which one the runs are of
+    falls: bool = False  # whether smaller is better
+    data_set: tuple[str, ...] = ()  # the data set of the runs
 
     @property
     def finished(self) -> list[RunRecord]:
-        """The runs whose figures count."""
         return [run for run in self.runs if run.state == "finished"]
 
     def metric(self, name: str) -> Mean | None:
-        """A final figure over the finished runs.
+        """A final metric over the finished runs.
 
-        `train/acc` is measured after training over the whole training set (`train/acc_eval`) where the runs did so.
+        `train/acc` is `train/acc_eval` if the runs have it: measured after training over the whole training set.
         """
         names = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
         found = (self.exact(each) for each in names)
         return next((mean for mean in found if mean is not None), None)
 
     def exact(self, name: str) -> Mean | None:
-        """The figure that the runs have under this very name."""
+        """The metric with exactly this name."""
         values = (measured_metric(run, self.objective if name == OBJECTIVE else name) for run in self.finished)
         return Mean.of([value for value in values if value is not None])
 
     def difference(self, name: str) -> float | None:
-        """Ours less what was published."""
+        """The mean minus the published value."""
         ours = self.exact(name)
         return ours.mean - self.published[name] if ours and name in self.published else None
 
@@ -89,17 +88,17 @@ class Row:
 
     @property
     def repeats(self) -> str:
-        """What its runs differ in: seeds, folds, or folds and seeds."""
+        """In what its runs differ: seeds, folds, or folds and seeds."""
         varied = [name for name in ("fold", "seed") if len({run.settings.get(name) for run in self.finished}) > 1]
         return " and ".join(f"{name}s" for name in varied) or "seeds"
 
     @property
     def folds(self) -> int:
-        """The parts of its cross-validation; 0 without one."""
+        """The number of folds; 0 without cross-validation."""
         return int(self.runs[0].settings.get("folds") or 0)
 
     def tied(self, other: "Row") -> bool:
-        """Whether the means of two settings differ by no more than a standard deviation of either."""
+        """Whether the means of two settings differ by at most a standard deviation of either."""
         ours, theirs = self.exact(OBJECTIVE), other.exact(OBJECTIVE)
         if ours is None or theirs is None:
             return False
@@ -108,41 +107,39 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What a sweep came to."""
+    """The result of a sweep."""
 
     sweep: SweepRecord
     columns: tuple[Column, ...]
-    names: tuple[str, ...]  # short ones of the columns
+    names: tuple[str, ...]  # short names of the columns
     rows: tuple[Row, ...]  # the best first
-    figures: tuple[str, ...]  # which final figures are shown
+    figures: tuple[str, ...]  # the shown final metrics
     on_test: bool  # whether the runs were validated on the test set
     objective: str  # the metric that runs are compared by
-    falls: bool  # whether a smaller one is better
+    falls: bool  # whether smaller is better
 
     @property
     def published(self) -> list[str]:
-        """Which figures a lab published of any row."""
         return list(dict.fromkeys(name for row in self.rows for name in row.published))
 
     @property
     def states(self) -> dict[str, int]:
-        """How many runs there are in each state."""
+        """The number of runs in each state."""
         counts = Counter(run.state for run in self.sweep.runs)
         return {state: counts[state] for state in STATES if counts[state]}
 
     @property
     def failures(self) -> list[RunRecord]:
-        """The runs that failed."""
         return [run for run in self.sweep.runs if run.state == "failed"]
 
     @property
     def versions(self) -> dict[str, int]:
-        """How many runs with figures each version of the code made, the newest first."""
+        """The number of runs with metrics per code version, the newest first."""
         return code_versions(self.sweep.runs)
 
     @property
     def code(self) -> str:
-        """The version of the code that figures are held to be of: that of the last command, or else the newest."""
+        """The expected code version: that of the last command, or else the newest."""
         return current_code(self.sweep)
 
     @property
@@ -152,12 +149,11 @@ class Report:
 
     @property
     def ranked(self) -> list[Row]:
-        """The rows that have a figure to compare by."""
         return [row for row in self.rows if row.exact(OBJECTIVE)]
 
     @property
     def winners(self) -> list[Row]:
-        """The best row of each data set: figures of different data sets cannot be compared."""
+        """The best row of each data set: metrics of different data sets cannot be compared."""
         found: dict[tuple[str, ...], Row] = {}
         for row in self.ranked:
             found.setdefault(row.data_set, row)
@@ -165,19 +161,19 @@ class Report:
 
     @property
     def best(self) -> Row | None:
-        """The best row; None of several data sets, or where no run has a figure or only the test could tell."""
+        """The best row; None for several data sets, without a metric, or if only the test set could decide."""
         return self.winners[0] if len(self.winners) == 1 and not self.on_test else None
 
     @property
     def tied(self) -> list[Row]:
-        """The rows that are no worse than the best one by more than a standard deviation."""
+        """The rows within a standard deviation of the best one."""
         return [row for row in self.ranked[1:] if row.tied(self.ranked[0])]
 
 
 def group_runs(sweep: SweepRecord) -> Report:
     """The runs of a sweep by setting, the best of each data set first.
 
-    Runs without a legible configuration are only counted.
+    Runs without a readable configuration are only counted.
     """
     runs = [run for run in sweep.runs if run.config]
     columns = varying_columns(runs, sweep.over)
@@ -199,7 +195,7 @@ def group_runs(sweep: SweepRecord) -> Report:
 def row_of_setting(
     runs: Sequence[RunRecord], columns: Sequence[Column], names: Sequence[str], code: str, objective: str, falls: bool
 ) -> Row:
-    """The row of runs that have one setting."""
+    """The row of the runs of one setting."""
     values = tuple(column.of(runs[0]) for column in columns)
     label = ", ".join(
         f"{name} {value_text(value)}" for name, value in zip(names, values, strict=True) if value is not None
@@ -213,13 +209,13 @@ def row_of_setting(
 
 
 def data_set_of(run: RunRecord, columns: Sequence[Column]) -> tuple[str, ...]:
-    """What tells the data set of a run from the others of its sweep: its class, and the folders that are swept over."""
+    """What distinguishes the data set of a run in its sweep: its class, and swept folders."""
     folders = [column.name for column in columns if column.name in FOLDERS_OF_DATA]
     return tuple(str(run.settings.get(name)) for name in ("data._target_", *folders))
 
 
 def published_for(config: dict[str, Any]) -> dict[str, Any]:
-    """What a lab published of a configuration's settings; nothing where that is not legible."""
+    """The published results for a configuration's settings; empty if the entry is invalid."""
     try:
         published.check_published(config.get("published"))
     except SettingError:
@@ -228,45 +224,45 @@ def published_for(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def shown_metrics_of(rows: Sequence[Row], objective: str, on_test: bool) -> tuple[str, ...]:
-    """The figures that any row has; first the one that runs are compared by, if it is not an accuracy.
+    """The metrics of all rows; first the one that runs are compared by, if it is not an accuracy.
 
     Loss and top-5 accuracy of the test are left out.
     """
     tested = (name for row in rows for run in row.finished for name in run.final_metrics("test"))
     others = (name for name in dict.fromkeys(tested) if name not in ("test/loss", "test/top5_acc"))
     names = dict.fromkeys([*(() if objective in SHOWN else (objective,)), *SHOWN, *others])
-    left_out = "val/" if on_test else None  # those would be figures of the test set
+    left_out = "val/" if on_test else None  # those would be metrics of the test set
     return tuple(
         name for name in names if not (left_out and name.startswith(left_out)) and any(row.metric(name) for row in rows)
     )
 
 
 def rank_key(row: Row) -> tuple[bool, float]:
-    """Sorts the best row first and those without a figure last."""
+    """Sorts the best row first and rows without a metric last."""
     mean = row.exact(OBJECTIVE)
     sign = 1 if row.falls else -1
     return (mean is None, sign * mean.mean if mean else 0.0)
 
 
 def measured_metric(run: RunRecord, name: str) -> float | None:
-    """A final metric of a run; what a run measured on the test set is no validation."""
+    """A final metric of a run; a metric of the test set is not a validation metric."""
     on_test = name.startswith("val/") and run.settings.get("data.validation") == "test"
     return None if on_test else run.metric(name)
 
 
 def compared_metric(sweep: SweepRecord) -> str:
-    """The metric that runs are compared by: the sweep's objective, or that of the training where no run has it."""
+    """The metric that runs are compared by: the sweep's objective, or that of training if no run has it."""
     finished = [run for run in sweep.runs if run.state == "finished" and run.config]
     validated = any(measured_metric(run, sweep.objective) is not None for run in finished)
     return sweep.objective if validated or not finished else held_out_name(sweep.objective, "test")
 
 
 def code_versions(runs: Sequence[RunRecord]) -> dict[str, int]:
-    """How many finished runs each version of the code made, that of the run which ended last first."""
+    """The number of finished runs per code version, that of the last run first."""
     finished = sorted((run for run in runs if run.state == "finished"), key=lambda run: run.ended, reverse=True)
     return dict(Counter(run.version for run in finished))
 
 
 def current_code(sweep: SweepRecord) -> str:
-    """The version of the code of a sweep's last command, or else of the run that ended last."""
+    """The code version of a sweep's last command, or else of its last run."""
     return sweep.code or next(iter(code_versions(sweep.runs)), "")

@@ -1,4 +1,4 @@
-"""The report's curves, the best confusion matrix and the table as PNG, for a report of one's own. Imports no torch."""
+"""Learning curves, the best confusion matrix and the table as PNG. Imports no torch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ CURVES, MATRIX, TABLE = "curves.png", "confusion_matrix.png", "table.png"
 DPI = 150
 MOST_ROWS = 30  # of the table
 SIZE, LINE, GAP = 9, 0.22, 0.2  # points of a letter; inches of a line of text, and between two columns
-# The page's light colours, in the place of those that stand for them.
+# The page's light colours, instead of their placeholders.
 COLOURS = {INK: "#1c2126", SOFT: "#5d6873", GRID: "#e3e7eb", OTHERS: "#9aa4ae", PAPER: "#ffffff"} | dict(
     zip(SERIES, ("#0072b2", "#d55e00", "#008a66", "#b0508a", "#b98200", "#47a5e0"), strict=True)
 )
@@ -30,10 +30,10 @@ PAINTED = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolo
 
 
 def write_images(report: Report, curves: Sequence[Picture], lines: Sequence[LineStyle]) -> None:
-    """Write the pictures of which there is something to show into the sweep's folder.
+    """Write the images that have content into the sweep's folder.
 
     Raises:
-        OSError: they could not be written.
+        OSError: they cannot be written.
     """
     made = {CURVES: curves_figure(curves, lines), MATRIX: matrix_figure(report), TABLE: table_figure(report)}
     for name, figure in made.items():
@@ -44,7 +44,7 @@ def write_images(report: Report, curves: Sequence[Picture], lines: Sequence[Line
 
 
 def curves_figure(curves: Sequence[Picture], lines: Sequence[LineStyle]) -> Figure | None:
-    """All learning curves, two beside each other, above their legend."""
+    """All learning curves in two columns, above their legend."""
     if not curves:
         return None
     named = [line for line in lines if line.named]
@@ -68,7 +68,7 @@ def curves_figure(curves: Sequence[Picture], lines: Sequence[LineStyle]) -> Figu
 
 
 def matrix_figure(report: Report) -> Figure | None:
-    """The confusion matrix of the best setting, as in a run's own folder; None where there is no best."""
+    """The confusion matrix of the best setting, as in a run folder; None without a best setting."""
     found = setting_confusion(report.best) if report.best else None
     if report.best is None or found is None:
         return None
@@ -107,7 +107,7 @@ def table_figure(report: Report) -> Figure | None:
 
 
 def on_paper(figure: Figure) -> Figure:
-    """A figure in the colours of paper."""
+    """A figure with the colours of paper."""
     real = {tuple(to_rgba(stand_in)[:3]): to_rgba(colour)[:3] for stand_in, colour in COLOURS.items()}
     for artist in figure.findobj():
         for name in PAINTED:

@@ -1,4 +1,4 @@
-"""The compared figure by two settings at a time: a map where they were tried in a grid, else dots or cells."""
+"""The compared metric by two settings: a heat map for a grid, else dots or cells."""
 
 import itertools
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from labbook.reports.svg_charts import PAPER, Picture, Scale, make_picture, name
 
 MOST_MAPPED = 3  # parameters
 MOST_LINES = 20  # rows or columns of a map
-FILLED = 0.5  # of a map's cells at least
-MOST_NUMBERS = 12  # cells in a row or column up to which their numbers are written in
-MOST_VECTORS = 400  # cells up to which each is a shape of its own
-MOST_DOTS = 400  # settings up to which each is a dot
-CELLS = 16  # across and down, for more settings than that
-CELL = "#4a86d0"  # dark enough for light words and light enough for dark ones, both at some transparency
+FILLED = 0.5  # minimum filled fraction of a map's cells
+MOST_NUMBERS = 12  # up to so many cells in a row or column, they have numbers
+MOST_VECTORS = 400  # up to so many cells, each is a shape
+MOST_DOTS = 400  # up to so many settings, each is a dot
+CELLS = 16  # across and down, for more settings
+CELL = "#4a86d0"  # dark enough for light text and light enough for dark text, both with transparency
 
 
 def parameter_maps(report: Report) -> list[Picture]:
-    """A map of the compared figure for each pair of the first few parameters."""
+    """A map of the compared metric for each pair of the first few parameters."""
     if not report.ranked:
         return []
     pairs = itertools.combinations(range(min(len(report.columns), MOST_MAPPED)), 2)
@@ -33,7 +33,7 @@ def parameter_maps(report: Report) -> list[Picture]:
 
 
 def map_of_two(report: Report, down: int, across: int) -> Picture | None:
-    """A heat map of a grid; a scatter plot of numbers tried at random; None of words that are no grid."""
+    """A heat map of a grid, a scatter plot of random numbers, or None for words without a grid."""
     scales = [Scale([row.values[index] for row in report.ranked]) for index in (down, across)]
     grid = grid_means(report, (down, across), scales)
     if max(grid.shape) <= MOST_LINES and np.isfinite(grid).mean() >= FILLED:
@@ -44,7 +44,7 @@ def map_of_two(report: Report, down: int, across: int) -> Picture | None:
 
 
 def heat_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale], grid: Floats) -> Picture:
-    """The compared figure by two settings, mean over the others."""
+    """The compared metric by two settings, mean over the others."""
     names = [report.names[index] for index in indices]
     figure = compared_metric_text(report)
 
@@ -65,7 +65,7 @@ def heat_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale], 
 
 
 def scatter_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale]) -> Picture:
-    """A dot for each setting, or cells with the means of many; the stronger the colour, the higher the figure."""
+    """A dot per setting, or cells with the means of many; stronger colours are higher values."""
     down, across = (np.array([float(row.values[index]) for row in report.ranked]) for index in indices)
     means = (row.exact(OBJECTIVE) for row in report.ranked)
     figures = np.array([mean.mean for mean in means if mean is not None])
@@ -106,7 +106,7 @@ def draw_cells(axes: Axes, places: tuple[Floats, Floats], figures: Floats, log: 
 
 
 def grid_means(report: Report, indices: tuple[int, int], scales: Sequence[Scale]) -> Floats:
-    """Means by the values of two columns, float [down, across]; nan where no setting has been tried."""
+    """Means by the values of two columns, float [down, across]; nan without a setting."""
     found: dict[tuple[int, int], list[float]] = {}
     for row in report.ranked:
         mean = row.exact(OBJECTIVE)
@@ -120,7 +120,7 @@ def grid_means(report: Report, indices: tuple[int, int], scales: Sequence[Scale]
 
 
 def cell_shades(grid: Floats) -> Floats:
-    """How strong the colour of each cell is: from the lowest to the highest figure."""
+    """The strength of each cell's colour, from the lowest to the highest value."""
     low, high = np.nanmin(grid), np.nanmax(grid)
     span = high - low
     strength: Floats = 0.08 + 0.72 * ((grid - low) / span if span else np.zeros_like(grid))
@@ -128,7 +128,7 @@ def cell_shades(grid: Floats) -> Floats:
 
 
 def draw_tiles(axes: Axes, grid: Floats, strength: Floats, form: str) -> None:
-    """A cell for each number, written in where there is room; none where there is no number."""
+    """A cell for each number, with text if there is room; nan is empty."""
     colours = np.tile(np.array(to_rgba(CELL)), (*grid.shape, 1))
     colours[..., 3] = np.nan_to_num(strength)
     height, width = grid.shape

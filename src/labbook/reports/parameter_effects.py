@@ -1,4 +1,4 @@
-"""What each swept parameter does: accuracy and time against it."""
+"""The effect of each swept parameter: accuracy and time."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ from labbook.reports.svg_charts import (
 from labbook.reports.table_cells import format_metric_cell, metric_title
 
 MOST_PARAMETERS = 6
-MOST_DOTS = 400  # runs up to which each is a dot
-MOST_WORDS = 20  # values that are words, on an axis
+MOST_DOTS = 400  # up to so many runs, each is a dot
+MOST_WORDS = 20  # words on an axis
 TIME = "train_seconds"
 
 
@@ -33,12 +33,12 @@ class Series:
     """The points of one line against a parameter."""
 
     label: str
-    measured: list[Point]  # one a run
+    measured: list[Point]  # one per run
     theirs: list[Point]  # published
 
 
 def effect_sections(report: Report) -> list[Picture]:
-    """For each parameter, its accuracies and its time."""
+    """The accuracies and the time of each parameter."""
     accuracies = [name for name in ACCURACY if name in report.figures]
     times = [name for name in (TIME,) if name in report.figures]
     parameters = range(min(len(report.columns), MOST_PARAMETERS))
@@ -46,7 +46,7 @@ def effect_sections(report: Report) -> list[Picture]:
 
 
 def effect_picture(report: Report, index: int, names: Sequence[str]) -> Picture:
-    """Figures against one parameter: one dot per run, a line through the means, open markers for published ones."""
+    """Metrics by one parameter: one dot per run, a line through the means, open markers for published ones."""
     rows = best_rows(report, index)
     others = groups_beside(rows, index)
     apart = 1 < len(others) <= min(len(SERIES), len(rows) - 1)
@@ -80,13 +80,13 @@ def effect_picture(report: Report, index: int, names: Sequence[str]) -> Picture:
 
 
 def best_rows(report: Report, index: int) -> Sequence[Row]:
-    """The rows, or the best ones where words would lie over each other on the axis."""
+    """The rows, or the best ones if words would overlap on the axis."""
     scale = Scale([row.values[index] for row in report.rows])
     return report.rows if scale.numeric or len(scale.values) <= MOST_WORDS else report.rows[:MOST_WORDS]
 
 
 def describe_marks(drawn: Sequence[Series], scale: Scale, grid: bool) -> str:
-    """What is drawn of the runs, in words."""
+    """A description of the marks."""
     largest = max((each.measured for each in drawn), key=len)
     dots = "one dot per run" if len(largest) <= MOST_DOTS else "the band has the middle 80 % of the runs"
     if grid:
@@ -105,7 +105,7 @@ def groups_beside(rows: Iterable[Row], index: int) -> list[list[Row]]:
 
 
 def lines_by_others(report: Report, index: int, groups: Sequence[list[Row]], name: str) -> list[Series]:
-    """One figure, a line for each setting of the other parameters."""
+    """One metric, a line for each setting of the other parameters."""
     found = []
     for rows in groups:
         pairs = [pair for at, pair in enumerate(zip(report.names, rows[0].values, strict=True)) if at != index]
@@ -115,14 +115,14 @@ def lines_by_others(report: Report, index: int, groups: Sequence[list[Row]], nam
 
 
 def lines_by_metric(rows: Sequence[Row], index: int, names: Sequence[str]) -> list[Series]:
-    """A line for each figure, whatever the other parameters are."""
+    """A line per metric, over all other parameters."""
     return [
         Series(metric_title(name), run_points(rows, index, name), published_points(rows, index, name)) for name in names
     ]
 
 
 def run_points(rows: Iterable[Row], index: int, name: str) -> list[Point]:
-    """A figure of each finished run with the value of its parameter."""
+    """A metric of each finished run with the value of its parameter."""
     exact = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
     found = []
     for row in rows:
@@ -133,20 +133,20 @@ def run_points(rows: Iterable[Row], index: int, name: str) -> list[Point]:
 
 
 def published_points(rows: Iterable[Row], index: int, name: str) -> list[Point]:
-    """The published figures of a name with the values of the parameter."""
+    """The published metrics with the values of the parameter."""
     exact = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
     return [(row.values[index], row.published[each]) for row in rows for each in exact if each in row.published]
 
 
 def draw_points(axes: Axes, scale: Scale, series: Series, colour: str, grid: bool) -> None:
-    """Dots, or a band where there are too many; the line through their middles; open diamonds."""
+    """Dots, or a band for many; the line through their middles; open diamonds."""
     places = [scale.coordinate(value) for value, _ in series.measured]
     found = marginal_means(series.measured, scale, grid)
     at, middles, low, high = (
         np.array([(each.place, each.middle, each.low, each.high) for each in found]).reshape(-1, 4).T
     )
     if len(places) <= MOST_DOTS:
-        faint = 0.35 * min(1.0, 60 / max(len(places), 1))  # so that many dots show where they are dense
+        faint = 0.35 * min(1.0, 60 / max(len(places), 1))  # so that overlapping dots are visible
         look: dict[str, Any] = {"color": colour, "alpha": faint if found else 0.7, "markersize": 3.5, "mew": 0}
         axes.plot(places, [figure for _, figure in series.measured], "o", **look)
     elif scale.numeric:

@@ -1,4 +1,4 @@
-"""A sweep's folder read into records. Imports no torch."""
+"""Read a sweep's folder into records. Imports no torch."""
 
 import csv
 import math
@@ -24,50 +24,50 @@ from labbook.runs.sweep_folder import MANIFEST, SweepFolder, read_manifest
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 MATRICES = {part: f"{part}/confusion_matrix" for part in ("val", "test")}
-CLASSES = "class_names"  # large, as the matrices: read again of the few runs that are drawn
+CLASSES = "class_names"  # large, as are the matrices: read again for the few runs that are drawn
 ALIASED = re.compile(r"[\s\[{,:-][&*]")
-PARTS = ("train/", "val/", "test/")  # what the names of metrics of a part of the data begin with
-OWN_NUMBERS = ("train_seconds", "images_per_second", "objective")  # of the program, beside the metrics
-GRADIENT = "gradient/"  # what the columns of a layer's gradient norm begin with
+PARTS = ("train/", "val/", "test/")  # prefixes of metrics, by data split
+OWN_NUMBERS = ("train_seconds", "images_per_second", "objective")  # of the program, besides the metrics
+GRADIENT = "gradient/"  # prefix of the columns of gradient norms
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What the folder of one run says; what it does not say, or not legibly, is empty."""
+    """The content of a run folder; missing or unreadable parts are empty."""
 
     path: Path
     state: State
     config: dict[str, Any]
     metrics: dict[str, Any]
-    table: dict[str, Floats]  # metrics.csv by column, float [epochs], nan where a row has no figure
+    table: dict[str, Floats]  # metrics.csv by column, float [epochs], nan for a missing value
     started: float  # seconds since 1970
     ended: float
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """All settings by their dotted names; lists are values."""
+        """All settings by dotted name; lists are values."""
         return flatten(self.config)
 
     @cached_property
     def effective(self) -> dict[str, Any]:
-        """The settings without those that are off, which a run of an older version does not have."""
+        """The settings without those that are off, which runs of older versions do not have."""
         return flatten(renames.current(without_off(renames.original(self.config))))
 
     @property
     def choices(self) -> dict[str, str]:
-        """Which file of each group was taken."""
+        """The file of each group."""
         chosen = self.config.get("config_groups")
         return {str(group): str(name) for group, name in chosen.items()} if isinstance(chosen, dict) else {}
 
     @property
     def version(self) -> str:
-        """The code that made it; of a run that was resumed by other code, all versions in their order."""
+        """The code version; for a run resumed by other code, all versions in order."""
         earlier = _texts(self.metrics.get("earlier_code"))
         return " then ".join([*earlier, str(self.metrics.get("code_version", "unknown"))])
 
     @property
     def machine(self) -> str:
-        """The device and the precision, as metrics.json has them."""
+        """Device and precision, from metrics.json."""
         return ", ".join(str(self.metrics[name]) for name in ("device", "precision") if name in self.metrics)
 
     @property
@@ -78,31 +78,31 @@ class RunRecord:
 
     @property
     def log(self) -> Path:
-        """Where the traceback of a failure lies."""
+        """The file with the traceback of a failure."""
         return self.path / LOG
 
     def metric(self, name: str) -> float | None:
-        """A final figure; None where there is none that is finite."""
+        """A final metric; None if there is none or it is not finite."""
         value = self.metrics.get(name)
         number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         return float(value) if number and value is not None else None
 
     def final_metrics(self, part: str) -> list[str]:
-        """The names of the final metrics of a part of the data, such as `test/f1` of `test`."""
+        """The names of final metrics of a data split, such as `test/f1` of `test`."""
         return [name for name in self.metrics if name.startswith(f"{part}/") and self.metric(name) is not None]
 
     @property
     def tested(self) -> bool:
-        """Whether it has metrics of a test."""
+        """Whether it has test metrics."""
         return bool(self.final_metrics("test") or self.metrics.get("test_metrics"))
 
     def other_metrics(self) -> list[str]:
-        """The names of final metrics that a module logged without naming a part of the data, such as `g_loss`."""
+        """The names of final metrics without a data split, such as `g_loss`."""
         known = (*PARTS, *OWN_NUMBERS)
         return [name for name, value in self.metrics.items() if isinstance(value, float) and not name.startswith(known)]
 
     def confusion(self, part: str = "test") -> tuple[Floats, list[str]] | None:
-        """Counts by true and predicted class of a part, [classes, classes], and the classes' names; None without."""
+        """Counts by true and predicted class of a split, [classes, classes], and the class names; or None."""
         metrics = read_metrics(self.path)
         try:
             counts = np.array(metrics[MATRICES[part]], dtype=np.float64)
@@ -114,25 +114,24 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """A sweep's own notes and its runs, by name."""
+    """A sweep's manifest and its runs, by name."""
 
     path: Path
-    over: tuple[str, ...]  # keys that were swept, in their order
+    over: tuple[str, ...]  # swept keys, in order
     commands: tuple[str, ...]
     objective: str
-    to_come: int  # runs that are planned and not begun
+    to_come: int  # planned runs that have not started
     runs: tuple[RunRecord, ...] = field(repr=False)
-    code: str = ""  # version of the code of the last command; empty where it was not noted
-    mode: str = "auto"  # whether a smaller objective is better: min, max, or by its name
+    code: str = ""  # code version of the last command; empty if unknown
+    mode: str = "auto"  # whether a smaller objective is better: min, max, or auto from its name
 
     @property
     def name(self) -> str:
-        """That of the folder."""
         return self.path.resolve().name
 
 
 def read_sweep(folder: Path) -> SweepRecord:
-    """All that a sweep's folder holds, whatever state its runs are in."""
+    """The content of a sweep's folder, whatever the state of its runs."""
     check_local_path("the sweep", folder)
     if not folder.is_dir():
         raise SettingError(f"{folder} is not a folder: use one in logs/sweeps")
@@ -152,7 +151,7 @@ def read_sweep(folder: Path) -> SweepRecord:
 
 
 def read_run(sweep: SweepFolder, path: Path) -> RunRecord:
-    """One run's folder, as far as it can be read."""
+    """The readable content of a run folder."""
     state, metrics = sweep.state(path.name)
     slim = {name: value for name, value in metrics.items() if name not in (*MATRICES.values(), CLASSES)}
     config = read_plain_config(path / CONFIG)
@@ -163,10 +162,10 @@ def read_run(sweep: SweepFolder, path: Path) -> RunRecord:
 
 
 def read_plain_config(file: Path) -> dict[str, Any]:
-    """A resolved configuration as plain data; nothing where there is none or it is damaged."""
+    """A resolved configuration as plain data; empty if it is missing or damaged."""
     try:
         text = read_settings_file(file)
-        if ALIASED.search(text):  # a few lines of aliases may stand for more than any memory holds
+        if ALIASED.search(text):  # a few lines of YAML aliases can fill all memory
             check_yaml_form(text, str(file))
         content = yaml.load(text, Loader=LOADER)
     except (OSError, yaml.YAMLError, ValueError, RecursionError):
@@ -175,7 +174,7 @@ def read_plain_config(file: Path) -> dict[str, Any]:
 
 
 def read_table(file: Path) -> dict[str, Floats]:
-    """The columns of a run's metrics.csv, in their order; a row cut short and what is no number count as absent."""
+    """The columns of metrics.csv, in order; cut rows and values that are no numbers are missing."""
     try:
         rows = list(csv.reader(file.read_text(encoding="utf-8", errors="replace").splitlines()))
     except (OSError, csv.Error):

@@ -1,4 +1,4 @@
-"""What one must know to read a sweep's figures: what was swept, when, on which machine, by which code."""
+"""Facts for reading a sweep's metrics: what was swept, when, on which machine, by which code."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from labbook.reports.table_cells import metric_title
 
 
 def summary_facts(report: Report) -> list[tuple[str, str]]:
-    """Names and values, in the order they are read."""
+    """Names and values, in reading order."""
     counts = sorted({len(row.finished) for row in report.rows if row.finished})
     least_most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else "".join(map(str, counts))
     resumed = sum(1 for run in report.sweep.runs if run.metrics.get("resumed"))
@@ -32,7 +32,7 @@ def summary_facts(report: Report) -> list[tuple[str, str]]:
 
 
 def compared_metric_text(report: Report) -> str:
-    """The metric that rows are sorted by: the training's own where nothing but the test set was held out."""
+    """The metric by which rows are sorted: of training, if only the test set was held out."""
     return metric_title(report.objective)
 
 
@@ -50,7 +50,7 @@ def constant_choices(report: Report) -> str:
 
 
 def machines_text(report: Report) -> list[str]:
-    """The devices and precisions of the runs with figures, with the words of one run on each."""
+    """Devices and precisions of the runs with metrics, with the words of one run on each."""
     found: dict[str, list[RunRecord]] = {}
     for run in report.sweep.runs:
         if run.state == "finished" and run.machine:
@@ -61,7 +61,7 @@ def machines_text(report: Report) -> list[str]:
 
 
 def time_span(report: Report) -> str:
-    """From the start of the first run to what was last heard of any."""
+    """From the start of the first run to the last change of any."""
     runs = [run for run in report.sweep.runs if run.ended]
     if not runs:
         return ""

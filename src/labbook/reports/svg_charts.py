@@ -1,4 +1,4 @@
-"""How the pictures of a page are drawn: matplotlib figures as inline SVG that takes the page's colours."""
+"""Charts of a page: matplotlib figures as inline SVG in the page's colours."""
 
 import io
 import itertools
@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from labbook.reports.columns import is_axis_number, value_order, value_text
 
-# Colours that nobody would draw with, which stand for those of the page, light or dark.
+# Unusual colours as placeholders for those of the page, light or dark.
 INK, SOFT, GRID, OTHERS, PAPER = "#010101", "#020202", "#030303", "#040404", "#050505"
 SERIES = ("#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005", "#0a0006")
 VARIABLES = {INK: "ink", SOFT: "soft", GRID: "grid", OTHERS: "others", PAPER: "paper"} | {
@@ -25,13 +25,13 @@ VARIABLES = {INK: "ink", SOFT: "soft", GRID: "grid", OTHERS: "others", PAPER: "p
 }
 DASHES = ("solid", (0, (4, 2)))
 MOST_LINES = len(SERIES) * len(DASHES)
-WIDE_SPAN = 30  # the largest over the smallest value from which an axis is logarithmic
+WIDE_SPAN = 30  # largest / smallest value from which an axis is logarithmic
 LONGEST = 24  # characters of a label
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "labbook",  # the same picture has the same names within
-    "text.parse_math": False,  # names of classes may hold a $
+    "svg.hashsalt": "labbook",  # the same picture always has the same internal names
+    "text.parse_math": False,  # class names may have a $
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.titlesize": 10.0,
@@ -56,17 +56,17 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG with its words."""
+    """An SVG with its texts."""
 
     svg: Markup
     caption: str
-    draw: Callable[[Axes], None]  # the same into other axes
+    draw: Callable[[Axes], None]  # draws the same into other axes
     lines: Sequence["LineStyle"] = ()  # its own legend, if it has one
 
 
 @dataclass(frozen=True)
 class LineStyle:
-    """How the line of a setting looks, and its name in the legend."""
+    """The style of a setting's line, and its name in the legend."""
 
     label: str
     colour: str
@@ -74,7 +74,7 @@ class LineStyle:
 
     @property
     def named(self) -> bool:
-        """Whether it has a colour of its own, and so a place in the legend."""
+        """Whether it has a colour, and so a place in the legend."""
         return self.colour != OTHERS
 
     @property
@@ -94,7 +94,7 @@ def make_picture(
     size: tuple[float, float] = (5.0, 3.2),  # inches
     lines: Sequence[LineStyle] = (),
 ) -> Picture:
-    """A drawing with its caption, its alternative text and, if it has one of its own, its legend."""
+    """A drawing with its caption, its alternative text and, if it has one, its legend."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser has other fonts
         figure = Figure(figsize=size, layout="constrained")
@@ -105,7 +105,7 @@ def make_picture(
 
 
 def inline_svg(svg: str, alt: str, prefix: str) -> Markup:
-    """A file's SVG as part of a page: in its colours, with names that no other picture has, and an alternative text."""
+    """SVG as part of a page: with the page's colours, unique names and an alternative text."""
     svg = svg[svg.index("<svg ") :]
     svg = re.sub(r"<style.*?</style>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{prefix}", svg)
@@ -119,7 +119,7 @@ def inline_svg(svg: str, alt: str, prefix: str) -> Markup:
 
 
 def line_styles(labels: Sequence[str]) -> list[LineStyle]:
-    """A look for each setting: colours, then the same colours dashed, then grey."""
+    """A style for each setting: colours, then dashed colours, then grey."""
     looks = [(colour, dashes) for dashes in DASHES for colour in SERIES]
     looks += [(OTHERS, "solid")] * max(len(labels) - len(looks), 0)
     return [LineStyle(label, *look) for label, look in zip(labels, looks, strict=False)]
@@ -151,7 +151,7 @@ def set_whole_number_ticks(axes: Axes) -> None:
 
 
 class Scale:
-    """Where the values of a setting lie on an axis: as numbers if all are, one after the other else."""
+    """Positions of a setting's values on an axis: numbers, or words in order."""
 
     def __init__(self, values: Sequence[Any]) -> None:
         self.values = sorted({value_text(value): value for value in values}.values(), key=value_order)
@@ -160,15 +160,12 @@ class Scale:
         self._places = {value_text(value): index for index, value in enumerate(self.values)}
 
     def __contains__(self, value: object) -> bool:
-        """Whether it is one of the values."""
         return value_text(value) in self._places
 
     def coordinate(self, value: Any) -> float:
-        """The coordinate of a value."""
         return float(value) if self.numeric else float(self._places[value_text(value)])
 
     def index(self, value: Any) -> int:
-        """Which of the values it is."""
         return self._places[value_text(value)]
 
     def label(self, axes: Axes, name: str, which: str = "x") -> None:
@@ -184,7 +181,7 @@ class Scale:
             name_ticks(axes, which, self.values)
 
     def _roomy(self) -> bool:
-        """Whether a tick at each value leaves room for its number."""
+        """Whether there is room for a number at each value."""
         numbers = np.array([float(value) for value in self.values])
         places = np.log(numbers) if self.log else numbers
         longest = max(len(value_text(value)) for value in self.values)
@@ -192,7 +189,7 @@ class Scale:
 
 
 def name_ticks(axes: Axes, which: str, values: Sequence[Any]) -> None:
-    """A tick for each value; turned where the words are long."""
+    """A tick for each value, rotated for long words."""
     names = [shorten_label(value_text(value)) for value in values]
     if which == "y":
         axes.set_yticks(range(len(names)), names)

@@ -1,4 +1,4 @@
-"""The report of a sweep as files: a self-contained page, the table as CSV and Markdown, and pictures of both."""
+"""The report of a sweep as files: an HTML page, the table as CSV and Markdown, and images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ PAGE, CSV, MARKDOWN = "report.html", "summary.csv", "summary.md"
 
 @dataclass(frozen=True)
 class PageSection:
-    """Pictures of one kind, under a heading, with the legend that they share."""
+    """Pictures of one kind, with a heading and a legend."""
 
     heading: str
     pictures: list[Picture]
@@ -46,7 +46,7 @@ class PageSection:
 
 
 def write_report(folder: Path) -> Report:
-    """Read a sweep's folder, in whatever state its runs are, and write its files into it."""
+    """Read a sweep's folder, in any state, and write the report into it."""
     report = group_runs(read_runs.read_sweep(folder))
     check_symlinks(
         folder, [folder / name for name in (CSV, MARKDOWN, PAGE, images.CURVES, images.MATRIX, images.TABLE)]
@@ -61,7 +61,7 @@ def write_report(folder: Path) -> Report:
 
 
 def report_html(report: Report, shown: list[PageSection]) -> str:
-    """The page with its pictures, which needs nothing but itself."""
+    """The page with its pictures, without external files."""
     return render_template(
         "page.html.j2",
         report=report,
@@ -78,7 +78,7 @@ def report_html(report: Report, shown: list[PageSection]) -> str:
 
 
 def render_template(template: str, **values: Any) -> str:
-    """A page made by one of the templates, with the style and the script that they share."""
+    """A page from a template, with the common style and script."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -88,7 +88,7 @@ def render_template(template: str, **values: Any) -> str:
 
 
 def best_text(report: Report) -> list[tuple[str, str]]:
-    """The best setting's figures; nothing where there is no best one."""
+    """The best setting's metrics; empty without a best setting."""
     if (row := report.best) is None:
         return []
     figures = [
@@ -102,7 +102,7 @@ def best_text(report: Report) -> list[tuple[str, str]]:
 
 
 def page_sections(report: Report) -> list[PageSection]:
-    """All pictures that the runs have figures for."""
+    """All pictures that the runs have data for."""
     lines = line_styles([row.label for row in report.rows])
     drawn: list[tuple[str, Callable[[], list[Picture]], bool]] = [
         (CURVES, lambda: curve_pictures(report, lines), True),
@@ -119,7 +119,6 @@ def page_sections(report: Report) -> list[PageSection]:
 
 
 def curve_pictures(report: Report, lines: list[LineStyle]) -> list[Picture]:
-    """The learning curves of all settings."""
     return learning_curves([row.runs for row in report.rows], lines, "test" if report.on_test else "validation")
 
 

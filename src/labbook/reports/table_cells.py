@@ -1,4 +1,4 @@
-"""The table of a report as cells of text, the same for the terminal, for Markdown and for the page."""
+"""The table of a report as text, for terminal, Markdown and page."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from labbook.reports.columns import NULL, is_axis_number, value_text
 from labbook.reports.grouping import ACCURACY, SHOWN, Mean, Report, Row
 
-OLD, UNLIKE = "*", "†"  # made by other code; published after another number of epochs
+OLD, UNLIKE = "*", "†"  # from other code; published for another number of epochs
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What is shown, and what is sorted by."""
+    """The shown text, and its sort key."""
 
     text: str
-    value: Any = None  # a number or words; None sorts last
+    value: Any = None  # a number or words; None comes last
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Heading:
 
     title: str
     numeric: bool
-    importance: int  # the less important are left out first where there is no room
-    full: str  # the whole name
+    importance: int  # less important columns are left out first
+    full: str  # the full name
 
 
 def table_headings(report: Report) -> list[Heading]:
-    """The settings, the number of runs, the figures, and what was published of them."""
+    """Settings, number of runs, metrics, and published metrics."""
     found = []
     for index, (column, name) in enumerate(zip(report.columns, report.names, strict=True)):
         numeric = all(is_axis_number(row.values[index]) or row.values[index] in (None, NULL) for row in report.rows)
@@ -45,7 +45,7 @@ def table_headings(report: Report) -> list[Heading]:
 
 
 def metric_title(name: str) -> str:
-    """A figure's name as a heading."""
+    """A metric's name as a heading."""
     return {**SHOWN, "train/acc_eval": "train acc"}.get(name, name.replace("/", " ").replace("_", " "))
 
 
@@ -66,7 +66,7 @@ def table_cells(report: Report, row: Row) -> list[Cell]:
 
 
 def published_cell(row: Row, name: str) -> str:
-    """A published figure and, in brackets, ours less theirs."""
+    """A published metric and, in brackets, the difference to it."""
     if name not in row.published:
         return ""
     difference = row.difference(name)
@@ -75,7 +75,7 @@ def published_cell(row: Row, name: str) -> str:
 
 
 def format_metric_cell(name: str, value: float, sign: str = "") -> str:
-    """A figure with the digits that mean something."""
+    """A metric with its significant digits."""
     if name == "train_seconds":
         return f"{value:{sign}.1f}"
     return f"{value:{sign},.0f}" if name == "images_per_second" else f"{value:{sign}.4f}"
@@ -92,7 +92,7 @@ def format_spread(name: str, mean: Mean | None) -> str:
 
 
 def footnotes(report: Report) -> list[str]:
-    """What the marks and the words of the table mean."""
+    """The meaning of marks and words in the table."""
     notes = []
     several = any(len(row.finished) > 1 for row in report.rows)
     if several:

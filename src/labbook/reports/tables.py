@@ -30,7 +30,7 @@ def print_table(report: Report, console: Console | None = None) -> None:
 
 
 def terminal_table(report: Report, width: int) -> Table:
-    """As many columns as there is room for, the most important ones."""
+    """The most important columns that fit."""
     heads = table_headings(report)
     rows = [[cell.text for cell in table_cells(report, row)] for row in report.rows[:MOST_ROWS]]
     widths = [
@@ -49,7 +49,7 @@ def terminal_table(report: Report, width: int) -> Table:
 
 
 def fitting_columns(heads: list[Heading], widths: list[int], room: int) -> list[int]:
-    """Which columns to show: without the least important ones until the others fit, and at least two."""
+    """The columns to show: without the least important ones until the others fit, and at least two."""
     kept = list(range(len(heads)))
     while len(kept) > 2 and sum(widths[index] + 2 for index in kept) - 2 > room:
         kept.remove(min(kept, key=lambda index: (heads[index].importance, -index)))
@@ -62,7 +62,7 @@ def _cut(report: Report) -> list[str]:
 
 
 def table_as_csv(report: Report) -> str:
-    """Raw numbers under their full names, a line for each setting."""
+    """Raw numbers with full names, a line for each setting."""
     figures = [*dict.fromkeys([*report.figures, "train/acc_eval", *report.published])]
     figures = [name for name in figures if any(row.exact(name) for row in report.rows)]
     pairs = [f"{name}{part}" for name in figures for part in ("", " sd")]
@@ -96,7 +96,7 @@ def _versions(row: Row) -> str:
 
 
 def table_as_markdown(report: Report) -> str:
-    """A table as GitHub shows it, and what one must know to read it."""
+    """A table for GitHub, with the facts for reading it."""
     lines = [f"# {escape_markup(report.sweep.name)}", "", tally_runs(report), ""]
     if report.rows:
         lines += [markdown_table(report), ""]
@@ -108,7 +108,6 @@ def table_as_markdown(report: Report) -> str:
 
 
 def markdown_table(report: Report) -> str:
-    """The table alone."""
     heads = table_headings(report)
     lines = [_line([escape_markup(head.title) for head in heads])]
     lines += [_line(["---:" if head.numeric else "---" for head in heads])]
@@ -121,6 +120,6 @@ def _line(parts: list[str]) -> str:
 
 
 def escape_markup(words: str) -> str:
-    """Words that Markdown and HTML take as they are."""
+    """Words that Markdown and HTML do not interpret."""
     plain = " ".join(words.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*|\[\]~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))", r"\\\1", plain)

@@ -1,1 +1,1 @@
-"""Sweeps: many runs under one name, each done once, continued by the same command."""
+"""Sweeps: many runs under one name, each done once, resumed by the same command."""

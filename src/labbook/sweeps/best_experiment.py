@@ -1,4 +1,4 @@
-"""The best setting of a sweep as an experiment that can be run."""
+"""The best setting of a sweep as an experiment."""
 
 import json
 import re
@@ -20,15 +20,14 @@ from labbook.files import write_whole
 from labbook.runs.run_id import IGNORED_KEYS, OWN_DATA, run_id, same_everywhere, without_off
 from labbook.runs.sweep_folder import SweepFolder, read_manifest
 
-FILE = Path("experiment") / "best.yaml"  # in the sweep's folder, which Hydra takes as a folder of configurations
+FILE = Path("experiment") / "best.yaml"  # in the sweep's folder, which Hydra reads as a folder of configurations
 
 
 def write_experiment(sweep: Path, run: str, config: Mapping[str, Any], found: str, others: Sequence[Path] = ()) -> str:
-    """Write the experiment that does a run again; returns the command.
+    """Write the experiment that repeats a run; returns the command.
 
-    `config` is the run's configuration, `found` says in words how good it was, `others` are more folders with files
-    of groups. Settings that the run has and its choices do not, or the other way round, are part of the command: no
-    file can add or take away one.
+    `config` is the run's configuration, `found` describes its result, `others` are more folders with group files. A
+    file cannot add or remove settings, so these are part of the command.
     """
     choices = config["config_groups"]
     chosen = {group: str(choices[group]) for group in GROUPS if group in choices and group not in FILES}
@@ -57,10 +56,10 @@ def write_experiment(sweep: Path, run: str, config: Mapping[str, Any], found: st
 
 
 def run_of(folder: Path) -> Path:
-    """The folder of a run, or the best run of a sweep's folder, which is said on the error stream."""
+    """The folder of a run, or the best run of a sweep's folder, which is printed on the error stream."""
     if read_manifest(folder) is None:
         return folder
-    from labbook.reports import grouping, read_runs  # draws, which takes a second to import
+    from labbook.reports import grouping, read_runs  # plots, which take a second to import
 
     report = grouping.group_runs(read_runs.read_sweep(folder))
     if report.on_test:
@@ -80,7 +79,7 @@ def run_of(folder: Path) -> Path:
 
 
 def runs_of(folder: Path) -> list[Path]:
-    """The folder of a run alone, or the finished runs of a sweep's folder, the best setting first."""
+    """The folder of a run, or the finished runs of a sweep's folder, the best setting first."""
     if read_manifest(folder) is None:
         return [folder]
     from labbook.reports import grouping, read_runs
@@ -90,7 +89,7 @@ def runs_of(folder: Path) -> list[Path]:
 
 
 def finished_before(config: DictConfig, folders: Iterable[Path]) -> Path | None:
-    """The finished run that a single run would do again, in one of the sweeps that settings are read from."""
+    """A finished run with the same settings, in one of the sweeps that settings are read from."""
     for sweep in (SweepFolder(folder) for folder in folders if read_manifest(folder) is not None):
         name = sweep.by_identity().get(run_id(config))
         if name and sweep.state(name)[0] == "finished":
@@ -99,7 +98,7 @@ def finished_before(config: DictConfig, folders: Iterable[Path]) -> Path | None:
 
 
 def _kept(name: str, node: Any, left_out: set[str]) -> Any:
-    """A setting without those beneath it that are left out."""
+    """A setting without the `left_out` ones inside it."""
     if not isinstance(node, Mapping):
         return node
     whole = {key: (f"{name}.{key}", value) for key, value in node.items()}
@@ -107,7 +106,7 @@ def _kept(name: str, node: Any, left_out: set[str]) -> Any:
 
 
 def plain_override(value: Any) -> str:
-    """Plain data as an override takes it."""
+    """Plain data as in an override."""
     if isinstance(value, Mapping):
         return f"{{{','.join(f'{key}:{plain_override(item)}' for key, item in value.items())}}}"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What is looked at in the configuration of a job before its run begins."""
+"""Checks of a job's configuration before its run starts."""
 
 import json
 from pathlib import Path
@@ -12,30 +12,28 @@ from labbook.sweeps import devices
 
 
 def check_job(config: DictConfig) -> None:
-    """Hold a job's settings against what they are given to."""
+    """Check a job's settings against their targets."""
     devices.check_one_process_per_run(config.trainer)
-    with (
-        lazy_imports.import_torch_stack()
-    ):  # takes seconds, which a sweep that has nothing left to do need not wait for
+    with lazy_imports.import_torch_stack():  # takes seconds, which a finished sweep does not need
         from labbook import experiment
 
     experiment.check_experiment(config)
 
 
 def depends_on_surroundings(config: DictConfig) -> bool:
-    """Whether a configuration takes values from the environment or the clock, which may be others the next time."""
+    """Whether a configuration uses the environment or the clock, which may change."""
     text = json.dumps(OmegaConf.to_container(config, resolve=False), default=str)
     return any(f"${{{resolver}" in text for resolver in ("oc.env", "now", "hydra", "env"))
 
 
 def job_search_path(context: HydraContext) -> list[Path]:
-    """The folders that configuration files are read from."""
+    """The folders of configuration files."""
     sources = context.config_loader.get_sources()
     return [Path(source.path) for source in sources if source.scheme() == "file"]
 
 
 def has_setting(config: DictConfig, name: str) -> bool:
-    """Whether the choice of a group has a setting, in its file or as a parameter of what it builds."""
+    """Whether the choice of a group has a setting, in its file or as a parameter of its target."""
     group, _, inside = name.partition(".")
     key = inside.partition(".")[0]
     node: Any = config.get(group)
@@ -49,6 +47,6 @@ def has_setting(config: DictConfig, name: str) -> bool:
 
 
 def choice_for(config: DictConfig, override: str) -> str:
-    """The choice of the group that an override is of, as it is typed."""
+    """The choice of an override's group, as typed."""
     group = override.lstrip("+").partition(".")[0]
     return f"{group}={config.config_groups.get(group)}"

@@ -1,4 +1,4 @@
-"""One process for each run of a sweep: several devices would start processes that share the run's folder."""
+"""One process per run of a sweep: the processes of several devices would share the run's folder."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from labbook.errors import SettingError
 from labbook.training import hardware
 
-ONE_PROCESS = ("auto", "single_device", "single_xla", "single_tpu")  # Lightning's strategies without processes
+ONE_PROCESS = ("auto", "single_device", "single_xla", "single_tpu")  # Lightning's strategies with one process
 HOW = "a run of a sweep (-m) is one process on one device: use trainer.devices=1, or start the runs one by one"
 
 
 def check_one_process_per_run(trainer: Mapping[str, Any]) -> None:
-    """Refuse what makes several processes of a run on this machine, in any of Lightning's spellings."""
+    """Refuse settings that start several processes per run on this machine, in any of Lightning's spellings."""
     strategy = trainer.get("strategy") or "auto"
     if strategy not in ONE_PROCESS:
         raise SettingError(f"trainer.strategy={strategy}: {HOW} (trainer=auto)")
@@ -23,7 +23,7 @@ def check_one_process_per_run(trainer: Mapping[str, Any]) -> None:
 
 
 def device_count(devices: Any, accelerator: str) -> int:
-    """How many devices are meant, in any of Lightning's spellings."""
+    """The number of devices, in any of Lightning's spellings."""
     parsed = hardware.parse_devices(devices)
     if isinstance(parsed, list):
         return len(parsed)
@@ -31,7 +31,7 @@ def device_count(devices: Any, accelerator: str) -> int:
 
 
 def all_devices(accelerator: str) -> int:
-    """How many devices there are on this machine, of the kind that would be taken."""
+    """The number of devices of this machine, of the kind that would be used."""
     if accelerator not in ("auto", "gpu", "cuda"):
         return 1
     return max(hardware.describe_machine().gpus, 1)

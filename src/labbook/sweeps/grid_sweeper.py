@@ -1,4 +1,4 @@
-"""Hydra's sweepers, made to continue and to end in a result."""
+"""Hydra's sweepers, with resume and a result at the end."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -23,7 +23,6 @@ class GridSweeper(Sweeper):
         self.max_batch_size, self.params = max_batch_size, params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Open the sweep's folder and put the choice of what is left to do in front of the launcher."""
         preset, command = given_overrides(config.hydra)
         arguments = [*preset, *command]
         self.arguments = [*arguments, *repeat_overrides(config, arguments)]
@@ -35,7 +34,7 @@ class GridSweeper(Sweeper):
         self.command.lead(self.launcher, hydra_context)
 
     def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
-        """Launch all combinations that are not done; then comes the table.
+        """Launch all combinations that are not done, and print the table.
 
         Raises:
             TrainingError: a run failed.
@@ -47,7 +46,7 @@ class GridSweeper(Sweeper):
 
 
 def repeat_overrides(config: DictConfig, arguments: list[str]) -> list[str]:
-    """What `seeds=N` and `folds=N` add to a sweep."""
+    """The overrides that `seeds=N` and `folds=N` add to a sweep."""
     values = {"seed": range(config.seed, config.seed + config.seeds), "fold": range(1, config.folds + 1)}
     if config.fold:
         del values["fold"]
@@ -58,7 +57,7 @@ def repeat_overrides(config: DictConfig, arguments: list[str]) -> list[str]:
 
 
 def register_sweepers() -> None:
-    """Make the sweepers known to Hydra; the search only where its extra is installed."""
+    """Register the sweepers with Hydra; the search only if its extra is installed."""
     plugins = Plugins.instance()
     plugins.register(GridSweeper)
     if find_spec("hydra_plugins") and find_spec("hydra_plugins.hydra_optuna_sweeper"):

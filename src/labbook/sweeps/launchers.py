@@ -1,4 +1,4 @@
-"""What the launchers of others need to be told."""
+"""What the launchers of others need."""
 
 import importlib
 import os
@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from labbook.errors import SettingError
 
-# How joblib, Ray and submitit say that a process of theirs was killed.
+# The errors of joblib, Ray and submitit for a killed process.
 DEATHS = (
     "TerminatedWorkerError",
     "BrokenProcessPool",
@@ -34,8 +34,8 @@ def is_positive_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
-# What launchers and sweepers refuse with a traceback, or by waiting for ever: setting -> valid values, in words and as
-# a test; null is valid where the configuration has it.
+# Settings for which launchers and sweepers print a traceback or wait forever: setting -> valid values, in words and as
+# a test; null is valid if the configuration has it.
 LIMITS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "launcher.n_jobs": ("a number of runs at once, or -1 for one per core",
         lambda value: isinstance(value, int) and value != 0),
@@ -63,7 +63,7 @@ OPTIONAL = re.compile(r", or null$")
 
 
 def check_launcher(hydra: DictConfig) -> None:
-    """Refuse settings that a launcher or a sweeper cannot work with, by Hydra's own node."""
+    """Refuse settings that a launcher or a sweeper cannot use, from Hydra's node."""
     missing = object()
     for name, (words, valid) in LIMITS.items():
         value = OmegaConf.select(hydra, name, default=missing)
@@ -73,15 +73,14 @@ def check_launcher(hydra: DictConfig) -> None:
 
 
 def runs_elsewhere(launcher: Launcher) -> bool:
-    """Whether a launcher's runs are in other processes than this one."""
+    """Whether a launcher's runs are in other processes."""
     return type(launcher).__name__ != "BasicLauncher"
 
 
 def prepare_launcher(launcher: Launcher) -> None:
-    """Give a launcher what only the running program knows: how many GPUs Ray has to hand out.
+    """Give a launcher what is only known at run time: the number of GPUs for Ray.
 
-    And where submitit may keep its files: those are pickles, so only a folder whose name nobody could know before is
-    one where none can have been laid for it.
+    And a folder for submitit's files: those are pickles, so the folder has a new, unpredictable name.
     """
     if type(launcher).__name__ in ("LocalLauncher", "SlurmLauncher"):
         params = vars(launcher)["params"]
@@ -89,7 +88,7 @@ def prepare_launcher(launcher: Launcher) -> None:
         if not re.fullmatch(r"[0-9a-f]{32}", folder.parent.name):  # a search launches again and again
             params["submitit_folder"] = str(folder.parent / secrets.token_hex(16) / folder.name)
     if type(launcher).__name__ == "RayLauncher":
-        os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # lines of different runs may look alike
+        os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # lines of different runs may be equal
         options: DictConfig = vars(launcher)["ray_cfg"]
         if options.remote.num_gpus is None:
             gpus = 1 if gpus_of_ray(options.init) else 0
@@ -107,14 +106,14 @@ def gpus_of_ray(init: DictConfig) -> float:
 
 
 def output_note(launcher: Launcher) -> str:
-    """What to say of the output of runs that do not print to this terminal."""
+    """A note on the output of runs that do not print to this terminal."""
     if type(launcher).__name__ in ("LocalLauncher", "SlurmLauncher"):
         return "each run writes to train.log in its own folder"
     return ""
 
 
 def remaining_runs_note(launcher: Launcher) -> str:
-    """What to say of runs that do not end with the command that started them."""
+    """A note on runs that do not end with the command that started them."""
     name = type(launcher).__name__
     if name == "SlurmLauncher":
         return "; its jobs stay with Slurm (scancel stops them)"

@@ -1,4 +1,4 @@
-"""How a sweep and its runs are named: the same command, the same names."""
+"""Names of a sweep and its runs: the same command, the same names."""
 
 import itertools
 import re
@@ -18,14 +18,14 @@ from labbook.runs.run_id import IGNORED_KEYS
 
 
 def parse_overrides(overrides: list[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """Overrides as Hydra understands them; a `loader` is needed for the values of `glob(...)`."""
+    """Overrides as Hydra parses them; a `loader` is needed for the values of `glob(...)`."""
     return OverridesParser.create(config_loader=loader).parse_overrides(overrides)
 
 
 def given_overrides(hydra: DictConfig) -> tuple[list[str], list[str]]:
-    """The overrides of a sweep's preset and those of its command, by Hydra's own node, with `${...}` as it was typed.
+    """The overrides of a sweep's preset and of its command, from Hydra's node, with `${...}` as typed.
 
-    Each run resolves them by its own settings.
+    Each run resolves them with its own settings.
     """
     preset: Any = OmegaConf.to_container(hydra.sweeper, resolve=False)
     command: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
@@ -33,7 +33,7 @@ def given_overrides(hydra: DictConfig) -> tuple[list[str], list[str]]:
 
 
 def swept_keys(overrides: list[str]) -> list[str]:
-    """The keys that have several values, in order."""
+    """The keys with several values, in order."""
     return [item.get_key_element() for item in parse_overrides(overrides) if item.is_sweep_override()]
 
 
@@ -60,9 +60,9 @@ def override_combinations(overrides: Iterable[Override]) -> list[list[str]]:
 
 
 def sweep_name(overrides: list[str], preset: str | None, search: bool = False) -> str:
-    """A name that tells a sweep: its preset, what is fixed and which keys are swept.
+    """The name of a sweep: its preset, what is fixed and which keys are swept.
 
-    The swept values are not part of it, so that a command with one value more is the same sweep.
+    The swept values are not in it, so a command with one more value is the same sweep.
     """
     last = {
         item.get_key_element(): item for item in parse_overrides(overrides)
@@ -77,7 +77,7 @@ def sweep_name(overrides: list[str], preset: str | None, search: bool = False) -
 
 
 def overrides_slug(overrides: Iterable[str]) -> str:
-    """Overrides as a short name that every file system takes: `model.depth=2` becomes `depth-2`.
+    """Overrides as a short name for any file system: `model.depth=2` becomes `depth-2`.
 
     Groups come first and the seed last.
     """
@@ -91,7 +91,7 @@ def _last(key: str) -> str:
 
 
 def _rounded(value: str) -> str:
-    """Long numbers, as a search draws them, with four digits: the run's hash tells them apart."""
+    """Long numbers, as a search draws them, with four digits: the run ID distinguishes them."""
     value = re.sub(r"^-(?=[\d.])", "minus", value.replace("e+", "e"))
     return f"{float(value):.4g}" if re.fullmatch(r"-?\d*\.\d{4,}(e-?\d+)?", value) else value
 
@@ -101,7 +101,7 @@ def _varies(item: Override) -> bool:
 
 
 def is_left_out_of_name(key: str) -> bool:
-    """Whether a setting says nothing of what is computed, or what each run's own name tells."""
+    """Whether a setting does not change the result, or is in each run's own name."""
     name = renames.current_name(key.lstrip("+~").replace("/", "."))
     roots = (*IGNORED_KEYS, "hydra", "callbacks", "data.root")
     return any(name == item or name.startswith(f"{item}.") for item in roots)

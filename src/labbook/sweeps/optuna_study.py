@@ -1,4 +1,4 @@
-"""Optuna's study of a search: which of its trials are done, and which are to be done again."""
+"""Optuna's study of a search: finished trials, and trials to repeat."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +19,12 @@ from labbook.runs.sweep_folder import STUDY
 from labbook.sweeps.spaces import describe_distribution
 
 AGAIN = "queued again"  # numbers of trials, noted on the study
-OBJECTIVE = "objective"  # what its values are, noted on the study
+OBJECTIVE = "objective"  # the objective, noted on the study
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
 def open_study(storage: str, objective: str, mode: str = "auto") -> optuna.Study:
-    """The study as it stands, or a new one."""
+    """The existing study, or a new one."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction: Literal["minimize", "maximize"] = "minimize" if lower_is_better(objective, mode) else "maximize"
     with study_storage_errors(storage):
@@ -35,7 +35,7 @@ def open_study(storage: str, objective: str, mode: str = "auto") -> optuna.Study
 
 
 def existing_study(storage: str) -> optuna.Study | None:
-    """The study that is there already, if there is one."""
+    """The existing study, if there is one."""
     kind, _, file = storage.partition(":///")
     if kind == "sqlite" and not Path(file).exists():
         return None
@@ -48,7 +48,7 @@ def existing_study(storage: str) -> optuna.Study | None:
 
 @contextmanager
 def study_storage_errors(storage: str) -> Iterator[None]:
-    """Where a study's storage is opened."""
+    """Within this context, errors of a study's storage become sentences."""
     try:
         yield
     except Exception as error:  # of SQLAlchemy, a database's driver or Optuna
@@ -58,9 +58,9 @@ def study_storage_errors(storage: str) -> Iterator[None]:
 def check_study(
     study: optuna.Study, objective: str, mode: str, before: str | None, space: Mapping[str, BaseDistribution]
 ) -> None:
-    """Refuse to continue a study by another objective, or with settings that are drawn in another way.
+    """Refuse to continue a study with another objective, or with other distributions.
 
-    `before` is the objective of a study that was made before studies noted it.
+    `before` is the objective of a study from before studies noted it.
     """
     new = "use the same, or sweep.name=NAME for a new study"
     known = study.user_attrs.get(OBJECTIVE, before)
@@ -81,7 +81,7 @@ def check_study(
 
 
 def rehearse_sampler(node: DictConfig, space: Mapping[str, BaseDistribution]) -> None:
-    """Let a sampler draw a few trials of nothing, so that one that cannot is refused before anything begins."""
+    """Draw a few trials, so that a sampler that cannot draw is refused at the start."""
     name = str(node.get("_target_")).rpartition(".")[2]
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -98,21 +98,21 @@ def rehearse_sampler(node: DictConfig, space: Mapping[str, BaseDistribution]) ->
 
 
 def ask_trial(study: optuna.Study, worker: str, space: Mapping[str, BaseDistribution]) -> optuna.Trial:
-    """A new trial with values from `space`, marked as that of a worker."""
+    """A new trial with values from `space`, marked with its worker."""
     trial = study.ask(dict(space))
     trial.set_user_attr("worker", worker)
     return trial
 
 
 def sampler_after(node: DictConfig, drawn: int) -> optuna.samplers.BaseSampler:
-    """The sampler after `drawn_trials` trials: a search that goes on draws what one that never stopped would draw."""
+    """The sampler after `drawn` trials: a resumed search draws the same as one without a break."""
     options = {} if node.get("seed") is None else {"seed": node.seed + drawn}
     made: optuna.samplers.BaseSampler = instantiate(node, **options, _execution_whitelist_=SAMPLERS)
     return made
 
 
 def record_trial(study: optuna.Study, trial: optuna.Trial, state: str, metrics: Mapping[str, Any]) -> None:
-    """What became of a trial's run."""
+    """Record the result of a trial's run."""
     if state == "finished":
         study.tell(trial, values=float(metrics["objective"]), skip_if_finished=True)
     else:
@@ -121,7 +121,7 @@ def record_trial(study: optuna.Study, trial: optuna.Trial, state: str, metrics: 
 
 
 def requeue_trials(study: optuna.Study, is_working: Callable[[str], object], retry_failed: bool) -> None:
-    """Queue trials again: those whose worker does not work any more and, with `retry_failed`, those that failed."""
+    """Queue trials again: those of workers that ended and, with `retry_failed`, failed ones."""
     again: list[int] = study.user_attrs.get(AGAIN, [])
     for trial in study.get_trials(deepcopy=False):
         left = trial.state is TrialState.RUNNING and not is_working(str(trial.user_attrs.get("worker")))
@@ -136,14 +136,14 @@ def requeue_trials(study: optuna.Study, is_working: Callable[[str], object], ret
 
 
 def drawn_trials(study: optuna.Study) -> int:
-    """How many different trials there are, not counting those that were queued again or wait for it."""
+    """The number of different trials, without those that were queued again or wait for it."""
     again = study.user_attrs.get(AGAIN, [])
     trials = study.get_trials(deepcopy=False)
     return sum(trial.number not in again and trial.state is not TrialState.WAITING for trial in trials)
 
 
 def taken_trials(study: optuna.Study, worker: str) -> int:
-    """How many trials are done or being done; one that failed counts for the search that tried it."""
+    """The number of trials that are done or running; a failed one counts for the search that tried it."""
 
     def counts(trial: FrozenTrial) -> bool:
         done = trial.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)

@@ -1,4 +1,4 @@
-"""A search with Optuna: its study lies in the sweep's folder, so that the same command goes on with it."""
+"""A search with Optuna: its study is in the sweep's folder, so that the same command resumes it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ class OptunaSearch(OptunaSweeper):
     command: SweepCommand
 
     def __init__(self, sampler: Any, storage: str | None, n_jobs: int = 1, params: DictConfig | None = None) -> None:
-        # Hydra's own loop is not used: it knows no trials of before and none that were ended early.
+        # Hydra's own loop is not used: it does not resume trials and does not prune.
         super().__init__(
             sampler,
             direction="maximize",
@@ -46,7 +46,6 @@ class OptunaSearch(OptunaSweeper):
         self.sampler = sampler
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Open the sweep's folder and put the choice of what is left to do in front of the launcher."""
         if config.seeds > 1:
             raise SettingError(f"seeds={config.seeds} is for a grid; for a search (hydra/sweeper=optuna) use seed=N")
         if config.folds:
@@ -55,12 +54,12 @@ class OptunaSearch(OptunaSweeper):
         preset, command = given_overrides(config.hydra)
         self.arguments = [*preset, *command]
         self.command = SweepCommand(config, self.arguments, search=True)
-        self.storage = str(config.hydra.sweeper.storage)  # only now, as it lies in the sweep's folder
+        self.storage = str(config.hydra.sweeper.storage)  # only now, because it is in the sweep's folder
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self.command.lead(self.sweeper.launcher, hydra_context)
 
     def sweep(self, arguments: list[str]) -> None:
-        """Ask, launch and tell until the study has its trials; then comes the table.
+        """Ask, launch and tell until the study has its trials, and print the table.
 
         Raises:
             TrainingError: a run failed.
@@ -72,7 +71,7 @@ class OptunaSearch(OptunaSweeper):
         names: list[str] = []
         with self.command as command, self._begun(worker):
             folder = command.folder.path
-            with locks.run_lock(folder, "study", patience=60):  # another search may be making it
+            with locks.run_lock(folder, "study", patience=60):  # another search may be creating it
                 study = studies.open_study(self.storage, command.config.objective, command.config.objective_mode)
                 is_working = partial(locks.lock_owner, folder)
                 studies.requeue_trials(study, is_working, command.config.sweep.retry_failed)
@@ -90,7 +89,7 @@ class OptunaSearch(OptunaSweeper):
 
     @contextmanager
     def _begun(self, worker: str) -> Iterator[None]:
-        """The sweep's folder, once a trial of it is known to compose, and the sign that this search is at work."""
+        """Start the sweep's folder after one trial composes, and hold the lock of this search."""
         from labbook.sweeps import optuna_study as studies
         from labbook.sweeps import spaces
 
@@ -109,7 +108,7 @@ class OptunaSearch(OptunaSweeper):
             yield
 
     def _check_forced(self, example: dict[str, Any], space: dict[str, Any]) -> None:
-        """Refuse `++GROUP.SETTING=VALUE` where no choice of the group that is drawn has the setting."""
+        """Refuse `++GROUP.SETTING=VALUE` if no choice of the drawn group has the setting."""
         for group in GROUPS:
             if group in space and any(name.startswith(f"++{group}.") for name in example):
                 for choice in space[group].choices:
@@ -119,13 +118,12 @@ class OptunaSearch(OptunaSweeper):
         self.command.launcher.check_left_out()
 
     def _space(self) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-        """What is drawn from, what is fixed and what is taken away; a later argument overrides an earlier one."""
+        """What is drawn, fixed and deleted; a later argument replaces an earlier one."""
         from labbook.sweeps import spaces
 
         return spaces.read_space(parse_overrides(self.arguments))
 
     def _launch(self, trials: "list[optuna.Trial]", first: int) -> None:
-        """Do the runs of some trials."""
         _, fixed, removed = self._space()
         told = [
             [*(f"{name}={value}" for name, value in {**trial.params, **fixed}.items()), *removed,
@@ -136,7 +134,7 @@ class OptunaSearch(OptunaSweeper):
 
 
 def check_sampler(name: str) -> None:
-    """Refuse a sampler that does not exist: Hydra leaves it out, as its choice is optional."""
+    """Refuse an unknown sampler: Hydra ignores it, because its choice is optional."""
     valid = GlobalHydra.instance().config_loader().get_group_options(SAMPLER)
     if name not in valid:
         raise SettingError(f"{SAMPLER}={name} is unknown; {list_choices(name, valid)}")

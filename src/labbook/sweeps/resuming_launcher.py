@@ -1,4 +1,4 @@
-"""Launches what is left of a sweep, through whichever launcher was chosen."""
+"""Launch the unfinished runs of a sweep, with any launcher."""
 
 import copy
 import json
@@ -36,8 +36,8 @@ from labbook.sweeps.checking import check_job, choice_for, depends_on_surroundin
 from labbook.sweeps.naming import is_left_out_of_name, overrides_slug
 
 OURS = (run_job.RunFailed, run_job.NotStarted)
-MOST_DEATHS = 2  # of a run's process, within one command, after which the run has failed
-POLL = 1.0  # seconds between two looks at a run that somebody else does
+MOST_DEATHS = 2  # of a run's process in one command; then the run has failed
+POLL = 1.0  # seconds between two checks of a run that another process does
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class SweepJob:
 
 
 class ResumingLauncher(Launcher):
-    """A launcher in front of another one, which gets only those runs that are not done yet.
+    """A launcher around another one, which gets only the runs that are not done.
 
-    It composes each job once before any of them begins, so that a wrong setting is refused at once; jobs that lead
-    to the same run are launched once.
+    It composes all jobs before the first one starts, so that a wrong setting is refused at once. Jobs with the same run
+    are launched once.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class ResumingLauncher(Launcher):
         self.inner, self.sweep, self.over, self.context, self.config = inner, sweep, over, context, config
         self.launch_id = f"launch-{uuid.uuid4().hex[:8]}"
         self.total = 0  # jobs of the whole sweep
-        self.searching = False  # jobs come a few at a time, and may be ended early
+        self.searching = False  # jobs come a few at a time, and may be pruned
         self.at_once: int | None = None  # jobs that the inner launcher gets together; None: all
         self.names: list[str] = []  # run folders of the last launch, in the order of its jobs
-        self.begun = False  # whether the sweep's folder was made or taken up
-        self.launched: set[str] = set()  # runs that were not done when they were come to
-        self.resumed: set[str] = set()  # of those, the ones that were begun before
+        self.begun = False  # whether the sweep's folder was created or resumed
+        self.launched: set[str] = set()  # runs that were not done before
+        self.resumed: set[str] = set()  # of those, the ones that were started before
         self.skipped: set[str] = set()  # runs that were done before
-        self.left_out: set[tuple[str, str]] = set()  # forced settings, and the swept choices that do not have them
+        self.left_out: set[tuple[str, str]] = set()  # forced settings, and the swept choices without them
         self.taken: set[str] = set()  # forced settings that a choice has
         self.index = IdentityIndex(sweep.path, job_search_path(context))
 
@@ -77,16 +77,15 @@ class ResumingLauncher(Launcher):
 
     @property
     def stopped(self) -> bool:
-        """Whether a failure was to end the sweep, and one came."""
         return run_job.stop_file(self.sweep.path, self.launch_id).exists()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        """The return of each job: stored, of a run that was done before, or new."""
+        """The return of each job: stored for a finished run, or new."""
         restore_interrupts()
         every = [list(overrides) for overrides in job_overrides]
         known = len(self.index.identities)
         identities = [self._identity(overrides) for overrides in every]
-        if not known and not self.searching:  # else another choice may have had it before
+        if not known and not self.searching:  # otherwise another choice may have had it before
             self.check_left_out()
         self.begin()
         there = self.sweep.by_identity()
@@ -110,7 +109,7 @@ class ResumingLauncher(Launcher):
         return [returns[name] for name in self.names]
 
     def begin(self) -> None:
-        """Make the sweep's folder, or take it up; first move it aside if it is to be started over."""
+        """Create or resume the sweep's folder; with `sweep.rerun`, move the old one aside."""
         if self.begun:
             return
         if self.config.sweep.rerun and self.sweep.path.exists():
@@ -121,7 +120,7 @@ class ResumingLauncher(Launcher):
         self.begun = True
 
     def _launch(self, todo: dict[str, "SweepJob"]) -> dict[str, JobReturn]:
-        """Launch runs until none is left that is not done, waiting for those that somebody else does."""
+        """Launch until all runs are done, and wait for those that other processes do."""
         returns: dict[str, JobReturn] = {}
         if todo:
             launchers.prepare_launcher(self.inner)
@@ -138,10 +137,10 @@ class ResumingLauncher(Launcher):
         return returns
 
     def _launched(self, names: list[str], told: list[list[str]], first: int) -> Sequence[JobReturn]:
-        """What the inner launcher makes of some jobs; a run's own failure is among its returns.
+        """The returns of the inner launcher for some jobs; failed runs are among them.
 
         Raises:
-            TrainingError: a process died, but not of any of these runs.
+            TrainingError: a process died, but not of one of these runs.
         """
         try:
             results = self.inner.launch(told, initial_job_idx=first)
@@ -160,11 +159,11 @@ class ResumingLauncher(Launcher):
             return [self._after_death(name) for name in names]
         for result in results:
             if result.status is JobStatus.FAILED and not isinstance(failure_of(result), OURS):
-                _ = result.return_value  # raises what the program itself did not foresee
+                _ = result.return_value  # raises unexpected errors
         return results
 
     def _note_death(self, name: str) -> None:
-        """Count that a run's process died; one that dies again and again has failed, and the others can go on."""
+        """Count the deaths of a run's process; after several, the run has failed, and the others continue."""
         metrics = read_metrics(self.sweep.path / name)
         metrics["deaths"] = metrics.get("deaths", 0) + 1
         if metrics["deaths"] >= MOST_DEATHS:
@@ -175,14 +174,14 @@ class ResumingLauncher(Launcher):
         write_whole(self.sweep.path / name / METRICS, json.dumps(metrics, indent=2))
 
     def _after_death(self, name: str) -> JobReturn:
-        """What to make of a run whose return was lost: it is done, failed, or to be launched again."""
+        """The return of a run whose process died: done, failed, or to be launched again."""
         state, metrics = self.sweep.state(name)
         if state == "failed":
             return failed_job(metrics)
         return completed_job(float(metrics["objective"]) if state in WITH_FIGURES else None)
 
     def _job_overrides(self, name: str, job: "SweepJob") -> list[str]:
-        """A job's overrides, with what the program itself tells the run."""
+        """A job's overrides, with those that the program adds."""
         return [
             *self.fitting(job.overrides),
             f"sweep.name='{self.sweep.path.name}'",
@@ -193,7 +192,7 @@ class ResumingLauncher(Launcher):
         ]
 
     def _identity(self, overrides: list[str]) -> str:
-        """The identity of the run that a job's overrides lead to."""
+        """The run ID of a job's overrides."""
         key = "\n".join(overrides)
         known = self.index.identities.get(key)
         if known is not None:
@@ -206,7 +205,7 @@ class ResumingLauncher(Launcher):
         return found
 
     def fitting(self, overrides: list[str]) -> list[str]:
-        """A job's overrides without `++GROUP.SETTING=VALUE` where the group is swept over and its choice has none."""
+        """A job's overrides without `++GROUP.SETTING=VALUE` if the group is swept and its choice lacks it."""
         forced = [item for item in overrides if item.startswith("++") and "." in item]
         if not forced or not {*GROUPS} & {*self.over}:
             return overrides
@@ -220,23 +219,22 @@ class ResumingLauncher(Launcher):
         return [item for item in overrides if item not in left_out]
 
     def check_left_out(self) -> None:
-        """Refuse a forced setting that none of the swept choices has."""
         for wrong in sorted({item for item, _ in self.left_out} - self.taken):
             choices = ", ".join(sorted(choice for item, choice in self.left_out if item == wrong))
             raise SettingError(f"{wrong}: none of {choices} has this setting")
 
     def _slug(self, overrides: list[str]) -> str:
-        """The first part of the name of a job's run: what varies in the sweep, or what is set at all."""
+        """The first part of a run's name: what varies in the sweep, or all overrides."""
         telling = [item for item in overrides if item.partition("=")[0] in self.over]
         return overrides_slug(
             telling or [item for item in overrides if not is_left_out_of_name(item.partition("=")[0])]
         )
 
     def composed(self, overrides: list[str]) -> DictConfig:
-        """The configuration of a job, checked.
+        """The checked configuration of a job.
 
         Raises:
-            SettingError, HydraException: it cannot be.
+            SettingError, HydraException: it is wrong.
         """
         whole = self.context.config_loader.load_sweep_config(self.config, overrides)
         before = HydraConfig.instance().cfg
@@ -252,7 +250,7 @@ class ResumingLauncher(Launcher):
             HydraConfig.instance().cfg = before
 
     def _stored(self, name: str) -> JobReturn | None:
-        """What is known of a run that is not to be done again."""
+        """The return of a run that need not be done again."""
         state, metrics = self.sweep.state(name)
         if state == "finished" or (state == "pruned" and self.searching and self.config.sweep.prune):
             if name not in self.launched:
@@ -266,7 +264,6 @@ class ResumingLauncher(Launcher):
         return None
 
     def _announce(self, todo: dict[str, SweepJob], returns: dict[str, JobReturn]) -> None:
-        """Say what there is to do."""
         for item, choice in sorted(self.left_out):
             print(f"left out for options without this setting: {item} ({choice})")
         if same := sorted({name for name in self.names if self.names.count(name) > 1}):
@@ -285,7 +282,7 @@ class ResumingLauncher(Launcher):
             print(f"of {len(returns)} runs finished before{by_other_code}", flush=True)
 
     def _by_other_code(self, names: Iterable[str]) -> str:
-        """What to add of runs that stay as other code than that of this command made them."""
+        """A note on finished runs of other code."""
         versions = [other_code_version(read_metrics(self.sweep.path / name)) for name in names]
         counts = Counter(version for version in versions if version)
         if not counts:
@@ -297,7 +294,7 @@ class ResumingLauncher(Launcher):
         )
 
     def _wait(self, names: list[str]) -> None:
-        """Wait until one of the runs that others hold is free."""
+        """Wait until one of the runs that other processes hold is free."""
         who = {name: locks.lock_owner(self.sweep.path, name) for name in names}
         for name, holder in who.items():
             if holder:
@@ -307,26 +304,25 @@ class ResumingLauncher(Launcher):
 
 
 def completed_job(objective: float | None) -> JobReturn:
-    """What a launcher returns of a run that is done."""
+    """A launcher's return for a finished run."""
     result = JobReturn(status=JobStatus.COMPLETED)
     result.return_value = objective
     return result
 
 
 def failed_job(metrics: Mapping[str, Any]) -> JobReturn:
-    """What a launcher returns of a run that failed, by its metrics.json."""
+    """A launcher's return for a failed run, from its metrics.json."""
     result = JobReturn(status=JobStatus.FAILED)
     result.return_value = run_job.RunFailed(metrics.get("reason", ""))
     return result
 
 
 def in_batches(items: Iterable[tuple[str, SweepJob]], size: int) -> Iterator[list[tuple[str, SweepJob]]]:
-    """Parts of at most `size`."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
 
 
 def is_held(result: JobReturn) -> bool:
-    """Whether a job found its run in somebody else's hands."""
+    """Whether another process had the run of a job."""
     return result.status is JobStatus.COMPLETED and result.return_value is None

@@ -1,4 +1,4 @@
-"""One run of a sweep, in whichever process its launcher chose. Imports no torch by itself."""
+"""One run of a sweep, in any process of a launcher. Imports no torch by itself."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,26 +23,26 @@ from labbook.sweeps.checking import depends_on_surroundings
 
 
 class RunFailed(Exception):  # noqa: N818 - it is the run that failed
-    """A run of a sweep has failed and its folder says why; the others go on."""
+    """A run of a sweep failed, and its folder says why; the others continue."""
 
 
 class NotStarted(Exception):  # noqa: N818 - nothing went wrong here
-    """The sweep was stopped before this run began."""
+    """The sweep was stopped before this run started."""
 
 
 def stop_file(sweep: Path, launch: str) -> Path:
-    """The file that tells the runs of one command that no more of them are to begin."""
+    """The file that stops the runs of one command from starting."""
     return sweep / locks.CLAIMS / f"{launch}.stop"
 
 
 def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> float | None:
-    """Do a run that is not done, from where it stands. Returns its objective; None if somebody else is at it.
+    """Do or resume a run that is not done. Returns its objective; None if another process does it.
 
     Raises:
-        RunFailed: it failed, as often as `sweep.max_failures` lets it try again.
+        RunFailed: it failed, as often as `sweep.max_failures` allows another try.
         NotStarted: the sweep was stopped.
     """
-    streams.repair_streams()  # in a process of a launcher nothing else has done so
+    streams.repair_streams()  # needed in a launcher's process
     sweep = SweepFolder(Path(HydraConfig.get().sweep.dir))
     job, name = config.sweep.job, str(config.sweep.job.folder)
     with locks.run_lock(sweep.path, name) as mine:
@@ -54,7 +54,7 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> float | No
         check_symlinks(sweep.path / name)
         state, metrics = sweep.state(name)
         done = ("finished", "pruned") if job.trial is not None and config.sweep.prune else ("finished",)
-        if state in done:  # somebody else has finished it meanwhile
+        if state in done:  # another process has finished it
             return float(metrics["objective"])
         if state == "failed" and not config.sweep.retry_failed:
             raise RunFailed(metrics.get("reason", ""))
@@ -68,7 +68,7 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> float | No
 
 
 def damage_note(state: str, folder: Path) -> str | None:
-    """What keeps a run from being gone on with, if anything does."""
+    """Why a run cannot be resumed, if it cannot."""
     if state == "damaged":
         return f"its {METRICS} is"
     try:
@@ -79,7 +79,7 @@ def damage_note(state: str, folder: Path) -> str | None:
 
 
 def attempt_run(task: Callable[[DictConfig], Any], config: DictConfig, folder: Path) -> float:
-    """Run the task, again from its last checkpoint where it fails."""
+    """Run the task, and resume it if it fails."""
     most = config.sweep.max_failures
     for attempt in range(most + 1):
         try:
@@ -104,7 +104,7 @@ def attempt_run(task: Callable[[DictConfig], Any], config: DictConfig, folder: P
 
 
 def record_failure(error: Exception, folder: Path, config: DictConfig) -> str:
-    """Make sure that the run's folder tells why it failed, also where it failed before it had one."""
+    """Record in the run's folder why it failed, also if it failed before it had one."""
     told = failure_reason(error)
     metrics = read_metrics(folder)
     if (metrics.get("status"), metrics.get("reason")) != ("failed", told):
@@ -117,12 +117,11 @@ def record_failure(error: Exception, folder: Path, config: DictConfig) -> str:
 
 
 def begun_note(state: str, metrics: dict[str, Any]) -> str:
-    """What to say of a run that is not new."""
     if state == "failed":
         return f" (failed before: {metrics.get('reason', 'for an unknown reason')})"
     return " (was interrupted)" if state in ("interrupted", "running") else ""
 
 
 def print_job_line(job: DictConfig, text: str, error: bool = False) -> None:
-    """A line on the terminal, marked with the run where several share it."""
+    """Print a line, marked with the run if several share the terminal."""
     print_line(printable(f"[{job.label}] {text}" if job.parallel else text), error)

@@ -1,4 +1,4 @@
-"""What a search draws from, read from the overrides of its command and its preset."""
+"""The space of a search, from the overrides of its command and its preset."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +12,7 @@ SCALARS = (str, int, float, bool, type(None))
 
 
 def read_space(overrides: Iterable[Override]) -> tuple[dict[str, BaseDistribution], dict[str, str], list[str]]:
-    """What is drawn from, what is fixed and what is taken away; a later override replaces an earlier one."""
+    """What is drawn, fixed and deleted; a later override replaces an earlier one."""
     space: dict[str, BaseDistribution] = {}
     fixed: dict[str, str] = {}
     removed: list[str] = []
@@ -30,7 +30,6 @@ def read_space(overrides: Iterable[Override]) -> tuple[dict[str, BaseDistributio
 
 
 def distribution_of(item: Override) -> BaseDistribution:
-    """The distribution of one swept setting."""
     value = item.value()
     if isinstance(value, IntervalSweep) and value.start is not None and value.end is not None:
         if value.start > value.end:
@@ -40,7 +39,7 @@ def distribution_of(item: Override) -> BaseDistribution:
     if item.is_choice_sweep() and any(
         not isinstance(each, SCALARS) for each in item.sweep_iterator(Transformer.encode)
     ):
-        return CategoricalDistribution(list(item.sweep_string_iterator()))  # lists and mappings, as they are typed
+        return CategoricalDistribution(list(item.sweep_string_iterator()))  # lists and mappings, as typed
     try:
         return distribution_from(item)
     except (AssertionError, NotImplementedError, TypeError, ValueError) as error:
@@ -48,7 +47,7 @@ def distribution_of(item: Override) -> BaseDistribution:
 
 
 def check_search_objective(space: Mapping[str, BaseDistribution], objective: str) -> None:
-    """Refuse a search some of whose trials have no images to validate on, and so another objective than the others."""
+    """Refuse a search in which some trials have no validation images, and so another objective."""
     fraction, held_out = space.get("data.val_fraction"), space.get("data.validation")
     if not objective.startswith("val/"):
         return
@@ -72,7 +71,7 @@ def can_be_zero(distribution: BaseDistribution) -> bool:
 
 
 def describe_distribution(distribution: BaseDistribution) -> str:
-    """A distribution as an override takes it."""
+    """A distribution as an override."""
     if isinstance(distribution, CategoricalDistribution):
         return f"choice({','.join(map(str, distribution.choices))})"
     assert isinstance(distribution, (FloatDistribution, IntDistribution))

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 class SweepCommand:
-    """A sweep as one command works on it. Used as a context around its launches, it ends in the result."""
+    """A sweep in one command. Used as a context around its launches, it prints the result."""
 
     launcher: ResumingLauncher
 
     def __init__(self, config: DictConfig, arguments: list[str], search: bool = False) -> None:
-        """`arguments` are the overrides of the command and of the preset, the swept ones among them."""
+        """`arguments`: the overrides of the command and of the preset, with the swept ones."""
         settings.check_ranges(config)
         launchers.check_launcher(config.hydra)
         self.config, self.arguments = config, arguments
@@ -47,7 +47,7 @@ class SweepCommand:
         self.folder = SweepFolder(Path(config.hydra.sweep.dir))
 
     def _name(self, search: bool) -> str:
-        """The sweep's name where none is given: what it is of, and the sweep whose best it takes."""
+        """The default name of a sweep: what it varies, and the sweep whose best setting it uses."""
         runtime = self.config.hydra.runtime
         of_sweeps = [short_file_name(folder.name) for folder in self._folders() if read_manifest(folder) is not None]
         command = given_overrides(self.config.hydra)[1]
@@ -59,7 +59,6 @@ class SweepCommand:
         return next((name for name in names if (there / name).is_dir()), names[0])
 
     def lead(self, launcher: Launcher | None, context: HydraContext) -> None:
-        """Put the choice of what is left to do in front of a launcher."""
         assert launcher is not None
         self.folder.check()
         self.launcher = ResumingLauncher(launcher, self.folder, self.over, context, self.config)
@@ -80,17 +79,17 @@ class SweepCommand:
             self.conclude()
 
     def conclude(self) -> None:
-        """Show the table, write the page, and tell how it ended.
+        """Print the table, write the page, and print how the sweep ended.
 
         Raises:
             TrainingError: a run failed.
         """
-        from labbook import reports as report  # only now: it draws
+        from labbook import reports as report  # only now: it plots
 
         written = report.write_report(self.folder.path)
         report.print_table(written)
         print(self.account())
-        if written.best:  # nothing is chosen by the test set
+        if written.best:  # nothing is selected by the test set
             self._print_best(written, written.best)
         elif len(written.winners) > 1:
             (self.folder.path / experiment.FILE).unlink(missing_ok=True)  # of the command before, on one data set
@@ -106,7 +105,7 @@ class SweepCommand:
             raise TrainingError(f"{len(failed)} of {self.launcher.total} runs failed{stopped}: {how}")
 
     def _print_best(self, report: "Report", row: "Row") -> None:
-        """Say which setting is the best, which others are as good, and how to train it again."""
+        """Print the best setting, others that are as good, and how to train it again."""
         run, mean = row.best, row.exact(report.objective)
         assert run is not None
         assert mean is not None
@@ -123,20 +122,18 @@ class SweepCommand:
         print(f"to train it again: {again}")
 
     def _folders(self) -> list[Path]:
-        """Where files of settings are read from."""
+        """The folders of settings files."""
         sources = self.config.hydra.runtime.config_sources
         return [Path(source.path) for source in sources if source.schema == "file"]
 
     def names(self, state: State) -> set[str]:
-        """The runs of this command that are in a state."""
         return {name for name in self.launcher.names if self.folder.state(name)[0] == state}
 
     def _did(self, name: str) -> bool:
-        """Whether it was this command that did a run."""
         return self.folder.state(name)[1].get("launch") == self.launcher.launch_id
 
     def account(self) -> str:
-        """What this command did."""
+        """What this command did, in words."""
         mine = {name for name in self.launcher.launched if self._did(name)}
         finished, failed = self.names("finished") & mine, self.names("failed")
         counts = {

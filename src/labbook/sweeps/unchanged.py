@@ -1,4 +1,4 @@
-"""Whether the images of a sweep's runs are still what they were: one table is never over two data sets of one name."""
+"""Whether the images of a sweep's runs are unchanged: one table never mixes two data sets."""
 
 import json
 from contextlib import suppress
@@ -17,9 +17,9 @@ from labbook.runs.sweep_folder import SweepFolder
 
 
 def check_data(sweep: SweepFolder) -> None:
-    """Refuse to add to a sweep whose runs were trained or tested on other images than are there now.
+    """Refuse to extend a sweep whose runs were trained or tested on other images.
 
-    Runs that recorded the same data in the same place are looked at once; a data set that is gone is not looked at.
+    Runs with the same data in the same place are checked once; missing data sets are not checked.
     """
     seen: set[str] = set()
     for name in sweep.runs():
@@ -39,7 +39,7 @@ def check_data(sweep: SweepFolder) -> None:
 
 
 def data_changes(path: Path, metrics: dict[str, Any]) -> list[str]:
-    """How the data of a run differs from what it recorded; nothing where the data cannot be read."""
+    """How the data of a run differs from its record; empty if the data cannot be read."""
     record = DataRecord.read(metrics)
     with suppress(SettingError):
         config = with_schema_types(read_run_config(path), f"{path}/{CONFIG}")

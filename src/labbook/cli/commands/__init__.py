@@ -13,11 +13,11 @@ usage: labbook COMMAND ...
 
 labbook COMMAND --help says more of each. SETTING=VALUE without a command is that of train.
 """
-QUICK = ("predict",)  # ends without Python taking its modules apart, see `cli.program`
+QUICK = ("predict",)  # ends without Python's exit, see `command_line.run_program`
 
 
 def main() -> NoReturn:
-    """Run the command that is named first; exit code 2 where it is none."""
+    """Run the command that is named first; exit code 2 for an unknown one."""
     word = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if word in ("--help", "-h"):
         lines = (f"  {name:<12} {about}" for name, about in COMMANDS.items())
@@ -31,7 +31,7 @@ def main() -> NoReturn:
         print(f"error: labbook {word} is not a command; commands: {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)
 
-    from labbook import starting as starting  # what a program does first
+    from labbook import starting as starting  # the first thing a program does
 
     command = import_module(f"labbook.cli.commands.{word.replace('-', '_')}")
     if word == "train":

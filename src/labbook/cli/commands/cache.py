@@ -16,7 +16,7 @@ from labbook.errors import SettingError, list_first, printable
 
 
 def chosen(entries: list[CacheEntry], words: list[str], folder: Path) -> list[CacheEntry]:
-    """The caches that the words of --remove name."""
+    """The caches named by --remove."""
     unknown = set(words) - {"old", "all"} - {entry.name for entry in entries}
     if unknown:
         known = list_first(entry.name for entry in entries) or "none"
@@ -43,13 +43,12 @@ def print_caches(entries: list[CacheEntry]) -> None:
 
 
 def in_megabytes(size: int) -> str:
-    """A number of bytes, for people."""
+    """A number of bytes in megabytes."""
     return f"{size / 1e6:,.1f} MB"
 
 
 @exit_with_message()
 def main() -> None:
-    """List the caches, or delete those that are named."""
     parser = invocation.command_parser("cache", __doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("data/cache"), metavar="FOLDER")
     parser.add_argument(

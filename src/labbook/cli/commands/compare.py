@@ -17,7 +17,6 @@ from labbook.sweeps.best_experiment import runs_of
 
 @exit_with_message()
 def main() -> None:
-    """Print the comparison, and write its page if asked to."""
     parser = invocation.command_parser("compare", __doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="two or more run folders")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write an HTML page with learning curves")

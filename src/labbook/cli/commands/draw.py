@@ -19,7 +19,7 @@ from labbook.runs.resume import read_run_config, with_settings
 
 
 def drawing_config(words: list[str]) -> DictConfig:
-    """The configuration that the words of a command line ask for: that of a run, or a new one."""
+    """The configuration of the words of a command line: of a run, or a new one."""
     settings = [word for word in words if "=" in word]
     names = [word for word in words if "=" not in word]
     models = [word.partition("=")[2] for word in settings if word.startswith("model=")]
@@ -45,7 +45,7 @@ def main() -> None:
     outputs.check_outputs({"--figure": given.figure})
     config = drawing_config(given.settings)
 
-    with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.import_torch_stack():  # takes seconds, which an error need not wait for
         from labbook import experiment
         from labbook.models.drawing import draw_model
 

@@ -25,7 +25,7 @@ from labbook.sweeps.best_experiment import run_of
 
 @exit_with_message()
 def main() -> None:
-    """Print the figures of the whole and of each class, and write them with their pictures into a folder."""
+    """Print the metrics of all images and of each class, and write them with their plots."""
     parser = invocation.command_parser("evaluate", __doc__)
     parser.add_argument("run", type=Path, help="run folder, or sweep folder (its best run is used)")
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="settings to change")
@@ -42,10 +42,10 @@ def main() -> None:
     if not given.out:
         check_symlinks(given.run)
     else:
-        outputs.check_outputs({"--out": given.out / "confusion_matrix.png"})  # such as a run's figures
+        outputs.check_outputs({"--out": given.out / "confusion_matrix.png"})  # such as a run's metrics
         make_folder(given.out)
 
-    with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.import_torch_stack():  # takes seconds, which an error need not wait for
         from labbook.inference import run_config
         from labbook.inference.evaluate import class_metrics, evaluate_run, logged, output_files
 
@@ -82,6 +82,6 @@ def main() -> None:
 
 
 def print_notes(notes: Sequence[str]) -> None:
-    """Print what should be known of the test."""
+    """Print notes on the test."""
     for note in notes:
         print(f"note: {printable(note)}", file=sys.stderr)

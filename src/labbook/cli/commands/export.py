@@ -38,7 +38,7 @@ def main() -> None:
     formats.check_opset(given.format, given.opset)
     file = formats.export_target(given.run, given.format, given.out)
 
-    with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.import_torch_stack():
         from labbook.inference.export.export_model import (
             BATCHES,
             DIFFER,

@@ -22,7 +22,7 @@ from labbook.files import make_folder, write_whole
 from labbook.installation import CHECKOUT
 
 SKELETONS = Path(__file__).parent / "skeletons"
-KINDS = {  # of files: the group that they are a choice of, and the folder in the package
+KINDS = {  # files: the group they are a choice of, and their folder in the package
     "model": ("model", "models"),
     "module": ("model", "models"),
     "data": ("data", "data"),
@@ -35,14 +35,14 @@ NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 @dataclass(frozen=True)
 class ProjectPlace:
-    """Where files of one's own go: the folder of the project, and the name of its package."""
+    """The folder of the project, and the name of its package."""
 
     root: Path
     package: str
 
     @classmethod
     def here(cls) -> "ProjectPlace":
-        """That of the project that the program runs for; of a checkout, its package `labbook`."""
+        """The project that the program runs for; for a checkout, its package `labbook`."""
         root = own_code.project_root()
         if root is None:
             raise SettingError(
@@ -57,7 +57,7 @@ class ProjectPlace:
 
 
 def render_files(kind: str, name: str, package: str = "labbook") -> dict[str, str]:
-    """The files, by their paths below the project's folder."""
+    """The files, by path in the project."""
     group, folder = KINDS[kind]
     words = {"name": name, "class": class_name_of(name), "package": package}
     paths = (f"src/{package}/{folder}/{name}.py", f"configs/{group}/{name}.yaml")
@@ -77,7 +77,7 @@ def class_name_of(name: str) -> str:
 
 
 def check_word(name: str, example: str) -> None:
-    """Refuse what cannot be the name of a module."""
+    """Refuse a word that cannot be the name of a module."""
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         raise SettingError(
             f"NAME={abbreviate(name)} must have lower-case letters, digits and single '_' between them, begin with a"
@@ -89,7 +89,7 @@ def check_word(name: str, example: str) -> None:
 
 
 def check_new_name(kind: str, name: str, place: ProjectPlace) -> None:
-    """Refuse what cannot be the name of a module and of a choice, or stands for something already."""
+    """Refuse a name that cannot be a module and a choice, or is in use."""
     group, _ = KINDS[kind]
     check_word(name, f"my_{({'model': 'net', 'module': 'net', 'data': 'set'}).get(kind, kind)}")
     if not isinstance(yaml.safe_load(name), str) or name in ("inf", "nan"):
@@ -110,7 +110,6 @@ def check_new_name(kind: str, name: str, place: ProjectPlace) -> None:
 
 @exit_with_message()
 def main() -> None:
-    """Make the files, and say what to do with them."""
     parser = invocation.command_parser("new", __doc__)
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("name", metavar="NAME", help="of the files and the option: my_net; the class is MyNet")

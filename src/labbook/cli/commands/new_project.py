@@ -20,7 +20,7 @@ PROJECT = SKELETONS / "project"
 
 
 def project_files(name: str) -> dict[str, str]:
-    """The files of a project, by their paths in it; `name` is that of its package."""
+    """The files of a project, by path in it; `name` is its package."""
     words = {
         "name": name,
         "labbook": install_origin().replace("$", "$$").replace("#", "\\#"),
@@ -51,7 +51,6 @@ def package_name_of(folder: Path) -> str:
 
 @exit_with_message()
 def main() -> None:
-    """Make the project, and say how to begin."""
     parser = invocation.command_parser("new-project", __doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="to create; its name is that of the package")
     folder = Path.cwd() / parser.parse_args().folder

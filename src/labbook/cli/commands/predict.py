@@ -37,12 +37,11 @@ def parse_arguments() -> argparse.Namespace:
 
 @exit_with_message()
 def main() -> None:
-    """Print the class of each image, and write the files that are asked for."""
     given = parse_arguments()
     given.run = run_of(given.run)
     asked = PredictionRequest.of(given)
 
-    with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.import_torch_stack():  # takes seconds, which an error need not wait for
         from labbook.inference import trained_model
         from labbook.inference.predict import classify, output
 

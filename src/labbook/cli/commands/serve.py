@@ -17,7 +17,6 @@ from labbook.sweeps.best_experiment import run_of
 
 @exit_with_message()
 def main() -> None:
-    """Serve the page until Ctrl-C."""
     parser = invocation.command_parser("serve", __doc__)
     parser.add_argument("run", type=Path, help="run folder, or sweep folder (its best run is used)")
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="settings to change")
@@ -29,7 +28,7 @@ def main() -> None:
     arguments.run = run_of(arguments.run)
     config = with_settings(read_run_config(arguments.run), arguments.settings)
     with server.listen(arguments.port) as listener, server.private_gradio():
-        with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
+        with lazy_imports.import_torch_stack():  # takes seconds, which an error need not wait for
             from labbook.inference import trained_model
         network = trained_model.load_trained(arguments.run, config, arguments.weights, "serve")
         server.serve(network, listener)

@@ -15,7 +15,7 @@ from labbook.cli import command_line
 @command_line.run_task
 def main(config: DictConfig) -> float:
     """Build, train and test one run. Returns its objective."""
-    with lazy_imports.import_torch_stack():  # takes seconds, which a refusal need not wait for
+    with lazy_imports.import_torch_stack():  # takes seconds, which an error need not wait for
         from labbook import experiment, fit
         from labbook import trainer as trainers
         from labbook.callbacks import run_description
@@ -27,7 +27,7 @@ def main(config: DictConfig) -> float:
     data = experiment.build_data(config)
     experiment.record_data_settings(config, data)
     model = experiment.build_model(config, capabilities.spec_of_data(data))
-    trainers.build_evaluation_metrics(config, model)  # refuses those that cannot judge these classes
+    trainers.build_evaluation_metrics(config, model)  # refuses metrics that do not fit these classes
     choice = hardware.choose_for_run(config, model)
     hardware.check_devices(config.trainer, choice.accelerator, hardware.describe_machine())
     experiment.set_up_data(data)
@@ -43,5 +43,4 @@ def main(config: DictConfig) -> float:
 
 
 def command() -> NoReturn:
-    """Train as the command line says."""
     command_line.run_command_line(main)

@@ -1,4 +1,4 @@
-"""Finished runs beside each other: settings, figures, time, and which of them is better."""
+"""A comparison of finished runs: settings, metrics, time, and significance."""
 
 from labbook.reports.comparison.load_runs import only_runs
 from labbook.reports.comparison.summary import Comparison, compare, print_comparison

@@ -1,4 +1,4 @@
-"""The runs that are to be compared, read from their folders. Imports torch only to test a run again."""
+"""The runs to compare, read from their folders. Imports torch only to test a run again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,16 +25,16 @@ class Candidate:
     label: str
     path: Path
     config: DictConfig
-    run: RunRecord  # what its folder says, with all settings that there are today
+    run: RunRecord  # the content of its folder, with all current settings
 
     @property
     def finished(self) -> bool:
-        """Whether it has final figures."""
+        """Whether it has final metrics."""
         return self.run.state in WITH_FIGURES
 
 
 def only_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """The folders of runs, and what a pattern such as logs/sweeps/NAME/* has found beside them, which is no run."""
+    """The run folders among the paths, without other folders that a pattern such as logs/sweeps/NAME/* matched."""
     beside = {path.absolute().parent for path in paths if (path / CONFIG).is_file()}
     others = [
         path
@@ -66,9 +66,9 @@ def load_candidates(paths: Sequence[Path]) -> list[Candidate]:
 
 
 def predictions_of(candidate: Candidate) -> tuple[Predictions | None, str]:
-    """What a finished run's network answered to the test images, if that can be known, and what to say of it.
+    """The test predictions of a finished run, if it has any, and a note otherwise.
 
-    A run that kept no answers is tested again.
+    A run without saved predictions is tested again.
     """
     if not candidate.finished:
         return None, f"{candidate.label} is not finished ({candidate.run.state}), so it has no test result."
@@ -87,7 +87,7 @@ def predictions_of(candidate: Candidate) -> tuple[Predictions | None, str]:
         answers = retest(candidate)
     except SettingError as error:
         return None, f"{candidate.label} has no {PREDICTIONS} and could not be tested again: {error}."
-    recorded = None if answers.several_classes else candidate.run.metric("test/acc")  # which is by other thresholds
+    recorded = None if answers.several_classes else candidate.run.metric("test/acc")  # with other thresholds
     apart = recorded is not None and abs(recorded - answers.accuracy) > 1e-6
     own = f"; in its own test it was {recorded:.4f}" if apart else ", the same as in its own test"
     note = f"{candidate.label} has no {PREDICTIONS} and was tested again: accuracy {answers.accuracy:.4f}{own}."
@@ -95,7 +95,7 @@ def predictions_of(candidate: Candidate) -> tuple[Predictions | None, str]:
 
 
 def retest(candidate: Candidate) -> Predictions:
-    """The answers of the weights that the run itself tested."""
+    """The predictions of the weights that the run itself tested."""
     with lazy_imports.import_torch_stack():
         from labbook.inference.evaluate.evaluate_run import evaluate_run
         from labbook.inference.evaluate.predictions_table import true_and_predicted

@@ -1,4 +1,4 @@
-"""A comparison as one self-contained page."""
+"""A comparison as one HTML page."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from labbook.reports.sweep_page import PageSection, render_template
 
 
 def comparison_html(comparison: Comparison) -> str:
-    """The page, which needs nothing but itself."""
+    """The page, without external files."""
     runs = comparison.runs
     title = f"{runs[0].label} against {runs[1].label}" if len(runs) == 2 else f"{len(runs)} runs compared"
     lines = line_styles([run.label for run in runs])
@@ -22,7 +22,7 @@ def comparison_html(comparison: Comparison) -> str:
 
 
 def compared_curves(runs: Sequence[Candidate], lines: Sequence[LineStyle]) -> list[Picture]:
-    """Accuracy and loss by epoch, and accuracy by seconds of training, the runs laid over each other."""
+    """Accuracy and loss by epoch, and accuracy by seconds of training, with all runs in one plot."""
     kinds = {str(run.run.settings.get("data.validation")) for run in runs}
     held_out = {"val": "validation", "test": "test"}.get(kinds.pop(), "held-out") if len(kinds) == 1 else "held-out"
     pictures = learning_curves([[run.run] for run in runs], lines, held_out, "run")
@@ -33,7 +33,7 @@ def compared_curves(runs: Sequence[Candidate], lines: Sequence[LineStyle]) -> li
 
 
 def timed_accuracy(run: Candidate) -> Curve | None:
-    """Accuracy on what was held out by the seconds that the epochs up to it took; None where there is none."""
+    """Validation accuracy by seconds of training; None if there is none."""
     table = run.run.table
     if not {"seconds", "val/acc"} <= table.keys() or not len(table["seconds"]):
         return None

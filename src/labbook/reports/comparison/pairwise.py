@@ -1,4 +1,4 @@
-"""Every two runs that answered to the same test images, and what can be said of them."""
+"""Pairs of runs with predictions for the same test images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,31 +12,31 @@ from labbook.reports.comparison.significance import holm, mcnemar
 
 Labelled = tuple[str, Predictions]  # a run's label and its predictions
 MOST_LISTED = 8  # runs in a sentence
-LEVEL = 0.05  # of p, from which on chance is a good enough explanation
+LEVEL = 0.05  # p from which chance is a good explanation
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs on the same images."""
+    """Two runs with the same images."""
 
     one: str
     other: str
     images: int
-    only_one: int  # images that it alone told right
+    only_one: int  # images that only this run has right
     only_other: int
     p: float
-    corrected: float  # for the number of pairs
-    several_classes: bool = False  # an image may have several
+    corrected: float  # corrected for the number of pairs
+    several_classes: bool = False  # an image may have several classes
 
     @property
     def better(self) -> str:
-        """The run that is, by more than chance; empty where neither is shown to be."""
+        """The significantly better run; empty if there is none."""
         if self.corrected >= LEVEL:
             return ""
         return self.one if self.only_one > self.only_other else self.other
 
     def sentence(self, pairs: int) -> str:
-        """What it means, as one of so many pairs."""
+        """The result in words; `pairs` is the number of pairs."""
         chance = format_p(self.p)
         if pairs > 1:
             chance += f"; with Holm's correction for {pairs} pairs {format_p(self.corrected)}"
@@ -53,7 +53,7 @@ class Pair:
 
 
 def pairs_of(answers: Sequence[Labelled], best: Labelled | None = None) -> list[Pair]:
-    """All pairs among runs that were tested on the same images; of more runs, those with the `best` one only."""
+    """All pairs of runs tested on the same images; for many runs, only those with the `best` one."""
     found = []
     pairs = combinations(answers, 2) if best is None else ((best, each) for each in answers if each[0] != best[0])
     for (one, first), (other, second) in pairs:
@@ -66,7 +66,7 @@ def pairs_of(answers: Sequence[Labelled], best: Labelled | None = None) -> list[
 
 
 def group_by_images(answers: Sequence[Labelled]) -> list[list[Labelled]]:
-    """The runs in groups that were tested on the same images."""
+    """The runs, grouped by test images."""
     groups: list[list[Labelled]] = []
     for label, each in answers:
         group = next((group for group in groups if same_images(group[0][1], each)), None)
@@ -78,7 +78,6 @@ def group_by_images(answers: Sequence[Labelled]) -> list[list[Labelled]]:
 
 
 def incomparable_note(answers: Sequence[Labelled]) -> list[str]:
-    """A sentence where not all were tested on the same images."""
     groups = group_by_images(answers)
     if len(groups) < 2:
         return []
@@ -91,7 +90,7 @@ def incomparable_note(answers: Sequence[Labelled]) -> list[str]:
 
 
 def same_images(one: Predictions, other: Predictions) -> bool:
-    """Whether two runs answered to the same test set, with the same labels."""
+    """Whether two runs were tested on the same images with the same labels."""
     return one.test_set == other.test_set and np.array_equal(one.labels, other.labels)
 
 

@@ -1,4 +1,4 @@
-"""Many runs: in the order of their test accuracy, each against the best one."""
+"""Many runs: sorted by test accuracy, each compared with the best one."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ MEANING = (
 
 
 def ranking_sheet(answers: Sequence[Labelled], notes: Sequence[str]) -> Sheet:
-    """The runs that were tested on the same images as most of them, the best first."""
+    """The runs with the most frequent test images, the best first."""
     columns = ("run", "test accuracy", "95 % interval", "images", "only the best correct", "only this right", "p")
     heading = "Ranking by test accuracy"
     if not answers:
@@ -28,7 +28,7 @@ def ranking_sheet(answers: Sequence[Labelled], notes: Sequence[str]) -> Sheet:
 
 
 def ranking_row(answered: Labelled, pair: Pair | None) -> tuple[str, ...]:
-    """A run's cells; the best one has no pair."""
+    """The cells of a run; the best one has no pair."""
     label, answers = answered
     count = len(answers.labels)
     cells = (label, f"{answers.accuracy:.4f}", format_interval(wilson_interval(answers.accuracy, count)), f"{count:,}")
@@ -39,7 +39,7 @@ def ranking_row(answered: Labelled, pair: Pair | None) -> tuple[str, ...]:
 
 
 def ranking_summary(ranked: Sequence[Labelled], pairs: Sequence[Pair]) -> list[str]:
-    """Which runs the best one is shown to be better than."""
+    """Which runs are significantly worse than the best one."""
     best = ranked[0][0]
     equal = [pair.other for pair in pairs if not pair.better]
     if not equal:

@@ -1,15 +1,15 @@
-"""Names for runs, as short as they can be and still be told apart."""
+"""The shortest distinct names for runs."""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-STAMP = re.compile(r"^(\d{4}-\d\d-\d\d)_(\d\d-\d\d-\d\d)_(?=.)")  # when a single run began, in its folder's name
+STAMP = re.compile(r"^(\d{4}-\d\d-\d\d)_(\d\d-\d\d-\d\d)_(?=.)")  # the start time in the folder's name of a single run
 
 
 def run_labels(paths: Sequence[Path]) -> list[str]:
-    """What the names of these folders say without the time, with the time, or with the folders that they are in."""
+    """The names of the folders without the time, with the time, or with their parent folders."""
     whole = [path.absolute() for path in paths]
     stems = [STAMP.sub("", path.name) for path in whole]
     alike = {stem for stem, count in Counter(stems).items() if count > 1}
@@ -23,7 +23,7 @@ def run_labels(paths: Sequence[Path]) -> list[str]:
 
 
 def without_common(paths: Sequence[Sequence[str]]) -> list[str]:
-    """Paths given as their parts, without those that all begin with; at least the last part is left."""
+    """Paths, given as parts, without their common start; at least the last part stays."""
     least = min(map(len, paths)) - 1
     common = next((place for place in range(least) if len({path[place] for path in paths}) > 1), least)
     return ["/".join(path[common:]) for path in paths]

@@ -1,16 +1,16 @@
-"""Whether two networks differ by more than chance, from the images that only one of them told right."""
+"""Significance of the difference between two networks, from the images that only one has right."""
 
 from collections.abc import Sequence
 
 
 def mcnemar(only_one: int, only_other: int) -> float:
-    """The two-sided p of McNemar's exact test, of how many images only the one and only the other told right.
+    """The two-sided p of McNemar's exact test, from the numbers of images that only one of two networks has right.
 
-    Were both right equally often, each of these images would be the one's or the other's like the toss of a coin
-    (McNemar, 1947): p is the probability of a split at least so uneven. All in whole numbers, so no digit is lost.
+    If both were equally good, each of these images would be like the toss of a coin (McNemar, 1947): p is the
+    probability of a split at least as uneven. All in whole numbers, so no digit is lost.
     """
     count, fewer = only_one + only_other, min(only_one, only_other)
-    ways, tail = 1, 1  # to choose none of `count`
+    ways, tail = 1, 1  # ways to choose none of `count`
     for chosen in range(fewer):
         ways = ways * (count - chosen) // (chosen + 1)
         tail += ways
@@ -18,9 +18,9 @@ def mcnemar(only_one: int, only_other: int) -> float:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """The p of several tests, corrected so that all of them together find what is not there in 5 % of cases at 0.05.
+    """Holm-corrected p of several tests: the probability of any false positive at 0.05 is at most 5 %.
 
-    The smallest is multiplied by the number of tests, the next by one less and so on, and none is below the one
+    The smallest is multiplied by the number of tests, the next by one less and so on; none is smaller than the one
     before it (Holm, 1979).
     """
     corrected, largest = [0.0] * len(values), 0.0

@@ -1,4 +1,4 @@
-"""A comparison put together, and printed."""
+"""A comparison, and its print-out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,22 +13,22 @@ from labbook.reports.comparison.pairwise import incomparable_note, pairs_of
 from labbook.reports.comparison.ranking import ranking_sheet
 from labbook.reports.comparison.tables import Sheet
 
-AT_ONCE = 4  # runs beside each other on the terminal
-MOST_BESIDE = 8  # runs that are compared setting by setting and each with each; of more there is a ranking
+AT_ONCE = 4  # runs side by side on the terminal
+MOST_BESIDE = 8  # runs that are compared setting by setting and in pairs; for more there is a ranking
 MOST_ROWS = 40  # of a ranking, on the terminal
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that is said of some runs."""
+    """The tables and notes of a comparison."""
 
     runs: tuple[Candidate, ...]
-    sheets: tuple[Sheet, ...]  # with a column for each run; none of many runs
-    significance: Sheet  # or, of many runs, their ranking
+    sheets: tuple[Sheet, ...]  # with a column per run; empty for many runs
+    significance: Sheet  # or the ranking of many runs
 
 
 def compare(paths: Sequence[Path]) -> Comparison:
-    """Read the runs, test again those that kept no answers, and compare all with all."""
+    """Read the runs, test those without predictions again, and compare all with all."""
     runs = load_candidates(paths)
     told = [(run.label, *predictions_of(run)) for run in runs]
     answers = [(label, each) for label, each, _ in told if each is not None]
@@ -40,13 +40,13 @@ def compare(paths: Sequence[Path]) -> Comparison:
 
 
 def first_notes(notes: Sequence[str]) -> list[str]:
-    """The notes, of many runs only the first ones."""
+    """The notes; for many runs only the first ones."""
     more = len(notes) - MOST_BESIDE
     return [*notes[:MOST_BESIDE], *([f"... and {more} more notes of this kind."] if more > 0 else [])]
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print all tables; of many runs the ranking, without the last ones."""
+    """Print all tables; for many runs the ranking, without the last ones."""
     console = wide_enough()
     several = len(comparison.runs) <= MOST_BESIDE
     for run in comparison.runs if several else ():
@@ -70,7 +70,7 @@ def fit_sheet(sheet: Sheet) -> Sheet:
 
 
 def print_sheet(console: Console, sheet: Sheet, blocks: Sequence[range]) -> None:
-    """Print a table a block of columns at a time, each beside the first column, and its notes."""
+    """Print a table in blocks of columns, each with the first column, and its notes."""
     console.print()
     console.print(literal(sheet.heading, style="bold"))
     for block in blocks if sheet.rows else ():

@@ -1,4 +1,4 @@
-"""The tables of a comparison as cells of text, the same for the terminal and for the page: a column for each run."""
+"""The tables of a comparison as text, for terminal and page: a column per run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from labbook.reports.read_runs import RunRecord
 from labbook.reports.table_cells import format_metric_cell
 from labbook.runs.run_id import IGNORED_KEYS, PASSIVE, same_everywhere
 
-# Settings of the machine and of chance: runs that differ in no others were the same training.
+# Settings of machine and seed: runs that differ in no others are the same training.
 AROUND = ("seed", "trainer", "compile", "channels_last")
 NEVER = (*IGNORED_KEYS, "config_groups")
 FIGURES = {
@@ -32,7 +32,7 @@ MOST_SAID = 6  # pairs up to which there is a sentence for each
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table and what is to be said of it."""
+    """A table and its notes."""
 
     heading: str
     columns: tuple[str, ...]
@@ -42,7 +42,7 @@ class Sheet:
 
 
 def settings_sheet(runs: Sequence[Candidate]) -> Sheet:
-    """What differs between the configurations."""
+    """The differences between the configurations."""
     rows = tuple((name, *values) for name, values in differing(runs))
     same = "All settings that change the result are the same"
     apart = len(sheet_of_test_sets([run.run for run in runs])) > 1
@@ -51,7 +51,7 @@ def settings_sheet(runs: Sequence[Candidate]) -> Sheet:
 
 
 def differing(runs: Sequence[Candidate]) -> list[tuple[str, list[str]]]:
-    """Groups of which another file was chosen, and settings that have another value, with those of each run."""
+    """Groups and settings in which the runs differ, with the value of each run."""
     folders = [run.run for run in runs]
     found = [
         (column.name, [run.choices.get(column.name, NOTHING) for run in folders]) for column in varying_groups(folders)
@@ -66,7 +66,7 @@ def differing(runs: Sequence[Candidate]) -> list[tuple[str, list[str]]]:
 
 
 def affects_result(name: str, runs: Sequence[RunRecord]) -> bool:
-    """Whether a setting may change what is computed, and is not the program's own note."""
+    """Whether a setting may change the result, and is not a note of the program."""
     if name == "data.root":
         targets = [{"_target_": run.settings.get("data._target_")} for run in runs]
         return len(sheet_of_test_sets(runs)) > 1 or not all(map(same_everywhere, targets))
@@ -79,12 +79,11 @@ def affects_result(name: str, runs: Sequence[RunRecord]) -> bool:
 
 
 def sheet_of_test_sets(runs: Sequence[RunRecord]) -> set[str]:
-    """The images that the runs were tested on, as far as they recorded it."""
+    """The recorded test images of the runs."""
     return {str(run.metrics["test_set"]) for run in runs if "test_set" in run.metrics}
 
 
 def metrics_sheet(runs: Sequence[Candidate]) -> Sheet:
-    """What the runs came to."""
     rows = [("state", *(run.run.state for run in runs))]
     for name, title in metric_titles(runs).items():
         if row := metric_row(runs, name, title, lambda value: f"{value:.4f}"):
@@ -98,7 +97,7 @@ def metrics_sheet(runs: Sequence[Candidate]) -> Sheet:
 
 
 def metric_titles(runs: Sequence[Candidate]) -> dict[str, str]:
-    """The metrics of validation and test that any run has, and how they are called."""
+    """The validation and test metrics of all runs, and their titles."""
     found = dict(FIGURES)
     for part, word in (("val", "validation"), ("test", "test")):
         for name in (name for run in runs for name in run.run.final_metrics(part)):
@@ -108,7 +107,7 @@ def metric_titles(runs: Sequence[Candidate]) -> dict[str, str]:
 
 
 def times_sheet(runs: Sequence[Candidate]) -> Sheet:
-    """On what they ran, and how fast."""
+    """The devices and times of the runs."""
     rows = [
         (name.replace("_", " "), *(str(run.run.metrics.get(name, NOTHING)) for run in runs))
         for name in MACHINE
@@ -122,7 +121,7 @@ def times_sheet(runs: Sequence[Candidate]) -> Sheet:
 
 
 def paces(runs: Sequence[Candidate]) -> list[str]:
-    """How long each run trained, against the first one, in words."""
+    """The training time of each run compared with the first one, in words."""
     first, *others = runs
     said = []
     for run in others:
@@ -134,7 +133,7 @@ def paces(runs: Sequence[Candidate]) -> list[str]:
 
 
 def same_training(first: Candidate, run: Candidate) -> str:
-    """Whether two runs were the same training, so that their times tell of their machines."""
+    """Whether two runs are the same training, so that their times compare their machines."""
     apart = [name for name, _ in differing([first, run]) if name.partition(".")[0] not in AROUND]
     if apart:
         return "another training, so the times do not compare the machines"
@@ -143,13 +142,13 @@ def same_training(first: Candidate, run: Candidate) -> str:
 
 
 def ratio_text(run: Candidate, first: Candidate, name: str) -> str:
-    """A figure as so many times that of the first run."""
+    """A metric as a multiple of the first run's."""
     mine, theirs = run.run.metric(name), first.run.metric(name)
     return f"{mine / theirs:.2f}" if mine is not None and theirs else NOTHING
 
 
 def significance_sheet(pairs: Sequence[Pair], notes: Sequence[str]) -> Sheet:
-    """Which differences in test accuracy are more than chance."""
+    """The significance of differences in test accuracy."""
     several = len(pairs) > 1
     columns = ("runs", "images", "only the first correct", "only the second correct", "p", *["p, corrected"] * several)
     rows = []
@@ -174,7 +173,7 @@ def significance_sheet(pairs: Sequence[Pair], notes: Sequence[str]) -> Sheet:
 def metric_row(
     runs: Sequence[Candidate], name: str, title: str, said: Callable[[float], str]
 ) -> tuple[str, ...] | None:
-    """A figure of every run; None where no run has it."""
+    """A metric of every run; None if no run has it."""
     values = [run.run.metric(name) for run in runs]
     if all(value is None for value in values):
         return None
@@ -182,5 +181,4 @@ def metric_row(
 
 
 def run_names(runs: Sequence[Candidate]) -> tuple[str, ...]:
-    """The labels of the runs."""
     return tuple(run.label for run in runs)
