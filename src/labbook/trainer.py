@@ -103,7 +103,7 @@ def build_callbacks(
     if capabilities.is_classifier(model) and capabilities.is_image_data(data):
         diagnostics = TrainingDiagnostics(data)
     pruning = None
-    if config.sweep.job.trial is not None and config.sweep.prune:
+    if config.sweep.job.trial is not None and config.sweep.prune and not (config.folds or config.seeds > 1):
         from labbook.callbacks.pruning import OptunaPruning  # only a search has Optuna
 
         pruning = OptunaPruning(run.folder, config.sweep.job.trial, objective)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -298,6 +299,25 @@ def test_two_searches_on_one_study_leave_each_other_s_trials(labbook: Command) -
         assert len(runs_of(sweep)) == 1
     studies.requeue_trials(study, lambda name: locks.lock_owner(sweep, name) is not None, retry_failed=False)
     assert not trials_of(sweep, TrialState.RUNNING)
+
+
+def test_a_trial_is_the_mean_over_its_seeds_and_folds(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = ("hydra/sweeper=optuna", "model.width=choice(4,8)", "sweep.name=mine")
+    breaking(monkeypatch, times=1)
+    failed = labbook(*TINY, *space, "sweep.n_trials=1", "seeds=2", "folds=2")
+    assert (failed.code, "1 of 4 runs failed" in failed.err) == (1, True)
+    sweep = done(labbook(*TINY, *space, "sweep.n_trials=1", "seeds=2", "folds=2"))
+    runs = runs_of(sweep).values()
+    assert sorted((run["seed"], run["status"]) for run in runs) == [(42, "finished")] * 2 + [(43, "finished")] * 2
+    (trial,) = trials_of(sweep, TrialState.COMPLETE)
+    assert trial.values == [fmean(run["objective"] for run in runs)]
+    assert len({run["objective"] for run in runs}) > 1
+    other = labbook(*TINY, *space, "sweep.n_trials=2", "seeds=2")
+    assert (other.code, other.sentence) == (
+        2,
+        "seeds and folds make 2 runs of each trial: in the study of this sweep a trial has 4; use the same, or"
+        " sweep.name=NAME for a new study",
+    )
 
 
 @pytest.mark.parametrize(("drawn_from", "refused"), [("choice(0.1,0.2)", False), ("choice(0.0,0.2)", True)])

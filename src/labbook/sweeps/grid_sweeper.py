@@ -25,7 +25,7 @@ class GridSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         preset, command = given_overrides(config.hydra)
         arguments = [*preset, *command]
-        self.arguments = [*arguments, *repeat_overrides(config, arguments)]
+        self.arguments = [*arguments, *repeated_settings(config, arguments)]
         self.command = SweepCommand(config, self.arguments)
         self.config_loader = hydra_context.config_loader
         self.launcher = Plugins.instance().instantiate_launcher(
@@ -45,8 +45,8 @@ class GridSweeper(Sweeper):
             return command.launcher.launch(jobs, initial_job_idx=0)
 
 
-def repeat_overrides(config: DictConfig, arguments: list[str]) -> list[str]:
-    """The overrides that `seeds=N` and `folds=N` add to a sweep."""
+def repeated_settings(config: DictConfig, arguments: list[str]) -> list[str]:
+    """The overrides that `seeds=N` and `folds=N` add to a sweep, such as `seed=42,43`."""
     values = {"seed": range(config.seed, config.seed + config.seeds), "fold": range(1, config.folds + 1)}
     if config.fold:
         del values["fold"]

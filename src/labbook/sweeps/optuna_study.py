@@ -1,8 +1,9 @@
 """Optuna's study of a search: finished trials, and trials to repeat."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 import optuna
@@ -20,10 +21,11 @@ from labbook.sweeps.spaces import describe_distribution
 
 AGAIN = "queued again"  # numbers of trials, noted on the study
 OBJECTIVE = "objective"  # the objective, noted on the study
+RUNS = "runs of a trial"  # how many; the value of a trial is their mean
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
-def open_study(storage: str, objective: str, mode: str = "auto") -> optuna.Study:
+def open_study(storage: str, objective: str, mode: str = "auto", runs: int = 1) -> optuna.Study:
     """The existing study, or a new one."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction: Literal["minimize", "maximize"] = "minimize" if lower_is_better(objective, mode) else "maximize"
@@ -31,6 +33,7 @@ def open_study(storage: str, objective: str, mode: str = "auto") -> optuna.Study
         study = optuna.create_study(study_name=STUDY, storage=storage, direction=direction, load_if_exists=True)
     if OBJECTIVE not in study.user_attrs:
         study.set_user_attr(OBJECTIVE, objective)
+        study.set_user_attr(RUNS, runs)
     return study
 
 
@@ -56,7 +59,12 @@ def study_storage_errors(storage: str) -> Iterator[None]:
 
 
 def check_study(
-    study: optuna.Study, objective: str, mode: str, before: str | None, space: Mapping[str, BaseDistribution]
+    study: optuna.Study,
+    objective: str,
+    mode: str,
+    before: str | None,
+    space: Mapping[str, BaseDistribution],
+    runs: int = 1,
 ) -> None:
     """Refuse to continue a study with another objective, or with other distributions.
 
@@ -69,6 +77,10 @@ def check_study(
     if lower_is_better(objective, mode) != (study.direction is StudyDirection.MINIMIZE):
         raise SettingError(
             f"objective_mode={mode}: the study of this sweep is to {study.direction.name.lower()}; {new}"
+        )
+    if (was_runs := study.user_attrs.get(RUNS, 1)) != runs:
+        raise SettingError(
+            f"seeds and folds make {runs} runs of each trial: in the study of this sweep a trial has {was_runs}; {new}"
         )
     for trial in study.get_trials(deepcopy=False):
         for name, distribution in trial.distributions.items():
@@ -111,12 +123,13 @@ def sampler_after(node: DictConfig, drawn: int) -> optuna.samplers.BaseSampler:
     return made
 
 
-def record_trial(study: optuna.Study, trial: optuna.Trial, state: str, metrics: Mapping[str, Any]) -> None:
-    """Record the result of a trial's run."""
-    if state == "finished":
-        study.tell(trial, values=float(metrics["objective"]), skip_if_finished=True)
+def record_trial(study: optuna.Study, trial: optuna.Trial, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Record the result of a trial: the mean objective of its runs, given as states and metrics."""
+    states = {state for state, _ in runs}
+    if states == {"finished"}:
+        study.tell(trial, values=fmean(metrics["objective"] for _, metrics in runs), skip_if_finished=True)
     else:
-        became = TrialState.PRUNED if state == "pruned" else TrialState.FAIL
+        became = TrialState.PRUNED if states <= {"finished", "pruned"} else TrialState.FAIL
         study.tell(trial, state=became, skip_if_finished=True)
 
 

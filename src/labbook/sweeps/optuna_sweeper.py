@@ -14,7 +14,8 @@ from labbook.config.unknown_keys import GROUPS
 from labbook.errors import SettingError, list_choices
 from labbook.runs import locks
 from labbook.runs.sweep_folder import read_manifest
-from labbook.sweeps.naming import given_overrides, parse_overrides
+from labbook.sweeps.grid_sweeper import repeated_settings
+from labbook.sweeps.naming import given_overrides, override_combinations, parse_overrides
 from labbook.sweeps.sweep_command import SweepCommand
 
 if TYPE_CHECKING:
@@ -46,14 +47,12 @@ class OptunaSearch(OptunaSweeper):
         self.sampler = sampler
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        if config.seeds > 1:
-            raise SettingError(f"seeds={config.seeds} is for a grid; for a search (hydra/sweeper=optuna) use seed=N")
-        if config.folds:
-            raise SettingError(f"folds={config.folds} repeats a grid; a search (hydra/sweeper=optuna) takes no folds")
         check_sampler(config.hydra.runtime.choices[SAMPLER])
         preset, command = given_overrides(config.hydra)
         self.arguments = [*preset, *command]
-        self.command = SweepCommand(config, self.arguments, search=True)
+        repeated = repeated_settings(config, self.arguments)
+        self.command = SweepCommand(config, [*self.arguments, *repeated], search=True)
+        self.repeats = override_combinations(parse_overrides(repeated))  # the runs of one trial; [[]]: one run
         self.storage = str(config.hydra.sweeper.storage)  # only now, because it is in the sweep's folder
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self.command.lead(self.sweeper.launcher, hydra_context)
@@ -72,18 +71,21 @@ class OptunaSearch(OptunaSweeper):
         with self.command as command, self._begun(worker):
             folder = command.folder.path
             with locks.run_lock(folder, "study", patience=60):  # another search may be creating it
-                study = studies.open_study(self.storage, command.config.objective, command.config.objective_mode)
+                study = studies.open_study(
+                    self.storage, command.config.objective, command.config.objective_mode, len(self.repeats)
+                )
                 is_working = partial(locks.lock_owner, folder)
                 studies.requeue_trials(study, is_working, command.config.sweep.retry_failed)
-            launcher.total, launcher.searching = total, True
+            launcher.total, launcher.searching = total * len(self.repeats), True
             space, _, _ = self._space()
             while (taken := studies.taken_trials(study, worker)) < total and not launcher.stopped:
                 study.sampler = studies.sampler_after(self.sampler, studies.drawn_trials(study))
                 count = min(total - taken, self.sweeper.n_jobs)
                 trials = [studies.ask_trial(study, worker, space) for _ in range(count)]
                 self._launch(trials, first=taken)
-                for trial, name in zip(trials, launcher.names, strict=True):
-                    studies.record_trial(study, trial, *command.folder.state(name))
+                for place, trial in enumerate(trials):
+                    runs = launcher.names[place * len(self.repeats) : (place + 1) * len(self.repeats)]
+                    studies.record_trial(study, trial, [command.folder.state(name) for name in runs])
                 names += launcher.names
             launcher.names = names
 
@@ -95,14 +97,16 @@ class OptunaSearch(OptunaSweeper):
 
         space, fixed, removed = self._space()
         example = {**{name: example_of(distribution) for name, distribution in space.items()}, **fixed}
-        self.command.launcher.composed([*(f"{name}={value}" for name, value in example.items()), *removed])
+        self.command.launcher.composed(
+            [*(f"{name}={value}" for name, value in example.items()), *removed, *self.repeats[0]]
+        )
         spaces.check_search_objective(space, self.command.config.objective)
         self._check_forced(example, space)
         studies.rehearse_sampler(self.sampler, space)
         folder = self.command.folder
         if not self.command.config.sweep.rerun and (study := studies.existing_study(self.storage)):
             config, before = self.command.config, (read_manifest(folder.path) or {}).get("objective")
-            studies.check_study(study, config.objective, config.objective_mode, before, space)
+            studies.check_study(study, config.objective, config.objective_mode, before, space, len(self.repeats))
         self.command.launcher.begin()
         with locks.run_lock(folder.path, worker):
             yield
@@ -124,13 +128,14 @@ class OptunaSearch(OptunaSweeper):
         return spaces.read_space(parse_overrides(self.arguments))
 
     def _launch(self, trials: "list[optuna.Trial]", first: int) -> None:
+        """Run some trials: one run each, or one for each seed and fold."""
         _, fixed, removed = self._space()
         told = [
             [*(f"{name}={value}" for name, value in {**trial.params, **fixed}.items()), *removed,
-             f"sweep.job.trial={trial.number}"]
-            for trial in trials
+             f"sweep.job.trial={trial.number}", *repeat]
+            for trial in trials for repeat in self.repeats
         ]  # fmt: skip
-        self.command.launcher.launch(told, initial_job_idx=first)
+        self.command.launcher.launch(told, initial_job_idx=first * len(self.repeats))
 
 
 def check_sampler(name: str) -> None:
