@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import binary_calibration_error
 
-from labbook.inference.evaluate.calibration import BINS, bins_of, expected_error
+from labbook.inference.evaluate.class_metrics import BINS, bins_of, expected_error
 
 
 def test_bins_counted_by_hand() -> None:

@@ -47,19 +47,19 @@ def main() -> None:
 
     with lazy_imports.import_torch_stack():  # takes seconds, which an error need not wait for
         from labbook.inference import run_config
-        from labbook.inference.evaluate import class_metrics, evaluate_run, logged, output_files
+        from labbook.inference.evaluate import class_metrics, evaluate_run, output_files
 
     own = not asked.name
     settings = (*given.settings, *([f"weights={given.weights}"] if given.weights else []))
     folder = given.out or given.run / output_files.FOLDER
     config = run_config.complete_run_config(given.run, asked.config)
     if not run_config.is_classification_run(config):
-        told = logged.evaluate_module(given.run, config, given.split, given.weights, asked.data)
+        told = evaluate_run.evaluate_module(given.run, config, given.split, given.weights, asked.data)
         print_notes([*unfinished_notes(given.run), *told.notes])
-        logged.write_logged_test(
+        output_files.write_logged_test(
             output_files.EvaluationDescription(given.run, "test", asked.name, settings), told, folder
         )
-        logged.print_logged_test(told, given.all)
+        output_files.print_logged_test(told, given.all)
         print(f"evaluation: {folder}")
         return
     found = evaluate_run.evaluate_run(given.run, config, given.split, given.weights, asked.data, own)

@@ -1,10 +1,11 @@
-"""What a test says of each class and of the network's confidence, as a table and as plain data."""
+"""Metrics of a test by class and by confidence, as a table and as plain data."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 from torch import Tensor
@@ -12,41 +13,52 @@ from torchmetrics.functional.classification import multiclass_f1_score, multicla
 
 from labbook.console import WIDEST, literal, plain_table, wide_enough
 from labbook.files import finite_or_null
-from labbook.inference.evaluate.calibration import Bin, bins_of, expected_error
 from labbook.training.label_tasks import AnyEvaluationResult, EvaluationResult, MultilabelEvaluationResult
 
-MOST_CLASSES = 20  # that the table shows unless all are asked for
+BINS = 15
+MOST_CLASSES = 20  # in the printed table, unless --all
 MEASURES = {"precision": multiclass_precision, "recall": multiclass_recall, "f1": multiclass_f1_score}
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """How well one class is told from the others; nan where none of the images is of it."""
+    """Metrics of a class; nan if it has no images."""
 
     name: str
-    precision: float  # of the images taken for it, the part that is of it; 0 where no image is
-    recall: float  # of its images, the part that is taken for it
+    precision: float  # 0 if no image is predicted as this class
+    recall: float
     f1: float  # harmonic mean of the two
     images: int
 
 
 @dataclass(frozen=True)
 class LabelMetrics(ClassMetrics):
-    """The same where an image has several classes, by the threshold of each."""
+    """The same for images with several classes, at the threshold of the class."""
 
     threshold: float
-    average_precision: float  # whatever the threshold; nan where none of the images is of it
+    average_precision: float
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The predictions with a confidence above `low`, up to `high`."""
+
+    low: float
+    high: float
+    images: int
+    confidence: float  # means; nan if there are no images
+    accuracy: float
 
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """The figures of a test."""
+    """The metrics of a test."""
 
     loss: float
     acc: float
     images: int
     classes: tuple[ClassMetrics, ...]
-    precision: float  # means over the classes that have images
+    precision: float  # means over the classes with images
     recall: float
     f1: float
     calibration_error: float
@@ -55,7 +67,6 @@ class EvaluationReport:
 
 
 def evaluation_report(outcome: AnyEvaluationResult, names: Sequence[str]) -> EvaluationReport:
-    """All figures of a test, whose classes have these names."""
     classes: Sequence[ClassMetrics]
     if isinstance(outcome, MultilabelEvaluationResult):
         classes = metrics_by_label(outcome, names)
@@ -72,7 +83,7 @@ def evaluation_report(outcome: AnyEvaluationResult, names: Sequence[str]) -> Eva
 
 
 def metrics_by_class(outcome: EvaluationResult, names: Sequence[str]) -> list[ClassMetrics]:
-    """Of classes that exclude each other."""
+    """Metrics of classes of which an image has one."""
     counts = outcome.confusion.sum(1)
     found = [measure(outcome.predicted, outcome.labels, len(names), average="none") for measure in MEASURES.values()]
     found = [values.masked_fill(counts == 0, math.nan) for values in found]
@@ -81,20 +92,20 @@ def metrics_by_class(outcome: EvaluationResult, names: Sequence[str]) -> list[Cl
 
 
 def metrics_by_label(outcome: MultilabelEvaluationResult, names: Sequence[str]) -> list[LabelMetrics]:
-    """Of classes of which an image may have several."""
+    """Metrics of classes of which an image can have several."""
     precision = outcome.precision.masked_fill(outcome.images == 0, math.nan)
     found = (precision, outcome.recall, outcome.f1, outcome.images, outcome.thresholds, outcome.average_precision)
     return [LabelMetrics(*row) for row in zip(names, *(values.tolist() for values in found), strict=True)]
 
 
 def report_as_data(judgement: EvaluationReport) -> dict[str, Any]:
-    """Plain data for a JSON file; what is not a number is null."""
+    """Plain data for a JSON file; nan is null."""
     data: dict[str, Any] = finite_or_null(asdict(judgement))
     return data
 
 
 def print_report(judgement: EvaluationReport, split: str, every: bool = False, console: Console | None = None) -> None:
-    """Print the figures; of many classes those that are told worst, unless `every` one is asked for."""
+    """Print the metrics; of many classes those with the lowest f1, unless `every`."""
     console = wide_enough(console)
     console.print(f"{split} loss {judgement.loss:.4f} acc {judgement.acc:.4f}  n {judgement.images}")
     classes = list(judgement.classes)
@@ -110,7 +121,6 @@ def print_report(judgement: EvaluationReport, split: str, every: bool = False, c
 
 
 def class_table(judgement: EvaluationReport, classes: Sequence[ClassMetrics]) -> Table:
-    """A row for each class, and their means."""
     made = plain_table()
     several = [row for row in classes if isinstance(row, LabelMetrics)]
     further = ("average precision", "threshold") if several else ()
@@ -127,11 +137,33 @@ def class_table(judgement: EvaluationReport, classes: Sequence[ClassMetrics]) ->
 
 
 def mean_confidence(judgement: EvaluationReport) -> float:
-    """Over all images, the probability of the class that was predicted."""
+    """The mean probability of the predicted class over all images."""
     used = [item for item in judgement.bins if item.images]
     return sum(item.images * item.confidence for item in used) / sum(item.images for item in used)
 
 
 def format_share(value: float) -> str:
-    """A part of 1; of nothing there is none."""
     return "–" if math.isnan(value) else f"{value:.4f}"
+
+
+# Calibration --------------------------------------------------------------------------------------------------------
+
+
+def bins_of(confidence: Tensor, correct: Tensor, count: int = BINS) -> list[Bin]:
+    """Bins of equal width over (0, 1] for confidences float32 [n] and correct predictions bool [n].
+
+    torchmetrics puts a confidence of exactly 1, which is frequent, into a bin of its own.
+    """
+    edges = torch.arange(1, count, dtype=torch.float64) / count
+    which = torch.bucketize(confidence.double(), edges)  # a bin includes its upper edge
+    images = which.bincount(minlength=count)
+    sure, right = (which.bincount(values.double(), minlength=count) / images for values in (confidence, correct))
+    limits = [0.0, *edges.tolist(), 1.0]
+    columns = zip(limits[:-1], limits[1:], images.tolist(), sure.tolist(), right.tolist(), strict=True)
+    return [Bin(*column) for column in columns]
+
+
+def expected_error(bins: Sequence[Bin]) -> float:
+    """Expected calibration error (Guo et al., 2017): mean of |confidence - accuracy|, weighted by images."""
+    distances = [item.images * abs(item.confidence - item.accuracy) for item in bins if item.images]
+    return sum(distances) / sum(item.images for item in bins)

@@ -1,8 +1,9 @@
-"""A finished run's network tested again, on its own data or on another set."""
+"""Another test of a run, on its own data or on another data set."""
 
+import csv
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
@@ -12,34 +13,36 @@ from labbook.data.datamodule import ImageDataModule, Split
 from labbook.errors import SettingError
 from labbook.fit import apply_channels_last
 from labbook.inference.evaluate import other_dataset
-from labbook.inference.evaluate.class_matching import (
+from labbook.inference.evaluate.data_checks import (
     ClassMatch,
+    Overlap,
     check_division,
     check_same_division,
     check_same_images,
+    find_overlap,
     match_classes,
 )
-from labbook.inference.evaluate.final_test import run_test
-from labbook.inference.evaluate.overlap import Overlap, find_overlap
+from labbook.inference.evaluate.final_test import metrics_of_test, run_test
+from labbook.inference.run_config import check_classification
 from labbook.inference.trained_model import Weights, open_checkpoint, read_data_part, use_thresholds
 from labbook.runs.resume import read_run_config
-from labbook.runs.run_folder import read_metrics
+from labbook.runs.run_folder import TABLE, read_metrics
 from labbook.trainer import test_trainer
-from labbook.training import hardware
+from labbook.training import capabilities, hardware, own_modules
 from labbook.training.label_tasks import AnyEvaluationResult
 
 
 class EvaluatedRun(NamedTuple):
-    """A finished run's network, tested again."""
+    """The result of a classifier."""
 
     outcome: AnyEvaluationResult
     data: ImageDataModule
-    names: tuple[str, ...]  # of the classes, as the network knows them
-    epoch: int  # after so many epochs
-    matched: ClassMatch  # classes that are not both in the data and in the network
-    images: str  # equal where the images are: `record.part_identity`
-    as_recorded: bool | None  # whether they are those of this part that the run recorded; None: it recorded none
-    seen: Overlap | None = None  # how many of other images the network was trained on
+    names: tuple[str, ...]  # of the network's classes
+    epoch: int  # of the weights
+    matched: ClassMatch
+    images: str  # a hash of the images and labels: `part_identity`
+    as_recorded: bool | None  # whether the images are those that the run recorded; None: it recorded none
+    seen: Overlap | None = None  # of other images than the run's
 
 
 def evaluate_run(
@@ -50,15 +53,9 @@ def evaluate_run(
     other: DictConfig | None = None,
     own: bool = True,
 ) -> EvaluatedRun:
-    """Test a run's network again; `weights` is "best", "last" or, if None, what the run tested.
+    """Test the network of a run on `config.data` or on an `other` data set; `weights` None: those that the run tested.
 
-    It is tested on `config.data`, or on the `other` data set, shown as the network knows its images. `own`: they are
-    meant to be the run's own images. Images of classes that the network does not know are left out.
-
-    Raises:
-        SettingError: settings that do not go together, images that are shown otherwise than in training, training or
-            validation images that are not those of the run, other validation images that it was trained on, or no
-            whole checkpoint of this network.
+    `own`: the images should be those of the run. Images of classes that the network does not know are left out.
     """
     there = open_checkpoint(path, config, weights, "evaluate")
     config, known = there.config, there.spec
@@ -90,3 +87,56 @@ def evaluate_run(
             " trainer.precision=32, or train it again"
         )
     return EvaluatedRun(outcome, data, known.class_names, epoch, matched, images, as_recorded, seen)
+
+
+# Other modules ------------------------------------------------------------------------------------------------------
+
+
+class LoggedTest(NamedTuple):
+    """The result of any other module: what its test logs."""
+
+    metrics: dict[str, float]
+    data: str  # class of the data module
+    epoch: int  # of the weights
+    notes: tuple[str, ...] = ()
+    outcome: AnyEvaluationResult | None = None  # of a classifier
+    class_names: tuple[str, ...] = ()
+
+
+def evaluate_module(
+    path: Path, config: DictConfig, split: str, weights: Weights | None = None, other: DictConfig | None = None
+) -> LoggedTest:
+    """Test the module of a run on the batches of `test_dataloader`; `weights` as for `evaluate_run`."""
+    for purpose in [f"--split {split}"] * (split != "test") + ["another data set"] * (other is not None):
+        check_classification(config, purpose)
+    there = open_checkpoint(path, config, weights)
+    config = there.config
+    data = experiment.build_data(config)
+    model, epoch = there.model(capabilities.spec_of_data(data))
+    if not capabilities.is_tested(model, data):
+        raise SettingError(f"there is no test to evaluate: {capabilities.how_to_test(model, data)}")
+    choice = hardware.choose_for_run(config, model)
+    experiment.set_up_data(data)
+    own_modules.adapt_batches(model, data)
+    apply_channels_last(model, data, choice.channels_last)
+    use_thresholds(model, path)
+    metrics = metrics_of_test(test_trainer(config, choice, model), model, data, logged_names(path))
+    names = model.spec.class_names if capabilities.is_classifier(model) else ()
+    outcome = capabilities.evaluation_result_of(model)
+    return LoggedTest(metrics, type(data).__name__, epoch, tuple(data_change_notes(path, data)), outcome, names)
+
+
+def logged_names(path: Path) -> list[str]:
+    """The metrics that a run logged in training and validation; empty if it wrote no table."""
+    try:
+        with (path / TABLE).open(encoding="utf-8", newline="") as lines:
+            return next(csv.reader(lines), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+
+
+def data_change_notes(path: Path, data: Any) -> list[str]:
+    if not capabilities.is_image_data(data):
+        return []
+    changes = DataRecord.read(read_metrics(path), data.spec.class_names).changes(DataRecord.of(data), ["test"])
+    return [f"{'; '.join(changes)}, so the metrics cannot be compared with the run's"] if changes else []
