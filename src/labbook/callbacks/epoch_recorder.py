@@ -14,7 +14,7 @@ from labbook.files import write_whole
 from labbook.training import capabilities
 from labbook.training.checkpoint_io import RECORDER
 from labbook.training.epoch_metrics import EpochMetrics
-from labbook.training.epoch_rows import OTHER_COLUMNS, Row, epoch_line, rows_as_csv, time_left
+from labbook.training.epoch_rows import OTHER_COLUMNS, Pace, Row, epoch_line, rows_as_csv, time_left
 from labbook.training.optimizers import step_metric_schedules
 
 log = logging.getLogger("labbook")
@@ -39,7 +39,7 @@ class EpochRecorder:
         self._epoch_started: float | None = None
         self._lr: dict[str, float] = {}  # of the epoch's first step, by column
         self._resumed_at: int | None = None  # step
-        self._began = 0  # epochs done before this process, perhaps on another machine
+        self._pace = Pace(first_step=0)
         self._unwritten = False
         self.validated = False  # when the last epoch was recorded
 
@@ -64,7 +64,7 @@ class EpochRecorder:
     def start(self, trainer: Trainer) -> None:
         """Start the clock: a resumed epoch does not call its start hook."""
         self._epoch_started, self._training = time.perf_counter(), None
-        self._began = len(self.rows)
+        self._pace = Pace(first_step=trainer.global_step)
 
     def start_epoch(self, trainer: Trainer) -> None:
         self._lr = learning_rates(trainer)
@@ -80,7 +80,7 @@ class EpochRecorder:
     def record(self, trainer: Trainer, model: LightningModule) -> None:
         """Add the row of the epoch, write metrics.csv and log the row."""
         elapsed = self._elapsed()
-        training = self._before + (self._training or elapsed)
+        training = elapsed if self._training is None else self._training
         self.validated = self._training is not None
         if not capabilities.is_classifier(model):  # it does so itself
             step_metric_schedules(trainer)
@@ -96,18 +96,20 @@ class EpochRecorder:
             **metrics,
             **self._lr,
             "seconds": self._before + elapsed,
-            **self._pace(trainer, training),
+            **self._speed(trainer, self._before + training),
         }
         if trainer.world_size > 1:  # all processes must agree on the best epoch, whatever a module logs in each
             row = trainer.strategy.broadcast(row)
         self.rows.append(row)
         self.seconds += row["seconds"]
+        self._pace.add_epoch(elapsed, training)
         self._before, self._training, self._epoch_started = 0.0, None, None
         if trainer.is_global_zero:
             self._write()
             log_row(trainer.loggers, self.metrics.for_loggers(row))
-            epochs = trainer.max_epochs or 0
-            log.info("%s%s", epoch_line(row, epochs), time_left(self.rows[self._began :], epochs - len(self.rows)))
+            done, epochs = len(self.rows), trainer.max_epochs or 0
+            left = (epochs - done) * self._pace.seconds_per_epoch(trainer.global_step, done)
+            log.info("%s%s", epoch_line(row, epochs), time_left(left))
 
     def write_at_last(self) -> None:
         """Write metrics.csv, if it could not be written before.
@@ -127,7 +129,7 @@ class EpochRecorder:
         except PermissionError as error:  # on Windows, if a spreadsheet has the file open
             log.warning("%s could not be written (%s): the next epoch tries again", self.path, error.strerror)
 
-    def _pace(self, trainer: Trainer, seconds: float) -> Row:
+    def _speed(self, trainer: Trainer, seconds: float) -> Row:
         """Training images per second, or steps if images cannot be counted."""
         images = capabilities.images_per_epoch(trainer.train_dataloader, trainer.num_training_batches)
         if images is not None:
@@ -139,7 +141,7 @@ class EpochRecorder:
         return {
             "rows": self.rows,
             "seconds": self.seconds,
-            "unfinished": self._before + self._elapsed(),
+            "unfinished": self._before + (self._elapsed() if self._training is None else self._training),
             "lr": self._lr,
             "unlogged": sorted(self.metrics.unlogged),
         }

@@ -22,6 +22,9 @@ class Progress(Callback):
         self._drawn = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start(trainer)
+
+    def _start(self, trainer: Trainer, completed: int = 0) -> None:
         if not (self.wanted and trainer.is_global_zero):
             return
         if self._bar is None:
@@ -32,6 +35,7 @@ class Progress(Callback):
         self._bar.reset(
             self._task,
             total=int(trainer.num_training_batches) if math.isfinite(trainer.num_training_batches) else None,
+            completed=completed,
             description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
         )
 
@@ -39,6 +43,8 @@ class Progress(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Update the bar, if the last update is old enough."""
+        if self.wanted and self._bar is None:  # resumed within the epoch
+            self._start(trainer, batch_idx + 1)
         if self._bar is not None and time.monotonic() - self._drawn > REFRESH:
             self._drawn = time.monotonic()
             self._bar.update(self._task, completed=batch_idx + 1, refresh=True)

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import dataclass
 
 Row = dict[str, float]
 
@@ -32,9 +33,29 @@ def epoch_line(row: Row, epochs: int) -> str:
     return "  ".join([f"epoch {number}", *figures, pace])
 
 
-def time_left(rows: list[Row], epochs: int) -> str:
-    """The remaining time, from the mean of the finished epochs; empty if it is short."""
-    seconds = epochs * sum(row["seconds"] for row in rows) / len(rows)
+@dataclass
+class Pace:
+    """The speed of this process, without the part before a resume: it may be from another machine."""
+
+    first_step: int  # of this process, perhaps within an epoch
+    training: float = 0.0  # seconds of training steps
+    rest: float = 0.0  # seconds of validation
+    epochs: int = 0
+
+    def add_epoch(self, seconds: float, training: float) -> None:
+        """Add the seconds that this process needed to finish an epoch, and those of its training steps."""
+        self.training += training
+        self.rest += seconds - training
+        self.epochs += 1
+
+    def seconds_per_epoch(self, step: int, epochs: int) -> float:
+        """Seconds of a whole epoch, after `step` at the end of `epochs`; 0 if this process has only validated."""
+        trained = (step - self.first_step) * epochs / step if step else 0.0  # epochs, with a fraction
+        return self.training / trained + self.rest / self.epochs if trained else 0.0
+
+
+def time_left(seconds: float) -> str:
+    """The remaining time; empty if it is short."""
     return f"  {format_duration(seconds)} left" if seconds >= WORTH_SAYING else ""
 
 
