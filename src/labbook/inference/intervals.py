@@ -1,4 +1,4 @@
-"""Confidence intervals of an accuracy: over the images of a test, and over the seeds of a setting."""
+"""Confidence intervals of an accuracy: over test images, and over seeds."""
 
 import math
 from statistics import NormalDist
@@ -11,7 +11,7 @@ Interval = tuple[float, float]
 
 
 def wilson_interval(accuracy: float, images: int) -> Interval:
-    """The 95 % score interval of a part of so many images that was classified correctly (Wilson, 1927)."""
+    """The 95% score interval (Wilson, 1927) of an accuracy on a number of images."""
     z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
     middle = (accuracy + z * z / (2 * images)) / (1 + z * z / images)
     half = z * math.sqrt(accuracy * (1 - accuracy) / images + z * z / (4 * images * images)) / (1 + z * z / images)
@@ -19,13 +19,13 @@ def wilson_interval(accuracy: float, images: int) -> Interval:
 
 
 def student_interval(mean: float, sd: float, runs: int) -> Interval:
-    """The 95 % t interval of the mean of some runs, at least 2, with a sample's standard deviation `sd`."""
+    """The 95% t interval of the mean of 2 or more runs; `sd` is the sample standard deviation."""
     half = t_quantile(runs - 1) * sd / math.sqrt(runs)
     return mean - half, mean + half
 
 
 def t_quantile(freedom: int) -> float:
-    """Student's t at 97.5 %, for degrees of freedom from 1 on."""
+    """Student's t at 97.5% for 1 or more degrees of freedom."""
     if freedom <= len(T):
         return T[freedom - 1]
     z = NormalDist().inv_cdf(0.5 + LEVEL / 2)  # Cornish and Fisher's expansion

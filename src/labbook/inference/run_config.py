@@ -1,4 +1,4 @@
-"""The configuration of a run that is opened again: checked anew, and what kind of run it is."""
+"""The configuration of a run that is opened again, checked, and the kind of the run."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from labbook.runs.resume import read_run_config
 from labbook.runs.run_folder import CONFIG
 from labbook.training import capabilities
 
-# Settings that only a training acts upon, and what stands for them when a network is opened.
+# Settings that only training uses, and their values when a network is opened.
 UNUSED: dict[str, Any] = {
     "optimizer": {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 1.0},
     "scheduler": None,
@@ -23,16 +23,16 @@ UNUSED: dict[str, Any] = {
     "data.augment": [],
     "data.sampler": None,
 }
-# Settings of the trainer that a test acts upon.
+# Settings of the trainer that a test uses.
 TESTING = ("_target_", "accelerator", "devices", "num_nodes", "precision", "deterministic", "limit_test_batches")
 
 
 def complete_run_config(path: Path, config: DictConfig) -> DictConfig:
-    """A run's configuration with all settings that there are today.
+    """A run's configuration with all settings of this version.
 
-    What only its training used is left out where it would be refused today.
+    Settings that only training uses are removed if they would be refused.
     """
-    config = with_schema_types(config, f"{path}/{CONFIG}")  # that of an older run lacks what was not yet a setting
+    config = with_schema_types(config, f"{path}/{CONFIG}")  # a run of an older version lacks settings
     try:
         experiment.check_experiment(config)
     except UntrainableError:
@@ -42,10 +42,7 @@ def complete_run_config(path: Path, config: DictConfig) -> DictConfig:
 
 
 def without_training(config: DictConfig, trained: DictConfig) -> DictConfig:
-    """The configuration of a network without what only its training used and would be refused today.
-
-    What differs from that of the `trained` run was typed, and stays, to be checked.
-    """
+    """The configuration without settings that only training uses; those that the user changed stay, to be checked."""
     kept = config.copy()
     for name, unused in UNUSED.items():
         if OmegaConf.select(config, name) == OmegaConf.select(trained, name):
@@ -57,7 +54,7 @@ def without_training(config: DictConfig, trained: DictConfig) -> DictConfig:
 
 
 def types_of_run(config: DictConfig) -> tuple[type | None, type | None]:
-    """What a run's model and its data are made of, though these themselves need not be there."""
+    """The classes of a run's model and of its data; None if they are not known. The data can be missing."""
     model, data = (
         return_type(instantiate.resolve_target(config[group]._target_, group)) for group in ("model", "data")
     )
@@ -65,13 +62,13 @@ def types_of_run(config: DictConfig) -> tuple[type | None, type | None]:
 
 
 def is_classification_run(config: DictConfig) -> bool:
-    """Whether a run's model is a classifier, and its data one set of labelled images."""
+    """Whether a run has a classifier and an image data set."""
     model, data = types_of_run(config)
     return capabilities.is_classifier_type(model) and capabilities.is_image_data_type(data)
 
 
 def check_classification(config: DictConfig, purpose: str) -> None:
-    """Refuse a run of another kind, where `purpose`, such as "predict", needs one of classification."""
+    """Refuse a run of another kind; `purpose` is what needs it, such as "predict"."""
     model, data = types_of_run(config)
     capabilities.require_classifier_type(model, purpose)
     capabilities.require_image_data_type(data, purpose)

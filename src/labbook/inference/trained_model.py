@@ -1,4 +1,4 @@
-"""The network of a run that has been trained, ready to judge images; the data it was trained on need not be there."""
+"""The trained network of a run, ready for predictions; its data can be missing."""
 
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -43,16 +43,14 @@ class TrainedModel:
     config: DictConfig
     model: Classifier
     choice: DeviceChoice  # device and precision
-    epoch: int  # after so many epochs
+    epoch: int  # of the weights
 
     @property
     def spec(self) -> ImageSpec:
-        """What the network knows of its images: size, channels, classes, normalisation."""
         return self.model.spec
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
         return self.model.device
 
     @torch.inference_mode()
@@ -66,15 +64,11 @@ class TrainedModel:
             return self.scores(images).float()
 
     def scores(self, images: Tensor) -> Tensor:
-        """Normalised images [n, C, H, W] to logits [n, classes], in their precision; gradients go through."""
+        """Normalized images [n, C, H, W] to logits [n, classes] in the same precision, with gradients."""
         return tta_logits(self.model, images, self.config.task.tta)
 
     def probabilities(self, pixels: Tensor) -> Tensor:
-        """Pixels as for `logits` to the probability of each class, float32 [n, classes].
-
-        Raises:
-            SettingError: they are not numbers, as where the precision is too low for this network.
-        """
+        """Pixels as for `logits` to probabilities, float32 [n, classes]; SettingError if one is NaN."""
         found = self.spec.probabilities(self.logits(pixels))
         if not found.isfinite().all():
             raise SettingError(
@@ -84,21 +78,14 @@ class TrainedModel:
         return found
 
     def several_classes(self, probabilities: Tensor) -> list[tuple[str, ...]] | None:
-        """The classes of each image whose probability, [n, classes], is above their threshold.
-
-        None where an image has one class.
-        """
+        """The classes of each image with a probability above their threshold; None if an image has one class."""
         task = self.model.label_task
         if not isinstance(task, MultiLabel):
             return None
         return [tuple(compress(self.spec.class_names, row)) for row in (probabilities.cpu() > task.thresholds).tolist()]
 
     def data(self) -> ImageDataModule:
-        """The run's data as it is today, of which only the test images are to be read; nothing is read yet.
-
-        Raises:
-            SettingError: it is not there, or its images are not of the size, channels and classes of this network.
-        """
+        """The run's data, of which only the test images will be read; checked against the network."""
         data = capabilities.require_image_data(experiment.build_data(self.config, only="test"), NEEDING)
         seen, known = data.spec, self.spec
         if (seen.size, seen.channels) != (known.size, known.channels):
@@ -108,11 +95,7 @@ class TrainedModel:
         return data
 
     def test_images(self) -> Images:
-        """The test images of the run.
-
-        Raises:
-            SettingError: they are not there, or not those that the run was tested on.
-        """
+        """The test images, if they are those that the run was tested on."""
         record = DataRecord.read(read_metrics(self.path), self.spec.class_names)
         data = read_data_part(self.config, "test", record)
         if changes := record.changes(DataRecord.of(data), ["test"]):
@@ -124,13 +107,10 @@ class TrainedModel:
 
 
 def read_data_part(config: DictConfig, part: Part, record: DataRecord | None = None) -> ImageDataModule:
-    """The data with one part, where the other one need not be there.
+    """The data with one part; the other part can be missing.
 
-    Where the part is not as a `record` has it, both are read: of an image that is in two classes, and so left out of
-    both parts, one part alone does not know.
-
-    Raises:
-        SettingError: the part is not there, or cannot be trusted.
+    If the part differs from the `record`, both are read: an image in two classes is left out, which one part alone
+    does not show.
     """
     data = capabilities.require_image_data(experiment.build_data(config, only=part), NEEDING)
     data.setup()
@@ -143,7 +123,6 @@ def read_data_part(config: DictConfig, part: Part, record: DataRecord | None = N
 
 
 def data_type(config: DictConfig) -> type[ImageDataModule]:
-    """What a run's data is made of."""
     return capabilities.require_image_data_type(types_of_run(config)[1], NEEDING)
 
 
@@ -152,28 +131,22 @@ def decoding_of_run(config: DictConfig, spec: ImageSpec) -> Decoding:
 
 
 class LoadedCheckpoint(NamedTuple):
-    """A run's checkpoint, read."""
+    """A checkpoint of a run."""
 
-    config: DictConfig  # with all settings that there are today
+    config: DictConfig  # with all settings of this version
     file: Path
     content: dict[str, Any]
 
     @property
     def spec(self) -> ImageSpec:
-        """The images that the classifier in it was trained on."""
         return spec_of_training(self.content, self.file, self.config)
 
     def model(self, spec: Any) -> tuple[LightningModule, int]:
-        """The model with its weights, for data of this spec, and after how many epochs it has them.
-
-        Raises:
-            SettingError: a model that the data does not fit, or the checkpoint of another one.
-        """
+        """The model with its weights, for data of this spec, and the epoch of the weights."""
         model = experiment.build_model(self.config, spec)
         return model, checkpoint_io.put_weights(model, self.content, self.file)
 
     def network(self, spec: ImageSpec) -> tuple[Classifier, int]:
-        """The same of a classifier."""
         model, epoch = self.model(spec)
         return capabilities.require_classifier(model, NEEDING), epoch
 
@@ -181,11 +154,7 @@ class LoadedCheckpoint(NamedTuple):
 def open_checkpoint(
     path: Path, config: DictConfig, weights: Weights | None = None, purpose: str = ""
 ) -> LoadedCheckpoint:
-    """What a run's folder holds of its model; see `load_trained`. A `purpose` needs a run of classification.
-
-    Raises:
-        SettingError: settings that do not go together, a run of another kind, or no whole checkpoint.
-    """
+    """The checkpoint of a run; see `load_trained`. With a `purpose`, the run must be a classification."""
     config = complete_run_config(path, config)
     if purpose:
         check_classification(config, purpose)
@@ -200,14 +169,10 @@ def open_checkpoint(
 
 
 def load_trained(path: Path, config: DictConfig, weights: Weights | None, purpose: str) -> TrainedModel:
-    """The network of a run's folder; `weights` is by default (None) what the run itself tested.
+    """The network of a run folder; `weights` None: those that the run tested.
 
-    `config` is the run's, as `read_run_config` gives it, perhaps with other settings of the trainer. `purpose` is
-    what the network is for, such as "predict", which needs data of labelled images, too; without one any data will do.
-
-    Raises:
-        SettingError: settings that do not go together, no run of classification, no whole checkpoint of this network,
-            or a network that takes more than images.
+    `config` is the run's, perhaps with other settings of the trainer. A `purpose`, such as "predict", needs a run with
+    an image data set; "" accepts any data.
     """
     there = open_checkpoint(path, config, weights, purpose)
     model, epoch = there.network(there.spec)
@@ -223,35 +188,25 @@ def load_trained(path: Path, config: DictConfig, weights: Weights | None, purpos
 
 
 def use_thresholds(model: LightningModule, path: Path) -> None:
-    """Give a classifier of images with several classes the thresholds that its run chose."""
+    """Set the thresholds that the run chose, if images have several classes."""
     if capabilities.is_classifier(model) and isinstance(model.label_task, MultiLabel):
         model.label_task.use_thresholds(read_metrics(path), model.spec.class_names)
 
 
 def checkpoint_file(path: Path, config: DictConfig, weights: Weights | None = None) -> Path:
-    """The file with the weights that are asked for, or that the run itself tested."""
     folder = path / CHECKPOINTS
     best = weights == "best" or (weights is None and config.test_checkpoint == "best" and (folder / BEST).exists())
     return folder / (BEST if best else LAST)
 
 
 def spec_of_training(content: dict[str, Any], file: Path, config: DictConfig) -> ImageSpec:
-    """The images that the network of a checkpoint was trained on; one of before checkpoints told asks the run's data.
-
-    Raises:
-        SettingError: see `spec_of_checkpoint`; or that data is not there.
-    """
+    """The images that the network was trained on; by the data of the run if the checkpoint is of an older version."""
     if "spec" in content:
         return spec_of_checkpoint(content["spec"], file)
     return capabilities.require_image_data(experiment.build_data(config), NEEDING).spec
 
 
 def spec_of_checkpoint(content: Any, file: Path) -> ImageSpec:
-    """What a checkpoint says of the images.
-
-    Raises:
-        SettingError: it is not what a run writes.
-    """
     try:
         return SPEC.validate_python(content, strict=False)
     except ValidationError as error:

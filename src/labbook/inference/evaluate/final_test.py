@@ -1,4 +1,4 @@
-"""The test at the end of a training, and the run's final figures."""
+"""The test at the end of a training, and the final metrics of the run."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
@@ -35,12 +35,12 @@ from labbook.training.processes import every_rank
 
 
 def run_test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: Split) -> AnyEvaluationResult:
-    """Evaluate a classifier as it is on one part of the data."""
+    """Test a classifier with its current weights on a split of the data."""
     data.test_split = split
     with filter_lightning_warnings():
         trainer.test(model, datamodule=data, verbose=False)
     outcome = capabilities.evaluation_result_of(model)
-    assert outcome is not None  # a test makes one
+    assert outcome is not None
     if isinstance(outcome, MultilabelEvaluationResult):
         rows, labels, chances = (
             gather_processes(trainer, each) for each in (outcome.rows, outcome.labels, outcome.probabilities)
@@ -50,7 +50,7 @@ def run_test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: 
 
 
 def gather_processes(trainer: Trainer, part: Tensor) -> Tensor:
-    """The values of the images of all processes, [n, ...], of which this one has a `part`."""
+    """The values [n, ...] for the images of all processes; this process has a `part`."""
     counts = [int(count) for count in every_rank(trainer, torch.tensor([len(part)]))]
     padded = part.new_zeros(max(counts), *part.shape[1:])
     padded[: len(part)] = part
@@ -59,15 +59,15 @@ def gather_processes(trainer: Trainer, part: Tensor) -> Tensor:
 
 
 def logged_test_metrics(trainer: Trainer) -> dict[str, float]:
-    """What the last test logged as `test/NAME`, by name."""
+    """The values that the last test logged as `test/NAME`, by NAME."""
     logged = trainer.callback_metrics.items()
     return {name.removeprefix("test/"): value.item() for name, value in logged if name.startswith("test/")}
 
 
 def choose_thresholds(trainer: Trainer, model: Classifier, data: ImageDataModule) -> None:
-    """Choose the threshold of each class where images have several, by F1 on the validation images.
+    """Set the threshold of each class by F1 on the validation images, if images have several classes.
 
-    Without these they stay 0.5.
+    Without validation images it stays 0.5.
     """
     if not isinstance(model.label_task, MultiLabel) or data.validation == "test" or not len(data.rows["val"]):
         return
@@ -79,7 +79,7 @@ def choose_thresholds(trainer: Trainer, model: Classifier, data: ImageDataModule
 def run_final_test(
     trainer: Trainer, model: LightningModule, data: LightningDataModule, config: DictConfig
 ) -> dict[str, Any]:
-    """Test the best or last weights and gather the run's final metrics."""
+    """Test the best or last weights; the final metrics of the run."""
     recorder, saved = epoch_end_of(trainer).recorder, epoch_end_of(trainer).checkpoints
     tested_epoch = trainer.current_epoch
     if saved.select and saved.best_epoch is not None:
@@ -116,7 +116,7 @@ def run_final_test(
 def classifier_metrics(
     trainer: Trainer, model: Classifier, data: ImageDataModule, config: DictConfig, validated: bool
 ) -> dict[str, Any]:
-    """The metrics of a classifier's test, and of the parts that the tested epoch has none of."""
+    """The metrics of a classifier's test, and of splits that the tested epoch did not evaluate."""
     choose_thresholds(trainer, model, data)
     outcome = run_test(trainer, model, data, "test")
     metrics: dict[str, Any] = part_metrics("test", outcome, model)
@@ -133,7 +133,6 @@ def classifier_metrics(
 
 
 def part_metrics(part: str, outcome: AnyEvaluationResult, model: Classifier) -> dict[str, float]:
-    """Loss, accuracies and the metrics of the group `metrics` of a test."""
     figures = outcome.figures
     top5 = {"top5_acc": figures.top5_acc} if model.has_top5 else {}
     found = {"loss": figures.loss, "acc": figures.acc, **top5, **outcome.metrics}
@@ -143,7 +142,7 @@ def part_metrics(part: str, outcome: AnyEvaluationResult, model: Classifier) -> 
 def logged_metrics(
     trainer: Trainer, model: LightningModule, data: LightningDataModule, row: Mapping[str, float]
 ) -> dict[str, Any]:
-    """The metrics of any other test; `row` has those of the tested epoch."""
+    """The metrics of any other module's test; `row` has those of the tested epoch."""
     if not capabilities.is_tested(model, data):
         return {}
     metrics = metrics_of_test(trainer, model, data, row)
@@ -156,7 +155,7 @@ def logged_metrics(
 def metrics_of_test(
     trainer: Trainer, model: LightningModule, data: LightningDataModule, logged_before: Container[str]
 ) -> dict[str, float]:
-    """What a test logs; names that training or validation logged too get `test/` before them."""
+    """The metrics that a test logs; `test/` is added to names that training or validation logged too."""
     logged = logged_in_test(trainer, model, data)
     if capabilities.is_classifier(model) and model.outcome is not None:
         model.outcome = replace(model.outcome, rows=torch.arange(len(model.outcome.labels)))  # in the loader's order
@@ -165,7 +164,6 @@ def metrics_of_test(
 
 
 def logged_in_test(trainer: Trainer, model: LightningModule, data: LightningDataModule) -> dict[str, float]:
-    """The metrics that a test logs, of all test loaders."""
     with filter_lightning_warnings():
         trainer.test(model, datamodule=data, verbose=False)
     logged = trainer.callback_metrics
@@ -173,7 +171,6 @@ def logged_in_test(trainer: Trainer, model: LightningModule, data: LightningData
 
 
 def data_summary(data: LightningDataModule) -> dict[str, Any]:
-    """What is to be known of the images that were trained and tested on."""
     if not capabilities.is_image_data(data):
         return {}
     return {
@@ -186,7 +183,6 @@ def data_summary(data: LightningDataModule) -> dict[str, Any]:
 
 
 def class_summary(model: LightningModule) -> dict[str, Any]:
-    """What the test found by class, where there are classes."""
     outcome = capabilities.evaluation_result_of(model)
     return outcome.details(model.spec.class_names) if capabilities.is_classifier(model) and outcome is not None else {}
 
@@ -194,12 +190,9 @@ def class_summary(model: LightningModule) -> dict[str, Any]:
 def write_predictions(
     trainer: Trainer, outcome: AnyEvaluationResult, class_names: Sequence[str], files: Sequence[str] = ()
 ) -> None:
-    """Write what was answered to each test image; of several processes each has but its own, so that nothing is kept.
+    """Write the prediction for each test image; with several processes, remove the file of an earlier test instead.
 
-    Nor is then what the run answered when it ended earlier, on one process, and was not trained for so long.
-
-    Raises:
-        OSError: it could not be written.
+    Each of several processes has only its own images.
     """
     file = Path(trainer.default_root_dir) / PREDICTIONS
     if trainer.world_size == 1:
@@ -209,11 +202,7 @@ def write_predictions(
 
 
 def objective_metric(metrics: dict[str, Any], name: str) -> float:
-    """The metric that runs are compared by.
-
-    Raises:
-        SettingError: the run has none of this name.
-    """
+    """The value of the metric by which runs are compared."""
     value = metrics.get(name)
     if value is None:
         known = ", ".join(key for key, item in metrics.items() if isinstance(item, float))

@@ -1,4 +1,4 @@
-"""A run's network on another data set than its own, shown to it as it was trained. Imports no torch."""
+"""The settings of a test on another data set than the run's. Imports no torch."""
 
 import re
 from dataclasses import dataclass
@@ -20,31 +20,27 @@ if TYPE_CHECKING:  # it would import torch
 SEEN = ("image_size", "channels", "normalize")
 # How image files are decoded to squares: these settings are those of the run, unless they are given.
 DECODED = ("resize", "decode_size")
-# Settings of the trainer of which a test takes no others.
+# The only values that a test accepts.
 ONE_PROCESS = {"trainer.devices": r"1|\[\d+\]", "trainer.num_nodes": "1", "trainer.strategy": "auto"}
 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """The configuration of a test: the run's own, and what stands in for its data."""
+    """The configuration of a test."""
 
-    config: DictConfig  # the run's, with settings from the command line
-    data: DictConfig | None = None  # another set's, where SEEN is null unless it was given
-    name: str = ""  # of the other images, as part of a file's name
+    config: DictConfig  # the run's, with the settings of the command line
+    data: DictConfig | None = None  # of another data set, where SEEN is null unless given
+    name: str = ""  # of other images, for file names
 
 
 def evaluation_request(config: DictConfig, settings: list[str]) -> EvaluationRequest:
-    """What a run's configuration and the settings of a command line ask for; `data=NAME` is another data set.
-
-    Raises:
-        SettingError: a setting that the run, or the other set, does not have.
-    """
+    """The configuration of a test by the settings of a command line; `data=NAME` is another data set."""
     check_one_process(settings)
     if not any(setting.startswith("data=") for setting in settings):
         replaced = with_settings(config, settings)
         name = other_root_note(config.data, replaced.data)
         if name and not any(setting.startswith("data.test_fraction=") for setting in settings):
-            replaced.data.pop("test_fraction", None)  # of a folder of classes all images are tested
+            replaced.data.pop("test_fraction", None)  # test all images of a folder of classes
         return EvaluationRequest(replaced, name=name)
     of_data = [setting for setting in settings if setting.startswith(("data=", "data."))]
     rest = [setting for setting in settings if setting not in of_data]
@@ -57,7 +53,7 @@ def evaluation_request(config: DictConfig, settings: list[str]) -> EvaluationReq
         if name in chosen.data and f"data.{name}" not in given:
             chosen.data[name] = config.data.get(name)
     if "data.batch_size" not in given:
-        chosen.data.batch_size = config.data.batch_size  # for which this network has room
+        chosen.data.batch_size = config.data.batch_size  # fits into memory
     own = config.get("config_groups", {}).get("data")
     name = str(chosen.config_groups.data)
     return EvaluationRequest(
@@ -66,7 +62,6 @@ def evaluation_request(config: DictConfig, settings: list[str]) -> EvaluationReq
 
 
 def check_one_process(settings: list[str]) -> None:
-    """Refuse settings for several processes: a test takes one device."""
     for setting in settings:
         name, _, value = setting.partition("=")
         if name in ONE_PROCESS and not re.fullmatch(ONE_PROCESS[name], value):
@@ -74,13 +69,13 @@ def check_one_process(settings: list[str]) -> None:
 
 
 def other_root_note(own: DictConfig, other: DictConfig) -> str:
-    """What to call images of the same kind that lie elsewhere; nothing where they are the run's own."""
+    """A name for images of the same kind in another folder; empty for the run's own."""
     moved = str(own.get("root")) != str(other.get("root"))
     return short_file_name(Path(str(other.root)).name) if moved and not is_published(resolved_dict(other)) else ""
 
 
 def with_network_spec(data: DictConfig, spec: "ImageSpec") -> DictConfig:
-    """Another set's configuration, in which what it leaves open is as the network knows its images."""
+    """The configuration of another data set, with the network's values for SEEN where they are null."""
     normalize = {"mean": list(spec.mean), "std": list(spec.std)}
     known = {"image_size": spec.size, "channels": spec.channels, "normalize": normalize}
     shown = OmegaConf.create(resolved_dict(data))
@@ -91,7 +86,6 @@ def with_network_spec(data: DictConfig, spec: "ImageSpec") -> DictConfig:
 
 
 def resolved_dict(node: DictConfig) -> dict[str, Any]:
-    """A configuration as a dictionary."""
     found = OmegaConf.to_container(node, resolve=True)
     assert isinstance(found, dict)
     return {str(name): value for name, value in found.items()}

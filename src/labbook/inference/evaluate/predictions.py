@@ -1,4 +1,4 @@
-"""What a run's network answered to each image of the test set, kept so that runs can be compared. Imports no torch."""
+"""The predictions of a run for the test images, for comparing runs. Imports no torch."""
 
 import csv
 from dataclasses import dataclass
@@ -9,45 +9,40 @@ import numpy as np
 
 Classes = np.ndarray[Any, np.dtype[np.int64]] | np.ndarray[Any, np.dtype[np.str_]]
 Booleans = np.ndarray[Any, np.dtype[np.bool_]]
-HEAD = ("image", "label", "predicted")  # the first columns: an image's place in the test set, and its classes
-SEVERAL = ("image", "labels", "predicted")  # columns of a table of images with several classes each
+HEAD = ("image", "label", "predicted")  # columns: number of the image in the test set, true and predicted class
+SEVERAL = ("image", "labels", "predicted")  # columns if images have several classes
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """True and predicted classes, int64 [n], in the order of the test set; of several for an image texts as 3|7."""
+    """True and predicted classes, int64 [n], in the order of the test set; with several per image, texts as 3|7."""
 
-    test_set: str  # equal where the images are: `record.part_identity`
+    test_set: str  # a hash of the images and labels: `part_identity`
     labels: Classes
     predicted: Classes
 
     @classmethod
     def of(cls, test_set: str, rows: Any, labels: Any, predicted: Any) -> "Predictions":
-        """From tensors or arrays [n]; `rows` are the places of the images in the test set."""
+        """From tensors or arrays [n]; `rows` are the numbers of the images in the test set."""
         order = np.argsort(np.asarray(rows))
         return cls(test_set, np.asarray(labels)[order], np.asarray(predicted)[order])
 
     @property
     def right(self) -> Booleans:
-        """Which images were told right, with all their classes, bool [n]."""
+        """Which images are predicted correctly, with all their classes, bool [n]."""
         return np.asarray(self.labels == self.predicted)
 
     @property
     def several_classes(self) -> bool:
-        """Whether an image may have several classes."""
         return self.labels.dtype.kind == "U"
 
     @property
     def accuracy(self) -> float:
-        """The part that was told right."""
         return float(self.right.mean())
 
     @classmethod
     def read(cls, file: Path, test_set: str) -> "Predictions | None":
-        """From a run's table of predictions; None where there is none, or it is damaged.
-
-        Runs of older versions have the columns of `HEAD` alone.
-        """
+        """From the file of a run; None if it is missing or damaged. Files of older versions have only `HEAD`."""
         try:
             with file.open(encoding="utf-8", newline="") as lines:
                 head, *rows = csv.reader(lines)

@@ -1,4 +1,4 @@
-"""The table of a run's predictions: what the network says of each test image, as CSV."""
+"""The table of a run's predictions for the test images, as CSV."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,14 +12,14 @@ from labbook.runs.csv_text import csv_text
 from labbook.training.label_tasks import AnyEvaluationResult, EvaluationResult, MultilabelEvaluationResult
 from labbook.training.probabilities import MOST_CLASSES, TOP
 
-DIGITS = 6  # significant ones of a probability
+DIGITS = 6  # significant digits of a probability
 
 
 def predictions_table(outcome: AnyEvaluationResult, names: Sequence[str], files: Sequence[str] = ()) -> str:
-    """A row for each image, in the order of the set; `files` are the paths of all its images, where it has files.
+    """A row for each image in the order of the test set; `files` are the paths of its images, if they are files.
 
-    Classes are written as their numbers in the network and as their `names`. The probabilities are those of every
-    class (`p_NAME`); of more than `MOST_CLASSES` they are those of the true class and of the `TOP` likeliest ones.
+    Classes are written by number and by name. Probabilities are those of every class (`p_NAME`); with more than
+    `MOST_CLASSES` classes, those of the true class and of the `TOP` most probable ones.
     """
     names = [printable(name) for name in names]
     if isinstance(outcome, MultilabelEvaluationResult):
@@ -39,7 +39,7 @@ def predictions_table(outcome: AnyEvaluationResult, names: Sequence[str], files:
 def multilabel_predictions_table(
     outcome: MultilabelEvaluationResult, names: Sequence[str], files: Sequence[str]
 ) -> str:
-    """A row for each image: the names of its classes and of those predicted, as in 3|7, and all probabilities."""
+    """A row for each image: its true and predicted classes, as in 3|7, and all probabilities."""
     heads: list[object] = [
         "image",
         *(["file"] if files else []),
@@ -58,12 +58,11 @@ def multilabel_predictions_table(
 
 
 def names_of_classes(row: Sequence[bool], names: Sequence[str]) -> str:
-    """The classes of an image in one cell, by whether it has each."""
     return join_class_names(name for name, there in zip(names, row, strict=True) if there)
 
 
 def true_and_predicted(outcome: AnyEvaluationResult, names: Sequence[str]) -> tuple[Sequence[Any], Sequence[Any]]:
-    """The true and the predicted classes of each image, [n], as `Predictions` has them."""
+    """The true and the predicted classes of each image, [n], as in `Predictions`."""
     if not isinstance(outcome, MultilabelEvaluationResult):
         return outcome.labels.tolist(), outcome.predicted.tolist()
     names = [printable(name) for name in names]
@@ -74,7 +73,6 @@ def true_and_predicted(outcome: AnyEvaluationResult, names: Sequence[str]) -> tu
 
 
 def probability_headings(names: Sequence[str]) -> list[str]:
-    """The columns of probabilities."""
     if len(names) <= MOST_CLASSES:
         return [f"p_{name}" for name in names]
     top = [f"top{place}{what}" for place in range(1, TOP + 1) for what in ("", "_name", "_p")]
@@ -82,7 +80,6 @@ def probability_headings(names: Sequence[str]) -> list[str]:
 
 
 def probability_cells(outcome: EvaluationResult, names: Sequence[str], order: torch.Tensor) -> Iterator[list[object]]:
-    """The cells of probabilities of each image, in this order."""
     assert outcome.probabilities is not None
     classes, values, of_label = (each[order].tolist() for each in outcome.probabilities)
     for numbers, row, label in zip(classes, values, of_label, strict=True):
