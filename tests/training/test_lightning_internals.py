@@ -5,9 +5,11 @@ from warnings import catch_warnings
 
 import pytest
 import torch
+from mylab.data.numbers import Numbers
 from mylab.data.resumable import ResumableNumbers
 from mylab.models.regression import Regression
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch.utils.data import DataLoader
 
 from labbook.training import lightning_internals
 from labbook.training.lightning_internals import (
@@ -61,7 +63,7 @@ def test_an_epoch_is_begun_anew_from_the_states_of_its_loaders() -> None:
     class Anew(Callback):
         def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
             vars(trainer.fit_loop)["_combined_loader_states_to_load"] = [{"epoch": 0, "next": 3}]
-            begin_epoch_anew(trainer)
+            begin_epoch_anew(trainer, lambda: seen.append("restored"))
 
         def on_train_batch_start(
             self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -71,7 +73,44 @@ def test_an_epoch_is_begun_anew_from_the_states_of_its_loaders() -> None:
     data = ResumableNumbers()
     Trainer(**QUIET, callbacks=[Anew()]).fit(Trained(), datamodule=data)
     rows = torch.randperm(32, generator=torch.Generator().manual_seed(0))[24:]
+    assert seen.pop(0) == "restored"
     assert [batch.equal(data.parts[0].tensors[0][rows]) for batch in seen] == [True]  # the last of four
+
+
+class Stateful(DataLoader[Any]):
+    """As torchdata's: from the state after its last batch, it first has nothing, and then all batches."""
+
+    taken = 0
+
+    def __iter__(self) -> Any:
+        start, self.taken = self.taken, 0
+        return iter(list(super().__iter__())[start:])
+
+    def state_dict(self) -> dict[str, int]:
+        return {"taken": self.taken}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.taken = state_dict["taken"]
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_a_loader_at_the_end_of_an_epoch_begins_the_next() -> None:
+    seen: list[int] = []
+
+    class Anew(Callback):
+        def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            vars(trainer.fit_loop)["_combined_loader_states_to_load"] = [{"taken": 2}]
+            begin_epoch_anew(trainer, lambda: None)
+
+        def on_train_batch_start(
+            self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+        ) -> None:
+            seen.append(batch_idx)
+
+    data = Numbers()
+    data.setup("fit")
+    Trainer(**QUIET, callbacks=[Anew()]).fit(Trained(), Stateful(data.parts[0], 16), data.val_dataloader())
+    assert seen == [0, 1]
 
 
 def test_lightning_installs_no_handlers_of_signals(monkeypatch: pytest.MonkeyPatch) -> None:

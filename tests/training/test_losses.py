@@ -175,6 +175,7 @@ class Learned(nn.Module):
         (Task(loss=Learned), "Learned has trainable parameters"),
         (Task(loss=partial(nn.MultiMarginLoss, p=3)), "only p == 1 and p == 2"),
         (Task(loss=nn.MultiMarginLoss, mixup=0.2), "use task.mixup=0"),
+        (Task(loss=nn.L1Loss, mixup=0.2), "class numbers"),  # which the validation has
         (Task(loss=FocalLoss, label_smoothing=0.1), "FocalLoss has no label smoothing"),
         (Task(loss=Summed, class_weights="balanced"), "Summed has no class weights"),
         (Task(class_weights={"dog": 2.0}), "dog is not a class of the data; choices: 0, 1"),

@@ -37,6 +37,7 @@ class EpochEnd(Checkpoint):
         self.checkpoints.save_epoch(trainer, pl_module, self.recorder.rows[-1], self.recorder.validated)
         if self.pruning is not None:
             self.pruning.report(trainer, self.recorder.rows)
+        self.checkpoints.resume_state.end_epoch(trainer)
 
     # Before and within an epoch --------------------------------------------------------------------------------
 

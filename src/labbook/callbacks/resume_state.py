@@ -1,6 +1,7 @@
 """The part of a checkpoint that Lightning does not save, so that a resumed run gets the same bits."""
 
 import logging
+from functools import partial
 from typing import Any
 
 from pytorch_lightning import Trainer
@@ -9,7 +10,12 @@ from torch import Tensor
 from labbook.data.randomness import get_rng_states, set_rng_states
 from labbook.training import capabilities
 from labbook.training.checkpoint_io import epochs_done
-from labbook.training.lightning_internals import begin_epoch_anew
+from labbook.training.lightning_internals import (
+    begin_epoch_anew,
+    forget_restored,
+    logged_in_epoch,
+    restore_logged,
+)
 from labbook.training.processes import every_rank
 
 log = logging.getLogger("labbook")
@@ -32,6 +38,7 @@ class ResumeState:
         self.validating = False  # the checkpoint is saved during validation
         self._before_validation: dict[str, Tensor] = {}  # random states: validation loaders may use random numbers
         self._restored: dict[str, list[Tensor]] = {}  # random states of a checkpoint by kind and rank
+        self._logged: dict[str, Any] = {}  # what the interrupted epoch had logged
         self._between_epochs = False  # the checkpoint was saved at the end of an epoch
 
     def end_training_steps(self, trainer: Trainer) -> None:
@@ -42,6 +49,8 @@ class ResumeState:
         """Add the random states; during validation, those before it."""
         states = self._before_validation if self.validating else get_rng_states(trainer.strategy.root_device)
         checkpoint["random"] = {kind: every_rank(trainer, state) for kind, state in states.items()}
+        if checkpoint["epoch"] + 1 != epochs_done(checkpoint):
+            checkpoint["logged"] = logged_in_epoch(trainer)
         if self.validating:
             # As if the validation had stopped in its first batch: Lightning then starts it again.
             progress = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
@@ -50,6 +59,7 @@ class ResumeState:
     def load(self, checkpoint: dict[str, Any], trainer: Trainer) -> None:
         """Keep the random states until the training starts; warn if the number of processes changed."""
         self._restored = checkpoint["random"]
+        self._logged = checkpoint.get("logged", {})
         self._between_epochs = checkpoint["epoch"] + 1 == epochs_done(checkpoint)
         were, are = len(self._restored["cpu"]), trainer.world_size
         if were != are:
@@ -61,15 +71,27 @@ class ResumeState:
 
     def restore(self, trainer: Trainer) -> None:
         """Set the random state of the checkpoint, and check whether a user's loaders resume within an epoch."""
-        rank = trainer.global_rank
-        if self._restored and rank < len(self._restored["cpu"]):
-            # Each is a copy: torch crashes with a view of a larger tensor.
-            states = {kind: of_ranks[rank].clone() for kind, of_ranks in self._restored.items()}
-            set_rng_states(states, trainer.strategy.root_device)
         loaders = capabilities.own_loaders(trainer.train_dataloader)
         self.within_epoch = capabilities.resumes_within_epoch(loaders)
         if loaders and trainer.is_global_zero:
             log.info("%s", RESUMES[self.within_epoch])
         if loaders and self._restored and self._between_epochs:
-            begin_epoch_anew(trainer)
+            begin_epoch_anew(trainer, partial(self._restore_random_state, trainer))
+        else:
+            self._restore_random_state(trainer)
+        restore_logged(trainer, trainer.lightning_module, self._logged)
         self._restored = {}
+
+    def end_epoch(self, trainer: Trainer) -> None:
+        """Forget what was restored."""
+        if self._logged:
+            self._logged = {}
+            forget_restored(trainer)
+
+    def _restore_random_state(self, trainer: Trainer) -> None:
+        """Set the random state of this process, if the checkpoint has one."""
+        rank = trainer.global_rank
+        if self._restored and rank < len(self._restored["cpu"]):
+            # Each is a copy: torch crashes with a view of a larger tensor.
+            states = {kind: of_ranks[rank].clone() for kind, of_ranks in self._restored.items()}
+            set_rng_states(states, trainer.strategy.root_device)

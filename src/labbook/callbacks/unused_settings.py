@@ -168,7 +168,7 @@ def unused_by_own_model(config: DictConfig, model: LightningModule) -> Iterator[
     if config.evaluate_train:
         yield f"evaluate_train=true has no effect on {title}, which is not a Classifier"
     for group in ("optimizer", "scheduler"):
-        takes = "task" in given or group in given or not capabilities.overrides_hooks(model, "configure_optimizers")
+        takes = "task" in given or group in given or not capabilities.configures_optimizers(model)
         if not takes and config[group] != default_group(group):
             choice = config.config_groups.get(group) or group
             yield (

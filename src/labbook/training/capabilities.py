@@ -182,6 +182,11 @@ def overrides_hooks(owner: LightningModule | LightningDataModule, *hooks: str) -
     return all(is_overridden(hook, owner) for hook in hooks)
 
 
+def configures_optimizers(model: LightningModule) -> bool:
+    """Whether the class of a model creates its optimizers, so that it needs no default ones."""
+    return type(model).configure_optimizers is not LightningModule.configure_optimizers
+
+
 def is_validated(model: LightningModule, data: LightningDataModule) -> bool:
     """Whether there is a validation step, and images or batches for it."""
     if is_image_data(data):

@@ -167,8 +167,9 @@ def check_loss(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: 
         raise SettingError(
             f"{title} has reduction={criterion.reduction}: a loss is the mean over the batch, so use mean"
         )
-    targets = "labels of several classes for an image" if spec.multilabel else "the shares of mixed images" * mixed
-    try_loss(criterion, title, spec.num_classes, targets)
+    try_loss(criterion, title, spec.num_classes, "labels of several classes for an image" * spec.multilabel)
+    if mixed and not spec.multilabel:
+        try_loss(criterion, title, spec.num_classes, "the shares of mixed images")
 
 
 def check_multilabel_loss(loss: Loss) -> None:

@@ -14,7 +14,7 @@ from labbook.config.target_rules import return_type
 from labbook.data.image_spec import ImageSpec
 from labbook.data.loader import Batch
 from labbook.errors import SettingError
-from labbook.training.capabilities import image_spec, is_classifier, is_image_data, overrides_hooks
+from labbook.training.capabilities import configures_optimizers, image_spec, is_classifier, is_image_data
 from labbook.training.classifier import Task
 from labbook.training.optimizers import make_optimizer, steps_per_epoch, with_schedule
 
@@ -50,7 +50,7 @@ def supplied_arguments(target: Any, node: Mapping[str, Any], name: str, /, **ava
 
 def add_optimizer(model: LightningModule, task: Task) -> None:
     """Give a model without `configure_optimizers` the optimizer and schedule of the configuration."""
-    if not overrides_hooks(model, "configure_optimizers"):
+    if not configures_optimizers(model):
         vars(model)["configure_optimizers"] = partial(default_optimizers, model, task)
 
 
