@@ -26,3 +26,10 @@ def test_a_network_of_a_family_names_the_folder_by_what_it_is() -> None:
     parent, name = run_folder.new_run_path(OmegaConf.create(chosen))
     assert parent == Path("logs/runs")
     assert name.endswith("_resnet34_digits")
+
+
+def test_settings_may_take_values_that_are_not_kept(tmp_path: Path) -> None:
+    notes = {"of": "${sweep.name}", "runs": "${seeds}"}
+    config = OmegaConf.create({"seed": 1, "seeds": 3, "sweep": {"name": "s", "job": {"folder": None}}, "notes": notes})
+    run_folder.RunFolder(tmp_path, config).start()
+    assert OmegaConf.load(tmp_path / "config.yaml") == {"seed": 1, "notes": {"of": "s", "runs": 3}}

@@ -77,9 +77,9 @@ class RunFolder:
         # The status comes first: a finished run that is trained longer is not finished any more.
         self.record(self._resume_facts() if self.resumes else {}, "running")
         if self.leads:
-            lasting = {key: value for key, value in self.config.items() if key not in ("sweep", "seeds")}
-            config = OmegaConf.to_yaml(lasting, resolve=True)
-            write_whole(self.path / CONFIG, f"# {typed_command()}\n{config}", durable=True)
+            resolved: Any = OmegaConf.to_container(self.config, resolve=True)  # which may take values of those left out
+            lasting = {key: value for key, value in resolved.items() if key not in ("sweep", "seeds")}
+            write_whole(self.path / CONFIG, f"# {typed_command()}\n{OmegaConf.to_yaml(lasting)}", durable=True)
 
     def _resume_facts(self) -> dict[str, Any]:
         """How often the run was resumed, and which other code trained it before."""
