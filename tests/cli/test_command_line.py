@@ -183,7 +183,7 @@ def test_what_the_root_does_not_declare_is_refused(override: str, labbook: Comma
 @pytest.mark.parametrize(
     ("override", "text"),
     [
-        ("+optimizer.amsgrad=3", "optimizer.amsgrad must be a valid boolean, not 3"),
+        ("+optimizer.amsgrad=3", "optimizer.amsgrad must be true or false, not 3"),
         ("+model.paddin=3", "model.paddin is not a setting of labbook.models.lenet5.LeNet5; did you mean padding?"),
         (
             "+model.deep.er=3",

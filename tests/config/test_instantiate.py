@@ -50,42 +50,42 @@ def test_what_fits_passes(settings: dict[str, Any]) -> None:
     [
         ({"count": 0}, "thing.count must be greater than 0, not 0"),
         ({"count": -1}, "thing.count must be greater than 0, not -1"),
-        ({"count": 1.0}, "thing.count must be a valid integer, not 1.0"),
-        ({"count": 2.5}, "thing.count must be a valid integer, not 2.5"),
-        ({"count": "3"}, "thing.count must be a valid integer, not '3'"),
-        ({"count": True}, "thing.count must be a valid integer, not True"),
-        ({"count": None}, "thing.count must be a valid integer, not None"),
-        ({"count": [1]}, "thing.count must be a valid integer, not [1]"),
-        ({"rate": "0.5"}, "thing.rate must be a valid number, not '0.5'"),
-        ({"rate": True}, "thing.rate must be a valid number, not True"),
+        ({"count": 1.0}, "thing.count must be a whole number, not 1.0"),
+        ({"count": 2.5}, "thing.count must be a whole number, not 2.5"),
+        ({"count": "3"}, "thing.count must be a whole number, not '3'"),
+        ({"count": True}, "thing.count must be a whole number, not true"),
+        ({"count": None}, "thing.count must be a whole number, not null"),
+        ({"count": [1]}, "thing.count must be a whole number, not [1]"),
+        ({"rate": "0.5"}, "thing.rate must be a number, not '0.5'"),
+        ({"rate": True}, "thing.rate must be a number, not true"),
         ({"rate": 1}, "thing.rate must be less than 1, not 1"),
         ({"rate": -0.1}, "thing.rate must be greater than or equal to 0, not -0.1"),
         ({"rate": float("nan")}, "thing.rate must be a finite number, not nan"),
         ({"rate": float("-inf")}, "thing.rate must be a finite number, not -inf"),
-        ({"flag": 1}, "thing.flag must be a valid boolean, not 1"),
-        ({"flag": "yes"}, "thing.flag must be a valid boolean, not 'yes'"),
-        ({"name": 3}, "thing.name must be a valid string, not 3"),
+        ({"flag": 1}, "thing.flag must be true or false, not 1"),
+        ({"flag": "yes"}, "thing.flag must be true or false, not 'yes'"),
+        ({"name": 3}, "thing.name must be a text, not 3"),
         ({"kind": "those"}, "thing.kind must be 'this' or 'that', not 'those'"),
         ({"maybe": -1}, "thing.maybe must be greater than or equal to 0, not -1"),
-        ({"maybe": "none"}, "thing.maybe must be a valid integer, not 'none'"),
+        ({"maybe": "none"}, "thing.maybe must be a whole number, not 'none'"),
         ({"pair": 0.9}, "thing.pair must be a list, not 0.9"),
         ({"pair": [0.9]}, "thing.pair must have more entries, not [0.9]"),
         ({"pair": [0.9, 0.9, 0.9]}, "thing.pair must have fewer entries, not [0.9, 0.9, 0.9]"),
-        ({"pair": [0.9, "b"]}, "thing.pair must be a valid number, not [0.9, 'b']"),
+        ({"pair": [0.9, "b"]}, "thing.pair must be a number, not [0.9, 'b']"),
         ({"many": 3}, "thing.many must be a list, not 3"),
         ({"many": []}, "thing.many must have more entries, not []"),
         ({"many": [1, 0]}, "thing.many must be greater than 0, not [1, 0]"),
         ({"one_or_many": "c"}, "thing.one_or_many must be 'a' or 'b' or must be a list, not 'c'"),
         ({"one_or_many": ["a", "c"]}, "thing.one_or_many must be 'a' or 'b', not ['a', 'c']"),
         ({"mapping": "a"}, "thing.mapping must be a mapping, not 'a'"),
-        ({"mapping": {"a": "b"}}, "thing.mapping must be a valid number, not {'a': 'b'}"),
+        ({"mapping": {"a": "b"}}, "thing.mapping must be a number, not {'a': 'b'}"),
         ({"part": 3}, "thing.part must be of another type, not 3"),
         ({"part": node("Part", size=0)}, "thing.part.size must be greater than 0, not 0"),
         ({"part": node("Part", sice=0)}, f"thing.part.sice is not a setting of {HERE}.Part; did you mean size?"),
         ({"parts": [node("Part"), node("Part", size=0)]}, "thing.parts[1].size must be greater than 0, not 0"),
         ({"mapping": {"a": node("Part", size=0)}}, "thing.mapping.a.size must be greater than 0, not 0"),
         ({"lr": 0.0}, "thing.lr must be greater than 0, not 0.0"),  # by name: torch does not annotate it
-        ({"lr": "0.1"}, "thing.lr must be a valid number, not '0.1'"),
+        ({"lr": "0.1"}, "thing.lr must be a number, not '0.1'"),
     ],
     ids=str,
 )
@@ -95,7 +95,7 @@ def test_what_does_not_fit_is_refused_in_words(settings: dict[str, Any], text: s
 
 def test_a_limit_by_name_does_not_replace_the_annotated_type() -> None:
     trainer = {"_target_": "pytorch_lightning.Trainer", "accumulate_grad_batches": 1.5}
-    assert refused(trainer) == "thing.accumulate_grad_batches must be a valid integer, not 1.5"
+    assert refused(trainer) == "thing.accumulate_grad_batches must be a whole number, not 1.5"
 
 
 def test_an_unknown_setting_is_refused_with_those_there_are() -> None:
@@ -136,7 +136,7 @@ def test_interpolations_are_checked_by_their_value() -> None:
     with pytest.raises(SettingError, match=r"^thing\.count must be greater than 0, not 0$"):
         instantiate.check_node_tree(tree.thing, "thing", SUPPLIED)
     tree.thing.count = "${name}"
-    with pytest.raises(SettingError, match=r"^thing\.count must be a valid integer, not 'a'$"):
+    with pytest.raises(SettingError, match=r"^thing\.count must be a whole number, not 'a'$"):
         instantiate.check_node_tree(tree.thing, "thing", SUPPLIED)
     tree.thing.count = 2
     instantiate.check_node_tree(tree.thing, "thing", SUPPLIED)
@@ -260,12 +260,12 @@ def test_options_with_which_a_step_fails_are_refused(option: str) -> None:
     [
         ({"lr": 0}, "thing.lr must be greater than 0, not 0"),
         ({"lr": -0.1}, "thing.lr must be greater than 0, not -0.1"),
-        ({"lr": "abc"}, "thing.lr must be a valid number, not 'abc'"),
+        ({"lr": "abc"}, "thing.lr must be a number, not 'abc'"),
         ({"lr": float("inf")}, "thing.lr must be a finite number, not inf"),
-        ({"lr": True}, "thing.lr must be a valid number, not True"),
+        ({"lr": True}, "thing.lr must be a number, not true"),
         ({"momentum": -0.9}, "thing.momentum must be greater than or equal to 0, not -0.9"),
         ({"weight_decay": -1}, "thing.weight_decay must be greater than or equal to 0, not -1"),
-        ({"nesterov": "no"}, "thing.nesterov must be a valid boolean, not 'no': write thing.nesterov=false"),
+        ({"nesterov": "no"}, "thing.nesterov must be true or false, not 'no': write thing.nesterov=false"),
     ],
     ids=str,
 )

@@ -113,7 +113,7 @@ def test_a_run_with_a_spoiled_configuration_is_not_continued(
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("optimizer.lr", "abc", "optimizer.lr must be a valid number, not 'abc'"),
+        ("optimizer.lr", "abc", "optimizer.lr must be a number, not 'abc'"),
         ("test_checkpoint", "first", "mine/config.yaml: test_checkpoint: Invalid value 'first'"),
         (
             "model.width",

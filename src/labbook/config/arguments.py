@@ -35,16 +35,17 @@ def normalize_overrides(arguments: Sequence[str], folders: Sequence[Path] = ()) 
         if equals and name in GROUPS:
             check_not_a_path(name, value, folders)
             argument = f"{name}={normalize_choices(name, value, folders)}"
-        elif equals and name.lstrip("+") in PATHS:
-            argument = expand_home(argument)
         elif equals:
-            check_boolean(name.lstrip("+"), value)
+            check_root_value(name.lstrip("+"), value)
+            argument = expand_home(argument) if name.lstrip("+") in PATHS else argument
         meant.append(argument)
     return meant
 
 
 def normalize_choices(group: str, value: str, folders: Sequence[Path]) -> str:
     """The choices of a group in a value, in any case and with any hyphens: lenet5 for LeNet-5."""
+    if "{" in value:  # settings, which are no choice
+        return value
     names = [path.stem for path in choice_files(group, *folders)]
     by_letters = {spelling_key(name): name for name in names}
     return re.sub(
@@ -109,8 +110,10 @@ def check_deletion(name: str) -> None:
         raise SettingError(renames.instead(setting) or left)
 
 
-def check_boolean(name: str, value: str) -> None:
-    """Refuse yes and similar words for a setting of the root that is true or false, as in groups."""
+def check_root_value(name: str, value: str) -> None:
+    """Refuse yes and similar words for a setting of the root that is true or false, and None for null."""
+    if root_types().get(name) == (str | None) and value == "None":
+        raise SettingError(f"{name}=None is the word None: write {name}=null")
     if root_types().get(name) not in (bool, bool | None):
         return
     for given in value.split(","):

@@ -118,8 +118,9 @@ def check_value(annotation: Any, value: Any, name: str) -> None:
             with suppress(pydantic.ValidationError):
                 adapter.validate_python(value, strict=True)  # of classes that JSON does not know, as numbers.Number
                 continue
+            shown = override_value(value) if value is None or isinstance(value, bool) else repr(value)
             raise SettingError(
-                f"{name} {describe_type_error(error)}, not {value!r}{suggest_value(adapter, name, value)}"
+                f"{name} {describe_type_error(error)}, not {shown}{suggest_value(adapter, name, value)}"
             ) from error
 
 
@@ -139,7 +140,11 @@ def suggest_value(adapter: pydantic.TypeAdapter[Any], name: str, value: Any) -> 
 
 def describe_type_error(error: pydantic.ValidationError) -> str:
     """The expected type in a configuration's words: "must be a list", where JSON says array."""
-    words = {"Input should be": "must be", "a valid array": "a list", "an object": "a mapping"}
+    words = {
+        **{"Input should be": "must be", "a valid array": "a list", "an object": "a mapping"},
+        **{"a valid integer": "a whole number", "a valid number": "a number", "a valid boolean": "true or false"},
+        "a valid string": "a text",
+    }
     lengths = {"missing": "more", "too_short": "more", "too_long": "fewer"}
     texts = []
     for item in error.errors():
