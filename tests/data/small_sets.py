@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from labbook.data.checksums import Published
+from labbook.data.archives import Published
 from labbook.data.cifar import CIFAR10
 from labbook.data.torchvision_dataset import TorchvisionDataModule
 from labbook.errors import SettingError

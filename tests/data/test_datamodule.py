@@ -12,7 +12,7 @@ from PIL import Image
 from labbook.data import datamodule as base
 from labbook.data import resize as pixels
 from labbook.data.datamodule import ImageDataModule, Images
-from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
+from labbook.data.image_spec import IMAGENET_MEAN, IMAGENET_STD
 from labbook.errors import SettingError
 from tests.data.samples import Made, few, first, images, loaders, made, noise, prepared
 

@@ -187,7 +187,7 @@ def test_a_decoder_may_fail_in_its_own_way(tmp_path: Path, monkeypatch: pytest.M
     def fail(*_: Any) -> None:
         raise RuntimeError("decoding of color planes failed")
 
-    monkeypatch.setattr(decoding, "apply_orientation", fail)
+    monkeypatch.setattr(decoding, "flatten_transparency", fail)
     said = decode(photograph(tmp_path / "a.png"), Decoding(8, 3)).problem
     assert said == "cannot be decoded (decoding of color planes failed)"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labbook.data import download as module
-from labbook.data.checksums import Published
+from labbook.data.archives import Published
 from labbook.data.download import DownloadError, download_file
 from tests.data import mirror
 from tests.data.mirror import Answer, Web, offline

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from labbook.cli.commands import evaluate, predict
-from labbook.data import datamodule
+from labbook.data import datamodule, duplicates
 from labbook.data.image_folder import ImageFolder
 from labbook.data.layouts import role_of
 from labbook.errors import SettingError
@@ -158,11 +158,10 @@ def test_a_class_too_small_for_the_test_is_said_and_trained_on(tmp_path: Path) -
 
 
 def test_digests_are_read_again_only_of_files_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from labbook.data import file_digests
 
     seen: list[str] = []
-    digest_of = file_digests.file_digest
-    monkeypatch.setattr(file_digests, "file_digest", lambda path: seen.append(path.name) or digest_of(path))
+    digest_of = duplicates.file_digest
+    monkeypatch.setattr(duplicates, "file_digest", lambda path: seen.append(path.name) or digest_of(path))
     root = album(tmp_path / "pets", {"": 3}, CLASSES)
     folder(root)
     assert len(seen) == 6

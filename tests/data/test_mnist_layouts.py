@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from labbook.data.cifar import CIFAR10
-from labbook.data.mnist import MNIST, FashionMNIST
-from labbook.data.mnist_layouts import ARRAYS
+from labbook.data.mnist import ARRAYS, MNIST, FashionMNIST
 from tests.data.mirror import Web
 from tests.data.samples import idx, write_mnist
 from tests.data.small_sets import IMAGES, TEST, TRAIN, refusal

@@ -16,7 +16,7 @@ from torchvision.models.densenet import DenseNet
 from torchvision.models.vision_transformer import VisionTransformer
 
 from labbook import experiment as training
-from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
+from labbook.data.image_spec import IMAGENET_MEAN, IMAGENET_STD
 from labbook.data.synthetic import Synthetic
 from labbook.errors import SettingError
 from labbook.models import pretrained as pretrained_weights

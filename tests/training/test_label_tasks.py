@@ -13,8 +13,8 @@ from torchmetrics.functional.classification import (
     multilabel_recall,
 )
 
+from labbook.data.checking import check_label_table
 from labbook.data.image_spec import ImageSpec, class_counts, label_combinations
-from labbook.data.label_tables import check_label_table
 from labbook.errors import SettingError
 from labbook.models.mlp import MLP
 from labbook.training.classifier import Task

@@ -1,16 +1,36 @@
-"""Archives unpacked beside where their files belong, and moved there when whole."""
+"""Published files with their checksums, and archives: unpacked beside their folder, and moved there when complete."""
 
 import filecmp
 import gzip
+import hashlib
 import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 CHUNK = 2**20  # bytes
 DAMAGED = ".damaged"  # what is added to the name of a file that another one takes the place of
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file as it was published."""
+
+    name: str
+    size: int  # bytes
+    digest: str  # sha256, or md5 where that is all that was published
+
+    def is_at(self, path: Path) -> bool:
+        """Whether `path` holds these very bytes."""
+        if not path.is_file() or path.stat().st_size != self.size:
+            return False
+        method = hashlib.sha256 if len(self.digest) == 64 else partial(hashlib.md5, usedforsecurity=False)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, method).hexdigest() == self.digest
 
 
 class ArchiveError(Exception):

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from labbook.data.images import Images
-from labbook.data.label_tables import check_label_table
 from labbook.errors import SettingError
 
 PARTS = ("train", "test")
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+LABEL_TYPES = (torch.bool, torch.uint8, torch.int32, torch.int64, torch.float32, torch.float64)
 PIXELS = "uint8 [N, C, H, W], 0..255"
 
 
@@ -123,6 +123,23 @@ def check_labels(where: str, labels: Any, count: int, class_names: Sequence[str]
         raise SettingError(
             f"{where} must have labels 0..{last}, as class_names has {len(class_names)} classes, not {wrong}"
         )
+
+
+def check_label_table(where: str, labels: Any, count: int, classes: int) -> None:
+    """Refuse what does not say of each image and class whether it has it.
+
+    Raises:
+        SettingError: `where`, what is expected and what is there.
+    """
+    expected = f"{where} must have labels [{count}, {classes}], 0 or 1 for each image and class, as multilabel says"
+    if not isinstance(labels, Tensor) or labels.dtype not in LABEL_TYPES:
+        kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise SettingError(f"{expected}, as a tensor of bool, uint8, int64 or float32, not {kind}")
+    if labels.shape != (count, classes):
+        raise SettingError(f"{expected}, not {list(labels.shape)}")
+    if labels.numel() and not bool(((labels >= 0) & (labels <= 1)).all()):  # nor where one is NaN
+        wrong = labels[~((labels >= 0) & (labels <= 1))][0].item()
+        raise SettingError(f"{expected}, and one is {wrong:g}")
 
 
 def check_rows(where: str, images: Images) -> None:

@@ -4,7 +4,7 @@ import pickletools
 from pathlib import Path
 from typing import ClassVar
 
-from labbook.data.checksums import Published
+from labbook.data.archives import Published
 from labbook.data.torchvision_dataset import TorchvisionDataModule
 
 AUTHOR = "https://www.cs.toronto.edu/~kriz/"  # the source itself, which takes most of an hour since 2026

@@ -20,10 +20,9 @@ from labbook.data.batches import BatchDataModule
 from labbook.data.batches import Split as Split
 from labbook.data.checking import check_data_class, check_mean_and_std, check_read_images
 from labbook.data.decoding import Decoding
-from labbook.data.image_spec import ImageSpec
+from labbook.data.image_spec import ImageSpec, Normalize, mean_and_std
 from labbook.data.images import Images as Images
 from labbook.data.images import with_content_hash
-from labbook.data.normalization import Normalize, mean_and_std
 from labbook.data.own_augment import Augmentation
 from labbook.data.resize import resize_and_convert
 from labbook.data.sampling import Sampler, draw_order, make_sampler

@@ -7,41 +7,28 @@ read.
 import hashlib
 import stat
 import warnings
-from collections.abc import Mapping
 from io import BytesIO
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
-from labbook.data.file_metadata import END_OF_JPEG, ORIENTATION, START_OF_JPEG, orientation_of, without_metadata
+from labbook.data.file_metadata import END_OF_JPEG, START_OF_JPEG, without_metadata
+from labbook.data.image_depth import Range, flatten_transparency
 from labbook.data.image_formats import supported_formats, unknown_format_message
 from labbook.errors import printable
 
 LARGEST = 2**30  # bytes of a file: it is read whole, by as many threads as there are cores
 MOST_PIXELS = 2**28  # of an image in memory; a JPEG with more is decoded smaller
 MOST_JPEG_PIXELS = 2**30  # of one that is decoded smaller
-BITS = (8, 10, 12, 14, 16)  # that cameras and scanners store in 16
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 SEVERAL = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # formats of animations and pages; of a JPEG the others are previews
-UNUSED_ALPHA = ("BMP", "DIB", "TGA", "ICO")  # formats in which many programs write a fourth channel of zeros
 
 # Of a file that Pillow reads nonetheless, such as a large one; of one that it does not, `Decoded.problem` tells.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-Range = Literal["auto"] | tuple[float, float] | None
 # To a square: squashed without regard to the aspect, its middle cut out, or with black beside it.
 Resize = Literal["squash", "crop", "pad"]
 
@@ -200,129 +187,3 @@ def has_several_frames(image: Image.Image) -> bool:
         return image.format in SEVERAL and bool(getattr(image, "is_animated", False))
     except Exception:  # what follows the first picture is damaged, which is nothing to that
         return False
-
-
-# Orientation ----------------------------------------------------------------------------------------------------------
-
-
-def apply_orientation(image: Image.Image) -> Image.Image:
-    """The image, loaded, as its camera was held."""
-    if isinstance(image, TiffImageFile):
-        turn = UPRIGHT.get(exif_orientation(image))
-        image.getexif = Image.Exif  # type: ignore[method-assign]  # all of which it would read while loading
-        image.load()
-    else:
-        image.load()
-        turn = UPRIGHT.get(exif_orientation(image))
-    return image if turn is None else image.transpose(turn)
-
-
-def exif_orientation(image: Image.Image) -> int:
-    """As Exif numbers it; 1 where that cannot be read."""
-    exif = image.info.get("exif")
-    if isinstance(exif, bytes) and (told := orientation_of(exif)):
-        return told
-    try:
-        value: Any = image.getexif().get(ORIENTATION, 1)  # also from XMP
-        return int(value[0] if isinstance(value, (bytes, tuple)) else value)
-    except Exception:  # each kind of damage has its own error
-        return 1
-
-
-# Depth and transparency -----------------------------------------------------------------------------------------------
-
-
-def flatten_transparency(image: Image.Image, span: Range) -> tuple[Image.Image, str]:
-    """The image, upright, on white where it is transparent, with 8 bits; and what is to be remarked."""
-    form, raw = image.format, raw_mode(image)
-    tags: Mapping[int, Any] = image.tag_v2 if isinstance(image, TiffImageFile) else {}
-    mend_transparency(image, raw)
-    clear = image.info.get("transparency")
-    image, remark = apply_orientation(image), ""
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        bits = 16 if image.mode.startswith("I;16") or form == "PPM" else 32
-        if bits == 16 and tags:
-            bits = int(tags.get(BITSPERSAMPLE, (16,))[0])
-        shades = np.asarray(image)
-        grey, remark = to_8_bits(shades, bits, span)
-        if tags.get(PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero
-            grey = 255 - grey
-        if isinstance(clear, int):
-            grey = np.where(shades == clear, np.uint8(255), grey)
-        return Image.fromarray(grey), remark
-    if raw.endswith((";16B", ";16L", ";16N")):  # in colour, of which Pillow reads the upper 8 bits
-        image, remark = stretch_upper_bits(image, span)
-    if not image.has_transparency_data:
-        return image, remark
-    shown = image.convert("RGBA")
-    if shown.getchannel("A").getextrema()[1] == 0:
-        if form in UNUSED_ALPHA:
-            return shown.convert("RGB"), remark
-        remark = "; ".join(filter(None, (remark, "only transparent pixels, which become white")))
-    return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown), remark
-
-
-def raw_mode(image: Image.Image) -> str:
-    """How pixels are stored in the file, such as RGB;16B, where Pillow says so."""
-    tiles: Any = getattr(image, "tile", None)
-    args = tiles[0][3] if tiles else ""
-    return str(args[0] if isinstance(args, tuple) and args else args)
-
-
-def mend_transparency(image: Image.Image, raw: str) -> None:
-    """Scale the transparent colour of a PNG as Pillow scales pixels of other than 8 bits."""
-    clear = image.info.get("transparency")
-    if image.format != "PNG" or clear is None:
-        return
-    if raw in ("L;2", "L;4") and isinstance(clear, int):
-        image.info["transparency"] = clear * {"L;2": 85, "L;4": 17}[raw]
-    elif raw == "RGB;16B" and isinstance(clear, tuple):
-        image.info["transparency"] = tuple(value >> 8 for value in clear)
-
-
-def to_8_bits(shades: np.ndarray, bits: int, span: Range) -> tuple[np.ndarray, str]:
-    """Grey pixels of so many bits with 8, uint8 [H, W]; and a remark where few of the bits are used.
-
-    Raises:
-        ValueError: 32 bits, of which nothing says what is white.
-    """
-    remark = ""
-    if isinstance(span, str) or span is None:
-        if bits == 32:
-            raise ValueError(
-                "32-bit pixels, whose range is unknown: use data.range=[BLACK,WHITE], or save it with 8 or 16 bits"
-            )
-        span, remark = value_range(int(shades.max(initial=0)), bits, span == "auto")
-    low, high = span
-    if span == (0, 65535):
-        return (shades >> 8).astype(np.uint8), remark
-    scaled = np.nan_to_num((shades.astype(np.float32) - low) * (255 / (high - low)))
-    return scaled.round().clip(0, 255).astype(np.uint8), remark
-
-
-def value_range(brightest: int, bits: int, automatic: bool) -> tuple[tuple[float, float], str]:
-    """What is black and white in an image whose file has so many bits, and a remark where it does not use them."""
-    used = next((number for number in BITS if brightest < 2**number), bits)
-    if used >= min(bits, 15):
-        return (0, 2**bits - 1), ""
-    if automatic:
-        return (0, 2**used - 1), f"{bits}-bit pixels read as {used} bits by data.range=auto"
-    return (0, 2**bits - 1), (
-        f"{bits}-bit pixels of which only {used} bits are used, so the image is dark: use"
-        f" data.range=[0,{2**used - 1}], or auto"
-    )
-
-
-def stretch_upper_bits(image: Image.Image, span: Range) -> tuple[Image.Image, str]:
-    """A colour image of 16 bits, of which the upper 8 were read, as its range says; and what is to be remarked."""
-    extrema: Any = image.convert("RGB").getextrema()
-    if isinstance(span, str) or span is None:
-        (low, high), remark = value_range(max(high for _, high in extrema) << 8, 16, span == "auto")
-    else:
-        (low, high), remark = span, "16-bit colour, of which data.range has the upper 8 bits only"
-    if (low, high) == (0, 65535):
-        return image, remark
-    table = [min(max(round((value * 257 - low) * 255 / (high - low)), 0), 255) for value in range(256)]
-    bands = image.split()
-    colours = [band.point(table) for band in bands[:3]]
-    return Image.merge(image.mode, (*colours, *bands[3:])), remark

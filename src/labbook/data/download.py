@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from labbook import __version__
-from labbook.data.checksums import Published
+from labbook.data.archives import Published
 
 TIMEOUT = 15.0  # seconds until an answer, and between two pieces of a file
 ROUNDS = 2  # over all mirrors

@@ -1,10 +1,17 @@
-"""The same photograph more than once: under two labels, in training and test, or in one class."""
+"""Files with the same content: in two classes, in training and test, or in one class; and digests of files."""
 
+import json
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
+from labbook.data.decoding import file_digest
 from labbook.data.image_cache import Labelled, Photographs
 from labbook.errors import printable
+from labbook.files import make_folder, write_whole
 
 
 class Duplicates(NamedTuple):
@@ -48,3 +55,33 @@ def list_first_lines(lines: Iterable[str]) -> str:
 def image_count(images: Sequence[str]) -> str:
     """Such as `1 image is` or `1,200 images are`."""
     return "1 image is" if len(images) == 1 else f"{len(images):,} images are"
+
+
+def file_digests(paths: Sequence[Path], memory: Path) -> list[str]:
+    """The digest of each file's bytes; of one that cannot be read its name.
+
+    `memory` is a file with those of before, which are taken where a file has not changed since.
+    """
+    known: dict[str, list[object]] = {}
+    with suppress(OSError, ValueError):
+        content = json.loads(memory.read_text(encoding="utf-8"))
+        known = content if isinstance(content, dict) else {}
+    stamps = {str(path.absolute()): stamp_of(path) for path in paths}
+    new = [name for name, stamp in stamps.items() if not stamp or known.get(name, [None])[:-1] != stamp]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        read = dict(zip(new, pool.map(lambda name: file_digest(Path(name)) if stamps[name] else "", new), strict=True))
+    found = {name: read[name] if name in read else str(known[name][-1]) for name in stamps}
+    if new or len(known) != len(stamps):
+        with suppress(OSError):  # to be read again next time
+            make_folder(memory.parent)
+            write_whole(memory, json.dumps({name: [*stamps[name], found[name]] for name in stamps if found[name]}))
+    return [found[str(path.absolute())] or f"unreadable {path.name}" for path in paths]
+
+
+def stamp_of(path: Path) -> list[object]:
+    """What changes when a file does; nothing of what is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino] if path.is_file() else []

@@ -3,6 +3,10 @@
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import Any
+
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 START_OF_JPEG, END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -10,6 +14,15 @@ PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # chunks that decide
 EXIF = b"Exif\0\0"  # before Exif in a JPEG
 ORIENTATION = 0x112  # a tag of Exif, and of TIFF
 INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # types of tags, and how Python unpacks them
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 WEBP_METADATA = (b"EXIF", b"XMP ", b"ICCP")
 
 
@@ -89,3 +102,27 @@ def only_orientation(exif: bytes) -> bytes | None:
     if told not in range(1, 9):
         return None
     return b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, ORIENTATION, 3, 1, told, 0, 0)  # one entry, of a short number
+
+
+def apply_orientation(image: Image.Image) -> Image.Image:
+    """The image, loaded, as its camera was held."""
+    if isinstance(image, TiffImageFile):
+        turn = UPRIGHT.get(exif_orientation(image))
+        image.getexif = Image.Exif  # type: ignore[method-assign]  # all of which it would read while loading
+        image.load()
+    else:
+        image.load()
+        turn = UPRIGHT.get(exif_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """As Exif numbers it; 1 where that cannot be read."""
+    exif = image.info.get("exif")
+    if isinstance(exif, bytes) and (told := orientation_of(exif)):
+        return told
+    try:
+        value: Any = image.getexif().get(ORIENTATION, 1)  # also from XMP
+        return int(value[0] if isinstance(value, (bytes, tuple)) else value)
+    except Exception:  # each kind of damage has its own error
+        return 1

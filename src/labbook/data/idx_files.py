@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from labbook.config.path_rules import expand_user
-from labbook.data.checksums import Published
+from labbook.data.archives import Published
 
 SIZES = {  # bytes, of the files as they are read
     "train-images-idx3-ubyte": 16 + 60_000 * 28 * 28,

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from labbook.data.datamodule import ImageDataModule
-from labbook.data.decoding import Decoding, Range, Resize
-from labbook.data.image_spec import ImageSpec
-from labbook.data.normalization import Normalize
+from labbook.data.decoding import Decoding, Resize
+from labbook.data.image_depth import Range
+from labbook.data.image_spec import ImageSpec, Normalize
 from labbook.data.split import TEST_FRACTION, ValSplit
 from labbook.errors import SettingError
 

@@ -13,10 +13,10 @@ from pydantic import PositiveInt
 
 from labbook.config.path_rules import expand_user, short_file_name
 from labbook.data.datamodule import Part
-from labbook.data.decoding import Decoding, Range
-from labbook.data.duplicates import Duplicates, find_duplicates, image_count, list_first_lines
-from labbook.data.file_digests import file_digests
+from labbook.data.decoding import Decoding
+from labbook.data.duplicates import Duplicates, file_digests, find_duplicates, image_count, list_first_lines
 from labbook.data.image_cache import Labelled, Photographs, cached_images
+from labbook.data.image_depth import Range
 from labbook.data.image_files import ImageFileData, as_range
 from labbook.data.image_spec import class_counts
 from labbook.data.images import Images, evenly_spaced_rows

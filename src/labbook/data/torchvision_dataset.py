@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from labbook.data.archives import DAMAGED, ArchiveError, install_archive, is_complete_gzip
-from labbook.data.checksums import Published
+from labbook.data.archives import DAMAGED, ArchiveError, Published, install_archive, is_complete_gzip
 from labbook.data.datamodule import ImageDataModule, Images
 from labbook.data.download import DownloadError, download_file
 from labbook.errors import SettingError, list_first, printable

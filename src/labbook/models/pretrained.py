@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
+from labbook.data.image_spec import IMAGENET_MEAN, IMAGENET_STD
 from labbook.errors import SettingError, first_line
 from labbook.files import blocking_lock
 

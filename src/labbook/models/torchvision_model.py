@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
-from labbook.data.image_spec import ImageSpec
-from labbook.data.normalization import IMAGENET_MEAN, IMAGENET_STD
+from labbook.data.image_spec import IMAGENET_MEAN, IMAGENET_STD, ImageSpec
 from labbook.errors import SettingError, first_line, list_choices
 from labbook.models import pretrained as pretrained_weights
 from labbook.models import small_images

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from labbook.config.path_rules import check_symlinks
-from labbook.data import decoding, file_metadata, image_formats
+from labbook.data import decoding, file_metadata, image_depth, image_formats
 from labbook.errors import SettingError, abbreviate, missing_package_message, printable
 from labbook.inference.export import pixels
 from labbook.runs import outputs
@@ -76,7 +76,7 @@ def missing_package_message(choice: str, _: str) -> str:
     """What to say of a format that Pillow alone does not read."""
     return f"{choice} is not installed: pip install pillow-heif"
 '''
-PARTS = (printable, file_metadata, image_formats, decoding, pixels)
+PARTS = (printable, file_metadata, image_depth, image_formats, decoding, pixels)
 
 
 def check_companion(file: Path) -> None:
