@@ -1,4 +1,4 @@
-"""Folders of photographs: whose files are which class's, and what no layout may be that can be trusted."""
+"""Folders of classes: their names, their files, and checks of layouts that would give wrong labels."""
 
 import os
 import unicodedata
@@ -7,27 +7,23 @@ from pathlib import Path
 
 from labbook.errors import SettingError, printable
 
-# Names of the parts of a set: two of them among the classes mean that the folder above was taken for one of the parts.
+# Names of parts: two of them among the classes mean that the folder contains parts and not classes.
 VALIDATION = ("val", "valid", "validation", "val_set", "valid_set", "validation_set")
 PARTS = {"train", "training", "training_set", "test", "testing", "test_set", *VALIDATION}
-# What systems, cameras and network drives leave beside images without being asked, besides names that begin with a dot.
+# Names that systems, cameras and network drives create, besides names that begin with a dot.
 JUNK = {
     "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "_ds_store", "__macosx", "@eadir",
     "#recycle", "@recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found",
 }  # fmt: skip
-# Of files that say something about an image beside it: labels, annotations, settings of a camera.
+# Files about an image: labels, annotations, settings of a camera.
 SIDECARS = {
     ".xml", ".json", ".txt", ".csv", ".tsv", ".yaml", ".yml", ".xmp", ".aae", ".md", ".html", ".log", ".url",
 }  # fmt: skip
-Seen = dict[tuple[int, int], Path]  # by device and number: the folders that were walked through
+Seen = dict[tuple[int, int], Path]  # by device and inode: the folders that were walked
 
 
 def class_names_of_parts(train: Path, test: Path, names_in: Callable[[Path], list[str]]) -> tuple[str, ...]:
-    """The classes, sorted: those that `names_in` finds in both parts.
-
-    Raises:
-        SettingError: a part that is missing, or classes that differ between the parts or cannot be what was meant.
-    """
+    """The sorted classes, which must be the same in both parts. `names_in` finds those of a part."""
     check_disjoint_parts(train, test)
     names = [names_in(folder) for folder in (train, test)]
     for folder, inside in zip((train, test), names, strict=True):
@@ -48,7 +44,6 @@ def class_names_of_parts(train: Path, test: Path, names_in: Callable[[Path], lis
 
 
 def check_several(folder: Path, names: Sequence[str]) -> None:
-    """Refuse a single class."""
     if len(names) == 1:
         inside = subfolders(folder / names[0])
         hint = f", in which {', '.join(inside[:3])} lie" if inside else ""
@@ -58,7 +53,6 @@ def check_several(folder: Path, names: Sequence[str]) -> None:
 
 
 def check_disjoint_parts(train: Path, test: Path) -> None:
-    """Refuse parts that share images."""
     real = train.resolve(), test.resolve()
     if real[0] == real[1] or real[0] in real[1].parents or real[1] in real[0].parents:
         how = "are one folder" if real[0] == real[1] else "lie one in the other"
@@ -69,7 +63,6 @@ def check_disjoint_parts(train: Path, test: Path) -> None:
 
 
 def check_class_folders(folder: Path, names: Sequence[str]) -> None:
-    """Refuse folders that cannot be the classes of one part."""
     if not names:
         what = "is not a folder with class folders" if folder.exists() else "does not exist"
         raise SettingError(f"{folder} {what}: it must hold a folder for each class, as in {folder.name}/cat/1.jpg")
@@ -94,12 +87,12 @@ def check_class_folders(folder: Path, names: Sequence[str]) -> None:
 
 
 def comparable_name(name: str) -> str:
-    """The same for names that a person would take for one."""
+    """Equal for names that look the same."""
     return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 def subfolders(folder: Path) -> list[str]:
-    """The names of the folders in `folder`, sorted; composed (NFC), as macOS keeps é as e and an accent (NFD)."""
+    """The sorted names of the folders in `folder` in NFC; macOS stores é as e and an accent (NFD)."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as items:
@@ -107,7 +100,7 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def class_folder(part: Path, name: str) -> Path:
-    """The folder of a class in a part, however its accents are encoded on the disk."""
+    """The folder of a class in a part, with any Unicode normalization."""
     folder = part / name
     if folder.is_dir():
         return folder
@@ -115,17 +108,11 @@ def class_folder(part: Path, name: str) -> Path:
 
 
 def to_nfc(name: str) -> str:
-    """The name in Unicode's composed form (NFC), which is the same on every system."""
     return unicodedata.normalize("NFC", name)
 
 
 def walk_files(folder: Path, seen: Seen) -> Iterator[Path]:
-    """Every file below a folder, also where a link leads to another; none of a folder is found twice.
-
-    Raises:
-        SettingError: a folder that was walked through before, which also is how links in a circle end.
-        OSError: a folder that must not be read.
-    """
+    """Every file below a folder, also through links; SettingError if a folder occurs twice (or links form a circle)."""
     for place, folders, names in os.walk(folder, onerror=refuse_unreadable_folder, followlinks=True):
         status = Path(place).stat()
         first = seen.setdefault((status.st_dev, status.st_ino), Path(place))
@@ -138,22 +125,19 @@ def walk_files(folder: Path, seen: Seen) -> Iterator[Path]:
 
 
 def refuse_unreadable_folder(error: OSError) -> None:
-    """What is not told is not there: no image may be left out unsaid."""
-    raise error
+    raise error  # os.walk would leave its images out
 
 
 def is_hidden_name(name: str) -> bool:
-    """Whether systems leave a file or folder of this name beside images without being asked."""
     return name.startswith(".") or name.lower() in JUNK
 
 
 def is_sidecar(path: Path) -> bool:
-    """Whether a file by its name holds text about images, and none itself."""
     return path.suffix.lower() in SIDECARS
 
 
 def unused_folders(root: Path, names: Sequence[str], used: Sequence[Path | None]) -> list[Path]:
-    """Folders in `root` that by their name or by the classes in them could be a part of the set, and are none."""
+    """Folders in `root` that could be a part, by their name or by classes in them, but are not used."""
     parts = [root / name for name in subfolders(root)]
     meant = [part for part in parts if part.name.lower() in PARTS or any((part / name).is_dir() for name in names)]
     known = {part.resolve() for part in used if part}
@@ -161,6 +145,5 @@ def unused_folders(root: Path, names: Sequence[str], used: Sequence[Path | None]
 
 
 def check_validation(folder: Path, names: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse classes for validation that are not trained on."""
     if unknown := sorted(set(names) - set(known)):
         raise SettingError(f"{folder} has classes without training images: {', '.join(unknown)}")

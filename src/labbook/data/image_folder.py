@@ -1,4 +1,4 @@
-"""Any photographs of yours, a folder for each class."""
+"""Your own photographs, with a folder for each class."""
 
 import re
 from collections.abc import Sequence
@@ -30,16 +30,12 @@ from labbook.errors import SettingError, printable
 
 
 class ImageFolder(PhotographData):
-    """Images in folders that are named after their classes; the classes are sorted by name, and their images by path.
+    """Images in folders that are named after their classes; classes are sorted by name, their images by path.
 
-    `train_folder` and `test_folder` of `root` are taken where they exist, and else folders whose names mean the same;
-    a folder for validation is the validation part where there is a test part, and else the test part. Of a set without
-    a test part, `test_fraction` of each class is drawn. With `label_pattern`, a regular expression with one group, the
-    images lie in the parts themselves, and the group's text in a file's name is its class.
-
-    Raises:
-        SettingError: a folder that is missing or empty, a layout that is not known, classes that differ between the
-            parts, or folders or images of which a label could be wrong.
+    The parts are `train_folder` and `test_folder` of `root`, or folders with names of the same meaning. A folder for
+    validation is the validation split, or the test set if there is no other. Without a test set, `test_fraction` of
+    each class is drawn. `label_pattern` is a regular expression with one group for the class in the file name, for
+    images that are directly in the parts.
     """
 
     usual_folders: ClassVar[tuple[str, str]] = ("train", "test")
@@ -78,25 +74,25 @@ class ImageFolder(PhotographData):
             check_validation(self.layout.validation, names, self.class_names)
         super().__init__(root=root, test_fraction=test_fraction, only=only, **options)
 
-    hint: ClassVar[str] = ""  # what to add where the set is not there
+    hint: ClassVar[str] = ""  # added to the message if the data set is missing
 
     # Classes ---------------------------------------------------------------------------------------------------------
 
     def _labelled(self, layout: Layout) -> Layout:
-        """The layout in which a part whose names say no class is one of unlabelled images."""
+        """The layout; a test part whose file names have no class is unlabelled."""
         test = layout.test
         if self.pattern is None or test is None or self._names_in(test):
             return layout
         return replace(layout, test=None, unlabelled=(*layout.unlabelled, test))
 
     def _root_as_test(self, layout: Layout) -> Layout:
-        """One folder of classes as the test part of an evaluation."""
+        """For an evaluation: one folder of classes is the test set."""
         if layout.train != layout.root:
             raise SettingError(f"{printable(layout.root)} has no test folder: {contents(layout.root)}")
         return replace(layout, train=None, test=layout.root)
 
     def _refuse_part(self, folder: Path, test_fraction: float | None) -> None:
-        """Refuse a root that is the training part of a whole set, unless it shall be divided."""
+        """Refuse a root that is the training part of a data set, unless `test_fraction` splits it."""
         above = folder.absolute().parent
         beside = [name for name in subfolders(above) if role_of(name) in ("val", "test")]
         if self.layout.train == folder and role_of(folder.absolute().name) == "train" and beside and not test_fraction:
@@ -120,7 +116,6 @@ class ImageFolder(PhotographData):
         return tuple(names)
 
     def _names_in(self, part: Path) -> list[str]:
-        """The classes of a part, sorted."""
         if self.pattern is None:
             return subfolders(part)
         return sorted(set(labels_by_name(part, self.pattern, {}).values()))
@@ -128,7 +123,6 @@ class ImageFolder(PhotographData):
     # Files -----------------------------------------------------------------------------------------------------------
 
     def listing(self) -> Listing:
-        """The files of both parts, class after class; none of a part that is not read."""
         seen: Seen = {}
         layout, only = self.layout, self.only
         train_remarks: list[str] = []
@@ -148,7 +142,7 @@ class ImageFolder(PhotographData):
         return Listing(train, test, (*train_remarks, *self._about_validation(train), *self._unused()), (*test_remarks,))
 
     def _part(self, folder: Path, seen: Seen) -> tuple[list[Labelled], list[str]]:
-        """The files of a part, and what to know of those that are left out."""
+        """The files of a part, and notes on files that are left out."""
         found = self._of_classes(folder, seen)
         files = [file for file in found if not is_sidecar(file.path)]
         labels = {file.label for file in files}
@@ -160,7 +154,6 @@ class ImageFolder(PhotographData):
         return files, self._left_out(folder, [file.path for file in found if is_sidecar(file.path)])
 
     def _of_classes(self, folder: Path, seen: Seen, validation: bool = False) -> list[Labelled]:
-        """All files of the classes, class after class."""
         if self.pattern is not None:
             labels = labels_by_name(folder, self.pattern, seen)
             numbers = {name: label for label, name in enumerate(self.class_names)}
@@ -176,15 +169,14 @@ class ImageFolder(PhotographData):
         return found
 
     def where(self, part: Part, name: str = "") -> str:
-        """The folder of a part, or of a class in it."""
         folder = (self.layout.test if part == "test" else None) or self.layout.train or self.layout.root
         return str(folder / name)
 
-    # What should be known --------------------------------------------------------------------------------------------
+    # Notes -----------------------------------------------------------------------------------------------------------
 
     @property
     def notes(self) -> list[str]:
-        """What a user should know of the images that were read: first, which folders were taken for what."""
+        """The folders of the parts, then the notes of all data sets."""
         if self.only is not None:
             return super().notes
         fraction = self.val_fraction if self.validation == "split" and not self.folds else 0
@@ -222,7 +214,6 @@ class ImageFolder(PhotographData):
         return [f"validation on the {count:,} images in {folder}; data.val_fraction has no effect"]
 
     def _unused(self) -> list[str]:
-        """Folders of images that are part of the set and not used; not of parts that were read for themselves."""
         layout = self.layout
         if self.only is not None:
             return []
@@ -235,11 +226,6 @@ class ImageFolder(PhotographData):
 
 
 def compiled(pattern: str) -> re.Pattern[str]:
-    """The regular expression that finds the class in a file's name.
-
-    Raises:
-        SettingError: it is none, or has not one group.
-    """
     try:
         found = re.compile(pattern)
     except re.error as error:
@@ -253,11 +239,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 def labels_by_name(folder: Path, pattern: re.Pattern[str], seen: Seen) -> dict[Path, str]:
-    """The class of each image below a folder that its name says; empty where no name says one.
-
-    Raises:
-        SettingError: only some do.
-    """
+    """The class of each image below a folder by its file name; empty if no name has a class."""
     paths = [path for path in walk_files(folder, seen) if not is_sidecar(path)]
     found = {path: match[1] for path in paths if (match := pattern.search(path.name)) and match[1]}
     if found and (without := sorted(set(paths) - set(found))):

@@ -1,4 +1,4 @@
-"""A file with a row for each image: CSV, TSV or Parquet. Imports no torch."""
+"""Tables with a row for each image: CSV, TSV or Parquet. Imports no torch."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from labbook.data.class_folders import walk_files
 from labbook.errors import SettingError, list_choices, list_first, printable
 
-# Names of columns that are taken where none is named, without regard to case and signs.
+# Usual names of columns, in any case and without punctuation.
 USUAL = {
     "image": (
         *("image", "filename", "file", "path", "filepath", "imagepath", "imagename", "imagefile", "imageid", "img"),
@@ -22,18 +22,14 @@ USUAL = {
 
 
 class Table(NamedTuple):
-    """The cells of a file, as text."""
+    """The cells of a file as text."""
 
     path: Path
     header: list[str]
     rows: list[list[str]]
 
     def column(self, kind: str, name: str | None, setting: str = "") -> str:
-        """The name of a column: the one that is given, or one of the usual names; nothing where there is none.
-
-        Raises:
-            SettingError: the one that is given is not there.
-        """
+        """The name of a column: the given one, or one with a usual name; empty if there is none."""
         setting = setting or f"data.columns.{kind}"
         if name is not None:
             if name not in self.header:
@@ -46,17 +42,12 @@ class Table(NamedTuple):
         return next((plain[usual] for usual in USUAL[kind] if usual in plain), "")
 
     def values(self, column: str) -> list[str]:
-        """The cells of a column, without spaces around them."""
         place = self.header.index(column)
         return [row[place].strip() for row in self.rows]
 
 
 def read_table(path: Path) -> Table:
-    """A table: Parquet by the ending of its name, or else text with commas, semicolons or tabs between its cells.
-
-    Raises:
-        SettingError: a file that is not there or is no such table.
-    """
+    """Read Parquet (by the file name), or text with commas, semicolons or tabs."""
     if not path.is_file():
         where = "" if path.is_absolute() else f" in {printable(Path.cwd())}"
         raise SettingError(f"data.labels={printable(path)} does not exist{where}")
@@ -78,7 +69,7 @@ def read_table(path: Path) -> Table:
 
 
 def text_lines(path: Path) -> list[list[str]]:
-    """The cells of a text file; the separator is the sign that its first line has most of."""
+    """The cells of a text file; the separator is the most frequent one in the first line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         first = text.partition("\n")[0]
@@ -89,7 +80,6 @@ def text_lines(path: Path) -> list[list[str]]:
 
 
 def parquet_lines(path: Path) -> list[list[str]]:
-    """The cells of a Parquet file."""
     if not find_spec("pyarrow"):
         raise SettingError(f"data.labels={printable(path)} needs pyarrow (pip install pyarrow), or save it as CSV")
     from pyarrow import ArrowException
@@ -104,12 +94,9 @@ def parquet_lines(path: Path) -> list[list[str]]:
 
 
 def image_paths(root: Path, names: Sequence[str], skip: bool) -> list[Path | None]:
-    """The file that each name means: a path below `root`, or the only file there of this name, with or without ending.
+    """The file of each name: a path below `root`, or the only file there with this name, with or without extension.
 
-    None where there is no such file, if those are to be skipped.
-
-    Raises:
-        SettingError: names of no file, or of several.
+    With `skip`, None for a missing file.
     """
     found: list[Path | None] = [root / name if name and (root / name).is_file() else None for name in names]
     if all(found):
@@ -137,11 +124,7 @@ def image_paths(root: Path, names: Sequence[str], skip: bool) -> list[Path | Non
 
 
 def several_labels(columns: Iterable[Sequence[str]], names: Sequence[str]) -> list[tuple[int, ...]]:
-    """The labels of each image, 0 or 1 for each class, from a column for each class; empty where no cell has one.
-
-    Raises:
-        SettingError: a cell that is neither.
-    """
+    """The labels of each image, 0 or 1 for each class, from a column for each class; () if all cells are empty."""
     numbers = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
     found: list[tuple[int, ...]] = []
     for cells in zip(*columns, strict=True):

@@ -1,4 +1,4 @@
-"""How people arrange folders of photographs: which folder is for training, which for validation, which for the test."""
+"""Layouts of folders of photographs: which folder is for training, validation and test."""
 
 import re
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ WORDS: dict[str, Role] = {
     **dict.fromkeys(("pred", "predict", "prediction", "unlabelled", "unlabeled"), "predict"),
 }
 FILLERS = {"set", "data", "dataset", "images", "img", "imgs", "folder", "part", "split"}
-DEPTH = 4  # folders that may lie one in the other before the parts
-MOST = 8  # names in a sentence
+DEPTH = 4  # nested folders above the parts
+MOST = 8  # names in a message
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders of the parts of a set; each holds a folder for each class, or else the images themselves."""
+    """The folders of the parts; each contains a folder for each class, or the images."""
 
-    root: Path  # the folder that the parts lie in
+    root: Path  # the folder of the parts
     train: Path | None
     validation: Path | None = None
     test: Path | None = None
-    unlabelled: tuple[Path, ...] = ()  # images of no class
+    unlabelled: tuple[Path, ...] = ()  # images without class
 
     def describe(self, root: Path, fraction: float, test_fraction: float | None) -> str:
-        """The line that says which folders below `root` were taken for what."""
+        """A line with the folder of each part."""
         held_out = f"validation (data.val_fraction={fraction:g})" if fraction and not self.validation else ""
         drawn = f"test (data.test_fraction={test_fraction:g})" if not self.test else ""
         shared = ["training", *filter(None, (held_out, drawn))]
@@ -47,9 +47,9 @@ class Layout:
 
 
 def role_of(name: str, loose: bool = False) -> Role | None:
-    """What a folder of this name is for, as in `Train`, `training_set` or `test-images`; else None.
+    """The part that a folder of this name is for, as `Train`, `training_set` or `test-images`; None for other names.
 
-    With `loose`, other words may stand beside that word, as in seg_train.
+    With `loose`, the name can have other words too, as seg_train.
     """
     words = [word for word in re.split(r"[^a-z]+", re.sub(r"([a-z])(?=[A-Z])", r"\1 ", name).lower()) if word]
     words = [re.sub(r"^(train|test|val|valid)(set|data)$", r"\1", word) for word in words]
@@ -60,11 +60,11 @@ def role_of(name: str, loose: bool = False) -> Role | None:
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for.
+    """A search for the parts of a data set.
 
-    `folders` are those named for training and test, which are taken where they exist; the `usual` ones may also have
-    another name of the same meaning. `flat`: images lie in the parts themselves. With `drawn` a folder for validation
-    is no test set. `only` the part "test" or "train" need be there.
+    `folders` are the given names for training and test, `usual` the default names, for which names of the same meaning
+    are accepted. `flat`: the images are directly in the parts. `drawn`: a folder for validation is not the test set.
+    `only` is the part that must exist, "test" or "train"; None: both.
     """
 
     folders: tuple[str, str]
@@ -74,10 +74,10 @@ class Search:
     only: str | None = None
 
     def layout(self, root: Path) -> Layout:
-        """The parts of the set in `root`, or in a folder in it that holds the whole set, as in archive/train.
+        """The parts in `root`, or in a folder in it that contains the whole data set, as archive/train.
 
         Raises:
-            SettingError: what is there instead, and the settings that would take it.
+            SettingError: what is there instead, and the settings for it.
         """
         if not root.is_dir():
             raise SettingError(f"data.root={printable(root)} {missing(root)}")
@@ -100,14 +100,13 @@ class Search:
         raise SettingError(f"{printable(root)}: {contents(root)}, which is no known layout; {way_out(here)}")
 
     def absent(self, root: Path) -> str:
-        """Which folder was named and does not exist; nothing where none was."""
+        """A message if a given folder does not exist."""
         for part, folder, usual in zip(("train", "test"), self.folders, self.usual, strict=True):
             if folder != usual and not (root / folder).is_dir() and self.only in (None, part):
                 return f"data.{part}_folder={printable(folder)} does not exist in {printable(root)}"
         return ""
 
     def parts(self, root: Path) -> Layout | None:
-        """The folders of the parts in `root` itself; None where they are not there."""
         if self.absent(root):
             return None
         found = self.by_role(root)
@@ -128,7 +127,7 @@ class Search:
         return Layout(root, train, val, test, tuple(unlabelled))
 
     def classes(self, root: Path) -> Layout | None:
-        """The root as one folder of classes; None where it holds none."""
+        """The root as one folder of classes; None if it is not."""
         names = subfolders(root)
         if self.flat:
             return Layout(root, root) if images_in(root) else None
@@ -144,7 +143,7 @@ class Search:
         return Layout(root, root)
 
     def by_role(self, root: Path) -> dict[str, Path]:
-        """The folder of each part in `root`: the one that is named, or else the only one whose name says so."""
+        """The folder of each part in `root`: the given one, or the only one with a name of this meaning."""
         named = {
             part: root / folder
             for part, folder, usual in zip(("train", "test"), self.folders, self.usual, strict=True)
@@ -172,19 +171,17 @@ class Search:
         return found
 
     def has_classes(self, folder: Path) -> bool:
-        """Whether a folder could be the training part."""
         return self.flat or bool(subfolders(folder))
 
 
 def missing(folder: Path) -> str:
-    """How a folder is not there, and where it was looked for."""
     if folder.exists():
         return "is a file: give the folder of the images"
     return "does not exist" if folder.is_absolute() else f"does not exist in {printable(Path.cwd())}"
 
 
 def inner(folder: Path, flat: bool) -> Path:
-    """The folder that holds the classes (or images): this one, or one that lies in it alone, as in train/train."""
+    """The folder with the classes or images: this one, or the only folder in it, as train/train."""
     deepest = folder
     for _ in range(DEPTH):
         inside = subfolders(deepest)
@@ -198,7 +195,6 @@ def inner(folder: Path, flat: bool) -> Path:
 
 
 def contents(folder: Path) -> str:
-    """What a folder holds, in words."""
     items = sorted(folder.iterdir()) if folder.is_dir() else []
     folders = [f"{printable(item.name)}/" for item in items if item.is_dir() and not is_hidden_name(item.name)]
     files = [printable(item.name) for item in items if item.is_file() and not is_hidden_name(item.name)]
@@ -211,7 +207,7 @@ def contents(folder: Path) -> str:
 
 
 def way_out(folder: Path) -> str:
-    """The settings that would take what a folder holds."""
+    """The settings for what a folder contains."""
     names = subfolders(folder)
     tables = sorted(item.name for item in folder.iterdir() if item.suffix.lower() in (".csv", ".tsv", ".parquet"))
     if tables:

@@ -1,4 +1,4 @@
-"""Image files with labels, decoded once into a cache: what folders of classes and tables of labels share."""
+"""The base of folders of classes and tables of labels: image files, decoded once into a cache."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -28,26 +28,25 @@ Fraction = Annotated[float, Gt(0), Lt(1)]
 
 
 class Listing(NamedTuple):
-    """The files of a set, and what a user should know of them."""
+    """The files of a data set, and notes for the user."""
 
-    train: list[Labelled]  # with those for validation
+    train: list[Labelled]  # including validation
     test: list[Labelled]
     train_remarks: tuple[str, ...] = ()
     test_remarks: tuple[str, ...] = ()
 
 
 class PhotographData(ImageFileData):
-    """Image files in the formats of `formats.FORMATS`, decoded once into a cache.
+    """Image files in the formats of `image_formats.FORMATS`, decoded once into a cache.
 
-    `resize` makes images square. With a `decode_size` larger than `image_size`, images are stored in that size:
-    `random_resized_crop` cuts out of it in training, and else the middle is seen. `on_corrupt` says what becomes of
-    files that cannot be read, and of those that are in two classes. `range` says what is black and white in images of
-    more than 8 bits: [BLACK, WHITE]; auto: from 0 to the largest number of 8, 10, 12, 14 or 16 bits, the fewest that
-    hold the image; None: of the file's bits. `test_fraction` of the images of each class is the test part where the set
-    has none: the same images in every run, whatever the `val_seed`.
+    With a `decode_size` larger than `image_size`, images are stored in that size: `random_resized_crop` crops them in
+    training; otherwise the center is used. `on_corrupt` is for unreadable files and files in two classes. `range` is
+    [BLACK, WHITE] of images with more than 8 bits; auto: [0, 2^n - 1] for the smallest n of 8, 10, 12, 14, 16 that
+    holds the image; None: of the file's bits. `test_fraction` of the images of each class is the test set if the data
+    set has none: the same images in every run, for any `val_seed`.
     """
 
-    draws_test = False  # the test part is drawn from all images
+    draws_test = False  # whether the test set is drawn from all images
     test_may_lack_classes = False
 
     def __init__(
@@ -64,7 +63,7 @@ class PhotographData(ImageFileData):
         **options: Any,
     ) -> None:
         self.on_corrupt, self.cache_dir = on_corrupt, Path(expand_user("data.cache_dir", cache_dir))
-        if val_split == "last" and only is None:  # a run of before is tested as it was trained
+        if val_split == "last" and only is None:  # a run of an older version can be tested
             raise SettingError(
                 "data.val_split=last holds out whole classes of a folder, as its images are in the order of classes:"
                 " use stratified or random"
@@ -80,23 +79,20 @@ class PhotographData(ImageFileData):
         if self.stored_size < self.image_size:
             raise SettingError(f"data.decode_size={decode_size} is less than data.image_size={self.image_size}")
 
-    # What a kind of set adds -----------------------------------------------------------------------------------------
+    # What a data set adds --------------------------------------------------------------------------------------------
 
     @abstractmethod
     def listing(self) -> Listing:
-        """The files of both parts, class after class; none of a part that is not read."""
+        """The files of both parts by class; none of a part that is not read."""
 
     @abstractmethod
     def where(self, part: Part, name: str = "") -> str:
-        """What to call a part, or the place of a class in it, in a sentence."""
+        """The name of a part, or of a class in it, for messages."""
 
     # Reading ---------------------------------------------------------------------------------------------------------
 
     def read(self) -> tuple[Images, Images]:
-        """Both parts, from the cache or decoded into it; of the part that is not read no image.
-
-        With a `limit`, so many images of each are decoded, evenly spread.
-        """
+        """Both parts, from the cache or decoded into it; only `limit` images of each, evenly spaced."""
         listing = self.listing()
         files = [self._chosen(part) for part in (listing.train, listing.test)]
         train, test = self._decoded(files)
@@ -130,9 +126,9 @@ class PhotographData(ImageFileData):
         return train_images._replace(validation=held_out if held_out.any() else None), test_images
 
     def draw_test(self, files: Sequence[Labelled]) -> tuple[list[Labelled], list[Labelled]]:
-        """Training and test files of a set without a test part: `test_fraction` of each class, drawn by content.
+        """Training and test files of a data set without a test set: `test_fraction` of each class, drawn by content.
 
-        Files for validation stay so; equal files, and those of one group, are in one part.
+        Files for validation stay so. Equal files, and files of one group, are in one part.
         """
         free = [file for file in files if not file.validation]
         memory = self.cache_dir / f"{blake2b(str(Path(self.root).absolute()).encode(), digest_size=8).hexdigest()}.json"
@@ -148,19 +144,18 @@ class PhotographData(ImageFileData):
         return [file for file in files if file.path not in drawn], [free[row] for row in rows]
 
     def _chosen(self, files: Sequence[Labelled]) -> list[Labelled]:
-        """Those to decode."""
         if self.limit is None or self.limit >= len(files):
             return list(files)
         return [files[row] for row in evenly_spaced_rows(self.limit, len(files)).tolist()]
 
     def _below_root(self, part: Photographs) -> tuple[str, ...]:
-        """The path of each image below `data.root`, with forward slashes; whole where it lies elsewhere."""
+        """The path of each image below `data.root`, with forward slashes; the whole path of other files."""
         paths = (file.path for file in part.files)
         root = Path(self.root)
         return tuple((path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths)
 
     def _decoded(self, files: Sequence[Sequence[Labelled]]) -> tuple[Photographs, Photographs]:
-        """Both parts: the training images as they are stored, and the middle of the test images."""
+        """Both parts: training images in the stored size, and the center of test images."""
         how = Decoding(self.stored_size, self.channels, self.range, self.resize)
         middle = how if self.stored_size == self.image_size else how._replace(centre=self.image_size)
         train, test = (
@@ -196,7 +191,6 @@ class PhotographData(ImageFileData):
                     )
 
     def _counts(self, part: Photographs) -> torch.Tensor:
-        """Images of each class, int64 [classes]."""
         labels = part.images.labels
         return class_counts(
             labels.reshape(-1, len(self.class_names)) if self.multilabel else labels, len(self.class_names)
@@ -208,10 +202,9 @@ class PhotographData(ImageFileData):
     def _named(self, doubtful: list[Labelled]) -> list[str]:
         return [f"{printable(file.path)}, which is in two classes" for file in doubtful]
 
-    # What should be known ------------------------------------------------------------------------------------------
+    # Notes ---------------------------------------------------------------------------------------------------------
 
     def _untested(self, test: Photographs) -> list[str]:
-        """Classes that are too small for the test part that is drawn."""
         if not (self.draws_test or self.test_may_lack_classes) or self.limit is not None or not test.files:
             return []
         missing = chosen_names(self.class_names, self._counts(test) == 0)
@@ -243,7 +236,7 @@ class PhotographData(ImageFileData):
         ]
 
     def _listed(self, kind: str, lines: Sequence[str], words: str = ", listed in ") -> str:
-        """Where all lines are listed, a file beside the cache, after some words; nothing if it cannot be written."""
+        """Write all lines to a file beside the cache; some words and its name, or nothing if it cannot be written."""
         path = self.cache_dir / f"{short_file_name(Path(self.root).name) or 'images'}.{kind}.txt"
         text = "".join(f"{line}\n" for line in lines)
         with suppress(OSError):

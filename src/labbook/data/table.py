@@ -1,4 +1,4 @@
-"""Photographs whose labels are in a table."""
+"""Image files with labels in a table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Label = int | tuple[int, ...]
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns; empty where there is none."""
+    """The names of the columns; empty if there is none."""
 
     image: str
     label: tuple[str, ...]
@@ -28,15 +28,12 @@ class Columns:
 
 
 class LabelTable(PhotographData):
-    """Images in `root`, by default the folder of the table `labels`, with a row for each.
+    """Images in `root` (default: the folder of the table), with a row for each in the table `labels`.
 
-    `columns` names the columns of image, label and part; what it leaves open is taken by usual names. Several label
-    columns of 0 and 1, or a `label_separator` within the cells, give each image any number of classes. The parts are
-    called as folders are; without a test part, `test_fraction` of each class is drawn. Images of one `group`, a column,
-    are in one part. Rows without a label are left out.
-
-    Raises:
-        SettingError: a table or a column that is not there, or cells that cannot be what they should.
+    `columns` has the names of the columns image, label and part; by default those with usual names. Several label
+    columns of 0 and 1, or a `label_separator` in the cells, are for images with several classes. Without a test part,
+    `test_fraction` of each class is drawn. Images with the same value in the column `group` are in one part. Rows
+    without a label are left out.
     """
 
     test_may_lack_classes = True
@@ -74,13 +71,12 @@ class LabelTable(PhotographData):
             test_fraction = test_fraction or TEST_FRACTION
             self.decided = {"test_fraction": test_fraction}
         self.draws_test = not has_test and test_fraction is not None
-        if not has_test and not self.draws_test and only == "test":  # another set, of which all is tested
+        if not has_test and not self.draws_test and only == "test":  # test all of another data set
             self.entries = tuple(("test", file) for _, file in self.entries)
         check_groups(self.entries)
         super().__init__(root=str(folder), test_fraction=test_fraction, only=only, **options)
 
     def listing(self) -> Listing:
-        """The files of both parts, class after class; none of a part that is not read."""
         train, test = self._files_of("train"), self._files_of("test")
         if self.validation == "split":
             train += [Labelled(file.path, file.label, True, file.group) for file in self._files_of("val")]
@@ -94,13 +90,12 @@ class LabelTable(PhotographData):
         return sorted(files, key=lambda file: (file.label, file.path))
 
     def where(self, part: Part, name: str = "") -> str:
-        """The table and the part, or the class in it."""
         of_class = f"class {name}" if name else "the images"
         return f"{of_class} of the {'training' if part == 'train' else 'test'} part in {printable(self.table_path)}"
 
     @property
     def notes(self) -> list[str]:
-        """What a user should know of the images that were read: first, which columns were taken for what."""
+        """The columns of the table, then the notes of all data sets."""
         if self.only is not None:
             return super().notes
         names = self.columns
@@ -115,11 +110,7 @@ class LabelTable(PhotographData):
 
 
 def columns_of(table: Table, named: Mapping[str, Any], group: str | None) -> Columns:
-    """The columns that are named, or that have usual names.
-
-    Raises:
-        SettingError: one that is not there, or none for image or label.
-    """
+    """The given columns, or those with usual names."""
     label = named.get("label")
     several = [label] if isinstance(label, str) or label is None else list(label)
     labels = tuple(table.column("label", each) for each in several)
@@ -139,7 +130,7 @@ def columns_of(table: Table, named: Mapping[str, Any], group: str | None) -> Col
 
 
 def labels_of(table: Table, columns: Columns, separator: str | None) -> tuple[tuple[str, ...], list[Label | None]]:
-    """The classes, sorted (or as their columns are), and the label of each row; None where it has none."""
+    """The classes (sorted, or in the order of their columns) and the label of each row; None if it has none."""
     if len(columns.label) > 1:
         found = several_labels(map(table.values, columns.label), columns.label)
         return columns.label, [label or None for label in found]
@@ -156,11 +147,7 @@ def labels_of(table: Table, columns: Columns, separator: str | None) -> tuple[tu
 def entries(
     table: Table, columns: Columns, labels: Sequence[Label | None], root: Path, skip: bool
 ) -> tuple[tuple[tuple[str, Labelled], ...], str]:
-    """The part and the file of each row that has a label and an image, and a sentence on the others.
-
-    Raises:
-        SettingError: images that are not there, a part that is none, or an image with two labels.
-    """
+    """The part and the file of each row with a label and an image, and a note on the other rows."""
     parts = table.values(columns.part) if columns.part else [""] * len(labels)
     groups = table.values(columns.group) if columns.group else [""] * len(labels)
     roles = {name: role_of(name) if columns.part else "train" for name in set(parts)}
@@ -192,7 +179,7 @@ def entries(
 
 
 def check_groups(found: Sequence[tuple[str, Labelled]]) -> None:
-    """Refuse a group of which the table itself has images in two parts."""
+    """Refuse a group with images in two parts of the table."""
     parts: dict[str, str] = {}
     for role, file in found:
         if file.group and parts.setdefault(file.group, role) != role:
