@@ -47,12 +47,12 @@ def deep_png(path: Path, shades: np.ndarray, *extra: bytes) -> Path:
 
 
 def deep_tiff(path: Path, shades: np.ndarray, photometric: int = 1, bits: int = 16, **tags: tuple[int, int]) -> Path:
-    """An uncompressed TIFF file of grey pixels, 16 or 12 bits; other tags by number, as (type, value)."""
+    """An uncompressed TIFF file of grey pixels, 12, 16 or 32 bits; other tags by number, as (type, value)."""
     if bits == 12:
         first, second = shades.reshape(-1, 2).T.astype(np.uint32)
         pixels = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], 1).astype(np.uint8).tobytes()
     else:
-        pixels = shades.astype("<u2").tobytes()
+        pixels = shades.astype(f"<u{bits // 8}").tobytes()
     entries = {
         256: (3, SIDE), 257: (3, SIDE), 258: (3, bits), 259: (3, 1), 262: (3, photometric), 273: (4, 8), 277: (3, 1),
         278: (3, SIDE), 279: (4, len(pixels)), **{int(name.removeprefix("tag")): value for name, value in tags.items()},

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from labbook.data import decoding
-from labbook.data.decoding import Decoding, decode
+from labbook.data.decoding import Decoding, decode, decode_bytes
+from labbook.data.file_metadata import without_metadata
 from labbook.data.image_formats import file_endings, supported_formats
 from tests.data import odd_images
 from tests.data.odd_images import SIDE, chunk, deep_png, deep_tiff, gradient, png, scene, with_exif
@@ -147,7 +148,7 @@ def broken(folder: Path) -> dict[str, tuple[Path, str]]:
         "png": (png, "cannot be decoded (image file is truncated"),
         "32 bits": (
             measured,
-            "cannot be decoded (32-bit pixels, whose range is unknown: use data.range=[BLACK,WHITE], or",
+            "cannot be decoded (32-bit or signed pixels, whose range is unknown: use data.range=[BLACK,WHITE], or",
         ),
         "gone": (folder / "gone.png", "cannot be read ([Errno 2]"),
     }
@@ -234,6 +235,16 @@ def test_a_tiff_whose_tags_cannot_be_read_is_decoded(tmp_path: Path) -> None:
         tmp_path / "a.tif", gradient(65535), tag306=(11, 5), tag34665=(4, 2**31), tag34853=(4, 3), tag274=(2, 99)
     )
     assert difference(odd, (gradient(65535) >> 8)[..., None]) == 0
+    odd = deep_tiff(tmp_path / "a.tif", gradient(65535), tag270=(5, 2**31))  # behind the end, before other tags
+    assert difference(odd, (gradient(65535) >> 8)[..., None]) == 0
+    assert without_metadata(odd.read_bytes()[:-150]) is None
+
+
+def test_a_jpeg_whose_jfif_is_too_short_is_decoded(tmp_path: Path) -> None:
+    scene().save(tmp_path / "a.jpg", quality=95, subsampling=0)
+    content = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(content[:2] + b"\xff\xe0\0\x06JFIF" + content[2:])
+    assert difference(tmp_path / "a.jpg", np.asarray(scene())) < 3
 
 
 @pytest.mark.parametrize(
@@ -270,6 +281,16 @@ def test_a_jpeg_whose_end_is_missing_is_whole_if_its_pixels_are(mode: str, progr
     for missing in (6, 40, len(content) // 3):
         (tmp_path / "cut.jpg").write_bytes(content[:-missing])
         assert decode(tmp_path / "cut.jpg", Decoding(SIDE, 3)).problem.startswith("cannot be decoded (image file is")
+
+
+def test_no_jpeg_of_which_pixels_are_missing_is_taken_for_whole(tmp_path: Path) -> None:
+    Image.fromarray(noise(96, 96, 3).numpy()).save(tmp_path / "a.jpg", quality=90)
+    content = (tmp_path / "a.jpg").read_bytes()
+    expected = decode_bytes(content, Decoding(96, 3)).image
+    assert expected is not None
+    for missing in range(3, 60):
+        image = decode_bytes(content[:-missing], Decoding(96, 3)).image
+        assert image is None or np.abs(image.astype(int) - expected).max() <= 1, missing
 
 
 def test_a_photograph_of_200_megapixels_is_decoded_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,6 +385,11 @@ def test_32_bits_need_a_range(tmp_path: Path) -> None:
     Image.fromarray(measured).save(tmp_path / "a.tif")
     assert decode(tmp_path / "a.tif", Decoding(SIDE, 3)).image is None
     assert difference(tmp_path / "a.tif", (measured.clip(0, 2) * 127.5)[..., None], range=(0, 2)) < 0.5
+    (tmp_path / "a.pfm").write_bytes(b"Pf\n16 16\n-1.0\n" + measured[::-1].tobytes())
+    assert "data.range=[BLACK,WHITE]" in decode(tmp_path / "a.pfm", Decoding(SIDE, 3)).problem
+    counts = np.linspace(0, 2**32 - 1, 256).astype("<u4").reshape(16, 16)
+    path = deep_tiff(tmp_path / "b.tif", counts, bits=32)
+    assert difference(path, (counts / 2**32 * 255)[..., None], range=(0, 2**32 - 1)) < 1
 
 
 def test_a_fourth_channel_of_zeros_hides_nothing_where_programs_write_it_so(tmp_path: Path) -> None:

@@ -24,6 +24,13 @@ from labbook.errors import printable
 LARGEST = 2**30  # bytes of a file: it is read whole, by as many threads as there are cores
 MOST_PIXELS = 2**28  # of an image in memory; a JPEG with more is decoded smaller
 MOST_JPEG_PIXELS = 2**30  # of one that is decoded smaller
+# What a JPEG's pixels could go on with: nothing, opposite bits, and bits that change every kind of coefficient.
+TAILS = (
+    b"",
+    b"\x00" * 512,
+    b"\xff\x00" * 512,
+    *(hashlib.shake_128(seed).digest(512).replace(b"\xff", b"") for seed in (b"0", b"1", b"2")),
+)
 SEVERAL = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # formats of animations and pages; of a JPEG the others are previews
 
 # Of a file that Pillow reads nonetheless, such as a large one; of one that it does not, `Decoded.problem` tells.
@@ -124,22 +131,29 @@ def load_image(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
 
 
 def load_complete_image(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
-    """As `load_image`; of a JPEG whose end is missing if all of its pixels are there.
-
-    What a decoder makes up for missing pixels depends on what follows. So they are all there if two endings, whose
-    bits are opposite, give the same image.
-    """
+    """As `load_image`; of a JPEG whose end is missing if all of its pixels are there."""
     try:
         return load_faultless_image(content, how)
     except OSError as error:
         if error.errno is not None or not content.startswith(START_OF_JPEG):
             raise
-        ended = [
-            load_faultless_image(content + tail + END_OF_JPEG, how) for tail in (b"", b"\x00" * 512, b"\xff\x00" * 512)
-        ]
-        if any(image.tobytes() != ended[0][0].tobytes() for image, _ in ended[1:]):
+        if (ended := load_unended_jpeg(content, how)) is None:
             raise
-        return ended[0]
+        return ended
+
+
+def load_unended_jpeg(content: bytes, how: Decoding) -> tuple[Image.Image, str] | None:
+    """As `load_image`, of a JPEG without its end; None if pixels are missing.
+
+    What a decoder makes up for missing pixels depends on what follows. So they are all there if the image is the same
+    with each of `TAILS`.
+    """
+    data = content.rstrip(b"\xff")  # the first half of a marker, with which the tail would make another one
+    try:
+        first, *others = (load_faultless_image(data + tail + END_OF_JPEG, how) for tail in TAILS)
+    except OSError:
+        return None
+    return None if any(image.tobytes() != first[0].tobytes() for image, _ in others) else first
 
 
 def load_faultless_image(content: bytes, how: Decoding) -> tuple[Image.Image, str]:

@@ -10,6 +10,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 START_OF_JPEG, END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
 PNG = b"\x89PNG\r\n\x1a\n"
+TIFF = {b"II*\0": "<", b"MM\0*": ">"}  # and the order of bytes
 PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # chunks that decide pixels
 EXIF = b"Exif\0\0"  # before Exif in a JPEG
 ORIENTATION = 0x112  # a tag of Exif, and of TIFF
@@ -24,10 +25,16 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 WEBP_METADATA = (b"EXIF", b"XMP ", b"ICCP")
+SIZE_OF_JFIF = 16  # bytes, with its length, at least
+# Tags of TIFF that decide pixels: shape, compression, place in the file, colours.
+TIFF_PIXELS = {
+    254, 256, 257, 258, 259, 262, 266, 273, ORIENTATION, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324, 325,
+    332, 338, 339, 347, 529, 530, 531, 532,
+}  # fmt: skip
 
 
 def without_metadata(content: bytes) -> bytes | None:
-    """A JPEG, PNG or WebP file without metadata but the orientation; None of other files."""
+    """A JPEG, PNG, TIFF or WebP file without metadata but the orientation; None of other files."""
     if content.startswith(START_OF_JPEG):
         return b"".join(strip_jpeg(content))
     if content.startswith(PNG):
@@ -35,6 +42,8 @@ def without_metadata(content: bytes) -> bytes | None:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         chunks = b"".join(strip_webp(content))
         return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+    if order := TIFF.get(content[:4]):
+        return strip_tiff(content, order)
     return None
 
 
@@ -63,6 +72,8 @@ def strip_jpeg(content: bytes) -> Iterator[bytes]:
         segment = content[place : place + 2 + length]
         if marker == 0xE1 and (exif := only_orientation(segment[4:])):
             yield struct.pack(">HH", 0xFFE1, 8 + len(exif)) + EXIF + exif
+        elif marker == 0xE0 and length < SIZE_OF_JFIF:
+            pass  # which no decoder reads
         elif marker == 0xEE or not (0xE1 <= marker <= 0xEF or marker == 0xFE):
             yield segment
         place += 2 + length
@@ -77,6 +88,20 @@ def strip_webp(content: bytes) -> Iterator[bytes]:
         if kind not in WEBP_METADATA:
             yield content[place : place + 8 + length + length % 2]
         place += 8 + length + length % 2
+
+
+def strip_tiff(content: bytes, order: str) -> bytes | None:
+    """A TIFF file whose first directory has the tags of pixels alone; None if it cannot be read."""
+    try:
+        (first,) = struct.unpack_from(f"{order}I", content, 4)
+        (count,) = struct.unpack_from(f"{order}H", content, first)
+        entries = [content[place : place + 12] for place in range(first + 2, first + 2 + 12 * count, 12)]
+        kept = [entry for entry in entries if struct.unpack_from(f"{order}H", entry)[0] in TIFF_PIXELS]
+    except struct.error:  # too short
+        return None
+    last = bytes(4)  # there is no further directory
+    directory = struct.pack(f"{order}H", len(kept)) + b"".join(kept) + last
+    return content[:first] + directory + content[first + len(directory) :]
 
 
 def orientation_of(exif: bytes) -> int | None:

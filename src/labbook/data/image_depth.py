@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
 from labbook.data.file_metadata import apply_orientation
 
@@ -23,10 +23,12 @@ def flatten_transparency(image: Image.Image, span: Range) -> tuple[Image.Image, 
     clear = image.info.get("transparency")
     image, remark = apply_orientation(image), ""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        bits = 16 if image.mode.startswith("I;16") or form == "PPM" else 32
+        bits = 16 if image.mode.startswith("I;16") or (form == "PPM" and image.mode == "I") else 32
         if bits == 16 and tags:
             bits = int(tags.get(BITSPERSAMPLE, (16,))[0])
         shades = np.asarray(image)
+        if image.mode == "I" and tags and tags.get(SAMPLEFORMAT, (1,))[0] == 1:
+            shades = shades.view(np.uint32)
         grey, remark = to_8_bits(shades, bits, span)
         if tags.get(PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero
             grey = 255 - grey
@@ -73,7 +75,8 @@ def to_8_bits(shades: np.ndarray, bits: int, span: Range) -> tuple[np.ndarray, s
     if isinstance(span, str) or span is None:
         if bits == 32:
             raise ValueError(
-                "32-bit pixels, whose range is unknown: use data.range=[BLACK,WHITE], or save it with 8 or 16 bits"
+                "32-bit or signed pixels, whose range is unknown: use data.range=[BLACK,WHITE], or save it with 8 or"
+                " 16 bits"
             )
         span, remark = value_range(int(shades.max(initial=0)), bits, span == "auto")
     low, high = span
