@@ -54,6 +54,7 @@ def test_other_images_with_the_labels_of_a_set_that_names_its_content() -> None:
         ("", "ab", ""),
         ("ab", "ac", "class b is gone and class c is new"),
         ("abc", "ab", "class c is gone"),
+        ("abcd", "abef", "classes c, d are gone and classes e, f are new"),
         ("abc", "acb", "the order of the classes was a, b, c and is a, c, b"),
         (["caf\u00e9"], ["cafe\u0301"], ""),
     ],

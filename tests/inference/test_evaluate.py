@@ -140,6 +140,7 @@ def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(
             "model=lenet5: model stays that of the run; to change a setting use model.SETTING=VALUE",
         ),
         (["RUN", "--out", "/proc/x"], "cannot write /proc/x: Not a directory"),
+        (["RUN", "--out", "-"], "--out - is standard output: give a folder"),
         (["RUN", "--out", "RUN/figures"], "figures/confusion_matrix.png is a file of the run or sweep"),
         (["RUN", "model.width=5"], "last.ckpt has another network than MLP of the configuration"),
         (["RUN", "data._target_=os.system"], "data._target_=os.system is not allowed"),
@@ -148,7 +149,7 @@ def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(
             ["RUN", "data.image_size=9"],
             "data.image_size: the network was trained with 28, and all images are preprocessed",
         ),
-        (["RUN", "--split", "train", "data.limit=20"], "data.limit=20: the run was trained with "),
+        (["RUN", "--split", "train", "data.limit=20"], "data.limit=20: the run was trained with null, and"),
         (["RUN", "--split", "val", "data=digits", "data.val_fraction=0.5"], "data.val_fraction=0.5: the run was "),
     ],
 )

@@ -155,7 +155,15 @@ def test_a_size_that_the_run_left_open_may_be_given_as_the_network_knows_it(said
     assert (same.code, same.err) == (0, "")
     assert same.out == said(RUN, "FOLDER").out
     sentence = said(RUN, "FOLDER", "data.image_size=32").sentence
-    assert sentence == "data.image_size=32: the network was trained with 28, and sees all images so"
+    assert sentence == "data.image_size=32: the network was trained with 28, and sees all images so: leave it out"
+
+
+def test_a_normalization_that_the_run_left_open_may_be_given_as_the_network_knows_it(said: Command) -> None:
+    same = said(RUN, "FOLDER", "data.normalize=dataset")
+    assert (same.code, same.out) == (0, said(RUN, "FOLDER").out)
+    for other in ("half", "nonsense"):
+        sentence = said(RUN, "FOLDER", f"data.normalize={other}").sentence
+        assert sentence.startswith(f"data.normalize={other}: the network was trained with mean [0.")
 
 
 @pytest.mark.parametrize(

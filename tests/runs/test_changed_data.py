@@ -229,6 +229,26 @@ def test_images_in_memory_are_compared_with_files(labbook: Command, again: Comma
     assert f"note: {copies} of the images were used for training" in ended.err
 
 
+def test_what_validation_and_predictions_take_of_another_folder(
+    labbook: Command, again: Command, script: Callable[[ModuleType], Command], photos: Path
+) -> None:
+    run = labbook(*PHOTOS, "epochs=1").run
+    shutil.copytree(photos, photos.with_name("copy"))
+    refused = again(str(run), "data.root=copy", "--split", "val", "data.val_seed=9")
+    assert refused.sentence.startswith("--split val: these are the training images of the run, with another validation")
+    other = photos.with_name("other")
+    for number, colour in enumerate(("pink", "gold", "navy", "teal")):
+        for name in ("ape", "cow"):
+            photograph(other / "train" / name / f"{number}.png", colour, (20 + ord(name[0]), 40))
+    ended = again(str(run), "data.root=other", "--split", "val")
+    assert (ended.code, evaluation(run, "_other_val")["left_out"]) == (0, {"cow": 1}), ended.err
+    for command in (again, script(predict)):
+        refused = command(str(run), "data.resize=crop", *([str(other)] if command is not again else []))
+        assert refused.sentence == (
+            "data.resize=crop: the network was trained with squash, and sees all images so: leave it out"
+        )
+
+
 def test_a_class_that_was_renamed_is_left_out(labbook: Command, again: Command, photos: Path) -> None:
     run = labbook(*PHOTOS, "epochs=1").run
     for part in ("train", "test"):

@@ -99,7 +99,11 @@ def changed_classes(was: Iterable[str], now: Iterable[str]) -> str:
         list_first(name for name in one if name not in other),
         list_first(name for name in other if name not in one),
     )
-    said = [f"class {names} {how}" for names, how in ((gone, "is gone"), (new, "is new")) if names]
+    said = [
+        f"class {names} is {how}" if ", " not in names else f"classes {names} are {how}"
+        for names, how in ((gone, "gone"), (new, "new"))
+        if names
+    ]
     return " and ".join(said) or f"the order of the classes was {list_first(one)} and is {list_first(other)}"
 
 

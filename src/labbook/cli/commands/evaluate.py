@@ -14,7 +14,7 @@ from labbook import lazy_imports
 from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.config.path_rules import check_local_path, check_symlinks
-from labbook.errors import printable
+from labbook.errors import SettingError, printable
 from labbook.files import make_folder
 from labbook.inference.evaluate import other_dataset
 from labbook.runs import outputs
@@ -39,6 +39,8 @@ def main() -> None:
     given.run = run_of(given.run)
     asked = other_dataset.evaluation_request(read_run_config(given.run), given.settings)
     check_local_path("--out", given.out or given.run)
+    if given.out == outputs.STANDARD_OUTPUT:
+        raise SettingError("--out - is standard output: give a folder")
     if not given.out:
         check_symlinks(given.run)
     else:

@@ -46,7 +46,8 @@ def main() -> None:
         from labbook.inference.predict import classify, output
 
     network = trained_model.load_trained(given.run, asked.config, given.weights, "predict")
-    asked.check(network.spec)
+    kind = trained_model.data_type(network.config)
+    asked.check(network.spec, (kind.mean, kind.std))
     predictor = classify.Predictor.of(network, given.top, given.batch_size)
     batches = predictor.files(asked.files.images) if asked.files.images else predictor.test_images(asked.numbers)
     several = network.spec.multilabel

@@ -92,8 +92,9 @@ def check_same_division(data: DictConfig, trained: DictConfig, split: Split) -> 
     for name in DIVISION if split != "test" else ():
         if name in trained and data.get(name) != trained[name]:
             raise SettingError(
-                f"data.{name}={data.get(name)}: the run was trained with {trained[name]}, and --split {split} would"
-                " mix training images with others: leave it out"
+                f"data.{name}={data.get(name)}: the run was trained with"
+                f" {'null' if trained[name] is None else trained[name]}, and --split {split} would mix training images"
+                " with others: leave it out"
             )
 
 
@@ -102,11 +103,15 @@ def check_division(data: ImageDataModule, split: Split, record: DataRecord, own:
     now = DataRecord.of(data)
     if data.part_of(split) == "test" or not {"train", "val"} <= record.parts.keys():
         return
-    same_images = not record.changes(now, ["train"])
-    if changes := record.changes(now, ["train", "val"] if own else ["val"] if same_images else []):
+    if own and (changes := record.changes(now, ["train", "val"])):
         raise SettingError(
             f"--split {split}: {'; '.join(changes)}, so training images could be tested: restore the images of the"
             " training, or test on other data with data.root=FOLDER"
+        )
+    if not own and not record.changes(now, ["train"]) and record.changes(now, ["val"]):
+        raise SettingError(
+            f"--split {split}: these are the training images of the run, with another validation part: leave out"
+            f" {list_first([f'data.{name}' for name in DIVISION])}"
         )
 
 
@@ -114,14 +119,14 @@ def check_division(data: ImageDataModule, split: Split, record: DataRecord, own:
 
 
 class Overlap(NamedTuple):
-    """The number of test images that the network was trained on; None: the training images are missing."""
+    """The number of test images that the network was trained on; None: those images are missing."""
 
     trained_on: int | None
 
     @property
     def notes(self) -> list[str]:
         if self.trained_on is None:
-            return ["the training images are missing, so these images could not be compared with them"]
+            return ["the training images are missing or have changed, so these images could not be compared with them"]
         if not self.trained_on:
             return []
         return [f"{self.trained_on:,} of the images were used for training, so the metrics are too good"]

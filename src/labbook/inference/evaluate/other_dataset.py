@@ -18,8 +18,8 @@ if TYPE_CHECKING:  # it would import torch
 
 # How the network sees images: these settings of another data set are those of the network, unless they are given.
 SEEN = ("image_size", "channels", "normalize")
-# How image files are decoded to squares: these settings are those of the run, unless they are given.
-DECODED = ("resize", "decode_size")
+# How image files are decoded to squares: these settings of another data set are those of the run. With the value of null.
+DECODED = {"resize": "squash", "decode_size": None}
 # The only values that a test accepts.
 ONE_PROCESS = {"trainer.devices": r"1|\[\d+\]", "trainer.num_nodes": "1", "trainer.strategy": "auto"}
 
@@ -38,6 +38,7 @@ def evaluation_request(config: DictConfig, settings: list[str]) -> EvaluationReq
     check_one_process(settings)
     if not any(setting.startswith("data=") for setting in settings):
         replaced = with_settings(config, settings)
+        check_same_decoding(config.data, replaced.data)
         name = other_root_note(config.data, replaced.data)
         if name and not any(setting.startswith("data.test_fraction=") for setting in settings):
             replaced.data.pop("test_fraction", None)  # test all images of a folder of classes
@@ -52,6 +53,7 @@ def evaluation_request(config: DictConfig, settings: list[str]) -> EvaluationReq
     for name in DECODED:
         if name in chosen.data and f"data.{name}" not in given:
             chosen.data[name] = config.data.get(name)
+    check_same_decoding(config.data, chosen.data)
     if "data.batch_size" not in given:
         chosen.data.batch_size = config.data.batch_size  # fits into memory
     own = config.get("config_groups", {}).get("data")
@@ -59,6 +61,20 @@ def evaluation_request(config: DictConfig, settings: list[str]) -> EvaluationReq
     return EvaluationRequest(
         with_settings(config, rest), chosen.data, other_root_note(config.data, chosen.data) if name == own else name
     )
+
+
+def check_same_decoding(trained: DictConfig, other: DictConfig) -> None:
+    """Refuse settings by which the images of folders would be made square otherwise than in the training."""
+    for name, default in DECODED.items():
+        was, asked = (node.get(name) or default for node in (trained, other))
+        if name in trained and asked != was:
+            raise SettingError(trained_otherwise(name, asked, was))
+
+
+def trained_otherwise(name: str, asked: object, known: object) -> str:
+    """What to say of a setting by which the network would see images of another form."""
+    told = "null" if known is None else known
+    return f"data.{name}={asked}: the network was trained with {told}, and sees all images so: leave it out"
 
 
 def check_one_process(settings: list[str]) -> None:

@@ -13,8 +13,9 @@ from omegaconf import DictConfig
 
 from labbook.data.class_folders import walk_files
 from labbook.data.image_formats import file_endings
+from labbook.data.normalization import PerChannel, mean_and_std
 from labbook.errors import SettingError, abbreviate
-from labbook.inference.evaluate.other_dataset import SEEN
+from labbook.inference.evaluate.other_dataset import SEEN, check_same_decoding, trained_otherwise
 from labbook.runs import outputs
 from labbook.runs.resume import read_run_config, with_settings
 
@@ -65,11 +66,15 @@ class PredictionRequest:
             check_output_file(option, file)
         return cls(config, files, list(map(int, numbers)), left_open, tuple(named.values()))
 
-    def check(self, spec: "ImageSpec") -> None:
-        """Compare the settings `open` with the size and channels of the network."""
+    def check(self, spec: "ImageSpec", own: tuple[PerChannel, PerChannel]) -> None:
+        """Compare the settings `open` with the images of the network; `own` are mean and std of its data set."""
         for name, known in (("image_size", spec.size), ("channels", spec.channels)):
             if self.open.get(name, known) != known:
-                raise SettingError(other_images(name, self.open[name], known))
+                raise SettingError(trained_otherwise(name, self.open[name], known))
+        asked = self.open.get("normalize")
+        if asked is not None and not is_normalization(asked, spec, own):
+            known = f"mean {list(spec.mean)} and std {list(spec.std)}"
+            raise SettingError(trained_otherwise("normalize", asked, known))
 
     @property
     def known(self) -> bool:
@@ -93,19 +98,24 @@ def with_prediction_settings(config: DictConfig, settings: list[str]) -> tuple[D
     Settings that change the images that the network sees are refused.
     """
     replaced = with_settings(config, settings)
+    check_same_decoding(config.data, replaced.data)
     left_open = {}
     for name in SEEN:
         was, asked = (node.data.get(name) for node in (config, replaced))
         if asked == was:
             continue
-        if was is not None or name == "normalize":
-            raise SettingError(other_images(name, asked, was))
+        if was is not None:
+            raise SettingError(trained_otherwise(name, asked, was))
         left_open[name], replaced.data[name] = asked, was
     return replaced, left_open
 
 
-def other_images(name: str, asked: Any, known: Any) -> str:
-    return f"data.{name}={asked}: the network was trained with {known}, and sees all images so"
+def is_normalization(asked: Any, spec: "ImageSpec", own: tuple[PerChannel, PerChannel]) -> bool:
+    """Whether a value of data.normalize is that of a network's images."""
+    try:
+        return mean_and_std(asked, spec.channels, own) == (spec.mean, spec.std)
+    except (LookupError, SettingError):  # it is none
+        return False
 
 
 def check_output_file(option: str, file: Path) -> None:

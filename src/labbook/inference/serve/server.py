@@ -95,9 +95,10 @@ async def guard(request: "Request", answer: "Callable[[Request], Awaitable[Respo
 def remove_old(folder: Path) -> None:
     """Keep the newest `FILES` files below a folder, with `TOTAL` bytes together."""
     found = {}
-    for file in folder.rglob("*.*"):
+    for file in folder.rglob("*"):
         with suppress(FileNotFoundError):
-            found[file] = file.stat()
+            if not file.is_dir():
+                found[file] = file.stat()
     total = 0
     for place, file in enumerate(sorted(found, key=lambda file: found[file].st_mtime, reverse=True)):
         total += found[file].st_size
