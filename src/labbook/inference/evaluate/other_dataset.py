@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # it would import torch
 
 # How the network sees images: these settings of another data set are those of the network, unless they are given.
 SEEN = ("image_size", "channels", "normalize")
-# How image files are decoded to squares: these settings of another data set are those of the run. With the value of null.
+# How image files are decoded to squares: these settings of another data set are those of the run; with what null means.
 DECODED = {"resize": "squash", "decode_size": None}
 # The only values that a test accepts.
 ONE_PROCESS = {"trainer.devices": r"1|\[\d+\]", "trainer.num_nodes": "1", "trainer.strategy": "auto"}

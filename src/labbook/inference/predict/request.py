@@ -73,8 +73,8 @@ class PredictionRequest:
                 raise SettingError(trained_otherwise(name, self.open[name], known))
         asked = self.open.get("normalize")
         if asked is not None and not is_normalization(asked, spec, own):
-            known = f"mean {list(spec.mean)} and std {list(spec.std)}"
-            raise SettingError(trained_otherwise("normalize", asked, known))
+            seen = f"mean {list(spec.mean)} and std {list(spec.std)}"
+            raise SettingError(trained_otherwise("normalize", asked, seen))
 
     @property
     def known(self) -> bool:
