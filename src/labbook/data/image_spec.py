@@ -50,6 +50,13 @@ class ImageSpec:
         scale, shift = scale_and_shift(self.mean, self.std, images.device)
         return torch.mul(images, scale).sub_(shift)
 
+    def has_normalization(self, value: Normalize, own: tuple[PerChannel, PerChannel]) -> bool:
+        """Whether a value of data.normalize gives this mean and std; `own` are those of the data set."""
+        try:
+            return mean_and_std(value, self.channels, own) == (self.mean, self.std)
+        except (LookupError, SettingError):  # not a valid value
+            return False
+
     def name_of(self, label: Tensor) -> str:
         """The class of an image, int64 []; or its classes, [classes], as in 3|7, or a dash where it has none."""
         if not self.multilabel:

@@ -13,7 +13,6 @@ from omegaconf import DictConfig
 
 from labbook.data.class_folders import walk_files
 from labbook.data.image_formats import file_endings
-from labbook.data.normalization import PerChannel, mean_and_std
 from labbook.errors import SettingError, abbreviate
 from labbook.inference.evaluate.other_dataset import SEEN, check_same_decoding, trained_otherwise
 from labbook.runs import outputs
@@ -66,13 +65,13 @@ class PredictionRequest:
             check_output_file(option, file)
         return cls(config, files, list(map(int, numbers)), left_open, tuple(named.values()))
 
-    def check(self, spec: "ImageSpec", own: tuple[PerChannel, PerChannel]) -> None:
+    def check(self, spec: "ImageSpec", own: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
         """Compare the settings `open` with the images of the network; `own` are mean and std of its data set."""
         for name, known in (("image_size", spec.size), ("channels", spec.channels)):
             if self.open.get(name, known) != known:
                 raise SettingError(trained_otherwise(name, self.open[name], known))
         asked = self.open.get("normalize")
-        if asked is not None and not is_normalization(asked, spec, own):
+        if asked is not None and not spec.has_normalization(asked, own):
             seen = f"mean {list(spec.mean)} and std {list(spec.std)}"
             raise SettingError(trained_otherwise("normalize", asked, seen))
 
@@ -108,14 +107,6 @@ def with_prediction_settings(config: DictConfig, settings: list[str]) -> tuple[D
             raise SettingError(trained_otherwise(name, asked, was))
         left_open[name], replaced.data[name] = asked, was
     return replaced, left_open
-
-
-def is_normalization(asked: Any, spec: "ImageSpec", own: tuple[PerChannel, PerChannel]) -> bool:
-    """Whether a value of data.normalize is that of a network's images."""
-    try:
-        return mean_and_std(asked, spec.channels, own) == (spec.mean, spec.std)
-    except (LookupError, SettingError):  # it is none
-        return False
 
 
 def check_output_file(option: str, file: Path) -> None:
