@@ -10,8 +10,7 @@ from labbook import experiment
 from labbook.cli import command_line
 from labbook.config import instantiate, unknown_keys
 from labbook.config import schema as config
-from labbook.config.schema import FILES, GROUPS, OPTIONAL, TrainConfig
-from labbook.config.unknown_keys import PAIRS
+from labbook.config.schema import FILES, GROUPS, OPTIONAL, PAIRS, TrainConfig
 from labbook.errors import SettingError
 from tests import composing
 from tests.composing import composed

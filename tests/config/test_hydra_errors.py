@@ -9,7 +9,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf.errors import OmegaConfBaseException
 
 from labbook.config.compose import compose_config
-from labbook.config.hydra_errors import ROWS, Failure, Row, explain_error
+from labbook.config.hydra_errors import ROWS, Failure, Rule, explain_error
 from labbook.errors import SettingError
 
 # What Hydra says only of a sweep, or of what is installed.
@@ -67,7 +67,7 @@ def raised(words: str, tmp_path: Path) -> Exception:
     return refused.value.__cause__
 
 
-def fired(error: Exception, arguments: list[str]) -> Row:
+def fired(error: Exception, arguments: list[str]) -> Rule:
     """The first row that knows an error."""
     for row in ROWS:
         found = re.search(row.pattern, str(error)) if isinstance(error, row.kind) else None
@@ -76,7 +76,7 @@ def fired(error: Exception, arguments: list[str]) -> Row:
     raise AssertionError(f"no row for {error}")
 
 
-def name_of(row: Row) -> str:
+def name_of(row: Rule) -> str:
     """The name of its function, or of one without a name the pattern."""
     named = row.sentence.__name__
     return named if named != "<lambda>" else row.pattern or "a file of the configuration"

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from labbook import experiment
 from labbook.config.arguments import choice_files
 from labbook.config.compose import compose_config
-from labbook.config.unknown_keys import GROUPS
+from labbook.config.schema import GROUPS
 from labbook.installation import PROJECT_VARIABLE
 from tests.docs.pages import IN_PROJECT, PAGES, PROJECT, ROOT, commands, missing_extra, simple
 

@@ -12,7 +12,7 @@ import yaml
 from labbook.cli.command_line import CONFIGS
 from labbook.cli.commands.new import KINDS
 from labbook.config.arguments import choice_files
-from labbook.config.unknown_keys import GROUPS
+from labbook.config.schema import GROUPS
 from labbook.runs import run_folder
 from labbook.runs.resume import CHANGEABLE
 from tests.docs.pages import NOT_RUN, PAGES, ROOT, blocks, commands

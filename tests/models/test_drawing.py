@@ -86,7 +86,7 @@ def test_a_large_network_is_folded_into_its_blocks_unless_asked_otherwise() -> N
     model = ResNet(spec_of(3, 32), depth=32)
     folded = boxes(model)
     assert len(folded) <= drawing.MOST
-    assert sum(box[0] == "Block" for box in folded) == 15
+    assert sum(box[0] == "ResidualBlock" for box in folded) == 15
     assert sum(box[0] == "Conv2d" for box in boxes(model, 4)) == 31
     assert [box[0] for box in boxes(model, 1)] == [
         "input-tensor", "Sequential", "Sequential", "mean", "Linear", "output-tensor",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labbook.runs.sweep_folder import INDEX, IdentityIndex, SweepFolder, read_manifest, settings_fingerprint
-from labbook.sweeps import resuming_launcher
+from labbook.sweeps import job_composer
 from tests.conftest import Command
 from tests.sweeps.running import TINY, begun, done, runs_of
 
@@ -87,13 +87,13 @@ def test_an_index_of_other_things_is_none(tmp_path: Path, roots: list[Path], ide
 def test_remembered_runs_are_not_composed_again(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = done(labbook(*TINY, "model.width=4,8"))
     composed = []
-    original = resuming_launcher.ResumingLauncher.composed
+    original = job_composer.JobComposer.composed
 
-    def counted(self: resuming_launcher.ResumingLauncher, overrides: list[str]) -> object:
+    def counted(self: job_composer.JobComposer, overrides: list[str]) -> object:
         composed.append(overrides)
         return original(self, overrides)
 
-    monkeypatch.setattr(resuming_launcher.ResumingLauncher, "composed", counted)
+    monkeypatch.setattr(job_composer.JobComposer, "composed", counted)
     done(labbook(*TINY, "model.width=4,8"))
     assert composed == []
     done(labbook(*TINY, "model.width=4,8,16"))

@@ -8,7 +8,7 @@ import yaml
 
 from labbook.config.untrusted import CONFIGS
 from labbook.errors import SettingError
-from labbook.sweeps import devices as sweeps_devices
+from labbook.sweeps import checking
 from labbook.training import hardware
 from tests.conftest import Command, Ended
 from tests.sweeps.running import PLAIN, TINY, done, needs, run
@@ -184,8 +184,8 @@ def test_all_spellings_of_several_devices(
     monkeypatch.setattr(hardware, "describe_machine", lambda: hardware.Machine(gpus=4))
     asked = {"devices": devices, "accelerator": accelerator, "strategy": "auto"}
     with pytest.raises(SettingError) if count > 1 else nullcontext():
-        sweeps_devices.check_one_process_per_run(asked)
-    assert sweeps_devices.device_count(devices, accelerator) == count
+        checking.check_one_process_per_run(asked)
+    assert checking.device_count(devices, accelerator) == count
 
 
 def test_a_folder_of_something_else_is_left_alone(labbook: Command) -> None:

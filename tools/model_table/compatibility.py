@@ -12,7 +12,7 @@ from labbook import experiment
 from labbook.config import instantiate
 from labbook.config.arguments import choice_files
 from labbook.config.compose import compose_config
-from labbook.config.unknown_keys import PAIRS
+from labbook.config.schema import PAIRS
 from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 

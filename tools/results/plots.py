@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from labbook.config.published import matching_entry
 from labbook.reports.curves import mean_curve
-from labbook.reports.grouping import Row
+from labbook.reports.grouping import SettingRow
 from labbook.reports.svg_charts import STYLE, set_whole_number_ticks
 from labbook.reports.table_cells import metric_title
 from tools.results.published_vs_ours import TOLERANCE, Line, is_accuracy
@@ -73,13 +73,13 @@ def by_epoch(lines: Sequence[Line]) -> str:
     return svg(draw, (9.0, 0.5 + 2.4 * down))
 
 
-def told_of(row: Row) -> dict[str, list[float]]:
+def told_of(row: SettingRow) -> dict[str, list[float]]:
     """The curves that a lab published of a setting."""
     found: dict[str, list[float]] = (matching_entry(row.runs[0].config) or {}).get("by_epoch", {})
     return found
 
 
-def draw_curves(axes: Axes, row: Row, name: str, published: Sequence[float]) -> None:
+def draw_curves(axes: Axes, row: SettingRow, name: str, published: Sequence[float]) -> None:
     """Published as diamonds, ours as a line with its deviation."""
     axes.plot(
         range(1, len(published) + 1), published, "D", color=THEIRS, markersize=4, fillstyle="none", label="published"

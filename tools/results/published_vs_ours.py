@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from labbook.config.schema import lower_is_better
 from labbook.reports.columns import value_order
-from labbook.reports.grouping import Mean, Report, Row
+from labbook.reports.grouping import Mean, Report, SettingRow
 from labbook.reports.table_cells import format_metric_cell, format_spread, metric_title
 from labbook.reports.tables import escape_markup
 
@@ -19,7 +19,7 @@ class Line:
     """One published figure of one setting, and ours."""
 
     system: str
-    row: Row
+    row: SettingRow
     name: str  # of the figure, as metrics.json has it
     label: str  # of the setting
 
@@ -85,7 +85,7 @@ def numbered(system: str) -> tuple[str, int]:
     return found[1], int(found[2] or 0)
 
 
-def label(report: Report, row: Row) -> str:
+def label(report: Report, row: SettingRow) -> str:
     """What tells the setting from the others of its sweep."""
     if report.columns:
         return row.label

@@ -11,7 +11,8 @@ from pytorch_lightning.callbacks import EarlyStopping
 
 from labbook.callbacks.lookahead import Lookahead
 from labbook.config import instantiate
-from labbook.config.schema import DEFAULT_LOSS, SweepConfig, TaskConfig, reference_config
+from labbook.config.job_config import reference_config
+from labbook.config.schema import DEFAULT_LOSS, SweepConfig, TaskConfig
 from labbook.config.target_rules import return_type
 from labbook.training import capabilities
 from labbook.training.classifier import Classifier

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from labbook.cli import show_settings
-from labbook.config import argument_checks, compose, hydra_errors, known_settings, own_code, search_path
+from labbook.config import argument_checks, compose, hydra_errors, job_config, known_settings, own_code, search_path
 from labbook.config import schema as settings
 from labbook.config.arguments import choice_files, normalize_overrides
 from labbook.config.invocation import program_name, with_program_names
@@ -142,12 +142,12 @@ def run_task(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     @functools.wraps(task)
     def guarded(config: DictConfig) -> Any:
         with exit_with_message():
-            config = note_own_data(settings.check_job_config(config))
+            config = note_own_data(job_config.job_config(config))
             if config.sweep.job.folder:
                 return run_job.run_job(task, config)
             if config.resume:
                 return resume_task(task, config)
-            if done := best_experiment.finished_before(config, settings.config_folders_of_run()):
+            if done := best_experiment.finished_before(config, job_config.config_folders_of_run()):
                 print(f"note: {done} has the same settings and is finished; this command trains again", flush=True)
             return task(config)
 
@@ -157,12 +157,12 @@ def run_task(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
 def resume_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
     """Resume the run that `config.resume` names; a run of a sweep only as the sweep would."""
     folder, origin = Path(config.resume), f"{config.resume}/config.yaml"
-    going_on = settings.with_schema_types(resumed_config(config, settings.task_overrides(), settings.GROUPS), origin)
+    going_on = settings.with_schema_types(resumed_config(config, job_config.task_overrides(), settings.GROUPS), origin)
     if read_manifest(folder.parent) is None:
         return task(going_on)
     if run_id(going_on) != run_id(settings.with_schema_types(read_run_config(folder), origin)):
         copy = Path(going_on.log_dir) / "runs" / folder.name
-        new = " ".join(item for item in settings.task_overrides() if not item.startswith("resume="))
+        new = " ".join(item for item in job_config.task_overrides() if not item.startswith("resume="))
         raise SettingError(
             f"{folder} is a run of a sweep and cannot be changed: to train it longer, copy it and resume the copy:"
             f" {shlex.join(['mkdir', '-p', str(copy.parent)])} && {shlex.join(['cp', '-r', str(folder), str(copy)])}"

@@ -9,8 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from labbook.config import renames
 from labbook.config import schema as settings
 from labbook.config.known_settings import known_settings
+from labbook.config.schema import PAIRS
 from labbook.config.several import SEVERAL
-from labbook.config.unknown_keys import OF_TRAINER, PAIRS, suggest_settings
+from labbook.config.unknown_keys import OF_TRAINER, suggest_settings
 from labbook.config.vocabulary import last_word
 from labbook.errors import SettingError, list_choices
 from labbook.lazy_imports import process_number

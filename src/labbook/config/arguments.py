@@ -9,8 +9,7 @@ from typing import Any
 
 from labbook.config import renames, search_path
 from labbook.config.path_rules import expand_user
-from labbook.config.schema import OPTIONAL, TrainConfig
-from labbook.config.unknown_keys import GROUPS
+from labbook.config.schema import GROUPS, OPTIONAL, TrainConfig
 from labbook.config.vocabulary import NO, YES, alternatives, override_value
 from labbook.errors import SettingError, abbreviate, list_choices
 

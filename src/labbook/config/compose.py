@@ -6,7 +6,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from labbook.config import argument_checks, hydra_errors, schema, search_path, secrets, untrusted
+from labbook.config import argument_checks, hydra_errors, job_config, schema, search_path, secrets, untrusted
 from labbook.config.arguments import normalize_overrides
 from labbook.errors import SettingError
 
@@ -27,8 +27,9 @@ def compose_config(*settings: str) -> DictConfig:
     try:
         with hydra.initialize_config_dir(str(untrusted.CONFIGS)):
             whole = hydra.compose("train", overrides=list(settings), return_hydra_config=True)
-            chosen = schema.chosen_groups(whole.hydra)
-            whole = schema.with_loggers(whole, chosen.get("logger"))
+            chosen = job_config.chosen_groups(whole.hydra)
+            chosen.pop(schema.PAIRS, None)
+            whole = job_config.with_group_choices(whole, chosen)
     except (HydraException, OmegaConfBaseException) as error:
         raise SettingError(hydra_errors.explain_error(error, list(settings)) or str(error)) from error
     except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:
@@ -37,7 +38,6 @@ def compose_config(*settings: str) -> DictConfig:
         raise SettingError(sentence) from error
     with open_dict(whole):
         del whole["hydra"]
-        whole.config_groups = {group: chosen[group] for group in schema.GROUPS if group in chosen}
-    schema.check_root_names(whole)
+    job_config.check_root_names(whole)
     schema.check_root(whole)
     return whole

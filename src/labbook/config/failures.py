@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from labbook.config.unknown_keys import FILES, GROUPS
+from labbook.config.schema import FILES, GROUPS
 from labbook.errors import RunError, SettingError, StoppedBySignal, first_line, is_unwritable
 
 # For objects of these packages a setting is the cause of an error; own code has bugs, whose traceback is useful.

@@ -196,7 +196,7 @@ def missing_extra(message: str) -> tuple[str, str] | None:
     return ("hydra/launcher", named.group(1)) if named else None
 
 
-class Row(NamedTuple):
+class Rule(NamedTuple):
     """A class of errors, a pattern of their text, and the sentence."""
 
     kind: type[Exception] | tuple[type[Exception], ...]
@@ -208,34 +208,34 @@ LAUNCHER = "hydra/launcher=CHOICE and hydra/sweeper=CHOICE must be an option tha
 OF_HYDRA = (HydraException, OmegaConfBaseException)
 COMBINED = "-m (a sweep), --cfg and --info cannot be combined: use one of them"
 ROWS = (
-    Row(MissingConfigException, "", unknown_option),
-    Row(OverrideParseException, "", unreadable),
-    Row(Exception, r"^Ambiguous value for argument '(\S+)=(.+?)'|^Sweep parameters '(\S+)=(.+?)'", several_values),
-    Row(
+    Rule(MissingConfigException, "", unknown_option),
+    Rule(OverrideParseException, "", unreadable),
+    Rule(Exception, r"^Ambiguous value for argument '(\S+)=(.+?)'|^Sweep parameters '(\S+)=(.+?)'", several_values),
+    Rule(
         Exception,
         "does not support sweep type",
         lambda _: "interval(...) needs a search: add hydra/sweeper=optuna, or list the values, as KEY=A,B",
     ),
-    Row(
+    Rule(
         Exception,
         r"Multiple values for (\w+)\.|force-add of config groups is not supported: '\+\+(\w+)",
         group_with_sign,
     ),
-    Row(Exception, r"^Could not append to config\. An item is already at '(\S+)'", already_there),
-    Row(Exception, r"^Could not delete from config\. '(\S+)' does not exist", absent),
-    Row(Exception, r"Could not load '(\w+)/(.+?)'", unknown_option_in_list),
-    Row(Exception, r"Invalid Defaults List override '/?(\w+): ", unknown_group),
-    Row(OF_HYDRA, "", unknown_setting),
-    Row(OF_HYDRA, "", wrong_type),
-    Row(yaml.YAMLError, "", lambda failure: f"a file of the configuration cannot be read: {failure.error}"),
-    Row(RuntimeError, "srun", lambda _: "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)"),
-    Row(RuntimeError, "", missing_plugin),
-    Row(RuntimeError, "^Unknown plugin class", lambda failure: f"{failure.error}: {LAUNCHER}"),
-    Row(Exception, "^Config group override must be", not_a_name),
-    Row(Exception, "^Config group override deletion", not_deleted),
-    Row(Exception, "^Only one of --run", lambda _: COMBINED),
-    Row(Exception, r"^(?:Index|invalid literal for int\(\) with base 10:) '(.+)'", inside_list),
-    Row(OF_HYDRA, "", with_cause),
+    Rule(Exception, r"^Could not append to config\. An item is already at '(\S+)'", already_there),
+    Rule(Exception, r"^Could not delete from config\. '(\S+)' does not exist", absent),
+    Rule(Exception, r"Could not load '(\w+)/(.+?)'", unknown_option_in_list),
+    Rule(Exception, r"Invalid Defaults List override '/?(\w+): ", unknown_group),
+    Rule(OF_HYDRA, "", unknown_setting),
+    Rule(OF_HYDRA, "", wrong_type),
+    Rule(yaml.YAMLError, "", lambda failure: f"a file of the configuration cannot be read: {failure.error}"),
+    Rule(RuntimeError, "srun", lambda _: "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)"),
+    Rule(RuntimeError, "", missing_plugin),
+    Rule(RuntimeError, "^Unknown plugin class", lambda failure: f"{failure.error}: {LAUNCHER}"),
+    Rule(Exception, "^Config group override must be", not_a_name),
+    Rule(Exception, "^Config group override deletion", not_deleted),
+    Rule(Exception, "^Only one of --run", lambda _: COMBINED),
+    Rule(Exception, r"^(?:Index|invalid literal for int\(\) with base 10:) '(.+)'", inside_list),
+    Rule(OF_HYDRA, "", with_cause),
 )
 
 

@@ -5,25 +5,24 @@ import operator
 import re
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
-import hydra
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from labbook.config import published, renames
+from labbook.config import published
 from labbook.config.path_rules import check_root_paths
-from labbook.config.several import SEVERAL, choices_of_group, list_choice_names, separate_nodes
-from labbook.config.unknown_keys import FILES as FILES
-from labbook.config.unknown_keys import GROUPS as GROUPS
-from labbook.config.unknown_keys import PAIRS, check_keys, unknown_setting_message
 from labbook.errors import SettingError, first_line
 
+GROUPS = (
+    *("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"),
+    *("experiment", "debug", "sweep"),
+)
+FILES = ("experiment", "debug", "sweep")  # groups whose files have settings of the root
+# Groups that older runs do not name, and the choice of these runs.
+LATER_GROUPS = {"loss": "cross_entropy", "metrics": "default"}
+PAIRS = "model_data"  # files called MODEL_DATA, which are used with their two choices
 OPTIONAL = ("scheduler", "logger", "callbacks", "metrics")  # groups that may be null
 
 # Words in the name of a metric that is the better the smaller it is.
@@ -153,113 +152,11 @@ def register_schema() -> None:
     ConfigStore.instance().store(name="schema", node=schema, replace=True)
 
 
-def check_job_config(config: DictConfig) -> DictConfig:
-    """The configuration of one job, checked before slow imports.
-
-    Also notes in `config_groups` which file of each group was used, and that of the pair of model and data.
-    """
-    chosen = chosen_groups(HydraConfig.get())
-    if chosen.get(PAIRS) not in GlobalHydra.instance().config_loader().get_group_options(PAIRS):
-        chosen.pop(PAIRS, None)  # most pairs have no file
-    check_root_names(config)
-    check_root(config)
-    if not config.sweep.job.folder:  # the runs of a sweep were checked before the first one started
-        check_run_mode(config, chosen.get("sweep"))
-        check_added_keys(config, chosen)
-    with open_dict(config):
-        config.config_groups = {group: chosen[group] for group in (*GROUPS, PAIRS) if group in chosen}
-    return with_loggers(config, chosen.get("logger"))
-
-
-def chosen_groups(told: Any) -> dict[str, str]:
-    """The choice of each group, from Hydra's node; for several choices, which Hydra does not note, the list."""
-    chosen = {group: choice for group, choice in told.runtime.choices.items() if choice not in (None, "null")}
-    for group in SEVERAL:
-        if group not in chosen and (names := choices_of_group(told, group)):
-            chosen[group] = f"[{','.join(names)}]"
-    return chosen
-
-
-def with_loggers(config: DictConfig, choice: str | None) -> DictConfig:
-    """The configuration with each of several loggers in its own node: see `several.separate_nodes`."""
-    if names := list_choice_names(choice):
-        own = {name: reference_config((f"logger={name}",)).logger for name in dict.fromkeys(names)}
-        with open_dict(config):
-            config.logger = separate_nodes(config.logger, reference_config((f"logger={choice}",)).logger, own)
-    return config
-
-
-def task_overrides() -> list[str]:
-    """The overrides of this run's command, with `${...}` as typed."""
-    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    return list(overrides)
-
-
-def config_folders_of_run() -> list[Path]:
-    """The folders of this run's settings files."""
-    return [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
-
-
-def check_root_names(config: DictConfig) -> None:
-    """Refuse names that the root or a section does not declare, as in +lr=0.1 or ++task.mixupp=0.2."""
-    known = [item.name for item in fields(TrainConfig)]
-    for name in map(str, config):
-        if name not in known:
-            own = OmegaConf.masked_copy(config, known)
-            unknown = f"{unknown_setting_message(name, own)}; for your own notes use notes.{name}=VALUE"
-            raise SettingError(renames.instead(name) or unknown)
-    for section, declared in SECTIONS.items():
-        known = [item.name for item in fields(declared)]
-        for key in map(str, config[section]):
-            if key not in known:
-                raise SettingError(unknown_setting_message(f"{section}.{key}", OmegaConf.structured(TrainConfig)))
-
-
-def check_run_mode(config: DictConfig, preset: str | None) -> None:
-    """Refuse settings that only a sweep, or only a single run, can have."""
-    sweeping = HydraConfig.get().mode is RunMode.MULTIRUN
-    if config.resume == "":
-        raise SettingError("resume= is empty: use the run folder, which the last line of a run shows")
-    if sweeping and config.resume:
-        raise SettingError("resume= is for one run; to resume a sweep (-m), repeat its command")
-    if preset and not sweeping:
-        raise SettingError(f"sweep={preset} makes several runs: add -m")
-    if config.seeds > 1 and not sweeping:
-        raise SettingError(f"seeds={config.seeds} makes several runs: add -m, or use seed=N for another seed")
-    check_folds(config, sweeping)
-
-
-def check_folds(config: DictConfig, sweeping: bool = False) -> None:
-    """Refuse an invalid number of folds or fold; a sweep adds `fold` itself."""
-    folds, fold = config.folds, config.fold
-    if folds == 1:
-        raise SettingError("folds=1 leaves nothing to train on: use folds=2 or more; folds=0 is off")
-    if fold > folds:
-        raise SettingError(f"fold={fold} is one of {folds} folds: use folds=N and a fold from 1 to N")
-    if folds and not (fold or sweeping):
-        raise SettingError(f"folds={folds} makes several runs: add -m, or use fold=N for one fold, from 1 to {folds}")
-
-
-def check_added_keys(config: DictConfig, chosen: dict[str, str]) -> None:
-    """Refuse keys that `FILES` add to a group whose own file does not have them."""
-    files = [f"{group}={chosen[group]}" for group in (*FILES, PAIRS) if group in chosen]
-    if files:
-        added = {"notes", *(item.lstrip("+").split("=")[0] for item in task_overrides() if item.startswith("+"))}
-        groups = [f"{group}={chosen[group]}" for group in GROUPS if group in chosen and group not in FILES]
-        check_keys(config, reference_config(tuple(groups)), added, ", ".join(files))
-
-
-@cache
-def reference_config(groups: tuple[str, ...]) -> DictConfig:
-    """The configuration of group choices alone, without the file of a pair."""
-    return hydra.compose("train", overrides=[*groups, f"{PAIRS}=_"])
-
-
 def check_root(config: DictConfig) -> None:
     """Refuse a root with missing values or values out of range."""
     for name in sorted(OmegaConf.missing_keys(config)):
         raise SettingError(f"{name} is not set: give {name}=VALUE")
-    check_groups(config)
+    check_group_nodes(config)
     check_ranges(config)
     check_objective_name(config.objective)
     check_root_paths(config)
@@ -298,7 +195,7 @@ def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str 
             check_ranges(value, item.type, f"{prefix}{item.name}.")
 
 
-def check_groups(config: DictConfig) -> None:
+def check_group_nodes(config: DictConfig) -> None:
     """Refuse a group that has no settings, as in an experiment's `model: mlp`."""
     for group in (group for group in GROUPS if group not in FILES):
         node = config[group]

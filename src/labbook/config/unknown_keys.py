@@ -6,19 +6,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from labbook.config import renames, vocabulary
 from labbook.config.hydra_internals import node_of
+from labbook.config.schema import GROUPS
 from labbook.errors import SettingError, list_choices
 
-GROUPS = (
-    *("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"),
-    *("experiment", "debug", "sweep"),
-)
-FILES = ("experiment", "debug", "sweep")  # groups whose files have settings of the root
-LATER_GROUPS = {
-    "loss": "cross_entropy",
-    "metrics": "default",
-}  # groups that older runs do not name, and the choice of these runs
 NOTES = {"config_groups", "sweep.job"}  # written into a configuration by the program
-PAIRS = "model_data"  # files called MODEL_DATA, which are used with their two choices
 
 # Arguments of the Trainer that the program sets or that would break a run's records, and what to use instead.
 OF_TRAINER = {

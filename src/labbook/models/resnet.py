@@ -40,7 +40,7 @@ class ResNet(Classifier):
         inputs = channels[0]
         for stage, outputs in enumerate(channels):
             for block in range(blocks):
-                layers.append(Block(inputs, outputs, stride=2 if stage and not block else 1))
+                layers.append(ResidualBlock(inputs, outputs, stride=2 if stage and not block else 1))
                 inputs = outputs
         self.blocks = nn.Sequential(*layers)
         self.head = nn.Linear(inputs, spec.num_classes)
@@ -52,7 +52,7 @@ class ResNet(Classifier):
         return logits
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3x3 convolutions, batch norm and a shortcut: [n, inputs, H, W] -> [n, outputs, H / stride, W / stride]."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:

@@ -39,7 +39,7 @@ class WideResNet(Classifier):
         for stage in range(STAGES):
             outputs = 16 * width * 2**stage
             for index in range(blocks):
-                layers.append(Block(inputs, outputs, stride=2 if stage and not index else 1, dropout=dropout))
+                layers.append(WideBlock(inputs, outputs, stride=2 if stage and not index else 1, dropout=dropout))
                 inputs = outputs
         self.blocks = nn.Sequential(*layers)
         self.norm = nn.BatchNorm2d(inputs)
@@ -52,7 +52,7 @@ class WideResNet(Classifier):
         return logits
 
 
-class Block(nn.Module):
+class WideBlock(nn.Module):
     """Two 3x3 convolutions with a shortcut: [n, inputs, H, W] -> [n, outputs, H / stride, W / stride].
 
     If the number of channels changes, the shortcut is a 1x1 convolution after batch norm and ReLU.

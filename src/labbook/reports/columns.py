@@ -9,8 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from labbook.config.schema import GROUPS, TrainConfig
-from labbook.config.unknown_keys import LATER_GROUPS
+from labbook.config.schema import GROUPS, LATER_GROUPS, TrainConfig
 from labbook.reports.read_runs import RunRecord, flatten
 from labbook.runs.run_id import IGNORED_KEYS
 

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from labbook.plots.most_confused import describe_confused, most_confused
-from labbook.reports.grouping import Report, Row
+from labbook.reports.grouping import Report, SettingRow
 from labbook.reports.maps import CELL, draw_tiles
 from labbook.reports.read_runs import Floats
 from labbook.reports.svg_charts import Picture, make_picture, name_ticks, shorten_label
@@ -22,7 +22,7 @@ def confusion_pictures(report: Report) -> list[Picture]:
     return [each for each in pictures if each is not None]
 
 
-def confusion_picture(report: Report, which: str, row: Row) -> Picture | None:
+def confusion_picture(report: Report, which: str, row: SettingRow) -> Picture | None:
     """The matrix of one setting, or its most confused pairs; None if its runs have none."""
     found = setting_confusion(row)
     if found is None:
@@ -43,7 +43,7 @@ def confusion_picture(report: Report, which: str, row: Row) -> Picture | None:
     )
 
 
-def setting_confusion(row: Row) -> tuple[Floats, list[str]] | None:
+def setting_confusion(row: SettingRow) -> tuple[Floats, list[str]] | None:
     """The test of a setting's best run, or the sum of the validations of all folds."""
     if not row.folds:
         return row.best.confusion() if row.best else None

@@ -1,7 +1,7 @@
 """The evidence for the accuracies of the best setting: runs, images, and intervals."""
 
 from labbook.inference.intervals import format_interval, student_interval, wilson_interval
-from labbook.reports.grouping import ACCURACY, Report, Row
+from labbook.reports.grouping import ACCURACY, Report, SettingRow
 from labbook.reports.summary_facts import compared_metric_text
 
 IMAGES = {"test/acc": "test", "val/acc": "validation"}
@@ -23,7 +23,7 @@ def evidence_sentences(report: Report) -> list[str]:
     return said
 
 
-def accuracy_intervals(row: Row, name: str) -> str:
+def accuracy_intervals(row: SettingRow, name: str) -> str:
     """The 95 % intervals of an accuracy: over the images of a run, and over several seeds or folds."""
     mean = row.exact(name)
     assert mean is not None
@@ -43,7 +43,7 @@ def accuracy_intervals(row: Row, name: str) -> str:
     return f"{what}, 95 % interval: {'; '.join(found)}."
 
 
-def count_test_images(row: Row, name: str) -> int:
+def count_test_images(row: SettingRow, name: str) -> int:
     """The number of images behind the accuracy of each run; 0 if unknown."""
     part = name.partition("/")[0]
     for run in row.finished:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from labbook.reports.columns import value_key, value_text
 from labbook.reports.curves import Curve, draw_curves, mean_curve
-from labbook.reports.grouping import Report, Row
+from labbook.reports.grouping import Report, SettingRow
 from labbook.reports.read_runs import GRADIENT, Floats
 from labbook.reports.svg_charts import (
     MOST_LINES,
@@ -29,19 +29,19 @@ def gradient_pictures(report: Report, lines: Sequence[LineStyle]) -> list[Pictur
     return [norms_by_layer(pairs), first_layer_by_epoch(pairs), *norms_by_depth(report)]
 
 
-def recorded_layers(row: Row) -> list[str]:
+def recorded_layers(row: SettingRow) -> list[str]:
     """The layers with recorded gradients, from the image to the classes."""
     names = (name for run in row.runs for name in run.table if name.startswith(GRADIENT))
     return list(dict.fromkeys(names))
 
 
-def mean_norms(row: Row) -> Floats:
+def mean_norms(row: SettingRow) -> Floats:
     """The mean gradient norm of each layer over all epochs and runs; nan if none is finite."""
     found = [mean_curve(row.runs, name) for name in recorded_layers(row)]
     return np.array([np.nan if each is None else each[1].mean() for each in found])
 
 
-def norms_by_layer(pairs: Sequence[tuple[Row, LineStyle]]) -> Picture:
+def norms_by_layer(pairs: Sequence[tuple[SettingRow, LineStyle]]) -> Picture:
     """A line for each setting over its layers."""
     named = {tuple(recorded_layers(row)) for row, _ in pairs}
     names = [name.removeprefix(GRADIENT) for name in next(iter(named))] if len(named) == 1 else []
@@ -66,7 +66,7 @@ def norms_by_layer(pairs: Sequence[tuple[Row, LineStyle]]) -> Picture:
     return make_picture(draw, caption, alt)
 
 
-def first_layer_by_epoch(pairs: Sequence[tuple[Row, LineStyle]]) -> Picture:
+def first_layer_by_epoch(pairs: Sequence[tuple[SettingRow, LineStyle]]) -> Picture:
     """The gradient of the layer next to the image, by epoch."""
     curves = [mean_curve(row.runs, recorded_layers(row)[0]) for row, _ in pairs]
 
@@ -88,7 +88,7 @@ def _positive_log(axes: Axes, curves: Sequence[Curve | None]) -> None:
         set_logarithmic(axes, "y")
 
 
-def _ratios(pairs: Sequence[tuple[Row, LineStyle]]) -> str:
+def _ratios(pairs: Sequence[tuple[SettingRow, LineStyle]]) -> str:
     said = [f"{line.label}: {mean_norms(row)[0]:.3g} to {mean_norms(row)[-1]:.3g}" for row, line in pairs[:MOST_LINES]]
     return f"From the first to the last layer, {'; '.join(said)}."
 
@@ -99,7 +99,7 @@ def norms_by_depth(report: Report) -> list[Picture]:
     if len({len(recorded_layers(row)) for row in rows}) < 2:
         return []
     beside = [index for index in range(len(report.columns)) if not is_depth_column(rows, index)]
-    series: dict[Hashable, list[Row]] = {}
+    series: dict[Hashable, list[SettingRow]] = {}
     for row in rows:
         series.setdefault(tuple(value_key(row.values[index]) for index in beside), []).append(row)
     curves: list[Curve | None] = [depth_curve(members) for members in series.values()]
@@ -118,7 +118,7 @@ def norms_by_depth(report: Report) -> list[Picture]:
     return [make_picture(draw, caption, alt, lines=lines if any(labels) else ())]
 
 
-def is_depth_column(rows: Sequence[Row], index: int) -> bool:
+def is_depth_column(rows: Sequence[SettingRow], index: int) -> bool:
     """Whether the values of a column are numbers of layers."""
     counts: dict[Hashable, set[int]] = {}
     for row in rows:
@@ -126,7 +126,7 @@ def is_depth_column(rows: Sequence[Row], index: int) -> bool:
     return all(len(each) == 1 for each in counts.values())
 
 
-def depth_curve(rows: Sequence[Row]) -> Curve:
+def depth_curve(rows: Sequence[SettingRow]) -> Curve:
     """The norm of the first layer by number of layers, mean over settings with the same number."""
     by_depth: dict[int, list[float]] = {}
     for row in rows:

@@ -40,7 +40,7 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Row:
+class SettingRow:
     """One setting: runs that differ in seeds and folds only."""
 
     values: tuple[Any, ...]  # of the report's columns
@@ -97,7 +97,7 @@ class Row:
         """The number of folds; 0 without cross-validation."""
         return int(self.runs[0].settings.get("folds") or 0)
 
-    def tied(self, other: "Row") -> bool:
+    def tied(self, other: "SettingRow") -> bool:
         """Whether the means of two settings differ by at most a standard deviation of either."""
         ours, theirs = self.exact(OBJECTIVE), other.exact(OBJECTIVE)
         if ours is None or theirs is None:
@@ -112,7 +112,7 @@ class Report:
     sweep: SweepRecord
     columns: tuple[Column, ...]
     names: tuple[str, ...]  # short names of the columns
-    rows: tuple[Row, ...]  # the best first
+    rows: tuple[SettingRow, ...]  # the best first
     figures: tuple[str, ...]  # the shown final metrics
     on_test: bool  # whether the runs were validated on the test set
     objective: str  # the metric that runs are compared by
@@ -148,24 +148,24 @@ class Report:
         return any(row.exact("train/acc_eval") for row in self.rows)
 
     @property
-    def ranked(self) -> list[Row]:
+    def ranked(self) -> list[SettingRow]:
         return [row for row in self.rows if row.exact(OBJECTIVE)]
 
     @property
-    def winners(self) -> list[Row]:
+    def winners(self) -> list[SettingRow]:
         """The best row of each data set: metrics of different data sets cannot be compared."""
-        found: dict[tuple[str, ...], Row] = {}
+        found: dict[tuple[str, ...], SettingRow] = {}
         for row in self.ranked:
             found.setdefault(row.data_set, row)
         return list(found.values())
 
     @property
-    def best(self) -> Row | None:
+    def best(self) -> SettingRow | None:
         """The best row; None for several data sets, without a metric, or if only the test set could decide."""
         return self.winners[0] if len(self.winners) == 1 and not self.on_test else None
 
     @property
-    def tied(self) -> list[Row]:
+    def tied(self) -> list[SettingRow]:
         """The rows within a standard deviation of the best one."""
         return [row for row in self.ranked[1:] if row.tied(self.ranked[0])]
 
@@ -194,7 +194,7 @@ def group_runs(sweep: SweepRecord) -> Report:
 
 def row_of_setting(
     runs: Sequence[RunRecord], columns: Sequence[Column], names: Sequence[str], code: str, objective: str, falls: bool
-) -> Row:
+) -> SettingRow:
     """The row of the runs of one setting."""
     values = tuple(column.of(runs[0]) for column in columns)
     label = ", ".join(
@@ -205,7 +205,9 @@ def row_of_setting(
     unlike = entry.get("epochs") not in (None, runs[0].settings.get("epochs"))
     final, system = entry.get("final", {}), entry.get("system", "")
     data_set = data_set_of(runs[0], columns)
-    return Row(values, label or "the one setting", tuple(runs), final, system, unlike, old, objective, falls, data_set)
+    return SettingRow(
+        values, label or "the one setting", tuple(runs), final, system, unlike, old, objective, falls, data_set
+    )
 
 
 def data_set_of(run: RunRecord, columns: Sequence[Column]) -> tuple[str, ...]:
@@ -223,7 +225,7 @@ def published_for(config: dict[str, Any]) -> dict[str, Any]:
     return published.matching_entry(config) or {}
 
 
-def shown_metrics_of(rows: Sequence[Row], objective: str, on_test: bool) -> tuple[str, ...]:
+def shown_metrics_of(rows: Sequence[SettingRow], objective: str, on_test: bool) -> tuple[str, ...]:
     """The metrics of all rows; first the one that runs are compared by, if it is not an accuracy.
 
     Loss and top-5 accuracy of the test are left out.
@@ -237,7 +239,7 @@ def shown_metrics_of(rows: Sequence[Row], objective: str, on_test: bool) -> tupl
     )
 
 
-def rank_key(row: Row) -> tuple[bool, float]:
+def rank_key(row: SettingRow) -> tuple[bool, float]:
     """Sorts the best row first and rows without a metric last."""
     mean = row.exact(OBJECTIVE)
     sign = 1 if row.falls else -1

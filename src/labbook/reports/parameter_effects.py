@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from labbook.reports.columns import value_key, value_text
-from labbook.reports.grouping import ACCURACY, Report, Row
+from labbook.reports.grouping import ACCURACY, Report, SettingRow
 from labbook.reports.marginals import Point, has_own_means, marginal_means, part_count
 from labbook.reports.svg_charts import (
     PAPER,
@@ -79,7 +79,7 @@ def effect_picture(report: Report, index: int, names: Sequence[str]) -> Picture:
     return make_picture(draw, caption, alt, lines=legend if len(drawn) > 1 else ())
 
 
-def best_rows(report: Report, index: int) -> Sequence[Row]:
+def best_rows(report: Report, index: int) -> Sequence[SettingRow]:
     """The rows, or the best ones if words would overlap on the axis."""
     scale = Scale([row.values[index] for row in report.rows])
     return report.rows if scale.numeric or len(scale.values) <= MOST_WORDS else report.rows[:MOST_WORDS]
@@ -95,16 +95,16 @@ def describe_marks(drawn: Sequence[Series], scale: Scale, grid: bool) -> str:
     return f"{dots}, a line through the medians of {count} groups of equal size" if count else dots
 
 
-def groups_beside(rows: Iterable[Row], index: int) -> list[list[Row]]:
+def groups_beside(rows: Iterable[SettingRow], index: int) -> list[list[SettingRow]]:
     """The rows in groups that are equal in all columns but this one."""
-    groups: dict[Hashable, list[Row]] = {}
+    groups: dict[Hashable, list[SettingRow]] = {}
     for row in rows:
         others = (value_key(value) for at, value in enumerate(row.values) if at != index)
         groups.setdefault(tuple(others), []).append(row)
     return list(groups.values())
 
 
-def lines_by_others(report: Report, index: int, groups: Sequence[list[Row]], name: str) -> list[Series]:
+def lines_by_others(report: Report, index: int, groups: Sequence[list[SettingRow]], name: str) -> list[Series]:
     """One metric, a line for each setting of the other parameters."""
     found = []
     for rows in groups:
@@ -114,14 +114,14 @@ def lines_by_others(report: Report, index: int, groups: Sequence[list[Row]], nam
     return found
 
 
-def lines_by_metric(rows: Sequence[Row], index: int, names: Sequence[str]) -> list[Series]:
+def lines_by_metric(rows: Sequence[SettingRow], index: int, names: Sequence[str]) -> list[Series]:
     """A line per metric, over all other parameters."""
     return [
         Series(metric_title(name), run_points(rows, index, name), published_points(rows, index, name)) for name in names
     ]
 
 
-def run_points(rows: Iterable[Row], index: int, name: str) -> list[Point]:
+def run_points(rows: Iterable[SettingRow], index: int, name: str) -> list[Point]:
     """A metric of each finished run with the value of its parameter."""
     exact = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
     found = []
@@ -132,7 +132,7 @@ def run_points(rows: Iterable[Row], index: int, name: str) -> list[Point]:
     return found
 
 
-def published_points(rows: Iterable[Row], index: int, name: str) -> list[Point]:
+def published_points(rows: Iterable[SettingRow], index: int, name: str) -> list[Point]:
     """The published metrics with the values of the parameter."""
     exact = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
     return [(row.values[index], row.published[each]) for row in rows for each in exact if each in row.published]

@@ -157,7 +157,7 @@ def read_run(sweep: SweepFolder, path: Path) -> RunRecord:
     config = read_plain_config(path / CONFIG)
     started, ended = (_written(path / name) for name in (CONFIG, METRICS))
     return RunRecord(
-        path, state if config else "damaged", config, slim, read_table(path / TABLE), started, ended or started
+        path, state if config else "damaged", config, slim, read_metric_table(path / TABLE), started, ended or started
     )
 
 
@@ -173,7 +173,7 @@ def read_plain_config(file: Path) -> dict[str, Any]:
     return renames.current(content) if isinstance(content, dict) else {}
 
 
-def read_table(file: Path) -> dict[str, Floats]:
+def read_metric_table(file: Path) -> dict[str, Floats]:
     """The columns of metrics.csv, in order; cut rows and values that are no numbers are missing."""
     try:
         rows = list(csv.reader(file.read_text(encoding="utf-8", errors="replace").splitlines()))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labbook.reports.columns import NULL, is_axis_number, value_text
-from labbook.reports.grouping import ACCURACY, SHOWN, Mean, Report, Row
+from labbook.reports.grouping import ACCURACY, SHOWN, Mean, Report, SettingRow
 
 OLD, UNLIKE = "*", "†"  # from other code; published for another number of epochs
 
@@ -49,7 +49,7 @@ def metric_title(name: str) -> str:
     return {**SHOWN, "train/acc_eval": "train acc"}.get(name, name.replace("/", " ").replace("_", " "))
 
 
-def table_cells(report: Report, row: Row) -> list[Cell]:
+def table_cells(report: Report, row: SettingRow) -> list[Cell]:
     """One row, in the order of `table_headings`."""
     found = [Cell("–" if value is None else value_text(value), _sortable(value)) for value in row.values]
     done, all_runs = len(row.finished), len(row.runs)
@@ -65,7 +65,7 @@ def table_cells(report: Report, row: Row) -> list[Cell]:
     return found
 
 
-def published_cell(row: Row, name: str) -> str:
+def published_cell(row: SettingRow, name: str) -> str:
     """A published metric and, in brackets, the difference to it."""
     if name not in row.published:
         return ""

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from labbook.console import WIDEST, literal, plain_table, wide_enough
 from labbook.reports.columns import value_text
-from labbook.reports.grouping import OBJECTIVE, Report, Row
+from labbook.reports.grouping import OBJECTIVE, Report, SettingRow
 from labbook.reports.summary_facts import summary_facts
 from labbook.reports.table_cells import Heading, footnotes, table_cells, table_headings, tally_runs
 from labbook.runs.csv_text import csv_text
@@ -76,7 +76,7 @@ def table_as_csv(report: Report) -> str:
     return csv_text([heads, *rows])
 
 
-def _numbers(row: Row, figures: list[str], published: list[str]) -> list[object]:
+def _numbers(row: SettingRow, figures: list[str], published: list[str]) -> list[object]:
     objective = row.exact(OBJECTIVE)
     found: list[object] = [len(row.runs), len(row.finished), objective.mean if objective else None]
     for name in figures:
@@ -91,7 +91,7 @@ def _raw(value: object) -> object:
     return value if isinstance(value, float) else value_text(value) if value is not None else ""
 
 
-def _versions(row: Row) -> str:
+def _versions(row: SettingRow) -> str:
     return ", ".join(dict.fromkeys(run.version for run in row.finished))
 
 

@@ -15,8 +15,9 @@ from yaml import YAMLError
 from labbook.config import renames
 from labbook.config.arguments import normalize_overrides
 from labbook.config.path_rules import check_local_path, check_symlinks
+from labbook.config.schema import FILES, GROUPS
 from labbook.config.several import expand_setting_name
-from labbook.config.unknown_keys import FILES, GROUPS, find_key, split_choice, user_keys
+from labbook.config.unknown_keys import find_key, split_choice, user_keys
 from labbook.config.untrusted import check_yaml_form, read_settings_file
 from labbook.config.vocabulary import override_value
 from labbook.errors import SettingError, list_choices

@@ -12,8 +12,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from labbook.config.invocation import program_name
+from labbook.config.job_config import reference_config
 from labbook.config.published import get_setting
-from labbook.config.schema import FILES, GROUPS, OPTIONAL, reference_config
+from labbook.config.schema import FILES, GROUPS, OPTIONAL
 from labbook.config.unknown_keys import split_choice, unknown_keys
 from labbook.errors import SettingError
 from labbook.files import write_whole

@@ -1,6 +1,7 @@
 """Checks of a job's configuration before its run starts."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,42 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from labbook import lazy_imports
-from labbook.sweeps import devices
+from labbook.errors import SettingError
+from labbook.training import hardware
+
+ONE_PROCESS = ("auto", "single_device", "single_xla", "single_tpu")  # Lightning's strategies with one process
+HOW = "a run of a sweep (-m) is one process on one device: use trainer.devices=1, or start the runs one by one"
 
 
 def check_job(config: DictConfig) -> None:
     """Check a job's settings against their targets."""
-    devices.check_one_process_per_run(config.trainer)
+    check_one_process_per_run(config.trainer)
     with lazy_imports.import_torch_stack():  # takes seconds, which a finished sweep does not need
         from labbook import experiment
 
     experiment.check_experiment(config)
+
+
+def check_one_process_per_run(trainer: Mapping[str, Any]) -> None:
+    """Refuse settings that start several processes per run on this machine, in any of Lightning's spellings."""
+    strategy = trainer.get("strategy") or "auto"
+    if strategy not in ONE_PROCESS:
+        raise SettingError(f"trainer.strategy={strategy}: {HOW} (trainer=auto)")
+    if trainer.get("num_nodes") not in (None, 1):
+        raise SettingError(f"trainer.num_nodes={trainer['num_nodes']}: {HOW} (trainer=auto)")
+    devices = trainer.get("devices", "auto")
+    if (count := device_count(devices, str(trainer.get("accelerator") or "auto"))) > 1:
+        raise SettingError(f"trainer.devices={devices} is {count} devices: {HOW}")
+
+
+def device_count(devices: Any, accelerator: str) -> int:
+    """The number of devices, in any of Lightning's spellings; -1 is all of this machine."""
+    parsed = hardware.parse_devices(devices)
+    if isinstance(parsed, list):
+        return len(parsed)
+    if parsed != -1:
+        return parsed
+    return max(hardware.describe_machine().gpus, 1) if accelerator in ("auto", "gpu", "cuda") else 1
 
 
 def depends_on_surroundings(config: DictConfig) -> bool:

@@ -10,7 +10,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
 from omegaconf import DictConfig
 
-from labbook.config.unknown_keys import GROUPS
+from labbook.config.schema import GROUPS
 from labbook.errors import SettingError, list_choices
 from labbook.runs import locks
 from labbook.runs.sweep_folder import read_manifest
@@ -97,7 +97,7 @@ class OptunaSearch(OptunaSweeper):
 
         space, fixed, removed = self._space()
         example = {**{name: example_of(distribution) for name, distribution in space.items()}, **fixed}
-        self.command.launcher.composed(
+        self.command.launcher.composer.composed(
             [*(f"{name}={value}" for name, value in example.items()), *removed, *self.repeats[0]]
         )
         spaces.check_search_objective(space, self.command.config.objective)
@@ -116,10 +116,10 @@ class OptunaSearch(OptunaSweeper):
         for group in GROUPS:
             if group in space and any(name.startswith(f"++{group}.") for name in example):
                 for choice in space[group].choices:
-                    self.command.launcher.fitting(
+                    self.command.launcher.composer.fitting(
                         [f"{key}={value}" for key, value in {**example, group: choice}.items()]
                     )
-        self.command.launcher.check_left_out()
+        self.command.launcher.composer.check_left_out()
 
     def _space(self) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
         """What is drawn, fixed and deleted; a later argument replaces an earlier one."""

@@ -1,6 +1,5 @@
 """Launch the unfinished runs of a sweep, with any launcher."""
 
-import copy
 import json
 import sys
 import time
@@ -12,28 +11,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
-from labbook.config import renames
-from labbook.config import schema as settings
 from labbook.config.hydra_internals import failure_of
-from labbook.config.unknown_keys import GROUPS
 from labbook.errors import SettingError, TrainingError, first_line
 from labbook.files import write_whole
 from labbook.runs import locks
 from labbook.runs.provenance import code_version, other_code_version
 from labbook.runs.run_folder import METRICS, read_metrics
-from labbook.runs.run_id import note_own_data, run_id
 from labbook.runs.status import WITH_FIGURES
-from labbook.runs.sweep_folder import IdentityIndex, SweepFolder
+from labbook.runs.sweep_folder import SweepFolder
 from labbook.signals import ended_by_signals, restore_interrupts
 from labbook.sweeps import launchers, run_job, unchanged
-from labbook.sweeps.checking import check_job, choice_for, depends_on_surroundings, has_setting, job_search_path
-from labbook.sweeps.naming import is_left_out_of_name, overrides_slug
+from labbook.sweeps.job_composer import JobComposer
 
 OURS = (run_job.RunFailed, run_job.NotStarted)
 MOST_DEATHS = 2  # of a run's process in one command; then the run has failed
@@ -58,7 +51,8 @@ class ResumingLauncher(Launcher):
     def __init__(
         self, inner: Launcher, sweep: SweepFolder, over: list[str], context: HydraContext, config: DictConfig
     ) -> None:
-        self.inner, self.sweep, self.over, self.context, self.config = inner, sweep, over, context, config
+        self.inner, self.sweep, self.over, self.config = inner, sweep, over, config
+        self.composer = JobComposer(sweep, over, context, config)
         self.launch_id = f"launch-{uuid.uuid4().hex[:8]}"
         self.total = 0  # jobs of the whole sweep
         self.searching = False  # jobs come a few at a time, and may be pruned
@@ -68,9 +62,6 @@ class ResumingLauncher(Launcher):
         self.launched: set[str] = set()  # runs that were not done before
         self.resumed: set[str] = set()  # of those, the ones that were started before
         self.skipped: set[str] = set()  # runs that were done before
-        self.left_out: set[tuple[str, str]] = set()  # forced settings, and the swept choices without them
-        self.taken: set[str] = set()  # forced settings that a choice has
-        self.index = IdentityIndex(sweep.path, job_search_path(context))
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Nothing: the inner launcher was set up before."""
@@ -83,17 +74,17 @@ class ResumingLauncher(Launcher):
         """The return of each job: stored for a finished run, or new."""
         restore_interrupts()
         every = [list(overrides) for overrides in job_overrides]
-        known = len(self.index.identities)
-        identities = [self._identity(overrides) for overrides in every]
+        known = len(self.composer.index.identities)
+        identities = [self.composer.run_id(overrides) for overrides in every]
         if not known and not self.searching:  # otherwise another choice may have had it before
-            self.check_left_out()
+            self.composer.check_left_out()
         self.begin()
         there = self.sweep.by_identity()
         self.names = [
-            there.setdefault(identity, f"{self._slug(overrides)}-{identity}")
+            there.setdefault(identity, f"{self.composer.slug(overrides)}-{identity}")
             for identity, overrides in zip(identities, every, strict=True)
         ]
-        self.index.save()
+        self.composer.index.save()
         self.sweep.plan(self.names)
         returns: dict[str, JobReturn] = {}
         todo: dict[str, SweepJob] = {}
@@ -119,7 +110,7 @@ class ResumingLauncher(Launcher):
         self.sweep.begin(self.over, self.config.objective, self.config.objective_mode)
         self.begun = True
 
-    def _launch(self, todo: dict[str, "SweepJob"]) -> dict[str, JobReturn]:
+    def _launch(self, todo: dict[str, SweepJob]) -> dict[str, JobReturn]:
         """Launch until all runs are done, and wait for those that other processes do."""
         returns: dict[str, JobReturn] = {}
         if todo:
@@ -180,74 +171,16 @@ class ResumingLauncher(Launcher):
             return failed_job(metrics)
         return completed_job(float(metrics["objective"]) if state in WITH_FIGURES else None)
 
-    def _job_overrides(self, name: str, job: "SweepJob") -> list[str]:
+    def _job_overrides(self, name: str, job: SweepJob) -> list[str]:
         """A job's overrides, with those that the program adds."""
         return [
-            *self.fitting(job.overrides),
+            *self.composer.fitting(job.overrides),
             f"sweep.name='{self.sweep.path.name}'",
             f"sweep.job.folder='{name}'",
             f"sweep.job.launch='{self.launch_id}'",
             f"sweep.job.label='{job.number + 1}/{self.total}'",
             f"sweep.job.parallel={launchers.runs_elsewhere(self.inner)}",
         ]
-
-    def _identity(self, overrides: list[str]) -> str:
-        """The run ID of a job's overrides."""
-        key = "\n".join(overrides)
-        known = self.index.identities.get(key)
-        if known is not None:
-            return known
-        config = self.composed(self.fitting(overrides))
-        check_job(config)
-        found = run_id(config)
-        if not depends_on_surroundings(config):
-            self.index.identities[key] = found
-        return found
-
-    def fitting(self, overrides: list[str]) -> list[str]:
-        """A job's overrides without `++GROUP.SETTING=VALUE` if the group is swept and its choice lacks it."""
-        forced = [item for item in overrides if item.startswith("++") and "." in item]
-        if not forced or not {*GROUPS} & {*self.over}:
-            return overrides
-        plain = self.composed([item for item in overrides if item not in forced])
-        left_out = [item for item in forced if not has_setting(plain, item.lstrip("+").partition("=")[0])]
-        for item in left_out:
-            if renamed := renames.instead(item.lstrip("+").partition("=")[0]):
-                raise SettingError(renamed)
-        self.left_out.update((item, choice_for(plain, item)) for item in left_out)
-        self.taken.update(item for item in forced if item not in left_out)
-        return [item for item in overrides if item not in left_out]
-
-    def check_left_out(self) -> None:
-        for wrong in sorted({item for item, _ in self.left_out} - self.taken):
-            choices = ", ".join(sorted(choice for item, choice in self.left_out if item == wrong))
-            raise SettingError(f"{wrong}: none of {choices} has this setting")
-
-    def _slug(self, overrides: list[str]) -> str:
-        """The first part of a run's name: what varies in the sweep, or all overrides."""
-        telling = [item for item in overrides if item.partition("=")[0] in self.over]
-        return overrides_slug(
-            telling or [item for item in overrides if not is_left_out_of_name(item.partition("=")[0])]
-        )
-
-    def composed(self, overrides: list[str]) -> DictConfig:
-        """The checked configuration of a job.
-
-        Raises:
-            SettingError, HydraException: it is wrong.
-        """
-        whole = self.context.config_loader.load_sweep_config(self.config, overrides)
-        before = HydraConfig.instance().cfg
-        with open_dict(whole):
-            whole.hydra.mode = self.config.hydra.mode
-        HydraConfig.instance().set_config(whole)
-        try:
-            config = copy.copy(whole)
-            with open_dict(config):
-                del config["hydra"]
-            return note_own_data(settings.check_job_config(config))
-        finally:
-            HydraConfig.instance().cfg = before
 
     def _stored(self, name: str) -> JobReturn | None:
         """The return of a run that need not be done again."""
@@ -264,7 +197,7 @@ class ResumingLauncher(Launcher):
         return None
 
     def _announce(self, todo: dict[str, SweepJob], returns: dict[str, JobReturn]) -> None:
-        for item, choice in sorted(self.left_out):
+        for item, choice in sorted(self.composer.left_out):
             print(f"left out for options without this setting: {item} ({choice})")
         if same := sorted({name for name in self.names if self.names.count(name) > 1}):
             print(f"duplicate settings, run once: {', '.join(same)}")

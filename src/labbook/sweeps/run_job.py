@@ -18,8 +18,7 @@ from labbook.runs.run_folder import LOG, METRICS, RunFolder, newest_intact_state
 from labbook.runs.run_id import run_id
 from labbook.runs.run_session import RunSession
 from labbook.runs.sweep_folder import SweepFolder
-from labbook.sweeps import devices
-from labbook.sweeps.checking import depends_on_surroundings
+from labbook.sweeps.checking import check_one_process_per_run, depends_on_surroundings
 
 
 class RunFailed(Exception):  # noqa: N818 - it is the run that failed
@@ -83,7 +82,7 @@ def attempt_run(task: Callable[[DictConfig], Any], config: DictConfig, folder: P
     most = config.sweep.max_failures
     for attempt in range(most + 1):
         try:
-            devices.check_one_process_per_run(
+            check_one_process_per_run(
                 config.trainer
             )  # of this machine, which may not be the one that started the sweep
             return float(task(config))

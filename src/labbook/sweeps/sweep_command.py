@@ -22,7 +22,7 @@ from labbook.sweeps.resuming_launcher import ResumingLauncher
 
 if TYPE_CHECKING:
     from labbook.reports import Report
-    from labbook.reports.grouping import Row
+    from labbook.reports.grouping import SettingRow
 
 
 class SweepCommand:
@@ -104,7 +104,7 @@ class SweepCommand:
             how = again if self.config.sweep.retry_failed else left
             raise TrainingError(f"{len(failed)} of {self.launcher.total} runs failed{stopped}: {how}")
 
-    def _print_best(self, report: "Report", row: "Row") -> None:
+    def _print_best(self, report: "Report", row: "SettingRow") -> None:
         """Print the best setting, others that are as good, and how to train it again."""
         run, mean = row.best, row.exact(report.objective)
         assert run is not None
