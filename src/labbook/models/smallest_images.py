@@ -1,6 +1,7 @@
 """The smallest image size of a network that does not declare it."""
 
 import warnings
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -48,15 +49,6 @@ def failure_on_meta(make: Make, spec: ImageSpec) -> Exception | None:
 
 def smallest_working_size(make: Make, spec: ImageSpec) -> int | None:
     """The smallest size above that of `spec` that works, by bisection; None if there is none."""
-    below, size = spec.size, spec.size + 1
-    while failure_on_meta(make, replace(spec, size=size)) is not None:
-        below, size = size, 2 * size
-        if size > LARGEST:
-            return None
-    while size - below > 1:
-        middle = (below + size) // 2
-        if failure_on_meta(make, replace(spec, size=middle)) is None:
-            size = middle
-        else:
-            below = middle
-    return size
+    sizes = range(LARGEST + 1)
+    size = bisect_left(sizes, True, spec.size + 1, key=lambda size: not failure_on_meta(make, replace(spec, size=size)))
+    return size if size in sizes else None

@@ -1,11 +1,10 @@
-"""Gradient norms by layer, epoch and depth: they show a vanishing gradient."""
+"""Gradient norms by layer and epoch: they show a vanishing gradient."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from labbook.reports.columns import value_key, value_text
 from labbook.reports.curves import Curve, draw_curves, mean_curve
 from labbook.reports.grouping import Report, SettingRow
 from labbook.reports.read_runs import GRADIENT, Floats
@@ -13,7 +12,6 @@ from labbook.reports.svg_charts import (
     MOST_LINES,
     LineStyle,
     Picture,
-    line_styles,
     make_picture,
     set_logarithmic,
     set_whole_number_ticks,
@@ -22,11 +20,11 @@ from labbook.reports.svg_charts import (
 
 
 def gradient_pictures(report: Report, lines: Sequence[LineStyle]) -> list[Picture]:
-    """Gradient norms by layer, of the first layer by epoch, and by depth, if runs recorded them."""
+    """Gradient norms by layer, and of the first layer by epoch, if runs recorded them."""
     pairs = [(row, line) for row, line in zip(report.rows, lines, strict=True) if recorded_layers(row)]
     if not pairs:
         return []
-    return [norms_by_layer(pairs), first_layer_by_epoch(pairs), *norms_by_depth(report)]
+    return [norms_by_layer(pairs), first_layer_by_epoch(pairs)]
 
 
 def recorded_layers(row: SettingRow) -> list[str]:
@@ -91,45 +89,3 @@ def _positive_log(axes: Axes, curves: Sequence[Curve | None]) -> None:
 def _ratios(pairs: Sequence[tuple[SettingRow, LineStyle]]) -> str:
     said = [f"{line.label}: {mean_norms(row)[0]:.3g} to {mean_norms(row)[-1]:.3g}" for row, line in pairs[:MOST_LINES]]
     return f"From the first to the last layer, {'; '.join(said)}."
-
-
-def norms_by_depth(report: Report) -> list[Picture]:
-    """Gradient norm of the first layer by number of layers, if settings differ in it."""
-    rows = [row for row in report.rows if recorded_layers(row) and np.isfinite(mean_norms(row)[0])]
-    if len({len(recorded_layers(row)) for row in rows}) < 2:
-        return []
-    beside = [index for index in range(len(report.columns)) if not is_depth_column(rows, index)]
-    series: dict[Hashable, list[SettingRow]] = {}
-    for row in rows:
-        series.setdefault(tuple(value_key(row.values[index]) for index in beside), []).append(row)
-    curves: list[Curve | None] = [depth_curve(members) for members in series.values()]
-    firsts = [members[0] for members in series.values()]
-    labels = [", ".join(f"{report.names[index]} {value_text(row.values[index])}" for index in beside) for row in firsts]
-    lines = line_styles(labels)
-
-    def draw(axes: Axes) -> None:
-        draw_curves(axes, curves, lines, marker="o")
-        _positive_log(axes, curves)
-        axes.set(xlabel="layers with a gradient", ylabel="gradient norm, first layer")
-        set_whole_number_ticks(axes)
-
-    alt = "Line chart: gradient norm of the first layer against the number of layers."
-    caption = "Gradient norm of the first layer for different depths."
-    return [make_picture(draw, caption, alt, lines=lines if any(labels) else ())]
-
-
-def is_depth_column(rows: Sequence[SettingRow], index: int) -> bool:
-    """Whether the values of a column are numbers of layers."""
-    counts: dict[Hashable, set[int]] = {}
-    for row in rows:
-        counts.setdefault(value_key(row.values[index]), set()).add(len(recorded_layers(row)))
-    return all(len(each) == 1 for each in counts.values())
-
-
-def depth_curve(rows: Sequence[SettingRow]) -> Curve:
-    """The norm of the first layer by number of layers, mean over settings with the same number."""
-    by_depth: dict[int, list[float]] = {}
-    for row in rows:
-        by_depth.setdefault(len(recorded_layers(row)), []).append(float(mean_norms(row)[0]))
-    depths = sorted(by_depth)
-    return np.array(depths, dtype=np.float64), np.array([np.mean(by_depth[depth]) for depth in depths]), None
