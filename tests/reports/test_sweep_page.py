@@ -45,8 +45,8 @@ def test_page_is_whole(grid: Path) -> None:
     assert {path.name for path in grid.iterdir() if path.is_file()} == {
         *("report.html", "summary.csv", "summary.md", "sweep.json", "curves.png", "confusion_matrix.png", "table.png")
     }
-    # 4 curves, 2 effects of 2 parameters, a map, 3 of gradients, 2 matrices
-    assert seen.tags["figure"] == seen.tags["figcaption"] == 4 + 4 + 1 + 3 + 2
+    # 4 curves, 2 effects of 2 parameters, a map, 2 of gradients, 2 matrices
+    assert seen.tags["figure"] == seen.tags["figcaption"] == 4 + 4 + 1 + 2 + 2
     assert seen.all("role").count("img") == seen.tags["figure"]
     assert all(len(words) > 20 for words in seen.all("aria-label") if ":" in words)
     ids = seen.all("id")
