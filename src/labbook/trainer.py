@@ -16,10 +16,10 @@ from pytorch_lightning.loggers import Logger
 from labbook.callbacks import EarlyStopping
 from labbook.callbacks.checkpoints import RunCheckpoints
 from labbook.callbacks.diagnostics import TrainingDiagnostics
+from labbook.callbacks.early_stopping import check_monitors
 from labbook.callbacks.epoch_end import EpochEnd
 from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.callbacks.evaluation_metrics import EvaluationMetrics
-from labbook.callbacks.stopping import check_monitors
 from labbook.config import instantiate
 from labbook.config.schema import lower_is_better
 from labbook.errors import EXTRAS, SettingError, missing_package_message

@@ -96,7 +96,6 @@ def test_a_folder_that_is_no_project_is_told_how_to_become_one(
         ("model", "nan", "is not a text for Hydra"),
         ("model", "mlp", "NAME=mlp is taken: src/labbook/models/mlp.py exists"),
         ("model", "resnet18", "NAME=resnet18 is taken: configs/model/resnet18.yaml exists"),
-        ("model", "classifier", "NAME=classifier is taken: src/labbook/models/classifier.py exists"),
         ("data", "digits", "NAME=digits is taken"),
         ("model", "random", "NAME=random is a module of Python"),
         ("model", "tensor", "NAME=tensor would name a class Tensor, which its file imports"),

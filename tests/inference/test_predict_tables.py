@@ -16,7 +16,7 @@ from labbook.inference.predict.output import (
     predictions_as_csv,
     predictions_as_json,
 )
-from labbook.runs.csv_text import escape_formula
+from labbook.runs.outputs import escape_formula
 from tests.data.samples import few
 
 names = st.text(st.characters(codec=None), min_size=1, max_size=12)  # with lone surrogates, as of names in other bytes

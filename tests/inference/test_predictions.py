@@ -10,9 +10,8 @@ import torch
 from labbook.data.data_record import part_identity
 from labbook.inference.evaluate import predictions_table
 from labbook.inference.evaluate.predictions import Predictions
-from labbook.training.label_tasks import EvaluationResult
+from labbook.training.label_tasks import EvaluationResult, Probabilities
 from labbook.training.metrics import Metrics
-from labbook.training.probabilities import Probabilities
 from tests.data.samples import images, made
 
 

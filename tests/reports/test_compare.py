@@ -13,7 +13,7 @@ from labbook.cli.commands import compare
 from labbook.errors import SettingError
 from labbook.inference.evaluate.predictions import Predictions
 from labbook.reports import comparison
-from labbook.reports.comparison import load_runs, page
+from labbook.reports.comparison import load_runs, summary
 from labbook.reports.comparison.pairwise import Pair, pairs_of
 from labbook.reports.comparison.tables import Sheet, significance_sheet
 from tests.conftest import Command
@@ -167,7 +167,7 @@ def test_many_runs_are_ranked_against_the_best(tmp_path: Path, capsys: pytest.Ca
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) < 80
     assert "... and 20 more runs: --html FILE has all." in lines
-    assert "run059" in page.comparison_html(compared)
+    assert "run059" in summary.comparison_html(compared)
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_what_a_pattern_finds_beside_runs_is_left_out_and_said(
 def test_the_page_is_whole_and_escapes_what_it_shows(tmp_path: Path, three: list[Path]) -> None:
     evil = '<script>alert("1")</script>'
     three[1] = add(tmp_path, "<b>x", range(3), {"model.activation": evil}, hardware=evil)
-    seen = Page(page.comparison_html(comparison.compare(three)))
+    seen = Page(summary.comparison_html(comparison.compare(three)))
     assert seen.tags["figure"] == 4
     assert (seen.tags["table"], seen.tags["h1"], seen.tags["script"], seen.tags["b"]) == (4, 1, 1, 0)
     assert " ".join(seen.words).count(evil) == 2

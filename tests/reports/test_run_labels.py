@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labbook.reports.comparison.run_labels import run_labels
+from labbook.reports.comparison.load_runs import run_labels
 
 
 @pytest.mark.parametrize(

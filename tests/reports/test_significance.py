@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.reports.comparison.significance import holm, mcnemar
+from labbook.reports.comparison.pairwise import holm, mcnemar
 from tests.data.samples import few
 
 

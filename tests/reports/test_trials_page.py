@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from labbook.reports import confusion, curves, evidence, maps, parameter_effects, svg_charts, sweep_page
+from labbook.reports import confusion, curves, maps, parameter_effects, summary_facts, svg_charts, sweep_page
 from labbook.reports.grouping import Report
-from labbook.reports.marginals import marginal_means
+from labbook.reports.parameter_effects import marginal_means
 from labbook.reports.svg_charts import Picture, Scale
 from tests.reports.test_grouping import add_run, figures_of, in_memory, mark, table_of
 
@@ -91,9 +91,9 @@ def test_many_curves_are_a_band() -> None:
 
 def test_what_the_best_rests_on_is_said() -> None:
     one = trials(3)
-    assert evidence.evidence_sentences(one)[0] == "n = 1 run."
+    assert summary_facts.evidence_sentences(one)[0] == "n = 1 run."
     seeds = [({"seed": seed}, figures_of(0.92 + 0.01 * seed, test_images=360, val_images=180)) for seed in range(3)]
-    said = evidence.evidence_sentences(in_memory(seeds, []))
+    said = summary_facts.evidence_sentences(in_memory(seeds, []))
     assert said == [
         "n = 3 runs with different seeds.",
         "test acc 0.9200, 95 % interval: 0.8873 to 0.9438 over 360 test images (Wilson);"
@@ -101,7 +101,7 @@ def test_what_the_best_rests_on_is_said() -> None:
         "val acc 0.9300, 95 % interval: 0.8831 to 0.9590 over 180 validation images (Wilson);"
         " 0.9052 to 0.9548 over 3 seeds (Student's t).",
     ]
-    assert evidence.evidence_sentences(in_memory([], [])) == []
+    assert summary_facts.evidence_sentences(in_memory([], [])) == []
 
 
 def test_of_many_classes_the_most_confused_are_drawn(tmp_path: Path) -> None:

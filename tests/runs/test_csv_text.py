@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from labbook.runs.csv_text import csv_text
+from labbook.runs.outputs import csv_text
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from labbook.files import LOCK, folder_lock
-from labbook.runs.status import state_of, unfinished_notes
+from labbook.runs.run_folder import state_of, unfinished_notes
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import yaml
 from omegaconf import OmegaConf
 
 from labbook.reports.confusion import setting_confusion
-from labbook.reports.evidence import evidence_sentences
 from labbook.reports.grouping import group_runs
 from labbook.reports.read_runs import read_sweep
+from labbook.reports.summary_facts import evidence_sentences
 from labbook.runs import locks
 from labbook.sweeps import run_job
 from labbook.sweeps.best_experiment import run_of

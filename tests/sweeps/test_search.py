@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 from labbook.errors import SettingError
 from labbook.inference.evaluate import final_test
 from labbook.runs import locks
+from labbook.sweeps import optuna_study
 from labbook.sweeps import optuna_study as studies
-from labbook.sweeps import spaces
 from labbook.sweeps.naming import parse_overrides
 from tests.conftest import Command, Ended
 from tests.runs.test_resume import signal_at
@@ -322,6 +322,6 @@ def test_a_trial_is_the_mean_over_its_seeds_and_folds(labbook: Command, monkeypa
 
 @pytest.mark.parametrize(("drawn_from", "refused"), [("choice(0.1,0.2)", False), ("choice(0.0,0.2)", True)])
 def test_a_search_over_how_much_is_held_out_never_holds_out_nothing(drawn_from: str, refused: bool) -> None:
-    space, _, _ = spaces.read_space(parse_overrides([f"data.val_fraction={drawn_from}"]))
+    space, _, _ = optuna_study.read_space(parse_overrides([f"data.val_fraction={drawn_from}"]))
     with pytest.raises(SettingError, match="use an interval above 0") if refused else nullcontext():
-        spaces.check_search_objective(space, "val/acc")
+        optuna_study.check_search_objective(space, "val/acc")

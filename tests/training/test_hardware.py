@@ -10,8 +10,8 @@ import torch
 from labbook.config import instantiate
 from labbook.errors import SettingError
 from labbook.training import hardware
+from labbook.training.capabilities import has_strided_depthwise
 from labbook.training.classifier import Task
-from labbook.training.convolutions import has_strided_depthwise
 from labbook.training.hardware import (
     ACCELERATORS,
     PRECISIONS,

@@ -5,7 +5,7 @@ from dataclasses import astuple, fields, replace
 
 from labbook.console import literal, plain_table, wide_enough
 from labbook.reports.tables import escape_markup
-from labbook.runs.csv_text import csv_text
+from labbook.runs.outputs import csv_text
 from tools.benchmark.processes import mebibytes
 from tools.benchmark.report import machine
 from tools.model_table.survey import Entry, Survey

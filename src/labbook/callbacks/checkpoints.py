@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
+from labbook.callbacks.early_stopping import restore_without_settings, why_still_stopped, why_stopped
 from labbook.callbacks.ema import EMA
 from labbook.callbacks.resume_state import ResumeState
-from labbook.callbacks.stopping import restore_without_settings, why_still_stopped, why_stopped
 from labbook.errors import SettingError, StoppedBySignal, TrainingError
 from labbook.runs import run_folder
 from labbook.signals import StopSignals

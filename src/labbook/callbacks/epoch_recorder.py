@@ -13,8 +13,7 @@ from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.training import capabilities
 from labbook.training.checkpoint_io import RECORDER
-from labbook.training.epoch_metrics import EpochMetrics
-from labbook.training.epoch_rows import OTHER_COLUMNS, Pace, Row, epoch_line, rows_as_csv, time_left
+from labbook.training.epoch_rows import OTHER_COLUMNS, EpochMetrics, Pace, Row, epoch_line, rows_as_csv, time_left
 from labbook.training.optimizers import step_metric_schedules
 
 log = logging.getLogger("labbook")

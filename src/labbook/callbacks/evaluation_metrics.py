@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from labbook.errors import SettingError
-from labbook.training.epoch_metrics import log_epoch
+from labbook.training.epoch_rows import log_epoch
 from labbook.training.metric_building import metric_inputs
 from labbook.training.metrics import RunningMetrics
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from labbook.training.epoch_metrics import log_epoch
+from labbook.training.epoch_rows import log_epoch
 from labbook.training.torch_internals import unscales_in_step
 
 

@@ -15,8 +15,8 @@ from labbook.config.job_config import reference_config
 from labbook.config.schema import DEFAULT_LOSS, SweepConfig, TaskConfig
 from labbook.config.target_rules import return_type
 from labbook.training import capabilities
+from labbook.training.capabilities import has_convolutions
 from labbook.training.classifier import Classifier
-from labbook.training.convolutions import has_convolutions
 from labbook.training.parameter_groups import group_parameters
 
 LAYER_FACTORS = {

@@ -22,8 +22,8 @@ from labbook.inference.run_config import check_classification, complete_run_conf
 from labbook.runs.run_folder import BEST, CHECKPOINTS, LAST, read_metrics
 from labbook.trainer import configure_backends
 from labbook.training import capabilities, checkpoint_io, hardware
+from labbook.training.capabilities import has_convolutions
 from labbook.training.classifier import Classifier
-from labbook.training.convolutions import has_convolutions
 from labbook.training.hardware import DeviceChoice
 from labbook.training.label_tasks import MultiLabel
 from labbook.training.tta import tta_logits

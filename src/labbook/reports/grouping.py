@@ -11,7 +11,7 @@ from labbook.config.schema import held_out_name, lower_is_better
 from labbook.errors import SettingError
 from labbook.reports.columns import Column, short_names, value_key, value_order, value_text, varying_columns
 from labbook.reports.read_runs import RunRecord, SweepRecord
-from labbook.runs.status import State
+from labbook.runs.run_folder import State
 
 OBJECTIVE = "objective"  # stands for the metric that runs are compared by
 ACCURACY = {"val/acc": "val acc", "test/acc": "test acc", "train/acc": "train acc"}

@@ -16,9 +16,8 @@ from labbook.config import renames
 from labbook.config.path_rules import check_local_path
 from labbook.config.untrusted import LOADER, check_yaml_form, read_settings_file
 from labbook.errors import SettingError
-from labbook.runs.run_folder import CONFIG, LOG, METRICS, TABLE, read_metrics
+from labbook.runs.run_folder import CONFIG, LOG, METRICS, TABLE, State, read_metrics
 from labbook.runs.run_id import without_off
-from labbook.runs.status import State
 from labbook.runs.sweep_folder import MANIFEST, SweepFolder, read_manifest
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]

@@ -13,12 +13,11 @@ from labbook.config.path_rules import check_symlinks
 from labbook.reports import images, read_runs, tables
 from labbook.reports.confusion import confusion_pictures
 from labbook.reports.curves import learning_curves
-from labbook.reports.evidence import evidence_sentences
 from labbook.reports.gradients import gradient_pictures
 from labbook.reports.grouping import Report, group_runs
 from labbook.reports.maps import parameter_maps
 from labbook.reports.parameter_effects import effect_sections
-from labbook.reports.summary_facts import compared_metric_text, summary_facts
+from labbook.reports.summary_facts import compared_metric_text, evidence_sentences, summary_facts
 from labbook.reports.svg_charts import LineStyle, Picture, line_styles
 from labbook.reports.table_cells import (
     footnotes,

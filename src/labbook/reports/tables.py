@@ -11,7 +11,7 @@ from labbook.reports.columns import value_text
 from labbook.reports.grouping import OBJECTIVE, Report, SettingRow
 from labbook.reports.summary_facts import summary_facts
 from labbook.reports.table_cells import Heading, footnotes, table_cells, table_headings, tally_runs
-from labbook.runs.csv_text import csv_text
+from labbook.runs.outputs import csv_text
 
 MOST_ROWS = 40  # on the terminal
 

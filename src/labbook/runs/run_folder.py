@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import shutil
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from labbook.config.invocation import program_name
 from labbook.config.path_rules import quote_override, short_file_name
 from labbook.errors import SettingError
-from labbook.files import find_corruption, finite_or_null, remove_partial, write_whole
+from labbook.files import find_corruption, finite_or_null, is_folder_locked, remove_partial, write_whole
+from labbook.runs import locks
 from labbook.runs.provenance import code_version, other_code_version, typed_command
 
 log = logging.getLogger("labbook")
@@ -171,3 +173,37 @@ def read_metrics(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+WITH_FIGURES = ("finished", "pruned")
+
+State = Literal["new", "running", "interrupted", "failed", "finished", "pruned", "damaged"]
+
+
+def state_of(run: Path) -> tuple[State, dict[str, Any]]:
+    """The state of a run, and its metrics.json. A killed run is interrupted, whatever its metrics.json says."""
+    metrics = read_metrics(run)
+    status = metrics.get("status")
+    if status in WITH_FIGURES and not _figure(metrics.get("objective")):
+        return "damaged", metrics
+    if status in (*WITH_FIGURES, "failed", "interrupted"):
+        return status, metrics
+    if status == "running":
+        run = run.absolute()
+        return (
+            "running" if is_folder_locked(run) or locks.lock_owner(run.parent, run.name) else "interrupted"
+        ), metrics
+    return ("damaged" if (run / METRICS).exists() else "new"), metrics
+
+
+def unfinished_notes(run: Path) -> list[str]:
+    """Notes on a run whose network is used before its training is finished."""
+    state, metrics = state_of(run)
+    if metrics.get("status") == "finished":
+        return []
+    known = metrics.get("status", "unknown") if state in ("damaged", "new") else state
+    return [f"the run is not finished ({known}): its last checkpoint is used"]
+
+
+def _figure(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -16,8 +16,7 @@ from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.runs import locks
 from labbook.runs.provenance import code_folder, code_version, digest_files, source_files, typed_command
-from labbook.runs.run_folder import CONFIG, METRICS
-from labbook.runs.status import State, state_of
+from labbook.runs.run_folder import CONFIG, METRICS, State, state_of
 
 STUDY = "labbook"  # the name of a search in its storage
 MANIFEST, INDEX = "sweep.json", ".index.json"

@@ -93,14 +93,13 @@ class OptunaSearch(OptunaSweeper):
     def _begun(self, worker: str) -> Iterator[None]:
         """Start the sweep's folder after one trial composes, and hold the lock of this search."""
         from labbook.sweeps import optuna_study as studies
-        from labbook.sweeps import spaces
 
         space, fixed, removed = self._space()
         example = {**{name: example_of(distribution) for name, distribution in space.items()}, **fixed}
         self.command.launcher.composer.composed(
             [*(f"{name}={value}" for name, value in example.items()), *removed, *self.repeats[0]]
         )
-        spaces.check_search_objective(space, self.command.config.objective)
+        studies.check_search_objective(space, self.command.config.objective)
         self._check_forced(example, space)
         studies.rehearse_sampler(self.sampler, space)
         folder = self.command.folder
@@ -123,9 +122,9 @@ class OptunaSearch(OptunaSweeper):
 
     def _space(self) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
         """What is drawn, fixed and deleted; a later argument replaces an earlier one."""
-        from labbook.sweeps import spaces
+        from labbook.sweeps import optuna_study as studies
 
-        return spaces.read_space(parse_overrides(self.arguments))
+        return studies.read_space(parse_overrides(self.arguments))
 
     def _launch(self, trials: "list[optuna.Trial]", first: int) -> None:
         """Run some trials: one run each, or one for each seed and fold."""

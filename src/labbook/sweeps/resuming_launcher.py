@@ -21,11 +21,10 @@ from labbook.errors import SettingError, TrainingError, first_line
 from labbook.files import write_whole
 from labbook.runs import locks
 from labbook.runs.provenance import code_version, other_code_version
-from labbook.runs.run_folder import METRICS, read_metrics
-from labbook.runs.status import WITH_FIGURES
+from labbook.runs.run_folder import METRICS, WITH_FIGURES, read_metrics
 from labbook.runs.sweep_folder import SweepFolder
 from labbook.signals import ended_by_signals, restore_interrupts
-from labbook.sweeps import launchers, run_job, unchanged
+from labbook.sweeps import checking, launchers, run_job
 from labbook.sweeps.job_composer import JobComposer
 
 OURS = (run_job.RunFailed, run_job.NotStarted)
@@ -106,7 +105,7 @@ class ResumingLauncher(Launcher):
         if self.config.sweep.rerun and self.sweep.path.exists():
             kept = self.sweep.set_aside(Path(self.config.log_dir))
             print(f"sweep.rerun=true: the old sweep is kept in {kept}")
-        unchanged.check_data(self.sweep)
+        checking.check_data(self.sweep)
         self.sweep.begin(self.over, self.config.objective, self.config.objective_mode)
         self.begun = True
 

@@ -13,7 +13,7 @@ from labbook.config import renames, search_path
 from labbook.config import schema as settings
 from labbook.config.path_rules import check_name, short_file_name
 from labbook.errors import SettingError, TrainingError, list_first
-from labbook.runs.status import State
+from labbook.runs.run_folder import State
 from labbook.runs.sweep_folder import SweepFolder, read_manifest
 from labbook.sweeps import best_experiment as experiment
 from labbook.sweeps import launchers

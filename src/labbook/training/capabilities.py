@@ -18,7 +18,6 @@ from labbook.data.image_spec import ImageSpec
 from labbook.data.loader import TensorLoader
 from labbook.errors import SettingError
 from labbook.training.classifier import Classifier
-from labbook.training.convolutions import has_convolutions
 from labbook.training.further_inputs import FurtherInputs
 from labbook.training.label_tasks import AnyEvaluationResult
 
@@ -256,3 +255,16 @@ def images_per_epoch(loader: object, batches: float) -> int | None:
     except TypeError:
         return None
     return min(every, batches * size) * getattr(loader.sampler, "num_replicas", 1)  # of a DistributedSampler
+
+
+def has_convolutions(model: nn.Module) -> bool:
+    return any(isinstance(module, nn.Conv2d) for module in model.modules())
+
+
+def has_strided_depthwise(model: nn.Module) -> bool:
+    """Whether a trained convolution is both depthwise and strided, as in MobileNets."""
+    convolutions = (module for module in model.modules() if isinstance(module, nn.Conv2d))
+    return any(
+        1 < item.groups == item.in_channels and max(item.stride) > 1 and item.weight.requires_grad
+        for item in convolutions
+    )

@@ -13,7 +13,7 @@ from labbook.data.image_spec import ImageSpec, class_counts
 from labbook.data.loader import Batch
 from labbook.errors import SettingError
 from labbook.training import sam
-from labbook.training.epoch_metrics import log_epoch
+from labbook.training.epoch_rows import log_epoch
 from labbook.training.fast_lightning import FastLightningModule
 from labbook.training.further_inputs import FurtherInputs
 from labbook.training.label_tasks import AnyEvaluationResult, MultiLabel, SingleLabel, StepOutput

@@ -187,8 +187,10 @@ def choose_precision(
 
 def choose_for_run(config: "DictConfig", model: "LightningModule") -> DeviceChoice:
     """The device and precision to train or test a network on this machine."""
-    from labbook.training.capabilities import is_classifier  # imports torch, as does the next line
-    from labbook.training.convolutions import has_strided_depthwise
+    from labbook.training.capabilities import (
+        has_strided_depthwise,
+        is_classifier,  # imports torch, as does the next line
+    )
 
     return choose_device(
         config.trainer,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -14,7 +14,28 @@ from torchmetrics.functional.classification import (
 
 from labbook.files import finite_or_null
 from labbook.training.metrics import Metrics
-from labbook.training.probabilities import Probabilities
+
+MOST_CLASSES = 100  # up to here, the probability of each class is kept
+TOP = 5  # classes kept beyond that
+
+
+class Probabilities(NamedTuple):
+    """Probabilities of n images: of all classes in order, or of the `TOP` most likely ones, most likely first."""
+
+    classes: Tensor  # int64 [n, k]: their classes
+    values: Tensor  # float32 [n, k]
+    of_label: Tensor  # float32 [n]: of the true class
+
+    @classmethod
+    def of(cls, values: Tensor, labels: Tensor) -> "Probabilities":
+        """Keep probabilities of float32 [n, classes], given the true classes, int64 [n]."""
+        count, classes = values.shape
+        of_label = values.gather(1, labels[:, None]).squeeze(1)
+        if classes > MOST_CLASSES:
+            top = values.topk(TOP)
+            return cls(top.indices, top.values, of_label)
+        return cls(torch.arange(classes, device=values.device).expand(count, classes), values, of_label)
+
 
 THRESHOLDS = "thresholds"  # in metrics.json, by class
 EVEN = 0.5  # of a class without a chosen threshold

@@ -27,9 +27,9 @@ def main() -> None:
         print(f"note: ignored, as these are not run folders: {printable(', '.join(map(str, others)))}", file=sys.stderr)
     compared = comparison.compare(runs)
     if given.html:
-        from labbook.reports.comparison import page  # matplotlib takes a second
+        from labbook.reports.comparison import summary  # matplotlib takes a second
 
-        outputs.write_output(given.html, page.comparison_html(compared))
+        outputs.write_output(given.html, summary.comparison_html(compared))
     with outputs.print_beside_outputs(given.html):
         comparison.print_comparison(compared)
         if given.html:

@@ -19,7 +19,7 @@ from labbook.files import make_folder
 from labbook.inference.evaluate import other_dataset
 from labbook.runs import outputs
 from labbook.runs.resume import read_run_config
-from labbook.runs.status import unfinished_notes
+from labbook.runs.run_folder import unfinished_notes
 from labbook.sweeps.best_experiment import run_of
 
 

@@ -14,7 +14,7 @@ from labbook.errors import printable
 from labbook.inference.export import formats
 from labbook.runs import outputs
 from labbook.runs.resume import read_run_config
-from labbook.runs.status import unfinished_notes
+from labbook.runs.run_folder import unfinished_notes
 from labbook.sweeps.best_experiment import run_of
 
 

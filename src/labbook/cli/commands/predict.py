@@ -15,7 +15,7 @@ from labbook.config import invocation
 from labbook.errors import printable
 from labbook.inference.predict.request import PredictionRequest
 from labbook.runs import outputs
-from labbook.runs.status import unfinished_notes
+from labbook.runs.run_folder import unfinished_notes
 from labbook.sweeps.best_experiment import run_of
 
 

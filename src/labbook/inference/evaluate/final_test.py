@@ -22,8 +22,7 @@ from labbook.runs.run_folder import PREDICTIONS
 from labbook.trainer import filter_lightning_warnings
 from labbook.training import capabilities, checkpoint_io, objectives
 from labbook.training.classifier import Classifier
-from labbook.training.epoch_metrics import forked_names
-from labbook.training.epoch_rows import is_layer_metric, metric_names
+from labbook.training.epoch_rows import forked_names, is_layer_metric, metric_names
 from labbook.training.label_tasks import (
     AnyEvaluationResult,
     EvaluationResult,

@@ -8,9 +8,14 @@ import torch
 from labbook.data.image_spec import join_class_names
 from labbook.errors import printable
 from labbook.inference.evaluate.predictions import HEAD
-from labbook.runs.csv_text import csv_text
-from labbook.training.label_tasks import AnyEvaluationResult, EvaluationResult, MultilabelEvaluationResult
-from labbook.training.probabilities import MOST_CLASSES, TOP
+from labbook.runs.outputs import csv_text
+from labbook.training.label_tasks import (
+    MOST_CLASSES,
+    TOP,
+    AnyEvaluationResult,
+    EvaluationResult,
+    MultilabelEvaluationResult,
+)
 
 DIGITS = 6  # significant digits of a probability
 

@@ -17,7 +17,7 @@ from labbook.errors import printable
 from labbook.inference.predict.classify import PredictedBatch, Prediction
 from labbook.plots import fonts, plots
 from labbook.plots.contact_sheet import CaptionLine, contact_sheet, file_name
-from labbook.runs.csv_text import csv_text
+from labbook.runs.outputs import csv_text
 
 MOST = 64  # images in a contact sheet
 DIGITS = 6  # of probabilities in files

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console, JustifyMethod
 
 from labbook.console import literal, plain_table, wide_enough
@@ -12,6 +13,9 @@ from labbook.reports.comparison.load_runs import Candidate, load_candidates, pre
 from labbook.reports.comparison.pairwise import incomparable_note, pairs_of
 from labbook.reports.comparison.ranking import ranking_sheet
 from labbook.reports.comparison.tables import Sheet
+from labbook.reports.curves import Curve, curve_chart, learning_curves
+from labbook.reports.svg_charts import LineStyle, Picture, line_styles
+from labbook.reports.sweep_page import PageSection, render_template
 
 AT_ONCE = 4  # runs side by side on the terminal
 MOST_BESIDE = 8  # runs that are compared setting by setting and in pairs; for more there is a ranking
@@ -83,3 +87,32 @@ def print_sheet(console: Console, sheet: Sheet, blocks: Sequence[range]) -> None
         console.print(made)
     for note in sheet.notes:
         console.print(literal(note))
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """The page, without external files."""
+    runs = comparison.runs
+    title = f"{runs[0].label} against {runs[1].label}" if len(runs) == 2 else f"{len(runs)} runs compared"
+    lines = line_styles([run.label for run in runs])
+    pictures = compared_curves(runs, lines)
+    sections = [PageSection("Curves", pictures, lines)] if pictures else []
+    return render_template("comparison.html.j2", comparison=comparison, title=title, sections=sections)
+
+
+def compared_curves(runs: Sequence[Candidate], lines: Sequence[LineStyle]) -> list[Picture]:
+    """Accuracy and loss by epoch, and accuracy by seconds of training, with all runs in one plot."""
+    kinds = {str(run.run.settings.get("data.validation")) for run in runs}
+    held_out = {"val": "validation", "test": "test"}.get(kinds.pop(), "held-out") if len(kinds) == 1 else "held-out"
+    pictures = learning_curves([[run.run] for run in runs], lines, held_out, "run")
+    by_time = [timed_accuracy(run) for run in runs]
+    if any(each is not None for each in by_time):
+        pictures.append(curve_chart(by_time, lines, f"{held_out} accuracy", "seconds of training", "run"))
+    return pictures
+
+
+def timed_accuracy(run: Candidate) -> Curve | None:
+    """Validation accuracy by seconds of training; None if there is none."""
+    table = run.run.table
+    if not {"seconds", "val/acc"} <= table.keys() or not len(table["seconds"]):
+        return None
+    return np.cumsum(table["seconds"]), table["val/acc"], None
