@@ -15,7 +15,7 @@ from labbook.data.cache_listing import CacheEntry, list_caches, remove_caches
 from labbook.errors import SettingError, list_first, printable
 
 
-def chosen(entries: list[CacheEntry], words: list[str], folder: Path) -> list[CacheEntry]:
+def select_caches(entries: list[CacheEntry], words: list[str], folder: Path) -> list[CacheEntry]:
     """The caches named by --remove."""
     unknown = set(words) - {"old", "all"} - {entry.name for entry in entries}
     if unknown:
@@ -60,7 +60,7 @@ def main() -> None:
         raise SettingError(f"{folder} is not a folder: name the data.cache_dir of your runs")
     entries = list_caches(folder)
     if given.remove:
-        removed = chosen(entries, given.remove, folder)
+        removed = select_caches(entries, given.remove, folder)
         print(f"deleted: {len(removed)} of {len(entries)} caches, {in_megabytes(remove_caches(removed))}")
         return
     if entries:
