@@ -147,7 +147,7 @@ def find_overlap(path: Path, config: DictConfig, data: ImageDataModule, split: S
         read = in_memory.decoding_of({}, in_memory.spec)
         original = read.size, read.channels
         if original != (data.image_size, data.channels) and (trained := read_training_images(path, record, original)):
-            tested = build_data(config, data.only or "test", original)
+            tested = build_image_data(config, data.only or "test", original)
             tested.setup()
             found = max(found, count_common(trained, tested, split))
     if found and split == "val":
@@ -163,7 +163,7 @@ def read_training_images(
 ) -> ImageDataModule | None:
     """The training images of a run, if they still exist unchanged; see `build_data`."""
     try:
-        data = build_data(with_schema_types(read_run_config(path), f"{path}/{CONFIG}"), "train", shape)
+        data = build_image_data(with_schema_types(read_run_config(path), f"{path}/{CONFIG}"), "train", shape)
         if not data.at_hand():
             return None
         data.setup()
@@ -172,7 +172,7 @@ def read_training_images(
     return None if record.changes(DataRecord.of(data), ["train", "val"]) else data
 
 
-def build_data(config: DictConfig, only: Part, shape: tuple[int, int] | None) -> ImageDataModule:
+def build_image_data(config: DictConfig, only: Part, shape: tuple[int, int] | None) -> ImageDataModule:
     """The data of a configuration; `shape` replaces the size (pixels) and channels of the images."""
     if shape:
         config = config.copy()
