@@ -202,20 +202,6 @@ def test_debugging(labbook: Command, debug: str) -> None:
         assert "run_training_epoch" in (ended.run / "train.log").read_text() + ended.out
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        "lenet5",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("convnet", "deep_convnet", "alexnet", "airbench94")),
-    ],
-)
-def test_every_architecture_trains_on_the_default(labbook: Command, model: str) -> None:
-    settings = ["model.hidden=64"] if model == "alexnet" else []
-    ended = labbook(f"model={model}", "epochs=1", "data.limit=200", "callbacks=none", "logger=none", *settings)
-    assert ended.code == 0, ended.err
-    assert "on Digits: 10 classes, 1 x 28 x 28 pixels" in ended.out
-
-
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.slow
 def test_a_sweep_reads_the_data_once_and_starts_each_run_clean(

@@ -13,6 +13,7 @@ from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.training.classifier import Classifier
 from tests import composing
+from tests.conftest import Command
 
 # Those of torchvision have tests of their own.
 MODELS = composing.OWN
@@ -244,3 +245,17 @@ def test_settings_that_do_not_go_together_are_refused(
     with pytest.raises(SettingError) as refusal:
         build(name, 3, size, **settings)
     assert str(refusal.value) == sentence
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "lenet5",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("convnet", "deep_convnet", "alexnet", "airbench94")),
+    ],
+)
+def test_every_architecture_trains_on_the_default(labbook: Command, model: str) -> None:
+    settings = ["model.hidden=64"] if model == "alexnet" else []
+    ended = labbook(f"model={model}", "epochs=1", "data.limit=200", "callbacks=none", "logger=none", *settings)
+    assert ended.code == 0, ended.err
+    assert "on Digits: 10 classes, 1 x 28 x 28 pixels" in ended.out

@@ -17,7 +17,7 @@ from labbook.reports.comparison import load_runs, summary
 from labbook.reports.comparison.pairwise import Pair, pairs_of
 from labbook.reports.comparison.tables import Sheet, significance_sheet
 from tests.conftest import Command
-from tests.reports.test_grouping import add_run, figures_of, table_of
+from tests.reports.made_sweeps import add_run, figures_of, table_of
 from tests.reports.test_sweep_page import Page
 
 WHOLE = {

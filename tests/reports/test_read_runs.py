@@ -14,7 +14,7 @@ from labbook.reports import curves, gradients, read_runs, svg_charts, sweep_page
 from labbook.reports.grouping import group_runs
 from labbook.reports.read_runs import RunRecord
 from labbook.runs import locks
-from tests.reports.test_grouping import SETTINGS, add_run, figures_of, make_grid, mark, table_of
+from tests.reports.made_sweeps import SETTINGS, add_run, figures_of, make_grid, mark, table_of
 
 
 @pytest.fixture

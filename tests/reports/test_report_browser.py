@@ -10,7 +10,7 @@ from selenium.webdriver.remote.webelement import WebElement
 
 from labbook.reports import sweep_page
 from tests.browser import browser, needs_browser
-from tests.reports.test_grouping import add_run, make_grid
+from tests.reports.made_sweeps import add_run, make_grid
 
 pytestmark = needs_browser
 

@@ -9,7 +9,7 @@ import pytest
 from labbook.reports import read_runs, svg_charts, sweep_page, table_cells
 from labbook.reports.grouping import group_runs
 from labbook.runs import locks
-from tests.reports.test_grouping import add_run, figures_of, in_memory, make_grid, mark, table_of
+from tests.reports.made_sweeps import add_run, figures_of, in_memory, make_grid, mark, table_of
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from labbook.cli.commands import report
 from labbook.errors import SettingError
 from labbook.reports import sweep_page, table_cells, tables
 from tests.conftest import Command
-from tests.reports.test_grouping import figures_of, in_memory, make_grid, mark
+from tests.reports.made_sweeps import figures_of, in_memory, make_grid, mark
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -15,7 +15,7 @@ from labbook.reports import confusion, curves, maps, parameter_effects, summary_
 from labbook.reports.grouping import Report
 from labbook.reports.parameter_effects import marginal_means
 from labbook.reports.svg_charts import Picture, Scale
-from tests.reports.test_grouping import add_run, figures_of, in_memory, mark, table_of
+from tests.reports.made_sweeps import add_run, figures_of, in_memory, mark, table_of
 
 OVER = ["optimizer.lr", "model.depth"]
 

@@ -17,7 +17,7 @@ from labbook.data import datamodule
 from labbook.data.digits import Digits
 from labbook.inference.evaluate import output_files
 from tests.conftest import Command
-from tests.data.samples import album, images, photograph, write_mnist
+from tests.data.samples import album, photograph
 from tests.test_train import metrics_of
 
 PHOTOS = ("data=image_folder", "data.root=photos", "data.image_size=8", "model=mlp", "callbacks=none", "logger=none")
@@ -311,14 +311,3 @@ def test_a_sweep_is_not_extended_on_other_images(labbook: Command, photos: Path)
         assert "use sweep.name=NEW for a new sweep" in ended.err
     assert (sweep / "sweep.json").read_bytes() == before
     assert labbook(*words, "seed=2", "sweep.rerun=true").code == 0
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_two_sets_in_mnist_s_format_are_two_runs(labbook: Command, tmp_path: Path) -> None:
-    for name, seed in (("one", 1), ("two", 2)):
-        part = images(30, 1, 28, 10, seed=seed)
-        write_mnist(tmp_path / name / "MNIST" / "raw", part, part)
-    words = ("-m", "data=mnist", "data.root=one,two", "model=mlp", "epochs=1", "callbacks=none", "logger=none")
-    sweep = labbook(*words).run
-    found = [metrics_of(path.parent) for path in sweep.glob("*/metrics.json")]
-    assert len({metrics["test_set"] for metrics in found}) == len(found) == 2

@@ -17,7 +17,7 @@ from labbook.reports import sweep_page, tables
 from labbook.runs.sweep_folder import IdentityIndex, SweepFolder
 from tests.conftest import Command
 from tests.data.mirror import offline
-from tests.reports.test_grouping import add_run, figures_of, mark, table_of
+from tests.reports.made_sweeps import add_run, figures_of, mark, table_of
 from tests.reports.test_sweep_page import Page
 from tests.security.conftest import QUICK, Traps, refused
 from tests.security.test_configs import BOMB

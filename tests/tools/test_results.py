@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from labbook.errors import SettingError
-from tests.reports.test_grouping import add_run, figures_of, make_grid, mark
+from tests.reports.made_sweeps import add_run, figures_of, make_grid, mark
 from tools.results import archive, page
 from tools.results.archive import kept
 

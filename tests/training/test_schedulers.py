@@ -1,22 +1,15 @@
 """Each schedule as a function of the step, against its formula."""
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
-from torch.optim import SGD
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR, ReduceLROnPlateau
 
-from labbook.errors import SettingError
 from labbook.training import schedulers
-from labbook.training.optimizers import apply_schedule_now, with_schedule
 from labbook.training.schedulers import (
     Interval,
     Schedule,
@@ -29,10 +22,8 @@ from labbook.training.schedulers import (
     triangular,
     with_warmup,
 )
+from tests.training.rates import EPOCHS, STEPS, Factory, followed, optimizer, rates
 
-EPOCHS, STEPS = 10, 8  # so 80 steps
-
-Factory = Callable[..., Schedule]
 ALL: list[tuple[Factory, dict[str, Any]]] = [
     (constant, {}),
     (step, {"milestones": (0.5, 0.75), "gamma": 0.1}),
@@ -43,29 +34,6 @@ ALL: list[tuple[Factory, dict[str, Any]]] = [
 ]
 WITH_WARMUP = ALL[:3]
 EVERY = pytest.mark.parametrize(("factory", "options"), ALL, ids=lambda item: getattr(item, "__name__", ""))
-
-
-def optimizer(lr: float = 1.0) -> SGD:
-    return SGD([nn.Parameter(torch.zeros(1))], lr=lr)
-
-
-def followed(optimizer: SGD, scheduler: LRScheduler, count: int) -> list[float]:
-    """The learning rate of the next `count` steps, and the one after them."""
-    rates = []
-    for _ in range(count):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    return [*rates, optimizer.param_groups[0]["lr"]]
-
-
-def rates(factory: Factory, interval: Interval = "step", lr: float = 1.0, **options: Any) -> list[float]:
-    """The learning rate at each count of steps or epochs, the end included."""
-    sgd = optimizer(lr)
-    schedule = factory(sgd, EPOCHS, STEPS, interval=interval, **options)
-    stays = factory is constant and not options.get("warmup_epochs")  # which nothing is gained by stepping
-    assert schedule.interval == ("epoch" if stays else interval)
-    return followed(sgd, schedule.scheduler, EPOCHS * (STEPS if interval == "step" else 1))
 
 
 def test_constant_stays() -> None:
@@ -96,94 +64,6 @@ def test_cosine_is_torchs() -> None:
     sgd = optimizer(0.4)
     expected = followed(sgd, CosineAnnealingLR(sgd, T_max=80, eta_min=0.02), 80)
     assert rates(cosine, lr=0.4, final_factor=0.05) == pytest.approx(expected)
-
-
-def torchs(total: int, **options: Any) -> list[float]:
-    """The rate of each step by torch's OneCycleLR."""
-    sgd = optimizer(0.3)
-    return followed(sgd, OneCycleLR(sgd, max_lr=0.3, total_steps=total, **options), total - 1)
-
-
-def of_cycle(epochs: int, steps: int, interval: Interval, **options: Any) -> list[float]:
-    """The rate of each step, or epoch, by ours."""
-    sgd = optimizer(0.3)
-    total = epochs * (steps if interval == "step" else 1)
-    return followed(sgd, one_cycle(sgd, epochs, steps, interval=interval, **options).scheduler, total - 1)
-
-
-@pytest.mark.parametrize(("epochs", "steps"), [(10, 8), (3, 7), (1, 5), (1, 2), (1, 1), (30, 1)])
-@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.3, 0.45, 1.0])
-def test_one_cycle_is_torchs_at_every_step(epochs: int, steps: int, fraction: float) -> None:
-    if fraction * epochs * steps != 1:  # where torch divides by zero
-        expected = torchs(epochs * steps, pct_start=fraction, cycle_momentum=False)
-        assert of_cycle(epochs, steps, "step", warmup_fraction=fraction) == pytest.approx(expected, rel=1e-12)
-    of_other = torchs(epochs * steps, div_factor=10, final_div_factor=50, cycle_momentum=False)
-    found = of_cycle(epochs, steps, "step", start_factor=0.1, final_factor=0.002)
-    assert found == pytest.approx(of_other, rel=1e-12)
-
-
-def test_one_cycle_by_epoch_is_torchs_where_its_peak_is_an_epoch() -> None:
-    assert of_cycle(10, 8, "epoch") == pytest.approx(torchs(10, cycle_momentum=False), rel=1e-12)
-
-
-@pytest.mark.parametrize("epochs", range(1, 13))
-def test_one_cycle_by_epoch_has_its_peak_and_its_end(epochs: int) -> None:
-    found = of_cycle(epochs, 8, "epoch", final_factor=0.01)
-    assert max(found) == 0.3
-    assert found[-1] == pytest.approx(0.003 if epochs > 1 else 0.3)
-
-
-@pytest.mark.parametrize("interval", ["step", "epoch"])
-def test_one_cycle_of_a_training_that_goes_on_for_longer_is_that_of_the_longer_one(interval: Interval) -> None:
-    count = 40 if interval == "step" else 5
-    sgd = optimizer(0.3)
-    short = one_cycle(sgd, 5, 8, interval=interval)
-    followed(sgd, short.scheduler, count)
-    longer = one_cycle(optimizer(0.3), 10, 8, interval=interval).scheduler
-    longer.load_state_dict(short.scheduler.state_dict())
-    longer.optimizer.load_state_dict(sgd.state_dict())
-    assert apply_schedule_now(longer, one_cycle) is longer
-    found = followed(longer.optimizer, longer, count - 1)
-    assert found == pytest.approx(of_cycle(10, 8, interval)[count:], rel=1e-12)
-
-
-def test_torchs_one_cycle_of_a_training_that_goes_on_for_longer_is_that_of_the_longer_one() -> None:
-    make = partial(OneCycleLR, max_lr=0.3)
-    sgd, other = SGD([nn.Parameter(torch.zeros(1))], momentum=0.9), SGD([nn.Parameter(torch.zeros(1))], momentum=0.9)
-    short = make(sgd, epochs=5, steps_per_epoch=8)
-    followed(sgd, short, 40)
-    longer = make(other, epochs=10, steps_per_epoch=8)
-    longer.load_state_dict(short.state_dict())
-    other.load_state_dict(sgd.state_dict())
-    found = followed(other, apply_schedule_now(longer, make, epochs=10, steps_per_epoch=8), 39)
-    assert found == pytest.approx(torchs(80)[40:], rel=1e-12)
-
-
-def test_torchs_one_cycle_that_ends_too_soon_is_refused() -> None:
-    with pytest.raises(
-        SettingError, match=r"^scheduler: OneCycleLR ends after 7 of the training's 80 steps: leave out"
-    ):
-        with_schedule(optimizer(), partial(OneCycleLR, max_lr=0.3, total_steps=7), epochs=10, steps_per_epoch=8)
-
-
-def test_the_earlier_onecycle_rises_and_falls_along_two_cosines() -> None:
-    def expected(t: int) -> float:
-        if t < 24:
-            return 0.04 + 0.96 * (1 - math.cos(math.pi * t / 24)) / 2
-        return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (t - 24) / 56)) / 2
-
-    found = rates(onecycle, warmup_fraction=0.3, start_factor=0.04, final_factor=1e-4)
-    assert found == pytest.approx([expected(t) for t in range(81)])
-    assert found[0] == pytest.approx(0.04)
-    assert max(found) == found[24] == pytest.approx(1.0)
-    assert found[-1] == pytest.approx(1e-4)
-
-
-@pytest.mark.parametrize(("fraction", "peak"), [(0.0, 0), (1.0, 80)])
-def test_onecycle_may_be_all_fall_or_all_rise(fraction: float, peak: int) -> None:
-    found = rates(onecycle, warmup_fraction=fraction)
-    assert found[peak] == pytest.approx(1.0)
-    assert found == sorted(found, reverse=peak == 0)
 
 
 def test_triangular_rises_and_falls_along_two_straight_lines() -> None:
