@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from labbook.config import hydra_errors, unknown_keys
+from labbook.config import hydra_errors, known_settings, unknown_keys
 from labbook.config.arguments import choice_files
 from labbook.config.schema import GROUPS
 from labbook.errors import SettingError
@@ -88,7 +88,7 @@ def test_a_file_that_is_none_spoils_no_sentence(content: str, tmp_path: Path) ->
     file = tmp_path / "mine.yaml"
     file.write_bytes(content.encode("utf-8", "surrogateescape"))
     (tmp_path / "net1.5.yaml").write_text("width: 3")
-    assert hydra_errors.keys_in_file(file) == ({"width"} if "net1.5" in content else set())
+    assert known_settings.keys_in_file(file) == ({"width"} if "net1.5" in content else set())
 
 
 @pytest.mark.parametrize("name", ["model.nothing", "experiment.published", "task.sam", "epochs", "model"])

@@ -127,6 +127,12 @@ def test_a_setting_goes_to_the_swept_choices_that_have_it(labbook: Command) -> N
     assert refused.sentence.endswith("; to set it only for the options that have it, use ++model.width=VALUE")
     of_the_first = labbook(*swept[:-1], "model=mlp,lenet5", "model.width=4")
     assert of_the_first.sentence.startswith("model.width is not a setting of all swept choices; it is a setting of mod")
+    of_none = labbook(*swept[:-1], "model=lenet5,convnet", "model.width=4")
+    assert "++" not in of_none.sentence
+    assert "; it is a setting of model=mlp" in of_none.sentence
+    assert "++model.width=VALUE" in labbook("-m", "sweep=zoo", "model.width=4").sentence
+    assert "++" not in labbook("-m", "sweep=e1_width", "model.padding=4").sentence
+    assert "++" not in labbook("-m", "sweep=d", "optimizer.foo=4").sentence
     misspelt = labbook(*swept, "++model.widht=4")
     assert (misspelt.code, misspelt.sentence) == (
         2,

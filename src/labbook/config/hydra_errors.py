@@ -14,10 +14,10 @@ import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from labbook.config import renames, search_path
+from labbook.config import renames
 from labbook.config import schema as settings
 from labbook.config.arguments import choice_files, wrong_type_message
-from labbook.config.known_settings import folders_for_arguments, known_settings
+from labbook.config.known_settings import choices_with_setting, folders_for_arguments, known_settings, swept_by_preset
 from labbook.config.path_rules import quote_override
 from labbook.config.unknown_keys import is_setting, null_parent_message, unknown_setting_message
 from labbook.errors import first_line, list_choices, missing_package_message
@@ -147,7 +147,7 @@ def unknown_setting(failure: Failure) -> str | None:
     if inside := null_parent_message(name, known):
         return f"{where}{inside}"
     others, swept = note_on_other_choices(name), note_on_swept_choices(name, arguments)
-    if swept and (others or is_setting(name, known)):
+    if swept:
         return f"{where}{name} is not a setting of all swept choices{others}{swept}"
     return f"{where}{unknown_setting_message(name, known)}{others}{swept}"
 
@@ -250,34 +250,15 @@ def explain_error(error: Exception, arguments: list[str]) -> str | None:
 
 def note_on_other_choices(name: str) -> str:
     """A note on a setting that other choices of its group have."""
-    group, _, inside = name.partition(".")
-    key = inside.partition(".")[0]
-    if group not in settings.GROUPS or group in settings.FILES or not key:
-        return ""
-    having = [path.stem for path in choice_files(group) if key in keys_in_file(path)]
-    return f"; it is a setting of {group}={', '.join(having)}" if having else ""
-
-
-def keys_in_file(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
-    """The settings in a file of `configs/` and in its defaults; none if it cannot be read."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return set()
-    if not isinstance(content, dict) or path in seen:
-        return set()
-    names = [item.partition("@")[0] for item in content.get("defaults") or [] if isinstance(item, str)]
-    before = (
-        folder / f"{name.lstrip('/')}.yaml"
-        for name in names
-        for folder in (search_path.config_folders() if name.startswith("/") else [path.parent])
-    )
-    return set(content).union(*(keys_in_file(file, seen | {path}) for file in before)) - {"defaults"}
+    having = choices_with_setting(name)
+    return f"; it is a setting of {name.partition('.')[0]}={', '.join(having)}" if having else ""
 
 
 def note_on_swept_choices(name: str, arguments: list[str]) -> str:
-    """A note if choices are swept over: Hydra does not know the settings of each choice in advance."""
-    chosen = {group: value for group, _, value in (item.partition("=") for item in arguments)}
-    swept = "sweep" in chosen or any("," in chosen.get(group, "") for group in settings.GROUPS)
-    sweeping = "-m" in arguments or "--multirun" in arguments
-    return f"; to set it only for the options that have it, use ++{name}=VALUE" if sweeping and swept else ""
+    """A note if a swept choice has the setting: Hydra does not know the settings of each choice in advance."""
+    group, having = name.partition(".")[0], choices_with_setting(name)
+    chosen = {key: value for key, _, value in (item.partition("=") for item in arguments)}
+    swept = swept_by_preset(chosen.get("sweep", "")) | {key: value for key, value in chosen.items() if "," in value}
+    options = map(str.strip, swept[group].split(",")) if group in swept else having if "experiment" in swept else []
+    there = {"-m", "--multirun"} & {*arguments} and {*having} & {*options}
+    return f"; to set it only for the options that have it, use ++{name}=VALUE" if there else ""

@@ -2,14 +2,17 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import hydra
+import yaml
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from labbook.config import schema as settings
 from labbook.config import search_path
+from labbook.config.arguments import choice_files
 from labbook.config.untrusted import CONFIGS
 
 
@@ -44,3 +47,42 @@ def known_settings(arguments: list[str]) -> DictConfig:
             return hydra.compose("train", overrides=[*chosen, *also])
         except (HydraException, OmegaConfBaseException):
             return hydra.compose("train", overrides=[*plain, *also])
+
+
+def choices_with_setting(name: str) -> list[str]:
+    """The choices of a setting's group that have it."""
+    group, _, inside = name.partition(".")
+    key = inside.partition(".")[0]
+    if group not in settings.GROUPS or group in settings.FILES or not key:
+        return []
+    return [path.stem for path in choice_files(group) if key in keys_in_file(path)]
+
+
+def keys_in_file(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
+    """The settings in a file of `configs/` and in its defaults; none if it cannot be read."""
+    content = read_yaml(path)
+    if path in seen:
+        return set()
+    names = [item.partition("@")[0] for item in content.get("defaults") or [] if isinstance(item, str)]
+    before = (
+        folder / f"{name.lstrip('/')}.yaml"
+        for name in names
+        for folder in (search_path.config_folders() if name.startswith("/") else [path.parent])
+    )
+    return set(content).union(*(keys_in_file(file, seen | {path}) for file in before)) - {"defaults"}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; empty if there is none."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def swept_by_preset(preset: str) -> dict[str, str]:
+    """What a sweep's preset varies: setting and values; empty if there is no such file."""
+    content = next((read_yaml(path) for path in choice_files("sweep") if path.stem == preset), {})
+    params = OmegaConf.select(OmegaConf.create(content), "hydra.sweeper.params") or {}
+    return {str(key): str(value) for key, value in params.items()}
