@@ -1,7 +1,7 @@
-"""Augmentation by other classes than ours, given as `_target_` nodes in `data.augment`.
+"""Augmentation by classes of the user, torchvision and kornia, given as `_target_` nodes in `data.augment`.
 
-A class of the user's own is called with a batch and its `Draw`, as ours are. Most of kornia's draw for each image of a
-batch; those of torchvision, and kornia's sequences, draw once for a batch and are applied to one image after the other.
+A class of the user is called with a batch and its `Draw`, like Labbook's. Most of kornia's classes draw for each image
+of a batch. Those of torchvision and kornia's sequences draw once for a batch, so they are called for each image.
 """
 
 import inspect
@@ -14,7 +14,7 @@ from torch import Tensor
 from labbook.data.randomness import seed_global_generators
 from labbook.errors import SettingError, first_line
 
-if TYPE_CHECKING:  # it knows this module
+if TYPE_CHECKING:  # it imports this module
     from labbook.data.augment import Draw
 
 TORCHVISION, KORNIA = "torchvision.transforms.", "kornia."
@@ -25,21 +25,19 @@ EXPECTED = "pixels 0..255, uint8 or float [n, C, H, W]"
 
 @runtime_checkable
 class Augmentation(Protocol):
-    """What a class of the user's own for `data.augment` is."""
+    """What a class of the user for `data.augment` must be."""
 
     def __call__(self, images: Tensor, draw: "Draw", /) -> Tensor:
         """New images of the same shape: pixels 0..255 [n, C, H, W], uint8 or float.
 
-        What it draws comes from `draw`, so that a run that goes on within an epoch draws the same.
+        Use the random numbers of `draw`, so that a run that resumes within an epoch gets the same ones.
         """
 
 
 class OwnTransform:
-    """One of other classes. What global generators give within it depends on the draw alone, and nothing else changes.
+    """A transform of another class. Global generators are seeded from the draw in a call, and restored after it.
 
-    Raises:
-        SettingError: the class cannot be called with a batch; or, for its first batch, what it returns is no batch of
-            pixels.
+    The first batch that it returns is checked.
     """
 
     def __init__(self, item: Any) -> None:
@@ -48,12 +46,12 @@ class OwnTransform:
         if any(base.startswith(MIXING) for base in bases):
             raise SettingError(f"data.augment: {self.name} also mixes labels: use task.mixup or task.cutmix")
         self.of_library = bases[0].startswith((TORCHVISION, KORNIA))
-        self.overshoot = 0  # shades beyond 0..255 that are cut off
+        self.overshoot = 0  # values beyond 0..255 that are clamped
         self.apply: Callable[[Tensor, Draw], Any] = item
         if any(base.startswith(TORCHVISION) for base in bases):
             self.apply = self.torchvision
         elif any(base.startswith(KORNIA) for base in bases):
-            self.apply, self.overshoot = self.kornia, 255  # as noise does
+            self.apply, self.overshoot = self.kornia, 255  # of noise, for example
             self.together = any(base.startswith(EACH_ITS_DRAW) for base in bases)
         elif not takes_batch(item):
             raise SettingError(
@@ -62,14 +60,13 @@ class OwnTransform:
             )
 
     def __call__(self, images: Tensor, draw: "Draw") -> Tensor:
-        """New images of the same shape, pixels 0..255."""
         seed = int(torch.randint(2**63 - 1, (), generator=draw.random, device=images.device))
         with seed_global_generators(seed, images.device):
             try:
                 changed = self.apply(images, draw)
             except (AssertionError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
                 if not self.of_library or isinstance(error, torch.OutOfMemoryError):
-                    raise  # a bug in own code, which is worth its traceback
+                    raise  # a bug in the user's code: show the traceback
                 reason = first_line(error)
                 raise SettingError(f"data.augment: {self.name} fails on a batch of images: {reason}") from error
         if not self.checked:
@@ -79,11 +76,11 @@ class OwnTransform:
         return clamped
 
     def torchvision(self, images: Tensor, draw: "Draw") -> Tensor:
-        """One image after the other, uint8, as torchvision takes floats for pixels 0..1."""
+        """One image after the other, as uint8: torchvision expects floats to be 0..1."""
         return torch.stack([self.item(image) for image in round_to_uint8(images)])
 
     def kornia(self, images: Tensor, draw: "Draw") -> Tensor:
-        """Images as float32 0..1, all at once where each has its own draw."""
+        """Images as float32 0..1; all at once if the class draws for each image."""
         scaled = images.float() / 255
         changed: Tensor = (
             self.item(scaled) if self.together else torch.cat([self.item(image) for image in torch.split(scaled, 1)])
@@ -91,13 +88,11 @@ class OwnTransform:
         return changed * 255
 
     def check_size(self, size: int) -> None:
-        """As the class itself does, if it does."""
         if check := getattr(self.item, "check_size", None):
             check(size)
 
 
 def takes_batch(item: Any) -> bool:
-    """Whether an object can be called with images and a draw."""
     try:
         inspect.signature(getattr(item, "forward", item)).bind(None, None)
     except TypeError:
@@ -106,12 +101,11 @@ def takes_batch(item: Any) -> bool:
 
 
 def round_to_uint8(images: Tensor) -> Tensor:
-    """Pixels 0..255 as uint8."""
     return images.round().clamp(0, 255).byte() if images.is_floating_point() else images
 
 
 def check_batch(name: str, images: Tensor, changed: Any, overshoot: float = 0) -> None:
-    """Refuse what is no batch of pixels in place of `images`."""
+    """`changed` must be a batch of pixels like `images`."""
     told = f"data.augment: {name} must return {EXPECTED}, not"
     if not isinstance(changed, Tensor):
         raise SettingError(f"{told} {type(changed).__name__}")

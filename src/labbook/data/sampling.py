@@ -1,4 +1,4 @@
-"""Which images an epoch shows, and in which order: a function of (seed, epoch), so that a position is three numbers."""
+"""The images of an epoch and their order: a function of (seed, epoch), so that a position is three numbers."""
 
 from typing import Literal, Protocol, runtime_checkable
 
@@ -13,31 +13,26 @@ CPU = torch.device("cpu")
 
 @runtime_checkable
 class Sampler(Protocol):
-    """What `data.sampler` takes; a class of your own needs no other base."""
+    """The protocol of `data.sampler`; your own class needs no base class."""
 
     def order(self, labels: Tensor, rows: Tensor, seed: int, epoch: int) -> Tensor:
-        """The images of an epoch in their order, int64 [m]: any of `rows`, each as often as you like.
+        """The images of an epoch in their order, int64 [m]: any of `rows`, also repeated.
 
-        `rows` (int64 [n]) are the training images and `labels` [n] their labels, both on the CPU. The answer depends
-        on the arguments alone, and `m` is the same in every epoch.
+        `rows` (int64 [n]) are the training images and `labels` [n] their labels, both on the CPU. The result must
+        depend on the arguments only, with the same `m` in every epoch.
         """
 
 
 class Balanced:
-    """Draws with replacement so that each class is equally likely; as many images as there are."""
+    """Draws with replacement, each class with the same probability; as many images as the training set has."""
 
     def order(self, labels: Tensor, rows: Tensor, seed: int, epoch: int) -> Tensor:
-        """A class is drawn for each place in the epoch, and then one of its images.
-
-        Raises:
-            SettingError: an image has several labels.
-        """
         if labels.ndim != 1:
             raise SettingError("data.sampler=balanced needs one class per image, and these have several: use null")
         random = seeded_generator(CPU, seed, epoch)
         by_class = labels.argsort(stable=True)
         counts = torch.bincount(labels)
-        counts = counts[counts > 0]  # of the classes that there are
+        counts = counts[counts > 0]  # of classes with images
         starts = counts.cumsum(0) - counts
         classes = torch.randint(len(counts), (len(rows),), generator=random)
         among = (torch.rand(len(rows), generator=random, dtype=torch.float64) * counts[classes]).long()
@@ -45,11 +40,6 @@ class Balanced:
 
 
 def make_sampler(sampler: Literal["balanced"] | Sampler | None, shuffle: bool) -> Sampler | None:
-    """The sampler of `data.sampler`.
-
-    Raises:
-        SettingError: it has no method `order`, or does not go with `data.shuffle`.
-    """
     if sampler is None:
         return None
     if not shuffle:
@@ -62,11 +52,7 @@ def make_sampler(sampler: Literal["balanced"] | Sampler | None, shuffle: bool) -
 
 
 def draw_order(sampler: Sampler, labels: Tensor, rows: Tensor, seed: int, epoch: int) -> Tensor:
-    """The order that a sampler gives. Global random numbers that it draws depend on (seed, epoch) alone, too.
-
-    Raises:
-        SettingError: it is not of training images.
-    """
+    """The order that a sampler returns, checked. Global generators are seeded from (seed, epoch) in the call."""
     with seed_global_generators(seed_from(seed, epoch), CPU):
         order = sampler.order(labels, rows, seed, epoch)
     expected = f"data.sampler: {type(sampler).__name__}.order must return some of the given rows, int64 [m], not"

@@ -1,7 +1,6 @@
-"""Augmentation of a whole batch at a time in which every image gets its own draw.
+"""Augmentation of whole batches, with other random numbers for each image.
 
-Each transform takes pixels [n, C, H, W] of scale 0..255 and what it may draw from. (torchvision's v2 transforms draw
-once for a batch.)
+Each transform takes pixels 0..255 [n, C, H, W] and a `Draw`. (torchvision's v2 transforms draw once for a batch.)
 """
 
 from labbook.data.augment.basic import Draw as Draw

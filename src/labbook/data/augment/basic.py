@@ -1,4 +1,4 @@
-"""Flips, crops, rotation and erasing of a whole batch, each image by its own draw."""
+"""Flips, crops, rotation and erasing of a batch, with other random numbers for each image."""
 
 import math
 from abc import ABC, abstractmethod
@@ -14,17 +14,17 @@ from labbook.errors import SettingError
 
 
 class Draw(NamedTuple):
-    """What decides about the images of a batch: a generator, or the position itself."""
+    """What transforms of a batch can depend on: random numbers, or the position."""
 
     random: Generator  # on the images' device
-    rows: Tensor  # int64 [n]: which images of the training set these are
+    rows: Tensor  # int64 [n]: indices of the images in the training set
     epoch: int
     seed: int
-    size: int = 0  # pixels of what the network sees, where the images are larger (data.decode_size); else 0
+    size: int = 0  # pixels of the network's images, if these are larger (data.decode_size); else 0
 
 
 class Transform(ABC):
-    """What happens to a batch. A dataclass whose fields are its options; `{NAME: AMOUNT}` gives the first."""
+    """A dataclass whose fields are the options; `{NAME: AMOUNT}` sets the first."""
 
     name: ClassVar[str]
 
@@ -33,18 +33,17 @@ class Transform(ABC):
         """New images of the same shape."""
 
     def check_size(self, size: int) -> None:  # noqa: B027 - most take any size
-        """Refuse images of `size` pixels that are too small."""
+        """Raise a SettingError if images of `size` pixels are too small."""
 
 
 def check_probability(name: str, value: float) -> None:
-    """Refuse what is no probability."""
     if not 0 <= value <= 1:
         raise SettingError(f"data.augment: {name} takes a probability from 0 to 1, not {value}")
 
 
 @dataclass(frozen=True)
 class Flip(Transform):
-    """Mirror left and right with a given probability."""
+    """Mirror left and right with a probability."""
 
     name: ClassVar[str] = "flip"
     probability: float = 0.5
@@ -53,7 +52,6 @@ class Flip(Transform):
         check_probability(self.name, self.probability)
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        """Each image mirrored or not."""
         flipped = torch.rand(len(images), generator=draw.random, device=images.device) < self.probability
         return torch.where(flipped.view(-1, 1, 1, 1), images.flip(-1), images)
 
@@ -62,21 +60,19 @@ class Flip(Transform):
 class AlternatingFlip(Transform):
     """Mirror left and right in every other epoch (Jordan, arXiv 2404.00498).
 
-    In the first epoch each image is mirrored or not by a draw from the seed, and then the other way round each time:
-    two epochs always show both.
+    In the first epoch, the seed decides which images are mirrored; in the next epoch the others are.
     """
 
     name: ClassVar[str] = "alternating_flip"
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        """Each image mirrored or not."""
         flipped = random_bits(draw.rows.to(images.device), draw.seed) ^ (draw.epoch % 2 == 1)
         return torch.where(flipped.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 @dataclass(frozen=True)
 class Crop(Transform):
-    """Pad with zeros on every side and cut the old size out at a random place."""
+    """Pad with zeros on every side and crop the old size at a random place."""
 
     name: ClassVar[str] = "crop"
     padding: int = 4
@@ -88,31 +84,27 @@ class Crop(Transform):
             )
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        """Each image moved by up to `padding` pixels in both directions."""
         most = 2 * int(self.padding)
         offsets = torch.randint(0, most + 1, (2, len(images)), generator=draw.random, device=images.device)
         return self.cut(images, int(self.padding), offsets[0], offsets[1])
 
     def cut(self, images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
-        """The images at their places."""
         return crop(images, padding, top, left)
 
 
 @dataclass(frozen=True)
 class ReflectCrop(Crop):
-    """As `Crop`, with the image mirrored at its edge, which is not repeated, in place of zeros."""
+    """As `Crop`, padded by reflection instead of zeros."""
 
     name: ClassVar[str] = "reflect_crop"
 
     def check_size(self, size: int) -> None:
-        """There must be as many pixels inside the edge as are mirrored."""
         if self.padding >= size:
             raise SettingError(
                 f"data.augment: {self.name} takes a padding smaller than the images' {size} pixels, not {self.padding}"
             )
 
     def cut(self, images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
-        """The images at their places."""
         return reflect_crop(images, padding, top, left)
 
 
@@ -123,7 +115,7 @@ def crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
 
 
 def reflect_crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
-    """As `crop`, of images padded with what lies inside their edges; `padding` is less than their sides."""
+    """As `crop`, padded by reflection; `padding` is less than the sides of the images."""
     rows, columns = (
         side - 1 - (side - 1 - (ranges_from(start, side) - padding).abs()).abs()
         for start, side in zip((top, left), images.shape[2:], strict=True)
@@ -132,7 +124,7 @@ def reflect_crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Ten
 
 
 def ranges_from(start: Tensor, count: int) -> Tensor:
-    """The numbers from each `start` (int64 [n]) on: [n, count]."""
+    """`count` numbers from each `start` (int64 [n]): [n, count]."""
     return start.view(-1, 1) + torch.arange(count, device=start.device)
 
 
@@ -146,7 +138,7 @@ def gather_pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Rotation(Transform):
-    """Turn about the centre by an angle drawn from [-degrees, degrees]; bilinear, zeros outside."""
+    """Rotate about the center by an angle from [-degrees, degrees]; bilinear, zeros outside."""
 
     name: ClassVar[str] = "rotation"
     degrees: float = 10.0
@@ -156,17 +148,16 @@ class Rotation(Transform):
             raise SettingError(f"data.augment: rotation takes degrees above 0 and up to 180, not {self.degrees}")
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        """Each image turned, as float32."""
         draws = torch.rand(len(images), generator=draw.random, device=images.device)
         return rotate(images, (2 * draws - 1) * self.degrees)
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Each image [n, C, H, W] turned counter-clockwise by its own angle (float [n]); the result is float32."""
+    """Each image [n, C, H, W] rotated counter-clockwise by its angle (float [n]), as float32."""
     n, _, height, width = images.shape
     angle = degrees.view(-1, 1) * (math.pi / 180)
-    # Where each pixel comes from, in coordinates from -1 to 1 (so that an image that is not square needs its aspect put
-    # in). The sum of a part for the row and one for the column: F.affine_grid takes twice as long.
+    # Where each pixel comes from, in coordinates from -1 to 1, so the aspect ratio is a factor. The sum of a term for
+    # the row and one for the column: F.affine_grid takes twice as long.
     x, y = (2 * torch.arange(count, device=images.device) / count + (1 / count - 1) for count in (width, height))
     grid = torch.empty(n, height, width, 2, device=images.device)
     rows = torch.stack([-angle.sin() * (height / width) * y, angle.cos() * y])  # [2, n, H]
@@ -178,10 +169,10 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Erasing(Transform):
-    """Fill a box of the image with the image's mean, with a given probability (Zhong et al., arXiv 1708.04896).
+    """Fill a box with the mean of the image, with a probability (Zhong et al., arXiv 1708.04896).
 
-    Of the image, a part between 0.02 and 0.4 is erased; its height is 0.3 to 3.3 times its width, drawn so that tall
-    is as likely as wide, and as far as such a box is not larger than the image.
+    The box has 0.02 to 0.4 of the area. Its height is 0.3 to 3.3 times its width (log-uniform), limited to boxes that
+    fit into the image.
     """
 
     name: ClassVar[str] = "erasing"
@@ -193,7 +184,6 @@ class Erasing(Transform):
         check_probability(self.name, self.probability)
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        """Each image with a box erased or not."""
         height, width = images.shape[2:]
         chosen, area, ratio, top, left = torch.rand(5, len(images), generator=draw.random, device=images.device)
         area = (self.AREAS[0] + (self.AREAS[1] - self.AREAS[0]) * area) * height * width  # pixels
@@ -211,7 +201,7 @@ class Erasing(Transform):
 
 
 def erase_boxes(images: Tensor, top: Tensor, left: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Each image [n, C, H, W] with its own box (each [n], in pixels) filled with the mean of each of its channels."""
+    """Each image [n, C, H, W] with a box (each [n], in pixels) filled with the mean of each channel."""
     height, width = images.shape[2:]
     inside_rows = positions_within(top, rows, height).unsqueeze(2)  # [n, H, 1]
     inside_columns = positions_within(left, columns, width).unsqueeze(1)  # [n, 1, W]
@@ -221,6 +211,6 @@ def erase_boxes(images: Tensor, top: Tensor, left: Tensor, rows: Tensor, columns
 
 
 def positions_within(start: Tensor, count: Tensor, side: int) -> Tensor:
-    """Which of the places along a side are among the `count` from each `start` on: bool [n, side]."""
+    """Which positions along a side are in the `count` from each `start`: bool [n, side]."""
     place = torch.arange(side, device=start.device)
     return (place >= start.view(-1, 1)) & (place < (start + count).view(-1, 1))

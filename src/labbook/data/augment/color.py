@@ -1,4 +1,4 @@
-"""Colours of a batch changed, each image by an amount of its own; as torchvision's functions of the same names do."""
+"""Changes of colors with an amount for each image, as torchvision's functions of the same names."""
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ def per_image(amounts: Tensor) -> Tensor:
 
 
 def blend(images: Tensor, others: Tensor, factors: Tensor) -> Tensor:
-    """`others` at factor 0, `images` at 1, and beyond; pixels 0..255 float [n, C, H, W], factors [n]."""
+    """Factor 0: `others`, 1: `images`, also beyond; pixels 0..255 float [n, C, H, W], factors [n]."""
     return torch.lerp(others, images, per_image(factors)).clamp_(0, 255)
 
 
@@ -27,22 +27,22 @@ def grey(images: Tensor) -> Tensor:
 
 
 def brightness(images: Tensor, factors: Tensor) -> Tensor:
-    """0 is black, 1 the image."""
+    """Factor 0: black, 1: the image."""
     return (images * per_image(factors)).clamp_(0, 255)
 
 
 def contrast(images: Tensor, factors: Tensor) -> Tensor:
-    """0 is the mean brightness of the image, 1 the image."""
+    """Factor 0: the mean brightness, 1: the image."""
     return blend(images, grey(images).mean((1, 2, 3), keepdim=True).expand_as(images), factors)
 
 
 def saturation(images: Tensor, factors: Tensor) -> Tensor:
-    """0 is the image without colour, 1 the image."""
+    """Factor 0: without color, 1: the image."""
     return blend(images, grey(images).expand_as(images), factors) if images.shape[1] > 1 else images
 
 
 def sharpness(images: Tensor, factors: Tensor) -> Tensor:
-    """0 is the image smoothed by a filter of 3 x 3 pixels, 1 the image; the border stays."""
+    """Factor 0: smoothed by a filter of 3 x 3 pixels, 1: the image; the border stays."""
     channels = images.shape[1]
     kernel = SMOOTH.to(images).expand(channels, 1, 3, 3)
     smooth = images.clone()
@@ -52,7 +52,7 @@ def sharpness(images: Tensor, factors: Tensor) -> Tensor:
 
 
 def hue(images: Tensor, shifts: Tensor) -> Tensor:
-    """The colour wheel turned by `shifts` of a full turn, [n]; grey images have no hue."""
+    """The hue rotated by `shifts` (fractions of a turn, [n]); grey images have no hue."""
     if images.shape[1] == 1:
         return images
     most, place = images.max(1)  # [n, H, W]
@@ -75,12 +75,12 @@ def posterize(images: Tensor, bits: Tensor) -> Tensor:
 
 
 def solarize(images: Tensor, thresholds: Tensor) -> Tensor:
-    """Pixels of at least the threshold, [n], inverted."""
+    """Pixels at or above the threshold, [n], inverted."""
     return torch.where(images >= per_image(thresholds), 255 - images, images)
 
 
 def autocontrast(images: Tensor) -> Tensor:
-    """Each channel of each image stretched to 0..255; one of a single shade stays."""
+    """Each channel of each image stretched to 0..255; a channel of one value stays."""
     least, most = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     flat = least == most
     scale = 255 / torch.where(flat, 1, most - least)
@@ -88,12 +88,12 @@ def autocontrast(images: Tensor) -> Tensor:
 
 
 def equalize(images: Tensor) -> Tensor:
-    """Each channel of each image with its shades used about equally often, as Pillow does."""
+    """Histogram equalization of each channel of each image, as in Pillow."""
     n, channels, height, width = images.shape
     shades = images.round().long().view(n * channels, -1)
     counts = torch.zeros(n * channels, 256, dtype=torch.long, device=images.device)
     counts.scatter_add_(1, shades, torch.ones_like(shades))
-    last = counts.gather(1, shades.amax(1, keepdim=True))  # the brightest shade there is
+    last = counts.gather(1, shades.amax(1, keepdim=True))  # of the brightest value
     step = (height * width - last) // 255
     table = (counts.cumsum(1) - counts + step // 2) // step.clamp(min=1)
     table = torch.where(step == 0, torch.arange(256, device=images.device), table.clamp(0, 255))
@@ -101,7 +101,7 @@ def equalize(images: Tensor) -> Tensor:
 
 
 def blur(images: Tensor, sigmas: Tensor, size: int) -> Tensor:
-    """Gaussian blur of `size` (odd) pixels with a deviation for each image, [n]; mirrored at the edges."""
+    """Gaussian blur of `size` (odd) pixels with a standard deviation per image, [n]; edges are reflected."""
     n, channels, height, _ = images.shape
     places = torch.arange(size, device=images.device) - size // 2
     weights = (-(places**2) / (2 * sigmas.view(-1, 1) ** 2)).exp()

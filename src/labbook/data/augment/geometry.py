@@ -1,4 +1,4 @@
-"""Pixels of a batch moved, each image in its own way; as torchvision's functions of the same names do."""
+"""Geometric transforms with an amount for each image, as torchvision's functions of the same names."""
 
 import torch
 import torch.nn.functional as F
@@ -6,20 +6,20 @@ from torch import Tensor
 
 
 def pixel_grid(height: int, width: int, device: torch.device) -> Tensor:
-    """The places of all pixels from the centre of the image, x and y: [H, W, 2], in pixels."""
+    """Coordinates x and y of all pixels from the center of the image, in pixels: [H, W, 2]."""
     y, x = (torch.arange(count, device=device) + (1 - count) / 2 for count in (height, width))
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
 
 
 def sample(images: Tensor, places: Tensor, mode: str) -> Tensor:
-    """The pixels at `places` [n, H, W, 2], x and y from the centre, in pixels; black outside. Float [n, C, H, W]."""
+    """The pixels at `places` [n, H, W, 2] (x and y from the center, in pixels); black outside. Float [n, C, H, W]."""
     height, width = images.shape[2:]
     scale = torch.tensor([2 / width, 2 / height], device=images.device)
     return F.grid_sample(images.float(), places * scale, mode=mode, padding_mode="zeros", align_corners=False)
 
 
 def affine(images: Tensor, matrices: Tensor, mode: str = "nearest") -> Tensor:
-    """Each output pixel taken from where its matrix [n, 2, 3] leads: places in pixels from the centre of the image."""
+    """Affine transforms by matrices [n, 2, 3] from output to input coordinates, in pixels from the center."""
     height, width = images.shape[2:]
     grid = pixel_grid(height, width, images.device)
     places = grid.view(1, -1, 2) @ matrices[:, :, :2].transpose(1, 2) + matrices[:, :, 2].unsqueeze(1)
@@ -27,10 +27,10 @@ def affine(images: Tensor, matrices: Tensor, mode: str = "nearest") -> Tensor:
 
 
 def move(name: str, amounts: Tensor, height: int, width: int) -> Tensor:
-    """Matrices [n, 2, 3] for `affine`, each by its amount (float [n]) of an operation, named as in AutoAugment.
+    """Matrices [n, 2, 3] for `affine` of an operation of AutoAugment with amounts (float [n]).
 
-    Shear moves rows to the left, or columns up, by the amount times their distance from the edge; Translate moves by
-    whole pixels to the right or down; Rotate turns counter-clockwise by degrees.
+    Shear moves rows to the left, or columns up, by the amount times their distance from the edge. Translate moves by
+    whole pixels to the right or down. Rotate turns counter-clockwise by degrees.
     """
     zeros, ones = torch.zeros_like(amounts), torch.ones_like(amounts)
     if name == "ShearX":
@@ -48,9 +48,9 @@ def move(name: str, amounts: Tensor, height: int, width: int) -> Tensor:
 
 
 def perspective(images: Tensor, corners: Tensor) -> Tensor:
-    """Each image seen so that its corners lie at `corners` [n, 4, 2]; bilinear, black outside. Float [n, C, H, W].
+    """Perspective transforms that move the corners to `corners` [n, 4, 2]; bilinear, black outside. Float [n, C, H, W].
 
-    The corners are top left, top right, bottom right and bottom left, x and y in whole pixels from the top left.
+    The order is top left, top right, bottom right, bottom left; x and y in whole pixels from the top left.
     """
     height, width = images.shape[2:]
     starts = torch.tensor([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], device=images.device)
@@ -65,7 +65,7 @@ def perspective(images: Tensor, corners: Tensor) -> Tensor:
     found = torch.linalg.solve(torch.cat([rows_x, rows_y], 1), torch.cat([start[..., 0], start[..., 1]], 1))
     matrices = torch.cat([found, ones[:, :1, 0]], 1).view(n, 3, 3).float()
     grid = pixel_grid(height, width, images.device)
-    centre = torch.tensor([width / 2, height / 2], device=images.device)  # of places with half a pixel added
+    centre = torch.tensor([width / 2, height / 2], device=images.device)  # of coordinates plus half a pixel
     whole = torch.cat([grid + centre, torch.ones_like(grid[..., :1])], -1).view(1, -1, 3) @ matrices.transpose(1, 2)
     places = whole[..., :2] / whole[..., 2:] - centre
     return sample(images, places.view(n, height, width, 2), "bilinear")

@@ -1,4 +1,4 @@
-"""From the setting `data.augment` to transforms."""
+"""The setting `data.augment` as transforms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -17,7 +17,7 @@ KINDS: tuple[type[Transform], ...] = (
 )  # fmt: skip
 TRANSFORMS = {kind.name: kind for kind in KINDS}
 
-# The lists of a name, by whether the mirror image of a class is of the same class (not so of digits).
+# Presets, by whether a mirrored image has the same class (False for digits).
 PRESETS: dict[str, dict[bool, list[Any]]] = {
     "none": {True: [], False: []},
     "light": {True: ["flip", {"random_resized_crop": {"scale": [0.5, 1]}}], False: [{"crop": 2}, {"rotation": 5}]},
@@ -33,10 +33,7 @@ def parse_transforms(
 ) -> tuple[Transform | OwnTransform, ...]:
     """The transforms of a preset, or of a list such as `["flip", {"crop": 4}, Noise()]`, for images of `size` pixels.
 
-    `mirrored`: the mirror image of a class is of the same class.
-
-    Raises:
-        SettingError: an unknown name, an amount out of range, or an object that is no transform.
+    `mirrored`: a mirrored image has the same class.
     """
     if isinstance(setting, str):
         if setting not in PRESETS:
@@ -58,11 +55,7 @@ def parse_transforms(
 
 
 def make(name: str, amount: Any) -> Transform:
-    """The transform of a name, with its options as a mapping, or the first of them alone.
-
-    Raises:
-        SettingError: an unknown name or option, or an option of another kind.
-    """
+    """The transform of a name with its options: a mapping, or the value of the first option."""
     if name not in TRANSFORMS:
         raise SettingError(f"data.augment: {name} is unknown; {list_choices(name, TRANSFORMS)}")
     kind = TRANSFORMS[name]
@@ -80,11 +73,6 @@ def make(name: str, amount: Any) -> Transform:
 
 
 def check_option(name: str, option: str, value: Any, kind: Any) -> None:
-    """Refuse a value of another kind than the option's.
-
-    Raises:
-        SettingError: naming both.
-    """
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if get_origin(kind) is tuple:
         pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2

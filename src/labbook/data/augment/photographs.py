@@ -1,4 +1,4 @@
-"""Augmentation that is usual for photographs, drawn as torchvision's classes of the same names draw it."""
+"""Usual augmentation of photographs, with the distributions of torchvision's classes of the same names."""
 
 import math
 from dataclasses import dataclass
@@ -18,16 +18,11 @@ def uniform(draw: Draw, count: int, device: torch.device, low: float, high: floa
 
 
 def chosen(images: Tensor, draw: Draw, probability: float) -> Tensor:
-    """Which images are changed, bool [n]."""
+    """Which images to change, bool [n]."""
     return torch.rand(len(images), generator=draw.random, device=images.device) < probability
 
 
 def check_range(name: str, option: str, low: Any, high: Any, least: float, most: float) -> None:
-    """Refuse numbers that are out of range, or in the wrong order.
-
-    Raises:
-        SettingError: naming the transform and its option.
-    """
     if not least <= low <= high <= most:
         raise SettingError(
             f"data.augment: {name} takes {option} of two numbers from {least:g} to {most:g}, the smaller first, not"
@@ -37,14 +32,14 @@ def check_range(name: str, option: str, low: Any, high: Any, least: float, most:
 
 @dataclass(frozen=True)
 class RandomResizedCrop(Transform):
-    """A box of random size and shape, resized to the size that the network sees (Szegedy et al., arXiv 1409.4842).
+    """A box of random size and shape, resized to the network's image size (Szegedy et al., arXiv 1409.4842).
 
-    Its area is a part of the image's from `scale`, its width by its height from `ratio`. With `data.decode_size` it is
-    cut out of larger images.
+    `scale` is the range of its area as a fraction of the image, `ratio` that of width / height. With
+    `data.decode_size` the box is from larger images.
     """
 
     name: ClassVar[str] = "random_resized_crop"
-    TRIES: ClassVar[int] = 10  # for a box that lies within the image
+    TRIES: ClassVar[int] = 10  # to find a box within the image
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
 
@@ -53,11 +48,10 @@ class RandomResizedCrop(Transform):
         check_range(self.name, "ratio", *self.ratio, 0.01, 100)
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        """Each image's box, resized."""
         return geometry.resized_crops(images, self.boxes(images, draw), draw.size or images.shape[-1])
 
     def boxes(self, images: Tensor, draw: Draw) -> Tensor:
-        """Top, left, height and width, int64 [n, 4]: the first try that fits, else as much as fits, centred."""
+        """Top, left, height and width, int64 [n, 4]: the first try that fits, or the largest box at the center."""
         (n, _, height, width), device = images.shape, images.device
         tries = self.TRIES * n
         area = height * width * uniform(draw, tries, device, *self.scale)
@@ -79,7 +73,7 @@ class RandomResizedCrop(Transform):
 
 @dataclass(frozen=True)
 class ColorJitter(Transform):
-    """Brightness, contrast and saturation times 1 - x to 1 + x, hue turned by -x to x, in an order of its own."""
+    """Brightness, contrast and saturation times 1 - x to 1 + x, hue rotated by -x to x, in random order."""
 
     name: ClassVar[str] = "color_jitter"
     brightness: float = 0.4
@@ -95,7 +89,6 @@ class ColorJitter(Transform):
                 )
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        """Each image in other colours, as float32."""
         n, device = len(images), images.device
         factors = [
             uniform(draw, n, device, max(0, 1 - amount), 1 + amount)
@@ -114,7 +107,7 @@ class ColorJitter(Transform):
 
 @dataclass(frozen=True)
 class Grayscale(Transform):
-    """Without colour, with a given probability."""
+    """Without color, with a probability."""
 
     name: ClassVar[str] = "grayscale"
     probability: float = 0.1
@@ -123,7 +116,6 @@ class Grayscale(Transform):
         check_probability(self.name, self.probability)
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        """Each image grey or not, as float32."""
         without = chosen(images, draw, self.probability).view(-1, 1, 1, 1)
         images = images.float()
         return torch.where(without, color.grey(images).expand_as(images), images)
@@ -131,7 +123,7 @@ class Grayscale(Transform):
 
 @dataclass(frozen=True)
 class Blur(Transform):
-    """Gaussian blur with a deviation drawn from `sigma`, in pixels, with a given probability."""
+    """Gaussian blur with a standard deviation from `sigma` (pixels), with a probability."""
 
     name: ClassVar[str] = "blur"
     probability: float = 0.5
@@ -145,7 +137,7 @@ class Blur(Transform):
             raise SettingError(f"data.augment: {self.name} takes an odd kernel of at least 1 pixel, not {self.kernel}")
 
     def check_size(self, size: int) -> None:
-        """The edge is mirrored, so the image is larger than half of the kernel."""
+        """Padding by reflection needs images larger than half of the kernel."""
         if self.kernel // 2 >= size:
             raise SettingError(
                 f"data.augment: {self.name} takes a kernel of less than twice the images' {size} pixels, not"
@@ -153,7 +145,6 @@ class Blur(Transform):
             )
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        """Each image blurred or not, as float32."""
         rows = chosen(images, draw, self.probability).nonzero().flatten()
         sigmas = uniform(draw, len(images), images.device, *self.sigma)
         changed = images.float() if not images.is_floating_point() else images.clone()
@@ -164,7 +155,7 @@ class Blur(Transform):
 
 @dataclass(frozen=True)
 class Perspective(Transform):
-    """Seen from another side, with a given probability: corners moved inwards by up to `distortion` / 2 of a side."""
+    """With a probability, each corner is moved inwards by up to `distortion` / 2 of a side."""
 
     name: ClassVar[str] = "perspective"
     probability: float = 0.5
@@ -176,7 +167,6 @@ class Perspective(Transform):
             raise SettingError(f"data.augment: {self.name} takes a distortion from 0 to 1, not {self.distortion}")
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        """Each image distorted or not, as float32."""
         rows = chosen(images, draw, self.probability).nonzero().flatten()
         height, width = images.shape[2:]
         moves = torch.rand(len(images), 4, 2, generator=draw.random, device=images.device)

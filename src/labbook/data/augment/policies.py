@@ -1,4 +1,4 @@
-"""AutoAugment, RandAugment and TrivialAugment of a whole batch: each image gets its own operations and amounts."""
+"""AutoAugment, RandAugment and TrivialAugment of a batch, with operations and amounts for each image."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ COLORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Invert": lambda images, _: 255 - images,
 }
 SIGNED = {*MOVES, "Brightness", "Color", "Contrast", "Sharpness"}
-# What is drawn from by RandAugment and TrivialAugment.
+# Operations of RandAugment and TrivialAugment.
 NAMES = ("Identity", *MOVES, *(name for name in COLORS if name != "Invert"))
 OPERATIONS = (*NAMES, "Invert")
 
 
 def largest(shear: float, shift: tuple[float, float], turn: float, color: float, bits: float) -> dict[str, float]:
-    """The amount of each operation at the largest magnitude; the smallest is 0."""
+    """The amount of each operation at the maximum magnitude; at the minimum it is 0."""
     moves = dict(zip(MOVES, (shear, shear, *shift, turn), strict=True))
     return moves | dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), color) | {
         "Posterize": bits, "Solarize": 1.0,
@@ -40,7 +40,7 @@ def largest(shear: float, shift: tuple[float, float], turn: float, color: float,
 
 
 def apply_operations(images: Tensor, chosen: Tensor, amounts: Tensor) -> Tensor:
-    """Each image changed by the operation of its number in `OPERATIONS` (int64 [n]) and its amount (float [n])."""
+    """Apply an operation to each image: its index in `OPERATIONS` (int64 [n]) and its amount (float [n])."""
     changed = images.float()
     if changed is images:
         changed = images.clone()
@@ -59,12 +59,11 @@ def apply_operations(images: Tensor, chosen: Tensor, amounts: Tensor) -> Tensor:
 
 
 def whole_numbers(below: int, count: int, draw: Draw) -> Tensor:
-    """One for each image, int64 [n]."""
     return torch.randint(below, (count,), generator=draw.random, device=draw.random.device)
 
 
 def signed_amounts(chosen: Tensor, magnitudes: Tensor, most: Mapping[str, float], draw: Draw) -> Tensor:
-    """The amounts of operations at magnitudes from 0 to 1 (float [n]), half of the signed ones negative."""
+    """Amounts at magnitudes from 0 to 1 (float [n]); half of the amounts of signed operations are negative."""
     sizes = torch.tensor([most.get(name, 0.0) for name in OPERATIONS], device=chosen.device)
     signed = torch.tensor([name in SIGNED for name in OPERATIONS], device=chosen.device)
     negative = torch.rand(chosen.shape, generator=draw.random, device=chosen.device) < 0.5
@@ -73,14 +72,13 @@ def signed_amounts(chosen: Tensor, magnitudes: Tensor, most: Mapping[str, float]
 
 @dataclass(frozen=True)
 class TrivialAugment(Transform):
-    """One operation for each image, at one of 31 magnitudes: the wide space of Müller and Hutter, arXiv 2103.10158."""
+    """One operation per image at one of 31 magnitudes: the wide space of Müller and Hutter, arXiv 2103.10158."""
 
     name: ClassVar[str] = "trivial_augment"
     LARGEST: ClassVar[dict[str, float]] = largest(0.99, (32.0, 32.0), 135.0, 0.99, 6.0)
     BINS: ClassVar[int] = 31
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        """Each image changed by one operation, as float32."""
         chosen = whole_numbers(len(NAMES), len(images), draw)
         magnitudes = whole_numbers(self.BINS, len(images), draw) / (self.BINS - 1)
         return apply_operations(images, chosen, signed_amounts(chosen, magnitudes, self.LARGEST, draw))
@@ -88,7 +86,7 @@ class TrivialAugment(Transform):
 
 @dataclass(frozen=True)
 class RandAugment(Transform):
-    """`operations` for each image, one after the other, all at one magnitude (Cubuk et al., arXiv 1909.13719)."""
+    """`operations` per image, one after the other, at one magnitude (Cubuk et al., arXiv 1909.13719)."""
 
     name: ClassVar[str] = "rand_augment"
     magnitude: int = 9  # of 0 to 30
@@ -102,7 +100,6 @@ class RandAugment(Transform):
             )
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        """Each image changed by its operations, as float32."""
         height, width = images.shape[2:]
         most = largest(0.3, (150 / 331 * width, 150 / 331 * height), 30.0, 0.9, 4.0)
         for _ in range(self.operations):
@@ -117,7 +114,7 @@ Policy = Literal["imagenet", "cifar10", "svhn"]
 
 @dataclass(frozen=True)
 class AutoAugment(Transform):
-    """Two operations for each image, by one of 25 rules found for a data set (Cubuk et al., arXiv 1805.09501)."""
+    """Two operations per image, by one of 25 rules for a data set (Cubuk et al., arXiv 1805.09501)."""
 
     name: ClassVar[str] = "auto_augment"
     policy: Policy = "imagenet"
@@ -127,7 +124,6 @@ class AutoAugment(Transform):
             raise SettingError(f"data.augment: {self.name} takes {', '.join(get_args(Policy))}, not {self.policy}")
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        """Each image changed by its operations, as float32."""
         height, width = images.shape[2:]
         most = largest(0.3, (150 / 331 * width, 150 / 331 * height), 30.0, 0.9, 4.0)
         rules = PublishedPolicies(AutoAugmentPolicy(self.policy)).policies
