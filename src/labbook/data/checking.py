@@ -1,4 +1,4 @@
-"""What a data set's class says and what its `read` returns, checked once; each fault is one sentence with its name."""
+"""Checks of the class of a data set and of the images that its `read` returns."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ PIXELS = "uint8 [N, C, H, W], 0..255"
 
 
 def check_data_class(kind: type, class_names: Any, image_size: int, only: str | None = None) -> None:
-    """Refuse a data set whose class does not say what its images are; `only` one part may have a single class."""
+    """Check the class attributes; `only`: one part, which can have a single class."""
     name = kind.__name__
     names: Sequence[Any] = class_names if isinstance(class_names, tuple) else ()
     if not names or not all(isinstance(each, str) and each for each in names):
@@ -30,7 +30,7 @@ def check_data_class(kind: type, class_names: Any, image_size: int, only: str | 
 
 
 def check_mean_and_std(kind: type, mean: Any, std: Any, channels: int) -> None:
-    """Refuse a mean and a deviation that cannot be those of pixels scaled to [0, 1]."""
+    """Mean and standard deviation must be those of pixels scaled to [0, 1]."""
     name = kind.__name__
     both = isinstance(mean, tuple) and isinstance(std, tuple) and len(mean) == len(std)
     if not both or not all(isinstance(value, (int, float)) for value in mean + std):
@@ -46,7 +46,7 @@ def check_mean_and_std(kind: type, mean: Any, std: Any, channels: int) -> None:
 def check_read_images(
     found: Any, kind: type, class_names: Sequence[str], channels: int, only: str | None, multilabel: bool = False
 ) -> tuple[Images, Images]:
-    """What `read` returned, with pixels that are contiguous. `only` is the part that need not be empty."""
+    """The images that `read` returned, with contiguous pixels; `only`: the other part can be empty."""
     name = f"{kind.__name__}.read"
     both = found if isinstance(found, (tuple, list)) and not isinstance(found, Images) else [found]
     if len(both) != 2 or not all(isinstance(part, Images) for part in both):
@@ -73,7 +73,7 @@ def check_read_images(
 
 
 def check_pixels(where: str, pixels: Any, channels: int, scanned: bool) -> None:
-    """Refuse what are not images; `scanned`: also by the values of their pixels."""
+    """Check type and shape; `scanned`: also the values."""
     expected = f"{where} must have pixels {PIXELS}"
     if not isinstance(pixels, Tensor):
         how = ": use torch.from_numpy" if type(pixels).__name__ == "ndarray" else ""
@@ -101,7 +101,6 @@ def check_pixels(where: str, pixels: Any, channels: int, scanned: bool) -> None:
 
 
 def check_labels(where: str, labels: Any, count: int, class_names: Sequence[str]) -> None:
-    """Refuse what are not classes of so many images."""
     expected = f"{where} must have labels int64 [N], the index of each image's class in class_names"
     if not isinstance(labels, Tensor):
         raise SettingError(f"{expected}, as a tensor, not {type(labels).__name__}")
@@ -126,24 +125,20 @@ def check_labels(where: str, labels: Any, count: int, class_names: Sequence[str]
 
 
 def check_label_table(where: str, labels: Any, count: int, classes: int) -> None:
-    """Refuse what does not say of each image and class whether it has it.
-
-    Raises:
-        SettingError: `where`, what is expected and what is there.
-    """
+    """The labels must say for each image and class whether the image has it."""
     expected = f"{where} must have labels [{count}, {classes}], 0 or 1 for each image and class, as multilabel says"
     if not isinstance(labels, Tensor) or labels.dtype not in LABEL_TYPES:
         kind = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
         raise SettingError(f"{expected}, as a tensor of bool, uint8, int64 or float32, not {kind}")
     if labels.shape != (count, classes):
         raise SettingError(f"{expected}, not {list(labels.shape)}")
-    if labels.numel() and not bool(((labels >= 0) & (labels <= 1)).all()):  # nor where one is NaN
+    if labels.numel() and not bool(((labels >= 0) & (labels <= 1)).all()):  # also NaN
         wrong = labels[~((labels >= 0) & (labels <= 1))][0].item()
         raise SettingError(f"{expected}, and one is {wrong:g}")
 
 
 def check_rows(where: str, images: Images) -> None:
-    """Refuse what is not there once for each image."""
+    """Lists and tensors must have an entry for each image."""
     count = len(images.pixels)
     for name in ("files", "digests", "groups"):
         if (values := getattr(images, name)) and len(values) != count:
@@ -156,7 +151,7 @@ def check_rows(where: str, images: Images) -> None:
 
 
 def check_extra(where: str, extra: Any, count: int) -> None:
-    """Refuse further tensors that are not there for each image."""
+    """Further tensors must have an entry for each image."""
     if not isinstance(extra, Mapping) or not all(isinstance(name, str) and name.isidentifier() for name in extra):
         raise SettingError(f"{where} must have extra as a mapping of names to tensors, not {extra!r}")
     for name, tensor in extra.items():

@@ -1,4 +1,4 @@
-"""What a run was trained on, kept in its metrics.json and compared with what is there later. Imports no torch."""
+"""A record of a run's data in metrics.json, for comparison with the data later. Imports no torch."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -18,22 +18,22 @@ TITLES = {"train": "training", "val": "validation", "test": "test"}
 
 @dataclass(frozen=True)
 class PartRecord:
-    """One part of a data set: its number of images, and characters that are equal where images and labels are."""
+    """A part of a data set: its number of images, and a hash of images and labels."""
 
-    images: int | None  # None: a run of before did not say
+    images: int | None  # None: a run of an older version
     content: str
-    former: str = ""  # `content` as runs kept it that looked at labels alone, where a data set names no content
+    former: str = ""  # `content` of older versions: a hash of the labels, if the data set has no content
 
     def is_of(self, now: "PartRecord") -> bool:
-        """Whether this tells of the same images."""
+        """Whether both are of the same images."""
         return self.content == now.content or (self.images is None and self.content == now.former)
 
 
 @dataclass(frozen=True)
 class DataRecord:
-    """The classes in their order and the parts "train" (with what is held out of it), "val" and "test", by name.
+    """The classes in their order and the parts "train" (including validation), "val" and "test".
 
-    A run of before records were kept has what it noted instead, which may be nothing.
+    Of a run of an older version only some of it is known.
     """
 
     class_names: tuple[str, ...]
@@ -41,7 +41,7 @@ class DataRecord:
 
     @classmethod
     def of(cls, data: "ImageDataModule") -> "DataRecord":
-        """That of a data module that is set up, without a part that it does not read."""
+        """The record of a data module after `setup`, without parts that it does not read."""
         parts = {
             part: PartRecord(len(images.labels), part_identity(data, part), part_identity(data, part, by_name=True))
             for part, images in data.parts.items()
@@ -54,8 +54,8 @@ class DataRecord:
 
     @classmethod
     def read(cls, metrics: Mapping[str, Any], class_names: Iterable[str] = ()) -> "DataRecord":
-        """That of a run's metrics.json; `class_names` are those of its network, where the file does not say them."""
-        with suppress(LookupError, TypeError, ValueError):  # of a damaged file, which says nothing
+        """The record in metrics.json; `class_names` are those of the network, if the file does not have them."""
+        with suppress(LookupError, TypeError, ValueError):  # a damaged file
             kept = metrics[KEY]
             parts = {part: PartRecord(int(kept[part]["images"]), str(kept[part]["content"])) for part in TITLES}
             return cls(tuple(map(str, kept["class_names"])), parts)
@@ -70,20 +70,20 @@ class DataRecord:
         return {"class_names": list(self.class_names), **parts}
 
     def changes(self, now: "DataRecord", parts: Iterable[str] = TITLES) -> list[str]:
-        """What is not as it was, in words; only what both records know is compared."""
+        """The differences in words; only what both records know is compared."""
         if differing := changed_classes(self.class_names, now.class_names):
             return [differing]
         both = [name for name in parts if name in self.parts and name in now.parts]
         changed = [name for name in both if not self.parts[name].is_of(now.parts[name])]
-        if "train" in changed and "val" in changed:  # which is a part of it
+        if "train" in changed and "val" in changed:  # "val" is a part of "train"
             changed.remove("val")
         return [changed_part(TITLES[name], self.parts[name], now.parts[name]) for name in changed]
 
 
 def part_identity(data: "ImageDataModule", part: str = "test", by_name: bool = False) -> str:
-    """Eight characters that are equal where the images of a part are, whatever size and colours they are shown in.
+    """Eight characters that are equal for the same images and labels, whatever their size and channels.
 
-    `by_name`: where the labels are, of two data sets of one class.
+    `by_name`: equal for the same labels and the same class of the data set.
     """
     images = data.parts[part]
     told = (type(data).__name__ if by_name else images.content, data.class_names)
@@ -91,7 +91,7 @@ def part_identity(data: "ImageDataModule", part: str = "test", by_name: bool = F
 
 
 def changed_classes(was: Iterable[str], now: Iterable[str]) -> str:
-    """How the classes differ, in words; nothing where they do not, or it is not known what they were."""
+    """The difference of the classes in words; empty if there is none, or if the classes were not recorded."""
     one, other = ([to_nfc(name) for name in names] for names in (was, now))
     if one == other or not one:
         return ""
@@ -108,7 +108,6 @@ def changed_classes(was: Iterable[str], now: Iterable[str]) -> str:
 
 
 def changed_part(title: str, was: PartRecord, now: PartRecord) -> str:
-    """How a part differs, in words."""
     if was.images in (None, now.images):
         return f"the {title} images are different"
     return f"the {title} images were {was.images:,}, now they are {now.images:,}"

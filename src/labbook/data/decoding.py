@@ -1,7 +1,6 @@
-"""An image file to 8-bit pixels of a square size, as a person would see it.
+"""Image files to square 8-bit images, as a person sees them.
 
-What a file says beside its pixels never costs the picture: of metadata only the orientation is used, where it can be
-read.
+Damaged metadata is no reason to reject an image. Only the orientation is used, if it can be read.
 """
 
 import hashlib
@@ -21,55 +20,55 @@ from labbook.data.image_depth import Range, flatten_transparency
 from labbook.data.image_formats import supported_formats, unknown_format_message
 from labbook.errors import printable
 
-LARGEST = 2**30  # bytes of a file: it is read whole, by as many threads as there are cores
+LARGEST = 2**30  # bytes of a file: each thread reads one into memory
 MOST_PIXELS = 2**28  # of an image in memory; a JPEG with more is decoded smaller
-MOST_JPEG_PIXELS = 2**30  # of one that is decoded smaller
-# What a JPEG's pixels could go on with: nothing, opposite bits, and bits that change every kind of coefficient.
+MOST_JPEG_PIXELS = 2**30  # of a JPEG that is decoded smaller
+# Possible continuations of the pixels of a JPEG: nothing, opposite bits, and bits for every kind of coefficient.
 TAILS = (
     b"",
     b"\x00" * 512,
     b"\xff\x00" * 512,
     *(hashlib.shake_128(seed).digest(512).replace(b"\xff", b"") for seed in (b"0", b"1", b"2")),
 )
-SEVERAL = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # formats of animations and pages; of a JPEG the others are previews
+SEVERAL = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # formats of animations and pages; a JPEG has previews
 
-# Of a file that Pillow reads nonetheless, such as a large one; of one that it does not, `Decoded.problem` tells.
+# About files that Pillow can read, such as large ones; `Decoded.problem` is about others.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# To a square: squashed without regard to the aspect, its middle cut out, or with black beside it.
+# To a square: the aspect ratio changes, the center is cropped, or black is added.
 Resize = Literal["squash", "crop", "pad"]
 
 
 class Decoding(NamedTuple):
-    """How files are decoded: what decides their pixels."""
+    """The settings that decide the pixels of an image."""
 
     size: int  # pixels, height and width
     channels: int  # 1 or 3
-    range: Range = None  # of pixels of more than 8 bits: what becomes black and white
+    range: Range = None  # black and white of pixels with more than 8 bits
     resize: Resize = "squash"
-    centre: int = 0  # pixels of a side that are cut out of the middle of the resized image; 0: all
+    centre: int = 0  # pixels of a side to crop from the center of the resized image; 0: all
 
     @property
     def side(self) -> int:
-        """Pixels of a side in the end."""
+        """Pixels of a side of the result."""
         return self.centre or self.size
 
 
 class Decoded(NamedTuple):
-    """What became of a file."""
+    """The result of decoding a file."""
 
     image: np.ndarray | None  # uint8 [C, side, side]
-    problem: str = ""  # why there is none
+    problem: str = ""  # why there is no image
     digest: str = ""  # of the file's bytes
-    remark: str = ""  # what a user should know of the image
+    remark: str = ""  # a note on the image
     transient: bool = False  # the problem is not in the file: access, disk, memory
 
 
 def decode(path: Path, how: Decoding) -> Decoded:
-    """One image as uint8 [C, side, side], upright, resized; or why it cannot be read."""
+    """An image as uint8 [C, side, side], upright and resized, or the reason why it cannot be read."""
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(status.st_mode):  # a pipe would block
             return Decoded(None, "is no file")
         if status.st_size > LARGEST:
             return Decoded(None, "is larger than a GB")
@@ -80,7 +79,6 @@ def decode(path: Path, how: Decoding) -> Decoded:
 
 
 def decode_bytes(content: bytes, how: Decoding) -> Decoded:
-    """The same, of a file's bytes."""
     digest = bytes_digest(content)
     try:
         image, remark = load_image(content, how)
@@ -88,7 +86,7 @@ def decode_bytes(content: bytes, how: Decoding) -> Decoded:
         return Decoded(None, unknown_format_message(content), digest)
     except MemoryError:
         return Decoded(None, "cannot be decoded (out of memory)", digest, transient=True)
-    except Exception as error:  # each format's decoder has its own ways to fail
+    except Exception as error:  # each decoder has its own exceptions
         return Decoded(None, printable(f"cannot be decoded ({error})"), digest)
     array = np.asarray(image)
     array = array[None] if how.channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
@@ -96,7 +94,7 @@ def decode_bytes(content: bytes, how: Decoding) -> Decoded:
 
 
 def file_digest(path: Path) -> str:
-    """Of a file's bytes, as `decode` gives it; empty where it cannot be read."""
+    """The digest of a file as in `Decoded`; empty if it cannot be read."""
     try:
         return bytes_digest(path.read_bytes()) if path.stat().st_size <= LARGEST else ""
     except OSError:
@@ -104,16 +102,15 @@ def file_digest(path: Path) -> str:
 
 
 def bytes_digest(content: bytes) -> str:
-    """32 hexadecimal digits of their SHA-256."""
     return hashlib.sha256(content, usedforsecurity=False).hexdigest()[:32]
 
 
 def load_image(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
-    """The image in a file's bytes, in mode L or RGB and of the size asked for, and what is to be remarked.
+    """The image in a file, in mode L or RGB and resized, and a note on it.
 
     Raises:
-        UnidentifiedImageError: bytes of no known format.
-        Exception: whatever the decoder of the format raises.
+        UnidentifiedImageError: an unknown format.
+        Exception: any exception of the decoder.
     """
     try:
         return load_complete_image(content, how)
@@ -131,7 +128,7 @@ def load_image(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
 
 
 def load_complete_image(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
-    """As `load_image`; of a JPEG whose end is missing if all of its pixels are there."""
+    """As `load_image`, also for a JPEG without end marker that has all pixels."""
     try:
         return load_faultless_image(content, how)
     except OSError as error:
@@ -157,13 +154,13 @@ def load_unended_jpeg(content: bytes, how: Decoding) -> tuple[Image.Image, str] 
 
 
 def load_faultless_image(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
-    """As `load_image`, of bytes without fault."""
+    """As `load_image`, for files without errors."""
     mode = "L" if how.channels == 1 else "RGB"
     with open_image(content) as image:
         remarks = ["several images, of which the first is used"] if has_several_frames(image) else []
         whole = prod(image.size)
-        image.draft(mode, (2 * how.size, 2 * how.size))  # a JPEG much larger than asked for is decoded smaller
-        most = MOST_PIXELS if image.info.get("progressive") else MOST_JPEG_PIXELS  # it is held whole to be decoded
+        image.draft(mode, (2 * how.size, 2 * how.size))  # a much larger JPEG is decoded smaller
+        most = MOST_PIXELS if image.info.get("progressive") else MOST_JPEG_PIXELS  # the decoder keeps all of it
         if prod(image.size) > MOST_PIXELS or whole > most:
             raise ValueError(f"{whole:,} pixels are too many: at most {MOST_PIXELS:,}")
         shown, remark = flatten_transparency(image, how.range)
@@ -173,7 +170,6 @@ def load_faultless_image(content: bytes, how: Decoding) -> tuple[Image.Image, st
 
 
 def to_square(image: Image.Image, how: Decoding) -> Image.Image:
-    """The image of the size asked for, of any aspect before."""
     size, method = (how.size, how.size), Image.Resampling.BILINEAR
     if how.resize == "crop":
         resized = ImageOps.fit(image, size, method)
@@ -186,7 +182,7 @@ def to_square(image: Image.Image, how: Decoding) -> Image.Image:
 
 
 def open_image(content: bytes) -> Image.Image:
-    """The image of some bytes; a JPEG also with more pixels than Pillow opens, as it can be decoded smaller."""
+    """Open an image; also a JPEG with more pixels than Pillow allows, because it can be decoded smaller."""
     try:
         return Image.open(BytesIO(content), formats=supported_formats())
     except Image.DecompressionBombError:
@@ -196,8 +192,7 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def has_several_frames(image: Image.Image) -> bool:
-    """Whether a file holds an animation or pages."""
     try:
         return image.format in SEVERAL and bool(getattr(image, "is_animated", False))
-    except Exception:  # what follows the first picture is damaged, which is nothing to that
+    except Exception:  # damage after the first image
         return False

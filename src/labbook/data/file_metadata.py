@@ -1,4 +1,4 @@
-"""Image files without what they hold besides pixels: what is left where a decoder stumbles over the rest."""
+"""Image files without metadata, for files whose metadata a decoder cannot read; and their orientation."""
 
 import struct
 import zlib
@@ -10,11 +10,11 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 START_OF_JPEG, END_OF_JPEG = b"\xff\xd8", b"\xff\xd9"
 PNG = b"\x89PNG\r\n\x1a\n"
-TIFF = {b"II*\0": "<", b"MM\0*": ">"}  # and the order of bytes
-PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # chunks that decide pixels
-EXIF = b"Exif\0\0"  # before Exif in a JPEG
+TIFF = {b"II*\0": "<", b"MM\0*": ">"}  # with the byte order
+PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # chunks of pixels
+EXIF = b"Exif\0\0"  # before the Exif data in a JPEG
 ORIENTATION = 0x112  # a tag of Exif, and of TIFF
-INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # types of tags, and how Python unpacks them
+INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}  # types of tags, with the format of struct
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,7 +34,7 @@ TIFF_PIXELS = {
 
 
 def without_metadata(content: bytes) -> bytes | None:
-    """A JPEG, PNG, TIFF or WebP file without metadata but the orientation; None of other files."""
+    """A JPEG, PNG, TIFF or WebP file with the orientation as its only metadata; None for other files."""
     if content.startswith(START_OF_JPEG):
         return b"".join(strip_jpeg(content))
     if content.startswith(PNG):
@@ -48,7 +48,7 @@ def without_metadata(content: bytes) -> bytes | None:
 
 
 def strip_png(content: bytes) -> Iterator[bytes]:
-    """The parts of a PNG file to keep; a chunk has a length, a type, data and a checksum."""
+    """The parts of a PNG to keep; a chunk has length, type, data and checksum."""
     yield PNG
     place = len(PNG)
     while place + 12 <= len(content):
@@ -62,7 +62,7 @@ def strip_png(content: bytes) -> Iterator[bytes]:
 
 
 def strip_jpeg(content: bytes) -> Iterator[bytes]:
-    """The parts of a JPEG file to keep: neither comments nor applications' segments but JFIF's and Adobe's."""
+    """The parts of a JPEG to keep: no comments, and of the application segments only JFIF's and Adobe's."""
     yield START_OF_JPEG
     place = len(START_OF_JPEG)
     while place + 4 <= len(content) and content[place] == 0xFF:
@@ -81,7 +81,7 @@ def strip_jpeg(content: bytes) -> Iterator[bytes]:
 
 
 def strip_webp(content: bytes) -> Iterator[bytes]:
-    """The chunks of a WebP file to keep; a chunk has a type, a length and data of an even length."""
+    """The chunks of a WebP to keep; a chunk has type, length and data, padded to an even length."""
     place = 12
     while place + 8 <= len(content):
         kind, length = struct.unpack("<4sI", content[place : place + 8])
@@ -91,7 +91,7 @@ def strip_webp(content: bytes) -> Iterator[bytes]:
 
 
 def strip_tiff(content: bytes, order: str) -> bytes | None:
-    """A TIFF file whose first directory has the tags of pixels alone; None if it cannot be read."""
+    """A TIFF file with only the tags of pixels in its first directory; None if it cannot be read."""
     try:
         (first,) = struct.unpack_from(f"{order}I", content, 4)
         (count,) = struct.unpack_from(f"{order}H", content, first)
@@ -105,7 +105,7 @@ def strip_tiff(content: bytes, order: str) -> bytes | None:
 
 
 def orientation_of(exif: bytes) -> int | None:
-    """The orientation that Exif tells, whatever its type and whatever else is in there; None where there is none."""
+    """The orientation in Exif data, of any integer type; None if there is none."""
     tiff = exif.removeprefix(EXIF)
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     try:
@@ -122,18 +122,18 @@ def orientation_of(exif: bytes) -> int | None:
 
 
 def only_orientation(exif: bytes) -> bytes | None:
-    """Exif with nothing but the orientation that some Exif tells; None where it tells none."""
+    """Exif data with the orientation alone; None if there is none."""
     told = orientation_of(exif)
     if told not in range(1, 9):
         return None
-    return b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, ORIENTATION, 3, 1, told, 0, 0)  # one entry, of a short number
+    return b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, ORIENTATION, 3, 1, told, 0, 0)  # one entry, a short
 
 
 def apply_orientation(image: Image.Image) -> Image.Image:
-    """The image, loaded, as its camera was held."""
+    """The image, loaded and upright."""
     if isinstance(image, TiffImageFile):
         turn = UPRIGHT.get(exif_orientation(image))
-        image.getexif = Image.Exif  # type: ignore[method-assign]  # all of which it would read while loading
+        image.getexif = Image.Exif  # type: ignore[method-assign]  # load() would read all of it
         image.load()
     else:
         image.load()
@@ -142,12 +142,12 @@ def apply_orientation(image: Image.Image) -> Image.Image:
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """As Exif numbers it; 1 where that cannot be read."""
+    """The Exif orientation, 1 to 8; 1 if it cannot be read."""
     exif = image.info.get("exif")
-    if isinstance(exif, bytes) and (told := orientation_of(exif)):
-        return told
+    if isinstance(exif, bytes) and (found := orientation_of(exif)):
+        return found
     try:
         value: Any = image.getexif().get(ORIENTATION, 1)  # also from XMP
         return int(value[0] if isinstance(value, (bytes, tuple)) else value)
-    except Exception:  # each kind of damage has its own error
+    except Exception:  # each kind of damage has its own exception
         return 1

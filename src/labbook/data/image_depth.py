@@ -9,14 +9,14 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPL
 
 from labbook.data.file_metadata import apply_orientation
 
-BITS = (8, 10, 12, 14, 16)  # that cameras and scanners store in 16
-UNUSED_ALPHA = ("BMP", "DIB", "TGA", "ICO")  # formats in which many programs write a fourth channel of zeros
+BITS = (8, 10, 12, 14, 16)  # of cameras and scanners, stored in 16
+UNUSED_ALPHA = ("BMP", "DIB", "TGA", "ICO")  # many programs write a fourth channel of zeros
 
 Range = Literal["auto"] | tuple[float, float] | None
 
 
 def flatten_transparency(image: Image.Image, span: Range) -> tuple[Image.Image, str]:
-    """The image, upright, on white where it is transparent, with 8 bits; and what is to be remarked."""
+    """The image, upright, with 8 bits, on white instead of transparent; and a note on it."""
     form, raw = image.format, raw_mode(image)
     tags: Mapping[int, Any] = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     mend_transparency(image, raw)
@@ -35,7 +35,7 @@ def flatten_transparency(image: Image.Image, span: Range) -> tuple[Image.Image, 
         if isinstance(clear, int):
             grey = np.where(shades == clear, np.uint8(255), grey)
         return Image.fromarray(grey), remark
-    if raw.endswith((";16B", ";16L", ";16N")):  # in colour, of which Pillow reads the upper 8 bits
+    if raw.endswith((";16B", ";16L", ";16N")):  # color: Pillow reads the upper 8 bits
         image, remark = stretch_upper_bits(image, span)
     if not image.has_transparency_data:
         return image, remark
@@ -48,14 +48,14 @@ def flatten_transparency(image: Image.Image, span: Range) -> tuple[Image.Image, 
 
 
 def raw_mode(image: Image.Image) -> str:
-    """How pixels are stored in the file, such as RGB;16B, where Pillow says so."""
+    """How the file stores pixels, such as RGB;16B."""
     tiles: Any = getattr(image, "tile", None)
     args = tiles[0][3] if tiles else ""
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
 def mend_transparency(image: Image.Image, raw: str) -> None:
-    """Scale the transparent colour of a PNG as Pillow scales pixels of other than 8 bits."""
+    """Scale the transparent color of a PNG like Pillow scales pixels with other than 8 bits."""
     clear = image.info.get("transparency")
     if image.format != "PNG" or clear is None:
         return
@@ -66,10 +66,10 @@ def mend_transparency(image: Image.Image, raw: str) -> None:
 
 
 def to_8_bits(shades: np.ndarray, bits: int, span: Range) -> tuple[np.ndarray, str]:
-    """Grey pixels of so many bits with 8, uint8 [H, W]; and a remark where few of the bits are used.
+    """Grey pixels with 8 bits, uint8 [H, W], and a note if few of the bits are used.
 
     Raises:
-        ValueError: 32 bits, of which nothing says what is white.
+        ValueError: 32 bits with an unknown range.
     """
     remark = ""
     if isinstance(span, str) or span is None:
@@ -87,7 +87,7 @@ def to_8_bits(shades: np.ndarray, bits: int, span: Range) -> tuple[np.ndarray, s
 
 
 def value_range(brightest: int, bits: int, automatic: bool) -> tuple[tuple[float, float], str]:
-    """What is black and white in an image whose file has so many bits, and a remark where it does not use them."""
+    """Black and white of an image, and a note if it does not use all bits of the file."""
     used = next((number for number in BITS if brightest < 2**number), bits)
     if used >= min(bits, 15):
         return (0, 2**bits - 1), ""
@@ -100,7 +100,7 @@ def value_range(brightest: int, bits: int, automatic: bool) -> tuple[tuple[float
 
 
 def stretch_upper_bits(image: Image.Image, span: Range) -> tuple[Image.Image, str]:
-    """A colour image of 16 bits, of which the upper 8 were read, as its range says; and what is to be remarked."""
+    """The range applied to the upper 8 bits of a 16-bit color image, and a note on it."""
     extrema: Any = image.convert("RGB").getextrema()
     if isinstance(span, str) or span is None:
         (low, high), remark = value_range(max(high for _, high in extrema) << 8, 16, span == "auto")

@@ -1,4 +1,4 @@
-"""Batches as slices of a permutation of one tensor; the position is (seed, epoch, step) and nothing else."""
+"""Batches as slices of a permutation of one tensor; the position is (seed, epoch, step)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -11,21 +11,21 @@ from labbook.data.randomness import random_permutation
 from labbook.data.sampling import Sampler, draw_order
 from labbook.errors import SettingError
 
-# Numbers that are gathered and normalised at a time: up to twenty small batches, which saves a tenth of a small
-# network's step. No more, so that they stay in a CPU's cache.
+# Numbers that are gathered and normalized at a time: up to twenty small batches, which saves a tenth of the step of a
+# small network. Not more, so that they stay in a CPU's cache.
 AT_ONCE = 2**19
 
 
 class Batch(NamedTuple):
-    """What one step sees of the data.
+    """A batch.
 
-    `weight` scales the mean loss of this process so that, averaged over all processes, it is the mean over the
-    whole batch; it is 1 with one process.
+    `weight` is a factor for the mean loss of this process: the average over all processes is then the mean over the
+    whole batch. It is 1 with one process.
     """
 
-    images: Tensor  # [n, C, H, W], uint8 until they are normalised
+    images: Tensor  # [n, C, H, W], uint8 until they are normalized
     labels: Tensor  # int64 [n]
-    rows: Tensor  # int64 [n]: which images of the training or test set these are
+    rows: Tensor  # int64 [n]: indices of the images in the training or test set
     training: bool
     epoch: int
     step: int
@@ -34,21 +34,20 @@ class Batch(NamedTuple):
 
 
 class TensorLoader:
-    """An iterable over batches that can say where it is and go on from there (`state_dict`, `load_state_dict`).
+    """An iterable over batches with a position that can be saved and restored (`state_dict`, `load_state_dict`).
 
-    `normalize` is what is done to all images alike. Small batches are gathered and normalised many at a time; larger
-    ones, and all of several processes, come as they are, to be normalised by whoever takes them. `waiting` is entered
-    while images are gathered. `sampler` decides which rows an epoch has; `extra` are further tensors of the images.
+    Small batches are gathered and normalized (`normalize`) many at a time. Larger ones, and those of several processes,
+    are returned as they are, to be normalized later. `waiting` is entered while images are gathered.
 
-    With several processes each takes every `world_size`-th image of every batch, so a batch has the same images
-    however many processes share it, and each image is seen once.
+    Each of several processes takes every `world_size`-th image of a batch, so a batch has the same images for any
+    number of processes, and each image is used once.
     """
 
     def __init__(
         self,
         images: Tensor,  # uint8 [N, C, H, W]
         labels: Tensor,  # int64 [N]
-        rows: Tensor,  # int64 [n]: which images, in which order when not shuffled
+        rows: Tensor,  # int64 [n]: which images, in the order without shuffling
         batch_size: int,
         *,
         training: bool = False,
@@ -71,10 +70,10 @@ class TensorLoader:
         self.waiting = waiting or nullcontext()
         self.extra = extra or {}
         if training:
-            self.sampler = self  # Lightning tells the epoch to a loader's `sampler.set_epoch`
+            self.sampler = self  # Lightning calls `sampler.set_epoch` of a loader
         self.epoch = 0
         self.step = 0  # the next one
-        self._start = 0  # where the next iteration begins, if it goes on with an epoch
+        self._start = 0  # where the next iteration starts, if it resumes within an epoch
         self._sampler = sampler
         self._labels = labels.cpu()[rows] if sampler else labels
         self.count = (
@@ -82,25 +81,20 @@ class TensorLoader:
         )  # images in an epoch
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
         full, rest = divmod(self.count, self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
     def images_in(self, first: int, last: int) -> int:
-        """How many images the batches from `first` up to `last`, which is not one of them, have together."""
+        """The number of images in the batches from `first` up to, but without, `last`."""
         return min(last * self.batch_size, self.count) - first * self.batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration belongs to; an epoch that was left in the middle goes on there."""
+        """Set the epoch of the next iteration; the same epoch continues where it stopped."""
         if epoch != self.epoch:
             self.epoch, self.step, self._start = epoch, 0, 0
 
     def order(self) -> Tensor:
-        """The images of this epoch in their order, int64 on the labels' device.
-
-        Raises:
-            SettingError: the sampler's epochs are not of one length.
-        """
+        """The images of this epoch in their order, int64 on the labels' device."""
         rows = self.rows
         if self._sampler:
             rows = draw_order(self._sampler, self._labels, rows, self.seed, self.epoch)
@@ -116,7 +110,7 @@ class TensorLoader:
     def __iter__(self) -> Iterator[Batch]:
         rows = self.order()
         start, self._start = self._start, 0
-        # Blocks begin at the same steps wherever the iteration does, so that a batch lies in memory alike.
+        # Blocks start at the same steps wherever the iteration starts, so that a batch has the same memory layout.
         for first in range(start - start % self.together, len(self), self.together):
             block = rows[first * self.batch_size : min(first + self.together, len(self)) * self.batch_size]
             for step, batch in enumerate(self.batches(block), first):
@@ -131,7 +125,7 @@ class TensorLoader:
         if self.world_size > 1:
             mine = block[self.rank :: self.world_size]
             weight = len(mine) * self.world_size / len(block)
-            # Every process must take part in every step; one that is left without an image repeats one for nothing.
+            # Every process must take part in every step: one without an image repeats an image with weight 0.
             block = mine if len(mine) else block[:1]
         with self.waiting:
             images = self.images.index_select(0, block.to(self.images.device))
@@ -155,6 +149,6 @@ class TensorLoader:
         return {"epoch": self.epoch, "step": self.step}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a position that `state_dict` gave."""
+        """Restore a position of `state_dict`."""
         self.epoch = state["epoch"]
         self.step = self._start = state["step"]
