@@ -13,19 +13,19 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 CHUNK = 2**20  # bytes
-DAMAGED = ".damaged"  # what is added to the name of a file that another one takes the place of
+DAMAGED = ".damaged"  # appended to the name of a file that is replaced
 
 
 @dataclass(frozen=True)
 class Published:
-    """A file as it was published."""
+    """A published file."""
 
     name: str
     size: int  # bytes
-    digest: str  # sha256, or md5 where that is all that was published
+    digest: str  # sha256, or md5 if no other is published
 
     def is_at(self, path: Path) -> bool:
-        """Whether `path` holds these very bytes."""
+        """Whether the file at `path` has these bytes."""
         if not path.is_file() or path.stat().st_size != self.size:
             return False
         method = hashlib.sha256 if len(self.digest) == 64 else partial(hashlib.md5, usedforsecurity=False)
@@ -34,11 +34,11 @@ class Published:
 
 
 class ArchiveError(Exception):
-    """An archive that is not what it should be, in a few words."""
+    """The reason why an archive cannot be used."""
 
 
 def is_complete_gzip(archive: Path) -> bool:
-    """Whether a gzip file, packed tar or not, is there from its beginning to its end."""
+    """Whether a gzip file (also .tar.gz) exists and is complete."""
     try:
         with gzip.open(archive) as packed:
             while packed.read(CHUNK):
@@ -49,14 +49,15 @@ def is_complete_gzip(archive: Path) -> bool:
 
 
 def install_archive(archive: Path, folder: Path) -> list[Path]:
-    """Put what is in `archive` into `folder`: a .tar.gz holds a folder of that name, another .gz holds one file.
+    """Unpack `archive` into `folder`: a .tar.gz contains a folder of that name, another .gz contains one file.
 
-    Nothing is moved there before all is unpacked. A file that is there with other bytes is kept under another name.
+    Files are moved there after all are unpacked. An existing file with other bytes is kept under another name.
 
-    Returns: those names.
+    Returns:
+        The other names.
 
     Raises:
-        ArchiveError: an archive that is damaged, or holds what is no plain file or belongs elsewhere.
+        ArchiveError: the archive is damaged, or contains links, devices or paths outside its folder.
     """
     kept = []
     with unpack_archive(archive, folder.with_name(f".{folder.name}.unpacking")) as place:
@@ -74,7 +75,7 @@ def install_archive(archive: Path, folder: Path) -> list[Path]:
 
 @contextmanager
 def unpack_archive(archive: Path, place: Path) -> Iterator[Path]:
-    """The folder `place` with what is in the archive, for a while."""
+    """The temporary folder `place` with the content of the archive."""
     shutil.rmtree(place, ignore_errors=True)  # of a process that was killed
     place.mkdir(parents=True)
     try:
@@ -92,7 +93,7 @@ def unpack_archive(archive: Path, place: Path) -> Iterator[Path]:
 
 
 def checked_member(member: tarfile.TarInfo, place: str) -> tarfile.TarInfo:
-    """The member as it may be unpacked: a file or a folder below `place`, with the rights of a new one."""
+    """The member, if it is a file or folder below `place`; with the permissions of a new file."""
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
         raise ArchiveError(f"it holds {member.name!r}, which is not a plain file in its folder")

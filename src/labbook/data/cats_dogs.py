@@ -1,4 +1,4 @@
-"""Cats against dogs: 8,000 photographs to train and 2,000 to test."""
+"""Cats and dogs: 8,000 photographs for training and 2,000 for test."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from labbook.data.image_folder import ImageFolder
 
 
 class CatsDogs(ImageFolder):
-    """Photographs in `training_set/{cats,dogs}` and `test_set/{cats,dogs}`; smaller selections of them work too."""
+    """Photographs in `training_set/{cats,dogs}` and `test_set/{cats,dogs}`; a subset works too."""
 
     native_size = 256
     native_normalize = "unit"

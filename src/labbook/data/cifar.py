@@ -7,7 +7,7 @@ from typing import ClassVar
 from labbook.data.archives import Published
 from labbook.data.torchvision_dataset import TorchvisionDataModule
 
-AUTHOR = "https://www.cs.toronto.edu/~kriz/"  # the source itself, which takes most of an hour since 2026
+AUTHOR = "https://www.cs.toronto.edu/~kriz/"  # the original source; takes most of an hour since 2026
 
 FINE_CLASSES = """
 apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
@@ -21,7 +21,7 @@ willow_tree wolf woman worm
 
 
 def whole_pickle(path: Path) -> bool:
-    """Whether a file is a pickle from its beginning to its end; nothing of it is loaded."""
+    """Whether a file is a complete pickle; it is not loaded."""
     try:
         with path.open("rb") as file:
             for _ in pickletools.genops(file):
@@ -32,7 +32,7 @@ def whole_pickle(path: Path) -> bool:
 
 
 class CIFAR10(TorchvisionDataModule):
-    """50,000 photographs to train, 10,000 to test, 32 x 32, colour."""
+    """50,000 photographs for training and 10,000 for test, 32 x 32, color."""
 
     dataset = "CIFAR10"
     folder = "cifar-10-batches-py"
@@ -60,7 +60,7 @@ class CIFAR10(TorchvisionDataModule):
     std = (0.2470, 0.2435, 0.2616)
 
     def is_of_its_own(self) -> bool:
-        """Whether a whole file is not the published one, of which torchvision has the checksum."""
+        """Whether a complete file has another checksum than torchvision's."""
         from torchvision import datasets
         from torchvision.datasets.utils import check_md5
 
@@ -71,7 +71,7 @@ class CIFAR10(TorchvisionDataModule):
 
 
 class CIFAR100(CIFAR10):
-    """As CIFAR-10 with 100 finer classes."""
+    """Like CIFAR-10, with 100 classes."""
 
     dataset = "CIFAR100"
     folder = "cifar-100-python"

@@ -1,4 +1,4 @@
-"""The UCI handwritten digits that come with the package (see DIGITS.md): trains in seconds, without a network."""
+"""The UCI handwritten digits in the package (see DIGITS.md): training takes seconds, no download."""
 
 from importlib.resources import files
 
@@ -11,7 +11,7 @@ TEST_EVERY = 5  # every fifth image of the file, from the first, is a test image
 
 
 class Digits(ImageDataModule):
-    """1,797 digits of 8 x 8 pixels with 17 shades of grey; 1,437 to train, 360 to test, by the same writers."""
+    """1,797 digits of 8 x 8 pixels with 17 shades of grey; 1,437 for training, 360 for test, by the same writers."""
 
     class_names = tuple("0123456789")
     native_size = 8
@@ -22,7 +22,7 @@ class Digits(ImageDataModule):
     box = 1.0
 
     def read(self) -> tuple[Images, Images]:
-        """Both parts from the file in the package, shades 0..16 spread to 0..255."""
+        """Both parts, shades 0..16 scaled to 0..255."""
         with (
             files("labbook.data").joinpath("digits.npz").open("rb") as file,
             np.load(file, allow_pickle=False) as arrays,

@@ -1,4 +1,4 @@
-"""Download a file from the first mirror that has it, continue what was cut, and verify its checksum."""
+"""Download a file from the first mirror that has it, continue partial files, and verify the checksum."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,27 +16,27 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from labbook import __version__
 from labbook.data.archives import Published
 
-TIMEOUT = 15.0  # seconds until an answer, and between two pieces of a file
+TIMEOUT = 15.0  # seconds to an answer, and between two parts of a file
 ROUNDS = 2  # over all mirrors
 CHUNK = 2**16  # bytes
 
 
 class DownloadError(Exception):
-    """No mirror gave the file: why, mirror by mirror."""
+    """No mirror has the file; the reason of each mirror."""
 
 
 class MirrorError(Exception):
-    """Why a mirror did not give a file, in a few words."""
+    """The reason why a mirror failed."""
 
 
 def download_file(file: Published, target: Path, urls: Sequence[str]) -> None:
-    """Get `file` from the first of `urls` that has it. `target` changes only when the file is complete.
+    """Download `file` from the first of `urls` that has it. `target` changes only when the file is complete.
 
     `target`.partial is continued, also from another mirror and in a later call.
 
     Raises:
-        DownloadError: each mirror's last reason.
-        OSError: of the disk.
+        DownloadError: the last error of each mirror.
+        OSError: an error of the disk.
     """
     partial = target.with_name(f"{target.name}.partial")
     failures: dict[str, str] = {}
@@ -56,7 +56,7 @@ def fetch_once(url: str, file: Published, partial: Path, show: Callable[[int], N
     """Complete `partial` with one request for the rest of the file.
 
     Raises:
-        MirrorError: what went wrong. `partial` then holds what can be continued, or is gone.
+        MirrorError: the reason. `partial` can be continued, or is deleted.
     """
     start = partial.stat().st_size if partial.exists() else 0
     if start >= file.size and not file.is_at(partial):
@@ -83,7 +83,7 @@ def fetch_once(url: str, file: Published, partial: Path, show: Callable[[int], N
         raise MirrorError(f"broke off after {size:,} of {file.size:,} bytes")
     if not file.is_at(partial):
         partial.unlink()
-        if start:  # the beginning may be wrong, from another mirror
+        if start:  # the first bytes, from another mirror, can be wrong
             fetch_once(url, file, partial, show)
             return
         raise MirrorError("sends other bytes than published")
@@ -108,7 +108,7 @@ def network_errors() -> Iterator[None]:
 
 @contextmanager
 def progress_bar(file: Published) -> Iterator[Callable[[int], None]]:
-    """A bar on the error stream of a terminal: a function that takes the bytes that are there."""
+    """A progress bar on standard error of a terminal; call the result with the number of bytes so far."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     )  # fmt: skip

@@ -15,17 +15,16 @@ from labbook.files import make_folder, write_whole
 
 
 class Duplicates(NamedTuple):
-    """Lines that each name two files with the same bytes."""
+    """Lines with the names of two files with the same bytes."""
 
-    contradictions: list[str]  # of different labels
-    leaks: list[str]  # one in training, one in test
-    copies: list[str]  # both in one part, of one label
-    seen_in_training: list[str]  # one in the folder for training, one in that for validation
-    doubtful: set[str]  # the digests of the contradictions
+    contradictions: list[str]  # with different labels
+    leaks: list[str]  # in training and test
+    copies: list[str]  # in one part, with the same label
+    seen_in_training: list[str]  # in the folders for training and validation
+    doubtful: set[str]  # digests of the contradictions
 
 
 def find_duplicates(train: Photographs, test: Photographs) -> Duplicates:
-    """Compare all with all, by the digests that decoding noted."""
     found = Duplicates([], [], [], [], set())
     seen: dict[str, tuple[int, Labelled]] = {}
     for number, part in enumerate((train, test)):
@@ -47,21 +46,17 @@ def find_duplicates(train: Photographs, test: Photographs) -> Duplicates:
 
 
 def list_first_lines(lines: Iterable[str]) -> str:
-    """The first of some lines and how many follow."""
     first, *others = lines
     return f"{first}, and {len(others):,} more" if others else first
 
 
 def image_count(images: Sequence[str]) -> str:
-    """Such as `1 image is` or `1,200 images are`."""
+    """For example `1 image is` or `1,200 images are`."""
     return "1 image is" if len(images) == 1 else f"{len(images):,} images are"
 
 
 def file_digests(paths: Sequence[Path], memory: Path) -> list[str]:
-    """The digest of each file's bytes; of one that cannot be read its name.
-
-    `memory` is a file with those of before, which are taken where a file has not changed since.
-    """
+    """The digest of each file; the name of an unreadable one. `memory` is a file with digests of unchanged files."""
     known: dict[str, list[object]] = {}
     with suppress(OSError, ValueError):
         content = json.loads(memory.read_text(encoding="utf-8"))
@@ -72,14 +67,14 @@ def file_digests(paths: Sequence[Path], memory: Path) -> list[str]:
         read = dict(zip(new, pool.map(lambda name: file_digest(Path(name)) if stamps[name] else "", new), strict=True))
     found = {name: read[name] if name in read else str(known[name][-1]) for name in stamps}
     if new or len(known) != len(stamps):
-        with suppress(OSError):  # to be read again next time
+        with suppress(OSError):  # read again next time
             make_folder(memory.parent)
             write_whole(memory, json.dumps({name: [*stamps[name], found[name]] for name in stamps if found[name]}))
     return [found[str(path.absolute())] or f"unreadable {path.name}" for path in paths]
 
 
 def stamp_of(path: Path) -> list[object]:
-    """What changes when a file does; nothing of what is no file."""
+    """Values that change when a file changes; empty if it is not a file."""
     try:
         status = path.stat()
     except OSError:

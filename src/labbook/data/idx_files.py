@@ -1,7 +1,4 @@
-"""The files of MNIST and of sets in its format: which are the published ones, and which somebody's own.
-
-Imports no torch.
-"""
+"""Files in MNIST's format: the published ones and those of the user. Imports no torch."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -22,7 +19,7 @@ SIZES = {  # bytes, of the files as they are read
 
 
 def archive_members(*digests: str) -> dict[str, Published]:
-    """What is in the four archives, by their names."""
+    """The content of the four archives, by their names."""
     sizes = zip(SIZES.items(), digests, strict=True)
     return {f"{name}.gz": Published(name, size, digest) for (name, size), digest in sizes}
 
@@ -39,7 +36,7 @@ FASHION_MNIST = archive_members(
     "8181f5470baa50b63fa0f6fddb340f0a",
     "15d484375f8d13e6eb1aabb0c3f46965",
 )
-# By the `_target_` of a data set: where below its root the files are, and what was published.
+# By `_target_`: the folder of the files below the root, and the published files.
 SETS = {
     "labbook.data.mnist.MNIST": ("MNIST/raw", MNIST),
     "labbook.data.mnist.FashionMNIST": ("FashionMNIST/raw", FASHION_MNIST),
@@ -47,7 +44,7 @@ SETS = {
 
 
 def announced_size(path: Path) -> int | None:
-    """The bytes that a file of this format (magic number, big-endian shape, bytes) says it has; None of any other."""
+    """The size in bytes by the header of a file (magic number, big-endian shape); None for other formats."""
     try:
         with path.open("rb") as file:
             *magic, dimensions = file.read(4)
@@ -58,15 +55,14 @@ def announced_size(path: Path) -> int | None:
 
 
 def own_files(folder: Path, published: Iterable[Published]) -> list[Path]:
-    """The files that are somebody's own: in this format, and other than what was published under their name.
+    """The files of the user: in this format, and not the published file of that name.
 
-    One that is cut short is so too, unless it announces just as many bytes as the published one.
+    A truncated file counts as the user's own if its header has another size than the published file.
     """
     return [folder / file.name for file in published if is_own(folder / file.name, file)]
 
 
 def is_own(path: Path, published: Published) -> bool:
-    """Whether a file is not the published one, and not a part of it either; see `own_files`."""
     told = announced_size(path)
     if told is None or told != published.size:
         return told is not None
@@ -76,24 +72,23 @@ def is_own(path: Path, published: Published) -> bool:
 
 @lru_cache(maxsize=16)
 def is_published_file(path: Path, published: Published, _changed: int) -> bool:
-    """Whether a file is the published one; not read again until it changes."""
+    """Whether a file is the published one; cached until it changes."""
     return published.is_at(path)
 
 
 def content_hash(paths: Iterable[Path]) -> str:
-    """A hash of the bytes of files."""
     return hashlib.sha256(b"".join(digest_of(path, path.stat().st_mtime_ns) for path in paths)).hexdigest()
 
 
 @lru_cache(maxsize=16)
 def digest_of(path: Path, _changed: int) -> bytes:
-    """The SHA-256 of a file; not read again until it changes."""
+    """The SHA-256 of a file; cached until it changes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
 def own_content(data: Mapping[str, Any]) -> str:
-    """A hash of the files that lie in the place of a published set and are not it; empty where there are none.
+    """A hash of the user's own files in the place of a published set; empty if there are none.
 
     `data` are the settings of any data set.
     """

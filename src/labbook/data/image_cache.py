@@ -1,4 +1,4 @@
-"""Folders of photographs, decoded and resized once into a file that is read by memory map."""
+"""A cache of decoded and resized image files: one file of pixels, read by memory map."""
 
 import hashlib
 import os
@@ -24,9 +24,9 @@ from labbook.data.images import Images
 from labbook.errors import SettingError, printable
 from labbook.files import atomic_replace, blocking_lock, make_folder, remove_partial
 
-FORMAT = 5  # part of the key: to be raised when what is written or how it is decoded changes
-AT_ONCE = 512  # images that are decoded ahead of the writer
-A_TASK = 8  # images that a thread decodes at a time: with one, small images spend their time on handing over
+FORMAT = 5  # part of the key: increase it if the format or the decoding changes
+AT_ONCE = 512  # images decoded ahead of the writer
+A_TASK = 8  # images per task of a thread: with one, small images take most of their time between threads
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,19 @@ class Labelled:
 
     path: Path
     label: int | tuple[int, ...]
-    validation: bool = False  # it is in the validation part
-    group: str = ""  # such as a patient: never in two parts
+    validation: bool = False  # in the validation split
+    group: str = ""  # such as a patient; is in one part only
 
 
 class Photographs(NamedTuple):
-    """Images with the files that they are of."""
+    """Images with their files."""
 
     images: Images
     files: list[Labelled]
-    remarks: dict[str, list[Path]]  # what a user should know, and of which files
+    remarks: dict[str, list[Path]]  # notes for the user, with the files of each
 
     @property
     def digests(self) -> Sequence[str]:
-        """Of the bytes of each file."""
         return self.images.digests
 
     @property
@@ -58,19 +57,15 @@ class Photographs(NamedTuple):
 
     @classmethod
     def none(cls, how: Decoding) -> "Photographs":
-        """A part without images."""
         pixels = torch.empty(0, how.channels, how.side, how.side, dtype=torch.uint8)
         return cls(Images(pixels, torch.empty(0, dtype=torch.int64)), [], {})
 
 
 def cached_images(files: Sequence[Labelled], how: Decoding, folder: Path, what: str) -> Photographs:
-    """The images of `files`, from the cache in `folder` if these very files were decoded with these settings before.
+    """The images of `files`, from the cache in `folder` if they were decoded with these settings before.
 
-    Files that cannot be read as an image are left out and named in `skipped`. Two processes at once decode once; an
-    interrupted one leaves nothing behind that could be taken for whole. A cache that is complete is only read.
-
-    Raises:
-        SettingError: files of which none is an image, or a folder that cannot be written to.
+    Unreadable files are left out and listed in `skipped`. Two processes at once decode once; an interrupted process
+    leaves no cache that looks complete. A complete cache is only read.
     """
     cache = Cache(files, how, folder)
     try:
@@ -99,12 +94,12 @@ def cached_images(files: Sequence[Labelled], how: Decoding, folder: Path, what: 
 
 
 def map_pixels(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """A file of pixels as a tensor uint8, of which only what is looked at takes memory."""
-    try:  # copy-on-write, because torch wants memory that it could write to; nothing ever does
+    """A file of pixels as a tensor uint8; only used pixels take memory."""
+    try:  # copy-on-write, because torch needs writable memory; nothing is written
         return torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="c", shape=shape))
-    except OSError:  # the system wants room for a copy of all
+    except OSError:  # the system reserves memory for a copy
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch on memory that it cannot write to
+            warnings.simplefilter("ignore")  # of torch, about read-only memory
             return torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="r", shape=shape))
 
 
@@ -122,13 +117,13 @@ class Cache:
 
     @property
     def names(self) -> list[str]:
-        """Of the files, below the folder that contains them all."""
+        """The paths of the files below the folder that contains them all."""
         return [os.path.relpath(file.path.absolute(), self.source) for file in self.files]
 
     def known(self) -> CacheRecord | None:
-        """What was written of these files; None where something is missing, damaged, or of other files by now.
+        """The record of these files; None if the cache is missing, damaged, or of other content.
 
-        Content is compared only where the system says that a file was written to, renamed or replaced.
+        Content is compared only for files whose inode or time of change is different.
         """
         record = read_record(self.about)
         if record is None or len(record.digests) != len(self.files):
@@ -137,12 +132,12 @@ class Cache:
         if not (record.has_pixels(self.pixels) and self.is_of_files(record)):
             return None
         if (record.pixels, record.stamps) != before:
-            with suppress(OSError):  # to be compared again next time
+            with suppress(OSError):  # compare again next time
                 record.write(self.about)
         return record
 
     def is_of_files(self, record: CacheRecord) -> bool:
-        """Whether the files hold what they held, and what could not be read still cannot be."""
+        """Whether the files have the same content, and unreadable files are still unreadable."""
         transient = set(record.transient)
         stamps = enumerate(zip(self.stamps, record.stamps, strict=True))
         changed = [place for place, (now, then) in stamps if now != then and place not in transient]
@@ -160,12 +155,9 @@ class Cache:
         return True
 
     def write(self, what: str) -> CacheRecord:
-        """Decode the files, write the pixels and, as the sign that they are complete, the record, which is returned.
+        """Decode the files and write the pixels and then the record, which marks the cache as complete.
 
-        Files that an older cache of the same folder holds are copied from it.
-
-        Raises:
-            OSError: they could not be written.
+        Unchanged files are copied from an older cache of the same folder.
         """
         remove_partial(self.folder, self.pixels.stem)
         record = CacheRecord(
@@ -192,7 +184,7 @@ class Cache:
         return record
 
     def decoded_before(self, names: list[str]) -> dict[int, Decoded]:
-        """The files that the newest cache of the same folder and settings holds unchanged, by their places now."""
+        """The unchanged files in the newest cache of the same folder and settings, by index in `files`."""
         for path, record in records_in(self.folder, f"{self.group}-*"):
             if record.has_pixels(path):
                 break
@@ -210,7 +202,7 @@ class Cache:
 
 
 def cache_key(files: Sequence[Labelled], status: Sequence[os.stat_result]) -> str:
-    """A name for what is read from the files: changes with any file's path, length or time."""
+    """A name that changes with the path, length or time of any file."""
     pairs = zip(files, status, strict=True)
     return short_hash((str(file.path.absolute()), each.st_size, each.st_mtime_ns) for file, each in pairs)
 
@@ -224,7 +216,7 @@ def short_hash(parts: Iterable[object]) -> str:
 
 
 def file_status(path: Path) -> os.stat_result:
-    """Of a file, or of a link that leads nowhere."""
+    """The status of a file, or of a broken link."""
     try:
         return path.stat()
     except OSError:
@@ -232,7 +224,7 @@ def file_status(path: Path) -> os.stat_result:
 
 
 def decode_all(files: Sequence[Path], how: Decoding) -> Iterator[Decoded]:
-    """What becomes of each file, in order; all cores decode (Pillow lets go of Python's lock for that)."""
+    """Decode the files on all cores, in their order; Pillow releases Python's lock."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for start in range(0, len(files), AT_ONCE):
             ahead = files[start : start + AT_ONCE]

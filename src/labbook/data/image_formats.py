@@ -1,4 +1,4 @@
-"""The formats of images that are read. Imports no torch."""
+"""The supported image formats. Imports no torch."""
 
 import os
 from functools import cache
@@ -10,7 +10,7 @@ from PIL import Image
 from labbook.data.class_folders import is_hidden_name
 from labbook.errors import missing_package_message
 
-# Pillow hands some of the others to programs of the system (EPS to Ghostscript), whatever the file's name.
+# Pillow reads some other formats with programs of the system (EPS with Ghostscript), for any file name.
 FORMATS = (
     "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO", "JPEG2000", "PPM", "TGA", "PCX", "ICO", "DIB", "SGI",
     "HEIF",
@@ -22,7 +22,7 @@ HEIC_ENDINGS = frozenset((".heic", ".heif"))
 
 @cache
 def supported_formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow was built with; HEIF comes with the extra `photos`."""
+    """Those of `FORMATS` that this Pillow can read; HEIF needs the extra `photos`."""
     Image.init()
     if find_spec("pillow_heif"):
         from pillow_heif import register_heif_opener
@@ -33,7 +33,7 @@ def supported_formats() -> tuple[str, ...]:
 
 @cache
 def file_endings() -> frozenset[str]:
-    """How the names of such files end, such as .jpg, in small letters; also of HEIC without the extra."""
+    """Endings of file names in lower case, such as .jpg; also of HEIC without the extra."""
     supported_formats()
     return HEIC_ENDINGS | {
         ending for ending, name in Image.registered_extensions().items() if name in supported_formats()
@@ -50,7 +50,7 @@ def loose_images(folder: Path) -> list[Path]:
 
 
 def images_in(folder: Path) -> bool:
-    """Whether an image, by its name, lies directly in a folder."""
+    """Whether a folder itself contains a file with the name of an image."""
     if not folder.is_dir():
         return False
     known = Image.registered_extensions()
@@ -59,13 +59,13 @@ def images_in(folder: Path) -> bool:
 
 
 def hidden_folders(folder: Path) -> list[Path]:
-    """Folders of images, beside those of the classes, whose names begin with a dot, and are not those of a program."""
+    """Folders of images whose names begin with a dot, except those that programs create."""
     inside = sorted(item for item in folder.iterdir() if item.name.startswith(".") and item.is_dir())
     return [item for item in inside if item.name.lower() not in OF_PROGRAMS and images_in(item)]
 
 
 def unknown_format_message(content: bytes) -> str:
-    """What to say of a file's bytes that no format takes, after the file's name."""
+    """The message for a file of unknown format, after the file name."""
     size = int.from_bytes(content[:4], "big") if content[4:8] == b"ftyp" else 0
     brands = {content[start : start + 4] for start in (8, *range(16, min(size, 256), 4))}
     if size and not HEIC.isdisjoint(brands):

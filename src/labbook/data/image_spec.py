@@ -1,4 +1,4 @@
-"""The only handshake between data and model."""
+"""What a model knows about its images: the only interface between data and model."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,35 +18,28 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @lru_cache(maxsize=16)
 def scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """What pixels 0..255 are multiplied by and what is then taken off, float32 [C, 1, 1].
-
-    Remembered, as sending it to a GPU would stop that for a moment.
-    """
+    """Factor and subtrahend of pixels 0..255, float32 [C, 1, 1]; cached, because a copy to a GPU would stall it."""
     means, stds = (torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1) for values in (mean, std))
     return 1 / (255 * stds), means / stds
 
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What a model must know of its images, and all that it knows.
-
-    `mean` and `std` are per channel, of pixels scaled to [0, 1].
-    """
+    """What a model knows about its images; `mean` and `std` are per channel, of pixels scaled to [0, 1]."""
 
     channels: int
     size: int  # pixels, height and width
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    multilabel: bool = False  # an image has any number of the classes, not one
+    multilabel: bool = False  # an image can have several classes
 
     @property
     def num_classes(self) -> int:
-        """How many classes the network tells apart."""
         return len(self.class_names)
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Pixels 0..255 [N, C, H, W], uint8 or float32, to normalised float32."""
+        """Pixels 0..255 [N, C, H, W], uint8 or float32, to normalized float32."""
         scale, shift = scale_and_shift(self.mean, self.std, images.device)
         return torch.mul(images, scale).sub_(shift)
 
@@ -58,7 +51,7 @@ class ImageSpec:
             return False
 
     def name_of(self, label: Tensor) -> str:
-        """The class of an image, int64 []; or its classes, [classes], as in 3|7, or a dash where it has none."""
+        """The class of an image, int64 []; or its classes, [classes], as 3|7, or a dash if it has none."""
         if not self.multilabel:
             return self.class_names[int(label)]
         return join_class_names(
@@ -66,33 +59,29 @@ class ImageSpec:
         )
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Logits [n, classes] to the probability of each class: they add up to 1 where an image has one class."""
+        """Logits [n, classes] to probabilities; their sum is 1 if an image has one class."""
         return logits.sigmoid() if self.multilabel else logits.softmax(1)
 
 
 def class_counts(labels: Tensor, classes: int) -> Tensor:
-    """Images of each class, int64 [classes], by labels [n], or [n, classes] where an image has several."""
+    """The number of images of each class, int64 [classes]; labels [n], or [n, classes] with several per image."""
     return labels.bincount(minlength=classes) if labels.ndim == 1 else (labels > 0.5).sum(0)
 
 
 def label_combinations(labels: Tensor) -> Tensor:
-    """Labels [n] as they are; of labels [n, classes] the number of each combination of classes, int64 [n]."""
+    """Labels [n] unchanged; labels [n, classes] as the index of their combination of classes, int64 [n]."""
     return labels if labels.ndim == 1 else torch.unique(labels, dim=0, return_inverse=True)[1]
 
 
 def join_class_names(names: Iterable[str]) -> str:
-    """The names of several classes in one cell, as in 3|7; a dash where there is none."""
+    """The names of several classes in one text, as 3|7; a dash if there is none."""
     return "|".join(names) or "–"
 
 
 def mean_and_std(
     normalize: Normalize, channels: int, own: tuple[PerChannel, PerChannel]
 ) -> tuple[PerChannel, PerChannel]:
-    """The figures for images of so many channels; `own` are those of the data set, empty where nobody knows them.
-
-    Raises:
-        SettingError: another number of figures than channels, a deviation of 0, or figures that nobody knows.
-    """
+    """Mean and std for images with a number of channels; `own` are those of the data set, empty if unknown."""
     if isinstance(normalize, Mapping):
         given = [tuple(map(float, normalize.get(key, ()))) for key in ("mean", "std")]
         if any(len(values) != channels for values in given) or min(given[1]) <= 0:
@@ -115,7 +104,7 @@ def mean_and_std(
 
 
 def per_channel(values: PerChannel, channels: int) -> PerChannel:
-    """One value for each channel shown: a grey image takes the mean of three, a colour one repeats a single one."""
+    """A value per channel: the mean of three for grey images, one value repeated for color images."""
     if len(values) == channels:
         return values
     return (sum(values) / len(values),) * channels

@@ -1,4 +1,4 @@
-"""One part of a data set, in memory or in a memory map."""
+"""A part of a data set, in memory or in a memory map."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,23 +10,21 @@ from torch import Tensor
 
 
 class Images(NamedTuple):
-    """One part of a data set."""
+    """A part of a data set."""
 
     pixels: Tensor  # uint8 [N, C, H, W]
-    labels: Tensor  # int64 [N]
-    skipped: tuple[str, ...] = ()  # files that were left out, each with the reason
-    remarks: tuple[str, ...] = ()  # what else a user should know
-    files: tuple[str, ...] = ()  # path of each image below the root of the set, [N]; empty where images are not files
-    content: str = ""  # equal where the images are: a hash, or the name of a set that never changes
-    digests: tuple[
-        str, ...
-    ] = ()  # of each image, [N]: of its file's bytes; where it is no file, of its pixels if asked
-    validation: Tensor | None = None  # bool [N]: what the set itself has for validation; None where it says nothing
-    groups: tuple[str, ...] = ()  # of each image, [N]: those of one group are never divided; empty: there are none
-    extra: Mapping[str, Tensor] = {}  # further tensors of the images by name, each [N, ...]: inputs of a network
+    labels: Tensor  # int64 [N], or 0 or 1 [N, classes]
+    skipped: tuple[str, ...] = ()  # files that are left out, each with the reason
+    remarks: tuple[str, ...] = ()  # notes for the user
+    files: tuple[str, ...] = ()  # path of each image below the root of the set, [N]; empty if images are not files
+    content: str = ""  # equal for equal images: a hash, or the name of a set that never changes
+    digests: tuple[str, ...] = ()  # of each file, [N]; of images that are not files, of their pixels if needed
+    validation: Tensor | None = None  # bool [N]: the data set's own validation images; None if it has none
+    groups: tuple[str, ...] = ()  # of each image, [N]: images of one group are in one part; empty: no groups
+    extra: Mapping[str, Tensor] = {}  # further inputs of the network by name, each [N, ...]
 
     def at(self, rows: Tensor) -> "Images":
-        """Some of the images, by their int64 rows."""
+        """The images at some rows, int64 [n]."""
         chosen = rows.tolist()
         return self._replace(
             pixels=self.pixels[rows],
@@ -39,18 +37,18 @@ class Images(NamedTuple):
         )
 
     def limited(self, limit: int | None) -> "Images":
-        """At most `limit` images, evenly spread, as those of a folder lie class after class."""
+        """At most `limit` images, evenly spaced, because images of a folder are in the order of classes."""
         count = len(self.labels)
         return self if limit is None or limit >= count else self.at(evenly_spaced_rows(limit, count))
 
 
 def evenly_spaced_rows(count: int, total: int) -> Tensor:
-    """`count` of `total` rows, evenly spread, int64 [count]."""
+    """`count` of `total` rows, evenly spaced, int64 [count]."""
     return torch.arange(count) * total // count
 
 
 def with_content_hash(images: Images) -> Images:
-    """The images with their `content`: a hash of their pixels and further tensors where the data set gives none."""
+    """The images with their `content`: a hash of pixels and further tensors, unless the data set sets it."""
     if images.content:
         return images
     digest = hashlib.sha256()

@@ -27,7 +27,7 @@ UNREADABLE_ARCHIVE = (OSError, EOFError, zlib.error, ValueError, KeyError, zipfi
 
 
 class MNIST(TorchvisionDataModule):
-    """60,000 handwritten digits to train, 10,000 to test, 28 x 28, grey."""
+    """60,000 handwritten digits for training and 10,000 for test, 28 x 28, grey."""
 
     dataset = "MNIST"
     folder = "MNIST/raw"
@@ -66,11 +66,10 @@ class MNIST(TorchvisionDataModule):
         return adopt_from_layouts(Path(self.root), self.folder, list(self.contents.values()))
 
     def is_of_its_own(self) -> bool:
-        """Whether a file has other images or labels than the published one."""
         return bool(idx_files.own_files(Path(self.root) / self.folder, self.contents.values()))
 
     def content(self, train: bool) -> str:
-        """A hash of the files, where they are not the published ones."""
+        """A hash of the files if they are not the published ones."""
         if not self.is_of_its_own():
             return super().content(train)
         names = (file.name for file in self.contents.values())
@@ -79,7 +78,7 @@ class MNIST(TorchvisionDataModule):
 
 
 class FashionMNIST(MNIST):
-    """60,000 pieces of clothing to train, 10,000 to test, in MNIST's format."""
+    """60,000 images of clothing for training and 10,000 for test, in MNIST's format."""
 
     dataset = "FashionMNIST"
     folder = "FashionMNIST/raw"
@@ -120,11 +119,9 @@ class FashionMNIST(MNIST):
 
 
 def adopt_from_layouts(root: Path, folder: str, files: Sequence[Published]) -> bool:
-    """Copy published files that are missing in `root`/`folder` from another layout; whether there were any.
+    """Copy published files that are missing in `root`/`folder` from other layouts; whether any were found.
 
-    Raises:
-        SettingError: the folder of the set, `root`/MNIST or `root`/FashionMNIST, has other files in such a layout.
-        OSError: the files could not be written.
+    Other files in such a layout in `root`/MNIST or `root`/FashionMNIST are a SettingError.
     """
     raw, adopted = root / folder, False
     for file in files:
@@ -145,7 +142,7 @@ def adopt_from_layouts(root: Path, folder: str, files: Sequence[Published]) -> b
 
 
 def candidate_contents(root: Path, raw: Path, file: Published) -> Iterator[tuple[Path, bytes]]:
-    """Where a file may be found in another form, with its bytes."""
+    """Paths where the file can be in another form, with the bytes."""
     for place in (raw, raw.parent, root / "raw", root):
         for name in (file.name, file.name.replace("-idx", ".idx")):
             for path in (place / name, place / name / name, place / name / file.name, place / f"{name}.gz"):
@@ -156,7 +153,7 @@ def candidate_contents(root: Path, raw: Path, file: Published) -> Iterator[tuple
 
 
 def array_as_file(path: Path, name: str) -> bytes:
-    """A file in MNIST's format with what an array of a .npz holds."""
+    """An array of a .npz as a file in MNIST's format."""
     with np.load(path, allow_pickle=False) as arrays:
         values = arrays[ARRAYS[name]]
     if values.dtype != np.uint8:
@@ -167,6 +164,5 @@ def array_as_file(path: Path, name: str) -> bytes:
 
 
 def has_published_bytes(content: bytes, file: Published) -> bool:
-    """Whether these are the published bytes."""
     method = "sha256" if len(file.digest) == 64 else "md5"
     return len(content) == file.size and hashlib.new(method, content, usedforsecurity=False).hexdigest() == file.digest

@@ -1,4 +1,4 @@
-"""A whole set of images: its size, its channels, and whether a device has room for it."""
+"""Size and channels of the images of a data set, and whether they fit on a device."""
 
 import os
 from collections.abc import Iterable
@@ -13,12 +13,9 @@ GREY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as Pillow converts
 
 
 def resize_and_convert(pixels: Tensor, size: int, channels: int) -> Tensor:
-    """Images uint8 [N, C, H, W] at a square size (bilinear, antialiased) and with 1 or 3 channels.
+    """Images uint8 [N, C, H, W] to a square size (bilinear, antialiased) and 1 or 3 channels.
 
-    Those that are so already are returned as they are, such as a memory map of more than the memory holds.
-
-    Raises:
-        SettingError: they would take more memory than there is.
+    Images that need no change are returned as they are, such as a memory map larger than the memory.
     """
     if pixels.shape[1:] == (channels, size, size):
         return pixels
@@ -46,20 +43,17 @@ def resize_images(pixels: Tensor, size: int) -> Tensor:
     """Images uint8 [N, C, H, W] to [N, C, size, size]."""
     if size > 1:
         return F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
-    # torch's kernel for bytes takes an output of one pixel for channels-last and fails an assertion
+    # torch takes an output of one uint8 pixel for channels-last and fails an assertion
     return F.interpolate(pixels.float(), (1, 1), mode="bilinear", antialias=True).round().byte()
 
 
 def machine_memory() -> int:
-    """Bytes of the machine's memory, whoever uses them."""
+    """Total memory of the machine, in bytes."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def fits_on_device(tensors: Iterable[Tensor], device: torch.device) -> bool:
-    """Whether a set's tensors may live on the device: on a GPU if they take less than half of what is free.
-
-    On Apple's, which has no memory of its own, if it takes less than half of the machine's.
-    """
+    """Whether tensors take less than half of the free memory of a GPU; on Apple's, half of the machine's memory."""
     needed = sum(tensor.nbytes for tensor in tensors)
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)

@@ -1,4 +1,4 @@
-"""Which images of a training set are held out for validation, and what a user should know of that."""
+"""The split of a training set into training and validation, and notes on it."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -30,7 +30,7 @@ class Division(NamedTuple):
 
 
 def split_by_count(count: int, fraction: float, val_split: ValSplit, seed: int) -> Division:
-    """A `fraction` of all images: the last ones, or a random draw that depends on how many there are."""
+    """A `fraction` of all images: the last ones, or a random sample that depends on their number."""
     held_out = round(count * fraction)
     order = random_permutation(count, seed) if val_split == "random" else torch.arange(count)
     return Division(order[: count - held_out].sort().values, order[count - held_out :].sort().values)
@@ -39,13 +39,13 @@ def split_by_count(count: int, fraction: float, val_split: ValSplit, seed: int) 
 def stratified_split(
     labels: Tensor, digests: Sequence[str], fraction: float, seed: int | str, groups: Sequence[str] = ()
 ) -> Division:
-    """A `fraction` of each class, int64 [N], or of each combination of classes, [N, classes], drawn by digests.
+    """A `fraction` of each class (labels int64 [N]) or combination of classes ([N, classes]), drawn by digests.
 
-    Of two images or more at least one is held out and at least one trained on; the only image of a class is trained on.
-    An image that is added or removed moves at most one other, of its class, into another part.
+    Of two or more images of a class, at least one is held out and one used for training; a single image is used for
+    training. An image that is added or removed moves at most one other image, of its class, to another part.
 
-    With `groups`, one name for each image, whole groups are drawn by their names; of a class that lies in other
-    classes' groups alone, one of these is trained on.
+    With `groups`, one name per image, whole groups are drawn by their names. If all images of a class are in groups of
+    other classes, at least one of these groups is used for training.
     """
     classes = units_by_class(labels, digests, seed, groups)
     chosen = [rows for units in classes for rows in (share(units, fraction) if fraction else ())]
@@ -62,7 +62,7 @@ def stratified_split(
 
 
 def share(units: Sequence[list[int]], fraction: float) -> list[list[int]]:
-    """The first units, rows of each, that make up a `fraction` of all rows; at least one unit, and never all."""
+    """The first units (lists of rows) that have a `fraction` of all rows; at least one unit, and never all."""
     total = sum(map(len, units))
     target = min(max(round(fraction * total), 1), total - 1)
     chosen: list[list[int]] = []
@@ -83,10 +83,7 @@ def fold_split(
     folds: int,
     groups: Sequence[str] = (),
 ) -> Division:
-    """The part `fold`, from 1, of `folds` parts is held out, with its share of each class if stratified.
-
-    With `groups`, one name for each image, whole groups are held out.
-    """
+    """Hold out part `fold` (from 1) of `folds` parts, whole `groups` if there are any; by class if stratified."""
     held_out = torch.zeros(len(labels), dtype=torch.bool)
     if val_split == "stratified":
         units = [rows for units in units_by_class(labels, digests, seed, groups) for rows in units]
@@ -101,9 +98,9 @@ def fold_split(
 def units_by_class(
     labels: Tensor, digests: Sequence[str], seed: int | str, groups: Sequence[str] = ()
 ) -> list[list[list[int]]]:
-    """The rows of each image, or of each group, by the class, or combination of classes, that most of them have.
+    """The rows of each image or group, by the most frequent class (or combination of classes) of its images.
 
-    Those of a class are in an order drawn by digests, or by the names of groups; equal images in their order.
+    Within a class, the order is drawn by digests, or by names of groups.
     """
     units: dict[int | str, list[int]] = defaultdict(list)
     for row in range(len(labels)):
@@ -119,17 +116,14 @@ def units_by_class(
 
 
 def pixel_digests(pixels: Tensor) -> tuple[str, ...]:
-    """A digest of each image, uint8 [N, C, H, W]."""
+    """A digest of each image of uint8 [N, C, H, W]."""
     return tuple(hashlib.blake2b(image.numpy().tobytes(), digest_size=16).hexdigest() for image in pixels)
 
 
 def split_remarks(
     division: Division, labels: Tensor, names: Sequence[str], fraction: float, val_split: ValSplit
 ) -> list[str]:
-    """What a user should know of the classes in each part.
-
-    `labels` are those of all rows; `fraction` is the one that was asked for, 0 where the set itself has the parts.
-    """
+    """Notes on the classes in each part; `labels` of all rows, `fraction` 0 if the data set has its own parts."""
     train, val = (class_counts(labels[rows], len(names)) for rows in division)
     there = train + val
     found = []
@@ -157,6 +151,6 @@ def split_remarks(
 
 
 def chosen_names(names: Sequence[str], chosen: Tensor) -> str:
-    """The classes that are chosen, bool [classes]; nothing if there is none."""
+    """The names of the classes in `chosen`, bool [classes]; empty if there are none."""
     found = [names[place] for place in torch.nonzero(chosen).flatten().tolist()]
     return f"{len(found):,} of {len(names):,} classes ({list_first(found)})" if found else ""

@@ -1,4 +1,4 @@
-"""Random images with random labels: for timing, and to try a network at any size before the data is there."""
+"""Random images with random labels: for timing, and to try a network at any size without data."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from labbook.data.randomness import seeded_generator
 
 
 class Synthetic(ImageDataModule):
-    """`images` uniformly random images to train and a sixth of that to test, the same in every run."""
+    """`images` uniformly random images for training and a sixth of that for test, the same in every run."""
 
     native_channels = 3
     native_size = 32
@@ -30,7 +30,6 @@ class Synthetic(ImageDataModule):
         return Decoding(spec.size, spec.channels)
 
     def read(self) -> tuple[Images, Images]:
-        """Both parts, drawn."""
         return self._drawn(0, self.images), self._drawn(1, -(-self.images // 6))
 
     def _drawn(self, part: int, count: int) -> Images:

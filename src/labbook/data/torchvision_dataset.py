@@ -1,4 +1,4 @@
-"""The sets that torchvision reads, as whole uint8 tensors; downloaded, checked and unpacked by ourselves."""
+"""Data sets that torchvision reads as one uint8 tensor; Labbook downloads, checks and unpacks them."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,7 +15,7 @@ from labbook.files import blocking_lock
 
 
 class UnreadableError(Exception):
-    """Why a set cannot be read, in a few words; `damaged` where its files are there."""
+    """The reason why a data set cannot be read; `damaged` if its files exist."""
 
     def __init__(self, reason: str, damaged: bool = True) -> None:
         super().__init__(reason)
@@ -23,33 +23,33 @@ class UnreadableError(Exception):
 
 
 class TorchvisionDataModule(ImageDataModule):
-    """A set that `torchvision.datasets` knows by the name `dataset`, kept below `root` in `folder`."""
+    """The data set `torchvision.datasets.DATASET`, stored below `root` in `folder`."""
 
     dataset: ClassVar[str]
     folder: ClassVar[str]
-    packed: ClassVar[str]  # the folder below root that keeps the archives
+    packed: ClassVar[str]  # the folder of the archives, below root
     archives: ClassVar[tuple[Published, ...]]
-    mirrors: ClassVar[tuple[str, ...]]  # addresses that an archive's name is added to, the fastest first
-    contents: ClassVar[Mapping[str, Published]] = {}  # by archive: the file in it, where torchvision does not check it
-    lookalikes: ClassVar[tuple[str, ...]]  # patterns of files below root in which others have the set
-    by_hand: ClassVar[str]  # how to get the set without this program
-    replaced: tuple[Path, ...] = ()  # damaged files, under the names that they are kept by
+    mirrors: ClassVar[tuple[str, ...]]  # URLs without the name of the archive, the fastest first
+    contents: ClassVar[Mapping[str, Published]] = {}  # by archive: the file in it, if torchvision does not check it
+    lookalikes: ClassVar[tuple[str, ...]]  # patterns of files of other layouts, below root
+    by_hand: ClassVar[str]  # how to get the data set by hand
+    replaced: tuple[Path, ...] = ()  # new names of damaged files
 
     def read(self) -> tuple[Images, Images]:
-        """Both parts; what is missing or damaged is downloaded first, by one process, for which others wait."""
+        """Both parts; missing and damaged files are downloaded first, by one process at a time."""
         with suppress(UnreadableError):
             return self._both()
         where, reason = Path(self.root) / self.folder, ""
         try:
             Path(self.root).mkdir(parents=True, exist_ok=True)
             with blocking_lock(Path(self.root) / f".{self.dataset}.lock"):
-                try:  # another process may have been at it
+                try:  # another process may have downloaded it
                     return self._both()
                 except UnreadableError as error:
                     if self.adopt_files():
                         with suppress(UnreadableError):
                             return self._both()
-                    if self.is_of_its_own():  # which no download may take the place of
+                    if self.is_of_its_own():  # never replaced by a download
                         raise SettingError(
                             f"{where} holds files of your own in the format of {self.dataset}, which cannot be read"
                             f" ({error}): repair them, or use another folder with data.root=FOLDER"
@@ -65,18 +65,18 @@ class TorchvisionDataModule(ImageDataModule):
             ) from error
 
     def at_hand(self) -> bool:
-        """Whether the set is there and whole; reads it to know."""
+        """Whether the data set exists and is complete; reads it."""
         try:
             return bool(self._both())
         except (UnreadableError, OSError):
             return False
 
     def adopt_files(self) -> bool:
-        """Copy files of another layout to where they are read; whether any were found."""
+        """Copy files of another layout to the expected one; whether any were found."""
         return False
 
     def _found_instead(self) -> str:
-        """The end of a sentence: files that look like the data set and are not used; empty if there are none."""
+        """The end of a message: files that look like the data set but are not used."""
         root, archives = Path(self.root), {file.name for file in self.archives}
         read = [Path(self.root) / self.folder / file.name for file in self.contents.values()]
         found = []
@@ -88,11 +88,11 @@ class TorchvisionDataModule(ImageDataModule):
         return f"; found, but not used: {list_first(found)}" if found else ""
 
     def is_of_its_own(self) -> bool:
-        """Whether the files there are of another set in the same format."""
+        """Whether the files are another data set in the same format."""
         return False
 
     def content(self, train: bool) -> str:
-        """What `Images.content` is of a part; by default the set is the published one, which never changes."""
+        """`Images.content` of a part; the published data set never changes."""
         return type(self).__name__
 
     def _both(self) -> tuple[Images, Images]:
@@ -105,18 +105,14 @@ class TorchvisionDataModule(ImageDataModule):
         try:
             return self.images(getattr(datasets, self.dataset)(self.root, train=train, download=False))
         except RuntimeError as error:
-            # torch's words for fewer pixels than the file announces, or torchvision's for what is missing
+            # torch: fewer pixels than in the header; torchvision: missing files
             reason = str(error) if "download=True" not in str(error) else "a file is missing or has another checksum"
             raise UnreadableError(reason, damaged="invalid for input" in reason) from error
         except (ValueError, TypeError, LookupError, EOFError, AssertionError) as error:
             raise UnreadableError(str(error) or "not in its format") from error
 
     def _obtain(self) -> None:
-        """Download the archives of what is missing or not as published, unless they are there, and unpack them.
-
-        Raises:
-            SettingError: an archive of somebody's own, which would be replaced.
-        """
+        """Download (unless they exist) and unpack the archives of missing or damaged files."""
         folder = Path(self.root) / self.folder
         for archive in self.archives:
             content = self.contents.get(archive.name)
@@ -124,7 +120,7 @@ class TorchvisionDataModule(ImageDataModule):
                 continue
             place = Path(self.root) / self.packed / archive.name
             if not archive.is_at(place):
-                if is_complete_gzip(place):  # which no download may take the place of
+                if is_complete_gzip(place):  # never replaced by a download
                     raise SettingError(
                         f"{place} is not the published archive: unpack it there if it is your own, or delete it"
                     )
@@ -136,7 +132,6 @@ class TorchvisionDataModule(ImageDataModule):
             self.replaced += tuple(install_archive(place, folder))
 
     def _remarks(self) -> tuple[str, ...]:
-        """What was mended, and that a set is not the published one."""
         folder = Path(self.root) / self.folder
         remarks = []
         if self.replaced:
@@ -147,11 +142,7 @@ class TorchvisionDataModule(ImageDataModule):
         return tuple(remarks)
 
     def images(self, part: Any) -> Images:
-        """The arrays that torchvision's dataset object holds.
-
-        Raises:
-            ValueError: labels that cannot belong to the images.
-        """
+        """The arrays of torchvision's object; ValueError if labels and images do not match."""
         pixels, labels = torch.as_tensor(part.data), torch.as_tensor(part.targets)
         if len(pixels) != len(labels):
             raise ValueError(f"{len(pixels)} images with {len(labels)} labels")
