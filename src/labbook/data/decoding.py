@@ -140,12 +140,12 @@ def load_complete_image(content: bytes, how: Decoding) -> tuple[Image.Image, str
 
 
 def load_unended_jpeg(content: bytes, how: Decoding) -> tuple[Image.Image, str] | None:
-    """As `load_image`, of a JPEG without its end; None if pixels are missing.
+    """As `load_image`, for a JPEG without end marker; None if pixels are missing.
 
-    What a decoder makes up for missing pixels depends on what follows. So they are all there if the image is the same
-    with each of `TAILS`.
+    What a decoder fills in for missing pixels depends on the following bytes. So all pixels are there if the image is
+    the same with each of `TAILS`.
     """
-    data = content.rstrip(b"\xff")  # the first half of a marker, with which the tail would make another one
+    data = content.rstrip(b"\xff")  # half of a marker: with the tail it would be another marker
     try:
         first, *others = (load_faultless_image(data + tail + END_OF_JPEG, how) for tail in TAILS)
     except OSError:
