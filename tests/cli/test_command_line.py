@@ -136,6 +136,14 @@ def test_typos_in_files_are_refused_however_the_file_is_found(
     assert not (tmp_path / "logs").exists()
 
 
+@pytest.mark.parametrize("text", ["trainer:\n  max_steps: 9\n", "config_groups:\n  data: mnist\n"])
+def test_files_cannot_set_what_the_program_sets(text: str, labbook: Command, tmp_path: Path) -> None:
+    folder = written(tmp_path / "more", "experiment", f"# @package _global_\n{text}")
+    ended = labbook(f"--config-dir={folder}", "experiment=mine")
+    assert ended.code == 2
+    assert " is set by the program: " in ended.sentence
+
+
 def test_a_typo_is_found_beside_a_model_of_ones_own(labbook: Command, tmp_path: Path) -> None:
     folder = written(tmp_path / "more", "model", "# mine\n_target_: labbook.models.mlp.MLP\nwidth: 3\n")
     ended = labbook(f"--config-dir={folder}", "model=mine", "model.widht=4")

@@ -11,7 +11,7 @@ from labbook.config import schema as settings
 from labbook.config.known_settings import known_settings
 from labbook.config.schema import PAIRS
 from labbook.config.several import SEVERAL
-from labbook.config.unknown_keys import OF_TRAINER, suggest_settings
+from labbook.config.unknown_keys import OF_GROUPS, OF_TRAINER, suggest_settings
 from labbook.config.vocabulary import last_word
 from labbook.errors import SettingError, list_choices
 from labbook.lazy_imports import process_number
@@ -19,7 +19,7 @@ from labbook.lazy_imports import process_number
 OWN_FOLDER = "a run creates its own folder, with config.yaml, in log_dir=FOLDER"
 RUNS_FOLDER = "runs of a sweep are in log_dir=FOLDER, in sweeps/NAME with sweep.name=NAME"
 BY_THE_PROGRAM = {  # settings that a command line must not have, and the reason
-    "config_groups": "choose an option by its group, as data=mnist",
+    "config_groups": OF_GROUPS,
     "sweep.job": "use sweep.name=NAME for a sweep's folder",
     PAIRS: "model and data select it: set the settings of its file one by one",
     **{f"trainer.{name}": instead for name, instead in OF_TRAINER.items()},

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from labbook.config import renames
 from labbook.config.schema import FILES, GROUPS, PAIRS, SECTIONS, TrainConfig, check_root
 from labbook.config.several import SEVERAL, choices_of_group, list_choice_names, separate_nodes
-from labbook.config.unknown_keys import check_keys, unknown_setting_message
+from labbook.config.unknown_keys import OF_GROUPS, check_keys, unknown_setting_message
 from labbook.errors import SettingError
 
 
@@ -23,6 +23,8 @@ def job_config(config: DictConfig) -> DictConfig:
     chosen = chosen_groups(HydraConfig.get())
     if chosen.get(PAIRS) not in GlobalHydra.instance().config_loader().get_group_options(PAIRS):
         chosen.pop(PAIRS, None)  # most pairs have no file
+    if config.config_groups:
+        raise SettingError(f"config_groups is set by the program: {OF_GROUPS}")
     check_root_names(config)
     check_root(config)
     if not config.sweep.job.folder:  # the runs of a sweep were checked before the first one started

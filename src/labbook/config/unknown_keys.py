@@ -10,6 +10,7 @@ from labbook.config.schema import GROUPS
 from labbook.errors import SettingError, list_choices
 
 NOTES = {"config_groups", "sweep.job"}  # written into a configuration by the program
+OF_GROUPS = "choose an option by its group, as data=mnist"  # instead of config_groups
 
 # Arguments of the Trainer that the program sets or that would break a run's records, and what to use instead.
 OF_TRAINER = {
@@ -83,6 +84,8 @@ def unknown_setting_message(name: str, reference: DictConfig) -> str:
     if renamed := renames.instead(name):
         return renamed
     parent, _, key = name.rpartition(".")
+    if parent == "trainer" and key in OF_TRAINER:
+        return f"{name} is set by the program: {OF_TRAINER[key]}"
     beside = set(user_keys(OmegaConf.select(reference, parent))) if parent else {*user_keys(reference), *GROUPS} - NOTES
     meant, why_not = suggest_settings(key, reference)
     none = f"{name} is not a setting" + (f", as {why_not}" if why_not else "")
