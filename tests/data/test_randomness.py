@@ -1,12 +1,20 @@
 """Draws depend on the position and on nothing else."""
 
 import itertools
+from typing import Any
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.data.randomness import random_bits, random_permutation, seeded_generator
+from labbook.data.randomness import (
+    get_rng_states,
+    random_bits,
+    random_permutation,
+    seeded_generator,
+    set_rng_states,
+)
 from tests.data.samples import few
 
 CPU = torch.device("cpu")
@@ -64,3 +72,25 @@ def test_a_permutation_holds_every_index_once(count: int, position: list[int]) -
     order = random_permutation(count, *position)
     assert order.dtype == torch.int64
     assert order.sort().values.tolist() == list(range(count))
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+def test_what_is_put_back_is_what_was_taken(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = {"cuda": torch.tensor([1], dtype=torch.uint8), "mps": torch.tensor([2], dtype=torch.uint8)}
+    given: list[tuple[str, Any]] = []
+    for name, state in states.items():
+        module = getattr(torch, name)
+        monkeypatch.setattr(module, "get_rng_state", lambda *_, state=state: state)
+        monkeypatch.setattr(module, "set_rng_state", lambda state, *_, name=name: given.append((name, state)))
+    device = torch.device(kind)
+    taken = get_rng_states(device)
+    assert taken.keys() == {"cpu", kind}
+    drawn = torch.rand(3)
+    set_rng_states(taken, device)
+    assert torch.equal(torch.rand(3), drawn)
+    assert given == ([] if kind == "cpu" else [(kind, states[kind])])
+
+
+def test_a_state_of_another_kind_of_device_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda _: pytest.fail("there is none of its kind"))
+    set_rng_states({"cpu": torch.get_rng_state(), "cuda": torch.zeros(1)}, torch.device("mps"))

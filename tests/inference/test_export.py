@@ -137,14 +137,14 @@ def test_a_file_that_computes_something_else_is_not_kept(
     needs_extra()
     run = trained("model=mlp", "debug=fast", "callbacks=none")
     before = sorted(run.rglob("*"))
-    content = writers.safetensors_content
+    content, read = writers.FUNCTIONS["safetensors"]
 
     def broken(network: Exported, told: dict[str, str]) -> bytes:
         other = copy.deepcopy(network)
         torch.nn.init.constant_(next(other.parameters()), wrong)
         return content(other, told)
 
-    monkeypatch.setattr(writers, "safetensors_content", broken)
+    monkeypatch.setitem(writers.FUNCTIONS, "safetensors", (broken, read))
     ended = command(str(run), "--format", "safetensors")
     assert ended.code == 1
     assert re.match(r"the file's logits differ from PyTorch's by \S+, the probabilities by \S+: not", ended.sentence)
@@ -348,10 +348,6 @@ def test_every_network(name: str, tta: Tta, format_name: str, tmp_path: Path) ->
     needs_extra()
     network = held(name, tta)
     file = tmp_path / "file"
-    file.write_bytes(
-        getattr(writers, f"{format_name}_content")(Exported(network.model, tta), export_metadata(network, None))
-    )
-    assert (
-        export_model.difference_from_torch(getattr(writers, f"read_{format_name}")(file), network)["probabilities"]
-        < 1e-5
-    )
+    content, read = writers.FUNCTIONS[format_name]
+    file.write_bytes(content(Exported(network.model, tta), export_metadata(network, None)))
+    assert export_model.difference_from_torch(read(file), network)["probabilities"] < 1e-5

@@ -62,10 +62,11 @@ def export_run(
     """
     network = open_exportable(run, config, weights)
     with open_output(file) as partial:
+        content, read = writers.FUNCTIONS[name]
         exported = Exported(network.model, tta_of_network(network))
         version = {} if opset is None else {"opset": opset}
-        partial.write_bytes(getattr(writers, f"{name}_content")(exported, export_metadata(network, weights), **version))
-        found = difference_from_torch(getattr(writers, f"read_{name}")(partial), network)
+        partial.write_bytes(content(exported, export_metadata(network, weights), **version))
+        found = difference_from_torch(read(partial), network)
     if not is_stream(file) and decoding_of_network(network):
         write_output(file.with_name(formats.COMPANION), formats.companion_source())
     return network, found

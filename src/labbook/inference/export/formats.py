@@ -16,7 +16,7 @@ from labbook.runs import outputs
 
 @dataclass(frozen=True)
 class Format:
-    """A format; `writers` has its functions."""
+    """A format; `writers.FUNCTIONS` writes and reads it."""
 
     suffix: str
     packages: tuple[str, ...] = ()  # of the extra `export`

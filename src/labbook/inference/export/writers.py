@@ -200,3 +200,11 @@ def safetensors_parts(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise SettingError(f"there is no file {file}") from error
     except SafetensorError as error:
         raise SettingError(f"{file} is damaged, or not a safetensors file") from error
+
+
+# By the name of a format: the content of a file with a network and its metadata, and the network of a file.
+FUNCTIONS: dict[str, tuple[Callable[..., bytes], Callable[[Path], Network]]] = {
+    "onnx": (onnx_content, read_onnx),
+    "torch_export": (torch_export_content, read_torch_export),
+    "safetensors": (safetensors_content, read_safetensors),
+}

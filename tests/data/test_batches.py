@@ -1,4 +1,6 @@
-"""Training batches are augmented alike whenever seed, epoch and step are the same, and nothing else is."""
+"""Batches: augmentation depends on seed, epoch and step only; the time that a GPU waits for images."""
+
+import time
 
 import pytest
 import torch
@@ -8,9 +10,12 @@ from torch import Tensor
 
 from labbook.data import batches as data_batches
 from labbook.data.augment import Draw
+from labbook.data.batches import GpuStallTimer
 from labbook.data.loader import Batch
 from labbook.data.randomness import seeded_generator
 from tests.data.samples import Made, few, first, images, loaders, made, prepared
+
+GPU = torch.device("cuda", 0)
 
 
 def test_only_training_batches_are_augmented() -> None:
@@ -107,3 +112,36 @@ def test_how_many_are_normalized_at_a_time_changes_nothing(at_once: int, batch_s
         some = seen()
     for one, other in zip(some, seen(), strict=True):
         assert torch.equal(one, other)
+
+
+# Waiting for images -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_only_time_in_which_there_was_nothing_else_to_do_counts(idle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GpuStallTimer, "is_idle", lambda self: idle)
+    waiting = GpuStallTimer(GPU)
+    for _ in range(2):
+        with waiting:
+            time.sleep(0.01)
+        time.sleep(0.02)
+    assert (0.02 <= waiting.seconds < 0.04) if idle else waiting.seconds == 0
+
+
+def test_images_that_are_not_on_the_gpu_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GpuStallTimer, "is_idle", lambda self: True)
+    data = made(on_device=False, batch_size=8)
+    monkeypatch.setattr(type(data), "_device", GPU)
+    for loader in (data.val_dataloader(), data.test_dataloader()):
+        list(loader)
+    assert data.waiting is None
+    batches = list(data.train_dataloader())
+    assert data.waiting is not None
+    assert len(batches) == 6
+    assert data.waiting.seconds > 0
+
+
+def test_images_on_the_device_are_not_waited_for() -> None:
+    data = made(batch_size=8)
+    list(data.train_dataloader())
+    assert data.waiting is None
