@@ -209,6 +209,12 @@ def test_a_hostile_file_is_refused_before_hydra_sees_it(name: str, traps: Traps)
         )
 
 
+def test_a_file_may_name_images_and_their_table_anywhere(traps: Traps) -> None:
+    path = experiment("data: {root: /photos, labels: ../labels.csv}").relative_to("more")
+    loaded = untrusted.FileConfigSource("test", str(traps.home / "more")).load_config(str(path))
+    assert loaded.config.data == {"root": "/photos", "labels": "../labels.csv"}
+
+
 def test_a_file_that_is_no_text_is_refused(program: Command) -> None:
     experiment("epochs: 1").write_bytes("# @package _global_\n# Größe\nepochs: 1\n".encode("latin-1"))
     refused(program("--config-dir=more", "experiment=evil"), "evil.yaml cannot be read: it is not UTF-8 text")

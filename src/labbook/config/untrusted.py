@@ -28,7 +28,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 RESOLVER = re.compile(r"\$\{[^{}]*(:|\$\{)")
 PARAMETER = re.compile(r"(\+\+|\+|~)?[\w./@-]+")  # what a sweep's preset may set: no value in the name
 OF_HYDRA = re.compile(r"(^|[@/.\s])hydra\b")
-READ_ONLY = ("root",)  # data.root: where images are searched
+READ_ONLY = ("root", "labels")  # data.root and data.labels: where images are, and their table
 PLACES = ("log_dir", "data.cache_dir")  # folders that are written to
 
 
