@@ -149,7 +149,6 @@ class RunCheckpoints:
         self._saved_at = time.monotonic()
 
     def _mend_folder(self) -> None:
-        """Create the folder again if it was deleted; the best weights are lost."""
         if not self.folder.is_dir() and self.folder.parent.is_dir():
             again = ", and the best epoch is selected again" if self.best is not None else ""
             log.warning("%s was deleted during the training: it is created again%s", self.folder, again)
@@ -157,7 +156,6 @@ class RunCheckpoints:
             self.best, self.best_epoch = None, None
 
     def _write(self, trainer: Trainer, path: Path, weights_only: bool) -> None:
-        """Write a checkpoint; if that fails, log which checkpoint remains."""
         try:
             trainer.save_checkpoint(path, weights_only=weights_only)
         except OSError as error:
@@ -176,13 +174,11 @@ class RunCheckpoints:
     # In a checkpoint ---------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """The best epoch so far, and why the training ended early."""
         stopped = {"reason": self.stopped, "callbacks": self.deciding} if self.stopped else None
         best = {"best": self.best, "best_epoch": self.best_epoch, "unselected": self.unselected}
         return {**best, "stopped": stopped}
 
     def load(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
-        """Restore the best epoch and the reason for an early end."""
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         if "training_weights" in checkpoint and not any(isinstance(item, EMA) for item in callbacks):
             raise SettingError("this run was started with EMA: resume it with callbacks=ema")

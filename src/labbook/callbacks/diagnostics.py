@@ -38,7 +38,6 @@ class TrainingDiagnostics:
             self._said |= find_problems(rows[:count], self.data).keys()
 
     def check(self, rows: Sequence[Row]) -> None:
-        """Print the problems that the last epoch shows for the first time."""
         notes, waiting = find_problems(rows, self.data), self.data.waiting
         if waiting is not None:
             share, waiting.seconds = waiting.seconds / training_seconds(rows[-1]), 0.0
@@ -50,12 +49,10 @@ class TrainingDiagnostics:
 
 
 def training_seconds(row: Row) -> float:
-    """Seconds of the training steps of an epoch."""
     return row["images"] / row["images_per_second"]
 
 
 def find_problems(rows: Sequence[Row], data: ImageDataModule) -> dict[str, str]:
-    """Problems that the last row shows: kind -> sentence."""
     notes = {"guessing": guessing_note(rows[-1], data), "overfitting": overfitting_note(rows)}
     return {kind: note for kind, note in notes.items() if note is not None}
 

@@ -43,7 +43,6 @@ class EMA(Callback):
         self._exchange(show=False)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Train with the training weights."""
         self._exchange(show=False)
 
     def on_train_batch_end(
@@ -62,7 +61,6 @@ class EMA(Callback):
         self._exchange(show=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Continue with the training weights: validation may be within an epoch."""
         self._exchange(show=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -80,7 +78,6 @@ class EMA(Callback):
         self.other = had
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Save both, the average as the network's weights."""
         own = float_state(pl_module)
         average, training = (own, self.other) if self.shown else (self.other, own)
         checkpoint["state_dict"] = checkpoint["state_dict"] | average

@@ -85,5 +85,4 @@ class EpochEnd(Checkpoint):
 
 
 def epoch_end_of(trainer: Trainer) -> EpochEnd:
-    """The callback that keeps a run."""
     return next(item for item in trainer.callbacks if isinstance(item, EpochEnd))  # type: ignore[attr-defined]

@@ -120,7 +120,6 @@ class EpochRecorder:
             write_whole(self.path, rows_as_csv(self.rows))
 
     def _write(self) -> None:
-        """Write the table anew."""
         self._unwritten = True
         try:
             write_whole(self.path, rows_as_csv(self.rows))

@@ -26,7 +26,6 @@ class Pictures(Callback):
         self.samples, self.mistakes = samples, mistakes
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the first training images after augmentation, once in a run."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not (self.samples and trainer.loggers and trainer.is_global_zero) or trainer.ckpt_path is not None:
             return
@@ -45,7 +44,6 @@ class Pictures(Callback):
                 logger.save()  # a resumed run does not draw it again
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the plots that need test predictions."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         if not trainer.is_global_zero or capabilities.tested_part(data) != "test":
             return

@@ -23,7 +23,6 @@ class OptunaPruning:
         self.reported = 0
 
     def report(self, trainer: Trainer, rows: Sequence[Row]) -> None:
-        """Report new epochs; for a resumed run, also the earlier ones."""
         for row in rows[self.reported :]:
             value = row.get(self.objective)
             if value is not None:
@@ -36,7 +35,6 @@ class OptunaPruning:
 
 
 def running_trial(storage: str, number: int) -> optuna.trial.Trial:
-    """A running trial, for the run that does it."""
     trials = optuna.storages.get_storage(storage)
     trial_id = trials.get_trial_id_from_study_id_trial_number(trials.get_study_id_from_name(STUDY), number)
     return optuna.trial.Trial(optuna.load_study(study_name=STUDY, storage=trials), trial_id)

@@ -83,7 +83,6 @@ class ResumeState:
         self._restored = {}
 
     def end_epoch(self, trainer: Trainer) -> None:
-        """Forget what was restored."""
         if self._logged:
             self._logged = {}
             forget_restored(trainer)

@@ -20,7 +20,6 @@ MOST_METRICS = 6  # of a test, on one line
 
 
 def describe_run(run: RunFolder, module: LightningModule, source: LightningDataModule, choice: DeviceChoice) -> None:
-    """Print the model, the data and the device, and record the data."""
     log.info("%s, on %s", describe_model(module), describe_data(source))
     log.info("device: %s%s", choice.reason, describe_layout(module, choice))
     run.metrics["hardware"] = choice.reason
@@ -43,7 +42,6 @@ def record_data(run: RunFolder, data: DataRecord, root: str) -> None:
 
 
 def describe_model(module: LightningModule) -> str:
-    """The title and the number of parameters."""
     every = sum(item.numel() for item in module.parameters())
     if not every and capabilities.overrides_hooks(module, "configure_model"):
         return f"{capabilities.model_title(module)}, whose layers are created by configure_model"
@@ -69,7 +67,6 @@ def describe_layout(module: LightningModule, choice: DeviceChoice) -> str:
 
 
 def run_notes(module: LightningModule, source: LightningDataModule) -> Iterator[str]:
-    """Notes on the data, and on missing features."""
     if capabilities.is_image_data(source):
         yield from source.notes
     if not capabilities.is_classifier(module):

@@ -148,7 +148,6 @@ def unused_loss(config: DictConfig, model: Classifier) -> Iterator[str]:
 
 
 def given_loss_settings(config: DictConfig) -> list[str]:
-    """The loss settings that differ from the default."""
     given = {"loss._target_": config.loss._target_ != DEFAULT_LOSS, "loss.class_weights": config.loss.class_weights}
     given["task.label_smoothing"] = config.task.label_smoothing
     return [name for name, value in given.items() if value]
@@ -179,5 +178,4 @@ def unused_by_own_model(config: DictConfig, model: LightningModule) -> Iterator[
 
 
 def default_group(group: str) -> Any:
-    """The default configuration of a group."""
     return reference_config(())[group] if GlobalHydra.instance().is_initialized() else None

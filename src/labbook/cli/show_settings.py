@@ -58,7 +58,6 @@ def cfg_options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def settings_of_resumed_run(overrides: list[str], also: list[str]) -> DictConfig:
-    """The settings with which a run is resumed."""
     config = compose.compose_config(*overrides, *also)
     with hydra.initialize_config_dir(str(CONFIGS)):
         return with_overrides(config, overrides, settings.GROUPS)

@@ -81,7 +81,6 @@ def unknown_option_message(argument: str, value: str) -> str:
 
 
 def check_single_choices(arguments: list[str]) -> None:
-    """Refuse several choices of a group that takes one."""
     for argument in arguments:
         given, _, value = argument.partition("=")
         name = given.lstrip("+")

@@ -95,7 +95,6 @@ def check_not_a_path(group: str, value: str, folders: Sequence[Path]) -> None:
 
 
 def check_deletion(name: str) -> None:
-    """Refuse to delete a setting that every run has."""
     setting = name.removeprefix("~")
     root = setting.partition(".")[0]
     needed = {item.name for item in fields(TrainConfig)}
@@ -122,7 +121,6 @@ def check_root_value(name: str, value: str) -> None:
 
 
 def root_types(node: type[Any] = TrainConfig, prefix: str = "") -> dict[str, Any]:
-    """The types of the root's settings, by dotted name."""
     found: dict[str, Any] = {}
     for item in fields(node):
         name = f"{prefix}{item.name}"

@@ -48,7 +48,6 @@ class ConfigPart(NamedTuple):
         return f"{self.name} ({self.target}) failed: {type(error).__name__}: {first_line(error)}"
 
     def note(self, error: BaseException) -> None:
-        """Add the line of `says` below the error's traceback."""
         error.add_note(f"{NOTED}{self.says(error)}")
 
 

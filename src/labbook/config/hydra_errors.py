@@ -33,7 +33,6 @@ class Failure:
 
     @property
     def cause(self) -> BaseException | None:
-        """The error of OmegaConf below it."""
         return self.error.__cause__ or self.error.__context__
 
     @property

@@ -13,7 +13,6 @@ from omegaconf import DictConfig
 
 
 def replace_file_source(kind: type[FileConfigSource]) -> None:
-    """Make Hydra read all settings files with this class."""
     Plugins.instance()  # registers Hydra's own
     SourcesRegistry.instance().types[kind.scheme()] = kind
 

@@ -61,7 +61,6 @@ def resolve_target(target: Any, name: str) -> Any:
 
 
 def cause_chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and its causes, down to the first."""
     while error is not None:
         yield error
         error = error.__cause__

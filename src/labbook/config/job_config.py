@@ -59,7 +59,6 @@ def task_overrides() -> list[str]:
 
 
 def config_folders_of_run() -> list[Path]:
-    """The folders of this run's settings files."""
     return [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
 
 
@@ -114,5 +113,4 @@ def check_added_keys(config: DictConfig, chosen: dict[str, str]) -> None:
 
 @cache
 def reference_config(groups: tuple[str, ...]) -> DictConfig:
-    """The configuration of group choices alone, without the file of a pair."""
     return hydra.compose("train", overrides=[*groups, f"{PAIRS}=_"])

@@ -22,7 +22,6 @@ def folders_for_arguments(arguments: list[str]) -> list[Path]:
 
 
 def config_dir_folders(arguments: list[str]) -> list[Path]:
-    """The folder of `--config-dir`, if it is given."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--cfg", "-c")  # otherwise -c would match the start of -cd
     parser.add_argument("--config-dir", "-cd", type=Path)

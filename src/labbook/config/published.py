@@ -33,7 +33,6 @@ def published_entries(published: Any) -> list[Any]:
 
 
 def check_published(published: Any) -> None:
-    """Refuse a setting `published` that is not a list of entries."""
     try:
         ENTRIES.validate_python(published_entries(published))
     except ValidationError as error:

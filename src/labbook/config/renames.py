@@ -38,7 +38,6 @@ Names = Mapping[str, str]
 
 
 def current_target(target: str) -> str:
-    """A target with the current name of its module."""
     return _in_module(target, MODULES)
 
 
@@ -76,13 +75,11 @@ def original(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def current_name(name: str) -> str:
-    """The current dotted name of a setting."""
     parent, _, key = name.rpartition(".")
     return joined(parent, SETTINGS.get(parent, {}).get(key, key))
 
 
 def original_name(name: str) -> str:
-    """The first dotted name of a setting, from its current one."""
     parent, _, key = name.rpartition(".")
     return joined(parent, inverse(SETTINGS.get(parent, {})).get(key, key))
 
@@ -118,7 +115,6 @@ def joined(parent: str, key: str) -> str:
 
 
 def inverse(names: Names) -> dict[str, str]:
-    """From current names to the first ones."""
     return {new: old for old, new in names.items()}
 
 
@@ -128,7 +124,6 @@ def _in_module(target: str, modules: Names) -> str:
 
 
 def _with_targets(node: Any, rename: Callable[[str], str]) -> Any:
-    """A copy of a node with all its targets renamed."""
     if isinstance(node, Mapping):
         return {
             key: rename(value) if key == "_target_" and isinstance(value, str) else _with_targets(value, rename)
@@ -158,6 +153,5 @@ def _rename(config: dict[str, Any], parent: str, names: Names, values: Mapping[s
 
 
 def _replace(node: dict[str, Any], key: str, values: Names) -> None:
-    """Rename the value of a setting of a node, if it has one of these."""
     if isinstance(value := node.get(key), str) and value in values:
         node[key] = values[value]

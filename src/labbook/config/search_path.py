@@ -21,7 +21,6 @@ class ProjectConfigs(SearchPathPlugin):
     """Makes Hydra search the project before the package."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Put the project's folder before the package's."""
         for folder in config_folders()[:-1]:
             search_path.prepend("project", str(folder), anchor=SearchPathQuery(provider="main"))
 

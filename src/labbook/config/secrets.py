@@ -32,7 +32,6 @@ def check_not_secret(name: str, value: Any) -> None:
 
 
 def mask_secrets(text: str) -> str:
-    """A text without the passwords in it."""
     return IN_COMMAND.sub(r"\1***", IN_ADDRESS.sub(r"\1***@", text))
 
 

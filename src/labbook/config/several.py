@@ -53,7 +53,6 @@ def expand_setting_name(name: str, config: DictConfig) -> list[str]:
 
 
 def unresolved_dict(node: DictConfig | None) -> dict[str, Any]:
-    """A node as a dictionary, with `${...}` as written."""
     found: Any = OmegaConf.to_container(node, resolve=False) if node is not None else {}
     return dict(found)
 

@@ -119,7 +119,6 @@ def is_setting(name: str, reference: DictConfig) -> bool:
 
 
 def find_key(key: str, node: Any, prefix: str = "") -> list[str]:
-    """The dotted names of all settings called `key`."""
     found = []
     for name in user_keys(node):
         if f"{prefix}{name}" in NOTES:

@@ -137,7 +137,6 @@ def check_hydra_section(node: Any, origin: str) -> None:
 
 
 def only_entry(key: str, node: Any, where: str) -> Any:
-    """The only entry that a mapping may have."""
     others = [str(item) for item in node if item != key] if isinstance(node, Mapping) else [str(node or "")]
     if any(others):
         raise SettingError(f"{where}.{abbreviate(others[0])} is allowed only in configs/ and on the command line")
@@ -145,7 +144,6 @@ def only_entry(key: str, node: Any, where: str) -> Any:
 
 
 def all_strings(node: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """All texts in plain data with their dotted names."""
     if isinstance(node, str):
         yield name, node
     elif isinstance(node, list):

@@ -97,7 +97,6 @@ def alternatives(value: Any) -> Iterator[Any]:
 
 
 def override_value(value: Any) -> str:
-    """A plain value as on a command line."""
     if isinstance(value, list):
         return f"[{','.join(map(override_value, value))}]"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -29,12 +29,10 @@ OLD_NAMES = (
 
 
 def recommended_weights(name: str) -> Any:
-    """The weights that torchvision recommends for a network."""
     return models.get_model_weights(name).DEFAULT
 
 
 def image_settings(name: str) -> dict[str, Any]:
-    """The settings of `data` that the weights of a network were trained with."""
     shown = recommended_weights(name).transforms()
     mean, std = tuple(shown.mean), tuple(shown.std)
     known = (mean, std) == (IMAGENET_MEAN, IMAGENET_STD)
@@ -43,7 +41,6 @@ def image_settings(name: str) -> dict[str, Any]:
 
 
 def pretrained_state_dict(name: str) -> dict[str, Tensor]:
-    """The pretrained weights of a network, on the CPU."""
     url = str(recommended_weights(name).url)
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
     if not file.exists():  # the cache may be writable for administrators only

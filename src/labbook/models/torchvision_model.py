@@ -84,7 +84,6 @@ class TorchvisionModel(Classifier):
 
     @property
     def title(self) -> str:
-        """Torchvision's name, and the changes to its network."""
         remarks = {
             "stem for small images": self.small,
             "pretrained weights": self.pretrained,

@@ -48,7 +48,6 @@ def contact_sheet(images: Picture, captions: Sequence[Sequence[CaptionLine]], ti
 
 
 def write_line(draw: ImageDraw.ImageDraw, text: str, left: float, top: float, size: int) -> None:
-    """Write a line, each character in a font that has it."""
     for part, font in fonts.split_by_font(text, size):
         draw.text((left, top + size), part, fill="black", font=font, anchor="ls")
         left += font.getlength(part)

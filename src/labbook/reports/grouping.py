@@ -68,7 +68,6 @@ class SettingRow:
         return next((mean for mean in found if mean is not None), None)
 
     def exact(self, name: str) -> Mean | None:
-        """The metric with exactly this name."""
         values = (measured_metric(run, self.objective if name == OBJECTIVE else name) for run in self.finished)
         return Mean.of([value for value in values if value is not None])
 
@@ -88,13 +87,11 @@ class SettingRow:
 
     @property
     def repeats(self) -> str:
-        """In what its runs differ: seeds, folds, or folds and seeds."""
         varied = [name for name in ("fold", "seed") if len({run.settings.get(name) for run in self.finished}) > 1]
         return " and ".join(f"{name}s" for name in varied) or "seeds"
 
     @property
     def folds(self) -> int:
-        """The number of folds; 0 without cross-validation."""
         return int(self.runs[0].settings.get("folds") or 0)
 
     def tied(self, other: "SettingRow") -> bool:
@@ -124,7 +121,6 @@ class Report:
 
     @property
     def states(self) -> dict[str, int]:
-        """The number of runs in each state."""
         counts = Counter(run.state for run in self.sweep.runs)
         return {state: counts[state] for state in STATES if counts[state]}
 
@@ -195,7 +191,6 @@ def group_runs(sweep: SweepRecord) -> Report:
 def row_of_setting(
     runs: Sequence[RunRecord], columns: Sequence[Column], names: Sequence[str], code: str, objective: str, falls: bool
 ) -> SettingRow:
-    """The row of the runs of one setting."""
     values = tuple(column.of(runs[0]) for column in columns)
     label = ", ".join(
         f"{name} {value_text(value)}" for name, value in zip(names, values, strict=True) if value is not None

@@ -79,7 +79,6 @@ def matrix_figure(report: Report) -> Figure | None:
 
 
 def table_figure(report: Report) -> Figure | None:
-    """The table, the best settings first."""
     if not report.rows:
         return None
     heads = table_headings(report)
@@ -107,7 +106,6 @@ def table_figure(report: Report) -> Figure | None:
 
 
 def on_paper(figure: Figure) -> Figure:
-    """A figure with the colours of paper."""
     real = {tuple(to_rgba(stand_in)[:3]): to_rgba(colour)[:3] for stand_in, colour in COLOURS.items()}
     for artist in figure.findobj():
         for name in PAINTED:

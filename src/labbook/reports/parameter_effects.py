@@ -88,7 +88,6 @@ class Series:
 
 
 def effect_sections(report: Report) -> list[Picture]:
-    """The accuracies and the time of each parameter."""
     accuracies = [name for name in ACCURACY if name in report.figures]
     times = [name for name in (TIME,) if name in report.figures]
     parameters = range(min(len(report.columns), MOST_PARAMETERS))
@@ -130,13 +129,11 @@ def effect_picture(report: Report, index: int, names: Sequence[str]) -> Picture:
 
 
 def best_rows(report: Report, index: int) -> Sequence[SettingRow]:
-    """The rows, or the best ones if words would overlap on the axis."""
     scale = Scale([row.values[index] for row in report.rows])
     return report.rows if scale.numeric or len(scale.values) <= MOST_WORDS else report.rows[:MOST_WORDS]
 
 
 def describe_marks(drawn: Sequence[Series], scale: Scale, grid: bool) -> str:
-    """A description of the marks."""
     largest = max((each.measured for each in drawn), key=len)
     dots = "one dot per run" if len(largest) <= MOST_DOTS else "the band has the middle 80 % of the runs"
     if grid:
@@ -165,14 +162,12 @@ def lines_by_others(report: Report, index: int, groups: Sequence[list[SettingRow
 
 
 def lines_by_metric(rows: Sequence[SettingRow], index: int, names: Sequence[str]) -> list[Series]:
-    """A line per metric, over all other parameters."""
     return [
         Series(metric_title(name), run_points(rows, index, name), published_points(rows, index, name)) for name in names
     ]
 
 
 def run_points(rows: Iterable[SettingRow], index: int, name: str) -> list[Point]:
-    """A metric of each finished run with the value of its parameter."""
     exact = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
     found = []
     for row in rows:
@@ -183,7 +178,6 @@ def run_points(rows: Iterable[SettingRow], index: int, name: str) -> list[Point]
 
 
 def published_points(rows: Iterable[SettingRow], index: int, name: str) -> list[Point]:
-    """The published metrics with the values of the parameter."""
     exact = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
     return [(row.values[index], row.published[each]) for row in rows for each in exact if each in row.published]
 
@@ -211,7 +205,6 @@ def draw_points(axes: Axes, scale: Scale, series: Series, colour: str, grid: boo
 
 
 def describe_means(drawn: Iterable[Series], name: str, grid: bool) -> str:
-    """The means of each line in words."""
     said = []
     for each in drawn:
         if each.measured:

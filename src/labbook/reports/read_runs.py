@@ -44,7 +44,6 @@ class RunRecord:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """All settings by dotted name; lists are values."""
         return flatten(self.config)
 
     @cached_property
@@ -54,7 +53,6 @@ class RunRecord:
 
     @property
     def choices(self) -> dict[str, str]:
-        """The file of each group."""
         chosen = self.config.get("config_groups")
         return {str(group): str(name) for group, name in chosen.items()} if isinstance(chosen, dict) else {}
 
@@ -66,18 +64,15 @@ class RunRecord:
 
     @property
     def machine(self) -> str:
-        """Device and precision, from metrics.json."""
         return ", ".join(str(self.metrics[name]) for name in ("device", "precision") if name in self.metrics)
 
     @property
     def reason(self) -> str:
-        """Why it failed, in one line."""
         lines = str(self.metrics.get("reason", "")).strip().splitlines()
         return lines[0] if lines else "unknown reason"
 
     @property
     def log(self) -> Path:
-        """The file with the traceback of a failure."""
         return self.path / LOG
 
     def metric(self, name: str) -> float | None:
@@ -150,7 +145,6 @@ def read_sweep(folder: Path) -> SweepRecord:
 
 
 def read_run(sweep: SweepFolder, path: Path) -> RunRecord:
-    """The readable content of a run folder."""
     state, metrics = sweep.state(path.name)
     slim = {name: value for name, value in metrics.items() if name not in (*MATRICES.values(), CLASSES)}
     config = read_plain_config(path / CONFIG)
@@ -187,7 +181,6 @@ def read_metric_table(file: Path) -> dict[str, Floats]:
 
 
 def flatten(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A plain configuration as one level of dotted names."""
     found: dict[str, Any] = {}
     for key, value in node.items():
         if isinstance(value, dict):

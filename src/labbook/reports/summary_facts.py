@@ -115,7 +115,6 @@ def accuracy_intervals(row: SettingRow, name: str) -> str:
 
 
 def count_test_images(row: SettingRow, name: str) -> int:
-    """The number of images behind the accuracy of each run; 0 if unknown."""
     part = name.partition("/")[0]
     for run in row.finished:
         if count := run.metric(f"{part}_images"):

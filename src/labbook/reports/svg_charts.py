@@ -79,7 +79,6 @@ class LineStyle:
 
     @property
     def css(self) -> Markup:
-        """The stroke of the legend's sample."""
         dashed = "" if self.dashes == "solid" else "; stroke-dasharray: 6 3"
         return Markup(f"stroke: var(--{VARIABLES[self.colour]}){dashed}")
 
@@ -146,7 +145,6 @@ def set_logarithmic(axes: Axes, which: str, ticks: Sequence[float] | None = None
 
 
 def set_whole_number_ticks(axes: Axes) -> None:
-    """Ticks of the x axis at whole numbers only."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
 
 
@@ -169,7 +167,6 @@ class Scale:
         return self._places[value_text(value)]
 
     def label(self, axes: Axes, name: str, which: str = "x") -> None:
-        """Give the x or y axis its name, ticks and scale."""
         getattr(axes, f"set_{which}label")(shorten_label(name))
         if self.log:
             set_logarithmic(axes, which, [float(value) for value in self.values] if self._roomy() else None)
@@ -200,6 +197,5 @@ def name_ticks(axes: Axes, which: str, values: Sequence[Any]) -> None:
 
 
 def shorten_label(words: str, longest: int = LONGEST) -> str:
-    """One line that fits."""
     line = " ".join(words.split())
     return line if len(line) <= longest else f"{line[: longest - 1]}…"

@@ -77,7 +77,6 @@ def report_html(report: Report, shown: list[PageSection]) -> str:
 
 
 def render_template(template: str, **values: Any) -> str:
-    """A page from a template, with the common style and script."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -87,7 +86,6 @@ def render_template(template: str, **values: Any) -> str:
 
 
 def best_text(report: Report) -> list[tuple[str, str]]:
-    """The best setting's metrics; empty without a best setting."""
     if (row := report.best) is None:
         return []
     figures = [
@@ -101,7 +99,6 @@ def best_text(report: Report) -> list[tuple[str, str]]:
 
 
 def page_sections(report: Report) -> list[PageSection]:
-    """All pictures that the runs have data for."""
     lines = line_styles([row.label for row in report.rows])
     drawn: list[tuple[str, Callable[[], list[Picture]], bool]] = [
         (CURVES, lambda: curve_pictures(report, lines), True),

@@ -28,7 +28,6 @@ class Heading:
 
 
 def table_headings(report: Report) -> list[Heading]:
-    """Settings, number of runs, metrics, and published metrics."""
     found = []
     for index, (column, name) in enumerate(zip(report.columns, report.names, strict=True)):
         numeric = all(is_axis_number(row.values[index]) or row.values[index] in (None, NULL) for row in report.rows)
@@ -45,7 +44,6 @@ def table_headings(report: Report) -> list[Heading]:
 
 
 def metric_title(name: str) -> str:
-    """A metric's name as a heading."""
     return {**SHOWN, "train/acc_eval": "train acc"}.get(name, name.replace("/", " ").replace("_", " "))
 
 
@@ -66,7 +64,6 @@ def table_cells(report: Report, row: SettingRow) -> list[Cell]:
 
 
 def published_cell(row: SettingRow, name: str) -> str:
-    """A published metric and, in brackets, the difference to it."""
     if name not in row.published:
         return ""
     difference = row.difference(name)
@@ -75,7 +72,6 @@ def published_cell(row: SettingRow, name: str) -> str:
 
 
 def format_metric_cell(name: str, value: float, sign: str = "") -> str:
-    """A metric with its significant digits."""
     if name == "train_seconds":
         return f"{value:{sign}.1f}"
     return f"{value:{sign},.0f}" if name == "images_per_second" else f"{value:{sign}.4f}"
@@ -119,7 +115,6 @@ def footnotes(report: Report) -> list[str]:
 
 
 def tally_runs(report: Report) -> str:
-    """Such as `12 runs: 9 finished, 1 running, 2 failed`."""
     total = len(report.sweep.runs)
     counts = ", ".join(f"{count} {state}" for state, count in report.states.items())
     to_come = f", {report.sweep.to_come} not started" if report.sweep.to_come else ""

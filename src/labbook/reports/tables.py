@@ -17,7 +17,6 @@ MOST_ROWS = 40  # on the terminal
 
 
 def print_table(report: Report, console: Console | None = None) -> None:
-    """Print the table, the state of the runs and the failures."""
     console = wide_enough(console)
     if report.rows:
         console.print(terminal_table(report, console.width))
@@ -30,7 +29,6 @@ def print_table(report: Report, console: Console | None = None) -> None:
 
 
 def terminal_table(report: Report, width: int) -> Table:
-    """The most important columns that fit."""
     heads = table_headings(report)
     rows = [[cell.text for cell in table_cells(report, row)] for row in report.rows[:MOST_ROWS]]
     widths = [
@@ -62,7 +60,6 @@ def _cut(report: Report) -> list[str]:
 
 
 def table_as_csv(report: Report) -> str:
-    """Raw numbers with full names, a line for each setting."""
     figures = [*dict.fromkeys([*report.figures, "train/acc_eval", *report.published])]
     figures = [name for name in figures if any(row.exact(name) for row in report.rows)]
     pairs = [f"{name}{part}" for name in figures for part in ("", " sd")]
@@ -96,7 +93,6 @@ def _versions(row: SettingRow) -> str:
 
 
 def table_as_markdown(report: Report) -> str:
-    """A table for GitHub, with the facts for reading it."""
     lines = [f"# {escape_markup(report.sweep.name)}", "", tally_runs(report), ""]
     if report.rows:
         lines += [markdown_table(report), ""]

@@ -50,7 +50,6 @@ def lock_owner(sweep: Path, name: str) -> str | None:
 
 
 def held_locks(sweep: Path) -> dict[str, str]:
-    """All held locks: name -> owner."""
     names = (path.stem for path in sorted((sweep / CLAIMS).glob("*.lock")))
     return {name: who for name in names if (who := lock_owner(sweep, name)) is not None}
 

@@ -55,7 +55,6 @@ def code_folder() -> Path:
 
 
 def _git(root: Path, *words: str) -> str:
-    """The output of git for a checkout."""
     command = ["git", "-C", str(root), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True, errors="replace").stdout
 
@@ -100,7 +99,6 @@ def other_code_version(metrics: Mapping[str, Any]) -> str | None:
 
 
 def library_versions() -> str:
-    """The libraries that a run's metrics depend on."""
     import torch
 
     lightning = version("pytorch-lightning")

@@ -182,7 +182,6 @@ def check_unfinished(path: Path, begun: DictConfig, asked: DictConfig) -> None:
 
 
 def epochs_trained(path: Path) -> int:
-    """The number of epochs in a run's metrics.csv."""
     try:
         return max(len((path / TABLE).read_text(encoding="utf-8", errors="replace").splitlines()) - 1, 0)
     except OSError:

@@ -84,7 +84,6 @@ class RunFolder:
             write_whole(self.path / CONFIG, f"# {typed_command()}\n{OmegaConf.to_yaml(lasting)}", durable=True)
 
     def _resume_facts(self) -> dict[str, Any]:
-        """How often the run was resumed, and which other code trained it before."""
         facts: dict[str, Any] = {"resumed": self.metrics.get("resumed", 0) + 1}
         if self.saved and (version := other_code_version(self.metrics)):
             log.warning("started by other code, %s; this is %s", version, code_version())
@@ -120,7 +119,6 @@ class RunFolder:
 
 
 def new_run_path(config: DictConfig) -> tuple[Path, str]:
-    """The parent folder and the name of a single run: date and choices."""
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     chosen = {group: str(config.config_groups[group]) for group in ("model", "data") if group in config.config_groups}
     if variant := OmegaConf.select(config, "model.name"):  # as in model=resnet18 model.name=resnet34
@@ -147,7 +145,6 @@ def make_run_folder(parent: Path, name: str) -> Path:
 
 
 def saved_states(path: Path) -> list[Path]:
-    """The checkpoints to resume from, the newest first, damaged or not."""
     return [file for name in (LAST, PREVIOUS) if (file := path / CHECKPOINTS / name).is_file()]
 
 

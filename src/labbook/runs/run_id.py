@@ -98,7 +98,6 @@ def _formerly_left_out(schema: type[Any], settings: Mapping[str, Any]) -> dict[s
 
 
 def result_callbacks(callbacks: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The callbacks without `PASSIVE` ones."""
     return {name: node for name, node in (callbacks or {}).items() if node and node.get("_target_") not in PASSIVE}
 
 

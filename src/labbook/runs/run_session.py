@@ -86,7 +86,6 @@ class RunSession:
     def _close(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> Exception | None:
-        """Close what is in `closing`; returns the error if that fails."""
         try:
             self.closing.__exit__(kind, error, tb)
         except Exception as unclosed:

@@ -42,11 +42,9 @@ class SweepFolder:
             raise SettingError(f"{self.path} exists and was not created by a sweep: use another sweep.name=NAME")
 
     def by_identity(self) -> dict[str, str]:
-        """Run ID -> run folder."""
         return {name.rpartition("-")[2]: name for name in self.runs() if NAME.fullmatch(name)}
 
     def begin(self, over: list[str], objective: str, mode: str = "auto") -> None:
-        """Create the folder, or add this command to its manifest."""
         self.check()
         command = typed_command()
         try:
@@ -70,7 +68,6 @@ class SweepFolder:
                 write_whole(self.path / MANIFEST, json.dumps(mark | {"planned": planned}, indent=2) + "\n")
 
     def set_run_aside(self, name: str, log_dir: Path) -> Path:
-        """Move a run to log_dir/replaced, where it is ignored."""
         return move_aside(self.path / name, log_dir / "replaced" / self.path.name / name)
 
     def set_aside(self, log_dir: Path) -> Path:
@@ -130,13 +127,11 @@ class IdentityIndex:
 
 
 def settings_fingerprint(roots: Iterable[Path], code: Path) -> str:
-    """A hash of all configurations in some folders, and of all code in one."""
     files = ((path.relative_to(root).as_posix(), path) for root in roots for path in config_files(root))
     return digest_files([*files, *source_files([code])])
 
 
 def config_files(root: Path) -> Iterator[Path]:
-    """The configuration files in a folder, without those of runs in it."""
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = [] if METRICS in files else sorted(subfolders)
         yield from (Path(folder) / name for name in sorted(files) if name.endswith(".yaml") and METRICS not in files)

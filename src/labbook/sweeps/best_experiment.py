@@ -99,7 +99,6 @@ def finished_before(config: DictConfig, folders: Iterable[Path]) -> Path | None:
 
 
 def _kept(name: str, node: Any, left_out: set[str]) -> Any:
-    """A setting without the `left_out` ones inside it."""
     if not isinstance(node, Mapping):
         return node
     whole = {key: (f"{name}.{key}", value) for key, value in node.items()}
@@ -107,7 +106,6 @@ def _kept(name: str, node: Any, left_out: set[str]) -> Any:
 
 
 def plain_override(value: Any) -> str:
-    """Plain data as in an override."""
     if isinstance(value, Mapping):
         return f"{{{','.join(f'{key}:{plain_override(item)}' for key, item in value.items())}}}"
     if isinstance(value, list):

@@ -24,7 +24,6 @@ HOW = "a run of a sweep (-m) is one process on one device: use trainer.devices=1
 
 
 def check_job(config: DictConfig) -> None:
-    """Check a job's settings against their targets."""
     check_one_process_per_run(config.trainer)
     with lazy_imports.import_torch_stack():  # takes seconds, which a finished sweep does not need
         from labbook import experiment
@@ -61,7 +60,6 @@ def depends_on_surroundings(config: DictConfig) -> bool:
 
 
 def job_search_path(context: HydraContext) -> list[Path]:
-    """The folders of configuration files."""
     sources = context.config_loader.get_sources()
     return [Path(source.path) for source in sources if source.scheme() == "file"]
 
@@ -81,7 +79,6 @@ def has_setting(config: DictConfig, name: str) -> bool:
 
 
 def choice_for(config: DictConfig, override: str) -> str:
-    """The choice of an override's group, as typed."""
     group = override.lstrip("+").partition(".")[0]
     return f"{group}={config.config_groups.get(group)}"
 

@@ -32,7 +32,6 @@ class JobComposer:
         self.taken: set[str] = set()
 
     def run_id(self, overrides: list[str]) -> str:
-        """The run ID of a job's overrides."""
         key = "\n".join(overrides)
         known = self.index.identities.get(key)
         if known is not None:

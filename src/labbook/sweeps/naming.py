@@ -33,7 +33,6 @@ def given_overrides(hydra: DictConfig) -> tuple[list[str], list[str]]:
 
 
 def swept_keys(overrides: list[str]) -> list[str]:
-    """The keys with several values, in order."""
     return [item.get_key_element() for item in parse_overrides(overrides) if item.is_sweep_override()]
 
 

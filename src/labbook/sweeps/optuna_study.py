@@ -89,7 +89,6 @@ def can_be_zero(distribution: BaseDistribution) -> bool:
 
 
 def describe_distribution(distribution: BaseDistribution) -> str:
-    """A distribution as an override."""
     if isinstance(distribution, CategoricalDistribution):
         return f"choice({','.join(map(str, distribution.choices))})"
     assert isinstance(distribution, (FloatDistribution, IntDistribution))
@@ -116,7 +115,6 @@ def open_study(storage: str, objective: str, mode: str = "auto", runs: int = 1) 
 
 
 def existing_study(storage: str) -> optuna.Study | None:
-    """The existing study, if there is one."""
     kind, _, file = storage.partition(":///")
     if kind == "sqlite" and not Path(file).exists():
         return None

@@ -145,5 +145,4 @@ def check_sampler(name: str) -> None:
 
 
 def example_of(distribution: Any) -> Any:
-    """A value that a distribution can give."""
     return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low

@@ -171,7 +171,6 @@ class ResumingLauncher(Launcher):
         return completed_job(float(metrics["objective"]) if state in WITH_FIGURES else None)
 
     def _job_overrides(self, name: str, job: SweepJob) -> list[str]:
-        """A job's overrides, with those that the program adds."""
         return [
             *self.composer.fitting(job.overrides),
             f"sweep.name='{self.sweep.path.name}'",
@@ -214,7 +213,6 @@ class ResumingLauncher(Launcher):
             print(f"of {len(returns)} runs finished before{by_other_code}", flush=True)
 
     def _by_other_code(self, names: Iterable[str]) -> str:
-        """A note on finished runs of other code."""
         versions = [other_code_version(read_metrics(self.sweep.path / name)) for name in names]
         counts = Counter(version for version in versions if version)
         if not counts:
@@ -236,14 +234,12 @@ class ResumingLauncher(Launcher):
 
 
 def completed_job(objective: float | None) -> JobReturn:
-    """A launcher's return for a finished run."""
     result = JobReturn(status=JobStatus.COMPLETED)
     result.return_value = objective
     return result
 
 
 def failed_job(metrics: Mapping[str, Any]) -> JobReturn:
-    """A launcher's return for a failed run, from its metrics.json."""
     result = JobReturn(status=JobStatus.FAILED)
     result.return_value = run_job.RunFailed(metrics.get("reason", ""))
     return result

@@ -122,5 +122,4 @@ def begun_note(state: str, metrics: dict[str, Any]) -> str:
 
 
 def print_job_line(job: DictConfig, text: str, error: bool = False) -> None:
-    """Print a line, marked with the run if several share the terminal."""
     print_line(printable(f"[{job.label}] {text}" if job.parallel else text), error)

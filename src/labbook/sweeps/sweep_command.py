@@ -122,7 +122,6 @@ class SweepCommand:
         print(f"to train it again: {again}")
 
     def _folders(self) -> list[Path]:
-        """The folders of settings files."""
         sources = self.config.hydra.runtime.config_sources
         return [Path(source.path) for source in sources if source.schema == "file"]
 
@@ -133,7 +132,6 @@ class SweepCommand:
         return self.folder.state(name)[1].get("launch") == self.launcher.launch_id
 
     def account(self) -> str:
-        """What this command did, in words."""
         mine = {name for name in self.launcher.launched if self._did(name)}
         finished, failed = self.names("finished") & mine, self.names("failed")
         counts = {

@@ -203,7 +203,6 @@ def how_to_test(model: LightningModule, data: LightningDataModule) -> str:
 
 
 def missing_parts(model: LightningModule, data: LightningDataModule, step: str, loader: str) -> str:
-    """What is missing of a step and a loader, in words."""
     missing = [] if overrides_hooks(model, step) else [f"{model_title(model)} has no {step}"]
     missing += [] if defines_loader(model, data, loader) else [f"{type(data).__name__} has no {loader}"]
     return " and ".join(missing)

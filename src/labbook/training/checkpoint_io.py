@@ -62,7 +62,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def check_loadable(checkpoint: Mapping[str, Any], file: Path) -> None:
-    """Refuse a saved checkpoint that `load_checkpoint_file` would refuse."""
     if unsafe := set(torch.serialization.get_unsafe_globals_in_checkpoint(file)):
         key, name = next(objects_in(checkpoint, unsafe), ("", min(unsafe)))
         advice = "use tensors, numbers, texts, lists and dictionaries"
@@ -140,7 +139,6 @@ def load_weights(model: LightningModule, path: Path) -> int:
 
 
 def put_weights(model: LightningModule, content: dict[str, Any], path: Path) -> int:
-    """`load_weights` for a checkpoint whose `content` is loaded already."""
     check_weights_fit(model, content["state_dict"], path)
     check_weights_finite(content["state_dict"], path)
     model.load_state_dict(content["state_dict"])

@@ -128,7 +128,6 @@ class Classifier(FastLightningModule):
         return batch.weight * every * images_in(batch.step, batch.step + 1) / together
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        """A step along the gradient, or along that of `task.sam`."""
         if self.task.sam:
             optimizer_closure = partial(sam.sam_gradient, self, optimizer_closure, self.task.sam, self._train)
         optimizer.step(closure=optimizer_closure)
@@ -139,7 +138,6 @@ class Classifier(FastLightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the gradients, if asked to."""
         clip_gradients(self, optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def training_logits(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
@@ -249,7 +247,6 @@ class Classifier(FastLightningModule):
         return with_schedule(optimizer, self.task.scheduler, **self._counts())
 
     def _counts(self) -> dict[str, int | None]:
-        """The arguments that a schedule may ask for."""
         return {"epochs": self.trainer.max_epochs, "steps_per_epoch": self.steps_per_epoch()}
 
     def on_train_start(self) -> None:

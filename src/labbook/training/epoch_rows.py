@@ -25,7 +25,6 @@ USUAL = ("loss", "acc")  # of a classifier, whose line shows only these
 
 
 def rows_as_csv(rows: list[Row]) -> str:
-    """Rows as CSV; a column that a row does not have is empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row if name != "images"))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
@@ -35,7 +34,6 @@ def rows_as_csv(rows: list[Row]) -> str:
 
 
 def epoch_line(row: Row, epochs: int) -> str:
-    """The line of an epoch on the terminal."""
     figures = [said for part in ("train", "val", "") if (said := metrics_of_part(row, part))]
     number = f"{int(row['epoch']):>{len(str(epochs))}}/{epochs}"
     pace = f"{row['seconds']:.1f} s  {pace_of_row(row)}"

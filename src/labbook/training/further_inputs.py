@@ -31,7 +31,6 @@ class FurtherInputs:
         )
 
     def among(self, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of a batch that `forward` takes."""
         if not extra and not self.needed:
             return {}
         if missing := [name for name in self.needed if name not in extra]:

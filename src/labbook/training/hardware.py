@@ -70,7 +70,6 @@ def describe_machine() -> Machine:
 
 
 def cpu_name() -> str:
-    """The name of the processor, if the system gives it."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as info:
             return next(line.split(":")[1].strip() for line in info if line.startswith("model name"))
@@ -186,7 +185,6 @@ def choose_precision(
 
 
 def choose_for_run(config: "DictConfig", model: "LightningModule") -> DeviceChoice:
-    """The device and precision to train or test a network on this machine."""
     from labbook.training.capabilities import (
         has_strided_depthwise,
         is_classifier,  # imports torch, as does the next line

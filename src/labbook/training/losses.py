@@ -88,7 +88,6 @@ def takes_argument(loss: Loss, name: str) -> bool:
 
 
 def weight_name(loss: Loss) -> str | None:
-    """The argument for class weights: `pos_weight`, or `weight`."""
     return next((name for name in ("pos_weight", "weight") if name in inspect.signature(loss).parameters), None)
 
 

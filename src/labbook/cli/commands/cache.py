@@ -27,7 +27,6 @@ def select_caches(entries: list[CacheEntry], words: list[str], folder: Path) -> 
 
 
 def print_caches(entries: list[CacheEntry]) -> None:
-    """A table with a line for each cache."""
     table = plain_table()
     for heading in ("Cache", "Size", "Images", "Pixels", "Written", "State", "Images from"):
         table.add_column(heading, justify="right" if heading in ("Size", "Images") else "left", overflow="fold")
@@ -43,7 +42,6 @@ def print_caches(entries: list[CacheEntry]) -> None:
 
 
 def in_megabytes(size: int) -> str:
-    """A number of bytes in megabytes."""
     return f"{size / 1e6:,.1f} MB"
 
 

@@ -32,7 +32,6 @@ def drawing_config(words: list[str]) -> DictConfig:
 
 @exit_with_message()
 def main() -> None:
-    """Write the picture and say where."""
     parser = invocation.command_parser("draw", __doc__)
     parser.add_argument(
         "settings", nargs="*", metavar="NAME, RUN or SETTING=VALUE", help="NAME is a network, as in model=NAME"

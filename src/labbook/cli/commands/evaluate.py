@@ -84,6 +84,5 @@ def main() -> None:
 
 
 def print_notes(notes: Sequence[str]) -> None:
-    """Print notes on the test."""
     for note in notes:
         print(f"note: {printable(note)}", file=sys.stderr)

@@ -20,7 +20,6 @@ from labbook.sweeps.best_experiment import run_of
 
 @exit_with_message()
 def main() -> None:
-    """Write the file, and say how far it is from PyTorch."""
     parser = invocation.command_parser("export", __doc__)
     parser.add_argument("run", type=Path, help="run folder, or sweep folder (its best run is used)")
     parser.add_argument("--format", choices=formats.FORMATS, required=True)

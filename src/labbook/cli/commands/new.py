@@ -57,7 +57,6 @@ class ProjectPlace:
 
 
 def render_files(kind: str, name: str, package: str = "labbook") -> dict[str, str]:
-    """The files, by path in the project."""
     group, folder = KINDS[kind]
     words = {"name": name, "class": class_name_of(name), "package": package}
     paths = (f"src/{package}/{folder}/{name}.py", f"configs/{group}/{name}.yaml")
@@ -65,7 +64,6 @@ def render_files(kind: str, name: str, package: str = "labbook") -> dict[str, st
 
 
 def fill_skeleton(skeleton: str, words: dict[str, str]) -> str:
-    """A skeleton with its words filled in."""
     text = (SKELETONS / f"{skeleton}.j2").read_text(encoding="utf-8")
     rendering: str = jinja2.Template(text, undefined=jinja2.StrictUndefined).render(words)
     return rendering + "\n"
@@ -77,7 +75,6 @@ def class_name_of(name: str) -> str:
 
 
 def check_word(name: str, example: str) -> None:
-    """Refuse a word that cannot be the name of a module."""
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         raise SettingError(
             f"NAME={abbreviate(name)} must have lower-case letters, digits and single '_' between them, begin with a"

@@ -20,7 +20,6 @@ PROJECT = SKELETONS / "project"
 
 
 def project_files(name: str) -> dict[str, str]:
-    """The files of a project, by path in it; `name` is its package."""
     words = {
         "name": name,
         "labbook": install_origin().replace("$", "$$").replace("#", "\\#"),
@@ -39,7 +38,6 @@ def project_files(name: str) -> dict[str, str]:
 
 
 def package_name_of(folder: Path) -> str:
-    """The name of the package of a project in a folder."""
     name = folder.name.replace("-", "_")
     check_word(name, "../mylab")
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):

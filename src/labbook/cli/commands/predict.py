@@ -20,7 +20,6 @@ from labbook.sweeps.best_experiment import run_of
 
 
 def parse_arguments() -> argparse.Namespace:
-    """What was typed."""
     parser = invocation.command_parser("predict", __doc__)
     parser.add_argument("run", type=Path, help="run folder, or sweep folder (its best run is used)")
     parser.add_argument("words", nargs="*", metavar="IMAGE or SETTING=VALUE", help="files, folders, patterns, settings")

@@ -14,7 +14,6 @@ from labbook.reports.sweep_page import PAGE
 
 @exit_with_message()
 def main() -> None:
-    """Print the table of each sweep, and where its page is."""
     parser = invocation.command_parser("report", __doc__)
     parser.add_argument("sweeps", nargs="+", type=Path, metavar="SWEEP", help="sweep folder, such as logs/sweeps/NAME")
     for folder in parser.parse_args().sweeps:
