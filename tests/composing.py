@@ -8,15 +8,15 @@ import hydra
 import yaml
 from omegaconf import DictConfig, open_dict
 
-from labbook.cli import command_line
 from labbook.config import schema
+from labbook.installation import CONFIGS
 
 
 @cache
 def with_hydra(*overrides: str) -> DictConfig:
     """The configuration and Hydra's own; not to be changed."""
     schema.register_schema()
-    with hydra.initialize_config_dir(str(command_line.CONFIGS)):
+    with hydra.initialize_config_dir(str(CONFIGS)):
         return hydra.compose("train", overrides=list(overrides), return_hydra_config=True)
 
 
@@ -46,13 +46,11 @@ def node(model: str) -> DictConfig:
 
 def file(name: str) -> dict[str, Any]:
     """A file of configs/ as it is written."""
-    content: dict[str, Any] = yaml.safe_load((command_line.CONFIGS / name).read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.safe_load((CONFIGS / name).read_text(encoding="utf-8"))
     return content
 
 
-MODELS = {
-    path.stem: file(f"model/{path.stem}.yaml") for path in sorted((command_line.CONFIGS / "model").glob("*.yaml"))
-}
+MODELS = {path.stem: file(f"model/{path.stem}.yaml") for path in sorted((CONFIGS / "model").glob("*.yaml"))}
 TORCHVISION = "/base/torchvision@_here_"
 OF_TORCHVISION = {name: own["name"] for name, own in MODELS.items() if TORCHVISION in own.get("defaults", [])}
 OWN = [name for name in MODELS if name not in OF_TORCHVISION]

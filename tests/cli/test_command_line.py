@@ -16,13 +16,12 @@ from labbook import experiment
 from labbook.cli import command_line
 from labbook.config import schema
 from labbook.errors import SettingError, StoppedBySignal, TrainingError
+from labbook.installation import CONFIGS
 from tests import composing
 from tests.conftest import Command
 
-ROOT = command_line.CONFIGS.parent
-CHOICES = {
-    group: [path.stem for path in sorted((command_line.CONFIGS / group).glob("*.yaml"))] for group in schema.GROUPS
-}
+ROOT = CONFIGS.parent
+CHOICES = {group: [path.stem for path in sorted((CONFIGS / group).glob("*.yaml"))] for group in schema.GROUPS}
 
 
 # Help ------------------------------------------------------------------------------------------------------------
@@ -36,7 +35,7 @@ def test_help_lists_every_choice_of_every_group_with_what_it_is(flag: str, labbo
     for group, names in CHOICES.items():
         below = lines[lines.index(f"  {group}=") + 1 :][: len(names)]
         for name, line in zip(names, below, strict=True):
-            text = command_line.config_description(command_line.CONFIGS / group / f"{name}.yaml")
+            text = command_line.config_description(CONFIGS / group / f"{name}.yaml")
             assert text
             assert line.lstrip(" *") == f"{name:<18} {text}"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from labbook.cli import command_line
 from labbook.config.schema import GROUPS
+from labbook.installation import CONFIGS
 from tests.config.bad_settings import REFUSED
 from tests.conftest import Command, Ended
 
-CHOICES = {group: [path.stem for path in sorted((command_line.CONFIGS / group).glob("*.yaml"))] for group in GROUPS}
+CHOICES = {group: [path.stem for path in sorted((CONFIGS / group).glob("*.yaml"))] for group in GROUPS}
 QUICK = ("model=mlp", "data.limit=64", "trainer.precision=32", "callbacks=none", "logger=none")
 
 

@@ -12,10 +12,11 @@ from labbook.config import instantiate, unknown_keys
 from labbook.config import schema as config
 from labbook.config.schema import FILES, GROUPS, OPTIONAL, PAIRS, TrainConfig
 from labbook.errors import SettingError
+from labbook.installation import CONFIGS
 from tests import composing
 from tests.composing import composed
 
-FOUND = sorted(path.relative_to(command_line.CONFIGS) for path in command_line.CONFIGS.rglob("*.yaml"))
+FOUND = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.yaml"))
 CHOICES = [(path.parent.name, path.stem) for path in FOUND if path.parent.name in GROUPS]
 # Settings that the program itself turns into arguments of the target.
 BY_THE_PROGRAM = {"loss": {"class_weights"}}
@@ -43,22 +44,22 @@ def test_there_is_a_folder_for_each_group_and_no_other_file() -> None:
     assert {str(path.parent) for path in FOUND} == {*GROUPS, PAIRS, "base", ".", "hydra/launcher", "hydra/sweeper"}
     assert [path.name for path in FOUND if path.parent == Path()] == ["train.yaml"]
     assert [path.name for path in FOUND if path.parent == Path("base")] == ["data.yaml", "torchvision.yaml"]
-    assert {path.suffix for path in command_line.CONFIGS.rglob("*") if path.is_file()} == {".yaml"}
+    assert {path.suffix for path in CONFIGS.rglob("*") if path.is_file()} == {".yaml"}
 
 
 @pytest.mark.parametrize("path", FOUND, ids=str)
 def test_each_file_opens_with_what_it_is(path: Path) -> None:
-    lines = (command_line.CONFIGS / path).read_text(encoding="utf-8").splitlines()
+    lines = (CONFIGS / path).read_text(encoding="utf-8").splitlines()
     comments = [line for line in lines[:2] if line.startswith("# ") and "@package" not in line]
     assert comments, "the first line, after an instruction to Hydra, is a comment: --help prints it"
     if path.parent.name in GROUPS:
-        assert command_line.config_description(command_line.CONFIGS / path) == comments[0].removeprefix("# ")
+        assert command_line.config_description(CONFIGS / path) == comments[0].removeprefix("# ")
         assert len(comments[0]) < 110
 
 
 @pytest.mark.parametrize("path", [path for path in FOUND if path.parent.name in FILES], ids=str)
 def test_files_for_the_root_say_so(path: Path) -> None:
-    assert (command_line.CONFIGS / path).read_text(encoding="utf-8").startswith("# @package _global_\n")
+    assert (CONFIGS / path).read_text(encoding="utf-8").startswith("# @package _global_\n")
 
 
 @pytest.mark.parametrize(("group", "name"), CHOICES)
@@ -110,7 +111,7 @@ def values_have_the_annotated_types(group: str, node: Any) -> None:
 
 def varies(group: str, name: str) -> bool:
     """Whether a file changes some settings of another one."""
-    return "defaults:" in (command_line.CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8")
+    return "defaults:" in (CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [name for group, name in CHOICES if group == "experiment"])

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from labbook.cli.commands import evaluate
 from labbook.config import renames
-from labbook.config.untrusted import CONFIGS
+from labbook.installation import CONFIGS
 from labbook.reports import read_runs
 from labbook.runs.resume import read_run_config
 from labbook.runs.run_id import run_id

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import LightningModule, Trainer
 
 from labbook.callbacks.epoch_end import EpochEnd
-from labbook.config.untrusted import CONFIGS
+from labbook.installation import CONFIGS
 from labbook.runs.resume import add_run_choices
 from tests.conftest import Command
 from tests.runs.test_killed import same_in_all

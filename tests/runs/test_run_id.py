@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from labbook.config import arguments, renames, untrusted
+from labbook.config import arguments, renames
 from labbook.config import schema as settings
 from labbook.config.frozen_settings import FROZEN
+from labbook.installation import CONFIGS
 from labbook.runs import run_id
 from tests.composing import composed, file
 
@@ -183,7 +184,7 @@ def test_the_settings_of_version_0_1_that_are_off_are_in_the_identity(config: Di
 
 
 def test_the_identities_of_kept_runs_are_those_in_their_names() -> None:
-    kept = sorted((untrusted.CONFIGS.parent / "docs" / "results").glob("*/*/config.yaml"))
+    kept = sorted((CONFIGS.parent / "docs" / "results").glob("*/*/config.yaml"))
     assert len(kept) > 100
     other = [file.parent.name for file in kept if run_id.run_id(OmegaConf.load(file)) != file.parent.name[-8:]]
     assert other == []

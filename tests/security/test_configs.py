@@ -15,6 +15,7 @@ from hydra.core.plugins import Plugins
 
 from labbook.config import instantiate, untrusted
 from labbook.errors import SettingError
+from labbook.installation import CONFIGS
 from tests.conftest import Command, Ended
 from tests.security.conftest import BAIT, QUICK, Traps, mostly_slow, refused
 
@@ -278,6 +279,6 @@ def test_no_folder_gives_the_command(option: str, program: Command) -> None:
 
 
 def test_a_launchers_process_that_knows_it_already_can_start_hydra() -> None:
-    untrusted.register_config_source([untrusted.CONFIGS])
+    untrusted.register_config_source([CONFIGS])
     Plugins.instance()._initialize()  # as Hydra does it there, after it was given what this process has registered
     assert SourcesRegistry.instance().types["file"] is untrusted.FileConfigSource

@@ -8,10 +8,10 @@ from importlib.metadata import requires
 import pytest
 
 from labbook import lazy_imports
-from labbook.cli import command_line
 from labbook.errors import SettingError
+from labbook.installation import CONFIGS
 
-ROOT = command_line.CONFIGS.parent
+ROOT = CONFIGS.parent
 FILES = [
     ROOT / "train.py",
     *sorted(path for folder in ("src", "scripts", "tests", "tools") for path in (ROOT / folder).rglob("*.py")),

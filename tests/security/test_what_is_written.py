@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from labbook.cli import command_line
 from labbook.config import secrets
 from labbook.config.path_rules import NAME, RESERVED, check_name, escapes_folder, short_file_name
 from labbook.errors import SettingError
+from labbook.installation import CONFIGS
 from labbook.runs import provenance, run_folder
 from labbook.sweeps import launchers, naming
 from tests.conftest import Command
@@ -82,7 +82,7 @@ def test_checkpoints_hold_tensors_and_plain_data_alone(arguments: list[str], pro
             str(tmp_path),
             str(Path.home()),
             os.environ.get("USER", "labbook-nobody"),
-            str(command_line.CONFIGS.parent),
+            str(CONFIGS.parent),
         ):
             assert told.encode() not in content
 

@@ -103,9 +103,10 @@ THREADS = """
 import sys
 import hydra
 from labbook.cli import command_line as cli
+from labbook.installation import CONFIGS
 from labbook.runs import run_session as runs
 
-@hydra.main(config_path=str(cli.CONFIGS), config_name="train", execution_whitelist=cli.allowed_targets())
+@hydra.main(config_path=str(CONFIGS), config_name="train", execution_whitelist=cli.allowed_targets())
 @cli.run_task
 def main(config):
     import torch

@@ -13,11 +13,11 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook import experiment
-from labbook.cli import command_line
 from labbook.config import published, schema
+from labbook.installation import CONFIGS
 from tests import composing
 
-PRESETS = [path.stem for path in sorted((command_line.CONFIGS / "sweep").glob("*.yaml"))]
+PRESETS = [path.stem for path in sorted((CONFIGS / "sweep").glob("*.yaml"))]
 
 Figures = dict[str, float]
 

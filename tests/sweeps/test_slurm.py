@@ -10,7 +10,7 @@ from types import FrameType
 import pytest
 import yaml
 
-from labbook.cli import command_line
+from labbook.installation import CONFIGS
 from labbook.signals import StopSignals, forward_to_submitit, is_handled_by_submitit
 from tests.conftest import Command
 from tests.sweeps.running import LONGER, TINY, done, figures_of, kill, needs, runs_of, start
@@ -37,7 +37,7 @@ def test_slurm_is_told_what_the_file_says(
     monkeypatch.setenv("PATH", install(tmp_path, refuses=True))
     ended = labbook(*TINY, "model.width=4,8,16", SLURM, *settings)
     told = options_of(tmp_path / "notes" / "submission.sh")
-    file = yaml.safe_load((command_line.CONFIGS / "hydra" / "launcher" / "submitit_slurm.yaml").read_text())
+    file = yaml.safe_load((CONFIGS / "hydra" / "launcher" / "submitit_slurm.yaml").read_text())
     assert told.items() >= ({
         "time": str(file["timeout_min"]), "signal": f"USR2@{file['signal_delay_s']}",
         "array": f"0-2%{min(3, file['array_parallelism'])}", "gpus-per-node": str(file["gpus_per_node"]),

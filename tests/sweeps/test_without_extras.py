@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labbook.config.untrusted import CONFIGS
+from labbook.installation import CONFIGS
 from tests.conftest import Ended
 from tests.sweeps.running import TINY, run
 
@@ -53,7 +53,7 @@ from tests import hydra_memory
 
 from labbook.config.compose import compose_config
 from labbook.config.schema import FILES
-from labbook.config.untrusted import CONFIGS
+from labbook.installation import CONFIGS
 
 hydra_memory.install()
 groups = [path for path in CONFIGS.rglob("*") if path.is_dir() and path.name not in ("base", "hydra", "model_data")]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from labbook.cli import command_line
 from labbook.errors import SettingError
+from labbook.installation import CONFIGS
 from labbook.training import hardware
 from labbook.training.hardware import Machine
 from tests.conftest import Command
@@ -20,8 +21,8 @@ from tools.model_table.survey import Entry, parted, prepared
 from tools.model_table.tables import as_csv, as_markdown, cells
 
 SOME = ["cats_dogs_cnn", "googlenet", "lenet5", "vit_tiny"]
-MODELS = sorted(path.stem for path in (command_line.CONFIGS / "model").glob("*.yaml"))
-PAGE = command_line.CONFIGS.parent / "docs" / "models.md"
+MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
+PAGE = CONFIGS.parent / "docs" / "models.md"
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_networks_have_their_figures_or_their_sentence(table: Command, tmp_path:
         else:
             assert f"{int(row['parameters']):,}" in ended.out
             assert int(row["macs"]) > 0
-        assert row["paper"] == command_line.paper_of_config(command_line.CONFIGS / "model" / f"{row['name']}.yaml")
+        assert row["paper"] == command_line.paper_of_config(CONFIGS / "model" / f"{row['name']}.yaml")
     assert {row["name"]: row["paper"] for row in rows}["lenet5"].startswith("LeCun, Bottou, Bengio, Haffner 1998")
 
 
@@ -149,7 +150,7 @@ def test_a_network_that_is_none_is_refused_before_anything_is_built() -> None:
 @pytest.mark.slow  # one of your own need not be
 def test_the_page_shows_every_network_with_its_parameters_and_operations() -> None:
     shown = PAGE.read_text(encoding="utf-8").splitlines()
-    again = f"python tools/model_costs.py --write {PAGE.relative_to(command_line.CONFIGS.parent)}"
+    again = f"python tools/model_costs.py --write {PAGE.relative_to(CONFIGS.parent)}"
     for entry in prepared([]).entries(timed=False):
         if entry.refused:
             assert f"- {entry.name}: {entry.refused}" in shown, again

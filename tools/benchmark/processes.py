@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labbook.cli import command_line
 from labbook.errors import TrainingError
+from labbook.installation import CONFIGS
 from labbook.runs.run_session import FOLDER_VARIABLE
 from tools.benchmark import first_step, measured_child
 
-ROOT = command_line.CONFIGS.parent
+ROOT = CONFIGS.parent
 TRAIN, EVALUATE = str(ROOT / "train.py"), str(ROOT / "scripts" / "evaluate.py")
 IMPORTS = ("-c", "import torch, pytorch_lightning")  # what a program of this kind cannot do without
 

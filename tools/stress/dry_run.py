@@ -19,6 +19,7 @@ from labbook import experiment
 from labbook.callbacks.run_description import describe_run
 from labbook.cli import command_line
 from labbook.errors import SettingError
+from labbook.installation import CONFIGS
 from labbook.runs import run_session
 from labbook.trainer import build_trainer
 from labbook.training import capabilities, hardware
@@ -34,9 +35,7 @@ class TooLong(BaseException):
     """A command was still at work when its time was over; no `except Exception` may stop it."""
 
 
-@hydra.main(
-    config_path=str(command_line.CONFIGS), config_name="train", execution_whitelist=command_line.allowed_targets()
-)
+@hydra.main(config_path=str(CONFIGS), config_name="train", execution_whitelist=command_line.allowed_targets())
 @command_line.run_task
 def main(config: DictConfig) -> None:
     """What `train.py` does, until it would train: then a refusal, which leaves no folder behind."""

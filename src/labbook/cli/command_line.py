@@ -23,7 +23,6 @@ from labbook.config import schema as settings
 from labbook.config.arguments import choice_files, normalize_overrides
 from labbook.config.invocation import program_name, with_program_names
 from labbook.config.path_rules import quote_override
-from labbook.config.untrusted import CONFIGS as CONFIGS
 from labbook.errors import RunError, SettingError, StoppedBySignal, is_unwritable, printable
 from labbook.runs import locks
 from labbook.runs.resume import add_run_choices, read_run_config, resumed_config

@@ -8,8 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from labbook.config import compose, known_settings
 from labbook.config import schema as settings
 from labbook.config.unknown_keys import is_setting, unknown_setting_message
-from labbook.config.untrusted import CONFIGS
 from labbook.errors import SettingError
+from labbook.installation import CONFIGS
 from labbook.runs.resume import with_overrides
 
 

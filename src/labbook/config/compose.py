@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 from labbook.config import argument_checks, hydra_errors, job_config, schema, search_path, secrets, untrusted
 from labbook.config.arguments import normalize_overrides
 from labbook.errors import SettingError
+from labbook.installation import CONFIGS
 
 
 def register_with_hydra() -> None:
@@ -25,7 +26,7 @@ def compose_config(*settings: str) -> DictConfig:
     settings = tuple(normalize_overrides(settings))
     argument_checks.check_single_choices(list(settings))
     try:
-        with hydra.initialize_config_dir(str(untrusted.CONFIGS)):
+        with hydra.initialize_config_dir(str(CONFIGS)):
             whole = hydra.compose("train", overrides=list(settings), return_hydra_config=True)
             chosen = job_config.chosen_groups(whole.hydra)
             chosen.pop(schema.PAIRS, None)

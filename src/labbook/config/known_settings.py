@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from labbook.config import schema as settings
 from labbook.config import search_path
 from labbook.config.arguments import choice_files
-from labbook.config.untrusted import CONFIGS
+from labbook.installation import CONFIGS
 
 
 def folders_for_arguments(arguments: list[str]) -> list[Path]:

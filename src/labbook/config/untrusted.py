@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from labbook.config import hydra_internals
 from labbook.config.path_rules import escapes_folder, expand_user
 from labbook.errors import SettingError, abbreviate
-from labbook.installation import CONFIGS as CONFIGS
+from labbook.installation import CONFIGS
 
 LARGEST = 1_000_000  # bytes of a file
 LONGEST = 10_000  # characters of a text in it

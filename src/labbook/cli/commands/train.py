@@ -7,11 +7,10 @@ from omegaconf import DictConfig
 
 from labbook import lazy_imports
 from labbook.cli import command_line
+from labbook.installation import CONFIGS
 
 
-@hydra.main(
-    config_path=str(command_line.CONFIGS), config_name="train", execution_whitelist=command_line.allowed_targets()
-)
+@hydra.main(config_path=str(CONFIGS), config_name="train", execution_whitelist=command_line.allowed_targets())
 @command_line.run_task
 def main(config: DictConfig) -> float:
     """Build, train and test one run. Returns its objective."""
