@@ -11,7 +11,7 @@ from labbook.callbacks.unused_settings import (
     unused_split,
     unused_validation,
 )
-from labbook.cli.command_line import CONFIGS
+from labbook.installation import CONFIGS
 from tests.conftest import Command
 from tests.sweeps.test_presets import RUNS, run_of
 

@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from labbook.cli import completion
-from labbook.cli.command_line import CONFIGS
+from labbook.installation import CONFIGS
 from scripts import completion as installing
 from tests.conftest import Command
 

@@ -9,10 +9,10 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
-from labbook.cli.command_line import CONFIGS
 from labbook.cli.commands.new import KINDS
 from labbook.config.arguments import choice_files
 from labbook.config.schema import GROUPS
+from labbook.installation import CONFIGS
 from labbook.runs import run_folder
 from labbook.runs.resume import CHANGEABLE
 from tests.docs.pages import NOT_RUN, PAGES, ROOT, blocks, commands
