@@ -47,6 +47,8 @@ SUPPLIED: dict[str, dict[str, str | None]] = {
         "task": "use the groups optimizer and scheduler, or task.SETTING",
         **dict.fromkeys(("optimizer", "scheduler", "seed")),
     },
+    "optimizer": {"params": "the network has them, so leave it out"},
+    "scheduler": {"optimizer": "use the group optimizer"},
     "loss": {
         **dict.fromkeys(("weight", "pos_weight"), "use loss.class_weights=balanced, or {CLASS: FACTOR}"),
         "label_smoothing": "use task.label_smoothing=X",

@@ -79,6 +79,12 @@ REFUSED: list[tuple[str, str]] = [
     ("ckpt_path=x", "ckpt_path is not a setting; did you mean resume? settings here: callbacks, "),
     ("trainer.num_epochs=3", "trainer.num_epochs is not a setting; did you mean epochs? settings here: "),
     ("data.num_workers=4", "data.num_workers is not a setting, as images are in memory and made into batches there"),
+    (
+        "test=false",
+        "test is not a setting, as a run trains and then tests; scripts/evaluate.py tests it again; set",
+    ),
+    ("+optimizer.params=3", "optimizer.params is set by the program: the network has them, so leave it out"),
+    ("+scheduler.optimizer=3", "scheduler.optimizer is set by the program: use the group optimizer"),
     ("+tags=[a]", "tags is not a setting; did you mean notes? settings here: callbacks, "),
     ("--lr 0.1", "--lr: settings have no dashes: optimizer.lr=0.1"),
     ("-b 64 --epochs 3", "-b: settings have no dashes: data.batch_size=64"),

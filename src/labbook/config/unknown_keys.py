@@ -89,7 +89,7 @@ def unknown_setting_message(name: str, reference: DictConfig) -> str:
     beside = set(user_keys(OmegaConf.select(reference, parent))) if parent else {*user_keys(reference), *GROUPS} - NOTES
     meant, why_not = suggest_settings(key, reference)
     none = f"{name} is not a setting" + (f", as {why_not}" if why_not else "")
-    return f"{none}; {list_choices(key, beside, 'settings here', ' or '.join(meant))}"
+    return f"{none}; {list_choices('' if why_not else key, beside, 'settings here', ' or '.join(meant))}"
 
 
 def null_parent_message(name: str, reference: DictConfig) -> str:

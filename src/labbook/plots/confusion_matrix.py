@@ -37,8 +37,8 @@ def matrix_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[
     classes = len(names)
     numbers = classes <= MOST_NUMBERS
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    down = [f"{shorten_name(name)}  {part:.0%}" for name, part in zip(names, share.diagonal(), strict=True)]
-    across = [shorten_name(name) for name in predicted_names]
+    down = [f"{name}  {part:.0%}" for name, part in zip(shorten_names(names), share.diagonal(), strict=True)]
+    across = shorten_names(predicted_names)
     side = max(SIDE, classes * (CELL if numbers else SMALL_CELL))
     turned = max(map(text_width, across)) > side / classes - 0.05
     left, bottom = max(map(text_width, down)) + 3 * GAP, (max(map(text_width, across)) if turned else LINE) + 2.2 * GAP
@@ -77,8 +77,9 @@ def write_counts(axes: Axes, counts: Counts, share: NDArray[np.float64]) -> None
 def pairs_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[str], title: str) -> Figure:
     """A bar for each of the most confused pairs of classes."""
     found = most_confused(counts)
-    ends = ((shorten_name(names[pair.true]), shorten_name(predicted_names[pair.predicted])) for pair in found)
-    labels = [f"{true} → {predicted}" for true, predicted in ends]
+    true = shorten_names([names[pair.true] for pair in found])
+    predicted = shorten_names([predicted_names[pair.predicted] for pair in found])
+    labels = [f"{first} → {second}" for first, second in zip(true, predicted, strict=True)]
     left = max(map(text_width, labels), default=0) + 2 * GAP
     width, bar = left + 3.4, 1.35 * LINE
     heading = f"{title}; the most confused of {len(names)} classes (true → predicted)"
@@ -109,8 +110,9 @@ def write_title(figure: Figure, lines: Sequence[str]) -> None:
     figure.text(0.5, 1 - 0.06 / figure.get_figheight(), "\n".join(lines), ha="center", va="top", **look)
 
 
-def shorten_name(name: str) -> str:
-    return fonts.fit_text(name, SIZE, NAME * POINTS)
+def shorten_names(names: Sequence[str]) -> list[str]:
+    """Names that leave room for the matrix."""
+    return fonts.fit_names(names, SIZE, NAME * POINTS)
 
 
 def text_width(text: str, size: int = SIZE) -> float:

@@ -1,6 +1,7 @@
 """Contact sheets: many images in a grid, each with lines of text below it."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -37,12 +38,12 @@ def contact_sheet(images: Picture, captions: Sequence[Sequence[CaptionLine]], ti
     draw = ImageDraw.Draw(page)
     for number, line in enumerate(heading):
         write_line(draw, line, (width - fonts.width_of_text(line, TITLE)) / 2, number * TITLE_LINE + MARGIN / 2, TITLE)
-    for index, (image, lines) in enumerate(zip(images, captions, strict=True)):
+    for index, (image, lines) in enumerate(zip(images, fit_captions(captions), strict=True)):
         left = index % columns * step + MARGIN
         upper = top + index // columns * (step + text + MARGIN)
         tile = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
         page.paste(tile.resize((CELL, CELL), Image.Resampling.NEAREST), (left, upper))
-        for number, line in enumerate(map(fit_caption, lines)):
+        for number, line in enumerate(lines):
             write_line(draw, line, left, upper + CELL + 2 + number * LINE, SIZE)
     return np.asarray(page)
 
@@ -53,10 +54,18 @@ def write_line(draw: ImageDraw.ImageDraw, text: str, left: float, top: float, si
         left += font.getlength(part)
 
 
-def fit_caption(line: CaptionLine) -> str:
-    """The text of a line, with the middle of its name left out if it is too long."""
-    value = f"  {line.value}" if line.value else ""
-    return fonts.fit_text(line.name, SIZE, CELL - fonts.width_of_text(value, SIZE)) + value
+def fit_captions(captions: Sequence[Sequence[CaptionLine]]) -> list[tuple[str, ...]]:
+    """The lines of text below each image, in which names that are too long are shortened."""
+    places = zip_longest(*captions, fillvalue=CaptionLine(""))
+    return list(zip(*map(fit_lines, places), strict=True)) or [()] * len(captions)
+
+
+def fit_lines(lines: Sequence[CaptionLine]) -> list[str]:
+    """The lines at one place in all captions."""
+    values = [f"  {line.value}" if line.value else "" for line in lines]
+    room = CELL - max(fonts.width_of_text(value, SIZE) for value in values)
+    names = fonts.fit_names([line.name for line in lines], SIZE, room)
+    return [name + value for name, value in zip(names, values, strict=True)]
 
 
 def image_name(files: Sequence[str], row: int) -> str:
