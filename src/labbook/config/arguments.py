@@ -133,7 +133,8 @@ def wrong_type_message(name: str, text: str) -> str:
     """The error for a value of a wrong type; `text` is OmegaConf's message."""
     found = re.search(r"Value '(.*?)'", text)
     kinds = {int: "a whole number", float: "a number", bool: "true or false"}
-    expected = root_types().get(name)
+    of_hydra = next((kind for word, kind in (("Integer", int), ("Float", float), ("bool", bool)) if word in text), None)
+    expected = of_hydra if name.startswith("hydra.") else root_types().get(name)
     kind = next((kind for kind in kinds if expected in (kind, kind | None)), None)
     if not found or kind is None:
         return f"{name}: {text}"
