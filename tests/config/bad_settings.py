@@ -81,7 +81,7 @@ REFUSED: list[tuple[str, str]] = [
     ("data.num_workers=4", "data.num_workers is not a setting, as images are in memory and made into batches there"),
     (
         "test=false",
-        "test is not a setting, as a run trains and then tests; scripts/evaluate.py tests it again; set",
+        "test is not a setting, as a run trains and then tests; python scripts/evaluate.py tests it again; ",
     ),
     ("+optimizer.params=3", "optimizer.params is set by the program: the network has them, so leave it out"),
     ("+scheduler.optimizer=3", "scheduler.optimizer is set by the program: use the group optimizer"),
