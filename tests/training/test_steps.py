@@ -1,14 +1,17 @@
 """Steps of several batches, and steps of a limited length."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from labbook.data.digits import Digits
 from labbook.models.mlp import MLP
 from labbook.training import schedulers
 from labbook.training.classifier import Classifier, Task
+from labbook.training.optimizers import steps_per_epoch
 from tests.callbacks.test_lookahead import fitted
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # that a loader has few workers
@@ -53,3 +56,14 @@ def test_a_gradient_is_clipped_to_its_norm(precision: str) -> None:
         lengths.append((after - before).norm().item())
     assert lengths[0] > 0.1
     assert lengths[1] == pytest.approx(1e-3, rel=1e-2)
+
+
+@pytest.mark.parametrize(("processes", "accumulated", "steps"), [(1, 1, 3), (2, 1, 2), (3, 1, 1), (2, 2, 1)])
+def test_each_process_takes_the_steps_of_its_part_of_an_own_loader(
+    processes: int, accumulated: int, steps: int
+) -> None:
+    data = SimpleNamespace(train_dataloader=lambda: DataLoader(TensorDataset(torch.zeros(50, 1)), batch_size=20))
+    trainer = SimpleNamespace(
+        datamodule=data, limit_train_batches=1.0, accumulate_grad_batches=accumulated, world_size=processes
+    )
+    assert steps_per_epoch(trainer) == steps  # type: ignore[arg-type]

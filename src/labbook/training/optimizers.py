@@ -10,6 +10,7 @@ from pytorch_lightning.plugins.precision import MixedPrecision, Precision
 from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
+from torch.utils.data import DataLoader, DistributedSampler
 
 from labbook.errors import SettingError, list_choices
 from labbook.training.parameter_groups import check_rates_kept
@@ -74,6 +75,8 @@ def steps_per_epoch(trainer: Trainer) -> int:
             f"{type(data).__name__} has a training loader without a length, which the schedule needs:"
             " add a __len__, or configure the optimizer in the model"
         ) from error
+    if isinstance(loader, DataLoader) and not isinstance(loader.sampler, DistributedSampler):
+        batches = -(-batches // trainer.world_size)  # Lightning gives each process a part of the images
     limit = trainer.limit_train_batches
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     return -(-batches // trainer.accumulate_grad_batches)
