@@ -23,6 +23,7 @@ from tests.composing import composed
         ("logger=None", "logger=none"),
         ("model=nothing", "model=nothing"),
         ("notes.optimizer=SGD", "notes.optimizer=SGD"),
+        ("optimizer={_target_:torch.optim.SGD}", "optimizer={_target_:torch.optim.SGD}"),
     ],
 )
 def test_choices_are_known_in_any_case(typed: str, meant: str) -> None:
