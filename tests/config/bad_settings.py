@@ -241,6 +241,15 @@ REFUSED: list[tuple[str, str]] = [
     ("seed=1,2", "seed=1,2 gives several values: add -m to sweep over them, or write seed=[1,2] for a list"),
     ("model=mlp,lenet5", "model=mlp,lenet5 gives several values: add -m to sweep over them"),
     ("model=[mlp,lenet5]", "model=[mlp,lenet5]: model is one of its choices, model=CHOICE, or with -m each of"),
+    ("logger=[tensorboard,none]", "logger=[tensorboard,none]: none excludes other choices: use logger=none"),
+    (
+        "callbacks.ours._target_=pytorch_lightning.callbacks.Timer",
+        "callbacks.ours is new: write +callbacks.ours._target_=pytorch_lightning.callbacks.Timer",
+    ),
+    (
+        "loss._target_=torch.nn.MultiMarginLoss loss.margin=2",
+        "loss.margin is not a setting: if it is one of torch.nn.MultiMarginLoss, write +loss.margin=VALUE",
+    ),
     ("optimizer=[adam]", "optimizer=[adam]: optimizer is one of its choices, optimizer=CHOICE, or with -m each of"),
     ("+callbacks=[ema]", "+callbacks=[ema]: callbacks is set without +, ++ or ~: callbacks=[ema]"),
     ("callbacks=[not-there]", "callbacks=not-there is unknown; choices: default, "),

@@ -53,6 +53,7 @@ def test_a_setting_of_another_target_is_refused(labbook: Command) -> None:
     refused(
         labbook("optimizer._target_=torch.optim.LBFGS"),
         "optimizer.betas is not a setting of torch.optim.LBFGS; settings: history_size, ",
+        "; delete what it does not take: ~optimizer.betas ~optimizer.eps ~optimizer.weight_decay",
     )
 
 

@@ -11,7 +11,7 @@ from labbook.config import schema as settings
 from labbook.config.known_settings import known_settings
 from labbook.config.schema import PAIRS
 from labbook.config.several import SEVERAL
-from labbook.config.unknown_keys import OF_GROUPS, OF_TRAINER, suggest_settings
+from labbook.config.unknown_keys import OF_GROUPS, OF_TRAINER, split_choice, suggest_settings
 from labbook.config.vocabulary import last_word
 from labbook.errors import SettingError, list_choices
 from labbook.lazy_imports import process_number
@@ -90,6 +90,8 @@ def check_single_choices(arguments: list[str]) -> None:
             raise SettingError(
                 f"{argument}: {name} is one of its choices, {name}=CHOICE, or with -m each of {name}=A,B"
             )
+        if "none" in split_choice(value) and value != "[none]":
+            raise SettingError(f"{argument}: none excludes other choices: use {name}=none, or leave it out")
         if name != given:
             raise SettingError(f"{argument}: {name} is set without +, ++ or ~: {name}={value}")
 

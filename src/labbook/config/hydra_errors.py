@@ -19,6 +19,7 @@ from labbook.config import schema as settings
 from labbook.config.arguments import choice_files, wrong_type_message
 from labbook.config.known_settings import choices_with_setting, folders_for_arguments, known_settings, swept_by_preset
 from labbook.config.path_rules import quote_override
+from labbook.config.several import SEVERAL
 from labbook.config.unknown_keys import is_setting, null_parent_message, unknown_setting_message
 from labbook.errors import first_line, list_choices, missing_package_message
 
@@ -145,10 +146,33 @@ def unknown_setting(failure: Failure) -> str | None:
         return f"{name} is both set and deleted: use {name}=VALUE or ~{name}"
     if inside := null_parent_message(name, known):
         return f"{where}{inside}"
+    if of_class := setting_of_class_message(name, arguments):
+        return f"{where}{of_class}"
     others, swept = note_on_other_choices(name), note_on_swept_choices(name, arguments)
     if swept:
         return f"{where}{name} is not a setting of all swept choices{others}{swept}"
     return f"{where}{unknown_setting_message(name, known)}{others}{swept}"
+
+
+def setting_of_class_message(name: str, arguments: list[str]) -> str:
+    """The error for a new callback or logger, or a setting of a class that the command line names; empty for others."""
+    group = name.partition(".")[0]
+    given = dict(item.lstrip("+").partition("=")[::2] for item in arguments)
+    if group in SEVERAL and (f"{name}._target_" in given or given.get(group, "").startswith("{")):
+        return f"{name} is new: write +{name}._target_={given.get(f'{name}._target_', 'CLASS')}"
+    if target := given.get(f"{group}._target_"):
+        return f"{name} is not a setting: if it is one of {target}, write +{name}=VALUE"
+    return ""
+
+
+def wrong_container(failure: Failure) -> str | None:
+    """data.augment={flip: 1}, which is a list."""
+    name, value = failure.found.groups()
+    if "incompatible container" not in str(failure.cause):
+        return None
+    if value.startswith("{"):
+        return f"{name} must be a list, not {value}: write {name}=[{value}]"
+    return f"{name} must be a mapping such as {{NAME: VALUE}}, not {value}"
 
 
 def wrong_type(failure: Failure) -> str | None:
@@ -224,6 +248,7 @@ ROWS = (
     Rule(Exception, r"^Could not delete from config\. '(\S+)' does not exist", absent),
     Rule(Exception, r"Could not load '(\w+)/(.+?)'", unknown_option_in_list),
     Rule(Exception, r"Invalid Defaults List override '/?(\w+): ", unknown_group),
+    Rule(HydraException, r"^Error merging override (\S+?)=(.+)$", wrong_container),
     Rule(OF_HYDRA, "", unknown_setting),
     Rule(OF_HYDRA, "", wrong_type),
     Rule(yaml.YAMLError, "", lambda failure: f"a file of the configuration cannot be read: {failure.error}"),

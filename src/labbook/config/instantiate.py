@@ -20,7 +20,7 @@ from labbook.config.failures import LIBRARIES, ConfigPart
 from labbook.config.own_code import allowed_targets, describe_allowed_targets
 from labbook.config.several import SEVERAL
 from labbook.config.vocabulary import alternatives, override_value
-from labbook.errors import SettingError, UntrainableError, first_line, list_choices
+from labbook.errors import SettingError, UntrainableError, first_line, list_choices, nearest
 
 # Limits that torch and Lightning document but do not annotate.
 LIMITS: dict[str, Any] = {
@@ -198,6 +198,9 @@ def check_target_node(node: Mapping[str, Any], name: str, supplied: Mapping[str,
         if key not in known and (not takes_any or key in target_rules.FOR_HYDRA):
             valid = list_choices(str(key), known.keys() - supplied.keys(), "settings")
             unknown = f"{name}.{key} is not a setting of {node['_target_']}; {valid}"
+            others = [item for item in settings if item not in known and item not in supplied]
+            if "." not in name and (len(others) > 1 or not nearest(key, known)):  # those of the option's own class
+                unknown += f"; delete what it does not take: {' '.join(f'~{name}.{item}' for item in others)}"
             raise UntrainableError(renames.instead(f"{name}.{key}") or unknown)
         if key not in supplied:
             target_rules.check_setting_allowed(f"{name}.{key}", value)

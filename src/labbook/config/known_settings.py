@@ -35,7 +35,9 @@ def known_settings(arguments: list[str]) -> DictConfig:
     Without the choices of `FILES` if their files have errors.
     """
     chosen = [
-        item for item in arguments if item.partition("=")[0] in settings.GROUPS and ("," not in item or "=[" in item)
+        item
+        for item in arguments
+        if item.partition("=")[0] in settings.GROUPS and ("," not in item or "=[" in item) and "={" not in item
     ]
     paths = [str(folder.absolute()) for folder in config_dir_folders(arguments)]
     paths += [item.partition("=")[2].strip("[]") for item in arguments if item.startswith("hydra.searchpath=[")]

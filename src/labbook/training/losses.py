@@ -144,7 +144,8 @@ def check_loss(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: 
     made = getattr(loss, "func", loss)
     title = loss_title(loss)
     if label_smoothing and not takes_argument(loss, "label_smoothing"):
-        raise SettingError(f"{title} has no label smoothing: use task.label_smoothing=0, or loss=cross_entropy")
+        instead = "" if spec.multilabel else ", or loss=cross_entropy"
+        raise SettingError(f"{title} has no label smoothing: use task.label_smoothing=0{instead}")
     if weights is not None and weight_name(loss) is None:
         raise SettingError(f"{title} has no class weights (weight): use loss.class_weights=null")
     if isinstance(weights, Mapping):
