@@ -9,6 +9,7 @@ import yaml
 from omegaconf import DictConfig, open_dict
 
 from labbook.config import schema
+from labbook.experiment import model_settings
 from labbook.installation import CONFIGS
 
 
@@ -39,9 +40,8 @@ def chosen(*overrides: str) -> dict[str, str]:
 
 
 def node(model: str) -> DictConfig:
-    """The settings of a network."""
-    found: DictConfig = without_hydra(f"model={model}").model
-    return found
+    """The arguments of a network's class."""
+    return model_settings(without_hydra(f"model={model}"))[0]
 
 
 def file(name: str) -> dict[str, Any]:

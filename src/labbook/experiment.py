@@ -16,7 +16,7 @@ from labbook.config.unknown_keys import OF_TRAINER
 from labbook.data.datamodule import Part
 from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError, UntrainableError
-from labbook.models import smallest_images
+from labbook.models import smallest_images, weights
 from labbook.training import (
     capabilities,
     hardware,
@@ -31,6 +31,8 @@ from labbook.training.initialization import init_weights
 
 # Lightning 2.6 uses a deprecated function of torch 2.15, once per kind of batch.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
+
+OF_ANY_MODEL = ("weights", "freeze")  # settings of the group `model` that its classes need not have
 
 log = logging.getLogger("labbook")
 Found = TypeVar("Found")
@@ -63,7 +65,7 @@ SUPPLIED: dict[str, dict[str, str | None]] = {
 def check_experiment(config: DictConfig) -> None:
     """Check the settings of each `_target_` against its signature, before data or device is used."""
     loss, class_weights = loss_settings(config)
-    nodes = {**config, "loss": loss}
+    nodes = {**config, "loss": loss, "model": model_settings(config)[0]}
     for group in ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"):
         instantiate.check_node_tree(nodes[group], group, SUPPLIED.get(group))
     losses.check_class_weights(class_weights)
@@ -91,6 +93,16 @@ def loss_settings(config: DictConfig) -> tuple[dict[str, Any], Any]:
     return node, weights
 
 
+def model_settings(config: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
+    """The node of the group `model`, and `weights` and `freeze`, which the program applies to any network.
+
+    A class with an argument of one of these names gets it itself.
+    """
+    known, _ = instantiate.target_parameters(instantiate.resolve_target(config.model._target_, "model"))
+    general = {name: config.model.get(name) for name in OF_ANY_MODEL if name not in known}
+    return OmegaConf.masked_copy(config.model, [name for name in config.model if name not in general]), general
+
+
 def build_data(config: DictConfig, only: Part | None = None) -> LightningDataModule:
     """The data module of a configuration; `only` is the split that an evaluation needs."""
     node = config.data.copy()
@@ -108,6 +120,7 @@ def pretrained_settings(config: DictConfig) -> dict[str, Any]:
     """Values for the settings of the data that are null, if the network has pretrained weights that need them."""
     network = return_type(instantiate.resolve_target(config.model._target_, "model"))
     wanted = capabilities.pretrained_data_settings(network, config.model)
+    wanted |= weights.data_settings_of_run(model_settings(config)[1].get("weights"))
     return {name: value for name, value in wanted.items() if name in config.data and config.data[name] is None}
 
 
@@ -134,9 +147,11 @@ def build_model(config: DictConfig, spec: Any) -> LightningModule:
     target = instantiate.resolve_target(config.model._target_, "model")
     available = {"optimizer": task.optimizer, "scheduler": task.scheduler, "seed": config.seed, "task": task}
 
+    node, general = model_settings(config)
+
     def make(spec: Any) -> LightningModule:
-        given = own_modules.supplied_arguments(target, config.model, "model", spec=spec, **available)
-        model: LightningModule = instantiate.build_object(config.model, "model", **given)
+        given = own_modules.supplied_arguments(target, node, "model", spec=spec, **available)
+        model: LightningModule = instantiate.build_object(node, "model", **given)
         return model
 
     of_ours = capabilities.is_classifier_type(return_type(target))
@@ -146,7 +161,23 @@ def build_model(config: DictConfig, spec: Any) -> LightningModule:
     model = build_classifier(config, spec, make) if of_ours else make(spec)
     own_modules.add_optimizer(model, task)
     init_weights(model, config.task.init)
+    freeze_layers(config, model, **general)
     return model
+
+
+def freeze_layers(config: DictConfig, model: LightningModule, weights: Any = None, freeze: Any = None) -> None:
+    """Freeze the first layers of a network with pretrained weights."""
+    pretrained = weights is not None or getattr(model, "pretrained", False)
+    if pretrained and config.task.init != "torch":
+        raise SettingError(f"task.init={config.task.init} would replace the pretrained weights: use task.init=torch")
+    if freeze in (None, "none"):
+        return
+    if not pretrained:
+        raise SettingError(
+            f"model.freeze={freeze} would keep random weights: add model.weights=FILE, or model.pretrained=true for a"
+            " network of torchvision"
+        )
+    capabilities.require_classifier(model, "model.freeze").freeze_layers(freeze)
 
 
 def check_task_settings(config: DictConfig, task: Task, spec: Any) -> None:
@@ -177,8 +208,6 @@ def build_classifier(config: DictConfig, spec: ImageSpec, make_model: Callable[[
         ) from error
     if model.required_size == 1:
         smallest_images.check_image_size(make, spec)
-    if model.pretrained and config.task.init != "torch":
-        raise SettingError(f"task.init={config.task.init} would replace the pretrained weights: use task.init=torch")
     if "top5" in config.objective and not model.has_top5:
         raise SettingError(
             f"objective={config.objective} needs at least 10 classes, and the data has {spec.num_classes}"

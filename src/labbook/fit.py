@@ -9,7 +9,9 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from labbook.callbacks.epoch_end import epoch_end_of
 from labbook.callbacks.unused_settings import unused_settings
 from labbook.errors import SettingError, StoppedBySignal, TrainingError
+from labbook.experiment import model_settings
 from labbook.loggers import TensorBoard
+from labbook.models.weights import load_weights
 from labbook.runs.run_folder import RunFolder
 from labbook.runs.run_session import RunSession
 from labbook.trainer import filter_lightning_warnings
@@ -39,6 +41,7 @@ def fit_model(
     if mode := objectives.objective_mode_of(run.folder.config, model):
         log.info("%s", mode)
     own_modules.adapt_batches(model, data)
+    load_initial_weights(model, run.folder)
     apply_channels_last(model, data, channels_last)
     if compiled and capabilities.has_forward(model):
         model.compile()
@@ -49,6 +52,14 @@ def fit_model(
         log.info("stopped early %s", stopped)
     if any_rank(trainer, run.signals.received is not None):  # after the last step
         raise StoppedBySignal(run.signals.received or signal.SIGTERM)
+
+
+def load_initial_weights(model: LightningModule, run: RunFolder) -> None:
+    """Load `model.weights`, unless a checkpoint restores others, and record what was loaded."""
+    if run.state is None and (source := model_settings(run.config)[1].get("weights")) is not None:
+        loaded = load_weights(model, str(source))
+        log.info("%s", loaded)
+        run.record({"initial_weights": loaded.as_data()}, "running")
 
 
 def apply_channels_last(model: LightningModule, data: LightningDataModule, channels_last: bool) -> None:

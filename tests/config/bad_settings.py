@@ -20,7 +20,7 @@ REFUSED: list[tuple[str, str]] = [
     ("data.batchsize=3", "data.batchsize is not a setting; did you mean batch_size?"),
     ("callbacks.pictures.sample=3", "callbacks.pictures.sample is not a setting; did you mean samples?"),
     ("task.label_smothing=0.1", "task.label_smothing is not a setting; did you mean label_smoothing?"),
-    ("model.deep.er=1", "model.deep is not a setting; settings here: activation, padding"),
+    ("model.deep.er=1", "model.deep is not a setting; settings here: activation, freeze, padding, weights"),
     # misspelt, and added by force
     ("++task.mixupp=0.2", "task.mixupp is not a setting; did you mean mixup? settings here: backbone_lr_factor, "),
     ("+checkpoint.every_minute=1", "checkpoint.every_minute is not a setting; did you mean every_minutes?"),
@@ -207,7 +207,7 @@ REFUSED: list[tuple[str, str]] = [
     ("model=lenet5 data.image_size=4", "needs images of at least "),
     ("model=vit data.image_size=90", "images of 90 pixels cannot be cut into patches of 4: use"),
     ("model=resnet18 model.name=resnet19", "model.name=resnet19 is unknown; did you mean resnet18? choices: convnext"),
-    ("model=resnet18 model.freeze=backbone", "model.freeze=backbone would keep random weights: add model.pretrained"),
+    ("model=resnet18 model.freeze=backbone", "model.freeze=backbone would keep random weights: add model.weights=FILE"),
     ("++sweep.job={}", "sweep.job is set by the program: use sweep.name=NAME"),
     ("data.val_seed=99999999999999999999", "data.val_seed must be less than 4294967296"),
     ("trainer.limit_train_batches=0.001", "trainer (pytorch_lightning.Trainer) failed: "),

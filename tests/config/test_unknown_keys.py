@@ -42,8 +42,8 @@ def test_keys_that_the_command_line_adds_on_purpose_pass(added: set[str]) -> Non
     unknown_keys.check_keys(tree, reference, added, "debug=fast")
     with pytest.raises(SettingError) as error:
         unknown_keys.check_keys(tree, reference, {"model.padd", "optimizer.paddin"}, "debug=fast")
-    text = "debug=fast: model.paddin is not a setting; did you mean padding? settings here: activation, padding"
-    assert str(error.value) == text
+    text = "debug=fast: model.paddin is not a setting; did you mean padding? settings here: activation, freeze, padding"
+    assert str(error.value) == f"{text}, weights"
 
 
 def test_at_the_root_the_groups_are_settings_too_and_notes_are_none() -> None:

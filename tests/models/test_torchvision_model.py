@@ -189,7 +189,6 @@ def test_an_option_that_torchvision_names_nowhere_but_takes_is_taken() -> None:
     ("settings", "sentence"),
     [
         ({"name": "resnet19"}, "model.name=resnet19 is unknown; did you mean resnet18? choices: convnext_base, "),
-        ({"freeze": "backbone"}, "model.freeze=backbone would keep random weights: add model.pretrained=true"),
         ({"small_stem": True, "pretrained": True}, "model.small_stem=true has no pretrained weights: leave it out, or"),
         ({"options": {"width": 1}}, "model.options.width is none of resnet18; choices: groups, norm_layer, rep"),
         ({"name": "mobilenet_v2", "options": {"width_mul": 1}}, "model.options.width_mul is none of mobilenet_v2; did"

@@ -24,8 +24,10 @@ DANGEROUS = re.compile(
 )
 ALLOWED = {
     ("src/labbook/models/pretrained.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
+    ("src/labbook/models/weights.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
+    ("src/labbook/models/weights.py", "torch.hub.download_url_to_file"): "bytes, read as tensors only",
     ("src/labbook/models/pretrained.py", "torch.hub.download_url_to_file"): "bytes, checked by their sha256",
-    ("src/labbook/inference/export/torch_export.py", "torch.export.load"): "the file that it wrote a moment ago",
+    ("src/labbook/inference/export/writers.py", "torch.export.load"): "the file that it wrote a moment ago",
     ("tests/inference/test_export.py", "exec"): "the examples of docs/export.md",
     ("tests/docs/test_examples.py", "exec"): "the example of a notebook",
     ("tests/hydra_memory.py", "pickle.loads"): "copies of configurations that the same process made",

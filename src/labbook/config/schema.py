@@ -103,7 +103,7 @@ class SweepConfig:
 class TrainConfig:
     """The root of `configs/train.yaml`."""
 
-    model: Any = MISSING
+    model: Any = field(default_factory=lambda: {"weights": None, "freeze": None})  # of any network
     data: Any = MISSING
     optimizer: Any = MISSING
     scheduler: Any = None

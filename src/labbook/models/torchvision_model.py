@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,10 +40,9 @@ class TorchvisionModel(Classifier):
     """The network of torchvision called `name`, with the channels and classes of the data.
 
     `small_stem`: see `labbook.models.small_images`; null: for images of up to 64 pixels, except with pretrained
-    weights. `pretrained`: training starts with pretrained weights, except for the classification layer.
-    `freeze=backbone`: only the classification layer and the dropout before it are trained; batch norm uses its stored
-    averages. `options` go to torchvision's function, such as {width_mult: 0.5} for mobilenet_v2. GoogLeNet's auxiliary
-    classifiers are part of the training loss.
+    weights. `pretrained`: training starts with pretrained weights, except for the classification layer. `options` go to
+    torchvision's function, such as {width_mult: 0.5} for mobilenet_v2. GoogLeNet's auxiliary classifiers are part of
+    the training loss.
 
     Raises:
         SettingError: an unknown name or option, images that are too small or no multiple of the patches, or grey images
@@ -58,37 +57,26 @@ class TorchvisionModel(Classifier):
         name: str,
         small_stem: bool | None = None,
         pretrained: bool = False,
-        freeze: Literal["none", "backbone"] = "none",
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(spec, task)
-        check_network_settings(name, small_stem, pretrained, freeze, options or {})
+        check_network_settings(name, small_stem, pretrained, options or {})
         if pretrained and spec.channels != 3:
             raise SettingError(
                 "model.pretrained=true: pretrained weights need three channels: leave out data.channels, or use 3;"
                 " grey images then get three equal ones"
             )
         self.name, self.pretrained, self.options = name, pretrained, options or {}
-        self.frozen = freeze == "backbone"
         self.small = (spec.size <= SMALL and not pretrained) if small_stem is None else small_stem
         if options:
             self.check_options()
         self.check_size()
         self.network = self.adapted(spec.size)
         self.head = [path for path, layer in self.network.named_modules() if isinstance(layer, nn.Linear)][-1]
-        if self.frozen:
-            self.requires_grad_(False)
-            self.network.get_submodule(self.head).requires_grad_(True)
-        self.behind = layers_behind_frozen(self.network) if self.frozen else []
-        self.train()
 
     @property
     def title(self) -> str:
-        remarks = {
-            "stem for small images": self.small,
-            "pretrained weights": self.pretrained,
-            "only its last layer trained": self.frozen,
-        }
+        remarks = {"stem for small images": self.small, "pretrained weights": self.pretrained}
         made = ", ".join(remark for remark, holds in remarks.items() if holds)
         return f"{self.name} ({made})" if made else self.name
 
@@ -163,10 +151,17 @@ class TorchvisionModel(Classifier):
     def ordered_layers(self) -> list[list[nn.Module]]:
         """Auxiliary classifiers belong to the last layer."""
         layers = super().ordered_layers()
-        auxiliary = {id(item) for path, item in self.network.named_modules() if path.startswith("aux")}
+        auxiliary = self.auxiliary_modules()
         beside = [layer for layer in layers if all(id(module) in auxiliary for module in layer)]
         *others, last = [layer for layer in layers if layer not in beside]
         return [*others, [*last, *(module for layer in beside for module in layer)]]
+
+    def layers_to_freeze(self) -> list[list[nn.Module]]:
+        auxiliary = self.auxiliary_modules()
+        return [[module for module in layer if id(module) not in auxiliary] for layer in self.ordered_layers()]
+
+    def auxiliary_modules(self) -> set[int]:
+        return {id(item) for path, item in self.network.named_modules() if path.startswith("aux")}
 
     # Training ------------------------------------------------------------------------------------------------------
 
@@ -197,15 +192,6 @@ class TorchvisionModel(Classifier):
         found = self.network(images)
         return [found] if isinstance(found, Tensor) else [item for item in found if item is not None]
 
-    def train(self, mode: bool = True) -> Self:
-        """Also keep a frozen backbone in evaluation mode: no batch norm updates, no dropout."""
-        super().train(mode)
-        if self.frozen:
-            self.network.eval()
-            for layer in self.behind:
-                layer.train(mode)
-        return self
-
 
 def draw_classifying_layer(network: models.EfficientNet) -> None:
     """Initialize EfficientNet's last layer as for 1000 classes.
@@ -216,13 +202,6 @@ def draw_classifying_layer(network: models.EfficientNet) -> None:
     last = network.classifier[-1]
     assert isinstance(last, nn.Linear)
     nn.init.uniform_(last.weight, -1 / math.sqrt(IMAGENET_CLASSES), 1 / math.sqrt(IMAGENET_CLASSES))
-
-
-def layers_behind_frozen(network: nn.Module) -> list[nn.Module]:
-    """The layers after the last frozen one, such as a dropout and the classification layer."""
-    layers = [layer for layer in network.modules() if next(layer.children(), None) is None]
-    frozen = [any(not item.requires_grad for item in layer.parameters()) for layer in layers]
-    return layers[len(frozen) - frozen[::-1].index(True) :]
 
 
 def accepts_any(kind: type[nn.Module]) -> bool:
@@ -241,14 +220,10 @@ def options_of_network(kind: type[nn.Module]) -> set[str]:
     return {item.name for item in every if item.default is not item.empty} - OURS.keys()
 
 
-def check_network_settings(
-    name: str, small_stem: bool | None, pretrained: bool, freeze: str, options: Mapping[str, Any]
-) -> None:
+def check_network_settings(name: str, small_stem: bool | None, pretrained: bool, options: Mapping[str, Any]) -> None:
     """Refuse settings that are unknown or do not work together."""
     if name not in network_names():
         raise SettingError(f"model.name={name} is unknown; {list_choices(name, network_names())}")
-    if freeze != "none" and not pretrained:
-        raise SettingError(f"model.freeze={freeze} would keep random weights: add model.pretrained=true")
     if small_stem and pretrained:
         raise SettingError(
             "model.small_stem=true has no pretrained weights: leave it out, or use model.pretrained=false"

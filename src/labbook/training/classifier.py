@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from labbook.errors import SettingError
 from labbook.training import sam
 from labbook.training.epoch_rows import log_epoch
 from labbook.training.fast_lightning import FastLightningModule
+from labbook.training.freezing import Freezing, check_layer_order, frozen_layers
 from labbook.training.further_inputs import FurtherInputs
 from labbook.training.label_tasks import AnyEvaluationResult, MultiLabel, SingleLabel, StepOutput
 from labbook.training.losses import Criteria, class_weights_of
@@ -47,7 +48,9 @@ class Classifier(FastLightningModule):
 
     min_size: ClassVar[int] = 1  # pixels; smaller images vanish in the pooling layers
     required_size: int = 1  # pixels, by `require_size`
-    pretrained: bool = False  # training starts with pretrained weights
+    pretrained: bool = False  # training starts with pretrained weights of the architecture's own
+    freezing: Freezing | None = None  # of the first layers, by `freeze_layers`
+    unfreezes: bool = False  # frozen layers are trained later, so the optimizer has their parameters from the start
 
     def __init__(self, spec: ImageSpec, task: Task | None = None) -> None:
         super().__init__()
@@ -259,7 +262,8 @@ class Classifier(FastLightningModule):
         """The parameters to train: see `parameter_groups.group_parameters`."""
         factors = ("norm_bias_lr_factor", "layer_lr_decay", "backbone_lr_factor")
         options = {name: getattr(self.task, name) for name in factors}
-        return group_parameters(self, self.ordered_layers(), self.task.optimizer, **options)
+        trained = self.freezing.trainable if self.freezing and self.unfreezes else None
+        return group_parameters(self, self.ordered_layers(), self.task.optimizer, trained=trained, **options)
 
     def ordered_layers(self) -> list[list[nn.Module]]:
         """The layers from the images to the classes, each as a list of modules; the last is the classification layer.
@@ -267,6 +271,27 @@ class Classifier(FastLightningModule):
         An architecture overrides this if its layers are not registered in order, or do not end in a dense layer.
         """
         return ordered_layers_of(self)
+
+    def layers_to_freeze(self) -> list[list[nn.Module]]:
+        """The layers that `model.freeze` counts; other parameters are frozen as long as any layer is."""
+        return self.ordered_layers()
+
+    def freeze_layers(self, freeze: Any) -> None:
+        """Freeze the first layers: `freeze` is none, backbone (all but the last) or their number."""
+        layers = self.layers_to_freeze()
+        if count := frozen_layers(freeze, len(layers)):
+            if type(self).ordered_layers is Classifier.ordered_layers:
+                spec = self.spec
+                check_layer_order(self, layers, torch.empty(2, spec.channels, spec.size, spec.size, device="meta"))
+            self.freezing = Freezing(self, layers)
+            self.freezing.freeze(count)
+
+    def train(self, mode: bool = True) -> Self:
+        """Also keep frozen layers in evaluation mode: no updates of batch norm, no dropout."""
+        super().train(mode)
+        if self.freezing:
+            self.freezing.rest()
+        return self
 
     def steps_per_epoch(self) -> int:
         return steps_per_epoch(self.trainer)

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -28,11 +28,14 @@ def group_parameters(
     layers: Sequence[Sequence[nn.Module]],
     optimizer: Callable[..., Optimizer],
     *,
+    trained: Collection[nn.Parameter] | None = None,
     norm_bias_lr_factor: float = 1.0,
     layer_lr_decay: float = 1.0,
     backbone_lr_factor: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """All trained parameters, in a group for each pair of learning rate and decay; the optimizer's own values first.
+    """The parameters `trained`, in a group for each pair of learning rate and decay; the optimizer's own values first.
+
+    The default of `trained` is all that need gradients.
 
     The factors multiply. The learning rate is multiplied by `layer_lr_decay` for each layer from the last one towards
     the images (Bao et al., arXiv 2106.08254); `backbone_lr_factor` applies to all layers but the last. A parameter in
@@ -53,8 +56,9 @@ def group_parameters(
     normalizations = [module for module in network.modules() if isinstance(module, NORMALIZATIONS)]
     biases = {id(module.bias) for module in normalizations if module.bias is not None}
     found: dict[Factors, list[nn.Parameter]] = {}
+    wanted = {id(item) for item in trained or ()}
     for item in network.parameters():
-        if item.requires_grad:
+        if id(item) in wanted or (trained is None and item.requires_grad):
             own = norm_bias_lr_factor if id(item) in biases else 1.0
             factors = Factors(rates.get(id(item), by_layer[0]) * own, 1 / own)
             found.setdefault(factors, []).append(item)

@@ -1,0 +1,202 @@
+"""Initial weights for any network, from a file, a run, a URL or the Hugging Face hub: `model.weights`."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from http.client import HTTPException
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import torch
+from torch import Tensor, nn
+
+from labbook.config.path_rules import expand_user
+from labbook.errors import SettingError, first_line, list_first, missing_package_message, printable
+from labbook.files import blocking_lock
+from labbook.models.pretrained import socket_timeout
+from labbook.runs.run_folder import BEST, CHECKPOINTS, CONFIG, LAST
+
+PREFIXES = re.compile(r"^(?:(?:module|_orig_mod|model|backbone|network|net)\.)+")  # that wrappers add to the names
+INSIDE = ("state_dict", "model_state_dict", "model_state", "model_ema", "model", "net", "weights")  # of a saved mapping
+PICKLES = (".pth", ".pt", ".ckpt", ".tar", ".th")
+COUNTERS = "num_batches_tracked"  # of batch norm
+HUB_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """What a network took from a file of weights. A layer is a module with tensors of its own."""
+
+    source: str
+    sha256: str  # of the file
+    layers: int  # whose tensors were all taken
+    other_shapes: tuple[str, ...]  # layers, which keep their initial weights
+    missing: tuple[str, ...]  # layers that the file does not have
+    unused: int  # tensors of the file that the network does not have
+
+    def as_data(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        every = self.layers + len(self.other_shapes) + len(self.missing)
+        parts = [f"initial weights of {self.layers} of {every} layers from {printable(self.source)}"]
+        if self.other_shapes:
+            parts.append(f"other shapes: {list_first(self.other_shapes)}")
+        if self.missing:
+            parts.append(f"not in the file: {list_first(self.missing)}")
+        if self.unused:
+            parts.append(f"not used: {self.unused} tensors of the file")
+        return "; ".join(parts)
+
+
+def load_weights(network: nn.Module, source: str) -> LoadedWeights:
+    """Load the weights that fit a network: those with the same name, without prefixes of wrappers, and the same shape.
+
+    `source` is a file (.safetensors, .pth, .pt, .ckpt), the folder of a run, a URL, or hf://OWNER/NAME[/FILE]. A layer
+    is loaded whole or not at all.
+
+    Raises:
+        SettingError: a source that cannot be read, or no layer that fits.
+    """
+    file = weights_file(source)
+    given = {PREFIXES.sub("", name): tensor for name, tensor in read_tensors(file, source).items()}
+    own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(COUNTERS)}
+    layers: dict[str, list[str]] = {}
+    for name in own:
+        layers.setdefault(name.rpartition(".")[0], []).append(name)
+    taken, other_shapes, missing = [], [], []
+    for layer, names in layers.items():
+        found = [given.get(PREFIXES.sub("", name)) for name in names]
+        if any(tensor is None for tensor in found):
+            missing.append(layer)
+        elif [tensor.shape for tensor in found if tensor is not None] != [own[name].shape for name in names]:
+            other_shapes.append(layer)
+        else:
+            taken += names
+    if not taken:
+        raise SettingError(
+            f"model.weights={source} has no layer of this network: the network has {list_first(own, 3)}, and the file"
+            f" {list_first(given, 3) or 'nothing'}"
+        )
+    network.load_state_dict({name: given[PREFIXES.sub("", name)] for name in taken}, strict=False)
+    unused = given.keys() - {PREFIXES.sub("", name) for name in network.state_dict()}
+    whole = len(layers) - len(other_shapes) - len(missing)
+    return LoadedWeights(source, sha256_of(file), whole, tuple(other_shapes), tuple(missing), len(unused))
+
+
+def sha256_of(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+# Sources ---------------------------------------------------------------------------------------------------------
+
+
+def weights_file(source: str) -> Path:
+    """The file that a value of `model.weights` means; downloaded files are kept in the caches of torch and the hub."""
+    scheme, separator, rest = source.partition("://")
+    if not separator:
+        return local_file(source)
+    if scheme == "hf":
+        return hub_file(rest, source)
+    if scheme not in ("http", "https"):
+        raise SettingError(f"model.weights={source}: use a file, a run folder, https://... or hf://OWNER/NAME")
+    name = Path(urlsplit(source).path).name
+    check_suffix(name, source)
+    file = Path(torch.hub.get_dir()) / "checkpoints" / f"{hashlib.sha256(source.encode()).hexdigest()[:12]}-{name}"
+    if not file.exists():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with blocking_lock(file.with_suffix(".lock")), socket_timeout():  # runs that start together download once
+                if not file.exists():
+                    torch.hub.download_url_to_file(source, str(file), progress=False)
+        except (OSError, HTTPException, RuntimeError, ValueError) as error:
+            raise SettingError(
+                f"model.weights={source} cannot be downloaded ({first_line(error)}): download it yourself and give the"
+                " file"
+            ) from error
+    return file
+
+
+def local_file(source: str) -> Path:
+    """A file, or the best checkpoint of a run; the last one if there is no best."""
+    path = Path(expand_user("model.weights", source))
+    if path.is_dir():
+        checkpoints = [path / CHECKPOINTS / name for name in (BEST, LAST)]
+        found = next((file for file in checkpoints if file.is_file()), None)
+        if found is None or not (path / CONFIG).is_file():
+            raise SettingError(f"model.weights={source} is not the folder of a run with a checkpoint")
+        return found
+    check_suffix(path.name, source)
+    if not path.is_file():
+        raise SettingError(f"model.weights={source} does not exist")
+    return path
+
+
+def check_suffix(name: str, source: str) -> None:
+    if name.endswith(".bin"):
+        raise SettingError(f"model.weights={source}: .bin files can contain code; use the .safetensors file beside it")
+    if not name.endswith((".safetensors", *PICKLES)):
+        raise SettingError(f"model.weights={source}: use a file {', '.join(PICKLES)} or .safetensors, or a run folder")
+
+
+def hub_file(place: str, source: str) -> Path:
+    """A file of the Hugging Face hub, from its cache if it is there; HF_HUB_OFFLINE is obeyed by its library."""
+    if not find_spec("huggingface_hub"):
+        raise SettingError(f"model.weights={source}: {missing_package_message('its library', 'datasets')}")
+    owner, _, rest = place.partition("/")
+    name, _, file = rest.partition("/")
+    if not (owner and name):
+        raise SettingError(f"model.weights={source}: use hf://OWNER/NAME, or hf://OWNER/NAME/FILE")
+    check_suffix(file or HUB_FILE, source)
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(f"{owner}/{name}", file or HUB_FILE))
+    except Exception as error:  # of its many classes, requests' and the system's
+        raise SettingError(f"model.weights={source} cannot be downloaded ({first_line(error)})") from error
+
+
+# Reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_tensors(file: Path, source: str) -> dict[str, Tensor]:
+    """The tensors of a file, by name. No code in it is executed."""
+    load: Callable[[Path], Any] = partial(torch.load, map_location="cpu", weights_only=True)
+    if file.suffix == ".safetensors":
+        if not find_spec("safetensors"):
+            raise SettingError(f"model.weights={source}: {missing_package_message('safetensors', 'export')}")
+        from safetensors.torch import load_file as load
+    try:
+        content = load(file)
+    except OSError as error:
+        raise SettingError(f"model.weights={source} cannot be read ({first_line(error)})") from error
+    except Exception as error:  # a hostile or damaged file can raise anything
+        raise SettingError(
+            f"model.weights={source} is not a file of tensors, or is damaged, so it is not loaded"
+        ) from error
+    return tensors_in(content)
+
+
+def tensors_in(content: Any) -> dict[str, Tensor]:
+    """The tensors of a state dict, also of one inside a checkpoint."""
+    if not isinstance(content, Mapping):
+        return {}
+    for key in INSIDE:
+        if isinstance(content.get(key), Mapping):
+            return tensors_in(content[key])
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def data_settings_of_run(source: str | None) -> dict[str, Any]:
+    """Image size, channels and normalisation of the run that weights come from; nothing for other sources."""
+    if source is None or "://" in source or not (path := Path(expand_user("model.weights", source)) / CONFIG).is_file():
+        return {}
+    from labbook.runs.resume import read_run_config
+
+    data = read_run_config(path.parent).data
+    return {name: data[name] for name in ("image_size", "channels", "normalize") if data.get(name) is not None}

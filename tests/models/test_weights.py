@@ -1,0 +1,155 @@
+"""Initial weights from files, runs and addresses."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from labbook.errors import SettingError
+from labbook.models import weights
+from labbook.models.weights import load_weights
+from tests.conftest import Command
+from tests.models.conftest import Small
+from tests.test_train import metrics_of
+
+Change = Callable[[dict[str, Tensor]], Any]
+
+CONTAINERS: dict[str, Change] = {
+    "state dict": dict,
+    "of Lightning": lambda state: {"state_dict": state, "epoch": 3, "optimizer_states": []},
+    "of timm": lambda state: {"arch": "small", "state_dict": {f"module.{name}": item for name, item in state.items()}},
+    "compiled": lambda state: {"model": {f"_orig_mod.{name}": item for name, item in state.items()}},
+    "wrapped twice": lambda state: {f"model.backbone.{name}": item for name, item in state.items()},
+}
+
+
+def refusal(network: nn.Module, source: Path | str) -> str:
+    before = {name: item.clone() for name, item in network.state_dict().items()}
+    with pytest.raises(SettingError) as refused:
+        load_weights(network, str(source))
+    assert "\n" not in str(refused.value)
+    assert all(torch.equal(item, before[name]) for name, item in network.state_dict().items())
+    return str(refused.value).removeprefix(f"model.weights={source}")
+
+
+@pytest.mark.parametrize("how", CONTAINERS)
+@pytest.mark.parametrize("suffix", ["pth", "ckpt", "safetensors"])
+def test_weights_are_taken_by_name(how: str, suffix: str, small: Small, tmp_path: Path) -> None:
+    file = tmp_path / f"weights.{suffix}"
+    if suffix == "safetensors":
+        pytest.importorskip("safetensors", reason="needs the extra: make setup EXTRAS=export")
+        from safetensors.torch import save_file
+
+        inner = CONTAINERS[how](small.state_dict())
+        save_file(inner.get("state_dict", inner.get("model", inner)), file)
+    else:
+        torch.save(CONTAINERS[how](small.state_dict()), file)
+    other = Small()
+    loaded = load_weights(other, str(file))
+    assert all(torch.equal(item, small.state_dict()[name]) for name, item in other.state_dict().items())
+    assert str(loaded) == f"initial weights of 3 of 3 layers from {file}"
+    assert (loaded.layers, len(loaded.sha256), loaded.unused) == (3, 64, 0)
+
+
+def test_layers_of_other_shapes_and_missing_ones_are_named(small: Small, tmp_path: Path) -> None:
+    state = small.state_dict()
+    before = state["head.bias"].clone()
+    stored = {name: torch.ones_like(item) for name, item in state.items() if not name.startswith("norm")}
+    stored |= {"head.weight": torch.ones(3, 180), "extra.weight": torch.ones(2)}
+    torch.save(stored, tmp_path / "weights.pth")
+    loaded = load_weights(small, str(tmp_path / "weights.pth"))
+    assert str(loaded) == (
+        f"initial weights of 1 of 3 layers from {tmp_path}/weights.pth; other shapes: head; not in the file: norm; not"
+        " used: 1 tensors of the file"
+    )
+    assert (small.conv.weight == 1).all()
+    assert torch.equal(small.head.bias, before)  # a layer is loaded whole or not at all
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return print, ("executed",)
+
+
+def test_what_cannot_be_used_is_refused(small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"features.weight": torch.ones(2), "n": 3}, tmp_path / "other.pth")
+    assert refusal(small, tmp_path / "other.pth") == (
+        " has no layer of this network: the network has conv.weight, norm.weight, norm.bias and 4 more, and the file"
+        " features.weight"
+    )
+    torch.save(Evil(), tmp_path / "evil.pth")
+    (tmp_path / "damaged.ckpt").write_bytes((tmp_path / "other.pth").read_bytes()[:200])
+    for name in ("evil.pth", "damaged.ckpt"):
+        assert refusal(small, tmp_path / name) == " is not a file of tensors, or is damaged, so it is not loaded"
+    assert "executed" not in capsys.readouterr().out
+    assert refusal(small, "pytorch_model.bin") == (": .bin files can contain code; use the .safetensors file beside it")
+    assert refusal(small, "weights.h5").startswith(": use a file .pth, .pt, .ckpt, .tar, .th or .safetensors")
+    assert refusal(small, "nowhere.pth") == " does not exist"
+    assert refusal(small, tmp_path) == " is not the folder of a run with a checkpoint"
+    assert refusal(small, "ftp://a/b.pth") == ": use a file, a run folder, https://... or hf://OWNER/NAME"
+    assert refusal(small, "http://127.0.0.1:9/b.pth").startswith(" cannot be downloaded (")
+
+
+def test_an_address_is_downloaded_once(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def download(url: str, file: str, progress: bool) -> None:
+        calls.append(url)
+        torch.save(small.state_dict(), file)
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    for _ in range(2):
+        assert load_weights(Small(), "https://example.org/a/small.pth?raw=1").layers == 3
+    assert calls == ["https://example.org/a/small.pth?raw=1"]
+
+
+@pytest.mark.skipif(not find_spec("huggingface_hub"), reason="needs the extra: make setup EXTRAS=datasets")
+@pytest.mark.extra
+def test_a_model_of_the_hub_is_read_from_its_cache(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    torch.save(small.state_dict(), tmp_path / "small.pth")
+    asked: list[tuple[str, str]] = []
+
+    def download(name: str, file: str) -> str:
+        asked.append((name, file))
+        return str(tmp_path / "small.pth")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    for source in ("hf://me/small", "hf://me/small/a/b.pth"):
+        assert load_weights(Small(), source).layers == 3
+    assert asked == [("me/small", "model.safetensors"), ("me/small", "a/b.pth")]
+    assert refusal(small, "hf://small") == ": use hf://OWNER/NAME, or hf://OWNER/NAME/FILE"
+
+
+def test_the_hub_needs_its_library(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "find_spec", lambda _: None)
+    assert refusal(small, "hf://me/small").startswith(": its library is not installed: make setup EXTRAS=datasets")
+
+
+def test_a_run_starts_with_the_weights_of_another_and_resumes_without_them(labbook: Command) -> None:
+    plain = ("model=mlp", "data.limit=100", "callbacks=none", "epochs=1")
+    first = labbook(*plain, "data.normalize=half", "data.image_size=20").run
+    ended = labbook(*plain, f"model.weights={first}", "optimizer.lr=1e-12", "data.image_size=null")
+    assert f"initial weights of 2 of 2 layers from {first}" in ended.out
+    metrics = metrics_of(ended.run)
+    assert metrics["test/acc"] == metrics_of(first)["test/acc"]
+    assert metrics["initial_weights"]["layers"] == 2
+    assert "  image_size: 20\n" in (ended.run / "config.yaml").read_text()
+    assert "  normalize: half\n" in (ended.run / "config.yaml").read_text()
+    for file in (first / "checkpoints").iterdir():
+        file.unlink()
+    longer = labbook(f"resume={ended.run}", "epochs=2")
+    assert longer.code == 0, longer.err
+    assert "initial weights" not in longer.out
+    refused = labbook(*plain, f"model.weights={first}")
+    assert refused.sentence == f"model.weights={first} is not the folder of a run with a checkpoint"
+    initialized = labbook(*plain, f"model.weights={ended.run}", "task.init=he")
+    assert initialized.sentence == "task.init=he would replace the pretrained weights: use task.init=torch"

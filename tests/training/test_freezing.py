@@ -1,0 +1,135 @@
+"""`model.freeze` and `callbacks=unfreeze`: what is trained, and when."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from labbook.callbacks.unfreeze import Unfreeze
+from labbook.errors import SettingError
+from labbook.training.classifier import Classifier
+from tests.conftest import Command
+from tests.models.conftest import Small, spec_of
+from tests.runs.test_killed import same_in_all
+from tests.runs.test_resume import signal_at
+
+
+@pytest.fixture
+def small() -> Small:
+    return Small()
+
+
+def trained(model: nn.Module) -> set[str]:
+    return {name.partition(".")[0] for name, item in model.named_parameters() if item.requires_grad}
+
+
+def in_training(model: nn.Module) -> set[str]:
+    names = ("conv", "norm", "dropout", "head")
+    return {name for name, module in model.named_children() if module.training and name in names}
+
+
+@pytest.mark.parametrize(
+    ("freeze", "expected"),
+    [
+        ("none", {"conv", "norm", "dropout", "head"}),
+        (None, {"conv", "norm", "dropout", "head"}),
+        ("backbone", {"dropout", "head"}),
+        (1, {"dropout", "head"}),  # batch norm belongs to the convolution
+    ],
+)
+def test_the_first_layers_are_frozen(freeze: Any, expected: set[str], small: Small) -> None:
+    small.freeze_layers(freeze)
+    assert trained(small) == expected - {"dropout"}
+    for _ in range(2):
+        assert in_training(small.train()) == expected
+        assert in_training(small.eval()) == set()
+
+
+@pytest.mark.parametrize("freeze", [0, 2, -1, True, "head", 1.5])
+def test_other_values_are_refused(freeze: Any, small: Small) -> None:
+    with pytest.raises(SettingError) as refused:
+        small.freeze_layers(freeze)
+    assert str(refused.value).startswith(f"model.freeze={freeze} must be none, backbone (all layers except the last)")
+    assert trained(small) == {"conv", "norm", "head"}
+
+
+class Unordered(Classifier):
+    """Registers its layers in another order than it executes them."""
+
+    def __init__(self) -> None:
+        super().__init__(spec_of(3, 8))
+        self.second, self.first, self.head = nn.Conv2d(5, 5, 3), nn.Conv2d(3, 5, 3), nn.Linear(5 * 4 * 4, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.second(self.first(images)).flatten(1))
+        return logits
+
+
+class Ordered(Unordered):
+    def ordered_layers(self) -> list[list[nn.Module]]:
+        return [[self.first], [self.second], [self.head]]
+
+
+def test_layers_in_an_unknown_order_are_refused() -> None:
+    with pytest.raises(SettingError, match="define ordered_layers, the layers from the images to the classes"):
+        Unordered().freeze_layers(1)
+    model = Ordered()
+    model.freeze_layers(1)
+    assert trained(model) == {"second", "head"}
+
+
+@pytest.mark.parametrize(
+    ("options", "frozen"),
+    [
+        ({"epoch": 3}, [5, 5, 0, 0]),
+        ({"epoch": 2, "layers": 2}, [5, 3, 1, 0]),
+        ({"epoch": 1, "layers": 1}, [4, 3, 2, 1]),
+    ],
+)
+def test_layers_are_unfrozen_by_epoch(options: dict[str, int], frozen: list[int]) -> None:
+    callback = Unfreeze(**options)
+    callback.frozen = 5
+    assert [callback.frozen_in(epoch) for epoch in (1, 2, 3, 4)] == frozen
+
+
+@pytest.fixture
+def start(labbook: Command) -> list[str]:
+    """The command of a run that starts with the weights of another one."""
+    network = ["model=convnet", "model.channels=[4,6]", "model.hidden=[8]", "data.limit=300", "trainer.precision=32"]
+    weights = labbook(*network, "epochs=1", "callbacks=none").run
+    return [*network, f"model.weights={weights}", "model.freeze=backbone", "optimizer=adamw", "epochs=3"]
+
+
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 2), (1, 2)], ids=["before", "after"])
+def test_a_run_that_unfreezes_resumes_to_the_same_bits(
+    labbook: Command, monkeypatch: pytest.MonkeyPatch, start: list[str], epoch: int, batch: int
+) -> None:
+    command = [*start, "callbacks=unfreeze", "callbacks.unfreeze.layers=1"]
+    whole = labbook(*command)
+    assert whole.code == 0, whole.err
+    signal_at(monkeypatch, "on_train_batch_end", epoch, batch, signal.SIGINT)
+    stopped = labbook(*command)
+    assert stopped.code == 130
+    resumed = labbook(f"resume={stopped.run}")
+    assert resumed.code == 0, resumed.err
+    same_in_all(whole.run, resumed.run)
+    frozen = labbook(*start, "callbacks=none").run
+
+    def state(run: Path) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        return found
+
+    before = state(Path(start[5].removeprefix("model.weights=")))
+    names = list(before)
+    assert [name for name in names if not torch.equal(before[name], state(frozen)[name])] == names[-2:]
+    assert len([name for name in names if not torch.equal(before[name], state(whole.run)[name])]) > 2
+
+
+def test_unfreezing_needs_frozen_layers(labbook: Command) -> None:
+    ended = labbook("model=mlp", "data.limit=50", "epochs=1", "callbacks=unfreeze")
+    assert (ended.code, ended.sentence) == (
+        2, "callbacks.unfreeze has no frozen layers: add model.freeze=backbone, or a number",
+    )  # fmt: skip
