@@ -1,5 +1,6 @@
 """The page of a sweep: its pictures, its words, and what it does with hostile ones."""
 
+import re
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -55,7 +56,10 @@ def test_page_is_whole(grid: Path) -> None:
     targets |= {value[5:-1] for value in seen.all("clip-path")}
     assert targets
     assert targets <= set(ids)
-    assert not any(colour in text for colour in svg_charts.VARIABLES)
+    drawn = "".join(re.findall("<svg.*?</svg>", text, re.DOTALL))
+    for colour, name in svg_charts.VARIABLES.items():
+        assert colour not in drawn
+        assert f"--{name}: {colour};" in text  # in the style of light pages
     assert "TrainingError: the loss became nan" in text
     assert f"{grid}/4_sigmoid_1/train.log" in text
     assert report.failures[0].reason == "TrainingError: the loss became nan"

@@ -6,7 +6,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgba, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -14,7 +13,7 @@ from labbook.plots import fonts
 from labbook.plots.confusion_matrix import confusion_plot
 from labbook.reports.confusion import setting_confusion
 from labbook.reports.grouping import Report
-from labbook.reports.svg_charts import GRID, INK, OTHERS, PAPER, SERIES, SOFT, STYLE, LineStyle, Picture, shorten_label
+from labbook.reports.svg_charts import OTHERS, SOFT, STYLE, LineStyle, Picture, shorten_label
 from labbook.reports.table_cells import table_cells, table_headings
 from labbook.runs.outputs import open_output
 
@@ -22,11 +21,6 @@ CURVES, MATRIX, TABLE = "curves.png", "confusion_matrix.png", "table.png"
 DPI = 150
 MOST_ROWS = 30  # of the table
 SIZE, LINE, GAP = 9, 0.22, 0.2  # points of a letter; inches of a line of text, and between two columns
-# The page's light colours, instead of their placeholders.
-COLOURS = {INK: "#1c2126", SOFT: "#5d6873", GRID: "#e3e7eb", OTHERS: "#9aa4ae", PAPER: "#ffffff"} | dict(
-    zip(SERIES, ("#0072b2", "#d55e00", "#008a66", "#b0508a", "#b98200", "#47a5e0"), strict=True)
-)
-PAINTED = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")
 
 
 def write_images(report: Report, curves: Sequence[Picture], lines: Sequence[LineStyle]) -> None:
@@ -64,7 +58,7 @@ def curves_figure(curves: Sequence[Picture], lines: Sequence[LineStyle]) -> Figu
             handles.append(Line2D([], [], color=OTHERS))
         look = {"family": fonts.font_families(labels), "size": SIZE}
         below.legend(handles, labels, loc="center", frameon=False, prop=look)
-    return on_paper(figure)
+    return figure
 
 
 def matrix_figure(report: Report) -> Figure | None:
@@ -99,22 +93,7 @@ def table_figure(report: Report) -> Figure | None:
             figure.text(at / width, y, cell, ha="right" if head.numeric else "left", weight=weight, **look)
             left += wide + GAP
     y = 1 - 1.45 * LINE / height
-    figure.add_artist(Line2D((GAP / width, 1 - GAP / width), (y, y), color="#5d6873", linewidth=0.8))
+    figure.add_artist(Line2D((GAP / width, 1 - GAP / width), (y, y), color=SOFT, linewidth=0.8))
     if more > 0:
         figure.text(GAP / width, 0.9 * LINE / height, f"... and {more} more combinations in summary.csv", **look)
-    return figure
-
-
-def on_paper(figure: Figure) -> Figure:
-    real = {tuple(to_rgba(stand_in)[:3]): to_rgba(colour)[:3] for stand_in, colour in COLOURS.items()}
-    for artist in figure.findobj():
-        for name in PAINTED:
-            get, put = getattr(artist, f"get_{name}", None), getattr(artist, f"set_{name}", None)
-            if get is None or put is None:
-                continue
-            colours = to_rgba_array(get())
-            for colour in colours:
-                colour[:3] = real.get(tuple(colour[:3]), colour[:3])
-            if len(colours):
-                put(colours if len(colours) > 1 else tuple(colours[0]))
     return figure

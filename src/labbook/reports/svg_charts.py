@@ -17,9 +17,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from labbook.reports.columns import is_axis_number, value_order, value_text
 
-# Unusual colours as placeholders for those of the page, light or dark.
-INK, SOFT, GRID, OTHERS, PAPER = "#010101", "#020202", "#030303", "#040404", "#050505"
-SERIES = ("#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005", "#0a0006")
+# The light colours of page.css, for images; in a page they become its variables, which are light or dark.
+INK, SOFT, GRID, OTHERS, PAPER = "#1c2126", "#5d6873", "#e3e7eb", "#9aa4ae", "#ffffff"
+SERIES = ("#0072b2", "#d55e00", "#008a66", "#b0508a", "#b98200", "#47a5e0")
 VARIABLES = {INK: "ink", SOFT: "soft", GRID: "grid", OTHERS: "others", PAPER: "paper"} | {
     colour: f"series-{index}" for index, colour in enumerate(SERIES, 1)
 }
