@@ -163,9 +163,9 @@ def add_checksum(archive: Path) -> None:
         file.write(SEAL_LENGTH.to_bytes(2, "little"))
         length = file.tell()
         file.seek(0)
-        told = SEAL + sha256_of_stream(file, length)
+        seal = SEAL + sha256_of_stream(file, length)
         file.seek(length)
-        file.write(told)
+        file.write(seal)
 
 
 def find_corruption(archive: Path) -> str | None:
@@ -176,10 +176,10 @@ def find_corruption(archive: Path) -> str | None:
     with archive.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - SEAL_LENGTH))
-        told = file.read()
-        if told.startswith(SEAL):
+        comment = file.read()
+        if comment.startswith(SEAL):
             file.seek(0)
-            whole = told == SEAL + sha256_of_stream(file, size - SEAL_LENGTH)
+            whole = comment == SEAL + sha256_of_stream(file, size - SEAL_LENGTH)
             return None if whole else "its checksum is wrong"
     return find_zip_corruption(archive)
 

@@ -62,12 +62,12 @@ def install_origin() -> str:
     from urllib.parse import unquote, urlsplit
 
     try:
-        told = json.loads(distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
+        direct_url = json.loads(distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):
-        told = {}
-    url = str(told.get("url", DISTRIBUTION))  # none for a package from an index
-    if "vcs_info" in told:
-        return f"{told['vcs_info']['vcs']}+{url}@{told['vcs_info']['commit_id']}"
+        direct_url = {}
+    url = str(direct_url.get("url", DISTRIBUTION))  # none for a package from an index
+    if "vcs_info" in direct_url:
+        return f"{direct_url['vcs_info']['vcs']}+{url}@{direct_url['vcs_info']['commit_id']}"
     return unquote(urlsplit(url).path) if url.startswith("file:") else url
 
 

@@ -25,11 +25,11 @@ def is_sentence(error: Exception) -> bool:
 
 def failure_reason(error: BaseException) -> str:
     """Why a run failed, in one line; other errors with their class and origin."""
-    told = " ".join(str(error).split())
+    text = " ".join(str(error).split())
     if isinstance(error, (SettingError, RunError)):
-        return told
+        return text
     noted = (note.removeprefix(NOTED) for note in getattr(error, "__notes__", []) if note.startswith(NOTED))
-    return next(noted, f"{type(error).__name__}: {told}")
+    return next(noted, f"{type(error).__name__}: {text}")
 
 
 class ConfigPart(NamedTuple):
@@ -87,9 +87,9 @@ def explain_failure(error: Exception, config: DictConfig, trained: bool, hint: s
     if part is None and type(error).__name__ == "MisconfigurationException":  # Lightning's error for wrong settings
         part = ConfigPart("trainer", config.trainer._target_, None)
     if part is not None and part.target.startswith(LIBRARIES):
-        told = RunError(f"{part.says(error)}{hint}") if trained else SettingError(part.says(error))
-        told.__cause__ = error
-        return told
+        explained = RunError(f"{part.says(error)}{hint}") if trained else SettingError(part.says(error))
+        explained.__cause__ = error
+        return explained
     if part is not None:
         part.note(error)
     if hint:

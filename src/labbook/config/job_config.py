@@ -43,11 +43,11 @@ def with_group_choices(config: DictConfig, chosen: dict[str, str]) -> DictConfig
     return config
 
 
-def chosen_groups(told: Any) -> dict[str, str]:
+def chosen_groups(hydra_config: Any) -> dict[str, str]:
     """The choice of each group, from Hydra's node; for several choices, which Hydra does not note, the list."""
-    chosen = {group: choice for group, choice in told.runtime.choices.items() if choice not in (None, "null")}
+    chosen = {group: choice for group, choice in hydra_config.runtime.choices.items() if choice not in (None, "null")}
     for group in SEVERAL:
-        if group not in chosen and (names := choices_of_group(told, group)):
+        if group not in chosen and (names := choices_of_group(hydra_config, group)):
             chosen[group] = f"[{','.join(names)}]"
     return chosen
 

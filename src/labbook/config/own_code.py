@@ -57,8 +57,8 @@ def project_root() -> Path | None:
         return program.resolve().parent
     if program.stem == "labbook" and is_project(Path.cwd()):
         return Path.cwd()
-    told = os.environ.get(PROJECT_VARIABLE)
-    return Path(told) if told else CHECKOUT
+    project = os.environ.get(PROJECT_VARIABLE)
+    return Path(project) if project else CHECKOUT
 
 
 def export_project_root() -> None:

@@ -12,11 +12,13 @@ from labbook.errors import SettingError
 SEVERAL = ("callbacks", "logger", "metrics")
 
 
-def choices_of_group(told: Any, group: str) -> list[str]:
+def choices_of_group(hydra_config: Any, group: str) -> list[str]:
     """The choices of a group in Hydra's node, without the defaults of their own files."""
-    overrides: Any = OmegaConf.to_container(told.overrides, resolve=False)
+    overrides: Any = OmegaConf.to_container(hydra_config.overrides, resolve=False)
     loader = GlobalHydra.instance().config_loader()
-    found = loader.compute_defaults_list(told.job.config_name, [*overrides["task"], *overrides["hydra"]], RunMode.RUN)
+    found = loader.compute_defaults_list(
+        hydra_config.job.config_name, [*overrides["task"], *overrides["hydra"]], RunMode.RUN
+    )
     inside = f"{group}/"
     return [
         item.config_path.removeprefix(inside)

@@ -89,20 +89,20 @@ def check_target_kind(target: Any, node: Mapping[str, Any], name: str) -> None:
     group, _, inner = name.partition(".")
     if group not in ALLOWED_BASES:
         return
-    told = f"{name}._target_={node['_target_']}"
+    setting = f"{name}._target_={node['_target_']}"
     if str(getattr(target, "__module__", "")).startswith(FETCHING):
-        raise SettingError(f"{told} would download weights: use a class that only computes")
+        raise SettingError(f"{setting} would download weights: use a class that only computes")
     if group in NAMED and not inner:
-        raise SettingError(f"{told}: a {NAMED[group]} has a name of its own, {group}.NAME._target_=...")
+        raise SettingError(f"{setting}: a {NAMED[group]} has a name of its own, {group}.NAME._target_=...")
     if not inner or (group in OF_SEVERAL and "." not in inner):
         made = return_type(target)
         if made is None or not issubclass(made, ALLOWED_BASES[group]):
             expected = " nor ".join(f"{kind.__name__} ({kind.__module__})" for kind in ALLOWED_BASES[group])
-            raise SettingError(f"{told} makes no {expected}")
+            raise SettingError(f"{setting} makes no {expected}")
         if instead := next((text for kind, text in REFUSED.items() if issubclass(made, kind)), None):
-            raise UntrainableError(f"{told} does not work here: {instead}")
+            raise UntrainableError(f"{setting} does not work here: {instead}")
     elif not inspect.isclass(target):
-        raise SettingError(f"{told} is a function; inside {group} only classes are allowed")
+        raise SettingError(f"{setting} is a function; inside {group} only classes are allowed")
     if node.get("_partial_") and (inner or group not in DEFERRED):
         raise SettingError(f"{name}._partial_=true is for {' and '.join(DEFERRED)} only: leave it out")
 

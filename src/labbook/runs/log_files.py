@@ -59,8 +59,8 @@ class RunLog:
         """Write a traceback to the file only: the command line tells the user."""
         for handler in self._handlers:
             if isinstance(handler, LogFile):
-                told = (type(error), error, error.__traceback__)
-                handler.handle(OURS.makeRecord(OURS.name, logging.ERROR, "", 0, "failed", (), told))
+                exc_info = (type(error), error, error.__traceback__)
+                handler.handle(OURS.makeRecord(OURS.name, logging.ERROR, "", 0, "failed", (), exc_info))
 
 
 class LogFile(logging.FileHandler):

@@ -196,9 +196,9 @@ def with_settings(config: DictConfig, settings: list[str]) -> DictConfig:
         for key in name.split("."):
             if not equals or not isinstance(node, DictConfig) or key not in node:
                 valid = user_keys(node if isinstance(node, DictConfig) else config)
-                told = list_choices(key, valid, "settings here", " or ".join(find_key(key, config)))
+                choices = list_choices(key, valid, "settings here", " or ".join(find_key(key, config)))
                 what = f"{name} is not a setting" if equals else f"{setting} is not SETTING=VALUE"
-                raise SettingError(renames.instead(name) or f"{what} of this run; {told}")
+                raise SettingError(renames.instead(name) or f"{what} of this run; {choices}")
             node = node.get(key)
         if isinstance(node, DictConfig) and name in config.get("config_groups", {}):
             raise SettingError(f"{setting}: {name} stays that of the run; to change a setting use {name}.SETTING=VALUE")

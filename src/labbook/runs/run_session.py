@@ -125,16 +125,16 @@ def open_run(config: DictConfig) -> RunSession:
             f"srun started this run {tasks} times: use srun --ntasks=1; trainer=ddp starts its own processes"
         )
     rank = process_number("RANK", process_number("LOCAL_RANK"))
-    told = os.environ.get(FOLDER_VARIABLE)
-    if "TORCHELASTIC_RUN_ID" in os.environ and not told:
+    shared = os.environ.get(FOLDER_VARIABLE)
+    if "TORCHELASTIC_RUN_ID" in os.environ and not shared:
         raise SettingError(
             f"processes started by torchrun share a run folder: set {FOLDER_VARIABLE}=FOLDER for all of them"
         )
-    if rank > 0 and told:
-        return RunSession(RunFolder(Path(told), config, leads=False))
-    if told and "TORCHELASTIC_RUN_ID" in os.environ:
-        Path(told).mkdir(parents=True, exist_ok=True)
-        return RunSession(RunFolder(Path(told), config))
+    if rank > 0 and shared:
+        return RunSession(RunFolder(Path(shared), config, leads=False))
+    if shared and "TORCHELASTIC_RUN_ID" in os.environ:
+        Path(shared).mkdir(parents=True, exist_ok=True)
+        return RunSession(RunFolder(Path(shared), config))
     if config.sweep.job.folder:
         path = Path(HydraConfig.get().sweep.dir) / config.sweep.job.folder
         path.mkdir(parents=True, exist_ok=True)

@@ -49,11 +49,11 @@ class SweepFolder:
         command = typed_command()
         try:
             with locks.run_lock(self.path, "manifest", patience=30):  # other processes may be adding theirs
-                mark = read_manifest(self.path) or {"made_by": "labbook", "over": [], "commands": []}
-                mark["over"] = list(dict.fromkeys([*mark["over"], *over]))
-                mark["commands"] = [*(item for item in mark["commands"] if item != command), command]
-                mark |= {"objective": objective, "objective_mode": mode, "code_version": code_version()}
-                write_whole(self.path / MANIFEST, json.dumps(mark, indent=2) + "\n")
+                manifest = read_manifest(self.path) or {"made_by": "labbook", "over": [], "commands": []}
+                manifest["over"] = list(dict.fromkeys([*manifest["over"], *over]))
+                manifest["commands"] = [*(item for item in manifest["commands"] if item != command), command]
+                manifest |= {"objective": objective, "objective_mode": mode, "code_version": code_version()}
+                write_whole(self.path / MANIFEST, json.dumps(manifest, indent=2) + "\n")
         except OSError as error:
             raise SettingError(
                 f"cannot write to {self.path} ({error.strerror}): use another folder with log_dir=FOLDER"
@@ -62,10 +62,10 @@ class SweepFolder:
     def plan(self, names: Iterable[str]) -> None:
         """Note the planned runs, for a report while the sweep runs."""
         with locks.run_lock(self.path, "manifest", patience=30):
-            mark = read_manifest(self.path) or {}
-            planned = list(dict.fromkeys([*mark.get("planned", []), *(name.rpartition("-")[2] for name in names)]))
-            if planned != mark.get("planned"):
-                write_whole(self.path / MANIFEST, json.dumps(mark | {"planned": planned}, indent=2) + "\n")
+            manifest = read_manifest(self.path) or {}
+            planned = list(dict.fromkeys([*manifest.get("planned", []), *(name.rpartition("-")[2] for name in names)]))
+            if planned != manifest.get("planned"):
+                write_whole(self.path / MANIFEST, json.dumps(manifest | {"planned": planned}, indent=2) + "\n")
 
     def set_run_aside(self, name: str, log_dir: Path) -> Path:
         return move_aside(self.path / name, log_dir / "replaced" / self.path.name / name)

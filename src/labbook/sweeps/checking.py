@@ -94,9 +94,9 @@ def check_data(sweep: SweepFolder) -> None:
         path = sweep.path / name
         if state not in WITH_FIGURES and not (path / CHECKPOINTS / LAST).is_file():
             continue
-        told = json.dumps([metrics.get(key) for key in (KEY, "test_set", "class_names")])
-        if told not in seen:
-            seen.add(told)
+        recorded = json.dumps([metrics.get(key) for key in (KEY, "test_set", "class_names")])
+        if recorded not in seen:
+            seen.add(recorded)
             if changes := data_changes(path, metrics):
                 raise SettingError(
                     f"the data changed since {path} was trained ({'; '.join(changes)}), so its metrics cannot be"

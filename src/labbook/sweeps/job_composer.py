@@ -64,9 +64,9 @@ class JobComposer:
 
     def slug(self, overrides: list[str]) -> str:
         """The first part of a run's name: what varies in the sweep, or all overrides."""
-        telling = [item for item in overrides if item.partition("=")[0] in self.over]
+        varying = [item for item in overrides if item.partition("=")[0] in self.over]
         return overrides_slug(
-            telling or [item for item in overrides if not is_left_out_of_name(item.partition("=")[0])]
+            varying or [item for item in overrides if not is_left_out_of_name(item.partition("=")[0])]
         )
 
     def composed(self, overrides: list[str]) -> DictConfig:

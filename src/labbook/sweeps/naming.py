@@ -66,9 +66,9 @@ def sweep_name(overrides: list[str], preset: str | None, search: bool = False) -
     last = {
         item.get_key_element(): item for item in parse_overrides(overrides)
     }  # of a key given twice the later counts
-    telling = [item for key, item in sorted(last.items()) if not is_left_out_of_name(key)]
-    fixed = [f"{item.get_key_element()}={item.get_value_element_as_str()}" for item in telling if not _varies(item)]
-    over = [item.get_key_element() for item in telling if _varies(item)]
+    named = [item for key, item in sorted(last.items()) if not is_left_out_of_name(key)]
+    fixed = [f"{item.get_key_element()}={item.get_value_element_as_str()}" for item in named if not _varies(item)]
+    over = [item.get_key_element() for item in named if _varies(item)]
     words = [preset or "", overrides_slug(fixed) if fixed else ""]
     if over:
         words += ["by", short_file_name("_".join(_last(key) for key in over))]

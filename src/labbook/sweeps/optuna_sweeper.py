@@ -129,12 +129,12 @@ class OptunaSearch(OptunaSweeper):
     def _launch(self, trials: "list[optuna.Trial]", first: int) -> None:
         """Run some trials: one run each, or one for each seed and fold."""
         _, fixed, removed = self._space()
-        told = [
+        jobs = [
             [*(f"{name}={value}" for name, value in {**trial.params, **fixed}.items()), *removed,
              f"sweep.job.trial={trial.number}", *repeat]
             for trial in trials for repeat in self.repeats
         ]  # fmt: skip
-        self.command.launcher.launch(told, initial_job_idx=first * len(self.repeats))
+        self.command.launcher.launch(jobs, initial_job_idx=first * len(self.repeats))
 
 
 def check_sampler(name: str) -> None:

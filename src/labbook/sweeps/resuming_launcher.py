@@ -117,8 +117,8 @@ class ResumingLauncher(Launcher):
         with ended_by_signals(launchers.runs_elsewhere(self.inner)):
             while todo:
                 for batch in in_batches(todo.items(), self.at_once or len(todo)):
-                    told = [self._job_overrides(name, job) for name, job in batch]
-                    results = self._launched([name for name, _ in batch], told, first=batch[0][1].number)
+                    overrides = [self._job_overrides(name, job) for name, job in batch]
+                    results = self._launched([name for name, _ in batch], overrides, first=batch[0][1].number)
                     returns |= {name: result for (name, _), result in zip(batch, results, strict=True)}
                 todo = {name: job for name, job in todo.items() if is_held(returns[name])}
                 if self.stopped:
@@ -126,14 +126,14 @@ class ResumingLauncher(Launcher):
                 self._wait(list(todo))
         return returns
 
-    def _launched(self, names: list[str], told: list[list[str]], first: int) -> Sequence[JobReturn]:
+    def _launched(self, names: list[str], overrides: list[list[str]], first: int) -> Sequence[JobReturn]:
         """The returns of the inner launcher for some jobs; failed runs are among them.
 
         Raises:
             TrainingError: a process died, but not of one of these runs.
         """
         try:
-            results = self.inner.launch(told, initial_job_idx=first)
+            results = self.inner.launch(overrides, initial_job_idx=first)
         except Exception as error:
             if launchers.runs_elsewhere(self.inner) and type(error) in (TypeError, ValueError):  # not of a run
                 raise SettingError(f"hydra.launcher: {first_line(error)}") from error

@@ -91,28 +91,28 @@ def attempt_run(task: Callable[[DictConfig], Any], config: DictConfig, folder: P
         except OSError as error:
             if is_unwritable(error):  # the other runs would find no room either
                 raise
-            told = record_failure(error, folder, config)
+            reason = record_failure(error, folder, config)
         except Exception as error:
-            told = record_failure(error, folder, config)
-        print_job_line(config.sweep.job, f"failed: {told} (traceback: {folder / LOG})", error=True)
+            reason = record_failure(error, folder, config)
+        print_job_line(config.sweep.job, f"failed: {reason} (traceback: {folder / LOG})", error=True)
         if attempt < most:
             print_job_line(config.sweep.job, f"trying again ({attempt + 1} of {most})")
     if config.sweep.on_error == "stop":
         stop_file(folder.parent, config.sweep.job.launch).touch()
-    raise RunFailed(told)
+    raise RunFailed(reason)
 
 
 def record_failure(error: Exception, folder: Path, config: DictConfig) -> str:
     """Record in the run's folder why it failed, also if it failed before it had one."""
-    told = failure_reason(error)
+    reason = failure_reason(error)
     metrics = read_metrics(folder)
-    if (metrics.get("status"), metrics.get("reason")) != ("failed", told):
+    if (metrics.get("status"), metrics.get("reason")) != ("failed", reason):
         if folder.is_file():
             return f"{folder} is a file where the run folder must be"
         folder.mkdir(exist_ok=True)
         with suppress(type(error)), RunSession(RunFolder(folder, config)):
             raise error
-    return told
+    return reason
 
 
 def begun_note(state: str, metrics: dict[str, Any]) -> str:

@@ -123,8 +123,8 @@ class Position(NamedTuple):
 
 def resume_position(model: LightningModule, path: Path) -> Position:
     content = load_checkpoint_file(path, mmap=True)  # without the tensors: Lightning reads them
-    told, spec = content.get("spec"), image_spec(model)
-    names = told.get("class_names", ()) if isinstance(told, dict) and spec is not None else ()
+    saved_spec, spec = content.get("spec"), image_spec(model)
+    names = saved_spec.get("class_names", ()) if isinstance(saved_spec, dict) and spec is not None else ()
     if spec is not None and (changed := changed_classes(names, spec.class_names)):
         raise SettingError(f"{path} was trained on other classes: {changed}; a run resumes only with the same ones")
     check_weights_fit(model, content["state_dict"], path)

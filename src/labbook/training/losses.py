@@ -198,7 +198,7 @@ def try_loss(criterion: nn.Module, title: str, classes: int, shares: str) -> Non
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise SettingError(f"{title} does not take logits [n, classes] and {kind}{instead} ({reason})") from error
     if not isinstance(value, Tensor) or value.dim() or not value.requires_grad:
-        told = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        returned = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise SettingError(
-            f"{title} gives {told} and not one number that depends on the logits: the mean over the batch"
+            f"{title} gives {returned} and not one number that depends on the logits: the mean over the batch"
         )

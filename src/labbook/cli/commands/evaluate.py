@@ -56,12 +56,12 @@ def main() -> None:
     folder = given.out or given.run / output_files.FOLDER
     config = run_config.complete_run_config(given.run, asked.config)
     if not run_config.is_classification_run(config):
-        told = evaluate_run.evaluate_module(given.run, config, given.split, given.weights, asked.data)
-        print_notes([*unfinished_notes(given.run), *told.notes])
+        result = evaluate_run.evaluate_module(given.run, config, given.split, given.weights, asked.data)
+        print_notes([*unfinished_notes(given.run), *result.notes])
         output_files.write_logged_test(
-            output_files.EvaluationDescription(given.run, "test", asked.name, settings), told, folder
+            output_files.EvaluationDescription(given.run, "test", asked.name, settings), result, folder
         )
-        output_files.print_logged_test(told, given.all)
+        output_files.print_logged_test(result, given.all)
         print(f"evaluation: {folder}")
         return
     found = evaluate_run.evaluate_run(given.run, config, given.split, given.weights, asked.data, own)

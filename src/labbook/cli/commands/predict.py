@@ -54,15 +54,15 @@ def main() -> None:
         asked.names, network.spec.class_names, given.top, bool(asked.numbers), several
     )
     with outputs.print_beside_outputs(*asked.outputs):
-        told = output.print_predictions(batches, columns, given.figure_images, to_the_end=bool(asked.outputs))
+        printed = output.print_predictions(batches, columns, given.figure_images, to_the_end=bool(asked.outputs))
     if given.csv:
-        outputs.write_output(given.csv, output.predictions_as_csv(told.predictions, given.top, asked.known, several))
+        outputs.write_output(given.csv, output.predictions_as_csv(printed.predictions, given.top, asked.known, several))
     if given.json:
-        outputs.write_output(given.json, output.predictions_as_json(told.predictions))
-    if given.figure and told.predictions:
+        outputs.write_output(given.json, output.predictions_as_json(printed.predictions))
+    if given.figure and printed.predictions:
         title = f"{network.model.title} of {given.run.name}"
-        output.write_contact_sheet(told, title, network.spec.class_names, given.figure)
-    for note in [*unfinished_notes(given.run), *output.prediction_notes(told, asked.files.others, given.figure)]:
+        output.write_contact_sheet(printed, title, network.spec.class_names, given.figure)
+    for note in [*unfinished_notes(given.run), *output.prediction_notes(printed, asked.files.others, given.figure)]:
         print(f"note: {printable(note)}", file=sys.stderr)
-    if told.problems:
+    if printed.problems:
         sys.exit(1)

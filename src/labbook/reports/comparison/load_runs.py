@@ -72,8 +72,8 @@ def predictions_of(candidate: Candidate) -> tuple[Predictions | None, str]:
     """
     if not candidate.finished:
         return None, f"{candidate.label} is not finished ({candidate.run.state}), so it has no test result."
-    told = candidate.run.metrics.get("test_set")
-    kept = Predictions.read(candidate.path / PREDICTIONS, str(told)) if told else None
+    test_set = candidate.run.metrics.get("test_set")
+    kept = Predictions.read(candidate.path / PREDICTIONS, str(test_set)) if test_set else None
     if kept is not None:
         return kept, ""
     with lazy_imports.import_torch_stack():

@@ -34,9 +34,9 @@ class Comparison:
 def compare(paths: Sequence[Path]) -> Comparison:
     """Read the runs, test those without predictions again, and compare all with all."""
     runs = load_candidates(paths)
-    told = [(run.label, *predictions_of(run)) for run in runs]
-    answers = [(label, each) for label, each, _ in told if each is not None]
-    notes = [*first_notes([note for _, _, note in told if note]), *incomparable_note(answers)]
+    predicted = [(run.label, *predictions_of(run)) for run in runs]
+    answers = [(label, each) for label, each, _ in predicted if each is not None]
+    notes = [*first_notes([note for _, _, note in predicted if note]), *incomparable_note(answers)]
     if len(runs) > MOST_BESIDE:
         return Comparison(tuple(runs), (), ranking_sheet(answers, notes))
     beside = tuple(make(runs) for make in (sheets.settings_sheet, sheets.metrics_sheet, sheets.times_sheet))
