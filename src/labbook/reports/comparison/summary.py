@@ -11,8 +11,7 @@ from labbook.console import literal, plain_table, wide_enough
 from labbook.reports.comparison import tables as sheets
 from labbook.reports.comparison.load_runs import Candidate, load_candidates, predictions_of
 from labbook.reports.comparison.pairwise import incomparable_note, pairs_of
-from labbook.reports.comparison.ranking import ranking_sheet
-from labbook.reports.comparison.tables import Sheet
+from labbook.reports.comparison.tables import Sheet, ranking_sheet
 from labbook.reports.curves import Curve, curve_chart, learning_curves
 from labbook.reports.svg_charts import LineStyle, Picture, line_styles
 from labbook.reports.sweep_page import PageSection, render_template
