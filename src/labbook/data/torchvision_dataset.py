@@ -23,7 +23,7 @@ class UnreadableError(Exception):
 
 
 class TorchvisionDataModule(ImageDataModule):
-    """The data set `torchvision.datasets.DATASET`, stored below `root` in `folder`."""
+    """The data set torchvision.datasets.DATASET, stored below `root` in `folder`."""
 
     dataset: ClassVar[str]
     folder: ClassVar[str]
