@@ -63,11 +63,9 @@ class ImageFolder(PhotographData):
             raise SettingError(f"{error}{self.hint}") from error
         if self.layout.test is None and only is None:
             self._refuse_part(folder, test_fraction)
-            test_fraction = test_fraction or TEST_FRACTION
-            self.decided = {"test_fraction": test_fraction}
         elif self.layout.test is None and only == "test" and test_fraction is None:
             self.layout = self._root_as_test(self.layout)
-        self.draws_test = self.layout.test is None and test_fraction is not None
+        test_fraction = self.choose_test_fraction(self.layout.test is not None, test_fraction, only)
         self.class_names = self._class_names(only)
         if self.layout.validation and only != "test":
             names = self._names_in(self.layout.validation)

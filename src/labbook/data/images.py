@@ -1,12 +1,14 @@
 """A part of a data set, in memory or in a memory map."""
 
 import hashlib
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Item = TypeVar("Item")
 
 
 class Images(NamedTuple):
@@ -45,6 +47,13 @@ class Images(NamedTuple):
 def evenly_spaced_rows(count: int, total: int) -> Tensor:
     """`count` of `total` rows, evenly spaced, int64 [count]."""
     return torch.arange(count) * total // count
+
+
+def evenly_spaced(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """At most `limit` of the items, evenly spaced."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[row] for row in evenly_spaced_rows(limit, len(items)).tolist()]
 
 
 def with_content_hash(images: Images) -> Images:

@@ -19,7 +19,7 @@ from labbook.data.image_cache import Labelled, Photographs, cached_images
 from labbook.data.image_depth import Range
 from labbook.data.image_files import ImageFileData, as_range
 from labbook.data.image_spec import class_counts
-from labbook.data.images import Images, evenly_spaced_rows
+from labbook.data.images import Images, evenly_spaced
 from labbook.data.split import TEST_FRACTION, ValSplit, chosen_names, stratified_split
 from labbook.errors import SettingError, printable
 
@@ -94,7 +94,7 @@ class PhotographData(ImageFileData):
     def read(self) -> tuple[Images, Images]:
         """Both parts, from the cache or decoded into it; only `limit` images of each, evenly spaced."""
         listing = self.listing()
-        files = [self._chosen(part) for part in (listing.train, listing.test)]
+        files = [evenly_spaced(part, self.limit) for part in (listing.train, listing.test)]
         train, test = self._decoded(files)
         self._refuse_unreadable([*train.images.skipped, *test.images.skipped], sum(map(len, files)))
         found = find_duplicates(train, test)
@@ -125,6 +125,14 @@ class PhotographData(ImageFileData):
         held_out = torch.tensor([file.validation for file in train.files])
         return train_images._replace(validation=held_out if held_out.any() else None), test_images
 
+    def choose_test_fraction(self, has_test: bool, fraction: float | None, only: Part | None) -> float | None:
+        """The fraction of the test set to draw; also sets `draws_test`. Call it before the constructor of the base."""
+        if not has_test and only is None:
+            fraction = fraction or TEST_FRACTION
+            self.decided = {"test_fraction": fraction}
+        self.draws_test = not has_test and fraction is not None
+        return fraction
+
     def draw_test(self, files: Sequence[Labelled]) -> tuple[list[Labelled], list[Labelled]]:
         """Training and test files of a data set without a test set: `test_fraction` of each class, drawn by content.
 
@@ -142,11 +150,6 @@ class PhotographData(ImageFileData):
             )
         drawn = {free[row].path for row in rows}
         return [file for file in files if file.path not in drawn], [free[row] for row in rows]
-
-    def _chosen(self, files: Sequence[Labelled]) -> list[Labelled]:
-        if self.limit is None or self.limit >= len(files):
-            return list(files)
-        return [files[row] for row in evenly_spaced_rows(self.limit, len(files)).tolist()]
 
     def _below_root(self, part: Photographs) -> tuple[str, ...]:
         """The path of each image below `data.root`, with forward slashes; the whole path of other files."""

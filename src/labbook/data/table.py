@@ -11,7 +11,6 @@ from labbook.data.image_cache import Labelled
 from labbook.data.label_file import Table, image_paths, read_table, several_labels
 from labbook.data.layouts import role_of
 from labbook.data.photographs import Listing, PhotographData
-from labbook.data.split import TEST_FRACTION
 from labbook.errors import SettingError, list_first, printable
 
 Label = int | tuple[int, ...]
@@ -67,10 +66,7 @@ class LabelTable(PhotographData):
         if "test" not in roles and "val" in roles and test_fraction is None:
             self.entries = tuple(("test" if role == "val" else role, file) for role, file in self.entries)
         has_test = any(role == "test" for role, _ in self.entries)
-        if not has_test and only is None:
-            test_fraction = test_fraction or TEST_FRACTION
-            self.decided = {"test_fraction": test_fraction}
-        self.draws_test = not has_test and test_fraction is not None
+        test_fraction = self.choose_test_fraction(has_test, test_fraction, only)
         if not has_test and not self.draws_test and only == "test":  # test all of another data set
             self.entries = tuple(("test", file) for _, file in self.entries)
         check_groups(self.entries)

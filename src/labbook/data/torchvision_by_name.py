@@ -13,7 +13,7 @@ from labbook.config.path_rules import expand_user
 from labbook.data.decoding import Decoding
 from labbook.data.image_cache import Labelled, Photographs, cached_images
 from labbook.data.image_files import NamedDataset
-from labbook.data.images import Images, evenly_spaced_rows
+from labbook.data.images import Images, evenly_spaced
 from labbook.data.split import TEST_FRACTION, pixel_digests, stratified_split
 from labbook.errors import SettingError, first_line, list_choices, missing_package_message
 from labbook.files import blocking_lock
@@ -197,8 +197,7 @@ class TorchvisionByName(NamedDataset):
         how = Decoding(self.image_size, self.channels, resize=self.resize)
         if not files:
             return Photographs.none(how)
-        if self.limit is not None and self.limit < len(files):
-            files = [files[row] for row in evenly_spaced_rows(self.limit, len(files)).tolist()]
+        files = evenly_spaced(files, self.limit)
         found = cached_images(files, how, self.cache_dir, f"images of {self.dataset}")
         if skipped := found.images.skipped:
             raise SettingError(
