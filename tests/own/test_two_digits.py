@@ -18,6 +18,7 @@ from labbook.data.datamodule import Images
 from labbook.errors import SettingError
 from labbook.inference import trained_model
 from labbook.inference.export import writers
+from labbook.inference.serve.explain import METHODS, Explainer
 from labbook.runs.resume import read_run_config
 from tests.conftest import Command
 from tests.own.conftest import PROJECT
@@ -79,12 +80,10 @@ def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
     thresholds = json.loads((run / "metrics.json").read_text())["thresholds"]
     expected = [[name for name, p in zip(thresholds, row, strict=True) if p > thresholds[name]] for row in chances]
     assert any(expected)
-    attribution = pytest.importorskip("labbook.inference.serve.attribution", exc_type=ImportError)
-    from labbook.inference.serve.explainer import Explainer
-
+    pytest.importorskip("captum", reason="the extra serve is not installed")
     explainer = Explainer(network)
     for image, names in zip(pixels, expected, strict=True):
-        told = explainer.answer(image[None], next(iter(attribution.METHODS)))[3]
+        told = explainer.answer(image[None], next(iter(METHODS)))[3]
         assert told.startswith(f"Predicted classes (above their thresholds): {'|'.join(names) or '–'}. ")
 
     pytest.importorskip("safetensors", reason="the extra export is not installed")
