@@ -11,7 +11,7 @@ from labbook.callbacks.unused_settings import unused_settings
 from labbook.errors import SettingError, StoppedBySignal, TrainingError
 from labbook.experiment import model_settings
 from labbook.loggers import TensorBoard
-from labbook.models.weights import load_initial_weights
+from labbook.models.weights import load_weights_from
 from labbook.runs.run_folder import RunFolder
 from labbook.runs.run_session import RunSession
 from labbook.trainer import filter_lightning_warnings
@@ -57,7 +57,7 @@ def fit_model(
 def load_initial_weights(model: LightningModule, run: RunFolder) -> None:
     """Load `model.weights`, unless a checkpoint restores others, and record what was loaded."""
     if run.state is None and (source := model_settings(run.config)[1].get("weights")) is not None:
-        loaded = load_initial_weights(model, str(source))
+        loaded = load_weights_from(model, str(source))
         log.info("%s", loaded)
         run.record({"initial_weights": loaded.as_data()}, "running")
 

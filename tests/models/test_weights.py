@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from labbook.errors import SettingError
 from labbook.models import weights
-from labbook.models.weights import load_initial_weights
+from labbook.models.weights import load_weights_from
 from tests.conftest import Command
 from tests.models.conftest import Small
 from tests.test_train import metrics_of
@@ -30,7 +30,7 @@ CONTAINERS: dict[str, Change] = {
 def refusal(network: nn.Module, source: Path | str) -> str:
     before = {name: item.clone() for name, item in network.state_dict().items()}
     with pytest.raises(SettingError) as refused:
-        load_initial_weights(network, str(source))
+        load_weights_from(network, str(source))
     assert "\n" not in str(refused.value)
     assert all(torch.equal(item, before[name]) for name, item in network.state_dict().items())
     return str(refused.value).removeprefix(f"model.weights={source}")
@@ -49,7 +49,7 @@ def test_weights_are_taken_by_name(how: str, suffix: str, small: Small, tmp_path
     else:
         torch.save(CONTAINERS[how](small.state_dict()), file)
     other = Small()
-    loaded = load_initial_weights(other, str(file))
+    loaded = load_weights_from(other, str(file))
     assert all(torch.equal(item, small.state_dict()[name]) for name, item in other.state_dict().items())
     assert str(loaded) == f"initial weights of 3 of 3 layers from {file}"
     assert (loaded.layers, len(loaded.sha256), loaded.unused) == (3, 64, 0)
@@ -61,7 +61,7 @@ def test_layers_of_other_shapes_and_missing_ones_are_named(small: Small, tmp_pat
     stored = {name: torch.ones_like(item) for name, item in state.items() if not name.startswith("norm")}
     stored |= {"head.weight": torch.ones(3, 180), "extra.weight": torch.ones(2)}
     torch.save(stored, tmp_path / "weights.pth")
-    loaded = load_initial_weights(small, str(tmp_path / "weights.pth"))
+    loaded = load_weights_from(small, str(tmp_path / "weights.pth"))
     assert str(loaded) == (
         f"initial weights of 1 of 3 layers from {tmp_path}/weights.pth; other shapes: head; not in the file: norm; not"
         " used: 1 tensors of the file"
@@ -104,7 +104,7 @@ def test_an_address_is_downloaded_once(small: Small, tmp_path: Path, monkeypatch
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     for _ in range(2):
-        assert load_initial_weights(Small(), "https://example.org/a/small.pth?raw=1").layers == 3
+        assert load_weights_from(Small(), "https://example.org/a/small.pth?raw=1").layers == 3
     assert calls == ["https://example.org/a/small.pth?raw=1"]
 
 
@@ -124,7 +124,7 @@ def test_a_model_of_the_hub_is_read_from_its_cache(
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     for source in ("hf://me/small", "hf://me/small/a/b.pth"):
-        assert load_initial_weights(Small(), source).layers == 3
+        assert load_weights_from(Small(), source).layers == 3
     assert asked == [("me/small", "model.safetensors"), ("me/small", "a/b.pth")]
     assert refusal(small, "hf://small") == ": use hf://OWNER/NAME, or hf://OWNER/NAME/FILE"
 

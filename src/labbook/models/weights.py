@@ -53,7 +53,7 @@ class LoadedWeights:
         return "; ".join(parts)
 
 
-def load_initial_weights(network: nn.Module, source: str) -> LoadedWeights:
+def load_weights_from(network: nn.Module, source: str) -> LoadedWeights:
     """Load the weights that fit a network: those with the same name, without prefixes of wrappers, and the same shape.
 
     `source` is a file (.safetensors, .pth, .pt, .ckpt), the folder of a run, a URL, or hf://OWNER/NAME[/FILE]. A layer
