@@ -96,6 +96,10 @@ def test_loaders_of_ones_own_are_split_among_processes(mylab: Command, tmp_path:
         assert metrics["tested_epoch"] == 3  # by the first process
     epochs = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]["Recorder"]["rows"]
     assert [row["images"] for row in epochs] == [32, 32, 32]
+    process = start(f"resume={run}", "trainer.devices=1", "epochs=4", cwd=tmp_path, project=PROJECT)
+    _, err = process.communicate(timeout=180)
+    assert process.returncode == 2
+    assert "each process had 1 batches in an epoch and now has 2: resume the run with the same data and" in err
 
 
 def test_an_objective_of_ones_own_stops_early(mylab: Command) -> None:

@@ -8,6 +8,7 @@ from pytorch_lightning import Trainer
 from torch import Tensor
 
 from labbook.data.randomness import get_rng_states, set_rng_states
+from labbook.errors import SettingError
 from labbook.training import capabilities
 from labbook.training.checkpoint_io import epochs_done
 from labbook.training.lightning_internals import (
@@ -40,6 +41,7 @@ class ResumeState:
         self._restored: dict[str, list[Tensor]] = {}  # random states of a checkpoint by kind and rank
         self._logged: dict[str, Any] = {}  # what the interrupted epoch had logged
         self._between_epochs = False  # the checkpoint was saved at the end of an epoch
+        self._batches: float | None = None  # in an epoch of the interrupted run, for each process
 
     def end_training_steps(self, trainer: Trainer) -> None:
         """Keep the random states before validation."""
@@ -49,6 +51,7 @@ class ResumeState:
         """Add the random states; during validation, those before it."""
         states = self._before_validation if self.validating else get_rng_states(trainer.strategy.root_device)
         checkpoint["random"] = {kind: every_rank(trainer, state) for kind, state in states.items()}
+        checkpoint["batches_per_epoch"] = float(trainer.num_training_batches)
         if checkpoint["epoch"] + 1 != epochs_done(checkpoint):
             checkpoint["logged"] = logged_in_epoch(trainer)
         if self.validating:
@@ -60,6 +63,7 @@ class ResumeState:
         """Keep the random states until the training starts; warn if the number of processes changed."""
         self._restored = checkpoint["random"]
         self._logged = checkpoint.get("logged", {})
+        self._batches = checkpoint.get("batches_per_epoch")
         self._between_epochs = checkpoint["epoch"] + 1 == epochs_done(checkpoint)
         were, are = len(self._restored["cpu"]), trainer.world_size
         if were != are:
@@ -70,7 +74,16 @@ class ResumeState:
             )
 
     def restore(self, trainer: Trainer) -> None:
-        """Set the random state of the checkpoint, and check whether a user's loaders resume within an epoch."""
+        """Set the random state of the checkpoint, and check whether a user's loaders resume within an epoch.
+
+        Raises:
+            SettingError: an epoch now has another number of steps, which the schedule counts.
+        """
+        if self._batches not in (None, float(trainer.num_training_batches)):
+            raise SettingError(
+                f"each process had {self._batches:g} batches in an epoch and now has {trainer.num_training_batches:g}:"
+                " resume the run with the same data and trainer.devices, or start a new one"
+            )
         loaders = capabilities.own_loaders(trainer.train_dataloader)
         self.within_epoch = capabilities.resumes_within_epoch(loaders)
         if loaders and trainer.is_global_zero:
