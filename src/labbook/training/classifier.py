@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from labbook.data.image_spec import ImageSpec, class_counts
 from labbook.data.loader import Batch
 from labbook.errors import SettingError
-from labbook.training import sam
+from labbook.training import optimizers, sam
 from labbook.training.epoch_rows import log_epoch
 from labbook.training.fast_lightning import FastLightningModule
 from labbook.training.freezing import Freezing, check_layer_order, frozen_layers
@@ -21,14 +21,6 @@ from labbook.training.label_tasks import AnyEvaluationResult, MultiLabel, Single
 from labbook.training.losses import Criteria, class_weights_of
 from labbook.training.metrics import Metrics, RunningMetrics
 from labbook.training.mixup import make_mix
-from labbook.training.optimizers import (
-    apply_schedule_now,
-    clip_gradients,
-    make_optimizer,
-    step_metric_schedules,
-    steps_per_epoch,
-    with_schedule,
-)
 from labbook.training.parameter_groups import group_parameters, ordered_layers_of
 from labbook.training.processes import sum_over_ranks
 from labbook.training.task import Task as Task
@@ -141,7 +133,7 @@ class Classifier(FastLightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        clip_gradients(self, optimizer, gradient_clip_val, gradient_clip_algorithm)
+        optimizers.clip_gradients(self, optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def training_logits(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
         """Logits [n, classes] for the training loss with their weights; those of `forward` come first."""
@@ -186,14 +178,10 @@ class Classifier(FastLightningModule):
             TrainingError: the loss of a step was not finite.
         """
         self._report("train", self._train)
-        step_metric_schedules(self.trainer)
+        optimizers.step_metric_schedules(self.trainer)
 
     def check_finite_losses(self) -> None:
-        """Check that all losses so far are finite.
-
-        Raises:
-            TrainingError: the loss of a step was not finite.
-        """
+        """Raise a TrainingError if the loss of a step so far was not finite."""
         self._train.flush()
 
     # Validation and test -------------------------------------------------------------------------------------------
@@ -244,19 +232,20 @@ class Classifier(FastLightningModule):
             sam.check_sam(trainer.accumulate_grad_batches, trainer.precision)
         # Lightning cannot clip scaled gradients if the optimizer itself unscales them.
         clips_scaled = bool(trainer.gradient_clip_val) and trainer.precision == "16-mixed"
-        optimizer = make_optimizer(self.task.optimizer, self.parameter_groups(), fused=not clips_scaled)
+        optimizer = optimizers.make_optimizer(self.task.optimizer, self.parameter_groups(), fused=not clips_scaled)
         if self.task.scheduler is None:
             return optimizer
-        return with_schedule(optimizer, self.task.scheduler, **self._counts())
+        return optimizers.with_schedule(optimizer, self.task.scheduler, **self._counts())
 
     def _counts(self) -> dict[str, int | None]:
-        return {"epochs": self.trainer.max_epochs, "steps_per_epoch": self.steps_per_epoch()}
+        return {"epochs": self.trainer.max_epochs, "steps_per_epoch": optimizers.steps_per_epoch(self.trainer)}
 
     def on_train_start(self) -> None:
         """Apply the schedule's learning rates at the start and after a resume."""
         for config in self.trainer.lr_scheduler_configs:
             if self.task.scheduler is not None:
-                config.scheduler = apply_schedule_now(config.scheduler, self.task.scheduler, **self._counts())
+                scheduler, make = config.scheduler, self.task.scheduler
+                config.scheduler = optimizers.apply_schedule_now(scheduler, make, **self._counts())
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The parameters to train: see `parameter_groups.group_parameters`."""
@@ -292,9 +281,6 @@ class Classifier(FastLightningModule):
         if self.freezing:
             self.freezing.rest()
         return self
-
-    def steps_per_epoch(self) -> int:
-        return steps_per_epoch(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the spec of the images, and the sums of an unfinished epoch over all processes."""
