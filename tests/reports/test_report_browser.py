@@ -49,7 +49,7 @@ def test_nothing_goes_wrong_and_nothing_is_requested(driver: webdriver.Chrome) -
 
 def test_pictures_are_seen(driver: webdriver.Chrome) -> None:
     pictures = driver.find_elements(By.CSS_SELECTOR, "figure > svg")
-    assert len(pictures) == 14
+    assert len(pictures) == 13
     assert all(picture.size["width"] > 300 and picture.size["height"] > 100 for picture in pictures)
 
 
