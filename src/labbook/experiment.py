@@ -100,7 +100,11 @@ def model_settings(config: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
     """
     known, _ = instantiate.target_parameters(instantiate.resolve_target(config.model._target_, "model"))
     general = {name: config.model.get(name) for name in OF_ANY_MODEL if name not in known}
-    return OmegaConf.masked_copy(config.model, [name for name in config.model if name not in general]), general
+    node = config.model.copy()  # keeps the parent, which interpolations need
+    OmegaConf.set_struct(node, False)
+    for name in general:
+        node.pop(name, None)
+    return node, general
 
 
 def build_data(config: DictConfig, only: Part | None = None) -> LightningDataModule:

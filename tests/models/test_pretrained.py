@@ -258,6 +258,11 @@ def test_settings_that_are_given_stay() -> None:
     assert (config.data.image_size, config.data.normalize) == (None, None)
 
 
+def test_interpolations_of_the_model_can_name_settings_of_other_groups() -> None:
+    config = composed("model=mlp", "data=digits", "model.width=${data.batch_size}")
+    assert training.model_settings(config)[0].width == config.data.batch_size
+
+
 def test_grey_images_are_refused_where_they_were_asked_for() -> None:
     with pytest.raises(SettingError, match=r"pretrained weights need three channels: leave out data\.channels, or"):
         made(QUICK, 1, pretrained=True)

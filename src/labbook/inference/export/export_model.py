@@ -170,7 +170,7 @@ def export_metadata(network: Exportable, weights: Weights | None) -> dict[str, s
         "weights": trained_model.checkpoint_file(network.path, network.config, weights).stem,
         "epochs": network.epoch,
         "figures": exported_metrics(read_metrics(network.path)),
-        "model": OmegaConf.to_container(network.config.model, resolve=True),
+        "model": OmegaConf.to_container(experiment.model_settings(network.config)[0], resolve=True),
         "labbook": code_version(),
     }
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
