@@ -70,6 +70,25 @@ def test_layers_of_other_shapes_and_missing_ones_are_named(small: Small, tmp_pat
     assert torch.equal(small.head.bias, before)  # a layer is loaded whole or not at all
 
 
+class TwoNetworks(nn.Module):
+    """Layers of the same name in two parts, and a parameter of the network itself."""
+
+    def __init__(self, value: float, tokens: int = 1) -> None:
+        super().__init__()
+        self.backbone, self.net = nn.ModuleDict({"fc": nn.Linear(2, 2)}), nn.ModuleDict({"fc": nn.Linear(2, 2)})
+        self.token, self.position = nn.Parameter(torch.full((1,), value)), nn.Parameter(torch.zeros(tokens))
+        for part, factor in ((self.backbone, 1), (self.net, 2)):
+            nn.init.constant_(part["fc"].weight, factor * value)  # type: ignore[arg-type]
+
+
+def test_two_networks_in_one_keep_their_own_weights(tmp_path: Path) -> None:
+    network = TwoNetworks(0.0, tokens=3)
+    torch.save({f"network.{name}": item for name, item in TwoNetworks(1.0).state_dict().items()}, tmp_path / "two.pth")
+    loaded = load_weights_from(network, str(tmp_path / "two.pth"))
+    assert [item.unique().tolist() for name, item in network.state_dict().items() if "weight" in name] == [[1], [2]]
+    assert (loaded.layers, loaded.other_shapes, network.token.tolist()) == (3, ("position",), [1])
+
+
 class Evil:
     def __reduce__(self) -> Any:
         return print, ("executed",)
@@ -82,8 +101,11 @@ def test_what_cannot_be_used_is_refused(small: Small, tmp_path: Path, capsys: py
         " features.weight"
     )
     torch.save(Evil(), tmp_path / "evil.pth")
+    endless: dict[str, Any] = {}
+    endless["model"] = endless
+    torch.save(endless, tmp_path / "endless.pth")
     (tmp_path / "damaged.ckpt").write_bytes((tmp_path / "other.pth").read_bytes()[:200])
-    for name in ("evil.pth", "damaged.ckpt"):
+    for name in ("evil.pth", "endless.pth", "damaged.ckpt"):
         assert refusal(small, tmp_path / name) == " is not a file of tensors, or is damaged, so it is not loaded"
     assert "executed" not in capsys.readouterr().out
     assert refusal(small, "pytorch_model.bin") == (": .bin files can contain code; use the .safetensors file beside it")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from labbook.callbacks.unfreeze import Unfreeze
 from labbook.errors import SettingError
 from labbook.training.classifier import Classifier
+from labbook.training.freezing import frozen_layers
 from tests.conftest import Command
 from tests.models.conftest import Small, spec_of
 from tests.runs.test_killed import same_in_all
@@ -54,6 +55,11 @@ def test_other_values_are_refused(freeze: Any, small: Small) -> None:
         small.freeze_layers(freeze)
     assert str(refused.value).startswith(f"model.freeze={freeze} must be none, backbone (all layers except the last)")
     assert trained(small) == {"conv", "norm", "head"}
+
+
+def test_a_network_of_one_layer_cannot_be_frozen() -> None:
+    with pytest.raises(SettingError, match=r"^model\.freeze=backbone would leave nothing to train"):
+        frozen_layers("backbone", 1)
 
 
 class Unordered(Classifier):

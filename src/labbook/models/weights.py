@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from http.client import HTTPException
@@ -20,7 +20,7 @@ from labbook.files import blocking_lock
 from labbook.models.pretrained import socket_timeout
 from labbook.runs.run_folder import BEST, CHECKPOINTS, CONFIG, LAST
 
-PREFIXES = re.compile(r"^(?:(?:module|_orig_mod|model|backbone|network|net)\.)+")  # that wrappers add to the names
+PREFIX = re.compile(r"^(?:module|_orig_mod|model|backbone|network|net)\.")  # that a wrapper adds to the names
 INSIDE = ("state_dict", "model_state_dict", "model_state", "model_ema", "model", "net", "weights")  # of a saved mapping
 PICKLES = (".pth", ".pt", ".ckpt", ".tar", ".th")
 COUNTERS = "num_batches_tracked"  # of batch norm
@@ -63,14 +63,16 @@ def load_weights_from(network: nn.Module, source: str) -> LoadedWeights:
         SettingError: a source that cannot be read, or no layer that fits.
     """
     file = weights_file(source)
-    given = {PREFIXES.sub("", name): tensor for name, tensor in read_tensors(file, source).items()}
-    own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(COUNTERS)}
+    stored, own = read_tensors(file, source), network.state_dict()
+    given = {short: stored[name] for name, short in without_prefixes(stored).items()}
+    shortened = without_prefixes(own)
     layers: dict[str, list[str]] = {}
     for name in own:
-        layers.setdefault(name.rpartition(".")[0], []).append(name)
+        if not name.endswith(COUNTERS):  # a parameter of the network itself is a layer of its own
+            layers.setdefault(name.rpartition(".")[0] or name, []).append(name)
     taken, other_shapes, missing = [], [], []
     for layer, names in layers.items():
-        found = [given.get(PREFIXES.sub("", name)) for name in names]
+        found = [given.get(shortened[name]) for name in names]
         if any(tensor is None for tensor in found):
             missing.append(layer)
         elif [tensor.shape for tensor in found if tensor is not None] != [own[name].shape for name in names]:
@@ -78,14 +80,25 @@ def load_weights_from(network: nn.Module, source: str) -> LoadedWeights:
         else:
             taken += names
     if not taken:
+        known = list_first([name for names in layers.values() for name in names], 3)
         raise SettingError(
-            f"model.weights={source} has no layer of this network: the network has {list_first(own, 3)}, and the file"
+            f"model.weights={source} has no layer of this network: the network has {known}, and the file"
             f" {list_first(given, 3) or 'nothing'}"
         )
-    network.load_state_dict({name: given[PREFIXES.sub("", name)] for name in taken}, strict=False)
-    unused = given.keys() - {PREFIXES.sub("", name) for name in network.state_dict()}
+    network.load_state_dict({name: given[shortened[name]] for name in taken}, strict=False)
+    unused = given.keys() - set(shortened.values())
     whole = len(layers) - len(other_shapes) - len(missing)
     return LoadedWeights(source, sha256_of(file), whole, tuple(other_shapes), tuple(missing), len(unused))
+
+
+def without_prefixes(names: Iterable[str]) -> dict[str, str]:
+    """Names of tensors without prefixes of wrappers, as long as they differ: of two networks each keeps its own."""
+    short = {name: name for name in names}
+    while (shorter := {name: PREFIX.sub("", kept) for name, kept in short.items()}) != short:
+        if len(set(shorter.values())) < len(short):
+            break
+        short = shorter
+    return short
 
 
 def sha256_of(file: Path) -> str:
@@ -172,14 +185,13 @@ def read_tensors(file: Path, source: str) -> dict[str, Tensor]:
             raise SettingError(f"model.weights={source}: {missing_package_message('safetensors', 'export')}")
         from safetensors.torch import load_file as load
     try:
-        content = load(file)
+        return tensors_in(load(file))
     except OSError as error:
         raise SettingError(f"model.weights={source} cannot be read ({first_line(error)})") from error
     except Exception as error:  # a hostile or damaged file can raise anything
         raise SettingError(
             f"model.weights={source} is not a file of tensors, or is damaged, so it is not loaded"
         ) from error
-    return tensors_in(content)
 
 
 def tensors_in(content: Any) -> dict[str, Tensor]:

@@ -17,6 +17,8 @@ def frozen_layers(freeze: Any, layers: int) -> int:
     """The number of layers that a value of `model.freeze` freezes, of so many layers."""
     if freeze in (None, "none"):
         return 0
+    if layers < 2:
+        raise SettingError(f"model.freeze={freeze} would leave nothing to train: the network has one layer")
     if freeze == BACKBONE:
         return layers - 1
     if not isinstance(freeze, int) or isinstance(freeze, bool) or not 0 < freeze < layers:
