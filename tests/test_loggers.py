@@ -27,10 +27,13 @@ def test_what_goes_on_has_a_later_second_than_what_is_there(tmp_path: Path) -> N
         logger = TensorBoard(str(tmp_path))
         if part:
             logger.purge(part)
-        logger.log_metrics({"loss": 1.0}, part)
+        for step in (part, part + 1):  # the second is after the step at which the run is resumed
+            logger.log_metrics({"loss": float(part)}, step)
         logger.close()
     seconds = begun(tmp_path)
     assert len(seconds) == len(set(seconds)) == 3
+    read = EventAccumulator(str(tmp_path)).Reload().Scalars("loss")
+    assert [(event.step, event.value) for event in read] == [(0, 0), (1, 1), (2, 2), (3, 2)]
 
 
 def test_files_of_a_clock_that_was_ahead_stay_before_what_goes_on(tmp_path: Path) -> None:

@@ -117,8 +117,9 @@ def test_a_process_that_died_is_told_of_with_the_command_to_continue(
     dead = subprocess.Popen([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"])
     launcher.procs = [dead, other]
     assert death_among_others(trainer) == "process 1 of this run was killed by signal 9"
+    launcher.procs = [other, dead]
     with report_deaths(trainer, "; to resume: python train.py resume=mine"), pytest.raises(SystemExit, match="1"):
-        _ChildProcessObserver(os.getpid(), [other, dead])._run()
+        _ChildProcessObserver(os.getpid(), launcher.procs)._run()
     assert other.wait(10)
     told = "error: process 2 of this run was killed by signal 9; to resume: python train.py resume=mine\n"
     assert capsys.readouterr().err == told

@@ -21,7 +21,7 @@ from labbook.runs.provenance import typed_command
 from labbook.runs.run_id import IGNORED_KEYS
 from labbook.training import capabilities
 from labbook.training.epoch_rows import OTHER_COLUMNS
-from labbook.training.lightning_internals import opened_writer, set_purge_step, without_trainer
+from labbook.training.lightning_internals import opened_writer, without_trainer
 from labbook.training.tensorboard_internals import silence_writer_thread, without_tensorflow
 from labbook.training.trackers import log_settings
 
@@ -44,8 +44,9 @@ class TensorBoard(TensorBoardLogger):
         super().__init__(save_dir, name="", version="", default_hp_metric=False)
         self.draws_graph = log_graph
 
+    @rank_zero_only
     def purge(self, step: int) -> None:
-        """Make readers drop what is there of this step and later ones; call it before anything is written.
+        """Make readers drop what is there of this step and later ones; call it before anything else is written.
 
         Readers sort a run's event files by name, which has the second of their creation: files of this second, or of a
         clock that was ahead, are renamed to earlier seconds.
@@ -56,7 +57,10 @@ class TensorBoard(TensorBoardLogger):
             begun, _, rest = path.name.removeprefix(EVENTS_BEGIN).partition(".")
             if int(begun) > second:
                 path.rename(path.with_name(f"{EVENTS_BEGIN}{second:010d}.{rest}"))
-        set_purge_step(self, step)
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # runs without TensorBoard need not import it
+
+        # As torch's own writer does with `purge_step`, which its constructor would need.
+        self.experiment.file_writer.add_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
 
     @rank_zero_only
     def log_graph(self, model: LightningModule, input_array: Tensor | None = None) -> None:  # type: ignore[override]

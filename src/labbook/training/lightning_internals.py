@@ -30,11 +30,6 @@ def logs_each_step(model: LightningModule, on_step: bool | None) -> bool | None:
     return None if hook is None else _FxValidator.get_default_logging_levels(hook, on_step, None)[0]
 
 
-def set_purge_step(logger: TensorBoardLogger, step: int) -> None:
-    """Make TensorBoard drop what it has of this step and later ones, before anything is written."""
-    logger._kwargs["purge_step"] = step
-
-
 def opened_writer(logger: TensorBoardLogger) -> Any:
     """The writer of a logger's events; None before the first write."""
     return logger._experiment
@@ -143,16 +138,17 @@ def describe_death(processes: Sequence["subprocess.Popen[bytes]"]) -> str:
 @contextmanager
 def report_deaths(trainer: Trainer, resume_hint: str) -> Iterator[None]:
     """Within this context, Lightning's watcher prints which process died before it ends the others."""
+    launcher = trainer.strategy.launcher
+    if not isinstance(launcher, _SubprocessScriptLauncher):
+        yield
+        return
 
-    def end_all(observer: _ChildProcessObserver) -> NoReturn:
-        print(f"error: {describe_death(observer._child_processes)}{resume_hint}", file=sys.stderr, flush=True)
-        for process in observer._child_processes:
+    def end_all(_: _ChildProcessObserver) -> NoReturn:
+        print(f"error: {describe_death(launcher.procs)}{resume_hint}", file=sys.stderr, flush=True)
+        for process in launcher.procs:
             process.kill()
         os._exit(1)  # the main thread may wait for that process forever
 
-    if not isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher):
-        yield
-        return
     usual = _ChildProcessObserver._terminate_all
     setattr(_ChildProcessObserver, usual.__name__, end_all)
     try:
