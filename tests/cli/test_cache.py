@@ -17,7 +17,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Caches: of a whole folder, of a folder in which an image changed, of a folder that is gone; and half of one."""
     monkeypatch.chdir(tmp_path)
     for name in ("whole", "changed", "gone"):
-        files = [Labelled(photograph(tmp_path / name / f"{n}.png"), 0) for n in range(3)]
+        paths = [photograph(tmp_path / name / f"{n}.png") for n in range(3)]
+        paths[0].unlink()
+        paths[0].symlink_to("nowhere")  # which a run leaves out
+        files = [Labelled(path, 0) for path in paths]
         cached_images(files, Decoding(8, 3), tmp_path / "data/cache", "images")
     photograph(tmp_path / "changed" / "1.png", (1, 2, 3))
     shutil.rmtree(tmp_path / "gone")

@@ -427,6 +427,8 @@ def test_a_set_without_any_readable_image_is_refused(files: list[Labelled], tmp_
         with pytest.raises(SettingError) as refusal:
             read([some[1], some[10]], tmp_path)
         assert str(refusal.value) == "images: none of 2 files can be read as an image"
+    photograph(tmp_path / "notes.jpg", (7, 0, 99), size=(40, 40))
+    assert len(read([some[1], some[10]], tmp_path).labels) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")

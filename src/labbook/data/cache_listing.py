@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from labbook.data.cache_records import CacheRecord, read_record
+from labbook.data.cache_records import CacheRecord, file_status, read_record
 
 SUFFIXES = (".json", ".pixels", ".lock")  # .json is removed first: without it, nothing uses the pixels
 
@@ -19,7 +19,7 @@ class CacheEntry:
     record: CacheRecord | None
     written: datetime
     size: int  # bytes
-    is_old: bool  # a run with these images would not use it as it is
+    is_old: bool  # an image was changed, moved or deleted since, or the record is None
 
     @property
     def name(self) -> str:
@@ -43,7 +43,7 @@ def _is_current(record: CacheRecord) -> bool:
     """Whether all files are there and were not changed since."""
     try:
         for name, stamp in zip(record.names, record.stamps, strict=True):
-            status = Path(record.folder, name).stat()
+            status = file_status(Path(record.folder, name))
             if [status.st_ino, status.st_ctime_ns] != stamp:
                 return False
     except (OSError, ValueError):

@@ -1,6 +1,7 @@
 """What a cache of decoded images says about itself: KEY.json beside KEY.pixels."""
 
 import json
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -27,12 +28,16 @@ class CacheRecord:
     size: int = 0  # pixels of a side of an image
     channels: int = 0
 
+    @property
+    def images(self) -> int:
+        """The number of images among the files."""
+        return len(self.digests) - len(self.skipped)
+
     def has_pixels(self, path: Path) -> bool:
         """Whether the pixels are there and as they were written. Notes their stamp if only the stamp changed."""
         try:
             stamp = pixel_stamp(path)
-            count = len(self.digests) - len(self.skipped)
-            if stamp[-1] != count * self.channels * self.size**2:
+            if stamp[-1] != self.images * self.channels * self.size**2:
                 return False
             if stamp != self.pixels and crc32_of_file(path) != self.checksum:
                 return False
@@ -67,6 +72,14 @@ def records_in(folder: Path, pattern: str = "*") -> Iterator[tuple[Path, CacheRe
     for path in files:
         if path.with_suffix(".pixels").exists() and (record := read_record(path)):
             yield path.with_suffix(".pixels"), record
+
+
+def file_status(path: Path) -> os.stat_result:
+    """The status of a file, or of a broken link."""
+    try:
+        return path.stat()
+    except OSError:
+        return path.lstat()
 
 
 def pixel_stamp(path: Path) -> list[int]:

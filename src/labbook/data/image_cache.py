@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from labbook.data.cache_records import CacheRecord, pixel_stamp, read_record, records_in
+from labbook.data.cache_records import CacheRecord, file_status, pixel_stamp, read_record, records_in
 from labbook.data.decoding import Decoded, Decoding, decode, file_digest
 from labbook.data.images import Images
 from labbook.errors import SettingError, printable
@@ -186,7 +186,7 @@ class Cache:
     def decoded_before(self, names: list[str]) -> dict[int, Decoded]:
         """The unchanged files in the newest cache of the same folder and settings, by index in `files`."""
         for path, record in records_in(self.folder, f"{self.group}-*"):
-            if record.has_pixels(path):
+            if record.images and record.has_pixels(path):
                 break
         else:
             return {}
@@ -213,14 +213,6 @@ def short_hash(parts: Iterable[object]) -> str:
     for part in parts:
         digest.update(repr(part).encode())
     return digest.hexdigest()
-
-
-def file_status(path: Path) -> os.stat_result:
-    """The status of a file, or of a broken link."""
-    try:
-        return path.stat()
-    except OSError:
-        return path.lstat()
 
 
 def decode_all(files: Sequence[Path], how: Decoding) -> Iterator[Decoded]:

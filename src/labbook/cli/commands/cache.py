@@ -34,7 +34,7 @@ def print_caches(entries: list[CacheEntry]) -> None:
         record, state = entry.record, "old" if entry.is_old else "current"
         images, pixels, source = "", "", ""
         if record:
-            images = f"{len(record.digests) - len(record.skipped):,}"
+            images = f"{record.images:,}"
             pixels, source = f"{record.size} x {record.size} x {record.channels}", record.folder
         cells = (entry.name, in_megabytes(entry.size), images, pixels, f"{entry.written:%Y-%m-%d %H:%M}", state, source)
         table.add_row(*map(literal, cells))
