@@ -109,7 +109,9 @@ def test_a_run_does_not_go_on_without_its_average(labbook: Command) -> None:
     metrics = metrics_of(run)
     refused = labbook(f"resume={run}", "epochs=2", "callbacks=none")
     assert refused.code == 2
-    assert refused.sentence == "this run was started with EMA: resume it with callbacks=ema"
+    assert refused.sentence == (
+        "this run was started with an average of its weights: resume it with callbacks=ema or swa, as before"
+    )
     assert metrics_of(run) == metrics
     assert labbook(f"resume={run}", "epochs=2").code == 0
 

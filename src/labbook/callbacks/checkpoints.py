@@ -181,7 +181,9 @@ class RunCheckpoints:
     def load(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         if "training_weights" in checkpoint and not any(isinstance(item, EMA) for item in callbacks):
-            raise SettingError("this run was started with EMA: resume it with callbacks=ema")
+            raise SettingError(
+                "this run was started with an average of its weights: resume it with callbacks=ema or swa, as before"
+            )
         restore_without_settings(checkpoint, callbacks)
         self.stopped = why_still_stopped(checkpoint, callbacks, self.deciding)
         if self.stopped:  # then nothing is left to train

@@ -52,7 +52,7 @@ REFUSED: dict[type[Any], str] = {
     callbacks.LearningRateFinder: "compare several values in a sweep: -m optimizer.lr=0.1,0.01,0.001",
     callbacks.BaseFinetuning: "use model.freeze=backbone, or task.backbone_lr_factor=X for a slower backbone",
     callbacks.WeightAveraging: "use callbacks=ema",  # and EMAWeightAveraging
-    callbacks.StochasticWeightAveraging: "use callbacks=ema",
+    callbacks.StochasticWeightAveraging: "use callbacks=swa",
     callbacks.GradientAccumulationScheduler: "use trainer.accumulate_grad_batches=N",
     callbacks.ModelPruning: "its checkpoints do not fit the network, so leave it out",
     callbacks.OnExceptionCheckpoint: "a run always saves its state: use checkpoint.every_minutes=N",
