@@ -84,7 +84,7 @@ def test_a_callback_that_derives_from_a_refused_one_is_refused(monkeypatch: pyte
 
     monkeypatch.setattr(callbacks, "Mine", Mine, raising=False)
     Mine.__module__ = TARGET
-    assert refused("Mine", swa_lrs=0.1).endswith("use callbacks=ema")
+    assert refused("Mine", swa_lrs=0.1).endswith("use callbacks=swa")
 
 
 def test_every_option_of_the_trainer_is_known() -> None:

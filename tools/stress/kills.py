@@ -21,7 +21,7 @@ COMMON = (*processes.ALIKE, "data=digits", "checkpoint.every_minutes=0.001")  # 
 # What each run is made of, and how many epochs take a few seconds; together every optimizer and every schedule.
 RUNS: tuple[tuple[str, int], ...] = (
     ("model=lenet5 optimizer=adam scheduler=none", 4),
-    ("model=mlp optimizer=adamw scheduler=step model.dropout=0.3 data.drop_last=true callbacks=none", 8),
+    ("model=mlp optimizer=adamw scheduler=step model.dropout=0.3 data.drop_last=true callbacks=swa", 8),
     ("model=mlp model.depth=3 optimizer=sgd scheduler=cosine trainer.accumulate_grad_batches=2 data.augment=[]", 8),
     ("model=convnet model.channels=[8,16] optimizer=sgd_momentum scheduler=onecycle data.augment=[flip,{crop:2}]", 4),
     ("model=deep_convnet model.channels=[4,8] model.hidden=16 optimizer=rmsprop scheduler=triangular", 4),
