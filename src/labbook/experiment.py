@@ -65,9 +65,11 @@ SUPPLIED: dict[str, dict[str, str | None]] = {
 def check_experiment(config: DictConfig) -> None:
     """Check the settings of each `_target_` against its signature, before data or device is used."""
     loss, class_weights = loss_settings(config)
-    nodes = {**config, "loss": loss, "model": model_settings(config)[0]}
+    model, general = model_settings(config)
+    nodes = {**config, "loss": loss, "model": model}
     for group in ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"):
         instantiate.check_node_tree(nodes[group], group, SUPPLIED.get(group))
+    weights.check_weights_source(general.get("weights"))
     losses.check_class_weights(class_weights)
     metric_building.check_metric_names(config.metrics or {})
     metric_building.check_objective_is_computed(config)
@@ -89,8 +91,8 @@ def check_least_epochs(config: DictConfig) -> None:
 def loss_settings(config: DictConfig) -> tuple[dict[str, Any], Any]:
     """The node of the group `loss`, and its class weights, which the program gives to any loss."""
     node: Any = OmegaConf.to_container(config.loss, resolve=True)
-    weights = node.pop("class_weights", None)
-    return node, weights
+    class_weights = node.pop("class_weights", None)
+    return node, class_weights
 
 
 def model_settings(config: DictConfig) -> tuple[DictConfig, dict[str, Any]]:

@@ -21,6 +21,8 @@ REFUSED: list[tuple[str, str]] = [
     ("callbacks.pictures.sample=3", "callbacks.pictures.sample is not a setting; did you mean samples?"),
     ("task.label_smothing=0.1", "task.label_smothing is not a setting; did you mean label_smoothing?"),
     ("model.deep.er=1", "model.deep is not a setting; settings here: activation, freeze, padding, weights"),
+    ("model=mlp model.weights=5", "model.weights=5 must be a file, a run folder, https://... or hf://OWNER/NAME"),
+    ("model=mlp model.weights=[a]", "model.weights=['a'] must be a file, a run folder, "),
     # misspelt, and added by force
     ("++task.mixupp=0.2", "task.mixupp is not a setting; did you mean mixup? settings here: backbone_lr_factor, "),
     ("+checkpoint.every_minute=1", "checkpoint.every_minute is not a setting; did you mean every_minutes?"),

@@ -10,6 +10,7 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.callbacks import EarlyStopping
 
 from labbook.callbacks.lookahead import Lookahead
+from labbook.callbacks.unfreeze import Unfreeze
 from labbook.config import instantiate
 from labbook.config.job_config import reference_config
 from labbook.config.schema import DEFAULT_LOSS, SweepConfig, TaskConfig
@@ -33,6 +34,7 @@ def unused_settings(config: DictConfig, model: LightningModule) -> list[str]:
         unused_schedule(config),
         unused_validation(config),
         unused_split(config),
+        unused_unfreezing(config),
     )
     model_too = (unused_layout(config, model), unused_compilation(config, model))
     own = (
@@ -42,7 +44,9 @@ def unused_settings(config: DictConfig, model: LightningModule) -> list[str]:
 
 
 def unused_by_classifier(config: DictConfig, model: Classifier) -> Iterator[str]:
-    yield from unused_layer_factors(model)
+    yield from unused_layer_factors(
+        model, unfreezes=any(issubclass(kind, Unfreeze) for _, kind in callbacks_of(config))
+    )
     yield from unused_loss(config, model)
     kind = return_type(instantiate.resolve_target(config.data._target_, "data"))
     if config.evaluate_train and kind is not None and not capabilities.is_image_data_type(kind):
@@ -56,12 +60,23 @@ def unused_outside_sweeps(config: DictConfig) -> Iterator[str]:
                 yield f"sweep.{item.name}={config.sweep[item.name]} has no effect on a single run: add -m for a sweep"
 
 
-def unused_layer_factors(model: Classifier) -> Iterator[str]:
+def callbacks_of(config: DictConfig) -> Iterator[tuple[str, type]]:
+    """The names of the callbacks with their classes."""
+    for name, node in (config.callbacks or {}).items():
+        kind = return_type(instantiate.resolve_target(node._target_, f"callbacks.{name}")) if node else None
+        if kind is not None:
+            yield str(name), kind
+
+
+def unused_layer_factors(model: Classifier, unfreezes: bool = False) -> Iterator[str]:
+    trained = model.freezing.trainable if model.freezing and unfreezes else None
     for name, why in LAYER_FACTORS.items():
         factor = getattr(model.task, name)
         if factor == 1:
             continue
-        groups = group_parameters(model, model.ordered_layers(), model.task.optimizer, **{name: factor})
+        groups = group_parameters(
+            model, model.ordered_layers(), model.task.optimizer, trained=trained, **{name: factor}
+        )
         if not any("lr" in group for group in groups):
             yield f"task.{name}={factor} has no effect because {why}: leave it out"
 
@@ -86,10 +101,8 @@ def unused_validation(config: DictConfig) -> Iterator[str]:
     validated = config.epochs // every
     if validated == 0:
         yield f"trainer.check_val_every_n_epoch={every} never validates in epochs={config.epochs}: use a smaller one"
-    for name, node in (config.callbacks or {}).items():
-        kind = return_type(instantiate.resolve_target(node._target_, f"callbacks.{name}")) if node else None
-        if kind is None:
-            continue
+    for name, kind in callbacks_of(config):
+        node = config.callbacks[name]
         if issubclass(kind, Lookahead) and tests_best_epoch(config):
             yield (
                 f"callbacks.{name} sets the weights to its slow copy at the last epoch: test it with"
@@ -104,6 +117,15 @@ def unused_validation(config: DictConfig) -> Iterator[str]:
                 f"callbacks.{name}.patience={patience} cannot stop a run early that validates {validated} times: use"
                 " less patience or more epochs"
             )
+
+
+def unused_unfreezing(config: DictConfig) -> Iterator[str]:
+    for name, kind in callbacks_of(config):
+        if not issubclass(kind, Unfreeze):
+            continue
+        epoch = config.callbacks[name].get("epoch", Unfreeze().epoch)
+        if epoch > config.epochs:
+            yield f"callbacks.{name}.epoch={epoch} unfreezes no layer in epochs={config.epochs}: use a smaller one"
 
 
 def tests_best_epoch(config: DictConfig) -> bool:

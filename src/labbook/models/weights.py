@@ -109,6 +109,11 @@ def sha256_of(file: Path) -> str:
 # Sources ---------------------------------------------------------------------------------------------------------
 
 
+def check_weights_source(source: Any) -> None:
+    if not isinstance(source, str | None):
+        raise SettingError(f"model.weights={source} must be a file, a run folder, https://... or hf://OWNER/NAME")
+
+
 def weights_file(source: str) -> Path:
     """The file that a value of `model.weights` means; downloaded files are kept in the caches of torch and the hub."""
     scheme, separator, rest = source.partition("://")
