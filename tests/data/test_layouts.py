@@ -190,7 +190,11 @@ def test_names_of_files_hold_the_class(tmp_path: Path) -> None:
     assert all(name.startswith("train/") for name in files(data, "test"))
     assert [len(data.rows[split]) for split in ("train", "val", "test")] == [6, 2, 2]
     assert f"train: {tmp_path}/pets/test1 has no classes: its images are for predict.py" in data.notes
-    assert "data.label_pattern='^([a-z]+)'" in refusal(tmp_path / "pets" / "train")
+    for root in (tmp_path / "pets", tmp_path / "pets" / "train"):
+        assert refusal(root).endswith(
+            "which is no known layout; give two or more class folders, as cat/1.jpg and dog/1.jpg; or if file names"
+            " hold the class, as in cat.1.jpg, data.label_pattern='^([a-z]+)'"
+        )
     assert len(folder(tmp_path / "pets" / "train", label_pattern=r"^([a-z]+)", test_fraction=0.2).rows["test"]) == 2
 
 

@@ -108,9 +108,15 @@ def test_what_cannot_be_used_is_refused(small: Small, tmp_path: Path, capsys: py
     for name in ("evil.pth", "endless.pth", "damaged.ckpt"):
         assert refusal(small, tmp_path / name) == " is not a file of tensors, or is damaged, so it is not loaded"
     assert "executed" not in capsys.readouterr().out
-    assert refusal(small, "pytorch_model.bin") == (": .bin files can contain code; use the .safetensors file beside it")
-    assert refusal(small, "weights.h5").startswith(": use a file .pth, .pt, .ckpt, .tar, .th or .safetensors")
-    assert refusal(small, "nowhere.pth") == " does not exist"
+    for name in ("pytorch_model.bin", "weights.h5"):
+        (tmp_path / name).touch()
+    assert refusal(small, tmp_path / "pytorch_model.bin") == (
+        ": .bin files can contain code; use the .safetensors file beside it"
+    )
+    assert refusal(small, tmp_path / "weights.h5").startswith(
+        ": use a file .pth, .pt, .ckpt, .tar, .th or .safetensors"
+    )
+    assert [refusal(small, name) for name in ("nowhere.pth", "logs/runs/NAME")] == [" does not exist"] * 2
     assert refusal(small, tmp_path) == " is not the folder of a run with a checkpoint"
     assert refusal(small, "ftp://a/b.pth") == ": use a file, a run folder, https://... or hf://OWNER/NAME"
     assert refusal(small, "http://127.0.0.1:9/b.pth").startswith(" cannot be downloaded (")

@@ -131,8 +131,11 @@ class Search:
         names = subfolders(root)
         if self.flat:
             return Layout(root, root) if images_in(root) else None
-        if len(names) < 2 or any(role_of(name) and subfolders(root / name) for name in names):
+        roles = {name: role_of(name) for name in names}
+        if len(names) < 2 or any(role and subfolders(root / name) for name, role in roles.items()):
             return None
+        if "train" in roles.values() and {"val", "test"}.intersection(roles.values()):
+            return None  # parts without class folders, as train/cat.1.jpg
         for name in names:
             if inside := [each for each in subfolders(root / name) if role_of(each) in ("val", "test")]:
                 raise SettingError(
@@ -215,7 +218,10 @@ def way_out(folder: Path) -> str:
             f"a table of labels is data=table data.labels={printable(folder / tables[0])} data.root={printable(folder)}"
         )
     if any(images_in(each) for each in (folder, *(folder / name for name in names if role_of(name)))):
-        return "if file names hold the class, as in cat.1.jpg, give data.label_pattern='^([a-z]+)'"
+        return (
+            "give two or more class folders, as cat/1.jpg and dog/1.jpg; or if file names hold the class, as in"
+            " cat.1.jpg, data.label_pattern='^([a-z]+)'"
+        )
     if names:
         return "name the parts with data.train_folder=NAME data.test_folder=NAME, or give CLASS/* or train/CLASS/*"
     return "give a folder with train/CLASS/*, test/CLASS/*, or CLASS/*"

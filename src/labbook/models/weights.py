@@ -149,9 +149,9 @@ def local_file(source: str) -> Path:
         if found is None or not (path / CONFIG).is_file():
             raise SettingError(f"model.weights={source} is not the folder of a run with a checkpoint")
         return found
-    check_suffix(path.name, source)
     if not path.is_file():
         raise SettingError(f"model.weights={source} does not exist")
+    check_suffix(path.name, source)
     return path
 
 
