@@ -87,6 +87,13 @@ def test_layers_in_an_unknown_order_are_refused() -> None:
     assert trained(model) == {"second", "head"}
 
 
+def test_layers_that_share_their_weights_with_trained_ones_are_refused() -> None:
+    model = Ordered()
+    model.first = model.second
+    with pytest.raises(SettingError, match=r"^model\.freeze=1 freezes nothing: these layers share their weights"):
+        model.freeze_layers(1)
+
+
 @pytest.mark.parametrize(
     ("options", "frozen"),
     [

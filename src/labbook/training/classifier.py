@@ -274,6 +274,10 @@ class Classifier(FastLightningModule):
                 check_layer_order(self, layers, torch.empty(2, spec.channels, spec.size, spec.size, device="meta"))
             self.freezing = Freezing(self, layers)
             self.freezing.freeze(count)
+            if all(item.requires_grad for item in self.freezing.trainable):
+                raise SettingError(
+                    f"model.freeze={freeze} freezes nothing: these layers share their weights with others"
+                )
 
     def train(self, mode: bool = True) -> Self:
         """Also keep frozen layers in evaluation mode: no updates of batch norm, no dropout."""

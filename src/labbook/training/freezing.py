@@ -60,7 +60,7 @@ class Freezing:
         """Modules with frozen parameters, and those without parameters before the last one of them."""
         _, *modules = self.network.modules()
         held = [any(id(item) not in trained for item in module.parameters()) for module in modules]
-        last = len(held) - held[::-1].index(True)
+        last = max((place for place, is_held in enumerate(held) if is_held), default=0)
         return [
             module
             for place, (module, is_held) in enumerate(zip(modules, held, strict=True))
