@@ -72,6 +72,25 @@ def test_a_finished_run_that_is_gone_on_with_is_not_finished_before_it_is_longer
     assert logging.getLogger("labbook").handlers == handlers
 
 
+@pytest.mark.parametrize(("trained", "status"), [(False, "finished"), (True, "failed")])
+def test_a_refused_resume_is_undone_unless_it_was_trained(
+    trained: bool, status: str, tmp_path: Path, config: DictConfig
+) -> None:
+    with session(tmp_path, config) as run:
+        run.folder.record({}, "finished")
+
+    def refused() -> None:
+        with session(tmp_path, config):
+            if trained:
+                (tmp_path / "checkpoints" / "last.ckpt").touch()
+            raise SettingError("wrong")
+
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(SettingError):
+        refused()
+    assert run_folder.read_metrics(tmp_path)["status"] == status
+
+
 @pytest.mark.parametrize("also", [None, KeyError("a bug")], ids=["nothing else", "a failure"])
 def test_what_cannot_be_closed_ends_a_run_as_interrupted_and_is_said(
     also: Exception | None, tmp_path: Path, config: DictConfig, capsys: pytest.CaptureFixture[str]

@@ -68,8 +68,7 @@ class RunSession:
         try:
             if ended := error or unclosed:
                 self._record_early_end(ended)
-            nothing_new = not folder.saved or folder.existed
-            if isinstance(error, SettingError) and nothing_new and not folder.part_of_sweep:
+            if isinstance(error, SettingError) and not (folder.has_new_states() or folder.part_of_sweep):
                 folder.undo()
             elif folder.path.is_dir():
                 log.info("run: %s", folder.path)
