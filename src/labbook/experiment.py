@@ -178,12 +178,12 @@ def freeze_layers(config: DictConfig, model: LightningModule, weights: Any = Non
         raise SettingError(f"task.init={config.task.init} would replace the pretrained weights: use task.init=torch")
     if freeze in (None, "none"):
         return
+    capabilities.require_classifier(model, "model.freeze").freeze_layers(freeze)
     if not pretrained:
         raise SettingError(
             f"model.freeze={freeze} would keep random weights: add model.weights=FILE, or model.pretrained=true for a"
             " network of torchvision"
         )
-    capabilities.require_classifier(model, "model.freeze").freeze_layers(freeze)
 
 
 def check_task_settings(config: DictConfig, task: Task, spec: Any) -> None:

@@ -210,6 +210,7 @@ REFUSED: list[tuple[str, str]] = [
     ("model=vit data.image_size=90", "images of 90 pixels cannot be cut into patches of 4: use"),
     ("model=resnet18 model.name=resnet19", "model.name=resnet19 is unknown; did you mean resnet18? choices: convnext"),
     ("model=resnet18 model.freeze=backbone", "model.freeze=backbone would keep random weights: add model.weights=FILE"),
+    ("model=lenet5 model.freeze=backbne", "model.freeze=backbne must be none, backbone (all layers except the last)"),
     ("++sweep.job={}", "sweep.job is set by the program: use sweep.name=NAME"),
     ("data.val_seed=99999999999999999999", "data.val_seed must be less than 4294967296"),
     ("trainer.limit_train_batches=0.001", "trainer (pytorch_lightning.Trainer) failed: "),

@@ -36,7 +36,7 @@ def learning_curves(
 
 
 def mean_curve(runs: Sequence[RunRecord], name: str) -> Curve | None:
-    """A column of metrics.csv as mean over the runs of a setting, by epoch; None if no run has it."""
+    """A column of metrics.csv as mean over the runs of a combination, by epoch; None if no run has it."""
     tables = [run.table for run in runs if name in run.table and "epoch" in run.table]
     if not tables:
         return None
@@ -68,7 +68,7 @@ def curve_chart(
 
     said = f"{ylabel} by {xlabel}"
     caption = f"{said[0].upper()}{said[1:]}." + (
-        " The band is one standard deviation over the runs of a setting." if band else ""
+        " The band is one standard deviation over the runs of a combination." if band else ""
     )
     if (grey := len(unnamed_points(curves, lines))) > MOST_GREY:
         caption += f" Grey: the median and the middle 80 % of the other {grey:,}."

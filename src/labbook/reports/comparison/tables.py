@@ -95,7 +95,7 @@ def metrics_sheet(runs: Sequence[Candidate]) -> Sheet:
     ]
     untested = [run.label for run in runs if not run.run.tested]
     notes = (f"No test metrics: {', '.join(untested)}.",) if untested else ()
-    return Sheet("Results", ("figure", *run_names(runs)), tuple(rows), notes, numeric=True)
+    return Sheet("Results", ("metric", *run_names(runs)), tuple(rows), notes, numeric=True)
 
 
 def metric_titles(runs: Sequence[Candidate]) -> dict[str, str]:
