@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 # EXTRAS are added to those that are installed; an empty EXTRAS takes all of them away.
-OPTIONAL := wandb mlflow joblib ray submitit optuna export serve photos datasets
+OPTIONAL := wandb mlflow joblib ray submitit optuna export serve photos datasets timm
 INSTALLED := $(filter $(OPTIONAL),$(shell cat $(VENV)/.extras 2>/dev/null))
 ifneq ($(filter-out $(OPTIONAL),$(EXTRAS)),)
 $(error $(filter-out $(OPTIONAL),$(EXTRAS)) is not an extra; EXTRAS takes $(OPTIONAL))

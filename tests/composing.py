@@ -50,7 +50,12 @@ def file(name: str) -> dict[str, Any]:
     return content
 
 
-MODELS = {path.stem: file(f"model/{path.stem}.yaml") for path in sorted((CONFIGS / "model").glob("*.yaml"))}
+BY_NAME = ("timm",)  # networks of an extra, with tests of their own
+MODELS = {
+    path.stem: file(f"model/{path.stem}.yaml")
+    for path in sorted((CONFIGS / "model").glob("*.yaml"))
+    if path.stem not in BY_NAME
+}
 TORCHVISION = "/base/torchvision@_here_"
 OF_TORCHVISION = {name: own["name"] for name, own in MODELS.items() if TORCHVISION in own.get("defaults", [])}
 OWN = [name for name in MODELS if name not in OF_TORCHVISION]

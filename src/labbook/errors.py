@@ -27,6 +27,7 @@ EXTRAS = (
     "serve",
     "photos",
     "datasets",
+    "timm",
 )  # in pyproject.toml
 
 

@@ -182,7 +182,7 @@ def freeze_layers(config: DictConfig, model: LightningModule, weights: Any = Non
     if not pretrained:
         raise SettingError(
             f"model.freeze={freeze} would keep random weights: add model.weights=FILE, or model.pretrained=true for a"
-            " network of torchvision"
+            " network of torchvision or timm"
         )
 
 

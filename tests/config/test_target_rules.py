@@ -1,6 +1,7 @@
 """Only what the whitelist allows is looked up, and nothing else is run."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_every_allowed_pattern_names_something_that_exists() -> None:
     assert EXAMPLES.keys() == set(own_code.GIVEN)
     for example in EXAMPLES.values():
         if importlib.util.find_spec(package := example.partition(".")[0]) is None:
-            with pytest.raises(SettingError, match=f"^x needs the package {package}, which is not installed$"):
+            with pytest.raises(SettingError, match=f"^x: {package} is not installed: "):
                 instantiate.resolve_target(example, "x")
         else:
             assert callable(instantiate.resolve_target(example, "x")), example
@@ -132,7 +133,25 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
 
 def test_a_package_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module(tmp_path, monkeypatch, "needy", "import no_such_package\nclass Net: ...\n")
-    assert refused({"_target_": "needy.Net"}) == "thing needs the package no_such_package, which is not installed"
+    assert refused({"_target_": "needy.Net"}) == "thing: no_such_package is not installed: pip install no_such_package"
+
+
+def test_the_extra_of_a_network_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(sys.modules):
+        if name == "labbook.models.timm_model" or name.partition(".")[0] == "timm":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    sentence = "timm is not installed: make setup EXTRAS=timm, or pip install -e '.[timm]'"
+    for target in ("labbook.models.timm_model.TimmModel", "timm.optim.Lion"):
+        with pytest.raises(SettingError) as missing:
+            instantiate.resolve_target(target, "model")
+        assert str(missing.value) == f"model: {sentence}"
+
+
+@pytest.mark.parametrize("target", ["torchvision.models.resnet18", "torchvision.models.get_model"])
+def test_a_function_of_a_library_is_refused_even_if_it_creates_what_is_wanted(target: str) -> None:
+    with pytest.raises(SettingError, match="is a function of another library, and only its classes are allowed"):
+        instantiate.check_node_tree({"_target_": target, "weights": "DEFAULT"}, "loss")
 
 
 def test_a_module_that_cannot_be_read_is_not_said_to_be_missing(

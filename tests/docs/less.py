@@ -10,6 +10,7 @@ import re
 import runpy
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,10 @@ def make_up() -> None:
 
     CIFAR10.read = read  # type: ignore[method-assign]
     TorchvisionModel.load = lambda _: None  # type: ignore[assignment, misc, method-assign, return-value]
+    if find_spec("timm"):
+        from labbook.models.timm_model import TimmModel
+
+        TimmModel.load = lambda _: None  # type: ignore[assignment, misc, method-assign, return-value]
 
 
 def serve(command: list[str]) -> int:

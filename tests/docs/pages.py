@@ -32,6 +32,8 @@ EXTRAS = {
     "sweep=search_": ("optuna", "hydra_plugins.hydra_optuna_sweeper"),
     "scripts/export.py": ("export", "onnx"),
     "scripts/serve.py": ("serve", "gradio"),
+    "model=timm": ("timm", "timm"),
+    "timm.optim": ("timm", "timm"),
 }
 
 

@@ -18,6 +18,7 @@ from labbook.runs.resume import CHANGEABLE
 from tests.docs.pages import NOT_RUN, PAGES, ROOT, blocks, commands
 from tools.model_table import compatibility
 from tools.model_table.compatibility import Pair
+from tools.model_table.survey import networks
 from tools.results.markdown_sections import placed
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -156,7 +157,7 @@ def test_every_network_and_set_is_in_the_table_of_pairs() -> None:
     (_, *heads), _, *rows = rows_of_pairs()
     assert sorted(re.findall(r"`(\w+)`", " ".join(heads))) == [path.stem for path in choice_files("data")]
     named = sorted(re.findall(r"`(\w+)` \d", " ".join(row[0] for row in rows)))
-    assert named == [path.stem for path in choice_files("model")]
+    assert named == networks()
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from tools.model_table.survey import Entry, parted, prepared
 from tools.model_table.tables import as_csv, as_markdown, cells
 
 SOME = ["cats_dogs_cnn", "googlenet", "lenet5", "vit_tiny"]
-MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
+MODELS = survey.networks()
 PAGE = CONFIGS.parent / "docs" / "models.md"
 
 

@@ -15,6 +15,7 @@ from labbook.config.compose import compose_config
 from labbook.config.schema import PAIRS
 from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
+from tools.model_table.survey import networks
 
 
 class Pair(NamedTuple):
@@ -36,7 +37,7 @@ def all_pairs() -> list[Pair]:
     datasets = {path.stem: compose_config(f"data={path.stem}") for path in choice_files("data")}
     special = {path.stem for path in choice_files(PAIRS)}
     pairs = []
-    for model in (path.stem for path in choice_files("model")):
+    for model in networks():
         own = compose_config(f"model={model}")
         needed = least(own)
         for data, usual in datasets.items():

@@ -95,6 +95,11 @@ class Survey:
         return replace(entry, forward=pace(lambda: forward.forward(images), device, count))
 
 
+def networks() -> list[str]:
+    """All networks but those that `model=timm` takes by name."""
+    return [path.stem for path in choice_files("model") if path.stem != "timm"]
+
+
 def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The names of networks on a command line, all if there is none, and the settings.
 
@@ -105,7 +110,7 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     names += [name for word in words if word.startswith("model=") for name in word.partition("=")[2].split(",")]
     settings = [word for word in words if "=" in word and not word.startswith("model=")]
     names = [word.removeprefix("model=") for word in normalize_overrides([f"model={name}" for name in names])]
-    known = [path.stem for path in choice_files("model")]
+    known = networks()
     for name in names:
         if name not in known:
             raise SettingError(f"model={name} is unknown; {list_choices(name, known)}")

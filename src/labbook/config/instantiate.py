@@ -20,7 +20,14 @@ from labbook.config.failures import LIBRARIES, ConfigPart
 from labbook.config.own_code import allowed_targets, describe_allowed_targets
 from labbook.config.several import SEVERAL
 from labbook.config.vocabulary import alternatives, override_value
-from labbook.errors import SettingError, UntrainableError, first_line, list_choices, nearest
+from labbook.errors import (
+    SettingError,
+    UntrainableError,
+    first_line,
+    list_choices,
+    missing_package_message,
+    nearest,
+)
 
 # Limits that torch and Lightning document but do not annotate.
 LIMITS: dict[str, Any] = {
@@ -53,7 +60,7 @@ def resolve_target(target: Any, name: str) -> Any:
         missing = [item.name for item in causes if isinstance(item, ModuleNotFoundError) and item.name]
         library = missing and target.partition(".")[0] == missing[-1] in own_code.LIBRARIES
         if library or (missing and not any(target.startswith(item) for item in missing)):
-            raise UntrainableError(f"{name} needs the package {missing[-1]}, which is not installed") from error
+            raise UntrainableError(f"{name}: {missing_package_message(missing[-1], missing[-1])}") from error
         if missing or isinstance(causes[-1], AttributeError):
             raise UntrainableError(f"{name}._target_={target} does not exist") from error
         reason = f"{type(causes[-1]).__name__}: {first_line(causes[-1])}"
@@ -227,7 +234,7 @@ def try_optimizer(node: Mapping[str, Any], name: str) -> None:
     matrix, vector, filters = (torch.ones([1] * dimensions, requires_grad=True) for dimensions in (2, 1, 4))
     try:
         build_object(node, name)([matrix])
-    except (RuntimeError, TypeError, ValueError) as error:
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise UntrainableError(f"{name}: {first_line(error)}") from error
     for parameter in (matrix, vector, filters):
         parameter.grad = torch.ones_like(parameter)

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import Metric
 
 from labbook.config import secrets
+from labbook.config.failures import LIBRARIES
 from labbook.config.path_rules import escapes_folder
 from labbook.errors import SettingError, UntrainableError, abbreviate
 
@@ -103,6 +104,8 @@ def check_target_kind(target: Any, node: Mapping[str, Any], name: str) -> None:
             raise UntrainableError(f"{setting} does not work here: {instead}")
     elif not inspect.isclass(target):
         raise SettingError(f"{setting} is a function; inside {group} only classes are allowed")
+    if not inspect.isclass(target) and str(getattr(target, "__module__", "")).startswith(LIBRARIES):
+        raise SettingError(f"{setting} is a function of another library, and only its classes are allowed")
     if node.get("_partial_") and (inner or group not in DEFERRED):
         raise SettingError(f"{name}._partial_=true is for {' and '.join(DEFERRED)} only: leave it out")
 

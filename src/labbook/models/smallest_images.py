@@ -1,4 +1,4 @@
-"""The smallest image size of a network that does not declare it."""
+"""An image size for a network that does not declare which ones it takes."""
 
 import warnings
 from bisect import bisect_left
@@ -11,13 +11,15 @@ from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError, first_line
 from labbook.training.classifier import Classifier
 
-LARGEST = 512  # pixels tried
+# Sizes tried: the next multiples of usual patches and windows, and larger ones.
+MULTIPLES = (4, 7, 8, 14, 16, 28, 32)
+LARGER = (*range(64, 513, 64), 224)
 
 Make = Callable[[ImageSpec], Classifier]
 
 
 def check_image_size(make: Make, spec: ImageSpec, error: Exception | None = None) -> None:
-    """Refuse images that are too small for a network, which is tried on the meta device.
+    """Refuse images of a size that a network does not take; it is tried on the meta device.
 
     If larger images fail too, the size is not the cause, and nothing is raised. `error` is what creating the network
     raised.
@@ -26,9 +28,10 @@ def check_image_size(make: Make, spec: ImageSpec, error: Exception | None = None
         found = error or failure_on_meta(make, spec)
         if found is None or (smallest := smallest_working_size(make, spec)) is None:
             return
+        more = " or more" if failure_on_meta(make, replace(spec, size=smallest + 1)) is None else ""
     raise SettingError(
-        f"the network needs images of at least {smallest} pixels and the data gives {spec.size} ({first_line(found)}):"
-        f" use data.image_size={smallest} or more, and min_size = {smallest} in its class says so"
+        f"the network does not take images of {spec.size} pixels ({first_line(found) or type(found).__name__}): use"
+        f" data.image_size={smallest}{more}"
     ) from found
 
 
@@ -48,7 +51,11 @@ def failure_on_meta(make: Make, spec: ImageSpec) -> Exception | None:
 
 
 def smallest_working_size(make: Make, spec: ImageSpec) -> int | None:
-    """The smallest size above that of `spec` that works, by bisection; None if there is none."""
-    sizes = range(LARGEST + 1)
-    size = bisect_left(sizes, True, spec.size + 1, key=lambda size: not failure_on_meta(make, replace(spec, size=size)))
-    return size if size in sizes else None
+    """A size above that of `spec` that works, though one less does not; None if there is none."""
+
+    def works(size: int) -> bool:
+        return failure_on_meta(make, replace(spec, size=size)) is None
+
+    tried = sorted({*((spec.size // step + 1) * step for step in MULTIPLES), *LARGER})
+    above = next((size for size in tried if size > spec.size and works(size)), None)
+    return above and bisect_left(range(above), True, spec.size + 1, key=works)

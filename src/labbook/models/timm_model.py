@@ -1,0 +1,210 @@
+"""The classification networks of timm, by name, for the channels and classes of the data (the extra `timm`)."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import timm
+import torch
+from timm.models import get_pretrained_cfg, group_parameters, list_models
+from torch import Tensor, nn
+
+from labbook.data.image_spec import IMAGENET_MEAN, IMAGENET_STD, ImageSpec
+from labbook.errors import SettingError, first_line, list_first
+from labbook.training.classifier import Classifier, Task
+from labbook.training.freezing import check_layer_order
+
+NORMALIZATIONS = {
+    (IMAGENET_MEAN, IMAGENET_STD): "imagenet",
+    ((0.5,) * 3, (0.5,) * 3): "half",
+    ((0.0,) * 3, (1.0,) * 3): "unit",
+}
+RESIZES = {"center": "crop", "border": "pad", "squash": "squash"}  # timm's crop_mode, and data.resize
+OURS = {
+    **dict.fromkeys(("num_classes", "in_chans"), "it is that of the data"),
+    "img_size": "use data.image_size",
+    **dict.fromkeys(("pretrained", "pretrained_cfg", "pretrained_cfg_overlay"), "use model.pretrained and model.name"),
+    **dict.fromkeys(("checkpoint_path", "cache_dir", "pretrained_model_args"), "use model.weights=FILE"),
+    **dict.fromkeys(("features_only", "scriptable", "exportable", "no_jit", "device", "dtype"), "leave it out"),
+}
+
+
+class TimmModel(Classifier):
+    """The network of timm called `name`, or `name.tag` for certain pretrained weights.
+
+    `pretrained`: training starts with timm's weights, except for the classification layer. `options` go to timm's
+    function, such as {patch_size: 4}.
+
+    Raises:
+        SettingError: an unknown name, tag or option, or no pretrained weights.
+    """
+
+    def __init__(
+        self,
+        spec: ImageSpec,
+        task: Task | None = None,
+        *,
+        name: str | None = None,
+        pretrained: bool | str = False,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(spec, task)
+        self.name = known_name(name)
+        self.options = options or {}
+        self.pretrained = check_pretrained(self.name, pretrained)
+        for option in OURS.keys() & self.options.keys():
+            raise SettingError(f"model.options.{option} is set by the program: {OURS[option]}")
+        self.network = self.create()
+        if not self.head_modules():
+            raise self.no_classes()
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} (pretrained weights)" if self.pretrained else self.name
+
+    @classmethod
+    def pretrained_data_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Size, channels, normalisation and cut of the images that the pretrained weights were trained with."""
+        if not check_pretrained(known_name(settings.get("name")), settings.get("pretrained", False)):
+            return {}
+        found = get_pretrained_cfg(settings["name"])
+        channels, *size = found.input_size
+        normalize = NORMALIZATIONS.get((found.mean, found.std), {"mean": list(found.mean), "std": list(found.std)})
+        resize = RESIZES.get(found.crop_mode)
+        return {"image_size": min(size), "channels": channels, "normalize": normalize, "resize": resize}
+
+    # The network ---------------------------------------------------------------------------------------------------
+
+    def create(self, pretrained: bool = False) -> nn.Module:
+        sizes = {"img_size": self.spec.size} if get_pretrained_cfg(self.name).fixed_input_size else {}
+        shape = {"num_classes": self.spec.num_classes, "in_chans": self.spec.channels, **sizes}
+        try:
+            network: nn.Module = timm.create_model(self.name, pretrained, **shape, **self.options)
+        except RuntimeError:
+            raise
+        except Exception as error:  # timm checks few arguments
+            unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+            if unknown and unknown[1] in self.options:
+                raise SettingError(f"model.options.{unknown[1]} is not an option of {self.name}") from error
+            if unknown and unknown[1] == "num_classes":
+                raise self.no_classes() from error
+            if self.options:
+                raise SettingError(f"model.options={self.options}: {first_line(error)}") from error
+            raise RuntimeError(first_line(error)) from error  # the size of the images may be the cause
+        return network
+
+    def no_classes(self) -> SettingError:
+        return SettingError(f"model.name={self.name} has no classification layer: use another network of timm")
+
+    def load(self) -> None:
+        """Load the pretrained weights, which timm adapts to the channels and the size of the images."""
+        try:
+            with torch.random.fork_rng(devices=[]):
+                found = self.create(pretrained=True).state_dict()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise SettingError(
+                f"model.pretrained=true: the weights of {self.name} cannot be loaded ({first_line(error)}): download"
+                " them on a machine with internet into the cache of the Hugging Face hub, or use model.weights=FILE"
+            ) from error
+        head = {id(item) for module in self.head_modules() for item in module.state_dict(keep_vars=True).values()}
+        own = self.network.state_dict(keep_vars=True)
+        self.network.load_state_dict({name: found[name] for name, item in own.items() if id(item) not in head}, False)
+
+    def head_modules(self) -> list[nn.Module]:
+        """The modules of the classification layer; several for networks with two classifiers."""
+        found = self.network.get_classifier() if hasattr(self.network, "get_classifier") else nn.Identity()
+        modules = found if isinstance(found, (tuple, list)) else [found]
+        return [module for module in modules if next(module.parameters(), None) is not None]
+
+    def ordered_layers(self) -> list[list[nn.Module]]:
+        """Timm's groups of layers, in order of registration if it has none; the classification layer is the last."""
+        if hasattr(self.network, "group_matcher"):
+            groups = group_parameters(self.network, self.network.group_matcher(coarse=False), reverse=True)
+            numbers = {id(item): groups[name] for name, item in self.network.named_parameters()}
+        else:
+            registered = [[*module.parameters()] for layer in super().ordered_layers() for module in layer]
+            numbers = {id(item): index for index, items in enumerate(registered) for item in items}
+        for module in self.head_modules():
+            numbers |= {id(item): len(numbers) for item in module.parameters()}
+        layers: dict[int, list[nn.Module]] = {}
+        collect_layers(self.network, numbers, layers)
+        ordered: list[list[nn.Module]] = []
+        for _, layer in sorted(layers.items()):
+            if ordered and all(item.ndim <= 1 for module in layer for item in module.parameters()):
+                ordered[-1] += layer  # normalisation after the last block
+            else:
+                ordered.append(layer)
+        return ordered
+
+    def layers_to_freeze(self) -> list[list[nn.Module]]:
+        layers = self.ordered_layers()
+        if not hasattr(self.network, "group_matcher"):
+            images = torch.empty(2, self.spec.channels, self.spec.size, self.spec.size, device="meta")
+            check_layer_order(self, layers, images)
+        return layers
+
+    # Training ------------------------------------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        """Load the pretrained weights, unless a checkpoint restores others."""
+        if self.pretrained and not self.trainer.ckpt_path:
+            self.load()
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        self.network.compile(*args, **kwargs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images)
+        return logits
+
+
+def collect_layers(module: nn.Module, numbers: Mapping[int, int], layers: dict[int, list[nn.Module]]) -> None:
+    """Add the largest modules whose parameters all have the same number of a layer."""
+    for child in module.children():
+        found = {numbers.get(id(item), 0) for item in child.parameters()}
+        if len(found) == 1:
+            layers.setdefault(found.pop(), []).append(child)
+        elif found:
+            collect_layers(child, numbers, layers)
+
+
+@cache
+def timm_networks() -> tuple[str, ...]:
+    return tuple(list_models())
+
+
+def known_name(name: Any) -> str:
+    """The name of a network, with the tag of its weights if there is one.
+
+    Raises:
+        SettingError: an unknown name or tag, with at most five similar ones.
+    """
+    if name is None:
+        raise SettingError("model.name is missing: use a name of timm, such as model.name=resnet18")
+    architecture, _, tag = str(name).partition(".")
+    if architecture not in timm_networks():
+        near = difflib.get_close_matches(architecture, timm_networks(), n=5)
+        raise SettingError(f"model.name={name} is no network of timm; {did_you_mean(near)}")
+    tags = timm.list_pretrained(f"{architecture}.*")
+    if tag and name not in tags:
+        raise SettingError(f"model.name={name}: timm has no such weights of {architecture}; {did_you_mean(tags)}")
+    return str(name)
+
+
+def did_you_mean(names: list[str]) -> str:
+    return f"did you mean {list_first(names)}?" if names else "https://huggingface.co/timm lists them"
+
+
+def check_pretrained(name: str, pretrained: bool | str) -> bool:
+    """Whether to load pretrained weights.
+
+    Raises:
+        SettingError: a file, or a network without weights.
+    """
+    if not isinstance(pretrained, bool):
+        raise SettingError(f"model.pretrained={pretrained} must be true or false: use model.weights for a file")
+    if pretrained and not timm.is_model_pretrained(name):
+        raise SettingError(f"model.pretrained=true: timm has no weights of {name}: use model.pretrained=false")
+    return pretrained

@@ -1,0 +1,263 @@
+"""Timm's networks, by name."""
+
+import signal
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("timm", reason="needs the extra: make setup EXTRAS=timm")
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from labbook import experiment
+from labbook.cli.commands import export
+from labbook.config import instantiate
+from labbook.errors import SettingError
+from labbook.models.smallest_images import check_image_size
+from labbook.models.timm_model import TimmModel
+from tests.composing import composed
+from tests.conftest import Command
+from tests.models.test_architectures import spec_of
+from tests.runs.test_killed import same_in_all
+from tests.runs.test_resume import signal_at
+
+pytestmark = pytest.mark.extra
+
+SLOW = {  # of other families, with the sizes of images
+    "ghostnet_050": 32,
+    "hgnetv2_b0": 64,
+    "mixer_s32_224": 64,
+    "mobilenetv3_small_050": 28,
+    "mobilevit_xxs": 64,
+    "pit_ti_224": 64,
+    "regnetx_002": 32,
+    "repvit_m0_9": 64,
+    "starnet_s050": 28,
+    "levit_conv_128s": 224,
+    "xcit_nano_12_p8_224": 32,
+}
+QUICK = {
+    "test_byobnet": 28,
+    "test_convnext": 32,
+    "test_efficientnet": 28,
+    "test_mambaout": 32,
+    "test_maxvit": 64,
+    "test_nfnet": 32,
+    "test_resnet": 28,
+    "test_vit": 32,
+    "test_vit_relpos": 32,
+}
+FAMILIES = [
+    *QUICK.items(),
+    *(pytest.param(name, size, marks=pytest.mark.slow) for name, size in SLOW.items()),
+]
+
+
+def made(name: str, channels: int = 3, size: int = 32, classes: int = 10, **settings: Any) -> TimmModel:
+    torch.manual_seed(0)
+    return TimmModel(spec_of(channels, size, classes), name=name, **settings)
+
+
+@pytest.mark.parametrize(("name", "size"), FAMILIES)
+def test_a_gradient_reaches_every_parameter(name: str, size: int) -> None:
+    model = made(name, 1, size, 7)
+    check_image_size(lambda spec: TimmModel(spec, name=name), model.spec)
+    logits = model(torch.randn(4, 1, size, size))
+    assert logits.shape == (4, 7)
+    F.cross_entropy(logits, torch.arange(4)).backward()
+    assert all(item.grad is not None and item.grad.isfinite().all() for item in model.parameters())
+
+
+@pytest.mark.parametrize(("name", "size"), FAMILIES)
+def test_the_last_of_the_layers_is_the_classifier(name: str, size: int) -> None:
+    with torch.device("meta"):
+        model = made(name, 3, size, 7)
+    layers = model.ordered_layers()
+    found = [id(item) for layer in layers for module in layer for item in module.parameters()]
+    assert len(found) == len(set(found))
+    rest = {name for name, item in model.network.named_parameters() if id(item) not in found}
+    assert not [name for name in rest if "." in name]  # tokens and positions
+    assert len(layers) > 4
+    head = {id(item) for module in layers[-1] for item in module.parameters()}
+    assert all(id(item) in head for item in model.network.get_classifier().parameters())
+    model.freeze_layers("backbone")
+    assert {id(item) for item in model.parameters() if item.requires_grad} == head
+
+
+@pytest.mark.parametrize("name", ["deit_tiny_distilled_patch16_224", "pit_ti_distilled_224"])
+def test_two_classifiers_are_one_layer(name: str) -> None:
+    with torch.device("meta"):
+        model = made(name, size=64)
+    assert model.ordered_layers()[-1] == [model.network.head, model.network.head_dist]
+
+
+# Weights ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
+    """The pretrained weights of test_vit, as if they were in the cache of the hub."""
+    torch.manual_seed(1)
+    found: dict[str, Tensor] = timm.create_model("test_vit").state_dict()
+    monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", lambda *_, **__: dict(found))
+    return found
+
+
+def test_pretrained_weights_are_all_but_the_last_layer(weights: dict[str, Tensor]) -> None:
+    model = made("test_vit", size=160, pretrained=True)
+    before, state = dict(model.network.state_dict()), torch.get_rng_state()
+    head = before["head.weight"].clone()
+    model._trainer = SimpleNamespace(ckpt_path="last.ckpt")  # type: ignore[assignment]
+    model.on_fit_start()
+    assert not torch.equal(before["cls_token"], weights["cls_token"])
+    model._trainer = SimpleNamespace(ckpt_path=None)  # type: ignore[assignment]
+    model.on_fit_start()
+    own = model.network.state_dict()
+    assert {name for name in own if not torch.equal(own[name], weights[name])} == {"head.weight", "head.bias"}
+    assert torch.equal(own["head.weight"], head)
+    assert torch.equal(state, torch.get_rng_state())
+    assert model.title == "test_vit (pretrained weights)"
+
+
+def test_pretrained_weights_are_adapted_to_grey_images_of_another_size(weights: dict[str, Tensor]) -> None:
+    model = made("test_vit", 1, 32, pretrained=True)
+    model.load()
+    own = model.network.state_dict()
+    torch.testing.assert_close(own["patch_embed.proj.weight"], weights["patch_embed.proj.weight"].sum(1, keepdim=True))
+    assert own["pos_embed"].shape[1] == 2**2 + 1
+
+
+def test_weights_that_cannot_be_loaded_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: Any, **__: Any) -> None:
+        raise OSError("offline\nmore")
+
+    monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", offline)
+    with pytest.raises(SettingError) as refused:
+        made("test_vit", pretrained=True).load()
+    assert str(refused.value).startswith("model.pretrained=true: the weights of test_vit cannot be loaded (offline): ")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("test_vit", {"image_size": 160, "normalize": "half", "resize": "crop"}),
+        ("resnet18.a1_in1k", {"image_size": 224, "normalize": "imagenet", "resize": "crop"}),
+        ("vit_base_patch16_clip_224.openai", {"image_size": 224, "resize": "crop", "normalize": {
+            "mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]}}),
+        ("efficientnet_b5", {"image_size": 448, "normalize": "imagenet", "resize": "squash"}),
+    ],
+)  # fmt: skip
+def test_the_data_follow_the_pretrained_weights(name: str, settings: dict[str, Any]) -> None:
+    overrides = ["model=timm", f"model.name={name}", "data=image_folder"]
+    assert experiment.pretrained_settings(composed(*overrides, "model.pretrained=true")) == settings
+    assert experiment.pretrained_settings(composed(*overrides)) == {}
+
+
+# Settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"name": None}, "model.name is missing: use a name of timm, such as model.name=resnet18"),
+        ({"name": "resnet19"}, "model.name=resnet19 is no network of timm; did you mean resnet"),
+        ({"name": "hf-hub:me/evil"}, "model.name=hf-hub:me/evil is no network of timm; "),
+        ({"name": "resnet18.best"}, "model.name=resnet18.best: timm has no such weights of resnet18; did you mean res"),
+        ({"pretrained": "a.pth"}, "model.pretrained=a.pth must be true or false: use model.weights for a file"),
+        ({"name": "coatnet_0_224", "pretrained": True}, "model.pretrained=true: timm has no weights of coatnet_0"),
+        ({"options": {"patch": 4}}, "model.options.patch is not an option of test_vit"),
+        ({"options": {"depth": "x"}}, "model.options={'depth': 'x'}: "),
+        ({"options": {"img_size": 4}}, "model.options.img_size is set by the program: use data.image_size"),
+        ({"options": {"checkpoint_path": "evil.pth"}}, "model.options.checkpoint_path is set by the program: use mode"),
+        ({"options": {"pretrained_cfg": {"file": "evil.pth"}}}, "model.options.pretrained_cfg is set by the program: "),
+        ({"name": "mobilenetv5_300m_enc"}, "model.name=mobilenetv5_300m_enc has no classification layer: use another "),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], sentence: str) -> None:
+    with torch.device("meta"), pytest.raises(SettingError) as refused:
+        made(**({"name": "test_vit"} | settings))
+    assert str(refused.value).startswith(sentence)
+    assert str(refused.value).count(", ") <= 5
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "end"),
+    [("test_vit", 36, "use data.image_size=48"), ("test_vit", 8, "use data.image_size=16"),
+     pytest.param("inception_v3", 32, "use data.image_size=75 or more", marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_images_of_a_wrong_size_are_refused_with_one_that_works(name: str, size: int, end: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        check_image_size(lambda spec: TimmModel(spec, name=name), spec_of(3, size, 10))
+    assert str(refused.value).startswith(f"the network does not take images of {size} pixels (")
+    assert str(refused.value).endswith(end)
+
+
+def test_options_make_small_patches() -> None:
+    assert made("test_vit", options={"patch_size": 4}).network.pos_embed.shape[1] == 8**2 + 1
+
+
+def node(target: str, **settings: Any) -> dict[str, Any]:
+    return {"_target_": target, "_partial_": True, **settings}
+
+
+def test_optimizers_of_timm_are_taken_and_its_schedulers_are_not() -> None:
+    for name in ("AdamP", "Adan", "Lamb", "Lion", "Muon", "NAdamW", "RMSpropTF"):
+        instantiate.check_node_tree(node(f"timm.optim.{name}", lr=1e-3), "optimizer", experiment.SUPPLIED["optimizer"])
+    for group, target, end in [
+        ("scheduler", "timm.scheduler.CosineLRScheduler", "nor LRScheduler (torch.optim.lr_scheduler)"),
+        (
+            "optimizer",
+            "timm.optim.create_optimizer_v2",
+            "is a function of another library, and only its classes",
+        ),
+        ("optimizer", "timm.optim.Lookahead", "'list' object has no attribute 'param_groups'"),
+        ("loss", "timm.models.create_model", "a function of another library, and only its classes are allowed"),
+        ("model", "timm.models.ResNet", "makes no LightningModule"),
+    ]:
+        with pytest.raises(SettingError) as refused:
+            instantiate.check_node_tree(node(target), group, experiment.SUPPLIED.get(group))
+        assert end in str(refused.value)
+
+
+# Runs ------------------------------------------------------------------------------------------------------------
+
+SMALL = ["model=timm", "data=synthetic", "data.images=100", "data.batch_size=20", "trainer.precision=32"]
+
+
+@pytest.mark.parametrize(
+    "name", [["test_vit", "model.options={drop_path_rate: 0.2}"], pytest.param(["test_resnet"], marks=pytest.mark.slow)]
+)
+def test_a_run_resumes_to_the_same_bits(labbook: Command, monkeypatch: pytest.MonkeyPatch, name: list[str]) -> None:
+    optimizer = ["optimizer._target_=timm.optim.Lion", "~optimizer.eps", "task.layer_lr_decay=0.8"]
+    command = [*SMALL, f"model.name={name[0]}", *name[1:], *optimizer, "epochs=2", "callbacks=none"]
+    whole = labbook(*command)
+    assert whole.code == 0, whole.err
+    signal_at(monkeypatch, "on_train_batch_end", 1, 2, signal.SIGINT)
+    stopped = labbook(*command)
+    assert stopped.code == 130, stopped.err
+    assert labbook(f"resume={stopped.run}").code == 0
+    same_in_all(whole.run, stopped.run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_convnext", "test_efficientnet"])
+def test_networks_are_exported(labbook: Command, script: Callable[[ModuleType], Command], name: str) -> None:
+    for package in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(package, reason="needs the extra: make setup EXTRAS=export")
+    run = labbook(*SMALL, f"model.name={name}", "epochs=1", "callbacks=none").run
+    ended = script(export)(str(run), "--format", "onnx")
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_a_run_begins_with_pretrained_weights(labbook: Command, weights: dict[str, Tensor]) -> None:
+    pretrained = ["model.name=test_vit", "model.pretrained=true", "model.freeze=backbone", "data.image_size=32"]
+    run = labbook(*SMALL, *pretrained, "epochs=1", "callbacks=none").run
+    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert torch.equal(state["network.cls_token"], weights["cls_token"])
+    config = (run / "config.yaml").read_text()
+    assert "normalize: half" in config
