@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from labbook import models
 from labbook.config import instantiate, own_code
 from labbook.errors import SettingError
 from tests.config.things import SUPPLIED, node, refused
@@ -140,6 +141,7 @@ def test_the_extra_of_a_network_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     for name in list(sys.modules):
         if name == "labbook.models.timm_model" or name.partition(".")[0] == "timm":
             monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(models, "timm_model", raising=False)
     monkeypatch.setitem(sys.modules, "timm", None)
     sentence = "timm is not installed: make setup EXTRAS=timm, or pip install -e '.[timm]'"
     for target in ("labbook.models.timm_model.TimmModel", "timm.optim.Lion"):

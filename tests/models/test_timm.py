@@ -84,7 +84,7 @@ def test_the_last_of_the_layers_is_the_classifier(name: str, size: int) -> None:
     assert not [name for name in rest if "." in name]  # tokens and positions
     assert len(layers) > 4
     head = {id(item) for module in layers[-1] for item in module.parameters()}
-    assert all(id(item) in head for item in model.network.get_classifier().parameters())
+    assert all(id(item) in head for module in model.head_modules() for item in module.parameters())
     model.freeze_layers("backbone")
     assert {id(item) for item in model.parameters() if item.requires_grad} == head
 

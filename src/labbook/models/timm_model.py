@@ -41,6 +41,8 @@ class TimmModel(Classifier):
         SettingError: an unknown name, tag or option, or no pretrained weights.
     """
 
+    network: Any  # with timm's methods
+
     def __init__(
         self,
         spec: ImageSpec,
@@ -79,7 +81,7 @@ class TimmModel(Classifier):
 
     def create(self, pretrained: bool = False) -> nn.Module:
         sizes = {"img_size": self.spec.size} if get_pretrained_cfg(self.name).fixed_input_size else {}
-        shape = {"num_classes": self.spec.num_classes, "in_chans": self.spec.channels, **sizes}
+        shape: dict[str, Any] = {"num_classes": self.spec.num_classes, "in_chans": self.spec.channels, **sizes}
         try:
             network: nn.Module = timm.create_model(self.name, pretrained, **shape, **self.options)
         except RuntimeError:
