@@ -1,5 +1,6 @@
 """Every file in configs/, found by glob: composed, held against what it names, and with nothing left out."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ from tests import composing
 from tests.composing import composed
 
 FOUND = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.yaml"))
-CHOICES = [(path.parent.name, path.stem) for path in FOUND if path.parent.name in GROUPS]
+CHOICES = [
+    (path.parent.name, path.stem)
+    for path in FOUND
+    if path.parent.name in GROUPS and (path.stem != "timm" or find_spec("timm"))  # the file of an extra
+]
 # Settings that the program itself turns into arguments of the target.
 BY_THE_PROGRAM = {"loss": {"class_weights"}}
 # What the program gives to a target, which a file therefore does not hold.
