@@ -146,7 +146,7 @@ def test_files_cannot_set_what_the_program_sets(text: str, labbook: Command, tmp
 def test_a_typo_is_found_beside_a_model_of_ones_own(labbook: Command, tmp_path: Path) -> None:
     folder = written(tmp_path / "more", "model", "# mine\n_target_: labbook.models.mlp.MLP\nwidth: 3\n")
     ended = labbook(f"--config-dir={folder}", "model=mine", "model.widht=4")
-    assert ended.sentence == "model.widht is not a setting; did you mean width? settings here: width"
+    assert ended.sentence == "model.widht is not a setting; did you mean width? settings here: freeze, weights, width"
     written(tmp_path / "more", "experiment", "# @package _global_\nmodel:\n  widht: 4\n")
     ended = labbook("--config-dir", folder, "model=mine", "experiment=mine")
     assert ended.sentence.startswith("experiment=mine: model.widht is not a setting; did you mean width?")

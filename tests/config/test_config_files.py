@@ -32,7 +32,8 @@ GIVEN = {"optimizer": {"params"}, "scheduler": {"optimizer", "epochs", "steps_pe
 def settings_of(node: Any) -> dict[str, Any]:
     plain = OmegaConf.to_container(node, resolve=True)
     assert isinstance(plain, dict)
-    return {key: value for key, value in plain.items() if key not in ("_target_", "_partial_")}
+    beside = ("_target_", "_partial_", *experiment.OF_ANY_MODEL)
+    return {key: value for key, value in plain.items() if key not in beside}
 
 
 def signature(group: str, node: Any) -> dict[str, Any]:
