@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from labbook.cli.commands import new
-from labbook.config import own_code
+from labbook.config import own_code, renames
 from labbook.installation import CHECKOUT, PROJECT_VARIABLE
 from tests.conftest import Command
 from tests.docs.pages import PAGES, blocks
@@ -30,6 +31,19 @@ def test_the_pages_explain_what_is_made(group: str, name: str, page: str) -> Non
     source, settings = new.render_files(group, name).values()
     assert source in blocks("python", PAGES[page])
     assert settings in blocks("yaml", PAGES[page])
+
+
+@pytest.mark.parametrize("kind", new.KINDS)
+@pytest.mark.parametrize("package", ["labbook", "mylab"])
+def test_the_class_is_where_its_settings_say_and_is_allowed(kind: str, package: str) -> None:
+    code, settings = new.render_files(kind, "my_own", package).items()
+    module = code[0].removeprefix("src/").removesuffix(".py").replace("/", ".")
+    (target,) = re.findall(r"_target_: (\S+)", settings[1])
+    assert target == f"{module}.MyOwn"
+    assert "class MyOwn(" in code[1]
+    patterns = (*own_code.OURS, "mylab.*")
+    assert any(fnmatchcase(target, pattern) for pattern in patterns)
+    assert renames.current_target(target) == target
 
 
 @pytest.fixture

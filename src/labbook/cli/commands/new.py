@@ -58,7 +58,10 @@ class ProjectPlace:
 
 def render_files(kind: str, name: str, package: str = "labbook") -> dict[str, str]:
     group, folder = KINDS[kind]
-    words = {"name": name, "class": class_name_of(name), "package": package}
+    if package == "labbook" and kind == "loss":
+        folder = f"training/{folder}"
+    module = f"{package}.{folder.replace('/', '.')}.{name}"
+    words = {"name": name, "class": class_name_of(name), "package": package, "module": module}
     paths = (f"src/{package}/{folder}/{name}.py", f"configs/{group}/{name}.yaml")
     return {path: fill_skeleton(f"{kind}{Path(path).suffix}", words) for path in paths}
 
