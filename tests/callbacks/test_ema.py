@@ -104,6 +104,7 @@ def test_what_is_saved_as_the_best_was_validated_and_is_tested_again_alike(labbo
     assert not same(trained, {name: item for name, item in weights_of(run).items() if name in trained})
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_without_its_average(labbook: Command) -> None:
     run = labbook(*QUICK, "epochs=1").run
     metrics = metrics_of(run)

@@ -114,6 +114,7 @@ def test_a_run_has_them_wherever_it_has_its_metrics(
     assert [row["val/auroc"] for row in rows_of(begun)] == [row["val/auroc"] for row in rows]
 
 
+@pytest.mark.slow
 def test_a_metric_is_named_on_the_command_line_or_in_a_file(labbook: Command, tmp_path: Path) -> None:
     (tmp_path / "own" / "metrics").mkdir(parents=True)
     (tmp_path / "own" / "metrics" / "mine.yaml").write_text(

@@ -152,6 +152,7 @@ def test_measuring_changes_nothing(labbook: Command) -> None:
     assert [{name: row[name] for name in kept} for row in without_times(measured)] == without_times(plain)
 
 
+@pytest.mark.slow
 def test_an_interrupted_epoch_has_the_norms_of_all_its_steps(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = (*QUICK, "epochs=3", NORMS)
     whole = labbook(*settings).run

@@ -146,6 +146,7 @@ def test_the_last_checkpoint_holds_the_slow_copy(labbook: Command) -> None:
     assert all(torch.equal(weights[name], slow[name]) for name in slow)
 
 
+@pytest.mark.slow
 def test_it_is_part_of_what_a_run_is(labbook: Command) -> None:
     def named(*settings: str) -> str:
         run: Path = labbook("model=mlp", "debug=fast", "logger=none", *settings).run

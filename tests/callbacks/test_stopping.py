@@ -37,6 +37,7 @@ def test_a_run_that_stopped_early_is_not_resumed_with_the_same_patience(stopped:
     assert len(rows_of(stopped)) == 2
 
 
+@pytest.mark.slow
 def test_more_patience_trains_on_with_what_was_waited_before(stopped: Path, labbook: Command) -> None:
     more = labbook(f"resume={stopped}", "callbacks.early_stopping.patience=3")
     assert more.code == 0, more.err

@@ -72,7 +72,12 @@ def test_batch_norm_has_the_statistics_of_the_mean(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("hook", "batch"), [("on_train_batch_end", 2), ("on_train_batch_end", 4), ("on_validation_batch_end", 0)]
+    ("hook", "batch"),
+    [
+        pytest.param("on_train_batch_end", 2, marks=pytest.mark.slow),
+        pytest.param("on_train_batch_end", 4, marks=pytest.mark.slow),
+        ("on_validation_batch_end", 0),
+    ],
 )
 def test_a_run_resumes_to_the_same_bits(
     labbook: Command, monkeypatch: pytest.MonkeyPatch, hook: str, batch: int

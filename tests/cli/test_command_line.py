@@ -264,6 +264,7 @@ def test_a_reader_that_has_had_enough_ends_a_program_without_a_word() -> None:
     assert program.returncode == 141
 
 
+@pytest.mark.slow
 def test_help_may_be_read_in_part(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "train.py"), "--help"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:

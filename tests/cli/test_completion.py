@@ -88,6 +88,7 @@ def test_hydras_own_is_refused(labbook: Command) -> None:
     assert labbook("--shell-completion", "query=fish").code == 2
 
 
+@pytest.mark.slow
 def test_bash_takes_choices_and_settings_and_no_torch_is_imported(tmp_path: Path) -> None:
     """In a real bash, both where the sign = ends a word and where it does not."""
     script = f"""

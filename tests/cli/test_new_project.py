@@ -71,7 +71,8 @@ def test_its_configurations_come_first_and_the_package_s_behind_them(
     assert re.search(r"^     my_net +one dense layer", text, re.MULTILINE)
     assert re.search(r"^     mlp +multilayer", text, re.MULTILINE)
     assert compose.compose_config("model=my_net", "data=my_set").data._target_ == "ourlab.data.my_set.MySet"
-    assert compose.compose_config().model == {"_target_": "ourlab.models.my_net.MyNet", "bias": False}
+    own = {"_target_": "ourlab.models.my_net.MyNet", "bias": False}
+    assert compose.compose_config().model == own | {"weights": None, "freeze": None}
     assert compose.compose_config("model=mlp").model._target_ == "labbook.models.mlp.MLP"
 
 

@@ -292,6 +292,7 @@ def test_a_hidden_class_is_said(tmp_path: Path) -> None:
 RUN = ("data=image_folder", "data.image_size=8", "model=mlp", "callbacks=none", "logger=none")
 
 
+@pytest.mark.slow
 def test_a_run_on_one_folder_is_tested_resumed_and_repeated_on_the_same_images(
     labbook: Command, script: Callable[[ModuleType], Command], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

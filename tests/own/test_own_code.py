@@ -63,6 +63,7 @@ def test_what_is_wrong_is_refused(arguments: str, sentence: str, own: Command) -
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
 def test_runs_with_other_loggers_are_not_done_again(own: Command) -> None:
     one = own("-m", "seed=1", "epochs=1", "sweep.name=mine", "logger=lines")
     several = own("-m", "seed=1", "epochs=1", "sweep.name=mine", "logger=[tensorboard,lines]", "logger.file=x.jsonl")

@@ -148,6 +148,7 @@ def test_of_many_pairs_those_are_said_that_differ() -> None:
     assert "No significant difference between the other 3 pairs." in said
 
 
+@pytest.mark.slow
 def test_many_runs_are_ranked_against_the_best(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [add(tmp_path, f"run{number:03}", range(number // 2)) for number in range(60)]
     paths += [add(tmp_path, f"other{number}", range(1), test_set="other") for number in range(10)]

@@ -132,6 +132,7 @@ ODD = PLAIN | st.lists(PLAIN, max_size=2) | st.dictionaries(st.text(max_size=3),
     st.dictionaries(st.sampled_from(list(SETTINGS)), ODD, max_size=3),
     st.dictionaries(st.sampled_from(list(figures_of(0.5))), ODD, max_size=3),
 )
+@pytest.mark.slow
 def test_odd_values_are_no_reason_to_fail(settings: dict[str, Any], metrics: dict[str, Any]) -> None:
     runs = [RunRecord(Path("odd"), "finished", SETTINGS | settings, figures_of(0.5) | metrics, {}, 1.0, 1.0)]
     runs.append(RunRecord(Path("plain"), "finished", SETTINGS, figures_of(0.6), {}, 1.0, 1.0))

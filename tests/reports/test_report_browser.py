@@ -89,6 +89,7 @@ def test_what_has_no_figure_stays_at_the_end(driver: webdriver.Chrome) -> None:
 
 @pytest.mark.parametrize("width", [1280, 420])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.slow
 def test_it_fits_the_screen_and_can_be_read(driver: webdriver.Chrome, width: int, scheme: str) -> None:
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)

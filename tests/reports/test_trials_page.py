@@ -104,6 +104,7 @@ def test_what_the_best_rests_on_is_said() -> None:
     assert summary_facts.evidence_sentences(in_memory([], [])) == []
 
 
+@pytest.mark.slow
 def test_of_many_classes_the_most_confused_are_drawn(tmp_path: Path) -> None:
     sweep, counts = mark(tmp_path / "s", ["epochs"]), 9 * np.eye(40, dtype=int)
     counts[3, 7] = 5

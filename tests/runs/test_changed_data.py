@@ -209,7 +209,7 @@ def test_images_of_another_folder_that_were_trained_on(labbook: Command, again: 
     assert evaluation(run, "_mixed")["trained_on"] is None
 
 
-@pytest.mark.parametrize("size", [8, 28])
+@pytest.mark.parametrize("size", [8, pytest.param(28, marks=pytest.mark.slow)])
 def test_images_in_memory_are_compared_with_files(labbook: Command, again: Command, tmp_path: Path, size: int) -> None:
     """Files of the original size of the data set in memory, and of the size that the network sees."""
     digits = Digits(limit=60, image_size=size)

@@ -100,6 +100,7 @@ def test_a_run_counts_as_running_while_it_is_held(tmp_path: Path, hold: Hold) ->
     assert SweepFolder(tmp_path).state("run")[0] == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_sweep_waits_for_what_somebody_else_does(
     labbook: Command, hold: Hold, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 def test_what_is_done_is_skipped_without_torch(labbook: Command, finished: Path, tmp_path: Path) -> None:
     again = run(*TINY, WIDTHS, cwd=tmp_path, code=SKIPPING)
     assert again.code == 0, again.err
@@ -183,6 +184,7 @@ def test_a_run_with_damaged_figures_is_done_again(labbook: Command, finished: Pa
     assert f"its metrics.json is damaged, so it runs again; the old folder is kept as {kept}" in again.out
 
 
+@pytest.mark.slow
 def test_starting_over_keeps_what_was_there(labbook: Command, finished: Path) -> None:
     before = runs_of(finished)
     again = labbook(*TINY, WIDTHS, "sweep.rerun=true")

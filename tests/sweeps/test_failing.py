@@ -55,6 +55,7 @@ def errors(ended: Ended) -> list[str]:
     return ended.err.strip().splitlines()
 
 
+@pytest.mark.slow
 def test_a_failure_in_the_middle_costs_one_run(labbook: Command, broken: Callable[..., Breaking]) -> None:
     broken()
     ended = labbook(*TINY, WIDTHS)
@@ -106,6 +107,7 @@ def test_failed_runs_may_be_left_so(labbook: Command, broken: Callable[..., Brea
     assert before.items() <= runs_of(sweep).items()
 
 
+@pytest.mark.slow
 def test_a_run_may_be_tried_again_at_once(
     labbook: Command, undisturbed: Callable[..., Figures], broken: Callable[..., Breaking]
 ) -> None:
@@ -127,6 +129,7 @@ def test_a_run_is_not_tried_more_often_than_asked(labbook: Command, broken: Call
     assert len(errors(ended)) == 4
 
 
+@pytest.mark.slow
 def test_a_failure_may_stop_the_sweep(labbook: Command, broken: Callable[..., Breaking]) -> None:
     broken()
     ended = labbook(*TINY, WIDTHS, "sweep.on_error=stop")
@@ -156,6 +159,7 @@ def test_a_diverging_run_fails_and_the_others_go_on(labbook: Command) -> None:
     assert len(errors(ended)) == 2
 
 
+@pytest.mark.slow
 def test_a_failure_before_there_is_a_folder_is_recorded_too(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     original = experiment.build_model
 

@@ -84,6 +84,7 @@ def test_an_index_of_other_things_is_none(tmp_path: Path, roots: list[Path], ide
     assert all(isinstance(name, str) for name in remembered(tmp_path / "sweep", roots).values())
 
 
+@pytest.mark.slow
 def test_remembered_runs_are_not_composed_again(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = done(labbook(*TINY, "model.width=4,8"))
     composed = []

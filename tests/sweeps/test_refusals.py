@@ -106,6 +106,7 @@ def test_a_refusal_leaves_a_sweep_that_was_there(labbook: Command) -> None:
     assert {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()} == files
 
 
+@pytest.mark.slow
 def test_a_preset_takes_the_settings_of_its_data(labbook: Command) -> None:
     assert "data.root=nowhere does not exist" in labbook("-m", "sweep=d", "data.cache_dir=x", "data.root=nowhere").err
 
@@ -121,6 +122,7 @@ def test_a_setting_of_what_is_swept_over_is_given_with_two_signs(labbook: Comman
     assert "swept choices" not in labbook("-m", "seed=1,2", "data.cache_dir=x").sentence
 
 
+@pytest.mark.slow
 def test_a_setting_goes_to_the_swept_choices_that_have_it(labbook: Command) -> None:
     swept = ("-m", *PLAIN[1:], "epochs=1", "model=lenet5,mlp")
     refused = labbook(*swept, "model.width=4")

@@ -66,6 +66,7 @@ def test_folds_are_a_cross_validation(labbook: Command) -> None:
     assert "fold 2 of 4: validation on 25 of 100 images" in alone.out + alone.err
 
 
+@pytest.mark.slow
 def test_seeds_alone_are_a_sweep(labbook: Command) -> None:
     sweep = done(labbook(*TINY, "model.width=4", "seeds=2", "seed=0"))
     assert sorted(run["seed"] for run in runs_of(sweep).values()) == [0, 1]
@@ -227,6 +228,7 @@ def test_a_run_of_a_sweep_is_trained_on_as_a_copy(labbook: Command, finished: Pa
     assert figures_of(finished) == before
 
 
+@pytest.mark.slow
 def test_a_file_of_settings_that_is_edited_meanwhile_is_told_of(
     labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,6 +184,7 @@ def test_a_setting_of_two_sweeps_is_one_line(tmp_path: Path) -> None:
     assert len(page.write(tmp_path / "results.md", tmp_path / "results")) == 2
 
 
+@pytest.mark.slow
 def test_the_script_keeps_and_writes(tmp_path: Path) -> None:
     make_grid(tmp_path)
     shutil.copytree(tmp_path / "grid" / "1_relu_0", tmp_path / "other" / "grid" / "elsewhere")

@@ -200,6 +200,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @settings(max_examples=20, suppress_health_check=list(HealthCheck))  # the rest of a thousand: tools/stress_test.py
 @given(arguments=st.deferred(fuzz_overrides.arguments))
+@pytest.mark.slow
 def test_arguments_at_random_end_in_a_sentence(here: Path, arguments: list[str]) -> None:
     end, why = bad_input.judged(dry_run.command(*bad_input.FIRST, *arguments), {"mine.txt": b"mine"})
     assert end in (bad_input.REFUSED, bad_input.BEGUN, bad_input.LATE), why

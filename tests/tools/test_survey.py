@@ -94,6 +94,7 @@ def test_a_step_of_training_is_measured(monkeypatch: pytest.MonkeyPatch, table: 
     assert Path("page.md").read_text().count("| mlp |") == 1
 
 
+@pytest.mark.slow
 def test_what_is_measured_in_another_precision_is_said(monkeypatch: pytest.MonkeyPatch, table: Command) -> None:
     monkeypatch.setattr(costs, "ENOUGH", 0.0)
     monkeypatch.setattr(hardware, "describe_machine", lambda: Machine(cpu_bf16=True))

@@ -116,7 +116,9 @@ def start(labbook: Command) -> list[str]:
     return [*network, f"model.weights={weights}", "model.freeze=backbone", "optimizer=adamw", "epochs=3"]
 
 
-@pytest.mark.parametrize(("epoch", "batch"), [(0, 2), (1, 2)], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("epoch", "batch"), [pytest.param(0, 2, marks=pytest.mark.slow, id="before"), pytest.param(1, 2, id="after")]
+)
 def test_a_run_that_unfreezes_resumes_to_the_same_bits(
     labbook: Command, monkeypatch: pytest.MonkeyPatch, start: list[str], epoch: int, batch: int
 ) -> None:

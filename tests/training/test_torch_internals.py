@@ -1,5 +1,6 @@
 """What is relied on of torch beyond its public names."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -16,6 +17,7 @@ def test_fused_optimizers_unscale_in_their_step() -> None:
     assert not torch_internals.unscales_in_step(torch.optim.SGD(weights, 0.1))
 
 
+@pytest.mark.slow
 def test_a_compiled_network_is_called_as_it_was_written_for_a_while() -> None:
     model = nn.Linear(2, 2)
     calls: list[str] = []
