@@ -184,11 +184,7 @@ def hub_file(place: str, source: str) -> Path:
 
 def read_tensors(file: Path, source: str) -> dict[str, Tensor]:
     """The tensors of a file, by name. No code in it is executed."""
-    load: Callable[[Path], Any] = partial(torch.load, map_location="cpu", weights_only=True)
-    if file.suffix == ".safetensors":
-        if not find_spec("safetensors"):
-            raise SettingError(f"model.weights={source}: {missing_package_message('safetensors', 'export')}")
-        from safetensors.torch import load_file as load
+    load = reader_of(file, source)
     try:
         return tensors_in(load(file))
     except OSError as error:
@@ -197,6 +193,18 @@ def read_tensors(file: Path, source: str) -> dict[str, Tensor]:
         raise SettingError(
             f"model.weights={source} is not a file of tensors, or is damaged, so it is not loaded"
         ) from error
+
+
+def reader_of(file: Path, source: str) -> Callable[[Path], Any]:
+    """What reads a file of this kind."""
+    if file.suffix != ".safetensors":
+        return partial(torch.load, map_location="cpu", weights_only=True)
+    if not find_spec("safetensors"):
+        raise SettingError(f"model.weights={source}: {missing_package_message('safetensors', 'export')}")
+    from safetensors.torch import load_file
+
+    load: Callable[[Path], Any] = load_file
+    return load
 
 
 def tensors_in(content: Any) -> dict[str, Tensor]:
