@@ -1,14 +1,16 @@
 """`scripts/cache.py` lists and deletes decoded images."""
 
 import shutil
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from labbook.cli.commands import cache
 from labbook.data.decoding import Decoding
 from labbook.data.image_cache import Labelled, cached_images
+from tests.conftest import Command
 from tests.data.samples import photograph
 
 
@@ -28,23 +30,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data/cache"
 
 
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str]:
-    """The exit code and what is printed."""
-    monkeypatch.setattr(sys, "argv", ["scripts/cache.py", *words])
-    code = 0
-    try:
-        cache.main()
-    except SystemExit as end:
-        code = int(end.code or 0)
-    shown = capsys.readouterr()
-    return code, shown.out + shown.err
+@pytest.fixture
+def command(script: Callable[[ModuleType], Command]) -> Command:
+    return script(cache)
 
 
 def test_caches_are_listed_and_old_ones_deleted(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("labbook.console.WIDTH", 400)
-    code, shown = run(capsys, monkeypatch)
+    ended = command()
+    code, shown = ended.code, ended.out + ended.err
     assert code == 0
     states = {line.split()[-1]: line.split()[-2] for line in shown.splitlines() if str(tmp_path) in line}
     assert states == {
@@ -53,19 +49,21 @@ def test_caches_are_listed_and_old_ones_deleted(
         str(tmp_path / "gone"): "old",
     }
     assert shown.endswith("data/cache: 0.0 MB, of which 0.0 MB are old\n")
-    code, shown = run(capsys, monkeypatch, "data/cache", "--remove", "old")
+    ended = command("data/cache", "--remove", "old")
+    code, shown = ended.code, ended.out + ended.err
     assert (code, shown) == (0, "deleted: 3 of 4 caches, 0.0 MB\n")
     (kept,) = folder.glob("*.pixels")
     assert {path.stem for path in folder.iterdir()} == {kept.stem}
-    code, shown = run(capsys, monkeypatch, "--remove", kept.stem)
+    ended = command("--remove", kept.stem)
+    code, shown = ended.code, ended.out + ended.err
     assert (code, list(folder.iterdir())) == (0, [])
 
 
-def test_what_cannot_be_deleted_is_an_error(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code, shown = run(capsys, monkeypatch, "--remove", "odl")
+def test_what_cannot_be_deleted_is_an_error(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = command("--remove", "odl")
+    code, shown = ended.code, ended.out + ended.err
     assert (code, len(list(folder.glob("*.pixels")))) == (2, 4)
     assert shown.startswith("error: --remove odl: choose old, all or the name of a cache in data/cache (")
-    code, shown = run(capsys, monkeypatch, "nowhere")
+    ended = command("nowhere")
+    code, shown = ended.code, ended.out + ended.err
     assert (code, shown) == (2, "error: nowhere is not a folder: name the data.cache_dir of your runs\n")

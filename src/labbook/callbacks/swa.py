@@ -16,7 +16,7 @@ from labbook.training.parameter_groups import BATCH_NORMS
 class SWA(EMA):
     """From epoch `start` on, averages the weights at the end of each epoch (Izmailov et al., arXiv 1803.05407).
 
-    Before it is validated, the statistics of batch normalisation are computed anew from the augmented training images,
+    Before validation, the statistics of batch normalisation are computed again from the augmented training images,
     with the average as weights. Before epoch `start`, the weights themselves are validated and saved.
     """
 
@@ -37,7 +37,7 @@ class SWA(EMA):
             raise SettingError("callbacks.swa and callbacks.ema both replace the weights: use one of them")
         if batch_norms(pl_module) and (trainer.world_size > 1 or not is_image_data(trainer.datamodule)):  # type: ignore[attr-defined]
             raise SettingError(
-                "callbacks.swa computes batch normalisation anew from the images of an ImageDataModule in one process:"
+                "callbacks.swa computes batch normalisation again from images of an ImageDataModule in one process:"
                 " use trainer.devices=1 and such data, or callbacks=ema"
             )
 

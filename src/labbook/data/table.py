@@ -164,7 +164,7 @@ def entries(
         if found.setdefault(path, entry) != entry:
             raise SettingError(
                 f"{printable(table.path)} has {printable(names[row])} twice, with different cells: give each image one"
-                " row; several classes stand in one cell with data.label_separator, or in several columns"
+                " row; write several classes in one cell with data.label_separator, or in several columns"
             )
     without, lost = len(labels) - len(rows), sum(path is None for path in paths)
     said = [

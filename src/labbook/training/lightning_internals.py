@@ -70,7 +70,7 @@ def logged_in_epoch(trainer: Trainer) -> dict[str, Any]:
 
 
 def restore_logged(trainer: Trainer, model: LightningModule, logged: Mapping[str, Any]) -> None:
-    """Have the module go on with what `logged_in_epoch` gave."""
+    """Restore in the module what `logged_in_epoch` returned."""
     metrics = trainer.fit_loop.epoch_loop._results
     for key, saved in logged.items():
         options, last = saved["options"], saved["last"]
