@@ -50,7 +50,7 @@ def published(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, content:
 
 def test_published_weights_are_all_but_the_last_layer(weights: Path) -> None:
     model = made(QUICK, 3, 224, 5, pretrained=True)
-    model.load()
+    model.load_pretrained()
     there = torch.load(weights, weights_only=True)
     own = model.network.state_dict()
     differing = {
@@ -158,7 +158,7 @@ def test_position_embeddings_are_stretched_to_the_image(tmp_path: Path, monkeypa
     content["encoder.pos_embedding"] = torch.arange(197.0).view(1, -1, 1).repeat(1, 1, 768)
     published(tmp_path, monkeypatch, "vit_b_16", content)
     model = made("vit_b_16", 3, 112, 5, pretrained=True)
-    model.load()
+    model.load_pretrained()
     assert all(bool((item == 1).all()) for name, item in model.network.named_parameters() if ".mlp." in name)
     positions = model.network.encoder.pos_embedding[0, :, 0]
     assert positions.shape == (1 + 7 * 7,)
@@ -194,7 +194,7 @@ def test_old_names_of_dense_layers_are_understood(tmp_path: Path, monkeypatch: p
 def test_without_weights_and_network_a_sentence_says_where_to_put_the_file(weights: Path) -> None:
     weights.unlink()
     with pytest.raises(SettingError, match=r"the weights of mobilenet_v3_small are missing and cannot be down") as no:
-        made(QUICK, pretrained=True).load()
+        made(QUICK, pretrained=True).load_pretrained()
     assert str(no.value).endswith(f": put http://127.0.0.1:9/models/{weights.name} at {weights}")
 
 
@@ -203,14 +203,14 @@ def test_weights_that_are_there_need_no_right_to_write(weights: Path, monkeypatc
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(pretrained_weights, "blocking_lock", forbidden)
-    made(QUICK, pretrained=True).load()
+    made(QUICK, pretrained=True).load_pretrained()
 
 
 def test_weights_that_cannot_be_read_are_not_called_missing(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights.unlink()
     weights.mkdir()
     with pytest.raises(SettingError, match=r"^model\.pretrained=true: .*\.pth cannot be read \(.*Is a directory"):
-        made(QUICK, pretrained=True).load()
+        made(QUICK, pretrained=True).load_pretrained()
 
 
 def test_a_server_that_breaks_off_is_a_reason_like_others(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +220,7 @@ def test_a_server_that_breaks_off_is_a_reason_like_others(weights: Path, monkeyp
     weights.unlink()
     monkeypatch.setattr(torch.hub, "download_url_to_file", broken)
     with pytest.raises(SettingError, match=r"cannot be downloaded \(IncompleteRead\(0 bytes read\)\): put http"):
-        made(QUICK, pretrained=True).load()
+        made(QUICK, pretrained=True).load_pretrained()
 
 
 def test_a_damaged_file_is_not_believed(weights: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_damaged_file_is_not_believed(weights: Path) -> None:
     content[-1] ^= 1
     weights.write_bytes(content)
     with pytest.raises(SettingError, match=r"is not torchvision's file \(its sha256 differs\): delete it"):
-        made(QUICK, pretrained=True).load()
+        made(QUICK, pretrained=True).load_pretrained()
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(
         SettingError, match=r"the pretrained weights have no features\.0\.0\.weight of shape \(16, 3, 3, 3\)"
     ):
-        made(QUICK, pretrained=True).load()
+        made(QUICK, pretrained=True).load_pretrained()
 
 
 def test_open_settings_of_the_data_follow_published_weights() -> None:

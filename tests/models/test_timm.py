@@ -126,7 +126,7 @@ def test_pretrained_weights_are_all_but_the_last_layer(weights: dict[str, Tensor
 
 def test_pretrained_weights_are_adapted_to_grey_images_of_another_size(weights: dict[str, Tensor]) -> None:
     model = made("test_vit", 1, 32, pretrained=True)
-    model.load()
+    model.load_pretrained()
     own = model.network.state_dict()
     torch.testing.assert_close(own["patch_embed.proj.weight"], weights["patch_embed.proj.weight"].sum(1, keepdim=True))
     assert own["pos_embed"].shape[1] == 2**2 + 1
@@ -138,7 +138,7 @@ def test_weights_that_cannot_be_loaded_are_refused(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", offline)
     with pytest.raises(SettingError) as refused:
-        made("test_vit", pretrained=True).load()
+        made("test_vit", pretrained=True).load_pretrained()
     assert str(refused.value).startswith("model.pretrained=true: the weights of test_vit cannot be loaded (offline): ")
 
 

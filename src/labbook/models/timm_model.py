@@ -1,7 +1,6 @@
 """The classification networks of timm, by name, for the channels and classes of the data (the extra `timm`)."""
 
 import difflib
-import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -9,11 +8,12 @@ from typing import Any
 import timm
 import torch
 from timm.models import get_pretrained_cfg, group_parameters, list_models
-from torch import Tensor, nn
+from torch import nn
 
 from labbook.data.image_spec import IMAGENET_MEAN, IMAGENET_STD, ImageSpec
 from labbook.errors import SettingError, first_line, list_first
-from labbook.training.classifier import Classifier, Task
+from labbook.models.library_network import LibraryNetwork, unexpected_argument
+from labbook.training.classifier import Task
 from labbook.training.freezing import check_layer_order
 
 NORMALIZATIONS = {
@@ -22,7 +22,7 @@ NORMALIZATIONS = {
     ((0.0,) * 3, (1.0,) * 3): "unit",
 }
 RESIZES = {"center": "crop", "border": "pad", "squash": "squash"}  # timm's crop_mode, and data.resize
-OURS = {
+FIXED_OPTIONS = {
     **dict.fromkeys(("num_classes", "in_chans"), "it is that of the data"),
     "img_size": "use data.image_size",
     **dict.fromkeys(("pretrained", "pretrained_cfg", "pretrained_cfg_overlay"), "use model.pretrained and model.name"),
@@ -31,17 +31,16 @@ OURS = {
 }
 
 
-class TimmModel(Classifier):
+class TimmModel(LibraryNetwork):
     """The network of timm called `name`, or `name.tag` for certain pretrained weights.
 
-    `pretrained`: training starts with timm's weights, except for the classification layer. `options` go to timm's
-    function, such as {patch_size: 4}.
+    `options` go to timm's function, such as {patch_size: 4}.
 
     Raises:
         SettingError: an unknown name, tag or option, or no pretrained weights.
     """
 
-    network: Any  # with timm's methods
+    fixed_options = FIXED_OPTIONS
 
     def __init__(
         self,
@@ -52,12 +51,8 @@ class TimmModel(Classifier):
         pretrained: bool | str = False,
         options: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(spec, task)
-        self.name = known_name(name)
-        self.options = options or {}
-        self.pretrained = check_pretrained(self.name, pretrained)
-        for option in OURS.keys() & self.options.keys():
-            raise SettingError(f"model.options.{option} is set by the program: {OURS[option]}")
+        known = known_name(name)
+        super().__init__(spec, task, known, check_pretrained(known, pretrained), options)
         self.network = self.create()
         if not self.head_modules():
             raise self.no_classes()
@@ -87,10 +82,10 @@ class TimmModel(Classifier):
         except RuntimeError:
             raise
         except Exception as error:  # timm checks few arguments
-            unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-            if unknown and unknown[1] in self.options:
-                raise SettingError(f"model.options.{unknown[1]} is not an option of {self.name}") from error
-            if unknown and unknown[1] == "num_classes":
+            unknown = unexpected_argument(error)
+            if unknown in self.options:
+                raise SettingError(f"model.options.{unknown} is not an option of {self.name}") from error
+            if unknown == "num_classes":
                 raise self.no_classes() from error
             if self.options:
                 raise SettingError(f"model.options={self.options}: {first_line(error)}") from error
@@ -100,7 +95,7 @@ class TimmModel(Classifier):
     def no_classes(self) -> SettingError:
         return SettingError(f"model.name={self.name} has no classification layer: use another network of timm")
 
-    def load(self) -> None:
+    def load_pretrained(self) -> None:
         """Load the pretrained weights, which timm adapts to the channels and the size of the images."""
         try:
             with torch.random.fork_rng(devices=[]):
@@ -146,20 +141,6 @@ class TimmModel(Classifier):
             images = torch.empty(2, self.spec.channels, self.spec.size, self.spec.size, device="meta")
             check_layer_order(self, layers, images)
         return layers
-
-    # Training ------------------------------------------------------------------------------------------------------
-
-    def on_fit_start(self) -> None:
-        """Load the pretrained weights, unless a checkpoint restores others."""
-        if self.pretrained and not self.trainer.ckpt_path:
-            self.load()
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        self.network.compile(*args, **kwargs)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images)
-        return logits
 
 
 def collect_layers(module: nn.Module, numbers: Mapping[int, int], layers: dict[int, list[nn.Module]]) -> None:

@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import re
 from bisect import bisect_left
 from collections.abc import Mapping
 from functools import cache
@@ -17,7 +16,8 @@ from labbook.data.image_spec import IMAGENET_MEAN, IMAGENET_STD, ImageSpec
 from labbook.errors import SettingError, first_line, list_choices
 from labbook.models import pretrained as pretrained_weights
 from labbook.models import small_images
-from labbook.training.classifier import Classifier, Task
+from labbook.models.library_network import LibraryNetwork, unexpected_argument
+from labbook.training.classifier import Task
 
 FAMILIES = (
     "convnext", "densenet", "efficientnet", "googlenet", "mobilenet", "resnet", "resnext", "vgg", "vit", "wide_resnet",
@@ -28,7 +28,7 @@ IMAGENET_CLASSES = 1000
 LARGEST = 512  # pixels: end of the search for a size that works
 AUXILIARY = 0.3  # loss weight of GoogLeNet's auxiliary classifiers (Szegedy et al., arXiv 1409.4842, section 5)
 HEADS = ("aux1.fc2", "aux2.fc2")  # their classification layers
-OURS = {"weights": "model.pretrained", "num_classes": "the classes of the data", "progress": "no progress bar"}
+FIXED_OPTIONS = {"weights": "model.pretrained", "num_classes": "the classes of the data", "progress": "no progress bar"}
 
 
 @cache
@@ -36,18 +36,19 @@ def network_names() -> tuple[str, ...]:
     return tuple(name for name in models.list_models(module=models) if name.startswith(FAMILIES))
 
 
-class TorchvisionModel(Classifier):
+class TorchvisionModel(LibraryNetwork):
     """The network of torchvision called `name`, with the channels and classes of the data.
 
     `small_stem`: see `labbook.models.small_images`; null: for images of up to 64 pixels, except with pretrained
-    weights. `pretrained`: training starts with pretrained weights, except for the classification layer. `options` go to
-    torchvision's function, such as {width_mult: 0.5} for mobilenet_v2. GoogLeNet's auxiliary classifiers are part of
-    the training loss.
+    weights. `options` go to torchvision's function, such as {width_mult: 0.5} for mobilenet_v2. GoogLeNet's auxiliary
+    classifiers are part of the training loss.
 
     Raises:
         SettingError: an unknown name or option, images that are too small or no multiple of the patches, or grey images
             with pretrained weights.
     """
+
+    fixed_options = FIXED_OPTIONS
 
     def __init__(
         self,
@@ -59,14 +60,13 @@ class TorchvisionModel(Classifier):
         pretrained: bool = False,
         options: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(spec, task)
-        check_network_settings(name, small_stem, pretrained, options or {})
+        check_network_settings(name, small_stem, pretrained)
+        super().__init__(spec, task, name, pretrained, options)
         if pretrained and spec.channels != 3:
             raise SettingError(
                 "model.pretrained=true: pretrained weights need three channels: leave out data.channels, or use 3;"
                 " grey images then get three equal ones"
             )
-        self.name, self.pretrained, self.options = name, pretrained, options or {}
         self.small = (spec.size <= SMALL and not pretrained) if small_stem is None else small_stem
         if options:
             self.check_options()
@@ -129,8 +129,8 @@ class TorchvisionModel(Classifier):
                 network = self.adapted(USUAL).train()
                 network(torch.empty(2, self.spec.channels, USUAL, USUAL))
         except Exception as error:
-            if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
-                raise self.no_option(unknown[1]) from error
+            if unknown := unexpected_argument(error):
+                raise self.no_option(unknown) from error
             raise SettingError(f"model.options={self.options}: {first_line(error)}") from error
         for option in self.options:
             if accepts_any(type(network)) and option not in options_of_network(type(network)):
@@ -142,7 +142,7 @@ class TorchvisionModel(Classifier):
             known = options_of_network(type(self.made({})))
         return SettingError(f"model.options.{option} is none of {self.name}; {list_choices(option, known)}")
 
-    def load(self) -> None:
+    def load_pretrained(self) -> None:
         weights: Mapping[str, Tensor] = pretrained_weights.pretrained_state_dict(self.name)
         if isinstance(self.network, VisionTransformer):
             weights = interpolate_embeddings(self.spec.size, self.network.patch_size, weights)
@@ -164,14 +164,6 @@ class TorchvisionModel(Classifier):
         return {id(item) for path, item in self.network.named_modules() if path.startswith("aux")}
 
     # Training ------------------------------------------------------------------------------------------------------
-
-    def on_fit_start(self) -> None:
-        """Load the pretrained weights, unless a checkpoint restores others."""
-        if self.pretrained and not self.trainer.ckpt_path:
-            self.load()
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        self.network.compile(*args, **kwargs)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.all_logits(images)[0]
@@ -213,14 +205,14 @@ def options_of_network(kind: type[nn.Module]) -> set[str]:
     """The options of a class: its parameters with a default, or, if it accepts any, those of its functions."""
     own = inspect.signature(kind).parameters.values()
     if not accepts_any(kind):
-        return {item.name for item in own if item.default is not item.empty} - OURS.keys()
+        return {item.name for item in own if item.default is not item.empty} - FIXED_OPTIONS.keys()
     makers = (item for item in vars(inspect.getmodule(kind)).values() if inspect.isfunction(item))
     beside = [inspect.signature(item).parameters for item in makers if item.__module__ == kind.__module__]
     every = [*own, *(item for parameters in beside for item in parameters.values())]
-    return {item.name for item in every if item.default is not item.empty} - OURS.keys()
+    return {item.name for item in every if item.default is not item.empty} - FIXED_OPTIONS.keys()
 
 
-def check_network_settings(name: str, small_stem: bool | None, pretrained: bool, options: Mapping[str, Any]) -> None:
+def check_network_settings(name: str, small_stem: bool | None, pretrained: bool) -> None:
     """Refuse settings that are unknown or do not work together."""
     if name not in network_names():
         raise SettingError(f"model.name={name} is unknown; {list_choices(name, network_names())}")
@@ -228,5 +220,3 @@ def check_network_settings(name: str, small_stem: bool | None, pretrained: bool,
         raise SettingError(
             "model.small_stem=true has no pretrained weights: leave it out, or use model.pretrained=false"
         )
-    for option in OURS.keys() & options.keys():
-        raise SettingError(f"model.options.{option} is set by the program: {OURS[option]}")
