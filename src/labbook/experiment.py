@@ -17,6 +17,7 @@ from labbook.data.datamodule import Part
 from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError, UntrainableError
 from labbook.models import smallest_images, weights
+from labbook.runs import weights_source
 from labbook.training import (
     capabilities,
     hardware,
@@ -69,7 +70,7 @@ def check_experiment(config: DictConfig) -> None:
     nodes = {**config, "loss": loss, "model": model}
     for group in ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"):
         instantiate.check_node_tree(nodes[group], group, SUPPLIED.get(group))
-    weights.check_weights_source(general.get("weights"))
+    weights_source.check_weights_source(general.get("weights"))
     losses.check_class_weights(class_weights)
     metric_building.check_metric_names(config.metrics or {})
     metric_building.check_objective_is_computed(config)
@@ -123,10 +124,16 @@ def build_data(config: DictConfig, only: Part | None = None) -> LightningDataMod
 
 
 def pretrained_settings(config: DictConfig) -> dict[str, Any]:
-    """Values for the settings of the data that are null, if the network has pretrained weights that need them."""
+    """Values for the settings of the data that are null, for the weights that the network starts with.
+
+    Weights of a run need its images, and other files those of the network's pretrained weights, if it has any.
+    """
     network = return_type(instantiate.resolve_target(config.model._target_, "model"))
-    wanted = capabilities.pretrained_data_settings(network, config.model)
-    wanted |= weights.data_settings_of_run(model_settings(config)[1].get("weights"))
+    source = model_settings(config)[1].get("weights")
+    if source is not None and (run := weights_source.run_of_weights(source)):
+        wanted = weights.data_settings_of_run(run)
+    else:
+        wanted = capabilities.pretrained_data_settings(network, config.model)
     return {name: value for name, value in wanted.items() if name in config.data and config.data[name] is None}
 
 
@@ -173,7 +180,10 @@ def build_model(config: DictConfig, spec: Any) -> LightningModule:
 
 def freeze_layers(config: DictConfig, model: LightningModule, weights: Any = None, freeze: Any = None) -> None:
     """Freeze the first layers of a network with pretrained weights."""
-    pretrained = weights is not None or getattr(model, "pretrained", False)
+    library = getattr(model, "pretrained", False)
+    if weights is not None and library:
+        raise SettingError(f"model.weights={weights} would replace the weights of model.pretrained=true: use one")
+    pretrained = weights is not None or library
     if pretrained and config.task.init != "torch":
         raise SettingError(f"task.init={config.task.init} would replace the pretrained weights: use task.init=torch")
     if freeze in (None, "none"):

@@ -11,7 +11,7 @@ from labbook.data.cifar import CIFAR10
 from labbook.data.datamodule import _recent
 from labbook.data.idx_files import SETS
 from labbook.data.mnist import MNIST
-from labbook.runs.run_id import is_published, note_own_data, run_id
+from labbook.runs.run_id import is_published, note_own_files, run_id
 from tests.composing import composed
 from tests.data.mirror import Web
 from tests.data.samples import idx, python2_pickle, truncate, write_mnist
@@ -176,7 +176,7 @@ def test_an_identity_depends_on_own_files_only_by_what_is_noted_of_them(tmp_path
         write_mnist(folder / MNIST.folder, train, TEST)
     configs = [composed("data=mnist", f"data.root={folder}") for folder in (*folders, tmp_path / "none")]
     assert {run_id(config) for config in configs} == before
-    one, two, copy, none = (run_id(note_own_data(config)) for config in configs)
+    one, two, copy, none = (run_id(note_own_files(config)) for config in configs)
     assert one == copy
     assert len({one, two, none}) == 3
     assert none in before

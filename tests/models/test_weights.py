@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from labbook import experiment
 from labbook.errors import SettingError
 from labbook.models import weights
 from labbook.models.weights import load_weights_from
+from tests.composing import composed
 from tests.conftest import Command
 from tests.models.conftest import Small
 from tests.test_train import metrics_of
 
+needs_timm = pytest.mark.skipif(not find_spec("timm"), reason="needs the extra: make setup EXTRAS=timm")
 Change = Callable[[dict[str, Tensor]], Any]
 
 CONTAINERS: dict[str, Change] = {
@@ -87,6 +90,35 @@ def test_two_networks_in_one_keep_their_own_weights(tmp_path: Path) -> None:
     loaded = load_weights_from(network, str(tmp_path / "two.pth"))
     assert [item.unique().tolist() for name, item in network.state_dict().items() if "weight" in name] == [[1], [2]]
     assert (loaded.layers, loaded.other_shapes, network.token.tolist()) == (3, ("position",), [1])
+
+
+def reordered(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of `Small` under the names of another implementation, without the last layer."""
+    names = {"conv": "features.0.0", "norm": "features.0.1"}
+    return {f"{names[layer]}.{last}": item for layer, _, last in (name.rpartition(".") for name in state)
+            if layer in names for item in [state[f"{layer}.{last}"]]}  # fmt: skip
+
+
+def test_tensors_with_other_names_are_matched_by_order(small: Small, tmp_path: Path) -> None:
+    state = reordered(small.state_dict())
+    torch.save(state, tmp_path / "weights.pth")
+    other = Small()
+    loaded = load_weights_from(other, str(tmp_path / "weights.pth"))
+    assert str(loaded) == (
+        f"initial weights of 2 of 3 layers from {tmp_path}/weights.pth; matched by order, because their names differ;"
+        " not in the file: head"
+    )
+    assert torch.equal(other.conv.weight, small.conv.weight)
+    assert torch.equal(other.norm.running_var, small.norm.running_var)  # type: ignore[arg-type]
+    others: dict[str, dict[str, Tensor]] = {
+        "another order": dict(reversed(state.items())),
+        "another shape": state | {"features.0.1.bias": torch.zeros(4)},
+        "another network": {name: item for name, item in state.items() if "1.bias" not in name},
+        "two more layers": state | {name: torch.zeros(1) for name in ("a.weight", "b.weight")},
+    }
+    for wrong in others.values():
+        torch.save(wrong, tmp_path / "weights.pth")
+        assert " has no layer of this network" in refusal(Small(), tmp_path / "weights.pth")
 
 
 class Evil:
@@ -162,11 +194,37 @@ def test_the_hub_needs_its_library(small: Small, monkeypatch: pytest.MonkeyPatch
     assert refusal(small, "hf://me/small").startswith(": its library is not installed: make setup EXTRAS=datasets")
 
 
+@pytest.mark.parametrize(
+    ("network", "normalize", "size"),
+    [
+        ("model=mobilenet_v2", "imagenet", 224),
+        ("model=lenet5", None, None),
+        pytest.param("model=timm model.name=vit_tiny_patch16_224", "half", 224, marks=needs_timm),
+    ],
+)
+def test_images_follow_a_file_as_they_follow_the_network_s_own_pretrained_weights(
+    network: str, normalize: str | None, size: int | None
+) -> None:
+    found = experiment.pretrained_settings(composed(*network.split(), "model.weights=weights.pth", "data=cats_dogs"))
+    assert (found.get("normalize"), found.get("image_size")) == (normalize, size)
+    given = composed(*network.split(), "model.weights=weights.pth", "data.image_size=64", "data.normalize=unit")
+    assert not {"image_size", "normalize"} & experiment.pretrained_settings(given).keys()
+
+
+def test_two_sources_of_weights_are_refused(labbook: Command) -> None:
+    refused = labbook("model=resnet18", "model.pretrained=true", "model.weights=weights.pth", "data.limit=10")
+    assert refused.sentence == "model.weights=weights.pth would replace the weights of model.pretrained=true: use one"
+
+
 def test_a_run_starts_with_the_weights_of_another_and_resumes_without_them(labbook: Command) -> None:
     plain = ("model=mlp", "data.limit=100", "callbacks=none", "epochs=1")
     first = labbook(*plain, "data.normalize=half", "data.image_size=20").run
     ended = labbook(*plain, f"model.weights={first}", "optimizer.lr=1e-12", "data.image_size=null")
     assert f"initial weights of 2 of 2 layers from {first}" in ended.out
+    of_file = experiment.pretrained_settings(
+        composed(f"model.weights={first}/checkpoints/last.ckpt", "data.image_size=null")
+    )
+    assert of_file == {"image_size": 20, "normalize": "half"}  # those of the run that the file belongs to
     metrics = metrics_of(ended.run)
     assert metrics["test/acc"] == metrics_of(first)["test/acc"]
     assert metrics["initial_weights"]["layers"] == 2

@@ -1,6 +1,7 @@
 """Which settings decide the identity of a run."""
 
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from labbook.config import schema as settings
 from labbook.config.frozen_settings import FROZEN
 from labbook.installation import CONFIGS
 from labbook.runs import run_id
+from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST
 from tests.composing import composed, file
 
 
@@ -212,3 +214,27 @@ def test_the_order_of_settings_is_not_in_the_identity(config: DictConfig) -> Non
     other = OmegaConf.create(dict(reversed(plain.items())))
     assert run_id.run_id(other) == run_id.run_id(config)
     assert len(run_id.run_id(config)) == 8
+
+
+def test_the_content_of_initial_weights_is_part_of_the_identity(tmp_path: Path) -> None:
+    file, run = tmp_path / "weights.pth", tmp_path / "run"
+
+    def id_with(source: Path | str) -> str:
+        return run_id.run_id(run_id.note_own_files(composed(f"model.weights={source}")))
+
+    missing = id_with(file)
+    file.write_bytes(b"one")
+    one = id_with(file)
+    file.write_bytes(b"two")
+    assert len({missing, one, id_with(file)}) == 3
+    file.write_bytes(b"one")
+    assert id_with(file) == one
+    (run / CHECKPOINTS).mkdir(parents=True)
+    (run / CONFIG).touch()
+    ids = []
+    for content in (b"one", b"two"):
+        (run / CHECKPOINTS / LAST).write_bytes(content)
+        ids.append(id_with(run))
+    assert len(set(ids)) == 2
+    plain = composed("model.weights=https://example.org/weights.pth")
+    assert run_id.run_id(run_id.note_own_files(plain.copy())) == run_id.run_id(plain)

@@ -26,7 +26,7 @@ from labbook.config.path_rules import quote_override
 from labbook.errors import RunError, SettingError, StoppedBySignal, is_unwritable, printable
 from labbook.runs import locks
 from labbook.runs.resume import add_run_choices, read_run_config, resumed_config
-from labbook.runs.run_id import note_own_data, run_id
+from labbook.runs.run_id import note_own_files, run_id
 from labbook.runs.sweep_folder import read_manifest
 from labbook.signals import forward_to_submitit
 from labbook.sweeps import best_experiment, grid_sweeper, run_job
@@ -141,7 +141,7 @@ def run_task(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     @functools.wraps(task)
     def guarded(config: DictConfig) -> Any:
         with exit_with_message():
-            config = note_own_data(job_config.job_config(config))
+            config = note_own_files(job_config.job_config(config))
             if config.sweep.job.folder:
                 return run_job.run_job(task, config)
             if config.resume:

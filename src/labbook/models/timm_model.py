@@ -63,8 +63,9 @@ class TimmModel(LibraryNetwork):
 
     @classmethod
     def pretrained_data_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Size, channels, normalisation and cut of the images that the pretrained weights were trained with."""
-        if not check_pretrained(known_name(settings.get("name")), settings.get("pretrained", False)):
+        """Size, channels, normalisation and cut that pretrained weights were trained with, also those of a file."""
+        pretrained = check_pretrained(known_name(settings.get("name")), settings.get("pretrained", False))
+        if not (pretrained or settings.get("weights")):
             return {}
         found = get_pretrained_cfg(settings["name"])
         channels, *size = found.input_size

@@ -82,9 +82,9 @@ class TorchvisionModel(LibraryNetwork):
 
     @classmethod
     def pretrained_data_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Size, channels and normalisation that the pretrained weights were trained with."""
-        known = settings.get("name") in network_names()
-        return pretrained_weights.image_settings(settings["name"]) if known and settings.get("pretrained") else {}
+        """Size, channels and normalisation that the pretrained weights were trained with, also those of a file."""
+        known, asked = settings.get("name") in network_names(), settings.get("pretrained") or settings.get("weights")
+        return pretrained_weights.image_settings(settings["name"]) if known and asked else {}
 
     # The network ---------------------------------------------------------------------------------------------------
 

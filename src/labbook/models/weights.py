@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from http.client import HTTPException
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,15 +15,13 @@ from urllib.parse import urlsplit
 import torch
 from torch import Tensor, nn
 
-from labbook.config.path_rules import expand_user
 from labbook.errors import SettingError, first_line, list_first, missing_package_message, printable
 from labbook.files import blocking_lock
 from labbook.models.pretrained import socket_timeout
-from labbook.runs.run_folder import BEST, CHECKPOINTS, CONFIG, LAST
+from labbook.runs.weights_source import check_suffix, local_weights, sha256_of
 
 PREFIX = re.compile(r"^(?:module|_orig_mod|model|backbone|network|net)\.")  # that a wrapper adds to the names
 INSIDE = ("state_dict", "model_state_dict", "model_state", "model_ema", "model", "net", "weights")  # of a saved mapping
-PICKLES = (".pth", ".pt", ".ckpt", ".tar", ".th")
 COUNTERS = "num_batches_tracked"  # of batch norm
 HUB_FILE = "model.safetensors"
 
@@ -37,6 +36,7 @@ class LoadedWeights:
     other_shapes: tuple[str, ...]  # layers, which keep their initial weights
     missing: tuple[str, ...]  # layers that the file does not have
     unused: int  # tensors of the file that the network does not have
+    by_order: bool = False  # the names differ, so tensors were matched by their order
 
     def as_data(self) -> dict[str, Any]:
         return asdict(self)
@@ -44,6 +44,8 @@ class LoadedWeights:
     def __str__(self) -> str:
         every = self.layers + len(self.other_shapes) + len(self.missing)
         parts = [f"initial weights of {self.layers} of {every} layers from {printable(self.source)}"]
+        if self.by_order:
+            parts.append("matched by order, because their names differ")
         if self.other_shapes:
             parts.append(f"other shapes: {list_first(self.other_shapes)}")
         if self.missing:
@@ -54,7 +56,7 @@ class LoadedWeights:
 
 
 def load_weights_from(network: nn.Module, source: str) -> LoadedWeights:
-    """Load the weights that fit a network: those with the same name, without prefixes of wrappers, and the same shape.
+    """Load the weights that fit a network, by name and shape, or by order if this fits more tensors.
 
     `source` is a file (.safetensors, .pth, .pt, .ckpt), the folder of a run, a URL, or hf://OWNER/NAME[/FILE]. A layer
     is loaded whole or not at all.
@@ -64,31 +66,69 @@ def load_weights_from(network: nn.Module, source: str) -> LoadedWeights:
     """
     file = weights_file(source)
     stored, own = read_tensors(file, source), network.state_dict()
-    given = {short: stored[name] for name, short in without_prefixes(stored).items()}
-    shortened = without_prefixes(own)
+    names = match_by_name(own, stored)
+    if by_order := fits(own, stored, match_by_order(own, stored)) > fits(own, stored, names):
+        names = match_by_order(own, stored)
     layers: dict[str, list[str]] = {}
-    for name in own:
-        if not name.endswith(COUNTERS):  # a parameter of the network itself is a layer of its own
-            layers.setdefault(name.rpartition(".")[0] or name, []).append(name)
+    for name in without_counters(own):
+        layers.setdefault(layer_of(name), []).append(name)
     taken, other_shapes, missing = [], [], []
-    for layer, names in layers.items():
-        found = [given.get(shortened[name]) for name in names]
-        if any(tensor is None for tensor in found):
+    for layer, members in layers.items():
+        if not names.keys() >= set(members):
             missing.append(layer)
-        elif [tensor.shape for tensor in found if tensor is not None] != [own[name].shape for name in names]:
+        elif fits(own, stored, {name: names[name] for name in members}) < len(members):
             other_shapes.append(layer)
         else:
-            taken += names
+            taken += members
     if not taken:
-        known = list_first([name for names in layers.values() for name in names], 3)
+        known = list_first([name for members in layers.values() for name in members], 3)
         raise SettingError(
             f"model.weights={source} has no layer of this network: the network has {known}, and the file"
-            f" {list_first(given, 3) or 'nothing'}"
+            f" {list_first(stored, 3) or 'nothing'}"
         )
-    network.load_state_dict({name: given[shortened[name]] for name in taken}, strict=False)
-    unused = given.keys() - set(shortened.values())
+    network.load_state_dict({name: stored[names[name]] for name in taken}, strict=False)
     whole = len(layers) - len(other_shapes) - len(missing)
-    return LoadedWeights(source, sha256_of(file), whole, tuple(other_shapes), tuple(missing), len(unused))
+    unused = len(without_counters(stored)) - len(without_counters(names.values()))
+    return LoadedWeights(source, sha256_of(file), whole, tuple(other_shapes), tuple(missing), unused, by_order)
+
+
+# Matching --------------------------------------------------------------------------------------------------------
+
+
+def match_by_name(own: Iterable[str], stored: Iterable[str]) -> dict[str, str]:
+    """The tensor of a file for each tensor of a network with the same name, without prefixes of wrappers."""
+    given = {short: name for name, short in without_prefixes(stored).items()}
+    return {name: given[short] for name, short in without_prefixes(own).items() if short in given}
+
+
+def match_by_order(own: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> dict[str, str]:
+    """The tensor of a file for each tensor of a network in the same order, for other implementations of a network.
+
+    Nothing unless all tensors before the last layer agree in shape and in the last part of the name, such as bias.
+    """
+    names, others = without_counters(own), without_counters(stored)
+
+    def agree(name: str, other: str) -> bool:
+        same_part = name.rpartition(".")[2] == other.rpartition(".")[2]
+        return same_part and own[name].shape == stored[other].shape
+
+    pairs = dict(takewhile(lambda pair: agree(*pair), zip(names, others, strict=False)))
+    rests = names[len(pairs) :], others[len(pairs) :]
+    return {} if any(len(set(map(layer_of, rest))) > 1 for rest in rests) else pairs
+
+
+def fits(own: Mapping[str, Tensor], stored: Mapping[str, Tensor], names: Mapping[str, str]) -> int:
+    """The number of matched tensors with the same shape."""
+    return sum(own[name].shape == stored[other].shape for name, other in names.items())
+
+
+def layer_of(name: str) -> str:
+    """The layer that a tensor belongs to; a parameter of the network itself is a layer of its own."""
+    return name.rpartition(".")[0] or name
+
+
+def without_counters(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.endswith(COUNTERS)]
 
 
 def without_prefixes(names: Iterable[str]) -> dict[str, str]:
@@ -101,24 +141,14 @@ def without_prefixes(names: Iterable[str]) -> dict[str, str]:
     return short
 
 
-def sha256_of(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
 # Sources ---------------------------------------------------------------------------------------------------------
-
-
-def check_weights_source(source: Any) -> None:
-    if not isinstance(source, str | None):
-        raise SettingError(f"model.weights={source} must be a file, a run folder, https://... or hf://OWNER/NAME")
 
 
 def weights_file(source: str) -> Path:
     """The file that a value of `model.weights` means; downloaded files are kept in the caches of torch and the hub."""
     scheme, separator, rest = source.partition("://")
     if not separator:
-        return local_file(source)
+        return local_weights(source)
     if scheme == "hf":
         return hub_file(rest, source)
     if scheme not in ("http", "https"):
@@ -138,28 +168,6 @@ def weights_file(source: str) -> Path:
                 " file"
             ) from error
     return file
-
-
-def local_file(source: str) -> Path:
-    """A file, or the best checkpoint of a run; the last one if there is no best."""
-    path = Path(expand_user("model.weights", source))
-    if path.is_dir():
-        checkpoints = [path / CHECKPOINTS / name for name in (BEST, LAST)]
-        found = next((file for file in checkpoints if file.is_file()), None)
-        if found is None or not (path / CONFIG).is_file():
-            raise SettingError(f"model.weights={source} is not the folder of a run with a checkpoint")
-        return found
-    if not path.is_file():
-        raise SettingError(f"model.weights={source} does not exist")
-    check_suffix(path.name, source)
-    return path
-
-
-def check_suffix(name: str, source: str) -> None:
-    if name.endswith(".bin"):
-        raise SettingError(f"model.weights={source}: .bin files can contain code; use the .safetensors file beside it")
-    if not name.endswith((".safetensors", *PICKLES)):
-        raise SettingError(f"model.weights={source}: use a file {', '.join(PICKLES)} or .safetensors, or a run folder")
 
 
 def hub_file(place: str, source: str) -> Path:
@@ -217,11 +225,9 @@ def tensors_in(content: Any) -> dict[str, Tensor]:
     return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
-def data_settings_of_run(source: str | None) -> dict[str, Any]:
-    """Image size, channels and normalisation of the run that weights come from; nothing for other sources."""
-    if source is None or "://" in source or not (path := Path(expand_user("model.weights", source)) / CONFIG).is_file():
-        return {}
+def data_settings_of_run(run: Path) -> dict[str, Any]:
+    """Image size, channels and normalisation of a run."""
     from labbook.runs.resume import read_run_config
 
-    data = read_run_config(path.parent).data
+    data = read_run_config(run).data
     return {name: data[name] for name in ("image_size", "channels", "normalize") if data.get(name) is not None}

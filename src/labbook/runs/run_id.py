@@ -12,6 +12,7 @@ from labbook.config import renames
 from labbook.config.frozen_settings import FROZEN
 from labbook.config.schema import FORMERLY, GROUPS, SECTIONS, TrainConfig
 from labbook.data.idx_files import own_content
+from labbook.runs.weights_source import weights_content
 
 # Settings that do not change the result of a run.
 IGNORED_KEYS = (
@@ -28,7 +29,7 @@ IGNORED_KEYS = (
 )
 # Callbacks that only show something, and data sets with the same images for any data.root.
 PASSIVE = ("labbook.callbacks.Progress", "labbook.callbacks.Pictures")
-OWN_DATA = "own_data"  # in the notes of a configuration
+OWN_DATA, OWN_WEIGHTS = "own_data", "own_weights"  # in the notes of a configuration
 SAME_EVERYWHERE = tuple(
     f"labbook.data.{name}" for name in ("digits", "mnist", "cifar", "synthetic", "torchvision_by_name")
 )
@@ -111,10 +112,15 @@ def is_published(data: Mapping[str, Any]) -> bool:
     return same_everywhere(data) and not own_content(data)
 
 
-def note_own_data(config: DictConfig) -> DictConfig:
-    """Note the content of a user's files that replace a published set, so that it is part of the ID."""
+def note_own_files(config: DictConfig) -> DictConfig:
+    """Note the content of a user's files that replace a published set, and of the weights that training starts with.
+
+    So they are part of the ID.
+    """
     if content := own_content(config.data):
         OmegaConf.update(config, f"notes.{OWN_DATA}", content, force_add=True)
+    if content := weights_content(config.model.get("weights")):
+        OmegaConf.update(config, f"notes.{OWN_WEIGHTS}", content, force_add=True)
     return config
 
 

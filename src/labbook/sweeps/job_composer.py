@@ -10,7 +10,7 @@ from labbook.config import renames
 from labbook.config.job_config import job_config
 from labbook.config.schema import GROUPS
 from labbook.errors import SettingError
-from labbook.runs.run_id import note_own_data, run_id
+from labbook.runs.run_id import note_own_files, run_id
 from labbook.runs.sweep_folder import IdentityIndex, SweepFolder
 from labbook.sweeps.checking import check_job, choice_for, depends_on_surroundings, has_setting, job_search_path
 from labbook.sweeps.naming import is_left_out_of_name, overrides_slug
@@ -84,6 +84,6 @@ class JobComposer:
             config = copy.copy(whole)
             with open_dict(config):
                 del config["hydra"]
-            return note_own_data(job_config(config))
+            return note_own_files(job_config(config))
         finally:
             HydraConfig.instance().cfg = before
