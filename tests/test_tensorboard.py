@@ -207,7 +207,7 @@ def test_text(board: Board) -> None:
 @pytest.mark.usefixtures("keep")
 def test_hparams(board: Board) -> None:
     """What differs between the runs comes first, with figures of each."""
-    text = board.text("hparams", *RUNS, "Show Metrics.*tested/test_acc")
+    text = board.text("hparams", *RUNS, "Show Metrics.*acc/test")
     settings, table = text.split("Show Metrics")
     assert re.findall(r"optimizer\.lr|Optimizer|seed|Callbacks", settings)[:4] == [
         "Optimizer", "optimizer.lr", "seed", "Callbacks",

@@ -123,7 +123,7 @@ def test_tensorboard_holds_scalars_pictures_and_hyper_parameters(ended: Ended) -
     ]
     assert b"python train.py model=mlp trainer.precision=32 epochs=2" in texts[0]
     assert b"_target_: labbook.models.mlp.MLP" in texts[1]
-    assert events.Scalars("tested/test_acc")[0].value == pytest.approx(metrics_of(run)["test/acc"])
+    assert events.Scalars("acc/test")[0].value == pytest.approx(metrics_of(run)["test/acc"])
 
 
 def test_the_same_command_gives_the_same_bits(labbook: Command) -> None:

@@ -30,10 +30,6 @@ EVENTS = re.compile(r"events\.out\.tfevents\.(\d+)\.")
 # Charts of the page CUSTOM SCALARS, and the tags of their curves.
 CHARTS = {"accuracy": ["Multiline", ["^acc/(train|val)$"]], "loss": ["Multiline", ["^loss/(train|val)$"]]}
 
-# Metrics of the tested weights for the page HPARAMS. Each is also a chart of one dot, so they are few, in a group that
-# comes last.
-TESTED = {"test/acc": "test_acc", "test/loss": "test_loss", "test/top5_acc": "test_top5_acc", "objective": "objective"}
-
 
 class TensorBoard(TensorBoardLogger):
     """Event files directly in the run folder, without hparams.yaml: config.yaml has all settings."""
@@ -134,9 +130,12 @@ class TensorBoard(TensorBoardLogger):
 
 
 def tensorboard_tag(name: str) -> str:
-    """A metric's tag: the quantity first, so that TensorBoard shows training and validation side by side."""
+    """A metric's tag: the quantity first, so that TensorBoard shows training, validation and test side by side.
+
+    The table of the page HPARAMS has the first five metrics by name: accuracy and loss, of the tested weights, too.
+    """
     part, _, figure = name.partition("/")
-    if part in ("train", "val"):
+    if part in ("train", "val", "test"):
         return f"{figure}/{part}"
     return f"progress/{name}" if name in OTHER_COLUMNS else name
 
@@ -170,11 +169,9 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
         if isinstance(logger, TensorBoard):
             # TensorBoard sorts settings by name, those that differ first, and capitals before other letters.
             choices = {name.capitalize(): value for name, value in config.config_groups.items()}
-            tested = {f"tested/{name}": metrics[key] for key, name in TESTED.items() if key in metrics}
-            others = [key for key in metrics if key.startswith("test/") and key not in TESTED]
-            numbers = {key: metrics[key] for key in others if isinstance(metrics[key], float)}
-            tested |= {f"tested/{key.replace('/', '_')}": value for key, value in numbers.items()}
-            logger.log_hyperparams({**choices, **telling}, tested, step)
+            tested = {key: value for key, value in metrics.items() if key.startswith(("test/", "objective"))}
+            numbers = {key: value for key, value in tested.items() if isinstance(value, float)}
+            logger.log_hyperparams({**choices, **telling}, numbers, step)
         else:
             log_settings(logger, {**config.config_groups, **telling})
             logger.log_metrics({f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)})

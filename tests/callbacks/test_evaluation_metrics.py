@@ -103,7 +103,7 @@ def test_a_run_has_them_wherever_it_has_its_metrics(
     events = EventAccumulator(str(ended.run))
     events.Reload()
     assert [item.value for item in events.Scalars("f1/val")] == pytest.approx([float(row["val/f1"]) for row in rows])
-    assert events.Scalars("tested/test_f1")[0].value == pytest.approx(found["test/f1"])
+    assert events.Scalars("f1/test")[0].value == pytest.approx(found["test/f1"])
     again = script(evaluate)(ended.run)
     assert f"auroc {found['test/auroc']:.4f}" in again.out.splitlines()
     content = torch.load(ended.run / "checkpoints" / "last.ckpt", weights_only=True)

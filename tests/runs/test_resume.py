@@ -168,7 +168,7 @@ def test_tensorboard_after_resuming_has_each_step_once(labbook: Command, monkeyp
     events = EventAccumulator(str(run)).Reload()
     assert [event.step for event in events.Scalars("loss/train")] == [21, 42, 63]
     assert [event.step for event in events.Images("training_images")] == [0]
-    assert [event.step for event in events.Scalars("tested/test_acc")] == [63]
+    assert [event.step for event in events.Scalars("acc/test")] == [63]
     commands = events.Tensors("command/text_summary")
     assert [event.step for event in commands] == [0, 25]
     assert f"resume={run}".encode() in commands[1].tensor_proto.string_val[0]
