@@ -1,25 +1,53 @@
-"""Train a run: its notes, its preparation and its errors."""
+"""Train a run: its objects, its preparation and its errors. And train a few steps without a run."""
 
 import logging
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 import torch
-from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from omegaconf import DictConfig
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 
+from labbook import experiment
 from labbook.callbacks.epoch_end import epoch_end_of
+from labbook.callbacks.lr_range_test import LearningRateRangeTest
 from labbook.callbacks.unused_settings import unused_settings
 from labbook.errors import SettingError, StoppedBySignal, TrainingError
-from labbook.experiment import model_settings
 from labbook.loggers import TensorBoard
-from labbook.models.weights import load_weights_from
+from labbook.models.weights import LoadedWeights, load_weights_from
 from labbook.runs.run_folder import RunFolder
 from labbook.runs.run_session import RunSession
-from labbook.trainer import filter_lightning_warnings
-from labbook.training import capabilities, checkpoint_io, fast_lightning, objectives, own_modules
+from labbook.signals import StopSignals
+from labbook.trainer import build_evaluation_metrics, detached_trainer, filter_lightning_warnings
+from labbook.training import capabilities, checkpoint_io, fast_lightning, hardware, objectives, own_modules
+from labbook.training.hardware import DeviceChoice
 from labbook.training.lightning_internals import death_among_others
 from labbook.training.processes import any_rank
 
 log = logging.getLogger("labbook")
+
+
+class Prepared(NamedTuple):
+    """The objects of a configuration that is checked."""
+
+    data: LightningDataModule
+    model: LightningModule
+    choice: DeviceChoice
+
+
+def prepare(config: DictConfig) -> Prepared:
+    """Check a configuration, create its objects and read its images; nothing is written but `config`."""
+    experiment.check_experiment(config)
+    data = experiment.build_data(config)
+    experiment.record_data_settings(config, data)
+    model = experiment.build_model(config, capabilities.spec_of_data(data))
+    build_evaluation_metrics(config, model)  # refuses metrics that do not fit these classes
+    choice = hardware.choose_for_run(config, model)
+    hardware.check_devices(config.trainer, choice.accelerator, hardware.describe_machine())
+    experiment.set_up_data(data)
+    return Prepared(data, model, choice)
 
 
 def fit_model(
@@ -40,11 +68,8 @@ def fit_model(
         log.warning("note: %s", note)
     if mode := objectives.objective_mode_of(run.folder.config, model):
         log.info("%s", mode)
-    own_modules.adapt_batches(model, data)
     load_initial_weights(model, run.folder)
-    apply_channels_last(model, data, channels_last)
-    if compiled and capabilities.has_forward(model):
-        model.compile()
+    adapt_model(model, data, channels_last, compiled)
     start_loggers(trainer, run.folder, resume_step(model, run.folder))
     with run.signals.deferred(), fast_lightning.without_unused_hooks(trainer, model), filter_lightning_warnings():
         fit_from_state(trainer, model, data, run.folder)
@@ -54,9 +79,17 @@ def fit_model(
         raise StoppedBySignal(run.signals.received or signal.SIGTERM)
 
 
+def adapt_model(model: LightningModule, data: LightningDataModule, channels_last: bool, compiled: bool) -> None:
+    """Prepare a model and its data for the Trainer."""
+    own_modules.adapt_batches(model, data)
+    apply_channels_last(model, data, channels_last)
+    if compiled and capabilities.has_forward(model):
+        model.compile()
+
+
 def load_initial_weights(model: LightningModule, run: RunFolder) -> None:
     """Load `model.weights`, unless a checkpoint restores others, and record what was loaded."""
-    if run.state is None and (source := model_settings(run.config)[1].get("weights")) is not None:
+    if run.state is None and (source := experiment.model_settings(run.config)[1].get("weights")) is not None:
         loaded = load_weights_from(model, str(source))
         log.info("%s", loaded)
         run.record({"initial_weights": loaded.as_data()}, "running")
@@ -98,16 +131,54 @@ def fit_from_state(trainer: Trainer, model: LightningModule, data: LightningData
         TrainingError: a process of the run died.
     """
     try:
-        trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)
-    except ValueError as error:
-        if not str(error).startswith("Expected more than 1 value per channel when training"):
-            raise
-        size = run.config.data.get("batch_size")
-        raise SettingError(
-            f"data.batch_size={size} leaves a batch of one image, which batch normalisation cannot use:"
-            " use data.drop_last=true or another batch size"
-        ) from error
+        with explain_single_image(run.config):
+            trainer.fit(model, datamodule=data, ckpt_path=run.state, weights_only=True if run.state else None)
     except RuntimeError as error:
         if isinstance(error, TrainingError) or not (death := death_among_others(trainer)):
             raise
         raise TrainingError(f"{death}{run.resume_hint()}") from error
+
+
+@contextmanager
+def explain_single_image(config: DictConfig) -> Iterator[None]:
+    """Within this context, torch's error for batch normalisation of one image is a sentence."""
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith("Expected more than 1 value per channel when training"):
+            raise
+        size = config.data.get("batch_size")
+        raise SettingError(
+            f"data.batch_size={size} leaves a batch of one image, which batch normalisation cannot use:"
+            " use data.drop_last=true or another batch size"
+        ) from error
+
+
+# Without a run ------------------------------------------------------------------------------------------------------
+
+
+def fit_steps(config: DictConfig, made: Prepared, steps: int, *callbacks: Callback) -> Trainer:
+    """Train for some optimizer steps on one device, without validation; nothing is written.
+
+    Raises:
+        TrainingError: the loss is no longer finite.
+        StoppedBySignal: a signal came.
+    """
+    adapt_model(made.model, made.data, made.choice.channels_last, config.compile)
+    endless = {"max_epochs": -1, "min_epochs": None, "limit_val_batches": 0, "profiler": None}
+    trainer = detached_trainer(config, made.choice, callbacks=list(callbacks), max_steps=steps, **endless)
+    quiet = fast_lightning.without_unused_hooks(trainer, made.model)
+    with StopSignals(), explain_single_image(config), quiet, filter_lightning_warnings():
+        trainer.fit(made.model, datamodule=made.data)
+    return trainer
+
+
+def run_range_test(config: DictConfig, test: LearningRateRangeTest) -> LoadedWeights | None:
+    """Run a learning rate range test of a configuration, which starts like a run of it; returns its initial weights."""
+    config.scheduler = None
+    made = prepare(config)
+    source = experiment.model_settings(config)[1].get("weights")
+    loaded = None if source is None else load_weights_from(made.model, str(source))
+    with suppress(TrainingError):  # the loss diverged, which ends the test
+        fit_steps(config, made, len(test.rates), test)
+    return loaded

@@ -148,15 +148,15 @@ def make_quiet_trainer(config: DictConfig, choice: DeviceChoice, **options: Any)
 
 
 def test_trainer(config: DictConfig, choice: DeviceChoice, model: LightningModule) -> Trainer:
-    """A Trainer for a test with the group `metrics`, on the first device of the configuration."""
+    """A Trainer for a test with the group `metrics`."""
+    return detached_trainer(config, choice, callbacks=build_evaluation_metrics(config, model))
+
+
+def detached_trainer(config: DictConfig, choice: DeviceChoice, **options: Any) -> Trainer:
+    """A Trainer of no run: it writes nothing, and works on the first device of the configuration."""
     here = LightningEnvironment()  # whatever Slurm says about its tasks
-    options = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "plugins": [here],
-        **single_process_settings(config.trainer, choice),
-    }
-    return make_quiet_trainer(config, choice, callbacks=build_evaluation_metrics(config, model), **options)
+    nothing = {"logger": False, "enable_checkpointing": False, "plugins": [here]}
+    return make_quiet_trainer(config, choice, **nothing, **single_process_settings(config.trainer, choice), **options)
 
 
 def single_process_settings(trainer: Mapping[str, Any], choice: DeviceChoice) -> dict[str, Any]:

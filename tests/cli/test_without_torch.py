@@ -43,6 +43,11 @@ REFUSED_AT_ONCE = [
     (["--epochs=3"], "--epochs=3: settings have no dashes: epochs=3"),
     (["resume=nowhere"], "nowhere is not a run folder"),
     (["nonsense"], "cannot read 'nonsense'"),
+    (["find-lr", "optimizer.lrr=0.1"], "optimizer.lrr is not a setting; did you mean lr?"),
+    (["find-lr", "sweep=smoke"], "sweep=smoke makes several runs: add -m"),
+    (["find-lr", "resume=logs"], "resume=logs: find-lr tests a new run: leave it out"),
+    (["find-lr", "--highest", "1e-7"], "--lowest 1e-06 and --highest 1e-07: use 0 < lowest < highest"),
+    (["find-lr", "--output", "plot.gif"], "--output plot.gif: endings: pdf, png, svg"),
     (["-m", "--cfg", "job"], "-m (a sweep), --cfg and --info cannot be combined: use one of them"),
 ]
 
@@ -52,6 +57,7 @@ ANSWERED_AT_ONCE = [
     ["--cfg", "job"],
     ["--info", "defaults"],
     ["--info", "defaults-tree"],
+    ["find-lr", "--help"],
 ]
 
 DRIVER = """
@@ -59,12 +65,16 @@ import contextlib, io, json, sys
 sys.path.insert(0, {root!r})
 import train
 from labbook.cli import command_line as cli
+from labbook.cli.commands import find_lr
 answers = []
 for arguments in json.loads(sys.argv[1]):
     sys.argv = ["train.py", *arguments]
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
+            if arguments[0] == "find-lr":
+                del sys.argv[1]
+                find_lr.main()
             cli.run_command_line(train.main)
         except SystemExit as ended:
             code = ended.code
@@ -99,7 +109,7 @@ def test_it_says_no_and_helps_without_importing_torch(tmp_path: Path) -> None:
         assert sentence in err
     for arguments, (code, out, err, heavy) in zip(ANSWERED_AT_ONCE, answers[len(refused) :], strict=True):
         assert (code, err, heavy) == (0, "", []), arguments
-        assert "model" in out
+        assert "model" in out or "learning rate" in out
     assert list(here.iterdir()) == []
 
 

@@ -54,7 +54,7 @@ def trained(run: Path) -> int:
 
 def fewer(name: str, words: list[str]) -> list[str]:
     """The arguments of a program with less to do."""
-    if name == "train.py":
+    if name in ("train.py", "find_lr.py"):
         return of_training(words)
     if name == "model_costs.py" and not any(re.fullmatch(r"[a-z]\w*", word) for word in words):
         return ["lenet5", "mlp", *words]  # of all networks

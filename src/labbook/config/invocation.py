@@ -17,6 +17,7 @@ COMMANDS = {
     "report": "write the table and the report of a sweep",
     "export": "write a trained network as ONNX, torch.export or safetensors",
     "draw": "draw a network",
+    "find-lr": "propose a learning rate",
     "cache": "list or delete decoded images",
     "new": "create the files of your own model, module, data set, loss or callback",
     "new-project": "create your own project that uses Labbook",

@@ -15,22 +15,13 @@ from labbook.installation import CONFIGS
 def main(config: DictConfig) -> float:
     """Build, train and test one run. Returns its objective."""
     with lazy_imports.import_torch_stack():  # takes seconds, which an error need not wait for
-        from labbook import experiment, fit
+        from labbook import fit
         from labbook import trainer as trainers
         from labbook.callbacks import run_description
         from labbook.inference.evaluate import final_test
         from labbook.runs import run_session
-        from labbook.training import capabilities, hardware
 
-    experiment.check_experiment(config)
-    data = experiment.build_data(config)
-    experiment.record_data_settings(config, data)
-    model = experiment.build_model(config, capabilities.spec_of_data(data))
-    trainers.build_evaluation_metrics(config, model)  # refuses metrics that do not fit these classes
-    choice = hardware.choose_for_run(config, model)
-    hardware.check_devices(config.trainer, choice.accelerator, hardware.describe_machine())
-    experiment.set_up_data(data)
-
+    data, model, choice = fit.prepare(config)
     with run_session.open_run(config) as run:
         run_description.describe_run(run.folder, model, data, choice)
         trainer = trainers.build_trainer(config, choice, run, model, data)
