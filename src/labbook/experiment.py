@@ -97,17 +97,22 @@ def loss_settings(config: DictConfig) -> tuple[dict[str, Any], Any]:
 
 
 def model_settings(config: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
-    """The node of the group `model`, and `weights` and `freeze`, which the program applies to any network.
-
-    A class with an argument of one of these names gets it itself.
-    """
-    known, _ = instantiate.target_parameters(instantiate.resolve_target(config.model._target_, "model"))
-    general = {name: config.model.get(name) for name in OF_ANY_MODEL if name not in known}
+    """The node of the group `model`, and its `settings_of_any_model`."""
+    general = settings_of_any_model(config)
     node = config.model.copy()  # keeps the parent, which interpolations need
     OmegaConf.set_struct(node, False)
     for name in general:
         node.pop(name, None)
     return node, general
+
+
+def settings_of_any_model(config: DictConfig) -> dict[str, Any]:
+    """`model.weights` and `model.freeze`, which the program applies to any network.
+
+    A class with an argument of one of these names gets it itself.
+    """
+    known, _ = instantiate.target_parameters(instantiate.resolve_target(config.model._target_, "model"))
+    return {name: config.model.get(name) for name in OF_ANY_MODEL if name not in known}
 
 
 def build_data(config: DictConfig, only: Part | None = None) -> LightningDataModule:
@@ -129,7 +134,7 @@ def pretrained_settings(config: DictConfig) -> dict[str, Any]:
     Weights of a run need its images, and other files those of the network's pretrained weights, if it has any.
     """
     network = return_type(instantiate.resolve_target(config.model._target_, "model"))
-    source = model_settings(config)[1].get("weights")
+    source = settings_of_any_model(config).get("weights")
     if source is not None and (run := weights_source.run_of_weights(source)):
         wanted = weights.data_settings_of_run(run)
     else:

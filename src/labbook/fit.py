@@ -89,7 +89,7 @@ def adapt_model(model: LightningModule, data: LightningDataModule, channels_last
 
 def load_initial_weights(model: LightningModule, run: RunFolder) -> None:
     """Load `model.weights`, unless a checkpoint restores others, and record what was loaded."""
-    if run.state is None and (source := experiment.model_settings(run.config)[1].get("weights")) is not None:
+    if run.state is None and (source := experiment.settings_of_any_model(run.config).get("weights")) is not None:
         loaded = load_weights_from(model, str(source))
         log.info("%s", loaded)
         run.record({"initial_weights": loaded.as_data()}, "running")
@@ -177,7 +177,7 @@ def run_range_test(config: DictConfig, test: LearningRateRangeTest) -> LoadedWei
     """Run a learning rate range test of a configuration, which starts like a run of it; returns its initial weights."""
     config.scheduler = None
     made = prepare(config)
-    source = experiment.model_settings(config)[1].get("weights")
+    source = experiment.settings_of_any_model(config).get("weights")
     loaded = None if source is None else load_weights_from(made.model, str(source))
     with suppress(TrainingError):  # the loss diverged, which ends the test
         fit_steps(config, made, len(test.rates), test)

@@ -49,8 +49,7 @@ LIMITS: dict[str, Any] = {
 def resolve_target(target: Any, name: str) -> Any:
     """The object that `_target_: target` of the node `name` stands for."""
     try:
-        node = {"_target_": renames.current_target(str(target)), "_partial_": True}
-        return instantiate(node, _execution_whitelist_=allowed_targets()).func
+        return import_target(renames.current_target(str(target)), allowed_targets())
     except HydraException as error:
         causes = list(cause_chain(error.__cause__))
         if not causes:  # refused by name, or as another package's under an allowed name, or not callable
@@ -65,6 +64,11 @@ def resolve_target(target: Any, name: str) -> Any:
             raise UntrainableError(f"{name}._target_={target} does not exist") from error
         reason = f"{type(causes[-1]).__name__}: {first_line(causes[-1])}"
         raise SettingError(f"{name}._target_={target} cannot be imported: {reason}") from error
+
+
+@lru_cache(maxsize=512)  # a run asks for the same few again and again
+def import_target(target: str, allowed: tuple[str, ...]) -> Any:
+    return instantiate({"_target_": target, "_partial_": True}, _execution_whitelist_=allowed).func
 
 
 def cause_chain(error: BaseException | None) -> Iterator[BaseException]:
