@@ -10,7 +10,7 @@ PACKAGE = Path(labbook.__file__).parent
 ORDER = (
     "installation", "errors", "files", "signals", "streams", "starting", "lazy_imports", "console",
     "config", "data", "runs", "training", "models", "plots", "loggers", "callbacks", "trainer", "experiment", "fit",
-    "inference", "reports", "sweeps", "cli",
+    "inference", "reports", "sweeps", "cli", "api",
 )  # fmt: skip
 
 

@@ -1,5 +1,8 @@
 """Tables and texts on the terminal, without control characters from outside."""
 
+import sys
+from collections.abc import Iterable
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,3 +29,8 @@ def plain_table(header_style: str = "bold") -> Table:
 def literal(text: str, style: str = "") -> Text:
     """A text for the terminal without markup or control characters."""
     return Text(printable(text), style=style)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(f"note: {printable(note)}", file=sys.stderr)

@@ -31,7 +31,14 @@ EXTRAS = (
 )  # in pyproject.toml
 
 
-class SettingError(ValueError):
+class _InOneSentence:
+    """An error that a notebook shows without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython's name
+        return [f"{type(self).__name__}: {self}"]
+
+
+class SettingError(_InOneSentence, ValueError):
     """A setting that cannot work: the text names the setting and the valid choices. Exit code 2."""
 
 
@@ -39,7 +46,7 @@ class UntrainableError(SettingError):
     """A setting that cannot be trained with; a network that was trained with it can still be used."""
 
 
-class RunError(RuntimeError):
+class RunError(_InOneSentence, RuntimeError):
     """A failure that no setting caused. Exit code 1."""
 
 
@@ -57,6 +64,10 @@ class StoppedBySignal(Exception):  # noqa: N818 - not an error
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by signal {signum}")
         self.signum = signum
+
+
+class StoppedByUser(_InOneSentence, KeyboardInterrupt):
+    """Ctrl-C or the stop button of a notebook ended a call from Python, after the state was saved."""
 
 
 def list_choices(wrong: str, valid: Iterable[str], what: str = "choices", meant: str = "") -> str:

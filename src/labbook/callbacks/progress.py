@@ -3,20 +3,27 @@
 import math
 import sys
 import time
+from importlib.util import find_spec
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 REFRESH = 0.2  # seconds between two updates of the bar
 
 
+def can_draw() -> bool:
+    """Whether there is a terminal, or a notebook with the package that rich needs for one."""
+    return sys.stdout.isatty() or (Console().is_jupyter and find_spec("ipywidgets") is not None)
+
+
 class Progress(Callback):
-    """A progress bar for the steps of an epoch; by default only on a terminal."""
+    """A progress bar for the steps of an epoch; by default only where it can be drawn."""
 
     def __init__(self, bar: bool | None = None) -> None:
-        self.wanted = sys.stdout.isatty() if bar is None else bar
+        self.wanted = can_draw() if bar is None else bar
         self._bar: Bar | None = None
         self._task = TaskID(0)
         self._drawn = 0.0

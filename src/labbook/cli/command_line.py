@@ -135,22 +135,26 @@ def run_program(main: Callable[[], None]) -> NoReturn:
     os._exit(code if isinstance(code, int) else 0)
 
 
-def run_task(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+def checked_task(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """Decorate the task of one run: check its configuration, or that of the run it resumes."""
 
     @functools.wraps(task)
-    def guarded(config: DictConfig) -> Any:
-        with exit_with_message():
-            config = note_own_files(job_config.job_config(config))
-            if config.sweep.job.folder:
-                return run_job.run_job(task, config)
-            if config.resume:
-                return resume_task(task, config)
-            if done := best_experiment.finished_before(config, job_config.config_folders_of_run()):
-                print(f"note: {done} has the same settings and is finished; this command trains again", flush=True)
-            return task(config)
+    def checked(config: DictConfig) -> Any:
+        config = note_own_files(job_config.job_config(config))
+        if config.sweep.job.folder:
+            return run_job.run_job(task, config)
+        if config.resume:
+            return resume_task(task, config)
+        if done := best_experiment.finished_before(config, job_config.config_folders_of_run()):
+            print(f"note: {done} has the same settings and is finished; this command trains again", flush=True)
+        return task(config)
 
-    return guarded
+    return checked
+
+
+def run_task(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    """Decorate the task of one run of a program, which an error ends with a sentence and an exit code."""
+    return exit_with_message()(checked_task(task))
 
 
 def resume_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
@@ -180,22 +184,28 @@ def run_command_line(main: Callable[[], Any]) -> NoReturn:
         with exit_with_message():
             print(help_text(), flush=True)
         sys.exit(0)
+    with exit_with_message():
+        argument_checks.check_options(arguments)
+        run_overrides(main, arguments)
+    sys.exit(0)
+
+
+def run_overrides(main: Callable[[], Any], arguments: list[str]) -> None:
+    """Check the arguments of a `hydra.main` task and run it. Changes `sys.argv`, which Hydra reads."""
     compose.register_with_hydra()
     grid_sweeper.register_sweepers()
     own_code.export_project_root()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise errors instead of printing them
-    with exit_with_message():
-        argument_checks.check_options(arguments)
-        arguments = normalize_overrides(arguments, known_settings.folders_for_arguments(arguments))
-        argument_checks.check_reserved_settings(arguments)
-        argument_checks.check_single_choices(arguments)
-        sys.argv[1:] = add_run_choices(arguments, known_settings.folders_for_arguments(arguments))
-        if show_settings.show_settings(sys.argv[1:]):
-            sys.exit(0)
-        try:
-            main()
-        except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:
-            if (sentence := hydra_errors.explain_error(error, arguments)) is None:
-                raise
-            raise SettingError(sentence) from error
-    sys.exit(0)
+    arguments = normalize_overrides(arguments, known_settings.folders_for_arguments(arguments))
+    argument_checks.check_reserved_settings(arguments)
+    argument_checks.check_single_choices(arguments)
+    sys.argv[1:] = add_run_choices(arguments, known_settings.folders_for_arguments(arguments))
+    if show_settings.show_settings(sys.argv[1:]):
+        return
+    try:
+        main()
+    except (*hydra_errors.OF_HYDRA, yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:
+        sentence = hydra_errors.explain_error(error, arguments)
+        if sentence is None and not isinstance(error, hydra_errors.OF_HYDRA):
+            raise
+        raise SettingError(sentence or str(error)) from error

@@ -74,6 +74,11 @@ def is_project(folder: Path) -> bool:
     return "labbook" in tool_tables(folder / PYPROJECT)
 
 
+def project_around(folder: Path) -> Path | None:
+    """The project that a folder is in; None if it is in none."""
+    return next((found for found in (folder, *folder.parents) if is_project(found)), None)
+
+
 def tool_tables(file: Path) -> dict[str, Any]:
     """The [tool] table of a pyproject.toml; empty if there is no file."""
     try:

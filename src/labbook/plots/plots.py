@@ -1,6 +1,7 @@
 """Plots of a run as pixels, uint8 [height, width, 3], without global state."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,26 @@ TITLES = {"acc": "accuracy"}
 TRAIN, HELD_OUT = "#1f77b4", "#d62728"
 
 
+class NotebookFigure(Figure):
+    """A figure that a notebook shows without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
+
 def plot_curves(rows: Sequence[Row], held_out: str) -> Picture:
+    return figure_pixels(metric_curves(rows, held_out))
+
+
+def metric_curves(rows: Sequence[Row], held_out: str) -> Figure:
     """Loss and accuracy by epoch, training against `held_out` (the name of the validation data).
 
     For runs without them, the first metrics they have.
     """
     names = shown_metrics(rows)
-    figure = Figure(figsize=(4.5 * len(names), 3.6), dpi=120)
+    figure = NotebookFigure(figsize=(4.5 * len(names), 3.6), dpi=120)
     figure.subplots_adjust(left=0.12 / len(names), right=1 - 0.04 / len(names), bottom=0.14, top=0.91, wspace=0.15)
     labels = {"train": ("training", TRAIN), "val": (held_out, HELD_OUT), "": (None, TRAIN)}
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
@@ -42,7 +56,7 @@ def plot_curves(rows: Sequence[Row], held_out: str) -> Picture:
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
-    return figure_pixels(figure)
+    return figure
 
 
 def row_columns(rows: Sequence[Row]) -> list[str]:

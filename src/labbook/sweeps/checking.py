@@ -31,16 +31,16 @@ def check_job(config: DictConfig) -> None:
     experiment.check_experiment(config)
 
 
-def check_one_process_per_run(trainer: Mapping[str, Any]) -> None:
+def check_one_process_per_run(trainer: Mapping[str, Any], how: str = HOW) -> None:
     """Refuse settings that start several processes per run on this machine, in any of Lightning's spellings."""
     strategy = trainer.get("strategy") or "auto"
     if strategy not in ONE_PROCESS:
-        raise SettingError(f"trainer.strategy={strategy}: {HOW} (trainer=auto)")
+        raise SettingError(f"trainer.strategy={strategy}: {how} (trainer=auto)")
     if trainer.get("num_nodes") not in (None, 1):
-        raise SettingError(f"trainer.num_nodes={trainer['num_nodes']}: {HOW} (trainer=auto)")
+        raise SettingError(f"trainer.num_nodes={trainer['num_nodes']}: {how} (trainer=auto)")
     devices = trainer.get("devices", "auto")
     if (count := device_count(devices, str(trainer.get("accelerator") or "auto"))) > 1:
-        raise SettingError(f"trainer.devices={devices} is {count} devices: {HOW}")
+        raise SettingError(f"trainer.devices={devices} is {count} devices: {how}")
 
 
 def device_count(devices: Any, accelerator: str) -> int:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
@@ -29,6 +29,7 @@ class SweepCommand:
     """A sweep in one command. Used as a context around its launches, it prints the result."""
 
     launcher: ResumingLauncher
+    last_folder: ClassVar[Path | None] = None  # of this process's last sweep: Hydra returns nothing
 
     def __init__(self, config: DictConfig, arguments: list[str], search: bool = False) -> None:
         """`arguments`: the overrides of the command and of the preset, with the swept ones."""
@@ -64,6 +65,7 @@ class SweepCommand:
         self.launcher = ResumingLauncher(launcher, self.folder, self.over, context, self.config)
 
     def __enter__(self) -> "SweepCommand":
+        SweepCommand.last_folder = self.folder.path
         print(f"sweep: {self.folder.path}")
         if where := launchers.output_note(self.launcher.inner):
             print(where)

@@ -6,15 +6,14 @@ trainer.precision=32 replace those of the run. data=NAME tests on another data s
 classes are matched by name. Metrics and plots are saved in RUN/evaluation.
 """
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from labbook import lazy_imports
 from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.config.path_rules import check_local_path, check_symlinks
-from labbook.errors import SettingError, printable
+from labbook.console import print_notes
+from labbook.errors import SettingError
 from labbook.files import make_folder
 from labbook.inference.evaluate import other_dataset
 from labbook.runs import outputs
@@ -81,8 +80,3 @@ def main() -> None:
     for line in found.matched.notes:
         print(line)
     print(f"evaluation: {folder}")
-
-
-def print_notes(notes: Sequence[str]) -> None:
-    for note in notes:
-        print(f"note: {printable(note)}", file=sys.stderr)

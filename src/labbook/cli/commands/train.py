@@ -1,6 +1,6 @@
 """Train an image classifier: `python train.py --help` lists options and settings."""
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import hydra
 from omegaconf import DictConfig
@@ -9,11 +9,12 @@ from labbook import lazy_imports
 from labbook.cli import command_line
 from labbook.installation import CONFIGS
 
+if TYPE_CHECKING:
+    from labbook.runs.run_folder import RunFolder
 
-@hydra.main(config_path=str(CONFIGS), config_name="train", execution_whitelist=command_line.allowed_targets())
-@command_line.run_task
-def main(config: DictConfig) -> float:
-    """Build, train and test one run. Returns its objective."""
+
+def train_run(config: DictConfig) -> "RunFolder":
+    """Build, train and test one run. Returns its folder."""
     with lazy_imports.import_torch_stack():  # takes seconds, which an error need not wait for
         from labbook import fit
         from labbook import trainer as trainers
@@ -29,7 +30,14 @@ def main(config: DictConfig) -> float:
         metrics = final_test.run_final_test(trainer, model, data, config)
         run.folder.finish(metrics)
         run_description.describe_result(config, metrics)
-    return float(metrics["objective"])
+    return run.folder
+
+
+@hydra.main(config_path=str(CONFIGS), config_name="train", execution_whitelist=command_line.allowed_targets())
+@command_line.run_task
+def main(config: DictConfig) -> float:
+    """The task of Hydra: one run. Returns its objective."""
+    return float(train_run(config).metrics["objective"])
 
 
 def command() -> NoReturn:

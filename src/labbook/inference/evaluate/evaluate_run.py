@@ -44,6 +44,16 @@ class EvaluatedRun(NamedTuple):
     as_recorded: bool | None  # whether the images are those that the run recorded; None: it recorded none
     seen: Overlap | None = None  # of other images than the run's
 
+    def notes(self, split: Split, own: bool) -> list[str]:
+        """What the metrics do not say; `own`: the images should be those of the run."""
+        changed = f"the {split} images are not those that the run recorded, so the metrics cannot be compared"
+        return [
+            *([changed] if own and self.as_recorded is False else []),
+            *([] if own else self.data.notes),
+            *(self.seen.notes if self.seen else []),
+            *self.matched.notes,
+        ]
+
 
 def evaluate_run(
     path: Path,

@@ -1,0 +1,11 @@
+"""Labbook from Python and notebooks: `train`, `sweep`, `load`. Imports no torch by itself.
+
+The functions do what the commands do, with the same settings and the same errors.
+"""
+
+from labbook.api.run import Run, load
+from labbook.api.start import sweep, train
+from labbook.api.sweep import Sweep
+from labbook.errors import SettingError
+
+__all__ = ["Run", "SettingError", "Sweep", "load", "sweep", "train"]
