@@ -5,9 +5,11 @@ import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from labbook.api import start
 from tests.conftest import Command
 from tests.docs.pages import PAGES, blocks
 
@@ -32,11 +34,22 @@ def test_examples_in_python_import_what_there_is(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*smaller than the logging interval")
-def test_the_notebook_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_page_of_python_works(
+    labbook: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    exec(compile(example("python", "trainer.fit"), "notebook", "exec"), {})
+    """Its blocks one after the other, with fewer images."""
+    whole = start.override_arguments
+
+    def less(overrides: tuple[str, ...], settings: dict[str, Any], swept: bool = False) -> list[str]:
+        resumed = "resume" in settings
+        return [*whole(overrides, settings, swept), *([] if resumed else ["data.limit=60", "callbacks=none"])]
+
+    monkeypatch.setattr(start, "override_arguments", less)
+    names: dict[str, Any] = {}
+    for block in blocks("python", PAGES["docs/python.md"]):
+        exec(compile(block, "notebook", "exec"), names)
+    assert len(names["run"].history["epoch"]) == 3
+    assert len(names["result"].runs) == 4
     assert "Metrics(loss=" in capsys.readouterr().out
 
 
