@@ -3,9 +3,9 @@
 The functions do what the commands do, with the same settings and the same errors.
 """
 
-from labbook.api.run import Run, load
+from labbook.api.runs import Run, load
 from labbook.api.start import sweep, train
-from labbook.api.sweep import Sweep
+from labbook.api.sweeps import Sweep
 from labbook.errors import SettingError
 
 __all__ = ["Run", "SettingError", "Sweep", "load", "sweep", "train"]

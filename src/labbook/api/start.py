@@ -8,8 +8,8 @@ import hydra
 from omegaconf import DictConfig
 
 from labbook.api.calls import called_from_python, override_arguments
-from labbook.api.run import Run
-from labbook.api.sweep import Sweep
+from labbook.api.runs import Run
+from labbook.api.sweeps import Sweep
 from labbook.cli import command_line
 from labbook.cli.commands.train import train_run
 from labbook.config import own_code
@@ -40,7 +40,7 @@ def train(*overrides: str, **settings: Any) -> Run:
 
     Raises:
         SettingError: a setting cannot work.
-        RunError: the training failed; `train.log` in the run folder has the traceback.
+        RunError: the training failed. The log in the run folder has the traceback.
         KeyboardInterrupt: Ctrl-C or the notebook's stop button. The state is saved, and a line says how to resume.
     """
     finished: list[RunFolder] = []

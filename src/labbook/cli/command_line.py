@@ -191,7 +191,7 @@ def run_command_line(main: Callable[[], Any]) -> NoReturn:
 
 
 def run_overrides(main: Callable[[], Any], arguments: list[str]) -> None:
-    """Check the arguments of a `hydra.main` task and run it. Changes `sys.argv`, which Hydra reads."""
+    """Check the arguments of a `hydra.main` task and run it. Changes sys.argv, which Hydra reads."""
     compose.register_with_hydra()
     grid_sweeper.register_sweepers()
     own_code.export_project_root()

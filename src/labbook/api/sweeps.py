@@ -4,7 +4,7 @@ import html
 from dataclasses import dataclass
 from pathlib import Path
 
-from labbook.api.run import Run, load
+from labbook.api.runs import Run, load
 from labbook.reports import Report, write_report
 from labbook.reports.grouping import group_runs
 from labbook.reports.read_runs import read_sweep

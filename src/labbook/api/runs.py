@@ -1,11 +1,11 @@
 """A kept run as an object. Imports no torch by itself."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from omegaconf import DictConfig
 
+    from labbook.data.datamodule import Split
     from labbook.inference.predict.classify import Prediction
-    from labbook.inference.trained_model import TrainedModel
+    from labbook.inference.trained_model import TrainedModel, Weights
 
 TEMPORARY = "labbook-pixels-"  # begins the name of a folder of files of pixels
 BATCH = 64  # images of a prediction at once
-SPLITS = ("test", "val", "train")
+SPLITS, WEIGHTS = ("test", "val", "train"), ("best", "last")
 OF_REPORT = ("loss", "acc", "precision", "recall", "f1", "calibration_error")
 SHOWN = ("val/acc", "val/loss", "test/acc", "test/loss")  # metrics in the text of a run
 
@@ -95,7 +96,7 @@ class Run:
         return metric_curves(present, "test" if self.config.data.get("validation") == "test" else "validation")
 
     def predict(
-        self, images: Any, *overrides: str, top: int = 1, weights: str | None = None, **settings: Any
+        self, images: Any, *overrides: str, top: int = 1, weights: "Weights | None" = None, **settings: Any
     ) -> "list[Prediction]":
         """Classify images.
 
@@ -116,17 +117,18 @@ class Run:
         """
         if top < 1:
             raise SettingError(f"top must be at least 1, not {top}")
-        with called_from_python(), image_files(images) as files:
+        with called_from_python(), image_files(images) as given:
+            files = find_images(list(map(str, given))).images
             network = self.network(*overrides, weights=weights, **settings)
             from labbook.inference.predict.classify import Predictor
 
-            batches = list(Predictor.of(network, top, BATCH).files(find_images(list(map(str, files))).images))
+            batches = list(Predictor.of(network, top, BATCH).files(files))
         if problems := [problem for batch in batches for problem in batch.problems]:
             raise SettingError("; ".join(problems))
         found = [prediction for batch in batches for prediction in batch.predictions]
         return [prediction._replace(image=shown_name(prediction.image)) for prediction in found]
 
-    def network(self, *overrides: str, weights: str | None = None, **settings: Any) -> "TrainedModel":
+    def network(self, *overrides: str, weights: "Weights | None" = None, **settings: Any) -> "TrainedModel":
         """The trained network on its device: `.model` is the module, `.probabilities(pixels)` uses it.
 
         Args:
@@ -139,15 +141,15 @@ class Run:
         """
         with called_from_python():
             config, _ = with_prediction_settings(self.config, override_arguments(overrides, settings))
-            chosen = chosen_weights(weights)
+            check_choice("weights", weights, WEIGHTS)
             with lazy_imports.import_torch_stack():
                 from labbook.inference.trained_model import load_trained
 
             print_notes(unfinished_notes(self.folder))
-            return load_trained(self.folder, config, chosen, "predict")
+            return load_trained(self.folder, config, weights, "predict")
 
     def evaluate(
-        self, *overrides: str, split: str = "test", weights: str | None = None, **settings: Any
+        self, *overrides: str, split: "Split" = "test", weights: "Weights | None" = None, **settings: Any
     ) -> dict[str, float]:
         """Test the network again, also on other images: `run.evaluate("data=mnist")`. Writes no files.
 
@@ -165,23 +167,20 @@ class Run:
             SettingError: a setting cannot work, or the images do not fit the network.
         """
         with called_from_python():
-            if split not in SPLITS:
-                raise SettingError(f"split={split} is unknown; {list_choices(split, SPLITS)}")
-            asked, chosen = (
-                evaluation_request(self.config, override_arguments(overrides, settings)),
-                chosen_weights(weights),
-            )
+            check_choice("split", split, SPLITS)
+            check_choice("weights", weights, WEIGHTS)
+            asked = evaluation_request(self.config, override_arguments(overrides, settings))
             with lazy_imports.import_torch_stack():
                 from labbook.inference import run_config
                 from labbook.inference.evaluate import class_metrics, evaluate_run
 
             config = run_config.complete_run_config(self.folder, asked.config)
             if not run_config.is_classification_run(config):
-                module = evaluate_run.evaluate_module(self.folder, config, split, chosen, asked.data)
+                module = evaluate_run.evaluate_module(self.folder, config, split, weights, asked.data)
                 print_notes([*unfinished_notes(self.folder), *module.notes])
                 return module.metrics
             own = not asked.name
-            found = evaluate_run.evaluate_run(self.folder, config, split, chosen, asked.data, own)
+            found = evaluate_run.evaluate_run(self.folder, config, split, weights, asked.data, own)
             print_notes([*unfinished_notes(self.folder), *found.notes(split, own)])
             report = class_metrics.evaluation_report(found.outcome, found.names)
             return {name: getattr(report, name) for name in OF_REPORT} | report.metrics
@@ -200,10 +199,9 @@ def load(folder: str | Path) -> Run:
     return Run(run_of(Path(folder).expanduser()))
 
 
-def chosen_weights(weights: str | None) -> Literal["best", "last"] | None:
-    if weights is None or weights == "best" or weights == "last":
-        return weights
-    raise SettingError(f"weights={weights} is unknown; {list_choices(weights, ('best', 'last'))}")
+def check_choice(name: str, value: str | None, valid: Sequence[str]) -> None:
+    if value is not None and value not in valid:
+        raise SettingError(f"{name}={value} is unknown; {list_choices(value, valid)}")
 
 
 @contextmanager
