@@ -52,7 +52,9 @@ QUICK = {
     "test_vit": 32,
     "test_vit_relpos": 32,
 }
+ALL = [("test_vit", QUICK.pop("test_vit")), *QUICK.items(), *SLOW.items()]
 FAMILIES = [
+    ALL[0],
     *QUICK.items(),
     *(pytest.param(name, size, marks=pytest.mark.slow) for name, size in SLOW.items()),
 ]
@@ -229,12 +231,19 @@ def test_optimizers_of_timm_are_taken_and_its_schedulers_are_not() -> None:
 SMALL = ["model=timm", "data=synthetic", "data.images=100", "data.batch_size=20", "trainer.precision=32"]
 
 
+def of_family(name: str, size: int) -> list[str]:
+    options = ["model.options={drop_path_rate: 0.2}"] if name == "test_vit" else []
+    return [*SMALL, f"model.name={name}", f"data.image_size={size}", *options, "callbacks=none"]
+
+
 @pytest.mark.parametrize(
-    "name", [["test_vit", "model.options={drop_path_rate: 0.2}"], pytest.param(["test_resnet"], marks=pytest.mark.slow)]
+    ("name", "size"), [("test_vit", 32), *(pytest.param(*item, marks=pytest.mark.slow) for item in ALL[1:])]
 )
-def test_a_run_resumes_to_the_same_bits(labbook: Command, monkeypatch: pytest.MonkeyPatch, name: list[str]) -> None:
+def test_a_run_resumes_to_the_same_bits(
+    labbook: Command, monkeypatch: pytest.MonkeyPatch, name: str, size: int
+) -> None:
     optimizer = ["optimizer._target_=timm.optim.Lion", "~optimizer.eps", "task.layer_lr_decay=0.8"]
-    command = [*SMALL, f"model.name={name[0]}", *name[1:], *optimizer, "epochs=2", "callbacks=none"]
+    command = [*of_family(name, size), *optimizer, "epochs=2"]
     whole = labbook(*command)
     assert whole.code == 0, whole.err
     signal_at(monkeypatch, "on_train_batch_end", 1, 2, signal.SIGINT)
@@ -245,11 +254,11 @@ def test_a_run_resumes_to_the_same_bits(labbook: Command, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_convnext", "test_efficientnet"])
-def test_networks_are_exported(labbook: Command, script: Callable[[ModuleType], Command], name: str) -> None:
+@pytest.mark.parametrize(("name", "size"), ALL)
+def test_networks_are_exported(labbook: Command, script: Callable[[ModuleType], Command], name: str, size: int) -> None:
     for package in ("onnx", "onnxruntime", "onnxscript"):
         pytest.importorskip(package, reason="needs the extra: make setup EXTRAS=export")
-    run = labbook(*SMALL, f"model.name={name}", "epochs=1", "callbacks=none").run
+    run = labbook(*of_family(name, size), "epochs=1").run
     ended = script(export)(str(run), "--format", "onnx")
     assert (ended.code, ended.err) == (0, "")
 
