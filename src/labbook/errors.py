@@ -8,27 +8,13 @@ import difflib
 import errno
 from collections.abc import Iterable
 
-from labbook.installation import CHECKOUT, requirement_with_extra
+from labbook.installation import CHECKOUT, EXTRAS, requirement_with_extra
 
 NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 BROKEN = (errno.EIO, errno.ESTALE)  # a disk, or its server
 NO_FILE = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG)  # not the name of a file
 UNWRITABLE = NO_RIGHT + NO_ROOM + BROKEN + NO_FILE
-
-EXTRAS = (
-    "wandb",
-    "mlflow",
-    "joblib",
-    "ray",
-    "submitit",
-    "optuna",
-    "export",
-    "serve",
-    "photos",
-    "datasets",
-    "timm",
-)  # in pyproject.toml
 
 
 class _InOneSentence:

@@ -4,6 +4,7 @@ Old Pythons, from 3.6 on, must be able to read this file.
 """
 
 import json
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,11 +20,21 @@ PROJECT_VARIABLE = "LABBOOK_PROJECT"  # tells the processes that a program start
 DISTRIBUTION = "labbook-vision"  # for pip; `labbook` on PyPI is another package
 
 
-PYTHON = (3, 11, 4)  # the oldest, as in pyproject.toml
+PYTHON, TOO_NEW = (3, 11, 4), (3, 14)  # the oldest, and the first that does not work, as in pyproject.toml
+EXTRAS = ("wandb", "mlflow", "joblib", "ray", "submitit", "optuna", "export", "serve", "photos", "datasets", "timm")
 NEEDED = (  # the modules of the dependencies in pyproject.toml
     *("hydra", "torch", "pytorch_lightning", "torchvision", "PIL", "filelock", "jinja2", "matplotlib", "numpy"),
     *("omegaconf", "pydantic", "rich", "tensorboard", "torchmetrics", "torchview", "yaml"),
 )
+
+
+def check_python() -> None:
+    """End the program with one sentence if Labbook cannot be installed for this Python."""
+    if not PYTHON <= sys.version_info[:3] < TOO_NEW:
+        version = ".".join(map(str, sys.version_info[:3]))
+        way_out = "py -3.12 scripts/make.py setup" if os.name == "nt" else "make setup PYTHON=python3.12"
+        sys.stderr.write(f"error: Labbook needs Python 3.11.4 to 3.13, and {sys.executable} is {version}: {way_out}\n")
+        sys.exit(2)
 
 
 def installation_problem() -> str:
@@ -39,11 +50,16 @@ def setup_advice() -> str:
     """The commands that create the environment and use it, from the current folder."""
     if CHECKOUT is None:
         return "install Labbook again, in an environment of its own"
-    environment = CHECKOUT / ".venv"
-    make, folder = ("make", Path(".venv")) if Path.cwd() == CHECKOUT else (f"make -C {CHECKOUT}", environment)
+    here = Path() if Path.cwd() == CHECKOUT else CHECKOUT
+    environment = here / ".venv"
+    if os.name == "nt":
+        make, activate, arguments = f"python {here / 'scripts' / 'make.py'}", rf"{environment}\Scripts\activate", "..."
+    else:
+        make = "make" if here == Path() else f"make -C {CHECKOUT}"
+        activate, arguments = f". {environment}/bin/activate", "ARGS=..."
     if Path(sys.prefix).resolve() == environment.resolve():
-        return f"run `{make} -B setup`, which installs all packages again"
-    return f"run `{make} setup`, then `. {folder}/bin/activate`, or use `{make} train ARGS=...`"
+        return f"run `{make} setup`, which installs all packages again"
+    return f"run `{make} setup`, then `{activate}`, or use `{make} train {arguments}`"
 
 
 def check_installation() -> None:

@@ -22,7 +22,8 @@ from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.callbacks.evaluation_metrics import EvaluationMetrics
 from labbook.config import instantiate
 from labbook.config.schema import lower_is_better
-from labbook.errors import EXTRAS, SettingError, missing_package_message
+from labbook.errors import SettingError, missing_package_message
+from labbook.installation import EXTRAS
 from labbook.loggers import TensorBoard
 from labbook.runs.run_folder import CHECKPOINTS, TABLE
 from labbook.runs.run_id import result_callbacks

@@ -107,7 +107,7 @@ def main() -> None:
     name = Path(program).name
     if name in SERVERS:
         sys.exit(serve([sys.executable, *(["-m", "tensorboard.main"] if name == "tensorboard" else [program]), *words]))
-    if program == "-m":
+    if program in ("-m", "-c"):
         os.execv(sys.executable, [sys.executable, program, *words])
     sys.argv = [program, *fewer(name, words)]
     sys.path[0] = str(Path(program).resolve().parent)

@@ -1,6 +1,5 @@
 """Every command of every page is one that there is: its settings are real, its options known, its words filled in."""
 
-import re
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -10,14 +9,13 @@ from typing import Any, NoReturn
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from labbook import experiment
+from labbook import experiment, setup
 from labbook.config.arguments import choice_files
 from labbook.config.compose import compose_config
 from labbook.config.schema import GROUPS
 from labbook.installation import PROJECT_VARIABLE
 from tests.docs.pages import IN_PROJECT, PAGES, PROJECT, ROOT, commands, missing_extra, simple
 
-TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 SHELL = ("eval", "source", ".", "cd", "ls", "cat", "head", "mkdir", "cp")  # what the pages use beside
 FLAGS = {"-m": 0, "--help": 0, "--cfg": 1, "-p": 1, "--info": 1, "-sc": 1}  # of train.py, and the words that follow
 
@@ -76,11 +74,13 @@ def check_script(path: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -
 
 
 def check_make(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert words[0] in TARGETS, f"make {words[0]} is no target of the Makefile that `make help` lists"
+    assert words[0] in setup.COMMANDS, f"make {words[0]} is no target of the Makefile that `make help` lists"
     for word in words[1:]:
         if word.startswith("EXTRAS="):
             for extra in word.removeprefix("EXTRAS=").split():
                 assert (ROOT / f"requirements-{extra}.lock").is_file(), extra
+        elif word.startswith("TORCH="):
+            assert word.removeprefix("TORCH=") in setup.BUILDS
         elif word.startswith("ARGS=") and words[0] == "train":
             check_training(word.removeprefix("ARGS=").split())
 
@@ -118,7 +118,8 @@ def test_the_commands_of_a_page_are_real(name: str, monkeypatch: pytest.MonkeyPa
     [
         "python train.py model=lenet", "python train.py optimizer.rate=1", "python train.py epoch=3",
         "python train.py --verbose", "python tools/model_costs.py --fast", "python scripts/nothing.py",
-        "make coffee", 'make setup EXTRAS="tea"', 'make train ARGS="model=lenet"', "curl example.org",
+        "make coffee", 'make setup EXTRAS="tea"', "make setup TORCH=gpu",
+        'make train ARGS="model=lenet"', "curl example.org",
         "python train.py epochs=1 && python train.py epoch=3", 'eval "$(python train.py epoch=3)"',
     ],
 )  # fmt: skip
