@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -174,6 +175,32 @@ def test_the_recall_of_each_class_is_shown_between_its_marks(tmp_path: Path, fol
     lines = file.read_text().partition("<!-- figures of recall grid -->")[2].splitlines()
     assert lines[2] == "| depth | activation | n | test acc | recall of cat | recall of dog |"
     assert "| 2 | relu | 2 | 0.8350 ± 0.0071 | 0.9000 ± 0.0000 | 0.7000 ± 0.0000 |" in lines
+
+
+def test_sweeps_of_transfer_share_a_table_and_a_plot(tmp_path: Path) -> None:
+    pretrained = {"model.weights": "weights.pt"}
+    ways: dict[str, dict[str, Any]] = {
+        "frozen": {**pretrained, "model.freeze": "backbone"}, "tuned": pretrained, "scratch": {"model.weights": None},
+        "frozen_plain": {**pretrained, "model.freeze": "backbone", "data.augment": []},
+    }  # fmt: skip
+    for way, settings in ways.items():
+        sweep = mark(tmp_path / f"transfer_{way}", ["data.root"])
+        for images in (500, 50):
+            for seed in (0, 1):
+                metrics = figures_of(0.9 + seed / 100, data={"train": {"images": images}})
+                given = {"data.augment": ["flip"], "data.root": str(images), "seed": seed, **settings}
+                add_run(sweep, f"{images}_{seed}", given, metrics)
+        keep(sweep, tmp_path / "results")
+    page.write(tmp_path / "results.md", tmp_path / "results")
+    lines = (tmp_path / "results.md").read_text().partition("<!-- figures of transfer -->")[2].splitlines()
+    assert [line.split(" | ")[:4] for line in lines if line.startswith("| 50")] == [
+        [f"| {images}", *cells, "2"] for images in (50, 500)
+        for cells in (["frozen", "on"], ["frozen", "off"], ["fine-tuned", "on"], ["from scratch", "on"])
+    ]  # fmt: skip
+    assert "| 50 | frozen | on | 2 | 0.8950 ± 0.0071 | 10.0 ± 0.0 |" in lines
+    assert lines.count("python train.py -m a=1,2") == len(ways)
+    drawn = ElementTree.parse(tmp_path / "results" / "transfer.svg").getroot()
+    assert drawn.tag.endswith("svg")
 
 
 def test_a_setting_of_two_sweeps_is_one_line(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from labbook.reports.read_runs import RunRecord
 from labbook.reports.table_cells import format_spread
 from labbook.reports.tables import markdown_table
 from labbook.runs import outputs
-from tools.results import keras_table
+from tools.results import keras_table, transfer
 from tools.results.archive import kept
 from tools.results.markdown_sections import begin, placed
 from tools.results.published_vs_ours import SECONDS, TOLERANCE, Line, is_accuracy, lines
@@ -26,7 +26,8 @@ def write(page: Path, folder: Path) -> list[Line]:
     A lab's figures are between the marks of its letter, `<!-- figures of lab A -->`, those of all labs between those of
     `all`, and those of a comparison of frameworks between those of its file's name. A sweep that has marks of its own,
     `<!-- figures of sweep NAME -->`, is shown there as a whole and not among the systems of its lab; the recall of
-    each class is shown between marks of `recall NAME`.
+    each class is shown between marks of `recall NAME`, and the runs of all sweeps `transfer_NAME` between those of
+    `transfer`.
     """
     reports = [group_runs(sweep) for sweep in kept(folder)]
     text = page.read_text(encoding="utf-8") if page.exists() else "# Results\n"
@@ -47,6 +48,12 @@ def write(page: Path, folder: Path) -> list[Line]:
     for report in reports:
         if begin(f"recall {report.sweep.name}") in text:
             text = placed(text, f"recall {report.sweep.name}", recalls(report))
+    if shown := transfer.measured(reports):
+        runs = [run for item in shown for run in item.row.finished]
+        own = [report for report in reports if report.sweep.name.startswith(transfer.PREFIX)]
+        commands = fenced(command for report in own for command in report.sweep.commands)
+        text = placed(text, "transfer", "\n\n".join([transfer.table(shown), hardware(runs), commands]))
+        outputs.write_output(folder / "transfer.svg", transfer.plot(shown))
     text = placed(text, "all", summary(reports, found))
     outputs.write_output(page, text)
     return found
