@@ -35,8 +35,8 @@ COMMANDS = {  # what a command does, and the programs of the environment that it
     "new-callback": ["for a callback of your own: NAME=my_callback", "python scripts/new.py callback"],
     "completion": ["TAB completes settings (bash, zsh, fish); ARGS=--remove ends it", "python scripts/completion.py"],
     "benchmark": [
-        "speed, into benchmarks/RESULTS.md (half an hour on an idle machine)",
-        "python tools/measure_speed.py --write benchmarks/RESULTS.md",
+        "speed, into docs/speed_results.md (half an hour on an idle machine)",
+        "python tools/measure_speed.py --write docs/speed_results.md",
     ],
     "stress": [
         "kills, full disks, bad input: what runs survive, into docs/reliability.md (half an hour)",

@@ -13,7 +13,7 @@ from tests.docs.pages import PROJECT, ROOT
 
 LESS = Path(__file__).parent / "less.py"
 FILES = ("Makefile", "train.py", "pyproject.toml", "*.lock", "*.md")
-FOLDERS = ("configs", "scripts", "src", "tools", "docs", "benchmarks", "tests")
+FOLDERS = ("configs", "scripts", "src", "tools", "docs", "tests")
 LABS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 LIMIT = 600  # seconds that one command may take
 

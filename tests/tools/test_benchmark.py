@@ -14,8 +14,9 @@ from torch import nn
 from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.config import schema
 from labbook.models.mlp import MLP
+from labbook.runs.provenance import code_version
 from labbook.sweeps import grid_sweeper
-from labbook.training.hardware import Machine
+from labbook.training.hardware import DeviceChoice, Machine
 from tools.benchmark import defaults, image_folder, report, step_profile, timing
 from tools.benchmark.cases import CASES, Case, case
 from tools.benchmark.contenders import CONTESTANTS, bare, prepared
@@ -152,7 +153,13 @@ def test_photographs_are_timed_from_file_to_step(monkeypatch: pytest.MonkeyPatch
 def test_the_report_is_a_table_with_its_conditions() -> None:
     section = Section("Speed", ("case", "s"), [("one", "1.0"), ("two", "2.0")], "Medians.")
     table = "| case | s |\n| --- | --- |\n| one | 1.0 |\n| two | 2.0 |"
-    assert report.markdown([section], "a machine") == f"# Benchmark\n\na machine\n\n## Speed\n\n{table}\n\nMedians.\n"
+    assert (
+        report.markdown([section], "a machine")
+        == f"# Speed measurements\n\na machine\n\n## Speed\n\n{table}\n\nMedians.\n"
+    )
+    assert f"Labbook {code_version()}, Python" in report.conditions(
+        DeviceChoice("cpu", "32-true", False, "a CPU"), "make"
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from labbook.runs.provenance import library_versions
+from labbook.runs.provenance import code_version, library_versions
 from labbook.training import hardware
 from tools.benchmark.sections import Section
 
@@ -30,8 +30,9 @@ def conditions(choice: hardware.DeviceChoice, command: str) -> str:
 
 
 def machine(choice: hardware.DeviceChoice) -> str:
-    """Hardware and versions."""
-    return f"{choice.reason}; {os.cpu_count()} cores, {torch.get_num_threads()} threads; {library_versions()}"
+    """Hardware and versions, with the commit of the code that is measured."""
+    versions = f"Labbook {code_version()}, {library_versions()}"
+    return f"{choice.reason}; {os.cpu_count()} cores, {torch.get_num_threads()} threads; {versions}"
 
 
 def rows(section: Section) -> str:
@@ -43,7 +44,7 @@ def rows(section: Section) -> str:
 
 def markdown(sections: Sequence[Section], about: str) -> str:
     """The whole report."""
-    parts = ["# Benchmark", about]
+    parts = ["# Speed measurements", about]
     for section in sections:
         parts += [f"## {section.title}", rows(section), section.note]
     return "\n\n".join(part for part in parts if part) + "\n"
