@@ -82,6 +82,13 @@ def test_few_batches_wait_where_they_are_large() -> None:
     assert sums.images == 2 * len(labels)
 
 
+def test_large_images_do_not_wait_on_a_cpu() -> None:
+    small, large = RunningMetrics(image_numbers=28**2), RunningMetrics(image_numbers=3 * 224**2)
+    for sums in (small, large):
+        sums.update(torch.tensor(0.0), torch.zeros(64, 2), torch.zeros(64, dtype=torch.int64))
+    assert (small.images, large.images) == (0, 64)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_the_first_bad_loss_is_named(bad: float) -> None:
     sums = RunningMetrics()

@@ -13,9 +13,11 @@ from torchmetrics import Metric
 from labbook.errors import SettingError
 from labbook.training.epoch_rows import log_epoch
 from labbook.training.metric_building import metric_inputs
-from labbook.training.metrics import RunningMetrics
+from labbook.training.row_buffer import RowBuffer
 
 log = logging.getLogger("labbook")
+
+AT_ONCE = 2**22  # logits that wait at most
 
 
 class EvaluationMetrics(Callback):
@@ -27,12 +29,11 @@ class EvaluationMetrics(Callback):
 
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self.metrics = dict(metrics)
-        self._pending: list[tuple[Tensor, Tensor]] = []  # logits [n, classes] and labels, added many at a time
-        self._pending_logits = 0
+        self._pending = RowBuffer()  # logits [n, classes] and labels, added many at a time
         self._warned: set[str] = set()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._pending, self._pending_logits = [], 0
+        self._pending = RowBuffer()
         for metric in self.metrics.values():
             metric.to(pl_module.device)
             metric.reset()
@@ -67,17 +68,16 @@ class EvaluationMetrics(Callback):
                 f"metrics needs a {step} that returns a dict with logits [n, classes] and labels [n]:"
                 " return them, or use metrics=default"
             )
-        self._pending.append((outputs["logits"], outputs["labels"]))
-        self._pending_logits += outputs["logits"].numel()
-        if len(self._pending) >= RunningMetrics.steps or self._pending_logits >= RunningMetrics.numbers:
+        logits = outputs["logits"]
+        self._pending.add((logits, outputs["labels"]))
+        if self._pending.count * logits.shape[1:].numel() >= AT_ONCE:
             self._update()
 
     def _update(self) -> None:
         """Add the pending batches: few large updates, because each takes torchmetrics up to a millisecond."""
         if not self._pending:
             return
-        logits, labels = (torch.cat(each) for each in zip(*self._pending, strict=True))
-        self._pending, self._pending_logits = [], 0
+        logits, labels = self._pending.take()
         for metric in self.metrics.values():
             # Without images (in a process that has none), only metrics that keep all of them need the shape.
             if len(labels) or any(isinstance(state, list) for state in metric.metric_state.values()):

@@ -23,6 +23,7 @@ from labbook.training.metrics import Metrics, RunningMetrics
 from labbook.training.mixup import make_mix
 from labbook.training.parameter_groups import group_parameters, ordered_layers_of
 from labbook.training.processes import sum_over_ranks
+from labbook.training.row_buffer import RowBuffer
 from labbook.training.task import Task as Task
 from labbook.training.task import check_task_options
 from labbook.training.tta import tta_logits
@@ -56,8 +57,9 @@ class Classifier(FastLightningModule):
         self._mix = make_mix(self.task.mixup, self.task.cutmix, spec.num_classes)
         self.outcome: AnyEvaluationResult | None = None
         self.has_top5 = spec.num_classes >= 10 and not spec.multilabel  # top-5 accuracy says little for fewer classes
-        self._train, self._evaluation = RunningMetrics(self.has_top5), RunningMetrics(self.has_top5)
-        self._tested: list[tuple[Tensor, ...]] = []
+        numbers = spec.channels * spec.size**2
+        self._train, self._evaluation = (RunningMetrics(self.has_top5, numbers) for _ in range(2))
+        self._tested = RowBuffer()
 
     def require_size(self, spec: ImageSpec, smallest: int) -> None:
         """Refuse images that are too small for the layers."""
@@ -196,16 +198,15 @@ class Classifier(FastLightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> StepOutput:
         """Add a batch of test images to the metrics and keep its predictions; returns the same as `validation_step`."""
         found = self._evaluate(batch)
-        self._tested.append(self.label_task.of_batch(found))
+        self._tested.add(self.label_task.of_batch(found))
         return found
 
     def on_test_epoch_end(self) -> None:
         """Create the `outcome`. With several processes, its predictions are those of this process."""
         figures = Metrics.of(sum_over_ranks(self.trainer, self._evaluation.total()))
-        kept = [torch.cat(each).cpu() for each in zip(*self._tested, strict=True)]
+        kept = [each.cpu() for each in self._tested.take()]
         self.outcome = self.label_task.outcome(kept, figures, partial(sum_over_ranks, self.trainer))
         self._evaluation.reset()
-        self._tested = []
 
     def _evaluate(self, batch: Batch) -> StepOutput:
         inputs = self.further_inputs.among(batch.extra)

@@ -19,10 +19,14 @@ class RunningMetrics:
     """
 
     steps = 64  # batches that wait at most
-    numbers = 2**22  # logits that wait at most
+    numbers = 2**22  # logits that wait at most; on a CPU, pixels as well
 
-    def __init__(self, top5: bool = False) -> None:
-        self.top5 = top5
+    def __init__(self, top5: bool = False, image_numbers: int = 0) -> None:
+        """`image_numbers` are the numbers of an image: on a CPU, large batches do not wait.
+
+        A small tensor that outlives its step splits the memory that the step has freed, and the next step needs more.
+        """
+        self.top5, self.image_numbers = top5, image_numbers
         self._paused = False
         self.reset()
 
@@ -43,7 +47,7 @@ class RunningMetrics:
         if self._paused:
             return
         self._waiting.append((loss.detach(), logits.detach(), labels, step))
-        self._numbers += logits.numel()
+        self._numbers += logits.numel() + (len(labels) * self.image_numbers if logits.is_cpu else 0)
         if len(self._waiting) >= self.steps or self._numbers >= self.numbers:
             self.flush()
 
