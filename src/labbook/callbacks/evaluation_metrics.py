@@ -5,9 +5,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from torch import Tensor
 from torchmetrics import Metric
 
 from labbook.errors import SettingError

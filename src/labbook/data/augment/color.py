@@ -76,15 +76,16 @@ def posterize(images: Tensor, bits: Tensor) -> Tensor:
 
 def solarize(images: Tensor, thresholds: Tensor) -> Tensor:
     """Pixels at or above the threshold, [n], inverted."""
-    return torch.where(images >= per_image(thresholds), 255 - images, images)
+    inverted = (images >= per_image(thresholds)).to(images.dtype)  # torch.where is slower on a CPU
+    return images + inverted * (255 - 2 * images)
 
 
 def autocontrast(images: Tensor) -> Tensor:
     """Each channel of each image stretched to 0..255; a channel of one value stays."""
     least, most = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     flat = least == most
-    scale = 255 / torch.where(flat, 1, most - least)
-    return torch.where(flat, images, (images - least) * scale)
+    scale = torch.where(flat, 1, 255 / (most - least))
+    return (images - torch.where(flat, 0, least)) * scale
 
 
 def equalize(images: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from labbook.data.augment import color, geometry
-from labbook.data.augment.basic import Draw, Transform, check_probability
+from labbook.data.augment.basic import Draw, Transform, change_groups, check_probability, with_amounts
 from labbook.errors import SettingError
 
 
@@ -17,9 +17,11 @@ def uniform(draw: Draw, count: int, device: torch.device, low: float, high: floa
     return low + (high - low) * torch.rand(count, generator=draw.random, device=device)
 
 
-def chosen(images: Tensor, draw: Draw, probability: float) -> Tensor:
-    """Which images to change, bool [n]."""
-    return torch.rand(len(images), generator=draw.random, device=images.device) < probability
+def chosen(images: Tensor, draw: Draw, probability: float) -> list[int]:
+    """The rows of the images to change."""
+    found = torch.rand(len(images), generator=draw.random, device=images.device) < probability
+    rows: list[int] = found.nonzero().flatten().tolist()
+    return rows
 
 
 def check_range(name: str, option: str, low: Any, high: Any, least: float, most: float) -> None:
@@ -96,13 +98,14 @@ class ColorJitter(Transform):
         ]
         amounts = [*factors, uniform(draw, n, device, -self.hue, self.hue)]
         order = torch.rand(n, 4, generator=draw.random, device=device).argsort(1)
-        changed = images.float() if not images.is_floating_point() else images.clone()
-        for place in range(4):
-            for number, change in enumerate((color.brightness, color.contrast, color.saturation, color.hue)):
-                rows = (order[:, place] == number).nonzero().flatten()
-                if len(rows) and (number < 3 or self.hue):
-                    changed[rows] = change(changed[rows], amounts[number][rows])
-        return changed
+        changes = (color.brightness, color.contrast, color.saturation, color.hue)[: 4 if self.hue else 3]
+        groups = [
+            (rows.tolist(), with_amounts(change, amounts[number][rows]))
+            for place in range(4)
+            for number, change in enumerate(changes)
+            for rows in [(order[:, place] == number).nonzero().flatten()]
+        ]
+        return change_groups(images, groups)
 
 
 @dataclass(frozen=True)
@@ -116,9 +119,8 @@ class Grayscale(Transform):
         check_probability(self.name, self.probability)
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        without = chosen(images, draw, self.probability).view(-1, 1, 1, 1)
-        images = images.float()
-        return torch.where(without, color.grey(images).expand_as(images), images)
+        rows = chosen(images, draw, self.probability)
+        return change_groups(images, [(rows, lambda group: color.grey(group).expand_as(group))])
 
 
 @dataclass(frozen=True)
@@ -145,12 +147,9 @@ class Blur(Transform):
             )
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        rows = chosen(images, draw, self.probability).nonzero().flatten()
-        sigmas = uniform(draw, len(images), images.device, *self.sigma)
-        changed = images.float() if not images.is_floating_point() else images.clone()
-        if len(rows):
-            changed[rows] = color.blur(changed[rows], sigmas[rows], self.kernel)
-        return changed
+        rows = chosen(images, draw, self.probability)
+        sigmas = uniform(draw, len(images), images.device, *self.sigma)[rows]
+        return change_groups(images, [(rows, lambda group: color.blur(group, sigmas, self.kernel))])
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ class Perspective(Transform):
             raise SettingError(f"data.augment: {self.name} takes a distortion from 0 to 1, not {self.distortion}")
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
-        rows = chosen(images, draw, self.probability).nonzero().flatten()
+        rows = chosen(images, draw, self.probability)
         height, width = images.shape[2:]
         moves = torch.rand(len(images), 4, 2, generator=draw.random, device=images.device)
         most = torch.tensor([int(self.distortion * (side // 2)) + 1 for side in (width, height)], device=images.device)
@@ -175,8 +174,5 @@ class Perspective(Transform):
         right = torch.tensor([width - 1, 0], device=images.device)
         bottom = torch.tensor([0, height - 1], device=images.device)
         signs = torch.tensor([[1, 1], [-1, 1], [-1, -1], [1, -1]], device=images.device)
-        corners = torch.stack([0 * right, right, right + bottom, bottom]) + signs * inward
-        changed = images.float() if not images.is_floating_point() else images.clone()
-        if len(rows):
-            changed[rows] = geometry.perspective(changed[rows], corners[rows])
-        return changed
+        corners = (torch.stack([0 * right, right, right + bottom, bottom]) + signs * inward)[rows]
+        return change_groups(images, [(rows, lambda group: geometry.perspective(group, corners))])

@@ -10,7 +10,7 @@ from torchvision.transforms import AutoAugmentPolicy
 from torchvision.transforms.autoaugment import AutoAugment as PublishedPolicies
 
 from labbook.data.augment import color, geometry
-from labbook.data.augment.basic import Draw, Transform
+from labbook.data.augment.basic import Draw, Transform, change_groups, with_amounts
 from labbook.errors import SettingError
 
 MOVES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
@@ -41,21 +41,20 @@ def largest(shear: float, shift: tuple[float, float], turn: float, color: float,
 
 def apply_operations(images: Tensor, chosen: Tensor, amounts: Tensor) -> Tensor:
     """Apply an operation to each image: its index in `OPERATIONS` (int64 [n]) and its amount (float [n])."""
-    changed = images.float()
-    if changed is images:
-        changed = images.clone()
-    matrices = torch.zeros(len(images), 2, 3, device=images.device)
-    moved = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    for number in torch.unique(chosen).tolist():
-        name, rows = OPERATIONS[number], chosen == number
+    numbers = chosen.tolist()
+    moved: list[int] = []
+    matrices: list[Tensor] = []
+    groups = []
+    for number in sorted(set(numbers)):
+        name, rows = OPERATIONS[number], [row for row, each in enumerate(numbers) if each == number]
         if name in MOVES:
-            matrices[rows] = geometry.move(name, amounts[rows], *images.shape[2:])
-            moved |= rows
+            moved += rows
+            matrices.append(geometry.move(name, amounts[rows], *images.shape[2:]))
         elif name in COLORS:
-            changed[rows] = COLORS[name](changed[rows], amounts[rows])
-    if moved.any():
-        changed[moved] = geometry.affine(changed[moved], matrices[moved])
-    return changed
+            groups.append((rows, with_amounts(COLORS[name], amounts[rows])))
+    if moved:
+        groups.append((moved, with_amounts(geometry.affine, torch.cat(matrices))))
+    return change_groups(images, groups)
 
 
 def whole_numbers(below: int, count: int, draw: Draw) -> Tensor:
