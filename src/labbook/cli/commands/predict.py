@@ -31,6 +31,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table to FILE as JSON")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="save a PNG with up to 64 images and their classes")
     parser.add_argument("--figure-images", choices=("first", "least-sure"), default="first", help="default: first")
+    parser.add_argument("--cam", action="store_true", help="save a Grad-CAM heat map of each image")
+    parser.add_argument(
+        "--cam-folder", type=Path, default=Path("cam"), metavar="FOLDER", help="folder of the heat maps (default: cam)"
+    )
+    parser.add_argument("--cam-layer", metavar="NAME", help="layer of the heat maps (default: see docs/predict.md)")
     return parser.parse_intermixed_args()
 
 
@@ -41,20 +46,26 @@ def main() -> None:
     asked = PredictionRequest.of(given)
 
     with lazy_imports.import_torch_stack():  # takes seconds, which an error need not wait for
-        from labbook.inference import trained_model
-        from labbook.inference.predict import classify, output
+        from labbook.inference import grad_cam, trained_model
+        from labbook.inference.predict import cam_pictures, classify, output
 
     network = trained_model.load_trained(given.run, asked.config, given.weights, "predict")
     kind = trained_model.data_type(network.config)
     asked.check(network.spec, (kind.mean, kind.std))
     predictor = classify.Predictor.of(network, given.top, given.batch_size)
     batches = predictor.files(asked.files.images) if asked.files.images else predictor.test_images(asked.numbers)
+    if asked.cams:
+        layer = grad_cam.find_layer(network.model, given.cam_layer)
+        batches = cam_pictures.write_pictures(network, batches, asked.cams, layer)
     several = network.spec.multilabel
     columns = output.PredictionColumns.of(
         asked.names, network.spec.class_names, given.top, bool(asked.numbers), several
     )
     with outputs.print_beside_outputs(*asked.outputs):
-        printed = output.print_predictions(batches, columns, given.figure_images, to_the_end=bool(asked.outputs))
+        whole = bool(asked.outputs or asked.cams)
+        printed = output.print_predictions(batches, columns, given.figure_images, to_the_end=whole)
+        if asked.cams:
+            print(f"heat maps: {given.cam_folder}")
     if given.csv:
         outputs.write_output(given.csv, output.predictions_as_csv(printed.predictions, given.top, asked.known, several))
     if given.json:

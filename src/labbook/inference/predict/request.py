@@ -4,8 +4,9 @@ import glob
 import os
 import re
 from argparse import Namespace
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,6 +41,7 @@ class PredictionRequest:
     numbers: list[int]  # of test images, if there are no files
     open: dict[str, Any]  # given values of data settings that are null in the run: the network decides
     outputs: tuple[Path, ...] = ()  # files to write
+    cams: Mapping[str, Path] = field(default_factory=dict)  # the pictures to write, by image
 
     @classmethod
     def of(cls, given: Namespace) -> "PredictionRequest":
@@ -59,11 +61,16 @@ class PredictionRequest:
                 raise SettingError(f"{option} must be at least 1, not {number}")
         files = find_images(places)
         targets = {"--csv": given.csv, "--json": given.json, "--figure": given.figure}
-        outputs.check_outputs(targets, files.images)
+        if given.cam_layer and not given.cam:
+            raise SettingError(f"--cam-layer {given.cam_layer} is the layer of the heat maps: add --cam")
+        names = list(map(str, files.images or map(int, numbers)))
+        cams = name_pictures(names, given.cam_folder) if given.cam else {}
+        pictures = {f"--cam-folder {file.parent}: {file.name}": file for file in cams.values()}
+        outputs.check_outputs(targets | pictures, files.images)
         named = {option: file for option, file in targets.items() if file is not None}
         for option, file in named.items():
             check_output_file(option, file)
-        return cls(config, files, list(map(int, numbers)), left_open, tuple(named.values()))
+        return cls(config, files, list(map(int, numbers)), left_open, tuple(named.values()), cams)
 
     def check(self, spec: "ImageSpec", own: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
         """Compare the settings `open` with the images of the network; `own` are mean and std of its data set."""
@@ -114,6 +121,17 @@ def check_output_file(option: str, file: Path) -> None:
         raise SettingError(f"{option} {abbreviate(str(file))}: there is no folder {abbreviate(str(file.parent))}")
     if option == "--figure" and file.suffix.lower() != ".png" and not outputs.is_stream(file):
         raise SettingError(f"--figure {abbreviate(str(file))} must be a PNG file: use a name that ends in .png")
+
+
+def name_pictures(images: Iterable[str], folder: Path) -> dict[str, Path]:
+    """A PNG in `folder` for each image, with its name (test_N for a number), and another number for a second one."""
+    seen: Counter[str] = Counter()
+    files = {}
+    for image in dict.fromkeys(images):
+        stem = f"test_{image}" if image.isdecimal() else Path(image).stem
+        seen[stem.lower()] += 1
+        files[image] = folder / f"{stem}{f'_{seen[stem.lower()]}' if seen[stem.lower()] > 1 else ''}.png"
+    return files
 
 
 # Files --------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,15 +16,15 @@ from labbook.data.decoding import decode
 from labbook.data.image_spec import ImageSpec, join_class_names, label_combinations
 from labbook.data.resize import resize_and_convert, resize_images
 from labbook.errors import SettingError, abbreviate, printable
+from labbook.inference.grad_cam import find_layer, grad_cam
 from labbook.inference.trained_model import TrainedModel, data_type, decoding_of_run
+from labbook.plots.heat_maps import enlarge, overlay_heat
 from labbook.runs.run_folder import read_metrics
 
 TOP = 5  # classes in an answer
 SAMPLES = 20  # test images
-SIDE = 352  # pixels: the minimum size of an image on the page
 DARK = 0.4  # mean of pixels: below for data sets that are light on dark (0.13 to 0.31), above for photographs (0.47)
 FAINT = 32  # of 255: ink at the edge of a stroke
-FOR, AGAINST = (255, 120, 0), (40, 130, 255)  # orange and blue, for color-blind people too
 
 STEPS = 50  # from the blank image to the image
 AT_ONCE = 64  # changed copies of the image in one batch
@@ -35,6 +36,8 @@ METHODS = {
     " colour of the border)",
     "Saliency": "how much the score of the class changes if this pixel becomes a little lighter or darker",
 }
+GRAD_CAM = "Grad-CAM"
+OF_REGIONS = "which regions increase the score of the class, as seen by the layer {0} with {1} x {1} positions"
 
 
 class DrawingStyle(NamedTuple):
@@ -58,6 +61,10 @@ class Explainer:
         self.network, self.spec = network, network.spec
         self.style = DrawingStyle.of(network.config, network.spec)
         self.samples: list[tuple[Tensor, str]] = []  # test images with their classes
+        self.methods = dict(METHODS)
+        with suppress(SettingError):  # a network without positions
+            self.layer = find_layer(network.model)
+            self.methods[GRAD_CAM] = OF_REGIONS.format(self.layer.name, self.layer.side)
 
     def from_file(
         self, file: dict[str, Any] | None, invert: bool | None = None
@@ -89,17 +96,22 @@ class Explainer:
         return [(enlarge(pixels), name) for pixels, name in self.samples], ""
 
     def answer(self, pixels: Tensor | None, method: str) -> Sequence[Any]:
-        """Probabilities of the top classes, the input image, the important pixels by a `METHODS`, and a sentence."""
+        """Probabilities of the top classes, the input image, its important pixels by one of `methods`, a sentence."""
         if pixels is None:
             return None, None, None, ""
         network, names = self.network, [printable(name) for name in self.spec.class_names]
         probabilities = network.probabilities(pixels)
         values, top = (part.tolist() for part in probabilities[0].topk(min(TOP, len(names))))
         normalized = self.spec.normalize(pixels.to(network.device))
-        attributions = attribute(method, network.scores, normalized, top[0])
+        if method == GRAD_CAM:
+            attributions = grad_cam(network.model, self.layer, normalized, torch.tensor(top[:1]).to(network.device))[
+                None
+            ]
+        else:
+            attributions = attribute(method, network.scores, normalized, top[0])
         signed = bool((attributions < 0).any())
         colours = "increase the score of {0}, blue pixels decrease it" if signed else "are important for {0}"
-        meaning = f"Orange pixels {colours.format(names[top[0]])}. Shown: {METHODS[method]}."
+        meaning = f"Orange pixels {colours.format(names[top[0]])}. Shown: {self.methods[method]}."
         if several := network.several_classes(probabilities):
             classes = printable(join_class_names(several[0]))
             meaning = f"Predicted classes (above their thresholds): {classes}. {meaning}"
@@ -241,18 +253,3 @@ def heat_map_of(attributions: Tensor) -> Tensor:
     strength = summed.abs()
     largest = strength.flatten().quantile(0.99) or strength.max()
     return (summed / largest).clamp(-1, 1) if largest > 0 else torch.zeros_like(summed)
-
-
-def enlarge(pixels: Tensor) -> np.ndarray:
-    """An image uint8 [1, C, H, W] with each pixel as a square: uint8 [h, w, 3] with sides of `SIDE` or more."""
-    times = max(1, -(-SIDE // pixels.shape[-2]))
-    return pixels[0].expand(3, -1, -1).permute(1, 2, 0).cpu().numpy().repeat(times, axis=0).repeat(times, axis=1)
-
-
-def overlay_heat(pixels: Tensor, heat: Tensor) -> Tensor:
-    """An image uint8 [1, C, H, W] in pale grey under `heat` [H, W] from -1 (blue) to 1 (orange): uint8 [1, 3, H, W]."""
-    grey = pixels.float().mean(1, keepdim=True).cpu() * 0.5 + 64
-    heat = heat.cpu()[None, None]
-    warm, cold = (torch.tensor(each).view(1, 3, 1, 1) for each in (FOR, AGAINST))
-    share = heat.abs() ** 0.7  # weak values would be invisible
-    return (grey * (1 - share) + torch.where(heat > 0, warm, cold) * share).round().byte()

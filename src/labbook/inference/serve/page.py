@@ -7,7 +7,7 @@ import gradio as gr
 import numpy as np
 from markupsafe import Markup, escape
 
-from labbook.inference.serve.explain import METHODS, TOP, Explainer
+from labbook.inference.serve.explain import TOP, Explainer
 
 CANVAS = 280  # pixels of a side
 BRUSH = 12  # pixels: about as bold as MNIST's strokes
@@ -43,8 +43,8 @@ def build_page(explainer: Explainer) -> Any:
                 with gr.Row():
                     seen = gr.Image(label="Input of the network", elem_id="seen", **SHOWN)
                     mattered = gr.Image(label="Important pixels", elem_id="mattered", **SHOWN)
-                first = next(iter(METHODS))
-                method = gr.Radio(list(METHODS), value=first, show_label=False, container=False, elem_id="method")
+                names = list(explainer.methods)
+                method = gr.Radio(names, value=names[0], show_label=False, container=False, elem_id="method")
                 shown = [answer, seen, mattered, text(elem_id="meaning")]
         gr.on([pixels.change, method.input], explainer.answer, [pixels, method], shown, **EVENT)
     return blocks
