@@ -148,9 +148,9 @@ def make_quiet_trainer(config: DictConfig, choice: DeviceChoice, **options: Any)
     return trainer
 
 
-def test_trainer(config: DictConfig, choice: DeviceChoice, model: LightningModule) -> Trainer:
+def test_trainer(config: DictConfig, choice: DeviceChoice, model: LightningModule, *callbacks: Callback) -> Trainer:
     """A Trainer for a test with the group `metrics`."""
-    return detached_trainer(config, choice, callbacks=build_evaluation_metrics(config, model))
+    return detached_trainer(config, choice, callbacks=[*build_evaluation_metrics(config, model), *callbacks])
 
 
 def detached_trainer(config: DictConfig, choice: DeviceChoice, **options: Any) -> Trainer:

@@ -18,6 +18,7 @@ from labbook.data.datamodule import ImageDataModule, Images, Part
 from labbook.data.decoding import Decoding
 from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
+from labbook.inference.calibration import temperature_of
 from labbook.inference.run_config import check_classification, complete_run_config, types_of_run
 from labbook.runs.run_folder import BEST, CHECKPOINTS, LAST, read_metrics
 from labbook.trainer import configure_backends
@@ -44,6 +45,7 @@ class TrainedModel:
     model: Classifier
     choice: DeviceChoice  # device and precision
     epoch: int  # of the weights
+    temperature: float = 1.0  # that logits are divided by
 
     @property
     def spec(self) -> ImageSpec:
@@ -61,7 +63,7 @@ class TrainedModel:
             images = images.contiguous(memory_format=torch.channels_last)
         dtype = AUTOCAST.get(self.choice.precision)
         with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
-            return self.scores(images).float()
+            return self.scores(images).float() / self.temperature
 
     def scores(self, images: Tensor) -> Tensor:
         """Normalized images [n, C, H, W] to logits [n, classes] in the same precision, with gradients."""
@@ -178,13 +180,16 @@ def load_trained(path: Path, config: DictConfig, weights: Weights | None, purpos
     model, epoch = there.network(there.spec)
     model.further_inputs.check_none()
     use_thresholds(model, path)
+    temperature = temperature_of(path, epoch)
+    if isinstance(model.label_task, MultiLabel):
+        model.label_task.scale_thresholds(temperature)
     choice = hardware.choose_for_run(there.config, model)
     configure_backends(there.config, choice)
     channels_last = choice.channels_last and has_convolutions(model)
     layout = torch.channels_last if channels_last else torch.preserve_format
     device = torch.device({"gpu": "cuda"}.get(choice.accelerator, choice.accelerator))
     model.to(device=device, memory_format=layout)
-    return TrainedModel(path, there.config, model.eval(), choice, epoch)
+    return TrainedModel(path, there.config, model.eval(), choice, epoch, temperature)
 
 
 def use_thresholds(model: LightningModule, path: Path) -> None:

@@ -176,6 +176,11 @@ class MultiLabel:
         values = [kept.get(name, EVEN) for name in names]
         self.thresholds = torch.tensor([value if isinstance(value, float) else EVEN for value in values])
 
+    def scale_thresholds(self, temperature: float) -> None:
+        """Change the thresholds so that the classes are the same if logits are divided by a temperature."""
+        if temperature != 1:
+            self.thresholds = (self.thresholds.logit() / temperature).sigmoid()
+
     def of_batch(self, found: StepOutput) -> tuple[Tensor, ...]:
         return found["rows"], found["labels"] > EVEN, found["logits"].float().sigmoid()
 

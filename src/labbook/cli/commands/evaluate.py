@@ -32,12 +32,20 @@ def main() -> None:
     parser.add_argument("--split", choices=("test", "val", "train"), default="test")
     parser.add_argument("--all", action="store_true", help="show all classes, also if there are more than 20")
     parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="fit a temperature to the validation images, which predict, export and serve use; see docs/compare.md",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="folder of metrics and plots; default: RUN/evaluation"
     )
     given = parser.parse_intermixed_args()
     given.run = run_of(given.run)
     asked = other_dataset.evaluation_request(read_run_config(given.run), given.settings)
     check_local_path("--out", given.out or given.run)
+    if given.calibrate:
+        check_symlinks(given.run)
+        check_calibration(given.split, asked.name, given.settings)
     if given.out == outputs.STANDARD_OUTPUT:
         raise SettingError("--out - is standard output: give a folder")
     if not given.out:
@@ -48,12 +56,16 @@ def main() -> None:
 
     with lazy_imports.import_torch_stack():  # takes seconds, which an error need not wait for
         from labbook.inference import run_config
-        from labbook.inference.evaluate import class_metrics, evaluate_run, output_files
+        from labbook.inference.evaluate import calibrate, class_metrics, evaluate_run, output_files
 
     own = not asked.name
     settings = (*given.settings, *([f"weights={given.weights}"] if given.weights else []))
     folder = given.out or given.run / output_files.FOLDER
     config = run_config.complete_run_config(given.run, asked.config)
+    fit = None
+    if given.calibrate:
+        run_config.check_classification(config, "--calibrate")
+        fit = calibrate.fit_on_validation(given.run, config, given.weights)
     if not run_config.is_classification_run(config):
         result = evaluate_run.evaluate_module(given.run, config, given.split, given.weights, asked.data)
         print_notes([*unfinished_notes(given.run), *result.notes])
@@ -63,7 +75,9 @@ def main() -> None:
         output_files.print_logged_test(result, given.all)
         print(f"evaluation: {folder}")
         return
-    found = evaluate_run.evaluate_run(given.run, config, given.split, given.weights, asked.data, own)
+    kept = calibrate.LogitCollector()
+    callbacks = [kept] if fit else []
+    found = evaluate_run.evaluate_run(given.run, config, given.split, given.weights, asked.data, own, callbacks)
     tested = output_files.EvaluationDescription.of(given.run, given.split, asked.name, settings, found).beside(
         folder, found.images
     )
@@ -77,6 +91,18 @@ def main() -> None:
     judged = class_metrics.evaluation_report(found.outcome, found.names)
     output_files.write_test(tested, found, judged, folder)
     class_metrics.print_report(judged, given.split, given.all)
-    for line in found.matched.notes:
+    calibrated = calibrate.write_calibration(given.run, fit, kept, found.data.spec) if fit else []
+    for line in [*found.matched.notes, *calibrated]:
         print(line)
     print(f"evaluation: {folder}")
+
+
+def check_calibration(split: str, other: str, settings: Sequence[str]) -> None:
+    """Refuse a calibration on other images, or of another network, than those of the run."""
+    if split != "test":
+        raise SettingError(
+            f"--calibrate is fitted to validation images and measured on the test: leave out --split {split}"
+        )
+    changed = [word for word in settings if not word.startswith(("trainer.", "data.root=", "data.cache_dir="))]
+    if other or changed:
+        raise SettingError(f"--calibrate is for the run as it is: leave out {changed[0]}")

@@ -11,6 +11,7 @@ from labbook import lazy_imports
 from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.errors import printable
+from labbook.inference import calibration
 from labbook.inference.export import formats
 from labbook.runs import outputs
 from labbook.runs.resume import read_run_config
@@ -50,7 +51,7 @@ def main() -> None:
         from labbook.training.capabilities import model_title
 
     network, apart = export_run(given.run, config, given.format, file, given.weights, given.opset)
-    for note in unfinished_notes(given.run):
+    for note in [*unfinished_notes(given.run), *calibration.calibration_notes(given.run, network.epoch)]:
         print(f"note: {printable(note)}", file=sys.stderr)
     spec, tta, how = network.spec, tta_of_network(network), decoding_of_network(network)
     with outputs.print_beside_outputs(file):

@@ -13,6 +13,7 @@ from labbook import lazy_imports
 from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.errors import printable
+from labbook.inference import calibration
 from labbook.inference.predict.request import PredictionRequest
 from labbook.runs import outputs
 from labbook.runs.run_folder import unfinished_notes
@@ -73,7 +74,8 @@ def main() -> None:
     if given.figure and printed.predictions:
         title = f"{network.model.title} of {given.run.name}"
         output.write_contact_sheet(printed, title, network.spec.class_names, given.figure)
-    for note in [*unfinished_notes(given.run), *output.prediction_notes(printed, asked.files.others, given.figure)]:
+    known = [*unfinished_notes(given.run), *calibration.calibration_notes(given.run, network.epoch)]
+    for note in [*known, *output.prediction_notes(printed, asked.files.others, given.figure)]:
         print(f"note: {printable(note)}", file=sys.stderr)
     if printed.problems:
         sys.exit(1)

@@ -2,10 +2,12 @@
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
+from pytorch_lightning import Callback
 
 from labbook import experiment
 from labbook.data.data_record import DataRecord, part_identity
@@ -62,6 +64,7 @@ def evaluate_run(
     weights: Weights | None = None,
     other: DictConfig | None = None,
     own: bool = True,
+    callbacks: Sequence[Callback] = (),
 ) -> EvaluatedRun:
     """Test the network of a run on `config.data` or on an `other` data set; `weights` None: those that the run tested.
 
@@ -90,7 +93,7 @@ def evaluate_run(
     use_thresholds(model, path)
     choice = hardware.choose_for_run(config, model)
     apply_channels_last(model, data, choice.channels_last)
-    outcome = run_test(test_trainer(config, choice, model), model, data, split)
+    outcome = run_test(test_trainer(config, choice, model, *callbacks), model, data, split)
     if not math.isfinite(outcome.figures.loss):
         raise SettingError(
             f"the loss of this network is {outcome.figures.loss}, so its predictions are meaningless: use"

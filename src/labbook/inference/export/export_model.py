@@ -63,7 +63,7 @@ def export_run(
     network = open_exportable(run, config, weights)
     with open_output(file) as partial:
         content, read = writers.FUNCTIONS[name]
-        exported = Exported(network.model, tta_of_network(network))
+        exported = Exported(network.model, tta_of_network(network), temperature_of_network(network))
         version = {} if opset is None else {"opset": opset}
         partial.write_bytes(content(exported, export_metadata(network, weights), **version))
         found = difference_from_torch(read(partial), network)
@@ -99,6 +99,10 @@ def difference_from_torch(read: writers.Network, network: Exportable) -> Differe
 def tta_of_network(network: Exportable) -> Tta:
     tta: Tta = network.config.task.tta if isinstance(network, TrainedModel) else "none"
     return tta
+
+
+def temperature_of_network(network: Exportable) -> float:
+    return network.temperature if isinstance(network, TrainedModel) else 1.0
 
 
 def output_names(network: Exportable) -> tuple[str, ...]:
@@ -166,6 +170,7 @@ def export_metadata(network: Exportable, weights: Weights | None) -> dict[str, s
         "mean": spec.mean,
         "std": spec.std,
         "tta": tta_of_network(network),
+        **({"temperature": scale} if (scale := temperature_of_network(network)) != 1 else {}),
         "run": network.path.resolve().name,
         "weights": trained_model.checkpoint_file(network.path, network.config, weights).stem,
         "epochs": network.epoch,

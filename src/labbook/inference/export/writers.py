@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PositiveFloat, TypeAdapter, ValidationError
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
@@ -37,9 +37,9 @@ class Exported(nn.Module):
     scale: Tensor  # float32 [C, 1, 1], as the next
     shift: Tensor
 
-    def __init__(self, network: LightningModule, tta: Tta) -> None:
+    def __init__(self, network: LightningModule, tta: Tta, temperature: float = 1.0) -> None:
         super().__init__()
-        self.network, self.tta = network, tta
+        self.network, self.tta, self.temperature = network, tta, temperature
         self.spec = capabilities.spec_of_images(network, "export")
         self.classifies = capabilities.is_classifier(network)
         scale, shift = scale_and_shift(self.spec.mean, self.spec.std, torch.device("cpu"))
@@ -58,6 +58,8 @@ class Exported(nn.Module):
         A network that is no classifier gives what its own `forward` does, [n, ...].
         """
         found = tta_logits(self.network, pixels * self.scale - self.shift, self.tta)
+        if self.temperature != 1:
+            found = found / self.temperature
         return (found, self.spec.probabilities(found)) if self.classifies else (found,)
 
 
@@ -167,6 +169,7 @@ def read_safetensors(file: Path) -> Exported:
     try:
         told = {name: json.loads(about[name]) for name in ("channels", "classes", "image_size", "mean", "std", "model")}
         tta = TypeAdapter(Tta).validate_python(about["tta"])
+        temperature = TypeAdapter(PositiveFloat).validate_python(about.get("temperature", "1"))
     except (KeyError, ValueError, RecursionError, ValidationError) as error:
         raise SettingError(f"{file} does not name the network of its weights") from error
     spec = trained_model.spec_of_checkpoint(
@@ -185,7 +188,7 @@ def read_safetensors(file: Path) -> Exported:
     model = instantiate.build_object(told["model"], **given)
     checkpoint_io.check_weights_fit(model, weights, file)
     model.load_state_dict(weights)
-    return Exported(model, tta)
+    return Exported(model, tta, temperature)
 
 
 def safetensors_parts(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -28,7 +28,9 @@ def write_pictures(
                 classes = prediction.classes
                 also = "" if classes is None else f"; above their thresholds: {join_class_names(classes)}"
                 (name, probability), *_ = prediction.guesses
-                lines = [f"{names[name]}  {probability:.1%}{also}", fonts.replace_undrawable(prediction.image)]
+                of_test = f"image {prediction.image}, true class: {prediction.true}"
+                source = prediction.image if prediction.true is None else of_test
+                lines = [f"{names[name]}  {probability:.1%}{also}", fonts.replace_undrawable(source)]
                 plots.save_png(heat_map_picture(image[None], heat, lines), files[prediction.image])
         yield batch
 

@@ -129,9 +129,11 @@ class Explainer:
     @property
     def about(self) -> str:
         accuracy = read_metrics(self.network.path).get("test/acc")
+        scale = self.network.temperature
         tested = f"test accuracy {accuracy:.4f}" if isinstance(accuracy, float) else "not tested yet"
+        calibrated = f"; temperature {scale:.2f}" if scale != 1 else ""
         return (
-            f"{tested}; {self.spec.num_classes} classes; input {self.spec.channels} x {self.spec.size} x"
+            f"{tested}{calibrated}; {self.spec.num_classes} classes; input {self.spec.channels} x {self.spec.size} x"
             f" {self.spec.size} pixels; weights of epoch {self.network.epoch}; device {self.network.device}"
         )
 
