@@ -34,7 +34,7 @@ class CamLayer:
     def as_maps(self, output: Tensor) -> Tensor:
         """An output, or its gradient, as [n, C, side, side]."""
         if output.ndim == 3:
-            return output[:, self.prefix :].transpose(1, 2).unflatten(2, (self.side, self.side))
+            return output[:, self.prefix :].transpose(1, 2).reshape(len(output), -1, self.side, self.side)
         return output.permute(0, 3, 1, 2) if self.channels_last else output
 
 

@@ -6,6 +6,7 @@ trainer.precision=32 replace those of the run. data=NAME tests on another data s
 classes are matched by name. Metrics and plots are saved in RUN/evaluation.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from labbook import lazy_imports
