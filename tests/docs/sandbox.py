@@ -59,6 +59,7 @@ def made(root: Path) -> Sandbox:
     for name, program in {"python": "", "tensorboard": "tensorboard "}.items():
         tool(root / ".venv" / "bin" / name, f'exec "{sys.executable}" "{LESS}" {program}"$@"')
     tool(root / ".venv" / "bin" / "uv", "exit 0")  # the packages are there
+    (root / ".venv" / "bin" / "activate").touch()  # each command has the environment already
     (root / ".venv" / "lib" / "python3.x" / "site-packages").mkdir(parents=True)
     for name in ("MNIST", "KMNIST"):
         write_mnist(root / "data" / name / "raw", images(80, 1, 28, 10), images(80, 1, 28, 10, seed=1))

@@ -68,11 +68,16 @@ def paper_of_config(path: Path) -> str:
     return found[1].strip() if found else ""
 
 
+def default_options(main: Path) -> dict[str, str]:
+    """The default of each group, from train.yaml; "null" for a group that is optional."""
+    return dict(re.findall(r"^  - (\w+): (\w+)", main.read_text(encoding="utf-8"), re.MULTILINE))
+
+
 def help_text(*configs: Path) -> str:
     """The text of `--help`, from the files of `configs` and their first comments."""
     configs = configs or tuple(search_path.config_folders())
     main = next(file for folder in configs if (file := folder / "train.yaml").is_file())
-    defaults = dict(re.findall(r"^  - (\w+): (\w+)", main.read_text(encoding="utf-8"), re.MULTILINE))
+    defaults = default_options(main)
     lines = []
     for group in settings.GROUPS:
         lines.append(f"  {group}=")
