@@ -1,7 +1,7 @@
 # `make train` and `make test` set everything up by themselves; `make help` lists the rest. What the commands do is in
 # src/labbook/setup.py; without make: `python scripts/make.py COMMAND`.
 PYTHON ?= $(or $(wildcard .venv/bin/python),python3)
-COMMANDS := help setup train test test-slow lint format lock new-project new-model new-module new-data new-loss \
+COMMANDS := help setup train test test-slow lint format lock docs new-project new-model new-module new-data new-loss \
 	new-callback completion benchmark stress tensorboard clean
 
 .PHONY: $(COMMANDS)

@@ -21,7 +21,10 @@ DISTRIBUTION = "labbook-vision"  # for pip; `labbook` on PyPI is another package
 
 
 PYTHON, TOO_NEW = (3, 11, 4), (3, 14)  # the oldest, and the first that does not work, as in pyproject.toml
-EXTRAS = ("wandb", "mlflow", "joblib", "ray", "submitit", "optuna", "export", "serve", "photos", "datasets", "timm")
+EXTRAS = (
+    *("wandb", "mlflow", "joblib", "ray", "submitit", "optuna"),
+    *("export", "serve", "photos", "datasets", "timm", "notebook", "docs"),
+)
 NEEDED = (  # the modules of the dependencies in pyproject.toml
     *("hydra", "torch", "pytorch_lightning", "torchvision", "PIL", "filelock", "jinja2", "matplotlib", "numpy"),
     *("omegaconf", "pydantic", "rich", "tensorboard", "torchmetrics", "torchview", "yaml"),

@@ -27,6 +27,7 @@ COMMANDS = {  # what a command does, and the programs of the environment that it
     "lint": ["style and types", "ruff check .", "ruff format --check .", "mypy"],
     "format": ["correct the style", "ruff check --fix .", "ruff format ."],
     "lock": ["newest versions that pyproject.toml allows, into the locks", "python tools/write_locks.py"],
+    "docs": ["the site of the pages in docs/, in site/; needs EXTRAS=docs", "zensical build --clean --strict"],
     "new-project": ["a project of your own that uses this one: NAME=../mylab", "python scripts/new_project.py"],
     "new-model": ["two files for a network of your own: NAME=my_net", "python scripts/new.py model"],
     "new-module": ["for a LightningModule with steps of its own: NAME=my_module", "python scripts/new.py module"],
@@ -55,7 +56,7 @@ CPU_LOCK = Path("requirements-cpu.lock")  # nothing for GPUs; torch without hash
 BUILDS = ("cpu", "cuda", "installed")  # of torch
 TORCH_PACKAGES = ("torch", "torchvision")
 OUTER_PACKAGES = "outer_torch.pth"  # adds the packages beside a torch that is installed elsewhere
-CACHES = (".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", "build")
+CACHES = (".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".cache", "build", "site")
 FIND_TORCH = f"""
 import json, sys
 from importlib import metadata
@@ -103,6 +104,8 @@ def run_command(command: str, *words: str) -> None:
         set_up(variables.get("EXTRAS"), variables.get("TORCH"), always=command == "setup")
     for number, program in enumerate(programs, start=1):
         name, *rest = program.split()
+        if not executable(name).exists():
+            raise SetupError(f"{name} is not installed: make setup EXTRAS={command}")
         start([str(executable(name)), *rest, *arguments], last=number == len(programs))
 
 

@@ -1,8 +1,13 @@
 """What the pages say is so: links, tables, names and versions are those of the code."""
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -50,6 +55,36 @@ def test_links_lead_somewhere(name: str) -> None:
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+def test_pages_of_the_site_link_only_to_files_of_the_site() -> None:
+    pages = {name: page for name, page in PAGES.items() if name.startswith("docs/")}
+    wrong = [
+        (name, link)
+        for name, page in pages.items()
+        for link in links(page)
+        if not ((ROOT / name).parent / unquote(link.partition("#")[0])).resolve().is_relative_to(ROOT / "docs")
+    ]
+    assert not wrong  # such files are named by their path
+    site = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+    listed = [file for part in site["nav"] for entries in part.values() for entry in entries for file in entry.values()]
+    assert sorted(listed) == sorted(name.removeprefix("docs/") for name in pages)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("zensical") is None, reason="needs the extra: docs")
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    for name in ("docs", "src"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "zensical.toml", tmp_path)
+    build = [sys.executable, "-m", "zensical", "build", "--strict"]
+    ended = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    reference = (tmp_path / "site" / "api" / "index.html").read_text(encoding="utf-8")
+    assert 'id="labbook.api.train"' in reference
+    assert "The same call again resumes it" in reference
+    hosts = {*re.findall(r'(?:src|href)="https?://([^/"]+)', (tmp_path / "site" / "index.html").read_text())}
+    assert hosts <= {"zensical.org"}  # no page loads anything from elsewhere; this is a link
 
 
 def test_broken_links_are_found() -> None:
