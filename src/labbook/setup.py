@@ -46,6 +46,7 @@ COMMANDS = {  # what a command does, and the programs of the environment that it
     "tensorboard": ["all runs in logs/, in the browser of this machine", "tensorboard --logdir logs --host localhost"],
     "clean": ["remove environment and caches; never logs/ or data/"],
 }
+OF_EXTRAS = {"zensical": "docs"}  # programs of an extra
 VARIABLES = ("EXTRAS=", "TORCH=")  # words of any command, as for make, or environment variables
 
 VENV = Path(".venv")
@@ -104,8 +105,8 @@ def run_command(command: str, *words: str) -> None:
         set_up(variables.get("EXTRAS"), variables.get("TORCH"), always=command == "setup")
     for number, program in enumerate(programs, start=1):
         name, *rest = program.split()
-        if not executable(name).exists():
-            raise SetupError(f"{name} is not installed: make setup EXTRAS={command}")
+        if name in OF_EXTRAS and not executable(name).exists():
+            raise SetupError(f"{name} is not installed: make setup EXTRAS={OF_EXTRAS[name]}")
         start([str(executable(name)), *rest, *arguments], last=number == len(programs))
 
 
