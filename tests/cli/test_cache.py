@@ -1,6 +1,8 @@
 """`scripts/cache.py` lists and deletes decoded images."""
 
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -67,3 +69,17 @@ def test_what_cannot_be_deleted_is_an_error(folder: Path, command: Command, monk
     ended = command("nowhere")
     code, shown = ended.code, ended.out + ended.err
     assert (code, shown) == (2, "error: nowhere is not a folder: name the data.cache_dir of your runs\n")
+
+
+def test_the_file_of_a_killed_run_is_listed_and_old_after_an_hour(folder: Path, command: Command) -> None:
+    dead, alive = (folder / f".{key}.pixels.{key}-0.partial" for key in ("11", "22"))
+    for path in (dead, alive):
+        path.write_bytes(b"?" * 2_000_000)
+    os.utime(dead, (time.time() - 4000,) * 2)
+    shown = command().out
+    states = {line.split()[0]: line.split()[-1] for line in shown.splitlines() if ".pixels." in line}
+    assert states == {dead.stem: "old", alive.stem: "incomplete"}
+    assert command("--remove", "all").code == 0
+    assert list(folder.iterdir()) == [alive]
+    assert command("--remove", alive.stem).code == 0
+    assert not alive.exists()

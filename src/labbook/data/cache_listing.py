@@ -3,17 +3,23 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from labbook.data.cache_records import CacheRecord, file_status, read_record
+from labbook.files import PARTIAL
 
 SUFFIXES = (".json", ".pixels", ".lock")  # .json is removed first: without it, nothing uses the pixels
+
+ABANDONED = timedelta(hours=1)  # without a write, after which an incomplete cache is old
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One cache: KEY.pixels with its record, which is None if it is missing, damaged or of an earlier version."""
+    """One cache: KEY.pixels with its record, which is None if it is missing, damaged or of an earlier version.
+
+    Or the partial file of a process that was killed, or is still decoding: its record is None, too.
+    """
 
     path: Path
     record: CacheRecord | None
@@ -26,16 +32,29 @@ class CacheEntry:
         """The key."""
         return self.path.stem
 
+    @property
+    def state(self) -> str:
+        """Old, current or incomplete; a run may still write to the last."""
+        return "old" if self.is_old else "incomplete" if self.record is None else "current"
+
+    @property
+    def files(self) -> list[Path]:
+        """What belongs to the cache, in the order in which it is deleted."""
+        return [self.path] if self.path.suffix == PARTIAL else [self.path.with_suffix(suffix) for suffix in SUFFIXES]
+
 
 def list_caches(folder: Path) -> list[CacheEntry]:
     """The caches in a folder, the newest first."""
-    files = sorted(folder.glob("*.pixels"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return [_entry(path) for path in files]
+    files = [*folder.glob("*.pixels"), *folder.glob(f".*.pixels.*{PARTIAL}")]
+    return [_entry(path) for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
 
 
 def _entry(path: Path) -> CacheEntry:
-    record, status = read_record(path.with_suffix(".json")), path.stat()
+    status = path.stat()
     written = datetime.fromtimestamp(status.st_mtime)
+    if path.suffix == PARTIAL:
+        return CacheEntry(path, None, written, status.st_size, is_old=datetime.now() - written > ABANDONED)
+    record = read_record(path.with_suffix(".json"))
     return CacheEntry(path, record, written, status.st_size, is_old=record is None or not _is_current(record))
 
 
@@ -59,8 +78,8 @@ def remove_caches(entries: Iterable[CacheEntry]) -> int:
     """
     freed = 0
     for entry in entries:
-        for suffix in SUFFIXES:
+        for path in entry.files:
             with suppress(FileNotFoundError):
-                entry.path.with_suffix(suffix).unlink()
+                path.unlink()
         freed += entry.size
     return freed

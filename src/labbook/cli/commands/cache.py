@@ -1,7 +1,8 @@
 """List or delete the decoded images that runs keep on the disk: `python scripts/cache.py [FOLDER]`.
 
 FOLDER is data.cache_dir (default: data/cache). A cache is old if images of its folder were changed, moved or deleted
-since, or if it was written by another version. A run decodes again what is missing.
+since, if it was written by another version, or if a run was killed while it decoded (for an hour: incomplete). A run
+decodes again what is missing.
 """
 
 from pathlib import Path
@@ -23,7 +24,8 @@ def select_caches(entries: list[CacheEntry], words: list[str], folder: Path) -> 
         raise SettingError(
             f"--remove {printable(sorted(unknown)[0])}: choose old, all or the name of a cache in {folder} ({known})"
         )
-    return [entry for entry in entries if "all" in words or entry.name in words or ("old" in words and entry.is_old)]
+    states = {"old", "current"} if "all" in words else {"old"} & set(words)
+    return [entry for entry in entries if entry.name in words or entry.state in states]
 
 
 def print_caches(entries: list[CacheEntry]) -> None:
@@ -31,12 +33,20 @@ def print_caches(entries: list[CacheEntry]) -> None:
     for heading in ("Cache", "Size", "Images", "Pixels", "Written", "State", "Images from"):
         table.add_column(heading, justify="right" if heading in ("Size", "Images") else "left", overflow="fold")
     for entry in entries:
-        record, state = entry.record, "old" if entry.is_old else "current"
+        record = entry.record
         images, pixels, source = "", "", ""
         if record:
             images = f"{record.images:,}"
             pixels, source = f"{record.size} x {record.size} x {record.channels}", record.folder
-        cells = (entry.name, in_megabytes(entry.size), images, pixels, f"{entry.written:%Y-%m-%d %H:%M}", state, source)
+        cells = (
+            entry.name,
+            in_megabytes(entry.size),
+            images,
+            pixels,
+            f"{entry.written:%Y-%m-%d %H:%M}",
+            entry.state,
+            source,
+        )
         table.add_row(*map(literal, cells))
     wide_enough(Console(highlight=False)).print(table)
 
