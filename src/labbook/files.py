@@ -4,6 +4,7 @@ import errno
 import hashlib
 import math
 import os
+import time
 import uuid
 import zipfile
 import zlib
@@ -21,6 +22,7 @@ LOCK = ".lock"
 SEAL = b"sha256:"
 SEAL_LENGTH = len(SEAL) + 2 * hashlib.sha256().digest_size  # bytes
 CHUNK = 2**20  # bytes
+SHARING_PATIENCE = 0.5  # seconds
 
 
 @contextmanager
@@ -41,8 +43,8 @@ def atomic_replace(path: Path, keep: Path | None = None, durable: bool = False) 
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
         if keep is not None and path.exists():
-            path.replace(keep)
-        partial.replace(path)
+            replace_file(path, keep)
+        replace_file(partial, path)
         if durable:
             flush_folder(path.parent)
     except OSError as error:
@@ -52,6 +54,23 @@ def atomic_replace(path: Path, keep: Path | None = None, durable: bool = False) 
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Rename a file, also over another one. On Windows, wait until no program has one of them open.
+
+    Raises:
+        OSError: it cannot be renamed, or a program still has it open.
+    """
+    end = time.monotonic() + SHARING_PATIENCE
+    while True:
+        try:
+            source.replace(target)
+            return
+        except PermissionError:
+            if os.name != "nt" or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
 
 
 def write_whole(path: Path, content: str | bytes, durable: bool = False) -> None:

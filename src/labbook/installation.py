@@ -78,7 +78,8 @@ def install_origin() -> str:
     if CHECKOUT:
         return str(CHECKOUT)
     from importlib.metadata import PackageNotFoundError, distribution
-    from urllib.parse import unquote, urlsplit
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
 
     try:
         direct_url = json.loads(distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
@@ -87,7 +88,7 @@ def install_origin() -> str:
     url = str(direct_url.get("url", DISTRIBUTION))  # none for a package from an index
     if "vcs_info" in direct_url:
         return f"{direct_url['vcs_info']['vcs']}+{url}@{direct_url['vcs_info']['commit_id']}"
-    return unquote(urlsplit(url).path) if url.startswith("file:") else url
+    return url2pathname(urlsplit(url).path) if url.startswith("file:") else url
 
 
 def requirement_with_extra(extra: str) -> str:

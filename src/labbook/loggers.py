@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from labbook.files import replace_file
 from labbook.models.probe import dummy_input, eval_mode, log_exceptions
 from labbook.plots.contact_sheet import Picture
 from labbook.runs.provenance import typed_command
@@ -52,7 +53,7 @@ class TensorBoard(TensorBoardLogger):
         for second, path in enumerate(files, before):
             begun, _, rest = path.name.removeprefix(EVENTS_BEGIN).partition(".")
             if int(begun) > second:
-                path.rename(path.with_name(f"{EVENTS_BEGIN}{second:010d}.{rest}"))
+                replace_file(path, path.with_name(f"{EVENTS_BEGIN}{second:010d}.{rest}"))
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # runs without TensorBoard need not import it
 
         # As torch's own writer does with `purge_step`, which its constructor would need.

@@ -11,9 +11,8 @@ from typing import Any
 
 from labbook.errors import StoppedBySignal
 
-# Slurm sends USR1, or through submitit USR2, before it ends a job; a closed terminal sends HUP. Windows has none of
-# them.
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+# Slurm sends USR1, or through submitit USR2, before it ends a job; a closed terminal sends HUP, on Windows BREAK.
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGBREAK")
 SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 HANG_UP = getattr(signal, "SIGHUP", None)
 

@@ -19,7 +19,7 @@ os.environ["MPLBACKEND"] = "agg"  # a notebook passes its own backend on, which 
 
 for number, word in enumerate(sys.argv):  # a shell does not expand the ~ in --csv=~/table.csv and '~/images'
     option, equals, path = word.partition("=") if word.startswith("--") else ("", "", word)
-    if path.startswith("~/"):
+    if path.startswith(("~/", f"~{os.sep}")):
         sys.argv[number] = option + equals + os.path.expanduser(path)  # noqa: PTH111
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -4,7 +4,6 @@ import errno
 import functools
 import os
 import re
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from labbook.config import argument_checks, compose, hydra_errors, job_config, k
 from labbook.config import schema as settings
 from labbook.config.arguments import choice_files, normalize_overrides
 from labbook.config.invocation import program_name, with_program_names
-from labbook.config.path_rules import quote_override
+from labbook.config.path_rules import join_words, quote_override
 from labbook.errors import RunError, SettingError, StoppedBySignal, is_unwritable, printable
 from labbook.runs import locks
 from labbook.runs.resume import add_run_choices, read_run_config, resumed_config
@@ -173,7 +172,7 @@ def resume_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
         new = " ".join(item for item in job_config.task_overrides() if not item.startswith("resume="))
         raise SettingError(
             f"{folder} is a run of a sweep and cannot be changed: to train it longer, copy it and resume the copy:"
-            f" {shlex.join(['mkdir', '-p', str(copy.parent)])} && {shlex.join(['cp', '-r', str(folder), str(copy)])}"
+            f" {join_words(['mkdir', '-p', str(copy.parent)])} && {join_words(['cp', '-r', str(folder), str(copy)])}"
             f" && {program_name()} {quote_override('resume', copy)} {new}"
         )
     with locks.run_lock(folder.parent, folder.name) as mine:

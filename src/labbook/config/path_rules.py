@@ -1,8 +1,10 @@
 """Names and paths from users and files: valid on every file system, and inside their folder."""
 
 import hashlib
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -82,6 +84,11 @@ def check_symlinks(folder: Path, paths: Iterable[Path] | None = None) -> None:
             raise SettingError(f"{path} leads out of {folder}, and a run writes only into its folder: copy it there")
 
 
+def join_words(words: Iterable[str]) -> str:
+    """The words of a command, quoted for the shell where needed."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
 def quote_override(name: str, value: object) -> str:
     """A setting for a shell and for Hydra, quoted where needed."""
     text = str(value)
@@ -89,4 +96,6 @@ def quote_override(name: str, value: object) -> str:
         return f"{name}={text}"
     quoted = re.sub(r"(\\*)'", r"\1\1\\'", re.sub(r"(\\+)$", r"\1\1", text))
     whole = f"{name}='{quoted}'"
+    if os.name == "nt":  # cmd and PowerShell know double quotes
+        return '"{}"'.format(whole.replace('"', r"\""))
     return shlex.quote(whole) if re.search(r'["$`\\!]', whole) else f'"{whole}"'

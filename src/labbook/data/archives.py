@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from labbook.files import replace_file
+
 CHUNK = 2**20  # bytes
 DAMAGED = ".damaged"  # appended to the name of a file that is replaced
 
@@ -68,8 +70,9 @@ def install_archive(archive: Path, folder: Path) -> list[Path]:
         for new in sorted(source.iterdir()):
             old = folder / new.name
             if old.exists() and not filecmp.cmp(old, new, shallow=False):
-                kept.append(old.replace(old.with_name(old.name + DAMAGED)))
-            new.replace(old)
+                kept.append(old.with_name(old.name + DAMAGED))
+                replace_file(old, kept[-1])
+            replace_file(new, old)
     return kept
 
 

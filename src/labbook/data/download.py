@@ -15,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from labbook import __version__
 from labbook.data.archives import Published
+from labbook.files import replace_file
 
 TIMEOUT = 15.0  # seconds to an answer, and between two parts of a file
 ROUNDS = 2  # over all mirrors
@@ -47,7 +48,7 @@ def download_file(file: Published, target: Path, urls: Sequence[str]) -> None:
             except MirrorError as failure:
                 failures[url] = str(failure)
             else:
-                partial.replace(target)
+                replace_file(partial, target)
                 return
     raise DownloadError("; ".join(f"{urlsplit(url).netloc}: {reason}" for url, reason in failures.items()))
 

@@ -1,6 +1,7 @@
 """Size and channels of the images of a data set, and whether they fit on a device."""
 
 import os
+import sys
 from collections.abc import Iterable
 
 import torch
@@ -48,8 +49,8 @@ def resize_images(pixels: Tensor, size: int) -> Tensor:
 
 
 def machine_memory() -> int:
-    """Total memory of the machine, in bytes."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Total memory of the machine, in bytes; on Windows, which does not say it to Python, a number above any."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else sys.maxsize
 
 
 def fits_on_device(tensors: Iterable[Tensor], device: torch.device) -> bool:

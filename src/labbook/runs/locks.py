@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -32,7 +32,8 @@ def run_lock(sweep: Path, name: str, patience: float = 0.2) -> Iterator[bool]:
         write_whole(note, json.dumps({"host": socket.gethostname(), "process": os.getpid(), "since": since}))
         yield True
     finally:
-        note.unlink(missing_ok=True)
+        with suppress(OSError):  # on Windows, if another process reads it
+            note.unlink()
         lock.release()
 
 

@@ -96,7 +96,9 @@ def is_run_file(file: Path) -> bool:
 
 def is_null(file: Path) -> bool:
     """Whether what is written to a file is thrown away."""
-    return file.exists() and file.samefile(os.devnull)
+    if os.path.normcase(file) == os.path.normcase(os.devnull):  # Windows cannot compare devices
+        return True
+    return file.exists() and not file.is_file() and file.samefile(os.devnull)
 
 
 def is_standard_output(file: Path) -> bool:

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import platform
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 from labbook import __version__
 from labbook.config.invocation import program_name, started_as_labbook
 from labbook.config.own_code import project_root
+from labbook.config.path_rules import join_words
 from labbook.config.secrets import mask_secrets
 from labbook.installation import CHECKOUT
 
@@ -109,4 +109,4 @@ def typed_command() -> str:
     """The command that started this process, for a shell, on one line and without passwords."""
     program = program_name().split() if started_as_labbook() else ["python", Path(sys.argv[0]).name]
     words = [*program, *sys.argv[1:]]
-    return mask_secrets(" ".join(shlex.join(words).split()))
+    return mask_secrets(" ".join(join_words(words).split()))

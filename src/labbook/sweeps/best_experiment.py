@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from labbook.config.invocation import program_name
 from labbook.config.job_config import reference_config
+from labbook.config.path_rules import join_words
 from labbook.config.published import get_setting
 from labbook.config.schema import FILES, GROUPS, OPTIONAL
 from labbook.config.unknown_keys import split_choice, unknown_keys
@@ -53,7 +53,7 @@ def write_experiment(sweep: Path, run: str, config: Mapping[str, Any], found: st
         *(f"+{name}={plain_override(get_setting(config, name))}" for name in added),
         *(f"~{name}" for name in removed),
     ]
-    return shlex.join([*program_name().split(), f"--config-dir={sweep}", *path, "experiment=best", *more])
+    return join_words([*program_name().split(), f"--config-dir={sweep}", *path, "experiment=best", *more])
 
 
 def run_of(folder: Path) -> Path:

@@ -86,10 +86,9 @@ def objects_in(value: Any, unsafe: Container[str], key: str = "") -> Iterator[tu
 
 def load_checkpoint_file(path: Path, map_location: Any = "cpu", **options: Any) -> dict[str, Any]:
     """The content of a checkpoint; no code in it is executed."""
-    try:
-        reason = find_corruption(path)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise SettingError(f"{path} does not exist") from error
+    if not path.exists() or path.is_dir():
+        raise SettingError(f"{path} does not exist")
+    reason = find_corruption(path)
     if reason is not None:
         raise SettingError(f"{path} is damaged ({reason}), so it is not loaded")
     try:
