@@ -16,13 +16,13 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from labbook.files import replace_file
-from labbook.models.probe import dummy_input, eval_mode, log_exceptions
 from labbook.plots.contact_sheet import Picture
 from labbook.runs.provenance import typed_command
 from labbook.runs.run_id import IGNORED_KEYS
 from labbook.training import capabilities
 from labbook.training.epoch_rows import OTHER_COLUMNS
 from labbook.training.lightning_internals import opened_writer, without_trainer
+from labbook.training.probe import dummy_input, eval_mode, log_exceptions
 from labbook.training.tensorboard_internals import silence_writer_thread, without_tensorflow
 from labbook.training.trackers import log_settings
 

@@ -16,9 +16,9 @@ from labbook.cli.commands import draw
 from labbook.errors import SettingError
 from labbook.models import drawing
 from labbook.models.lenet5 import LeNet5
-from labbook.models.probe import dummy_input
 from labbook.models.resnet import ResNet
 from labbook.training.classifier import Classifier
+from labbook.training.probe import dummy_input
 from tests.composing import composed
 from tests.models.conftest import Small, spec_of
 

@@ -13,9 +13,9 @@ from labbook.data.digits import Digits
 from labbook.data.loader import Batch
 from labbook.errors import SettingError
 from labbook.models.lenet5 import LeNet5
-from labbook.models.probe import dummy_input
 from labbook.training.classifier import Classifier, Task
 from labbook.training.further_inputs import FurtherInputs
+from labbook.training.probe import dummy_input
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False,

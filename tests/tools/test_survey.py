@@ -98,7 +98,7 @@ def test_a_step_of_training_is_measured(monkeypatch: pytest.MonkeyPatch, table: 
 def test_what_is_measured_in_another_precision_is_said(monkeypatch: pytest.MonkeyPatch, table: Command) -> None:
     monkeypatch.setattr(costs, "ENOUGH", 0.0)
     monkeypatch.setattr(hardware, "describe_machine", lambda: Machine(cpu_bf16=True))
-    ended = table("mlp", "mobilenet_v3_small", "--batch-size", "2", "trainer=cpu")
+    ended = table("resnet18", "mobilenet_v3_small", "--batch-size", "2", "trainer=cpu")
     assert "Measured: CPU (CPU), bf16-mixed (this CPU supports bf16)" in ended.out
     assert "In other precision: mobilenet_v3_small in 32-true." in ended.out
 

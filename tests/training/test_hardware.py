@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from labbook import experiment
 from labbook.config import instantiate
 from labbook.errors import SettingError
 from labbook.training import hardware
@@ -115,6 +116,26 @@ def test_the_choice_for_a_network_looks_at_it(monkeypatch: pytest.MonkeyPatch) -
     networks[1].task = Task(sam=0.1)
     choices = [hardware.choose_for_run(composing.composed(), network) for network in networks]
     assert [choice.precision for choice in choices] == ["16-mixed", "32-true"]
+
+
+@pytest.mark.parametrize(
+    ("words", "precision"),
+    [
+        (["model=lenet5", "data=mnist"], "32-true"),
+        (["model=lenet5", "data=mnist", "data.batch_size=1024"], "bf16-mixed"),
+        (["experiment=c1_mlp_mnist"], "32-true"),
+        (["experiment=c2_convnet_mnist"], "bf16-mixed"),
+        (["model=vit_tiny", "data=mnist", "data.batch_size=32"], "bf16-mixed"),  # by its weights alone
+    ],
+)
+def test_small_steps_are_taken_in_32_bits_on_a_cpu(
+    words: list[str], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = composing.composed(*words)
+    monkeypatch.setattr(hardware, "describe_machine", lambda: SAPPHIRE_RAPIDS)
+    choice = hardware.choose_for_run(config, experiment.build_model(config, spec_of(1, 28, 10)))
+    assert choice.precision == precision
+    assert ("faster than bf16 below 128 million multiply-adds" in choice.reason) is (precision == "32-true")
 
 
 @pytest.mark.parametrize("asked", ["gpu", "cuda"])

@@ -6,29 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pytorch_lightning import LightningModule
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
-from labbook.models.probe import dummy_input, eval_mode
 from tools.benchmark.bare_loop import Bare, now
 
 LEAST = 3  # steps that count
 ENOUGH = 1.0  # seconds of steps that count
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's profiler would write about itself to the error stream
-
-
-def macs(model: LightningModule) -> int:
-    """Multiplications, each with its addition, that one image takes in convolutions, dense layers and attention.
-
-    Torch counts a multiplication and its addition as two operations. Gradients stay on, without which attention would
-    take a shortcut that torch does not count.
-    """
-    with eval_mode(model), FlopCounterMode(display=False) as counter:
-        model(dummy_input(model))
-    return int(counter.get_total_flops()) // 2
 
 
 def peak_memory(bare: Bare, images: Tensor, labels: Tensor) -> int | None:

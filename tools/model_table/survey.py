@@ -18,9 +18,10 @@ from labbook.fit import apply_channels_last
 from labbook.trainer import configure_backends
 from labbook.training import hardware
 from labbook.training.capabilities import is_classifier, require_image_data, trainable_parameters
+from labbook.training.probe import multiply_adds
 from tools.benchmark.bare_loop import Bare, Forward
 from tools.benchmark.sections import say
-from tools.model_table.costs import macs, pace, peak_memory
+from tools.model_table.costs import pace, peak_memory
 
 IMAGES = "data=synthetic"  # 3 x 32 x 32 pixels and 10 classes
 
@@ -62,7 +63,9 @@ class Survey:
         entry = Entry(name, paper_of_config(file), data.spec.size)
         try:
             counted = on_meta_device(
-                config, data, lambda model: replace(entry, parameters=trainable_parameters(model), macs=macs(model))
+                config,
+                data,
+                lambda model: replace(entry, parameters=trainable_parameters(model), macs=multiply_adds(model)),
             )
         except SettingError as error:
             return replace(entry, refused=str(error))

@@ -9,11 +9,11 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from labbook.callbacks.epoch_end import epoch_end_of
 from labbook.files import write_whole
 from labbook.loggers import write_picture
-from labbook.models.probe import log_exceptions
 from labbook.plots import fonts, plots
 from labbook.plots.contact_sheet import CaptionLine, contact_sheet
 from labbook.training import capabilities
 from labbook.training.label_tasks import EvaluationResult
+from labbook.training.probe import log_exceptions
 
 
 class Pictures(Callback):

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labbook.errors import SettingError, list_choices
-from labbook.models.probe import eval_mode
 from labbook.training.classifier import Classifier
+from labbook.training.probe import eval_mode
 
 PREFIX = 5  # tokens before those of the image
 NEAR = 8  # layers in an error message

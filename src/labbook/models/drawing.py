@@ -11,7 +11,7 @@ from torchview import ComputationGraph, draw_graph
 from torchview.computation_node import ModuleNode
 
 from labbook.errors import SettingError, list_choices
-from labbook.models.probe import dummy_input, eval_mode
+from labbook.training.probe import dummy_input, eval_mode
 
 SOURCE = "gv"  # Graphviz' own language; needs no program
 FORMATS = ("svg", "png", "pdf", SOURCE)

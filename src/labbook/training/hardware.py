@@ -25,6 +25,9 @@ FIND_UNUSED = ("ddp_find_unused_parameters_false", "ddp_find_unused_parameters_t
 STRATEGIES = ("auto", "ddp", *FIND_UNUSED)
 # Set by Slurm, torchrun, LSF and MPI in the processes they start, or by a user on each machine.
 OF_CLUSTERS = ("SLURM_JOB_ID", "MASTER_ADDR", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+# Multiply-adds of a step, forward, between the largest network that is slower in bf16 on a CPU and the smallest that is
+# faster: 52 million (C1's MLP, batches of 128) and 312 million (C2, batches of 128).
+SMALL = 128 * 10**6
 PRECISIONS = ("auto", "32", "32-true", "16-mixed", "bf16-mixed")
 
 
@@ -145,14 +148,19 @@ def choose_accelerator(asked: str, machine: Machine) -> Accelerator:
 
 
 def choose_precision(
-    asked: str, accelerator: Accelerator, machine: Machine, strided_depthwise: bool = False, sam: bool = False
+    asked: str,
+    accelerator: Accelerator,
+    machine: Machine,
+    strided_depthwise: bool = False,
+    sam: bool = False,
+    small: bool = False,
 ) -> tuple[str, str]:
     """The precision, and why.
 
     `auto` is bf16 if the hardware multiplies it natively: CUDA from compute capability 8.0, CPUs with AMX or
     AVX512-BF16. Capability 7.0 and 7.5 (V100, T4) use 16-bit floats. Measured on a CPU without AMX: bf16 makes
     AlexNet's step 40 times slower. With AMX, 32 bits take 1.5 (C2), 1.7 (AlexNet) and 2.2 times as long (cats-and-dogs
-    network), 0.94 to 0.99 for LeNet-5 and MLPs.
+    network), 0.94 to 0.99 for LeNet-5 and MLPs: a `small` network has fewer than `SMALL` multiply-adds in a step.
 
     CPUs have no fast bf16 gradient for strided depthwise convolutions: it takes 25 times as long, and the step of
     MobileNetV2 1.5, EfficientNet-B0 2.1, MobileNetV3-Small 2.9 times. Frozen ones have no gradient: there, 32 bits take
@@ -177,6 +185,8 @@ def choose_precision(
         return "32-true", f"capability {major}.{minor} is slow with fewer than 32 bits"
     if accelerator == "mps":
         return "32-true", "MPS"
+    if machine.cpu_bf16 and small:
+        return "32-true", f"faster than bf16 below {SMALL // 10**6} million multiply-adds per step"
     if machine.cpu_bf16 and strided_depthwise:
         return "32-true", "CPUs are slow at strided depthwise convolutions in bf16"
     if machine.cpu_bf16:
@@ -185,17 +195,21 @@ def choose_precision(
 
 
 def choose_for_run(config: "DictConfig", model: "LightningModule") -> DeviceChoice:
-    from labbook.training.capabilities import (
-        has_strided_depthwise,
-        is_classifier,  # imports torch, as does the next line
-    )
+    from labbook.training.capabilities import has_strided_depthwise, is_classifier  # imports torch
+    from labbook.training.probe import multiply_adds
 
+    machine, batch_size = describe_machine(), config.data.get("batch_size")
+    small = False
+    if is_classifier(model) and machine.cpu_bf16 and isinstance(batch_size, int):
+        weights = sum(weight.numel() for weight in model.parameters())  # each is used at least once for an image
+        small = batch_size * weights < SMALL and batch_size * multiply_adds(model) < SMALL
     return choose_device(
         config.trainer,
-        describe_machine(),
+        machine,
         config.channels_last,
         has_strided_depthwise(model),
         sam=is_classifier(model) and model.task.sam > 0,
+        small=small,
     )
 
 
@@ -205,6 +219,7 @@ def choose_device(
     channels_last: bool | None = None,
     strided_depthwise: bool = False,
     sam: bool = False,
+    small: bool = False,
 ) -> DeviceChoice:
     """Everything that `auto` leaves open, from the trainer settings `accelerator` and `precision`.
 
@@ -213,7 +228,7 @@ def choose_device(
     """
     accelerator = choose_accelerator(str(asked.get("accelerator", "auto")), machine)
     wanted = str(asked.get("precision", "auto"))
-    precision, why = choose_precision(wanted, accelerator, machine, strided_depthwise, sam)
+    precision, why = choose_precision(wanted, accelerator, machine, strided_depthwise, sam, small)
     name = {"gpu": machine.gpu_name, "mps": "Apple GPU", "cpu": machine.cpu_name}[accelerator]
     layout = accelerator != "mps" if channels_last is None else channels_last
     return DeviceChoice(accelerator, precision, layout, f"{accelerator.upper()} ({name}), {precision} ({why})")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from labbook.config.instantiate import cause_chain
 from labbook.errors import StoppedBySignal, first_line
@@ -46,3 +47,14 @@ def dummy_input(model: LightningModule, purpose: str = "a look at the network") 
     """An image of zeros for the network, [1, C, H, W], on its device; it uses no random numbers."""
     spec = spec_of_images(model, purpose)
     return torch.zeros(1, spec.channels, spec.size, spec.size, device=model.device)
+
+
+def multiply_adds(model: LightningModule) -> int:
+    """Multiplications, each with its addition, of one image in convolutions, dense layers and attention.
+
+    torch counts a multiplication and its addition as two operations. Gradients stay on, because without them attention
+    takes a shortcut that torch does not count.
+    """
+    with eval_mode(model), FlopCounterMode(display=False) as counter:
+        model(dummy_input(model))
+    return int(counter.get_total_flops()) // 2
