@@ -58,4 +58,6 @@ def test_the_command_does_its_work_from_an_empty_folder(installed: Path, tmp_pat
     assert "correct: " in run("predict", run_folder, "--test-index", "0", "1")
     run("train", "-m", "seed=1,2", "epochs=1", "data.limit=100", "sweep.name=two")
     assert "report: logs/sweeps/two/report.html" in run("report", "logs/sweeps/two")
+    python = "import sys; from labbook import load, sweep, train; train('epochs=1', 'data.limit=100').curves()"
+    assert "epoch 1/1" in run(before=f"{python}; print(load({run_folder!r}).evaluate()); sys.exit(); ")
     assert {path.name for path in tmp_path.iterdir()} == {"logs"}
