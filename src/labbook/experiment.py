@@ -27,6 +27,7 @@ from labbook.training import (
     own_modules,
     sam,
 )
+from labbook.training.batch_size import AUTO
 from labbook.training.classifier import Classifier, Task
 from labbook.training.initialization import init_weights
 
@@ -67,7 +68,10 @@ def check_experiment(config: DictConfig) -> None:
     """Check the settings of each `_target_` against its signature, before data or device is used."""
     loss, class_weights = loss_settings(config)
     model, general = model_settings(config)
-    nodes = {**config, "loss": loss, "model": model}
+    data = config.data.copy()
+    if data.get("batch_size") == AUTO:
+        data.batch_size = 1  # of the type of the number that is found
+    nodes = {**config, "loss": loss, "model": model, "data": data}
     for group in ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"):
         instantiate.check_node_tree(nodes[group], group, SUPPLIED.get(group))
     weights_source.check_weights_source(general.get("weights"))
@@ -119,6 +123,8 @@ def build_data(config: DictConfig, only: Part | None = None) -> LightningDataMod
     """The data module of a configuration; `only` is the split that an evaluation needs."""
     node = config.data.copy()
     node.update(pretrained_settings(config))
+    if node.get("batch_size") == AUTO:
+        raise SettingError("data.batch_size=auto is for train.py and find_lr.py, which try it out: use a number")
     target = instantiate.resolve_target(node._target_, "data")
     available = {"seed": config.seed, "fold": config.fold, "folds": config.folds, **({"only": only} if only else {})}
     given = own_modules.supplied_arguments(target, node, "data", **available)

@@ -1,9 +1,10 @@
 """Train a run: its objects, its preparation and its errors. And train a few steps without a run."""
 
+import gc
 import logging
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
 import torch
@@ -21,7 +22,7 @@ from labbook.runs.run_folder import RunFolder
 from labbook.runs.run_session import RunSession
 from labbook.signals import StopSignals
 from labbook.trainer import build_evaluation_metrics, detached_trainer, filter_lightning_warnings
-from labbook.training import capabilities, checkpoint_io, fast_lightning, hardware, objectives, own_modules
+from labbook.training import batch_size, capabilities, checkpoint_io, fast_lightning, hardware, objectives, own_modules
 from labbook.training.hardware import DeviceChoice
 from labbook.training.lightning_internals import death_among_others
 from labbook.training.processes import any_rank
@@ -40,6 +41,8 @@ class Prepared(NamedTuple):
 def prepare(config: DictConfig) -> Prepared:
     """Check a configuration, create its objects and read its images; nothing is written but `config`."""
     experiment.check_experiment(config)
+    if config.data.get("batch_size") == batch_size.AUTO:
+        set_batch_size(config)
     data = experiment.build_data(config)
     experiment.record_data_settings(config, data)
     model = experiment.build_model(config, capabilities.spec_of_data(data))
@@ -171,6 +174,50 @@ def fit_steps(config: DictConfig, made: Prepared, steps: int, *callbacks: Callba
     with StopSignals(), explain_single_image(config), quiet, filter_lightning_warnings():
         trainer.fit(made.model, datamodule=made.data)
     return trainer
+
+
+def set_batch_size(config: DictConfig) -> None:
+    """Replace `data.batch_size=auto` by a number, and print why it is this one."""
+    devices, nodes = config.trainer.get("devices", "auto"), config.trainer.get("num_nodes")
+    if hardware.device_count(devices, str(config.trainer.get("accelerator") or "auto")) != 1 or nodes not in (None, 1):
+        raise SettingError("data.batch_size=auto tries one device: use trainer.devices=1, or data.batch_size=N")
+    (first, second), memory = batch_size.TRIED, [batch_size.StepMemory() for _ in batch_size.TRIED]
+    try:
+        made = try_batch_size(config, first, memory[0])
+    except torch.OutOfMemoryError as error:
+        raise SettingError(batch_size.NOTHING_FITS) from error
+    most = batch_size.most_images(memory[0].images, config.trainer.get("accumulate_grad_batches") or 1)
+    enough = f"the largest power of two with {batch_size.STEPS} or more steps per epoch"
+    if made.choice.accelerator == "gpu":
+        size, full = batch_size.largest_without_error(lambda size: try_batch_size(config, size), first, most)
+        why = f"{2 * size} does not fit into the memory of the GPU" if full else enough
+    else:
+        try_batch_size(config, second, memory[1])
+        per_image = (memory[1].total - memory[0].total) / (second - first)
+        room = batch_size.images_in_memory(made.model, per_image)
+        size, budget = min(most, batch_size.power_of_two(room)), f"{batch_size.memory_share() / 2**30:.1f} GiB"
+        full = f"the largest power of two that fits into {budget}, half of the memory"
+        why = full if size < most else f"{enough}; {size * batch_size.GRADIENTS * per_image / 2**30:.2f} of {budget}"
+    free_memory()
+    config.data.batch_size = size
+    print(f"batch size: {size} ({why})", flush=True)
+
+
+def try_batch_size(config: DictConfig, size: int, memory: batch_size.StepMemory | None = None) -> Prepared:
+    """Train a step with a batch size, on a GPU two; OutOfMemoryError if there is too little."""
+    free_memory()
+    tried = config.copy()
+    tried.data.batch_size, tried.compile, tried.scheduler = size, False, None
+    made, memory = prepare(tried), memory or batch_size.StepMemory()
+    on_gpu = made.choice.accelerator == "gpu"
+    with nullcontext() if on_gpu else memory.hooks():
+        fit_steps(tried, made, 2 if on_gpu else 1, memory)
+    return made
+
+
+def free_memory() -> None:
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def run_range_test(config: DictConfig, test: LearningRateRangeTest) -> LoadedWeights | None:

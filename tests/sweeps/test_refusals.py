@@ -192,7 +192,7 @@ def test_all_spellings_of_several_devices(
     asked = {"devices": devices, "accelerator": accelerator, "strategy": "auto"}
     with pytest.raises(SettingError) if count > 1 else nullcontext():
         checking.check_one_process_per_run(asked)
-    assert checking.device_count(devices, accelerator) == count
+    assert hardware.device_count(devices, accelerator) == count
 
 
 def test_a_folder_of_something_else_is_left_alone(labbook: Command) -> None:

@@ -3,6 +3,8 @@
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -49,8 +51,13 @@ def resize_images(pixels: Tensor, size: int) -> Tensor:
 
 
 def machine_memory() -> int:
-    """Total memory of the machine, in bytes; on Windows, which does not say it to Python, a number above any."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else sys.maxsize
+    """Total memory of the machine or of its container, in bytes; on Windows, which does not say it, above any."""
+    if not hasattr(os, "sysconf"):
+        return sys.maxsize
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):  # no container, or one without a limit
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return total
 
 
 def fits_on_device(tensors: Iterable[Tensor], device: torch.device) -> bool:

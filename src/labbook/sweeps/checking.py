@@ -25,6 +25,11 @@ HOW = "a run of a sweep (-m) is one process on one device: use trainer.devices=1
 
 def check_job(config: DictConfig) -> None:
     check_one_process_per_run(config.trainer)
+    if config.data.get("batch_size") == "auto":
+        raise SettingError(
+            "data.batch_size=auto is for one run, because the runs of a sweep must be comparable: start one run with it"
+            " (without -m), and use its number in the sweep, data.batch_size=N"
+        )
     with lazy_imports.import_torch_stack():  # takes seconds, which a finished sweep does not need
         from labbook import experiment
 
@@ -39,18 +44,8 @@ def check_one_process_per_run(trainer: Mapping[str, Any], how: str = HOW) -> Non
     if trainer.get("num_nodes") not in (None, 1):
         raise SettingError(f"trainer.num_nodes={trainer['num_nodes']}: {how} (trainer=auto)")
     devices = trainer.get("devices", "auto")
-    if (count := device_count(devices, str(trainer.get("accelerator") or "auto"))) > 1:
+    if (count := hardware.device_count(devices, str(trainer.get("accelerator") or "auto"))) > 1:
         raise SettingError(f"trainer.devices={devices} is {count} devices: {how}")
-
-
-def device_count(devices: Any, accelerator: str) -> int:
-    """The number of devices, in any of Lightning's spellings; -1 is all of this machine."""
-    parsed = hardware.parse_devices(devices)
-    if isinstance(parsed, list):
-        return len(parsed)
-    if parsed != -1:
-        return parsed
-    return max(hardware.describe_machine().gpus, 1) if accelerator in ("auto", "gpu", "cuda") else 1
 
 
 def depends_on_surroundings(config: DictConfig) -> bool:

@@ -112,6 +112,16 @@ def parse_devices(asked: Any) -> int | list[int]:
     )
 
 
+def device_count(devices: Any, accelerator: str) -> int:
+    """The number of devices, in any of Lightning's spellings; -1 is all of this machine."""
+    parsed = parse_devices(devices)
+    if isinstance(parsed, list):
+        return len(parsed)
+    if parsed != -1:
+        return parsed
+    return max(describe_machine().gpus, 1) if accelerator in ("auto", "gpu", "cuda") else 1
+
+
 def check_devices(trainer: Mapping[str, Any], accelerator: Accelerator, machine: Machine) -> None:
     """Refuse more devices than there are, missing indices, and processes that could not find each other."""
     asked = trainer.get("devices", "auto")
