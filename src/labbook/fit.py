@@ -196,8 +196,8 @@ def set_batch_size(config: DictConfig) -> None:
         per_image = (memory[1].total - memory[0].total) / (second - first)
         room = batch_size.images_in_memory(made.model, per_image)
         size, budget = min(most, batch_size.power_of_two(room)), f"{batch_size.memory_share() / 2**30:.1f} GiB"
-        full = f"the largest power of two that fits into {budget}, half of the memory"
-        why = full if size < most else f"{enough}; {size * batch_size.GRADIENTS * per_image / 2**30:.2f} of {budget}"
+        needed = f"{enough}; {size * batch_size.GRADIENTS * per_image / 2**30:.2f} of {budget}"
+        why = needed if size == most else f"the largest power of two that fits into {budget}, half of the memory"
     free_memory()
     config.data.batch_size = size
     print(f"batch size: {size} ({why})", flush=True)

@@ -35,7 +35,7 @@ class StepMemory(Callback):
 
     def hooks(self) -> saved_tensors_hooks:
         """A context that notes the tensors that are kept for backward."""
-        return saved_tensors_hooks(self._note, lambda tensor: tensor)  # type: ignore[no-untyped-call]
+        return saved_tensors_hooks(self._note, lambda tensor: tensor)
 
     def _note(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
