@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labbook.api import Run, SettingError, Sweep, load, sweep, train
+    from labbook.api import Run, RunError, SettingError, Sweep, load, sweep, train
 
 __version__ = "0.1.0"
-__all__ = ["Run", "SettingError", "Sweep", "load", "sweep", "train"]
+__all__ = ["Run", "RunError", "SettingError", "Sweep", "load", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

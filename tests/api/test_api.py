@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 from labbook import Run, Sweep, load, sweep, train
-from labbook.api.calls import override_arguments
-from labbook.errors import SettingError, StoppedByUser
+from labbook.api.calls import called_from_python, override_arguments
+from labbook.callbacks import progress
+from labbook.errors import SettingError, StoppedBySignal, StoppedByUser
 from labbook.runs.run_folder import read_metrics
 from tests.conftest import Command
 from tests.own.conftest import PROJECT
@@ -192,6 +194,23 @@ def test_the_project_around_the_current_folder_is_used_in_any_thread(
     thread.join()
     assert made[0].config.loss._target_ == "mylab.losses.PolyLoss"
     assert made[0].evaluate()["loss"] == pytest.approx(made[0].metrics["test/loss"])
+
+
+def test_a_bar_is_drawn_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not progress.Progress().wanted
+    monkeypatch.setattr(progress, "Console", lambda: SimpleNamespace(is_jupyter=True))
+    for installed in (object(), None):
+        monkeypatch.setattr(progress, "find_spec", lambda _, found=installed: found)
+        assert progress.Progress().wanted is (installed is not None)
+
+
+def test_another_signal_than_that_of_ctrl_c_acts_after_the_state_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(signal, "raise_signal", sent.append)
+    for signum, raised in ((signal.SIGINT, []), (signal.SIGTERM, [signal.SIGTERM])):
+        with pytest.raises(StoppedByUser), called_from_python():
+            raise StoppedBySignal(signum)
+        assert sent == raised
 
 
 def test_an_error_of_own_code_comes_with_its_traceback(monkeypatch: pytest.MonkeyPatch, labbook: Command) -> None:

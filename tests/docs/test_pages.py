@@ -71,7 +71,6 @@ def test_pages_of_the_site_link_only_to_files_of_the_site() -> None:
     assert sorted(listed) == sorted(name.removeprefix("docs/") for name in pages)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(find_spec("zensical") is None, reason="needs the extra: docs")
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     for name in ("docs", "src"):
