@@ -39,6 +39,14 @@ def chosen(*overrides: str) -> dict[str, str]:
     return dict(with_hydra(*overrides).hydra.runtime.choices)
 
 
+def run_of(*overrides: str) -> DictConfig:
+    """The configuration of a run, as the program records it."""
+    tree, choices = composed(*overrides), chosen(*overrides)
+    with open_dict(tree):
+        tree.config_groups = {group: choices[group] for group in schema.GROUPS if choices.get(group)}
+    return tree
+
+
 def node(model: str) -> DictConfig:
     """The arguments of a network's class."""
     return model_settings(without_hydra(f"model={model}"))[0]

@@ -153,7 +153,8 @@ def test_a_write_that_fails_says_which_state_is_still_good(
     assert last.read_bytes() == before
     assert metrics_of(run)["status"] == "interrupted"
     assert not list(run.rglob(f"*{files.PARTIAL}"))
-    assert labbook(f"resume={run}", "epochs=3").code == 0
+    if operation == "replace":
+        assert labbook(f"resume={run}", "epochs=3").code == 0
 
 
 def test_weights_alone_are_not_gone_on_with(labbook: Command, trained: Callable[..., Path]) -> None:

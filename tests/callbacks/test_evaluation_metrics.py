@@ -166,7 +166,7 @@ ONE = "metrics.f1._target_=torchmetrics.classification"
             ("metrics.f1._target_=torchmetrics.MeanMetric",),
             "metrics.f1._target_=torchmetrics.MeanMetric is not a metric of",
         ),
-        (("metrics.f1._target_=torch.optim.SGD",), "metrics.f1._target_=torch.optim.SGD makes no Metric"),
+        (("metrics.f1._target_=torch.optim.SGD",), "metrics.f1._target_=torch.optim.SGD is not a subclass of Metric"),
         (
             ("metrics._target_=torchmetrics.classification.F1Score",),
             "metrics._target_=torchmetrics.classification.F1Sc",

@@ -1,6 +1,7 @@
 """Settings that change nothing are named; those that do are not."""
 
 import pytest
+from omegaconf import DictConfig
 
 from labbook import experiment
 from labbook.callbacks.unused_settings import (
@@ -11,12 +12,9 @@ from labbook.callbacks.unused_settings import (
     unused_split,
     unused_validation,
 )
-from labbook.installation import CONFIGS
+from tests.composing import run_of
 from tests.conftest import Command
-from tests.sweeps.test_presets import RUNS, run_of
 
-EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
-PRESETS = [*((f"experiment={name}",) for name in EXPERIMENTS), *{run[0]: run for run in RUNS}.values()]
 SMALL = ("model=mlp", "model.width=4")
 
 
@@ -86,24 +84,20 @@ def test_a_setting_with_an_effect_is_not(settings: str) -> None:
     assert of(*settings.split()) == []
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [*((f"experiment={name}",) for name in EXPERIMENTS), *{run[0]: run for run in RUNS}.values()],
-    ids=" ".join,
-)
-def test_presets_have_none(overrides: tuple[str, ...]) -> None:
-    config = run_of(*overrides)
+def unused_in_preset(config: DictConfig) -> list[str]:
+    """What is said of an experiment or of a run of a sweep's preset, whose tests call this."""
+    config = config.copy()
     config.sweep.job.folder = "a run of a sweep"
-    assert [
+    found = [
         *unused_outside_sweeps(config),
         *unused_schedule(config),
         *unused_validation(config),
         *unused_split(config),
-    ] == []
+    ]
     factors = [config.task[name] for name in ("norm_bias_lr_factor", "layer_lr_decay", "backbone_lr_factor")]
     if factors != [1, 1, 1]:
-        model = experiment.build_model(config, experiment.build_data(config).spec)
-        assert list(unused_layer_factors(model)) == []
+        found += unused_layer_factors(experiment.build_model(config, experiment.build_data(config).spec))
+    return found
 
 
 def test_it_is_said_before_the_training_with_the_folder(labbook: Command) -> None:

@@ -29,15 +29,12 @@ TYPOS = {
 }
 
 REFUSED_AT_ONCE = [
-    (["modle=mlp"], "modle is not a setting; did you mean model?"),
     (["model=lenet"], "model=lenet is unknown; did you mean lenet5?"),
     (
         ["optimizer.lrr=0.1"],
         "optimizer.lrr is not a setting; did you mean lr? settings here: betas, eps, lr, weight_decay",
     ),
-    (["model=alexnet", "model.dropuot=0.1"], "model.dropuot is not a setting; did you mean dropout?"),
     (["model=mlp,lenet5"], "model=mlp,lenet5 gives several values: add -m"),
-    (["model=null"], "model=null is not a choice; choices: airbench94, alexnet"),
     (["seed=abc"], "seed must be a whole number, not abc"),
     (["epochs=0"], "epochs must be at least 1, not 0"),
     (["--epochs=3"], "--epochs=3: settings have no dashes: epochs=3"),
@@ -66,6 +63,8 @@ sys.path.insert(0, {root!r})
 import train
 from labbook.cli import command_line as cli
 from labbook.cli.commands import find_lr
+from tests import hydra_memory
+hydra_memory.install()
 answers = []
 for arguments in json.loads(sys.argv[1]):
     sys.argv = ["train.py", *arguments]

@@ -1,11 +1,12 @@
 """Every file in configs/, found by glob: composed, held against what it names, and with nothing left out."""
 
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 
 from labbook import experiment
 from labbook.cli import command_line
@@ -15,13 +16,23 @@ from labbook.config.schema import FILES, GROUPS, OPTIONAL, PAIRS, TrainConfig
 from labbook.errors import SettingError
 from labbook.installation import CONFIGS
 from tests import composing
+from tests.callbacks.test_unused_settings import unused_in_preset
 from tests.composing import composed
+from tests.security.conftest import mostly_slow
 
 FOUND = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.yaml"))
 CHOICES = [
     (path.parent.name, path.stem)
     for path in FOUND
     if path.parent.name in GROUPS and (path.stem != "timm" or find_spec("timm"))  # the file of an extra
+]
+# A choice of each group at once, which takes no longer to compose than one.
+ROWS = [
+    {group: name for group, name in choices if name}
+    for choices in zip_longest(
+        *([choice for choice in CHOICES if choice[0] == group] for group in GROUPS if group not in FILES),
+        fillvalue=("", ""),
+    )
 ]
 # Settings that the program itself turns into arguments of the target.
 BY_THE_PROGRAM = {"loss": {"class_weights"}}
@@ -68,17 +79,27 @@ def test_files_for_the_root_say_so(path: Path) -> None:
     assert (CONFIGS / path).read_text(encoding="utf-8").startswith("# @package _global_\n")
 
 
-@pytest.mark.parametrize(("group", "name"), CHOICES)
-def test_each_choice_composes_and_fits_what_it_names(group: str, name: str) -> None:
-    tree = composed(f"{group}={name}")
+@pytest.mark.parametrize(("group", "name"), [choice for choice in CHOICES if choice[0] in FILES])
+def test_each_file_for_the_root_composes_and_sets_what_there_is(group: str, name: str) -> None:
+    tree = composing.run_of(f"{group}={name}")
     config.check_root(tree)
     experiment.check_experiment(tree)
-    if group in FILES:
-        chosen = composing.chosen(f"{group}={name}")
-        groups = [f"{other}={chosen[other]}" for other in GROUPS if other not in FILES]
-        unknown_keys.check_keys(tree, composed(*groups), set(), f"{group}={name}")
-        return
-    node = tree[group]
+    groups = [f"{other}={tree.config_groups[other]}" for other in GROUPS if other not in FILES]
+    unknown_keys.check_keys(composed(f"{group}={name}"), composed(*groups), set(), f"{group}={name}")
+    if group == "experiment":
+        assert unused_in_preset(tree) == []
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(row.values()))
+def test_each_choice_composes_and_fits_what_it_names(row: dict[str, str]) -> None:
+    tree = composed(*(f"{group}={name}" for group, name in row.items()), f"{PAIRS}=_")
+    config.check_root(tree)
+    experiment.check_experiment(tree)
+    for group, name in row.items():
+        fits_what_it_names(group, name, tree[group])
+
+
+def fits_what_it_names(group: str, name: str, node: Any) -> None:
     if "_target_" in node:
         lists_the_settings_of_its_target(group, node)
         values_have_the_annotated_types(group, node)
@@ -120,7 +141,7 @@ def varies(group: str, name: str) -> bool:
     return "defaults:" in (CONFIGS / group / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", [name for group, name in CHOICES if group == "experiment"])
+@pytest.mark.parametrize("name", mostly_slow([name for group, name in CHOICES if group == "experiment"], 5))
 def test_each_experiment_can_be_tried_on_one_batch(name: str) -> None:
     tree = composed(f"experiment={name}", "debug=fast")
     config.check_root(tree)
@@ -250,42 +271,3 @@ def test_an_optional_group_may_be_empty(group: str) -> None:
 def test_a_group_that_is_not_there_is_refused() -> None:
     with pytest.raises(SettingError, match=r"^optimizer is not set: give optimizer=VALUE$"):
         config.check_root(composed("~optimizer"))
-
-
-# A configuration read from a file ----------------------------------------------------------------------------------
-
-
-def test_a_saved_configuration_is_typed_again_and_keeps_what_was_added() -> None:
-    saved = OmegaConf.create(OmegaConf.to_yaml(composed("epochs=7", "notes.why=mine"), resolve=True))
-    with open_dict(saved):
-        saved.note = "of a run of before there was notes"
-    again = config.with_schema_types(saved, "run/config.yaml")
-    assert (again.epochs, again.notes.why, again.note, again.model) == (7, "mine", saved.note, saved.model)
-    assert OmegaConf.to_container(again) == OmegaConf.to_container(saved)
-
-
-def test_settings_that_a_saved_configuration_does_not_know_have_their_defaults() -> None:
-    saved = OmegaConf.create(OmegaConf.to_yaml(composed(), resolve=True))
-    del saved["task"]
-    assert config.with_schema_types(saved, "run/config.yaml").task.label_smoothing == 0.0
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "text"),
-    [
-        ("epochs", "many", "run/config.yaml: epochs: Value 'many' of type 'str' could not be converted to Integer"),
-        ("epochs", -1, "epochs must be at least 1, not -1"),
-        (
-            "test_checkpoint",
-            "first",
-            "run/config.yaml: test_checkpoint: Invalid value 'first', expected one of ['best', 'last']",
-        ),
-        ("model", "mlp", "model must be one of its choices and not mlp"),
-    ],
-)
-def test_a_saved_configuration_that_was_spoiled_is_refused(name: str, value: Any, text: str) -> None:
-    saved = OmegaConf.create(OmegaConf.to_yaml(composed(), resolve=True))
-    saved[name] = value
-    with pytest.raises(SettingError) as error:
-        config.with_schema_types(saved, "run/config.yaml")
-    assert str(error.value).startswith(text)

@@ -15,7 +15,9 @@ from hypothesis import settings
 from PIL import Image
 from torch import Tensor
 
+from labbook.data import datamodule
 from labbook.data.datamodule import ImageDataModule, Images
+from labbook.data.image_folder import ImageFolder
 from labbook.data.loader import Batch
 
 few = settings(max_examples=30)  # of what takes some milliseconds each
@@ -163,3 +165,17 @@ def write_cifar(official: Any, root: Path, train: Images, test: Images, monkeypa
 def md5(path: Path) -> str:
     """The checksum that torchvision compares."""
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def read_folder(root: Path, **options: Any) -> ImageFolder:
+    """A folder of images, read anew at 4 pixels."""
+    datamodule._recent.clear()
+    defaults = {"image_size": 4, "normalize": "unit", "cache_dir": str(root.parent / "cache")}
+    data = ImageFolder(root=str(root), **defaults | options)
+    data.setup()
+    return data
+
+
+def files_in(data: Any, split: Any) -> set[str]:
+    """The names of the files of a split."""
+    return {data.parts[data.part_of(split)].files[row] for row in data.rows[split].tolist()}

@@ -5,7 +5,6 @@ import os
 import struct
 import sys
 import zlib
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,8 @@ import pytest
 from PIL import Image
 
 from labbook.data import decoding
-from labbook.data.decoding import Decoding, decode, decode_bytes
-from labbook.data.file_metadata import without_metadata
-from labbook.data.image_formats import file_endings, supported_formats
-from tests.data import odd_images
-from tests.data.odd_images import SIDE, chunk, deep_png, deep_tiff, gradient, png, scene, with_exif
+from labbook.data.decoding import Decoding, decode
+from tests.data.odd_images import SIDE
 from tests.data.samples import noise, photograph, truncate
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -32,6 +28,17 @@ def pixels(path: Path, size: int, channels: int) -> np.ndarray:
     assert image.shape == (channels, size, size)
     assert image.flags.c_contiguous
     return image
+
+
+def colours(path: Path, **how: Any) -> np.ndarray:
+    """The image in a file as [H, W, C], of its own size."""
+    decoded = decode(path, Decoding(SIDE, 3, **how))
+    assert decoded.image is not None, decoded.problem
+    return decoded.image.transpose(1, 2, 0)
+
+
+def difference(path: Path, expected: np.ndarray, **how: Any) -> float:
+    return float(np.abs(colours(path, **how).astype(float) - expected).mean())
 
 
 def test_pixels_are_those_of_the_file(tmp_path: Path) -> None:
@@ -191,243 +198,3 @@ def test_a_decoder_may_fail_in_its_own_way(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(decoding, "flatten_transparency", fail)
     said = decode(photograph(tmp_path / "a.png"), Decoding(8, 3)).problem
     assert said == "cannot be decoded (decoding of color planes failed)"
-
-
-# Files that are not as they should be, but whose pixels are -----------------------------------------------------------
-
-
-def colours(path: Path, **how: Any) -> np.ndarray:
-    """The image in a file as [H, W, C], of its own size."""
-    decoded = decode(path, Decoding(SIDE, 3, **how))
-    assert decoded.image is not None, decoded.problem
-    return decoded.image.transpose(1, 2, 0)
-
-
-def difference(path: Path, expected: np.ndarray, **how: Any) -> float:
-    return float(np.abs(colours(path, **how).astype(float) - expected).mean())
-
-
-UPRIGHT = np.rot90(np.asarray(scene()), -1)
-
-
-@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".tif"])
-@pytest.mark.parametrize("kind", odd_images.TURNED)
-def test_an_orientation_of_any_type_is_obeyed(kind: str, ending: str, tmp_path: Path) -> None:
-    data = odd_images.TURNED[kind]
-    if ending == ".tif":  # whose own directory has the orientation; Pillow writes no odd ones
-        turned = deep_tiff(tmp_path / "a.tif", gradient(65535), tag274=(1 if kind == "a byte" else 3, 6))
-        assert difference(turned, np.rot90(gradient(65535) >> 8, -1)[..., None]) == 0
-        return
-    options = {"quality": 95, "subsampling": 0} if ending == ".jpg" else {"lossless": True} if ending == ".webp" else {}
-    assert difference(with_exif(tmp_path / f"a{ending}", data, **options), UPRIGHT) < 3
-
-
-@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp"])
-@pytest.mark.parametrize("kind", odd_images.UNREADABLE)
-def test_metadata_that_cannot_be_read_costs_no_picture(kind: str, ending: str, tmp_path: Path) -> None:
-    options = {"quality": 95, "subsampling": 0} if ending == ".jpg" else {"lossless": True} if ending == ".webp" else {}
-    odd = with_exif(tmp_path / f"a{ending}", odd_images.UNREADABLE[kind], **options)
-    assert difference(odd, np.asarray(scene())) < 3
-
-
-def test_a_tiff_whose_tags_cannot_be_read_is_decoded(tmp_path: Path) -> None:
-    odd = deep_tiff(
-        tmp_path / "a.tif", gradient(65535), tag306=(11, 5), tag34665=(4, 2**31), tag34853=(4, 3), tag274=(2, 99)
-    )
-    assert difference(odd, (gradient(65535) >> 8)[..., None]) == 0
-    odd = deep_tiff(tmp_path / "a.tif", gradient(65535), tag270=(5, 2**31))  # behind the end, before other tags
-    assert difference(odd, (gradient(65535) >> 8)[..., None]) == 0
-    assert without_metadata(odd.read_bytes()[:-150]) is None
-
-
-def test_a_jpeg_whose_jfif_is_too_short_is_decoded(tmp_path: Path) -> None:
-    scene().save(tmp_path / "a.jpg", quality=95, subsampling=0)
-    content = (tmp_path / "a.jpg").read_bytes()
-    (tmp_path / "a.jpg").write_bytes(content[:2] + b"\xff\xe0\0\x06JFIF" + content[2:])
-    assert difference(tmp_path / "a.jpg", np.asarray(scene())) < 3
-
-
-@pytest.mark.parametrize(
-    "extra",
-    [
-        chunk(b"tEXt", b"Comment\0hello", checksum=1),
-        chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**21))),
-        chunk(b"iTXt", b"Comment\0\x01\0\0\0" + zlib.compress(bytes(2**21))),
-        chunk(b"zTXt", b"Comment\0\x07nonsense"),
-        chunk(b"pHYs", b"12"),
-        chunk(b"gAMA", b""),
-        chunk(b"iCCP", b"profile\0\0nonsense"),
-        chunk(b"eXIf", b"nonsense", checksum=3),
-        chunk(b"tIME", b"\xff" * 7, checksum=4),
-        chunk(b"xYzw", b"?" * 9),
-    ],
-    ids=lambda extra: str(extra[4:8]),
-)
-def test_what_a_png_holds_besides_pixels_costs_no_picture(extra: bytes, tmp_path: Path) -> None:
-    samples = np.asarray(scene()).reshape(SIDE, -1)
-    assert difference(png(tmp_path / "a.png", samples, 8, 2, extra), np.asarray(scene())) == 0
-
-
-@pytest.mark.parametrize("progressive", [False, True])
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_a_jpeg_whose_end_is_missing_is_whole_if_its_pixels_are(mode: str, progressive: bool, tmp_path: Path) -> None:
-    image = Image.fromarray(noise(40, 40, 3).numpy()).convert(mode)
-    image.save(tmp_path / "whole.jpg", progressive=progressive)
-    content = (tmp_path / "whole.jpg").read_bytes()
-    expected = colours(tmp_path / "whole.jpg")
-    for missing in (1, 2):
-        (tmp_path / "cut.jpg").write_bytes(content[:-missing])
-        assert np.array_equal(colours(tmp_path / "cut.jpg"), expected)
-    for missing in (6, 40, len(content) // 3):
-        (tmp_path / "cut.jpg").write_bytes(content[:-missing])
-        assert decode(tmp_path / "cut.jpg", Decoding(SIDE, 3)).problem.startswith("cannot be decoded (image file is")
-
-
-def test_no_jpeg_of_which_pixels_are_missing_is_taken_for_whole(tmp_path: Path) -> None:
-    Image.fromarray(noise(96, 96, 3).numpy()).save(tmp_path / "a.jpg", quality=90)
-    content = (tmp_path / "a.jpg").read_bytes()
-    expected = decode_bytes(content, Decoding(96, 3)).image
-    assert expected is not None
-    for missing in range(3, 60):
-        image = decode_bytes(content[:-missing], Decoding(96, 3)).image
-        assert image is None or np.abs(image.astype(int) - expected).max() <= 1, missing
-
-
-def test_a_photograph_of_200_megapixels_is_decoded_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = Image.fromarray(noise(16, 16, 3).numpy()).resize((512, 512), Image.Resampling.NEAREST)
-    image.save(tmp_path / "a.jpg", quality=95, subsampling=0)
-    image.save(tmp_path / "a.png")
-    expected = colours(tmp_path / "a.jpg")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 512 * 511 // 2)  # of which twice as many are refused
-    monkeypatch.setattr(decoding, "MOST_PIXELS", 512 * 511)
-    assert np.array_equal(colours(tmp_path / "a.jpg"), expected)
-    assert "exceeds limit" in decode(tmp_path / "a.png", Decoding(SIDE, 3)).problem
-    assert decode(tmp_path / "a.jpg", Decoding(512, 3)).problem == (
-        "cannot be decoded (262,144 pixels are too many: at most 261,632)"
-    )
-    image.save(tmp_path / "a.jpg", progressive=True)  # which is held whole, however small it is wanted
-    assert decode(tmp_path / "a.jpg", Decoding(SIDE, 3)).problem.startswith("cannot be decoded (262,144 pixels")
-
-
-# Depth, transparency, several pictures --------------------------------------------------------------------------------
-
-
-def grey16(path: Path) -> tuple[Path, np.ndarray]:
-    """By the name: a file with a gradient of 16 bits, and how it is seen."""
-    shades = gradient(65535)
-    seen = shades >> 8
-    if path.suffix == ".pgm":
-        path.write_bytes(b"P5 16 16 65535\n" + shades.astype(">u2").tobytes())
-    elif path.suffix == ".tif":
-        deep_tiff(path, 65535 - shades if path.stem == "white_is_zero" else shades, int(path.stem != "white_is_zero"))
-    elif path.stem == "clear":
-        clear = int(shades[3, 3])
-        deep_png(path, shades, chunk(b"tRNS", struct.pack(">H", clear)))
-        seen[3, 3] = 255
-    else:
-        deep_png(path, shades)
-    return path, seen
-
-
-@pytest.mark.parametrize("name", ["a.pgm", "a.png", "clear.png", "a.tif", "white_is_zero.tif"])
-def test_grey_of_16_bits(name: str, tmp_path: Path) -> None:
-    path, seen = grey16(tmp_path / name)
-    assert difference(path, seen[..., None]) == 0
-    assert decode(path, Decoding(SIDE, 1)).remark == ""
-
-
-def test_a_transparent_shade_of_few_bits_or_of_16_in_colour(tmp_path: Path) -> None:
-    """Pillow scales the pixels and not the shade."""
-    samples = np.full((SIDE, SIDE // 2), 0x5A, np.uint8)  # 5, 10, 5, 10, ...
-    path = png(tmp_path / "a.png", samples, 4, 0, chunk(b"tRNS", b"\0\x05"))
-    assert colours(path)[0, :2, 0].tolist() == [255, 170]
-    pink = np.zeros((SIDE, SIDE, 3), np.uint16) + np.array([60000, 300, 40000], np.uint16)
-    path = deep_png(tmp_path / "b.png", pink, chunk(b"tRNS", struct.pack(">HHH", 60000, 300, 40000)))
-    assert (colours(path) == 255).all()
-
-
-@pytest.mark.parametrize("bits", [8, 10, 12, 14])
-@pytest.mark.parametrize("kind", ["png", "tif"])
-def test_few_bits_in_16_are_said_and_can_be_spread(bits: int, kind: str, tmp_path: Path) -> None:
-    shades = gradient(2**bits - 1)
-    path = (deep_png if kind == "png" else deep_tiff)(tmp_path / f"a.{kind}", shades)
-    expected = (shades / (2**bits - 1) * 255)[..., None]
-    assert difference(path, (shades >> 8)[..., None]) == 0
-    assert decode(path, Decoding(SIDE, 3)).remark == (
-        f"16-bit pixels of which only {bits} bits are used, so the image is dark: use"
-        f" data.range=[0,{2**bits - 1}], or auto"
-    )
-    assert difference(path, expected, range=(0, 2**bits - 1)) < 0.5
-    assert decode(path, Decoding(SIDE, 3, (0, 2**bits - 1))).remark == ""
-    assert difference(path, expected, range="auto") < 0.5
-    assert decode(path, Decoding(SIDE, 3, "auto")).remark == (f"16-bit pixels read as {bits} bits by data.range=auto")
-
-
-def test_a_file_may_say_that_it_has_12_bits(tmp_path: Path) -> None:
-    shades = gradient(4095)
-    path = deep_tiff(tmp_path / "a.tif", shades, bits=12)
-    assert difference(path, (shades / 4095 * 255)[..., None]) < 0.5
-    assert decode(path, Decoding(SIDE, 3)).remark == ""
-
-
-def test_colours_of_16_bits(tmp_path: Path) -> None:
-    full = np.stack([gradient(65535), gradient(30000), gradient(0)], -1)
-    assert difference(deep_png(tmp_path / "a.png", full), full >> 8) == 0
-    few = np.stack([gradient(4095), gradient(2000), gradient(0)], -1)
-    path = deep_png(tmp_path / "b.png", few)
-    assert "only 12 bits are used" in decode(path, Decoding(SIDE, 3)).remark
-    assert difference(path, few / 4095 * 255, range=(0, 4095)) < 9  # Pillow reads the upper 8 of the 16 bits
-    assert "upper 8 bits only" in decode(path, Decoding(SIDE, 3, (0, 4095))).remark
-
-
-def test_32_bits_need_a_range(tmp_path: Path) -> None:
-    measured = np.linspace(-1, 3, 256, dtype=np.float32).reshape(16, 16)
-    Image.fromarray(measured).save(tmp_path / "a.tif")
-    assert decode(tmp_path / "a.tif", Decoding(SIDE, 3)).image is None
-    assert difference(tmp_path / "a.tif", (measured.clip(0, 2) * 127.5)[..., None], range=(0, 2)) < 0.5
-    (tmp_path / "a.pfm").write_bytes(b"Pf\n16 16\n-1.0\n" + measured[::-1].tobytes())
-    assert "data.range=[BLACK,WHITE]" in decode(tmp_path / "a.pfm", Decoding(SIDE, 3)).problem
-    counts = np.linspace(0, 2**32 - 1, 256).astype("<u4").reshape(16, 16)
-    path = deep_tiff(tmp_path / "b.tif", counts, bits=32)
-    assert difference(path, (counts / 2**32 * 255)[..., None], range=(0, 2**32 - 1)) < 1
-
-
-def test_a_fourth_channel_of_zeros_hides_nothing_where_programs_write_it_so(tmp_path: Path) -> None:
-    hidden = scene().convert("RGBA")
-    hidden.putalpha(0)
-    hidden.save(tmp_path / "a.tga")
-    hidden.save(tmp_path / "a.png")
-    assert difference(tmp_path / "a.tga", np.asarray(scene())) == 0
-    assert (colours(tmp_path / "a.png") == 255).all()
-    assert decode(tmp_path / "a.png", Decoding(SIDE, 3)).remark == ("only transparent pixels, which become white")
-
-
-@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.tif"])
-def test_several_pictures_in_a_file_are_said(name: str, tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE, RED)]
-    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-    assert pixels(tmp_path / name, 2, 3)[:, 0, 0].tolist() == pytest.approx(RED, abs=2)
-    assert decode(tmp_path / name, Decoding(8, 3)).remark == "several images, of which the first is used"
-    frames[0].save(tmp_path / name)
-    assert decode(tmp_path / name, Decoding(8, 3)).remark == ""
-
-
-@pytest.mark.skipif(not find_spec("pillow_heif"), reason="needs the extra: make setup EXTRAS=photos")
-def test_heic_is_read(tmp_path: Path) -> None:
-    assert "HEIF" in supported_formats()
-    Image.new("RGB", (64, 64), RED).save(tmp_path / "a.heic", quality=90)
-    assert pixels(tmp_path / "a.heic", 8, 3)[:, 4, 4].tolist() == pytest.approx(RED, abs=5)
-
-
-@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
-def test_heic_is_called_so(brand: bytes, tmp_path: Path) -> None:
-    (tmp_path / "a.HEIC").write_bytes(struct.pack(">I", 24) + b"ftyp" + brand + bytes(4) + b"mif1heic" + bytes(99))
-    problem = decode(tmp_path / "a.HEIC", Decoding(8, 3)).problem
-    if "HEIF" in supported_formats():
-        assert problem == "is HEIC, and damaged"
-    else:
-        assert problem == (
-            "is HEIC, and its reader is not installed: make setup EXTRAS=photos, or pip install -e '.[photos]'; or save"
-            " it as JPEG"
-        )
-    assert ".heic" in file_endings()

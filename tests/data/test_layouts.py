@@ -1,49 +1,35 @@
 """Folders as people have them: which of their images are for training, for validation and for the test."""
 
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
 
 from labbook.cli.commands import evaluate, predict
-from labbook.data import datamodule, duplicates
+from labbook.data import datamodule
 from labbook.data.image_folder import ImageFolder
 from labbook.data.layouts import role_of
 from labbook.errors import SettingError
 from labbook.inference.evaluate import output_files
 from tests.conftest import Command
-from tests.data.samples import album, photograph
+from tests.data.samples import album, files_in, photograph, read_folder
 from tests.test_train import metrics_of
 
 CLASSES = ("cat", "dog")
 
 
-def folder(root: Path, **options: Any) -> ImageFolder:
-    datamodule._recent.clear()
-    defaults = {"image_size": 4, "normalize": "unit", "cache_dir": str(root.parent / "cache")}
-    data = ImageFolder(root=str(root), **defaults | options)
-    data.setup()
-    return data
-
-
 def refusal(root: Path, **options: Any) -> str:
     with pytest.raises(SettingError) as refused:
-        folder(root, **options)
+        read_folder(root, **options)
     return str(refused.value)
-
-
-def files(data: ImageFolder, split: Any) -> set[str]:
-    return {data.parts[data.part_of(split)].files[row] for row in data.rows[split].tolist()}
 
 
 def tops(data: ImageFolder) -> list[set[str]]:
     """The folders that images of each part lie in."""
-    return [{str(Path(name).parent.parent) for name in files(data, split)} for split in ("train", "val", "test")]
+    return [{str(Path(name).parent.parent) for name in files_in(data, split)} for split in ("train", "val", "test")]
 
 
 @pytest.mark.parametrize(
@@ -80,151 +66,36 @@ def test_what_a_folder_is_for_follows_from_its_name(name: str, role: str | None)
 def test_layouts_are_taken_and_said(parts: tuple[str, ...], found: str, tmp_path: Path) -> None:
     root = album(tmp_path / "pets", dict.fromkeys(parts, 5), CLASSES)
     (root / "README.md").write_text("about")
-    data = folder(root)
+    data = read_folder(root)
     assert tops(data) == [{each} for each in found.split()]
     line = data.notes[0]
     assert line.startswith("layout: training")
     assert all(f"{name}/" in line or name == "." for name in parts)
     assert ("data.test_fraction=0.2" in line) == (len(set(found.split())) == 1)
     assert sum(len(data.rows[split]) for split in ("train", "val", "test")) == 10 * len(parts)
-    assert not files(data, "test") & (files(data, "train") | files(data, "val"))
+    assert not files_in(data, "test") & (files_in(data, "train") | files_in(data, "val"))
 
 
 def test_a_test_fraction_makes_of_val_the_validation_part(tmp_path: Path) -> None:
     root = album(tmp_path / "pets", {"train": 10, "val": 3}, CLASSES)
-    data = folder(root, test_fraction=0.3)
+    data = read_folder(root, test_fraction=0.3)
     assert tops(data) == [{"train"}, {"val"}, {"train"}]
     assert [len(data.rows[split]) for split in ("train", "val", "test")] == [14, 6, 6]
 
 
 def test_a_test_fraction_that_has_no_effect_is_said(tmp_path: Path) -> None:
     root = album(tmp_path / "pets", {"train": 3, "test": 1}, CLASSES)
-    assert folder(root, test_fraction=0.3).notes[1] == (
+    assert read_folder(root, test_fraction=0.3).notes[1] == (
         f"data.test_fraction has no effect, as {root / 'test'} is the test set"
     )
 
 
 def test_folders_that_are_named_are_taken(tmp_path: Path) -> None:
     root = album(tmp_path / "pets", {"old": 3, "new": 2, "train": 1, "test": 1}, CLASSES)
-    assert tops(folder(root, train_folder="old", test_folder="new"))[::2] == [{"old"}, {"new"}]
+    assert tops(read_folder(root, train_folder="old", test_folder="new"))[::2] == [{"old"}, {"new"}]
     assert refusal(root, train_folder="elsewhere") == (
         f"data.train_folder=elsewhere does not exist in {root}: it holds new/, old/, test/, train/"
     )
-
-
-# The test part that is drawn -----------------------------------------------------------------------------------------
-
-
-def test_the_test_part_is_the_same_in_every_run_and_of_each_class(tmp_path: Path) -> None:
-    root = album(tmp_path / "pets", {"": 20}, CLASSES)
-    data = folder(root)
-    assert data.parts["test"].labels.bincount().tolist() == [4, 4]
-    assert data.parts["train"].labels[data.rows["val"]].bincount().tolist() == [2, 2]
-    for option in ({"val_seed": 1}, {"seed": 7}, {"val_fraction": 0.5}, {"val_split": "random"}):
-        assert files(folder(root, **option), "test") == files(data, "test")
-    for only in ("train", "test"):  # as an evaluation reads them
-        one = folder(root, only=only, test_fraction=0.2)
-        assert one.parts[only].files == data.parts[only].files
-
-
-def test_an_image_more_or_less_moves_at_most_one_other_of_its_class_into_the_test(tmp_path: Path) -> None:
-    root = album(tmp_path / "pets", {"": 12}, CLASSES)
-    before = files(folder(root), "test")
-    for number in range(12):
-        gone = root / "cat" / f"{number}.png"
-        gone.rename(tmp_path / "away.png")
-        now = files(folder(root), "test")
-        moved = (before ^ now) - {f"cat/{number}.png"}
-        assert len(moved) <= 1
-        assert all(name.startswith("cat/") for name in moved)
-        (tmp_path / "away.png").rename(gone)
-    (root / "dog" / "1.png").rename(root / "dog" / "renamed.png")
-    assert {name.replace("renamed", "1") for name in files(folder(root), "test")} == before
-
-
-def test_copies_are_not_divided(tmp_path: Path) -> None:
-    root = album(tmp_path / "pets", {"": 10}, CLASSES)
-    for number in range(10):
-        shutil.copy(root / "cat" / f"{number}.png", root / "cat" / f"copy {number}.png")
-    assert not any("so the test flatters" in note for note in folder(root, test_fraction=0.5).notes)
-
-
-def test_a_class_too_small_for_the_test_is_said_and_trained_on(tmp_path: Path) -> None:
-    root = album(tmp_path / "pets", {"": 10}, CLASSES)
-    photograph(root / "emu" / "1.png", (9, 9, 9))
-    data = folder(root)
-    assert 2 in data.training_labels.tolist()
-    assert "test: the test has no image of 1 of 3 classes (emu): one image, or one group, is not divided" in data.notes
-
-
-def test_digests_are_read_again_only_of_files_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-
-    seen: list[str] = []
-    digest_of = duplicates.file_digest
-    monkeypatch.setattr(duplicates, "file_digest", lambda path: seen.append(path.name) or digest_of(path))
-    root = album(tmp_path / "pets", {"": 3}, CLASSES)
-    folder(root)
-    assert len(seen) == 6
-    photograph(root / "cat" / "1.png", (77, 7, 7))
-    folder(root)
-    assert seen[6:] == ["1.png"]
-
-
-# Names that hold the class -------------------------------------------------------------------------------------------
-
-
-def named_files(root: Path, count: int = 5) -> Path:
-    """Images as Kaggle's cats against dogs has them."""
-    for number in range(count):
-        for name, shade in (("cat", 10), ("dog", 110)):
-            photograph(root / f"{name}.{number}.png", (shade + number, 1, 1))
-    return root
-
-
-def test_names_of_files_hold_the_class(tmp_path: Path) -> None:
-    named_files(tmp_path / "pets" / "train")
-    for number in range(3):
-        photograph(tmp_path / "pets" / "test1" / f"{number}.png", (200 + number, 1, 1))
-    data = folder(tmp_path / "pets", label_pattern=r"^([a-z]+)\.")
-    assert data.class_names == CLASSES
-    assert all(name.startswith("train/") for name in files(data, "test"))
-    assert [len(data.rows[split]) for split in ("train", "val", "test")] == [6, 2, 2]
-    assert f"train: {tmp_path}/pets/test1 has no classes: its images are for predict.py" in data.notes
-    for root in (tmp_path / "pets", tmp_path / "pets" / "train"):
-        assert refusal(root).endswith(
-            "which is no known layout; give two or more class folders, as cat/1.jpg and dog/1.jpg; or if file names"
-            " hold the class, as in cat.1.jpg, data.label_pattern='^([a-z]+)'"
-        )
-    assert len(folder(tmp_path / "pets" / "train", label_pattern=r"^([a-z]+)", test_fraction=0.2).rows["test"]) == 2
-
-
-def test_files_give_the_same_whether_names_or_folders_say_their_class(tmp_path: Path) -> None:
-    by_name = folder(named_files(tmp_path / "flat"), label_pattern=r"^([a-z]+)")
-    for path in (tmp_path / "flat").iterdir():
-        new = tmp_path / "deep" / path.name.partition(".")[0] / path.name
-        new.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, new)
-    by_folder = folder(tmp_path / "deep")
-    for part in ("train", "test"):
-        assert torch.equal(by_name.parts[part].pixels, by_folder.parts[part].pixels)
-        assert torch.equal(by_name.parts[part].labels, by_folder.parts[part].labels)
-    assert torch.equal(by_name.rows["val"], by_folder.rows["val"])
-
-
-@pytest.mark.parametrize(
-    ("pattern", "said"),
-    [
-        ("([a-z", "data.label_pattern=([a-z is not a regular expression: "),
-        (
-            "cat|dog",
-            "data.label_pattern=cat|dog must have one group in brackets around the class, as in ^([a-z]+), not 0",
-        ),
-        ("(c)(a)", "must have one group in brackets around the class, as in ^([a-z]+), not 2"),
-        ("^(cat)", "data.label_pattern=^(cat) matches 5 of 10 file names in "),
-    ],
-)
-def test_a_pattern_that_cannot_be_one_is_refused(pattern: str, said: str, tmp_path: Path) -> None:
-    assert said in refusal(named_files(tmp_path / "pets"), label_pattern=pattern)
 
 
 # What is refused, or said --------------------------------------------------------------------------------------------
@@ -233,7 +104,7 @@ def test_a_pattern_that_cannot_be_one_is_refused(pattern: str, said: str, tmp_pa
 def test_an_unlabelled_test_folder_is_for_predictions(tmp_path: Path) -> None:
     root = album(tmp_path / "pets", {"train": 5}, CLASSES)
     photograph(root / "test" / "1.png")
-    data = folder(root)
+    data = read_folder(root)
     assert tops(data) == [{"train"}] * 3
     assert f"train: {root}/test has no classes: its images are for predict.py" in data.notes
 
@@ -270,21 +141,21 @@ def test_a_training_part_beside_a_test_part_is_not_divided_unasked(tmp_path: Pat
         f"{root / 'train'} lies beside test: data.root={root} takes both, and data.test_fraction=0.2 divides this"
         " folder alone"
     )
-    assert len(folder(root / "train", test_fraction=0.2).rows["test"]) == 2
+    assert len(read_folder(root / "train", test_fraction=0.2).rows["test"]) == 2
 
 
 def test_names_of_classes_are_not_taken_for_parts(tmp_path: Path) -> None:
     root = album(tmp_path / "signs", {"": 3}, ("train", "bus", "test_tube"))
-    assert folder(root).class_names == ("bus", "test_tube", "train")
+    assert read_folder(root).class_names == ("bus", "test_tube", "train")
     root = album(tmp_path / "places", {"train_station/2020": 3, "bus_stop/2020": 3}, CLASSES)
-    assert folder(root).class_names == ("bus_stop", "train_station")
+    assert read_folder(root).class_names == ("bus_stop", "train_station")
 
 
 def test_a_hidden_class_is_said(tmp_path: Path) -> None:
     root = album(tmp_path / "pets", {"train": 3, "test": 1}, CLASSES)
     photograph(root / "train" / ".emu" / "1.png")
     photograph(root / "train" / ".ipynb_checkpoints" / "1.png")
-    assert folder(root).notes[1:] == [f"train: {root}/train/.emu is hidden, so its images are not used"]
+    assert read_folder(root).notes[1:] == [f"train: {root}/train/.emu is hidden, so its images are not used"]
 
 
 # In runs -------------------------------------------------------------------------------------------------------------

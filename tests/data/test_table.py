@@ -16,7 +16,7 @@ from labbook.data.image_folder import ImageFolder
 from labbook.data.table import LabelTable
 from labbook.errors import SettingError
 from tests.conftest import Command
-from tests.data.samples import album, few, photograph
+from tests.data.samples import album, few, files_in, photograph
 
 CLASSES = ("cat", "dog")
 
@@ -40,10 +40,6 @@ def refusal(labels: Path, **options: Any) -> str:
         table(labels, **options)
     assert "\n" not in str(refused.value)
     return str(refused.value)
-
-
-def files(data: Any, split: Any) -> set[str]:
-    return {data.parts[data.part_of(split)].files[row] for row in data.rows[split].tolist()}
 
 
 @pytest.fixture
@@ -143,7 +139,7 @@ def test_a_group_lies_in_one_part(
     labels = write(photos / "l.csv", [("image", "label", "patient"), *rows])
     data = table(labels, group="patient", test_fraction=fraction, val_fraction=0.3)
     of = {name: group for name, _, group in rows}
-    parts = [{of[name] for name in files(data, split)} for split in ("train", "val", "test")]
+    parts = [{of[name] for name in files_in(data, split)} for split in ("train", "val", "test")]
     assert sum(map(len, parts)) == len(set(of.values()))
     assert set(data.training_labels.tolist()) == {0, 1}
 
@@ -162,7 +158,7 @@ def test_rows_without_a_label_are_for_predictions(photos: Path) -> None:
     rows = [(name, "" if name == "a.0.png" else label) for name, label in rows_of(photos)]
     data = table(write(photos / "labels.csv", [("image", "label"), *rows]))
     assert "train: 1 rows without a label are for predict.py" in data.notes
-    assert "a.0.png" not in files(data, "train") | files(data, "test") | files(data, "val")
+    assert "a.0.png" not in files_in(data, "train") | files_in(data, "test") | files_in(data, "val")
 
 
 def test_what_a_table_cannot_be_is_refused(photos: Path) -> None:
@@ -204,6 +200,6 @@ def test_a_parquet_table_reads_as_text_does(photos: Path, tmp_path: Path) -> Non
     one, other = (table(labels, root=str(photos), group="site") for labels in (tmp_path / "labels.parquet", text))
     assert (one.class_names, one.spec) == (other.class_names, other.spec)
     for split in ("train", "val", "test"):
-        assert files(one, split) == files(other, split) != set()
+        assert files_in(one, split) == files_in(other, split) != set()
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no table PAR1")
     assert refusal(tmp_path / "broken.parquet").startswith(f"data.labels={tmp_path}/broken.parquet cannot be read: ")

@@ -219,7 +219,7 @@ def test_optimizers_of_timm_are_taken_and_its_schedulers_are_not() -> None:
         ),
         ("optimizer", "timm.optim.Lookahead", "'list' object has no attribute 'param_groups'"),
         ("loss", "timm.models.create_model", "a function of another library, and only its classes are allowed"),
-        ("model", "timm.models.ResNet", "makes no LightningModule"),
+        ("model", "timm.models.ResNet", "is not a subclass of LightningModule"),
     ]:
         with pytest.raises(SettingError) as refused:
             instantiate.check_node_tree(node(target), group, experiment.SUPPLIED.get(group))

@@ -52,7 +52,7 @@ def test_all_of_them_train_and_resume_to_the_same_bits(own: Command) -> None:
         ("logger=[tensorboard,lines] logger._target_=x", "logger._target_=x is for one logger"),
         ("logger=[tensorboard,liness]", "logger=liness is unknown; did you mean lines?"),
         ("optimizer=sign optimizer.lr=-1", "optimizer.lr must be greater than 0"),
-        ("optimizer=sign optimizer._target_=mylab.loggers.Lines", "makes no Optimizer"),
+        ("optimizer=sign optimizer._target_=mylab.loggers.Lines", "is not a subclass of Optimizer"),
         ("optimizer=sign optimizer._target_=hislab.SGD", "is not allowed; allowed are "),
     ],
 )

@@ -52,10 +52,11 @@ def signal_at(monkeypatch: pytest.MonkeyPatch, hook: str, epoch: int, batch: int
     ids=["convnet", "accumulating"],
 )
 def test_an_interrupted_run_ends_with_the_same_bits(
-    labbook: Command, monkeypatch: pytest.MonkeyPatch, settings: str, hook: str, epoch: int, batch: int
-) -> None:
+    labbook: Command, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, settings: str, hook: str,
+    epoch: int, batch: int,
+) -> None:  # fmt: skip
     common = (*settings.split(), "trainer.precision=32", "epochs=2", "data.limit=900", "callbacks=none")
-    whole = labbook(*common).run
+    whole = trained(*common)
     signal_at(monkeypatch, hook, epoch, batch, signal.SIGINT)
     stopped = labbook(*common)
     assert stopped.code == 130
@@ -88,7 +89,7 @@ def test_a_signal_is_noticed_within_a_step(
     assert not (stopped.run / "metrics.csv").exists()
 
 
-@pytest.mark.parametrize("signum", [signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("signum", [pytest.param(signal.SIGHUP, marks=pytest.mark.slow), signal.SIGUSR1])
 def test_other_signals_stop_a_run_too(signum: int, labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     signal_at(monkeypatch, "on_train_batch_end", 0, 5, signum)
     stopped = labbook(*QUICK)
@@ -96,7 +97,7 @@ def test_other_signals_stop_a_run_too(signum: int, labbook: Command, monkeypatch
     assert metrics_of(stopped.run)["status"] == "interrupted"
 
 
-@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("first", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_second_signal_ends_a_run_at_once(first: int, labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     signal_at(monkeypatch, "on_train_batch_end", 1, 5, first, signal.SIGINT)
     stopped = labbook(*QUICK)
@@ -137,7 +138,7 @@ PLATEAU = ["scheduler=plateau", "scheduler.patience=0", "scheduler.threshold=9",
 )
 def test_a_finished_run_trains_on(schedule: list[str], labbook: Command) -> None:
     """Also by a schedule that has come to its end, but would not have in so many epochs."""
-    settings = ("model=mlp", "trainer.precision=32", "callbacks=none", *schedule)
+    settings = ("model=mlp", "trainer.precision=32", "callbacks=none", "logger=none", "data.limit=300", *schedule)
     at_once = labbook(*settings, "epochs=4").run
     first = labbook(*settings, "epochs=2").run
     more = labbook(f"resume={first}", "epochs=4")
@@ -150,8 +151,10 @@ def test_a_finished_run_trains_on(schedule: list[str], labbook: Command) -> None
 
 
 @pytest.mark.parametrize("left", [b'{"status": "interrupted"}', b"\xff"], ids=["interrupted", "damaged"])
-def test_a_run_interrupted_between_training_and_test_is_only_tested(left: bytes, labbook: Command) -> None:
-    run = labbook("model=mlp", "trainer.precision=32", "epochs=2", "callbacks=none").run
+def test_a_run_interrupted_between_training_and_test_is_only_tested(
+    left: bytes, labbook: Command, trained: Callable[..., Path]
+) -> None:
+    run = trained(*QUICK)
     before = metrics_of(run)
     (run / "metrics.json").write_bytes(left)
     again = labbook(f"resume={run}")
@@ -174,13 +177,14 @@ def test_tensorboard_after_resuming_has_each_step_once(labbook: Command, monkeyp
     assert f"resume={run}".encode() in commands[1].tensor_proto.string_val[0]
 
 
-def test_a_folder_can_be_moved_before_it_goes_on(labbook: Command, tmp_path: Path) -> None:
-    run = labbook("model=mlp", "trainer.precision=32", "epochs=1").run
-    moved = run.rename(tmp_path / "elsewhere")
-    more = labbook(f"resume={moved}", "epochs=2")
+def test_a_folder_can_be_moved_before_it_goes_on(
+    labbook: Command, trained: Callable[..., Path], tmp_path: Path
+) -> None:
+    moved = trained(*QUICK).rename(tmp_path / "elsewhere")
+    more = labbook(f"resume={moved}", "epochs=3")
     assert more.code == 0, more.err
     assert more.run == moved
-    assert metrics_of(moved)["epochs"] == 2
+    assert metrics_of(moved)["epochs"] == 3
 
 
 def test_another_trainer_leaves_the_settings_that_the_run_was_started_with(labbook: Command) -> None:
@@ -199,7 +203,7 @@ def test_another_trainer_leaves_the_settings_that_the_run_was_started_with(labbo
 
 def test_settings_of_the_choices_of_a_run_may_change_where_callbacks_may(labbook: Command) -> None:
     several = "callbacks=[ema, early_stopping]"
-    run = labbook("model=mlp", "data.limit=50", "epochs=1", several, "callbacks.ema.decay=0.9").run
+    run = labbook("model=mlp", "data.limit=50", "epochs=1", "logger=none", several, "callbacks.ema.decay=0.9").run
     assert "callbacks: '[ema,early_stopping]'" in (run / "config.yaml").read_text()
     more = labbook(f"resume={run}", "epochs=2", "callbacks.early_stopping.patience=7", "model.depth=1")
     assert more.code == 0, more.err
@@ -217,7 +221,7 @@ def test_choices_of_a_folder_of_ones_own_are_gone_on_with(labbook: Command, tmp_
     file.parent.mkdir(parents=True)
     file.write_text("mine:\n  _target_: labbook.callbacks.ema.EMA\n  decay: 0.9\n")
     more = ("--config-dir", str(tmp_path / "more"))
-    run = labbook(*more, "model=mlp", "data.limit=50", "epochs=1", "callbacks=mine").run
+    run = labbook(*more, "model=mlp", "data.limit=50", "epochs=1", "logger=none", "callbacks=mine").run
     again = labbook(*more, f"resume={run}", "epochs=2", "callbacks.mine.decay=0.8")
     assert again.code == 0, again.err
     assert OmegaConf.load(run / "config.yaml").callbacks.mine.decay == 0.8

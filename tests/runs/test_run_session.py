@@ -9,20 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from labbook import files
 from labbook.errors import SettingError, TrainingError
 from labbook.runs import run_folder, run_session
-from tests.composing import composed
-
-
-@pytest.fixture
-def config() -> DictConfig:
-    tree = composed()
-    with open_dict(tree):
-        tree.config_groups = {"model": "lenet5", "data": "digits"}
-    return tree
 
 
 def session(path: Path, config: DictConfig, leads: bool = True) -> run_session.RunSession:

@@ -42,8 +42,10 @@ NODES: dict[str, tuple[dict[str, Any], str]] = {
     "pickle": ({"_target_": "pickle.loads", "data": "x"}, NOT_ALLOWED),
     "Hydra again": ({"_target_": "hydra.utils.instantiate", "config": SHELL}, NOT_ALLOWED),
     "Hydra's look-up": ({"_target_": "hydra.utils.get_method", "path": f"{BAIT}.x"}, NOT_ALLOWED),
-    "a library of networks": ({"_target_": "torchvision.models.get_model", "weights": "DEFAULT"}, "makes no Callback"),
-    "a library of metrics": ({"_target_": "torchmetrics.Accuracy", "task": "binary"}, "makes no Callback"),
+    "a library of networks": (
+        {"_target_": "torchvision.models.get_model", "weights": "DEFAULT"}, "does not return a Callback",
+    ),
+    "a library of metrics": ({"_target_": "torchmetrics.Accuracy", "task": "binary"}, "is not a subclass of Callback"),
     "a library of data sets": ({"_target_": "torchvision.datasets.CIFAR10", "root": "x"}, NOT_ALLOWED),
     "weights from a server": ({"_target_": "torchmetrics.image.PerceptualPathLength"}, "would download weights"),
     "no text": ({"_target_": ["os.system"]}, NOT_ALLOWED),
@@ -54,8 +56,8 @@ NODES: dict[str, tuple[dict[str, Any], str]] = {
     "torch's imports": ({"_target_": "torch.optim.lr_scheduler.partial", "_args_": [SHELL]}, NOT_ALLOWED),
     "a module of an allowed one": ({"_target_": "torch.optim.sgd.torch.load", "f": "x"}, NOT_ALLOWED),
     "an inherited loader": ({"_target_": "labbook.models.mlp.MLP.load_from_checkpoint"}, "callbacks.evil._target_="),
-    "a function of the package": ({"_target_": "labbook.data.image_cache.cached_images"}, "makes no Callback"),
-    "a class of another group": ({"_target_": "labbook.models.mlp.MLP"}, "makes no Callback"),
+    "a function of the package": ({"_target_": "labbook.data.image_cache.cached_images"}, "does not return a Callback"),
+    "a class of another group": ({"_target_": "labbook.models.mlp.MLP"}, "is not a subclass of Callback"),
     "a module in a mapping": ({"_target_": "labbook.callbacks.Progress", "bar": SHELL}, NOT_ALLOWED),
     "nested in a callback": (
         {"_target_": "pytorch_lightning.callbacks.LambdaCallback", "on_fit_start": SHELL}, NOT_ALLOWED,

@@ -27,6 +27,7 @@ from labbook.training.hardware import (
 )
 from tests import composing
 from tests.models.test_architectures import spec_of
+from tests.models.test_torchvision_model import slow_but
 
 AUTO = {"accelerator": "auto", "precision": "auto"}
 
@@ -89,11 +90,14 @@ def test_strided_depthwise_convolutions_are_taken_in_32_bits_on_a_cpu(machine: M
     assert asked.precision == "bf16-mixed"
 
 
-@pytest.mark.parametrize("model", composing.MODELS)
+DEPTHWISE = ("efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small")
+
+
+@pytest.mark.parametrize("model", slow_but((*DEPTHWISE, "lenet5", "resnet18", "convnext_tiny"), composing.MODELS))
 def test_the_networks_that_have_them(model: str) -> None:
     with torch.device("meta"):
         network = instantiate.build_object(composing.node(model), spec=spec_of(3, 224, 10))
-    assert has_strided_depthwise(network) is (model in ("efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small"))
+    assert has_strided_depthwise(network) is (model in DEPTHWISE)
 
 
 def test_convolutions_that_are_not_trained_do_not_count() -> None:

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 
 from labbook.training import lightning_internals
 from labbook.training.lightning_internals import (
-    begin_epoch_anew,
     disable_signal_handlers,
     logs_each_step,
+    restart_epoch,
     without_trainer,
 )
 
@@ -63,7 +63,7 @@ def test_an_epoch_is_begun_anew_from_the_states_of_its_loaders() -> None:
     class Anew(Callback):
         def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
             vars(trainer.fit_loop)["_combined_loader_states_to_load"] = [{"epoch": 0, "next": 3}]
-            begin_epoch_anew(trainer, lambda: seen.append("restored"))
+            restart_epoch(trainer, lambda: seen.append("restored"))
 
         def on_train_batch_start(
             self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -100,7 +100,7 @@ def test_a_loader_at_the_end_of_an_epoch_begins_the_next() -> None:
     class Anew(Callback):
         def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
             vars(trainer.fit_loop)["_combined_loader_states_to_load"] = [{"taken": 2}]
-            begin_epoch_anew(trainer, lambda: None)
+            restart_epoch(trainer, lambda: None)
 
         def on_train_batch_start(
             self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

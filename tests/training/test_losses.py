@@ -197,7 +197,7 @@ def test_what_cannot_train_these_classes_is_refused_at_once(task: Task, said: st
         (["loss.class_weights={dog: -1}"], "factors above 0"),
         (["loss.class_weights={}"], "null, balanced or factors"),
         (["loss=focal", "loss.gamma=-1"], "loss.gamma"),
-        (["loss._target_=torch.nn.utils.clip_grad_norm_"], "makes no Module"),
+        (["loss._target_=torch.nn.utils.clip_grad_norm_"], "does not return a Module"),
         (["loss._target_=os.system"], "not allowed"),
     ],
 )

@@ -55,8 +55,8 @@ class Tally:
     """What the trials came to."""
 
     faults: Counter[str] = field(default_factory=Counter)
-    went_on: int = 0
-    anew: int = 0
+    resumed: int = 0
+    restarted: int = 0
     broken: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in PROMISES})
 
 
@@ -89,8 +89,8 @@ def part(effort: Effort) -> Outcome:
     note = NOTE.format(EPOCHS, *counts, tally.faults.total(), pairs)
     figures: dict[str, object] = {f"errors: {kind}": tally.faults[kind] for kind in fault_injection.KINDS}
     figures |= {
-        "the run finished in spite of the error": tally.went_on,
-        "started again, because there was no checkpoint yet": tally.anew,
+        "the run finished in spite of the error": tally.resumed,
+        "started again, because there was no checkpoint yet": tally.restarted,
     }
     figures |= {name: len(found) for name, found in tally.broken.items()}
     broken = [f"{name}: {each}" for name, found in tally.broken.items() for each in found]
@@ -138,11 +138,11 @@ def tried(scene: Scene, fault: Fault, place: Path, tally: Tally) -> None:
     tally.faults[fault.kind] += 1
     where = f"{scene.name}, {fault.kind} at operation {fault.at}, {operations[fault.at]}"
     run = processes.run_in(place)
-    tally.went_on += ended.code == 0
+    tally.resumed += ended.code == 0
     for promise, found in judged(ended, fault, run, scene.steps + STEPS * saved(operations, fault)).items():
         tally.broken[promise] += [f"{where}: {each}" for each in found]
     if run is None:
-        tally.anew += 1
+        tally.restarted += 1
         return
     ends = finished(run, place)
     ends = ends or "; ".join(bit_equality.differences(scene.end, run)[:5])

@@ -55,7 +55,7 @@ class Tally:
 
     moments: Counter[str] = field(default_factory=Counter)  # at which the program was killed
     resumed: int = 0
-    anew: int = 0  # there was no run to go on with yet
+    restarted: int = 0  # there was no run to resume yet
     ended: int = 0
     unreadable: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -98,7 +98,7 @@ def part(effort: Effort) -> Outcome:
     figures = {
         "kills": f"{moments.total()} ({', '.join(f'{name} {count}' for name, count in sorted(moments.items()))})",
         "resumed": sum(tally.resumed for tally in tallies),
-        "killed before the run folder existed, started again": sum(tally.anew for tally in tallies),
+        "killed before the run folder existed, started again": sum(tally.restarted for tally in tallies),
         "could not be resumed": len(refused),
         "unreadable checkpoints": len(unreadable),
         "identical results": f"{ended - len(unequal)} of {ended}",
@@ -156,7 +156,7 @@ def to_its_end(
         if run is not None and read_metrics(run).get("status") == "finished":
             return run
         tally.resumed += run is not None
-        tally.anew += run is None and begun > 0
+        tally.restarted += run is None and begun > 0
         begun += 1
         process = begin(alone, run, place)
         if not (over() or tally.moments.total() >= kills):

@@ -12,9 +12,9 @@ from labbook.errors import SettingError
 from labbook.training import capabilities
 from labbook.training.checkpoint_io import epochs_done
 from labbook.training.lightning_internals import (
-    begin_epoch_anew,
     forget_restored,
     logged_in_epoch,
+    restart_epoch,
     restore_logged,
 )
 from labbook.training.processes import every_rank
@@ -89,7 +89,7 @@ class ResumeState:
         if loaders and trainer.is_global_zero:
             log.info("%s", RESUMES[self.within_epoch])
         if loaders and self._restored and self._between_epochs:
-            begin_epoch_anew(trainer, partial(self._restore_random_state, trainer))
+            restart_epoch(trainer, partial(self._restore_random_state, trainer))
         else:
             self._restore_random_state(trainer)
         restore_logged(trainer, trainer.lightning_module, self._logged)

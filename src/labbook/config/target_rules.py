@@ -98,8 +98,9 @@ def check_target_kind(target: Any, node: Mapping[str, Any], name: str) -> None:
     if not inner or (group in OF_SEVERAL and "." not in inner):
         made = return_type(target)
         if made is None or not issubclass(made, ALLOWED_BASES[group]):
-            expected = " nor ".join(f"{kind.__name__} ({kind.__module__})" for kind in ALLOWED_BASES[group])
-            raise SettingError(f"{setting} makes no {expected}")
+            expected = " or ".join(f"{kind.__name__} ({kind.__module__})" for kind in ALLOWED_BASES[group])
+            is_not = "is not a subclass of" if inspect.isclass(target) else "does not return a"
+            raise SettingError(f"{setting} {is_not} {expected}")
         if instead := next((text for kind, text in REFUSED.items() if issubclass(made, kind)), None):
             raise UntrainableError(f"{setting} does not work here: {instead}")
     elif not inspect.isclass(target):

@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from labbook.errors import SettingError, printable
 
 # Names of parts: two of them among the classes mean that the folder contains parts and not classes.
@@ -19,6 +21,8 @@ JUNK = {
 SIDECARS = {
     ".xml", ".json", ".txt", ".csv", ".tsv", ".yaml", ".yml", ".xmp", ".aae", ".md", ".html", ".log", ".url",
 }  # fmt: skip
+# Hidden folders that programs create.
+OF_PROGRAMS = {".ipynb_checkpoints", ".thumbnails", ".cache", ".git", ".trash", ".trashes", ".appledouble"}
 Seen = dict[tuple[int, int], Path]  # by device and inode: the folders that were walked
 
 
@@ -147,3 +151,27 @@ def unused_folders(root: Path, names: Sequence[str], used: Sequence[Path | None]
 def check_validation(folder: Path, names: Sequence[str], known: Sequence[str]) -> None:
     if unknown := sorted(set(names) - set(known)):
         raise SettingError(f"{folder} has classes without training images: {', '.join(unknown)}")
+
+
+def loose_images(folder: Path) -> list[Path]:
+    """The files directly in a folder that are images by their names, sorted."""
+    known = Image.registered_extensions()
+    inside = sorted(folder.iterdir())
+    return [
+        item for item in inside if item.suffix.lower() in known and not is_hidden_name(item.name) and not item.is_dir()
+    ]
+
+
+def images_in(folder: Path) -> bool:
+    """Whether a folder itself contains a file with the name of an image."""
+    if not folder.is_dir():
+        return False
+    known = Image.registered_extensions()
+    with os.scandir(folder) as items:
+        return any(Path(item.name).suffix.lower() in known and not is_hidden_name(item.name) for item in items)
+
+
+def hidden_folders(folder: Path) -> list[Path]:
+    """Folders of images whose names begin with a dot, except those that programs create."""
+    inside = sorted(item for item in folder.iterdir() if item.name.startswith(".") and item.is_dir())
+    return [item for item in inside if item.name.lower() not in OF_PROGRAMS and images_in(item)]

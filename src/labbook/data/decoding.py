@@ -93,14 +93,6 @@ def decode_bytes(content: bytes, how: Decoding) -> Decoded:
     return Decoded(array, "", digest, remark)
 
 
-def file_digest(path: Path) -> str:
-    """The digest of a file as in `Decoded`; empty if it cannot be read."""
-    try:
-        return bytes_digest(path.read_bytes()) if path.stat().st_size <= LARGEST else ""
-    except OSError:
-        return ""
-
-
 def bytes_digest(content: bytes) -> str:
     return hashlib.sha256(content, usedforsecurity=False).hexdigest()[:32]
 

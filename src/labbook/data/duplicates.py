@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from labbook.data.decoding import file_digest
-from labbook.data.image_cache import Labelled, Photographs
+from labbook.data.image_cache import Labelled, Photographs, file_digest
 from labbook.errors import printable
 from labbook.files import make_folder, write_whole
 

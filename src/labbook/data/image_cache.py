@@ -19,7 +19,7 @@ from rich.progress import track
 from torch import Tensor
 
 from labbook.data.cache_records import CacheRecord, file_status, pixel_stamp, read_record, records_in
-from labbook.data.decoding import Decoded, Decoding, decode, file_digest
+from labbook.data.decoding import LARGEST, Decoded, Decoding, bytes_digest, decode
 from labbook.data.images import Images
 from labbook.errors import SettingError, printable
 from labbook.files import atomic_replace, blocking_lock, make_folder, remove_partial
@@ -223,3 +223,11 @@ def decode_all(files: Sequence[Path], how: Decoding) -> Iterator[Decoded]:
             tasks = [ahead[first : first + A_TASK] for first in range(0, len(ahead), A_TASK)]
             for images in pool.map(lambda task: [decode(file, how) for file in task], tasks):
                 yield from images
+
+
+def file_digest(path: Path) -> str:
+    """The digest of a file as in `Decoded`; empty if it cannot be read."""
+    try:
+        return bytes_digest(path.read_bytes()) if path.stat().st_size <= LARGEST else ""
+    except OSError:
+        return ""

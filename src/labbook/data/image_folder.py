@@ -14,7 +14,9 @@ from labbook.data.class_folders import (
     check_validation,
     class_folder,
     class_names_of_parts,
+    hidden_folders,
     is_sidecar,
+    loose_images,
     subfolders,
     unused_folders,
     walk_files,
@@ -22,7 +24,6 @@ from labbook.data.class_folders import (
 from labbook.data.datamodule import Part
 from labbook.data.duplicates import image_count, list_first_lines
 from labbook.data.image_cache import Labelled
-from labbook.data.image_formats import hidden_folders, loose_images
 from labbook.data.layouts import Layout, Search, contents, role_of
 from labbook.data.photographs import Listing, PhotographData
 from labbook.data.split import TEST_FRACTION

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from labbook.data.class_folders import check_disjoint_parts, is_hidden_name, subfolders
-from labbook.data.image_formats import images_in
+from labbook.data.class_folders import check_disjoint_parts, images_in, is_hidden_name, subfolders
 from labbook.errors import SettingError, printable
 
 Role = Literal["train", "val", "test", "predict"]

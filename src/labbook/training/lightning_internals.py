@@ -40,7 +40,7 @@ def without_trainer() -> AbstractContextManager[None]:
     return _jit_is_scripting()
 
 
-def begin_epoch_anew(trainer: Trainer, restore_random_state: Callable[[], None]) -> None:
+def restart_epoch(trainer: Trainer, restore_random_state: Callable[[], None]) -> None:
     """Start the epoch of a user's loaders again from their saved state and the restored random state.
 
     Between epochs, Lightning does not load that state, and starts the epoch before the random state is restored.

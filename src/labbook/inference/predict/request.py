@@ -7,13 +7,15 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import DictConfig
+from PIL import Image
 
 from labbook.data.class_folders import walk_files
-from labbook.data.image_formats import file_endings
+from labbook.data.image_formats import supported_formats
 from labbook.errors import SettingError, abbreviate
 from labbook.inference.evaluate.other_dataset import SEEN, check_same_decoding, trained_otherwise
 from labbook.runs import outputs
@@ -166,3 +168,12 @@ def images_in_folder(folder: Path) -> ImageFiles:
         [file for file, is_image in zip(files, named, strict=True) if is_image],
         [file for file, is_image in zip(files, named, strict=True) if not is_image],
     )
+
+
+@cache
+def file_endings() -> frozenset[str]:
+    """Endings of file names in lower case, such as .jpg; also of HEIC without the extra."""
+    supported_formats()
+    return frozenset({".heic", ".heif"}) | {
+        ending for ending, name in Image.registered_extensions().items() if name in supported_formats()
+    }
