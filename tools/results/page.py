@@ -48,12 +48,12 @@ def write(page: Path, folder: Path) -> list[Line]:
     for report in reports:
         if begin(f"recall {report.sweep.name}") in text:
             text = placed(text, f"recall {report.sweep.name}", recalls(report))
-    if shown := transfer.measured(reports):
-        runs = [run for item in shown for run in item.row.finished]
+    if transfers := transfer.measured(reports):
+        runs = [run for item in transfers for run in item.row.finished]
         own = [report for report in reports if report.sweep.name.startswith(transfer.PREFIX)]
         commands = fenced(command for report in own for command in report.sweep.commands)
-        text = placed(text, "transfer", "\n\n".join([transfer.table(shown), hardware(runs), commands]))
-        outputs.write_output(folder / "transfer.svg", transfer.plot(shown))
+        text = placed(text, "transfer", "\n\n".join([transfer.table(transfers), hardware(runs), commands]))
+        outputs.write_output(folder / "transfer.svg", transfer.plot(transfers))
     text = placed(text, "all", summary(reports, found))
     outputs.write_output(page, text)
     return found

@@ -62,9 +62,9 @@ def plot(found: Sequence[Measured]) -> str:
             if points:
                 counts, means, spreads = zip(*points, strict=True)
                 axes.errorbar(counts, means, yerr=spreads, fmt="o-", capsize=3, color=SERIES[way], label=name)
-        counts = sorted({item.photographs for item in found})
+        ticks = sorted({item.photographs for item in found})
         axes.set_xscale("log")
-        axes.set_xticks(counts, [f"{count:,}" for count in counts])
+        axes.set_xticks(ticks, [f"{count:,}" for count in ticks])
         axes.minorticks_off()
         axes.set(xlabel="photographs", ylabel="test accuracy")
         axes.legend(frameon=False)
