@@ -180,6 +180,7 @@ def test_a_sweep_is_done_once_and_shows_its_report(
         Run(made.folder)
 
 
+@pytest.mark.slow
 def test_the_project_around_the_current_folder_is_used_in_any_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labbook: Command
 ) -> None:
