@@ -94,10 +94,8 @@ def test_each_run_is_there_once_with_its_figures(labbook: Command) -> None:
     check(sweep, table_of(sweep))
 
 
-@pytest.mark.parametrize(
-    ("hook", "epoch", "batch"),
-    [("on_train_batch_end", 1, 0), pytest.param("on_train_epoch_end", 0, 0, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow  # tests/runs/test_resume.py has the quick test of TensorBoard's steps after a resume
+@pytest.mark.parametrize(("hook", "epoch", "batch"), [("on_train_batch_end", 1, 0), ("on_train_epoch_end", 0, 0)])
 def test_also_after_one_went_on(
     labbook: Command, monkeypatch: pytest.MonkeyPatch, hook: str, epoch: int, batch: int
 ) -> None:
