@@ -49,8 +49,8 @@ FOR_HYDRA = ("_args_", "_recursive_", "_isolate_", "_execution_whitelist_")
 # Classes with which config.yaml and metrics.csv of a run are wrong, most of them Lightning's callbacks, and what to use
 # instead.
 REFUSED: dict[type[Any], str] = {
-    callbacks.BatchSizeFinder: "use data.batch_size=N",
-    callbacks.LearningRateFinder: "compare several values in a sweep: -m optimizer.lr=0.1,0.01,0.001",
+    callbacks.BatchSizeFinder: "use data.batch_size=auto",
+    callbacks.LearningRateFinder: "use scripts/find_lr.py before the training",
     callbacks.BaseFinetuning: "use model.freeze=backbone, or task.backbone_lr_factor=X for a slower backbone",
     callbacks.WeightAveraging: "use callbacks=ema",  # and EMAWeightAveraging
     callbacks.StochasticWeightAveraging: "use callbacks=swa",
