@@ -20,6 +20,7 @@ from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.models import pretrained
 from labbook.models.torchvision_model import TorchvisionModel, network_names
+from labbook.models.weights import load_weights_from
 from tests import composing
 from tests.composing import OF_TORCHVISION
 from tests.models.test_architectures import spec_of
@@ -31,6 +32,7 @@ KINDS = list(itertools.product((1, 3), (28, 32, 64), (2, 10, 100)))
 ONE_EACH = dict(
     zip(OF_TORCHVISION, [(1, 28, 10), (3, 32, 2), (3, 28, 100), (1, 32, 10)] * len(OF_TORCHVISION), strict=False)
 )
+ONLY = {"maxvit_t": 224}  # pixels
 LIGHT = (QUICK, "resnet18", "mobilenet_v2")  # less than half a second each
 PAIRS = [
     pytest.param(name, *kind, marks=[] if ONE_EACH[name] == kind and name in LIGHT else [pytest.mark.slow])
@@ -45,7 +47,8 @@ def slow_but(quick: Collection[str], every: Iterable[str]) -> list[ParameterSet]
 
 def made(name: str, channels: int = 3, size: int = 32, classes: int = 10, **settings: Any) -> TorchvisionModel:
     torch.manual_seed(0)
-    model = instantiate.build_object(composing.node(name), spec=spec_of(channels, size, classes), **settings)
+    spec = spec_of(channels, ONLY.get(name, size), classes)
+    model = instantiate.build_object(composing.node(name), spec=spec, **settings)
     assert isinstance(model, TorchvisionModel)
     return model
 
@@ -64,7 +67,7 @@ def test_a_gradient_reaches_every_parameter(name: str, channels: int, size: int,
         if isinstance(layer, StochasticDepth):  # else both images may do without a block in the same step
             layer.p = 0.0
     labels = torch.arange(2) % classes
-    outputs = model.training_logits(torch.randn(2, channels, size, size))
+    outputs = model.training_logits(torch.randn(2, channels, model.spec.size, model.spec.size))
     assert all(logits.shape == (2, classes) for logits, _ in outputs)
     sum(weight * F.cross_entropy(logits, labels) for logits, weight in outputs).backward()  # type: ignore[union-attr]
     for parameter_name, parameter in model.named_parameters():
@@ -78,7 +81,7 @@ def test_a_training_begins_without_a_preference(name: str) -> None:
     """The loss is that of guessing."""
     model = made(name)
     with torch.no_grad():
-        logits, _ = model.training_logits(torch.randn(16, 3, 32, 32))[0]
+        logits, _ = model.training_logits(torch.randn(16, 3, model.spec.size, model.spec.size))[0]
     assert F.cross_entropy(logits, torch.arange(16) % 10).item() == pytest.approx(math.log(10), abs=0.3)
 
 
@@ -88,7 +91,7 @@ def test_weights_survive_saving_with_weights_only(name: str, tmp_path: Path) -> 
     torch.save(model.state_dict(), tmp_path / "weights.pt")
     other = on_meta(name, model.spec)
     other.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True), assign=True)
-    images = torch.randn(2, 3, 32, 32)
+    images = torch.randn(2, 3, model.spec.size, model.spec.size)
     assert torch.equal(model(images), other.eval()(images))
 
 
@@ -96,8 +99,10 @@ def test_weights_survive_saving_with_weights_only(name: str, tmp_path: Path) -> 
 def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -> None:
     """As many parameters as torchvision documents, which does not count GoogLeNet's auxiliary classifiers."""
     model = on_meta(name, spec_of(3, pretrained.image_settings(name)["image_size"], 1000))
-    auxiliary = sum(item.numel() for path, item in model.named_parameters() if ".aux" in path)
+    auxiliary = sum(item.numel() for path, item in model.named_parameters() if ".aux" in path.lower())
     documented = pretrained.recommended_weights(name).meta["num_params"]
+    if name == "inception_v3":  # torchvision counts its auxiliary classifier
+        documented -= auxiliary
     assert model.num_parameters - auxiliary == documented
     assert model.num_auxiliary == auxiliary
     assert model.title == name
@@ -105,12 +110,16 @@ def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -
     assert run_description.describe_model(model) == f"{name}, {model.num_parameters:,} parameters{without}"
 
 
-@pytest.mark.parametrize("name", slow_but(("resnet18", "vgg16_bn"), [*OF_TORCHVISION, "resnext50_32x4d"]))
+@pytest.mark.parametrize(
+    "name",
+    slow_but(("resnet18", "vgg16_bn"), [*(name for name in OF_TORCHVISION if name not in ONLY), "resnext50_32x4d"]),
+)
 def test_the_stem_for_small_images_keeps_more_of_them(name: str) -> None:
     """At least half as many pixels more, over all convolutions; VGG has no stem, and takes smaller images instead."""
     seen: dict[bool, int] = {}
+    size = 96 if name == "inception_v3" else 64  # which it needs without that stem
     for small in (False, True):
-        model = on_meta(name, spec_of(3, 64, 10), small_stem=small).eval()
+        model = on_meta(name, spec_of(3, size, 10), small_stem=small).eval()
         seen[small] = 0
 
         def look(_layer: nn.Module, _given: Any, made: torch.Tensor, small: bool = small) -> None:
@@ -119,7 +128,7 @@ def test_the_stem_for_small_images_keeps_more_of_them(name: str) -> None:
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.register_forward_hook(look)
-        assert model(torch.empty(1, 3, 64, 64, device="meta")).shape == (1, 10)
+        assert model(torch.empty(1, 3, size, size, device="meta")).shape == (1, 10)
     if name.startswith("vgg"):
         assert seen[True] == seen[False]
         assert on_meta(name, spec_of(3, 28, 10)).num_parameters < on_meta(name, spec_of(3, 65, 10)).num_parameters / 3
@@ -146,6 +155,33 @@ def test_an_image_too_small_is_refused_with_the_smallest_size_that_works(name: s
     on_meta(name, spec_of(1, smallest, 10), small_stem=False)
     with pytest.raises(SettingError):
         on_meta(name, spec_of(1, smallest - 1, 10), small_stem=False)
+
+
+def test_inception_s_auxiliary_classifier_is_there_for_images_that_are_large_enough() -> None:
+    assert on_meta("inception_v3", spec_of(3, 298, 10)).num_auxiliary == 0
+    model = on_meta("inception_v3", spec_of(3, 299, 10))
+    outputs = model.training_logits(torch.empty(2, 3, 299, 299, device="meta"))
+    assert [(logits.shape, weight) for logits, weight in outputs] == [((2, 10), 1.0), ((2, 10), 0.4)]
+    assert [module.__class__.__name__ for module in model.ordered_layers()[-1]] == ["Linear", "InceptionAux"]
+
+
+def test_maxvit_takes_multiples_of_its_windows() -> None:
+    with pytest.raises(
+        SettingError, match=r"^images of 300 pixels do not fit the windows of maxvit_t: use data\.image_"
+    ) as no:
+        on_meta("maxvit_t", spec_of(3, 300, 10))
+    assert "data.image_size=224 or 448, or a maxvit" in str(no.value)
+    assert on_meta("maxvit_t", spec_of(3, 112, 10), small_stem=True).network.stem[0][0].stride == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["mnasnet0_5", "squeezenet1_1"])
+def test_weights_without_a_version_and_without_a_dense_layer_are_loaded(name: str, tmp_path: Path) -> None:
+    model = made(name)
+    torch.save(dict(model.network.state_dict()), tmp_path / "weights.pth")
+    loaded = load_weights_from(made(name, classes=3), str(tmp_path / "weights.pth"))
+    assert loaded.other_shapes == (f"network.{model.head}",)
+    model.freeze_layers("backbone")
+    assert model.num_parameters == sum(item.numel() for item in model.network.get_submodule(model.head).parameters())
 
 
 def test_auxiliary_classifiers_count_in_training_alone() -> None:

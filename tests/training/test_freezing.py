@@ -49,6 +49,27 @@ def test_the_first_layers_are_frozen(freeze: Any, expected: set[str], small: Sma
         assert in_training(small.eval()) == set()
 
 
+def test_batch_norm_rests_while_it_is_frozen_and_learns_afterwards(small: Small) -> None:
+    small.freeze_layers("backbone")
+    assert small.freezing is not None
+    means = [small.norm.running_mean.clone()]  # type: ignore[union-attr]
+    for count in (1, 0):
+        small.freezing.freeze(count)
+        small(torch.randn(4, 3, 8, 8))
+        means.append(small.norm.running_mean.clone())  # type: ignore[union-attr]
+    assert torch.equal(means[0], means[1])
+    assert not torch.equal(means[1], means[2])
+    assert in_training(small) == {"conv", "norm", "dropout", "head"}
+
+
+@pytest.mark.parametrize("unfreezes", [False, True])
+def test_the_optimizer_has_what_is_or_will_be_trained(small: Small, unfreezes: bool) -> None:
+    small.freeze_layers("backbone")
+    small.unfreezes = unfreezes
+    found = {id(item) for group in small.parameter_groups() for item in group["params"]}
+    assert found == {id(item) for item in (small if unfreezes else small.head).parameters()}
+
+
 @pytest.mark.parametrize("freeze", [0, 2, -1, True, "head", 1.5])
 def test_other_values_are_refused(freeze: Any, small: Small) -> None:
     with pytest.raises(SettingError) as refused:

@@ -1,5 +1,7 @@
 """What is relied on of torch beyond its public names."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -15,6 +17,22 @@ def test_fused_optimizers_unscale_in_their_step() -> None:
     weights = [nn.Parameter(torch.zeros(2))]
     assert torch_internals.unscales_in_step(torch.optim.SGD(weights, 0.1, fused=True))
     assert not torch_internals.unscales_in_step(torch.optim.SGD(weights, 0.1))
+
+
+def test_a_state_dict_without_a_version_is_loaded() -> None:
+    class Versioned(nn.Linear):
+        def _load_from_state_dict(self, *_: object) -> None:  # type: ignore[override]
+            raise ValueError("version")
+
+    module = Versioned(2, 2)
+    with pytest.raises(ValueError, match="version"):
+        module.load_state_dict(nn.Linear(2, 2).state_dict())
+    torch_internals.accept_any_state_version(module)
+    for loading in (module, copy.deepcopy(module)):
+        other = nn.Linear(2, 2)
+        loading.load_state_dict(dict(other.state_dict()))
+        assert torch.equal(loading.weight, other.weight)
+    assert not torch.equal(module.weight, loading.weight)
 
 
 @pytest.mark.slow

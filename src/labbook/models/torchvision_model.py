@@ -18,30 +18,30 @@ from labbook.models import pretrained as pretrained_weights
 from labbook.models import small_images
 from labbook.models.library_network import LibraryNetwork, unexpected_argument
 from labbook.training.classifier import Task
+from labbook.training.torch_internals import accept_any_state_version
 
-FAMILIES = (
-    "convnext", "densenet", "efficientnet", "googlenet", "mobilenet", "resnet", "resnext", "vgg", "vit", "wide_resnet",
-)  # fmt: skip
-USUAL = 224  # pixels, for which torchvision made its networks
+USUAL = 224  # pixels, for which torchvision made its networks; MaxViT takes only multiples of it
 SMALL = 64  # pixels: up to this size a stem for small images is better
 IMAGENET_CLASSES = 1000
 LARGEST = 512  # pixels: end of the search for a size that works
-AUXILIARY = 0.3  # loss weight of GoogLeNet's auxiliary classifiers (Szegedy et al., arXiv 1409.4842, section 5)
-HEADS = ("aux1.fc2", "aux2.fc2")  # their classification layers
+# Loss weights of auxiliary classifiers: Szegedy et al., arXiv 1409.4842, section 5, and TF-Slim's Inception.
+AUXILIARY = {"googlenet": 0.3, "inception_v3": 0.4}
+HEADS = ("aux1.fc2", "aux2.fc2", "AuxLogits.fc")  # their classification layers
+AUXILIARY_SIZE = 299  # pixels that Inception's auxiliary classifier needs; for smaller images there is none
 FIXED_OPTIONS = {"weights": "model.pretrained", "num_classes": "the classes of the data", "progress": "no progress bar"}
 
 
 @cache
 def network_names() -> tuple[str, ...]:
-    return tuple(name for name in models.list_models(module=models) if name.startswith(FAMILIES))
+    return tuple(name for name in models.list_models(module=models) if name != "alexnet")  # which labbook has itself
 
 
 class TorchvisionModel(LibraryNetwork):
     """The network of torchvision called `name`, with the channels and classes of the data.
 
     `small_stem`: see `labbook.models.small_images`; null: for images of up to 64 pixels, except with pretrained
-    weights. `options` go to torchvision's function, such as {width_mult: 0.5} for mobilenet_v2. GoogLeNet's auxiliary
-    classifiers are part of the training loss.
+    weights. `options` go to torchvision's function, such as {width_mult: 0.5} for mobilenet_v2. Auxiliary classifiers
+    of GoogLeNet and Inception are part of the training loss.
 
     Raises:
         SettingError: an unknown name or option, images that are too small or no multiple of the patches, or grey images
@@ -72,7 +72,8 @@ class TorchvisionModel(LibraryNetwork):
             self.check_options()
         self.check_size()
         self.network = self.adapted(spec.size)
-        self.head = [path for path, layer in self.network.named_modules() if isinstance(layer, nn.Linear)][-1]
+        layers = self.network.named_modules()
+        self.head = [path for path, layer in layers if isinstance(layer, (nn.Linear, nn.Conv2d))][-1]
 
     @property
     def title(self) -> str:
@@ -90,13 +91,31 @@ class TorchvisionModel(LibraryNetwork):
 
     def made(self, options: Mapping[str, Any]) -> nn.Module:
         own: dict[str, Any] = {}
-        if self.name == "googlenet":  # its pretrained weights expect another normalisation, which it computes itself
+        if self.name in AUXILIARY:  # pretrained weights expect another normalisation, which the network computes itself
             imagenet = (self.spec.mean, self.spec.std) == (IMAGENET_MEAN, IMAGENET_STD)
             own = {"init_weights": not self.pretrained, "transform_input": self.pretrained and imagenet}
-        network: nn.Module = models.get_model(self.name, num_classes=self.spec.num_classes, **own | dict(options))
+        if self.name == "inception_v3":
+            own["aux_logits"] = self.spec.size >= AUXILIARY_SIZE
+        if self.name == "maxvit_t":
+            own["input_size"] = (self.window_size(), self.window_size())
+        network = created(self.name, num_classes=self.spec.num_classes, **own | dict(options))
         if isinstance(network, models.EfficientNet):
             draw_classifying_layer(network)
+        if isinstance(network, models.MNASNet):
+            accept_any_state_version(network)
         return network
+
+    def window_size(self) -> int:
+        """The size of the images for which MaxViT divides its layers into windows."""
+        size = self.spec.size * (2 if self.small else 1)
+        if size % USUAL:
+            below = self.spec.size // USUAL * USUAL
+            nearest = f"{below} or {below + USUAL}" if below else USUAL
+            raise SettingError(
+                f"images of {self.spec.size} pixels do not fit the windows of {self.name}: use"
+                f" data.image_size={nearest}, or a maxvit network of timm"
+            )
+        return size
 
     def adapted(self, size: int) -> nn.Module:
         network = self.made(self.options)
@@ -125,9 +144,12 @@ class TorchvisionModel(LibraryNetwork):
     def check_options(self) -> None:
         """Build the network and run one forward pass on the meta device: torchvision checks few options itself."""
         try:
+            size = self.spec.size if self.name == "maxvit_t" else USUAL
             with torch.device("meta"):
-                network = self.adapted(USUAL).train()
-                network(torch.empty(2, self.spec.channels, USUAL, USUAL))
+                network = self.adapted(size).train()
+                network(torch.empty(2, self.spec.channels, size, size))
+        except SettingError:
+            raise
         except Exception as error:
             if unknown := unexpected_argument(error):
                 raise self.no_option(unknown) from error
@@ -161,7 +183,7 @@ class TorchvisionModel(LibraryNetwork):
         return [[module for module in layer if id(module) not in auxiliary] for layer in self.ordered_layers()]
 
     def auxiliary_modules(self) -> set[int]:
-        return {id(item) for path, item in self.network.named_modules() if path.startswith("aux")}
+        return {id(item) for path, item in self.network.named_modules() if is_auxiliary(path)}
 
     # Training ------------------------------------------------------------------------------------------------------
 
@@ -171,18 +193,32 @@ class TorchvisionModel(LibraryNetwork):
     @property
     def num_auxiliary(self) -> int:
         """Parameters of the auxiliary classifiers, which an exported network does not have."""
-        return sum(item.numel() for path, item in self.network.named_parameters() if path.startswith("aux"))
+        return sum(item.numel() for path, item in self.network.named_parameters() if is_auxiliary(path))
 
     def training_logits(self, images: Tensor, **inputs: Tensor) -> list[tuple[Tensor, float]]:
         """In training, also the logits of auxiliary classifiers."""
-        if not (self.training and hasattr(self.network, "aux_logits")):
+        if not (self.training and getattr(self.network, "aux_logits", False)):
             return super().training_logits(images, **inputs)
         logits, *auxiliary = self.all_logits(images)
-        return [(logits, 1.0), *((item, AUXILIARY) for item in auxiliary)]
+        return [(logits, 1.0), *((item, AUXILIARY[self.name]) for item in auxiliary)]
 
     def all_logits(self, images: Tensor) -> list[Tensor]:
         found = self.network(images)
         return [found] if isinstance(found, Tensor) else [item for item in found if item is not None]
+
+
+def created(name: str, **options: Any) -> nn.Module:
+    """The network of a name. RegNet reads tensors while it is created, so the meta device gets it afterwards."""
+    if not (name.startswith("regnet") and torch.get_default_device().type == "meta"):
+        network: nn.Module = models.get_model(name, **options)
+        return network
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        return created(name, **options).to("meta")
+
+
+def is_auxiliary(path: str) -> bool:
+    """Whether a path is of an auxiliary classifier."""
+    return path.startswith(("aux1", "aux2", "AuxLogits"))
 
 
 def draw_classifying_layer(network: models.EfficientNet) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import nn
@@ -29,3 +30,8 @@ def uncompiled(model: nn.Module) -> Iterator[None]:
     finally:
         for module, call in compiled.items():
             vars(module)[COMPILED] = call
+
+
+def accept_any_state_version(module: nn.Module) -> None:
+    """Load state dicts without a version too, as of files with tensors only; torchvision's MNASNet refuses them."""
+    module._load_from_state_dict = partial(nn.Module._load_from_state_dict, module)  # type: ignore[method-assign]
