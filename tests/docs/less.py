@@ -79,11 +79,11 @@ def make_up() -> None:
         return images, images
 
     CIFAR10.read = read  # type: ignore[method-assign]
-    TorchvisionModel.load = lambda _: None  # type: ignore[assignment, misc, method-assign, return-value]
+    TorchvisionModel.load_pretrained = lambda _: None  # type: ignore[method-assign]
     if find_spec("timm"):
         from labbook.models.timm_model import TimmModel
 
-        TimmModel.load = lambda _: None  # type: ignore[assignment, misc, method-assign, return-value]
+        TimmModel.load_pretrained = lambda _: None  # type: ignore[method-assign]
 
 
 def serve(command: list[str]) -> int:
