@@ -296,5 +296,6 @@ REFUSED: list[tuple[str, str]] = [
     ("resume=nowhere", "nowhere is not a run folder: it has no config.yaml"),
     ("resume=/", "/ is not a run folder: it has no config.yaml"),
     ("data=image_folder", "data.root is not set: give the folder of your images, data.root=FOLDER"),
+    ("data=image_folder data.root=", "data.root is not set: give the folder of your images, data.root=FOLDER"),
     ("data=image_folder data.root=nowhere", "data.root=nowhere does not exist in "),
 ]

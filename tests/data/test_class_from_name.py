@@ -37,6 +37,22 @@ def test_names_of_files_hold_the_class(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("places", "described"), [(("images",), "images"), (("camera 1", "camera 2"), "{root}")])
+def test_files_with_the_class_in_their_names_can_be_deeper(
+    places: tuple[str, ...], described: str, tmp_path: Path
+) -> None:
+    for number, place in enumerate(places):
+        for path in named_files(tmp_path / "new").iterdir():
+            path.rename(path.with_name(f"{path.stem}.{number}.png"))
+        (tmp_path / "pets").mkdir(exist_ok=True)
+        (tmp_path / "new").rename(tmp_path / "pets" / place)
+    (tmp_path / "pets" / "annotations").mkdir()
+    (tmp_path / "pets" / "annotations" / "list.txt").write_text("cat.0.png 1")
+    data = read_folder(tmp_path / "pets", label_pattern=r"^([a-z]+)", test_fraction=0.5)
+    assert data.class_names == CLASSES
+    assert data.notes[0].endswith(f" images in {described.format(root=tmp_path / 'pets')}/")
+
+
 def test_files_give_the_same_whether_names_or_folders_say_their_class(tmp_path: Path) -> None:
     by_name = read_folder(named_files(tmp_path / "flat"), label_pattern=r"^([a-z]+)")
     for path in (tmp_path / "flat").iterdir():

@@ -81,6 +81,9 @@ def test_colours_of_16_bits(tmp_path: Path) -> None:
     assert "only 12 bits are used" in decode(path, Decoding(SIDE, 3)).remark
     assert difference(path, few / 4095 * 255, range=(0, 4095)) < 9  # Pillow reads the upper 8 of the 16 bits
     assert "upper 8 bits only" in decode(path, Decoding(SIDE, 3, (0, 4095))).remark
+    read = decode(path, Decoding(SIDE, 3, "auto")).image
+    assert read is not None
+    assert (int(read.min()), int(read.max())) == (0, 255)
 
 
 def test_32_bits_need_a_range(tmp_path: Path) -> None:

@@ -98,6 +98,17 @@ def test_several_columns_are_chosen_from(tmp_path: Path) -> None:
 
 
 @needs_datasets
+def test_labels_without_names_are_refused(tmp_path: Path) -> None:
+    from datasets import Value, load_from_disk
+
+    both = load_from_disk(str(saved(tmp_path / "set", {"train": 12}, number=Value("int64"))))
+    both.remove_columns("kind").save_to_disk(str(tmp_path / "other"))
+    for options in ({}, {"label_column": "number"}):
+        with pytest.raises(SettingError, match=r"has no column of ClassLabel, but picture \(Image\), number"):
+            opened(tmp_path / "other", **options)
+
+
+@needs_datasets
 def test_what_cannot_be_loaded_is_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 

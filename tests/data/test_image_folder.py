@@ -77,7 +77,8 @@ def test_what_systems_leave_beside_images_is_ignored(root: Path) -> None:
 def test_junk_of_other_systems_is_ignored_and_sidecars_are_counted(root: Path) -> None:
     names = [
         "@eaDir/0.png/SYNOPHOTO_THUMB_XL.jpg", "_DS_Store", "ehthumbs.db", "Icon\r", "#recycle/1.png",
-        "$RECYCLE.BIN/2.png", "lost+found/3.png", "System Volume Information/4.png",
+        "$RECYCLE.BIN/2.png", "lost+found/3.png", "System Volume Information/4.png", "Picasa.ini", "ZbThumbnail.info",
+        "@SynoResource",
     ]  # fmt: skip
     for name in names:
         photograph(root / "train" / "cat" / "a.png", (99, 99, 99)).rename(root / "train" / "cat" / "b")

@@ -74,6 +74,7 @@ def test_layouts_are_taken_and_said(parts: tuple[str, ...], found: str, tmp_path
     assert ("data.test_fraction=0.2" in line) == (len(set(found.split())) == 1)
     assert sum(len(data.rows[split]) for split in ("train", "val", "test")) == 10 * len(parts)
     assert not files_in(data, "test") & (files_in(data, "train") | files_in(data, "val"))
+    assert not any("is not used" in note for note in data.notes)
 
 
 def test_a_test_fraction_makes_of_val_the_validation_part(tmp_path: Path) -> None:
@@ -101,12 +102,13 @@ def test_folders_that_are_named_are_taken(tmp_path: Path) -> None:
 # What is refused, or said --------------------------------------------------------------------------------------------
 
 
-def test_an_unlabelled_test_folder_is_for_predictions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["test", "test/images", "Testing/unknown", "test/test"])
+def test_an_unlabelled_test_folder_is_for_predictions(place: str, tmp_path: Path) -> None:
     root = album(tmp_path / "pets", {"train": 5}, CLASSES)
-    photograph(root / "test" / "1.png")
+    photograph(root / place / "1.png")
     data = read_folder(root)
     assert tops(data) == [{"train"}] * 3
-    assert f"train: {root}/test has no classes: its images are for predict.py" in data.notes
+    assert data.notes[1:] == [f"train: {root / place} has no classes: its images are for predict.py"]
 
 
 def test_a_layout_that_is_not_known_is_refused_with_what_is_there(tmp_path: Path) -> None:
@@ -149,6 +151,14 @@ def test_names_of_classes_are_not_taken_for_parts(tmp_path: Path) -> None:
     assert read_folder(root).class_names == ("bus", "test_tube", "train")
     root = album(tmp_path / "places", {"train_station/2020": 3, "bus_stop/2020": 3}, CLASSES)
     assert read_folder(root).class_names == ("bus_stop", "train_station")
+
+
+def test_class_folders_that_all_hold_the_same_folders_are_said(tmp_path: Path) -> None:
+    data = read_folder(album(tmp_path / "pets", {"camera_1": 3, "camera_2": 3}, CLASSES))
+    assert data.class_names == ("camera_1", "camera_2")
+    assert data.notes[1] == (
+        "train: each class folder holds cat, dog: if these are the classes, list the images in a table (data=table)"
+    )
 
 
 def test_a_hidden_class_is_said(tmp_path: Path) -> None:

@@ -107,6 +107,12 @@ def test_names_may_lack_their_ending_and_folder(photos: Path) -> None:
     assert "a.0 could be " in refusal(photos / "labels.csv")
 
 
+def test_paths_of_windows_are_read(photos: Path) -> None:
+    rows = [(f"photos\\{name}", label) for name, label in rows_of(photos)]
+    data = table(write(photos.parent / "labels.csv", [("path", "label"), *rows]))
+    assert data.parts["train"].files[0] == "photos/a.0.png"
+
+
 def test_several_classes_stand_in_one_cell_or_in_several_columns(photos: Path) -> None:
     tags = ["a", "a|b", "b|c", "c", "a|c"] * 2
     one = write(photos / "cells.csv", [("id", "tags"), *zip([name for name, _ in rows_of(photos)], tags, strict=True)])
@@ -154,9 +160,11 @@ def test_groups_that_cannot_be_kept_are_refused(photos: Path) -> None:
     assert "data.group=camera: " in refusal(labels, group="camera")
 
 
-def test_rows_without_a_label_are_for_predictions(photos: Path) -> None:
-    rows = [(name, "" if name == "a.0.png" else label) for name, label in rows_of(photos)]
+@pytest.mark.parametrize("missing", ["", "NaN"])
+def test_rows_without_a_label_are_for_predictions(missing: str, photos: Path) -> None:
+    rows = [(name, missing if name == "a.0.png" else label) for name, label in rows_of(photos)]
     data = table(write(photos / "labels.csv", [("image", "label"), *rows]))
+    assert data.class_names == ("a", "b")
     assert "train: 1 rows without a label are for predict.py" in data.notes
     assert "a.0.png" not in files_in(data, "train") | files_in(data, "test") | files_in(data, "val")
 
@@ -173,8 +181,11 @@ def test_what_a_table_cannot_be_is_refused(photos: Path) -> None:
     assert refusal(labels).startswith(f"{labels} has a.0.png twice, with different cells")
     write(labels, [("image", "label", "split"), *((*row, "traim") for row in rows_of(photos))])
     assert refusal(labels) == "column split must say train, val or test of each image, not 'traim'"
-    labels.write_bytes(b"\xff\xfe\x00")
-    assert refusal(labels).startswith(f"data.labels={labels} cannot be read: ")
+    write(labels, [("image", "label"), *((name, "a") for name, _ in rows_of(photos))])
+    assert refusal(labels) == f"column label of {labels} must have two or more classes, not a"
+    labels.write_bytes("image;label\na.0.png;\u00e9".encode("cp1252"))
+    assert refusal(labels) == f"data.labels={labels} is not text in UTF-8: save it as CSV in UTF-8"
+    assert refusal(photos) == f"data.labels={photos} is a folder: give the table"
 
 
 def test_a_run_takes_a_table(labbook: Command, photos: Path) -> None:

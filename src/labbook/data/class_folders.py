@@ -14,8 +14,9 @@ VALIDATION = ("val", "valid", "validation", "val_set", "valid_set", "validation_
 PARTS = {"train", "training", "training_set", "test", "testing", "test_set", *VALIDATION}
 # Names that systems, cameras and network drives create, besides names that begin with a dot.
 JUNK = {
-    "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "_ds_store", "__macosx", "@eadir",
-    "#recycle", "@recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found",
+    "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "picasa.ini", "zbthumbnail.info", "icon\r",
+    "_ds_store", "__macosx", "@eadir", "@synoresource", "@synoeastream", "#recycle", "@recycle", "#snapshot",
+    "@recently-snapshot", "$recycle.bin", "system volume information", "lost+found",
 }  # fmt: skip
 # Files about an image: labels, annotations, settings of a camera.
 SIDECARS = {
@@ -144,8 +145,8 @@ def unused_folders(root: Path, names: Sequence[str], used: Sequence[Path | None]
     """Folders in `root` that could be a part, by their name or by classes in them, but are not used."""
     parts = [root / name for name in subfolders(root)]
     meant = [part for part in parts if part.name.lower() in PARTS or any((part / name).is_dir() for name in names)]
-    known = {part.resolve() for part in used if part}
-    return [part for part in meant if part.resolve() not in known]
+    known = [part.resolve() for part in used if part]
+    return [part for part in meant if not any(each.is_relative_to(part.resolve()) for each in known)]
 
 
 def check_validation(folder: Path, names: Sequence[str], known: Sequence[str]) -> None:

@@ -89,10 +89,15 @@ class HuggingFace(NamedDataset):
 
     def _column(self, features: Mapping[str, Any], kind: type, given: str | None, setting: str) -> str:
         found = [name for name, feature in features.items() if isinstance(feature, kind)]
+        columns = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
+        if not found:
+            how = " or make one with class_encode_column of its library," if kind.__name__ == "ClassLabel" else ""
+            raise SettingError(
+                f"data.name={self.dataset} has no column of {kind.__name__}, but {columns}:{how} choose another set"
+            )
         if given is not None and given not in found:
             raise SettingError(f"{setting}={given} is no column of {kind.__name__}; {list_choices(given, found)}")
         if given is None and len(found) != 1:
-            columns = ", ".join(f"{name} ({type(feature).__name__})" for name, feature in features.items())
             raise SettingError(
                 f"data.name={self.dataset} needs one column of {kind.__name__} and has {len(found)}, in {columns}:"
                 f" give {setting}=NAME, or choose another set"

@@ -108,7 +108,9 @@ def stretch_upper_bits(image: Image.Image, span: Range) -> tuple[Image.Image, st
         (low, high), remark = span, "16-bit colour, of which data.range has the upper 8 bits only"
     if (low, high) == (0, 65535):
         return image, remark
-    table = [min(max(round((value * 257 - low) * 255 / (high - low)), 0), 255) for value in range(256)]
+    most = max(int(high) >> 8, 1)  # of the upper bits: it is white
+    whole = (256 * value + 255 * value / most for value in range(256))
+    table = [min(max(round((value - low) * 255 / (high - low)), 0), 255) for value in whole]
     bands = image.split()
     colours = [band.point(table) for band in bands[:3]]
     return Image.merge(image.mode, (*colours, *bands[3:])), remark

@@ -27,7 +27,7 @@ from labbook.data.image_cache import Labelled
 from labbook.data.layouts import Layout, Search, contents, role_of
 from labbook.data.photographs import Listing, PhotographData
 from labbook.data.split import TEST_FRACTION
-from labbook.errors import SettingError, printable
+from labbook.errors import SettingError, list_first, printable
 
 
 class ImageFolder(PhotographData):
@@ -52,7 +52,7 @@ class ImageFolder(PhotographData):
         only: Part | None = None,
         **options: Any,
     ) -> None:
-        if root is None:
+        if not root:
             raise SettingError("data.root is not set: give the folder of your images, data.root=FOLDER")
         folder = Path(expand_user("data.root", root))
         self.pattern = compiled(label_pattern) if label_pattern else None
@@ -138,7 +138,8 @@ class ImageFolder(PhotographData):
         if self.draws_test:
             train, test = self.draw_test(train)
             train, test = ([] if only == "test" else train), ([] if only == "train" else test)
-        return Listing(train, test, (*train_remarks, *self._about_validation(train), *self._unused()), (*test_remarks,))
+        about = (*self._about_validation(train), *self._repeated(), *self._unused())
+        return Listing(train, test, (*train_remarks, *about), (*test_remarks,))
 
     def _part(self, folder: Path, seen: Seen) -> tuple[list[Labelled], list[str]]:
         """The files of a part, and notes on files that are left out."""
@@ -211,6 +212,17 @@ class ImageFolder(PhotographData):
             return [f"{folder} is not used, because of data.validation={self.validation}"]
         count = sum(file.validation for file in train)
         return [f"validation on the {count:,} images in {folder}; data.val_fraction has no effect"]
+
+    def _repeated(self) -> list[str]:
+        """A note if all classes have the same folders, as camera_1/cat, camera_1/dog and camera_2/cat, camera_2/dog."""
+        train = self.layout.train
+        if train is None or self.pattern or self.only is not None:
+            return []
+        first, *others = (subfolders(class_folder(train, name)) for name in self.class_names)
+        if len(first) < 2 or any(each != first for each in others):
+            return []
+        named = list_first(map(printable, first))
+        return [f"each class folder holds {named}: if these are the classes, list the images in a table (data=table)"]
 
     def _unused(self) -> list[str]:
         layout = self.layout

@@ -43,14 +43,16 @@ class Table(NamedTuple):
 
     def values(self, column: str) -> list[str]:
         place = self.header.index(column)
-        return [row[place].strip() for row in self.rows]
+        cells = (row[place].strip() for row in self.rows)
+        return ["" if cell.lower() == "nan" else cell for cell in cells]  # as pandas writes a missing value
 
 
 def read_table(path: Path) -> Table:
     """Read Parquet (by the file name), or text with commas, semicolons or tabs."""
     if not path.is_file():
         where = "" if path.is_absolute() else f" in {printable(Path.cwd())}"
-        raise SettingError(f"data.labels={printable(path)} does not exist{where}")
+        what = "is a folder: give the table" if path.is_dir() else f"does not exist{where}"
+        raise SettingError(f"data.labels={printable(path)} {what}")
     lines = parquet_lines(path) if path.suffix.lower() == ".parquet" else text_lines(path)
     header = [name.strip() for name in lines[0]] if lines else []
     rows = [line for line in lines[1:] if any(cell.strip() for cell in line)]
@@ -75,7 +77,9 @@ def text_lines(path: Path) -> list[list[str]]:
         first = text.partition("\n")[0]
         separator = max(",;\t", key=first.count)
         return list(csv.reader(StringIO(text, newline=""), delimiter=separator))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise SettingError(f"data.labels={printable(path)} is not text in UTF-8: save it as CSV in UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise SettingError(f"data.labels={printable(path)} cannot be read: {printable(error)}") from error
 
 
@@ -96,8 +100,9 @@ def parquet_lines(path: Path) -> list[list[str]]:
 def image_paths(root: Path, names: Sequence[str], skip: bool) -> list[Path | None]:
     """The file of each name: a path below `root`, or the only file there with this name, with or without extension.
 
-    With `skip`, None for a missing file.
+    Paths can be those of Windows. With `skip`, None for a missing file.
     """
+    names = [name.replace("\\", "/") if "\\" in name and not (root / name).is_file() else name for name in names]
     found: list[Path | None] = [root / name if name and (root / name).is_file() else None for name in names]
     if all(found):
         return found

@@ -111,8 +111,8 @@ class Search:
         found = self.by_role(root)
         unlabelled = [found.pop("predict")] if "predict" in found else []
         for role in ("test", "val"):
-            if role in found and not self.flat and not subfolders(found[role]) and images_in(found[role]):
-                folder = found.pop(role)
+            if role in found and not self.flat and (folder := unlabelled_folder(found[role], found.get("train"))):
+                del found[role]
                 unlabelled += [folder] if role == "test" else []
         train, val, test = (found.get(role) for role in ("train", "val", "test"))
         if not train and not (test and self.only == "test"):
@@ -129,7 +129,10 @@ class Search:
         """The root as one folder of classes; None if it is not."""
         names = subfolders(root)
         if self.flat:
-            return Layout(root, root) if images_in(root) else None
+            albums = [root / name for name in names if images_in(root / name)]
+            if images_in(root) or (len(albums) > 1 and not any(role_of(folder.name) for folder in albums)):
+                return Layout(root, root)
+            return Layout(root, albums[0]) if len(albums) == 1 else None
         roles = {name: role_of(name) for name in names}
         if len(names) < 2 or any(role and subfolders(root / name) for name, role in roles.items()):
             return None
@@ -194,6 +197,14 @@ def inner(folder: Path, flat: bool) -> Path:
             break
         deepest = below
     return deepest
+
+
+def unlabelled_folder(part: Path, train: Path | None) -> Path | None:
+    """The folder of a part's images if they have no classes: the part, or the only folder in it, as test/images."""
+    names = subfolders(part)
+    if len(names) == 1 and names[0].lower() in {*FILLERS, "unknown"} and train and names[0] not in subfolders(train):
+        part = part / names[0]
+    return part if not subfolders(part) and images_in(part) else None
 
 
 def contents(folder: Path) -> str:

@@ -59,6 +59,11 @@ class LabelTable(PhotographData):
         self.columns = columns_of(table, dict(columns or {}), group)
         self.multilabel = len(self.columns.label) > 1 or bool(label_separator)
         self.class_names, found = labels_of(table, self.columns, label_separator)
+        if only is None and len(self.class_names) < 2:
+            raise SettingError(
+                f"column {printable(self.columns.label[0])} of {printable(self.table_path)} must have two or more"
+                f" classes, not {printable(''.join(self.class_names) or 'none')}"
+            )
         self.entries, self.left_out = entries(
             table, self.columns, found, folder, options.get("on_corrupt", "raise") == "skip"
         )
