@@ -170,22 +170,28 @@ def test_an_address_is_downloaded_once(small: Small, tmp_path: Path, monkeypatch
 
 @pytest.mark.skipif(not find_spec("huggingface_hub"), reason="needs the extra: make setup EXTRAS=datasets")
 @pytest.mark.extra
-def test_a_model_of_the_hub_is_read_from_its_cache(
+def test_a_model_of_the_hub_is_read_from_its_cache_without_internet(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import huggingface_hub
+    from huggingface_hub import constants
 
-    torch.save(small.state_dict(), tmp_path / "small.pth")
-    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    cached = tmp_path / "models--me--small"
+    files = cached / "snapshots" / "abc"
+    (files / "a").mkdir(parents=True)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("abc")
+    torch.save(small.state_dict(), files / "a" / "b.pth")
+    other = Small()
+    assert load_weights_from(other, "hf://me/small/a/b.pth").layers == 3
+    assert torch.equal(other.conv.weight, small.conv.weight)
+    if find_spec("safetensors"):
+        from safetensors.torch import save_file
 
-    def download(name: str, file: str) -> str:
-        asked.append((name, file))
-        return str(tmp_path / "small.pth")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    for source in ("hf://me/small", "hf://me/small/a/b.pth"):
-        assert load_weights_from(Small(), source).layers == 3
-    assert asked == [("me/small", "model.safetensors"), ("me/small", "a/b.pth")]
+        save_file(small.state_dict(), files / "model.safetensors")
+        assert load_weights_from(Small(), "hf://me/small").layers == 3
+    assert refusal(small, "hf://me/other").startswith(" cannot be downloaded (")
     assert refusal(small, "hf://small") == ": use hf://OWNER/NAME, or hf://OWNER/NAME/FILE"
 
 
