@@ -68,6 +68,7 @@ def test_columns_are_found_by_their_features_and_splits_by_their_names(tmp_path:
     assert of_its_colour(module)
     assert counts(opened(tmp_path / "set", folds=3, fold=1)) == [12, 6, 9]
     assert counts(opened(tmp_path / "set", validation="test")) == [12, 9, 9]
+    assert counts(opened(tmp_path / "set", limit=2, val_fraction=0.5)) == [1, 1, 2]  # without the validation split
     few = opened(tmp_path / "set", limit=6)
     assert counts(few) == [4, 2, 6]
     assert of_its_colour(few)

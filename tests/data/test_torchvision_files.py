@@ -173,6 +173,8 @@ def test_cars_are_listed_in_matrices(tmp_path: Path) -> None:
 
 def test_folds_divide_training_and_validation_images(tmp_path: Path) -> None:
     write_dtd(tmp_path)
+    few = opened("DTD", tmp_path, limit=2, val_split="random", val_fraction=0.5)
+    assert [len(few.rows[part]) for part in ("train", "val", "test")] == [1, 1, 2]
     module = opened("DTD", tmp_path, folds=2, fold=1)
     assert [len(module.rows[part]) for part in ("train", "val", "test")] == [2, 2, 2]
     assert module.parts["train"].validation is None

@@ -122,7 +122,8 @@ class HuggingFace(NamedDataset):
                 digests.append(each.digest)
             labels += chosen[self.label_column][:]
         found = Images(torch.cat(images), torch.tensor(labels, dtype=torch.int64), digests=tuple(digests))
-        return with_content(found._replace(validation=held_out))
+        some = held_out is not None and bool(held_out.any())  # `limit` can leave none
+        return with_content(found._replace(validation=held_out if some else None))
 
 
 def with_content(images: Images) -> Images:

@@ -170,8 +170,8 @@ class TorchvisionByName(NamedDataset):
             test = self._listed(self.source.test)
         train_read = self._decoded(train if self.only != "test" else [])
         test_read = self._decoded(test if self.only != "train" else [])
-        held_out = torch.tensor([file.validation for file in train_read.files]) if own and train_read.files else None
-        return train_read.images._replace(validation=held_out), test_read.images
+        held_out = torch.tensor([file.validation for file in train_read.files]) if own else torch.empty(0)
+        return train_read.images._replace(validation=held_out if held_out.any() else None), test_read.images
 
     def _listed(self, part: Arguments, validation: bool = False) -> list[Labelled]:
         found = self._open(part)
