@@ -203,8 +203,9 @@ def run_overrides(main: Callable[[], Any], arguments: list[str]) -> None:
     arguments = normalize_overrides(arguments, known_settings.folders_for_arguments(arguments))
     argument_checks.check_reserved_settings(arguments)
     argument_checks.check_single_choices(arguments)
-    sys.argv[1:] = add_run_choices(arguments, known_settings.folders_for_arguments(arguments))
-    if show_settings.show_settings(sys.argv[1:]):
+    arguments = add_run_choices(arguments, known_settings.folders_for_arguments(arguments))
+    sys.argv[1:] = arguments
+    if show_settings.show_settings(arguments):
         return
     try:
         main()
