@@ -121,6 +121,8 @@ REFUSED: list[tuple[str, str]] = [
     ("optimizer.lr=nan", "optimizer.lr must be a finite number, not nan"),
     ("data.batch_size=0", "data.batch_size must be greater than 0, not 0"),
     ("data.val_fraction=1.2", "data.val_fraction must be less than 1, not 1.2"),
+    ("data=image_folder data.test_fraction=1.5", "data.test_fraction must be less than 1, not 1.5"),
+    ("data=table data.test_fraction=0", "data.test_fraction must be greater than 0, not 0"),
     ("data.val_fraction=0.9999", "data.val_fraction=0.9999 leaves none of 1437 images for training"),
     ("data.limit=0", "data.limit must be greater than 0, not 0"),
     ("model=mlp model.dropout=1", "model.dropout must be less than 1, not 1"),

@@ -89,7 +89,7 @@ def to_8_bits(shades: np.ndarray, bits: int, span: Range) -> tuple[np.ndarray, s
 def value_range(brightest: int, bits: int, automatic: bool) -> tuple[tuple[float, float], str]:
     """Black and white of an image, and a note if it does not use all bits of the file."""
     used = next((number for number in BITS if brightest < 2**number), bits)
-    if used >= min(bits, 15):
+    if used >= min(bits, 15) or not brightest:  # an image that is black says nothing
         return (0, 2**bits - 1), ""
     if automatic:
         return (0, 2**used - 1), f"{bits}-bit pixels read as {used} bits by data.range=auto"

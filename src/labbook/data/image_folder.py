@@ -25,7 +25,7 @@ from labbook.data.datamodule import Part
 from labbook.data.duplicates import image_count, list_first_lines
 from labbook.data.image_cache import Labelled
 from labbook.data.layouts import Layout, Search, contents, role_of
-from labbook.data.photographs import Listing, PhotographData
+from labbook.data.photographs import Fraction, Listing, PhotographData
 from labbook.data.split import TEST_FRACTION
 from labbook.errors import SettingError, list_first, printable
 
@@ -48,7 +48,7 @@ class ImageFolder(PhotographData):
         train_folder: str = "train",
         test_folder: str = "test",
         label_pattern: str | None = None,
-        test_fraction: float | None = None,
+        test_fraction: Fraction | None = None,
         only: Part | None = None,
         **options: Any,
     ) -> None:

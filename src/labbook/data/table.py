@@ -10,7 +10,7 @@ from labbook.data.datamodule import Part
 from labbook.data.image_cache import Labelled
 from labbook.data.label_file import Table, image_paths, read_table, several_labels
 from labbook.data.layouts import role_of
-from labbook.data.photographs import Listing, PhotographData
+from labbook.data.photographs import Fraction, Listing, PhotographData
 from labbook.errors import SettingError, list_first, printable
 
 Label = int | tuple[int, ...]
@@ -45,7 +45,7 @@ class LabelTable(PhotographData):
         columns: Mapping[str, Any] | None = None,
         label_separator: str | None = None,
         group: str | None = None,
-        test_fraction: float | None = None,
+        test_fraction: Fraction | None = None,
         only: Part | None = None,
         **options: Any,
     ) -> None:
