@@ -24,7 +24,7 @@ def png(label: int, number: int) -> bytes:
     return file.getvalue()
 
 
-def saved(folder: Path, counts: Mapping[str, int], **columns: Any) -> Path:
+def saved(folder: Path, counts: Mapping[str, int], unlabelled: str = "", **columns: Any) -> Path:
     """A set of three classes on disk, `counts` images in each split."""
     from datasets import ClassLabel, Dataset, DatasetDict, Features
     from datasets import Image as ImageFeature
@@ -37,7 +37,7 @@ def saved(folder: Path, counts: Mapping[str, int], **columns: Any) -> Path:
         labels = [row % 3 for row in range(count)]
         rows: dict[str, list[Any]] = {
             "picture": [{"bytes": png(label, row), "path": None} for row, label in enumerate(labels)],
-            "kind": labels,
+            "kind": [-1] * count if split == unlabelled else labels,
             **dict.fromkeys(columns, labels),
         }
         splits[split] = Dataset.from_dict(rows, features=features)
@@ -82,8 +82,17 @@ def test_sets_with_fewer_splits(tmp_path: Path) -> None:
     one = opened(saved(tmp_path / "one", {"train": 30}))
     assert counts(one) == [21, 3, 6]
     assert one.notes[0].endswith("one has no test set: 20% of each class, by a hash of the images, is used")
-    with pytest.raises(SettingError, match="has no split train, but test"):
+    with pytest.raises(SettingError, match="has no split train with labels, but test"):
         opened(saved(tmp_path / "none", {"test": 3}))
+
+
+@needs_datasets
+def test_a_split_without_labels_is_not_used(tmp_path: Path) -> None:
+    module = opened(saved(tmp_path / "set", {"train": 12, "validation": 6, "test": 9}, unlabelled="test"))
+    assert counts(module)[2] == 6
+    assert "train: split test has no labels and is not used" in module.notes
+    with pytest.raises(SettingError, match=r"has no split train with labels, but train, test$"):
+        opened(saved(tmp_path / "none", {"train": 12, "test": 9}, unlabelled="train"))
 
 
 @needs_datasets

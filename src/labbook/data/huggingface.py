@@ -28,7 +28,8 @@ class HuggingFace(NamedDataset):
     """The set `name` of the hub, or a folder that `save_to_disk` has written; all its images are kept in memory.
 
     Images and labels are the columns with the features Image and ClassLabel; of several, `image_column` and
-    `label_column` name one. The split `validation` is the validation split, or the test set if there is no `test`.
+    `label_column` name one. The split `validation` is the validation split, or the test set if there is no `test` with
+    labels.
     `root` is the cache of the library; None: its default. `options` are passed to the library's `load_dataset`.
     """
 
@@ -63,20 +64,22 @@ class HuggingFace(NamedDataset):
         return Path(self.dataset).is_dir()
 
     def read(self) -> tuple[Images, Images]:
-        splits = self._splits()
+        found = self._splits()
+        splits = {name: part for name, part in found.items() if min(part[self.label_column][:], default=0) >= 0}
+        unlabelled = tuple(f"split {name} has no labels and is not used" for name in found if name not in splits)
         if "train" not in splits:
-            raise SettingError(f"data.name={self.dataset} has no split train, but {', '.join(splits)}")
+            raise SettingError(f"data.name={self.dataset} has no split train with labels, but {', '.join(found)}")
         val = next((name for name in VALIDATION if name in splits), None)
         test = "test" if "test" in splits else val
         if test is None:
             images = self._decoded([splits["train"]])
             division = stratified_split(images.labels, images.digests, TEST_FRACTION, "test")
             train, held_out = (with_content(images.at(rows)) for rows in division)
-            return train._replace(remarks=(self.drawn_test_remark(),)), held_out
+            return train._replace(remarks=(*unlabelled, self.drawn_test_remark())), held_out
         names = ["train", *([val] if val and val != test and self.validation == "split" else [])]
         own = len(names) > 1 and not self.folds
         train = self._decoded([splits[name] for name in names if self.only != "test"], own)
-        return train, self._decoded([splits[test]] if self.only != "train" else [])
+        return train._replace(remarks=unlabelled), self._decoded([splits[test]] if self.only != "train" else [])
 
     def _splits(self) -> Mapping[str, Any]:
         try:
