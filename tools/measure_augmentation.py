@@ -8,6 +8,12 @@ for each image. kornia works on the batch, torchvision on one image at a time. P
 second of the fastest of several interleaved rounds.
 """
 
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
+from labbook import starting as starting  # isort: skip - what a program does first
+
 import argparse
 import time
 from collections.abc import Callable
@@ -98,8 +104,9 @@ def measure(size: int, count: int, names: list[str], rounds: int, seconds: float
 def fastest_each(augment: Augment, images: Tensor, seconds: float) -> float:
     """Images per second of the fastest call within some seconds."""
     augment(images)
-    end, least = time.perf_counter() + seconds, float("inf")
-    while (start := time.perf_counter()) < end:
+    first, least = time.perf_counter(), float("inf")
+    while time.perf_counter() < first + seconds:
+        start = time.perf_counter()
         augment(images)
         least = min(least, time.perf_counter() - start)
     return len(images) / least

@@ -9,6 +9,7 @@ from labbook.config.compose import compose_config
 from labbook.data.image_spec import ImageSpec
 from labbook.inference.serve import explain
 from labbook.inference.serve.explain import DrawingStyle
+from labbook.plots import heat_maps
 
 GREY = ImageSpec(1, 28, ("a", "b"), (0.13,), (0.3,))
 COLOUR = ImageSpec(3, 16, ("a", "b"), (0.5,) * 3, (0.2,) * 3)
@@ -78,12 +79,12 @@ def test_habits_are_those_of_the_set_whatever_the_normalisation(name: str, expec
 def test_what_a_person_sees() -> None:
     pixels = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
     pixels[0, 0, 0, 0] = 200
-    shown = explain.enlarge(pixels)
+    shown = heat_maps.enlarge(pixels)
     assert shown.shape == (364, 364, 3)
     assert shown[12, 12].tolist() == [200] * 3
     assert shown[13, 13].tolist() == [0] * 3
     heat = torch.zeros(28, 28)
     heat[0, 0], heat[1, 1] = 1, -1
-    over = explain.overlay_heat(pixels, heat)[0]
-    assert (over[:, 0, 0].tolist(), over[:, 1, 1].tolist()) == (list(explain.FOR), list(explain.AGAINST))
+    over = heat_maps.overlay_heat(pixels, heat)[0]
+    assert (over[:, 0, 0].tolist(), over[:, 1, 1].tolist()) == (list(heat_maps.FOR), list(heat_maps.AGAINST))
     assert over[:, 20, 20].tolist() == [64] * 3

@@ -116,7 +116,7 @@ def test_a_newer_torch_is_taken(there: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_tensorboard_listens_on_this_machine_only() -> None:
     told = {
         path: path.read_text(encoding="utf-8")
-        for path in (ROOT / "Makefile", ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+        for path in (ROOT / "src/labbook/setup.py", ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
     }
     lines = [line for text in told.values() for line in text.splitlines() if "tensorboard --logdir" in line]
     assert lines
