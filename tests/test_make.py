@@ -205,6 +205,17 @@ def test_the_locks_have_each_package_once() -> None:
         assert not packages(f"requirements-{extra}.lock").items() & whole.items()
 
 
+def test_all_extras_can_be_installed_together() -> None:
+    versions: dict[str, set[tuple[str, ...]]] = {}
+    for extra in EXTRAS:
+        lock = (ROOT / f"requirements-{extra}.lock").read_text(encoding="utf-8")
+        heads = re.findall(r"^([\w.-]+)==([^ \n]+)", lock, re.MULTILINE)
+        for name in {name for name, _ in heads}:
+            versions.setdefault(name, set()).add(tuple(version for each, version in heads if each == name))
+    assert len(versions) > 100
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
 def test_what_is_not_installed_comes_with_a_command_that_works() -> None:
     assert missing_package_message("logger=wandb", "wandb").endswith(
         ": make setup EXTRAS=wandb, or pip install -e '.[wandb]'"

@@ -2,7 +2,7 @@
 
 requirements.lock has the packages of every installation and those of the developers, for all systems, with hashes.
 requirements-cpu.lock is the same without the packages for GPUs. PyTorch's builds for CPUs are in its own index and have
-other hashes, so torch has none there. The lock of an extra has what the extra adds.
+other hashes, so torch has none there. The lock of an extra has what the extra adds, in versions that suit all extras.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "src"))
@@ -30,9 +31,12 @@ def main() -> None:
     everything = entries(resolve("--extra", "dev"))
     write_lock(setup.LOCK, everything)
     write_lock(setup.CPU_LOCK, (without_hashes(entry) for entry in everything if not FOR_GPUS.match(entry)))
-    for extra in installation.EXTRAS:
-        with_extra = entries(resolve("--extra", extra, "--constraints", str(setup.LOCK)))
-        write_lock(setup.extra_lock(extra), (entry for entry in with_extra if entry not in everything))
+    with TemporaryDirectory() as folder:  # extras can be installed together
+        together = Path(folder, "together.txt")
+        together.write_text(resolve("--all-extras", "--constraints", str(setup.LOCK)), encoding="utf-8")
+        for extra in installation.EXTRAS:
+            with_extra = entries(resolve("--extra", extra, "--constraints", str(together)))
+            write_lock(setup.extra_lock(extra), (entry for entry in with_extra if entry not in everything))
 
 
 def resolve(*options: str) -> str:
