@@ -211,7 +211,7 @@ def test_optimizers_of_timm_are_taken_and_its_schedulers_are_not() -> None:
     for name in ("AdamP", "Adan", "Lamb", "Lion", "Muon", "NAdamW", "RMSpropTF"):
         instantiate.check_node_tree(node(f"timm.optim.{name}", lr=1e-3), "optimizer", experiment.SUPPLIED["optimizer"])
     for group, target, end in [
-        ("scheduler", "timm.scheduler.CosineLRScheduler", "nor LRScheduler (torch.optim.lr_scheduler)"),
+        ("scheduler", "timm.scheduler.CosineLRScheduler", "or LRScheduler (torch.optim.lr_scheduler)"),
         (
             "optimizer",
             "timm.optim.create_optimizer_v2",
