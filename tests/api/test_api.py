@@ -223,6 +223,7 @@ def test_an_error_of_own_code_comes_with_its_traceback(monkeypatch: pytest.Monke
         train(*SMALL, epochs=1)
 
 
+@pytest.mark.slow
 def test_importing_and_refusing_take_no_torch(tmp_path: Path) -> None:
     code = """
 import sys

@@ -84,6 +84,7 @@ def test_a_run_is_that_of_the_number(labbook: Command, capsys: pytest.CaptureFix
     assert "was started with data.batch_size=32" in again.sentence
 
 
+@pytest.mark.slow
 def test_little_memory_makes_it_smaller(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(batch_size, "machine_memory", lambda: 3_600_000)
     config = composed(*QUICK, "data.batch_size=auto")
