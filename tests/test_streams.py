@@ -59,7 +59,7 @@ def test_nothing_is_written_into_a_file_that_took_the_place_of_a_closed_stream(c
 OUTLASTS = """
 import sys
 from pathlib import Path
-from labbook import starting, streams
+from labbook import console, starting
 from rich.console import Console
 print("first", flush=True)
 sys.stdin.read()
@@ -67,7 +67,7 @@ for _ in range(99):
     print("line " * 999)
     print("line", file=sys.stderr, flush=True)
 Console().print("table")
-Path("unread").write_text(str(streams.reader_has_left(sys.stdout)))
+Path("unread").write_text(str(console.reader_has_left(sys.stdout)))
 """
 
 

@@ -8,7 +8,7 @@ import labbook
 
 PACKAGE = Path(labbook.__file__).parent
 ORDER = (
-    "installation", "setup", "errors", "files", "signals", "streams", "starting", "lazy_imports", "console",
+    "installation", "setup", "errors", "files", "signals", "console", "starting", "lazy_imports",
     "config", "data", "runs", "training", "models", "plots", "loggers", "callbacks", "trainer", "experiment", "fit",
     "inference", "reports", "sweeps", "cli", "api",
 )  # fmt: skip

@@ -11,10 +11,10 @@ import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 
-from labbook import streams  # noqa: E402
+from labbook import console  # noqa: E402
 from labbook.signals import end_at_once  # noqa: E402
 
-streams.repair_streams()
+console.repair_streams()
 os.environ["MPLBACKEND"] = "agg"  # a notebook passes its own backend on, which only its Python has
 
 for number, word in enumerate(sys.argv):  # a shell does not expand the ~ in --csv=~/table.csv and '~/images'

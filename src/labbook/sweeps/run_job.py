@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from labbook import streams
+from labbook import console
 from labbook.config.failures import failure_reason
 from labbook.config.path_rules import check_symlinks
 from labbook.errors import SettingError, StoppedBySignal, is_unwritable, printable
@@ -41,7 +41,7 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> float | No
         RunFailed: it failed, as often as `sweep.max_failures` allows another try.
         NotStarted: the sweep was stopped.
     """
-    streams.repair_streams()  # needed in a launcher's process
+    console.repair_streams()  # needed in a launcher's process
     sweep = SweepFolder(Path(HydraConfig.get().sweep.dir))
     job, name = config.sweep.job, str(config.sweep.job.folder)
     with locks.run_lock(sweep.path, name) as mine:

@@ -11,7 +11,7 @@ import torch
 from rich.cells import cell_len
 from torch import Tensor
 
-from labbook import streams
+from labbook import console
 from labbook.data.image_spec import join_class_names
 from labbook.errors import printable
 from labbook.inference.predict.classify import PredictedBatch, Prediction
@@ -86,7 +86,7 @@ def print_predictions(
             print(f"error: {problem}", file=sys.stderr)
         for prediction in batch.predictions:
             print(columns.line(prediction_cells(prediction)))
-        if not to_the_end and streams.reader_has_left(sys.stdout):
+        if not to_the_end and console.reader_has_left(sys.stdout):
             raise BrokenPipeError
         told.add(batch)
     if known := [prediction for prediction in told.predictions if prediction.true is not None]:
