@@ -7,7 +7,8 @@ FROM python:${PYTHON}-slim AS base
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git graphviz make \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home --uid 1000 labbook
+    && useradd --create-home --uid 1000 labbook \
+    && install -d -o 1000 -g 1000 /home/labbook/labbook
 USER 1000
 
 FROM base

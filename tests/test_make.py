@@ -205,6 +205,16 @@ def test_the_locks_have_each_package_once() -> None:
         assert not packages(f"requirements-{extra}.lock").items() & whole.items()
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_settings_beside_args_are_refused() -> None:
+    command = ["make", "-n", "train"]
+    refused = subprocess.run([*command, "epochs=1", "model=mlp"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert 'settings are given in ARGS, as in make train ARGS="model=alexnet epochs=1"' in refused.stderr
+    taken = [*command, "ARGS=epochs=1", "EXTRAS=timm", "TORCH=cpu", "PYTHON=python3", "NAME=x"]
+    assert subprocess.run(taken, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
 def test_all_extras_can_be_installed_together() -> None:
     versions: dict[str, set[tuple[str, ...]]] = {}
     for extra in EXTRAS:

@@ -65,8 +65,8 @@ def test_forms_and_hooks_are_read() -> None:
     assert [form.stem for form in forms] == ["bug", "feature"]
     assert all({"name", "description", "body"} <= read(form).keys() for form in forms)
     assert {item["package-ecosystem"] for item in read(ROOT / ".github" / "dependabot.yml")["updates"]} == {
-        "github-actions", "docker",
-    }  # fmt: skip
+        "github-actions"
+    }
     (hooks,) = (repository["hooks"] for repository in read(ROOT / ".pre-commit-config.yaml")["repos"])
     assert [hook["id"] for hook in hooks] == ["format", "lint", "nbstripout"]
 

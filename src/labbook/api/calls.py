@@ -51,7 +51,8 @@ def python_override(name: str, value: Any, swept: bool = False) -> str:
         return str(value) if plain else plain_override(str(value))
     if value is None or isinstance(value, (bool, int, float, dict)):
         return plain_override(value)
-    raise SettingError(f"{name}={abbreviate(repr(value))}: use a text, a number, True, False, None, a list or a dict")
+    use = "use a text, a number, True, False, None, a list or a dict; for a run, resume=run.folder"
+    raise SettingError(f"{name}={abbreviate(repr(value))}: {use}")
 
 
 @contextmanager
