@@ -158,7 +158,14 @@ def checked_task(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
 
 def run_task(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """Decorate the task of one run of a program, which an error ends with a sentence and an exit code."""
-    return exit_with_message()(checked_task(task))
+    checked = checked_task(task)
+
+    @functools.wraps(task)
+    def guarded(config: DictConfig) -> Any:
+        with exit_with_message():  # not as a decorator, which launchers could not pickle
+            return checked(config)
+
+    return guarded
 
 
 def resume_task(task: Callable[[DictConfig], Any], config: DictConfig) -> Any:
