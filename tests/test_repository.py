@@ -29,7 +29,7 @@ def test_the_workflow_tests_each_python_and_system_that_labbook_runs_on() -> Non
     pythons = [f"3.{minor}" for minor in range(oldest, newest)]  # the newest is excluded
     assert (3, newest) == installation.TOO_NEW
     jobs = read(WORKFLOW)["jobs"]
-    assert jobs.keys() == {"lint", "test", "wheel", "docs"}
+    assert jobs.keys() == {"lint", "test", "wheel", "docs", "notebook"}
     matrix = jobs["test"]["strategy"]["matrix"]
     assert matrix["python"] == pythons
     assert [name.partition("-")[0] for name in matrix["os"]] == ["ubuntu", "macos", "windows"]
