@@ -6,7 +6,7 @@ import pickle
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pytest
@@ -167,13 +167,19 @@ def md5(path: Path) -> str:
     return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
-def read_folder(root: Path, **options: Any) -> ImageFolder:
-    """A folder of images, read anew at 4 pixels."""
+DataSet = TypeVar("DataSet", bound=ImageDataModule)
+
+
+def read_small(kind: type[DataSet], beside: Path, **options: Any) -> DataSet:
+    """A data set of files, read again from them at 4 pixels, with its cache beside a path."""
     datamodule._recent.clear()
-    defaults = {"image_size": 4, "normalize": "unit", "cache_dir": str(root.parent / "cache")}
-    data = ImageFolder(root=str(root), **defaults | options)
+    data = kind(**{"image_size": 4, "normalize": "unit", "cache_dir": str(beside.parent / "cache"), **options})
     data.setup()
     return data
+
+
+def read_folder(root: Path, **options: Any) -> ImageFolder:
+    return read_small(ImageFolder, root, root=str(root), **options)
 
 
 def files_in(data: Any, split: Any) -> set[str]:

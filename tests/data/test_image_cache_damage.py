@@ -1,4 +1,4 @@
-"""A cache after interruptions, beside other processes, and after changes that nobody announced."""
+"""A cache after interruptions, beside other processes, and after changes of the files."""
 
 import multiprocessing
 import os

@@ -11,12 +11,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook.data import datamodule
 from labbook.data.image_folder import ImageFolder
 from labbook.data.table import LabelTable
 from labbook.errors import SettingError
 from tests.conftest import Command
-from tests.data.samples import album, few, files_in, photograph
+from tests.data.samples import album, few, files_in, photograph, read_small
 
 CLASSES = ("cat", "dog")
 
@@ -28,11 +27,7 @@ def write(path: Path, rows: Sequence[Sequence[Any]], separator: str = ",") -> Pa
 
 
 def table(labels: Path, **options: Any) -> LabelTable:
-    datamodule._recent.clear()
-    defaults = {"image_size": 4, "normalize": "unit", "cache_dir": str(labels.parent / "cache")}
-    data = LabelTable(labels=str(labels), **defaults | options)
-    data.setup()
-    return data
+    return read_small(LabelTable, labels, labels=str(labels), **options)
 
 
 def refusal(labels: Path, **options: Any) -> str:

@@ -25,15 +25,15 @@ from tests.test_train import metrics_of
 
 @pytest.fixture
 def again(script: Callable[[ModuleType], Command], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """`scripts/evaluate.py ARGUMENTS`, without pictures, reading all data anew."""
+    """`scripts/evaluate.py ARGUMENTS`, without pictures, reading all data again."""
     monkeypatch.setattr(output_files, "evaluation_plots", lambda *_: {})
     command = script(evaluate)
 
-    def anew(*arguments: str) -> object:
+    def evaluated(*arguments: str) -> object:
         datamodule._recent.clear()
         return command(*arguments)
 
-    return anew  # type: ignore[return-value]
+    return evaluated  # type: ignore[return-value]
 
 
 def evaluation(run: Path, suffix: str = "") -> dict[str, object]:

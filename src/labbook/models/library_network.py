@@ -1,6 +1,7 @@
 """What the networks of torchvision and timm share."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -29,8 +30,9 @@ class LibraryNetwork(Classifier):
         for option in self.fixed_options.keys() & self.options.keys():
             raise SettingError(f"model.options.{option} is set by the program: {self.fixed_options[option]}")
 
+    @abstractmethod
     def load_pretrained(self) -> None:
-        raise NotImplementedError
+        """Load the pretrained weights into `network`."""
 
     def on_fit_start(self) -> None:
         """Load the pretrained weights, unless a checkpoint restores others."""
