@@ -188,6 +188,10 @@ REFUSED: list[tuple[str, str]] = [
         "ReduceLROnPlateau does not work here: use scheduler=plateau",
     ),
     (
+        "scheduler._target_=torch.optim.lr_scheduler.StepLR ~scheduler.interval ~scheduler.warmup_epochs",
+        "scheduler.step_size is missing: torch.optim.lr_scheduler.StepLR needs it",
+    ),
+    (
         "scheduler=plateau scheduler.monitor=val/nope epochs=1 data.limit=100",
         "scheduler.monitor=val/nope is not logged; did you mean val/loss?",
     ),

@@ -34,6 +34,7 @@ EXTRAS = {
     "scripts/serve.py": ("serve", "gradio"),
     "model=timm": ("timm", "timm"),
     "timm.optim": ("timm", "timm"),
+    "timm.scheduler": ("timm", "timm"),
 }
 
 

@@ -1,7 +1,9 @@
 """Timm's networks, by name."""
 
+import math
 import signal
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 pytest.importorskip("timm", reason="needs the extra: make setup EXTRAS=timm")
 
-import timm
+import timm.scheduler
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +22,7 @@ from labbook.config import instantiate
 from labbook.errors import SettingError
 from labbook.models.smallest_images import check_image_size
 from labbook.models.timm_model import TimmModel
+from labbook.training import optimizers
 from tests.composing import composed
 from tests.conftest import Command
 from tests.models.test_architectures import spec_of
@@ -207,23 +210,47 @@ def node(target: str, **settings: Any) -> dict[str, Any]:
     return {"_target_": target, "_partial_": True, **settings}
 
 
-def test_optimizers_of_timm_are_taken_and_its_schedulers_are_not() -> None:
-    for name in ("AdamP", "Adan", "Lamb", "Lion", "Muon", "NAdamW", "RMSpropTF"):
-        instantiate.check_node_tree(node(f"timm.optim.{name}", lr=1e-3), "optimizer", experiment.SUPPLIED["optimizer"])
+def test_optimizers_and_schedulers_of_timm_are_taken() -> None:
+    for optimizer in ("AdamP", "Adan", "Lamb", "Lion", "Muon", "NAdamW", "RMSpropTF"):
+        of_timm = node(f"timm.optim.{optimizer}", lr=1e-3)
+        instantiate.check_node_tree(of_timm, "optimizer", experiment.SUPPLIED["optimizer"])
+    for name, settings in (("Cosine", {"t_initial": 3}), ("Step", {"decay_t": 1}), ("MultiStep", {"decay_t": [1]})):
+        scheduler = node(f"timm.scheduler.{name}LRScheduler", **settings)
+        instantiate.check_node_tree(scheduler, "scheduler", experiment.SUPPLIED["scheduler"])
     for group, target, end in [
-        ("scheduler", "timm.scheduler.CosineLRScheduler", "or LRScheduler (torch.optim.lr_scheduler)"),
+        ("scheduler", "timm.scheduler.CosineLRScheduler", "scheduler.t_initial is missing: timm.scheduler.CosineLRS"),
+        ("scheduler", "timm.scheduler.PlateauLRScheduler", "does not work here: use scheduler=plateau"),
         (
             "optimizer",
             "timm.optim.create_optimizer_v2",
             "is a function of another library, and only its classes",
         ),
-        ("optimizer", "timm.optim.Lookahead", "'list' object has no attribute 'param_groups'"),
+        ("optimizer", "timm.optim.Lookahead", "does not work here: use callbacks=lookahead"),
         ("loss", "timm.models.create_model", "a function of another library, and only its classes are allowed"),
         ("model", "timm.models.ResNet", "is not a subclass of LightningModule"),
     ]:
         with pytest.raises(SettingError) as refused:
             instantiate.check_node_tree(node(target), group, experiment.SUPPLIED.get(group))
         assert end in str(refused.value)
+
+
+@pytest.mark.parametrize("t_in_epochs", [True, False])
+def test_schedulers_of_timm_follow_its_counts(t_in_epochs: bool) -> None:
+    """The rates are those of timm's own training loop, also with other rates for some layers."""
+    groups = [{"params": [torch.zeros(1)], "lr": lr} for lr in (0.8, 0.08)]
+    sgd = torch.optim.SGD(groups)
+    unit = 1 if t_in_epochs else 4
+    make = partial(
+        timm.scheduler.CosineLRScheduler, t_initial=5 * unit, warmup_t=2 * unit, lr_min=0.0, t_in_epochs=t_in_epochs
+    )
+    schedule = optimizers.with_schedule(sgd, make, epochs=5, steps_per_epoch=4)["lr_scheduler"]
+    assert schedule["interval"] == ("epoch" if t_in_epochs else "step")
+    found = []
+    for _ in range(5 * unit):
+        found.append([group["lr"] for group in sgd.param_groups])
+        schedule["scheduler"].step()
+    rule = [t / (2 * unit) if t < 2 * unit else (1 + math.cos(math.pi * t / (5 * unit))) / 2 for t in range(5 * unit)]
+    assert found == [pytest.approx([0.8 * factor, 0.08 * factor]) for factor in rule]
 
 
 # Runs ------------------------------------------------------------------------------------------------------------
@@ -243,7 +270,9 @@ def test_a_run_resumes_to_the_same_bits(
     labbook: Command, monkeypatch: pytest.MonkeyPatch, name: str, size: int
 ) -> None:
     optimizer = ["optimizer._target_=timm.optim.Lion", "~optimizer.eps", "task.layer_lr_decay=0.8"]
-    command = [*of_family(name, size), *optimizer, "epochs=2"]
+    cosine = ["scheduler._target_=timm.scheduler.CosineLRScheduler", "~scheduler.interval", "~scheduler.warmup_epochs"]
+    warmup = ["+scheduler.t_initial=10", "+scheduler.warmup_t=3", "+scheduler.t_in_epochs=false"]
+    command = [*of_family(name, size), *optimizer, *cosine, *warmup, "epochs=2"]
     whole = labbook(*command)
     assert whole.code == 0, whole.err
     signal_at(monkeypatch, "on_train_batch_end", 1, 2, signal.SIGINT)

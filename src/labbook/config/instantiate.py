@@ -219,12 +219,13 @@ def check_target_node(node: Mapping[str, Any], name: str, supplied: Mapping[str,
             if key in known and not is_target_node(value):
                 plain = [item for item in value if not is_target_node(item)] if isinstance(value, list) else value
                 check_value(hints.get(key, Any), plain, f"{name}.{key}")
-    if not node.get("_partial_"):
+    if name in target_rules.DEFERRED or not node.get("_partial_"):
+        given = {*settings, *supplied, *target_rules.DEFERRED.get(name, ())}
         for key, item in known.items():
             required = item.default is item.empty and item.kind not in (item.VAR_KEYWORD, item.VAR_POSITIONAL)
-            if required and key not in settings and key not in supplied:
+            if required and key not in given:
                 raise SettingError(f"{name}.{key} is missing: {node['_target_']} needs it")
-    elif inspect.isclass(target) and issubclass(target, torch.optim.Optimizer):
+    if inspect.isclass(target) and issubclass(target, torch.optim.Optimizer):
         try_optimizer(node, name)
 
 

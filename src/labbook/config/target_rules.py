@@ -5,7 +5,7 @@ import typing
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer, callbacks
 from pytorch_lightning.loggers import Logger
@@ -30,11 +30,20 @@ class Schedule:
     interval: Interval
 
 
+@runtime_checkable
+class Scheduler(Protocol):
+    """A scheduler of timm: it gets the number of finished epochs, or of finished updates."""
+
+    def step(self, epoch: int) -> None: ...
+
+    def step_update(self, num_updates: int) -> None: ...
+
+
 ALLOWED_BASES: dict[str, tuple[type, ...]] = {
     "model": (LightningModule,),
     "data": (LightningDataModule,),
     "optimizer": (Optimizer,),
-    "scheduler": (Schedule, LRScheduler),
+    "scheduler": (Schedule, LRScheduler, Scheduler),
     "loss": (nn.Module,),
     "trainer": (Trainer,),
     "logger": (Logger,),
@@ -43,12 +52,13 @@ ALLOWED_BASES: dict[str, tuple[type, ...]] = {
 }
 NAMED = {"callbacks": "callback", "metrics": "metric"}  # groups of named nodes
 OF_SEVERAL = (*NAMED, "logger")  # groups whose nodes may have a name
-DEFERRED = ("optimizer", "scheduler")  # groups whose targets get their other arguments from the training
+# Groups whose targets get arguments from the training, and these arguments.
+DEFERRED = {"optimizer": ("params",), "scheduler": ("optimizer", "epochs", "steps_per_epoch")}
 FOR_HYDRA = ("_args_", "_recursive_", "_isolate_", "_execution_whitelist_")
 
 # Classes with which config.yaml and metrics.csv of a run are wrong, most of them Lightning's callbacks, and what to use
 # instead.
-REFUSED: dict[type[Any], str] = {
+REFUSED: dict[type[Any] | str, str] = {
     callbacks.BatchSizeFinder: "use data.batch_size=auto",
     callbacks.LearningRateFinder: "use scripts/find_lr.py before the training",
     callbacks.BaseFinetuning: "use model.freeze=backbone, or task.backbone_lr_factor=X for a slower backbone",
@@ -62,6 +72,8 @@ REFUSED: dict[type[Any], str] = {
     callbacks.SpikeDetection: "a run stops by itself when its loss is not finite, so leave it out",
     callbacks.ThroughputMonitor: "metrics.csv has images_per_second, so leave it out",
     ReduceLROnPlateau: "use scheduler=plateau",
+    "timm.scheduler.plateau_lr.PlateauLRScheduler": "use scheduler=plateau",
+    "timm.optim.lookahead.Lookahead": "use callbacks=lookahead",
     callbacks.Timer: "it stops within an epoch: use epochs=N",
 }
 
@@ -101,7 +113,8 @@ def check_target_kind(target: Any, node: Mapping[str, Any], name: str) -> None:
             expected = " or ".join(f"{kind.__name__} ({kind.__module__})" for kind in ALLOWED_BASES[group])
             is_not = "is not a subclass of" if inspect.isclass(target) else "does not return a"
             raise SettingError(f"{setting} {is_not} {expected}")
-        if instead := next((text for kind, text in REFUSED.items() if issubclass(made, kind)), None):
+        kinds = (*made.__mro__, f"{made.__module__}.{made.__name__}")
+        if instead := next((text for kind, text in REFUSED.items() if kind in kinds), None):
             raise UntrainableError(f"{setting} does not work here: {instead}")
     elif not inspect.isclass(target):
         raise SettingError(f"{setting} is a function; inside {group} only classes are allowed")

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from labbook.errors import SettingError, list_choices
 from labbook.training.parameter_groups import check_rates_kept
-from labbook.training.schedulers import Plateau, Schedule
+from labbook.training.schedulers import AnyScheduler, CountingScheduler, Interval, Plateau, Schedule
 
 CYCLES = (CyclicLR, OneCycleLR)  # of torch, counted in steps; its others are counted in epochs
 
@@ -48,21 +48,30 @@ def clip_gradients(
         model.clip_gradients(optimizer, value, algorithm)
 
 
-def with_schedule(optimizer: Optimizer, make: Callable[..., Schedule | LRScheduler], **counts: int | None) -> Any:
+def with_schedule(optimizer: Optimizer, make: Callable[..., AnyScheduler], **counts: int | None) -> Any:
     """An optimizer and its schedule for Lightning; `counts` are the arguments a schedule may ask for."""
     rates = [float(group["lr"]) for group in optimizer.param_groups]
-    schedule = make(optimizer, **accepted_counts(make, counts))
-    if not isinstance(schedule, Schedule):
-        schedule = Schedule(schedule, "step" if isinstance(schedule, CYCLES) else "epoch")
+    made = make(optimizer, **accepted_counts(make, counts))
+    check_rates_kept(rates, optimizer, getattr(made, "scheduler", made))
+    schedule = as_schedule(made)
     steps = math.prod(count or 0 for count in counts.values())
     if isinstance(schedule.scheduler, OneCycleLR) and schedule.scheduler.total_steps < steps:
         raise SettingError(
             f"scheduler: OneCycleLR ends after {schedule.scheduler.total_steps} of the training's {steps} steps:"
             " leave out total_steps, epochs and steps_per_epoch"
         )
-    check_rates_kept(rates, optimizer, schedule.scheduler)
     stepped = {"interval": schedule.interval, "reduce_on_plateau": False}  # by Lightning; see `step_metric_schedules`
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule.scheduler, **stepped}}
+
+
+def as_schedule(made: AnyScheduler) -> Schedule:
+    """A schedule, or a scheduler of torch or timm with how often to step it."""
+    if isinstance(made, Schedule):
+        return made
+    if isinstance(made, LRScheduler):
+        return Schedule(made, "step" if isinstance(made, CYCLES) else "epoch")
+    interval: Interval = "epoch" if getattr(made, "t_in_epochs", True) else "step"
+    return Schedule(CountingScheduler(made, interval), interval)
 
 
 def steps_per_epoch(trainer: Trainer) -> int:
@@ -88,7 +97,7 @@ def accepted_counts(make: Callable[..., Any], counts: dict[str, int | None]) -> 
     return {name: count for name, count in counts.items() if name in taken}
 
 
-def apply_schedule_now(scheduler: Any, make: Callable[..., Schedule | LRScheduler], **counts: int | None) -> Any:
+def apply_schedule_now(scheduler: Any, make: Callable[..., AnyScheduler], **counts: int | None) -> Any:
     """The schedule with its learning rates for this step, in a training that is made longer.
 
     A checkpoint restores the rates of the old schedule, which ended where this one does not; of torch's OneCycleLR also
@@ -98,6 +107,8 @@ def apply_schedule_now(scheduler: Any, make: Callable[..., Schedule | LRSchedule
         count or 0 for count in counts.values()
     ):
         return make(scheduler.optimizer, last_epoch=scheduler.last_epoch - 1, **accepted_counts(make, counts))
+    if isinstance(scheduler, CountingScheduler):
+        scheduler.apply()
     if isinstance(scheduler, LambdaLR):
         groups = scheduler.optimizer.param_groups
         for group, peak, rule in zip(groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True):

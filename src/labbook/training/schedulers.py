@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from labbook.config.schema import lower_is_better
-from labbook.config.target_rules import Interval
+from labbook.config.target_rules import Interval, Scheduler
 from labbook.config.target_rules import Schedule as Schedule
+
+AnyScheduler = Schedule | LRScheduler | Scheduler
 
 Part = Annotated[float, Ge(0), Le(1)]  # fraction of the training
 
@@ -196,3 +198,30 @@ def plateau(
     direction = ("min" if lower_is_better(monitor) else "max") if mode == "auto" else mode
     options = {"factor": factor, "patience": patience, "threshold": threshold, "threshold_mode": threshold_mode}
     return Schedule(Plateau(optimizer, monitor, mode=direction, cooldown=cooldown, min_lr=min_lr, **options), "epoch")
+
+
+class CountingScheduler(LRScheduler):
+    """A scheduler of timm that is stepped like those of torch, without a count.
+
+    Its state is the count: timm's schedulers compute the learning rates from it alone.
+    """
+
+    def __init__(self, scheduler: Any, interval: Interval) -> None:
+        self.optimizer = scheduler.optimizer
+        self.count = 0
+        self._step = scheduler.step if interval == "epoch" else scheduler.step_update
+
+    def step(self, epoch: int | None = None) -> None:
+        self.count += 1
+        self.apply()
+
+    def apply(self) -> None:
+        """Set the learning rates of the count; at 0, those of the constructor stay."""
+        if self.count:
+            self._step(self.count)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.count = state_dict["count"]

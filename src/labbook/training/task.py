@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
 from labbook.training.losses import ClassWeights, Loss, check_multilabel_loss, check_weighted_names
-from labbook.training.schedulers import Schedule
+from labbook.training.schedulers import AnyScheduler
 from labbook.training.tta import Tta
 
 
@@ -26,7 +25,7 @@ class Task:
     """
 
     optimizer: Callable[..., Optimizer] = torch.optim.Adam
-    scheduler: Callable[..., Schedule | LRScheduler] | None = None
+    scheduler: Callable[..., AnyScheduler] | None = None
     loss: Loss = nn.CrossEntropyLoss
     class_weights: ClassWeights = None
     label_smoothing: float = 0.0
