@@ -14,24 +14,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where tools is
 sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
-import argparse
 
 from labbook import lazy_imports
 from labbook.cli.command_line import exit_with_message
 from labbook.files import make_folder
 from labbook.runs import outputs
-from tools.results.markdown_sections import placed
+from tools.results.markdown_sections import page_parser, write_section
 
 
 @exit_with_message()
 def main() -> None:
     """Print the table, and write it to the files given."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = page_parser(__doc__)
     parser.add_argument("words", nargs="*", metavar="NAME or SETTING=VALUE", help="default: all networks")
     parser.add_argument("--batch-size", metavar="N", help="the same as data.batch_size=N")
     parser.add_argument("--no-timing", action="store_true", help="only what needs no steps of training")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also as CSV")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="also into a page of Markdown, between its marks")
     given = parser.parse_intermixed_args()
     outputs.check_outputs({"--csv": given.csv, "--write": given.write})
     batch_size = [f"data.batch_size={given.batch_size}"] if given.batch_size else []
@@ -48,8 +46,7 @@ def main() -> None:
     if given.csv:
         outputs.write_output(given.csv, tables.as_csv(entries))
     if given.write:
-        text = given.write.read_text(encoding="utf-8") if given.write.is_file() else "# Networks\n"
-        outputs.write_output(given.write, placed(text, "models", tables.as_markdown(asked, entries, timed)))
+        write_section(given.write, "Networks", "models", tables.as_markdown(asked, entries, timed))
     with outputs.print_beside_outputs(given.csv, given.write):
         tables.show(asked, entries, timed)
 

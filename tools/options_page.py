@@ -10,7 +10,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where tools is
 sys.path.append(str(Path(__file__).resolve().parents[1] / "src"))  # where labbook is, should it not be installed
 from labbook import starting as starting  # isort: skip - what a program does first
 
-import argparse
 from collections.abc import Iterator
 
 from labbook.cli.command_line import config_description, default_options, exit_with_message
@@ -18,7 +17,7 @@ from labbook.config.arguments import choice_files
 from labbook.config.schema import GROUPS
 from labbook.installation import CONFIGS
 from labbook.runs import outputs
-from tools.results.markdown_sections import placed
+from tools.results.markdown_sections import page_parser, publish
 
 
 def option_tables() -> Iterator[str]:
@@ -38,16 +37,9 @@ def option_row(file: Path, default: bool) -> str:
 @exit_with_message()
 def main() -> None:
     """Print the tables, and write them to a page if one is given."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", type=Path, metavar="FILE", help="also into a page of Markdown, between its marks")
-    given = parser.parse_args()
+    given = page_parser(__doc__).parse_args()
     outputs.check_outputs({"--write": given.write})
-    tables = "\n\n".join(option_tables())
-    if given.write:
-        text = given.write.read_text(encoding="utf-8") if given.write.is_file() else "# Options\n"
-        outputs.write_output(given.write, placed(text, "options", tables))
-    with outputs.print_beside_outputs(given.write):
-        print(tables)
+    publish(given.write, "Options", "options", "\n\n".join(option_tables()))
 
 
 if __name__ == "__main__":

@@ -145,9 +145,8 @@ def set_up(extras: str | None, torch: str | None, always: bool) -> None:
         print("PyTorch's index of CPU builds cannot be reached: PyPI's torch has CUDA, which is 4 GB more", flush=True)
         build = "cuda"
     if before:
-        STAMP.write_text(
-            json.dumps({**before, "files": None}), encoding="utf-8"
-        )  # if it fails, the next time is as before
+        unfinished = {**before, "files": None}  # if it fails, the next time is as before
+        STAMP.write_text(json.dumps(unfinished), encoding="utf-8")
     print(f"install in {VENV}: torch {build}, extras: {' '.join(names) or 'none'}", flush=True)
     show_outer_packages(outer)
     synchronize(build, names)
@@ -205,10 +204,8 @@ def create_environment() -> None:
 def outer_folders() -> list[str]:
     """The folders of torch and torchvision that are installed outside `VENV`, for the Python that runs this."""
     inside = Path(sys.prefix).resolve() == VENV.resolve()
-    pythons = [
-        sys.executable,
-        *([str(Path(sys.base_prefix, "python.exe" if os.name == "nt" else "bin/python3"))] * inside),
-    ]
+    base = str(Path(sys.base_prefix, "python.exe" if os.name == "nt" else "bin/python3"))
+    pythons = [sys.executable, base] if inside else [sys.executable]
     for python in pythons:
         found = subprocess.run([python, "-c", FIND_TORCH], capture_output=True, text=True, check=False)
         if found.returncode:
@@ -231,7 +228,9 @@ def check_versions(python: list[int], versions: list[str]) -> None:
         if needed and numbers(version) < numbers(needed[1]):
             old = f"TORCH=installed: {name} {version} is older than {needed[1]}"
             raise SetupError(f"{old}: use TORCH=cpu or TORCH=cuda")
-    if executable("python").exists() and numbers(ask("import sys; print(sys.version)")) != tuple(python):
+    settings = VENV / "pyvenv.cfg"
+    made = re.search(r"version\w* *= *([\d.]+)", settings.read_text(encoding="utf-8")) if settings.exists() else None
+    if made and numbers(made[1]) != tuple(python):
         raise SetupError(f"TORCH=installed: {VENV} is of another Python than torch: remove it first, with make clean")
 
 
@@ -247,11 +246,6 @@ def show_outer_packages(folders: list[str]) -> None:
     file.unlink(missing_ok=True)
     if folders:
         file.write_text("\n".join(folders) + "\n", encoding="utf-8")
-
-
-def ask(code: str) -> str:
-    """What a line of Python prints in the environment."""
-    return subprocess.run([executable("python"), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def reaches_cpu_builds() -> bool:

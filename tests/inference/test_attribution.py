@@ -52,9 +52,9 @@ def test_the_one_pixel_that_matters_gets_all(method: str) -> None:
 
 
 def test_covering_the_one_pixel_that_matters_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    image = torch.rand(1, 2, 8, 8)
+    image = torch.rand(1, 2, 8, 8)  # windows of one pixel
     image[0, 1, 2, 5] = 7
-    found = attribute("Occlusion", one_pixel, image, 1, window=1)
+    found = attribute("Occlusion", one_pixel, image, 1)
     assert found[0, :, 2, 5].tolist() == pytest.approx([3 * (7 - blank_images(image)[0, 1, 0, 0].item())] * 2)
     found[0, :, 2, 5] = 0
     assert found.abs().max() < 1e-5

@@ -24,7 +24,7 @@ def drawing(box: tuple[int, int, int, int] | None, colour: str = "black") -> np.
 
 
 def test_a_drawing_is_centred_and_white_on_black() -> None:
-    pixels = explain.pixels_of_drawing(drawing((10, 150, 49, 249)), GREY, MNIST, invert=True, centre=True)
+    pixels = MNIST.pixels(drawing((10, 150, 49, 249)), GREY, invert=True, centre=True)
     assert pixels is not None
     assert (pixels.shape, pixels.dtype) == ((1, 1, 28, 28), torch.uint8)
     rows, columns = (torch.nonzero((pixels[0, 0] > 127).any(axis)).flatten().tolist() for axis in (1, 0))
@@ -33,7 +33,7 @@ def test_a_drawing_is_centred_and_white_on_black() -> None:
 
 
 def test_a_drawing_stays_where_it_is_and_as_it_is() -> None:
-    pixels = explain.pixels_of_drawing(drawing((0, 0, 139, 139)), GREY, MNIST, invert=False, centre=False)
+    pixels = MNIST.pixels(drawing((0, 0, 139, 139)), GREY, invert=False, centre=False)
     assert pixels is not None
     assert pixels[0, 0, 2, 2] == 0
     assert pixels[0, 0, 2, 26] == pixels[0, 0, 26, 26] == 255
@@ -41,9 +41,7 @@ def test_a_drawing_stays_where_it_is_and_as_it_is() -> None:
 
 def test_a_drawing_in_colour() -> None:
     content = drawing((0, 0, 279, 139), "red")
-    pixels = explain.pixels_of_drawing(
-        content, COLOUR, DrawingStyle(dark=False, box=0, size=32), invert=True, centre=True
-    )
+    pixels = DrawingStyle(dark=False, box=0, size=32).pixels(content, COLOUR, invert=True, centre=True)
     assert pixels is not None
     assert pixels.shape == (1, 3, 16, 16)
     assert pixels[0, :, 0, 5].tolist() == [255, 0, 0]
@@ -51,7 +49,7 @@ def test_a_drawing_in_colour() -> None:
 
 
 def test_nothing_drawn() -> None:
-    assert explain.pixels_of_drawing(drawing(None), GREY, MNIST, invert=True, centre=True) is None
+    assert MNIST.pixels(drawing(None), GREY, invert=True, centre=True) is None
 
 
 def test_a_speck_of_ink_is_not_lost_or_cut_off() -> None:

@@ -21,6 +21,7 @@ from labbook.errors import SettingError
 from labbook.models import pretrained
 from labbook.models.torchvision_model import TorchvisionModel, network_names
 from labbook.models.weights import load_weights_from
+from labbook.training.capabilities import trainable_parameters
 from tests import composing
 from tests.composing import OF_TORCHVISION
 from tests.models.test_architectures import spec_of
@@ -103,11 +104,11 @@ def test_for_published_sizes_each_is_the_network_that_was_published(name: str) -
     documented = pretrained.recommended_weights(name).meta["num_params"]
     if name == "inception_v3":  # torchvision counts its auxiliary classifier
         documented -= auxiliary
-    assert model.num_parameters - auxiliary == documented
+    assert trainable_parameters(model) - auxiliary == documented
     assert model.num_auxiliary == auxiliary
     assert model.title == name
     without = f" ({documented:,} without auxiliary classifiers)" if auxiliary else ""
-    assert run_description.describe_model(model) == f"{name}, {model.num_parameters:,} parameters{without}"
+    assert run_description.describe_model(model) == f"{name}, {trainable_parameters(model):,} parameters{without}"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,10 @@ def test_the_stem_for_small_images_keeps_more_of_them(name: str) -> None:
         assert model(torch.empty(1, 3, size, size, device="meta")).shape == (1, 10)
     if name.startswith("vgg"):
         assert seen[True] == seen[False]
-        assert on_meta(name, spec_of(3, 28, 10)).num_parameters < on_meta(name, spec_of(3, 65, 10)).num_parameters / 3
+        assert (
+            trainable_parameters(on_meta(name, spec_of(3, 28, 10)))
+            < trainable_parameters(on_meta(name, spec_of(3, 65, 10))) / 3
+        )
     else:
         assert seen[True] >= 1.5 * seen[False]
 
@@ -181,7 +185,9 @@ def test_weights_without_a_version_and_without_a_dense_layer_are_loaded(name: st
     loaded = load_weights_from(made(name, classes=3), str(tmp_path / "weights.pth"))
     assert loaded.other_shapes == (f"network.{model.head}",)
     model.freeze_layers("backbone")
-    assert model.num_parameters == sum(item.numel() for item in model.network.get_submodule(model.head).parameters())
+    assert trainable_parameters(model) == sum(
+        item.numel() for item in model.network.get_submodule(model.head).parameters()
+    )
 
 
 def test_auxiliary_classifiers_count_in_training_alone() -> None:
@@ -213,7 +219,7 @@ def test_auxiliary_classifiers_count_in_training_alone() -> None:
 )
 def test_options_reach_torchvision(name: str, options: dict[str, Any]) -> None:
     spec = spec_of(3, 32, 10)
-    assert on_meta(name, spec, options=options).num_parameters < on_meta(name, spec).num_parameters / 1.5
+    assert trainable_parameters(on_meta(name, spec, options=options)) < trainable_parameters(on_meta(name, spec)) / 1.5
 
 
 def test_an_option_that_torchvision_names_nowhere_but_takes_is_taken() -> None:

@@ -61,17 +61,6 @@ def test_the_middle_of_a_long_name_is_left_out(installed: list[Path]) -> None:
     assert fonts.wrap_text("one two three", 12, fonts.width_of_text("one two", 12)) == ["one two", "three"]
 
 
-@pytest.mark.parametrize(
-    "form", ["class {} of many, of a long list", "{} a long name with the same end", "a long name {}"]
-)
-def test_names_that_differ_still_differ_if_they_are_shortened(form: str, installed: list[Path]) -> None:
-    names = [f"→ {form.format(f'{number:03}')}" for number in range(100)]
-    short = fonts.fit_names([*names, "→ short"], 12, 90)
-    assert len({*short}) == 101
-    assert all(text.startswith("→ ") and fonts.width_of_text(text, 12) <= 90 for text in short)
-    assert short[-1] == "→ short"
-
-
 def test_a_file_that_is_no_font_draws_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.ttf").write_text("no font")
     assert fonts.font_characters(tmp_path / "a.ttf") == frozenset()

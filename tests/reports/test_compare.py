@@ -89,12 +89,6 @@ def test_settings_figures_and_times(three: list[Path]) -> None:
     assert cells(times)["hardware"] == ("CPU", "CPU", "GPU")
     assert cells(times)["seconds of training"] == ("10.0", "25.0", "10.0")
     assert cells(times)["seconds of training, relative to the first run"] == ("1.00", "2.50", "1.00")
-    assert times.notes == (
-        "deep trained 2.50 times as long as mlp (25.0 s against 10.0 s):"
-        " another training, so the times do not compare the machines.",
-        "fast trained 1.00 times as long as mlp (10.0 s against 10.0 s):"
-        " the same training, on another device or precision.",
-    )
 
 
 def test_what_is_better(three: list[Path]) -> None:

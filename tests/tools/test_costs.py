@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from labbook import experiment
 from labbook.errors import StoppedBySignal
 from labbook.models.mlp import MLP
+from labbook.training.capabilities import trainable_parameters
 from labbook.training.classifier import Classifier
 from labbook.training.hardware import DeviceChoice
 from labbook.training.probe import eval_mode, log_exceptions, multiply_adds
@@ -76,7 +77,7 @@ def memory(model: Classifier, count: int) -> int:
 def test_memory_is_at_least_what_is_known_and_little_more() -> None:
     width, count = 2000, 4
     model = MLP(spec_of(1, 28), width=width)
-    weights = 4 * model.num_parameters
+    weights = 4 * trainable_parameters(model)
     activations = 4 * count * (784 + 2 * width + 10)
     found = memory(model, count)
     assert 0 < found - 4 * weights < 2 * activations  # with gradients and Adam's two averages

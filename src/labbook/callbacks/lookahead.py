@@ -15,7 +15,7 @@ POWER = 3  # fraction of the training
 class Lookahead(Callback):
     """Every few steps weights and slow copy are averaged, and training continues from the average.
 
-    The slow copy keeps `decay ** every * (step / steps) ** 3` of itself and takes the rest from the weights; at the end
+    The slow copy keeps `decay ** every * (step / steps) ** 3` of itself and takes the rest from the weights. At the end
     the network has the slow copy (Zhang et al., 2019; the rule is that of Jordan, arXiv 2404.00498). A training that is
     stopped early ends with its current weights.
     """

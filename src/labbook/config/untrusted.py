@@ -1,7 +1,7 @@
 """Check settings files that may be a stranger's before anything uses them. Imports no torch.
 
 The files of configs/, of the package and of the project, are part of the program. Those of `--config-dir`,
-`--config-path` and `hydra.searchpath`, and the config.yaml of a run, may come from anywhere: they may set what the
+`--config-path` and `hydra.searchpath`, and the config.yaml of a run, may come from anywhere. They may set what the
 command line can set, and no more.
 """
 

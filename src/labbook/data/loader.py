@@ -39,7 +39,7 @@ class TensorLoader:
     Small batches are gathered and normalized (`normalize`) many at a time. Larger ones, and those of several processes,
     are returned as they are, to be normalized later. `waiting` is entered while images are gathered.
 
-    Each of several processes takes every `world_size`-th image of a batch, so a batch has the same images for any
+    Each of several processes takes every `world_size`-th image of a batch. So a batch has the same images for any
     number of processes, and each image is used once.
     """
 

@@ -41,7 +41,7 @@ def stratified_split(
 ) -> Division:
     """A `fraction` of each class (labels int64 [N]) or combination of classes ([N, classes]), drawn by digests.
 
-    Of two or more images of a class, at least one is held out and one used for training; a single image is used for
+    Of two or more images of a class, at least one is held out and one used for training. A single image is used for
     training. An image that is added or removed moves at most one other image, of its class, to another part.
 
     With `groups`, one name per image, whole groups are drawn by their names. If all images of a class are in groups of

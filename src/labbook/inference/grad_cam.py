@@ -1,8 +1,8 @@
 """Grad-CAM (Selvaraju et al., 2017, arXiv 1610.02391): which regions of an image raise the score of a class.
 
-The rule for the layer: of all outputs with positions, [n, C, h, h], whose h is above 1 and not larger than that of the
-output before, it is the last one with a gradient. Tokens [n, h * h, C] behind an output with h x h positions count too,
-also with up to `PREFIX` other tokens, such as a class token, before them.
+The rule for the layer: it is the last one with a gradient of all outputs with positions, [n, C, h, h]. Their h is above
+1 and not larger than that of the output before. Tokens [n, h * h, C] behind an output with h x h positions count too.
+Up to `PREFIX` other tokens, such as a class token, can be before them.
 """
 
 from collections.abc import Callable, Iterator

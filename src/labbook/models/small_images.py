@@ -1,7 +1,7 @@
 """Changes to torchvision's networks, made for 224 pixels, for small images and for other numbers of channels.
 
-With a small stem the first convolution has a 3 x 3 kernel with stride 1, and the first pooling is removed, as in ResNet
-for CIFAR (He et al., arXiv 1512.03385, section 4.2). Networks with patches use smaller ones. VGG, which has no stem,
+With a small stem the first convolution has a 3 x 3 kernel with stride 1. The first pooling is removed, as in ResNet for
+CIFAR (He et al., arXiv 1512.03385, section 4.2). Networks with patches use smaller ones. VGG, which has no stem,
 loses its last pooling, and its dense layers get one pixel instead of 7 x 7.
 """
 

@@ -112,7 +112,7 @@ def write_title(figure: Figure, lines: Sequence[str]) -> None:
 
 def shorten_names(names: Sequence[str]) -> list[str]:
     """Names that leave room for the matrix."""
-    return fonts.fit_names(names, SIZE, NAME * POINTS)
+    return [fonts.fit_text(name, SIZE, NAME * POINTS) for name in names]
 
 
 def text_width(text: str, size: int = SIZE) -> float:

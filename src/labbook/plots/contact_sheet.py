@@ -64,8 +64,7 @@ def fit_lines(lines: Sequence[CaptionLine]) -> list[str]:
     """The lines at one place in all captions."""
     values = [f"  {line.value}" if line.value else "" for line in lines]
     room = CELL - max(fonts.width_of_text(value, SIZE) for value in values)
-    names = fonts.fit_names([line.name for line in lines], SIZE, room)
-    return [name + value for name, value in zip(names, values, strict=True)]
+    return [fonts.fit_text(line.name, SIZE, room) + value for line, value in zip(lines, values, strict=True)]
 
 
 def image_name(files: Sequence[str], row: int) -> str:

@@ -4,7 +4,6 @@ import logging
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import takewhile
 from pathlib import Path
 
 import matplotlib as mpl
@@ -158,30 +157,6 @@ def fit_text(text: str, size: int, room: float) -> str:
     while left + right > 2 and width_of_text(text[:left] + CUT + text[len(text) - right :], size) > room:
         left, right = (left - 1, right) if left > right else (left, right - 1)
     return text[:left] + CUT + text[len(text) - right :]
-
-
-def fit_names(names: Sequence[str], size: int, room: float) -> list[str]:
-    """Names no wider than `room`. If a cut in the middle makes some equal, they lose what they share instead."""
-    cut = [fit_text(name, size, room) for name in names]
-    alike = {text: {name for name, other in zip(names, cut, strict=True) if other == text} for text in {*cut}}
-    return [fit_difference(name, alike[text], size, room) for name, text in zip(names, cut, strict=True)]
-
-
-def fit_difference(name: str, alike: set[str], size: int, room: float) -> str:
-    """A name cut to `room` so that it shows where it differs from the others."""
-    if len(alike) == 1:
-        return fit_text(name, size, room)
-    start, shared_end = (length_of_shared_start(texts) for texts in (alike, {other[::-1] for other in alike}))
-    end = max(start, len(name) - shared_end)
-    choices = (name[:end] + CUT, name[:2] + CUT + name[start:], name[:2] + CUT + name[start:end] + CUT)
-    fitting = (text for text in choices if width_of_text(text, size) <= room)
-    return next(fitting, None) or fit_text(name[start:end], size, room)
-
-
-def length_of_shared_start(texts: Iterable[str]) -> int:
-    """How many characters all texts have in common at their start."""
-    ordered = sorted(texts)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(ordered[0], ordered[-1], strict=False)))
 
 
 def wrap_text(text: str, size: int, room: float) -> list[str]:

@@ -17,7 +17,7 @@ from labbook.reports.svg_charts import (
     spans_widely,
 )
 
-MOST_GREY = 40  # up to so many unnamed lines, each is drawn
+MOST_GREY = 40  # up to so many unnamed lines, each is a shape; more are an image
 
 Curve = tuple[Floats, Floats, Floats | None]  # epochs, mean, standard deviation
 
@@ -70,8 +70,6 @@ def curve_chart(
     caption = f"{said[0].upper()}{said[1:]}." + (
         " The band is one standard deviation over the runs of a combination." if band else ""
     )
-    if (grey := len(unnamed_points(curves, lines))) > MOST_GREY:
-        caption += f" Grey: the median and the middle 80 % of the other {grey:,}."
     return make_picture(draw, caption, f"Line chart: {said}, one line per {setting}. {_extremes(curves, lines)}")
 
 
@@ -80,11 +78,9 @@ def draw_curves(
 ) -> None:
     """The named settings in their colours, the others in grey behind them."""
     pairs = [(each, line) for each, line in zip(curves, lines, strict=True) if each is not None]
-    grey = unnamed_points(curves, lines)
-    if len(grey) > MOST_GREY:
-        draw_band(axes, grey)
-    else:
-        axes.add_collection(LineCollection(grey, colors=OTHERS, linewidths=0.7, alpha=0.5))
+    grey = [np.column_stack(each[:2]) for each, line in pairs if not line.named]
+    image = len(grey) > MOST_GREY
+    axes.add_collection(LineCollection(grey, colors=OTHERS, linewidths=0.7, alpha=0.5, rasterized=image))
     for (epochs, means, spreads), line in reversed(pairs):
         if not line.named:
             continue
@@ -93,21 +89,6 @@ def draw_curves(
         if spreads is not None:
             axes.fill_between(epochs, means - spreads, means + spreads, color=line.colour, alpha=0.15, linewidth=0)
     axes.autoscale_view()
-
-
-def unnamed_points(curves: Sequence[Curve | None], lines: Sequence[LineStyle]) -> list[Floats]:
-    """The points of the curves without a colour, [epochs, 2] each."""
-    pairs = zip(curves, lines, strict=True)
-    return [np.column_stack(each[:2]) for each, line in pairs if each is not None and not line.named]
-
-
-def draw_band(axes: Axes, curves: Sequence[Floats]) -> None:
-    """Many curves as their median and a band from the 10th to the 90th percentile."""
-    points = np.concatenate(curves)
-    places = np.unique(points[:, 0])
-    low, middle, high = np.array([np.quantile(points[points[:, 0] == at, 1], (0.1, 0.5, 0.9)) for at in places]).T
-    axes.fill_between(places, low, high, color=OTHERS, alpha=0.3, linewidth=0)
-    axes.plot(places, middle, color=OTHERS, linewidth=1)
 
 
 def _extremes(curves: Sequence[Curve | None], lines: Sequence[LineStyle]) -> str:

@@ -18,8 +18,7 @@ MOST_LINES = 20  # rows or columns of a map
 FILLED = 0.5  # minimum filled fraction of a map's cells
 MOST_NUMBERS = 12  # up to so many cells in a row or column, they have numbers
 MOST_VECTORS = 400  # up to so many cells, each is a shape
-MOST_DOTS = 400  # up to so many settings, each is a dot
-CELLS = 16  # across and down, for more settings
+MOST_DOTS = 400  # up to so many settings, each dot is a shape; more are an image
 CELL = "#4a86d0"  # dark enough for light text and light enough for dark text, both with transparency
 
 
@@ -65,44 +64,26 @@ def heat_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale], 
 
 
 def scatter_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale]) -> Picture:
-    """A dot per setting, or cells with the means of many; stronger colours are higher values."""
+    """A dot per setting; stronger colours are higher values."""
     down, across = (np.array([float(row.values[index]) for row in report.ranked]) for index in indices)
     means = (row.exact(OBJECTIVE) for row in report.ranked)
     figures = np.array([mean.mean for mean in means if mean is not None])
     names, figure = [report.names[index] for index in indices], compared_metric_text(report)
-    dots = len(figures) <= MOST_DOTS
 
     def draw(axes: Axes) -> None:
-        if dots:
-            order = figures.argsort()
-            colours = np.tile(np.array(to_rgba(CELL)), (len(figures), 1))
-            colours[:, 3] = cell_shades(figures)[order]
-            axes.scatter(across[order], down[order], s=22, c=colours, linewidths=0)
-        else:
-            draw_cells(axes, (across, down), figures, [scales[1].log, scales[0].log])
+        order = figures.argsort()
+        colours = np.tile(np.array(to_rgba(CELL)), (len(figures), 1))
+        colours[:, 3] = cell_shades(figures)[order]
+        many = len(figures) > MOST_DOTS
+        axes.scatter(across[order], down[order], s=22, c=colours, linewidths=0, rasterized=many)
         scales[1].label(axes, names[1])
         scales[0].label(axes, names[0], "y")
 
     at = int(figures.argmax())
     highest = f"{names[0]} {down[at]:g}, {names[1]} {across[at]:g}"
-    what = "one dot per combination" if dots else "the mean of the combinations in each cell"
-    caption = f"{figure} by {names[0]} and {names[1]}: {what}; a stronger colour is higher."
+    caption = f"{figure} by {names[0]} and {names[1]}: one dot per combination; a stronger colour is higher."
     alt = f"Scatter plot: {figure} by {names[0]} and {names[1]}. Highest at {highest}: {figures.max():.4g}."
     return make_picture(draw, caption[0].upper() + caption[1:], alt)
-
-
-def draw_cells(axes: Axes, places: tuple[Floats, Floats], figures: Floats, log: Sequence[bool]) -> None:
-    """Means over `CELLS` x `CELLS` cells of the plane."""
-    spaced = (np.geomspace if each else np.linspace for each in log)
-    edges = [space(each.min(), each.max(), CELLS + 1) for space, each in zip(spaced, places, strict=True)]
-    which = [np.searchsorted(edge[1:-1], each, side="right") for edge, each in zip(edges, places, strict=True)]
-    flat = which[1] * CELLS + which[0]
-    counts, sums = np.bincount(flat, minlength=CELLS**2), np.bincount(flat, figures, minlength=CELLS**2)
-    means = np.where(counts, sums / np.maximum(counts, 1), np.nan).reshape(CELLS, CELLS)
-    colours = np.tile(np.array(to_rgba(CELL)), (CELLS, CELLS, 1))
-    colours[..., 3] = np.nan_to_num(cell_shades(means))
-    axes.pcolormesh(*edges, colours, edgecolors="none", linewidth=0)
-    axes.grid(visible=False)
 
 
 def grid_means(report: Report, indices: tuple[int, int], scales: Sequence[Scale]) -> Floats:

@@ -28,8 +28,8 @@ SUFFIXES = (".py", ".yaml")  # of the code outside a git checkout
 def code_version() -> str:
     """The package's version and the state of the code, read once per process.
 
-    In a git checkout it is the commit, with `-dirty.DIGEST` if the files of `CODE` differ from it; elsewhere a DIGEST
-    of all Python files and configurations. The version of a user's project follows.
+    In a git checkout it is the commit, with `-dirty.DIGEST` if the files of `CODE` differ from it. Elsewhere it is a
+    DIGEST of all Python files and configurations. The version of a user's project follows.
     """
     code = code_folder()
     package = code_state(code.parent) if code.name == "src" else digest_files(source_files([code]))

@@ -71,11 +71,6 @@ class Classifier(FastLightningModule):
             )
 
     @property
-    def metric_task(self) -> str:
-        """The task in torchmetrics' words: multiclass or multilabel."""
-        return self.label_task.metric_task
-
-    @property
     def title(self) -> str:
         return type(self).__name__
 
@@ -83,10 +78,6 @@ class Classifier(FastLightningModule):
     def pretrained_data_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of the data that pretrained weights need, for those that are null."""
         return {}
-
-    @property
-    def num_parameters(self) -> int:
-        return sum(item.numel() for item in self.parameters() if item.requires_grad)
 
     @property
     def num_auxiliary(self) -> int:

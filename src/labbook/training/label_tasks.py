@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -136,8 +136,6 @@ AnyEvaluationResult = EvaluationResult | MultilabelEvaluationResult
 class SingleLabel:
     """Each image has one class: labels int64 [n]."""
 
-    metric_task: ClassVar[str] = "multiclass"  # in torchmetrics' words
-
     def __init__(self, classes: int) -> None:
         self.classes = classes
 
@@ -162,8 +160,6 @@ class MultiLabel:
 
     `thresholds` apply to probabilities, float32 [classes].
     """
-
-    metric_task: ClassVar[str] = "multilabel"
 
     def __init__(self, classes: int) -> None:
         self.classes = classes

@@ -43,7 +43,8 @@ def check_objective_is_computed(config: DictConfig) -> None:
 
 
 def build_metrics(nodes: Mapping[str, Any], model: LightningModule) -> dict[str, Metric]:
-    spec, task = getattr(model, "spec", None), getattr(model, "metric_task", "multiclass")
+    spec = getattr(model, "spec", None)
+    task = "multilabel" if spec is not None and spec.multilabel else "multiclass"
     metrics = {}
     for name, node in nodes.items():
         if node:

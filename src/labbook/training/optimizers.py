@@ -100,8 +100,8 @@ def accepted_counts(make: Callable[..., Any], counts: dict[str, int | None]) -> 
 def apply_schedule_now(scheduler: Any, make: Callable[..., AnyScheduler], **counts: int | None) -> Any:
     """The schedule with its learning rates for this step, in a training that is made longer.
 
-    A checkpoint restores the rates of the old schedule, which ended where this one does not; of torch's OneCycleLR also
-    the number of steps, so a new one is created.
+    A checkpoint restores the rates of the old schedule, which ended at another step. For torch's OneCycleLR it also
+    restores the number of steps, so a new one is created.
     """
     if isinstance(scheduler, OneCycleLR) and scheduler.total_steps != math.prod(
         count or 0 for count in counts.values()

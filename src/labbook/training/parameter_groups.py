@@ -93,7 +93,7 @@ def check_rates_kept(before: Sequence[float], optimizer: Optimizer, scheduler: o
 def ordered_layers_of(network: nn.Module) -> list[list[nn.Module]]:
     """The layers with weights in order of registration, each as a list of modules.
 
-    Containers, stacks of blocks, and the module with the classification layer (the last dense one) are divided; a block
+    Containers, stacks of blocks, and the module with the classification layer (the last dense one) are divided. A block
     (an attention block, a residual block) is one layer. A layer with vectors only, such as normalisation, belongs to
     the one before it.
     """

@@ -10,8 +10,8 @@ SMALLEST = 1024  # rows of a new tensor
 class RowBuffer:
     """Collects what is kept of each batch, such as labels [n] and logits [n, classes].
 
-    The rows are copied into one tensor each, which doubles when it is full. If every batch had a small tensor of its
-    own, these would split the memory that large tensors have left, and on a CPU it would grow with every batch.
+    The rows are copied into one tensor each, which doubles when it is full. Small tensors of each batch would split the
+    memory that large tensors have left. On a CPU, it would grow with every batch.
     """
 
     def __init__(self) -> None:

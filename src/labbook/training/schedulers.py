@@ -167,7 +167,7 @@ class Plateau(ReduceLROnPlateau):
     """torch's ReduceLROnPlateau with the name of its metric.
 
     `optimizers.step_metric_schedules` steps it. Lightning would do so after the epoch is saved, and a resumed run would
-    miss that step; without a metric, it steps every schedule before validation.
+    miss that step. Without a metric, it steps every schedule before validation.
     """
 
     def __init__(self, optimizer: Optimizer, monitor: str, **options: Any) -> None:

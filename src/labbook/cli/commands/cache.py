@@ -1,8 +1,8 @@
 """List or delete the decoded images that runs keep on the disk: `python scripts/cache.py [FOLDER]`.
 
 FOLDER is data.cache_dir (default: data/cache). A cache is old if images of its folder were changed, moved or deleted
-since, if it was written by another version, or if a run was killed while it decoded (for an hour: incomplete). A run
-decodes again what is missing.
+since, or if another version wrote it. It is also old if a run was killed while it decoded (for an hour: incomplete). A
+run decodes again what is missing.
 """
 
 from pathlib import Path

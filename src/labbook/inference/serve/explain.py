@@ -1,8 +1,8 @@
 """What the page computes: pixels of files and drawings, probabilities, and the pixels that were important."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,60 +40,40 @@ GRAD_CAM = "Grad-CAM"
 OF_REGIONS = "which regions increase the score of the class, as seen by the layer {0} with {1} x {1} positions"
 
 
-class DrawingStyle(NamedTuple):
-    """How the images of a data set were drawn."""
-
-    dark: bool  # grey, and light on dark
-    box: float  # longer side of the centered shape, as a fraction of the image's; 0: not centered
-    size: int  # pixels of a side before resizing
-
-    @classmethod
-    def of(cls, config: DictConfig, spec: ImageSpec) -> "DrawingStyle":
-        data, grey = data_type(config), spec.channels == 1
-        dark = grey and bool(data.mean) and sum(data.mean) / len(data.mean) < DARK
-        return cls(dark, data.box if grey else 0, data.native_size or spec.size)
-
-
 class Explainer:
     """A network that explains its predictions. Pixels are uint8 [1, C, size, size], None if there is no image."""
 
     def __init__(self, network: TrainedModel) -> None:
         self.network, self.spec = network, network.spec
         self.style = DrawingStyle.of(network.config, network.spec)
-        self.samples: list[tuple[Tensor, str]] = []  # test images with their classes
         self.methods = dict(METHODS)
         with suppress(SettingError):  # a network without positions
             self.layer = find_layer(network.model)
             self.methods[GRAD_CAM] = OF_REGIONS.format(self.layer.name, self.layer.side)
 
-    def from_file(
-        self, file: dict[str, Any] | None, invert: bool | None = None
-    ) -> tuple[Tensor | None, str, bool | None]:
-        """Pixels of a file, an error message, and whether they are inverted; None: if the image is dark on light."""
-        if not file or not file.get("path"):
-            return None, "", False
-        decoded = decode(Path(file["path"]), decoding_of_run(self.network.config, self.spec))
+    def from_file(self, file: Path, invert: bool | None = None) -> tuple[Tensor, bool]:
+        """Pixels of a file, and whether they are inverted; None: if the images of the run are dark and this is not."""
+        decoded = decode(file, decoding_of_run(self.network.config, self.spec))
         if decoded.image is None:
-            return None, f"This file {abbreviate(decoded.problem)}.", invert
+            raise SettingError(f"this file {abbreviate(decoded.problem)}")
         pixels = resize_and_convert(torch.from_numpy(decoded.image.copy())[None], self.spec.size, self.spec.channels)
         if invert is None:
             invert = self.style.dark and bool(border_of(pixels.float().mean(1)).median() > 127)
-        return 255 - pixels if invert else pixels, "", invert
+        return 255 - pixels if invert else pixels, invert
 
-    def from_drawing(self, drawing: dict[str, Any] | None, invert: bool, centre: bool) -> Tensor | None:
-        """Pixels of a drawing on white; None if nothing is drawn."""
-        if drawing is None or drawing["composite"] is None:
-            return None
-        return pixels_of_drawing(drawing["composite"], self.spec, self.style, invert, centre)
-
-    def test_images(self) -> tuple[list[tuple[np.ndarray, str]], str]:
-        """Some test images with their classes, or a message why there are none; nothing is downloaded."""
-        try:
-            if not self.samples:
-                self.samples = sample_images(self.network)
-        except SettingError as error:
-            return [], f"No test images: {error}."
-        return [(enlarge(pixels), name) for pixels, name in self.samples], ""
+    @cached_property
+    def samples(self) -> list[tuple[Tensor, str]]:
+        """Some test images, spread over the classes, with their classes; SettingError if they are not on the disk."""
+        data = self.network.data()
+        if not data.at_hand():
+            raise SettingError(
+                f"the test images are not in {printable(data.root)}: use another folder with data.root=FOLDER"
+            )
+        test = self.network.test_images()
+        labels, order = label_combinations(test.labels).sort(stable=True)
+        turn = torch.arange(len(labels)) - torch.searchsorted(labels, labels)  # 0: the first image of its class
+        rows = order[turn.argsort(stable=True)[:SAMPLES].sort().values].tolist()
+        return [(test.pixels[[row]], printable(self.spec.name_of(test.labels[row]))) for row in rows]
 
     def answer(self, pixels: Tensor | None, method: str) -> Sequence[Any]:
         """Probabilities of the top classes, the input image, its important pixels by one of `methods`, a sentence."""
@@ -102,13 +82,7 @@ class Explainer:
         network, names = self.network, [printable(name) for name in self.spec.class_names]
         probabilities = network.probabilities(pixels)
         values, top = (part.tolist() for part in probabilities[0].topk(min(TOP, len(names))))
-        normalized = self.spec.normalize(pixels.to(network.device))
-        if method == GRAD_CAM:
-            attributions = grad_cam(network.model, self.layer, normalized, torch.tensor(top[:1]).to(network.device))[
-                None
-            ]
-        else:
-            attributions = attribute(method, network.scores, normalized, top[0])
+        attributions = self.attributions(self.spec.normalize(pixels.to(network.device)), top[0], method)
         signed = bool((attributions < 0).any())
         colours = "increase the score of {0}, blue pixels decrease it" if signed else "are important for {0}"
         meaning = f"Orange pixels {colours.format(names[top[0]])}. Shown: {self.methods[method]}."
@@ -121,6 +95,12 @@ class Explainer:
             enlarge(overlay_heat(pixels, heat_map_of(attributions))),
             meaning,
         )
+
+    def attributions(self, image: Tensor, target: int, method: str) -> Tensor:
+        """How much each pixel of a normalized image [1, C, H, W] matters for a class: [1, C or 1, H, W]."""
+        if method == GRAD_CAM:
+            return grad_cam(self.network.model, self.layer, image, torch.tensor([target], device=image.device))[None]
+        return attribute(method, self.network.scores, image, target)
 
     @property
     def title(self) -> str:
@@ -138,44 +118,35 @@ class Explainer:
         )
 
 
-def sample_images(network: TrainedModel) -> list[tuple[Tensor, str]]:
-    """Test images of a run with their classes."""
-    data = network.data()
-    if not data.at_hand():
-        raise SettingError(
-            f"the test images are not in {printable(data.root)}: use another folder with data.root=FOLDER"
-        )
-    test = network.test_images()
-    rows = spread_over_classes(label_combinations(test.labels).tolist())
-    return [(test.pixels[[row]], printable(network.spec.name_of(test.labels[row]))) for row in rows]
-
-
-def spread_over_classes(labels: Sequence[int]) -> list[int]:
-    """Rows of `SAMPLES` images: the first of each class, then the second of each, in order of class."""
-    seen: Counter[int] = Counter()
-    turns = []
-    for row, label in enumerate(labels):
-        seen[label] += 1
-        turns.append((seen[label], label, row))
-    return [row for _, row in sorted((label, row) for _, label, row in sorted(turns)[:SAMPLES])]
-
-
 # Drawings -----------------------------------------------------------------------------------------------------------
 
 
-def pixels_of_drawing(
-    paper: np.ndarray, spec: ImageSpec, style: DrawingStyle, invert: bool, centre: bool
-) -> Tensor | None:
-    """A drawing uint8 [h, w, 3] on white, made as small as the images of the data set; `invert`: white on black."""
-    if (paper == 255).all():
-        return None
-    pixels = torch.from_numpy(paper.copy()).permute(2, 0, 1)[None]
-    if spec.channels == 3:
-        return resize_and_convert(resize_and_convert(pixels, style.size, 3), spec.size, 3)
-    ink = 255 - resize_and_convert(pixels, pixels.shape[-1], 1)
-    ink = centre_ink(ink, style.size, style.box or 1) if centre else resize_images(ink, style.size)
-    ink = resize_and_convert(ink, spec.size, 1)
-    return ink if invert else 255 - ink
+class DrawingStyle(NamedTuple):
+    """How the images of a data set were drawn."""
+
+    dark: bool  # grey, and light on dark
+    box: float  # longer side of the centered shape, as a fraction of the image's; 0: not centered
+    size: int  # pixels of a side before resizing
+
+    @classmethod
+    def of(cls, config: DictConfig, spec: ImageSpec) -> "DrawingStyle":
+        data, grey = data_type(config), spec.channels == 1
+        dark = grey and bool(data.mean) and sum(data.mean) / len(data.mean) < DARK
+        return cls(dark, data.box if grey else 0, data.native_size or spec.size)
+
+    def pixels(self, paper: np.ndarray | None, spec: ImageSpec, invert: bool, centre: bool) -> Tensor | None:
+        """A drawing uint8 [h, w, 3] on white, made as small as the images of the data set; None: nothing is drawn.
+
+        Grey images only: `invert` makes it white on black, and `centre` places it as in the data set.
+        """
+        if paper is None or (paper == 255).all():
+            return None
+        ink = 255 - torch.from_numpy(paper.copy()).permute(2, 0, 1)[None]
+        ink = resize_and_convert(ink, ink.shape[-1], spec.channels)
+        centre &= spec.channels == 1
+        ink = centre_ink(ink, self.size, self.box or 1) if centre else resize_images(ink, self.size)
+        ink = resize_and_convert(ink, spec.size, spec.channels)
+        return ink if invert and spec.channels == 1 else 255 - ink
 
 
 def centre_ink(ink: Tensor, size: int, box: float) -> Tensor:
@@ -191,48 +162,34 @@ def centre_ink(ink: Tensor, size: int, box: float) -> Tensor:
     height, width = (max(1, min(size, round(side * scale))) for side in cut.shape[-2:])
     small = F.interpolate(cut, (height, width), mode="bilinear", antialias=True)[0, 0]
     placed = torch.zeros(size, size)
-    top, left = (start_of_strip(small.sum(1 - axis), size) for axis in (0, 1))
-    placed[top : top + height, left : left + width] = small
+    placed[:height, :width] = small
+    for axis, side in enumerate((height, width)):
+        mean = float((placed.sum(1 - axis) * (torch.arange(size) + 0.5)).sum() / placed.sum())
+        placed = placed.roll(min(max(round(size / 2 - mean), 0), size - side), axis)
     return placed.round().clamp(0, 255).byte()[None, None]
-
-
-def start_of_strip(ink: Tensor, size: int) -> int:
-    """Where ink [n] starts within `size` if its centre of mass is in the middle."""
-    mean = float((ink * (torch.arange(len(ink)) + 0.5)).sum() / ink.sum())
-    return min(max(round(size / 2 - mean), 0), size - len(ink))
 
 
 # Important pixels ---------------------------------------------------------------------------------------------------
 
 
-def attribute(
-    method: str, network: Callable[[Tensor], Tensor], image: Tensor, target: int, window: int | None = None
-) -> Tensor:
+def attribute(method: str, network: Callable[[Tensor], Tensor], image: Tensor, target: int) -> Tensor:
     """How much each number of `image` [1, C, H, W] changes the score of the class `target`: [1, C, H, W].
 
     Integrated gradients (arXiv 1703.01365) add up to the score of the image minus that of the blank image. Occlusion
-    (arXiv 1311.2901) is the mean over the windows that cover a pixel, of `window` pixels. Saliency (arXiv 1312.6034)
-    has no sign.
+    (arXiv 1311.2901) is the mean over the windows that cover a pixel. Saliency (arXiv 1312.6034) has no sign.
     """
-    from captum.attr import IntegratedGradients, Occlusion, Saliency
+    import captum.attr
 
-    if method == "Saliency":
-        found: Tensor = Saliency(network).attribute(image.clone().requires_grad_(), target=target)
-    elif method == "Occlusion":
-        side = window or max(1, image.shape[-1] // WINDOWS)
-        stride = max(1, side // 2)
-        found = Occlusion(network).attribute(
-            image,
-            sliding_window_shapes=(image.shape[1], side, side),
-            strides=(image.shape[1], stride, stride),
-            baselines=blank_images(image),
-            target=target,
-            perturbations_per_eval=AT_ONCE,
-        )
-    else:
-        found = IntegratedGradients(network).attribute(
-            image, blank_images(image), target=target, n_steps=STEPS, internal_batch_size=AT_ONCE
-        )
+    blank, channels, side = blank_images(image), image.shape[1], max(1, image.shape[-1] // WINDOWS)
+    stride, window = max(1, side // 2), (channels, side, side)
+    arguments: dict[str, dict[str, Any]] = {
+        "Integrated gradients": {"baselines": blank, "n_steps": STEPS, "internal_batch_size": AT_ONCE},
+        "Occlusion": {"baselines": blank, "sliding_window_shapes": window, "strides": (channels, stride, stride)}
+        | {"perturbations_per_eval": AT_ONCE},
+        "Saliency": {},
+    }
+    algorithm = getattr(captum.attr, method.title().replace(" ", ""))(network)
+    found: Tensor = algorithm.attribute(image.clone().requires_grad_(), target=target, **arguments[method])
     return found.detach()
 
 

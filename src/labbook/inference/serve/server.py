@@ -5,9 +5,8 @@ import socket
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labbook.errors import SettingError, missing_package_message, printable
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 HOST, PORT = "127.0.0.1", 7860
 THIS_MACHINE = (HOST, "localhost", b"localhost", "::1", "", None)
 LARGEST = 64 * 2**20  # bytes of an uploaded image
-FILES, TOTAL = 100, 256 * 2**20  # files that Gradio keeps at most, and their bytes
 PATIENCE = 1  # seconds to wait for open connections at the end
 
 # The browser asks no other machine, and runs no HTML handlers such as onerror. Gradio's page needs inline scripts and
@@ -73,37 +71,21 @@ def refuse_other_hosts(event: str, arguments: tuple[Any, ...]) -> None:
 
 def is_from_another_page(request: "Request") -> bool:
     """Whether a browser sends the request for another web page, which may only link to this page."""
-    headers, linked = request.headers, request.method == "GET" and request.url.path == "/"
-    if headers.get("origin", own := f"http://{headers.get('host', '')}") != own:
-        return True
-    linked &= headers.get("sec-fetch-mode") == "navigate"
-    return headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not linked
+    headers = request.headers
+    linked = request.method == "GET" and request.url.path == "/" and headers.get("sec-fetch-mode") == "navigate"
+    foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not linked
+    return foreign or headers.get("origin") not in (None, f"http://{headers.get('host')}")
 
 
 async def guard(request: "Request", answer: "Callable[[Request], Awaitable[Response]]") -> "Response":
-    """Middleware: reject requests of other pages, send the policy, and limit the stored files."""
+    """Middleware: reject requests of other pages, and send the policy."""
     from fastapi import Response
 
     if is_from_another_page(request):
         return Response("Requests from other pages are not allowed.", 403)
     response = await answer(request)
     response.headers["Content-Security-Policy"] = POLICY
-    remove_old(Path(os.environ["GRADIO_TEMP_DIR"]))
     return response
-
-
-def remove_old(folder: Path) -> None:
-    """Keep the newest `FILES` files below a folder, with `TOTAL` bytes together."""
-    found = {}
-    for file in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            if not file.is_dir():
-                found[file] = file.stat()
-    total = 0
-    for place, file in enumerate(sorted(found, key=lambda file: found[file].st_mtime, reverse=True)):
-        total += found[file].st_size
-        if place >= FILES or total > TOTAL:
-            file.unlink(missing_ok=True)
 
 
 def application(explainer: "Explainer") -> "FastAPI":

@@ -13,8 +13,8 @@ from labbook.inference.evaluate.predictions import Predictions
 def mcnemar(only_one: int, only_other: int) -> float:
     """The two-sided p of McNemar's exact test, from the numbers of images that only one of two networks has right.
 
-    If both were equally good, each of these images would be like the toss of a coin (McNemar, 1947): p is the
-    probability of a split at least as uneven. All in whole numbers, so no digit is lost.
+    If both were equally good, each of these images would be a coin flip (McNemar, 1947). p is the probability of a
+    split that is at least as uneven. All numbers are whole, so no digit is lost.
     """
     count, fewer = only_one + only_other, min(only_one, only_other)
     ways, tail = 1, 1  # ways to choose none of `count`
@@ -27,7 +27,7 @@ def mcnemar(only_one: int, only_other: int) -> float:
 def holm(values: Sequence[float]) -> list[float]:
     """Holm-corrected p of several tests: the probability of any false positive at 0.05 is at most 5 %.
 
-    The smallest is multiplied by the number of tests, the next by one less and so on; none is smaller than the one
+    The smallest is multiplied by the number of tests, the next by one less, and so on. None is smaller than the one
     before it (Holm, 1979).
     """
     corrected, largest = [0.0] * len(values), 0.0

@@ -13,8 +13,6 @@ from labbook.reports.read_runs import RunRecord
 from labbook.reports.table_cells import format_metric_cell
 from labbook.runs.run_id import IGNORED_KEYS, PASSIVE, same_everywhere
 
-# Settings of machine and seed: runs that differ in no others are the same training.
-AROUND = ("seed", "trainer", "compile", "channels_last")
 NEVER = (*IGNORED_KEYS, "config_groups")
 FIGURES = {
     "val/loss": "validation loss",
@@ -119,28 +117,7 @@ def times_sheet(runs: Sequence[Candidate]) -> Sheet:
         if row := metric_row(runs, name, title, partial(format_metric_cell, name)):
             rows.append(row)
             rows.append((f"{title}, relative to the first run", *(ratio_text(run, runs[0], name) for run in runs)))
-    return Sheet("Machine and time", ("", *run_names(runs)), tuple(rows), tuple(paces(runs)))
-
-
-def paces(runs: Sequence[Candidate]) -> list[str]:
-    """The training time of each run compared with the first one, in words."""
-    first, *others = runs
-    said = []
-    for run in others:
-        mine, theirs = run.run.metric("train_seconds"), first.run.metric("train_seconds")
-        if mine and theirs:
-            longer = f"{run.label} trained {mine / theirs:.2f} times as long as {first.label}"
-            said.append(f"{longer} ({mine:.1f} s against {theirs:.1f} s): {same_training(first, run)}.")
-    return said
-
-
-def same_training(first: Candidate, run: Candidate) -> str:
-    """Whether two runs are the same training, so that their times compare their machines."""
-    apart = [name for name, _ in differing([first, run]) if name.partition(".")[0] not in AROUND]
-    if apart:
-        return "another training, so the times do not compare the machines"
-    words = {(each.run.metrics.get("hardware"), each.run.metrics.get("threads")) for each in (first, run)}
-    return "the same training" + (", on another device or precision" if len(words) > 1 else " on the same device")
+    return Sheet("Machine and time", ("", *run_names(runs)), tuple(rows))
 
 
 def ratio_text(run: Candidate, first: Candidate, name: str) -> str:

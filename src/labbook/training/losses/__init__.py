@@ -24,7 +24,7 @@ REFUSED = {nn.NLLLoss: "it needs log probabilities and not logits: use loss=cros
 class FocalLoss(nn.Module):
     """Cross entropy times (1 - p)^gamma, where p is the probability of the true class (Lin et al., arXiv 1708.02002).
 
-    `weight` is a factor per class, float32 [classes]; the mean over the images is weighted by it, as in
+    `weight` is a factor per class, float32 [classes]. The mean over the images is weighted by it, as in
     `torch.nn.CrossEntropyLoss`, which is the same for gamma=0.
     """
 
