@@ -137,7 +137,8 @@ def build_data(config: DictConfig, only: Part | None = None) -> LightningDataMod
 def pretrained_settings(config: DictConfig) -> dict[str, Any]:
     """Values for the settings of the data that are null, for the weights that the network starts with.
 
-    Weights of a run need its images, and other files those of the network's pretrained weights, if it has any.
+    Weights of a run need its images, and other files those of the network's pretrained weights, if it has any. For
+    images of another size, `decode_size` keeps its ratio to it.
     """
     network = return_type(instantiate.resolve_target(config.model._target_, "model"))
     source = settings_of_any_model(config).get("weights")
@@ -145,6 +146,8 @@ def pretrained_settings(config: DictConfig) -> dict[str, Any]:
         wanted = weights.data_settings_of_run(run)
     else:
         wanted = capabilities.pretrained_data_settings(network, config.model)
+    if (size := config.data.get("image_size")) and "decode_size" in wanted:
+        wanted["decode_size"] = wanted["decode_size"] * size // wanted["image_size"]
     return {name: value for name, value in wanted.items() if name in config.data and config.data[name] is None}
 
 

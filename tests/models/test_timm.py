@@ -150,17 +150,19 @@ def test_weights_that_cannot_be_loaded_are_refused(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("test_vit", {"image_size": 160, "normalize": "half", "resize": "crop"}),
-        ("resnet18.a1_in1k", {"image_size": 224, "normalize": "imagenet", "resize": "crop"}),
-        ("vit_base_patch16_clip_224.openai", {"image_size": 224, "resize": "crop", "normalize": {
+        ("test_vit", {"image_size": 160, "normalize": "half", "resize": "crop", "decode_size": 168}),
+        ("resnet18.a1_in1k", {"image_size": 224, "normalize": "imagenet", "resize": "crop", "decode_size": 235}),
+        ("vit_base_patch16_clip_224.openai", {"image_size": 224, "resize": "crop", "decode_size": 248, "normalize": {
             "mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711]}}),
-        ("efficientnet_b5", {"image_size": 448, "normalize": "imagenet", "resize": "squash"}),
+        ("efficientnet_b5", {"image_size": 448, "normalize": "imagenet", "resize": "squash", "decode_size": 448}),
     ],
 )  # fmt: skip
 def test_the_data_follow_the_pretrained_weights(name: str, settings: dict[str, Any]) -> None:
     overrides = ["model=timm", f"model.name={name}", "data=image_folder"]
     assert experiment.pretrained_settings(composed(*overrides, "model.pretrained=true")) == settings
     assert experiment.pretrained_settings(composed(*overrides)) == {}
+    smaller = experiment.pretrained_settings(composed(*overrides, "model.pretrained=true", "data.image_size=112"))
+    assert smaller["decode_size"] == settings["decode_size"] * 112 // settings["image_size"]
 
 
 # Settings --------------------------------------------------------------------------------------------------------

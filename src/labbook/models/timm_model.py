@@ -63,15 +63,16 @@ class TimmModel(LibraryNetwork):
 
     @classmethod
     def pretrained_data_settings(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Size, channels, normalisation and cut that pretrained weights were trained with, also those of a file."""
+        """Size, channels, normalisation and crop that pretrained weights were trained with, also those of a file."""
         pretrained = check_pretrained(known_name(settings.get("name")), settings.get("pretrained", False))
         if not (pretrained or settings.get("weights")):
             return {}
         found = get_pretrained_cfg(settings["name"])
         channels, *size = found.input_size
         normalize = NORMALIZATIONS.get((found.mean, found.std), {"mean": list(found.mean), "std": list(found.std)})
-        resize = RESIZES.get(found.crop_mode)
-        return {"image_size": min(size), "channels": channels, "normalize": normalize, "resize": resize}
+        images = {"image_size": min(size), "channels": channels, "normalize": normalize}
+        # As timm's transforms for evaluation: images are resized to this size, and the center is used.
+        return images | {"resize": RESIZES.get(found.crop_mode), "decode_size": int(min(size) / found.crop_pct)}
 
     # The network ---------------------------------------------------------------------------------------------------
 

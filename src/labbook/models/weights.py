@@ -226,8 +226,9 @@ def tensors_in(content: Any) -> dict[str, Tensor]:
 
 
 def data_settings_of_run(run: Path) -> dict[str, Any]:
-    """Image size, channels and normalisation of a run."""
+    """How the network of a run sees its images."""
     from labbook.runs.resume import read_run_config
 
     data = read_run_config(run).data
-    return {name: data[name] for name in ("image_size", "channels", "normalize") if data.get(name) is not None}
+    names = ("image_size", "channels", "normalize", "resize", "decode_size")
+    return {name: data[name] for name in names if data.get(name) is not None}
