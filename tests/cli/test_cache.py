@@ -50,7 +50,7 @@ def test_caches_are_listed_and_old_ones_deleted(
         str(tmp_path / "changed"): "old",
         str(tmp_path / "gone"): "old",
     }
-    assert shown.endswith("data/cache: 0.0 MB, of which 0.0 MB are old\n")
+    assert shown.endswith("data/cache: 0.0 MB, 0.0 MB of it old\n")
     ended = command("data/cache", "--remove", "old")
     code, shown = ended.code, ended.out + ended.err
     assert (code, shown) == (0, "deleted: 3 of 4 caches, 0.0 MB\n")

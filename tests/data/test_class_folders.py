@@ -90,7 +90,7 @@ def test_one_class_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines", b"\x1b[31mred"])
 def test_a_class_whose_name_cannot_be_shown_is_refused(name: bytes, tmp_path: Path) -> None:
     make(tmp_path, *(f"{part}/{os.fsdecode(name)}" for part in ("train", "test")), "train/b", "test/b")
-    assert "is the folder of a class, whose name cannot be shown: rename it" in refusal(tmp_path)
+    assert "is the folder of a class, and its name cannot be shown: rename it" in refusal(tmp_path)
 
 
 # Files ---------------------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def test_files_of_linked_folders_are_found_and_folders_named_as_images_are_looke
 def test_a_circle_of_links_ends(to: str, tmp_path: Path) -> None:
     make(tmp_path, "a/b")
     (tmp_path / "a" / "link").symlink_to(to)
-    with pytest.raises(SettingError, match="are one folder, whose images would count twice"):
+    with pytest.raises(SettingError, match="are one folder, so its images would count twice"):
         list(walk_files(tmp_path / "a", {}))
 
 
@@ -121,7 +121,9 @@ def test_one_folder_cannot_be_two_classes(tmp_path: Path) -> None:
     list(walk_files(tmp_path / "a", seen))
     with pytest.raises(SettingError) as refused:
         list(walk_files(tmp_path / "b", seen))
-    assert str(refused.value) == f"{tmp_path / 'b'} and {tmp_path / 'a'} are one folder, whose images would count twice"
+    assert (
+        str(refused.value) == f"{tmp_path / 'b'} and {tmp_path / 'a'} are one folder, so its images would count twice"
+    )
 
 
 def test_a_folder_that_must_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,7 +155,7 @@ def broken(folder: Path) -> dict[str, tuple[Path, str]]:
         "png": (png, "cannot be decoded (image file is truncated"),
         "32 bits": (
             measured,
-            "cannot be decoded (32-bit or signed pixels, whose range is unknown: use data.range=[BLACK,WHITE], or",
+            "cannot be decoded (32-bit or signed pixels of unknown range: use data.range=[BLACK,WHITE], or",
         ),
         "gone": (folder / "gone.png", "cannot be read ([Errno 2]"),
     }

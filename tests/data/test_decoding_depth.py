@@ -57,8 +57,7 @@ def test_few_bits_in_16_are_said_and_can_be_spread(bits: int, kind: str, tmp_pat
     expected = (shades / (2**bits - 1) * 255)[..., None]
     assert difference(path, (shades >> 8)[..., None]) == 0
     assert decode(path, Decoding(SIDE, 3)).remark == (
-        f"16-bit pixels of which only {bits} bits are used, so the image is dark: use"
-        f" data.range=[0,{2**bits - 1}], or auto"
+        f"16-bit pixels that use only {bits} bits, so the image is dark: use data.range=[0,{2**bits - 1}], or auto"
     )
     assert difference(path, expected, range=(0, 2**bits - 1)) < 0.5
     assert decode(path, Decoding(SIDE, 3, (0, 2**bits - 1))).remark == ""
@@ -114,7 +113,7 @@ def test_several_pictures_in_a_file_are_said(name: str, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE, RED)]
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
     assert pixels(tmp_path / name, 2, 3)[:, 0, 0].tolist() == pytest.approx(RED, abs=2)
-    assert decode(tmp_path / name, Decoding(8, 3)).remark == "several images, of which the first is used"
+    assert decode(tmp_path / name, Decoding(8, 3)).remark == "several images: the first is used"
     frames[0].save(tmp_path / name)
     assert decode(tmp_path / name, Decoding(8, 3)).remark == ""
 

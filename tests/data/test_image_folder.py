@@ -106,7 +106,7 @@ def test_files_with_several_pictures_are_said(root: Path) -> None:
         data = folder(root)
         data.setup()
         assert data.notes[1:] == [
-            f"train: 2 images have several images, of which the first is used: {root}/train/cat/a.tif, and 1 more"
+            f"train: 2 images have several images: the first is used: {root}/train/cat/a.tif, and 1 more"
         ]
         datamodule._recent.clear()
 
@@ -132,9 +132,7 @@ def test_pixels_of_many_bits_are_seen_in_their_range(root: Path) -> None:
     deep_png(root / "train" / "cat" / "0.png", gradient(4095))
     data = folder(root)
     data.setup()
-    assert data.notes[1].startswith(
-        "train: 1 image has 16-bit pixels of which only 12 bits are used, so the image is dark"
-    )
+    assert data.notes[1].startswith("train: 1 image has 16-bit pixels that use only 12 bits, so the image is dark")
     assert folder(root, range=[0, 4095]).load()[0].pixels[0].max() > 240
     assert folder(root, range="auto").load()[0].pixels[0].max() > 240
     assert refusal(root, range=[9, 9]).startswith("data.range=[9.0, 9.0] must be of two numbers, black and white")

@@ -163,7 +163,7 @@ def test_files_of_several_pictures_are_told_of(
         Predictor.of(network, 1, 2).files(files), PredictionColumns.of(list(map(str, files)), ("0",), 1, False)
     )
     assert output.prediction_notes(told, [], None) == [
-        f"2 files have several images, of which the first is used; the first is {files[0]}"
+        f"2 files have several images: the first is used; the first is {files[0]}"
     ]
 
 

@@ -76,7 +76,7 @@ def test_no_image_there(place: str) -> None:
 
 def test_folders_in_a_circle_end() -> None:
     Path("deep/er/round").symlink_to(Path("deep").absolute())
-    with pytest.raises(SettingError, match="are one folder, whose images would count twice"):
+    with pytest.raises(SettingError, match="are one folder, so its images would count twice"):
         find_images(["deep"])
 
 

@@ -90,8 +90,8 @@ def test_what_has_images_alone_is_refused(kind: type[Classifier], what: str) -> 
     with pytest.raises(SettingError) as refusal:
         kind(Thresholds().spec).further_inputs.check_none()
     assert str(refusal.value) == (
-        f"{kind.__name__} takes {what} beside the images, which image files do not have, so it is not predicted with,"
-        " served or exported; scripts/evaluate.py tests it on its data"
+        f"{kind.__name__} takes {what} beside the images, and image files do not have that, so predict, serve and"
+        " export cannot use it; scripts/evaluate.py tests it on its data"
     )
 
 

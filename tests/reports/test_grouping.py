@@ -137,7 +137,7 @@ def test_nothing_is_the_best_of_several_data_sets() -> None:
     assert [row.values for row in report.winners] == [("a", 1), ("b", 2)]
     assert report.best is None
     assert sweep_page.best_text(report) == []
-    assert any("are of 2 data sets, whose metrics cannot be compared" in note for note in table_cells.footnotes(report))
+    assert any("are of 2 data sets. Their metrics cannot be compared" in note for note in table_cells.footnotes(report))
     assert "No run has finished" not in sweep_page.report_html(report, [])
     one = in_memory([run for run in runs if run[0]["data.root"] == "b"], ["data.root", "epochs"])
     assert one.best is one.rows[0]

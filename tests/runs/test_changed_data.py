@@ -94,7 +94,7 @@ def test_a_sweep_is_not_extended_on_other_images(labbook: Command, photos: Path)
     for seeds in ("seed=1,2", "seed=1"):
         ended = labbook(*words, seeds)
         assert ended.code == 2
-        assert "was trained (the test images were 9, now they are 10), so its metrics cannot be compared" in ended.err
+        assert "was trained (the test images were 9, now they are 10), so new runs cannot be compared" in ended.err
         assert "use sweep.name=NEW for a new sweep" in ended.err
     assert (sweep / "sweep.json").read_bytes() == before
     assert labbook(*words, "seed=2", "sweep.rerun=true").code == 0

@@ -1,4 +1,4 @@
-"""Labbook from Python and notebooks: `train`, `sweep`, `load`. Imports no torch by itself.
+"""Labbook from Python and notebooks: `train`, `sweep`, `load`. Does not import torch.
 
 The functions do what the commands do, with the same settings and the same errors.
 """

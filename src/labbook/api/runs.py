@@ -1,4 +1,4 @@
-"""A kept run as an object. Imports no torch by itself."""
+"""A kept run as an object. Does not import torch."""
 
 import tempfile
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Train a run or a sweep from Python. Imports no torch by itself."""
+"""Train a run or a sweep from Python. Does not import torch."""
 
 import functools
 from collections.abc import Callable

@@ -102,8 +102,8 @@ def overfitting_note(rows: Sequence[Row]) -> str | None:
     if not (rises and falls and last[-1]["val/loss"] > RISEN * last[0]["val/loss"]):
         return None
     return (
-        f"val loss has risen for {RISES} epochs while train loss fell, so the network overfits: stop"
-        " earlier (callbacks=early_stopping), or try data.augment, weight decay or a smaller network"
+        f"val loss has risen for {RISES} epochs while train loss fell, so the network overfits: use"
+        " callbacks=early_stopping, data.augment, weight decay or a smaller network"
     )
 
 

@@ -68,8 +68,8 @@ class ResumeState:
         were, are = len(self._restored["cpu"]), trainer.world_size
         if were != are:
             log.warning(
-                "this run was trained by %d processes and is resumed with %d: with the same images in each step, but"
-                " augmentation and dropout use other random numbers, so the metrics will differ",
+                "this run was trained by %d processes and is resumed with %d: augmentation and dropout"
+                " use other random numbers, so the metrics will differ",
                 *(were, are),
             )
 

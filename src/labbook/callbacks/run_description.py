@@ -44,7 +44,7 @@ def record_data(run: RunFolder, data: DataRecord, root: str) -> None:
 def describe_model(module: LightningModule) -> str:
     every = sum(item.numel() for item in module.parameters())
     if not every and capabilities.overrides_hooks(module, "configure_model"):
-        return f"{capabilities.model_title(module)}, whose layers are created by configure_model"
+        return f"{capabilities.model_title(module)}, with layers that configure_model creates"
     trainable, auxiliary = capabilities.trainable_parameters(module), capabilities.auxiliary_parameters(module)
     trained = "" if trainable == every else f"{trainable:,} of "
     without = f" ({every - auxiliary:,} without auxiliary classifiers)" if auxiliary else ""

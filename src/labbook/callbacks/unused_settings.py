@@ -194,7 +194,7 @@ def unused_by_own_model(config: DictConfig, model: LightningModule) -> Iterator[
         if not takes and config[group] != default_group(group):
             choice = config.config_groups.get(group) or group
             yield (
-                f"{group}={choice} has no effect on {title}, whose configure_optimizers creates its own: add an"
+                f"{group}={choice} has no effect on {title}, because its configure_optimizers creates its own: add an"
                 f" argument {group} of its constructor, or leave it out"
             )
 

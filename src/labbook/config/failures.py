@@ -1,4 +1,4 @@
-"""The part of the configuration that an error came from. Imports no torch by itself."""
+"""The part of the configuration that an error came from. Does not import torch."""
 
 import inspect
 import traceback

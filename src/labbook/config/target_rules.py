@@ -69,7 +69,7 @@ REFUSED: dict[type[Any] | str, str] = {
     callbacks.OnExceptionCheckpoint: "a run always saves its state: use checkpoint.every_minutes=N",
     callbacks.ProgressBar: "use callbacks.progress.bar=true",
     callbacks.BasePredictionWriter: "use scripts/predict.py after the training",
-    callbacks.SpikeDetection: "a run stops by itself when its loss is not finite, so leave it out",
+    callbacks.SpikeDetection: "a run stops when its loss is not finite, so leave it out",
     callbacks.ThroughputMonitor: "metrics.csv has images_per_second, so leave it out",
     ReduceLROnPlateau: "use scheduler=plateau",
     "timm.scheduler.plateau_lr.PlateauLRScheduler": "use scheduler=plateau",

@@ -81,7 +81,7 @@ def check_class_folders(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         if not name.isprintable():
             raise SettingError(
-                f"{printable(folder / name)} is the folder of a class, whose name cannot be shown: rename it"
+                f"{printable(folder / name)} is the folder of a class, and its name cannot be shown: rename it"
             )
         if comparable_name(name) in first:
             raise SettingError(
@@ -123,7 +123,7 @@ def walk_files(folder: Path, seen: Seen) -> Iterator[Path]:
         first = seen.setdefault((status.st_dev, status.st_ino), Path(place))
         if first != Path(place):
             raise SettingError(
-                f"{printable(place)} and {printable(first)} are one folder, whose images would count twice"
+                f"{printable(place)} and {printable(first)} are one folder, so its images would count twice"
             )
         folders[:] = [name for name in folders if not is_hidden_name(name)]
         yield from (Path(place, name) for name in names if not is_hidden_name(name))

@@ -149,7 +149,7 @@ def load_faultless_image(content: bytes, how: Decoding) -> tuple[Image.Image, st
     """As `load_image`, for files without errors."""
     mode = "L" if how.channels == 1 else "RGB"
     with open_image(content) as image:
-        remarks = ["several images, of which the first is used"] if has_several_frames(image) else []
+        remarks = ["several images: the first is used"] if has_several_frames(image) else []
         whole = prod(image.size)
         image.draft(mode, (2 * how.size, 2 * how.size))  # a much larger JPEG is decoded smaller
         most = MOST_PIXELS if image.info.get("progressive") else MOST_JPEG_PIXELS  # the decoder keeps all of it

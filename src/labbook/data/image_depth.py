@@ -75,8 +75,7 @@ def to_8_bits(shades: np.ndarray, bits: int, span: Range) -> tuple[np.ndarray, s
     if isinstance(span, str) or span is None:
         if bits == 32:
             raise ValueError(
-                "32-bit or signed pixels, whose range is unknown: use data.range=[BLACK,WHITE], or save it with 8 or"
-                " 16 bits"
+                "32-bit or signed pixels of unknown range: use data.range=[BLACK,WHITE], or save it with 8 or 16 bits"
             )
         span, remark = value_range(int(shades.max(initial=0)), bits, span == "auto")
     low, high = span
@@ -94,8 +93,7 @@ def value_range(brightest: int, bits: int, automatic: bool) -> tuple[tuple[float
     if automatic:
         return (0, 2**used - 1), f"{bits}-bit pixels read as {used} bits by data.range=auto"
     return (0, 2**bits - 1), (
-        f"{bits}-bit pixels of which only {used} bits are used, so the image is dark: use"
-        f" data.range=[0,{2**used - 1}], or auto"
+        f"{bits}-bit pixels that use only {used} bits, so the image is dark: use data.range=[0,{2**used - 1}], or auto"
     )
 
 
@@ -105,7 +103,7 @@ def stretch_upper_bits(image: Image.Image, span: Range) -> tuple[Image.Image, st
     if isinstance(span, str) or span is None:
         (low, high), remark = value_range(max(high for _, high in extrema) << 8, 16, span == "auto")
     else:
-        (low, high), remark = span, "16-bit colour, of which data.range has the upper 8 bits only"
+        (low, high), remark = span, "16-bit colour: data.range has its upper 8 bits only"
     if (low, high) == (0, 65535):
         return image, remark
     most = max(int(high) >> 8, 1)  # of the upper bits: it is white

@@ -34,7 +34,7 @@ def draw_model(model: LightningModule, kind: str, depth: int | None = None) -> b
         raise SettingError(f"a drawing cannot be written as .{kind}; {list_choices(kind, FORMATS)}")
     if kind != SOURCE and shutil.which("dot") is None:
         raise SettingError(
-            "a drawing needs Graphviz, whose program dot is not here: apt-get install graphviz (Debian, Ubuntu),"
+            "a drawing needs Graphviz, and its program dot is missing: apt-get install graphviz (Debian, Ubuntu),"
             " brew install graphviz (macOS) or winget install graphviz (Windows)"
         )
     graph = trace_graph(model, depth) if depth else readable_graph(model)

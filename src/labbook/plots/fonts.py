@@ -51,7 +51,7 @@ def note_replaced_names(classes: tuple[tuple[int, str], ...]) -> None:
     """Log once which number stands for which name."""
     log.warning(
         "note: no installed font has all characters of %s class names, so plots show their numbers: %s;"
-        " install a font that has them, such as Noto Sans CJK",
+        " install such a font, as Noto Sans CJK",
         len(classes), list_first(f"{number} is {name}" for number, name in classes),
     )  # fmt: skip
 

@@ -97,7 +97,7 @@ def footnotes(report: Report) -> list[str]:
         notes.append("The runs were validated on the test set, so no best epoch was selected and no val acc is shown.")
     if len(report.winners) > 1:
         notes.append(
-            f"The runs are of {len(report.winners)} data sets, whose metrics cannot be compared: the ranking is"
+            f"The runs are of {len(report.winners)} data sets. Their metrics cannot be compared, so the ranking is"
             " within each data set."
         )
     if report.measured_after and "train/acc" in report.figures:

@@ -27,8 +27,8 @@ def check_job(config: DictConfig) -> None:
     check_one_process_per_run(config.trainer)
     if config.data.get("batch_size") == "auto":
         raise SettingError(
-            "data.batch_size=auto is for one run, because the runs of a sweep must be comparable: start one run with it"
-            " (without -m), and use its number in the sweep, data.batch_size=N"
+            "data.batch_size=auto is not for sweeps, because their runs must be comparable: start one run with it"
+            " (without -m), and use its number, data.batch_size=N"
         )
     with lazy_imports.import_torch_stack():  # takes seconds, which a finished sweep does not need
         from labbook import experiment
@@ -94,9 +94,8 @@ def check_data(sweep: SweepFolder) -> None:
             seen.add(recorded)
             if changes := data_changes(path, metrics):
                 raise SettingError(
-                    f"the data changed since {path} was trained ({'; '.join(changes)}), so its metrics cannot be"
-                    " compared with those of new runs: use sweep.name=NEW for a new sweep, or sweep.rerun=true"
-                    " to start this one again"
+                    f"the data changed since {path} was trained ({'; '.join(changes)}), so new runs cannot be compared"
+                    " with it: use sweep.name=NEW for a new sweep, or sweep.rerun=true to repeat this one"
                 )
 
 

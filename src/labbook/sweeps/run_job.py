@@ -1,4 +1,4 @@
-"""One run of a sweep, in any process of a launcher. Imports no torch by itself."""
+"""One run of a sweep, in any process of a launcher. Does not import torch."""
 
 from collections.abc import Callable
 from contextlib import suppress

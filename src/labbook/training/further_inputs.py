@@ -52,6 +52,6 @@ class FurtherInputs:
         """Refuse a network that needs more than images."""
         if names := [*self.needed, *self.optional, *(["further tensors"] if self.takes_all else [])]:
             raise SettingError(
-                f"{self.network} takes {' and '.join(names)} beside the images, which image files do not have, so it is"
-                " not predicted with, served or exported; scripts/evaluate.py tests it on its data"
+                f"{self.network} takes {' and '.join(names)} beside the images, and image files do not have that, so"
+                " predict, serve and export cannot use it; scripts/evaluate.py tests it on its data"
             )

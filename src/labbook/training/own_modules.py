@@ -19,8 +19,8 @@ from labbook.training.classifier import Task
 from labbook.training.optimizers import make_optimizer, steps_per_epoch, with_schedule
 
 NO_SPEC = (
-    "needs a spec of its images, and the data has none: add a property `spec` to the data module"
-    " (labbook.data.image_spec.ImageSpec), or use data that has one, such as data=mnist"
+    "needs a spec of its images, and the data has none: add a property `spec` (labbook.data.image_spec.ImageSpec) to"
+    " the data module, or use other data, such as data=mnist"
 )
 # What each must define, by group.
 NEEDED = {

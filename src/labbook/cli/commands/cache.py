@@ -74,4 +74,4 @@ def main() -> None:
     if entries:
         print_caches(entries)
     total, old = (sum(entry.size for entry in group) for group in (entries, [each for each in entries if each.is_old]))
-    print(f"{folder}: {in_megabytes(total)}, of which {in_megabytes(old)} are old")
+    print(f"{folder}: {in_megabytes(total)}, {in_megabytes(old)} of it old")
