@@ -77,7 +77,7 @@ def test_colours_of_16_bits(tmp_path: Path) -> None:
     assert difference(deep_png(tmp_path / "a.png", full), full >> 8) == 0
     few = np.stack([gradient(4095), gradient(2000), gradient(0)], -1)
     path = deep_png(tmp_path / "b.png", few)
-    assert "only 12 bits are used" in decode(path, Decoding(SIDE, 3)).remark
+    assert "use only 12 bits" in decode(path, Decoding(SIDE, 3)).remark
     assert decode(deep_png(tmp_path / "black.png", 0 * few), Decoding(SIDE, 3)).remark == ""
     assert difference(path, few / 4095 * 255, range=(0, 4095)) < 9  # Pillow reads the upper 8 of the 16 bits
     assert "upper 8 bits only" in decode(path, Decoding(SIDE, 3, (0, 4095))).remark
