@@ -15,6 +15,7 @@ from labbook.models import weights
 from labbook.models.weights import load_weights_from
 from tests.composing import composed
 from tests.conftest import Command
+from tests.data.mirror import serving
 from tests.models.conftest import Small
 from tests.test_train import metrics_of
 
@@ -155,17 +156,15 @@ def test_what_cannot_be_used_is_refused(small: Small, tmp_path: Path, capsys: py
 
 
 def test_an_address_is_downloaded_once(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[str] = []
-
-    def download(url: str, file: str, progress: bool) -> None:
-        calls.append(url)
-        torch.save(small.state_dict(), file)
-
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    for _ in range(2):
-        assert load_weights_from(Small(), "https://example.org/a/small.pth?raw=1").layers == 3
-    assert calls == ["https://example.org/a/small.pth?raw=1"]
+    torch.save(small.state_dict(), tmp_path / "small.pth")
+    with serving() as web:
+        address = web.put("a/small.pth?raw=1", (tmp_path / "small.pth").read_bytes())
+        for _ in range(2):
+            other = Small()
+            assert load_weights_from(other, address).layers == 3
+            assert torch.equal(other.conv.weight, small.conv.weight)
+        assert len(web.asked) == 1
 
 
 @pytest.mark.skipif(not find_spec("huggingface_hub"), reason="needs the extra: make setup EXTRAS=datasets")
@@ -177,19 +176,21 @@ def test_a_model_of_the_hub_is_read_from_its_cache_without_internet(
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    cached = tmp_path / "models--me--small"
-    files = cached / "snapshots" / "abc"
-    (files / "a").mkdir(parents=True)
-    (cached / "refs").mkdir()
-    (cached / "refs" / "main").write_text("abc")
-    torch.save(small.state_dict(), files / "a" / "b.pth")
+    cached, commit = tmp_path / "models--me--small", "0123456789" * 4
+    files = cached / "snapshots" / commit
+    for folder in (files / "a", cached / "refs", cached / "blobs"):
+        folder.mkdir(parents=True)
+    (cached / "refs" / "main").write_text(commit)
+    torch.save(small.state_dict(), cached / "blobs" / "1f")
+    (files / "a" / "b.pth").symlink_to("../../../blobs/1f")
     other = Small()
     assert load_weights_from(other, "hf://me/small/a/b.pth").layers == 3
     assert torch.equal(other.conv.weight, small.conv.weight)
     if find_spec("safetensors"):
         from safetensors.torch import save_file
 
-        save_file(small.state_dict(), files / "model.safetensors")
+        save_file(small.state_dict(), cached / "blobs" / "2f")
+        (files / "model.safetensors").symlink_to("../../blobs/2f")
         assert load_weights_from(Small(), "hf://me/small").layers == 3
     assert refusal(small, "hf://me/other").startswith(" cannot be downloaded (")
     assert refusal(small, "hf://small") == ": use hf://OWNER/NAME, or hf://OWNER/NAME/FILE"

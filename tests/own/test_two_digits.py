@@ -98,6 +98,33 @@ def test_the_page_and_exported_files_name_all_classes_above_their_thresholds(
 
 
 @pytest.mark.slow
+@pytest.mark.extra
+def test_a_calibrated_run_is_predicted_and_exported_with_its_temperature(
+    run: Path, script: Callable[[ModuleType], Command], tmp_path: Path
+) -> None:
+    for package in ("onnxruntime", "onnxscript"):
+        pytest.importorskip(package, reason="the extra export is not installed")
+    plain = trained_model.load_trained(run, read_run_config(run), None, "predict")
+    pixels = plain.test_images().pixels[:20]
+    ended = script(evaluate)(run, "--calibrate")
+    assert ended.code == 0, ended.err
+    scale = json.loads((run / "evaluation" / "calibration.json").read_text())["temperature"]
+    assert abs(scale - 1) > 0.01
+    expected = (plain.logits(pixels) / scale).sigmoid()
+
+    rows = [str(row) for row in range(20)]
+    said = script(predict)(run, "--test-index", *rows, "--top", "10", "--json", "p.json")
+    assert said.code == 0, said.err
+    for row, each in zip(expected, json.loads(Path("p.json").read_text()), strict=True):
+        assert {guess["class"]: guess["probability"] for guess in each["top"]} == pytest.approx(
+            {str(name): float(p) for name, p in enumerate(row)}, abs=1e-5
+        )
+    ended = script(export)(run, "--format", "onnx", "--out", tmp_path / "a.onnx")
+    assert ended.code == 0, ended.err
+    torch.testing.assert_close(writers.read_onnx(tmp_path / "a.onnx")(pixels)[1], expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
 def test_runs_are_compared_by_images_with_all_classes_right(
     run: Path, mylab: Command, script: Callable[[ModuleType], Command]
 ) -> None:
