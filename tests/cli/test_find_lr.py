@@ -106,3 +106,15 @@ def test_own_modules_are_tested_if_they_have_one_optimizer(finder: Command, monk
 def test_weights_are_loaded_before_the_test(tmp_path: Path, finder: Command) -> None:
     torch.save({"a.weight": torch.zeros(3)}, "some.pth")
     assert "some.pth" in finder(*QUICK, "model.weights=some.pth").sentence
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("sweep=smoke", "sweep=smoke makes several runs: find-lr tests one run"),
+        ("seeds=3", "seeds=3 makes several runs: find-lr tests one run, or use seed=N for another seed"),
+        ("seed=1,2", "seed=1,2 gives several values: find-lr tests one run"),
+    ],
+)
+def test_several_runs_are_refused(finder: Command, setting: str, sentence: str) -> None:
+    assert finder(*QUICK, setting).sentence.startswith(sentence)
