@@ -14,6 +14,7 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from pytorch_lightning.loggers import Logger
 
 from labbook.callbacks import EarlyStopping
+from labbook.callbacks.busy_machine import BusyMachine
 from labbook.callbacks.checkpoints import RunCheckpoints
 from labbook.callbacks.diagnostics import TrainingDiagnostics
 from labbook.callbacks.early_stopping import check_monitors
@@ -57,7 +58,10 @@ def build_trainer(
         config,
         choice,
         max_epochs=config.epochs,
-        callbacks=build_callbacks(config, run, model, data),
+        callbacks=[
+            *build_callbacks(config, run, model, data),
+            *([BusyMachine()] if choice.accelerator == "cpu" else []),
+        ],
         logger=build_loggers(config, run),
         plugins=[AtomicCheckpointIO(), *process_environment()],
         default_root_dir=str(run.folder.path),

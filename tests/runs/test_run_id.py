@@ -32,6 +32,7 @@ INDIFFERENT = {
     "data.cache_dir": "elsewhere",
     "data.on_device": False,
     "reuse_freed_memory": False,
+    "threads": 1,
 }
 TELLING = {
     "seed": 1, "epochs": 31, "test_checkpoint": "last", "objective": "val/loss", "objective_mode": "min",

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule
 
@@ -21,7 +22,8 @@ MOST_METRICS = 6  # of a test, on one line
 
 def describe_run(run: RunFolder, module: LightningModule, source: LightningDataModule, choice: DeviceChoice) -> None:
     log.info("%s, on %s", describe_model(module), describe_data(source))
-    log.info("device: %s%s", choice.reason, describe_layout(module, choice))
+    layout, threads = describe_layout(module, choice), describe_threads(choice)
+    log.info("device: %s%s%s", choice.reason, layout, threads)
     run.metrics["hardware"] = choice.reason
     if not run.part_of_sweep:
         log.info("into %s", run.path)
@@ -64,6 +66,18 @@ def describe_data(module: LightningDataModule) -> str:
 def describe_layout(module: LightningModule, choice: DeviceChoice) -> str:
     """The memory layout of the images, if it matters."""
     return ", channels-last" if choice.channels_last and capabilities.takes_channels_last(module) else ""
+
+
+def describe_threads(choice: DeviceChoice) -> str:
+    """The number of threads of a CPU."""
+    if choice.accelerator != "cpu":
+        return ""
+    threads = torch.get_num_threads()
+    return (
+        ", 1 thread" + (" (enough for this network)" if choice.threads else "")
+        if threads == 1
+        else f", {threads} threads"
+    )
 
 
 def run_notes(module: LightningModule, source: LightningDataModule) -> Iterator[str]:

@@ -126,6 +126,7 @@ class TrainConfig:
     evaluate_train: bool = False
     compile: bool = False
     channels_last: bool | None = None
+    threads: int | None = bounded(None, ge=1)
     reuse_freed_memory: bool = True
     log_dir: str = "logs"
     resume: str | None = None
@@ -189,7 +190,7 @@ def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str 
         if isinstance(value, float) and math.isinf(value):
             raise SettingError(f"{prefix}{item.name} must be a finite number, not {value}")
         for bound, limit in item.metadata.items():
-            if bound in words and not getattr(operator, bound)(value, limit):
+            if bound in words and value is not None and not getattr(operator, bound)(value, limit):
                 raise SettingError(f"{prefix}{item.name} must be {words[bound]} {limit}, not {value}")
         if isinstance(item.type, type) and is_dataclass(item.type):
             check_ranges(value, item.type, f"{prefix}{item.name}.")

@@ -26,7 +26,8 @@ from labbook.runs.run_id import result_callbacks
 
 # Settings that a resumed run may change.
 CHANGEABLE = (
-    *("epochs", "trainer", "compile", "channels_last", "reuse_freed_memory", "test_checkpoint", "evaluate_train"),
+    *("epochs", "trainer", "compile", "channels_last", "reuse_freed_memory", "threads"),
+    *("test_checkpoint", "evaluate_train"),
     *("logger", "callbacks", "checkpoint", "published", "notes", "data.root", "data.cache_dir", "data.on_device"),
 )
 # Settings that change the number of steps per epoch, and their defaults.

@@ -17,6 +17,7 @@ from labbook.runs.weights_source import weights_content
 # Settings that do not change the result of a run.
 IGNORED_KEYS = (
     "reuse_freed_memory",
+    "threads",
     "log_dir",
     "logger",
     "resume",

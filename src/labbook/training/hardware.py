@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +28,11 @@ OF_CLUSTERS = ("SLURM_JOB_ID", "MASTER_ADDR", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE
 # Multiply-adds of a step, forward, between the largest network that is slower in bf16 on a CPU and the smallest that is
 # faster: 52 million (C1's MLP, batches of 128) and 312 million (C2, batches of 128).
 SMALL = 128 * 10**6
+# The same for a step that one thread computes about as fast as two: 3.3 million (lab E's MLP, batches of 32: 0.95 to
+# 1.3 times the speed), but not 13 million (batches of 128: 0.75 times). With another busy program on two cores, one
+# thread is seven times as fast for the first, because two wait for each other.
+TINY = 4 * 10**6
+THREADS = "OMP_NUM_THREADS"  # set by a user, or by a launcher that starts several runs
 PRECISIONS = ("auto", "32", "32-true", "16-mixed", "bf16-mixed")
 
 
@@ -52,6 +57,7 @@ class DeviceChoice:
     precision: str
     channels_last: bool
     reason: str
+    threads: int | None = None  # for a CPU; None: as many as torch uses by itself
 
 
 def describe_machine() -> Machine:
@@ -208,19 +214,26 @@ def choose_for_run(config: "DictConfig", model: "LightningModule") -> DeviceChoi
     from labbook.training.capabilities import has_strided_depthwise, is_classifier  # imports torch
     from labbook.training.probe import multiply_adds
 
-    machine, batch_size = describe_machine(), config.data.get("batch_size")
-    small = False
-    if is_classifier(model) and machine.cpu_bf16 and isinstance(batch_size, int):
-        weights = sum(weight.numel() for weight in model.parameters())  # each is used at least once for an image
-        small = batch_size * weights < SMALL and batch_size * multiply_adds(model) < SMALL
-    return choose_device(
+    def needs_fewer(limit: int) -> bool:
+        """Whether a step of training has fewer multiply-adds than `limit`; counted only if the weights allow it."""
+        size = config.data.get("batch_size")
+        if not (is_classifier(model) and isinstance(size, int) and size * weights < limit):
+            return False
+        return size * multiply_adds(model) < limit
+
+    machine = describe_machine()
+    weights = sum(weight.numel() for weight in model.parameters())  # each is used at least once for an image
+    choice = choose_device(
         config.trainer,
         machine,
         config.channels_last,
         has_strided_depthwise(model),
         sam=is_classifier(model) and model.task.sam > 0,
-        small=small,
+        small=machine.cpu_bf16 and needs_fewer(SMALL),
     )
+    if config.threads is None and choice.accelerator == "cpu" and THREADS not in os.environ and needs_fewer(TINY):
+        return replace(choice, threads=1)
+    return choice
 
 
 def choose_device(

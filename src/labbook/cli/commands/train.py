@@ -21,9 +21,11 @@ def train_run(config: DictConfig) -> "RunFolder":
         from labbook.callbacks import run_description
         from labbook.inference.evaluate import final_test
         from labbook.runs import run_session
+        from labbook.training import threads
 
     data, model, choice = fit.prepare(config)
     with run_session.open_run(config) as run:
+        threads.use_threads(run, choice)
         run_description.describe_run(run.folder, model, data, choice)
         trainer = trainers.build_trainer(config, choice, run, model, data)
         fit.fit_model(trainer, model, data, run, choice.channels_last, config.compile)
