@@ -95,9 +95,9 @@ def test_what_the_best_rests_on_is_said() -> None:
 
 @pytest.mark.slow
 def test_of_many_classes_the_most_confused_are_drawn(tmp_path: Path) -> None:
-    sweep, counts = mark(tmp_path / "s", ["epochs"]), 9 * np.eye(40, dtype=int)
+    sweep, counts = mark(tmp_path / "s", ["epochs"]), 9 * np.eye(60, dtype=int)
     counts[3, 7] = 5
-    classes = {"class_names": [f"kind {number}" for number in range(40)], "test/confusion_matrix": counts.tolist()}
+    classes = {"class_names": [f"kind {number}" for number in range(60)], "test/confusion_matrix": counts.tolist()}
     add_run(sweep, "a", {"epochs": 1}, figures_of(0.5) | classes, table_of(0.5))
     report = sweep_page.write_report(sweep)
     (drawn,) = confusion.confusion_pictures(report)

@@ -151,12 +151,3 @@ def test_what_cannot_be_written_is_named(name: str) -> None:
     with pytest.raises(OSError, match=f"'{name}'") as failed:
         outputs.write_output(Path(name), b"x")
     assert is_unwritable(failed.value)
-
-
-def test_a_link_to_itself_is_refused_and_stays(tmp_path: Path) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    one.symlink_to(other)
-    other.symlink_to(one)
-    with pytest.raises(SettingError, match="is a link to itself"):
-        outputs.check_outputs({"--csv": one})
-    assert one.is_symlink()

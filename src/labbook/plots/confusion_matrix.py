@@ -22,6 +22,7 @@ SIZE, TITLE = 8, 9  # points
 POINTS = 72  # per inch
 GAP = 0.12  # inches
 LINE = 0.17  # inches per line of text
+LIGHTEST = "#f7fbff"  # of the color map
 
 
 def confusion_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[str], title: str) -> Figure:
@@ -52,6 +53,7 @@ def matrix_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[
     axes.set_xticks(range(classes), across, rotation=90 if turned else 0, **look)
     axes.set_yticks(range(classes), down, **look)
     axes.tick_params(length=2, pad=2)
+    axes.grid(visible=False)
     figure.text((left + side / 2) / width, 0.06 / height, "predicted class", ha="center", fontsize=SIZE)
     figure.text(
         0.06 / width, (bottom + side / 2) / height, "true class, and its accuracy",
@@ -70,7 +72,7 @@ def write_counts(axes: Axes, counts: Counts, share: NDArray[np.float64]) -> None
     """Write the counts into the cells; zeros are left out."""
     size = SIZE if counts.max() < 10_000 else SIZE - 2
     for row, column in np.argwhere(counts):
-        colour = "white" if share[row, column] > 0.5 else "black"
+        colour = LIGHTEST if share[row, column] > 0.5 else "black"
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour, fontsize=size)
 
 
@@ -94,6 +96,7 @@ def pairs_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[s
     axes.set(ylim=(max(len(found), 1) - 0.5, -0.5), xlim=(0, max(images, default=1) * 1.02))
     axes.set_xlabel("images, and their fraction of the true class", fontsize=SIZE)
     axes.tick_params(labelsize=SIZE, length=2)
+    axes.grid(visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     for place, pair in enumerate(found):

@@ -1,15 +1,13 @@
 """Confusion matrices of the best and the worst setting."""
 
 import numpy as np
-from matplotlib.axes import Axes
 
-from labbook.plots.most_confused import describe_confused, most_confused
+from labbook.plots import fonts
+from labbook.plots.confusion_matrix import confusion_plot
+from labbook.plots.most_confused import MOST_CLASSES, describe_confused
 from labbook.reports.grouping import Report, SettingRow
-from labbook.reports.maps import CELL, draw_tiles
 from labbook.reports.read_runs import Floats
-from labbook.reports.svg_charts import Picture, make_picture, name_ticks, shorten_label
-
-MOST_NAMED = 20  # readable classes in a matrix; for more, the most confused pairs are shown
+from labbook.reports.svg_charts import Picture, picture_of
 
 
 def confusion_pictures(report: Report) -> list[Picture]:
@@ -30,17 +28,15 @@ def confusion_picture(report: Report, which: str, row: SettingRow) -> Picture | 
     counts, names = found
     accuracy = float(np.trace(counts) / max(counts.sum(), 1))
     of_setting = f" ({row.label})" if report.columns else ""
-    named = len(names) <= MOST_NAMED
+    named = len(names) <= MOST_CLASSES
     part, whose = ("Validation", "all folds") if row.folds else ("Test", "best run")
     what = f"{part} images by true and predicted class" if named else f"Most confused of {len(names)} classes"
     name = f", {row.best.path.name}" if row.best and not row.folds else ""
     caption = f"{what}: {whose} of the {which} combination{of_setting}{name}. Accuracy {accuracy:.4f}."
     kind = "Confusion matrix" if named else "Most confused classes"
     alt = f"{kind} of the {which} combination{of_setting}, accuracy {accuracy:.4f}. {describe_confused(counts, names)}"
-    size = 2.8 + 0.24 * len(names) if named else 5.0
-    return make_picture(
-        lambda axes: (draw_matrix if named else draw_pairs)(axes, counts, names), caption, alt, (5.0, min(size, 5.4))
-    )
+    lines = [fonts.one_line(name) for name in names]  # the browser has the fonts
+    return picture_of(lambda: confusion_plot(counts.astype(np.int64), lines, lines, ""), caption, alt)
 
 
 def setting_confusion(row: SettingRow) -> tuple[Floats, list[str]] | None:
@@ -51,24 +47,3 @@ def setting_confusion(row: SettingRow) -> tuple[Floats, list[str]] | None:
     if not found or any(names != found[0][1] for _, names in found):
         return None
     return np.sum([counts for counts, _ in found], axis=0), found[0][1]
-
-
-def draw_matrix(axes: Axes, counts: Floats, names: list[str]) -> None:
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    draw_tiles(axes, counts, 0.04 + 0.76 * share, ".0f")
-    name_ticks(axes, "x", names)
-    name_ticks(axes, "y", names)
-    axes.set(xlabel="predicted", ylabel="true class", aspect="equal")
-
-
-def draw_pairs(axes: Axes, counts: Floats, names: list[str]) -> None:
-    """A bar for each of the most confused pairs."""
-    found = most_confused(counts)
-    labels = [f"{shorten_label(names[pair.true])} → {shorten_label(names[pair.predicted])}" for pair in found]
-    axes.barh(range(len(found)), [pair.images for pair in found], color=CELL, height=0.7)
-    axes.set_yticks(range(len(found)), labels, fontsize=7)
-    axes.set(ylim=(max(len(found), 1) - 0.5, -0.5), xlabel="images of the true class (true → predicted)")
-    axes.grid(visible=False, axis="y")
-    for place, pair in enumerate(found):
-        axes.annotate(f" {pair.images} ({pair.share:.0%})", (pair.images, place), va="center", fontsize=7)
-    axes.margins(x=0.2)

@@ -17,7 +17,6 @@ MOST_MAPPED = 3  # parameters
 MOST_LINES = 20  # rows or columns of a map
 FILLED = 0.5  # minimum filled fraction of a map's cells
 MOST_NUMBERS = 12  # up to so many cells in a row or column, they have numbers
-MOST_VECTORS = 400  # up to so many cells, each is a shape
 MOST_DOTS = 400  # up to so many settings, each dot is a shape; more are an image
 CELL = "#4a86d0"  # dark enough for light text and light enough for dark text, both with transparency
 
@@ -48,7 +47,7 @@ def heat_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale], 
     figure = compared_metric_text(report)
 
     def draw(axes: Axes) -> None:
-        draw_tiles(axes, grid, cell_shades(grid), ".3f")
+        draw_tiles(axes, grid)
         name_ticks(axes, "x", scales[1].values)
         name_ticks(axes, "y", scales[0].values)
         axes.set(xlabel=shorten_label(names[1]), ylabel=shorten_label(names[0]))
@@ -108,19 +107,17 @@ def cell_shades(grid: Floats) -> Floats:
     return strength
 
 
-def draw_tiles(axes: Axes, grid: Floats, strength: Floats, form: str) -> None:
+def draw_tiles(axes: Axes, grid: Floats) -> None:
     """A cell for each number, with text if there is room; nan is empty."""
     colours = np.tile(np.array(to_rgba(CELL)), (*grid.shape, 1))
-    colours[..., 3] = np.nan_to_num(strength)
+    colours[..., 3] = np.nan_to_num(cell_shades(grid))
     height, width = grid.shape
-    edges = np.arange(width + 1) - 0.5, np.arange(height + 1) - 0.5
-    many = grid.size > MOST_VECTORS
-    axes.pcolormesh(*edges, colours, rasterized=many, edgecolors="none" if many else PAPER, linewidth=0 if many else 1)
+    axes.pcolormesh(np.arange(width + 1) - 0.5, np.arange(height + 1) - 0.5, colours, edgecolors=PAPER, linewidth=1)
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     axes.grid(visible=False)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
     if max(grid.shape) <= MOST_NUMBERS:
-        for row, column in np.argwhere(np.isfinite(grid) & (grid != 0)):
-            axes.text(column, row, f"{grid[row, column]:{form}}", ha="center", va="center", fontsize=8)
+        for row, column in np.argwhere(np.isfinite(grid)):
+            axes.text(column, row, f"{grid[row, column]:.3f}", ha="center", va="center", fontsize=8)

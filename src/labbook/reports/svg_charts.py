@@ -5,7 +5,7 @@ import itertools
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
@@ -60,7 +60,7 @@ class Picture:
 
     svg: Markup
     caption: str
-    draw: Callable[[Axes], None]  # draws the same into other axes
+    draw: Callable[[Axes], None] = Axes.clear  # draws the same into other axes
     lines: Sequence["LineStyle"] = ()  # its own legend, if it has one
 
 
@@ -94,13 +94,23 @@ def make_picture(
     lines: Sequence[LineStyle] = (),
 ) -> Picture:
     """A drawing with its caption, its alternative text and, if it has one, its legend."""
+
+    def figure() -> Figure:
+        made = Figure(figsize=size, layout="constrained")
+        draw(made.subplots())
+        return made
+
+    return replace(picture_of(figure, caption, alt), draw=draw, lines=lines)
+
+
+def picture_of(figure: Callable[[], Figure], caption: str, alt: str) -> Picture:
+    """A figure, created in the style of the page, with its caption and its alternative text."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser has other fonts
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure.subplots())
         out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Picture(inline_svg(out.getvalue(), alt, f"p{next(_numbers)}-"), caption, draw, lines)
+        nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        figure().savefig(out, format="svg", metadata=nothing)
+    return Picture(inline_svg(out.getvalue(), alt, f"p{next(_numbers)}-"), caption)
 
 
 def inline_svg(svg: str, alt: str, prefix: str) -> Markup:

@@ -1,7 +1,6 @@
 """Output files that a user names for a command. Imports no torch."""
 
 import csv
-import errno
 import io
 import os
 import shutil
@@ -51,8 +50,6 @@ def check_outputs(named: Mapping[str, Path | None], read: Iterable[Path] = ()) -
     for option, file in given.items():
         check_local_path(option, file)
         text = f"{option} {abbreviate(str(file))}"
-        if is_symlink_loop(file):
-            raise SettingError(f"{text} is a link to itself: use another name")
         if file.is_dir():
             raise SettingError(f"{text} is a folder: use the name of a file in it")
         if is_run_file(file):
@@ -73,14 +70,6 @@ def file_identity(file: Path) -> FileIdentity:
     except OSError:
         return os.path.realpath(file)
     return status.st_dev, status.st_ino
-
-
-def is_symlink_loop(file: Path) -> bool:
-    try:
-        file.stat()
-    except OSError as error:
-        return error.errno == errno.ELOOP
-    return False
 
 
 def is_run_file(file: Path) -> bool:

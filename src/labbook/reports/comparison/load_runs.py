@@ -1,7 +1,6 @@
 """The runs to compare, read from their folders. Imports torch only to test a run again."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,20 +106,14 @@ def retest(candidate: Candidate) -> Predictions:
     return Predictions.of(found.images, found.outcome.rows, labels, predicted)
 
 
-STAMP = re.compile(r"^(\d{4}-\d\d-\d\d)_(\d\d-\d\d-\d\d)_(?=.)")  # the start time in the folder's name of a single run
+STAMP = re.compile(r"^\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_(?=.)")  # the start time in the folder's name of a single run
 
 
 def run_labels(paths: Sequence[Path]) -> list[str]:
     """The names of the folders without the time, with the time, or with their parent folders."""
     whole = [path.absolute() for path in paths]
     stems = [STAMP.sub("", path.name) for path in whole]
-    alike = {stem for stem, count in Counter(stems).items() if count > 1}
-    days = {stamp[1] for path in whole if (stamp := STAMP.match(path.name))}
-    names = []
-    for path, stem in zip(whole, stems, strict=True):
-        stamp = STAMP.match(path.name) if stem in alike else None
-        time = stamp and (stamp[2] if len(days) == 1 else f"{stamp[1]}_{stamp[2]}")
-        names.append(f"{stem}@{time}" if time else stem)
+    names = [path.name if stems.count(stem) > 1 else stem for path, stem in zip(whole, stems, strict=True)]
     return names if len(set(names)) == len(names) else without_common([path.parts for path in whole])
 
 
