@@ -1,7 +1,8 @@
 """Measure what the program costs: `python tools/measure_speed.py`, or `... --sections training LeNet MLP`.
 
-Training beside a bare PyTorch loop and a notebook, the parts of a step, start-up, memory and
-growth. All figures of a table are taken in turns in one run: on a shared machine the ratios are what counts.
+Training beside the fastest plain PyTorch loop and a notebook, the parts of a step, start-up, memory and growth. All
+figures of a table are taken in turns in one run: on a shared machine the ratios are what counts. A busy machine is
+refused, because its figures depend on the other programs; `--busy` measures it all the same, and says so.
 """
 
 import sys
@@ -20,7 +21,7 @@ from labbook.files import make_folder
 from labbook.runs import outputs
 from labbook.signals import restore_interrupts
 from labbook.training import hardware
-from tools.benchmark import defaults, image_folder, memory, report, scaling, startup, step_profile, timing
+from tools.benchmark import image_folder, memory, plain_loop, report, scaling, startup, step_profile, timing
 from tools.benchmark.cases import CASES, Case
 from tools.benchmark.contenders import CONTESTANTS
 from tools.benchmark.sections import Section, say
@@ -30,7 +31,7 @@ FEW = 3  # repetitions at most of what takes whole processes or changes little
 SECTIONS: dict[str, Callable[[list[Case], int, str], list[Section]]] = {
     "training": lambda cases, n, precision: [timing.training(cases, CONTESTANTS, n, precision)],
     "parts": lambda cases, n, precision: [step_profile.section(cases, min(n, FEW), precision)],
-    "options": lambda cases, n, precision: [defaults.section(cases, min(n, FEW), precision)],
+    "options": lambda cases, n, precision: [plain_loop.choices(cases, min(n, FEW), precision)],
     "startup": lambda _, n, __: [startup.section(n)],
     "memory": lambda cases, n, _: [memory.section(min(n, FEW), cases)],
     "growth": lambda _, n, __: [scaling.with_data(min(n, FEW)), scaling.with_runs(min(n, FEW))],
@@ -52,6 +53,7 @@ def main() -> None:
         help="of each timing, after one that does not count; at most 3 of the longer ones",
     )
     parser.add_argument("--precision", default="auto", help=f"one of {', '.join(hardware.PRECISIONS)}")
+    parser.add_argument("--busy", action="store_true", help="measure although other programs are running")
     parser.add_argument("--write", type=Path, metavar="FILE", help="also as Markdown")
     given = parser.parse_args()
     cases = [
@@ -67,6 +69,7 @@ def main() -> None:
         if name not in SECTIONS:
             raise SettingError(f"--sections={name} is unknown; {list_choices(name, SECTIONS)}")
     choice = hardware.choose_device({"precision": given.precision}, hardware.describe_machine())
+    load = report.check_load(given.busy)
     if given.write:
         make_folder(given.write.parent)
     found = []
@@ -75,7 +78,7 @@ def main() -> None:
         for section in SECTIONS[name](cases, given.repetitions, given.precision):
             report.show(section)
             found.append(section)
-    about = report.conditions(choice, " ".join(["python", *sys.argv]))
+    about = report.conditions(choice, load, " ".join(["python", *sys.argv]))
     if given.write:
         outputs.write_output(given.write, report.markdown(found, about))
     print(about)

@@ -3,6 +3,8 @@
 import runpy
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,15 @@ from torch import nn
 
 from labbook.callbacks.epoch_recorder import EpochRecorder
 from labbook.config import schema
+from labbook.errors import SettingError
 from labbook.models.mlp import MLP
 from labbook.runs.provenance import code_version
 from labbook.sweeps import grid_sweeper
 from labbook.training.hardware import DeviceChoice, Machine
-from tools.benchmark import defaults, image_folder, report, step_profile, timing
-from tools.benchmark.cases import CASES, Case, case
-from tools.benchmark.contenders import CONTESTANTS, bare, prepared
+from tools.benchmark import image_folder, plain_loop, report, step_profile, timing
+from tools.benchmark.cases import CASES, Case, case, prepared, threads
+from tools.benchmark.contenders import CONTESTANTS
+from tools.benchmark.plain_loop import Form, plain
 from tools.benchmark.sections import Section
 
 
@@ -63,10 +67,12 @@ def test_contestants_take_turns_and_the_first_round_does_not_count(tiny: Case) -
 
         return contestant
 
-    found = timing.timed(tiny, {"ours": train("ours", 3.0), "bare loop": train("bare loop", 2.0)}, 2, "32")
-    assert order == ["ours", "bare loop"] * 3
+    found = timing.timed(tiny, {"Labbook": train("Labbook", 3.0), timing.LIMIT: train(timing.LIMIT, 2.0)}, 2, "32")
+    assert order == ["Labbook", timing.LIMIT] * 3
     assert [each.seconds for each in found] == [(3.0, 3.0), (2.0, 2.0)]
-    assert timing.lines(tiny, found)[0] == ("tiny", "ours", "3", "1.50", "1.50 to 1.50")
+    ours, limit = timing.lines(tiny, found, Form(threads=1))
+    assert ours == ("tiny", "Labbook", "3", "1.50", "1.50 to 1.50")
+    assert limit[1] == "fastest plain loop (32 bits, channels last, fused, 1 thread)"
 
 
 def test_what_ends_an_epoch_counts_by_its_part(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +83,7 @@ def test_what_ends_an_epoch_counts_by_its_part(tiny: Case, monkeypatch: pytest.M
         record(self, trainer, model)
 
     monkeypatch.setattr(EpochRecorder, "record", slowly)
-    assert 2 / tiny.epoch <= CONTESTANTS["ours"](tiny, "32") < 2 / tiny.steps
+    assert 2 / tiny.epoch <= CONTESTANTS["Labbook"](tiny, "32") < 2 / tiny.steps
 
 
 def test_the_time_of_a_part_within_another_counts_once() -> None:
@@ -106,23 +112,66 @@ def test_every_part_of_a_step_takes_its_time(tiny: Case, monkeypatch: pytest.Mon
     assert len(row) == 2 + len(step_profile.COLUMNS)
 
 
+def timed_by(seconds: Callable[[Form], float], monkeypatch: pytest.MonkeyPatch, bf16: bool) -> list[Form]:
+    """Replace the plain loop, on a machine with or without bf16; returns the list of forms that it is asked for."""
+    asked: list[Form] = []
+
+    def plain(case: Case, form: Form, steps: int | None = None) -> float:
+        asked.append(form)
+        return seconds(form)
+
+    monkeypatch.setattr(plain_loop, "plain", plain)
+    monkeypatch.setattr(plain_loop.hardware, "describe_machine", lambda: Machine(cpu_bf16=bf16))
+    return asked
+
+
+@pytest.mark.parametrize(
+    "best",
+    [
+        Form(),
+        Form("bf16-mixed", channels_last=False),
+        Form(fused=False, threads=1),
+        Form("bf16-mixed", threads=1, compiled=True),
+    ],
+    ids=str,
+)
+def test_the_fastest_form_of_the_plain_loop_is_found(tiny: Case, best: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+    def differences(form: Form) -> float:
+        return 1.0 + sum(getattr(form, item.name) != getattr(best, item.name) for item in fields(Form))
+
+    asked = timed_by(differences, monkeypatch, bf16=True)
+    assert plain_loop.fastest(tiny) == best
+    assert sum(form.compiled for form in asked) == plain_loop.TRIALS  # of the best form only
+    assert len(set(asked)) == 2**4 + 1
+    asked = timed_by(differences, monkeypatch, bf16=False)
+    assert plain_loop.fastest(tiny) == replace(best, precision="32-true")
+    assert {form.precision for form in asked} == {"32-true"}
+
+
 def test_every_choice_is_held_against_its_opposite(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = {"fused": 2.0, "channels_last": 3.0, "compiled": 0.5}
-    threads: list[int] = []
+    chosen = Form(threads=1)  # the case has few multiply-adds
 
-    def bare(case: Case, precision: str, **otherwise: Any) -> float:
-        threads.append(torch.get_num_threads())
-        return 1.5 if precision == "bf16-mixed" else seconds.get(next(iter(otherwise), ""), 1.0)
+    def seconds(form: Form) -> float:
+        if form.compiled:
+            return 0.5
+        slower = {"precision": 1.5, "channels_last": 3.0, "fused": 2.0, "threads": 1.25}
+        return next((s for name, s in slower.items() if getattr(form, name) != getattr(chosen, name)), 1.0)
 
-    monkeypatch.setattr(defaults, "bare", bare)
-    monkeypatch.setattr(defaults.hardware, "describe_machine", lambda: Machine(cpu_bf16=True))
-    with defaults.threads(2):
-        table = defaults.section([tiny], 1, "32")
-    assert table.columns[2:] == ("bf16", "channels first", "not fused", "one thread", "compiled")
-    assert table.rows == [("tiny", "1000.00", "1.50", "3.00", "2.00", "1.00", "0.50")]
-    assert sorted(set(threads)) == [1, 2]
-    monkeypatch.setattr(defaults.hardware, "describe_machine", lambda: Machine(cpu_bf16=False))
-    assert "bf16" not in defaults.others("32")
+    monkeypatch.setattr(plain_loop, "chosen", lambda case, precision: chosen)
+    timed_by(seconds, monkeypatch, bf16=True)
+    table = plain_loop.choices([tiny], 1, "32")
+    assert table.columns[3:] == ("other precision", "other layout", "not fused", "other threads", "compiled")
+    assert table.rows[0][2:] == ("1000.00", "1.50", "3.00", "2.00", "1.25", "0.50")
+    timed_by(seconds, monkeypatch, bf16=False)
+    assert plain_loop.choices([tiny], 1, "32").rows[0][3] == ""  # it takes forty times as long
+
+
+def test_the_choice_of_labbook_is_a_form(tiny: Case) -> None:
+    with threads(2):
+        found = plain_loop.chosen(tiny, "32")
+        assert 0 < plain(tiny, found) < 60
+        assert torch.get_num_threads() == 2
+    assert found.precision == "32-true"
 
 
 @pytest.mark.slow
@@ -135,7 +184,7 @@ def test_a_compiled_network_is_timed(tiny: Case, monkeypatch: pytest.MonkeyPatch
 
     plain = torch.compile
     monkeypatch.setattr(torch, "compile", compiled)
-    assert 0 < bare(tiny, "32", compiled=True) < 60
+    assert 0 < plain(tiny, Form(compiled=True)) < 60
     assert [type(model) for model in asked] == [MLP]
 
 
@@ -157,9 +206,22 @@ def test_the_report_is_a_table_with_its_conditions() -> None:
         report.markdown([section], "a machine")
         == f"# Speed measurements\n\na machine\n\n## Speed\n\n{table}\n\nMedians.\n"
     )
-    assert f"Labbook {code_version()}, Python" in report.conditions(
-        DeviceChoice("cpu", "32-true", False, "a CPU"), "make"
-    )
+    about = report.conditions(DeviceChoice("cpu", "32-true", False, "a CPU"), 0.3, "make")
+    assert f"Labbook {code_version()}, Python" in about
+    assert "; load 0.3 before. Timings" in about
+
+
+def test_a_busy_machine_is_refused_or_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (0.4, 5, 5), raising=False)
+    assert report.check_load(accepted=False) == 0.4
+    monkeypatch.setattr("os.getloadavg", lambda: (1.26, 0, 0), raising=False)
+    with pytest.raises(
+        SettingError, match=r"^the load of this machine is 1\.3, and above 0\.5 figures depend on other"
+    ):
+        report.check_load(accepted=False)
+    load = report.check_load(accepted=True)
+    about = report.conditions(DeviceChoice("cpu", "32-true", False, "a CPU"), load, "make")
+    assert "; load 1.3 before, other programs were running." in about
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 
+from labbook import experiment
 from labbook.config.compose import compose_config
+from labbook.data.datamodule import ImageDataModule
+from labbook.training import capabilities, hardware
+from labbook.training.classifier import Classifier
 
 BASE = ("data=synthetic", "data.val_fraction=0", "seed=0", "test_checkpoint=last")
 
@@ -70,6 +75,27 @@ CASES = (
     case("AlexNet, batch 64", "alexnet", 64, 32, 3, 4, 782),
     case("cats-and-dogs network, batch 128", "cats_dogs_cnn", 128, 256, 3, 2, 63, classes=2),
 )
+
+
+def prepared(config: DictConfig) -> tuple[hardware.DeviceChoice, ImageDataModule, Classifier]:
+    """What train.py makes of a configuration before it trains."""
+    experiment.check_experiment(config)
+    data = capabilities.require_image_data(experiment.build_data(config), "the benchmark")
+    model = capabilities.require_classifier(experiment.build_model(config, data.spec), "the benchmark")
+    choice = hardware.choose_for_run(config, model)
+    data.setup()
+    return choice, data, model
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within this context, torch computes with so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

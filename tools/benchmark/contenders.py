@@ -8,22 +8,19 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from omegaconf import DictConfig
 from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from labbook import experiment
 from labbook.callbacks.run_description import describe_run
 from labbook.data.datamodule import ImageDataModule
-from labbook.fit import apply_channels_last, fit_model
+from labbook.fit import fit_model
 from labbook.runs import run_session
-from labbook.trainer import build_trainer, configure_backends
-from labbook.training import capabilities, hardware
-from labbook.training.classifier import Classifier
-from tools.benchmark.bare_loop import DEVICES, Bare, now
-from tools.benchmark.cases import Case, scratch
+from labbook.trainer import build_trainer
+from labbook.training import capabilities, threads
+from tools.benchmark.bare_loop import DEVICES, now
+from tools.benchmark.cases import Case, prepared, scratch
 
 Contestant = Callable[[Case, str], float]
 
@@ -71,40 +68,13 @@ def ours(case: Case, precision: str) -> float:
         config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}", bar)
         choice, data, model = prepared(config)
         with run_session.open_run(config) as run:
+            threads.use_threads(run, choice)
             describe_run(run.folder, model, data, choice)
             trainer = build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
             fit_model(trainer, model, data, run, choice.channels_last, config.compile)
             end = now(model.device) - clock.last
     return clock.step + end / case.epoch
-
-
-def bare(
-    case: Case, precision: str, *, channels_last: bool | None = None, fused: bool = True, compiled: bool = False
-) -> float:
-    """The limit of a framework: the same network, optimizer, layout and precision, and nothing else.
-
-    A batch is what a permutation picks from one uint8 tensor, normalised.
-    """
-    config = case.composed("epochs=1", f"trainer.precision={precision}")
-    choice, data, model = prepared(config)
-    configure_backends(config, choice)
-    apply_channels_last(model, data, choice.channels_last if channels_last is None else channels_last)
-    if compiled:
-        torch._dynamo.reset()  # or it would take this network for the last one with other sizes
-        model.compile()
-    loop = Bare(model, choice, fused=fused)
-    device = loop.device
-    pixels, targets = (part.to(device) for part in data.parts["train"][:2])
-    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (data.spec.mean, data.spec.std))
-    scale, shift = 1 / (255 * std), mean / std
-    order, started = torch.randperm(len(targets), device=device), 0.0
-    for first in range(0, len(order), case.batch_size):
-        rows = order[first : first + case.batch_size]
-        images = pixels.index_select(0, rows).mul(scale).sub_(shift).contiguous(memory_format=data.memory_format)
-        loop.step(images, targets.index_select(0, rows))
-        started = started or now(device)
-    return (now(device) - started) / case.steps
 
 
 def notebook(case: Case, precision: str) -> float:
@@ -150,14 +120,4 @@ class OneByOne(Dataset[tuple[torch.Tensor, int]]):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
-def prepared(config: DictConfig) -> tuple[hardware.DeviceChoice, ImageDataModule, Classifier]:
-    """What train.py makes of a configuration before it trains."""
-    experiment.check_experiment(config)
-    data = capabilities.require_image_data(experiment.build_data(config), "the benchmark")
-    model = capabilities.require_classifier(experiment.build_model(config, data.spec), "the benchmark")
-    choice = hardware.choose_for_run(config, model)
-    data.setup()
-    return choice, data, model
-
-
-CONTESTANTS: dict[str, Contestant] = {"ours": ours, "bare loop": bare, "notebook": notebook}
+CONTESTANTS: dict[str, Contestant] = {"Labbook": ours, "notebook": notebook}

@@ -15,8 +15,7 @@ from labbook.data.image_cache import Labelled, cached_images, decode_all
 from labbook.fit import apply_channels_last
 from labbook.trainer import configure_backends
 from tools.benchmark.bare_loop import Bare
-from tools.benchmark.cases import scratch
-from tools.benchmark.contenders import prepared
+from tools.benchmark.cases import prepared, scratch
 from tools.benchmark.sections import Section
 
 SIZE = 256  # pixels, to which they are resized

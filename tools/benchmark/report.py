@@ -7,9 +7,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from labbook.errors import SettingError
 from labbook.runs.provenance import code_version, library_versions
 from labbook.training import hardware
 from tools.benchmark.sections import Section
+
+IDLE = 0.5  # the most load of a machine that does nothing else
 
 
 def show(section: Section) -> None:
@@ -24,9 +27,27 @@ def show(section: Section) -> None:
     console.print()
 
 
-def conditions(choice: hardware.DeviceChoice, command: str) -> str:
-    """What the figures depend on, hardware and versions, and how to have them again."""
-    return f"{machine(choice)}. Timings are taken in turns, after a first that does not count, by `{command}`."
+def check_load(accepted: bool) -> float | None:
+    """The load of the machine: processes that ran or waited for a core in the last minute; None if it is not known.
+
+    Raises:
+        SettingError: other programs are running, and this is not `accepted`.
+    """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    if load is not None and load > IDLE and not accepted:
+        raise SettingError(
+            f"the load of this machine is {load:.1f}, and above {IDLE} figures depend on other programs: wait a minute,"
+            " or use --busy"
+        )
+    return load
+
+
+def conditions(choice: hardware.DeviceChoice, load: float | None, command: str) -> str:
+    """What the figures depend on, hardware, load and versions, and how to have them again."""
+    busy = (
+        "" if load is None else f"; load {load:.1f} before" + (", other programs were running" if load > IDLE else "")
+    )
+    return f"{machine(choice)}{busy}. Timings are taken in turns, after a first that does not count, by `{command}`."
 
 
 def machine(choice: hardware.DeviceChoice) -> str:

@@ -15,8 +15,8 @@ from labbook.callbacks.run_description import describe_run
 from labbook.fit import fit_model
 from labbook.runs import run_session
 from labbook.trainer import build_trainer
-from tools.benchmark.cases import Case, scratch
-from tools.benchmark.contenders import Clock, prepared
+from tools.benchmark.cases import Case, prepared, scratch
+from tools.benchmark.contenders import Clock
 from tools.benchmark.sections import Section
 
 # Ends of the names that Lightning gives to its actions, and the part of a step that each belongs to.
