@@ -62,7 +62,7 @@ def plain(case: Case, form: Form, steps: int | None = None) -> float:
     order, started = torch.randperm(len(labels), device=device), 0.0
     steps = case.steps if steps is None else steps
     with threads(form.threads or torch.get_num_threads()):
-        for rows in order.split(case.batch_size)[: steps + 1]:
+        for rows in torch.split(order, case.batch_size)[: steps + 1]:
             batch = images[rows].float().div_(127.5).sub_(1).contiguous(memory_format=layout)
             with mixed:
                 loss = F.cross_entropy(network(batch), labels[rows])

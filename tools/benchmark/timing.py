@@ -42,7 +42,7 @@ def training(cases: Sequence[Case], contestants: Mapping[str, Contestant], repet
     rows: list[tuple[str, ...]] = []
     for case in cases:
         form = fastest(case)
-        ways = {**contestants, LIMIT: lambda case, _, form=form: plain(case, form)}
+        ways: dict[str, Contestant] = {**contestants, LIMIT: lambda case, _: plain(case, form)}  # noqa: B023 - used at once
         rows += lines(case, timed(case, ways, repetitions, precision), form)
     note = (
         f"Medians of {repetitions}; the ratios are of the same repetition, in which all take turns. The first steps do"

@@ -12,9 +12,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, DistributedSampler
 
+from labbook.config.target_rules import Interval
 from labbook.errors import SettingError, list_choices
 from labbook.training.parameter_groups import check_rates_kept
-from labbook.training.schedulers import AnyScheduler, CountingScheduler, Interval, Plateau, Schedule
+from labbook.training.schedulers import AnyScheduler, CountingScheduler, Plateau, Schedule
 
 CYCLES = (CyclicLR, OneCycleLR)  # of torch, counted in steps; its others are counted in epochs
 
