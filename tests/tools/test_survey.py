@@ -33,8 +33,21 @@ def table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: Callable[[Mod
 
 
 def test_without_a_name_all_are_asked_for() -> None:
-    assert parted(["data=mnist"]) == (MODELS, ["data=mnist"])
+    names, settings = parted(["data=mnist"])
+    assert [name for name in names if not name.startswith("timm/")] == MODELS
+    assert settings == ["data=mnist"]
     assert parted(["mlp", "model=lenet5,vit", "seed=1"]) == (["mlp", "lenet5", "vit"], ["seed=1"])
+
+
+@pytest.mark.extra
+def test_networks_of_timm_are_named_with_their_library() -> None:
+    pytest.importorskip("timm", reason="needs the extra: make setup EXTRAS=timm")
+    assert [name for name in parted([])[0] if name not in MODELS] == [f"timm/{name}" for name in survey.SOME_OF_TIMM]
+    lenet5, resnet = prepared(["lenet5", "timm/test_resnet"]).entries(timed=False)
+    assert (resnet.name, resnet.paper, lenet5.name) == ("timm/test_resnet", "", "lenet5")
+    assert resnet.parameters
+    with pytest.raises(SettingError, match=r"^model\.name=resnet19 is no network of timm; did"):
+        list(prepared(["timm/resnet19"]).entries(timed=False))
 
 
 @pytest.mark.parametrize("names", [SOME, pytest.param(MODELS, marks=pytest.mark.slow)], ids=["some", "all"])

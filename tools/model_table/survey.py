@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import torch
 from omegaconf import DictConfig
@@ -24,6 +25,17 @@ from tools.benchmark.sections import say
 from tools.model_table.costs import pace, peak_memory
 
 IMAGES = "data=synthetic"  # 3 x 32 x 32 pixels and 10 classes
+OF_TIMM = "timm/"  # before the names of timm's networks, of which the table has some well-known small ones
+SOME_OF_TIMM = (
+    "convnext_atto",
+    "deit_tiny_patch16_224",
+    "edgenext_xx_small",
+    "efficientnet_lite0",
+    "ghostnet_100",
+    "mobilenetv4_conv_small",
+    "regnetx_002",
+    "resnet10t",
+)
 
 
 @dataclass(frozen=True)
@@ -59,8 +71,7 @@ class Survey:
 
     def _entry(self, name: str, config: DictConfig, timed: bool) -> Entry:
         data = self.data[name]
-        file = next(path for path in choice_files("model") if path.stem == name)
-        entry = Entry(name, paper_of_config(file), data.spec.size)
+        entry = Entry(name, paper_of(name), data.spec.size)
         try:
             counted = on_meta_device(
                 config,
@@ -103,6 +114,10 @@ def networks() -> list[str]:
     return [path.stem for path in choice_files("model") if path.stem != "timm"]
 
 
+def paper_of(name: str) -> str:
+    return next((paper_of_config(path) for path in choice_files("model") if path.stem == name), "")
+
+
 def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """The names of networks on a command line, all if there is none, and the settings.
 
@@ -112,12 +127,18 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
     names = [word for word in words if "=" not in word]
     names += [name for word in words if word.startswith("model=") for name in word.partition("=")[2].split(",")]
     settings = [word for word in words if "=" in word and not word.startswith("model=")]
-    names = [word.removeprefix("model=") for word in normalize_overrides([f"model={name}" for name in names])]
+    names = [name if name.startswith(OF_TIMM) else normalize_choice(name) for name in names]
     known = networks()
     for name in names:
-        if name not in known:
-            raise SettingError(f"model={name} is unknown; {list_choices(name, known)}")
-    return names or known, settings
+        if name not in known and not name.startswith(OF_TIMM):
+            raise SettingError(f"model={name} is unknown; {list_choices(name, known)}, or {OF_TIMM}NAME")
+    some_of_timm = [OF_TIMM + name for name in SOME_OF_TIMM] if find_spec("timm") else []
+    return names or known + some_of_timm, settings
+
+
+def normalize_choice(name: str) -> str:
+    (word,) = normalize_overrides([f"model={name}"])
+    return word.removeprefix("model=")
 
 
 def checked(name: str, settings: Sequence[str]) -> DictConfig:
@@ -127,7 +148,8 @@ def checked(name: str, settings: Sequence[str]) -> DictConfig:
         SettingError: settings that do not go together, and whose they are.
     """
     try:
-        config = compose_config(*settings, f"model={name}")
+        own, _, of_timm = name.partition("/")
+        config = compose_config(*settings, f"model={own}", *([f"model.name={of_timm}"] if of_timm else []))
         training.check_experiment(config)
     except SettingError as error:
         if not str(error).startswith("model."):

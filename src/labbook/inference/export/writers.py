@@ -12,6 +12,7 @@ from pydantic import PositiveFloat, TypeAdapter, ValidationError
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from labbook.config import instantiate
 from labbook.data.image_spec import scale_and_shift
@@ -93,7 +94,8 @@ def onnx_content(network: Exported, about: dict[str, str], opset: int | None = N
     """An ONNX file with the version `opset` of its operators (None: torch's choice), readable by old programs."""
     if sum(item.nbytes for item in network.state_dict().values()) > LARGEST:
         raise SettingError("--format=onnx allows at most 2 GiB, and this network is larger: use --format=torch_export")
-    with warnings.catch_warnings(action="ignore"):
+    # torch cannot divide its fused attention with a mask into operators of ONNX.
+    with warnings.catch_warnings(action="ignore"), sdpa_kernel(SDPBackend.MATH):
         program = torch.onnx.export(
             record_graph(network),
             (),
