@@ -21,7 +21,17 @@ from labbook.files import make_folder
 from labbook.runs import outputs
 from labbook.signals import restore_interrupts
 from labbook.training import hardware
-from tools.benchmark import image_folder, memory, plain_loop, report, scaling, startup, step_profile, timing
+from tools.benchmark import (
+    image_folder,
+    memory,
+    photograph_loaders,
+    plain_loop,
+    report,
+    scaling,
+    startup,
+    step_profile,
+    timing,
+)
 from tools.benchmark.cases import CASES, Case
 from tools.benchmark.contenders import CONTESTANTS
 from tools.benchmark.sections import Section, say
@@ -35,7 +45,11 @@ SECTIONS: dict[str, Callable[[list[Case], int, str], list[Section]]] = {
     "startup": lambda _, n, __: [startup.section(n)],
     "memory": lambda cases, n, _: [memory.section(min(n, FEW), cases)],
     "growth": lambda _, n, __: [scaling.with_data(min(n, FEW)), scaling.with_runs(min(n, FEW))],
-    "photographs": lambda _, n, precision: [image_folder.building(n), image_folder.second_epoch(precision)],
+    "photographs": lambda _, n, precision: [
+        image_folder.building(n),
+        image_folder.second_epoch(precision),
+        photograph_loaders.section(n),
+    ],
 }
 
 

@@ -20,7 +20,7 @@ from labbook.models.mlp import MLP
 from labbook.runs.provenance import code_version
 from labbook.sweeps import grid_sweeper
 from labbook.training.hardware import DeviceChoice, Machine
-from tools.benchmark import image_folder, plain_loop, report, step_profile, timing
+from tools.benchmark import image_folder, photograph_loaders, plain_loop, report, step_profile, timing
 from tools.benchmark.cases import CASES, Case, case, prepared, threads
 from tools.benchmark.contenders import CONTESTANTS
 from tools.benchmark.plain_loop import Form, plain
@@ -197,6 +197,10 @@ def test_photographs_are_timed_from_file_to_step(monkeypatch: pytest.MonkeyPatch
     assert float(making[2]) > 0
     rows = image_folder.second_epoch("32", steps=1).rows
     assert [float(row[1].replace(",", "")) > 0 for row in rows] == [True] * 3
+    for name, small in {"SIZE": 16, "BATCH": 2, "WORKERS": 0}.items():
+        monkeypatch.setattr(photograph_loaders, name, small)
+    for row in photograph_loaders.section(1, count=4).rows:
+        assert all(float(figure.replace(",", "")) > 0 for figure in row[1:])
 
 
 def test_the_report_is_a_table_with_its_conditions() -> None:
