@@ -1,6 +1,7 @@
 """Imports go one way, from the end of `ORDER` to its beginning, also inside functions; names are not used twice."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,7 +50,15 @@ def test_imports_go_one_way() -> None:
 def test_each_part_has_its_place_in_the_order_and_few_lie_at_the_top() -> None:
     parts = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
     assert parts - {"__pycache__", "__init__"} == set(ORDER)
-    assert len(list(PACKAGE.glob("[!_]*.py"))) <= 13
+    assert len(list(PACKAGE.glob("[!_]*.py"))) <= 12
+
+
+def test_the_page_has_the_parts_in_their_order() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.+`) \|", page.partition("| package |")[2].partition("\n\n")[0], re.MULTILINE)
+    assert [name for row in rows for name in re.findall(r"\w+", row)] == [*ORDER]
+    drawn = re.findall(r"```text\n(.+)\n```", page)[0].split(" <- ")
+    assert drawn == [name for name in ORDER if (PACKAGE / name).is_dir()]
 
 
 def test_a_name_is_found_in_one_place() -> None:
