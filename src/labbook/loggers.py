@@ -45,7 +45,7 @@ class TensorBoard(TensorBoardLogger):
     def purge(self, step: int) -> None:
         """Make readers drop what is there of this step and later ones; call it before anything else is written.
 
-        Readers sort a run's event files by name, which has the second of their creation: files of this second, or of a
+        Readers sort a run's event files by name, which has the second of their creation. Files of this second, or of a
         clock that was ahead, are renamed to earlier seconds.
         """
         files = sorted(path for path in Path(self.save_dir).iterdir() if EVENTS.match(path.name))
@@ -92,8 +92,8 @@ class TensorBoard(TensorBoardLogger):
     ) -> None:
         """Write a run's settings for the page HPARAMS, whose metrics are the last values of all scalars.
 
-        The list of settings that torch writes is left out: for several runs TensorBoard uses the list of one run for
-        all, and then does not show settings that only other runs have.
+        The list of settings that torch writes is left out. For several runs TensorBoard uses the list of one run for
+        all, and does not show settings that only other runs have.
         """
         if metrics is None:  # Lightning's own call, before there are metrics
             return

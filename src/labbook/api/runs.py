@@ -109,8 +109,8 @@ class Run:
             **settings: settings to change, as values of Python.
 
         Returns:
-            For each image in order its name (`image`) and its `guesses`, each with `name` and `probability`, the most
-            probable first; for images with several classes also `classes`.
+            For each image in order its name (`image`) and its `guesses`, the most probable first, each with `name` and
+            `probability`. Images with several classes also have `classes`.
 
         Raises:
             SettingError: an image cannot be read, or the network is no image classifier.

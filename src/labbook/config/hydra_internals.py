@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 def replace_file_source(kind: type[FileConfigSource]) -> None:
     """Make Hydra read all files with this class.
 
-    A stranger's files cannot be checked before Hydra composes: which files it reads follows from the defaults lists and
+    A stranger's files cannot be checked before Hydra composes. Which files it reads follows from the defaults lists and
     search paths that it finds in them. To check whole folders would refuse unrelated files.
     """
     Plugins.instance()  # registers Hydra's own

@@ -43,7 +43,7 @@ class PhotographData(ImageFileData):
     training; otherwise the center is used. `on_corrupt` is for unreadable files and files in two classes. `range` is
     [BLACK, WHITE] of images with more than 8 bits; auto: [0, 2^n - 1] for the smallest n of 8, 10, 12, 14, 16 that
     holds the image; None: of the file's bits. If the data set has no test set, it is `test_fraction` of the images of
-    each class: the same images in every run, for any `val_seed`.
+    each class. These are the same in every run, for any `val_seed`.
     """
 
     draws_test = False  # whether the test set is drawn from all images

@@ -31,7 +31,7 @@ def random_bits(rows: Tensor, *position: int) -> Tensor:
     """A random bit for each row, bool [n], which depends on the position and the row only, not on the other rows.
 
     Row plus seed of the position is mixed as in splitmix64 (Steele, Lea and Flood, 2014), with int64 instead of
-    unsigned numbers: products wrap around, and the copies of the sign that a shift leaves are masked.
+    unsigned numbers. Products wrap around, and the copies of the sign that a shift leaves are masked.
     """
     mixed = rows + seed_from(*position)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):

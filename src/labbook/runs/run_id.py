@@ -59,8 +59,9 @@ def run_id(config: DictConfig) -> str:
 def without_off(config: Mapping[str, Any]) -> dict[str, Any]:
     """A plain configuration without settings that are off, so that new settings do not change the ID of old runs.
 
-    A setting that version 0.1 did not have (`FROZEN`) is off if it is null, false, 0, "", [] or {}, or has the value
-    that its field of the root declares as `formerly`. A mapping of the user's own, such as `notes`, is one value.
+    A setting that version 0.1 did not have (`FROZEN`) is off if it is null, false, 0, "", [] or {}. It is also off if
+    it has the value that its field of the root declares as `formerly`. A mapping of the user's own, such as `notes`, is
+    one value.
     """
     sections = {
         key: nodes_without_off(value, FROZEN.get(key, frozenset())) if is_section(key, value) else value

@@ -14,8 +14,9 @@ from labbook.errors import TrainingError
 class RunningMetrics:
     """Sums of loss, correct and top-5 predictions and images over many steps.
 
-    Batches wait on their device and are added many at a time: one synchronisation and few operations, instead of a
-    dozen operations per step (an eighth of a small network's time). The sums do not depend on how many wait.
+    Batches wait on their device and are added many at a time. This takes one synchronisation and few operations,
+    instead of a dozen operations per step (an eighth of a small network's time). The sums do not depend on how many
+    wait.
     """
 
     steps = 64  # batches that wait at most

@@ -30,8 +30,8 @@ STEPS = 50  # from the blank image to the image
 AT_ONCE = 64  # changed copies of the image in one batch
 WINDOWS = 8  # windows of the occlusion along a side
 METHODS = {
-    "Integrated gradients": "how much each pixel adds to the score of the class while the image is changed from one"
-    " colour (of the border) to the real image; their sum is the total change",
+    "Integrated gradients": "how much each pixel adds to the score of the class, compared with an image in the colour"
+    " of the border; the sum is the whole difference",
     "Occlusion": "how much the score of the class decreases if a small window at this position is covered (in the"
     " colour of the border)",
     "Saliency": "how much the score of the class changes if this pixel becomes a little lighter or darker",
