@@ -41,7 +41,7 @@ REFUSED_AT_ONCE = [
     (["resume=nowhere"], "nowhere is not a run folder"),
     (["nonsense"], "cannot read 'nonsense'"),
     (["find-lr", "optimizer.lrr=0.1"], "optimizer.lrr is not a setting; did you mean lr?"),
-    (["find-lr", "sweep=smoke"], "sweep=smoke makes several runs: add -m"),
+    (["find-lr", "sweep=smoke"], "sweep=smoke makes several runs: find-lr tests one run"),
     (["find-lr", "resume=logs"], "resume=logs: find-lr tests a new run: leave it out"),
     (["find-lr", "--highest", "1e-7"], "--lowest 1e-06 and --highest 1e-07: use 0 < lowest < highest"),
     (["find-lr", "--output", "plot.gif"], "--output plot.gif: endings: pdf, png, svg"),
