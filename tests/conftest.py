@@ -112,10 +112,12 @@ def labbook(
 
     monkeypatch.chdir(tmp_path)
     if "plotted" not in request.fixturenames:  # plots take longer than a short training
-        blank = SimpleNamespace(image_tiles=pictures.plots.image_tiles, save_png=pictures.plots.save_png)
+        blank = SimpleNamespace(image_tiles=lambda *_: None, save_png=pictures.plots.save_png)
         for name in ("plot_curves", "confusion_matrix", "plot_mistakes"):
             setattr(blank, name, lambda *_: np.zeros((1, 1, 3), np.uint8))
         monkeypatch.setattr(pictures, "plots", blank)
+        monkeypatch.setattr(pictures, "contact_sheet", blank.plot_curves)
+        monkeypatch.setattr(pictures, "draw_network", lambda *_: None)
 
     def command(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
