@@ -1,5 +1,6 @@
 """The program as a function: arguments in; exit code, output and run folder out."""
 
+import functools
 import gc
 import os
 import shutil
@@ -23,6 +24,10 @@ settings.register_profile(
 settings.load_profile("same")
 
 gc.set_threshold(100_000, 20, 50)  # collecting garbage took 7 % of the time of all tests
+
+# Or each of the programs that tests start compiles the package for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 os.environ["MPLBACKEND"] = "agg"  # a notebook hands on one that this environment does not have
 
@@ -90,6 +95,15 @@ def _hydra_remembers() -> None:
     from tests import hydra_memory
 
     hydra_memory.install()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages_stay() -> None:
+    """Lightning reads the metadata of all installed packages for each trainer, and each run those of torch."""
+    from lightning_fabric.utilities import registry
+
+    registry.entry_points = functools.cache(registry.entry_points)  # type: ignore[assignment]
+    lazy_imports.version = functools.cache(lazy_imports.version)
 
 
 @pytest.fixture
@@ -197,7 +211,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
-    """Every test reads its data anew and draws from the same random state."""
+    """Every test reads its data again and starts with the same random state."""
     import torch
 
     from labbook.data import datamodule as module

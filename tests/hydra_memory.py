@@ -1,7 +1,7 @@
 """Keeps what Hydra reads and composes from test to test: most of the time of a short program is this work.
 
 Nothing is kept across a change of a file, of the folders that are searched or of the choices; settings of the command
-line are applied anew each time. Every result is a copy of its own.
+line are applied each time. Every result is a copy of its own.
 """
 
 import copy

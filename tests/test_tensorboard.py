@@ -1,6 +1,6 @@
 """What TensorBoard shows of a sweep and of a single run, in a browser.
 
-`make test-slow ARGS="tests/test_tensorboard.py -n 0 --pictures=docs"` makes the pictures in docs/ anew.
+`make test-slow ARGS="tests/test_tensorboard.py -n 0 --pictures=docs"` makes the pictures in docs/ again.
 """
 
 import io

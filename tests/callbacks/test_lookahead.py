@@ -88,7 +88,7 @@ def test_it_is_the_loop_written_out(epochs: int, every: int) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("make", [lambda: Lookahead(4, 0.9), lambda: EMA(0.9)], ids=["lookahead", "ema"])
-def test_the_same_callback_begins_anew_with_another_network(make: Callable[[], Callback]) -> None:
+def test_the_same_callback_restarts_with_another_network(make: Callable[[], Callback]) -> None:
     data, used = digits(), make()
     fitted(network(data), data, 1, used)
     again = fitted(network(data), digits(), 1, used)

@@ -18,6 +18,7 @@ import pytest
 from labbook.cli import completion
 from labbook.installation import CONFIGS
 from scripts import completion as installing
+from tests.cases import each_case
 from tests.conftest import Command
 
 ROOT = CONFIGS.parent
@@ -25,7 +26,7 @@ MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
 SHELLS = ("bash", "zsh", "fish")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("typed", "proposed"),
     [
         ("model=", [f"model={name}" for name in MODELS]),

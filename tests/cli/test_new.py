@@ -15,6 +15,7 @@ import pytest
 from labbook.cli.commands import new
 from labbook.config import own_code, renames
 from labbook.installation import CHECKOUT, PROJECT_VARIABLE
+from tests.cases import each_case
 from tests.conftest import Command
 from tests.docs.pages import PAGES, blocks
 
@@ -91,7 +92,7 @@ def test_a_folder_that_is_no_project_is_told_how_to_become_one(
     assert "is not a project: python scripts/new_project.py FOLDER creates one" in command("loss", "my_loss").sentence
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("group", "name", "sentence"),
     [
         ("model", "", "NAME= must have lower-case letters, digits and single '_' between them"),

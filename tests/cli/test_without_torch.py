@@ -118,7 +118,11 @@ def started(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(["--help"], 0), (["optimizer.lrr=0.1"], 2)], ids=["help", "misspelt key"]
+    ("arguments", "code"),
+    [
+        pytest.param(["--help"], 0, marks=pytest.mark.slow, id="help"),  # takes less than the other
+        pytest.param(["optimizer.lrr=0.1"], 2, id="misspelt key"),
+    ],
 )
 def test_a_fresh_program_answers_soon(arguments: list[str], code: int, tmp_path: Path) -> None:
     begun = os.times()

@@ -99,10 +99,7 @@ REFUSED: list[tuple[str, str]] = [
     ("data=photos/", "data=photos/: a folder of images is data=image_folder data.root=photos/"),
     ("data=/abs", "data=/abs: a folder of images is data=image_folder data.root=/abs"),
     ("data=C:\\photos", "data=C:\\photos: a folder of images is data=image_folder data.root=C:\\photos"),
-    (
-        "model=./x.py",
-        "model=./x.py is a path, and model takes a name; make new-model NAME=my_net creates your own; ch",
-    ),
+    ("model=./x.py", "model=./x.py is a path, and model takes a name; make new-model NAME=my_net creates your own; ch"),
     ("experiment=configs/experiment/c1_mlp_mnist.yaml", "is a path: write experiment=c1_mlp_mnist"),
     # taken out, though every run has it
     ("~seed", "~seed: every run has seed: leave ~seed out for its default, or write seed=VALUE"),
@@ -166,10 +163,7 @@ REFUSED: list[tuple[str, str]] = [
     # settings that do not go together
     ("optimizer=sgd optimizer.nesterov=true", "optimizer: Nesterov momentum requires a momentum"),
     ("optimizer.betas=[0.9,1.5]", "optimizer: Invalid beta parameter at index 1: 1.5"),
-    (
-        "model=mlp model.depth=3 model.activation=[relu,tanh]",
-        "model.activation has 2 activations for 3 hidden layers",
-    ),
+    ("model=mlp model.depth=3 model.activation=[relu,tanh]", "model.activation has 2 activations for 3 hidden layers"),
     (
         "model=mlp model.hidden=[8] model.activation=[relu,tanh]",
         "model.activation has 2 activations for 1 hidden layers",
@@ -229,10 +223,7 @@ REFUSED: list[tuple[str, str]] = [
     ("+trainer.val_check_interval=0.5", "trainer.val_check_interval is set by the program: a run validates after each"),
     ("++trainer.overfit_batches=1", "trainer.overfit_batches is set by the program: use debug=overfit"),
     ("model=cats_dogs_cnn +trainer.plugins=[]", "trainer.plugins is set by the program: leave it out"),
-    (
-        "+trainer.num_nodes=2",
-        "trainer.num_nodes=2: this process does not know the other machines: start it with srun",
-    ),
+    ("+trainer.num_nodes=2", "trainer.num_nodes=2: this process does not know the other machines: start it with srun"),
     ("+trainer.num_nodes=0", "trainer.num_nodes must be greater than or equal to 1, not 0"),
     (
         "trainer.devices=0",

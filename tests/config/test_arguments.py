@@ -8,10 +8,11 @@ from omegaconf import OmegaConf
 from labbook.config import unknown_keys, untrusted, vocabulary
 from labbook.config.arguments import normalize_overrides, root_types
 from labbook.errors import SettingError
+from tests.cases import each_case
 from tests.composing import composed
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("typed", "meant"),
     [
         ("optimizer=SGD", "optimizer=sgd"),

@@ -17,6 +17,7 @@ from labbook.errors import SettingError
 from labbook.installation import CONFIGS
 from tests import composing
 from tests.callbacks.test_unused_settings import unused_in_preset
+from tests.cases import each_case
 from tests.composing import composed
 from tests.security.conftest import mostly_slow
 
@@ -64,7 +65,7 @@ def test_there_is_a_folder_for_each_group_and_no_other_file() -> None:
     assert {path.suffix for path in CONFIGS.rglob("*") if path.is_file()} == {".yaml"}
 
 
-@pytest.mark.parametrize("path", FOUND, ids=str)
+@each_case("path", FOUND)
 def test_each_file_opens_with_what_it_is(path: Path) -> None:
     lines = (CONFIGS / path).read_text(encoding="utf-8").splitlines()
     comments = [line for line in lines[:2] if line.startswith("# ") and "@package" not in line]
@@ -74,7 +75,7 @@ def test_each_file_opens_with_what_it_is(path: Path) -> None:
         assert len(comments[0]) < 110
 
 
-@pytest.mark.parametrize("path", [path for path in FOUND if path.parent.name in FILES], ids=str)
+@each_case("path", [path for path in FOUND if path.parent.name in FILES])
 def test_files_for_the_root_say_so(path: Path) -> None:
     assert (CONFIGS / path).read_text(encoding="utf-8").startswith("# @package _global_\n")
 
@@ -216,7 +217,7 @@ def test_each_group_has_a_default_that_exists() -> None:
             assert tree[group]._target_ if group not in OPTIONAL else tree[group] or group == "metrics"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "value", "text"),
     [
         ("seed", -1, "seed must be at least 0, not -1"),
@@ -237,7 +238,7 @@ def test_root_values_out_of_range_are_refused(name: str, value: float, text: str
     assert str(error.value) == text
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "value"),
     [("seed", 0), ("seed", 2**32 - 1), ("epochs", 1), ("task.label_smoothing", 0), ("task.label_smoothing", 0.99)],
 )
@@ -247,8 +248,8 @@ def test_root_values_at_their_limits_are_taken(name: str, value: float) -> None:
     config.check_root(tree)
 
 
-@pytest.mark.parametrize("group", [group for group in GROUPS if group not in (*OPTIONAL, *FILES)])
-@pytest.mark.parametrize("value", [None, "mlp", 3, [1], {"depth": 3}], ids=str)
+@each_case("group", [group for group in GROUPS if group not in (*OPTIONAL, *FILES)])
+@each_case("value", [None, "mlp", 3, [1], {"depth": 3}])
 def test_a_group_that_holds_no_choice_is_refused(group: str, value: Any) -> None:
     tree = composed()
     tree[group] = value
@@ -258,7 +259,7 @@ def test_a_group_that_holds_no_choice_is_refused(group: str, value: Any) -> None
         config.check_root(tree)
 
 
-@pytest.mark.parametrize("group", OPTIONAL)
+@each_case("group", OPTIONAL)
 def test_an_optional_group_may_be_empty(group: str) -> None:
     tree = composed()
     tree[group] = None

@@ -114,9 +114,7 @@ def test_tasks_of_slurm_are_not_processes_of_a_run(labbook: Command, monkeypatch
     refused(labbook(*QUICK), "srun started this run 4 times: use srun --ntasks=1")
 
 
-def test_a_folder_of_checkpoints_that_is_deleted_is_made_anew(
-    labbook: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_deleted_folder_of_checkpoints_is_made_again(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = RunCheckpoints.save_epoch
 
     def deleting(self: RunCheckpoints, trainer: Any, *rest: Any) -> None:

@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from labbook.config.compose import compose_config
 from labbook.config.hydra_errors import ROWS, Failure, Rule, explain_error
 from labbook.errors import SettingError
+from tests.cases import each_case
 
 # What Hydra says only of a sweep, or of what is installed.
 RAISED: dict[str, Exception] = {
@@ -85,7 +86,7 @@ def name_of(row: Rule) -> str:
     return named if named != "<lambda>" else row.pattern or "a file of the configuration"
 
 
-@pytest.mark.parametrize(("row", "words", "sentence"), EXAMPLES, ids=lambda item: str(item)[:30])
+@each_case(("row", "words", "sentence"), EXAMPLES)
 def test_each_row_has_its_sentence(row: str, words: str, sentence: str, tmp_path: Path) -> None:
     error = raised(words, tmp_path)
     said = explain_error(error, [words])

@@ -10,13 +10,14 @@ from omegaconf import OmegaConf
 from labbook.config import instantiate
 from labbook.errors import SettingError
 from labbook.training.optimizers import make_optimizer
+from tests.cases import each_case
 from tests.config.things import HERE, SUPPLIED, node, refused
 from tests.config.things import allow_things as allow_things
 
 pytestmark = pytest.mark.usefixtures("allow_things")
 
 
-@pytest.mark.parametrize(
+@each_case(
     "settings",
     [
         {},
@@ -39,13 +40,12 @@ pytestmark = pytest.mark.usefixtures("allow_things")
         {"part": None},
         {"parts": [node("Part"), node("Part", size=3)]},
     ],
-    ids=str,
 )
 def test_what_fits_passes(settings: dict[str, Any]) -> None:
     instantiate.check_node_tree(OmegaConf.create(node(needed=1, **settings)), "thing", SUPPLIED)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("settings", "text"),
     [
         ({"count": 0}, "thing.count must be greater than 0, not 0"),
@@ -87,7 +87,6 @@ def test_what_fits_passes(settings: dict[str, Any]) -> None:
         ({"lr": 0.0}, "thing.lr must be greater than 0, not 0.0"),  # by name: torch does not annotate it
         ({"lr": "0.1"}, "thing.lr must be a number, not '0.1'"),
     ],
-    ids=str,
 )
 def test_what_does_not_fit_is_refused_in_words(settings: dict[str, Any], text: str) -> None:
     assert refused(node(needed=1, **settings), SUPPLIED).startswith(text)
@@ -225,9 +224,7 @@ def test_optimizer_settings_that_do_not_go_together_are_refused_at_once(settings
     assert refused(settings).startswith("thing: ")
 
 
-@pytest.mark.parametrize(
-    "name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "ASGD", "Rprop", "Adafactor"]
-)
+@each_case("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "ASGD", "Rprop", "Adafactor"])
 def test_torchs_optimizers_pass(name: str) -> None:
     instantiate.check_node_tree({"_target_": f"torch.optim.{name}", "_partial_": True, "lr": 0.01}, "optimizer")
 

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 
 from labbook.config import published
 from labbook.errors import SettingError
+from tests.cases import each_case
 from tests.conftest import Command
 
 CONFIG = {
@@ -23,7 +24,7 @@ def row(system: str = "X", **more: Any) -> dict[str, Any]:
     return {"system": system, "final": {"test/acc": 0.9}, **more}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("where", "holds"),
     [
         ({}, True),
@@ -43,7 +44,6 @@ def row(system: str = "X", **more: Any) -> dict[str, Any]:
         ({"experiment": "a3"}, False),
         ({"epochs.more": 3}, False),
     ],
-    ids=str,
 )
 def test_an_entry_holds_where_its_choices_and_settings_are_those_of_the_run(where: dict[str, Any], holds: bool) -> None:
     only = row(where=where)
@@ -61,7 +61,7 @@ def test_one_entry_alone_is_a_list_and_nothing_is_none() -> None:
     assert published.matching_entry(CONFIG) is None
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("wrong", "where"),
     [
         (3, r"\[0\]: "),
@@ -76,7 +76,6 @@ def test_one_entry_alone_is_a_list_and_nothing_is_none() -> None:
         (row(where=["epochs"]), r"\[0\]\.where: "),
         (row(by_epoch={"val/acc": 0.9}), r"\[0\]\.by_epoch\.val/acc: "),
     ],
-    ids=str,
 )
 def test_what_is_no_list_of_entries_is_refused(wrong: Any, where: str) -> None:
     with pytest.raises(SettingError, match=rf"^published{where}.*; an entry is \{{system: NAME, final: ") as error:

@@ -10,6 +10,7 @@ import pytest
 from labbook import models
 from labbook.config import instantiate, own_code
 from labbook.errors import SettingError
+from tests.cases import each_case
 from tests.config.things import SUPPLIED, node, refused
 from tests.config.things import allow_things as allow_things
 
@@ -48,7 +49,7 @@ FORBIDDEN = [
 ]
 
 
-@pytest.mark.parametrize("target", FORBIDDEN, ids=str)
+@each_case("target", FORBIDDEN)
 @pytest.mark.parametrize(
     "place",
     [

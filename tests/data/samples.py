@@ -1,6 +1,7 @@
 """Data made up for the tests: image modules, photographs, and small files in the real sets' formats."""
 
 import hashlib
+import multiprocessing
 import os
 import pickle
 import struct
@@ -84,6 +85,24 @@ def photograph(path: Path, colour: Any = (200, 100, 50), size: tuple[int, int] =
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour).save(path)
     return path
+
+
+def in_three_processes(work: Callable[[], object]) -> list[object]:
+    """What `work` returns in each of three forked processes that begin it at the same time."""
+    fork = multiprocessing.get_context("fork")
+    together, results = fork.Barrier(3), fork.SimpleQueue()
+
+    def one() -> None:
+        together.wait(10)
+        results.put(work())
+
+    processes = [fork.Process(target=one) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    return [results.get() for _ in processes]
 
 
 def album(root: Path, parts: Mapping[str, int], classes: tuple[str, ...] = ("cat", "dog")) -> Path:

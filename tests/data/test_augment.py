@@ -15,6 +15,7 @@ from labbook.data.augment import TRANSFORMS, Draw, Transform, parse_transforms
 from labbook.data.augment import basic as augment
 from labbook.data.augment.basic import AlternatingFlip, Crop, Erasing, Flip, ReflectCrop, Rotation
 from labbook.errors import SettingError
+from tests.cases import each_case
 from tests.data.samples import few, noise
 
 SHAPES = st.tuples(st.integers(1, 6), st.sampled_from([1, 3]), st.integers(3, 17), st.integers(3, 17))
@@ -205,8 +206,8 @@ def test_the_draw_decides(transform: Transform) -> None:
 
 
 @EACH
-@pytest.mark.parametrize("shape", [(4, 1, 8, 8), (3, 3, 5, 9), (1, 3, 1, 1)])
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@each_case("shape", [(4, 1, 8, 8), (3, 3, 5, 9), (1, 3, 1, 1)])
+@each_case("dtype", [torch.uint8, torch.float32])
 def test_shape_and_scale_stay_and_the_images_are_not_written_to(
     transform: Transform, shape: tuple[int, ...], dtype: torch.dtype
 ) -> None:
@@ -231,7 +232,7 @@ def test_a_list_becomes_transforms_in_its_order() -> None:
     assert ReflectCrop(2) != Crop(2)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("item", "sentence"),
     [
         ("flipp", f"data.augment: flipp is unknown; did you mean flip? {NAMES}"),

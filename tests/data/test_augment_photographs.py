@@ -14,6 +14,7 @@ from labbook.data.augment import PRESETS, TRANSFORMS, Draw, Transform, color, ge
 from labbook.data.augment.photographs import Blur, ColorJitter, Grayscale, Perspective, RandomResizedCrop
 from labbook.data.augment.policies import COLORS, OPERATIONS, AutoAugment, RandAugment, TrivialAugment
 from labbook.errors import SettingError
+from tests.cases import each_case
 from tests.data.samples import noise
 
 HEIGHT, WIDTH = 17, 24
@@ -62,8 +63,8 @@ AMOUNTS = {
 }
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", OPERATIONS)
+@each_case("channels", [1, 3])
+@each_case("name", OPERATIONS)
 def test_each_operation_is_torchvisions_on_each_image(name: str, channels: int) -> None:
     images = noise(5, channels, HEIGHT, WIDTH)
     images[1] = images[1] // 3 + 40  # a dull one, and one of a single shade
@@ -176,8 +177,8 @@ def test_each_image_has_its_own_draw_which_alone_decides(transform: Transform) -
 
 
 @EACH
-@pytest.mark.parametrize("shape", [(4, 1, 8, 8), (5, 3, 5, 9)])
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@each_case("shape", [(4, 1, 8, 8), (5, 3, 5, 9)])
+@each_case("dtype", [torch.uint8, torch.float32])
 def test_the_images_are_not_written_to_and_stay_in_range(
     transform: Transform, shape: tuple[int, ...], dtype: torch.dtype
 ) -> None:
@@ -213,7 +214,7 @@ def test_presets_are_lists_of_transforms_that_mirror_nothing_that_must_not_be(na
     assert mirrored or TRANSFORMS["flip"] not in map(type, transforms)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("setting", "sentence"),
     [
         ({"blur": {"sigmas": 2}}, "blur has no option sigmas; did you mean sigma? choices: kernel, probability, sigma"),

@@ -10,6 +10,7 @@ import torch
 from labbook.data.datamodule import ImageDataModule
 from labbook.data.images import Images
 from labbook.errors import SettingError
+from tests.cases import each_case
 from tests.data.samples import Made, first, images, made, noise
 
 PIXELS, LABELS = noise(9, 3, 6, 6), torch.arange(9) % 3
@@ -37,7 +38,7 @@ def of(**changed: Any) -> Images:
 MUST_BE = f"{IN_TRAINING} must have pixels uint8 [N, C, H, W], 0..255"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("pixels", "sentence"),
     [
         (PIXELS.float() / 255, f"{MUST_BE}, not float32 [9, 3, 6, 6]: write (255 * pixels).round().byte()"),
@@ -86,7 +87,7 @@ def test_labels(labels: Any, sentence: str) -> None:
 NAN = torch.full((9, 2), float("nan"))
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("changed", "sentence"),
     [
         ({"extra": {"age": torch.zeros(8)}}, "must have extra['age'] as a tensor [9, ...] on the CPU, not float32 [8]"),
@@ -145,7 +146,7 @@ def test_whole_numbers_of_any_type_are_labels(dtype: torch.dtype) -> None:
     assert torch.equal(module.parts["train"].labels, LABELS)
 
 
-def test_pixels_that_are_a_view_are_laid_out_anew() -> None:
+def test_pixels_that_are_a_view_are_copied() -> None:
     view = torch.from_numpy(np.ascontiguousarray(PIXELS.permute(0, 2, 3, 1).numpy())).permute(0, 3, 1, 2)
     assert not view.is_contiguous()
     module = made(of(pixels=view), batch_size=9)
@@ -157,7 +158,7 @@ def test_pixels_that_are_a_view_are_laid_out_anew() -> None:
 FIGURES = "Own.mean and Own.std must be of pixels scaled to [0, 1], std above 0, not"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("attributes", "sentence"),
     [
         ({"class_names": ()}, "Own.class_names must be a tuple of names, one for each class, not ()"),
@@ -177,7 +178,6 @@ FIGURES = "Own.mean and Own.std must be of pixels scaled to [0, 1], std above 0,
         ({"mean": ("a",), "std": (1,)}, "Own.mean and Own.std must be tuples of as many numbers, not ('a',) and (1,)"),
         ({"mean": (0.5, 0.5), "std": (1, 1)}, "Own.mean and Own.std must have 3 numbers, one a channel, not 2"),
     ],
-    ids=str,
 )
 def test_what_a_class_says_of_its_images(attributes: dict[str, Any], sentence: str) -> None:
     own: Callable[[], ImageDataModule] = type("Own", (Made,), attributes)

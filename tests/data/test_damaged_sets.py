@@ -73,7 +73,7 @@ HARMS = [
 
 
 @pytest.mark.parametrize(("harm", "reason"), HARMS)
-def test_a_damaged_file_is_downloaded_anew_and_kept_aside(
+def test_a_damaged_file_is_downloaded_again_and_kept_aside(
     harm: Callable[[Path], None], reason: str, mnist: dict[str, bytes], tmp_path: Path, web: Web
 ) -> None:
     raw = tmp_path / MNIST.folder
@@ -98,7 +98,7 @@ def test_a_damaged_file_is_downloaded_anew_and_kept_aside(
     assert {name.removeprefix("second/") for name, _ in web.asked} == {f"{harmed}.gz"}
 
 
-def test_a_damaged_file_of_an_archive_is_unpacked_anew(cifar: bytes, tmp_path: Path, web: Web) -> None:
+def test_a_damaged_file_of_an_archive_is_unpacked_again(cifar: bytes, tmp_path: Path, web: Web) -> None:
     CIFAR10(root=str(tmp_path)).read()
     batch = tmp_path / CIFAR10.folder / "data_batch_3"
     (tmp_path / CIFAR10.folder / "mine.txt").write_text("notes")

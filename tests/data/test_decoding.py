@@ -14,6 +14,7 @@ from PIL import Image
 
 from labbook.data import decoding
 from labbook.data.decoding import Decoding, decode
+from tests.cases import each_case
 from tests.data.odd_images import SIDE
 from tests.data.samples import noise, photograph, truncate
 
@@ -54,7 +55,7 @@ def test_another_shape_becomes_a_square(tmp_path: Path) -> None:
     assert np.array_equal(pixels(tmp_path / "a.png", 6, 3), expected)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("mode", "colour", "name", "rgb"),
     [
         ("RGB", (200, 100, 50), "a.jpg", (200, 100, 50)),
@@ -71,9 +72,8 @@ def test_another_shape_becomes_a_square(tmp_path: Path) -> None:
         ("RGB", (200, 100, 50), "a.gif", (200, 100, 50)),
         ("RGB", (200, 100, 50), "a.tif", (200, 100, 50)),
     ],
-    ids=lambda item: str(item).replace(" ", ""),
 )
-@pytest.mark.parametrize("channels", [1, 3])
+@each_case("channels", [1, 3])
 def test_every_kind_of_image_shows_its_colour(
     mode: str, colour: Any, name: str, rgb: tuple[int, ...], channels: int, tmp_path: Path
 ) -> None:
@@ -167,7 +167,7 @@ KINDS = [
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="makes pipes and knows the numbers of errors")
-@pytest.mark.parametrize("kind", KINDS)
+@each_case("kind", KINDS)
 def test_what_cannot_be_decoded_is_said(kind: str, tmp_path: Path) -> None:
     path, reason = broken(tmp_path)[kind]
     image, problem, *_ = decode(path, Decoding(8, 3))

@@ -10,6 +10,7 @@ from PIL import Image
 from labbook.data import decoding
 from labbook.data.decoding import Decoding, decode, decode_bytes
 from labbook.data.file_metadata import without_metadata
+from tests.cases import each_case
 from tests.data import odd_images
 from tests.data.odd_images import SIDE, chunk, deep_tiff, gradient, png, scene, with_exif
 from tests.data.samples import noise
@@ -18,8 +19,8 @@ from tests.data.test_decoding import colours, difference
 UPRIGHT = np.rot90(np.asarray(scene()), -1)
 
 
-@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".tif"])
-@pytest.mark.parametrize("kind", odd_images.TURNED)
+@each_case("ending", [".jpg", ".png", ".webp", ".tif"])
+@each_case("kind", odd_images.TURNED)
 def test_an_orientation_of_any_type_is_obeyed(kind: str, ending: str, tmp_path: Path) -> None:
     data = odd_images.TURNED[kind]
     if ending == ".tif":  # whose own directory has the orientation; Pillow writes no odd ones
@@ -30,8 +31,8 @@ def test_an_orientation_of_any_type_is_obeyed(kind: str, ending: str, tmp_path: 
     assert difference(with_exif(tmp_path / f"a{ending}", data, **options), UPRIGHT) < 3
 
 
-@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp"])
-@pytest.mark.parametrize("kind", odd_images.UNREADABLE)
+@each_case("ending", [".jpg", ".png", ".webp"])
+@each_case("kind", odd_images.UNREADABLE)
 def test_metadata_that_cannot_be_read_costs_no_picture(kind: str, ending: str, tmp_path: Path) -> None:
     options = {"quality": 95, "subsampling": 0} if ending == ".jpg" else {"lossless": True} if ending == ".webp" else {}
     odd = with_exif(tmp_path / f"a{ending}", odd_images.UNREADABLE[kind], **options)
@@ -55,7 +56,7 @@ def test_a_jpeg_whose_jfif_is_too_short_is_decoded(tmp_path: Path) -> None:
     assert difference(tmp_path / "a.jpg", np.asarray(scene())) < 3
 
 
-@pytest.mark.parametrize(
+@each_case(
     "extra",
     [
         chunk(b"tEXt", b"Comment\0hello", checksum=1),
@@ -69,7 +70,6 @@ def test_a_jpeg_whose_jfif_is_too_short_is_decoded(tmp_path: Path) -> None:
         chunk(b"tIME", b"\xff" * 7, checksum=4),
         chunk(b"xYzw", b"?" * 9),
     ],
-    ids=lambda extra: str(extra[4:8]),
 )
 def test_what_a_png_holds_besides_pixels_costs_no_picture(extra: bytes, tmp_path: Path) -> None:
     samples = np.asarray(scene()).reshape(SIDE, -1)

@@ -167,7 +167,7 @@ def test_all_mirrors_are_named_with_their_reasons(web: Web, tmp_path: Path) -> N
     assert said == f"{host}: answers 404 Not Found; {host}: answers with a web page"
 
 
-def test_a_part_beyond_the_end_is_asked_for_anew(web: Web, tmp_path: Path) -> None:
+def test_a_part_beyond_the_end_is_requested_again(web: Web, tmp_path: Path) -> None:
     """Of a server whose file is shorter than what is there."""
     begun(tmp_path).write_bytes(CONTENT[:30_000])
     said = refusal(tmp_path, web.put("a", CONTENT, mirror.status(416)))

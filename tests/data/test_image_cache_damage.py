@@ -1,6 +1,5 @@
 """A cache after interruptions, beside other processes, and after changes of the files."""
 
-import multiprocessing
 import os
 import sys
 import threading
@@ -16,7 +15,7 @@ from labbook.data.decoding import Decoded, Decoding, decode
 from labbook.data.image_cache import Labelled
 from labbook.data.images import Images
 from labbook.files import PARTIAL
-from tests.data.samples import truncate
+from tests.data.samples import in_three_processes, truncate
 from tests.data.test_image_cache import decodings as decodings
 from tests.data.test_image_cache import files as files
 from tests.data.test_image_cache import leftovers, read, shades
@@ -52,7 +51,7 @@ def test_what_a_killed_process_left_is_not_taken_for_whole(
 
 
 @pytest.mark.parametrize("harm", ["short", "no pixels", "no json", "empty json", "other json", "fewer digests"])
-def test_a_damaged_cache_is_made_anew(harm: str, files: list[Labelled], tmp_path: Path) -> None:
+def test_a_damaged_cache_is_made_again(harm: str, files: list[Labelled], tmp_path: Path) -> None:
     read(files, tmp_path)
     (about,) = (tmp_path / "cache").glob("*.json")
     stored = about.with_suffix(".pixels")
@@ -85,27 +84,14 @@ def test_threads_at_once_decode_once_and_agree(files: list[Labelled], tmp_path: 
 def test_processes_at_once_decode_once_and_agree(
     files: list[Labelled], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fork = multiprocessing.get_context("fork")
-    together, results = fork.Barrier(3), fork.SimpleQueue()
-
     def noted(path: Path, how: Decoding) -> Decoded:
         with (tmp_path / "decoded").open("a") as file:
             file.write(f"{path}\n")
         time.sleep(0.01)  # long enough for the others to come
         return decode(path, how)
 
-    def one() -> None:
-        together.wait(10)
-        results.put(shades(read(files, tmp_path)))
-
     monkeypatch.setattr(image_cache, "decode", noted)
-    processes = [fork.Process(target=one) for _ in range(3)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(30)
-    assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert [results.get() for _ in processes] == [[10 * n for n in range(10)]] * 3
+    assert in_three_processes(lambda: shades(read(files, tmp_path))) == [[10 * n for n in range(10)]] * 3
     assert len((tmp_path / "decoded").read_text().splitlines()) == 10
 
 
@@ -121,7 +107,7 @@ def kept_time(path: Path, change: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("where", [0, 5, -1])
-def test_pixels_that_were_written_over_are_decoded_anew(
+def test_overwritten_pixels_are_decoded_again(
     where: int, files: list[Labelled], tmp_path: Path, decodings: list[Path]
 ) -> None:
     read(files, tmp_path)
@@ -143,7 +129,7 @@ def test_a_copy_of_a_cache_is_used(files: list[Labelled], tmp_path: Path, decodi
 
 
 @pytest.mark.parametrize("how", ["renamed", "written"])
-def test_files_exchanged_at_the_same_size_and_time_are_decoded_anew(
+def test_files_exchanged_at_the_same_size_and_time_are_decoded_again(
     how: str, files: list[Labelled], tmp_path: Path
 ) -> None:
     one, other = files[2].path, files[3].path
@@ -164,7 +150,7 @@ def test_files_exchanged_at_the_same_size_and_time_are_decoded_anew(
     assert shades(read(files, tmp_path)) == [0, 10, 30, 20, *(10 * n for n in range(4, 10))]
 
 
-def test_files_that_were_only_touched_by_rights_or_names_are_not_decoded_anew(
+def test_files_with_other_rights_or_names_are_not_decoded_again(
     files: list[Labelled], tmp_path: Path, decodings: list[Path]
 ) -> None:
     read(files, tmp_path)

@@ -14,6 +14,7 @@ from labbook.data.image_folder import ImageFolder
 from labbook.data.layouts import role_of
 from labbook.errors import SettingError
 from labbook.inference.evaluate import output_files
+from tests.cases import each_case
 from tests.conftest import Command
 from tests.data.samples import album, files_in, photograph, read_folder
 from tests.test_train import metrics_of
@@ -32,7 +33,7 @@ def tops(data: ImageFolder) -> list[set[str]]:
     return [{str(Path(name).parent.parent) for name in files_in(data, split)} for split in ("train", "val", "test")]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "role"),
     [
         ("train", "train"), ("Training", "train"), ("training_set", "train"), ("TrainSet", "train"),

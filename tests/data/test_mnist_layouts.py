@@ -24,7 +24,7 @@ def dotted(root: Path, files: Files) -> None:
         (root / name.replace("-idx", ".idx")).write_bytes(content)
 
 
-def packed_anew(root: Path, files: Files) -> None:
+def packed_again(root: Path, files: Files) -> None:
     (root / "MNIST" / "raw").mkdir(parents=True)
     for name, content in files.items():
         (root / "MNIST" / "raw" / f"{name}.gz").write_bytes(gzip.compress(content, 1, mtime=7))
@@ -53,7 +53,7 @@ def as_arrays(root: Path, files: Files) -> None:
     np.savez(root / "mnist.npz", **{key: each.numpy() for key, each in zip(ARRAYS.values(), values, strict=True)})
 
 
-@pytest.mark.parametrize("write", [dotted, packed_anew, beside_raw, in_raw, in_folders, as_arrays])
+@pytest.mark.parametrize("write", [dotted, packed_again, beside_raw, in_raw, in_folders, as_arrays])
 def test_other_layouts_of_mnist_are_used(
     write: Callable[[Path, Files], None], mnist: Files, tmp_path: Path, web: Web
 ) -> None:

@@ -11,16 +11,17 @@ from labbook.data import datamodule as base
 from labbook.data.datamodule import Images
 from labbook.data.image_spec import IMAGENET_MEAN, IMAGENET_STD
 from labbook.errors import SettingError
+from tests.cases import each_case
 from tests.data.samples import Made, first, images, loaders, made, noise, prepared
 
 GREY, COLOUR = images(12, channels=1), images(12, channels=3)
 NORMALIZE = ["unit", "half", "dataset", "imagenet", {"mean": [0.5], "std": [0.2]}]
 
 
-@pytest.mark.parametrize("native", [GREY, COLOUR], ids=["grey", "colour"])
-@pytest.mark.parametrize("channels", [None, 1, 3])
-@pytest.mark.parametrize("image_size", [None, 4, 9])
-@pytest.mark.parametrize("normalize", NORMALIZE, ids=str)
+@each_case("native", [GREY, COLOUR])
+@each_case("channels", [None, 1, 3])
+@each_case("image_size", [None, 4, 9])
+@each_case("normalize", NORMALIZE)
 def test_the_spec_says_what_batches_are(native: Images, channels: Any, image_size: int | None, normalize: Any) -> None:
     if isinstance(normalize, dict):
         normalize = {key: value * (channels or native.pixels.shape[1]) for key, value in normalize.items()}

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import multiprocessing
 import sys
 import tarfile
 from pathlib import Path
@@ -19,7 +18,7 @@ from labbook.data.mnist import MNIST, FashionMNIST
 from labbook.data.torchvision_dataset import TorchvisionDataModule
 from tests.data import mirror
 from tests.data.mirror import Web, offline
-from tests.data.samples import REAL, images, needs, noise, write_mnist
+from tests.data.samples import REAL, images, in_three_processes, needs, noise, write_mnist
 from tests.data.small_sets import IMAGES, LABELS, MNIST_BY_HAND, TEST, TRAIN, archive_of, refusal
 
 pytestmark = pytest.mark.usefixtures("_mirrors")
@@ -144,20 +143,8 @@ def test_the_tar_archive_is_downloaded_and_unpacked(cifar: bytes, tmp_path: Path
 def test_processes_at_once_download_once(mnist: dict[str, bytes], tmp_path: Path, web: Web) -> None:
     for name, (_, content) in list(web.answers.items()):
         web.put(name, content, mirror.dripping(2000, 0.01))
-    fork = multiprocessing.get_context("fork")
-    together, results = fork.Barrier(3), fork.SimpleQueue()
-
-    def one() -> None:
-        together.wait(10)
-        results.put(MNIST(root=str(tmp_path / "data")).read()[0].labels.tolist())
-
-    processes = [fork.Process(target=one) for _ in range(3)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(30)
-    assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert [results.get() for _ in processes] == [TRAIN.labels.tolist()] * 3
+    labels = in_three_processes(lambda: MNIST(root=str(tmp_path / "data")).read()[0].labels.tolist())
+    assert labels == [TRAIN.labels.tolist()] * 3
     assert web.asked == [(archive.name, None) for archive in MNIST.archives]
 
 

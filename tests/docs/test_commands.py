@@ -17,6 +17,7 @@ from labbook.installation import PROJECT_VARIABLE
 from tests.docs.pages import IN_PROJECT, PAGES, PROJECT, ROOT, commands, missing_extra, simple
 
 SHELL = ("eval", "source", ".", "cd", "ls", "cat", "head", "mkdir", "cp")  # what the pages use beside
+LONG = {"docs/results.md": pytest.mark.slow}  # of its presets and experiments there are quick tests
 FLAGS = {"-m": 0, "--help": 0, "--cfg": 1, "-p": 1, "--info": 1, "-sc": 1}  # of train.py, and the words that follow
 
 
@@ -104,7 +105,7 @@ def check_line(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.extra  # commands that need one are left out where it is not installed
-@pytest.mark.parametrize("name", list(PAGES))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LONG.get(name, ())) for name in PAGES])
 def test_the_commands_of_a_page_are_real(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name in IN_PROJECT:
         monkeypatch.setenv(PROJECT_VARIABLE, str(PROJECT))

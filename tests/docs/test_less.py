@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.cases import each_case
 from tests.docs.less import fewer
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "words", "expected"),
     [
         ("train.py", "model=mlp epochs=3", "model=mlp data.limit=60 epochs=1"),

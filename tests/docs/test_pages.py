@@ -18,6 +18,7 @@ from labbook.cli.commands.new import KINDS
 from labbook.config.arguments import choice_files
 from labbook.runs import run_folder
 from labbook.runs.resume import CHANGEABLE
+from tests.cases import each_case
 from tests.docs.pages import NOT_RUN, PAGES, ROOT, blocks, commands
 from tools.model_table import compatibility
 from tools.model_table.compatibility import Pair
@@ -47,7 +48,7 @@ def links(page: str) -> list[str]:
     return [target for target in targets if not target.startswith(("https://", "http://", "mailto:"))]
 
 
-@pytest.mark.parametrize("name", list(PAGES))
+@each_case("name", list(PAGES))
 def test_links_lead_somewhere(name: str) -> None:
     for link in links(PAGES[name]):
         path, _, anchor = link.partition("#")
@@ -97,7 +98,7 @@ def test_every_page_is_in_the_index() -> None:
     assert listed - {"report.png"} == {name[5:] for name in PAGES if name.startswith("docs/")} - {"README.md"}
 
 
-@pytest.mark.parametrize("name", list(PAGES))
+@each_case("name", list(PAGES))
 def test_commands_stand_where_they_are_run_by_tests(name: str) -> None:
     fences = re.findall(r"^```(\w*)", PAGES[name], re.MULTILINE)
     assert set(fences[::2]) <= LANGUAGES

@@ -7,6 +7,7 @@ import pytest
 
 from labbook.errors import SettingError
 from labbook.inference.predict.request import find_images
+from tests.cases import each_case
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,7 @@ def images(*places: str) -> list[str]:
     return [file.as_posix() for file in find_images(places).images]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("place", "expected"),
     [
         (".", ["a.JPG", "b.png", "deep/c.png", "deep/er/d.webp", "odd [1].png"]),

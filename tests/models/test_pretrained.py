@@ -117,7 +117,7 @@ def test_what_a_checkpoint_brings_is_not_loaded_before(weights: Path, tmp_path: 
     assert going_on.trainer.global_step == 2
 
 
-def test_published_weights_are_not_drawn_anew() -> None:
+def test_pretrained_weights_are_not_initialized_again() -> None:
     config = composed("model=resnet18", "data=synthetic", "model.pretrained=true", "task.init=he", "data.image_size=32")
     with pytest.raises(SettingError, match=r"task\.init=he would replace the pretrained weights: use task.init=torch"):
         training.build_model(config, training.build_data(config).spec)

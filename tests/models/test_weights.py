@@ -13,6 +13,7 @@ from labbook import experiment
 from labbook.errors import SettingError
 from labbook.models import weights
 from labbook.models.weights import load_weights_from
+from tests.cases import each_case
 from tests.composing import composed
 from tests.conftest import Command
 from tests.data.mirror import serving
@@ -40,8 +41,8 @@ def refusal(network: nn.Module, source: Path | str) -> str:
     return str(refused.value).removeprefix(f"model.weights={source}")
 
 
-@pytest.mark.parametrize("how", CONTAINERS)
-@pytest.mark.parametrize("suffix", ["pth", "ckpt", "safetensors"])
+@each_case("how", CONTAINERS)
+@each_case("suffix", ["pth", "ckpt", "safetensors"])
 def test_weights_are_taken_by_name(how: str, suffix: str, small: Small, tmp_path: Path) -> None:
     file = tmp_path / f"weights.{suffix}"
     if suffix == "safetensors":

@@ -35,7 +35,7 @@ QUICK = ("epochs=3", "logger=none", "callbacks=none", "checkpoint.every_minutes=
 REGRESSION = ("model=regression", "objective=val/mse")
 
 
-def trained(run: Path) -> list[Any]:
+def weights_and_counters(run: Path) -> list[Any]:
     """What the last checkpoint of a run holds but for counters, rows and times."""
     content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     return [content[name] for name in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "random")]
@@ -63,7 +63,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(
     for moment, run in left.items():
         resumed = mylab(f"resume={run}")
         assert resumed.code == 0, moment + resumed.err
-        assert equal(trained(whole.run), trained(resumed.run)), moment
+        assert equal(weights_and_counters(whole.run), weights_and_counters(resumed.run)), moment
         assert [row["epoch"] for row in rows_of(resumed.run)] == ["1", "2", "3"]
         tested = [name for name in metrics_of(whole.run) if name.startswith("test/") or name == "objective"]
         assert [metrics_of(resumed.run)[name] for name in tested] == [metrics_of(whole.run)[name] for name in tested]

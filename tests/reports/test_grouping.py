@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from labbook.reports import sweep_page, table_cells
 from labbook.reports.grouping import Mean, Report
+from tests.cases import each_case
 from tests.reports.made_sweeps import figures_of, in_memory
 
 
@@ -36,7 +37,7 @@ def test_means_and_order(accuracies: dict[int, list[float]], objective: str) -> 
     assert means == sorted(means, reverse=objective == "val/acc")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("settings", "over", "columns"),
     [
         ([{}, {"seed": 1}], ["seed"], []),

@@ -13,6 +13,7 @@ from labbook.config.frozen_settings import FROZEN
 from labbook.installation import CONFIGS
 from labbook.runs import run_id
 from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST
+from tests.cases import each_case
 from tests.composing import composed, file
 
 # Another value for each setting that changes no result, and for each that does.
@@ -194,7 +195,7 @@ def test_early_stopping_changes_the_result(config: DictConfig) -> None:
     assert run_id.run_id(config) != before
 
 
-@pytest.mark.parametrize("values", [(0.1, 0.2), (1, 2), ("a", "b"), ([1], [1, 1]), (None, 1), (True, False)])
+@each_case("values", [(0.1, 0.2), (1, 2), ("a", "b"), ([1], [1, 1]), (None, 1), (True, False)])
 def test_other_values_are_another_identity(config: DictConfig, values: tuple[object, object]) -> None:
     with open_dict(config):
         config.model.extra = values[0]

@@ -16,6 +16,7 @@ from hydra.core.plugins import Plugins
 from labbook.config import instantiate, untrusted
 from labbook.errors import SettingError
 from labbook.installation import CONFIGS
+from tests.cases import each_case
 from tests.conftest import Command, Ended
 from tests.security.conftest import BAIT, QUICK, Traps, mostly_slow, refused
 
@@ -119,7 +120,7 @@ def test_a_hostile_node_is_refused(name: str, entrances: list[Callable[[Any], En
     refused(entrances[turn % len(entrances)](node), part)
 
 
-@pytest.mark.parametrize("name", NODES)
+@each_case("name", NODES)
 def test_a_hostile_node_is_refused_wherever_it_comes_from(name: str, traps: Traps) -> None:
     node, part = NODES[name]
     with pytest.raises(SettingError, match=re.escape(part)):
@@ -203,7 +204,7 @@ def test_a_hostile_experiment_is_refused(name: str, program: Command) -> None:
     refused(program(*options, "experiment=evil"), part)
 
 
-@pytest.mark.parametrize("name", [name for name, (_, part) in FILES.items() if part and "sweep." not in part])
+@each_case("name", [name for name, (_, part) in FILES.items() if part and "sweep." not in part])
 def test_a_hostile_file_is_refused_before_hydra_sees_it(name: str, traps: Traps) -> None:
     text, part = FILES[name]
     with pytest.raises(SettingError, match=re.escape(part)):

@@ -10,6 +10,7 @@ import pytest
 from labbook import lazy_imports
 from labbook.errors import SettingError
 from labbook.installation import CONFIGS
+from tests.cases import each_case
 
 ROOT = CONFIGS.parent
 FILES = [
@@ -61,7 +62,7 @@ def dangers(source: str) -> Iterator[str]:
             yield name
 
 
-@pytest.mark.parametrize(
+@each_case(
     "source",
     [
         "torch.load(x)", "torch.load(x, weights_only=False)", "pickle.load(x)", "pickle.loads(x)", "joblib.load(x)",

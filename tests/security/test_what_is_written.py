@@ -20,6 +20,7 @@ from labbook.errors import SettingError
 from labbook.installation import CONFIGS
 from labbook.runs import provenance, run_folder
 from labbook.sweeps import launchers, naming
+from tests.cases import each_case
 from tests.conftest import Command
 from tests.security.conftest import QUICK, refused
 
@@ -198,16 +199,14 @@ def test_every_name_that_is_made_is_portable(text: str) -> None:
     assert len(str(error.value)) < 300
 
 
-@pytest.mark.parametrize(
+@each_case(
     "text", ["../x", "a/../x", "..", "/x", "~", "~/x", "~me/x", "C:\\x", "\\\\host\\x", "$HOME/x", "s3://x", "a,../x"]
 )
 def test_what_leads_out_is_known(text: str) -> None:
     assert escapes_folder(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["logs", "a/b", "a..b", "1..2", "val/acc", "a-b_c", "relu, tanh", "and / or", "x~y", "", "..."]
-)
+@each_case("text", ["logs", "a/b", "a..b", "1..2", "val/acc", "a-b_c", "relu, tanh", "and / or", "x~y", "", "..."])
 def test_what_stays_within_is_known(text: str) -> None:
     assert not escapes_folder(text)
 

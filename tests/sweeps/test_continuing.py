@@ -192,8 +192,8 @@ def test_starting_over_keeps_what_was_there(labbook: Command, finished: Path) ->
 
 
 def test_starting_over_where_nothing_was(labbook: Command) -> None:
-    ended = labbook(*TINY, WIDTHS, "sweep.rerun=true")
-    assert begun(ended.out) == 2
+    ended = labbook(*TINY, "sweep.name=mine", "sweep.rerun=true")
+    assert begun(ended.out) == 1
     assert not Path("logs/replaced").exists()
     assert ended.code == 0
 

@@ -7,6 +7,7 @@ import pytest
 
 from labbook.runs.sweep_folder import INDEX, IdentityIndex, SweepFolder, read_manifest, settings_fingerprint
 from labbook.sweeps import job_composer
+from tests.cases import each_case
 from tests.conftest import Command
 from tests.sweeps.running import TINY, begun, done, runs_of
 
@@ -144,7 +145,7 @@ def test_a_command_is_noted_once_and_last(tmp_path: Path, monkeypatch: pytest.Mo
     assert mark["over"] == ["xa", "xb"]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "state"),
     [
         ("", "damaged"),

@@ -9,6 +9,7 @@ import yaml
 from labbook.errors import SettingError
 from labbook.sweeps import checking
 from labbook.training import hardware
+from tests.cases import each_case
 from tests.conftest import Command
 from tests.sweeps.running import PLAIN, TINY, done, needs
 
@@ -166,7 +167,7 @@ def test_what_a_launcher_itself_refuses(labbook: Command) -> None:
     assert "error: hydra.launcher: Unsupported Joblib backend 'none'" in ended.err
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("devices", "accelerator", "count"),
     [
         (1, "auto", 1),

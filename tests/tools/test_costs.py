@@ -56,7 +56,7 @@ def test_counting_changes_neither_the_network_nor_what_is_drawn_next(small: Smal
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_compiled_network_is_compiled_again_afterwards(small: Small, whole: bool) -> None:
     def compiled(*_: object) -> None:
-        raise AssertionError("compiled anew for a look")
+        raise AssertionError("compiled again for a look")
 
     part = small if whole else small.conv  # as torchvision's networks are compiled inside of ours
     part._compiled_call_impl = compiled

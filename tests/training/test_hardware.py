@@ -22,6 +22,7 @@ from labbook.training.hardware import (
     parse_devices,
 )
 from tests import composing
+from tests.cases import each_case
 from tests.models.test_architectures import spec_of
 from tests.models.test_torchvision_model import slow_but
 
@@ -40,7 +41,7 @@ SAPPHIRE_RAPIDS = Machine(cpu_name="Xeon Platinum 8480+", cpu_bf16=True)
 LAPTOP = Machine(cpu_name="Core i5-8250U")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("machine", "accelerator", "precision", "channels_last", "reasons"),
     [
         (H100, "gpu", "bf16-mixed", True, ("NVIDIA H100 80GB HBM3", "9.0", "bf16")),
@@ -55,7 +56,6 @@ LAPTOP = Machine(cpu_name="Core i5-8250U")
         (SAPPHIRE_RAPIDS, "cpu", "bf16-mixed", True, ("CPU", "Xeon Platinum 8480+", "supports bf16")),
         (LAPTOP, "cpu", "32-true", True, ("CPU", "Core i5-8250U", "no bf16 instructions")),
     ],
-    ids=lambda item: item.gpu_name or item.cpu_name if isinstance(item, Machine) else None,
 )
 def test_what_auto_chooses_and_why(
     machine: Machine, accelerator: str, precision: str, channels_last: bool, reasons: tuple[str, ...]
@@ -163,7 +163,7 @@ def test_an_unknown_accelerator_is_refused_with_the_choices() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("machine", "asked", "chosen"),
     [
         *((machine, "32", "32-true") for machine in (A100, GTX1080, M2, LAPTOP)),
@@ -213,9 +213,7 @@ def test_a_trainer_without_these_settings_means_auto() -> None:
     assert choose_device({}, T4) == choose_device(AUTO, T4)
 
 
-@pytest.mark.parametrize(
-    "asked", ["abc", "", "[0]", "1,1", "0,-1", 0, -3, 1.5, True, None, [], [0, 0], [-1], ["a"], {"a": 1}]
-)
+@each_case("asked", ["abc", "", "[0]", "1,1", "0,-1", 0, -3, 1.5, True, None, [], [0, 0], [-1], ["a"], {"a": 1}])
 def test_devices_that_are_none_are_refused(asked: Any) -> None:
     with pytest.raises(SettingError, match=r"^trainer\.devices=.* must be a number of devices, such as 2, or "):
         parse_devices(asked)

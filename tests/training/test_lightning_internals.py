@@ -57,7 +57,7 @@ def test_what_is_logged_by_step_follows_the_hook() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
-def test_an_epoch_is_begun_anew_from_the_states_of_its_loaders() -> None:
+def test_an_epoch_is_restarted_from_the_states_of_its_loaders() -> None:
     seen: list[Any] = []
 
     class Anew(Callback):

@@ -21,6 +21,7 @@ from labbook.runs.run_id import run_id
 from labbook.training import losses
 from labbook.training.classifier import Classifier, Task
 from labbook.training.losses import BinaryCrossEntropy, FocalLoss
+from tests.cases import each_case
 from tests.composing import composed
 
 SPEC = ImageSpec(1, 8, tuple("0123456789"), (0.0,), (1.0,))
@@ -44,9 +45,9 @@ def test_focal_loss_counts_what_is_certain_less() -> None:
     torch.testing.assert_close(FocalLoss(2.0)(LOGITS, LABELS), (-((1 - p) ** 2) * p.log()).mean())
 
 
-@pytest.mark.parametrize("weight", [None, WEIGHT])
-@pytest.mark.parametrize("gamma", [0.0, 0.5, 1e-6, 2.0])
-@pytest.mark.parametrize("shares", [False, True])
+@each_case("weight", [None, WEIGHT])
+@each_case("gamma", [0.0, 0.5, 1e-6, 2.0])
+@each_case("shares", [False, True])
 def test_focal_loss_is_finite_where_the_network_is_certain(gamma: float, weight: Tensor | None, shares: bool) -> None:
     logits = (200 * F.one_hot(LABELS, 10)).float().requires_grad_()  # p = 1 to the last bit
     loss = FocalLoss(gamma, weight)(logits, F.one_hot(LABELS, 10).float() if shares else LABELS)
@@ -164,7 +165,7 @@ class Learned(nn.Module):
         return F.cross_entropy(self.scale * logits, targets)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("task", "said"),
     [
         (Task(loss=nn.MSELoss), "MSELoss does not take logits"),

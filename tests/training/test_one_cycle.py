@@ -17,6 +17,7 @@ from labbook.training.schedulers import (
     one_cycle,
     onecycle,
 )
+from tests.cases import each_case
 from tests.training.rates import followed, optimizer, rates
 
 
@@ -33,8 +34,8 @@ def of_cycle(epochs: int, steps: int, interval: Interval, **options: Any) -> lis
     return followed(sgd, one_cycle(sgd, epochs, steps, interval=interval, **options).scheduler, total - 1)
 
 
-@pytest.mark.parametrize(("epochs", "steps"), [(10, 8), (3, 7), (1, 5), (1, 2), (1, 1), (30, 1)])
-@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.3, 0.45, 1.0])
+@each_case(("epochs", "steps"), [(10, 8), (3, 7), (1, 5), (1, 2), (1, 1), (30, 1)])
+@each_case("fraction", [0.0, 0.1, 0.3, 0.45, 1.0])
 def test_one_cycle_is_torchs_at_every_step(epochs: int, steps: int, fraction: float) -> None:
     if fraction * epochs * steps != 1:  # where torch divides by zero
         expected = torchs(epochs * steps, pct_start=fraction, cycle_momentum=False)
@@ -48,7 +49,7 @@ def test_one_cycle_by_epoch_is_torchs_where_its_peak_is_an_epoch() -> None:
     assert of_cycle(10, 8, "epoch") == pytest.approx(torchs(10, cycle_momentum=False), rel=1e-12)
 
 
-@pytest.mark.parametrize("epochs", range(1, 13))
+@each_case("epochs", range(1, 13))
 def test_one_cycle_by_epoch_has_its_peak_and_its_end(epochs: int) -> None:
     found = of_cycle(epochs, 8, "epoch", final_factor=0.01)
     assert max(found) == 0.3

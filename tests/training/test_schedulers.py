@@ -22,6 +22,7 @@ from labbook.training.schedulers import (
     triangular,
     with_warmup,
 )
+from tests.cases import each_case
 from tests.training.rates import EPOCHS, STEPS, Factory, followed, optimizer, rates
 
 ALL: list[tuple[Factory, dict[str, Any]]] = [
@@ -82,7 +83,7 @@ def test_triangular_may_be_all_fall_or_all_rise(part: float, peak: int) -> None:
 
 
 @EVERY
-@pytest.mark.parametrize("lr", [1e-4, 0.3])
+@each_case("lr", [1e-4, 0.3])
 def test_the_optimizers_rate_is_the_peak(factory: Factory, options: dict[str, Any], lr: float) -> None:
     assert max(rates(factory, lr=lr, **options)) == pytest.approx(lr)
 
