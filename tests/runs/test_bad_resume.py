@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from tests.cases import each_case
 from tests.config.test_bad_input import QUICK, refused
 from tests.conftest import Command
 
@@ -33,7 +34,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("arguments", "sentence"),
     [
         ("", "mine has finished its 2 epochs: to train longer, use a larger number, such as epochs=4"),
