@@ -106,6 +106,12 @@ def _packages_stay() -> None:
     lazy_imports.version = functools.cache(lazy_imports.version)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _disk_is_not_waited_for() -> None:
+    """No test turns the machine off, and each saved state takes longer to reach the disk than a step of training."""
+    os.fsync = lambda _: None
+
+
 @pytest.fixture
 def plotted() -> None:
     """Requested by a test that needs the plots of a run as they are."""

@@ -54,7 +54,7 @@ SHELLS = ("bash", "zsh", "fish")
 def test_proposals(typed: str, proposed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("plain", "$(touch gone)", ".hidden"):
-        (tmp_path / "logs" / "runs" / name).mkdir(parents=True)
+        (tmp_path / "logs" / "runs" / name).mkdir(parents=True, exist_ok=True)
     found = completion.proposals(f"python train.py {typed}")
     assert found == proposed
 
