@@ -169,7 +169,8 @@ KINDS = [
 @pytest.mark.skipif(sys.platform != "linux", reason="makes pipes and knows the numbers of errors")
 @each_case("kind", KINDS)
 def test_what_cannot_be_decoded_is_said(kind: str, tmp_path: Path) -> None:
-    path, reason = broken(tmp_path)[kind]
+    (tmp_path / kind).mkdir()
+    path, reason = broken(tmp_path / kind)[kind]
     image, problem, *_ = decode(path, Decoding(8, 3))
     assert image is None
     assert problem.startswith(reason)

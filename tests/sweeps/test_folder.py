@@ -168,7 +168,8 @@ def test_a_command_is_noted_once_and_last(tmp_path: Path, monkeypatch: pytest.Mo
     ],
 )
 def test_how_far_a_run_has_come(tmp_path: Path, text: str | None, state: str) -> None:
-    (tmp_path / "run").mkdir()
+    (tmp_path / "run").mkdir(exist_ok=True)
+    (tmp_path / "run" / "metrics.json").unlink(missing_ok=True)
     if text is not None:
         (tmp_path / "run" / "metrics.json").write_text(text)
     assert SweepFolder(tmp_path).state("run")[0] == state
