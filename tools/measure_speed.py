@@ -22,6 +22,7 @@ from labbook.runs import outputs
 from labbook.signals import restore_interrupts
 from labbook.training import hardware
 from tools.benchmark import (
+    hydra_template,
     image_folder,
     memory,
     photograph_loaders,
@@ -67,6 +68,7 @@ def main() -> None:
         help="of each timing, after one that does not count; at most 3 of the longer ones",
     )
     parser.add_argument("--precision", default="auto", help=f"one of {', '.join(hardware.PRECISIONS)}")
+    parser.add_argument("--template", type=Path, metavar="FOLDER", help="also train with this Lightning-Hydra-Template")
     parser.add_argument("--busy", action="store_true", help="measure although other programs are running")
     parser.add_argument("--write", type=Path, metavar="FILE", help="also as Markdown")
     given = parser.parse_args()
@@ -78,6 +80,8 @@ def main() -> None:
     outputs.check_outputs({"--write": given.write})
     if given.repetitions < 1:
         raise SettingError("--repetitions must be at least 1")
+    if given.template:
+        CONTESTANTS["Lightning-Hydra-Template"] = hydra_template.contestant(given.template)
     asked = given.sections.split(",")
     for name in asked:
         if name not in SECTIONS:

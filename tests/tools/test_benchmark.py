@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import nn
@@ -20,11 +21,27 @@ from labbook.models.mlp import MLP
 from labbook.runs.provenance import code_version
 from labbook.sweeps import grid_sweeper
 from labbook.training.hardware import DeviceChoice, Machine
-from tools.benchmark import image_folder, photograph_loaders, plain_loop, report, step_profile, timing
+from tools.benchmark import hydra_template, image_folder, photograph_loaders, plain_loop, report, step_profile, timing
 from tools.benchmark.cases import CASES, Case, case, prepared, threads
 from tools.benchmark.contenders import CONTESTANTS
 from tools.benchmark.plain_loop import Form, plain
 from tools.benchmark.sections import Section
+
+TEMPLATE = """
+import torch
+from lightning import LightningModule
+
+class MNISTLitModule(LightningModule):
+    def __init__(self, net, optimizer, scheduler, compile):
+        super().__init__()
+        self.net, self.make = net, optimizer
+
+    def training_step(self, batch, batch_idx):
+        return torch.nn.functional.cross_entropy(self.net(batch[0]), batch[1])
+
+    def configure_optimizers(self):
+        return self.make(params=self.parameters())
+"""
 
 
 @pytest.fixture
@@ -55,6 +72,18 @@ def test_every_case_composes_with_the_images_it_trains_on(each: Case) -> None:
 def test_a_case_trains_on_all_its_images(tiny: Case) -> None:
     _, data, _ = prepared(tiny.composed())
     assert len(data.train_dataloader()) == tiny.steps + 1
+
+
+def test_the_hydra_template_trains_with_its_own_module(tiny: Case, tmp_path: Path) -> None:
+    file = tmp_path / hydra_template.MODULE
+    file.parent.mkdir(parents=True)
+    file.write_text(TEMPLATE)
+    assert 0 < hydra_template.contestant(tmp_path)(tiny, "32") < 60
+    assert sys.modules.pop("lightning") is pytorch_lightning
+    with pytest.raises(
+        SettingError, match=r"^--template=elsewhere must be a clone of the Lightning-Hydra-Template: it has no"
+    ):
+        hydra_template.contestant(Path("elsewhere"))
 
 
 def test_contestants_take_turns_and_the_first_round_does_not_count(tiny: Case) -> None:
