@@ -10,8 +10,8 @@ from matplotlib.colors import to_rgba
 from labbook.reports.columns import value_text
 from labbook.reports.grouping import OBJECTIVE, Report
 from labbook.reports.read_runs import Floats
-from labbook.reports.summary_facts import compared_metric_text
 from labbook.reports.svg_charts import PAPER, Picture, Scale, make_picture, name_ticks, shorten_label
+from labbook.reports.table_cells import metric_title
 
 MOST_MAPPED = 3  # parameters
 MOST_LINES = 20  # rows or columns of a map
@@ -44,7 +44,7 @@ def map_of_two(report: Report, down: int, across: int) -> Picture | None:
 def heat_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale], grid: Floats) -> Picture:
     """The compared metric by two settings, mean over the others."""
     names = [report.names[index] for index in indices]
-    figure = compared_metric_text(report)
+    figure = metric_title(report.objective)
 
     def draw(axes: Axes) -> None:
         draw_tiles(axes, grid)
@@ -67,7 +67,7 @@ def scatter_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale
     down, across = (np.array([float(row.values[index]) for row in report.ranked]) for index in indices)
     means = (row.exact(OBJECTIVE) for row in report.ranked)
     figures = np.array([mean.mean for mean in means if mean is not None])
-    names, figure = [report.names[index] for index in indices], compared_metric_text(report)
+    names, figure = [report.names[index] for index in indices], metric_title(report.objective)
 
     def draw(axes: Axes) -> None:
         order = figures.argsort()

@@ -19,7 +19,7 @@ def summary_facts(report: Report) -> list[tuple[str, str]]:
     return [
         ("swept", ", ".join(report.sweep.over)),
         ("n", f"{least_most} finished run{'' if least_most == '1' else 's'} per combination" if counts else ""),
-        ("compared by", f"{compared_metric_text(report)} ({better} is better)"),
+        ("compared by", f"{metric_title(report.objective)} ({better} is better)"),
         ("constant", constant_choices(report)),
         ("hardware", "; ".join(machines_text(report))),
         (
@@ -30,11 +30,6 @@ def summary_facts(report: Report) -> list[tuple[str, str]]:
         ("when", time_span(report)),
         ("resumed", went_on),
     ]
-
-
-def compared_metric_text(report: Report) -> str:
-    """The metric by which rows are sorted: of training, if only the test set was held out."""
-    return metric_title(report.objective)
 
 
 def constant_choices(report: Report) -> str:
@@ -66,13 +61,10 @@ def time_span(report: Report) -> str:
     runs = [run for run in report.sweep.runs if run.ended]
     if not runs:
         return ""
-    starts, ends = ((datetime.fromtimestamp(stamp)) for stamp in (_first(runs), max(run.ended for run in runs)))
+    first, last = min(run.started or run.ended for run in runs), max(run.ended for run in runs)
+    starts, ends = map(datetime.fromtimestamp, (first, last))
     end = f"{ends:%H:%M}" if starts.date() == ends.date() else f"{ends:%Y-%m-%d %H:%M}"
     return f"{starts:%Y-%m-%d %H:%M} to {end}"
-
-
-def _first(runs: list[RunRecord]) -> float:
-    return min(run.started or run.ended for run in runs)
 
 
 IMAGES = {"test/acc": "test", "val/acc": "validation"}
@@ -88,8 +80,8 @@ def evidence_sentences(report: Report) -> list[str]:
     said += [accuracy_intervals(row, name) for name in IMAGES if name in report.figures and row.metric(name)]
     if len(report.ranked) > 1:
         said.append(
-            f"This is the best of {len(report.ranked)} combinations by {compared_metric_text(report)}, so this value is"
-            " a little too high."
+            f"This is the best of {len(report.ranked)} combinations by {metric_title(report.objective)}, so this value"
+            " is a little too high."
         )
     return said
 

@@ -17,7 +17,7 @@ from labbook.reports.gradients import gradient_pictures
 from labbook.reports.grouping import Report, group_runs
 from labbook.reports.maps import parameter_maps
 from labbook.reports.parameter_effects import effect_sections
-from labbook.reports.summary_facts import compared_metric_text, evidence_sentences, summary_facts
+from labbook.reports.summary_facts import evidence_sentences, summary_facts
 from labbook.reports.svg_charts import LineStyle, Picture, line_styles
 from labbook.reports.table_cells import (
     footnotes,
@@ -99,11 +99,12 @@ def best_text(report: Report) -> list[tuple[str, str]]:
 
 
 def page_sections(report: Report) -> list[PageSection]:
-    lines = line_styles([row.label for row in report.rows])
+    lines, settings = line_styles([row.label for row in report.rows]), [row.runs for row in report.rows]
+    held_out = "test" if report.on_test else "validation"
     drawn: list[tuple[str, Callable[[], list[Picture]], bool]] = [
-        (CURVES, lambda: curve_pictures(report, lines), True),
+        (CURVES, lambda: learning_curves(settings, lines, held_out), True),
         ("Effect of each setting", lambda: effect_sections(report), False),
-        (f"{compared_metric_text(report)} by two settings", lambda: parameter_maps(report), False),
+        (f"{metric_title(report.objective)} by two settings", lambda: parameter_maps(report), False),
         ("Gradients", lambda: gradient_pictures(report, lines), True),
         ("Confusion matrix", lambda: confusion_pictures(report), False),
     ]
@@ -112,10 +113,6 @@ def page_sections(report: Report) -> list[PageSection]:
         for heading, draw, legend in drawn
     ]
     return [section for section in found if section.pictures]
-
-
-def curve_pictures(report: Report, lines: list[LineStyle]) -> list[Picture]:
-    return learning_curves([row.runs for row in report.rows], lines, "test" if report.on_test else "validation")
 
 
 def _verbatim(name: str) -> Any:

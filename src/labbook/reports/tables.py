@@ -66,10 +66,10 @@ def table_as_csv(report: Report) -> str:
     theirs = [f"{name} {part}" for name in report.published for part in ("published", "difference")]
     counts = ["runs", "finished", OBJECTIVE]
     heads = [*(column.name for column in report.columns), *counts, *pairs, *theirs, "system", "code_version"]
-    rows = (
-        [*map(_raw, row.values), *_numbers(row, figures, report.published), row.system, _versions(row)]
-        for row in report.rows
-    )
+    rows = []
+    for row in report.rows:
+        versions = ", ".join(dict.fromkeys(run.version for run in row.finished))
+        rows.append([*map(_raw, row.values), *_numbers(row, figures, report.published), row.system, versions])
     return csv_text([heads, *rows])
 
 
@@ -86,10 +86,6 @@ def _numbers(row: SettingRow, figures: list[str], published: list[str]) -> list[
 
 def _raw(value: object) -> object:
     return value if isinstance(value, float) else value_text(value) if value is not None else ""
-
-
-def _versions(row: SettingRow) -> str:
-    return ", ".join(dict.fromkeys(run.version for run in row.finished))
 
 
 def table_as_markdown(report: Report) -> str:
