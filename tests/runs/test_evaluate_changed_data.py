@@ -98,9 +98,9 @@ def test_accents_of_another_system_are_the_same_class(
 
 
 def test_changed_images_do_not_replace_the_evaluation_of_the_run(
-    labbook: Command, again: Command, script: Callable[[ModuleType], Command], photos: Path
+    trained: Callable[..., Path], again: Command, script: Callable[[ModuleType], Command], photos: Path
 ) -> None:
-    run = labbook(*PHOTOS, "epochs=1").run
+    run = trained(*PHOTOS, "epochs=1")
     again(str(run))
     before = evaluation(run)
     photograph(photos / "test" / "cat" / "new.png", "pink")
@@ -118,8 +118,10 @@ def test_changed_images_do_not_replace_the_evaluation_of_the_run(
         assert f"--split {split}: the training images were 18, now they are 19" in refused.sentence
 
 
-def test_images_of_another_folder_that_were_trained_on(labbook: Command, again: Command, photos: Path) -> None:
-    run = labbook(*PHOTOS, "epochs=1").run
+def test_images_of_another_folder_that_were_trained_on(
+    trained: Callable[..., Path], again: Command, photos: Path
+) -> None:
+    run = trained(*PHOTOS, "epochs=1")
     more = shutil.copytree(photos, photos.with_name("more"))
     assert again(str(run), "data.root=more", "--split", "val").err == ""  # the same images, divided in the same way
     for number, colour in enumerate(("pink", "gold", "navy", "teal", "plum", "tan", "snow", "lime", "gray")):
@@ -161,9 +163,9 @@ def test_images_in_memory_are_compared_with_files(labbook: Command, again: Comma
 
 
 def test_what_validation_and_predictions_take_of_another_folder(
-    labbook: Command, again: Command, script: Callable[[ModuleType], Command], photos: Path
+    trained: Callable[..., Path], again: Command, script: Callable[[ModuleType], Command], photos: Path
 ) -> None:
-    run = labbook(*PHOTOS, "epochs=1").run
+    run = trained(*PHOTOS, "epochs=1")
     shutil.copytree(photos, photos.with_name("copy"))
     refused = again(str(run), "data.root=copy", "--split", "val", "data.val_seed=9")
     assert refused.sentence.startswith("--split val: these are the training images of the run, with another validation")
@@ -180,8 +182,8 @@ def test_what_validation_and_predictions_take_of_another_folder(
         )
 
 
-def test_a_class_that_was_renamed_is_left_out(labbook: Command, again: Command, photos: Path) -> None:
-    run = labbook(*PHOTOS, "epochs=1").run
+def test_a_class_that_was_renamed_is_left_out(trained: Callable[..., Path], again: Command, photos: Path) -> None:
+    run = trained(*PHOTOS, "epochs=1")
     for part in ("train", "test"):
         (photos / part / "cat").rename(photos / part / "Cat")
     ended = again(str(run))
@@ -190,8 +192,10 @@ def test_a_class_that_was_renamed_is_left_out(labbook: Command, again: Command, 
     assert "classes of the network without images here: cat" in ended.out
 
 
-def test_folders_of_one_name_have_evaluations_of_their_own(labbook: Command, again: Command, photos: Path) -> None:
-    run = labbook(*PHOTOS, "epochs=1").run
+def test_folders_of_one_name_have_evaluations_of_their_own(
+    trained: Callable[..., Path], again: Command, photos: Path
+) -> None:
+    run = trained(*PHOTOS, "epochs=1")
     for name, colour in (("one", "pink"), ("two", "gold")):
         photograph(photos.parent / name / "set" / "test" / "cat" / "1.png", colour)
         again(str(run), f"data.root={name}/set")

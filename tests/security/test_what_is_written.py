@@ -169,7 +169,7 @@ def portable(name: str) -> bool:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.text(max_size=400))
 @example("../../x")
 @example("CON")

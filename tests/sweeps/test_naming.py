@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labbook.config.path_rules import LONGEST, short_file_name
@@ -38,6 +38,7 @@ def test_the_seed_comes_last() -> None:
     assert overrides_slug(["seed=3", "model.depth=2", "optimizer=sgd"]) == "optimizer-sgd_depth-2_seed-3"
 
 
+@settings(max_examples=20)
 @given(st.lists(st.tuples(keys, st.text()), max_size=5))
 def test_every_file_system_takes_a_run_s_name(pairs: list[tuple[str, str]]) -> None:
     name = overrides_slug(f"{key}={value}" for key, value in pairs)

@@ -152,7 +152,7 @@ def test_a_run_that_unfreezes_resumes_to_the_same_bits(
     resumed = labbook(f"resume={stopped.run}")
     assert resumed.code == 0, resumed.err
     same_in_all(whole.run, resumed.run)
-    frozen = labbook(*start, "callbacks=none").run
+    frozen = labbook(*start, "callbacks=none", "epochs=1").run
 
     def state(run: Path) -> dict[str, Tensor]:
         found: dict[str, Tensor] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
