@@ -39,10 +39,11 @@ def notes(survey: Survey, entries: Sequence[Entry], timed: bool) -> list[str]:
         if data.spec.size != spec.size:
             about.append(f"Of {data.spec.size} x {data.spec.size} pixels for {name}, as train.py gives it.")
     if timed:
+        per_core = "; seconds of processor time" if survey.choice.accelerator == "cpu" else ""
         about += [
             f"Batches of {usual.batch_size}. Peak memory: the most that tensors hold at once in a step of"
             " training, without Python and the libraries. Images/s: medians of the steps of about a second, after one"
-            " that does not count, with the images on the device.",
+            f" that does not count, with the images on the device{per_core}.",
             f"Measured: {machine(survey.choice)}.",
         ]
         if untrained := [entry.name for entry in entries if entry.forward and not entry.training]:
