@@ -173,6 +173,7 @@ def test_the_data_follow_the_pretrained_weights(name: str, settings: dict[str, A
     [
         ({"name": None}, "model.name is missing: use a name of timm, such as model.name=resnet18"),
         ({"name": "resnet19"}, "model.name=resnet19 is no network of timm; did you mean resnet"),
+        ({"name": "RESNET18"}, "model.name=RESNET18 is no network of timm; did you mean resnet18, "),
         ({"name": "hf-hub:me/evil"}, "model.name=hf-hub:me/evil is no network of timm; "),
         ({"name": "resnet18.best"}, "model.name=resnet18.best: timm has no such weights of resnet18; did you mean res"),
         ({"pretrained": "a.pth"}, "model.pretrained=a.pth must be true or false: use model.weights for a file"),

@@ -170,7 +170,7 @@ def known_name(name: Any) -> str:
         raise SettingError("model.name is missing: use a name of timm, such as model.name=resnet18")
     architecture, _, tag = str(name).partition(".")
     if architecture not in timm_networks():
-        near = difflib.get_close_matches(architecture, timm_networks(), n=5)
+        near = difflib.get_close_matches(architecture.lower(), timm_networks(), n=5)
         raise SettingError(f"model.name={name} is no network of timm; {did_you_mean(near)}")
     tags = timm.list_pretrained(f"{architecture}.*")
     if tag and name not in tags:
