@@ -22,7 +22,16 @@ from labbook.runs.run_folder import RunFolder
 from labbook.runs.run_session import RunSession
 from labbook.signals import StopSignals
 from labbook.trainer import build_evaluation_metrics, detached_trainer, filter_lightning_warnings
-from labbook.training import batch_size, capabilities, checkpoint_io, fast_lightning, hardware, objectives, own_modules
+from labbook.training import (
+    batch_size,
+    capabilities,
+    checkpoint_io,
+    fast_lightning,
+    hardware,
+    objectives,
+    own_modules,
+    threads,
+)
 from labbook.training.hardware import DeviceChoice
 from labbook.training.lightning_internals import death_among_others
 from labbook.training.processes import any_rank
@@ -171,7 +180,8 @@ def fit_steps(config: DictConfig, made: Prepared, steps: int, *callbacks: Callba
     endless = {"max_epochs": -1, "min_epochs": None, "limit_val_batches": 0, "profiler": None}
     trainer = detached_trainer(config, made.choice, callbacks=list(callbacks), max_steps=steps, **endless)
     quiet = fast_lightning.without_unused_hooks(trainer, made.model)
-    with StopSignals(), explain_single_image(config), quiet, filter_lightning_warnings():
+    computing = threads.computing_with(threads.number_of_threads(config, made.choice))
+    with StopSignals(), computing, explain_single_image(config), quiet, filter_lightning_warnings():
         trainer.fit(made.model, datamodule=made.data)
     return trainer
 

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from labbook.callbacks import busy_machine
 from labbook.callbacks.busy_machine import BusyMachine
 
 TICKS = 100  # a second
+ALONE = SimpleNamespace(world_size=1)
 
 
 class Machine:
@@ -46,7 +48,7 @@ def notes_of(machine: Machine, caplog: pytest.LogCaptureFixture, own: float, oth
     callback: Any = BusyMachine()
     machine.work(1, 0, 0)
     with caplog.at_level(logging.WARNING, logger="labbook"):
-        callback.on_train_start(None, None)
+        callback.on_train_start(ALONE, None)
         machine.work(1, own, others)
         callback.on_train_batch_end(None, None, None, None, 1)
         assert callable(callback.on_train_batch_end)
@@ -60,8 +62,8 @@ def test_other_programs_are_noted_with_the_number_that_helps(
     machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert notes_of(machine, caplog, own=1.2, others=0.8) == [
-        "note: other programs keep 0.8 of 2 cores busy, so the 2 threads of this run wait for each other: threads=1 may"
-        " be faster (the last bits of the results depend on the number)"
+        "note: other processes keep 0.8 of 2 cores busy, so the 2 threads of this run wait for each other: threads=1"
+        " may be faster (the last bits of the results depend on the number)"
     ]
 
 
@@ -70,10 +72,12 @@ def test_a_machine_of_its_own_is_not_noted(machine: Machine, caplog: pytest.LogC
     assert notes_of(machine, caplog, own=own, others=0.2) == []
 
 
-@pytest.mark.parametrize("why", ["one thread", "another system"])
+@pytest.mark.parametrize("why", ["one thread", "two processes", "another system"])
 def test_nothing_is_measured_where_it_cannot_help(machine: Machine, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
     if why == "one thread":
         monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    callback: Any = BusyMachine()  # and there is no STAT yet
-    callback.on_train_start(None, None)
+    if why != "another system":
+        machine.work(1, 0, 0)  # writes STAT
+    callback: Any = BusyMachine()
+    callback.on_train_start(SimpleNamespace(world_size=1 + (why == "two processes")), None)
     assert callback.on_train_batch_end is None

@@ -122,6 +122,12 @@ def test_schedules_of_torch_pass() -> None:
     assert instantiate.build_object(node)(optimizer).get_last_lr() == [0.1]
 
 
+def test_the_program_gives_a_schedule_its_optimizer_under_any_name() -> None:
+    instantiate.check_node_tree(node("decay", power=2.0), "scheduler")
+    with pytest.raises(SettingError, match=r"^scheduler\.power is missing: "):
+        instantiate.check_node_tree(node("decay"), "scheduler")
+
+
 def test_a_class_that_hands_its_options_on_takes_its_bases_settings() -> None:
     instantiate.check_node_tree(node("Derived", extra=1, needed=2, count=3), "thing", SUPPLIED)
     assert refused(node("Derived", needed=2, count=0), SUPPLIED) == "thing.count must be greater than 0, not 0"

@@ -7,6 +7,8 @@ import pytest
 from annotated_types import Ge, Lt, MinLen
 from omegaconf import OmegaConf
 from pydantic import NonNegativeInt, PositiveInt
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from labbook.config import instantiate, own_code
 from labbook.errors import SettingError
@@ -66,6 +68,11 @@ def contrary(first: int = 1, second: int = 2) -> tuple[int, int]:
     if first > second:
         raise SettingError(f"first={first} is more than second={second}")
     return first, second
+
+
+def decay(opt: Optimizer, epochs: int, power: float) -> LRScheduler:
+    """A schedule with its own name for the optimizer."""
+    return LambdaLR(opt, lambda epoch: (1 - epoch / epochs) ** power)
 
 
 def node(target: str = "Thing", /, **settings: Any) -> dict[str, Any]:

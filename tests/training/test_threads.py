@@ -1,6 +1,7 @@
 """How many threads a run computes with: chosen, recorded, and used again when it is resumed."""
 
 import logging
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,13 +9,14 @@ from typing import Any, cast
 
 import pytest
 import torch
+from lightning_fabric.utilities.distributed import _set_num_threads_if_needed
 
 from labbook import experiment
 from labbook.errors import SettingError
 from labbook.runs.run_session import RunSession
 from labbook.training import hardware
 from labbook.training.hardware import DeviceChoice, Machine
-from labbook.training.threads import use_threads
+from labbook.training.threads import computing_with, use_threads
 from tests import composing
 from tests.models.test_architectures import spec_of
 
@@ -52,20 +54,22 @@ def test_a_number_in_the_environment_is_not_replaced(monkeypatch: pytest.MonkeyP
     assert chosen("model=mlp", "data.batch_size=32") is None
 
 
-def used(asked: int | None, earlier: int | None = None, choice: int | None = None) -> int:
+def used(asked: int | None, earlier: int | None = None, choice: int | None = None, processes: int = 1) -> int:
     """The number that torch uses within a run; the run began with `earlier`."""
     folder = SimpleNamespace(
-        config=SimpleNamespace(threads=asked),
+        config=SimpleNamespace(threads=asked, trainer={"devices": processes}),
         state=Path("last.ckpt") if earlier else None,
         metrics={"threads": earlier} if earlier else {},
     )
-    before = torch.get_num_threads()
+    before, variable = torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
     with ExitStack() as closing:
         run = cast(RunSession, SimpleNamespace(folder=folder, closing=closing))
         use_threads(run, DeviceChoice("cpu", "32-true", True, "", threads=choice))
+        _set_num_threads_if_needed(2)  # Lightning, before it trains with two processes
         threads = torch.get_num_threads()
+        assert os.environ["OMP_NUM_THREADS"] == str(threads)  # for the other processes
         assert cast(dict[str, Any], folder.metrics)["threads"] == threads
-    assert torch.get_num_threads() == before
+    assert (torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")) == (before, variable)
     return threads
 
 
@@ -83,6 +87,15 @@ def test_what_counts_first(caplog: pytest.LogCaptureFixture, monkeypatch: pytest
     notes = [record.getMessage() for record in caplog.records]
     assert notes[0] == "note: 2 threads, and 3 before: a resumed run has the same bits only with as many"
     assert len(notes) == 3
+
+
+def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    with computing_with(CORES):
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        assert used(None, processes=2) == CORES // 2
+        assert used(3, processes=2) == 3
+        monkeypatch.setenv("OMP_NUM_THREADS", str(CORES))  # of the user, or of the process that started this one
+        assert used(None, processes=2) == CORES
 
 
 def test_more_threads_than_cores_are_refused() -> None:

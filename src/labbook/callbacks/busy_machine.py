@@ -53,7 +53,7 @@ class BusyMachine(Callback):
         self._start: CpuTimes | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if torch.get_num_threads() == 1:
+        if torch.get_num_threads() == 1 or trainer.world_size > 1:  # the other processes of a run are not others
             self._skip()
             return
         try:
@@ -72,7 +72,7 @@ class BusyMachine(Callback):
         others = CpuTimes.now().others_since(self._start)
         if (free := max(round(cores - others), 1)) < threads:
             log.warning(
-                "note: other programs keep %.1f of %d cores busy, so the %d threads of this run wait for each other:"
+                "note: other processes keep %.1f of %d cores busy, so the %d threads of this run wait for each other:"
                 " threads=%d may be faster (the last bits of the results depend on the number)",
                 others, cores, threads, free,
             )  # fmt: skip

@@ -220,7 +220,9 @@ def check_target_node(node: Mapping[str, Any], name: str, supplied: Mapping[str,
                 plain = [item for item in value if not is_target_node(item)] if isinstance(value, list) else value
                 check_value(hints.get(key, Any), plain, f"{name}.{key}")
     if name in target_rules.DEFERRED or not node.get("_partial_"):
-        given = {*settings, *supplied, *target_rules.DEFERRED.get(name, ())}
+        given = {*settings, *supplied}
+        if name in target_rules.DEFERRED:
+            given |= {*target_rules.DEFERRED[name], *list(known)[:1]}
         for key, item in known.items():
             required = item.default is item.empty and item.kind not in (item.VAR_KEYWORD, item.VAR_POSITIONAL)
             if required and key not in given:

@@ -52,8 +52,8 @@ ALLOWED_BASES: dict[str, tuple[type, ...]] = {
 }
 NAMED = {"callbacks": "callback", "metrics": "metric"}  # groups of named nodes
 OF_SEVERAL = (*NAMED, "logger")  # groups whose nodes may have a name
-# Groups whose targets get arguments from the training, and these arguments.
-DEFERRED = {"optimizer": ("params",), "scheduler": ("optimizer", "epochs", "steps_per_epoch")}
+# Groups whose targets get arguments from the training, the first and these by name.
+DEFERRED: dict[str, tuple[str, ...]] = {"optimizer": (), "scheduler": ("epochs", "steps_per_epoch")}
 FOR_HYDRA = ("_args_", "_recursive_", "_isolate_", "_execution_whitelist_")
 
 # Classes with which config.yaml and metrics.csv of a run are wrong, most of them Lightning's callbacks, and what to use

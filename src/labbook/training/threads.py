@@ -2,12 +2,15 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+from omegaconf import DictConfig
 
 from labbook.errors import SettingError
 from labbook.runs.run_session import RunSession
-from labbook.training.hardware import THREADS, DeviceChoice
+from labbook.training.hardware import THREADS, DeviceChoice, device_count
 
 log = logging.getLogger("labbook")
 
@@ -21,17 +24,42 @@ def use_threads(run: RunSession, choice: DeviceChoice) -> None:
     Raises:
         SettingError: this machine has fewer cores than `threads`.
     """
-    before, cores = torch.get_num_threads(), os.cpu_count() or 1
-    asked, earlier = run.folder.config.threads, run.folder.metrics.get("threads") if run.folder.state else None
-    if asked is not None and asked > cores:
-        raise SettingError(f"threads={asked}: this machine has {cores} cores, so use 1 to {cores}, or null")
-    if asked is None and THREADS not in os.environ and earlier is not None and earlier <= cores:
-        asked = earlier
-    threads = asked or choice.threads or before
-    if earlier not in (None, threads):
+    earlier = run.folder.metrics.get("threads") if run.folder.state else None
+    threads = number_of_threads(run.folder.config, choice, earlier)
+    if earlier not in (None, threads) and choice.accelerator == "cpu":
         log.warning(
             "note: %d threads, and %d before: a resumed run has the same bits only with as many", threads, earlier
         )
-    run.closing.callback(torch.set_num_threads, before)
-    torch.set_num_threads(threads)
+    run.closing.enter_context(computing_with(threads))
     run.folder.metrics["threads"] = threads
+
+
+def number_of_threads(config: DictConfig, choice: DeviceChoice, earlier: int | None = None) -> int:
+    """The number for each process of a run that began with `earlier`; see `use_threads`."""
+    asked, cores = config.threads, os.cpu_count() or 1
+    if asked is not None and asked > cores:
+        raise SettingError(f"threads={asked}: this machine has {cores} cores, so use 1 to {cores}, or null")
+    if asked is not None:
+        return int(asked)
+    if THREADS in os.environ:
+        return torch.get_num_threads()
+    if earlier is not None and earlier <= cores:
+        return earlier
+    processes = device_count(config.trainer.get("devices", "auto"), choice.accelerator)
+    return choice.threads or max(torch.get_num_threads() // processes, 1)
+
+
+@contextmanager
+def computing_with(threads: int) -> Iterator[None]:
+    """Within this context, torch has so many threads, also in processes that Lightning starts."""
+    before, variable = torch.get_num_threads(), os.environ.get(THREADS)
+    torch.set_num_threads(threads)
+    os.environ[THREADS] = str(threads)  # without it, Lightning sets a number of its own for several processes
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        if variable is None:
+            del os.environ[THREADS]
+        else:
+            os.environ[THREADS] = variable
