@@ -24,7 +24,7 @@ import torch
 from labbook.api import train
 from labbook.cli.command_line import exit_with_message
 from labbook.errors import first_line
-from labbook.files import write_whole
+from labbook.files import make_folder, write_whole
 from labbook.runs import outputs
 from labbook.training import hardware
 from tools.benchmark import plain_loop, report, timing
@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of each timing, instead of those of each case")
     given = parser.parse_args()
     outputs.check_outputs({"--write": given.write})
+    make_folder(given.write.parent)
     cases = [each for each in CASES if each.name in NAMES]
     if given.steps:
         cases, resnet = ([shortened(each, given.steps) for each in group] for group in (cases, [RESNET]))

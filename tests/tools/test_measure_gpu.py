@@ -28,7 +28,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_parts_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "gpu.json"
+    file = tmp_path / "new" / "gpu.json"
     arguments = ["measure_gpu.py", "--write", str(file), "--repetitions", "1", "--steps", "2"]
     monkeypatch.setattr(sys, "argv", arguments)
     measure_gpu.main()
