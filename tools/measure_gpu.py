@@ -23,7 +23,7 @@ import torch
 
 from labbook.api import train
 from labbook.cli.command_line import exit_with_message
-from labbook.errors import first_line
+from labbook.errors import StoppedBySignal, first_line
 from labbook.files import make_folder, write_whole
 from labbook.runs import outputs
 from labbook.training import hardware
@@ -83,6 +83,8 @@ def measure(parts: dict[str, Callable[[], Any]], file: Path) -> dict[str, Any]:
         started = time.perf_counter()
         try:
             found[name] = part()
+        except StoppedBySignal:
+            raise
         except Exception as error:  # the other parts are still measured
             found[name] = {"error": f"{type(error).__name__}: {first_line(error)}"}
         found[f"seconds of {name}"] = round(time.perf_counter() - started, 1)

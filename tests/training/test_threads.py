@@ -26,7 +26,7 @@ CORES = 4
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("os.cpu_count", lambda: CORES)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(CORES)), raising=False)
     monkeypatch.setattr(hardware, "describe_machine", lambda: Machine(cpu_cores=CORES))
 
 
@@ -99,5 +99,5 @@ def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_more_threads_than_cores_are_refused() -> None:
-    with pytest.raises(SettingError, match=r"^threads=5: this machine has 4 cores, so use 1 to 4, or null$"):
+    with pytest.raises(SettingError, match=r"^threads=5: this process has 4 cores, so use 1 to 4, or null$"):
         used(5)

@@ -56,4 +56,5 @@ def command_parser(name: str, about: str | None) -> argparse.ArgumentParser:
         prog=program_name(name),
         description=with_program_names(about or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # a misspelt option is an error, as a misspelt setting is
     )

@@ -110,7 +110,7 @@ def check_target_kind(target: Any, node: Mapping[str, Any], name: str) -> None:
     if not inner or (group in OF_SEVERAL and "." not in inner):
         made = return_type(target)
         if made is None or not issubclass(made, ALLOWED_BASES[group]):
-            expected = " or ".join(f"{kind.__name__} ({kind.__module__})" for kind in ALLOWED_BASES[group])
+            expected = " or ".join(known_base(kind) for kind in ALLOWED_BASES[group])
             is_not = "is not a subclass of" if inspect.isclass(target) else "does not return a"
             raise SettingError(f"{setting} {is_not} {expected}")
         kinds = (*made.__mro__, f"{made.__module__}.{made.__name__}")
@@ -144,3 +144,8 @@ def check_setting_allowed(name: str, value: Any) -> None:
         raise SettingError(f"{name} is set by the program: what a run writes goes into its folder, so leave it out")
     if key in FILES and isinstance(value, str) and escapes_folder(value):
         raise SettingError(f"{name}={abbreviate(value)} leads out of the run's folder")
+
+
+def known_base(kind: type) -> str:
+    """A class of `ALLOWED_BASES` in words."""
+    return "a scheduler of timm" if kind is Scheduler else f"{kind.__name__} ({kind.__module__})"

@@ -1,7 +1,7 @@
 """The classification networks of timm, by name, for the channels and classes of the data (the extra `timm`)."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -92,6 +92,11 @@ class TimmModel(LibraryNetwork):
             if self.options:
                 raise SettingError(f"model.options={self.options}: {first_line(error)}") from error
             raise RuntimeError(first_line(error)) from error  # the size of the images may be the cause
+        embedding = getattr(network, "patch_embed", None)
+        patch = getattr(embedding, "patch_size", 1)
+        patch = max(patch) if isinstance(patch, Sequence) else patch
+        if self.spec.size % patch and not getattr(embedding, "dynamic_img_pad", False):
+            raise RuntimeError(f"its patches of {patch} pixels would leave out pixels at the border")
         return network
 
     def no_classes(self) -> SettingError:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
@@ -208,12 +209,16 @@ class CountingScheduler(LRScheduler):
 
     def __init__(self, scheduler: Any, interval: Interval) -> None:
         self.optimizer = scheduler.optimizer
-        self.count = 0
+        self.base_lrs = [group["lr"] for group in self.optimizer.param_groups]
+        self.count = self.last_epoch = 0
         self._step = scheduler.step if interval == "epoch" else scheduler.step_update
 
     def step(self, epoch: int | None = None) -> None:
         self.count += 1
         self.apply()
+
+    def get_last_lr(self) -> list[float | Tensor]:
+        return [group["lr"] for group in self.optimizer.param_groups]
 
     def apply(self) -> None:
         """Set the learning rates of the count; at 0, those of the constructor stay."""

@@ -36,9 +36,9 @@ def use_threads(run: RunSession, choice: DeviceChoice) -> None:
 
 def number_of_threads(config: DictConfig, choice: DeviceChoice, earlier: int | None = None) -> int:
     """The number for each process of a run that began with `earlier`; see `use_threads`."""
-    asked, cores = config.threads, os.cpu_count() or 1
+    asked, cores = config.threads, usable_cores()
     if asked is not None and asked > cores:
-        raise SettingError(f"threads={asked}: this machine has {cores} cores, so use 1 to {cores}, or null")
+        raise SettingError(f"threads={asked}: this process has {cores} cores, so use 1 to {cores}, or null")
     if asked is not None:
         return int(asked)
     if THREADS in os.environ:
@@ -47,6 +47,11 @@ def number_of_threads(config: DictConfig, choice: DeviceChoice, earlier: int | N
         return earlier
     processes = device_count(config.trainer.get("devices", "auto"), choice.accelerator)
     return choice.threads or max(torch.get_num_threads() // processes, 1)
+
+
+def usable_cores() -> int:
+    """The cores that this process may use, of which a cluster or `taskset` may leave a part."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
