@@ -60,7 +60,8 @@ def test_every_layer_but_the_last_is_loaded(labbook: Command, mobilenet: str) ->
 @needs("cats_dogs")
 def test_a_frozen_network_learns_cats_and_dogs_from_450_photographs(labbook: Command, mobilenet: str) -> None:
     data = ("data=cats_dogs", f"data.root={REAL / 'cats_dogs'}", "data.limit=500", "data.batch_size=16")
-    frozen = ("model=mobilenet_v2", mobilenet, "model.freeze=backbone", "optimizer.lr=0.003")
+    frozen = ("model=mobilenet_v2", mobilenet, "model.freeze=backbone", "optimizer.lr=0.003", "data.augment=[]")
+    # 0.980, 0.988 and 0.986 with the seeds 42, 43 and 44
     run = labbook(*frozen, *data, "epochs=3", "test_checkpoint=last", "callbacks=none").run
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["data"]["train"]["images"] == 500  # a tenth of them for validation
