@@ -100,7 +100,7 @@ def test_what_cannot_have_it_says_so(
     labbook: Command, trained: Callable[..., Path], script: Callable[[ModuleType], Command]
 ) -> None:
     sweep = labbook("-m", *QUICK, "data.batch_size=auto", "seed=1,2")
-    assert sweep.sentence.startswith("data.batch_size=auto is for one run")
+    assert sweep.sentence.startswith("data.batch_size=auto is not for sweeps")
     assert "data.batch_size=N" in sweep.sentence
     several = labbook(*QUICK, "data.batch_size=auto", "trainer.devices=2")
     assert several.sentence == "data.batch_size=auto tries one device: use trainer.devices=1, or data.batch_size=N"
