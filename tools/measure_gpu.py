@@ -33,7 +33,10 @@ from tools.benchmark.contenders import CONTESTANTS, ours
 from tools.benchmark.sections import Section
 
 NAMES = ("LeNet-5, batch 64", "AlexNet, batch 64", "cats-and-dogs network, batch 128")  # labs B1, B2 and D1
-RESNET = case("ResNet-18, 224 pixels, batch 64", "resnet18", 64, 224, 3, 40, 400)
+MEASURED = (
+    *(each for each in CASES if each.name in NAMES),
+    case("ResNet-18, 224 pixels, batch 64", "resnet18", 64, 224, 3, 40, 400),
+)
 OPTIONS = (  # each beside the run as it is
     (),
     ("trainer.precision=32",),
@@ -103,14 +106,10 @@ def main() -> None:
     given = parser.parse_args()
     outputs.check_outputs({"--write": given.write})
     make_folder(given.write.parent)
-    cases = [each for each in CASES if each.name in NAMES]
-    if given.steps:
-        cases, resnet = ([shortened(each, given.steps) for each in group] for group in (cases, [RESNET]))
-    else:
-        resnet = [RESNET]
+    cases = [shortened(each, given.steps) if given.steps else each for each in MEASURED]
     parts: dict[str, Callable[[], Any]] = {
-        "training": lambda: table(timing.training([*cases, *resnet], CONTESTANTS, given.repetitions, "auto")),
-        "options": lambda: with_options([*cases, *resnet]),
+        "training": lambda: table(timing.training(cases, CONTESTANTS, given.repetitions, "auto")),
+        "options": lambda: with_options(cases),
         "choices": lambda: table(plain_loop.choices(cases, given.repetitions, "auto")),
         "airbench94": lambda: airbench(given.cifar10),
     }

@@ -22,9 +22,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plain_loop, "otherwise", lambda form: {"not fused": plain_loop.Form(fused=False)})
     monkeypatch.setattr(plain_loop, "replace", lambda form, **_: form)  # compiling takes half a minute
     monkeypatch.setattr(measure_gpu, "OPTIONS", ((), ("trainer.precision=32", "data.on_device=false")))
-    monkeypatch.setattr(measure_gpu, "CASES", [case("tiny", "mlp", 8, 8, 1, 9, 10, "model.width=4")])
-    monkeypatch.setattr(measure_gpu, "NAMES", ("tiny",))
-    monkeypatch.setattr(measure_gpu, "RESNET", case("tiny net", "mlp", 4, 8, 1, 9, 10))
+    monkeypatch.setattr(measure_gpu, "MEASURED", [case("tiny", "mlp", 8, 8, 1, 9, 10, "model.width=4")])
 
 
 def test_all_parts_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +34,7 @@ def test_all_parts_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     errors = {name: part["error"] for name, part in found.items() if isinstance(part, dict) and "error" in part}
     assert not errors
     assert [(row["case"], row["options"]) for row in found["options"]] == [
-        (name, " ".join(options)) for name in ("tiny", "tiny net") for options in measure_gpu.OPTIONS
+        ("tiny", " ".join(options)) for options in measure_gpu.OPTIONS
     ]
     assert all(row["images/s"] > 0 for row in found["options"])
     assert [row["way to train"].partition(" (")[0] for row in found["training"][:3]] == [
