@@ -21,8 +21,9 @@ from labbook.models.mlp import MLP
 from labbook.runs.provenance import code_version
 from labbook.sweeps import grid_sweeper
 from labbook.training.hardware import DeviceChoice, Machine
+from labbook.training.threads import computing_with
 from tools.benchmark import hydra_template, image_folder, photograph_loaders, plain_loop, report, step_profile, timing
-from tools.benchmark.cases import CASES, Case, case, prepared, threads
+from tools.benchmark.cases import CASES, Case, case, prepared
 from tools.benchmark.contenders import CONTESTANTS
 from tools.benchmark.plain_loop import Form, plain
 from tools.benchmark.sections import Section
@@ -196,7 +197,7 @@ def test_every_choice_is_held_against_its_opposite(tiny: Case, monkeypatch: pyte
 
 
 def test_the_choice_of_labbook_is_a_form(tiny: Case) -> None:
-    with threads(2):
+    with computing_with(2):
         found = plain_loop.chosen(tiny, "32")
         assert 0 < plain(tiny, found) < 60
         assert torch.get_num_threads() == 2

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 
 from labbook import experiment
@@ -85,17 +84,6 @@ def prepared(config: DictConfig) -> tuple[hardware.DeviceChoice, ImageDataModule
     choice = hardware.choose_for_run(config, model)
     data.setup()
     return choice, data, model
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Within this context, torch computes with so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from torch import nn
 
 from labbook.training import hardware
 from labbook.training.fast_lightning import reuse_freed_memory
+from labbook.training.threads import computing_with
 from tools.benchmark.bare_loop import BITS, DEVICES, now
-from tools.benchmark.cases import Case, prepared, threads
+from tools.benchmark.cases import Case, prepared
 from tools.benchmark.sections import Section, say
 
 TRIALS = 3  # of each form; the fastest counts
@@ -61,7 +62,7 @@ def plain(case: Case, form: Form, steps: int | None = None) -> float:
     scaler = torch.amp.GradScaler(device.type, enabled=bits is torch.float16)
     order, started = torch.randperm(len(labels), device=device), 0.0
     steps = case.steps if steps is None else steps
-    with threads(form.threads or torch.get_num_threads()):
+    with computing_with(form.threads or torch.get_num_threads()):
         for rows in torch.split(order, case.batch_size)[: steps + 1]:
             batch = images[rows].float().div_(127.5).sub_(1).contiguous(memory_format=layout)
             with mixed:
