@@ -50,6 +50,7 @@ SECTIONS: dict[str, Callable[[list[Case], int, str], list[Section]]] = {
         image_folder.building(n),
         image_folder.second_epoch(precision),
         photograph_loaders.section(n),
+        photograph_loaders.training(min(n, FEW)),
     ],
 }
 

@@ -219,6 +219,7 @@ def test_a_compiled_network_is_timed(tiny: Case, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # timm leaves its files open
 def test_photographs_are_timed_from_file_to_step(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, small in {"SIZE": 179, "BATCH": 2, "SHOT": (80, 60)}.items():
         monkeypatch.setattr(image_folder, name, small)
@@ -227,10 +228,13 @@ def test_photographs_are_timed_from_file_to_step(monkeypatch: pytest.MonkeyPatch
     assert float(making[2]) > 0
     rows = image_folder.second_epoch("32", steps=1).rows
     assert [float(row[1].replace(",", "")) > 0 for row in rows] == [True] * 3
-    for name, small in {"SIZE": 16, "BATCH": 2, "WORKERS": 0}.items():
+    for name, small in {"SIZE": 32, "BATCH": 2, "WORKERS": 0, "STEPS": 1}.items():
         monkeypatch.setattr(photograph_loaders, name, small)
     for row in photograph_loaders.section(1, count=4).rows:
-        assert all(float(figure.replace(",", "")) > 0 for figure in row[1:])
+        assert all(float(figure.replace(",", "")) > 0 for figure in row[1:] if figure)
+    loaders = photograph_loaders.training(1).rows
+    assert [row[0] for row in loaders][:2] == ["Labbook", "torchvision"]
+    assert all(0 <= float(share.rstrip("%")) < 100 for *_, share in loaders)
 
 
 def test_the_report_is_a_table_with_its_conditions() -> None:

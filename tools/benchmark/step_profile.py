@@ -15,6 +15,7 @@ from labbook.callbacks.run_description import describe_run
 from labbook.fit import fit_model
 from labbook.runs import run_session
 from labbook.trainer import build_trainer
+from labbook.training import threads
 from tools.benchmark.cases import Case, prepared, scratch
 from tools.benchmark.contenders import Clock
 from tools.benchmark.sections import Section
@@ -110,6 +111,7 @@ def profiled(case: Case, precision: str) -> dict[str, float]:
         config = case.composed("epochs=1", f"log_dir={folder}", f"trainer.precision={precision}", "trainer=cpu")
         choice, data, model = prepared(config)
         with run_session.open_run(config) as run:
+            threads.use_threads(run, choice)
             describe_run(run.folder, model, data, choice)
             trainer = build_trainer(config, choice, run, model, data)
             trainer.callbacks.append(clock)  # type: ignore[attr-defined]
