@@ -91,15 +91,15 @@ def main() -> None:
     load = report.check_load(given.busy)
     if given.write:
         make_folder(given.write.parent)
+    about = report.conditions(choice, load, " ".join(["python", *sys.argv]))
     found = []
     for name in asked:
         say(name)
         for section in SECTIONS[name](cases, given.repetitions, given.precision):
             report.show(section)
             found.append(section)
-    about = report.conditions(choice, load, " ".join(["python", *sys.argv]))
-    if given.write:
-        outputs.write_output(given.write, report.markdown(found, about))
+            if given.write:
+                outputs.write_output(given.write, report.markdown(found, about))
     print(about)
 
 
