@@ -38,8 +38,9 @@ def main() -> None:
     lines = page.write(file, given.folder)
     if given.folder == FOLDER:
         page.write_brief(README, file, lines)
-    for name, draw in (("differences.svg", plots.differences), ("by_epoch.svg", plots.by_epoch)):
-        outputs.write_output(given.folder / name, draw(lines))
+    drawn = {"differences": plots.differences, "tests": plots.of_tests, "by_epoch": plots.by_epoch}
+    for name, draw in drawn.items():
+        outputs.write_output(given.folder / f"{name}.svg", draw(lines))
     for line in (line for line in lines if line.worse):
         print(f"worse than published: {line.system}, {line.label}: {line.name} by {-line.difference:.4f}")
     print(f"page: {file}")

@@ -78,7 +78,7 @@ def test_a_line_has_published_ours_the_difference_and_both_times(tmp_path: Path,
     assert worse.worse
     assert (worse.system, worse.label, worse.name) == ("E3", "depth 2, activation relu", "val/acc")
     text = (tmp_path / "results.md").read_text()
-    row = "| E3 | depth 2, activation relu | val acc | 0.9000 | 0.8450 ± 0.0071 | 2 | -0.0550 **worse** | 12.5 | 10.0 |"
+    row = "| E3 | depth 2, activation relu | val acc | 0.9000 | 0.8450 ± 0.0071 | 2 | -0.0550 **worse** | no | 12.5 | 10.0 |"
     assert row in text.splitlines()
     assert "```sh\npython train.py -m a=1,2\n```" in text
     assert "- systems: 1; runs: 11; training time: 0.0 hours" in text
@@ -143,8 +143,8 @@ def test_the_readme_has_a_row_for_each_lab_where_it_has_marks_for_them(tmp_path:
     readme.write_text("# Ours\n\n<!-- figures of labs -->\n<!-- end of labs -->\n\nMore.\n")
     page.write_brief(readme, file, found)
     rows = readme.read_text().splitlines()
-    assert "| A: first steps | A1, A2 | 4 | 2 | 1 |" in rows
-    assert "| B: LeNet-5 | B1 | 2 | 1 | 1 |" in rows
+    assert "| A: first steps | A1, A2 | 4 | 2 | 1 | 0 of 2 |" in rows
+    assert "| B: LeNet-5 | B1 | 2 | 1 | 1 | 0 of 1 |" in rows
     assert rows[0] == "# Ours"
     assert rows[-1] == "More."
 
@@ -226,7 +226,7 @@ def test_the_script_keeps_and_writes(tmp_path: Path) -> None:
     ]
     assert (tmp_path / "README.md").read_text() == "<!-- figures of labs -->\n<!-- end of labs -->\n"  # that of docs/
     assert (tmp_path / "r" / "grid" / "elsewhere").is_dir()
-    for name in ("differences", "by_epoch"):
+    for name in ("differences", "tests", "by_epoch"):
         ElementTree.parse(tmp_path / "r" / f"{name}.svg")
 
 

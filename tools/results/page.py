@@ -16,7 +16,10 @@ from tools.results.archive import kept
 from tools.results.markdown_sections import begin, placed
 from tools.results.published_vs_ours import SECONDS, TOLERANCE, Line, is_accuracy, lines
 
-HEADINGS = ("system", "setting", "metric", "published", "ours", "n", "difference", "seconds: published", "ours")
+HEADINGS = (
+    *("system", "setting", "metric", "published", "ours", "n", "difference", "within 2 SD"),
+    *("seconds: published", "ours"),
+)
 LEFT, RIGHT = "---", "---:"
 
 
@@ -69,24 +72,31 @@ def write_brief(readme: Path, page: Path, found: Sequence[Line]) -> None:
 
 def brief(found: Sequence[Line], titles: Mapping[str, str]) -> str:
     """A row for each lab: its systems, how often they were trained, and how many accuracies came out as published."""
-    rows = ["| lab | systems | runs | accuracies published | as good here |", "| --- | --- | ---: | ---: | ---: |"]
+    rows = [
+        "| lab | systems | runs | accuracies published | as good here | within 2 SD |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+    ]
     for letter, of_lab in itertools.groupby(found, key=lambda line: line.system[0]):
         own = list(of_lab)
         compared = [line for line in own if is_accuracy(line.name)]
         runs = sum(len(row.finished) for row in {id(line.row): line.row for line in own}.values())
         systems = ", ".join(dict.fromkeys(line.system for line in own))
         good = sum(not line.worse for line in compared)
-        rows.append(f"| {letter}: {titles.get(letter, '')} | {systems} | {runs} | {len(compared)} | {good} |")
+        spreads = [line.within_spread for line in compared if line.within_spread is not None]
+        within = f"{sum(spreads)} of {len(spreads)}" if spreads else ""
+        rows.append(
+            f"| {letter}: {titles.get(letter, '')} | {systems} | {runs} | {len(compared)} | {good} | {within} |"
+        )
     return "\n".join(rows)
 
 
 def table(found: Sequence[Line]) -> str:
     """Lines as Markdown; what they share with the one before is not said again."""
-    rows = [f"| {' | '.join(HEADINGS)} |", f"| {' | '.join((LEFT,) * 3 + (RIGHT,) * 6)} |"]
+    rows = [f"| {' | '.join(HEADINGS)} |", f"| {' | '.join((LEFT,) * 3 + (RIGHT,) * 7)} |"]
     before: Line | None = None
     for line in found:
         same = before is not None and before.row is line.row
-        cells = ("", "", *line.cells[2:7], "", "") if same else line.cells
+        cells = ("", "", *line.cells[2:8], "", "") if same else line.cells
         rows.append(f"| {' | '.join(cells)} |")
         before = line
     return "\n".join(rows)

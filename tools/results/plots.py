@@ -30,6 +30,11 @@ LIGHT = STYLE | {
 ACROSS = 3  # pictures in a row
 
 
+def of_tests(lines: Sequence[Line]) -> str:
+    """As `differences`, of the test accuracies alone."""
+    return differences([line for line in lines if line.name == "test/acc"])
+
+
 def differences(lines: Sequence[Line]) -> str:
     """An SVG: ours less published, in points of accuracy, with the deviation over the seeds."""
     shown = [line for line in lines if is_accuracy(line.name)]

@@ -11,6 +11,7 @@ from labbook.reports.table_cells import format_metric_cell, format_spread, metri
 from labbook.reports.tables import escape_markup
 
 TOLERANCE = 0.005  # of an accuracy: what two trainings of one system may well differ by
+SPREAD = 2  # standard deviations over the seeds, within which a published figure agrees with ours
 SECONDS = "train_seconds"
 
 
@@ -44,6 +45,11 @@ class Line:
         return sign * self.difference < -TOLERANCE
 
     @property
+    def within_spread(self) -> bool | None:
+        """Whether the published figure is within `SPREAD` standard deviations of our mean; None for a single seed."""
+        return None if self.ours.sd is None else abs(self.difference) <= SPREAD * self.ours.sd
+
+    @property
     def cells(self) -> tuple[str, ...]:
         """As the table shows it."""
         seconds = self.row.exact(SECONDS)
@@ -56,6 +62,7 @@ class Line:
             format_spread(self.name, self.ours),
             str(self.ours.n),
             format_metric_cell(self.name, self.difference, "+") + (" **worse**" if self.worse else ""),
+            {None: "", True: "yes", False: "no"}[self.within_spread],
             format_metric_cell(SECONDS, theirs) if theirs else "",
             format_metric_cell(SECONDS, seconds.mean) if seconds else "",
         )
