@@ -16,7 +16,7 @@ SETTINGS = {*GROUPS, *(item.name for item in fields(TrainConfig)), "hydra"}
 LIBRARIES = ("hydra", "numpy", "optuna", "pytorch_lightning", "sklearn", "torch", "torchmetrics", "torchvision")
 
 
-def defined(module: str, tree: ast.Module) -> Iterator[str]:
+def defined(module: str, text: str, tree: ast.Module) -> Iterator[str]:
     """The dotted names that a module gives: its own, and in its classes whatever has a name."""
     yield module
     for node in tree.body:
@@ -27,8 +27,8 @@ def defined(module: str, tree: ast.Module) -> Iterator[str]:
         else:
             yield from (f"{module}.{item.id}" for item in ast.walk(node) if isinstance(item, ast.Name))
         if isinstance(node, ast.ClassDef):
-            inside = re.findall(r"\w+", ast.unparse(node))
-            yield from (f"{module}.{node.name}.{word}" for word in set(inside))
+            inside = "\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])
+            yield from (f"{module}.{node.name}.{word}" for word in {*re.findall(r"\w+", inside)})
 
 
 def dotted_names(tree: ast.Module) -> Iterator[str]:
@@ -52,8 +52,9 @@ def exists(name: str) -> bool:
 
 def test_a_dotted_name_in_a_docstring_exists() -> None:
     files = {path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in PACKAGE.rglob("*.py")}
-    modules = {name.removesuffix(".__init__"): ast.parse(path.read_text()) for path, name in files.items()}
-    parts = [name.split(".") for module, tree in modules.items() for name in defined(module, tree)]
+    texts = {name.removesuffix(".__init__"): path.read_text() for path, name in files.items()}
+    modules = {name: ast.parse(text) for name, text in texts.items()}
+    parts = [name.split(".") for module, tree in modules.items() for name in defined(module, texts[module], tree)]
     known = {".".join(each[start:]) for each in parts for start in range(len(each))}
     named = [(module, name) for module, tree in modules.items() for name in dotted_names(tree)]
     assert len(named) > 20

@@ -82,9 +82,19 @@ def test_a_run_folder_holds_exactly_what_is_promised(ended: Ended) -> None:
     assert ended.run.parent == Path("logs/runs")
 
 
-def test_metrics_are_the_final_figures(labbook: Command) -> None:
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What a sweep hears of its runs."""
+    heard: list[float] = []
+    original = final_test.objective_metric
+    monkeypatch.setattr(final_test, "objective_metric", lambda *given: heard.append(original(*given)) or heard[-1])
+    return heard
+
+
+def test_metrics_are_the_final_figures(labbook: Command, told: list[float]) -> None:
     run = labbook(*QUICK, "evaluate_train=true", "seed=0").run
     metrics, rows = metrics_of(run), rows_of(run)
+    assert told == [metrics["val/acc"]]
     assert metrics.keys() >= KEYS | {"train/acc_eval"}
     assert (metrics["status"], metrics["seed"], metrics["epochs"]) == ("finished", 0, 2)
     assert (metrics["device"], metrics["precision"], metrics["parameters"]) == ("cpu", "32-true", 101_770)
@@ -160,12 +170,13 @@ def test_best_weights_are_those_of_the_best_epoch(labbook: Command) -> None:
     assert content["epoch"] + 1 == metrics["tested_epoch"]
 
 
-def test_a_test_set_that_is_watched_chooses_nothing(labbook: Command) -> None:
+def test_a_test_set_that_is_watched_chooses_nothing(labbook: Command, told: list[float]) -> None:
     run = labbook(*QUICK, "data.validation=test").run
     metrics = metrics_of(run)
     assert metrics["test/acc"] == pytest.approx(metrics["val/acc"])
     assert metrics["tested_epoch"] == 2
     assert not (run / "checkpoints" / "best.ckpt").exists()
+    assert told == [metrics["train/acc"]]  # a sweep never hears the test metrics
 
 
 def test_without_validation(labbook: Command) -> None:
@@ -190,7 +201,9 @@ def test_early_stopping_stops(labbook: Command) -> None:
     assert metrics_of(ended.run)["epochs"] < 5
 
 
-@pytest.mark.parametrize("debug", ["fast", pytest.param("overfit", marks=pytest.mark.slow), "profile"])
+@pytest.mark.parametrize(
+    "debug", ["fast", pytest.param("overfit", marks=pytest.mark.slow), pytest.param("profile", marks=pytest.mark.slow)]
+)
 def test_debugging(labbook: Command, debug: str) -> None:
     ended = labbook("model=mlp", "trainer.precision=32", "callbacks=none", "logger=none", f"debug={debug}")
     assert ended.code == 0, ended.err
@@ -229,6 +242,7 @@ def test_a_sweep_reads_the_data_once_and_starts_each_run_clean(
     assert without_times(alone) == without_times(in_sweep)
 
 
+@pytest.mark.slow
 def test_early_stopping_knows_that_a_loss_falls(labbook: Command) -> None:
     run = labbook(
         *STOPPING, "data.limit=600", "epochs=5", "objective=val/loss", "callbacks.early_stopping.patience=2"
@@ -260,14 +274,3 @@ def test_a_refusal_after_training_keeps_what_was_trained(labbook: Command, monke
     assert ended.code == 2
     assert (ended.run / "checkpoints" / "last.ckpt").exists()
     assert metrics_of(ended.run)["status"] == "failed"
-
-
-@pytest.mark.parametrize(("validation", "name"), [("split", "val/acc"), ("test", "train/acc")])
-def test_a_sweep_is_never_told_the_test_figures(
-    labbook: Command, monkeypatch: pytest.MonkeyPatch, validation: str, name: str
-) -> None:
-    told = []
-    original = final_test.objective_metric
-    monkeypatch.setattr(final_test, "objective_metric", lambda *given: told.append(original(*given)) or told[-1])
-    run = labbook(*QUICK, f"data.validation={validation}").run
-    assert told == [metrics_of(run)[name]]

@@ -1,4 +1,4 @@
-"""The states of a run on the disk: the newest whole one is gone on with, and a failed write loses none."""
+"""The states of a run on the disk: a run resumes from the newest whole one, and a failed write loses none."""
 
 import errno
 import os
@@ -46,7 +46,7 @@ def stopped_at(epochs: int, labbook: Command, monkeypatch: pytest.MonkeyPatch) -
     return ended.run
 
 
-def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(
+def test_a_damaged_checkpoint_is_noticed_and_the_previous_one_used(
     labbook: Command, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = trained(*SETTINGS)
@@ -72,7 +72,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(
     assert kept[0] == kept[1] == before  # a damaged file never takes the place of a good one
 
 
-def test_between_the_two_names_the_one_before_is_used(
+def test_a_state_between_its_two_names_is_used(
     labbook: Command, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = trained(*SETTINGS)
@@ -119,7 +119,12 @@ def test_a_finished_run_keeps_one_state_and_damaged_best_weights_are_not_tested(
 
 @pytest.mark.parametrize(
     ("operation", "number"),
-    [("write", errno.ENOSPC), ("check", errno.EIO), ("fsync", errno.EIO), ("replace", errno.EACCES)],
+    [
+        ("write", errno.ENOSPC),
+        pytest.param("check", errno.EIO, marks=pytest.mark.slow),
+        pytest.param("fsync", errno.EIO, marks=pytest.mark.slow),
+        ("replace", errno.EACCES),
+    ],
 )
 def test_a_write_that_fails_says_which_state_is_still_good(
     operation: str, number: int, labbook: Command, trained: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
@@ -157,7 +162,7 @@ def test_a_write_that_fails_says_which_state_is_still_good(
         assert labbook(f"resume={run}", "epochs=3").code == 0
 
 
-def test_weights_alone_are_not_gone_on_with(labbook: Command, trained: Callable[..., Path]) -> None:
+def test_a_run_is_not_resumed_from_weights_alone(labbook: Command, trained: Callable[..., Path]) -> None:
     run = trained(*SETTINGS)
     (run / "checkpoints" / "best.ckpt").replace(run / "checkpoints" / "last.ckpt")
     again = labbook(f"resume={run}", "epochs=5")
@@ -174,8 +179,8 @@ def test_a_checkpoint_is_only_what_holds_weights(tmp_path: Path) -> None:
         checkpoint_io.load_checkpoint_file(tmp_path)
 
 
-@pytest.mark.parametrize("call", [2, 3], ids=["in between", "the last"])
-def test_a_table_that_a_spreadsheet_holds_open_for_a_while_does_not_end_the_run(
+@pytest.mark.parametrize("call", [2, pytest.param(3, marks=pytest.mark.slow)], ids=["an earlier one", "the last"])
+def test_a_table_that_is_locked_for_a_while_does_not_end_the_run(
     call: int, labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original, calls = epoch_recorder.write_whole, 0

@@ -73,12 +73,9 @@ def test_batch_norm_has_the_statistics_of_the_mean(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("hook", "batch"),
-    [
-        pytest.param("on_train_batch_end", 2, marks=pytest.mark.slow),
-        pytest.param("on_train_batch_end", 4, marks=pytest.mark.slow),
-        ("on_validation_batch_end", 0),
-    ],
+    [("on_train_batch_end", 2), ("on_train_batch_end", 4), ("on_validation_batch_end", 0)],
 )
+@pytest.mark.slow  # EMA, which replaces the weights too, is resumed in tests/runs/test_killed.py
 def test_a_run_resumes_to_the_same_bits(
     labbook: Command, monkeypatch: pytest.MonkeyPatch, hook: str, batch: int
 ) -> None:

@@ -64,9 +64,11 @@ def full(*_: Any, **__: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(torch, "save"), (epoch_recorder, "write_whole")], ids=["checkpoint", "table"]
+    ("module", "name"),
+    [(torch, "save"), pytest.param(epoch_recorder, "write_whole", marks=pytest.mark.slow)],
+    ids=["checkpoint", "table"],
 )
-def test_a_full_disk_ends_the_run_and_spares_the_checkpoint_of_before(
+def test_a_full_disk_ends_the_run_and_spares_the_checkpoint(
     module: Any, name: str, labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = labbook(*QUICK, "epochs=1").run

@@ -1,7 +1,6 @@
-"""Names of before are read in the folders of runs, and refused with today's wherever somebody types them."""
+"""First names of settings are read in the folders of runs, and refused with the current ones in a command."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -52,7 +51,7 @@ def test_the_first_name_of_a_setting_is_refused_with_todays(name: str, labbook: 
     files = f"--config-dir={tmp_path}"
     choice = ("callbacks=ema",) if name.startswith("callbacks.ema.") else ()
     forms = [[f"{name}=last"], [files, "experiment=mine"]]
-    if "." not in name:  # the other ways to write it, for some
+    if name == "test_on":  # the other ways to write it
         forms += [[f"+{name}=last"], [f"~{name}"], [f"--{name}=last"], ["-m", files, "sweep=mine"]]
     for arguments in forms:
         ended = labbook(*arguments, *choice)
@@ -123,7 +122,7 @@ def test_a_setting_of_the_same_name_of_an_own_class_stays() -> None:
 
 def test_kept_runs_have_todays_names() -> None:
     assert KEPT
-    for file in KEPT[::20]:
+    for file in KEPT[::60]:
         for config in (read_run_config(file.parent), OmegaConf.create(read_runs.read_plain_config(file))):
             was = OmegaConf.load(file)
             for old, new in RENAMED.items():
@@ -145,9 +144,7 @@ TINY = ("model=mlp", "epochs=1", "data.limit=100", "logger=none", "callbacks.pic
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_run_and_a_sweep_of_before_go_on(
-    labbook: Command, script: Callable[[ModuleType], Command], tmp_path: Path
-) -> None:
+def test_a_sweep_with_first_names_is_continued(labbook: Command, script: Callable[[ModuleType], Command]) -> None:
     command = ("-m", *TINY, "optimizer=sgd_momentum", "data.on_device=false", *CALLBACKS, "test_checkpoint=last,best")
     first = labbook(*command)
     assert first.code == 0, first.err
@@ -170,12 +167,4 @@ def test_a_run_and_a_sweep_of_before_go_on(
     assert again.code == 0, again.err
     assert "of 2 runs: 2 finished already" in again.out
     assert not sweep.exists()
-    ended = script(evaluate)(str(runs[0]), "data.on_device=true")
-    assert ended.code == 0, ended.err
-    copy = tmp_path / "logs" / "runs" / "copy"
-    copy.parent.mkdir()
-    shutil.copytree(runs[0], copy)
-    more = labbook(f"resume={copy}", "epochs=2")
-    assert more.code == 0, more.err
-    assert "run: " in more.out
     assert "data.on_device" in script(evaluate)(str(runs[0]), "data.resident=true").sentence

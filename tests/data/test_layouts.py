@@ -201,6 +201,7 @@ def test_a_run_on_one_folder_is_tested_resumed_and_repeated_on_the_same_images(
     assert "the data is not what" in labbook(f"resume={run}", "epochs=3").err
 
 
+@pytest.mark.slow
 def test_a_sweep_on_one_folder_goes_on(labbook: Command, undrawn: None, tmp_path: Path) -> None:
     album(tmp_path / "pets", {"": 6}, CLASSES)
     words = ("-m", *RUN, "data.root=pets", "epochs=1", "sweep.name=s")

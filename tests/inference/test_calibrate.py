@@ -50,7 +50,7 @@ def test_thresholds_choose_the_same_classes() -> None:
     assert ((logits / 2.5).sigmoid() > task.thresholds).equal(before)
 
 
-def test_predict_and_export_use_it_until_it_is_deleted(
+def test_predict_uses_it_until_it_is_deleted(
     trained: Callable[..., Path], script: Callable[[ModuleType], Command], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(output_files, "evaluation_plots", lambda *_: {})
@@ -65,10 +65,6 @@ def test_predict_and_export_use_it_until_it_is_deleted(
     assert kept["test"]["after"].keys() == kept["test"]["before"].keys() == {"calibration_error", "nll"}
     network = load_trained(run, config, None, "predict")
     torch.testing.assert_close(network.logits(pixels), plain / scale)
-    assert script(export)(run, "--format", "torch_export").code == 0
-    logits, probabilities = read_torch_export(run / "model.pt2")(pixels)
-    torch.testing.assert_close(logits, plain / scale, rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(probabilities, network.probabilities(pixels), rtol=1e-3, atol=1e-4)
 
     (run / calibration.FILE).write_text(json.dumps(kept | {"epoch": 7}))  # of other weights
     assert load_trained(run, config, None, "predict").temperature == 1
@@ -78,6 +74,19 @@ def test_predict_and_export_use_it_until_it_is_deleted(
         load_trained(run, config, None, "predict")
     (run / calibration.FILE).unlink()
     assert load_trained(run, config, None, "predict").logits(pixels).equal(plain)
+
+
+@pytest.mark.slow
+def test_an_export_uses_it(trained: Callable[..., Path], script: Callable[[ModuleType], Command]) -> None:
+    run = trained("model=mlp", "debug=fast", "callbacks=none")
+    assert script(evaluate)(run, "--calibrate", "trainer.accelerator=cpu").code == 0
+    network = load_trained(run, read_run_config(run), None, "predict")
+    pixels = Digits(image_size=28).load()[1].pixels[:5]
+    assert network.temperature != 1
+    assert script(export)(run, "--format", "torch_export").code == 0
+    logits, probabilities = read_torch_export(run / "model.pt2")(pixels)
+    torch.testing.assert_close(logits, network.logits(pixels), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(probabilities, network.probabilities(pixels), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_a_test_image_as_a_file_is_seen_as_the_test_saw_it(settings: list[str], 
     assert torch.equal(torch.cat([batch.pixels for batch in judged]), shown.pixels[:40])
 
 
-@pytest.mark.parametrize("kind", ["image_folder", "digits"])
+@pytest.mark.parametrize("kind", ["image_folder", pytest.param("digits", marks=pytest.mark.slow)])
 def test_a_test_image_as_a_file_gets_the_probability_of_the_test(kind: str, labbook: Command, tmp_path: Path) -> None:
     words = ["data=digits", "data.image_size=28"]
     if kind == "image_folder":

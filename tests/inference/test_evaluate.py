@@ -28,7 +28,7 @@ def unpictured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_same_figures_again(labbook: Command, again: Command) -> None:
-    run = labbook("epochs=2", "trainer.precision=32", "callbacks=none").run
+    run = labbook("model=mlp", "epochs=2", "trainer.precision=32", "callbacks=none", "logger=none").run
     ended = again(str(run))
     assert ended.code == 0, ended.err
     metrics = metrics_of(run)
@@ -84,6 +84,7 @@ def test_a_run_of_several_processes_is_tested_by_one(labbook: Command, again: Co
 
 
 @pytest.mark.usefixtures("unpictured")
+@pytest.mark.slow
 def test_other_data_is_seen_as_the_run_s_own(labbook: Command, again: Command) -> None:
     run = labbook("model=mlp", "epochs=1", "trainer.precision=32", "callbacks=none", "data.normalize=half").run
     own = again(str(run), "--out", "here")
@@ -103,7 +104,8 @@ def test_other_data_is_seen_as_the_run_s_own(labbook: Command, again: Command) -
 
 @pytest.mark.usefixtures("unpictured")
 def test_other_parts_and_settings(labbook: Command, again: Command) -> None:
-    run = labbook("model=mlp", "epochs=1", "trainer.precision=32", "evaluate_train=true").run
+    plain = ("model=mlp", "epochs=1", "trainer.precision=32", "callbacks=none", "logger=none")
+    run = labbook(*plain, "evaluate_train=true").run
     train = again(str(run), "--split", "train", "--weights", "last")
     assert f"acc {metrics_of(run)['train/acc_eval']:.4f}  n 1293" in train.out
     assert "n 20" in again(str(run), "data.limit=20").out.splitlines()[0]
@@ -112,9 +114,7 @@ def test_other_parts_and_settings(labbook: Command, again: Command) -> None:
 
 
 @pytest.mark.usefixtures("unpictured")
-def test_a_run_of_before_a_setting_was_made_and_one_that_is_not_finished(
-    trained: Callable[..., Path], again: Command
-) -> None:
+def test_an_older_run_and_one_that_is_not_finished(trained: Callable[..., Path], again: Command) -> None:
     run = trained("model=mlp", "debug=fast", "callbacks=none")
     whole = again(str(run))
     assert whole.err == ""

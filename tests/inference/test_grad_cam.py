@@ -75,9 +75,9 @@ def test_it_is_high_where_the_patch_is_that_decides() -> None:
     ("settings", "name", "side"),
     [
         (["model=lenet5"], "features", 5),
-        (["model=alexnet", "data.image_size=32"], "features.12", 3),
+        pytest.param(["model=alexnet", "data.image_size=32"], "features.12", 3, marks=pytest.mark.slow),
         (["model=resnet18", "data.image_size=32"], "network.layer4", 4),
-        (["model=mobilenet_v3_small", "data.image_size=64"], "network.features", 4),
+        pytest.param(["model=mobilenet_v3_small", "data.image_size=64"], "network.features", 4, marks=pytest.mark.slow),
         (["model=vit", "data.image_size=16", "model.width=16"], "norm", 4),
         (["model=vit", "data.image_size=16", "model.width=16", "model.pool=token"], "blocks.6.norm1", 4),
     ],

@@ -18,11 +18,12 @@ from tests.data.samples import album
 
 
 def test_judges_the_test_images_as_the_test_did(labbook: Command) -> None:
-    run = labbook("epochs=2", "trainer.precision=32", "task.tta=mirror", "callbacks=none").run
+    plain = ("model=mlp", "epochs=2", "data.limit=300", "trainer.precision=32", "callbacks=none", "logger=none")
+    run = labbook(*plain, "task.tta=mirror").run
     config = read_run_config(run)
     outcome = evaluate_run.evaluate_run(run, config, "test").outcome
     network = trained_model.load_trained(run, config, None, "predict")
-    digits = Digits(image_size=28)
+    digits = Digits(image_size=28, limit=300)
     digits.setup()
     probabilities = network.probabilities(digits.parts["test"].pixels)
     assert probabilities.dtype == torch.float32
@@ -42,7 +43,7 @@ def test_needs_no_data(labbook: Command, tmp_path: Path) -> None:
     assert spec.class_names == ("cat", "dog")
 
 
-def test_a_checkpoint_of_before_networks_told_of_their_images(trained: Callable[..., Path]) -> None:
+def test_an_older_checkpoint_has_no_spec_of_its_images(trained: Callable[..., Path]) -> None:
     run = trained("model=mlp", "debug=fast", "callbacks=none")
     file = run / "checkpoints" / "last.ckpt"
     content = torch.load(file, weights_only=True)

@@ -29,10 +29,22 @@ from tests.models.test_architectures import spec_of
 from tests.models.test_torchvision_model import LIGHT, QUICK, made, on_meta, slow_but
 
 
+@pytest.fixture(scope="module")
+def content() -> dict[str, Any]:
+    """Weights of `QUICK`."""
+    found: dict[str, Any] = models.get_model(QUICK).state_dict()  # type: ignore[attr-defined]
+    return found
+
+
 @pytest.fixture
-def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: dict[str, Any]) -> Path:
     """Weights of `QUICK` where torch would keep them, named by their sha256; nothing can be downloaded."""
-    return published(tmp_path, monkeypatch, QUICK, models.get_model(QUICK).state_dict())  # type: ignore[attr-defined]
+    return published(tmp_path, monkeypatch, QUICK, content)
+
+
+def refused_weights() -> None:
+    """Ask for pretrained weights that cannot be loaded."""
+    on_meta(QUICK, spec_of(3, 32, 10), pretrained=True).load_pretrained()
 
 
 def published(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: dict[str, Any]) -> Path:
@@ -50,7 +62,7 @@ def published(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, content:
 
 
 def test_published_weights_are_all_but_the_last_layer(weights: Path) -> None:
-    model = made(QUICK, 3, 224, 5, pretrained=True)
+    model = made(QUICK, 3, 32, 5, pretrained=True)
     model.load_pretrained()
     there = torch.load(weights, weights_only=True)
     own = model.network.state_dict()
@@ -62,7 +74,7 @@ def test_published_weights_are_all_but_the_last_layer(weights: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Found .* in eval mode")  # Lightning's remark, which here is as it should be
-@pytest.mark.parametrize("freeze", ["none", "backbone"])
+@pytest.mark.parametrize("freeze", [pytest.param("none", marks=pytest.mark.slow), "backbone"])
 def test_a_training_begins_with_them_and_a_frozen_backbone_stays_to_the_bit(weights: Path, freeze: str) -> None:
     data = Synthetic(images=16, classes=5, image_size=32, batch_size=8, val_fraction=0.5)
     model = made(QUICK, 3, 32, 5, pretrained=True)
@@ -198,7 +210,7 @@ def test_old_names_of_dense_layers_are_understood(tmp_path: Path, monkeypatch: p
 def test_without_weights_and_network_a_sentence_says_where_to_put_the_file(weights: Path) -> None:
     weights.unlink()
     with pytest.raises(SettingError, match=r"the weights of mobilenet_v3_small are missing and cannot be down") as no:
-        made(QUICK, pretrained=True).load_pretrained()
+        refused_weights()
     assert str(no.value).endswith(f": put http://127.0.0.1:9/models/{weights.name} at {weights}")
 
 
@@ -214,7 +226,7 @@ def test_weights_that_cannot_be_read_are_not_called_missing(weights: Path, monke
     weights.unlink()
     weights.mkdir()
     with pytest.raises(SettingError, match=r"^model\.pretrained=true: .*\.pth cannot be read \(.*Is a directory"):
-        made(QUICK, pretrained=True).load_pretrained()
+        refused_weights()
 
 
 def test_a_server_that_breaks_off_is_a_reason_like_others(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +236,7 @@ def test_a_server_that_breaks_off_is_a_reason_like_others(weights: Path, monkeyp
     weights.unlink()
     monkeypatch.setattr(torch.hub, "download_url_to_file", broken)
     with pytest.raises(SettingError, match=r"cannot be downloaded \(IncompleteRead\(0 bytes read\)\): put http"):
-        made(QUICK, pretrained=True).load_pretrained()
+        refused_weights()
 
 
 def test_a_damaged_file_is_not_believed(weights: Path) -> None:
@@ -232,7 +244,7 @@ def test_a_damaged_file_is_not_believed(weights: Path) -> None:
     content[-1] ^= 1
     weights.write_bytes(content)
     with pytest.raises(SettingError, match=r"is not torchvision's file \(its sha256 differs\): delete it"):
-        made(QUICK, pretrained=True).load_pretrained()
+        refused_weights()
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +252,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(
         SettingError, match=r"the pretrained weights have no features\.0\.0\.weight of shape \(16, 3, 3, 3\)"
     ):
-        made(QUICK, pretrained=True).load_pretrained()
+        refused_weights()
 
 
 def test_open_settings_of_the_data_follow_published_weights() -> None:

@@ -34,7 +34,7 @@ ONE_EACH = dict(
     zip(OF_TORCHVISION, [(1, 28, 10), (3, 32, 2), (3, 28, 100), (1, 32, 10)] * len(OF_TORCHVISION), strict=False)
 )
 ONLY = {"maxvit_t": 224}  # pixels
-LIGHT = (QUICK, "resnet18", "mobilenet_v2")  # less than half a second each
+LIGHT = (QUICK, "resnet18")  # take little time
 PAIRS = [
     pytest.param(name, *kind, marks=[] if ONE_EACH[name] == kind and name in LIGHT else [pytest.mark.slow])
     for name in OF_TORCHVISION
@@ -161,6 +161,7 @@ def test_an_image_too_small_is_refused_with_the_smallest_size_that_works(name: s
         on_meta(name, spec_of(1, smallest - 1, 10), small_stem=False)
 
 
+@pytest.mark.slow
 def test_inception_s_auxiliary_classifier_is_there_for_images_that_are_large_enough() -> None:
     assert on_meta("inception_v3", spec_of(3, 298, 10)).num_auxiliary == 0
     model = on_meta("inception_v3", spec_of(3, 299, 10))
@@ -169,6 +170,7 @@ def test_inception_s_auxiliary_classifier_is_there_for_images_that_are_large_eno
     assert [module.__class__.__name__ for module in model.ordered_layers()[-1]] == ["Linear", "InceptionAux"]
 
 
+@pytest.mark.slow
 def test_maxvit_takes_multiples_of_its_windows() -> None:
     with pytest.raises(
         SettingError, match=r"^images of 300 pixels do not fit the windows of maxvit_t: use data\.image_"
@@ -178,7 +180,7 @@ def test_maxvit_takes_multiples_of_its_windows() -> None:
     assert on_meta("maxvit_t", spec_of(3, 112, 10), small_stem=True).network.stem[0][0].stride == (1, 1)
 
 
-@pytest.mark.parametrize("name", ["mnasnet0_5", "squeezenet1_1"])
+@pytest.mark.parametrize("name", [pytest.param("mnasnet0_5", marks=pytest.mark.slow), "squeezenet1_1"])
 def test_weights_without_a_version_and_without_a_dense_layer_are_loaded(name: str, tmp_path: Path) -> None:
     model = made(name)
     torch.save(dict(model.network.state_dict()), tmp_path / "weights.pth")
@@ -222,6 +224,7 @@ def test_options_reach_torchvision(name: str, options: dict[str, Any]) -> None:
     assert trainable_parameters(on_meta(name, spec, options=options)) < trainable_parameters(on_meta(name, spec)) / 1.5
 
 
+@pytest.mark.slow
 def test_an_option_that_torchvision_names_nowhere_but_takes_is_taken() -> None:
     model = on_meta("efficientnet_b0", spec_of(3, 32, 10), options={"dropout": 0.5})
     assert model.network.classifier[0].p == 0.5

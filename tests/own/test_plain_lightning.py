@@ -35,7 +35,7 @@ def plain(model: type[LightningModule], data: LightningDataModule) -> tuple[Ligh
     [
         ("hooks", Hooks, "val/mse/dataloader_idx_1"),
         ("two_optimizers", TwoOptimizers, "val/mae"),
-        ("short_epochs", ShortEpochs, "loss"),
+        pytest.param("short_epochs", ShortEpochs, "loss", marks=pytest.mark.slow),
     ],
 )
 def test_a_module_comes_to_the_same_weights_and_metrics(

@@ -49,7 +49,7 @@ def trained(mylab: Command, tmp_path_factory: pytest.TempPathFactory) -> Callabl
     return run
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "regression", "photographs"])
+@pytest.mark.parametrize("name", [pytest.param("autoencoder", marks=pytest.mark.slow), "regression", "photographs"])
 def test_evaluate_reports_what_the_test_logs(
     trained: Callable[[str], Path], script: Script, tmp_path: Path, name: str
 ) -> None:

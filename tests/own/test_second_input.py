@@ -24,7 +24,7 @@ QUIET: dict[str, Any] = {
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
-@pytest.mark.parametrize("tta", ["none", "mirror"])
+@pytest.mark.parametrize("tta", ["none", pytest.param("mirror", marks=pytest.mark.slow)])
 def test_it_trains_validates_and_tests(tta: Any) -> None:
     torch.manual_seed(0)
     data = Thresholds(batch_size=20)

@@ -14,7 +14,7 @@ from tests.test_train import same_weights, without_times
 
 pytestmark = pytest.mark.usefixtures("photographs")
 
-PHOTOGRAPHS = "data.size=16 data.batch_size=8 data.workers=1"
+PHOTOGRAPHS = "data.size=16 data.batch_size=8"
 QUICK = ("epochs=2", "logger=none", "callbacks=none")
 
 
@@ -44,18 +44,17 @@ CASES = {
         "model=regression data=numbers objective=val/r2", "train/mse val/mse val/r2 lr", "test/mse test/r2"
     ),
     "simclr": Case(
-        f"model=simclr data=two_views {PHOTOGRAPHS} objective=val_contrastive_loss",
+        f"model=simclr data=two_views {PHOTOGRAPHS} data.workers=0 objective=val_contrastive_loss",
         "contrastive_loss val_contrastive_loss lr",
         said="val contrastive_loss 2.",
     ),
     OUR_NETWORK: Case(
-        f"model=mlp data=photographs {PHOTOGRAPHS} evaluate_train=true",
+        f"model=mlp data=photographs {PHOTOGRAPHS} data.workers=1 evaluate_train=true",
         "train/acc train/loss val/acc val/loss lr",
         "test/loss test/acc",
         "note: evaluate_train=true has no effect on Photographs",
     ),
 }
-WITHOUT_WORKERS = CASES["simclr"].settings.replace("workers=1", "workers=0")
 
 
 def metrics_of(run: Path) -> dict[str, Any]:
@@ -122,16 +121,16 @@ RESUMED = [
     WITHIN_EPOCHS,
     (CASES["autoencoder"].settings, ""),
     GAN,
-    (WITHOUT_WORKERS, "not within one"),
+    (CASES["simclr"].settings, "not within one"),
     (CASES[OUR_NETWORK].settings, "not within one"),
 ]
-QUICK_HOOKS = {(WHOLE_EPOCHS, HOOKS[2]), (WITHIN_EPOCHS, HOOKS[0]), (WITHIN_EPOCHS, HOOKS[1])}
+QUICK_RESUMED = {(WHOLE_EPOCHS, HOOKS[2]), (WITHIN_EPOCHS, HOOKS[0])}
 
 
 @pytest.mark.parametrize(
     ("settings", "said", "hook"),
     [
-        pytest.param(*case, hook, marks=[] if (case, hook) in QUICK_HOOKS else [pytest.mark.slow])
+        pytest.param(*case, hook, marks=[] if (case, hook) in QUICK_RESUMED else [pytest.mark.slow])
         for case in RESUMED
         for hook in HOOKS
         if hook != "on_validation_batch_end" or case != GAN  # which is not validated

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -32,11 +33,14 @@ METRICS = ("metrics=full", "logger=none")
 
 
 @pytest.fixture
-def run(mylab: Command) -> Path:
-    """A run on them."""
-    ended = mylab(*MULTI, *QUICK, *METRICS)
-    assert ended.code == 0, ended.err
-    return ended.run
+def run(mylab: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on them, trained once and copied for each test."""
+    kept = tmp_path_factory.getbasetemp() / "two_digits"
+    if not kept.exists():
+        ended = mylab(*MULTI, *QUICK, *METRICS)
+        assert ended.code == 0, ended.err
+        ended.run.rename(kept)
+    return Path(shutil.copytree(kept, "logs/runs/kept"))
 
 
 def test_a_run_knows_several_classes(run: Path, script: object, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from labbook.reports import sweep_page
+from labbook.reports import images, sweep_page
 from tests.browser import browser, needs_browser
 from tests.reports.made_sweeps import add_run, make_grid
 
@@ -20,23 +20,29 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
     """A browser that has opened the page from a file."""
     sweep = make_grid(tmp_path_factory.mktemp("sweeps"))
     add_run(sweep, "waiting", {"model.depth": 16})
-    sweep_page.write_report(sweep)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images, "write_images", lambda *_: None)  # which the page does not show
+        sweep_page.write_report(sweep)
     with browser() as opened:
         opened.get((sweep / sweep_page.PAGE).as_uri())
         yield opened
 
 
+TITLES = "[...document.querySelectorAll('th')].map(each => each.innerText.trim())"
+
+
 def heading(driver: webdriver.Chrome, title: str) -> WebElement:
-    found = [each for each in driver.find_elements(By.CSS_SELECTOR, "th") if each.text.split("\n")[0] == title]
-    assert len(found) == 1, title
-    return found[0]
+    titles = [text.split("\n")[0] for text in driver.execute_script(f"return {TITLES}")]
+    assert titles.count(title) == 1, title
+    return driver.find_elements(By.CSS_SELECTOR, "th")[titles.index(title)]
 
 
 def column(driver: webdriver.Chrome, title: str) -> list[str]:
     """The cells under a heading, as they are sorted now."""
-    titles = [each.text for each in driver.find_elements(By.CSS_SELECTOR, "th")]
-    rows = driver.find_elements(By.CSS_SELECTOR, "tbody tr")
-    return [row.find_elements(By.TAG_NAME, "td")[titles.index(title)].text for row in rows]
+    titles = driver.execute_script(f"return {TITLES}")
+    cells = "[...document.querySelectorAll('tbody tr')].map(row => row.cells[arguments[0]].innerText.trim())"
+    found: list[str] = driver.execute_script(f"return {cells}", titles.index(title))
+    return found
 
 
 def test_nothing_goes_wrong_and_nothing_is_requested(driver: webdriver.Chrome) -> None:

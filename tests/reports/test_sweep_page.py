@@ -4,18 +4,32 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from labbook.reports import read_runs, svg_charts, sweep_page, table_cells
-from labbook.reports.grouping import group_runs
+from labbook.reports import svg_charts, sweep_page, table_cells
+from labbook.reports.grouping import Report
 from labbook.runs import locks
 from tests.reports.made_sweeps import add_run, figures_of, in_memory, make_grid, mark, table_of
 
 
-@pytest.fixture
-def grid(tmp_path: Path) -> Path:
-    return make_grid(tmp_path)
+class Written(NamedTuple):
+    """A report on the disk, and what it was made of."""
+
+    folder: Path
+    report: Report
+    sections: list[sweep_page.PageSection]
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    folder = make_grid(tmp_path_factory.mktemp("grid"))
+    sections: list[sweep_page.PageSection] = []
+    original = sweep_page.page_sections
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep_page, "page_sections", lambda report: sections.extend(original(report)) or sections)
+        return Written(folder, sweep_page.write_report(folder), sections)
 
 
 class Page(HTMLParser):
@@ -39,11 +53,10 @@ class Page(HTMLParser):
         return [value or "" for attribute, value in self.attributes if attribute == name]
 
 
-def test_page_is_whole(grid: Path) -> None:
-    report = sweep_page.write_report(grid)
-    text = (grid / "report.html").read_text()
+def test_page_is_whole(grid: Written) -> None:
+    text = (grid.folder / "report.html").read_text()
     seen = Page(text)
-    assert {path.name for path in grid.iterdir() if path.is_file()} == {
+    assert {path.name for path in grid.folder.iterdir() if path.is_file()} == {
         *("report.html", "summary.csv", "summary.md", "sweep.json", "curves.png", "confusion_matrix.png", "table.png")
     }
     # 4 curves, 2 effects of 2 parameters, a map, 2 of gradients, 2 matrices
@@ -61,13 +74,12 @@ def test_page_is_whole(grid: Path) -> None:
         assert colour not in drawn
         assert f"--{name}: {colour};" in text  # in the style of light pages
     assert "TrainingError: the loss became nan" in text
-    assert f"{grid}/4_sigmoid_1/train.log" in text
-    assert report.failures[0].reason == "TrainingError: the loss became nan"
+    assert f"{grid.folder}/4_sigmoid_1/train.log" in text
+    assert grid.report.failures[0].reason == "TrainingError: the loss became nan"
 
 
-def test_captions_say_what_is_drawn(grid: Path) -> None:
-    sections = sweep_page.page_sections(group_runs(read_runs.read_sweep(grid)))
-    captions = [picture.caption for section in sections for picture in section.pictures]
+def test_captions_say_what_is_drawn(grid: Written) -> None:
+    captions = [picture.caption for section in grid.sections for picture in section.pictures]
     diamonds = [caption.split(":")[0] for caption in captions if "Open diamonds are published results" in caption]
     assert diamonds == [
         *("Val acc against depth", "Seconds of training against depth"),

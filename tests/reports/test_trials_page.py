@@ -38,7 +38,7 @@ def lines_in(picture: Picture) -> tuple[Any, list[Line2D]]:
     return axes, [line for line in axes.get_lines() if line.get_linestyle() == "-" and np.size(line.get_xdata()) > 1]
 
 
-@pytest.mark.parametrize("count", [20, 500])
+@pytest.mark.parametrize("count", [pytest.param(20, marks=pytest.mark.slow), 500])
 def test_accuracy_is_linear_and_no_line_goes_through_single_trials(count: int) -> None:
     accuracy, seconds, *_ = parameter_effects.effect_sections(trials(count))
     axes, lines = lines_in(accuracy)

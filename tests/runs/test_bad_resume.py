@@ -1,4 +1,4 @@
-"""A run that cannot be continued as asked is refused in one sentence, and stays as it is."""
+"""A run that cannot be resumed as asked is refused in one sentence, and stays as it is."""
 
 import os
 import pickle
@@ -38,23 +38,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     ("arguments", "sentence"),
     [
         ("", "mine has finished its 2 epochs: to train longer, use a larger number, such as epochs=4"),
-        ("epochs=2", "mine has finished its 2 epochs"),
         ("epochs=1", "epochs"),
-        ("epochs=0", "epochs must be at least 1, not 0"),
         (
             "epochs=3 optimizer.lr=0.5",
             "mine was started with optimizer.lr=0.001, so optimizer.lr=0.5 would be another run",
         ),
         ("epochs=3 model=lenet5", "mine was started with model=mlp, so model=lenet5 would be another run"),
-        ("epochs=3 data=mnist", "mine was started with data=digits, so data=mnist would be another run"),
         ("epochs=3 seed=7", "mine was started with seed=42, so seed=7 would be another run"),
-        (
-            "epochs=3 model=mlp model.width=9",
-            "mine was started with model.width=128, so model.width=9 would be another run",
-        ),
         ("epochs=3 +optimizer.amsgrad=true", "so +optimizer.amsgrad=true would be another run"),
         ("epochs=3 experiment=c1_mlp_mnist", "so experiment=c1_mlp_mnist would be another run"),
-        ("epochs=3 model=mlp model.widht=9", "model.widht is not a setting; did you mean width?"),
         ("epochs=3 model.widht=9", "model.widht is not a setting; did you mean width?"),
         ("epochs=3 model.width=9", "mine was started with model.width=128, so model.width=9 would be another run"),
         ("epochs=3 model.padding=9", "model.padding is not a setting; settings here: activation, depth, "),
@@ -171,12 +163,11 @@ def something_else(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "logger"),
     [
-        (truncated, "none"),
         (truncated, "tensorboard"),  # which would have files of its own in the folder
-        (emptied, "none"),
         (a_pickle_of_code, "none"),
-        (a_checkpoint_with_code, "tensorboard"),
-        (something_else, "none"),
+        pytest.param(emptied, "none", marks=pytest.mark.slow),
+        pytest.param(a_checkpoint_with_code, "tensorboard", marks=pytest.mark.slow),
+        pytest.param(something_else, "none", marks=pytest.mark.slow),
     ],
 )
 def test_a_spoiled_checkpoint_is_not_loaded(spoil: Any, logger: str, run: Path, labbook: Command) -> None:

@@ -46,9 +46,11 @@ def rows(ended: object) -> dict[str, list[str]]:
     return {line.split()[0]: line.split()[1:] for line in ended.out.splitlines() if len(line.split()) == 5}  # type: ignore[attr-defined]
 
 
-def test_classes_are_matched_by_name(labbook: Command, again: Command, photos: Path, tmp_path: Path) -> None:
+def test_classes_are_matched_by_name(
+    trained: Callable[..., Path], again: Command, photos: Path, tmp_path: Path
+) -> None:
     """Of some classes that the network knows, of one that it does not know, and with no training part."""
-    run = labbook(*PHOTOS, "epochs=8").run
+    run = trained(*PHOTOS, "epochs=1")
     own = again(str(run))
     assert evaluation(run)["as_recorded"] is True
     (tmp_path / "some" / "test").mkdir(parents=True)
@@ -142,7 +144,8 @@ def test_images_of_another_folder_that_were_trained_on(
     assert evaluation(run, "_mixed")["trained_on"] is None
 
 
-@pytest.mark.parametrize("size", [8, pytest.param(28, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [8, 28])
 def test_images_in_memory_are_compared_with_files(labbook: Command, again: Command, tmp_path: Path, size: int) -> None:
     """Files of the original size of the data set in memory, and of the size that the network sees."""
     digits = Digits(limit=60, image_size=size)
@@ -192,6 +195,7 @@ def test_a_class_that_was_renamed_is_left_out(trained: Callable[..., Path], agai
     assert "classes of the network without images here: cat" in ended.out
 
 
+@pytest.mark.slow
 def test_folders_of_one_name_have_evaluations_of_their_own(
     trained: Callable[..., Path], again: Command, photos: Path
 ) -> None:
@@ -209,10 +213,11 @@ def test_folders_of_one_name_have_evaluations_of_their_own(
     assert "an earlier test used other images, so the file names of this one end in _set-" in ended.err
 
 
-def test_a_network_of_nan_answers_nothing(
-    labbook: Command, again: Command, script: Callable[[ModuleType], Command], photos: Path
+def test_weights_that_are_not_finite_are_not_used(
+    trained: Callable[..., Path], again: Command, script: Callable[[ModuleType], Command], photos: Path
 ) -> None:
-    run = labbook(*PHOTOS, "epochs=1", "test_checkpoint=last").run
+    run = trained(*PHOTOS, "epochs=1")
+    (run / "checkpoints" / "best.ckpt").unlink()
     file = run / "checkpoints" / "last.ckpt"
     content = torch.load(file, weights_only=True)
     content["state_dict"]["head.bias"][0] = float("nan")

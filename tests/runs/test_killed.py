@@ -40,7 +40,7 @@ SETTINGS = (
     f"{DENSE} optimizer=keras_rmsprop scheduler=step test_checkpoint=last trainer.check_val_every_n_epoch=2"
     " callbacks=ema",
 )
-QUICK = (1, 2)  # between them every moment and most of the recipes
+QUICK = (2,)
 COMMON = (
     "data.limit=600",
     "data.augment=[{rotation: 10}, {crop: 2}, {erasing: 0.5}]",

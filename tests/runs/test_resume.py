@@ -1,4 +1,4 @@
-"""A run that goes on ends like one that never stopped."""
+"""A resumed run ends with the bits of one that never stopped."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ def signal_at(monkeypatch: pytest.MonkeyPatch, hook: str, epoch: int, batch: int
     ("hook", "epoch", "batch"),
     [
         pytest.param("on_train_batch_end", 1, 7, id="in an epoch"),
-        pytest.param("on_validation_batch_end", 1, 1, id="in the validation"),
+        pytest.param("on_validation_batch_end", 1, 1, id="in the validation", marks=pytest.mark.slow),
         pytest.param("on_train_epoch_end", 0, 0, id="at the end of an epoch", marks=pytest.mark.slow),
     ],
 )
@@ -74,12 +74,13 @@ def test_an_interrupted_run_ends_with_the_same_bits(
 @pytest.mark.parametrize(
     ("settings", "hook", "batch", "steps"),
     [
-        ("", "on_train_batch_end", 5, 6),
-        ("trainer.accumulate_grad_batches=3", "on_train_batch_end", 6, 3),  # the third step takes batches 6, 7 and 8
-        ("", "on_train_batch_end", 12, 13),  # the last one of the epoch: the validation comes next
-        ("", "on_validation_batch_end", 0, 13),
+        pytest.param("", "on_train_batch_end", 5, 6, id="step"),
+        # the third step takes batches 6, 7 and 8
+        pytest.param("trainer.accumulate_grad_batches=3", "on_train_batch_end", 6, 3, id="accumulated step"),
+        # the last one of the epoch: the validation comes next
+        pytest.param("", "on_train_batch_end", 12, 13, id="last step", marks=pytest.mark.slow),
+        pytest.param("", "on_validation_batch_end", 0, 13, id="validation", marks=pytest.mark.slow),
     ],
-    ids=["step", "accumulated step", "last step", "validation"],
 )
 def test_a_signal_is_noticed_within_a_step(
     settings: str, hook: str, batch: int, steps: int, labbook: Command, monkeypatch: pytest.MonkeyPatch
@@ -117,6 +118,7 @@ def test_a_terminal_that_is_closed_twice_is_closed_once(labbook: Command, monkey
     assert torch.load(stopped.run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 21 + 6
 
 
+@pytest.mark.slow
 def test_what_nohup_starts_outlives_its_terminal(labbook: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -156,7 +158,7 @@ def test_a_finished_run_trains_on(schedule: list[str], labbook: Command) -> None
 def test_a_run_interrupted_between_training_and_test_is_only_tested(
     labbook: Command, trained: Callable[..., Path]
 ) -> None:
-    run = trained(*QUICK)
+    run = trained(*QUICK, "data.limit=100")
     before = metrics_of(run)
     for left in (b'{"status": "interrupted"}', b"\xff"):
         (run / "metrics.json").write_bytes(left)
@@ -180,10 +182,10 @@ def test_tensorboard_after_resuming_has_each_step_once(labbook: Command, monkeyp
     assert f"resume={run}".encode() in commands[1].tensor_proto.string_val[0]
 
 
-def test_a_folder_can_be_moved_before_it_goes_on(
+def test_a_folder_can_be_moved_before_it_is_resumed(
     labbook: Command, trained: Callable[..., Path], tmp_path: Path
 ) -> None:
-    moved = trained(*QUICK).rename(tmp_path / "elsewhere")
+    moved = trained(*QUICK, "data.limit=100").rename(tmp_path / "elsewhere")
     more = labbook(f"resume={moved}", "epochs=3")
     assert more.code == 0, more.err
     assert more.run == moved
@@ -204,6 +206,7 @@ def test_another_trainer_leaves_the_settings_that_the_run_was_started_with(labbo
     assert "would change how many steps an epoch has" in again.sentence
 
 
+@pytest.mark.slow
 def test_settings_of_the_choices_of_a_run_may_change_where_callbacks_may(labbook: Command) -> None:
     several = "callbacks=[ema, early_stopping]"
     run = labbook("model=mlp", "data.limit=50", "epochs=1", "logger=none", several, "callbacks.ema.decay=0.9").run
@@ -219,7 +222,7 @@ def test_settings_of_the_choices_of_a_run_may_change_where_callbacks_may(labbook
     assert more.sentence.startswith("callbacks.emma is not a setting; did you mean ema? settings here: early_stopping")
 
 
-def test_choices_of_a_folder_of_ones_own_are_gone_on_with(labbook: Command, tmp_path: Path) -> None:
+def test_choices_of_an_own_folder_are_kept_on_resuming(labbook: Command, tmp_path: Path) -> None:
     file = tmp_path / "more" / "callbacks" / "mine.yaml"
     file.parent.mkdir(parents=True)
     file.write_text("mine:\n  _target_: labbook.callbacks.ema.EMA\n  decay: 0.9\n")
@@ -231,7 +234,7 @@ def test_choices_of_a_folder_of_ones_own_are_gone_on_with(labbook: Command, tmp_
 
 
 @pytest.mark.parametrize("choice", ["a" * 400, "ema,none", "[[ema", "../model/mlp", "gone", "[ema,gone]", "none]", ""])
-def test_what_is_no_choice_is_not_gone_on_with(choice: str, tmp_path: Path) -> None:
+def test_what_is_no_choice_is_left_out_on_resuming(choice: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(f"model: {{}}\ndata: {{}}\nchoices:\n  callbacks: {choice!r}\n")
     arguments = [f"resume={tmp_path}", "callbacks.ema.decay=0.9"]
     assert add_run_choices(arguments, [CONFIGS]) == arguments

@@ -49,7 +49,10 @@ def is_true(call: ast.Call, key: str) -> bool:
 
 def dangers(source: str) -> Iterator[str]:
     """The names of calls that could run what a file holds."""
-    telling = r"load\w*\(|(Unpickler|eval|exec|__import__|popen|system)\(|shelve|shell=|allow_pickle|hub"
+    telling = (
+        r"\b(loads?|unsafe_load|full_load|load_from_checkpoint|Unpickler|popen|system)\(|(?<![\w.])(eval|exec|__import__)\("
+        r"|builtins|shelve|marshal|shell=|allow_pickle|hub"
+    )
     if not re.search(telling, source):
         return  # most files need not be parsed
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):

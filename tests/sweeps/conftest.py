@@ -10,16 +10,9 @@ from tests.conftest import Command
 from tests.sweeps.running import TINY, WIDTHS, Figures, done, figures_of
 
 
-@pytest.fixture
-def drawn() -> None:
-    """Asked for by a test that wants the page of the report as it is."""
-
-
 @pytest.fixture(autouse=True)
-def _undrawn(request: pytest.FixtureRequest) -> None:
-    """Nothing is drawn for any other."""
-    if "drawn" not in request.fixturenames:
-        request.getfixturevalue("undrawn")
+def _undrawn(undrawn: None) -> None:
+    """Nothing is drawn."""
 
 
 @pytest.fixture(scope="session")

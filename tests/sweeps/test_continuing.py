@@ -1,6 +1,7 @@
-"""The same command goes on: what is done stays, what is missing is added, what was cut short ends the same."""
+"""The same command continues a sweep: finished runs stay, missing ones are added, interrupted ones end the same."""
 
 import json
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -24,26 +25,14 @@ from tests.sweeps.running import (
 )
 
 
-@pytest.mark.usefixtures("drawn")
-def test_each_run_has_a_folder_of_its_own_in_that_of_the_sweep(labbook: Command) -> None:
-    sweep = done(labbook(*TINY, "model.width=4", "optimizer=sgd,adam"))
-    assert sweep == Path("logs/sweeps/epochs-1_model-mlp_limit-100_width-4_precision-32_by_optimizer")
-    names = {name.rpartition("-")[0] for name in runs_of(sweep)}
-    assert names == {"optimizer-sgd", "optimizer-adam"}
-    hashes = {name.rpartition("-")[2] for name in runs_of(sweep)}
-    assert len(hashes) == 2
-    assert all(len(text) == 8 for text in hashes)
-    files = {path.name for path in sweep.iterdir() if path.is_file() and not path.name.startswith(".")}
-    assert files == {
-        *("sweep.json", "summary.csv", "summary.md", "report.html"),
-        *("curves.png", "confusion_matrix.png", "table.png"),
-    }
-    assert not list(Path("logs").glob("runs/*"))
-
-
-def test_the_same_command_again_runs_nothing(labbook: Command) -> None:
+def test_each_run_has_a_folder_in_that_of_the_sweep_and_the_same_command_again_runs_nothing(labbook: Command) -> None:
     first = labbook(*TINY, WIDTHS)
     sweep = done(first)
+    assert sweep == Path("logs/sweeps/epochs-1_model-mlp_limit-100_precision-32_by_width")
+    assert [re.sub("-[0-9a-f]{8}$", "", name) for name in runs_of(sweep)] == ["width-4", "width-8"]
+    reports = {path.name for path in sweep.iterdir() if path.is_file() and not path.name.startswith(".")}
+    assert reports == {"sweep.json", "summary.csv", "summary.md", "report.html"}
+    assert not list(Path("logs").glob("runs/*"))
     files = {path: path.stat().st_mtime_ns for path in sweep.glob("*/*")}
     again = labbook(*TINY, WIDTHS)
     assert done(again) == sweep
@@ -104,7 +93,7 @@ def test_settings_that_change_no_result_lead_to_the_same_runs(labbook: Command, 
     ("hook", "epoch", "batch"),
     [("on_train_epoch_end", 1, 0), pytest.param("on_train_batch_end", 1, 0, marks=pytest.mark.slow)],
 )
-def test_an_interrupted_sweep_goes_on_and_ends_the_same(
+def test_an_interrupted_sweep_is_continued_and_ends_the_same(
     labbook: Command,
     undisturbed: Callable[..., Figures],
     monkeypatch: pytest.MonkeyPatch,
@@ -133,7 +122,7 @@ def test_an_interrupted_sweep_goes_on_and_ends_the_same(
 
 
 @pytest.mark.slow  # an interrupted sweep, above, and killed runs are quick tests
-def test_a_sweep_killed_at_any_moment_goes_on_and_ends_the_same(
+def test_a_sweep_killed_at_any_moment_is_continued_and_ends_the_same(
     labbook: Command, undisturbed: Callable[..., Figures], tmp_path: Path
 ) -> None:
     whole = undisturbed(*LONGER, WIDTHS)
@@ -162,6 +151,7 @@ def test_a_run_that_is_gone_is_done_again(labbook: Command, finished: Path) -> N
     assert figures_of(finished) == before
 
 
+@pytest.mark.slow
 def test_a_run_with_damaged_figures_is_done_again(labbook: Command, finished: Path) -> None:
     before = figures_of(finished)
     texts = ('{\n  "test/acc": 0.5,\n  "sta', '{"status": "finished", "test/acc": 0.5}')
@@ -198,7 +188,7 @@ def test_starting_over_where_nothing_was(labbook: Command) -> None:
     assert ended.code == 0
 
 
-def test_what_is_being_worked_on_is_not_moved(labbook: Command, finished: Path) -> None:
+def test_runs_in_use_are_not_moved(labbook: Command, finished: Path) -> None:
     before = runs_of(finished)
     name = next(iter(before))
     with locks.run_lock(finished, name):

@@ -225,7 +225,7 @@ def test_a_full_disk_stops_the_sweep_which_then_goes_on(
     assert figures_of(sweep) == whole
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_second_command_tells_what_the_first_left(
     labbook: Command, monkeypatch: pytest.MonkeyPatch, signum: int
 ) -> None:

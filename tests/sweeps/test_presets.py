@@ -131,7 +131,8 @@ def few(preset: str) -> list[tuple[str, ...]]:
     return [tuple(values[index % len(values)] for values in swept) for index in range(max(map(len, swept)))]
 
 
-RUNS = [(f"sweep={preset}", *overrides) for preset in PRESETS for overrides in combinations(preset)]
+def runs_of(*presets: str) -> list[tuple[str, ...]]:
+    return [(f"sweep={preset}", *overrides) for preset in presets for overrides in combinations(preset)]
 
 
 def entry_of(*overrides: str) -> dict[str, Any] | None:
@@ -140,7 +141,12 @@ def entry_of(*overrides: str) -> dict[str, Any] | None:
     return published.matching_entry(plain)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+OF_NO_LAB = ("gradients", "zoo")  # which tests/config/test_config_files.py composes, too
+
+
+@pytest.mark.parametrize(
+    "preset", [pytest.param(name, marks=[pytest.mark.slow] if name in OF_NO_LAB else []) for name in PRESETS]
+)
 def test_each_run_composes_and_is_held_against_what_the_lab_reported_of_it(preset: str) -> None:
     runs = {" ".join(overrides): run_of(f"sweep={preset}", *overrides) for overrides in few(preset)}
     for tree in runs.values():
@@ -201,7 +207,7 @@ def test_the_recipe_of_airbench94_is_held_against_its_paper() -> None:
 
 
 def test_the_runs_of_lab_e_differ_only_in_what_is_varied() -> None:
-    for overrides in (run for run in RUNS if run[0].startswith("sweep=e")):
+    for overrides in runs_of(*(preset for preset in PRESETS if preset.startswith("e"))):
         tree = run_of(*overrides)
         assert (tree.epochs, tree.test_checkpoint, tree.optimizer.lr, tree.optimizer.eps) == (10, "last", 0.001, 1e-7)
         assert (tree.config_groups.model, tree.config_groups.data, tree.config_groups.optimizer) == (
@@ -215,16 +221,16 @@ def test_the_runs_of_lab_e_differ_only_in_what_is_varied() -> None:
 
 
 def test_in_lab_d_each_optimizer_has_its_own_rate() -> None:
-    for overrides in (run for run in RUNS if run[0] == "sweep=d"):
+    for overrides in runs_of("d"):
         tree = run_of(*overrides)
         assert (tree.config_groups.optimizer, tree.optimizer.lr) in {("sgd", 0.1), ("adam", 0.01)}
 
 
 def test_digits_are_never_flipped() -> None:
-    for overrides in (run for run in RUNS if run[0] in ("sweep=a", "sweep=b")):
+    for overrides in runs_of("a", "b"):
         tree = run_of(*overrides)
         assert (tree.config_groups.data, list(tree.data.augment)) in [("mnist", []), ("cifar10", ["flip", {"crop": 4}])]
 
 
 def test_gradients_are_measured() -> None:
-    assert all("gradient_norms" in run_of(*run).callbacks for run in RUNS if run[0] == "sweep=gradients")
+    assert all("gradient_norms" in run_of(*run).callbacks for run in runs_of("gradients"))

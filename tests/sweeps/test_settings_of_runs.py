@@ -253,6 +253,7 @@ def test_a_file_of_settings_that_is_edited_meanwhile_is_told_of(
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
 def test_two_sets_in_mnist_s_format_are_two_runs(labbook: Command, tmp_path: Path) -> None:
     for name, seed in (("one", 1), ("two", 2)):
         part = images(30, 1, 28, 10, seed=seed)

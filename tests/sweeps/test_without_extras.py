@@ -35,6 +35,9 @@ cli.run_command_line(train.main)
 REFUSES = f"""{WITHOUT_EXTRAS}
 import train
 from labbook.cli import command_line as cli
+from tests import hydra_memory
+
+hydra_memory.install()
 
 for choice in sys.argv[1:]:
     sys.argv = ["train.py", "-m", "seed=1,2", choice]

@@ -109,11 +109,11 @@ def test_what_ends_an_epoch_counts_by_its_part(tiny: Case, monkeypatch: pytest.M
     record = EpochRecorder.record
 
     def slowly(self: EpochRecorder, trainer: Trainer, model: LightningModule) -> None:
-        time.sleep(2)
+        time.sleep(0.6)
         record(self, trainer, model)
 
     monkeypatch.setattr(EpochRecorder, "record", slowly)
-    assert 2 / tiny.epoch <= CONTESTANTS["Labbook"](tiny, "32") < 2 / tiny.steps
+    assert 0.6 / tiny.epoch <= CONTESTANTS["Labbook"](tiny, "32") < 0.6 / tiny.steps
 
 
 def test_the_time_of_a_part_within_another_counts_once() -> None:

@@ -25,6 +25,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure_gpu, "MEASURED", [case("tiny", "mlp", 8, 8, 1, 9, 10, "model.width=4")])
 
 
+@pytest.mark.slow
 def test_all_parts_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "new" / "gpu.json"
     arguments = ["measure_gpu.py", "--write", str(file), "--repetitions", "1", "--steps", "2"]

@@ -74,7 +74,9 @@ def test_parameters_are_all_numbers_that_are_trained_on_images_of_the_set() -> N
     assert hundred.parameters == 6 * 76 + 16 * 151 + 120 * 401 + 84 * 121 + 100 * 85
 
 
-@pytest.mark.parametrize("names", [["resnet20", "cats_dogs_cnn"], ["cats_dogs_cnn", "resnet20"]])
+@pytest.mark.parametrize(
+    "names", [["resnet20", "cats_dogs_cnn"], pytest.param(["cats_dogs_cnn", "resnet20"], marks=pytest.mark.slow)]
+)
 def test_each_network_gets_the_images_that_train_py_gives_it(table: Command, names: list[str]) -> None:
     for folder in ("training_set/cats", "training_set/dogs", "test_set/cats", "test_set/dogs"):
         path = Path("data/cats_dogs", folder)

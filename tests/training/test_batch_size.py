@@ -51,6 +51,7 @@ def test_the_memory_of_a_step_is_what_backward_needs() -> None:
     assert totals[1] - totals[0] == 8 * 4 * (100 + 50)  # the input and the output of ReLU
 
 
+@pytest.mark.slow
 def test_on_a_gpu_steps_are_trained_until_memory_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
     steps, fit_steps = [], fit.fit_steps
 

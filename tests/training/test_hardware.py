@@ -89,7 +89,7 @@ def test_strided_depthwise_convolutions_are_taken_in_32_bits_on_a_cpu(machine: M
 DEPTHWISE = ("efficientnet_b0", "mobilenet_v2", "mobilenet_v3_small")
 
 
-@pytest.mark.parametrize("model", slow_but((*DEPTHWISE, "lenet5", "resnet18", "convnext_tiny"), composing.MODELS))
+@pytest.mark.parametrize("model", slow_but(("mobilenet_v3_small", "lenet5", "resnet18"), composing.MODELS))
 def test_the_networks_that_have_them(model: str) -> None:
     with torch.device("meta"):
         network = instantiate.build_object(composing.node(model), spec=spec_of(3, 224, 10))
