@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from labbook.files import replace_file
 
@@ -30,9 +31,12 @@ class Published:
         """Whether the file at `path` has these bytes."""
         if not path.is_file() or path.stat().st_size != self.size:
             return False
-        method = hashlib.sha256 if len(self.digest) == 64 else partial(hashlib.md5, usedforsecurity=False)
         with path.open("rb") as file:
-            return hashlib.file_digest(file, method).hexdigest() == self.digest
+            return self.is_content(file)
+
+    def is_content(self, file: BinaryIO) -> bool:
+        method = hashlib.sha256 if len(self.digest) == 64 else partial(hashlib.md5, usedforsecurity=False)
+        return hashlib.file_digest(file, method).hexdigest() == self.digest
 
 
 class ArchiveError(Exception):

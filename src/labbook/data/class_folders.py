@@ -149,27 +149,16 @@ def unused_folders(root: Path, names: Sequence[str], used: Sequence[Path | None]
     return [part for part in meant if not any(each.is_relative_to(part.resolve()) for each in known)]
 
 
-def check_validation(folder: Path, names: Sequence[str], known: Sequence[str]) -> None:
-    if unknown := sorted(set(names) - set(known)):
-        raise SettingError(f"{folder} has classes without training images: {', '.join(unknown)}")
-
-
-def loose_images(folder: Path) -> list[Path]:
-    """The files directly in a folder that are images by their names, sorted."""
+def loose_images(folder: Path) -> Iterator[Path]:
+    """The files directly in a folder that are images by their names."""
     known = Image.registered_extensions()
-    inside = sorted(folder.iterdir())
-    return [
-        item for item in inside if item.suffix.lower() in known and not is_hidden_name(item.name) and not item.is_dir()
-    ]
+    for item in folder.iterdir() if folder.is_dir() else ():
+        if item.suffix.lower() in known and not is_hidden_name(item.name) and not item.is_dir():
+            yield item
 
 
 def images_in(folder: Path) -> bool:
-    """Whether a folder itself contains a file with the name of an image."""
-    if not folder.is_dir():
-        return False
-    known = Image.registered_extensions()
-    with os.scandir(folder) as items:
-        return any(Path(item.name).suffix.lower() in known and not is_hidden_name(item.name) for item in items)
+    return next(loose_images(folder), None) is not None
 
 
 def hidden_folders(folder: Path) -> list[Path]:

@@ -27,7 +27,7 @@ def find_duplicates(train: Photographs, test: Photographs) -> Duplicates:
     found = Duplicates([], [], [], [], set())
     seen: dict[str, tuple[int, Labelled]] = {}
     for number, part in enumerate((train, test)):
-        for digest, file in zip(part.digests, part.files, strict=True):
+        for digest, file in zip(part.images.digests, part.files, strict=True):
             part_of_first, first = seen.setdefault(digest, (number, file))
             if first is file:
                 continue

@@ -1,6 +1,5 @@
 """Image sets of the Hugging Face hub, or saved by its library `datasets`, which is an extra."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -74,7 +73,7 @@ class HuggingFace(NamedDataset):
         if test is None:
             images = self._decoded([splits["train"]])
             division = stratified_split(images.labels, images.digests, TEST_FRACTION, "test")
-            train, held_out = (with_content(images.at(rows)) for rows in division)
+            train, held_out = (images.at(rows) for rows in division)
             return train._replace(remarks=(*unlabelled, self.drawn_test_remark())), held_out
         names = ["train", *([val] if val and val != test and self.validation == "split" else [])]
         own = len(names) > 1 and not self.folds
@@ -126,11 +125,7 @@ class HuggingFace(NamedDataset):
             labels += chosen[self.label_column][:]
         found = Images(torch.cat(images), torch.tensor(labels, dtype=torch.int64), digests=tuple(digests))
         some = held_out is not None and bool(held_out.any())  # `limit` can leave none
-        return with_content(found._replace(validation=held_out if some else None))
-
-
-def with_content(images: Images) -> Images:
-    return images._replace(content=hashlib.sha256("".join(images.digests).encode()).hexdigest())
+        return found._replace(validation=held_out if some else None)
 
 
 def decoded_rows(part: Any, column: str, how: Decoding) -> Iterator[Decoded]:

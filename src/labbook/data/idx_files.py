@@ -1,7 +1,7 @@
 """Files in MNIST's format: the published ones and those of the user. Imports no torch."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -10,18 +10,18 @@ from typing import Any
 from labbook.config.path_rules import expand_user
 from labbook.data.archives import Published
 
-SIZES = {  # bytes, of the files as they are read
-    "train-images-idx3-ubyte": 16 + 60_000 * 28 * 28,
-    "train-labels-idx1-ubyte": 8 + 60_000,
-    "t10k-images-idx3-ubyte": 16 + 10_000 * 28 * 28,
-    "t10k-labels-idx1-ubyte": 8 + 10_000,
-}
+NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+SIZES = (16 + 60_000 * 28 * 28, 8 + 60_000, 16 + 10_000 * 28 * 28, 8 + 10_000)  # bytes, of the files as they are read
+
+
+def published_files(*digests: str, sizes: Sequence[int] = SIZES, ending: str = "") -> tuple[Published, ...]:
+    """The four files of a set; with sizes and `ending` of archives, these."""
+    return tuple(map(Published, (f"{name}{ending}" for name in NAMES), sizes, digests))
 
 
 def archive_members(*digests: str) -> dict[str, Published]:
     """The content of the four archives, by their names."""
-    sizes = zip(SIZES.items(), digests, strict=True)
-    return {f"{name}.gz": Published(name, size, digest) for (name, size), digest in sizes}
+    return {f"{file.name}.gz": file for file in published_files(*digests)}
 
 
 MNIST = archive_members(

@@ -46,15 +46,6 @@ class Photographs(NamedTuple):
     files: list[Labelled]
     remarks: dict[str, list[Path]]  # notes for the user, with the files of each
 
-    @property
-    def digests(self) -> Sequence[str]:
-        return self.images.digests
-
-    @property
-    def content(self) -> str:
-        """A hash of the files' bytes, in their order."""
-        return hashlib.sha256("".join(self.digests).encode()).hexdigest()
-
     @classmethod
     def none(cls, how: Decoding) -> "Photographs":
         pixels = torch.empty(0, how.channels, how.side, how.side, dtype=torch.uint8)
@@ -108,17 +99,13 @@ class Cache:
 
     def __init__(self, files: Sequence[Labelled], how: Decoding, folder: Path) -> None:
         self.files, self.how, self.folder = files, how, folder
-        status = [file_status(file.path) for file in files]
+        paths, status = [file.path.absolute() for file in files], [file_status(file.path) for file in files]
         self.stamps = [[each.st_ino, each.st_ctime_ns] for each in status]
-        self.source = os.path.commonpath([file.path.absolute().parent for file in files])
+        self.source = os.path.commonpath([path.parent for path in paths])
         self.group = short_hash([FORMAT, tuple(how), self.source])  # of the caches that hold the same pixels of a file
-        self.pixels = folder / f"{self.group}-{cache_key(files, status)}.pixels"
+        key = short_hash((str(path), each.st_size, each.st_mtime_ns) for path, each in zip(paths, status, strict=True))
+        self.pixels = folder / f"{self.group}-{key}.pixels"
         self.about = self.pixels.with_suffix(".json")
-
-    @property
-    def names(self) -> list[str]:
-        """The paths of the files below the folder that contains them all."""
-        return [os.path.relpath(file.path.absolute(), self.source) for file in self.files]
 
     def known(self) -> CacheRecord | None:
         """The record of these files; None if the cache is missing, damaged, or of other content.
@@ -160,10 +147,11 @@ class Cache:
         Unchanged files are copied from an older cache of the same folder.
         """
         remove_partial(self.folder, self.pixels.stem)
+        names = [os.path.relpath(file.path.absolute(), self.source) for file in self.files]
         record = CacheRecord(
-            stamps=self.stamps, folder=self.source, names=self.names, size=self.how.side, channels=self.how.channels
+            stamps=self.stamps, folder=self.source, names=names, size=self.how.side, channels=self.how.channels
         )
-        before = self.decoded_before(record.names)
+        before = self.decoded_before(names)
         new = decode_all([file.path for place, file in enumerate(self.files) if place not in before], self.how)
         images = (before[place] if place in before else next(new) for place in range(len(self.files)))
         bar = track(images, what, len(self.files), console=Console(stderr=True), disable=not sys.stderr.isatty())
@@ -199,12 +187,6 @@ class Cache:
                 row, then = rows[name]
                 found[place] = Decoded(pixels[row], digest=record.digests[then], remark=record.remarks.get(then, ""))
         return found
-
-
-def cache_key(files: Sequence[Labelled], status: Sequence[os.stat_result]) -> str:
-    """A name that changes with the path, length or time of any file."""
-    pairs = zip(files, status, strict=True)
-    return short_hash((str(file.path.absolute()), each.st_size, each.st_mtime_ns) for file, each in pairs)
 
 
 def short_hash(parts: Iterable[object]) -> str:

@@ -11,7 +11,6 @@ from labbook.data.class_folders import (
     Seen,
     check_class_folders,
     check_several,
-    check_validation,
     class_folder,
     class_names_of_parts,
     hidden_folders,
@@ -69,8 +68,11 @@ class ImageFolder(PhotographData):
         test_fraction = self.choose_test_fraction(self.layout.test is not None, test_fraction, only)
         self.class_names = self._class_names(only)
         if self.layout.validation and only != "test":
-            names = self._names_in(self.layout.validation)
-            check_validation(self.layout.validation, names, self.class_names)
+            unknown = sorted(set(self._names_in(self.layout.validation)) - set(self.class_names))
+            if unknown:
+                raise SettingError(
+                    f"{self.layout.validation} has classes without training images: {', '.join(unknown)}"
+                )
         super().__init__(root=root, test_fraction=test_fraction, only=only, **options)
 
     hint: ClassVar[str] = ""  # added to the message if the data set is missing
@@ -188,14 +190,12 @@ class ImageFolder(PhotographData):
     def _left_out(self, folder: Path, sidecars: Sequence[Path]) -> list[str]:
         if self.layout.train is None and folder == self.layout.root:
             return [f"{printable(folder)} has no folder of test images, so its own folders are used as classes"]
-        loose = [] if self.pattern else list(map(printable, loose_images(folder)))
-        found = (
-            [f"{image_count(loose)} left out, because they are in no class folder: {list_first_lines(loose)}"]
-            if loose
-            else []
-        )
-        hidden = [] if self.pattern else list(map(printable, hidden_folders(folder)))
-        found += [f"{each} is hidden, so its images are not used" for each in hidden]
+        found = []
+        if not self.pattern:
+            if loose := list(map(printable, sorted(loose_images(folder)))):
+                what = f"{image_count(loose)} left out, because they are in no class folder"
+                found.append(f"{what}: {list_first_lines(loose)}")
+            found += [f"{printable(each)} is hidden, so its images are not used" for each in hidden_folders(folder)]
         if sidecars:
             kinds = ", ".join(sorted({path.suffix.lower() for path in sidecars}))
             found.append(

@@ -57,9 +57,11 @@ def evenly_spaced(items: Sequence[Item], limit: int | None) -> list[Item]:
 
 
 def with_content_hash(images: Images) -> Images:
-    """The images with their `content`: a hash of pixels and further tensors, unless the data set sets it."""
+    """The images with their `content`, unless the data set sets it: a hash of files, or of pixels and `extra`."""
     if images.content:
         return images
+    if images.digests and not images.extra:
+        return images._replace(content=hashlib.sha256("".join(images.digests).encode()).hexdigest())
     digest = hashlib.sha256()
     for name, tensor in (("", images.pixels), *sorted(images.extra.items())):
         values = tensor.contiguous().numpy()

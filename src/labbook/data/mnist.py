@@ -1,11 +1,11 @@
 """MNIST (LeCun, Cortes and Burges, 1998) and Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017)."""
 
 import gzip
-import hashlib
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,12 +17,7 @@ from labbook.data.torchvision_dataset import TorchvisionDataModule
 from labbook.errors import SettingError
 from labbook.files import write_whole
 
-ARRAYS = {  # of Keras' mnist.npz
-    "train-images-idx3-ubyte": "x_train",
-    "train-labels-idx1-ubyte": "y_train",
-    "t10k-images-idx3-ubyte": "x_test",
-    "t10k-labels-idx1-ubyte": "y_test",
-}
+ARRAYS = dict(zip(idx_files.NAMES, ("x_train", "y_train", "x_test", "y_test"), strict=True))  # of Keras' mnist.npz
 UNREADABLE_ARCHIVE = (OSError, EOFError, zlib.error, ValueError, KeyError, zipfile.BadZipFile)
 
 
@@ -32,19 +27,13 @@ class MNIST(TorchvisionDataModule):
     dataset = "MNIST"
     folder = "MNIST/raw"
     packed = folder
-    archives = (
-        Published(
-            "train-images-idx3-ubyte.gz", 9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
-        ),
-        Published(
-            "train-labels-idx1-ubyte.gz", 28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
-        ),
-        Published(
-            "t10k-images-idx3-ubyte.gz", 1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
-        ),
-        Published(
-            "t10k-labels-idx1-ubyte.gz", 4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
-        ),
+    archives = idx_files.published_files(
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        sizes=(9_912_422, 28_881, 1_648_877, 4_542),
+        ending=".gz",
     )
     contents = idx_files.MNIST
     mirrors: ClassVar[tuple[str, ...]] = (
@@ -83,19 +72,13 @@ class FashionMNIST(MNIST):
     dataset = "FashionMNIST"
     folder = "FashionMNIST/raw"
     packed = folder
-    archives = (
-        Published(
-            "train-images-idx3-ubyte.gz", 26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
-        ),
-        Published(
-            "train-labels-idx1-ubyte.gz", 29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
-        ),
-        Published(
-            "t10k-images-idx3-ubyte.gz", 4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
-        ),
-        Published(
-            "t10k-labels-idx1-ubyte.gz", 5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
-        ),
+    archives = idx_files.published_files(
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        sizes=(26_421_880, 29_515, 4_422_102, 5_148),
+        ending=".gz",
     )
     contents = idx_files.FASHION_MNIST
     lookalikes = ("fashion*", "*ubyte*", "FashionMNIST/[!r]*", "FashionMNIST/raw/*")
@@ -128,7 +111,7 @@ def adopt_from_layouts(root: Path, folder: str, files: Sequence[Published]) -> b
         if (raw / file.name).is_file():
             continue
         candidates = list(candidate_contents(root, raw, file))
-        content = next((content for _, content in candidates if has_published_bytes(content, file)), None)
+        content = next((content for _, content in candidates if file.is_content(BytesIO(content))), None)
         if content is not None:
             raw.mkdir(parents=True, exist_ok=True)
             write_whole(raw / file.name, content)
@@ -161,8 +144,3 @@ def array_as_file(path: Path, name: str) -> bytes:
     header = bytes((0, 0, 8, values.ndim)) + b"".join(length.to_bytes(4) for length in values.shape)
     content: bytes = header + values.tobytes()
     return content
-
-
-def has_published_bytes(content: bytes, file: Published) -> bool:
-    method = "sha256" if len(file.digest) == 64 else "md5"
-    return len(content) == file.size and hashlib.new(method, content, usedforsecurity=False).hexdigest() == file.digest

@@ -77,7 +77,7 @@ class OwnTransform:
 
     def torchvision(self, images: Tensor, draw: "Draw") -> Tensor:
         """One image after the other, as uint8: torchvision expects floats to be 0..1."""
-        return torch.stack([self.item(image) for image in round_to_uint8(images)])
+        return torch.stack([self.item(image) for image in images.round().clamp(0, 255).byte()])
 
     def kornia(self, images: Tensor, draw: "Draw") -> Tensor:
         """Images as float32 0..1; all at once if the class draws for each image."""
@@ -98,10 +98,6 @@ def takes_batch(item: Any) -> bool:
     except TypeError:
         return False
     return True
-
-
-def round_to_uint8(images: Tensor) -> Tensor:
-    return images.round().clamp(0, 255).byte() if images.is_floating_point() else images
 
 
 def check_batch(name: str, images: Tensor, changed: Any, overshoot: float = 0) -> None:

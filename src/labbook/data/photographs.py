@@ -100,11 +100,15 @@ class PhotographData(ImageFileData):
         found = find_duplicates(train, test)
         if found.contradictions:
             self._refuse_contradictions(found.contradictions)
-            doubtful = [self._of(found.doubtful, part) for part in (train, test)]
+            doubtful = [
+                [file for file, digest in zip(part.files, part.images.digests, strict=True) if digest in found.doubtful]
+                for part in (train, test)
+            ]
             files = [[file for file in part if file not in out] for part, out in zip(files, doubtful, strict=True)]
+            named = ([f"{printable(file.path)}, which is in two classes" for file in out] for out in doubtful)
             train, test = (
-                part._replace(images=part.images._replace(skipped=(*part.images.skipped, *self._named(out))))
-                for part, out in zip(self._decoded(files), doubtful, strict=True)
+                part._replace(images=part.images._replace(skipped=(*part.images.skipped, *out)))
+                for part, out in zip(self._decoded(files), named, strict=True)
             )
             found = find_duplicates(train, test)
         if self.only is None and self.limit is None:
@@ -113,7 +117,6 @@ class PhotographData(ImageFileData):
             part.images._replace(
                 remarks=(*some, *self._remarked(part.remarks)),
                 files=self._below_root(part),
-                content=part.content,
                 groups=tuple(file.group for file in part.files) if any(file.group for file in part.files) else (),
                 labels=part.images.labels.reshape(-1, len(self.class_names)) if self.multilabel else part.images.labels,
             )
@@ -194,16 +197,7 @@ class PhotographData(ImageFileData):
                     )
 
     def _counts(self, part: Photographs) -> torch.Tensor:
-        labels = part.images.labels
-        return class_counts(
-            labels.reshape(-1, len(self.class_names)) if self.multilabel else labels, len(self.class_names)
-        )
-
-    def _of(self, digests: set[str], part: Photographs) -> list[Labelled]:
-        return [file for file, digest in zip(part.files, part.digests, strict=True) if digest in digests]
-
-    def _named(self, doubtful: list[Labelled]) -> list[str]:
-        return [f"{printable(file.path)}, which is in two classes" for file in doubtful]
+        return class_counts(part.images.labels, len(self.class_names))
 
     # Notes ---------------------------------------------------------------------------------------------------------
 

@@ -204,8 +204,7 @@ class TorchvisionByName(NamedDataset):
                 f"{len(skipped):,} of {len(files):,} files of {self.dataset} cannot be read as images, the first is"
                 f" {skipped[0]}: delete the set in {self.folder}, and it is downloaded again"
             )
-        names = tuple(map(self._path_name, found.files))
-        return found._replace(images=found.images._replace(files=names, content=found.content))
+        return found._replace(images=found.images._replace(files=tuple(map(self._path_name, found.files))))
 
 
 def find_source(name: str, options: Mapping[str, Any]) -> Source:
