@@ -1,7 +1,6 @@
 """The caches of decoded images in a folder: their sizes, and which of them no longer match their images."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,7 +28,6 @@ class CacheEntry:
 
     @property
     def name(self) -> str:
-        """The key."""
         return self.path.stem
 
     @property
@@ -61,13 +59,10 @@ def _entry(path: Path) -> CacheEntry:
 def _is_current(record: CacheRecord) -> bool:
     """Whether all files are there and were not changed since."""
     try:
-        for name, stamp in zip(record.names, record.stamps, strict=True):
-            status = file_status(Path(record.folder, name))
-            if [status.st_ino, status.st_ctime_ns] != stamp:
-                return False
+        status = (file_status(Path(record.folder, name)) for name in record.names)
+        return [[each.st_ino, each.st_ctime_ns] for each in status] == record.stamps
     except (OSError, ValueError):
         return False
-    return True
 
 
 def remove_caches(entries: Iterable[CacheEntry]) -> int:
@@ -79,7 +74,6 @@ def remove_caches(entries: Iterable[CacheEntry]) -> int:
     freed = 0
     for entry in entries:
         for path in entry.files:
-            with suppress(FileNotFoundError):
-                path.unlink()
+            path.unlink(missing_ok=True)
         freed += entry.size
     return freed

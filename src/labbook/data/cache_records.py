@@ -30,7 +30,6 @@ class CacheRecord:
 
     @property
     def images(self) -> int:
-        """The number of images among the files."""
         return len(self.digests) - len(self.skipped)
 
     def has_pixels(self, path: Path) -> bool:
@@ -47,11 +46,7 @@ class CacheRecord:
         return True
 
     def write(self, path: Path) -> None:
-        """Write the record, which says that the pixels are complete.
-
-        Raises:
-            OSError: it could not be written.
-        """
+        """Write the record, which says that the pixels are complete."""
         write_whole(path, json.dumps(asdict(self)))
 
 
@@ -89,7 +84,6 @@ def pixel_stamp(path: Path) -> list[int]:
 
 
 def crc32_of_file(path: Path) -> int:
-    """The CRC-32 of a file."""
     value = 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):

@@ -6,6 +6,7 @@ Damaged metadata is no reason to reject an image. Only the orientation is used, 
 import hashlib
 import stat
 import warnings
+from contextlib import suppress
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -109,13 +110,9 @@ def load_image(content: bytes, how: Decoding) -> tuple[Image.Image, str]:
     except MemoryError:
         raise
     except Exception:
-        bare = without_metadata(content)
-        if bare is None:
-            raise
-        try:
-            return load_complete_image(bare, how)
-        except Exception:
-            pass
+        with suppress(Exception):
+            if bare := without_metadata(content):
+                return load_complete_image(bare, how)
         raise
 
 
@@ -124,11 +121,10 @@ def load_complete_image(content: bytes, how: Decoding) -> tuple[Image.Image, str
     try:
         return load_faultless_image(content, how)
     except OSError as error:
-        if error.errno is not None or not content.startswith(START_OF_JPEG):
-            raise
-        if (ended := load_unended_jpeg(content, how)) is None:
-            raise
-        return ended
+        damaged = error.errno is None and content.startswith(START_OF_JPEG)
+        if damaged and (ended := load_unended_jpeg(content, how)):
+            return ended
+        raise
 
 
 def load_unended_jpeg(content: bytes, how: Decoding) -> tuple[Image.Image, str] | None:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -42,11 +42,6 @@ def find_duplicates(train: Photographs, test: Photographs) -> Duplicates:
             else:
                 found.copies.append(line)
     return found
-
-
-def list_first_lines(lines: Iterable[str]) -> str:
-    first, *others = lines
-    return f"{first}, and {len(others):,} more" if others else first
 
 
 def image_count(images: Sequence[str]) -> str:

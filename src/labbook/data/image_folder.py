@@ -21,7 +21,7 @@ from labbook.data.class_folders import (
     walk_files,
 )
 from labbook.data.datamodule import Part
-from labbook.data.duplicates import image_count, list_first_lines
+from labbook.data.duplicates import image_count
 from labbook.data.image_cache import Labelled
 from labbook.data.layouts import Layout, Search, contents, role_of
 from labbook.data.photographs import Fraction, Listing, PhotographData
@@ -192,9 +192,9 @@ class ImageFolder(PhotographData):
             return [f"{printable(folder)} has no folder of test images, so its own folders are used as classes"]
         found = []
         if not self.pattern:
-            if loose := list(map(printable, sorted(loose_images(folder)))):
-                what = f"{image_count(loose)} left out, because they are in no class folder"
-                found.append(f"{what}: {list_first_lines(loose)}")
+            if loose := sorted(map(str, loose_images(folder))):
+                where = "because they are in no class folder"
+                found.append(f"{image_count(loose)} left out, {where}: {list_first(loose, 1)}")
             found += [f"{printable(each)} is hidden, so its images are not used" for each in hidden_folders(folder)]
         if sidecars:
             kinds = ", ".join(sorted({path.suffix.lower() for path in sidecars}))

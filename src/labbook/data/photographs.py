@@ -14,14 +14,14 @@ from pydantic import PositiveInt
 from labbook.config.path_rules import expand_user, short_file_name
 from labbook.data.datamodule import Part
 from labbook.data.decoding import Decoding
-from labbook.data.duplicates import Duplicates, file_digests, find_duplicates, image_count, list_first_lines
+from labbook.data.duplicates import Duplicates, file_digests, find_duplicates, image_count
 from labbook.data.image_cache import Labelled, Photographs, cached_images
 from labbook.data.image_depth import Range
 from labbook.data.image_files import ImageFileData, as_range
 from labbook.data.image_spec import class_counts
 from labbook.data.images import Images, evenly_spaced
 from labbook.data.split import TEST_FRACTION, ValSplit, chosen_names, stratified_split
-from labbook.errors import SettingError, printable
+from labbook.errors import SettingError, list_first, printable
 
 OnCorrupt = Literal["raise", "skip"]
 Fraction = Annotated[float, Gt(0), Lt(1)]
@@ -212,13 +212,13 @@ class PhotographData(ImageFileData):
         found = []
         for remark, paths in remarks.items():
             have = "image has" if len(paths) == 1 else "images have"
-            found.append(f"{len(paths):,} {have} {remark}: {list_first_lines(map(printable, paths))}")
+            found.append(f"{len(paths):,} {have} {remark}: {list_first(paths, 1)}")
         return found
 
     def _copied(self, found: Duplicates) -> list[str]:
         both = found.seen_in_training
         too_good = "in validation and in training, so validation metrics are too good"
-        shared = [f"{image_count(both)} {too_good}: {list_first_lines(both)}"] if both else []
+        shared = [f"{image_count(both)} {too_good}: {list_first(both, 1)}"] if both else []
         if not found.copies:
             return shared
         where = self._listed("copies", found.copies)
@@ -229,7 +229,7 @@ class PhotographData(ImageFileData):
             return []
         where = self._listed("leaks", pairs)
         return [
-            f"{image_count(pairs)} also in training, so test metrics are too good: {list_first_lines(pairs)}{where}"
+            f"{image_count(pairs)} also in training, so test metrics are too good: {list_first(pairs, 1)}{where}"
         ]
 
     def _listed(self, kind: str, lines: Sequence[str], words: str = ", listed in ") -> str:
