@@ -38,7 +38,7 @@ def test_crop_is_pad_and_crop_of_each_image(shape: tuple[int, ...], padding: int
     n, _, height, width = shape
     offsets = st.lists(st.integers(0, 2 * padding), min_size=n, max_size=n)
     top, left = data.draw(offsets), data.draw(offsets)
-    cropped = augment.crop(images, padding, torch.tensor(top), torch.tensor(left))
+    cropped = augment.windows(Crop(padding).padded(images, padding), torch.tensor(top), torch.tensor(left), height, width)
     for index, image in enumerate(images):
         padded = reference.pad(image, [padding])
         assert torch.equal(cropped[index], reference.crop(padded, top[index], left[index], height, width))
@@ -54,7 +54,8 @@ def test_reflect_crop_is_numpys_reflection_and_a_crop_of_each_image(
     padding = data.draw(st.integers(1, min(height, width) - 1))
     offsets = st.lists(st.integers(0, 2 * padding), min_size=n, max_size=n)
     top, left = data.draw(offsets), data.draw(offsets)
-    cropped = augment.reflect_crop(images, padding, torch.tensor(top), torch.tensor(left))
+    padded_images = ReflectCrop(padding).padded(images, padding)
+    cropped = augment.windows(padded_images, torch.tensor(top), torch.tensor(left), height, width)
     assert cropped.dtype == torch.uint8
     for index, image in enumerate(images):
         padded = np.pad(image.numpy(), [(0, 0), (padding, padding), (padding, padding)], mode="reflect")

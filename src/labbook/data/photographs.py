@@ -212,7 +212,7 @@ class PhotographData(ImageFileData):
         found = []
         for remark, paths in remarks.items():
             have = "image has" if len(paths) == 1 else "images have"
-            found.append(f"{len(paths):,} {have} {remark}: {list_first(paths, 1)}")
+            found.append(f"{len(paths):,} {have} {remark}: {list_first(map(str, paths), 1)}")
         return found
 
     def _copied(self, found: Duplicates) -> list[str]:

@@ -87,11 +87,11 @@ class Crop(Transform):
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         most = 2 * int(self.padding)
-        offsets = torch.randint(0, most + 1, (2, len(images)), generator=draw.random, device=images.device)
-        return self.cut(images, int(self.padding), offsets[0], offsets[1])
+        top, left = torch.randint(0, most + 1, (2, len(images)), generator=draw.random, device=images.device)
+        return windows(self.padded(images, int(self.padding)), top, left, *images.shape[2:])
 
-    def cut(self, images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
-        return crop(images, padding, top, left)
+    def padded(self, images: Tensor, padding: int) -> Tensor:
+        return F.pad(images, (padding,) * 4)
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,12 @@ class ReflectCrop(Crop):
                 f"data.augment: {self.name} takes a padding smaller than the images' {size} pixels, not {self.padding}"
             )
 
-    def cut(self, images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
-        return reflect_crop(images, padding, top, left)
+    def padded(self, images: Tensor, padding: int) -> Tensor:
+        for side in (-1, -2):  # torch does not reflect uint8
+            first = images.narrow(side, 1, padding).flip(side)
+            last = images.narrow(side, images.shape[side] - 1 - padding, padding).flip(side)
+            images = torch.cat([first, images, last], side)
+        return images
 
 
 def choose(chosen: Tensor, changed: Tensor, images: Tensor) -> Tensor:
@@ -135,21 +139,6 @@ def change_groups(images: Tensor, groups: Iterable[tuple[list[int], Callable[[Te
 def with_amounts(change: Callable[[Tensor, Tensor], Tensor], amounts: Tensor) -> Callable[[Tensor], Tensor]:
     """A change of images by these amounts, one for each image."""
     return lambda images: change(images, amounts)
-
-
-def crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
-    """The window of each padded image [n, C, H, W] that starts at its own `top` and `left` (int64 [n])."""
-    return windows(F.pad(images, (padding,) * 4), top, left, *images.shape[2:])
-
-
-def reflect_crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
-    """As `crop`, padded by reflection; `padding` is less than the sides of the images."""
-    padded = images
-    for side in (-1, -2):
-        first = padded.narrow(side, 1, padding).flip(side)
-        last = padded.narrow(side, padded.shape[side] - 1 - padding, padding).flip(side)
-        padded = torch.cat([first, padded, last], side)
-    return windows(padded, top, left, *images.shape[2:])
 
 
 def windows(images: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
