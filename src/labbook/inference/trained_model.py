@@ -27,7 +27,7 @@ from labbook.training.capabilities import has_convolutions
 from labbook.training.classifier import Classifier
 from labbook.training.hardware import DeviceChoice
 from labbook.training.label_tasks import MultiLabel
-from labbook.training.tta import tta_logits
+from labbook.training.tta import Tta, tta_logits
 
 Weights = Literal["best", "last"]
 
@@ -52,6 +52,11 @@ class TrainedModel:
         return self.model.spec
 
     @property
+    def tta(self) -> Tta:
+        tta: Tta = self.config.task.tta
+        return tta
+
+    @property
     def device(self) -> torch.device:
         return self.model.device
 
@@ -67,7 +72,7 @@ class TrainedModel:
 
     def scores(self, images: Tensor) -> Tensor:
         """Normalized images [n, C, H, W] to logits [n, classes] in the same precision, with gradients."""
-        return tta_logits(self.model, images, self.config.task.tta)
+        return tta_logits(self.model, images, self.tta)
 
     def probabilities(self, pixels: Tensor) -> Tensor:
         """Pixels as for `logits` to probabilities, float32 [n, classes]; SettingError if one is NaN."""

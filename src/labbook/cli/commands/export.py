@@ -41,27 +41,24 @@ def main() -> None:
     with lazy_imports.import_torch_stack():
         from labbook.inference.export.export_model import (
             BATCHES,
-            DIFFER,
             decoding_of_network,
+            describe_difference,
             export_run,
             output_names,
             output_shape,
-            tta_of_network,
         )
         from labbook.training.capabilities import model_title
 
     network, apart = export_run(given.run, config, given.format, file, given.weights, given.opset)
     for note in [*unfinished_notes(given.run), *calibration.calibration_notes(given.run, network.epoch)]:
         print(f"note: {printable(note)}", file=sys.stderr)
-    spec, tta, how = network.spec, tta_of_network(network), decoding_of_network(network)
+    spec, how = network.spec, decoding_of_network(network)
     with outputs.print_beside_outputs(file):
-        inside = f", with task.tta={tta}" if tta != "none" else ""
+        inside = f", with task.tta={network.tta}" if network.tta != "none" else ""
         print(f"{model_title(network.model)} after {network.epoch} epochs{inside}")
         print(f"pixels uint8 [n, {spec.channels}, {spec.size}, {spec.size}]"
               f" -> {' and '.join(output_names(network))} float32 {output_shape(network)}")  # fmt: skip
         if not outputs.is_stream(file) and how:
             print(f"to read images for it: {printable(file.with_name(formats.COMPANION))}")
-        (first, most), *more = apart.items()
-        words = [f"{first}{DIFFER} {most:.1g} at most", *(f"{name} by {by:.1g}" for name, by in more)]
-        print(f"batches of {' and '.join(map(str, BATCHES))}: {', '.join(words)}")
+        print(f"batches of {' and '.join(map(str, BATCHES))} differ from PyTorch's: {describe_difference(apart)}")
         print(f"file: {printable(file)}")

@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -31,7 +31,6 @@ COLOURS = {1: "grey", 3: "RGB"}
 BATCHES = (1, 3)  # images
 MOST = 1e-3  # difference allowed in an output, relative to its maximum (at least 1)
 PROBABILITIES = 1e-4  # difference allowed in probabilities
-DIFFER = " differ from PyTorch's by"
 Difference = dict[str, float]  # maximum difference between file and PyTorch, by output
 
 
@@ -43,6 +42,8 @@ class TrainedModule:
     config: DictConfig
     model: LightningModule
     epoch: int  # after so many epochs
+    temperature: ClassVar[float] = 1.0
+    tta: ClassVar[Tta] = "none"
 
     @property
     def spec(self) -> ImageSpec:
@@ -63,7 +64,7 @@ def export_run(
     network = open_exportable(run, config, weights)
     with open_output(file) as partial:
         content, read = writers.FUNCTIONS[name]
-        exported = Exported(network.model, tta_of_network(network), temperature_of_network(network))
+        exported = Exported(network.model, network.tta, network.temperature)
         version = {} if opset is None else {"opset": opset}
         partial.write_bytes(content(exported, export_metadata(network, weights), **version))
         found = difference_from_torch(read(partial), network)
@@ -90,19 +91,13 @@ def difference_from_torch(read: writers.Network, network: Exportable) -> Differe
         greatest = max(1.0, float(own[0].abs().max()))
         limits = {name: PROBABILITIES if name == "probabilities" else MOST * greatest for name in names}
         if not all(apart[name] <= limits[name] for name in names):  # also of NaN
-            words = ", the ".join(f"{name} by {value:.2g}" for name, value in apart.items())
-            raise ExportError(f"the file's {words.replace(' by', DIFFER, 1)}: not written")
+            raise ExportError(f"the outputs differ from PyTorch's ({describe_difference(apart)}): not written")
         found = {name: max(found.get(name, 0), value) for name, value in apart.items()}
     return found
 
 
-def tta_of_network(network: Exportable) -> Tta:
-    tta: Tta = network.config.task.tta if isinstance(network, TrainedModel) else "none"
-    return tta
-
-
-def temperature_of_network(network: Exportable) -> float:
-    return network.temperature if isinstance(network, TrainedModel) else 1.0
+def describe_difference(apart: Difference) -> str:
+    return ", ".join(f"{name} by {value:.1g}" for name, value in apart.items())
 
 
 def output_names(network: Exportable) -> tuple[str, ...]:
@@ -147,15 +142,14 @@ def open_exportable(run: Path, config: DictConfig, weights: Weights | None = Non
 
 def decoding_of_network(network: Exportable) -> Decoding | None:
     """How an image file is decoded for the network; None for data of another kind than images."""
-    data = run_config.types_of_run(network.config)[1]
-    return (
-        trained_model.decoding_of_run(network.config, network.spec) if capabilities.is_image_data_type(data) else None
-    )
+    if not capabilities.is_image_data_type(run_config.types_of_run(network.config)[1]):
+        return None
+    return trained_model.decoding_of_run(network.config, network.spec)
 
 
 def export_metadata(network: Exportable, weights: Weights | None) -> dict[str, str]:
     """The metadata in the file, each a text or JSON; no paths or addresses of the run."""
-    spec, how = network.spec, decoding_of_network(network)
+    spec, how, task = network.spec, decoding_of_network(network), getattr(network.model, "label_task", None)
     told: dict[str, Any] = {
         "network": capabilities.model_title(network.model),
         "input": f"pixels: uint8 0..255 [n, {spec.channels}, {spec.size}, {spec.size}] "
@@ -163,14 +157,14 @@ def export_metadata(network: Exportable, weights: Weights | None) -> dict[str, s
         "outputs": f"{', '.join(output_names(network))}: float32 {output_shape(network)}",
         "classes": spec.class_names,
         "multilabel": spec.multilabel,
-        **({"thresholds": thresholds_of(network)} if spec.multilabel and isinstance(network, TrainedModel) else {}),
+        **({"thresholds": task.thresholds.tolist()} if isinstance(task, MultiLabel) else {}),
         "channels": spec.channels,
         "image_size": spec.size,
         **({"decoding": how._asdict()} if how else {}),
         "mean": spec.mean,
         "std": spec.std,
-        "tta": tta_of_network(network),
-        **({"temperature": scale} if (scale := temperature_of_network(network)) != 1 else {}),
+        "tta": network.tta,
+        **({"temperature": network.temperature} if network.temperature != 1 else {}),
         "run": network.path.resolve().name,
         "weights": trained_model.checkpoint_file(network.path, network.config, weights).stem,
         "epochs": network.epoch,
@@ -179,11 +173,6 @@ def export_metadata(network: Exportable, weights: Weights | None) -> dict[str, s
         "labbook": code_version(),
     }
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
-
-
-def thresholds_of(network: TrainedModel) -> list[float]:
-    task = network.model.label_task
-    return task.thresholds.tolist() if isinstance(task, MultiLabel) else []
 
 
 def exported_metrics(metrics: dict[str, Any]) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -14,21 +13,9 @@ from labbook.inference.export import pixels
 from labbook.runs import outputs
 
 
-@dataclass(frozen=True)
-class Format:
-    """A format; `writers.FUNCTIONS` writes and reads it."""
-
-    suffix: str
-    packages: tuple[str, ...] = ()  # of the extra `export`
-
-
 OPSETS = range(18, 24)  # versions of ONNX' operators that torch writes
-
-FORMATS = {
-    "onnx": Format(".onnx", ("onnx", "onnxruntime", "onnxscript")),
-    "torch_export": Format(".pt2"),
-    "safetensors": Format(".safetensors", ("safetensors",)),
-}
+FORMATS = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}  # the endings of their files
+PACKAGES = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "safetensors": ("safetensors",)}  # of the extra `export`
 
 
 def check_opset(name: str, opset: int | None) -> None:
@@ -42,18 +29,17 @@ def check_opset(name: str, opset: int | None) -> None:
 
 def export_target(run: Path, name: str, out: Path | None) -> Path:
     """The file to write: `out`, or a file in the run folder. Checks that it can be written."""
-    form = FORMATS[name]
-    if not all(map(find_spec, form.packages)):
+    if not all(map(find_spec, PACKAGES.get(name, ()))):
         raise SettingError(missing_package_message(f"--format={name}", "export"))
-    file = out or run / f"model{form.suffix}"
+    file = out or run / f"model{FORMATS[name]}"
     outputs.check_outputs({"--out": file})
     if out is None:
         check_symlinks(run, [file])
     if outputs.is_stream(file):
         return file
     check_companion(file)
-    if file.suffix != form.suffix:
-        raise SettingError(f"--out={file} must end in {form.suffix}, as files of --format={name} do")
+    if file.suffix != FORMATS[name]:
+        raise SettingError(f"--out={file} must end in {FORMATS[name]}, as files of --format={name} do")
     if not file.parent.is_dir():
         raise SettingError(f"--out={file}: there is no folder {file.parent}")
     return file
@@ -99,12 +85,9 @@ def without_labbook(module: ModuleType) -> str:
     text = inspect.getsource(module)
     lines = text.splitlines()
     first, *rest = ast.parse(text).body
-    left_out = [first, *(node for node in rest if isinstance(node, ast.ImportFrom) and imports_labbook(node))]
+    imports = (node for node in rest if isinstance(node, ast.ImportFrom))
+    left_out = [first, *(node for node in imports if (node.module or "").startswith("labbook"))]
     for node in left_out:
         assert node.end_lineno is not None
         lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
     return "\n".join(lines).strip() + "\n"
-
-
-def imports_labbook(node: ast.ImportFrom) -> bool:
-    return (node.module or "").partition(".")[0] == "labbook"

@@ -48,11 +48,6 @@ class Exported(nn.Module):
         self.register_buffer("shift", shift)
         self.eval()
 
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The names of what `forward` gives."""
-        return OF_CLASSIFIER if self.classifies else OF_OTHERS
-
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Pixels uint8 0..255 [n, C, H, W] to logits and probabilities, both float32 [n, classes].
 
@@ -102,7 +97,7 @@ def onnx_content(network: Exported, about: dict[str, str], opset: int | None = N
             dynamo=True,
             verbose=False,
             input_names=INPUTS,
-            output_names=network.outputs,
+            output_names=OF_CLASSIFIER if network.classifies else OF_OTHERS,
             dynamic_shapes={INPUTS[0]: {0: "n"}},
             opset_version=opset,
         )
