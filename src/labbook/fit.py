@@ -5,6 +5,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict
 from typing import NamedTuple
 
 import torch
@@ -104,7 +105,7 @@ def load_initial_weights(model: LightningModule, run: RunFolder) -> None:
     if run.state is None and (source := experiment.settings_of_any_model(run.config).get("weights")) is not None:
         loaded = load_weights_from(model, str(source))
         log.info("%s", loaded)
-        run.record({"initial_weights": loaded.as_data()}, "running")
+        run.record({"initial_weights": asdict(loaded)}, "running")
 
 
 def apply_channels_last(model: LightningModule, data: LightningDataModule, channels_last: bool) -> None:

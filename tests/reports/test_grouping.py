@@ -159,7 +159,7 @@ def test_another_class_of_data_is_another_data_set() -> None:
 def test_figures_of_older_code_are_marked() -> None:
     runs = [({"epochs": 1}, figures_of(0.9, code_version="old")), ({"epochs": 2}, figures_of(0.8, code_version="new"))]
     report = in_memory(runs, ["epochs"])
-    assert list(report.versions) == ["new", "old"]
+    assert list(report.sweep.versions) == ["new", "old"]
     assert [row.old for row in report.rows] == [True, False]
     assert "* has results of other code than the newest, new (1): old (1)." in table_cells.footnotes(report)
 

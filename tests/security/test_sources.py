@@ -26,8 +26,7 @@ DANGEROUS = re.compile(
 ALLOWED = {
     ("src/labbook/models/pretrained.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
     ("src/labbook/models/weights.py", "torch.hub.get_dir"): "where torch keeps what it downloads",
-    ("src/labbook/models/weights.py", "torch.hub.download_url_to_file"): "bytes, read as tensors only",
-    ("src/labbook/models/pretrained.py", "torch.hub.download_url_to_file"): "bytes, checked by their sha256",
+    ("src/labbook/models/pretrained.py", "torch.hub.download_url_to_file"): "bytes, read as tensors only",
     ("src/labbook/inference/export/writers.py", "torch.export.load"): "the file that it wrote a moment ago",
     ("tests/inference/test_export.py", "exec"): "the examples of docs/export.md",
     ("tests/docs/test_examples.py", "exec"): "the example of a notebook",

@@ -1,10 +1,8 @@
 """Pretrained weights of torchvision: found in torch's cache or downloaded, and loaded as plain data."""
 
-import hashlib
 import re
 import socket
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from torchvision import models
 from labbook.data.image_spec import IMAGENET_MEAN, IMAGENET_STD
 from labbook.errors import SettingError, first_line
 from labbook.files import blocking_lock
+from labbook.runs.weights_source import sha256_of
 
 SILENCE = 30  # seconds of silence before a server is given up
 
@@ -43,61 +42,42 @@ def image_settings(name: str) -> dict[str, Any]:
 def pretrained_state_dict(name: str) -> dict[str, Tensor]:
     url = str(recommended_weights(name).url)
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
-    if not file.exists():  # the cache may be writable for administrators only
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with blocking_lock(file.with_suffix(".lock")):  # runs that start together download it once
-                if not file.exists():
-                    download_weights(url, file)
-        except (OSError, HTTPException, RuntimeError) as error:
-            raise SettingError(
-                f"model.pretrained=true: the weights of {name} are missing and cannot be downloaded"
-                f" ({first_line(error)}): put {url} at {file}"
-            ) from error
+    digest = file.stem.rpartition("-")[2]  # the start of its sha256
     try:
-        if not matches_digest(file):
+        download_once(url, file, digest)
+    except (OSError, HTTPException, RuntimeError) as error:
+        raise SettingError(
+            f"model.pretrained=true: the weights of {name} are missing and cannot be downloaded"
+            f" ({first_line(error)}): put {url} at {file}"
+        ) from error
+    try:
+        if not sha256_of(file).startswith(digest):
             raise SettingError(f"{file} is not torchvision's file (its sha256 differs): delete it")
         found: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise SettingError(f"model.pretrained=true: {file} cannot be read ({first_line(error)})") from error
-    return {current_layer_name(key): value for key, value in found.items()}
-
-
-def current_layer_name(key: str) -> str:
     for before, now in OLD_NAMES:
-        key = before.sub(now, key)
-    return key
+        found = {before.sub(now, key): value for key, value in found.items()}
+    return found
 
 
-def download_weights(url: str, file: Path) -> None:
-    """Download a file whose name has the start of its sha256; it appears only when it is complete.
+def download_once(url: str, file: Path, digest: str | None = None) -> None:
+    """Download a file if it is missing; it appears only when it is complete. `digest` is the start of its sha256.
 
     Raises:
-        OSError, HTTPException, RuntimeError: the network's error, or wrong content.
+        OSError, HTTPException, RuntimeError, ValueError: the network's error, or wrong content.
     """
-    with socket_timeout():
-        torch.hub.download_url_to_file(url, str(file), digest_in_name(file), progress=False)
-
-
-@contextmanager
-def socket_timeout() -> Iterator[None]:
-    """Within this context, a silent server is given up after a time."""
+    if file.exists():  # the cache may be writable for administrators only
+        return
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SILENCE)
     try:
-        yield
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with blocking_lock(file.with_suffix(".lock")):  # runs that start together download it once
+            if not file.exists():
+                torch.hub.download_url_to_file(url, str(file), digest, progress=False)
     finally:
         socket.setdefaulttimeout(before)
-
-
-def digest_in_name(file: Path) -> str:
-    return file.stem.rpartition("-")[2]
-
-
-def matches_digest(file: Path) -> bool:
-    """Whether the content has the sha256 in the name."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest().startswith(digest_in_name(file))
 
 
 def load_pretrained(network: nn.Module, weights: Mapping[str, Tensor], but: Collection[str]) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
 from importlib.util import find_spec
@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from labbook.errors import SettingError, first_line, list_first, missing_package_message, printable
-from labbook.files import blocking_lock
-from labbook.models.pretrained import socket_timeout
+from labbook.models.pretrained import download_once
 from labbook.runs.weights_source import check_suffix, local_weights, sha256_of
 
 PREFIX = re.compile(r"^(?:module|_orig_mod|model|backbone|network|net)\.")  # that a wrapper adds to the names
@@ -37,9 +36,6 @@ class LoadedWeights:
     missing: tuple[str, ...]  # layers that the file does not have
     unused: int  # tensors of the file that the network does not have
     by_order: bool = False  # the names differ, so tensors were matched by their order
-
-    def as_data(self) -> dict[str, Any]:
-        return asdict(self)
 
     def __str__(self) -> str:
         every = self.layers + len(self.other_shapes) + len(self.missing)
@@ -156,17 +152,12 @@ def weights_file(source: str) -> Path:
     name = Path(urlsplit(source).path).name
     check_suffix(name, source)
     file = Path(torch.hub.get_dir()) / "checkpoints" / f"{hashlib.sha256(source.encode()).hexdigest()[:12]}-{name}"
-    if not file.exists():
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with blocking_lock(file.with_suffix(".lock")), socket_timeout():  # runs that start together download once
-                if not file.exists():
-                    torch.hub.download_url_to_file(source, str(file), progress=False)
-        except (OSError, HTTPException, RuntimeError, ValueError) as error:
-            raise SettingError(
-                f"model.weights={source} cannot be downloaded ({first_line(error)}): download it yourself and give the"
-                " file"
-            ) from error
+    try:
+        download_once(source, file)
+    except (OSError, HTTPException, RuntimeError, ValueError) as error:
+        raise SettingError(
+            f"model.weights={source} cannot be downloaded ({first_line(error)}): download it yourself and give the file"
+        ) from error
     return file
 
 

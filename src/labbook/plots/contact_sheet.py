@@ -56,15 +56,12 @@ def write_line(draw: ImageDraw.ImageDraw, text: str, left: float, top: float, si
 
 def fit_captions(captions: Sequence[Sequence[CaptionLine]]) -> list[tuple[str, ...]]:
     """The lines of text below each image, in which names that are too long are shortened."""
-    places = zip_longest(*captions, fillvalue=CaptionLine(""))
-    return list(zip(*map(fit_lines, places), strict=True)) or [()] * len(captions)
-
-
-def fit_lines(lines: Sequence[CaptionLine]) -> list[str]:
-    """The lines at one place in all captions."""
-    values = [f"  {line.value}" if line.value else "" for line in lines]
-    room = CELL - max(fonts.width_of_text(value, SIZE) for value in values)
-    return [fonts.fit_text(line.name, SIZE, room) + value for line, value in zip(lines, values, strict=True)]
+    places = []
+    for lines in zip_longest(*captions, fillvalue=CaptionLine("")):  # at one place in all captions
+        values = [f"  {line.value}" if line.value else "" for line in lines]
+        room = CELL - max(fonts.width_of_text(value, SIZE) for value in values)
+        places.append([fonts.fit_text(line.name, SIZE, room) + value for line, value in zip(lines, values, strict=True)])
+    return list(zip(*places, strict=True)) or [()] * len(captions)
 
 
 def image_name(files: Sequence[str], row: int) -> str:

@@ -93,9 +93,10 @@ def plot_mistakes(
 
     `images` are those that `outcome.rows` are rows of; `predicted` are the network's class names.
     """
-    wrong = surest_mistakes(outcome, count)
-    if not wrong:
+    wrong = (outcome.predicted != outcome.labels).nonzero().flatten()
+    if not len(wrong):
         return None
+    wrong = wrong[outcome.confidence[wrong].argsort(descending=True, stable=True)][:count]
     true, taken = fonts.drawable_names(names), fonts.drawable_names(predicted or names)
     rows = outcome.rows[wrong]
     said = zip(rows.tolist(), outcome.labels[wrong], outcome.predicted[wrong], outcome.confidence[wrong], strict=True)
@@ -108,14 +109,6 @@ def plot_mistakes(
         for row, label, guess, sure in said
     ]
     return contact_sheet(image_tiles(images.pixels[rows]), captions, title, columns=5)
-
-
-def surest_mistakes(outcome: EvaluationResult, count: int) -> list[int]:
-    """Positions of wrong predictions in the outcome, the most confident first."""
-    wrong = (outcome.predicted != outcome.labels).nonzero().flatten()
-    order = outcome.confidence[wrong].argsort(descending=True, stable=True)
-    positions: list[int] = wrong[order][:count].tolist()
-    return positions
 
 
 def figure_pixels(figure: Figure) -> Picture:

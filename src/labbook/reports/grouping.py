@@ -1,9 +1,9 @@
 """One row per setting, over its seeds: means, deviations and published results."""
 
-import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Any
 
 from labbook.config import published
@@ -31,12 +31,7 @@ class Mean:
     @classmethod
     def of(cls, values: Sequence[float]) -> "Mean | None":
         """None without values."""
-        if not values:
-            return None
-        count = len(values)
-        mean = sum(values) / count
-        squares = sum((value - mean) * (value - mean) for value in values)
-        return cls(count, mean, math.sqrt(squares / (count - 1)) if count > 1 else None)
+        return cls(len(values), fmean(values), stdev(values) if len(values) > 1 else None) if values else None
 
 
 @dataclass(frozen=True)
@@ -59,12 +54,8 @@ class SettingRow:
         return [run for run in self.runs if run.state == "finished"]
 
     def metric(self, name: str) -> Mean | None:
-        """A final metric over the finished runs.
-
-        `train/acc` is `train/acc_eval` if the runs have it: measured after training over the whole training set.
-        """
-        names = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
-        found = (self.exact(each) for each in names)
+        """A final metric over the finished runs, by the first of its `recorded_names` that they have."""
+        found = (self.exact(each) for each in recorded_names(name))
         return next((mean for mean in found if mean is not None), None)
 
     def exact(self, name: str) -> Mean | None:
@@ -129,21 +120,6 @@ class Report:
         return [run for run in self.sweep.runs if run.state == "failed"]
 
     @property
-    def versions(self) -> dict[str, int]:
-        """The number of runs with metrics per code version, the newest first."""
-        return code_versions(self.sweep.runs)
-
-    @property
-    def code(self) -> str:
-        """The expected code version: that of the last command, or else the newest."""
-        return current_code(self.sweep)
-
-    @property
-    def measured_after(self) -> bool:
-        """Whether a row's training accuracy was measured after training."""
-        return any(row.exact("train/acc_eval") for row in self.rows)
-
-    @property
     def ranked(self) -> list[SettingRow]:
         return [row for row in self.rows if row.exact(OBJECTIVE)]
 
@@ -175,7 +151,7 @@ def group_runs(sweep: SweepRecord) -> Report:
     columns = varying_columns(runs, sweep.over)
     names = short_names(columns, (*SHOWN.values(), "n"))
     on_test = bool(runs) and all(run.settings.get("data.validation") == "test" for run in runs)
-    code, objective = current_code(sweep), compared_metric(sweep)
+    code, objective = sweep.expected_code, compared_metric(sweep)
     falls = lower_is_better(objective, sweep.mode)
     settings: dict[Hashable, list[RunRecord]] = {}
     for run in runs:
@@ -228,10 +204,8 @@ def shown_metrics_of(rows: Sequence[SettingRow], objective: str, on_test: bool) 
     tested = (name for row in rows for run in row.finished for name in run.final_metrics("test"))
     others = (name for name in dict.fromkeys(tested) if name not in ("test/loss", "test/top5_acc"))
     names = dict.fromkeys([*(() if objective in SHOWN else (objective,)), *SHOWN, *others])
-    left_out = "val/" if on_test else None  # those would be metrics of the test set
-    return tuple(
-        name for name in names if not (left_out and name.startswith(left_out)) and any(row.metric(name) for row in rows)
-    )
+    shown = [name for name in names if not (on_test and name.startswith("val/"))]  # which would be of the test set
+    return tuple(name for name in shown if any(row.metric(name) for row in rows))
 
 
 def rank_key(row: SettingRow) -> tuple[bool, float]:
@@ -254,12 +228,6 @@ def compared_metric(sweep: SweepRecord) -> str:
     return sweep.objective if validated or not finished else held_out_name(sweep.objective, "test")
 
 
-def code_versions(runs: Sequence[RunRecord]) -> dict[str, int]:
-    """The number of finished runs per code version, that of the last run first."""
-    finished = sorted((run for run in runs if run.state == "finished"), key=lambda run: run.ended, reverse=True)
-    return dict(Counter(run.version for run in finished))
-
-
-def current_code(sweep: SweepRecord) -> str:
-    """The code version of a sweep's last command, or else of its last run."""
-    return sweep.code or next(iter(code_versions(sweep.runs)), "")
+def recorded_names(name: str) -> tuple[str, ...]:
+    """The names of a metric in a run, the best first: `train/acc_eval` is measured after training, over all images."""
+    return ("train/acc_eval", name) if name == "train/acc" else (name,)

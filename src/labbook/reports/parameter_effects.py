@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from labbook.reports.columns import value_key, value_text
-from labbook.reports.grouping import ACCURACY, Report, SettingRow
+from labbook.reports.grouping import ACCURACY, Report, SettingRow, recorded_names
 from labbook.reports.svg_charts import (
     PAPER,
     SERIES,
@@ -71,7 +71,11 @@ def effect_picture(report: Report, index: int, names: Sequence[str]) -> Picture:
     rows = best_rows(report, index)
     others = groups_beside(rows, index)
     apart = 1 < len(others) <= min(len(SERIES), len(rows) - 1)
-    drawn = lines_by_others(report, index, others, names[0]) if apart else lines_by_metric(rows, index, names)
+    drawn = (
+        lines_by_others(report, index, others, names[0])
+        if apart
+        else [Series(metric_title(name), run_points(rows, index, name), published_points(rows, index, name)) for name in names]
+    )
     scale = Scale([value for each in drawn for value, _ in (*each.measured, *each.theirs)])
     column = report.names[index]
     tried = [row.values[index] for row in rows if row.values[index] in scale]
@@ -86,7 +90,8 @@ def effect_picture(report: Report, index: int, names: Sequence[str]) -> Picture:
         if names[0] == TIME and spans_widely([figure for each in drawn for _, figure in each.measured]):
             set_logarithmic(axes, "y")
 
-    caption = f"{what[0].upper()}{what[1:]} against {column}: {describe_marks(scale, grid)}."
+    means = f", {'a line through' if scale.numeric else 'large dots are'} the means" if grid else ""
+    caption = f"{what[0].upper()}{what[1:]} against {column}: one dot per run{means}."
     if len(report.columns) > 1 and not apart:
         caption += " Each mean is over all values of the other settings."
     if len(rows) < len(report.rows):
@@ -103,12 +108,6 @@ def effect_picture(report: Report, index: int, names: Sequence[str]) -> Picture:
 def best_rows(report: Report, index: int) -> Sequence[SettingRow]:
     scale = Scale([row.values[index] for row in report.rows])
     return report.rows if scale.numeric or len(scale.values) <= MOST_WORDS else report.rows[:MOST_WORDS]
-
-
-def describe_marks(scale: Scale, grid: bool) -> str:
-    if not grid:
-        return "one dot per run"
-    return f"one dot per run, {'a line through' if scale.numeric else 'large dots are'} the means"
 
 
 def groups_beside(rows: Iterable[SettingRow], index: int) -> list[list[SettingRow]]:
@@ -130,25 +129,18 @@ def lines_by_others(report: Report, index: int, groups: Sequence[list[SettingRow
     return found
 
 
-def lines_by_metric(rows: Sequence[SettingRow], index: int, names: Sequence[str]) -> list[Series]:
-    return [
-        Series(metric_title(name), run_points(rows, index, name), published_points(rows, index, name)) for name in names
-    ]
-
-
 def run_points(rows: Iterable[SettingRow], index: int, name: str) -> list[Point]:
-    exact = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
     found = []
     for row in rows:
-        chosen = next((each for each in exact if row.exact(each)), name)
+        chosen = next((each for each in recorded_names(name) if row.exact(each)), name)
         figures = (run.metric(chosen) for run in row.finished)
         found += [(row.values[index], figure) for figure in figures if figure is not None]
     return found
 
 
 def published_points(rows: Iterable[SettingRow], index: int, name: str) -> list[Point]:
-    exact = ("train/acc_eval", "train/acc") if name == "train/acc" else (name,)
-    return [(row.values[index], row.published[each]) for row in rows for each in exact if each in row.published]
+    names = recorded_names(name)
+    return [(row.values[index], row.published[each]) for row in rows for each in names if each in row.published]
 
 
 def draw_points(axes: Axes, scale: Scale, series: Series, colour: str, grid: bool) -> None:

@@ -3,6 +3,7 @@
 import csv
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -122,6 +123,17 @@ class SweepRecord:
     @property
     def name(self) -> str:
         return self.path.resolve().name
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The number of finished runs per code version, that of the last run first."""
+        finished = [run for run in self.runs if run.state == "finished"]
+        return dict(Counter(run.version for run in sorted(finished, key=lambda run: run.ended, reverse=True)))
+
+    @property
+    def expected_code(self) -> str:
+        """The code version of the last command, or else of the last run."""
+        return self.code or next(iter(self.versions), "")
 
 
 def read_sweep(folder: Path) -> SweepRecord:

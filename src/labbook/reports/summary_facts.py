@@ -14,6 +14,7 @@ def summary_facts(report: Report) -> list[tuple[str, str]]:
     counts = sorted({len(row.finished) for row in report.rows if row.finished})
     least_most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else "".join(map(str, counts))
     resumed = sum(1 for run in report.sweep.runs if run.metrics.get("resumed"))
+    libraries = {str(run.metrics["versions"]) for run in report.sweep.runs if "versions" in run.metrics}
     better = "lower" if report.falls else "higher"
     went_on = f"{resumed} run{'' if resumed == 1 else 's'} resumed after an interruption" if resumed else ""
     return [
@@ -22,11 +23,8 @@ def summary_facts(report: Report) -> list[tuple[str, str]]:
         ("compared by", f"{metric_title(report.objective)} ({better} is better)"),
         ("constant", constant_choices(report)),
         ("hardware", "; ".join(machines_text(report))),
-        (
-            "libraries",
-            "; ".join(sorted({str(run.metrics["versions"]) for run in report.sweep.runs if "versions" in run.metrics})),
-        ),
-        ("code", ", ".join(f"{version} ({count})" for version, count in report.versions.items())),
+        ("libraries", "; ".join(sorted(libraries))),
+        ("code", ", ".join(f"{version} ({count})" for version, count in report.sweep.versions.items())),
         ("when", time_span(report)),
         ("resumed", went_on),
     ]

@@ -49,7 +49,10 @@ def metric_title(name: str) -> str:
 
 def table_cells(report: Report, row: SettingRow) -> list[Cell]:
     """One row, in the order of `table_headings`."""
-    found = [Cell("–" if value is None else value_text(value), _sortable(value)) for value in row.values]
+    found = [
+        Cell(value_text(value), value if is_axis_number(value) else value_text(value)) if value is not None else Cell("–")
+        for value in row.values
+    ]
     done, all_runs = len(row.finished), len(row.runs)
     mark = OLD if row.old else ""
     others = {run.state for run in row.runs} - {"finished"}
@@ -81,17 +84,14 @@ def format_spread(name: str, mean: Mean | None) -> str:
     """A mean and, where there are several runs, the standard deviation."""
     if mean is None:
         return ""
-    spread_too = mean.sd is not None and name != "images_per_second"
-    return format_metric_cell(name, mean.mean) + (
-        f" ± {format_metric_cell(name, mean.sd or 0.0)}" if spread_too else ""
-    )
+    text = format_metric_cell(name, mean.mean)
+    return text if mean.sd is None or name == "images_per_second" else f"{text} ± {format_metric_cell(name, mean.sd)}"
 
 
 def footnotes(report: Report) -> list[str]:
     """The meaning of marks and words in the table."""
     notes = []
-    several = any(len(row.finished) > 1 for row in report.rows)
-    if several:
+    if any(len(row.finished) > 1 for row in report.rows):
         notes.append("± is the standard deviation (of a sample) over the n finished runs of a combination.")
     if report.on_test and any(name in ACCURACY for name in report.figures):
         notes.append("The runs were validated on the test set, so no best epoch was selected and no val acc is shown.")
@@ -100,12 +100,12 @@ def footnotes(report: Report) -> list[str]:
             f"The runs are of {len(report.winners)} data sets. Their metrics cannot be compared, so the ranking is"
             " within each data set."
         )
-    if report.measured_after and "train/acc" in report.figures:
+    if "train/acc" in report.figures and any(row.exact("train/acc_eval") for row in report.rows):
         notes.append("train acc is measured after training, on the whole training set.")
     if any(row.old for row in report.rows):
-        others = ", ".join(f"{name} ({count})" for name, count in report.versions.items() if name != report.code)
-        own = report.versions.get(report.code, 0)
-        notes.append(f"{OLD} has results of other code than the newest, {report.code} ({own}): {others}.")
+        counts, code = report.sweep.versions, report.sweep.expected_code
+        others = ", ".join(f"{name} ({count})" for name, count in counts.items() if name != code)
+        notes.append(f"{OLD} has results of other code than the newest, {code} ({counts.get(code, 0)}): {others}.")
     if any(row.unlike and row.published for row in report.rows):
         notes.append(f"{UNLIKE} was published for another number of epochs.")
     systems = dict.fromkeys(row.system for row in report.rows if row.published and row.system)
@@ -119,7 +119,3 @@ def tally_runs(report: Report) -> str:
     counts = ", ".join(f"{count} {state}" for state, count in report.states.items())
     to_come = f", {report.sweep.to_come} not started" if report.sweep.to_come else ""
     return f"{total} run{'' if total == 1 else 's'}{': ' if counts else ''}{counts}{to_come}"
-
-
-def _sortable(value: Any) -> Any:
-    return value if is_axis_number(value) or value is None else value_text(value)

@@ -20,7 +20,9 @@ def print_table(report: Report, console: Console | None = None) -> None:
     console = wide_enough(console)
     if report.rows:
         console.print(terminal_table(report, console.width))
-    for note in [*_cut(report), *footnotes(report)]:
+    more = len(report.rows) - MOST_ROWS
+    cut = [f"... and {more} more combinations in summary.csv"] if more > 0 else []
+    for note in [*cut, *footnotes(report)]:
         console.print(literal(note, style="dim"))
     console.print(literal(tally_runs(report), style="bold"))
     for run in report.failures:
@@ -52,11 +54,6 @@ def fitting_columns(heads: list[Heading], widths: list[int], room: int) -> list[
     while len(kept) > 2 and sum(widths[index] + 2 for index in kept) - 2 > room:
         kept.remove(min(kept, key=lambda index: (heads[index].importance, -index)))
     return kept
-
-
-def _cut(report: Report) -> list[str]:
-    more = len(report.rows) - MOST_ROWS
-    return [f"... and {more} more combinations in summary.csv"] if more > 0 else []
 
 
 def table_as_csv(report: Report) -> str:
@@ -101,14 +98,9 @@ def table_as_markdown(report: Report) -> str:
 
 def markdown_table(report: Report) -> str:
     heads = table_headings(report)
-    lines = [_line([escape_markup(head.title) for head in heads])]
-    lines += [_line(["---:" if head.numeric else "---" for head in heads])]
-    lines += [_line([escape_markup(cell.text) for cell in table_cells(report, row)]) for row in report.rows]
-    return "\n".join(lines)
-
-
-def _line(parts: list[str]) -> str:
-    return f"| {' | '.join(parts)} |"
+    lines = [[escape_markup(head.title) for head in heads], ["---:" if head.numeric else "---" for head in heads]]
+    lines += [[escape_markup(cell.text) for cell in table_cells(report, row)] for row in report.rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def escape_markup(words: str) -> str:
