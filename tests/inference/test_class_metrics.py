@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from rich.console import Console
 from torchmetrics.functional.classification import binary_calibration_error
 
 from labbook.data.datamodule import Images
+from labbook.files import finite_or_null
 from labbook.inference.evaluate import class_metrics
 from labbook.inference.evaluate.class_metrics import BINS, bins_of, evaluation_report, expected_error
 from labbook.plots import contact_sheet, plots
@@ -42,7 +44,7 @@ def test_a_class_without_images_has_no_figures_and_no_part_in_the_means() -> Non
     found = evaluation_report(outcome_of([0, 0, 1], [0, 2, 1], 3), ["ape", "bee", "cat"])
     assert found.recall == pytest.approx((1 / 2 + 1) / 2)
     assert found.precision == pytest.approx(1)
-    data = json.loads(json.dumps(class_metrics.report_as_data(found), allow_nan=False))
+    data = json.loads(json.dumps(finite_or_null(asdict(found)), allow_nan=False))
     assert data["classes"][2] == {"name": "cat", "precision": None, "recall": None, "f1": None, "images": 0}
     assert data["bins"][0]["confidence"] is None
 

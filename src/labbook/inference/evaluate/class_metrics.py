@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from rich.console import Console, JustifyMethod
@@ -12,7 +11,6 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
 
 from labbook.console import WIDEST, literal, plain_table, wide_enough
-from labbook.files import finite_or_null
 from labbook.training.label_tasks import AnyEvaluationResult, EvaluationResult, MultilabelEvaluationResult
 
 BINS = 15
@@ -98,12 +96,6 @@ def metrics_by_label(outcome: MultilabelEvaluationResult, names: Sequence[str]) 
     return [LabelMetrics(*row) for row in zip(names, *(values.tolist() for values in found), strict=True)]
 
 
-def report_as_data(judgement: EvaluationReport) -> dict[str, Any]:
-    """Plain data for a JSON file; nan is null."""
-    data: dict[str, Any] = finite_or_null(asdict(judgement))
-    return data
-
-
 def print_report(judgement: EvaluationReport, split: str, every: bool = False, console: Console | None = None) -> None:
     """Print the metrics; of many classes those with the lowest f1, unless `every`."""
     console = wide_enough(console)
@@ -114,8 +106,9 @@ def print_report(judgement: EvaluationReport, split: str, every: bool = False, c
     console.print(class_table(judgement, classes))
     if left:
         console.print(f"the {MOST_CLASSES} classes with the lowest f1; --all shows the other {left} too")
-    error, bins = judgement.calibration_error, len(judgement.bins)
-    console.print(f"calibration error {error:.4f} ({bins} bins), mean confidence {mean_confidence(judgement):.4f}")
+    error, used = judgement.calibration_error, [item for item in judgement.bins if item.images]
+    sure = sum(item.images * item.confidence for item in used) / sum(item.images for item in used)
+    console.print(f"calibration error {error:.4f} ({len(judgement.bins)} bins), mean confidence {sure:.4f}")
     for name, value in judgement.metrics.items():
         console.print(f"{name} {value:.4f}")
 
@@ -134,12 +127,6 @@ def class_table(judgement: EvaluationReport, classes: Sequence[ClassMetrics]) ->
         made.add_row(literal(row.name), *map(format_share, (row.precision, row.recall, row.f1, *own)), str(row.images))
     made.add_row("mean", *map(format_share, (*means, *((mean_ap, math.nan) if several else ()))), str(judgement.images))
     return made
-
-
-def mean_confidence(judgement: EvaluationReport) -> float:
-    """The mean probability of the predicted class over all images."""
-    used = [item for item in judgement.bins if item.images]
-    return sum(item.images * item.confidence for item in used) / sum(item.images for item in used)
 
 
 def format_share(value: float) -> str:

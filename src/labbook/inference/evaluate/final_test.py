@@ -45,7 +45,9 @@ def run_test(trainer: Trainer, model: Classifier, data: ImageDataModule, split: 
             gather_processes(trainer, each) for each in (outcome.rows, outcome.labels, outcome.probabilities)
         )
         outcome = replace(outcome, rows=rows, labels=labels, probabilities=chances)
-    return replace(outcome, metrics=logged_test_metrics(trainer))
+    logged = trainer.callback_metrics.items()
+    tested = {name.removeprefix("test/"): value.item() for name, value in logged if name.startswith("test/")}
+    return replace(outcome, metrics=tested)
 
 
 def gather_processes(trainer: Trainer, part: Tensor) -> Tensor:
@@ -55,12 +57,6 @@ def gather_processes(trainer: Trainer, part: Tensor) -> Tensor:
     padded[: len(part)] = part
     each = zip(every_rank(trainer, padded), counts, strict=True)
     return torch.cat([values[:count] for values, count in each])
-
-
-def logged_test_metrics(trainer: Trainer) -> dict[str, float]:
-    """The values that the last test logged as `test/NAME`, by NAME."""
-    logged = trainer.callback_metrics.items()
-    return {name.removeprefix("test/"): value.item() for name, value in logged if name.startswith("test/")}
 
 
 def choose_thresholds(trainer: Trainer, model: Classifier, data: ImageDataModule) -> None:
@@ -103,7 +99,9 @@ def run_final_test(
         "threads": torch.get_num_threads(),
         "versions": library_versions(),
     }
-    metrics |= data_summary(data) | class_summary(model)
+    outcome = capabilities.evaluation_result_of(model)
+    details = outcome.details(model.spec.class_names) if capabilities.is_classifier(model) and outcome else {}
+    metrics |= data_summary(data) | details
     if stopped := saved.stopped_early(trainer, config.epochs):
         metrics["stopped_early"] = stopped
     name = objectives.effective_objective(config.objective, model, data)
@@ -179,11 +177,6 @@ def data_summary(data: LightningDataModule) -> dict[str, Any]:
         "test_images": len(data.rows["test"]),
         "val_images": len(data.rows["val"]),
     }
-
-
-def class_summary(model: LightningModule) -> dict[str, Any]:
-    outcome = capabilities.evaluation_result_of(model)
-    return outcome.details(model.spec.class_names) if capabilities.is_classifier(model) and outcome is not None else {}
 
 
 def write_predictions(

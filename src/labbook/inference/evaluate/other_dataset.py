@@ -39,7 +39,7 @@ def evaluation_request(config: DictConfig, settings: list[str]) -> EvaluationReq
     if not any(setting.startswith("data=") for setting in settings):
         replaced = with_settings(config, settings)
         check_same_decoding(config.data, replaced.data)
-        name = other_root_note(config.data, replaced.data)
+        name = other_root_name(config.data, replaced.data)
         if name and not any(setting.startswith("data.test_fraction=") for setting in settings):
             replaced.data.pop("test_fraction", None)  # test all images of a folder of classes
         return EvaluationRequest(replaced, name=name)
@@ -58,9 +58,8 @@ def evaluation_request(config: DictConfig, settings: list[str]) -> EvaluationReq
         chosen.data.batch_size = config.data.batch_size  # fits into memory
     own = config.get("config_groups", {}).get("data")
     name = str(chosen.config_groups.data)
-    return EvaluationRequest(
-        with_settings(config, rest), chosen.data, other_root_note(config.data, chosen.data) if name == own else name
-    )
+    name = other_root_name(config.data, chosen.data) if name == own else name
+    return EvaluationRequest(with_settings(config, rest), chosen.data, name)
 
 
 def check_same_decoding(trained: DictConfig, other: DictConfig) -> None:
@@ -84,7 +83,7 @@ def check_one_process(settings: list[str]) -> None:
             raise SettingError(f"{setting}: a trained network is tested by one process on one device: leave it out")
 
 
-def other_root_note(own: DictConfig, other: DictConfig) -> str:
+def other_root_name(own: DictConfig, other: DictConfig) -> str:
     """A name for images of the same kind in another folder; empty for the run's own."""
     moved = str(own.get("root")) != str(other.get("root"))
     return short_file_name(Path(str(other.root)).name) if moved and not is_published(resolved_dict(other)) else ""

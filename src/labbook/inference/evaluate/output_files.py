@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from labbook.inference.evaluate.class_metrics import (
     EvaluationReport,
     evaluation_report,
     print_report,
-    report_as_data,
 )
 from labbook.inference.evaluate.evaluate_run import EvaluatedRun, LoggedTest
 from labbook.plots import plots
@@ -100,7 +99,7 @@ def write_evaluation(
         "epoch": epoch,
         "code_version": code_version(),
     }
-    text = json.dumps(which | content, indent=2, ensure_ascii=False)
+    text = json.dumps(which | finite_or_null(content), indent=2, ensure_ascii=False)
     outputs.write_output(folder / f"evaluation{tested.suffix}.json", text + "\n")
 
 
@@ -117,7 +116,7 @@ def write_test(tested: EvaluationDescription, found: EvaluatedRun, judgement: Ev
         "left_out": found.matched.left_out,
         "without_images": found.matched.without_images,
     }
-    write_evaluation(tested, folder, type(found.data).__name__, found.epoch, images | report_as_data(judgement))
+    write_evaluation(tested, folder, type(found.data).__name__, found.epoch, images | asdict(judgement))
     (folder / f"mistakes{tested.suffix}.png").unlink(missing_ok=True)  # of an earlier test
     for name, picture in evaluation_plots(tested, found, judgement).items():
         plots.save_png(picture, folder / f"{name}{tested.suffix}.png")
@@ -159,9 +158,8 @@ def reliability_plot(bins: Sequence[Bin], title: str) -> Picture:
 
 
 def write_logged_test(tested: EvaluationDescription, found: LoggedTest, folder: Path) -> None:
-    content = {} if found.outcome is None else report_as_data(evaluation_report(found.outcome, found.class_names))
-    content["metrics"] = finite_or_null(found.metrics)
-    write_evaluation(tested, folder, found.data, found.epoch, content)
+    report = {} if found.outcome is None else asdict(evaluation_report(found.outcome, found.class_names))
+    write_evaluation(tested, folder, found.data, found.epoch, report | {"metrics": found.metrics})
 
 
 def print_logged_test(found: LoggedTest, every: bool) -> None:

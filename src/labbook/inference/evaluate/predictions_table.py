@@ -7,7 +7,7 @@ import torch
 
 from labbook.data.image_spec import join_class_names
 from labbook.errors import printable
-from labbook.inference.evaluate.predictions import HEAD
+from labbook.inference.evaluate.predictions import HEAD, SEVERAL
 from labbook.runs.outputs import csv_text
 from labbook.training.label_tasks import (
     MOST_CLASSES,
@@ -45,16 +45,10 @@ def multilabel_predictions_table(
     outcome: MultilabelEvaluationResult, names: Sequence[str], files: Sequence[str]
 ) -> str:
     """A row for each image: its true and predicted classes, as in 3|7, and all probabilities."""
-    heads: list[object] = [
-        "image",
-        *(["file"] if files else []),
-        "labels",
-        "predicted",
-        *(f"p_{name}" for name in names),
-    ]
     order = outcome.rows.argsort()
     kept = (outcome.rows, outcome.labels, outcome.predicted, outcome.probabilities)
-    rows: list[list[object]] = [heads]
+    heads = ["image", *(["file"] if files else []), *SEVERAL[1:], *(f"p_{name}" for name in names)]
+    rows: list[list[object]] = [[*heads]]
     for image, *classes, values in zip(*(each[order].tolist() for each in kept), strict=True):
         file = [printable(files[image])] if files else []
         several = (names_of_classes(row, names) for row in classes)

@@ -148,21 +148,15 @@ def prediction_headings(top: int, known: bool, several: bool = False) -> tuple[s
 
 
 def prediction_cells(prediction: Prediction, digits: int = 4) -> tuple[str, ...]:
-    guesses = [
-        cell for name, probability in prediction.guesses for cell in (printable(name), f"{probability:.{digits}f}")
-    ]
+    guesses = (cell for name, part in prediction.guesses for cell in (printable(name), f"{part:.{digits}f}"))
     true = [] if prediction.true is None else [printable(prediction.true)]
     several = [] if prediction.classes is None else [printable(join_class_names(prediction.classes))]
     return (printable(prediction.image), *true, *guesses, *several)
 
 
 def predictions_as_csv(predictions: Iterable[Prediction], top: int, known: bool, several: bool = False) -> str:
-    return csv_text(
-        [
-            prediction_headings(top, known, several),
-            *(prediction_cells(prediction, DIGITS) for prediction in predictions),
-        ]
-    )
+    rows = (prediction_cells(prediction, DIGITS) for prediction in predictions)
+    return csv_text([prediction_headings(top, known, several), *rows])
 
 
 def predictions_as_json(predictions: Iterable[Prediction]) -> str:
