@@ -62,7 +62,6 @@ def types_of_run(config: DictConfig) -> tuple[type | None, type | None]:
 
 
 def is_classification_run(config: DictConfig) -> bool:
-    """Whether a run has a classifier and an image data set."""
     model, data = types_of_run(config)
     return capabilities.is_classifier_type(model) and capabilities.is_image_data_type(data)
 

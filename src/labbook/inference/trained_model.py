@@ -146,7 +146,10 @@ class LoadedCheckpoint(NamedTuple):
 
     @property
     def spec(self) -> ImageSpec:
-        return spec_of_training(self.content, self.file, self.config)
+        """The images that the network was trained on; a checkpoint of an older version has only the run's data."""
+        if "spec" in self.content:
+            return spec_of_checkpoint(self.content["spec"], self.file)
+        return capabilities.require_image_data(experiment.build_data(self.config), NEEDING).spec
 
     def model(self, spec: Any) -> tuple[LightningModule, int]:
         """The model with its weights, for data of this spec, and the epoch of the weights."""
@@ -207,13 +210,6 @@ def checkpoint_file(path: Path, config: DictConfig, weights: Weights | None = No
     folder = path / CHECKPOINTS
     best = weights == "best" or (weights is None and config.test_checkpoint == "best" and (folder / BEST).exists())
     return folder / (BEST if best else LAST)
-
-
-def spec_of_training(content: dict[str, Any], file: Path, config: DictConfig) -> ImageSpec:
-    """The images that the network was trained on; by the data of the run if the checkpoint is of an older version."""
-    if "spec" in content:
-        return spec_of_checkpoint(content["spec"], file)
-    return capabilities.require_image_data(experiment.build_data(config), NEEDING).spec
 
 
 def spec_of_checkpoint(content: Any, file: Path) -> ImageSpec:

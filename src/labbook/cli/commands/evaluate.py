@@ -82,13 +82,8 @@ def main() -> None:
     tested = output_files.EvaluationDescription.of(given.run, given.split, asked.name, settings, found).beside(
         folder, found.images
     )
-    notes = [
-        *([] if own else found.data.notes),
-        *unfinished_notes(given.run),
-        *tested.notes,
-        *(found.seen.notes if found.seen else []),
-    ]
-    print_notes(notes)
+    about = [] if own else found.data.notes
+    print_notes([*about, *unfinished_notes(given.run), *tested.notes, *found.overlap_notes])
     judged = class_metrics.evaluation_report(found.outcome, found.names)
     output_files.write_test(tested, found, judged, folder)
     class_metrics.print_report(judged, given.split, given.all)

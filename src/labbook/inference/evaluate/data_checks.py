@@ -118,29 +118,15 @@ def check_division(data: ImageDataModule, split: Split, record: DataRecord, own:
 # Images of the training ---------------------------------------------------------------------------------------------
 
 
-class Overlap(NamedTuple):
-    """The number of test images that the network was trained on; None: those images are missing."""
-
-    trained_on: int | None
-
-    @property
-    def notes(self) -> list[str]:
-        if self.trained_on is None:
-            return ["the training images are missing or have changed, so these images could not be compared with them"]
-        if not self.trained_on:
-            return []
-        return [f"{self.trained_on:,} of the images were used for training, so the metrics are too good"]
-
-
-def find_overlap(path: Path, config: DictConfig, data: ImageDataModule, split: Split, record: DataRecord) -> Overlap:
-    """Look for images of another data set (`config`) in the training images of a run.
+def find_overlap(path: Path, config: DictConfig, data: ImageDataModule, split: Split, record: DataRecord) -> int | None:
+    """The number of images of another data set (`config`) that a run was trained on; None: those are missing.
 
     Files are compared by their bytes. Images in memory are compared by their pixels, also with files: as the network
     sees them, and as the data set in memory has them.
     """
     trained = read_training_images(path, record)
     if trained is None:
-        return Overlap(None)
+        return None
     found = count_common(trained, data, split)
     if has_files(trained, "train") != has_files(data, split):
         in_memory = data if has_files(trained, "train") else trained
@@ -155,7 +141,7 @@ def find_overlap(path: Path, config: DictConfig, data: ImageDataModule, split: S
             f"--split val: {found:,} of these {len(data.rows[split]):,} images were used for training: use --split"
             " test, or other images"
         )
-    return Overlap(found)
+    return found
 
 
 def read_training_images(

@@ -17,7 +17,6 @@ from labbook.fit import apply_channels_last
 from labbook.inference.evaluate import other_dataset
 from labbook.inference.evaluate.data_checks import (
     ClassMatch,
-    Overlap,
     check_division,
     check_same_division,
     check_same_images,
@@ -44,17 +43,22 @@ class EvaluatedRun(NamedTuple):
     matched: ClassMatch
     images: str  # a hash of the images and labels: `part_identity`
     as_recorded: bool | None  # whether the images are those that the run recorded; None: it recorded none
-    seen: Overlap | None = None  # of other images than the run's
+    compared: bool = False  # whether the images were looked for in the training images
+    trained_on: int | None = None  # images among them; None: not compared, or those of the training are missing
 
     def notes(self, split: Split, own: bool) -> list[str]:
         """What the metrics do not say; `own`: the images should be those of the run."""
         changed = f"the {split} images are not those that the run recorded, so the metrics cannot be compared"
-        return [
-            *([changed] if own and self.as_recorded is False else []),
-            *([] if own else self.data.notes),
-            *(self.seen.notes if self.seen else []),
-            *self.matched.notes,
-        ]
+        about = ([changed] if self.as_recorded is False else []) if own else self.data.notes
+        return [*about, *self.overlap_notes, *self.matched.notes]
+
+    @property
+    def overlap_notes(self) -> list[str]:
+        if self.trained_on:
+            return [f"{self.trained_on:,} of the images were used for training, so the metrics are too good"]
+        if self.trained_on is None and self.compared:
+            return ["the training images are missing or have changed, so these images could not be compared with them"]
+        return []
 
 
 def evaluate_run(
@@ -88,7 +92,8 @@ def evaluate_run(
     as_recorded = not record.changes(DataRecord.of(data), [part]) if part in record.parts else None
     images = part_identity(data, part)
     matched = match_classes(data, known.class_names, split)
-    seen = None if as_recorded or (own and as_recorded is None) else find_overlap(path, config, data, split, record)
+    compared = not (as_recorded or (own and as_recorded is None))
+    trained_on = find_overlap(path, config, data, split, record) if compared else None
     model, epoch = there.network(known)
     use_thresholds(model, path)
     choice = hardware.choose_for_run(config, model)
@@ -99,7 +104,9 @@ def evaluate_run(
             f"the loss of this network is {outcome.figures.loss}, so its predictions are meaningless: use"
             " trainer.precision=32, or train it again"
         )
-    return EvaluatedRun(outcome, data, known.class_names, epoch, matched, images, as_recorded, seen)
+    return EvaluatedRun(
+        outcome, data, known.class_names, epoch, matched, images, as_recorded, compared, trained_on
+    )
 
 
 # Other modules ------------------------------------------------------------------------------------------------------

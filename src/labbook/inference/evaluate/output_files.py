@@ -112,7 +112,7 @@ def write_test(tested: EvaluationDescription, found: EvaluatedRun, judgement: Ev
     images: dict[str, Any] = {
         "test_set": found.images,
         "as_recorded": found.as_recorded,
-        "trained_on": found.seen.trained_on if found.seen else None,
+        "trained_on": found.trained_on,
         "left_out": found.matched.left_out,
         "without_images": found.matched.without_images,
     }

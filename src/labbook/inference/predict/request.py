@@ -142,9 +142,8 @@ def name_pictures(images: Iterable[str], folder: Path) -> dict[str, Path]:
 def find_images(places: Sequence[str]) -> ImageFiles:
     """The files of all places (files, folders, patterns), in their order."""
     parts = [files_at(os.path.expanduser(place)) for place in places]  # noqa: PTH111 - ~NAME can be a file
-    return ImageFiles(
-        [file for part in parts for file in part.images], [file for part in parts for file in part.others]
-    )
+    images, others = ([file for part in parts for file in part[which]] for which in (0, 1))
+    return ImageFiles(images, others)
 
 
 def files_at(place: str) -> ImageFiles:
@@ -152,22 +151,15 @@ def files_at(place: str) -> ImageFiles:
     there = [place] if os.path.lexists(place) else sorted(glob.glob(place, recursive=True))  # noqa: PTH207
     if not there:
         raise SettingError(f"{abbreviate(place)} is not a file, a folder or a pattern that matches files")
-    parts = [images_in_folder(Path(path)) if Path(path).is_dir() else ImageFiles([Path(path)], []) for path in there]
-    images, others = (list(dict.fromkeys(file for part in parts for file in part[which])) for which in (0, 1))
+    images: dict[Path, None] = {}
+    others: dict[Path, None] = {}
+    for path in map(Path, there):
+        for file in sorted(walk_files(path, {})) if path.is_dir() else [path]:
+            (images if file == path or file.suffix.lower() in file_endings() else others)[file] = None
     if not images:
         kinds = ", ".join(sorted(file_endings()))
         raise SettingError(f"{abbreviate(place)} has no image: no file name ends in one of {kinds}")
-    return ImageFiles(images, [file for file in others if file not in images])
-
-
-def images_in_folder(folder: Path) -> ImageFiles:
-    """The files in a folder and its subfolders, without hidden files."""
-    files = sorted(walk_files(folder, {}))
-    named = [file.suffix.lower() in file_endings() for file in files]
-    return ImageFiles(
-        [file for file, is_image in zip(files, named, strict=True) if is_image],
-        [file for file, is_image in zip(files, named, strict=True) if not is_image],
-    )
+    return ImageFiles([*images], [file for file in others if file not in images])
 
 
 @cache
