@@ -28,7 +28,6 @@ class Published:
     digest: str  # sha256, or md5 if no other is published
 
     def is_at(self, path: Path) -> bool:
-        """Whether the file at `path` has these bytes."""
         if not path.is_file() or path.stat().st_size != self.size:
             return False
         with path.open("rb") as file:

@@ -138,7 +138,6 @@ def check_label_table(where: str, labels: Any, count: int, classes: int) -> None
 
 
 def check_rows(where: str, images: Images) -> None:
-    """Lists and tensors must have an entry for each image."""
     count = len(images.pixels)
     for name in ("files", "digests", "groups"):
         if (values := getattr(images, name)) and len(values) != count:
@@ -151,7 +150,6 @@ def check_rows(where: str, images: Images) -> None:
 
 
 def check_extra(where: str, extra: Any, count: int) -> None:
-    """Further tensors must have an entry for each image."""
     if not isinstance(extra, Mapping) or not all(isinstance(name, str) and name.isidentifier() for name in extra):
         raise SettingError(f"{where} must have extra as a mapping of names to tensors, not {extra!r}")
     for name, tensor in extra.items():

@@ -25,7 +25,6 @@ class PartRecord:
     former: str = ""  # `content` of older versions: a hash of the labels, if the data set has no content
 
     def is_of(self, now: "PartRecord") -> bool:
-        """Whether both are of the same images."""
         return self.content == now.content or (self.images is None and self.content == now.former)
 
 
@@ -65,7 +64,6 @@ class DataRecord:
         return cls(tuple(map(str, names)) if isinstance(names, list) else tuple(class_names), parts)
 
     def as_data(self) -> dict[str, Any]:
-        """Plain data for metrics.json."""
         parts = {name: {"images": part.images, "content": part.content} for name, part in self.parts.items()}
         return {"class_names": list(self.class_names), **parts}
 

@@ -130,7 +130,6 @@ class ImageDataModule(BatchDataModule):
 
     @property
     def title(self) -> str:
-        """The name of the data set."""
         return type(self).__name__
 
     def at_hand(self) -> bool:

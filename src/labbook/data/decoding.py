@@ -51,7 +51,6 @@ class Decoding(NamedTuple):
 
     @property
     def side(self) -> int:
-        """Pixels of a side of the result."""
         return self.centre or self.size
 
 

@@ -178,7 +178,6 @@ class ImageFolder(PhotographData):
 
     @property
     def notes(self) -> list[str]:
-        """The folders of the parts, then the notes of all data sets."""
         if self.only is not None:
             return super().notes
         fraction = self.val_fraction if self.validation == "split" and not self.folds else 0

@@ -50,7 +50,6 @@ def evenly_spaced_rows(count: int, total: int) -> Tensor:
 
 
 def evenly_spaced(items: Sequence[Item], limit: int | None) -> list[Item]:
-    """At most `limit` of the items, evenly spaced."""
     if limit is None or limit >= len(items):
         return list(items)
     return [items[row] for row in evenly_spaced_rows(limit, len(items)).tolist()]

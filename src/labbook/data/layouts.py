@@ -31,7 +31,6 @@ class Layout:
     unlabelled: tuple[Path, ...] = ()  # images without class
 
     def describe(self, root: Path, fraction: float, test_fraction: float | None) -> str:
-        """A line with the folder of each part."""
         held_out = f"validation (data.val_fraction={fraction:g})" if fraction and not self.validation else ""
         drawn = f"test (data.test_fraction={test_fraction:g})" if not self.test else ""
         shared = ["training", *filter(None, (held_out, drawn))]
@@ -99,7 +98,6 @@ class Search:
         raise SettingError(f"{printable(root)}: {contents(root)}, which is no known layout; {way_out(here)}")
 
     def absent(self, root: Path) -> str:
-        """A message if a given folder does not exist."""
         for part, folder, usual in zip(("train", "test"), self.folders, self.usual, strict=True):
             if folder != usual and not (root / folder).is_dir() and self.only in (None, part):
                 return f"data.{part}_folder={printable(folder)} does not exist in {printable(root)}"
@@ -220,7 +218,6 @@ def contents(folder: Path) -> str:
 
 
 def way_out(folder: Path) -> str:
-    """The settings for what a folder contains."""
     names = subfolders(folder)
     tables = sorted(item.name for item in folder.iterdir() if item.suffix.lower() in (".csv", ".tsv", ".parquet"))
     if tables:

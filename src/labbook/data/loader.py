@@ -149,6 +149,5 @@ class TensorLoader:
         return {"epoch": self.epoch, "step": self.step}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Restore a position of `state_dict`."""
         self.epoch = state["epoch"]
         self.step = self._start = state["step"]

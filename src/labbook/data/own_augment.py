@@ -101,7 +101,6 @@ def takes_batch(item: Any) -> bool:
 
 
 def check_batch(name: str, images: Tensor, changed: Any, overshoot: float = 0) -> None:
-    """`changed` must be a batch of pixels like `images`."""
     told = f"data.augment: {name} must return {EXPECTED}, not"
     if not isinstance(changed, Tensor):
         raise SettingError(f"{told} {type(changed).__name__}")

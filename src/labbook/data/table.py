@@ -96,7 +96,6 @@ class LabelTable(PhotographData):
 
     @property
     def notes(self) -> list[str]:
-        """The columns of the table, then the notes of all data sets."""
         if self.only is not None:
             return super().notes
         names = self.columns

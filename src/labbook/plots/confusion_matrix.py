@@ -77,7 +77,6 @@ def write_counts(axes: Axes, counts: Counts, share: NDArray[np.float64]) -> None
 
 
 def pairs_plot(counts: Counts, names: Sequence[str], predicted_names: Sequence[str], title: str) -> Figure:
-    """A bar for each of the most confused pairs of classes."""
     found = most_confused(counts)
     true = shorten_names([names[pair.true] for pair in found])
     predicted = shorten_names([predicted_names[pair.predicted] for pair in found])
@@ -114,7 +113,6 @@ def write_title(figure: Figure, lines: Sequence[str]) -> None:
 
 
 def shorten_names(names: Sequence[str]) -> list[str]:
-    """Names that leave room for the matrix."""
     return [fonts.fit_text(name, SIZE, NAME * POINTS) for name in names]
 
 

@@ -40,7 +40,6 @@ def mean_norms(row: SettingRow) -> Floats:
 
 
 def norms_by_layer(pairs: Sequence[tuple[SettingRow, LineStyle]]) -> Picture:
-    """A line for each setting over its layers."""
     named = {tuple(recorded_layers(row)) for row, _ in pairs}
     names = [name.removeprefix(GRADIENT) for name in next(iter(named))] if len(named) == 1 else []
     profiles: list[Curve | None] = [

@@ -69,7 +69,6 @@ class SettingRow:
 
     @property
     def best(self) -> RunRecord | None:
-        """The finished run with the best value of the metric that runs are compared by."""
         sign = -1 if self.falls else 1
         values = [
             (sign * value, run) for run in self.finished if (value := measured_metric(run, self.objective)) is not None

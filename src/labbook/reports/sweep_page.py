@@ -60,7 +60,6 @@ def write_report(folder: Path) -> Report:
 
 
 def report_html(report: Report, shown: list[PageSection]) -> str:
-    """The page with its pictures, without external files."""
     return render_template(
         "page.html.j2",
         report=report,

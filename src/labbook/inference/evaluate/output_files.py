@@ -104,7 +104,6 @@ def write_evaluation(
 
 
 def result_settings(settings: Sequence[str]) -> list[str]:
-    """The settings that change the result of a test."""
     return [setting for setting in settings if not setting.startswith(INDIFFERENT)]
 
 

@@ -189,7 +189,6 @@ def read_safetensors(file: Path) -> Exported:
 
 
 def safetensors_parts(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The weights and the metadata of a file."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -47,7 +47,6 @@ def only_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def load_candidates(paths: Sequence[Path]) -> list[Candidate]:
-    """Read the folders of runs."""
     configs = [with_schema_types(resume.read_run_config(path), f"{path}/{CONFIG}") for path in paths]
     if len(paths) < 2:
         raise SettingError("a comparison needs two or more runs, such as logs/runs/*")

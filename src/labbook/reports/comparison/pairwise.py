@@ -93,7 +93,6 @@ def pairs_of(answers: Sequence[Labelled], best: Labelled | None = None) -> list[
 
 
 def group_by_images(answers: Sequence[Labelled]) -> list[list[Labelled]]:
-    """The runs, grouped by test images."""
     groups: list[list[Labelled]] = []
     for label, each in answers:
         group = next((group for group in groups if same_images(group[0][1], each)), None)
@@ -117,7 +116,6 @@ def incomparable_note(answers: Sequence[Labelled]) -> list[str]:
 
 
 def same_images(one: Predictions, other: Predictions) -> bool:
-    """Whether two runs were tested on the same images with the same labels."""
     return one.test_set == other.test_set and np.array_equal(one.labels, other.labels)
 
 

@@ -63,7 +63,6 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def fit_sheet(sheet: Sheet) -> Sheet:
-    """A table that fits a terminal."""
     more = len(sheet.rows) - MOST_ROWS
     if more <= 0:
         return sheet
@@ -89,7 +88,6 @@ def print_sheet(console: Console, sheet: Sheet, blocks: Sequence[range]) -> None
 
 
 def comparison_html(comparison: Comparison) -> str:
-    """The page, without external files."""
     runs = comparison.runs
     title = f"{runs[0].label} against {runs[1].label}" if len(runs) == 2 else f"{len(runs)} runs compared"
     lines = line_styles([run.label for run in runs])

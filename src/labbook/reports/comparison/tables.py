@@ -42,7 +42,6 @@ class Sheet:
 
 
 def settings_sheet(runs: Sequence[Candidate]) -> Sheet:
-    """The differences between the configurations."""
     rows = tuple((name, *values) for name, values in differing(runs))
     same = "All settings that change the result are the same"
     apart = len(sheet_of_test_sets([run.run for run in runs])) > 1
@@ -79,7 +78,6 @@ def affects_result(name: str, runs: Sequence[RunRecord]) -> bool:
 
 
 def sheet_of_test_sets(runs: Sequence[RunRecord]) -> set[str]:
-    """The recorded test images of the runs."""
     return {str(run.metrics["test_set"]) for run in runs if "test_set" in run.metrics}
 
 
@@ -107,7 +105,6 @@ def metric_titles(runs: Sequence[Candidate]) -> dict[str, str]:
 
 
 def times_sheet(runs: Sequence[Candidate]) -> Sheet:
-    """The devices and times of the runs."""
     rows = [
         (name.replace("_", " "), *(str(run.run.metrics.get(name, NOTHING)) for run in runs))
         for name in MACHINE
@@ -127,7 +124,6 @@ def ratio_text(run: Candidate, first: Candidate, name: str) -> str:
 
 
 def significance_sheet(pairs: Sequence[Pair], notes: Sequence[str]) -> Sheet:
-    """The significance of differences in test accuracy."""
     several = len(pairs) > 1
     columns = ("runs", "images", "only the first correct", "only the second correct", "p", *["p, corrected"] * several)
     rows = []
