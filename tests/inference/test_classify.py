@@ -75,13 +75,13 @@ def test_a_test_image_as_a_file_gets_the_probability_of_the_test(kind: str, labb
     else:
         data.image_size = 8
         files = written(data.load()[1], tmp_path / "files")
-    judged = all_of(Predictor.of(load_trained(run, config, None, "predict"), 2, 7), files)
+    judged = all_of(Predictor(load_trained(run, config, None, "predict"), 2, 7), files)
     names = data.spec.class_names
     assert [names.index(each.guesses[0].name) for each in judged] == outcome.predicted.tolist()
     assert np.allclose([each.guesses[0].probability for each in judged], outcome.confidence, atol=1e-6)
     numbered = [
         each
-        for batch in Predictor.of(load_trained(run, config, None, "predict"), 2, 7).test_images(range(21))
+        for batch in Predictor(load_trained(run, config, None, "predict"), 2, 7).test_images(range(21))
         for each in batch.predictions
     ]
     assert [names.index(each.true or "") for each in numbered] == outcome.labels[:21].tolist()
@@ -122,7 +122,7 @@ def test_many_more_files_than_are_decoded_ahead(network: TrainedModel, tmp_path:
 def test_the_likeliest_classes_come_first_and_are_no_more_than_certain(
     network: TrainedModel, tmp_path: Path, top: int
 ) -> None:
-    for prediction in all_of(Predictor.of(network, top, 8), shades(tmp_path, 9)):
+    for prediction in all_of(Predictor(network, top, 8), shades(tmp_path, 9)):
         probabilities = [guess.probability for guess in prediction.guesses]
         assert len({guess.name for guess in prediction.guesses}) == top
         assert probabilities == sorted(probabilities, reverse=True)
@@ -160,7 +160,7 @@ def test_files_of_several_pictures_are_told_of(
         frames[0].save(file, save_all=True, append_images=frames[1:])
     frames[0].save(files[2])
     told = output.print_predictions(
-        Predictor.of(network, 1, 2).files(files), PredictionColumns.of(list(map(str, files)), ("0",), 1, False)
+        Predictor(network, 1, 2).files(files), PredictionColumns.of(list(map(str, files)), ("0",), 1, False)
     )
     assert output.prediction_notes(told, [], None) == [
         f"2 files have several images: the first is used; the first is {files[0]}"
@@ -169,16 +169,16 @@ def test_files_of_several_pictures_are_told_of(
 
 def test_refusals(network: TrainedModel) -> None:
     with pytest.raises(SettingError, match="--top 11: the network knows 10 classes: use at most as many"):
-        Predictor.of(network, 11, 8)
-    predictor = Predictor.of(network, 1, 8)
+        Predictor(network, 11, 8)
+    predictor = Predictor(network, 1, 8)
     with pytest.raises(SettingError, match="--test-index 10: the test set has images 0 to 9"):
         predictor.test_images([0, 10])
     other = untrained("model=mlp", "data=synthetic", "data.images=60", "data.image_size=6", "data.limit=3")
     with pytest.raises(SettingError, match=r"--test-index 3: the test set with data\.limit=3 has images 0 to 2"):
-        Predictor.of(other, 1, 8).test_images([3])
+        Predictor(other, 1, 8).test_images([3])
     other.config.data.classes = 3
     with pytest.raises(SettingError, match="not of the classes that the network was trained for"):
-        Predictor.of(other, 1, 8).test_images([1])
+        Predictor(other, 1, 8).test_images([1])
 
 
 def test_a_batch_that_is_too_large_for_a_gpu(
@@ -189,4 +189,4 @@ def test_a_batch_that_is_too_large_for_a_gpu(
 
     monkeypatch.setattr(TrainedModel, "probabilities", full)
     with pytest.raises(SettingError, match=r"a batch of 2 images does not fit into the memory of cpu: .*--batch-size"):
-        list(Predictor.of(network, 1, 8).files(shades(tmp_path, 2)))
+        list(Predictor(network, 1, 8).files(shades(tmp_path, 2)))

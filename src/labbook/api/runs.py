@@ -122,7 +122,7 @@ class Run:
             network = self.network(*overrides, weights=weights, **settings)
             from labbook.inference.predict.classify import Predictor
 
-            batches = list(Predictor.of(network, top, BATCH).files(files))
+            batches = list(Predictor(network, top, BATCH).files(files))
         if problems := [problem for batch in batches for problem in batch.problems]:
             raise SettingError("; ".join(problems))
         found = [prediction for batch in batches for prediction in batch.predictions]

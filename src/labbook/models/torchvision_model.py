@@ -159,7 +159,6 @@ class TorchvisionModel(LibraryNetwork):
                 raise self.no_option(option)
 
     def no_option(self, option: str) -> SettingError:
-        """The error for an option that the network does not have."""
         with torch.device("meta"):
             known = options_of_network(type(self.made({})))
         return SettingError(f"model.options.{option} is none of {self.name}; {list_choices(option, known)}")
@@ -217,7 +216,6 @@ def created(name: str, **options: Any) -> nn.Module:
 
 
 def is_auxiliary(path: str) -> bool:
-    """Whether a path is of an auxiliary classifier."""
     return path.startswith(("aux1", "aux2", "AuxLogits"))
 
 

@@ -195,7 +195,6 @@ def read_tensors(file: Path, source: str) -> dict[str, Tensor]:
 
 
 def reader_of(file: Path, source: str) -> Callable[[Path], Any]:
-    """What reads a file of this kind."""
     if file.suffix != ".safetensors":
         return partial(torch.load, map_location="cpu", weights_only=True)
     if not find_spec("safetensors"):

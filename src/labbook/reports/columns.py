@@ -113,9 +113,9 @@ def root_defaults() -> dict[str, Any]:
     return flatten(plain)
 
 
-def is_ignored(name: str) -> bool:
+def is_ignored(name: str, ignored: Sequence[str] = NEVER) -> bool:
     """Whether a setting is not compared because it changes no result."""
-    return any(name == never or name.startswith(f"{never}.") for never in NEVER)
+    return any(name == never or name.startswith(f"{never}.") for never in ignored)
 
 
 def is_determined(runs: Iterable[RunRecord], column: Column, by: Sequence[Column]) -> bool:

@@ -198,12 +198,9 @@ class Scale:
 def name_ticks(axes: Axes, which: str, values: Sequence[Any]) -> None:
     """A tick for each value, rotated for long words."""
     names = [shorten_label(value_text(value)) for value in values]
-    if which == "y":
-        axes.set_yticks(range(len(names)), names)
-    elif max(map(len, names), default=0) * len(names) > 44:
-        axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
-    else:
-        axes.set_xticks(range(len(names)), names)
+    turned = which == "x" and max(map(len, names), default=0) * len(names) > 44
+    look = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if turned else {}
+    getattr(axes, f"set_{which}ticks")(range(len(names)), names, **look)
 
 
 def shorten_label(words: str, longest: int = LONGEST) -> str:

@@ -53,7 +53,7 @@ def main() -> None:
     network = trained_model.load_trained(given.run, asked.config, given.weights, "predict")
     kind = trained_model.data_type(network.config)
     asked.check(network.spec, (kind.mean, kind.std))
-    predictor = classify.Predictor.of(network, given.top, given.batch_size)
+    predictor = classify.Predictor(network, given.top, given.batch_size)
     batches = predictor.files(asked.files.images) if asked.files.images else predictor.test_images(asked.numbers)
     if asked.cams:
         layer = grad_cam.find_layer(network.model, given.cam_layer)

@@ -1,6 +1,7 @@
 """Flips, crops, rotation and erasing of a batch, with other random numbers for each image."""
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -28,7 +29,14 @@ class Draw(NamedTuple):
 class Transform(ABC):
     """A dataclass whose fields are the options; `{NAME: AMOUNT}` sets the first."""
 
-    name: ClassVar[str]
+    name: ClassVar[str]  # that of the class in snake case
+
+    def __init_subclass__(cls) -> None:
+        cls.name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
+
+    def __post_init__(self) -> None:
+        if not 0 <= (probability := getattr(self, "probability", 0)) <= 1:
+            raise SettingError(f"data.augment: {self.name} takes a probability from 0 to 1, not {probability}")
 
     @abstractmethod
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
@@ -38,20 +46,11 @@ class Transform(ABC):
         """Raise a SettingError if images of `size` pixels are too small."""
 
 
-def check_probability(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise SettingError(f"data.augment: {name} takes a probability from 0 to 1, not {value}")
-
-
 @dataclass(frozen=True)
 class Flip(Transform):
     """Mirror left and right with a probability."""
 
-    name: ClassVar[str] = "flip"
     probability: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_probability(self.name, self.probability)
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         flipped = torch.rand(len(images), generator=draw.random, device=images.device) < self.probability
@@ -65,7 +64,6 @@ class AlternatingFlip(Transform):
     In the first epoch, the seed decides which images are mirrored; in the next epoch the others are.
     """
 
-    name: ClassVar[str] = "alternating_flip"
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         flipped = random_bits(draw.rows.to(images.device), draw.seed) ^ (draw.epoch % 2 == 1)
@@ -76,7 +74,6 @@ class AlternatingFlip(Transform):
 class Crop(Transform):
     """Pad with zeros on every side and crop the old size at a random place."""
 
-    name: ClassVar[str] = "crop"
     padding: int = 4
 
     def __post_init__(self) -> None:
@@ -98,7 +95,6 @@ class Crop(Transform):
 class ReflectCrop(Crop):
     """As `Crop`, padded by reflection instead of zeros."""
 
-    name: ClassVar[str] = "reflect_crop"
 
     def check_size(self, size: int) -> None:
         if self.padding >= size:
@@ -158,7 +154,6 @@ def windows(images: Tensor, top: Tensor, left: Tensor, height: int, width: int) 
 class Rotation(Transform):
     """Rotate about the center by an angle from [-degrees, degrees]; bilinear, zeros outside."""
 
-    name: ClassVar[str] = "rotation"
     degrees: float = 10.0
 
     def __post_init__(self) -> None:
@@ -191,13 +186,9 @@ class Erasing(Transform):
     fit into the image.
     """
 
-    name: ClassVar[str] = "erasing"
     probability: float = 0.5
     AREAS: ClassVar[tuple[float, float]] = (0.02, 0.4)
     RATIO: ClassVar[float] = 3.3
-
-    def __post_init__(self) -> None:
-        check_probability(self.name, self.probability)
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         height, width = images.shape[2:]

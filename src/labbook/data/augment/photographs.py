@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from labbook.data.augment import color, geometry
-from labbook.data.augment.basic import Draw, Transform, change_groups, check_probability, with_amounts
+from labbook.data.augment.basic import Draw, Transform, change_groups, with_amounts
 from labbook.errors import SettingError
 
 
@@ -40,7 +40,6 @@ class RandomResizedCrop(Transform):
     `data.decode_size` the box is from larger images.
     """
 
-    name: ClassVar[str] = "random_resized_crop"
     TRIES: ClassVar[int] = 10  # to find a box within the image
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
@@ -77,7 +76,6 @@ class RandomResizedCrop(Transform):
 class ColorJitter(Transform):
     """Brightness, contrast and saturation times 1 - x to 1 + x, hue rotated by -x to x, in random order."""
 
-    name: ClassVar[str] = "color_jitter"
     brightness: float = 0.4
     contrast: float = 0.4
     saturation: float = 0.4
@@ -112,11 +110,7 @@ class ColorJitter(Transform):
 class Grayscale(Transform):
     """Without color, with a probability."""
 
-    name: ClassVar[str] = "grayscale"
     probability: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_probability(self.name, self.probability)
 
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         rows = chosen(images, draw, self.probability)
@@ -127,13 +121,12 @@ class Grayscale(Transform):
 class Blur(Transform):
     """Gaussian blur with a standard deviation from `sigma` (pixels), with a probability."""
 
-    name: ClassVar[str] = "blur"
     probability: float = 0.5
     sigma: tuple[float, float] = (0.1, 2.0)
     kernel: int = 5  # pixels
 
     def __post_init__(self) -> None:
-        check_probability(self.name, self.probability)
+        super().__post_init__()
         check_range(self.name, "sigma", *self.sigma, 0.01, 100)
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise SettingError(f"data.augment: {self.name} takes an odd kernel of at least 1 pixel, not {self.kernel}")
@@ -156,12 +149,11 @@ class Blur(Transform):
 class Perspective(Transform):
     """With a probability, each corner is moved inwards by up to `distortion` / 2 of a side."""
 
-    name: ClassVar[str] = "perspective"
     probability: float = 0.5
     distortion: float = 0.5
 
     def __post_init__(self) -> None:
-        check_probability(self.name, self.probability)
+        super().__post_init__()
         if not 0 <= self.distortion <= 1:
             raise SettingError(f"data.augment: {self.name} takes a distortion from 0 to 1, not {self.distortion}")
 

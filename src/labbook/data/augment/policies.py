@@ -73,7 +73,6 @@ def signed_amounts(chosen: Tensor, magnitudes: Tensor, most: Mapping[str, float]
 class TrivialAugment(Transform):
     """One operation per image at one of 31 magnitudes: the wide space of Müller and Hutter, arXiv 2103.10158."""
 
-    name: ClassVar[str] = "trivial_augment"
     LARGEST: ClassVar[dict[str, float]] = largest(0.99, (32.0, 32.0), 135.0, 0.99, 6.0)
     BINS: ClassVar[int] = 31
 
@@ -87,7 +86,6 @@ class TrivialAugment(Transform):
 class RandAugment(Transform):
     """`operations` per image, one after the other, at one magnitude (Cubuk et al., arXiv 1909.13719)."""
 
-    name: ClassVar[str] = "rand_augment"
     magnitude: int = 9  # of 0 to 30
     operations: int = 2
 
@@ -115,7 +113,6 @@ Policy = Literal["imagenet", "cifar10", "svhn"]
 class AutoAugment(Transform):
     """Two operations per image, by one of 25 rules for a data set (Cubuk et al., arXiv 1805.09501)."""
 
-    name: ClassVar[str] = "auto_augment"
     policy: Policy = "imagenet"
 
     def __post_init__(self) -> None:

@@ -50,13 +50,9 @@ class Predictor:
     top: int  # classes of each image
     batch_size: int
 
-    @classmethod
-    def of(cls, network: TrainedModel, top: int, batch_size: int) -> "Predictor":
-        if top > network.spec.num_classes:
-            raise SettingError(
-                f"--top {top}: the network knows {network.spec.num_classes} classes: use at most as many"
-            )
-        return cls(network, top, batch_size)
+    def __post_init__(self) -> None:
+        if self.top > (known := self.network.spec.num_classes):
+            raise SettingError(f"--top {self.top}: the network knows {known} classes: use at most as many")
 
     def files(self, files: Sequence[Path]) -> Iterator[PredictedBatch]:
         """Predictions for files, in their order; a file is decoded as in the test set."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import accumulate, combinations
 
 import numpy as np
 
@@ -17,11 +17,8 @@ def mcnemar(only_one: int, only_other: int) -> float:
     split that is at least as uneven. All numbers are whole, so no digit is lost.
     """
     count, fewer = only_one + only_other, min(only_one, only_other)
-    ways, tail = 1, 1  # ways to choose none of `count`
-    for chosen in range(fewer):
-        ways = ways * (count - chosen) // (chosen + 1)
-        tail += ways
-    return min(1.0, 2 * tail / (1 << count))
+    ways = accumulate(range(fewer), lambda ways, chosen: ways * (count - chosen) // (chosen + 1), initial=1)
+    return min(1.0, 2 * sum(ways) / (1 << count))
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -6,14 +6,13 @@ from functools import partial
 
 from labbook.errors import list_first
 from labbook.inference.intervals import format_interval, wilson_interval
-from labbook.reports.columns import value_key, value_text, varying_groups
+from labbook.reports.columns import is_ignored, value_key, value_text, varying_groups
 from labbook.reports.comparison.load_runs import Candidate
 from labbook.reports.comparison.pairwise import MOST_LISTED, Labelled, Pair, format_p, group_by_images, pairs_of
 from labbook.reports.read_runs import RunRecord
 from labbook.reports.table_cells import format_metric_cell
 from labbook.runs.run_id import IGNORED_KEYS, PASSIVE, same_everywhere
 
-NEVER = (*IGNORED_KEYS, "config_groups")
 FIGURES = {
     "val/loss": "validation loss",
     "val/acc": "validation accuracy",
@@ -74,7 +73,7 @@ def affects_result(name: str, runs: Sequence[RunRecord]) -> bool:
         if all(run.settings.get(target, PASSIVE[0]) in PASSIVE for run in runs):
             return False
     own = any(part.startswith("_") for part in name.split("."))
-    return not own and not any(name == never or name.startswith(f"{never}.") for never in NEVER)
+    return not own and not is_ignored(name, (*IGNORED_KEYS, "config_groups"))
 
 
 def sheet_of_test_sets(runs: Sequence[RunRecord]) -> set[str]:
