@@ -4,7 +4,7 @@ import codecs
 import io
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from labbook.errors import printable
@@ -93,11 +93,18 @@ def wide_enough(console: "Console | None" = None) -> "Console":
     return console
 
 
-def plain_table(header_style: str = "bold") -> "Table":
-    """A table without lines, without columns yet."""
+def plain_table(
+    heads: Iterable[tuple[str, bool]], rows: Iterable[Sequence[str]], header_style: str = "bold", **look: Any
+) -> "Table":
+    """A table without lines. `heads` are titles, and whether their columns are numbers; `look` is of all columns."""
     from rich.table import Table
 
-    return Table(box=None, pad_edge=False, header_style=header_style, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style=header_style, padding=(0, 2, 0, 0))
+    for title, numeric in heads:
+        table.add_column(literal(title), justify="right" if numeric else "left", **look)
+    for row in rows:
+        table.add_row(*map(literal, row))
+    return table
 
 
 def literal(text: str, style: str = "") -> "Text":

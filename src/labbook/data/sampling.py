@@ -5,6 +5,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from labbook.data.checking import describe_tensor
 from labbook.data.randomness import seed_from, seed_global_generators, seeded_generator
 from labbook.errors import SettingError
 
@@ -56,10 +57,8 @@ def draw_order(sampler: Sampler, labels: Tensor, rows: Tensor, seed: int, epoch:
     with seed_global_generators(seed_from(seed, epoch), CPU):
         order = sampler.order(labels, rows, seed, epoch)
     expected = f"data.sampler: {type(sampler).__name__}.order must return some of the given rows, int64 [m], not"
-    if not isinstance(order, Tensor):
-        raise SettingError(f"{expected} {type(order).__name__}")
-    if order.dtype != torch.int64 or order.ndim != 1 or not len(order):
-        raise SettingError(f"{expected} {str(order.dtype).removeprefix('torch.')} {list(order.shape)}")
+    if not isinstance(order, Tensor) or order.dtype != torch.int64 or order.ndim != 1 or not len(order):
+        raise SettingError(f"{expected} {describe_tensor(order)}")
     if not bool((known := torch.isin(order, rows)).all()):
         raise SettingError(f"{expected} {int(order[~known][0])}, which is no training image")
     return order

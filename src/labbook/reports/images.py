@@ -5,7 +5,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -33,7 +32,6 @@ def write_images(report: Report, curves: Sequence[Picture], lines: Sequence[Line
     for name, figure in made.items():
         if figure is not None:
             with open_output(report.sweep.path / name) as partial:
-                FigureCanvasAgg(figure)
                 figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
 
 

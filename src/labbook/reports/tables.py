@@ -3,7 +3,7 @@
 import re
 
 from rich.cells import cell_len
-from rich.console import Console, JustifyMethod
+from rich.console import Console
 from rich.table import Table
 
 from labbook.console import WIDEST, literal, plain_table, wide_enough
@@ -38,14 +38,8 @@ def terminal_table(report: Report, width: int) -> Table:
         for index in range(len(heads))
     ]
     kept = fitting_columns(heads, widths, width)
-    table = plain_table()
-    for index in kept:
-        justify: JustifyMethod = "right" if heads[index].numeric else "left"
-        title = literal(heads[index].title)
-        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis", max_width=WIDEST)
-    for row in rows:
-        table.add_row(*(literal(row[index]) for index in kept))
-    return table
+    shown = [(heads[index].title, heads[index].numeric) for index in kept]
+    return plain_table(shown, ([row[index] for index in kept] for row in rows), no_wrap=True, max_width=WIDEST)
 
 
 def fitting_columns(heads: list[Heading], widths: list[int], room: int) -> list[int]:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
-from labbook.console import literal, plain_table, wide_enough
+from labbook.console import plain_table, wide_enough
 from labbook.data.cache_listing import CacheEntry, list_caches, remove_caches
 from labbook.errors import SettingError, list_first, printable
 
@@ -29,25 +29,16 @@ def select_caches(entries: list[CacheEntry], words: list[str], folder: Path) -> 
 
 
 def print_caches(entries: list[CacheEntry]) -> None:
-    table = plain_table()
-    for heading in ("Cache", "Size", "Images", "Pixels", "Written", "State", "Images from"):
-        table.add_column(heading, justify="right" if heading in ("Size", "Images") else "left", overflow="fold")
+    heads = ("Cache", "Size", "Images", "Pixels", "Written", "State", "Images from")
+    rows = []
     for entry in entries:
-        record = entry.record
+        record, written = entry.record, f"{entry.written:%Y-%m-%d %H:%M}"
         images, pixels, source = "", "", ""
         if record:
             images = f"{record.images:,}"
             pixels, source = f"{record.size} x {record.size} x {record.channels}", record.folder
-        cells = (
-            entry.name,
-            in_megabytes(entry.size),
-            images,
-            pixels,
-            f"{entry.written:%Y-%m-%d %H:%M}",
-            entry.state,
-            source,
-        )
-        table.add_row(*map(literal, cells))
+        rows.append((entry.name, in_megabytes(entry.size), images, pixels, written, entry.state, source))
+    table = plain_table([(head, head in ("Size", "Images")) for head in heads], rows, overflow="fold")
     wide_enough(Console(highlight=False)).print(table)
 
 

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from rich.console import Console, JustifyMethod
+from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
 
-from labbook.console import WIDEST, literal, plain_table, wide_enough
+from labbook.console import WIDEST, plain_table, wide_enough
 from labbook.training.label_tasks import AnyEvaluationResult, EvaluationResult, MultilabelEvaluationResult
 
 BINS = 15
@@ -114,19 +114,18 @@ def print_report(judgement: EvaluationReport, split: str, every: bool = False, c
 
 
 def class_table(judgement: EvaluationReport, classes: Sequence[ClassMetrics]) -> Table:
-    made = plain_table()
     several = [row for row in classes if isinstance(row, LabelMetrics)]
     further = ("average precision", "threshold") if several else ()
-    for index, title in enumerate(("class", *MEASURES, *further, "n")):
-        justify: JustifyMethod = "right" if index else "left"
-        made.add_column(title, justify=justify, no_wrap=True, max_width=WIDEST)
     mean_ap = Tensor([row.average_precision for row in several]).nanmean().item()
     means = (judgement.precision, judgement.recall, judgement.f1)
+    rows = []
     for row in classes:
         own = (row.average_precision, row.threshold) if isinstance(row, LabelMetrics) else ()
-        made.add_row(literal(row.name), *map(format_share, (row.precision, row.recall, row.f1, *own)), str(row.images))
-    made.add_row("mean", *map(format_share, (*means, *((mean_ap, math.nan) if several else ()))), str(judgement.images))
-    return made
+        rows.append([row.name, *map(format_share, (row.precision, row.recall, row.f1, *own)), str(row.images)])
+    more = (mean_ap, math.nan) if several else ()
+    rows.append(["mean", *map(format_share, (*means, *more)), str(judgement.images)])
+    heads = [("class", False), *((title, True) for title in (*MEASURES, *further, "n"))]
+    return plain_table(heads, rows, no_wrap=True, max_width=WIDEST)
 
 
 def format_share(value: float) -> str:

@@ -103,9 +103,7 @@ class Predictor:
             for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
         known = true or [None] * len(names)
-        several: Sequence[tuple[str, ...] | None] = [None] * len(names)
-        if (classes := self.network.several_classes(probabilities)) is not None:
-            several = classes
+        several = self.network.several_classes(probabilities) or [None] * len(names)
         return PredictedBatch([Prediction(*each) for each in zip(names, guesses, known, several, strict=True)], pixels)
 
 

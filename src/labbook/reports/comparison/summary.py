@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console, JustifyMethod
+from rich.console import Console
 
 from labbook.console import literal, plain_table, wide_enough
 from labbook.reports.comparison import tables as sheets
@@ -76,13 +76,9 @@ def print_sheet(console: Console, sheet: Sheet, blocks: Sequence[range]) -> None
     console.print()
     console.print(literal(sheet.heading, style="bold"))
     for block in blocks if sheet.rows else ():
-        made = plain_table("dim")
-        for index in (0, *block):
-            justify: JustifyMethod = "right" if sheet.numeric and index else "left"
-            made.add_column(literal(sheet.columns[index]), justify=justify, overflow="fold")
-        for row in sheet.rows:
-            made.add_row(*(literal(row[index]) for index in (0, *block)))
-        console.print(made)
+        heads = [(sheet.columns[index], sheet.numeric and index > 0) for index in (0, *block)]
+        rows = ([row[index] for index in (0, *block)] for row in sheet.rows)
+        console.print(plain_table(heads, rows, "dim", overflow="fold"))
     for note in sheet.notes:
         console.print(literal(note))
 

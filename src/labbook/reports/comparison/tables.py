@@ -82,12 +82,8 @@ def sheet_of_test_sets(runs: Sequence[RunRecord]) -> set[str]:
 
 def metrics_sheet(runs: Sequence[Candidate]) -> Sheet:
     rows = [("state", *(run.run.state for run in runs))]
-    for name, title in metric_titles(runs).items():
-        if row := metric_row(runs, name, title, lambda value: f"{value:.4f}"):
-            rows.append(row)
-    rows += [
-        row for name, title in COUNTS.items() if (row := metric_row(runs, name, title, lambda value: f"{value:,.0f}"))
-    ]
+    for titles, form in ((metric_titles(runs), "{:.4f}"), (COUNTS, "{:,.0f}")):
+        rows += [row for name, title in titles.items() if (row := metric_row(runs, name, title, form.format))]
     untested = [run.label for run in runs if not run.run.tested]
     notes = (f"No test metrics: {', '.join(untested)}.",) if untested else ()
     return Sheet("Results", ("metric", *run_names(runs)), tuple(rows), notes, numeric=True)
