@@ -88,12 +88,11 @@ class Run:
         with lazy_imports.import_torch_stack():
             from labbook.plots.plots import metric_curves
 
-        rows = (
-            {name: float(value) for name, value in zip(columns, row, strict=True)}
+        rows = [
+            {name: float(value) for name, value in zip(columns, row, strict=True) if not np.isnan(value)}
             for row in zip(*columns.values(), strict=True)
-        )
-        present = [{name: value for name, value in row.items() if not np.isnan(value)} for row in rows]
-        return metric_curves(present, "test" if self.config.data.get("validation") == "test" else "validation")
+        ]
+        return metric_curves(rows, "test" if self.config.data.get("validation") == "test" else "validation")
 
     def predict(
         self, images: Any, *overrides: str, top: int = 1, weights: "Weights | None" = None, **settings: Any

@@ -33,8 +33,7 @@ def confusion_picture(report: Report, which: str, row: SettingRow) -> Picture | 
     what = f"{part} images by true and predicted class" if named else f"Most confused of {len(names)} classes"
     name = f", {row.best.path.name}" if row.best and not row.folds else ""
     caption = f"{what}: {whose} of the {which} combination{of_setting}{name}. Accuracy {accuracy:.4f}."
-    kind = "Confusion matrix" if named else "Most confused classes"
-    alt = f"{kind} of the {which} combination{of_setting}, accuracy {accuracy:.4f}. {describe_confused(counts, names)}"
+    alt = f"{caption} {describe_confused(counts, names)}"
     lines = [fonts.one_line(name) for name in names]  # the browser has the fonts
     return picture_of(lambda: confusion_plot(counts.astype(np.int64), lines, lines, ""), caption, alt)
 

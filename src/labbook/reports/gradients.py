@@ -42,9 +42,8 @@ def mean_norms(row: SettingRow) -> Floats:
 def norms_by_layer(pairs: Sequence[tuple[SettingRow, LineStyle]]) -> Picture:
     named = {tuple(recorded_layers(row)) for row, _ in pairs}
     names = [name.removeprefix(GRADIENT) for name in next(iter(named))] if len(named) == 1 else []
-    profiles: list[Curve | None] = [
-        (np.arange(1.0, len(mean_norms(row)) + 1), mean_norms(row), None) for row, _ in pairs
-    ]
+    norms = [mean_norms(row) for row, _ in pairs]
+    profiles: list[Curve | None] = [(np.arange(1.0, len(each) + 1), each, None) for each in norms]
 
     def draw(axes: Axes) -> None:
         draw_curves(axes, profiles, [line for _, line in pairs])
@@ -52,15 +51,11 @@ def norms_by_layer(pairs: Sequence[tuple[SettingRow, LineStyle]]) -> Picture:
         axes.set(xlabel="layer, from the image to the classes", ylabel="gradient norm")
         set_whole_number_ticks(axes)
         if names and len(names) <= 10:
-            axes.set_xticks(
-                range(1, len(names) + 1), [shorten_label(name, 14) for name in names], rotation=35, ha="right"
-            )
+            labels = [shorten_label(name, 14) for name in names]
+            axes.set_xticks(range(1, len(names) + 1), labels, rotation=35, ha="right")
 
-    caption = (
-        "Gradient norm by layer, mean over the epochs. If a line decreases towards the image, the gradients vanish."
-    )
-    alt = f"Line chart: gradient norm by layer, one line per combination. {_ratios(pairs)}"
-    return make_picture(draw, caption, alt)
+    caption = "Gradient norm by layer, mean over the epochs. If a line decreases towards the image, they vanish."
+    return make_picture(draw, caption, f"Line chart, one line per combination: {caption} {_ratios(pairs)}")
 
 
 def first_layer_by_epoch(pairs: Sequence[tuple[SettingRow, LineStyle]]) -> Picture:
@@ -74,9 +69,7 @@ def first_layer_by_epoch(pairs: Sequence[tuple[SettingRow, LineStyle]]) -> Pictu
         set_whole_number_ticks(axes)
 
     caption = "Gradient norm of the first layer by epoch."
-    return make_picture(
-        draw, caption, "Line chart: gradient norm of the first layer by epoch, one line per combination."
-    )
+    return make_picture(draw, caption, f"Line chart, one line per combination: {caption}")
 
 
 def _positive_log(axes: Axes, curves: Sequence[Curve | None]) -> None:

@@ -43,8 +43,7 @@ def map_of_two(report: Report, down: int, across: int) -> Picture | None:
 
 def heat_map(report: Report, indices: tuple[int, int], scales: Sequence[Scale], grid: Floats) -> Picture:
     """The compared metric by two settings, mean over the others."""
-    names = [report.names[index] for index in indices]
-    figure = metric_title(report.objective)
+    names, figure = [report.names[index] for index in indices], metric_title(report.objective)
 
     def draw(axes: Axes) -> None:
         draw_tiles(axes, grid)
