@@ -72,11 +72,14 @@ def cached_images(files: Sequence[Labelled], how: Decoding, folder: Path, what: 
     if not places:
         raise SettingError(f"{what}: none of {len(files)} files can be read as an image")
     read = [files[place] for place in places]
+    held_out, groups = torch.tensor([file.validation for file in read]), tuple(file.group for file in read)
     images = Images(
         map_pixels(cache.pixels, (len(read), how.channels, how.side, how.side)),
         torch.tensor([file.label for file in read]),
         skipped=tuple(f"{printable(files[place].path)}, which {reason}" for place, reason in record.skipped.items()),
         digests=tuple(record.digests[place] for place in places),
+        validation=held_out if held_out.any() else None,
+        groups=groups if any(groups) else (),
     )
     remarks: dict[str, list[Path]] = {}
     for place, remark in record.remarks.items():

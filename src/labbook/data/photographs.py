@@ -117,7 +117,6 @@ class PhotographData(ImageFileData):
             part.images._replace(
                 remarks=(*some, *self._remarked(part.remarks)),
                 files=self._below_root(part),
-                groups=tuple(file.group for file in part.files) if any(file.group for file in part.files) else (),
                 labels=part.images.labels.reshape(-1, len(self.class_names)) if self.multilabel else part.images.labels,
             )
             for part, some in (
@@ -125,8 +124,7 @@ class PhotographData(ImageFileData):
                 (test, (*listing.test_remarks, *self._untested(test), *self._leaked(found.leaks))),
             )
         )
-        held_out = torch.tensor([file.validation for file in train.files])
-        return train_images._replace(validation=held_out if held_out.any() else None), test_images
+        return train_images, test_images
 
     def choose_test_fraction(self, has_test: bool, fraction: float | None, only: Part | None) -> float | None:
         """The fraction of the test set to draw; also sets `draws_test`. Call it before the constructor of the base."""

@@ -160,18 +160,15 @@ class TorchvisionByName(NamedDataset):
 
     def _files(self) -> tuple[Images, Images]:
         train = self._listed(self.source.train)
-        own = False
         if self.source.val is not None and self.validation == "split":
-            own = not self.folds
-            train += self._listed(self.source.val, validation=own)
+            train += self._listed(self.source.val, validation=not self.folds)
         if self.source.test is None:
             train, test = self._divided(train)
         else:
             test = self._listed(self.source.test)
         train_read = self._decoded(train if self.only != "test" else [])
         test_read = self._decoded(test if self.only != "train" else [])
-        held_out = torch.tensor([file.validation for file in train_read.files]) if own else torch.empty(0)
-        return train_read.images._replace(validation=held_out if held_out.any() else None), test_read.images
+        return train_read.images, test_read.images
 
     def _listed(self, part: Arguments, validation: bool = False) -> list[Labelled]:
         found = self._open(part)

@@ -54,7 +54,7 @@ def norms_by_layer(pairs: Sequence[tuple[SettingRow, LineStyle]]) -> Picture:
             labels = [shorten_label(name, 14) for name in names]
             axes.set_xticks(range(1, len(names) + 1), labels, rotation=35, ha="right")
 
-    caption = "Gradient norm by layer, mean over the epochs. If a line decreases towards the image, they vanish."
+    caption = "Gradient norm by layer, mean over the epochs. If a line falls towards the image, the gradients vanish."
     return make_picture(draw, caption, f"Line chart, one line per combination: {caption} {_ratios(pairs)}")
 
 

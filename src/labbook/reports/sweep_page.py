@@ -1,6 +1,5 @@
 """The report of a sweep as files: an HTML page, the table as CSV and Markdown, and images."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -100,16 +99,13 @@ def best_text(report: Report) -> list[tuple[str, str]]:
 def page_sections(report: Report) -> list[PageSection]:
     lines, settings = line_styles([row.label for row in report.rows]), [row.runs for row in report.rows]
     held_out = "test" if report.on_test else "validation"
-    drawn: list[tuple[str, Callable[[], list[Picture]], bool]] = [
-        (CURVES, lambda: learning_curves(settings, lines, held_out), True),
-        ("Effect of each setting", lambda: effect_sections(report), False),
-        (f"{metric_title(report.objective)} by two settings", lambda: parameter_maps(report), False),
-        ("Gradients", lambda: gradient_pictures(report, lines), True),
-        ("Confusion matrix", lambda: confusion_pictures(report), False),
-    ]
+    two = f"{metric_title(report.objective)} by two settings"
     found = [
-        PageSection(heading[0].upper() + heading[1:], draw(), lines if legend else [])
-        for heading, draw, legend in drawn
+        PageSection(CURVES, learning_curves(settings, lines, held_out), lines),
+        PageSection("Effect of each setting", effect_sections(report), []),
+        PageSection(two[0].upper() + two[1:], parameter_maps(report), []),
+        PageSection("Gradients", gradient_pictures(report, lines), lines),
+        PageSection("Confusion matrix", confusion_pictures(report), []),
     ]
     return [section for section in found if section.pictures]
 
