@@ -38,7 +38,9 @@ def test_crop_is_pad_and_crop_of_each_image(shape: tuple[int, ...], padding: int
     n, _, height, width = shape
     offsets = st.lists(st.integers(0, 2 * padding), min_size=n, max_size=n)
     top, left = data.draw(offsets), data.draw(offsets)
-    cropped = augment.windows(Crop(padding).padded(images, padding), torch.tensor(top), torch.tensor(left), height, width)
+    cropped = augment.windows(
+        Crop(padding).padded(images, padding), torch.tensor(top), torch.tensor(left), height, width
+    )
     for index, image in enumerate(images):
         padded = reference.pad(image, [padding])
         assert torch.equal(cropped[index], reference.crop(padded, top[index], left[index], height, width))

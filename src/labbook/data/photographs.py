@@ -226,9 +226,7 @@ class PhotographData(ImageFileData):
         if not pairs:
             return []
         where = self._listed("leaks", pairs)
-        return [
-            f"{image_count(pairs)} also in training, so test metrics are too good: {list_first(pairs, 1)}{where}"
-        ]
+        return [f"{image_count(pairs)} also in training, so test metrics are too good: {list_first(pairs, 1)}{where}"]
 
     def _listed(self, kind: str, lines: Sequence[str], words: str = ", listed in ") -> str:
         """Write all lines to a file beside the cache; some words and its name, or nothing if it cannot be written."""

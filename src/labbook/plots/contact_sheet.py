@@ -60,7 +60,9 @@ def fit_captions(captions: Sequence[Sequence[CaptionLine]]) -> list[tuple[str, .
     for lines in zip_longest(*captions, fillvalue=CaptionLine("")):  # at one place in all captions
         values = [f"  {line.value}" if line.value else "" for line in lines]
         room = CELL - max(fonts.width_of_text(value, SIZE) for value in values)
-        places.append([fonts.fit_text(line.name, SIZE, room) + value for line, value in zip(lines, values, strict=True)])
+        places.append(
+            [fonts.fit_text(line.name, SIZE, room) + value for line, value in zip(lines, values, strict=True)]
+        )
     return list(zip(*places, strict=True)) or [()] * len(captions)
 
 

@@ -74,7 +74,10 @@ def effect_picture(report: Report, index: int, names: Sequence[str]) -> Picture:
     drawn = (
         lines_by_others(report, index, others, names[0])
         if apart
-        else [Series(metric_title(name), run_points(rows, index, name), published_points(rows, index, name)) for name in names]
+        else [
+            Series(metric_title(name), run_points(rows, index, name), published_points(rows, index, name))
+            for name in names
+        ]
     )
     scale = Scale([value for each in drawn for value, _ in (*each.measured, *each.theirs)])
     column = report.names[index]

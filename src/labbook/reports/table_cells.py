@@ -50,7 +50,9 @@ def metric_title(name: str) -> str:
 def table_cells(report: Report, row: SettingRow) -> list[Cell]:
     """One row, in the order of `table_headings`."""
     found = [
-        Cell(value_text(value), value if is_axis_number(value) else value_text(value)) if value is not None else Cell("–")
+        Cell(value_text(value), value if is_axis_number(value) else value_text(value))
+        if value is not None
+        else Cell("–")
         for value in row.values
     ]
     done, all_runs = len(row.finished), len(row.runs)

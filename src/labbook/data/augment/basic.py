@@ -64,7 +64,6 @@ class AlternatingFlip(Transform):
     In the first epoch, the seed decides which images are mirrored; in the next epoch the others are.
     """
 
-
     def __call__(self, images: Tensor, draw: Draw) -> Tensor:
         flipped = random_bits(draw.rows.to(images.device), draw.seed) ^ (draw.epoch % 2 == 1)
         return choose(flipped, images.flip(-1), images)
@@ -94,7 +93,6 @@ class Crop(Transform):
 @dataclass(frozen=True)
 class ReflectCrop(Crop):
     """As `Crop`, padded by reflection instead of zeros."""
-
 
     def check_size(self, size: int) -> None:
         if self.padding >= size:

@@ -104,9 +104,7 @@ def evaluate_run(
             f"the loss of this network is {outcome.figures.loss}, so its predictions are meaningless: use"
             " trainer.precision=32, or train it again"
         )
-    return EvaluatedRun(
-        outcome, data, known.class_names, epoch, matched, images, as_recorded, compared, trained_on
-    )
+    return EvaluatedRun(outcome, data, known.class_names, epoch, matched, images, as_recorded, compared, trained_on)
 
 
 # Other modules ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from labbook.errors import SettingError, abbreviate, missing_package_message, pr
 from labbook.inference.export import pixels
 from labbook.runs import outputs
 
-
 OPSETS = range(18, 24)  # versions of ONNX' operators that torch writes
 FORMATS = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}  # the endings of their files
 PACKAGES = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "safetensors": ("safetensors",)}  # of the extra `export`
