@@ -57,15 +57,12 @@ def notes(survey: Survey, entries: Sequence[Entry], timed: bool) -> list[str]:
 def show(survey: Survey, entries: Sequence[Entry], timed: bool) -> None:
     """Print the table, why networks are missing in it, and what its figures are."""
     console = wide_enough()
-    table = plain_table()
     heads = headings(timed)
-    for head in heads:
-        text = head in (heads[0], heads[-1])
-        table.add_column(head, justify="left" if text else "right", overflow="fold", no_wrap=head != heads[-1])
-    for entry in entries:
-        if not entry.refused:
-            brief = replace(entry, paper=entry.paper.partition(', "')[0])  # without the title
-            table.add_row(*map(literal, cells(brief, timed)))
+    brief = [replace(entry, paper=entry.paper.partition(', "')[0]) for entry in entries if not entry.refused]
+    numeric = [(head, head not in (heads[0], heads[-1])) for head in heads]
+    table = plain_table(numeric, (cells(entry, timed) for entry in brief), overflow="fold")
+    for column in table.columns[:-1]:
+        column.no_wrap = True
     console.print(table)
     for entry in entries:
         if entry.refused:

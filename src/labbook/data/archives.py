@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedReader, BytesIO
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from labbook.files import replace_file
 
@@ -33,7 +33,7 @@ class Published:
         with path.open("rb") as file:
             return self.is_content(file)
 
-    def is_content(self, file: BinaryIO) -> bool:
+    def is_content(self, file: BufferedReader | BytesIO) -> bool:
         method = hashlib.sha256 if len(self.digest) == 64 else partial(hashlib.md5, usedforsecurity=False)
         return hashlib.file_digest(file, method).hexdigest() == self.digest
 

@@ -103,7 +103,7 @@ class Predictor:
             for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
         known = true or [None] * len(names)
-        several = self.network.several_classes(probabilities) or [None] * len(names)
+        several: Sequence[tuple[str, ...] | None] = self.network.several_classes(probabilities) or [None] * len(names)
         return PredictedBatch([Prediction(*each) for each in zip(names, guesses, known, several, strict=True)], pixels)
 
 
