@@ -69,8 +69,6 @@ HIT = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(
     [
         ("from labbook import starting", "with nullcontext()"),
         ("from labbook import lazy_imports, starting", "with lazy_imports.import_torch_stack()"),
-        ("from labbook import lazy_imports", "with lazy_imports.import_torch_stack()"),
-        ("from labbook import signals, starting", "with signals.end_on_interrupt()"),
     ],
 )
 def test_ctrl_c_while_a_program_starts_ends_it_at_once_without_a_word(before: str, within: str) -> None:

@@ -11,7 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 from labbook.errors import SettingError
 from labbook.installation import setup_advice
-from labbook.signals import end_on_interrupt
 
 # The first version without a known file that runs code with weights_only=True: earlier ones have CVE-2025-32434 (2.6)
 # and CVE-2026-24747 (2.10).
@@ -61,8 +60,7 @@ def import_torch_stack() -> Iterator[None]:
         return
     gc.disable()
     try:
-        with end_on_interrupt():
-            yield
+        yield
     finally:
         gc.freeze()
         atexit.register(gc.unfreeze)  # Triton complains at exit about objects that were not collected

@@ -28,22 +28,8 @@ def end_at_once(signum: int, _: FrameType | None) -> None:
     os._exit(128 + signum)
 
 
-@contextmanager
-def end_on_interrupt() -> Iterator[None]:
-    """Within this context, Ctrl-C ends the program at once, unless there is another handler."""
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not usual or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGINT, end_at_once)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def restore_interrupts() -> None:
-    """Make Ctrl-C raise KeyboardInterrupt again, after `end_on_interrupt`."""
+    """Make Ctrl-C raise KeyboardInterrupt again, if `starting` changed that."""
     if signal.getsignal(signal.SIGINT) is end_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -51,7 +37,7 @@ def restore_interrupts() -> None:
 class StopSignals:
     """While entered, the first signal is kept in `received` if `deferred`, and raised at once otherwise.
 
-    A second signal always ends the program at once.
+    A second one always ends the program at once.
     """
 
     def __init__(self) -> None:
