@@ -7,8 +7,6 @@ run decodes again what is missing.
 
 from pathlib import Path
 
-from rich.console import Console
-
 from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.console import plain_table, wide_enough
@@ -32,14 +30,14 @@ def print_caches(entries: list[CacheEntry]) -> None:
     heads = ("Cache", "Size", "Images", "Pixels", "Written", "State", "Images from")
     rows = []
     for entry in entries:
-        record, written = entry.record, f"{entry.written:%Y-%m-%d %H:%M}"
         images, pixels, source = "", "", ""
-        if record:
-            images = f"{record.images:,}"
-            pixels, source = f"{record.size} x {record.size} x {record.channels}", record.folder
+        if record := entry.record:
+            images, source = f"{record.images:,}", record.folder
+            pixels = f"{record.size} x {record.size} x {record.channels}"
+        written = f"{entry.written:%Y-%m-%d %H:%M}"
         rows.append((entry.name, in_megabytes(entry.size), images, pixels, written, entry.state, source))
     table = plain_table([(head, head in ("Size", "Images")) for head in heads], rows, overflow="fold")
-    wide_enough(Console(highlight=False)).print(table)
+    wide_enough().print(table)
 
 
 def in_megabytes(size: int) -> str:
