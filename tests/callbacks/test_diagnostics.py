@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from labbook.callbacks.diagnostics import TrainingDiagnostics, find_problems, guessing_note, overfitting_note
 from labbook.data.batches import GpuStallTimer
 from labbook.data.datamodule import ImageDataModule, Images
-from labbook.training.epoch_rows import Pace, Row, format_duration, time_left
+from labbook.training.epoch_rows import Row, time_left
 from tests.data.samples import few, made, noise
 
 CLASSES = 3
@@ -146,17 +146,6 @@ def test_a_gpu_that_waits_for_images_is_told(seconds: float, said: bool, told: l
 
 def test_the_time_left_is_that_of_the_epochs_done() -> None:
     assert [time_left(seconds) for seconds in (0, 4.9, 15, 300)] == ["", "", "  15 s left", "  5 min left"]
-    assert [format_duration(seconds) for seconds in (99.4, 100, 5900, 6000, 86_500)] == [
-        "99 s", "2 min", "98 min", "1 h 40 min", "24 h 02 min",
+    assert [time_left(seconds) for seconds in (99.4, 100, 5900, 6000, 86_500)] == [
+        "  99 s left", "  2 min left", "  98 min left", "  1 h 40 min left", "  24 h 02 min left",
     ]  # fmt: skip
-
-
-def test_only_what_this_process_has_trained_tells_the_time_left() -> None:
-    resumed = Pace(first_step=90)  # of 100 steps an epoch
-    resumed.add_epoch(seconds=5, training=1)  # a tenth of an epoch, and a validation
-    assert resumed.seconds_per_epoch(step=100, epochs=1) == pytest.approx(10 + 4)
-    resumed.add_epoch(seconds=14, training=10)
-    assert resumed.seconds_per_epoch(step=200, epochs=2) == pytest.approx(14)
-    validating = Pace(first_step=100)
-    validating.add_epoch(seconds=4, training=0)
-    assert validating.seconds_per_epoch(step=100, epochs=1) == 0

@@ -49,7 +49,7 @@ class EpochEnd(Checkpoint):
         self.recorder.write_resumed(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.recorder.start(trainer)
+        self.recorder.start_clock()
         if self.diagnostics is not None:
             self.diagnostics.start(self.recorder.rows)
         self.checkpoints.resume_state.restore(trainer)

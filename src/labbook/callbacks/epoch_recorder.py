@@ -13,7 +13,7 @@ from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.training import capabilities
 from labbook.training.checkpoint_io import RECORDER
-from labbook.training.epoch_rows import OTHER_COLUMNS, EpochMetrics, Pace, Row, epoch_line, rows_as_csv, time_left
+from labbook.training.epoch_rows import OTHER_COLUMNS, EpochMetrics, Row, epoch_line, rows_as_csv, time_left
 from labbook.training.optimizers import step_metric_schedules
 
 log = logging.getLogger("labbook")
@@ -38,7 +38,6 @@ class EpochRecorder:
         self._epoch_started: float | None = None
         self._lr: dict[str, float] = {}  # of the epoch's first step, by column
         self._resumed_at: int | None = None  # step
-        self._pace = Pace(first_step=0)
         self._unwritten = False
         self.validated = False  # when the last epoch was recorded
 
@@ -53,21 +52,20 @@ class EpochRecorder:
         """Cut what was written at the epoch at which the run resumes; the loggers were cut at its step."""
         if not trainer.is_global_zero:
             return
-        if self.rows:
-            self._write()
-        else:
+        if not self.rows:
             self.path.unlink(missing_ok=True)
-        if self.rows and self.rows[-1]["step"] == self._resumed_at:
+            return
+        self._write()
+        if self.rows[-1]["step"] == self._resumed_at:
             log_row(trainer.loggers, self.metrics.for_loggers(self.rows[-1]))
 
-    def start(self, trainer: Trainer) -> None:
-        """Start the clock: a resumed epoch does not call its start hook."""
+    def start_clock(self) -> None:
+        """Called at the start of the training and of each epoch: a resumed epoch does not call its start hook."""
         self._epoch_started, self._training = time.perf_counter(), None
-        self._pace = Pace(first_step=trainer.global_step)
 
     def start_epoch(self, trainer: Trainer) -> None:
         self._lr = learning_rates(trainer)
-        self._epoch_started, self._training = time.perf_counter(), None
+        self.start_clock()
 
     def end_training_steps(self) -> None:
         self._training = self._elapsed()
@@ -101,14 +99,12 @@ class EpochRecorder:
             row = trainer.strategy.broadcast(row)
         self.rows.append(row)
         self.seconds += row["seconds"]
-        self._pace.add_epoch(elapsed, training)
         self._before, self._training, self._epoch_started = 0.0, None, None
         if trainer.is_global_zero:
             self._write()
             log_row(trainer.loggers, self.metrics.for_loggers(row))
             done, epochs = len(self.rows), trainer.max_epochs or 0
-            left = (epochs - done) * self._pace.seconds_per_epoch(trainer.global_step, done)
-            log.info("%s%s", epoch_line(row, epochs), time_left(left))
+            log.info("%s%s", epoch_line(row, epochs), time_left((epochs - done) * self.seconds / done))
 
     def write_at_last(self) -> None:
         """Write metrics.csv, if it could not be written before.

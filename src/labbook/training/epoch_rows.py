@@ -4,7 +4,6 @@ import csv
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -40,38 +39,14 @@ def epoch_line(row: Row, epochs: int) -> str:
     return "  ".join([f"epoch {number}", *figures, pace])
 
 
-@dataclass
-class Pace:
-    """The speed of this process, without the part before a resume: it may be from another machine."""
-
-    first_step: int  # of this process, perhaps within an epoch
-    training: float = 0.0  # seconds of training steps
-    rest: float = 0.0  # seconds of validation
-    epochs: int = 0
-
-    def add_epoch(self, seconds: float, training: float) -> None:
-        """Add the seconds that this process needed to finish an epoch, and those of its training steps."""
-        self.training += training
-        self.rest += seconds - training
-        self.epochs += 1
-
-    def seconds_per_epoch(self, step: int, epochs: int) -> float:
-        """Seconds of a whole epoch, after `step` at the end of `epochs`; 0 if this process has only validated."""
-        trained = (step - self.first_step) * epochs / step if step else 0.0  # epochs, with a fraction
-        return self.training / trained + self.rest / self.epochs if trained else 0.0
-
-
 def time_left(seconds: float) -> str:
-    """The remaining time; empty if it is short."""
-    return f"  {format_duration(seconds)} left" if seconds >= WORTH_SAYING else ""
-
-
-def format_duration(seconds: float) -> str:
-    """A duration for people: 42 s, 5 min, 3 h 20 min."""
+    """The remaining time, such as 42 s, 5 min or 3 h 20 min; empty if it is short."""
     minutes = round(seconds / 60)
+    if seconds < WORTH_SAYING:
+        return ""
     if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
+        return f"  {seconds:.0f} s left"
+    return f"  {minutes} min left" if minutes < 100 else f"  {minutes // 60} h {minutes % 60:02} min left"
 
 
 def is_layer_metric(name: str) -> bool:
@@ -85,7 +60,7 @@ def metric_names(row: Row) -> list[str]:
 def metrics_of_part(row: Row, part: str) -> str:
     """The first metrics of a data split, loss and accuracy first; without a split, all other metrics."""
     found = {
-        without_part(name): row[name]
+        PART.sub("", name): row[name]
         for name in metric_names(row)
         if part_of_metric(name) == part and not is_layer_metric(name)
     }
@@ -99,10 +74,6 @@ def part_of_metric(name: str) -> str:
     """The data split in a metric's name, as in train/loss or val_loss; empty if there is none."""
     match = PART.match(name)
     return match[1] if match else ""
-
-
-def without_part(name: str) -> str:
-    return PART.sub("", name)
 
 
 def format_metric(value: float) -> str:
@@ -151,11 +122,8 @@ class EpochMetrics:
                 self.validated.add(name)
             if options.get("logger") is False:
                 self.unlogged.add(name)
-            if (
-                not positional
-                and options.get("logger") is None
-                and logs_each_step(model, options.get("on_step")) is False
-            ):
+            by_epoch = logs_each_step(model, options.get("on_step")) is False
+            if by_epoch and not positional and options.get("logger") is None:
                 options["logger"] = False
             original(name, value, *positional, **options)
 
@@ -164,7 +132,7 @@ class EpochMetrics:
     def of(self, logged: Mapping[str, Tensor], validated: bool) -> dict[str, float]:
         """Metrics by name, training first; without those of an older validation if there was none in this epoch."""
         own = {name: value.item() for name, value in logged.items() if name not in forked_names(logged)}
-        held_out = {name: value for name, value in own.items() if self._is_of_validation(name)}
+        held_out = {name: value for name, value in own.items() if name.partition(LOADER)[0] in self.validated}
         trained = {name: value for name, value in own.items() if name not in held_out}
         found = in_layer_order(trained) | (in_layer_order(held_out) if validated else {})
         return {name: found[name] for name in sorted(found, key=lambda name: name.startswith("gradient/"))}
@@ -172,9 +140,6 @@ class EpochMetrics:
     def for_loggers(self, values: Mapping[str, float]) -> dict[str, float]:
         """The metrics of a row, or of a finished run, that loggers get."""
         return {name: value for name, value in values.items() if name.partition(LOADER)[0] not in self.unlogged}
-
-    def _is_of_validation(self, name: str) -> bool:
-        return name.partition(LOADER)[0] in self.validated
 
 
 def in_layer_order(metrics: Mapping[str, float]) -> dict[str, float]:
