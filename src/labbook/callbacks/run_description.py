@@ -22,8 +22,8 @@ MOST_METRICS = 6  # of a test, on one line
 
 def describe_run(run: RunFolder, module: LightningModule, source: LightningDataModule, choice: DeviceChoice) -> None:
     log.info("%s, on %s", describe_model(module), describe_data(source))
-    layout, threads = describe_layout(module, choice), describe_threads(choice)
-    log.info("device: %s%s%s", choice.reason, layout, threads)
+    layout = ", channels-last" if choice.channels_last and capabilities.takes_channels_last(module) else ""
+    log.info("device: %s%s%s", choice.reason, layout, describe_threads(choice))
     run.metrics["hardware"] = choice.reason
     if not run.part_of_sweep:
         log.info("into %s", run.path)
@@ -47,7 +47,7 @@ def describe_model(module: LightningModule) -> str:
     every = sum(item.numel() for item in module.parameters())
     if not every and capabilities.overrides_hooks(module, "configure_model"):
         return f"{capabilities.model_title(module)}, with layers that configure_model creates"
-    trainable, auxiliary = capabilities.trainable_parameters(module), capabilities.auxiliary_parameters(module)
+    trainable, auxiliary = capabilities.trainable_parameters(module), getattr(module, "num_auxiliary", 0)
     trained = "" if trainable == every else f"{trainable:,} of "
     without = f" ({every - auxiliary:,} without auxiliary classifiers)" if auxiliary else ""
     return f"{capabilities.model_title(module)}, {trained}{every:,} parameters{without}"
@@ -63,21 +63,12 @@ def describe_data(module: LightningDataModule) -> str:
     return f"{name}: {spec.num_classes} classes, {size}"
 
 
-def describe_layout(module: LightningModule, choice: DeviceChoice) -> str:
-    """The memory layout of the images, if it matters."""
-    return ", channels-last" if choice.channels_last and capabilities.takes_channels_last(module) else ""
-
-
 def describe_threads(choice: DeviceChoice) -> str:
-    """The number of threads of a CPU."""
+    threads = torch.get_num_threads()
     if choice.accelerator != "cpu":
         return ""
-    threads = torch.get_num_threads()
-    return (
-        ", 1 thread" + (" (enough for this network)" if choice.threads else "")
-        if threads == 1
-        else f", {threads} threads"
-    )
+    enough = " (enough for this network)" if choice.threads else ""
+    return f", 1 thread{enough}" if threads == 1 else f", {threads} threads"
 
 
 def run_notes(module: LightningModule, source: LightningDataModule) -> Iterator[str]:

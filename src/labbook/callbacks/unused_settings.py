@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
@@ -25,29 +24,30 @@ LAYER_FACTORS = {
     "layer_lr_decay": "only one layer of the network is trained",
     "backbone_lr_factor": "only the last layer of the network is trained",
 }
+NOT_DRAWN = {"val_split": "last", "validation": "test"}  # settings of `data` with which no image is drawn
 
 
 def unused_settings(config: DictConfig, model: LightningModule) -> list[str]:
     """A sentence on each setting that was given and has no effect."""
-    config_alone = (
-        unused_outside_sweeps(config),
-        unused_schedule(config),
-        unused_validation(config),
-        unused_split(config),
-        unused_unfreezing(config),
-    )
-    model_too = (unused_layout(config, model), unused_compilation(config, model))
-    own = (
+    of_kind = (
         unused_by_classifier(config, model) if capabilities.is_classifier(model) else unused_by_own_model(config, model)
     )
-    return [note for found in (*config_alone, *model_too, own) for note in found]
+    return [
+        *unused_outside_sweeps(config),
+        *unused_schedule(config),
+        *unused_validation(config),
+        *unused_split(config),
+        *unused_compute(config, model),
+        *of_kind,
+    ]
 
 
 def unused_by_classifier(config: DictConfig, model: Classifier) -> Iterator[str]:
-    yield from unused_layer_factors(
-        model, unfreezes=any(issubclass(kind, Unfreeze) for _, kind in callbacks_of(config))
-    )
-    yield from unused_loss(config, model)
+    yield from unused_layer_factors(model, any(issubclass(kind, Unfreeze) for _, kind in callbacks_of(config)))
+    method = type(model).loss
+    if method is not Classifier.loss and not {"super", "criteria", "Classifier"} & {*method.__code__.co_names}:
+        for name in given_loss_settings(config):
+            yield f"{name} has no effect because {model.title} has its own loss: leave it out"
     kind = return_type(instantiate.resolve_target(config.data._target_, "data"))
     if config.evaluate_train and kind is not None and not capabilities.is_image_data_type(kind):
         yield f"evaluate_train=true has no effect on {kind.__name__}, which is not an ImageDataModule"
@@ -70,103 +70,74 @@ def callbacks_of(config: DictConfig) -> Iterator[tuple[str, type]]:
 
 def unused_layer_factors(model: Classifier, unfreezes: bool = False) -> Iterator[str]:
     trained = model.freezing.trainable if model.freezing and unfreezes else None
+    layers, optimizer = model.ordered_layers(), model.task.optimizer
     for name, why in LAYER_FACTORS.items():
-        factor = getattr(model.task, name)
-        if factor == 1:
-            continue
-        groups = group_parameters(
-            model, model.ordered_layers(), model.task.optimizer, trained=trained, **{name: factor}
-        )
-        if not any("lr" in group for group in groups):
-            yield f"task.{name}={factor} has no effect because {why}: leave it out"
+        if (factor := getattr(model.task, name)) != 1:
+            groups = group_parameters(model, layers, optimizer, trained=trained, **{name: factor})
+            if not any("lr" in group for group in groups):
+                yield f"task.{name}={factor} has no effect because {why}: leave it out"
 
 
 def unused_schedule(config: DictConfig) -> Iterator[str]:
     """A schedule that does not reach its main phase."""
-    warmup = (config.scheduler or {}).get("warmup_epochs", 0)
-    if warmup >= config.epochs:
+    scheduler, epochs = config.scheduler or {}, config.epochs
+    if (warmup := scheduler.get("warmup_epochs", 0)) >= epochs:
         yield (
-            f"scheduler.warmup_epochs={warmup} takes all of epochs={config.epochs}, so the learning rate is never"
-            " reached: use fewer"
+            f"scheduler.warmup_epochs={warmup} takes all of epochs={epochs}, so the learning rate is never reached:"
+            " use fewer"
         )
-    patience = (config.scheduler or {}).get("patience", 0)
-    if "monitor" in (config.scheduler or {}) and patience + 2 >= config.epochs:
-        what = f"scheduler.patience={patience} never reduces the learning rate in epochs={config.epochs}"
-        yield f"{what}: use less patience or more epochs"
+    if "monitor" in scheduler and (patience := scheduler.get("patience", 0)) + 2 >= epochs:
+        yield (
+            f"scheduler.patience={patience} never reduces the learning rate in epochs={epochs}: use less patience or"
+            " more epochs"
+        )
 
 
 def unused_validation(config: DictConfig) -> Iterator[str]:
-    """Settings that need validation in a run without validation."""
-    every = config.trainer.get("check_val_every_n_epoch") or 1
-    validated = config.epochs // every
+    """A validation that never comes, and callbacks that do nothing in so few epochs or validations."""
+    epochs, data, every = config.epochs, config.data, config.trainer.get("check_val_every_n_epoch") or 1
+    validated = epochs // every
     if validated == 0:
-        yield f"trainer.check_val_every_n_epoch={every} never validates in epochs={config.epochs}: use a smaller one"
+        yield f"trainer.check_val_every_n_epoch={every} never validates in epochs={epochs}: use a smaller one"
+    held_out = (config.folds or data.get("val_fraction")) and data.get("validation") == "split"
     for name, kind in callbacks_of(config):
-        node = config.callbacks[name]
-        if issubclass(kind, Lookahead) and tests_best_epoch(config):
+        node, known = config.callbacks[name], instantiate.target_parameters(kind)[0]
+        given = {key: node.get(key, known[key].default) for key in ("epoch", "patience") if key in known}
+        if issubclass(kind, Lookahead) and held_out and config.test_checkpoint == "best":
             yield (
                 f"callbacks.{name} sets the weights to its slow copy at the last epoch: test it with"
                 " test_checkpoint=last"
             )
-        parameter = instantiate.target_parameters(kind)[0].get("patience")
-        if not issubclass(kind, EarlyStopping) or parameter is None or node.get("check_on_train_epoch_end"):
-            continue
-        patience = node.get("patience", parameter.default)
-        if validated and patience + 1 >= validated:
+        if issubclass(kind, Unfreeze) and given.get("epoch", 0) > epochs:
+            yield f"callbacks.{name}.epoch={given['epoch']} unfreezes no layer in epochs={epochs}: use a smaller one"
+        follows = issubclass(kind, EarlyStopping) and "patience" in given and not node.get("check_on_train_epoch_end")
+        if follows and validated and given["patience"] + 1 >= validated:
             yield (
-                f"callbacks.{name}.patience={patience} cannot stop a run early that validates {validated} times: use"
-                " less patience or more epochs"
+                f"callbacks.{name}.patience={given['patience']} cannot stop a run early that validates {validated}"
+                " times: use less patience or more epochs"
             )
 
 
-def unused_unfreezing(config: DictConfig) -> Iterator[str]:
-    for name, kind in callbacks_of(config):
-        if not issubclass(kind, Unfreeze):
-            continue
-        epoch = config.callbacks[name].get("epoch", Unfreeze().epoch)
-        if epoch > config.epochs:
-            yield f"callbacks.{name}.epoch={epoch} unfreezes no layer in epochs={config.epochs}: use a smaller one"
-
-
-def tests_best_epoch(config: DictConfig) -> bool:
-    """Whether the tested epoch is the best of all."""
-    validated = (config.folds or config.data.get("val_fraction")) and config.data.get("validation") == "split"
-    return bool(validated) and config.test_checkpoint == "best"
-
-
 def unused_split(config: DictConfig) -> Iterator[str]:
-    """Settings of a split that draws no validation images."""
+    """A seed of a split that draws no validation images."""
     data = config.data
-    if data.get("val_seed") and (data.get("val_split") == "last" or data.get("validation") == "test"):
-        kept = "val_split=last" if data.get("val_split") == "last" else "validation=test"
+    fixed = [f"data.{name}={value}" for name, value in NOT_DRAWN.items() if data.get(name) == value]
+    if data.get("val_seed") and fixed:
         yield (
-            f"data.val_seed={data.val_seed} has no effect because data.{kept} selects no random validation"
-            " images: leave it out"
+            f"data.val_seed={data.val_seed} has no effect because {fixed[0]} selects no random validation images:"
+            " leave it out"
         )
 
 
-def unused_layout(config: DictConfig, model: LightningModule) -> Iterator[str]:
-    """A memory layout for convolutions in a network without any."""
-    title = capabilities.model_title(model)
-    if config.channels_last and not has_convolutions(model):
-        yield f"channels_last=true has no effect on {title}, which has no convolution: leave it out"
-    elif config.channels_last and not capabilities.takes_channels_last(model):
-        yield f"channels_last=true has no effect on {title}, which has no spec: leave it out"
-
-
-def unused_compilation(config: DictConfig, model: LightningModule) -> Iterator[str]:
-    """Compilation of a network without a forward."""
+def unused_compute(config: DictConfig, model: LightningModule) -> Iterator[str]:
+    """A memory layout for convolutions, or a compilation, of a network that has nothing for it."""
+    lacking = {}
+    if config.channels_last and not capabilities.takes_channels_last(model):
+        lacking["channels_last"] = "spec" if has_convolutions(model) else "convolution"
     if config.compile and not capabilities.has_forward(model):
-        yield f"compile=true has no effect on {capabilities.model_title(model)}, which has no forward: leave it out"
-
-
-def unused_loss(config: DictConfig, model: Classifier) -> Iterator[str]:
-    """Loss settings of a network that has its own loss and does not use them."""
-    method = type(model).loss
-    if method is Classifier.loss or {"super", "criteria", Classifier.__name__} & {*method.__code__.co_names}:
-        return
-    for name in given_loss_settings(config):
-        yield f"{name} has no effect because {model.title} has its own loss: leave it out"
+        lacking["compile"] = "forward"
+    for name, what in lacking.items():
+        yield f"{name}=true has no effect on {capabilities.model_title(model)}, which has no {what}: leave it out"
 
 
 def given_loss_settings(config: DictConfig) -> list[str]:
@@ -177,21 +148,20 @@ def given_loss_settings(config: DictConfig) -> list[str]:
 
 def unused_by_own_model(config: DictConfig, model: LightningModule) -> Iterator[str]:
     """Settings that only a `Classifier` uses, and the optimizer group for a model with its own optimizers."""
-    title, given = (
-        capabilities.model_title(model),
-        instantiate.target_parameters(instantiate.resolve_target(config.model._target_, "model"))[0],
-    )
-    for item in fields(TaskConfig):
-        takes = "task" in given or item.name == "init"
-        if not takes and config.task[item.name] != item.default:
-            yield f"task.{item.name}={config.task[item.name]} has no effect on {title}, which is not a Classifier"
-    for name in (name for name in given_loss_settings(config) if name.startswith("loss") and "task" not in given):
-        yield f"{name} has no effect on {title}, which is not a Classifier"
-    if config.evaluate_train:
-        yield f"evaluate_train=true has no effect on {title}, which is not a Classifier"
+    title = capabilities.model_title(model)
+    given, _ = instantiate.target_parameters(instantiate.resolve_target(config.model._target_, "model"))
+    of_classifiers = ["evaluate_train=true"] if config.evaluate_train else []
+    if "task" not in given:
+        task = {item.name: config.task[item.name] for item in fields(TaskConfig) if item.name != "init"}
+        usual = {item.name: item.default for item in fields(TaskConfig)}
+        of_classifiers += [f"task.{name}={value}" for name, value in task.items() if value != usual[name]]
+        of_classifiers += [name for name in given_loss_settings(config) if name.startswith("loss")]
+    for setting in of_classifiers:
+        yield f"{setting} has no effect on {title}, which is not a Classifier"
     for group in ("optimizer", "scheduler"):
         takes = "task" in given or group in given or not capabilities.configures_optimizers(model)
-        if not takes and config[group] != default_group(group):
+        usual_one = reference_config(())[group] if GlobalHydra.instance().is_initialized() else None
+        if not takes and config[group] != usual_one:
             choice = config.config_groups.get(group) or group
             yield (
                 f"{group}={choice} has no effect on {title}, because its configure_optimizers creates its own: add an"
@@ -199,5 +169,3 @@ def unused_by_own_model(config: DictConfig, model: LightningModule) -> Iterator[
             )
 
 
-def default_group(group: str) -> Any:
-    return reference_config(())[group] if GlobalHydra.instance().is_initialized() else None

@@ -89,7 +89,6 @@ def has_forward(model: nn.Module) -> bool:
 
 
 def takes_channels_last(model: LightningModule) -> bool:
-    """Whether the memory layout of its images matters to a model."""
     return maps_images(model) and has_convolutions(model)
 
 
@@ -110,11 +109,6 @@ def model_title(model: LightningModule) -> str:
 
 def trainable_parameters(model: nn.Module) -> int:
     return sum(item.numel() for item in model.parameters() if item.requires_grad)
-
-
-def auxiliary_parameters(model: nn.Module) -> int:
-    """Parameters that only training uses, if the model declares them."""
-    return int(getattr(model, "num_auxiliary", 0))
 
 
 def check_losses_finite(model: LightningModule) -> None:
@@ -188,9 +182,8 @@ def configures_optimizers(model: LightningModule) -> bool:
 
 def is_validated(model: LightningModule, data: LightningDataModule) -> bool:
     """Whether there is a validation step, and images or batches for it."""
-    if is_image_data(data):
-        return overrides_hooks(model, "validation_step") and len(data.rows["val"]) > 0
-    return overrides_hooks(model, "validation_step") and defines_loader(model, data, "val_dataloader")
+    there = len(data.rows["val"]) > 0 if is_image_data(data) else defines_loader(model, data, "val_dataloader")
+    return there and overrides_hooks(model, "validation_step")
 
 
 def how_to_validate(model: LightningModule, data: LightningDataModule) -> str:
@@ -234,9 +227,8 @@ def own_loaders(loaders: Any) -> list[Any]:
     return [loader for loader in flatten_loaders(loaders) if not isinstance(loader, TensorLoader)]
 
 
-def resumes_within_epoch(loaders: Any) -> bool:
-    """Whether all these loaders can save their position in an epoch."""
-    return all(isinstance(loader, Resumable) for loader in flatten_loaders(loaders))
+def resumes_within_epoch(loaders: list[Any]) -> bool:
+    return all(isinstance(loader, Resumable) for loader in loaders)
 
 
 def images_per_epoch(loader: object, batches: float) -> int | None:
