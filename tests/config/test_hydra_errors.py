@@ -30,11 +30,11 @@ EXAMPLES: list[tuple[str, str, str]] = [  # the sentence's function or the patte
     ("several_values", "seed=1,2", "seed=1,2 gives several values: add -m to sweep over them, or write seed=[1,2]"),
     ("several_values", "sweep!", "seed=1,2 gives several values"),
     ("does not support sweep type", "interval!", "interval(...) needs a search: add hydra/sweeper=optuna"),
-    ("group_with_sign", "++model=mlp", "model is set without +, ++ or ~: model=CHOICE"),
-    ("already_there", "+seed=3", "seed is a setting already: write it without +"),
-    ("absent", "~seedling", "seedling is not a setting"),
+    ("Multiple values", "++model=mlp", "model is set without +, ++ or ~: model=CHOICE"),
+    ("Could not append", "+seed=3", "seed is a setting already: write it without +"),
+    ("Could not delete", "~seedling", "seedling is not a setting"),
     ("unknown_option_in_list", "callbacks=[emma]", "callbacks=emma is unknown; did you mean ema?"),
-    ("unknown_group", "experiment=x!", "experiment/x.yaml: modell is not a group; did you mean model?"),
+    ("Invalid Defaults", "experiment=x!", "experiment/x.yaml: modell is not a group; did you mean model?"),
     ("unknown_setting", "model.unit=3", "model.unit is not a setting"),
     ("unknown_setting", "logger={mine: {_target_: a.B}}", "logger.mine is new: write +logger.mine._target_=CLASS"),
     ("wrong_container", "data.augment={flip: 1}", "data.augment must be a list, not {flip: 1}: write data.augment=[{"),
@@ -45,9 +45,9 @@ EXAMPLES: list[tuple[str, str, str]] = [  # the sentence's function or the patte
     ("inside_list", "data.augment.x=3", "data.augment.x: what is before '.x' is a list: set the whole list"),
     ("srun", "srun!", "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)"),
     ("missing_plugin", "extra!", "hydra/launcher=ray is not installed: make setup EXTRAS=ray"),
-    ("^Unknown plugin class", "plugin!", "Unknown plugin class : 'somebody.else.Launcher': hydra/launcher=CHOICE"),
+    ("Unknown plugin class", "plugin!", "Unknown plugin class : 'somebody.else.Launcher': hydra/launcher and"),
     ("a file of the configuration", "yaml!", "a file of the configuration cannot be read: line 3"),
-    ("^Only one of --run", "combined!", "-m (a sweep), --cfg and --info cannot be combined"),
+    ("Only one of", "combined!", "-m (a sweep), --cfg and --info cannot be combined"),
     ("with_cause", "cause!", "Error in call: nothing there"),
 ]
 
@@ -81,9 +81,10 @@ def fired(error: Exception, arguments: list[str]) -> Rule:
 
 
 def name_of(row: Rule) -> str:
-    """The name of its function, or of one without a name the pattern."""
+    """The name of its function, or of one without a name the first words of the pattern."""
     named = row.sentence.__name__
-    return named if named != "<lambda>" else row.pattern or "a file of the configuration"
+    words = re.search(r"\w[\w ]*\w", row.pattern)
+    return named if named != "<lambda>" else words[0] if words else "a file of the configuration"
 
 
 @each_case(("row", "words", "sentence"), EXAMPLES)

@@ -73,18 +73,6 @@ def unknown_option_in_list(failure: Failure) -> str:
     return f"{where}{group}={name} is unknown; {list_choices(name, known)}"
 
 
-def unknown_group(failure: Failure) -> str:
-    """`override /NAME:` in a file of `configs/`."""
-    name = failure.found[1]
-    return f"{failure.where}{name} is not a group; {list_choices(name, settings.GROUPS)}"
-
-
-def group_with_sign(failure: Failure) -> str:
-    """+model=lenet5, or ++model=lenet5."""
-    name = failure.found[1] or failure.found[2]
-    return f"{name} is set without +, ++ or ~: {name}=CHOICE"
-
-
 def not_a_name(failure: Failure) -> str:
     """model=null, model=3, or =3."""
     for argument in failure.arguments:
@@ -114,21 +102,11 @@ def unreadable(failure: Failure) -> str:
 
 def several_values(failure: Failure) -> str:
     """seed=1,2 without -m."""
-    name, values = [part for part in failure.found.groups() if part]
+    name, values = failure.found.groups()
     or_list = "" if name in settings.GROUPS else f", or write {name}=[{values}] for a list"
     if Path(values).exists():
         or_list = f", or write {quote_override(name, values)} for {values}, which exists"
     return f"{name}={values} gives several values: add -m to sweep over them{or_list}"
-
-
-def already_there(failure: Failure) -> str:
-    """+NAME=VALUE of a setting that is there."""
-    return f"{failure.found[1]} is a setting already: write it without +"
-
-
-def absent(failure: Failure) -> str:
-    """~NAME of a missing setting."""
-    return unknown_setting_message(failure.found[1], known_settings(failure.arguments))
 
 
 def unknown_setting(failure: Failure) -> str | None:
@@ -144,14 +122,11 @@ def unknown_setting(failure: Failure) -> str | None:
     known = known_settings(arguments)
     if f"~{name}" in arguments and is_setting(name, known):
         return f"{name} is both set and deleted: use {name}=VALUE or ~{name}"
-    if inside := null_parent_message(name, known):
-        return f"{where}{inside}"
-    if of_class := setting_of_class_message(name, arguments):
-        return f"{where}{of_class}"
+    if instead := null_parent_message(name, known) or setting_of_class_message(name, arguments):
+        return f"{where}{instead}"
     others, swept = note_on_other_choices(name), note_on_swept_choices(name, arguments)
-    if swept:
-        return f"{where}{name} is not a setting of all swept choices{others}{swept}"
-    return f"{where}{unknown_setting_message(name, known)}{others}{swept}"
+    wrong = f"{name} is not a setting of all swept choices" if swept else unknown_setting_message(name, known)
+    return f"{where}{wrong}{others}{swept}"
 
 
 def setting_of_class_message(name: str, arguments: list[str]) -> str:
@@ -201,22 +176,12 @@ def inside_list(failure: Failure) -> str | None:
 # Launchers ------------------------------------------------------------------------------------------------------------
 
 
-def missing_plugin(failure: Failure) -> str | None:
+def missing_plugin(failure: Failure) -> str:
     """hydra/launcher=joblib without the extra."""
-    text = str(failure.error)
-    if (missing := missing_extra(text)) is None:
-        return None
-    group, extra = missing
+    launcher, sweeper = failure.found.groups()
+    group, extra = ("hydra/launcher", launcher) if launcher else ("hydra/sweeper", sweeper)
     given = next((item for item in failure.arguments if item.startswith(f"{group}=")), f"{group}={extra}")
     return missing_package_message(given, extra)
-
-
-def missing_extra(message: str) -> tuple[str, str] | None:
-    """The group and the extra to install, from Hydra's message about a missing plugin; None for other messages."""
-    if message.startswith("Unknown plugin class : 'labbook.sweeps.optuna_sweeper."):
-        return "hydra/sweeper", "optuna"
-    named = re.match(r"Unknown plugin class : 'hydra_plugins\.hydra_(\w+?)_launcher\.", message)
-    return ("hydra/launcher", named.group(1)) if named else None
 
 
 class Rule(NamedTuple):
@@ -227,13 +192,12 @@ class Rule(NamedTuple):
     sentence: Callable[[Failure], str | None]
 
 
-LAUNCHER = "hydra/launcher=CHOICE and hydra/sweeper=CHOICE must be an option that exists"
 OF_HYDRA = (HydraException, OmegaConfBaseException)
-COMBINED = "-m (a sweep), --cfg and --info cannot be combined: use one of them"
+MISSING = r"^Unknown plugin class : '(?:hydra_plugins\.hydra_(\w+?)_launcher\.|labbook\.sweeps\.(optuna)_sweeper\.)"
 ROWS = (
     Rule(MissingConfigException, "", unknown_option),
     Rule(OverrideParseException, "", unreadable),
-    Rule(Exception, r"^Ambiguous value for argument '(\S+)=(.+?)'|^Sweep parameters '(\S+)=(.+?)'", several_values),
+    Rule(Exception, r"^(?:Ambiguous value for argument|Sweep parameters) '(\S+)=(.+?)'", several_values),
     Rule(
         Exception,
         "does not support sweep type",
@@ -241,23 +205,45 @@ ROWS = (
     ),
     Rule(
         Exception,
-        r"Multiple values for (\w+)\.|force-add of config groups is not supported: '\+\+(\w+)",
-        group_with_sign,
+        r"(?:Multiple values for |force-add of config groups is not supported: '\+\+)(\w+)",
+        lambda failure: f"{failure.found[1]} is set without +, ++ or ~: {failure.found[1]}=CHOICE",
     ),
-    Rule(Exception, r"^Could not append to config\. An item is already at '(\S+)'", already_there),
-    Rule(Exception, r"^Could not delete from config\. '(\S+)' does not exist", absent),
+    Rule(
+        Exception,
+        r"^Could not append to config\. An item is already at '(\S+)'",
+        lambda failure: f"{failure.found[1]} is a setting already: write it without +",
+    ),
+    Rule(
+        Exception,
+        r"^Could not delete from config\. '(\S+)' does not exist",
+        lambda failure: unknown_setting_message(failure.found[1], known_settings(failure.arguments)),
+    ),
     Rule(Exception, r"Could not load '(\w+)/(.+?)'", unknown_option_in_list),
-    Rule(Exception, r"Invalid Defaults List override '/?(\w+): ", unknown_group),
+    Rule(
+        Exception,
+        r"Invalid Defaults List override '/?(\w+): ",
+        lambda failure: (
+            f"{failure.where}{failure.found[1]} is not a group; {list_choices(failure.found[1], settings.GROUPS)}"
+        ),
+    ),
     Rule(HydraException, r"^Error merging override (\S+?)=(.+)$", wrong_container),
     Rule(OF_HYDRA, "", unknown_setting),
     Rule(OF_HYDRA, "", wrong_type),
     Rule(yaml.YAMLError, "", lambda failure: f"a file of the configuration cannot be read: {failure.error}"),
     Rule(RuntimeError, "srun", lambda _: "hydra/launcher=submitit_slurm: this machine has no Slurm (no srun)"),
-    Rule(RuntimeError, "", missing_plugin),
-    Rule(RuntimeError, "^Unknown plugin class", lambda failure: f"{failure.error}: {LAUNCHER}"),
+    Rule(RuntimeError, MISSING, missing_plugin),
+    Rule(
+        RuntimeError,
+        "^Unknown plugin class",
+        lambda failure: f"{failure.error}: hydra/launcher and hydra/sweeper must be an option that exists",
+    ),
     Rule(Exception, "^Config group override must be", not_a_name),
     Rule(Exception, "^Config group override deletion", not_deleted),
-    Rule(Exception, "^Only one of --run", lambda _: COMBINED),
+    Rule(
+        Exception,
+        "^Only one of --run",
+        lambda _: "-m (a sweep), --cfg and --info cannot be combined: use one of them",
+    ),
     Rule(Exception, r"^(?:Index|invalid literal for int\(\) with base 10:) '(.+)'", inside_list),
     Rule(OF_HYDRA, "", with_cause),
 )
