@@ -1,7 +1,5 @@
 """`--cfg`: print the settings, or a part of them, of a run that is resumed too. Imports no torch."""
 
-import argparse
-
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,7 +13,8 @@ from labbook.runs.resume import with_overrides
 
 def show_settings(arguments: list[str]) -> bool:
     """Print what `--cfg` asks for if Hydra cannot: the settings of a resumed run, or a null. Returns whether it did."""
-    given, rest = cfg_options(arguments)
+    given, rest = known_settings.hydra_options(arguments)
+    package = given.package if given.package != "_global_" else ""
     if given.cfg is None:
         if given.package or given.resolve:
             option = f"-p {given.package}" if given.package else "--resolve"
@@ -23,15 +22,13 @@ def show_settings(arguments: list[str]) -> bool:
         return False
     overrides = [item for item in rest if "=" in item and not item.startswith("-")]
     resumed = given.cfg == "job" and any(item.startswith("resume=") for item in overrides)
-    if not resumed and not given.package:
+    if not resumed and not package:
         return False
-    also = [f"hydra.searchpath=[{folder.absolute()}]" for folder in known_settings.config_dir_folders(arguments)]
-    config = (
-        settings_of_resumed_run(overrides, also) if resumed else settings_of_new_run([*overrides, *also], given.cfg)
-    )
-    if given.package and not is_setting(given.package, config):
-        raise SettingError(f"-p {given.package}: {unknown_setting_message(given.package, config)}")
-    node = OmegaConf.select(config, given.package, throw_on_missing=False)
+    also = [f"hydra.searchpath=[{given.config_dir.absolute()}]"] if given.config_dir else []
+    config = requested_settings(overrides, also, given.cfg, resumed)
+    if package and not is_setting(package, config):
+        raise SettingError(f"-p {package}: {unknown_setting_message(package, config)}")
+    node = OmegaConf.select(config, package, throw_on_missing=False)
     if not resumed and node is not None:
         return False
     if OmegaConf.is_config(node):
@@ -41,30 +38,11 @@ def show_settings(arguments: list[str]) -> bool:
     return True
 
 
-def cfg_options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The options that `--cfg` goes with, as Hydra reads them, and the other arguments."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
-    parser.add_argument("--config-dir", "-cd")  # otherwise -cd would match -c
-    parser.add_argument("--package", "-p", default="")
-    parser.add_argument("--resolve", action="store_true")
-    try:
-        given, rest = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise SettingError(str(error).removeprefix("argument ")) from error
-    if given.package == "_global_":
-        given.package = ""
-    return given, rest
-
-
-def settings_of_resumed_run(overrides: list[str], also: list[str]) -> DictConfig:
-    config = compose.compose_config(*overrides, *also)
+def requested_settings(overrides: list[str], also: list[str], kind: str, resumed: bool) -> DictConfig:
+    """The settings of a resumed run; or those of a new run, of Hydra, or all, unchecked."""
+    begun = compose.compose_config(*overrides, *also) if resumed else None
     with hydra.initialize_config_dir(str(CONFIGS)):
-        return with_overrides(config, overrides, settings.GROUPS)
-
-
-def settings_of_new_run(overrides: list[str], kind: str) -> DictConfig:
-    """The settings of a new run, those of Hydra, or all, unchecked."""
-    with hydra.initialize_config_dir(str(CONFIGS)):
-        whole = hydra.compose("train", overrides=overrides, return_hydra_config=kind != "job")
+        if begun is not None:
+            return with_overrides(begun, overrides, settings.GROUPS)
+        whole = hydra.compose("train", overrides=[*overrides, *also], return_hydra_config=kind != "job")
     return OmegaConf.masked_copy(whole, ["hydra"]) if kind == "hydra" else whole

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from labbook.config import schema as settings
 from labbook.config import search_path
 from labbook.config.arguments import choice_files
+from labbook.errors import SettingError
 from labbook.installation import CONFIGS
 
 
@@ -22,11 +23,21 @@ def folders_for_arguments(arguments: list[str]) -> list[Path]:
 
 
 def config_dir_folders(arguments: list[str]) -> list[Path]:
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--cfg", "-c")  # otherwise -c would match the start of -cd
-    parser.add_argument("--config-dir", "-cd", type=Path)
-    folder = parser.parse_known_args(arguments)[0].config_dir
+    folder = hydra_options(arguments)[0].config_dir
     return [folder] if folder else []
+
+
+def hydra_options(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """`--config-dir`, `--cfg` and the options that it goes with, as Hydra reads them, and the other arguments."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    parser.add_argument("--package", "-p", default="")
+    parser.add_argument("--resolve", action="store_true")
+    try:
+        return parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise SettingError(str(error).removeprefix("argument ")) from error
 
 
 def known_settings(arguments: list[str]) -> DictConfig:
