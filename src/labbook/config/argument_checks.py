@@ -37,28 +37,16 @@ OF_HYDRA = (  # Hydra's own options, which may be shortened
 
 def check_options(arguments: list[str]) -> None:
     """Refuse settings written as options, such as --epochs=3, and options with which files could run commands."""
-    known = {*settings.GROUPS, *(item.name for item in fields(settings.TrainConfig))}
     for number, argument in enumerate(arguments):
-        name, equals, value = argument.lstrip("-").partition("=")
+        name = argument.lstrip("-").partition("=")[0]
         if argument == "-sc" or argument.startswith("--shell"):  # its bash runs `...` in values of files
             raise SettingError(f"{argument}: use make completion to install completion")
         if argument.startswith("--") and (renamed := renames.instead(name)):
             raise SettingError(renamed)
-        if argument.startswith("--") and name.partition(".")[0] in known:
-            value = value if equals else next_value(arguments[number:])
-            raise SettingError(f"{argument}: settings have no dashes: {name}={value}")
         if argument.startswith("--exp") and "--experimental-rerun".startswith(f"--{name}"):
             raise SettingError(f"{argument}: use resume=FOLDER to resume a run")
         if argument.startswith("-") and not is_hydra_option(argument, arguments[:number]):
-            raise SettingError(
-                f"{argument}: {unknown_option_message(argument, value if equals else next_value(arguments[number:]))}"
-            )
-
-
-def next_value(arguments: list[str]) -> str:
-    """The value that follows an option, the first of `arguments`."""
-    following = arguments[1:2]
-    return next((value for value in following if not value.startswith("-") and "=" not in value), "VALUE")
+            raise SettingError(f"{argument}: {unknown_option_message(*[*arguments, ''][number : number + 2])}")
 
 
 def is_hydra_option(argument: str, before: list[str]) -> bool:
@@ -68,9 +56,14 @@ def is_hydra_option(argument: str, before: list[str]) -> bool:
     return bool(short or long or (before and before[-1] in ("-p", "--package")))
 
 
-def unknown_option_message(argument: str, value: str) -> str:
+def unknown_option_message(argument: str, following: str) -> str:
     """The error for an unknown option, with the setting that is meant, if known."""
-    option = argument.partition("=")[0]
+    option, equals, value = argument.partition("=")
+    if not equals:
+        value = following if following and following[0] != "-" and "=" not in following else "VALUE"
+    known = {*settings.GROUPS, *(item.name for item in fields(settings.TrainConfig))}
+    if (name := option.removeprefix("--")).partition(".")[0] in known:
+        return f"settings have no dashes: {name}={value}"
     meant, why_not = suggest_settings(last_word(option), known_settings([]))
     if why_not:
         return f"this setting does not exist: {why_not}"

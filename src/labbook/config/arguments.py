@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from labbook.config import renames, search_path
@@ -79,30 +79,22 @@ def check_not_a_path(group: str, value: str, folders: Sequence[Path]) -> None:
     path = value.strip("'\"")
     if not PATH.search(path) or any((folder / group / f"{path}.yaml").is_file() for folder in folders):
         return
+    given = f"{group}={abbreviate(value)}"
     if group == "data":
-        raise SettingError(
-            f"data={abbreviate(value)}: a folder of images is data=image_folder data.root={abbreviate(path)}"
-        )
-    valid = [file.stem for file in choice_files(group, *folders)]
-    if Path(path.replace("\\", "/")).stem in valid:
-        raise SettingError(
-            f"{group}={abbreviate(value)} is a path: write {group}={Path(path.replace(chr(92), '/')).stem}"
-        )
+        raise SettingError(f"{given}: a folder of images is data=image_folder data.root={abbreviate(path)}")
+    stem, valid = PureWindowsPath(path).stem, [file.stem for file in choice_files(group, *folders)]
+    if stem in valid:
+        raise SettingError(f"{given} is a path: write {group}={stem}")
     own = "; make new-model NAME=my_net creates your own" if group == "model" else ""
-    raise SettingError(
-        f"{group}={abbreviate(value)} is a path, and {group} takes a name{own}; {list_choices('', valid)}"
-    )
+    raise SettingError(f"{given} is a path, and {group} takes a name{own}; {list_choices('', valid)}")
 
 
 def check_deletion(name: str) -> None:
     setting = name.removeprefix("~")
-    root = setting.partition(".")[0]
-    needed = {item.name for item in fields(TrainConfig)}
-    if setting.startswith("notes."):
+    if setting == name or setting.startswith("notes."):
         return
-    if setting != name and (
-        root in needed.difference(GROUPS) | {"sweep"} or setting in needed.intersection(GROUPS).difference(OPTIONAL)
-    ):
+    root, needed = setting.partition(".")[0], {item.name for item in fields(TrainConfig)}
+    if root in needed.difference(GROUPS) | {"sweep"} or setting in needed.intersection(GROUPS).difference(OPTIONAL):
         value = "CHOICE" if setting in GROUPS else "VALUE"
         left = f"~{setting}: every run has {setting}: leave ~{setting} out for its default, or write {setting}={value}"
         raise SettingError(renames.instead(setting) or left)
@@ -110,11 +102,10 @@ def check_deletion(name: str) -> None:
 
 def check_root_value(name: str, value: str) -> None:
     """Refuse yes and similar words for a setting of the root that is true or false, and None for null."""
-    if root_types().get(name) == (str | None) and value == "None":
+    kind = root_types().get(name)
+    if kind == (str | None) and value == "None":
         raise SettingError(f"{name}=None is the word None: write {name}=null")
-    if root_types().get(name) not in (bool, bool | None):
-        return
-    for given in value.split(","):
+    for given in value.split(",") if kind in (bool, bool | None) else ():
         if given.casefold() in (*YES, *NO, "0", "1"):
             truth = override_value(given.casefold() in (*YES, "1"))
             raise SettingError(f"{name} must be true or false, not {given}: write {name}={truth}")
