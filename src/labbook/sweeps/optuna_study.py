@@ -14,8 +14,6 @@ from omegaconf import DictConfig
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
     check_distribution_compatibility,
 )
 from optuna.study import StudyDirection
@@ -66,34 +64,23 @@ def distribution_of(item: Override) -> BaseDistribution:
 
 def check_search_objective(space: Mapping[str, BaseDistribution], objective: str) -> None:
     """Refuse a search in which some trials have no validation images, and so another objective."""
-    fraction, held_out = space.get("data.val_fraction"), space.get("data.validation")
-    if not objective.startswith("val/"):
-        return
-    if fraction is not None and can_be_zero(fraction) and not fraction.single():
-        raise SettingError(
-            f"data.val_fraction={describe_distribution(fraction)}: with 0 there are no validation images for"
-            f" objective={objective}; use an interval above 0"
-        )
-    if isinstance(held_out, CategoricalDistribution) and "test" in held_out.choices and not held_out.single():
-        raise SettingError(
-            f"data.validation={describe_distribution(held_out)}: the test set must not select anything: leave test out"
-        )
+    for name, wrong, why in (
+        ("data.val_fraction", 0, f"with 0 there are no validation images for objective={objective}; use an interval"
+         " above 0"),
+        ("data.validation", "test", "the test set must not select anything: leave test out"),
+    ):  # fmt: skip
+        drawn: Any = space.get(name)
+        if drawn is None or drawn.single() or not objective.startswith("val/"):
+            continue
+        if wrong in drawn.choices if isinstance(drawn, CategoricalDistribution) else drawn.low <= 0:
+            raise SettingError(f"{name}={describe_distribution(drawn)}: {why}")
 
 
-def can_be_zero(distribution: BaseDistribution) -> bool:
-    """Whether 0 can be drawn."""
-    if isinstance(distribution, CategoricalDistribution):
-        return 0 in distribution.choices
-    assert isinstance(distribution, (FloatDistribution, IntDistribution))
-    return bool(distribution.low <= 0)
-
-
-def describe_distribution(distribution: BaseDistribution) -> str:
-    if isinstance(distribution, CategoricalDistribution):
-        return f"choice({','.join(map(str, distribution.choices))})"
-    assert isinstance(distribution, (FloatDistribution, IntDistribution))
-    ends = f"interval({distribution.low},{distribution.high})"
-    return f"tag(log,{ends})" if distribution.log else ends
+def describe_distribution(drawn: Any) -> str:
+    if isinstance(drawn, CategoricalDistribution):
+        return f"choice({','.join(map(str, drawn.choices))})"
+    ends = f"interval({drawn.low},{drawn.high})"
+    return f"tag(log,{ends})" if drawn.log else ends
 
 
 AGAIN = "queued again"  # numbers of trials, noted on the study
@@ -226,8 +213,7 @@ def requeue_trials(study: optuna.Study, is_working: Callable[[str], object], ret
 
 def drawn_trials(study: optuna.Study) -> int:
     """The number of different trials, without those that were queued again or wait for it."""
-    again = study.user_attrs.get(AGAIN, [])
-    trials = study.get_trials(deepcopy=False)
+    again, trials = study.user_attrs.get(AGAIN, []), study.get_trials(deepcopy=False)
     return sum(trial.number not in again and trial.state is not TrialState.WAITING for trial in trials)
 
 
