@@ -1,6 +1,7 @@
 """Every network there is, measured on images of one kind."""
 
 import gc
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -9,7 +10,6 @@ import torch
 from omegaconf import DictConfig
 
 from labbook import experiment as training
-from labbook.cli.command_line import paper_of_config
 from labbook.config.arguments import choice_files, normalize_overrides
 from labbook.config.compose import compose_config
 from labbook.data.datamodule import ImageDataModule
@@ -115,7 +115,10 @@ def networks() -> list[str]:
 
 
 def paper_of(name: str) -> str:
-    return next((paper_of_config(path) for path in choice_files("model") if path.stem == name), "")
+    """The text of a comment `# paper: ...` in the file of a network; empty if there is none."""
+    text = "".join(path.read_text(encoding="utf-8") for path in choice_files("model") if path.stem == name)
+    found = re.search(r"^# paper: (.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else ""
 
 
 def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -61,14 +62,7 @@ def config_description(path: Path) -> str:
     return next((line for line in lines if not line.startswith("@")), "")
 
 
-def paper_of_config(path: Path) -> str:
-    """The text of a comment `# paper: ...` in a configuration file; empty if there is none."""
-    found = re.search(r"^# paper: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return found[1].strip() if found else ""
-
-
 def default_options(main: Path) -> dict[str, str]:
-    """The default of each group, from train.yaml; "null" for a group that is optional."""
     return dict(re.findall(r"^  - (\w+): (\w+)", main.read_text(encoding="utf-8"), re.MULTILINE))
 
 
@@ -149,7 +143,7 @@ def checked_task(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
             return run_job.run_job(task, config)
         if config.resume:
             return resume_task(task, config)
-        if done := best_experiment.finished_before(config, job_config.config_folders_of_run()):
+        if done := best_experiment.finished_before(config, job_config.config_sources(HydraConfig.get())):
             print(f"note: {done} has the same settings and is finished; this command trains again", flush=True)
         return task(config)
 
