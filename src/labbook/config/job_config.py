@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook.config import renames
 from labbook.config.schema import FILES, GROUPS, PAIRS, SECTIONS, TrainConfig, check_root
-from labbook.config.several import SEVERAL, choices_of_group, list_choice_names, separate_nodes
-from labbook.config.unknown_keys import OF_GROUPS, check_keys, unknown_setting_message
+from labbook.config.several import SEVERAL, choices_of_group, separate_nodes
+from labbook.config.unknown_keys import OF_GROUPS, check_keys, split_choice, unknown_setting_message
 from labbook.errors import SettingError
 
 
@@ -37,9 +37,9 @@ def with_group_choices(config: DictConfig, chosen: dict[str, str]) -> DictConfig
     """The configuration with the choices noted in `config_groups`, and each of several loggers in its own node."""
     with open_dict(config):
         config.config_groups = {group: chosen[group] for group in (*GROUPS, PAIRS) if group in chosen}
-        if names := list_choice_names(chosen.get("logger")):
-            own = {name: reference_config((f"logger={name}",)).logger for name in dict.fromkeys(names)}
-            config.logger = separate_nodes(config.logger, reference_config((f"logger={chosen['logger']}",)).logger, own)
+        if (loggers := chosen.get("logger", "")).startswith("["):
+            own = {name: reference_config((f"logger={name}",)).logger for name in split_choice(loggers)}
+            config.logger = separate_nodes(config.logger, reference_config((f"logger={loggers}",)).logger, own)
     return config
 
 
@@ -58,8 +58,9 @@ def task_overrides() -> list[str]:
     return list(overrides)
 
 
-def config_folders_of_run() -> list[Path]:
-    return [Path(source.path) for source in HydraConfig.get().runtime.config_sources if source.schema == "file"]
+def config_sources(hydra_config: Any) -> list[Path]:
+    """The folders that settings are read from, from Hydra's node."""
+    return [Path(source.path) for source in hydra_config.runtime.config_sources if source.schema == "file"]
 
 
 def check_root_names(config: DictConfig) -> None:
@@ -88,17 +89,12 @@ def check_run_mode(config: DictConfig, preset: str | None) -> None:
         raise SettingError(f"sweep={preset} makes several runs: add -m")
     if config.seeds > 1 and not sweeping:
         raise SettingError(f"seeds={config.seeds} makes several runs: add -m, or use seed=N for another seed")
-    check_folds(config, sweeping)
-
-
-def check_folds(config: DictConfig, sweeping: bool = False) -> None:
-    """Refuse an invalid number of folds or fold; a sweep adds `fold` itself."""
     folds, fold = config.folds, config.fold
     if folds == 1:
         raise SettingError("folds=1 leaves nothing to train on: use folds=2 or more; folds=0 is off")
     if fold > folds:
         raise SettingError(f"fold={fold} is one of {folds} folds: use folds=N and a fold from 1 to N")
-    if folds and not (fold or sweeping):
+    if folds and not (fold or sweeping):  # a sweep adds `fold` itself
         raise SettingError(f"folds={folds} makes several runs: add -m, or use fold=N for one fold, from 1 to {folds}")
 
 

@@ -6,7 +6,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from labbook.config.unknown_keys import split_choice
 from labbook.errors import SettingError
 
 SEVERAL = ("callbacks", "logger", "metrics")
@@ -33,14 +32,14 @@ def separate_nodes(given: DictConfig, merged: DictConfig, own: dict[str, DictCon
     Hydra merges such files into one node: `given` with the user's settings, `merged` without. A setting applies to each
     choice whose file, in `own`, has it; logger.NAME.SETTING applies to one.
     """
-    now, usual = (unresolved_dict(node) for node in (given, merged))
+    now, usual, *files = (unresolved_dict(node) for node in (given, merged, *own.values()))
     changed = {key: value for key, value in now.items() if key not in usual or usual[key] != value}
     if "_target_" in changed:
         raise SettingError(f"logger._target_={changed['_target_']} is for one logger, and there are {', '.join(own)}")
     added = {key: value for key, value in changed.items() if key not in usual and key not in own}
     nodes = {}
-    for name, node in own.items():
-        kept = {key: changed.get(key, value) for key, value in unresolved_dict(node).items() if key in now}
+    for name, file in zip(own, files, strict=True):
+        kept = {key: changed.get(key, value) for key, value in file.items() if key in now}
         nodes[name] = kept | added | (changed.get(name) or {}) if kept else {}
     return nodes
 
@@ -57,8 +56,3 @@ def expand_setting_name(name: str, config: DictConfig) -> list[str]:
 def unresolved_dict(node: DictConfig | None) -> dict[str, Any]:
     found: Any = OmegaConf.to_container(node, resolve=False) if node is not None else {}
     return dict(found)
-
-
-def list_choice_names(choice: str | None) -> list[str]:
-    """The names in a choice that is a list; none for others."""
-    return split_choice(choice) if choice and choice.startswith("[") else []

@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from labbook import lazy_imports
@@ -54,11 +53,6 @@ def depends_on_surroundings(config: DictConfig) -> bool:
     return any(f"${{{resolver}" in text for resolver in ("oc.env", "now", "hydra", "env"))
 
 
-def job_search_path(context: HydraContext) -> list[Path]:
-    sources = context.config_loader.get_sources()
-    return [Path(source.path) for source in sources if source.scheme() == "file"]
-
-
 def has_setting(config: DictConfig, name: str) -> bool:
     """Whether the choice of a group has a setting, in its file or as a parameter of its target."""
     group, _, inside = name.partition(".")
@@ -71,11 +65,6 @@ def has_setting(config: DictConfig, name: str) -> bool:
 
     target = instantiate.resolve_target(node._target_, group) if "_target_" in node else None
     return target is None or key in instantiate.target_parameters(target)[0]
-
-
-def choice_for(config: DictConfig, override: str) -> str:
-    group = override.lstrip("+").partition(".")[0]
-    return f"{group}={config.config_groups.get(group)}"
 
 
 def check_data(sweep: SweepFolder) -> None:

@@ -7,12 +7,12 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from labbook.config import renames
-from labbook.config.job_config import job_config
+from labbook.config.job_config import config_sources, job_config
 from labbook.config.schema import GROUPS
 from labbook.errors import SettingError
 from labbook.runs.run_id import note_own_files, run_id
 from labbook.runs.sweep_folder import IdentityIndex, SweepFolder
-from labbook.sweeps.checking import check_job, choice_for, depends_on_surroundings, has_setting, job_search_path
+from labbook.sweeps.checking import check_job, depends_on_surroundings, has_setting
 from labbook.sweeps.naming import is_left_out_of_name, overrides_slug
 
 
@@ -27,7 +27,7 @@ class JobComposer:
 
     def __init__(self, sweep: SweepFolder, over: list[str], context: HydraContext, config: DictConfig) -> None:
         self.over, self.context, self.config = over, context, config
-        self.index = IdentityIndex(sweep.path, job_search_path(context))
+        self.index = IdentityIndex(sweep.path, config_sources(config.hydra))
         self.left_out: set[tuple[str, str]] = set()
         self.taken: set[str] = set()
 
@@ -51,9 +51,11 @@ class JobComposer:
         plain = self.composed([item for item in overrides if item not in forced])
         left_out = [item for item in forced if not has_setting(plain, item.lstrip("+").partition("=")[0])]
         for item in left_out:
-            if renamed := renames.instead(item.lstrip("+").partition("=")[0]):
+            name = item.lstrip("+").partition("=")[0]
+            if renamed := renames.instead(name):
                 raise SettingError(renamed)
-        self.left_out.update((item, choice_for(plain, item)) for item in left_out)
+            group = name.partition(".")[0]
+            self.left_out.add((item, f"{group}={plain.config_groups.get(group)}"))
         self.taken.update(item for item in forced if item not in left_out)
         return [item for item in overrides if item not in left_out]
 
@@ -64,10 +66,9 @@ class JobComposer:
 
     def slug(self, overrides: list[str]) -> str:
         """The first part of a run's name: what varies in the sweep, or all overrides."""
-        varying = [item for item in overrides if item.partition("=")[0] in self.over]
-        return overrides_slug(
-            varying or [item for item in overrides if not is_left_out_of_name(item.partition("=")[0])]
-        )
+        named = {item: item.partition("=")[0] for item in overrides}
+        varying = [item for item, key in named.items() if key in self.over]
+        return overrides_slug(varying or [item for item, key in named.items() if not is_left_out_of_name(key)])
 
     def composed(self, overrides: list[str]) -> DictConfig:
         """The checked configuration of a job.

@@ -6,7 +6,6 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,12 +31,7 @@ MOST_DEATHS = 2  # of a run's process in one command; then the run has failed
 POLL = 1.0  # seconds between two checks of a run that another process does
 
 
-@dataclass(frozen=True)
-class SweepJob:
-    """One combination of the swept settings."""
-
-    number: int  # in the whole sweep, from 0
-    overrides: list[str]
+SweepJob = tuple[int, list[str]]  # its number in the whole sweep, from 0, and its overrides
 
 
 class ResumingLauncher(Launcher):
@@ -91,7 +85,7 @@ class ResumingLauncher(Launcher):
             if name not in returns and name not in todo:
                 stored = self._stored(name)
                 if stored is None:
-                    todo[name] = SweepJob(number, overrides)
+                    todo[name] = number, overrides
                 else:
                     returns[name] = stored
         self._announce(todo, returns)
@@ -117,9 +111,9 @@ class ResumingLauncher(Launcher):
         with ended_by_signals(launchers.runs_elsewhere(self.inner)):
             while todo:
                 for batch in in_batches(todo.items(), self.at_once or len(todo)):
-                    overrides = [self._job_overrides(name, job) for name, job in batch]
-                    results = self._launched([name for name, _ in batch], overrides, first=batch[0][1].number)
-                    returns |= {name: result for (name, _), result in zip(batch, results, strict=True)}
+                    overrides = [self._job_overrides(name, *job) for name, job in batch]
+                    names, (first, _) = [name for name, _ in batch], batch[0][1]
+                    returns |= zip(names, self._launched(names, overrides, first), strict=True)
                 todo = {name: job for name, job in todo.items() if is_held(returns[name])}
                 if self.stopped:
                     break
@@ -166,17 +160,15 @@ class ResumingLauncher(Launcher):
     def _after_death(self, name: str) -> JobReturn:
         """The return of a run whose process died: done, failed, or to be launched again."""
         state, metrics = self.sweep.state(name)
-        if state == "failed":
-            return failed_job(metrics)
-        return completed_job(float(metrics["objective"]) if state in WITH_FIGURES else None)
+        return job_return(metrics, done=state in WITH_FIGURES, failed=state == "failed")
 
-    def _job_overrides(self, name: str, job: SweepJob) -> list[str]:
+    def _job_overrides(self, name: str, number: int, overrides: list[str]) -> list[str]:
         return [
-            *self.composer.fitting(job.overrides),
+            *self.composer.fitting(overrides),
             f"sweep.name='{self.sweep.path.name}'",
             f"sweep.job.folder='{name}'",
             f"sweep.job.launch='{self.launch_id}'",
-            f"sweep.job.label='{job.number + 1}/{self.total}'",
+            f"sweep.job.label='{number + 1}/{self.total}'",
             f"sweep.job.parallel={launchers.runs_elsewhere(self.inner)}",
         ]
 
@@ -186,9 +178,9 @@ class ResumingLauncher(Launcher):
         if state == "finished" or (state == "pruned" and self.searching and self.config.sweep.prune):
             if name not in self.launched:
                 self.skipped.add(name)
-            return completed_job(float(metrics["objective"]))
+            return job_return(metrics)
         if state == "failed" and not self.config.sweep.retry_failed:
-            return failed_job(metrics)
+            return job_return(metrics, failed=True)
         self.launched.add(name)
         if state in ("failed", "interrupted", "pruned"):
             self.resumed.add(name)
@@ -199,11 +191,10 @@ class ResumingLauncher(Launcher):
             print(f"left out for options without this setting: {item} ({choice})")
         if same := sorted({name for name in self.names if self.names.count(name) > 1}):
             print(f"duplicate settings, run once: {', '.join(same)}")
+        failed = sum(result.status is JobStatus.FAILED for result in returns.values())
         counts = {
-            "finished already": sum(result.status is JobStatus.COMPLETED for result in returns.values()),
-            "failed before and not retried (sweep.retry_failed=false)": sum(
-                result.status is JobStatus.FAILED for result in returns.values()
-            ),
+            "finished already": len(returns) - failed,
+            "failed before and not retried (sweep.retry_failed=false)": failed,
             "begun before": sum(name in self.resumed for name in todo),
         }
         if not self.searching and any(counts.values()):
@@ -233,15 +224,11 @@ class ResumingLauncher(Launcher):
             time.sleep(POLL)
 
 
-def completed_job(objective: float | None) -> JobReturn:
-    result = JobReturn(status=JobStatus.COMPLETED)
-    result.return_value = objective
-    return result
-
-
-def failed_job(metrics: Mapping[str, Any]) -> JobReturn:
-    result = JobReturn(status=JobStatus.FAILED)
-    result.return_value = run_job.RunFailed(metrics.get("reason", ""))
+def job_return(metrics: Mapping[str, Any], done: bool = True, failed: bool = False) -> JobReturn:
+    """What Hydra's launcher returns for a run: its objective, or None if it is not done, or its failure."""
+    result = JobReturn(status=JobStatus.FAILED if failed else JobStatus.COMPLETED)
+    objective = float(metrics["objective"]) if done and not failed else None
+    result.return_value = run_job.RunFailed(metrics.get("reason", "")) if failed else objective
     return result
 
 

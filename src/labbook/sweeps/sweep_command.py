@@ -11,6 +11,7 @@ from omegaconf import DictConfig, open_dict
 
 from labbook.config import renames, search_path
 from labbook.config import schema as settings
+from labbook.config.job_config import config_sources
 from labbook.config.path_rules import check_name, short_file_name
 from labbook.errors import SettingError, TrainingError, list_first
 from labbook.runs.run_folder import State
@@ -50,7 +51,8 @@ class SweepCommand:
     def _name(self, search: bool) -> str:
         """The default name of a sweep: what it varies, and the sweep whose best setting it uses."""
         runtime = self.config.hydra.runtime
-        of_sweeps = [short_file_name(folder.name) for folder in self._folders() if read_manifest(folder) is not None]
+        sources = config_sources(self.config.hydra)
+        of_sweeps = [short_file_name(folder.name) for folder in sources if read_manifest(folder) is not None]
         command = given_overrides(self.config.hydra)[1]
         names = [
             "_".join([*of_sweeps, sweep_name(overrides, runtime.choices.get("sweep"), search)])
@@ -98,12 +100,10 @@ class SweepCommand:
             for row in written.winners:
                 print(f"best on its data set: {row.label}")
         print(f"sweep: {self.folder.path}", flush=True)
-        failed = self.names("failed")
-        if failed:
+        if failed := self.names("failed"):
             stopped = "; the sweep was stopped there (sweep.on_error=stop)" if self.launcher.stopped else ""
-            again = "use the same command to try again"
-            left = "sweep.retry_failed=true tries them again"
-            how = again if self.config.sweep.retry_failed else left
+            retried = self.config.sweep.retry_failed
+            how = "use the same command to try again" if retried else "sweep.retry_failed=true tries them again"
             raise TrainingError(f"{len(failed)} of {self.launcher.total} runs failed{stopped}: {how}")
 
     def _print_best(self, report: "Report", row: "SettingRow") -> None:
@@ -112,9 +112,8 @@ class SweepCommand:
         assert run is not None
         assert mean is not None
         found = f"best of the sweep by {report.objective}: {row.label}"
-        others = [
-            folder for folder in self._folders() if folder not in (*search_path.config_folders(), self.folder.path)
-        ]
+        known = (*search_path.config_folders(), self.folder.path)
+        others = [folder for folder in config_sources(self.config.hydra) if folder not in known]
         again = experiment.write_experiment(self.folder.path, run.path.name, run.config, found, others)
         labels = [each.label for each in report.tied]
         within = "; the difference is within their standard deviation"
@@ -123,18 +122,12 @@ class SweepCommand:
         print(f"best run: {run.path}")
         print(f"to train it again: {again}")
 
-    def _folders(self) -> list[Path]:
-        sources = self.config.hydra.runtime.config_sources
-        return [Path(source.path) for source in sources if source.schema == "file"]
-
     def names(self, state: State) -> set[str]:
         return {name for name in self.launcher.names if self.folder.state(name)[0] == state}
 
-    def _did(self, name: str) -> bool:
-        return self.folder.state(name)[1].get("launch") == self.launcher.launch_id
-
     def account(self) -> str:
-        mine = {name for name in self.launcher.launched if self._did(name)}
+        launch = {name: self.folder.state(name)[1].get("launch") for name in self.launcher.launched}
+        mine = {name for name, by in launch.items() if by == self.launcher.launch_id}
         finished, failed = self.names("finished") & mine, self.names("failed")
         counts = {
             "finished": len(finished),
