@@ -72,16 +72,10 @@ def memory_share() -> float:
 def largest_without_error(trial: Callable[[int], Any], first: int, most: int) -> tuple[int, bool]:
     """Double the batch size from `first` to `most` until a trial is out of memory: the last size, and if it was."""
     size = min(first, most)
-    while 2 * size <= most:
-        if not fits_into_device(trial, 2 * size):
-            return size, True
-        size *= 2
-    return size, False
-
-
-def fits_into_device(trial: Callable[[int], Any], size: int) -> bool:
     try:
-        trial(size)
+        while 2 * size <= most:
+            trial(2 * size)
+            size *= 2
     except torch.OutOfMemoryError:
-        return False
-    return True
+        return size, True
+    return size, False

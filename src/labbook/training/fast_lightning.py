@@ -102,5 +102,4 @@ def reuse_freed_memory() -> None:
 
 
 def is_unused(owner: Any, hook: str, base: type) -> bool:
-    """Whether a hook is the empty one of Lightning's class."""
     return hook not in vars(owner) and inspect.getattr_static(owner, hook) is inspect.getattr_static(base, hook)

@@ -191,23 +191,23 @@ def choose_precision(
     if asked != "auto":
         return ("32-true" if asked == "32" else asked, "as set")
     if accelerator == "gpu":
-        major, minor = machine.capability
+        major, number = machine.capability[0], "capability {}.{}".format(*machine.capability)
         if major >= 8:
-            return "bf16-mixed", f"capability {major}.{minor} supports bf16"
+            return "bf16-mixed", f"{number} supports bf16"
         if major == 7 and sam:
-            return "32-true", f"capability {major}.{minor} does not support bf16, and task.sam cannot use 16-bit floats"
+            return "32-true", f"{number} does not support bf16, and task.sam cannot use 16-bit floats"
         if major == 7:
-            return "16-mixed", f"capability {major}.{minor} supports 16-bit floats but not bf16"
-        return "32-true", f"capability {major}.{minor} is slow with fewer than 32 bits"
+            return "16-mixed", f"{number} supports 16-bit floats but not bf16"
+        return "32-true", f"{number} is slow with fewer than 32 bits"
     if accelerator == "mps":
         return "32-true", "MPS"
-    if machine.cpu_bf16 and small:
+    if not machine.cpu_bf16:
+        return "32-true", "this CPU has no bf16 instructions"
+    if small:
         return "32-true", f"faster than bf16 below {SMALL // 10**6} million multiply-adds per step"
-    if machine.cpu_bf16 and strided_depthwise:
+    if strided_depthwise:
         return "32-true", "CPUs are slow at strided depthwise convolutions in bf16"
-    if machine.cpu_bf16:
-        return "bf16-mixed", "this CPU supports bf16"
-    return "32-true", "this CPU has no bf16 instructions"
+    return "bf16-mixed", "this CPU supports bf16"
 
 
 def choose_for_run(config: "DictConfig", model: "LightningModule") -> DeviceChoice:

@@ -121,8 +121,9 @@ class MultilabelEvaluationResult:
         measures = {"f1": self.f1, "average_precision": self.average_precision}
         means = {"test/macro_f1": self.f1, "test/mean_average_precision": measures["average_precision"]}
         found: dict[str, Any] = {name: values.nanmean().item() for name, values in means.items()}
-        by_class = {f"test/{name}_by_class": values_by_name(names, values) for name, values in measures.items()}
-        whole: dict[str, Any] = finite_or_null(found | by_class | {THRESHOLDS: values_by_name(names, self.thresholds)})
+        by_class = {f"test/{name}_by_class": values for name, values in measures.items()} | {THRESHOLDS: self.thresholds}
+        found |= {name: dict(zip(names, values.tolist(), strict=True)) for name, values in by_class.items()}
+        whole: dict[str, Any] = finite_or_null(found)
         return whole
 
     @property
@@ -168,8 +169,7 @@ class MultiLabel:
     def use_thresholds(self, metrics: Mapping[str, Any], names: Sequence[str]) -> None:
         """Use the thresholds in a run's metrics.json; a class without one keeps 0.5."""
         kept = metrics.get(THRESHOLDS)
-        kept = kept if isinstance(kept, Mapping) else {}
-        values = [kept.get(name, EVEN) for name in names]
+        values = [kept.get(name) if isinstance(kept, Mapping) else None for name in names]
         self.thresholds = torch.tensor([value if isinstance(value, float) else EVEN for value in values])
 
     def scale_thresholds(self, temperature: float) -> None:
@@ -190,11 +190,6 @@ class MultiLabel:
         return MultilabelEvaluationResult(
             figures, summed(confusion).cpu(), rows, labels, probabilities, self.thresholds
         )
-
-
-def values_by_name(names: Sequence[str], values: Tensor) -> dict[str, float]:
-    """A value per class, [classes], by class name."""
-    return dict(zip(names, values.tolist(), strict=True))
 
 
 def safe_ratio(part: Tensor, whole: Tensor) -> Tensor:

@@ -36,9 +36,8 @@ def check_objective_is_computed(config: DictConfig) -> None:
     for setting, value in (("data.validation", "test"), ("data.val_fraction", 0)):
         if OmegaConf.select(config, setting) == value and not config.get("folds"):
             raise SettingError(
-                f"objective={config.objective} needs validation images, and {setting}={value} leaves none; on"
-                " training images"
-                " only loss and accuracy are computed: use objective=val/acc"
+                f"objective={config.objective} needs validation images, and {setting}={value} leaves none; on training"
+                " images only loss and accuracy are computed: use objective=val/acc"
             )
 
 
@@ -83,17 +82,12 @@ def metric_inputs(metric: Metric, logits: Tensor, labels: Tensor) -> tuple[Tenso
     """
     if labels.ndim == logits.ndim:
         chances, there = logits.float().sigmoid(), labels.long()
-        return (chances.flatten(), there.flatten()) if takes_binary(metric) else (chances, there)
+        return (chances.flatten(), there.flatten()) if is_for("Binary", metric) else (chances, there)
     probabilities = logits.float().softmax(1)
-    return (probabilities[:, 1] if takes_binary(metric) else probabilities), labels
+    return (probabilities[:, 1] if is_for("Binary", metric) else probabilities), labels
 
 
-def takes_binary(metric: Metric) -> bool:
-    """Whether a metric of torchmetrics takes the probability of the second of two classes."""
-    return has_kind(metric, "Binary")
-
-
-def has_kind(metric: Metric, labels: str) -> bool:
+def is_for(labels: str, metric: Metric) -> bool:
     """Whether a metric of torchmetrics is for `Binary` or `Multiclass` labels, by its class name."""
     return any(
         base.__module__.startswith("torchmetrics.") and base.__name__.startswith(labels)
@@ -106,13 +100,12 @@ def try_metric(metric: Metric, name: str, target: str, classes: int, task: str) 
     module = type(metric).__module__
     if module.startswith("torchmetrics.") and not module.startswith("torchmetrics.classification."):
         raise SettingError(f"{name}._target_={target} is not a metric of torchmetrics.classification")
-    if takes_binary(metric) and classes != 2 and task != "multilabel":
+    if is_for("Binary", metric) and classes != 2 and task != "multilabel":
         raise SettingError(f"{name}._target_={target} is for 2 classes, and the data has {classes}")
-    if task == "multilabel" and has_kind(metric, "Multiclass"):  # some would accept them and compute something else
+    if task == "multilabel" and is_for("Multiclass", metric):  # some would accept them and compute something else
         raise SettingError(f"{name}._target_={target} needs one class per image, and these have several")
-    logits, labels = torch.eye(classes), torch.arange(classes)
-    if task == "multilabel":
-        labels = logits.long()
+    logits = torch.eye(classes)
+    labels = logits.long() if task == "multilabel" else torch.arange(classes)
     tried = metric.clone()
     try:
         tried.update(*metric_inputs(metric, logits, labels))

@@ -75,8 +75,7 @@ def adapt_transfer(
     transfer: Callable[[Any, int], Any], data: LightningDataModule, spec: ImageSpec, batch: Any, dataloader_idx: int
 ) -> Batch:
     """`on_after_batch_transfer` that also converts the batch."""
-    trainer = data.trainer
-    training = trainer is not None and bool(trainer.training)
+    training = data.trainer is not None and bool(data.trainer.training)
     return as_batch(transfer(batch, dataloader_idx), spec, training)
 
 
@@ -84,7 +83,8 @@ def as_batch(batch: Any, spec: ImageSpec, training: bool) -> Batch:
     """Images and classes of a DataLoader as a `Batch`; uint8 pixels are normalised with the spec."""
     if isinstance(batch, Batch):
         return batch
-    images, labels = tensor_pair(batch)
+    pair = isinstance(batch, (list, tuple)) and len(batch) == 2 and all(isinstance(item, Tensor) for item in batch)
+    images, labels = batch if pair else (torch.empty(0), torch.empty(0))
     shape = (spec.channels, spec.size, spec.size)
     if images.shape[1:] != shape or labels.shape != images.shape[:1] or labels.is_floating_point():
         raise SettingError(
@@ -94,12 +94,6 @@ def as_batch(batch: Any, spec: ImageSpec, training: bool) -> Batch:
     pixels = images if images.is_floating_point() else spec.normalize(images)
     rows = torch.arange(len(labels), device=labels.device)
     return Batch(pixels, labels.long(), rows, training, epoch=0, step=0, weight=1.0)
-
-
-def tensor_pair(batch: Any) -> tuple[Tensor, Tensor]:
-    """The two tensors of a batch; empty tensors for anything else."""
-    pair = isinstance(batch, (list, tuple)) and len(batch) == 2 and all(isinstance(item, Tensor) for item in batch)
-    return tuple(batch) if pair else (torch.empty(0), torch.empty(0))
 
 
 def describe_batch(batch: Any) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -66,9 +67,13 @@ def step(
     def factor(done: float) -> float:
         return gamma ** sum(done >= milestone for milestone in milestones)
 
-    return Schedule(
-        LambdaLR(optimizer, with_warmup(factor, epochs, steps_per_epoch, warmup_epochs, interval)), interval
-    )
+    rule = with_warmup(factor, epochs, steps_per_epoch, warmup_epochs, interval)
+    return Schedule(LambdaLR(optimizer, rule), interval)
+
+
+def half_cosine(start: float, end: float, done: float) -> float:
+    """Half a cosine from `start` to `end`, at the fraction `done`."""
+    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
 
 def cosine(
@@ -81,18 +86,9 @@ def cosine(
     interval: Interval = "step",
 ) -> Schedule:
     """Half a cosine from the learning rate down to `final_factor` of it (Loshchilov and Hutter, 2017)."""
-
-    def factor(done: float) -> float:
-        return final_factor + (1 - final_factor) * (1 + math.cos(math.pi * done)) / 2
-
-    return Schedule(
-        LambdaLR(optimizer, with_warmup(factor, epochs, steps_per_epoch, warmup_epochs, interval)), interval
-    )
-
-
-def half_cosine(start: float, end: float, done: float) -> float:
-    """Half a cosine from `start` to `end`, at the fraction `done`."""
-    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+    factor = partial(half_cosine, 1, final_factor)
+    rule = with_warmup(factor, epochs, steps_per_epoch, warmup_epochs, interval)
+    return Schedule(LambdaLR(optimizer, rule), interval)
 
 
 def one_cycle(

@@ -13,7 +13,7 @@ def without_tensorflow() -> None:
 
 @cache
 def silence_writer_thread() -> None:
-    """Let the writer thread die without a traceback: the next write gets its error."""
+    """Let the writer thread end without a traceback: the next write gets its error."""
     hook = threading.excepthook
 
     def quiet(failed: threading.ExceptHookArgs) -> None:

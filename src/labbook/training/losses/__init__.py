@@ -17,9 +17,6 @@ from labbook.errors import SettingError, first_line, list_choices
 Loss = Callable[..., nn.Module]  # gets `weight`, `pos_weight` and `label_smoothing` if it takes them
 ClassWeights = Literal["balanced"] | Mapping[str, float] | None
 
-# Losses of torch for other logits or targets; they accept those of a classifier without an error.
-REFUSED = {nn.NLLLoss: "it needs log probabilities and not logits: use loss=cross_entropy"}
-
 
 class FocalLoss(nn.Module):
     """Cross entropy times (1 - p)^gamma, where p is the probability of the true class (Lin et al., arXiv 1708.02002).
@@ -82,11 +79,6 @@ class Criteria(NamedTuple):
             criterion.to(device)
 
 
-def takes_argument(loss: Loss, name: str) -> bool:
-    known = inspect.signature(loss).parameters
-    return name in known or any(item.kind is item.VAR_KEYWORD for item in known.values())
-
-
 def weight_name(loss: Loss) -> str | None:
     return next((name for name in ("pos_weight", "weight") if name in inspect.signature(loss).parameters), None)
 
@@ -125,14 +117,12 @@ def check_class_weights(asked: Any) -> None:
     """Refuse class weights of a wrong form."""
     if asked is None or asked == "balanced":
         return
-    factors = list(asked.values()) if isinstance(asked, Mapping) else []
-    positive = [
-        isinstance(item, (int, float)) and not isinstance(item, bool) and 0 < item < math.inf for item in factors
-    ]
+    factors = dict(asked) if isinstance(asked, Mapping) else {}
+    positive = [type(item) in (int, float) and 0 < item < math.inf for item in factors.values()]
     if not factors or not all(positive):
         raise SettingError(
             "loss.class_weights must be null, balanced or factors above 0 of classes such as {dog: 3.5}, not"
-            f" {dict(asked) if isinstance(asked, Mapping) else asked}"
+            f" {factors or asked}"
         )
 
 
@@ -141,19 +131,17 @@ def check_loss(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: 
 
     `mixed`: training mixes images and their labels.
     """
-    made = getattr(loss, "func", loss)
-    title = loss_title(loss)
-    if label_smoothing and not takes_argument(loss, "label_smoothing"):
+    made, title, known = getattr(loss, "func", loss), loss_title(loss), inspect.signature(loss).parameters
+    takes_any = any(item.kind is item.VAR_KEYWORD for item in known.values())
+    if label_smoothing and "label_smoothing" not in known and not takes_any:
         instead = "" if spec.multilabel else ", or loss=cross_entropy"
         raise SettingError(f"{title} has no label smoothing: use task.label_smoothing=0{instead}")
     if weights is not None and weight_name(loss) is None:
         raise SettingError(f"{title} has no class weights (weight): use loss.class_weights=null")
     if isinstance(weights, Mapping):
         check_weighted_names(weights, spec.class_names)
-    if instead := next(
-        (text for kind, text in REFUSED.items() if inspect.isclass(made) and issubclass(made, kind)), ""
-    ):
-        raise SettingError(f"{title} does not work here: {instead}")
+    if inspect.isclass(made) and issubclass(made, nn.NLLLoss):  # takes logits without an error
+        raise SettingError(f"{title} does not work here: it needs log probabilities: use loss=cross_entropy")
     try:
         criterion = Criteria.of(loss, label_smoothing, torch.ones(spec.num_classes) if weights else None).training
     except (RuntimeError, TypeError, ValueError) as error:
@@ -163,10 +151,8 @@ def check_loss(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: 
             f"{title} has trainable parameters, which a loss of this group cannot have: put them into the network,"
             " with its own method loss(logits, targets)"
         )
-    if getattr(criterion, "reduction", "mean") != "mean":
-        raise SettingError(
-            f"{title} has reduction={criterion.reduction}: a loss is the mean over the batch, so use mean"
-        )
+    if (reduction := getattr(criterion, "reduction", "mean")) != "mean":
+        raise SettingError(f"{title} has reduction={reduction}: a loss is the mean over the batch, so use mean")
     try_loss(criterion, title, spec.num_classes, "labels of several classes for an image" * spec.multilabel)
     if mixed and not spec.multilabel:
         try_loss(criterion, title, spec.num_classes, "the shares of mixed images")
