@@ -82,14 +82,8 @@ def check_experiment(config: DictConfig) -> None:
     hardware.check_strategy(str(config.trainer.get("strategy", "auto")))
     hardware.check_num_nodes(config.trainer.get("num_nodes"))
     hardware.parse_devices(config.trainer.get("devices", "auto"))
-    check_least_epochs(config)
     objectives.check_objective(config)
-
-
-def check_least_epochs(config: DictConfig) -> None:
-    """Refuse a minimum number of epochs above `epochs`."""
-    least = config.trainer.get("min_epochs")
-    if least is not None and least > config.epochs:
+    if (least := config.trainer.get("min_epochs")) is not None and least > config.epochs:
         raise UntrainableError(f"trainer.min_epochs={least} is more than epochs={config.epochs}: use epochs={least}")
 
 
@@ -173,19 +167,17 @@ def build_model(config: DictConfig, spec: Any) -> LightningModule:
     )
     target = instantiate.resolve_target(config.model._target_, "model")
     available = {"optimizer": task.optimizer, "scheduler": task.scheduler, "seed": config.seed, "task": task}
-
     node, general = model_settings(config)
 
-    def make(spec: Any) -> LightningModule:
+    def make(spec: Any) -> Any:
         given = own_modules.supplied_arguments(target, node, "model", spec=spec, **available)
-        model: LightningModule = instantiate.build_object(node, "model", **given)
-        return model
+        return instantiate.build_object(node, "model", **given)
 
     of_ours = capabilities.is_classifier_type(return_type(target))
     if of_ours:
         check_task_settings(config, task, spec)
     seed_everything(config.seed, verbose=False)
-    model = build_classifier(config, spec, make) if of_ours else make(spec)
+    model: LightningModule = build_classifier(config, spec, make) if of_ours else make(spec)
     own_modules.add_optimizer(model, task)
     init_weights(model, config.task.init)
     freeze_layers(config, model, **general)
@@ -219,12 +211,8 @@ def check_task_settings(config: DictConfig, task: Task, spec: Any) -> None:
         sam.check_sam(config.trainer.get("accumulate_grad_batches") or 1)
 
 
-def build_classifier(config: DictConfig, spec: ImageSpec, make_model: Callable[[Any], LightningModule]) -> Classifier:
+def build_classifier(config: DictConfig, spec: ImageSpec, make: Callable[[ImageSpec], Classifier]) -> Classifier:
     """Create the model for the images of `spec`, or refuse them."""
-
-    def make(images: ImageSpec) -> Classifier:
-        return capabilities.require_classifier(make_model(images), "task")
-
     try:
         model = make(spec)
     except RuntimeError as error:
@@ -256,8 +244,9 @@ def on_meta_device(config: DictConfig, data: LightningDataModule, look: Callable
 
     If values are needed, it gets a real network.
     """
+    spec = capabilities.spec_of_data(data)
     try:
         with torch.device("meta"):
-            return look(build_model(config, capabilities.spec_of_data(data)))
+            return look(build_model(config, spec))
     except (NotImplementedError, RuntimeError):  # torch's, for a value on the meta device
-        return look(build_model(config, capabilities.spec_of_data(data)))
+        return look(build_model(config, spec))

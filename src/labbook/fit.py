@@ -118,14 +118,14 @@ def apply_channels_last(model: LightningModule, data: LightningDataModule, chann
 
 def resume_step(model: LightningModule, run: RunFolder) -> int:
     """The step at which the run resumes, which is printed; 0 for a new run."""
-    if run.state is None:
-        if run.resumes:
-            log.warning("this run has no checkpoint: starting from the beginning")
-        return 0
-    epoch, step, done = checkpoint_io.resume_position(model, run.state)
-    epochs = run.config.epochs
-    log.info("resuming from epoch %d, step %d: %d epochs in total (%d more)", epoch, step, epochs, epochs - done)
-    return step
+    if run.state is not None:
+        at, epochs = checkpoint_io.resume_position(model, run.state), run.config.epochs
+        more = f"{epochs} epochs in total ({epochs - at.done} more)"
+        log.info("resuming from epoch %d, step %d: %s", at.epoch, at.step, more)
+        return at.step
+    if run.resumes:
+        log.warning("this run has no checkpoint: starting from the beginning")
+    return 0
 
 
 def start_loggers(trainer: Trainer, run: RunFolder, step: int) -> None:

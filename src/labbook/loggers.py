@@ -1,9 +1,10 @@
 """TensorBoard with comparable runs, and images for any logger."""
 
 import re
+import textwrap
 import time
 from collections.abc import Mapping
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings
@@ -67,15 +68,10 @@ class TensorBoard(TensorBoardLogger):
         self.draws_graph = False  # Lightning calls this for every fit and test
         if not capabilities.maps_images(model):
             return
-        quiet = (redirect_stdout(None), catch_warnings(action="ignore"))  # torch calls its own tracing deprecated
-        with (
-            log_exceptions("graph of the network"),
-            eval_mode(model),
-            without_trainer(),
-            torch.no_grad(),
-            quiet[0],
-            quiet[1],
-        ):
+        with ExitStack() as quiet, log_exceptions("graph of the network"), eval_mode(model), torch.no_grad():
+            quiet.enter_context(redirect_stdout(None))
+            quiet.enter_context(catch_warnings(action="ignore"))  # torch calls its own tracing deprecated
+            quiet.enter_context(without_trainer())
             self.experiment.add_graph(model, dummy_input(model))
 
     @rank_zero_only
@@ -83,7 +79,7 @@ class TensorBoard(TensorBoardLogger):
         """Log the command, all settings, and the layout of the charts when a training starts or resumes."""
         written = OmegaConf.to_yaml(config, resolve=True)
         for name, text in (("command", typed_command()), ("configuration", written)):
-            self.experiment.add_text(name, indent_for_markdown(text), step)
+            self.experiment.add_text(name, textwrap.indent(text, "    ", lambda _: True), step)
         self.experiment.add_custom_scalars({"training and validation": CHARTS})
 
     @rank_zero_only
@@ -141,11 +137,6 @@ def tensorboard_tag(name: str) -> str:
     return f"progress/{name}" if name in OTHER_COLUMNS else name
 
 
-def indent_for_markdown(text: str) -> str:
-    """A text that Markdown shows unchanged, line by line."""
-    return "".join(f"    {line}\n" for line in text.splitlines())
-
-
 def write_picture(loggers: list[Logger], name: str, pixels: Picture, step: int) -> None:
     """Log an image to each logger that takes images."""
     for logger in loggers:
@@ -160,11 +151,11 @@ def write_picture(loggers: list[Logger], name: str, pixels: Picture, step: int) 
 
 def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[str, Any], step: int) -> None:
     """Log the settings of a run with its final metrics."""
+    left_out = (*IGNORED_KEYS, "config_groups", "callbacks", "_")
     telling = {
         key: value
         for key, value in flat_config(config).items()
-        if not key.startswith((*IGNORED_KEYS, "config_groups", "callbacks"))
-        and "_" not in (key[0], key.rpartition(".")[2][0])
+        if not key.startswith(left_out) and not key.rpartition(".")[2].startswith("_")
     }
     for logger in loggers:
         if isinstance(logger, TensorBoard):

@@ -166,9 +166,11 @@ def detached_trainer(config: DictConfig, choice: DeviceChoice, **options: Any) -
 
 def single_process_settings(trainer: Mapping[str, Any], choice: DeviceChoice) -> dict[str, Any]:
     """Settings for a test on one device, the trainer's first: several processes would each see a part of the images."""
-    devices = parse_devices(trainer.get("devices", "auto"))
-    named = isinstance(devices, list) and choice.accelerator == "gpu" and devices[0] < torch.cuda.device_count()
-    return {"devices": devices[:1] if isinstance(devices, list) and named else 1, "num_nodes": 1, "strategy": "auto"}
+    asked = parse_devices(trainer.get("devices", "auto"))
+    first: int | list[int] = 1
+    if isinstance(asked, list) and choice.accelerator == "gpu" and asked[0] < torch.cuda.device_count():
+        first = asked[:1]
+    return {"devices": first, "num_nodes": 1, "strategy": "auto"}
 
 
 def process_environment() -> list[LightningEnvironment]:
@@ -177,11 +179,9 @@ def process_environment() -> list[LightningEnvironment]:
 
 
 def build_loggers(config: DictConfig, run: RunSession) -> list[Logger]:
-    if not config.logger or "_target_" in config.logger:
-        nodes = {str(config.config_groups.get("logger")): config.logger}
-    else:
-        nodes = {str(name): node for name, node in config.logger.items()}
-    return [build_logger(node, name, run) for name, node in nodes.items() if node]
+    single = "_target_" in (config.logger or {})
+    nodes = {config.config_groups.get("logger"): config.logger} if single else config.logger or {}
+    return [build_logger(node, str(name), run) for name, node in nodes.items() if node]
 
 
 def build_logger(node: DictConfig, name: str, run: RunSession) -> Logger:
