@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,8 @@ def add_run_choices(arguments: list[str], folders: Sequence[Path]) -> list[str]:
     except SettingError:
         return arguments
     own = {group: str(choices[group]) for group in groups if choices.get(group)}
-    return [
-        *arguments,
-        *(f"{group}={choice}" for group, choice in own.items() if choice_exists(group, choice, folders)),
-    ]
+    there = (f"{group}={choice}" for group, choice in own.items() if choice_exists(group, choice, folders))
+    return [*arguments, *there]
 
 
 def choice_exists(group: str, choice: str, folders: Sequence[Path]) -> bool:
@@ -89,11 +88,6 @@ def choice_exists(group: str, choice: str, folders: Sequence[Path]) -> bool:
     if not re.fullmatch(r"[\w.-]{1,100}|\[[\w.,-]{1,100}\]", choice):
         return False
     return all(any((folder / group / f"{name}.yaml").is_file() for folder in folders) for name in split_choice(choice))
-
-
-def same_choice(one: Any, other: str) -> bool:
-    """Whether two choices are the same, however a list is written."""
-    return str(one).replace(" ", "") == other.replace(" ", "")
 
 
 def resumed_config(config: DictConfig, overrides: list[str], groups: tuple[str, ...]) -> DictConfig:
@@ -115,12 +109,12 @@ def with_overrides(config: DictConfig, overrides: list[str], groups: tuple[str, 
         name, _, value = override.lstrip("+~").partition("=")
         if name == "epochs" and value.startswith("+"):
             raise SettingError(f"{override}: epochs is the total number of epochs: use epochs=N")
-        may_change = any(name == item or name.startswith(f"{item}.") for item in CHANGEABLE)
-        if name in groups and same_choice(saved.config_groups.get(name), value):
+        choice = value.replace(" ", "")  # of a list, too
+        if name in groups and str(saved.config_groups.get(name)).replace(" ", "") == choice:
             continue
-        if may_change:
+        if any(name == item or name.startswith(f"{item}.") for item in CHANGEABLE):
             if name in groups:
-                saved.config_groups[name] = value.replace(" ", "")
+                saved.config_groups[name] = choice
             for each in expand_setting_name(name, config):
                 node = OmegaConf.select(config, each)
                 if each == "trainer":
@@ -177,16 +171,10 @@ def check_unfinished(path: Path, begun: DictConfig, asked: DictConfig) -> None:
         raise SettingError(
             f"{path} has finished and its checkpoints/last.ckpt is missing, so it cannot be trained longer"
         )
-    trained = epochs_trained(path)
-    if asked.epochs < trained:
-        raise SettingError(f"{path} was trained for {trained} epochs already, so epochs={asked.epochs} is too few")
-
-
-def epochs_trained(path: Path) -> int:
-    try:
-        return max(len((path / TABLE).read_text(encoding="utf-8", errors="replace").splitlines()) - 1, 0)
-    except OSError:
-        return 0
+    with suppress(OSError):
+        trained = len((path / TABLE).read_text(encoding="utf-8", errors="replace").splitlines()) - 1
+        if asked.epochs < trained:
+            raise SettingError(f"{path} was trained for {trained} epochs already, so epochs={asked.epochs} is too few")
 
 
 def with_settings(config: DictConfig, settings: list[str]) -> DictConfig:

@@ -5,7 +5,9 @@ import logging
 import math
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,14 +132,11 @@ def make_run_folder(parent: Path, name: str) -> Path:
     """Create a folder that no other run has, even one that starts in the same second."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        number = 1
-        while True:
-            path = parent / (name if number == 1 else f"{name}_{number}")
-            try:
+        for path in chain([parent / name], (parent / f"{name}_{number}" for number in count(2))):
+            with suppress(FileExistsError):
                 path.mkdir()
-                return path
-            except FileExistsError:
-                number += 1
+                break
+        return path
     except OSError as error:
         raise SettingError(
             f"cannot make a run folder in {parent} ({error.strerror}): use another folder with log_dir=FOLDER"
@@ -180,16 +179,15 @@ State = Literal["new", "running", "interrupted", "failed", "finished", "pruned",
 def state_of(run: Path) -> tuple[State, dict[str, Any]]:
     """The state of a run, and its metrics.json. A killed run is interrupted, whatever its metrics.json says."""
     metrics = read_metrics(run)
-    status = metrics.get("status")
-    if status in WITH_FIGURES and not _figure(metrics.get("objective")):
+    status, objective = metrics.get("status"), metrics.get("objective")
+    if status in WITH_FIGURES and not (type(objective) in (int, float) and math.isfinite(objective)):
         return "damaged", metrics
     if status in (*WITH_FIGURES, "failed", "interrupted"):
         return status, metrics
     if status == "running":
         run = run.absolute()
-        return (
-            "running" if is_folder_locked(run) or locks.lock_owner(run.parent, run.name) else "interrupted"
-        ), metrics
+        held = is_folder_locked(run) or locks.lock_owner(run.parent, run.name)
+        return ("running" if held else "interrupted"), metrics
     return ("damaged" if (run / METRICS).exists() else "new"), metrics
 
 
@@ -200,7 +198,3 @@ def unfinished_notes(run: Path) -> list[str]:
         return []
     known = metrics.get("status", "unknown") if state in ("damaged", "new") else state
     return [f"the run is not finished ({known}): its last checkpoint is used"]
-
-
-def _figure(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -48,12 +49,10 @@ class SweepFolder:
         self.check()
         command = typed_command()
         try:
-            with locks.run_lock(self.path, "manifest", patience=30):  # other processes may be adding theirs
-                manifest = read_manifest(self.path) or {"made_by": "labbook", "over": [], "commands": []}
+            with self._manifest() as manifest:
                 manifest["over"] = list(dict.fromkeys([*manifest["over"], *over]))
                 manifest["commands"] = [*(item for item in manifest["commands"] if item != command), command]
                 manifest |= {"objective": objective, "objective_mode": mode, "code_version": code_version()}
-                write_whole(self.path / MANIFEST, json.dumps(manifest, indent=2) + "\n")
         except OSError as error:
             raise SettingError(
                 f"cannot write to {self.path} ({error.strerror}): use another folder with log_dir=FOLDER"
@@ -61,11 +60,17 @@ class SweepFolder:
 
     def plan(self, names: Iterable[str]) -> None:
         """Note the planned runs, for a report while the sweep runs."""
+        with self._manifest() as manifest:
+            identities = (name.rpartition("-")[2] for name in names)
+            manifest["planned"] = list(dict.fromkeys([*manifest.get("planned", []), *identities]))
+
+    @contextmanager
+    def _manifest(self) -> Iterator[dict[str, Any]]:
+        """The content of the manifest, which is written afterwards; other processes wait."""
         with locks.run_lock(self.path, "manifest", patience=30):
-            manifest = read_manifest(self.path) or {}
-            planned = list(dict.fromkeys([*manifest.get("planned", []), *(name.rpartition("-")[2] for name in names)]))
-            if planned != manifest.get("planned"):
-                write_whole(self.path / MANIFEST, json.dumps(manifest | {"planned": planned}, indent=2) + "\n")
+            manifest = read_manifest(self.path) or {"made_by": "labbook", "over": [], "commands": []}
+            yield manifest
+            write_whole(self.path / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
     def set_run_aside(self, name: str, log_dir: Path) -> Path:
         return move_aside(self.path / name, log_dir / "replaced" / self.path.name / name)
@@ -127,11 +132,13 @@ class IdentityIndex:
 
 
 def settings_fingerprint(roots: Iterable[Path], code: Path) -> str:
-    files = ((path.relative_to(root).as_posix(), path) for root in roots for path in config_files(root))
-    return digest_files([*files, *source_files([code])])
+    return digest_files([*(item for root in roots for item in config_files(root)), *source_files([code])])
 
 
-def config_files(root: Path) -> Iterator[Path]:
+def config_files(root: Path) -> Iterator[tuple[str, Path]]:
+    """The settings files in a folder, without those of runs: name and path."""
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = [] if METRICS in files else sorted(subfolders)
-        yield from (Path(folder) / name for name in sorted(files) if name.endswith(".yaml") and METRICS not in files)
+        for path in (Path(folder) / name for name in sorted(files) if METRICS not in files):
+            if path.suffix == ".yaml":
+                yield path.relative_to(root).as_posix(), path
