@@ -8,7 +8,6 @@ They are written into the package of the project in the current folder; `python 
 import keyword
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
@@ -33,27 +32,17 @@ LONGEST = 40  # letters
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
-@dataclass(frozen=True)
-class ProjectPlace:
-    """The folder of the project, and the name of its package."""
-
-    root: Path
-    package: str
-
-    @classmethod
-    def here(cls) -> "ProjectPlace":
-        """The project that the program runs for; for a checkout, its package `labbook`."""
-        root = own_code.project_root()
-        if root is None:
-            raise SettingError(
-                f"{Path.cwd()} is not a project: {invocation.program_name('new-project')} FOLDER creates one"
-            )
-        if root == CHECKOUT:
-            return cls(root, "labbook")
-        packages = [name for name in own_code.own_packages(root) if (root / "src" / name).is_dir()]
-        if not packages:
-            raise SettingError(f"{root / 'src'} has no package: create a folder with an __init__.py there")
-        return cls(root, packages[0])
+def project_package() -> tuple[Path, str]:
+    """The folder of the project that the program runs for, and its package; for a checkout, `labbook`."""
+    root = own_code.project_root()
+    if root is None:
+        raise SettingError(
+            f"{Path.cwd()} is not a project: {invocation.program_name('new-project')} FOLDER creates one"
+        )
+    for name in ("labbook",) if root == CHECKOUT else own_code.own_packages(root):
+        if (root / "src" / name).is_dir():
+            return root, name
+    raise SettingError(f"{root / 'src'} has no package: create a folder with an __init__.py there")
 
 
 def render_files(kind: str, name: str, package: str = "labbook") -> dict[str, str]:
@@ -88,24 +77,20 @@ def check_word(name: str, example: str) -> None:
         raise SettingError(f"NAME={name} is a keyword of Python: use another name")
 
 
-def check_new_name(kind: str, name: str, place: ProjectPlace) -> None:
+def check_new_name(kind: str, name: str, root: Path, files: dict[str, str]) -> None:
     """Refuse a name that cannot be a module and a choice, or is in use."""
     group, _ = KINDS[kind]
     check_word(name, f"my_{({'model': 'net', 'module': 'net', 'data': 'set'}).get(kind, kind)}")
     if not isinstance(yaml.safe_load(name), str) or name in ("inf", "nan"):
         raise SettingError(f"NAME={name} is not a text for Hydra, so {group}={name} would not work: use another name")
-    for path in render_files(kind, name, place.package):
-        file = place.root / path
-        for there in (file, file.with_suffix("")):  # the file, or a package
-            if there.exists():
-                raise SettingError(f"NAME={name} is taken: {there.relative_to(place.root)} exists")
+    for there in (path for file in map(Path, files) for path in (file, file.with_suffix(""))):  # a file, or a package
+        if (root / there).exists():
+            raise SettingError(f"NAME={name} is taken: {there} exists")
     if name in sys.stdlib_module_names:
         raise SettingError(f"NAME={name} is a module of Python: use another name")
-    source = next(iter(render_files(kind, name).values()))
-    if re.search(rf"\bimport .*\b{class_name_of(name)}\b", source):
-        raise SettingError(
-            f"NAME={name} would name a class {class_name_of(name)}, which its file imports: use another name"
-        )
+    made = class_name_of(name)
+    if re.search(rf"\bimport .*\b{made}\b", next(iter(files.values()))):
+        raise SettingError(f"NAME={name} would name a class {made}, which its file imports: use another name")
 
 
 @exit_with_message()
@@ -114,11 +99,12 @@ def main() -> None:
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("name", metavar="NAME", help="of the files and the option: my_net; the class is MyNet")
     given = parser.parse_args()
-    place = ProjectPlace.here()
-    check_new_name(given.kind, given.name, place)
-    for path, text in render_files(given.kind, given.name, place.package).items():
-        make_folder((place.root / path).parent)
-        write_whole(place.root / path, text)
+    root, package = project_package()
+    files = render_files(given.kind, given.name, package)
+    check_new_name(given.kind, given.name, root, files)
+    for path, text in files.items():
+        make_folder((root / path).parent)
+        write_whole(root / path, text)
         print(f"made: {path}")
     print(f"try it: make train ARGS='{KINDS[given.kind][0]}={given.name} epochs=1'")
     print(f"test it: make test ARGS='-k {given.name}'")

@@ -27,7 +27,7 @@ def project_files(name: str) -> dict[str, str]:
         **EXAMPLES,
     }
     found = {}
-    for skeleton in sorted(path for path in PROJECT.rglob("*.j2")):
+    for skeleton in sorted(PROJECT.rglob("*.j2")):
         path = skeleton.relative_to(PROJECT).with_suffix("").as_posix()
         found[path] = fill_skeleton(f"project/{path}", words)
     found |= {path.format(name=name): "" for path in EMPTY}
