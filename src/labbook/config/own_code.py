@@ -33,14 +33,10 @@ OURS = (
 LIBRARIES = {
     "kornia": ("augmentation", "enhance", "filters", "geometry", "losses", "metrics"),
     "timm": ("layers", "loss", "models", "optim", "scheduler"),
-    "torchmetrics": (),
+    "torchmetrics": ("",),
     "torchvision": ("models", "ops", "transforms"),
 }
-GIVEN = (
-    *OURS,
-    *(f"{name}.{part}.*" for name, parts in LIBRARIES.items() for part in parts),
-    *(f"{name}.*" for name, parts in LIBRARIES.items() if not parts),
-)
+GIVEN = (*OURS, *(f"{name}.{part}".rstrip(".") + ".*" for name, parts in LIBRARIES.items() for part in parts))
 
 PYPROJECT, PROGRAM = "pyproject.toml", "train.py"
 OF_RUNS = ("config.yaml", "metrics.json", "sweep.json")  # in the folder of a run or a sweep, which may be a stranger's
@@ -97,9 +93,8 @@ def own_packages(root: Path) -> tuple[str, ...]:
     table = tool_tables(file).get("labbook", {})
     for key in table if isinstance(table, dict) else ["labbook"]:
         if key != "packages":
-            raise SettingError(
-                f"{file}: tool.labbook.{key} is not a setting; {list_choices(key, ['packages'], 'settings')}"
-            )
+            meant = list_choices(key, ["packages"], "settings")
+            raise SettingError(f"{file}: tool.labbook.{key} is not a setting; {meant}")
     named = table.get("packages", [])
     if not isinstance(named, list) or not all(isinstance(name, str) and name.isidentifier() for name in named):
         raise SettingError(f'{file}: tool.labbook.packages must be a list of names such as ["mylab"], not {named!r}')
@@ -130,7 +125,5 @@ def _importable(root: Path | None) -> tuple[str, ...]:
 def describe_allowed_targets() -> str:
     """The end of a sentence: what `_target_` may name."""
     root, listed = project_root(), ", ".join(allowed_targets())
-    where = (
-        f"; your own packages are those in {root / 'src'} and in [tool.labbook] of {PYPROJECT} there" if root else ""
-    )
+    where = f"; your own packages are those in {root}/src and in [tool.labbook] of {PYPROJECT} there" if root else ""
     return listed + where

@@ -45,10 +45,8 @@ def check_published(published: Any) -> None:
 
 def matching_entry(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """The first entry of `config["published"]` whose `where` matches a plain configuration."""
-    found = (
-        item for item in published_entries(config.get("published")) if matches_where(item.get("where", {}), config)
-    )
-    return next(found, None)
+    entries = published_entries(config.get("published"))
+    return next((item for item in entries if matches_where(item.get("where", {}), config)), None)
 
 
 def matches_where(where: Mapping[str, Any], config: Mapping[str, Any]) -> bool:

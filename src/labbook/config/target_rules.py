@@ -78,17 +78,9 @@ REFUSED: dict[type[Any] | str, str] = {
 }
 
 # Classes of torchmetrics that download the weights of a network.
-FETCHING = tuple(
-    f"torchmetrics.{name}"
-    for name in (
-        "audio",
-        "multimodal",
-        "text",
-        *(
-            f"image.{part}"
-            for part in ("arniqa", "dists", "fid", "inception", "kid", "lpip", "mifid", "perceptual_path_length")
-        ),
-    )
+FETCHING = (
+    *(f"torchmetrics.{name}" for name in ("audio", "multimodal", "text", "image.arniqa", "image.dists", "image.fid")),
+    *(f"torchmetrics.image.{name}" for name in ("inception", "kid", "lpip", "mifid", "perceptual_path_length")),
 )
 
 # Settings of Lightning's callbacks, loggers and profilers that name output files.
@@ -110,7 +102,10 @@ def check_target_kind(target: Any, node: Mapping[str, Any], name: str) -> None:
     if not inner or (group in OF_SEVERAL and "." not in inner):
         made = return_type(target)
         if made is None or not issubclass(made, ALLOWED_BASES[group]):
-            expected = " or ".join(known_base(kind) for kind in ALLOWED_BASES[group])
+            expected = " or ".join(
+                "a scheduler of timm" if kind is Scheduler else f"{kind.__name__} ({kind.__module__})"
+                for kind in ALLOWED_BASES[group]
+            )
             is_not = "is not a subclass of" if inspect.isclass(target) else "does not return a"
             raise SettingError(f"{setting} {is_not} {expected}")
         kinds = (*made.__mro__, f"{made.__module__}.{made.__name__}")
@@ -128,7 +123,6 @@ def return_type(target: Any) -> type | None:
     """The class that a class or function creates; None if a function has no annotation."""
     found = target
     if not inspect.isclass(target):
-        found = None
         with suppress(NameError, TypeError):
             found = typing.get_type_hints(target).get("return")
     return found if inspect.isclass(found) else None
@@ -144,8 +138,3 @@ def check_setting_allowed(name: str, value: Any) -> None:
         raise SettingError(f"{name} is set by the program: what a run writes goes into its folder, so leave it out")
     if key in FILES and isinstance(value, str) and escapes_folder(value):
         raise SettingError(f"{name}={abbreviate(value)} leads out of the run's folder")
-
-
-def known_base(kind: type) -> str:
-    """A class of `ALLOWED_BASES` in words."""
-    return "a scheduler of timm" if kind is Scheduler else f"{kind.__name__} ({kind.__module__})"
