@@ -114,7 +114,6 @@ def settings_of_any_model(config: DictConfig) -> dict[str, Any]:
 
 
 def build_data(config: DictConfig, only: Part | None = None) -> LightningDataModule:
-    """The data module of a configuration; `only` is the split that an evaluation needs."""
     node = config.data.copy()
     node.update(pretrained_settings(config))
     if node.get("batch_size") == AUTO:
@@ -185,7 +184,6 @@ def build_model(config: DictConfig, spec: Any) -> LightningModule:
 
 
 def freeze_layers(config: DictConfig, model: LightningModule, weights: Any = None, freeze: Any = None) -> None:
-    """Freeze the first layers of a network with pretrained weights."""
     library = getattr(model, "pretrained", False)
     if weights is not None and library:
         raise SettingError(f"model.weights={weights} would replace the weights of model.pretrained=true: use one")
@@ -203,7 +201,6 @@ def freeze_layers(config: DictConfig, model: LightningModule, weights: Any = Non
 
 
 def check_task_settings(config: DictConfig, task: Task, spec: Any) -> None:
-    """Refuse a task that a classifier cannot do with this data."""
     if not isinstance(spec, ImageSpec):
         raise SettingError(f"model._target_={config.model._target_} {own_modules.NO_SPEC}")
     losses.check_loss(task.loss, task.label_smoothing, task.class_weights, spec, bool(task.mixup or task.cutmix))

@@ -93,7 +93,6 @@ def fit_model(
 
 
 def adapt_model(model: LightningModule, data: LightningDataModule, channels_last: bool, compiled: bool) -> None:
-    """Prepare a model and its data for the Trainer."""
     own_modules.adapt_batches(model, data)
     apply_channels_last(model, data, channels_last)
     if compiled and capabilities.has_forward(model):
@@ -215,7 +214,6 @@ def set_batch_size(config: DictConfig) -> None:
 
 
 def try_batch_size(config: DictConfig, size: int, memory: batch_size.StepMemory | None = None) -> Prepared:
-    """Train a step with a batch size, on a GPU two; OutOfMemoryError if there is too little."""
     free_memory()
     tried = config.copy()
     tried.data.batch_size, tried.compile, tried.scheduler = size, False, None

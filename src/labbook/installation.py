@@ -92,7 +92,6 @@ def install_origin() -> str:
 
 
 def requirement_with_extra(extra: str) -> str:
-    """This Labbook with an extra, for pip."""
     place = install_origin()
     url = Path(place).as_uri() if Path(place).is_absolute() else place
     return f"{DISTRIBUTION}[{extra}]" + ("" if place.startswith(DISTRIBUTION) else f" @ {url}")

@@ -138,7 +138,6 @@ def tensorboard_tag(name: str) -> str:
 
 
 def write_picture(loggers: list[Logger], name: str, pixels: Picture, step: int) -> None:
-    """Log an image to each logger that takes images."""
     for logger in loggers:
         experiment: Any = getattr(logger, "experiment", None)
         if isinstance(logger, TensorBoardLogger):
@@ -150,7 +149,6 @@ def write_picture(loggers: list[Logger], name: str, pixels: Picture, step: int) 
 
 
 def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[str, Any], step: int) -> None:
-    """Log the settings of a run with its final metrics."""
     left_out = (*IGNORED_KEYS, "config_groups", "callbacks", "_")
     telling = {
         key: value

@@ -84,7 +84,6 @@ def is_ignored_signal(signum: int) -> bool:
 
 
 def is_handled_by_submitit(signum: int) -> bool:
-    """Whether submitit started this process and handles a signal."""
     handler = signal.getsignal(signum)
     return callable(handler) and str(getattr(handler, "__module__", "")).startswith("submitit")
 

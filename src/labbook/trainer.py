@@ -153,7 +153,6 @@ def make_quiet_trainer(config: DictConfig, choice: DeviceChoice, **options: Any)
 
 
 def test_trainer(config: DictConfig, choice: DeviceChoice, model: LightningModule, *callbacks: Callback) -> Trainer:
-    """A Trainer for a test with the group `metrics`."""
     return detached_trainer(config, choice, callbacks=[*build_evaluation_metrics(config, model), *callbacks])
 
 

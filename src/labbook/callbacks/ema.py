@@ -48,7 +48,6 @@ class EMA(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Update the average, if it is time and an optimizer step was made."""
         step = trainer.global_step
         if step == self.step or step % self.update_every_n_steps:
             return

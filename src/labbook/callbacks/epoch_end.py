@@ -30,7 +30,6 @@ class EpochEnd(Checkpoint):
         self.recorder, self.checkpoints, self.diagnostics, self.pruning = recorder, checkpoints, diagnostics, pruning
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record the epoch in metrics.csv, diagnose the training, save it, and prune the trial."""
         self.recorder.record(trainer, pl_module)
         if self.diagnostics is not None:
             self.diagnostics.check(self.recorder.rows)

@@ -75,7 +75,6 @@ class EpochRecorder:
         return time.perf_counter() - self._epoch_started if self._epoch_started is not None else 0.0
 
     def record(self, trainer: Trainer, model: LightningModule) -> None:
-        """Add the row of the epoch, write metrics.csv and log the row."""
         elapsed = self._elapsed()
         training = elapsed if self._training is None else self._training
         self.validated = self._training is not None
@@ -155,7 +154,6 @@ def learning_rates(trainer: Trainer) -> dict[str, float]:
 
 
 def log_row(loggers: list[Logger], row: Row) -> None:
-    """Give a row to the loggers and flush them."""
     figures = {name: value for name, value in row.items() if name not in ("step", "images")}
     for logger in loggers:
         logger.log_metrics(figures, int(row["step"]))

@@ -42,7 +42,6 @@ class Lookahead(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Average both, if it is time and an optimizer step was made."""
         step, last = trainer.global_step, trainer.global_step >= self.steps
         if step == self.step or not (last or step % self.every == 0):
             return

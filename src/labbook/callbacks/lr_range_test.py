@@ -40,7 +40,6 @@ class LearningRateRangeTest(Callback):
         self._mean, self._best = 0.0, math.inf
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember the ratios of the learning rates."""
         optimizer = single_optimizer(trainer, pl_module)
         trainer.lr_scheduler_configs.clear()
         given = float(optimizer.defaults["lr"]) or 1.0

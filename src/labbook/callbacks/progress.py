@@ -49,7 +49,6 @@ class Progress(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Update the bar, if the last update is old enough."""
         if self.wanted and self._bar is None:  # resumed within the epoch
             self._start(trainer, batch_idx + 1)
         if self._bar is not None and time.monotonic() - self._drawn > REFRESH:

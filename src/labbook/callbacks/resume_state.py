@@ -44,7 +44,6 @@ class ResumeState:
         self._batches: float | None = None  # in an epoch of the interrupted run, for each process
 
     def end_training_steps(self, trainer: Trainer) -> None:
-        """Keep the random states before validation."""
         self._before_validation = get_rng_states(trainer.strategy.root_device)
 
     def add_to(self, checkpoint: dict[str, Any], trainer: Trainer) -> None:
@@ -101,7 +100,6 @@ class ResumeState:
             forget_restored(trainer)
 
     def _restore_random_state(self, trainer: Trainer) -> None:
-        """Set the random state of this process, if the checkpoint has one."""
         rank = trainer.global_rank
         if self._restored and rank < len(self._restored["cpu"]):
             # Each is a copy: torch crashes with a view of a larger tensor.

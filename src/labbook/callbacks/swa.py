@@ -48,7 +48,6 @@ class SWA(EMA):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Average at the end of an epoch."""
         if not trainer.is_last_batch:
             return
         averaged = max(0, trainer.current_epoch + 1 - self.start)  # epochs in the average so far

@@ -61,7 +61,6 @@ def unused_outside_sweeps(config: DictConfig) -> Iterator[str]:
 
 
 def callbacks_of(config: DictConfig) -> Iterator[tuple[str, type]]:
-    """The names of the callbacks with their classes."""
     for name, node in (config.callbacks or {}).items():
         kind = return_type(instantiate.resolve_target(node._target_, f"callbacks.{name}")) if node else None
         if kind is not None:

@@ -55,7 +55,6 @@ def normalize_choices(group: str, value: str, folders: Sequence[Path]) -> str:
 
 
 def spelling_key(name: str) -> str:
-    """Equal for two spellings of a name."""
     return re.sub(r"[-_]", "", name).casefold()
 
 

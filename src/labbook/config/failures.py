@@ -69,7 +69,6 @@ def config_parts(config: DictConfig) -> Iterator[ConfigPart]:
 
 
 def part_that_failed(error: BaseException, config: DictConfig) -> ConfigPart | None:
-    """The part whose object raised an error, or called what raised it."""
     parts = list(config_parts(config))
     for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
         for part in parts:

@@ -44,7 +44,6 @@ class Failure:
 
     @property
     def where(self) -> str:
-        """The start of a sentence about a file."""
         return f"{self.file}.yaml: " if self.file else ""
 
 
@@ -159,7 +158,6 @@ def wrong_type(failure: Failure) -> str | None:
 
 
 def with_cause(failure: Failure) -> str | None:
-    """OmegaConf's error below another error."""
     known = isinstance(failure.cause, OmegaConfBaseException)
     return f"{first_line(failure.error)}: {first_line(failure.cause)}" if known and failure.cause else None
 
@@ -259,7 +257,6 @@ def explain_error(error: Exception, arguments: list[str]) -> str | None:
 
 
 def note_on_other_choices(name: str) -> str:
-    """A note on a setting that other choices of its group have."""
     having = choices_with_setting(name)
     return f"; it is a setting of {name.partition('.')[0]}={', '.join(having)}" if having else ""
 

@@ -103,7 +103,6 @@ def own_packages(root: Path) -> tuple[str, ...]:
 
 
 def is_package(path: Path) -> bool:
-    """Whether a path is a package or a module."""
     code = path.suffix == ".py" if path.is_file() else path.suffix == "" and any(path.glob("*.py"))
     return code and path.stem.isidentifier() and not path.stem.startswith("_")
 

@@ -33,7 +33,6 @@ def short_file_name(text: str) -> str:
 
 
 def check_name(setting: str, name: str) -> None:
-    """Refuse a text that is not a valid folder name on every system, or leads elsewhere."""
     if not NAME.fullmatch(name) or name.endswith("."):
         raise SettingError(
             f"{setting}={abbreviate(name)} must have only letters, digits, '.', '_' and '-', at most 200 characters,"

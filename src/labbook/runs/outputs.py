@@ -91,7 +91,6 @@ def is_null(file: Path) -> bool:
 
 
 def is_standard_output(file: Path) -> bool:
-    """Whether a file is standard output: `-`, /dev/stdout, or another name of it."""
     if file == STANDARD_OUTPUT:
         return True
     try:

@@ -93,7 +93,6 @@ class RunFolder:
         return facts
 
     def record(self, metrics: Mapping[str, Any], status: Status) -> None:
-        """Add metrics to those recorded before, and write metrics.json with the status."""
         self.metrics |= metrics
         if self.leads:
             content = self.metrics | {"status": status, "seed": self.config.seed, "code_version": code_version()}

@@ -55,7 +55,6 @@ class RunSession:
     def _not_started(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        """Remove the folder of a new run that cannot be written."""
         if isinstance(error, OSError) and not (self.folder.existed or self.folder.part_of_sweep):
             self.folder.undo()
 

@@ -37,7 +37,6 @@ class SweepFolder:
         return sorted({file.parent.name for file in files})
 
     def check(self) -> None:
-        """Refuse a folder that is not a sweep's."""
         check_symlinks(self.path, (self.path / locks.CLAIMS, self.path / "experiment"))
         if self.path.exists() and read_manifest(self.path) is None and any(self.path.glob("[!.]*")) and not self.runs():
             raise SettingError(f"{self.path} exists and was not created by a sweep: use another sweep.name=NAME")

@@ -30,7 +30,6 @@ def is_whole_number(least: int) -> Callable[[Any], bool]:
 
 
 def is_positive_number(value: Any) -> bool:
-    """Whether a value is a number above 0."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 

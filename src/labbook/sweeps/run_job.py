@@ -78,7 +78,6 @@ def damage_note(state: str, folder: Path) -> str | None:
 
 
 def attempt_run(task: Callable[[DictConfig], Any], config: DictConfig, folder: Path) -> float:
-    """Run the task, and resume it if it fails."""
     most = config.sweep.max_failures
     for attempt in range(most + 1):
         try:

@@ -107,7 +107,6 @@ class SweepCommand:
             raise TrainingError(f"{len(failed)} of {self.launcher.total} runs failed{stopped}: {how}")
 
     def _print_best(self, report: "Report", row: "SettingRow") -> None:
-        """Print the best setting, others that are as good, and how to train it again."""
         run, mean = row.best, row.exact(report.objective)
         assert run is not None
         assert mean is not None

@@ -87,7 +87,6 @@ def cpu_name() -> str:
 
 
 def check_strategy(asked: str) -> None:
-    """Refuse a strategy that a run cannot use."""
     if asked not in STRATEGIES:
         raise UntrainableError(f"trainer.strategy={asked} does not work here; {list_choices(asked, STRATEGIES)}")
 
@@ -129,7 +128,6 @@ def device_count(devices: Any, accelerator: str) -> int:
 
 
 def check_devices(trainer: Mapping[str, Any], accelerator: Accelerator, machine: Machine) -> None:
-    """Refuse more devices than there are, missing indices, and processes that could not find each other."""
     asked = trainer.get("devices", "auto")
     devices = parse_devices(asked)
     if accelerator == "gpu":

@@ -141,7 +141,6 @@ class SingleLabel:
         self.classes = classes
 
     def of_batch(self, found: StepOutput) -> tuple[Tensor, ...]:
-        """The part of a batch that a test keeps."""
         probabilities = found["logits"].float().softmax(1)
         confidence, predicted = probabilities.max(1)
         labels = found["labels"]

@@ -70,7 +70,6 @@ def logged_in_epoch(trainer: Trainer) -> dict[str, Any]:
 
 
 def restore_logged(trainer: Trainer, model: LightningModule, logged: Mapping[str, Any]) -> None:
-    """Restore in the module what `logged_in_epoch` returned."""
     metrics = trainer.fit_loop.epoch_loop._results
     for key, saved in logged.items():
         options, last = saved["options"], saved["last"]

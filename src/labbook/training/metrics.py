@@ -125,6 +125,5 @@ def correct_top1(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def divergence_message(what: str, step: int) -> str:
-    """The error message for a loss or weight that is not finite."""
     advice = "try a smaller optimizer.lr, trainer.gradient_clip_val=1 or trainer.precision=32"
     return f"the {what} in step {step}; {advice}"

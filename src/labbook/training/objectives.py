@@ -49,5 +49,4 @@ def objective_mode_of(config: DictConfig, model: LightningModule) -> str:
 
 
 def unlogged_message(setting: str, title: str, logged: Iterable[str]) -> str:
-    """The error for a setting that names a metric that is not logged."""
     return f"{setting} is not logged by {title}; {list_choices(setting.partition('=')[2], logged, 'logged are')}"

@@ -18,7 +18,6 @@ SMALLEST = 1e-12  # added to the norm of the gradient
 
 
 def check_sam(accumulate_grad_batches: int, precision: str = "") -> None:
-    """Refuse settings that do not work with two passes per step."""
     if accumulate_grad_batches != 1:
         raise SettingError("task.sam needs both passes over one batch: use trainer.accumulate_grad_batches=1")
     if precision == "16-mixed":

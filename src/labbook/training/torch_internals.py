@@ -12,12 +12,10 @@ COMPILED = "_compiled_call_impl"  # what a compiled module calls
 
 
 def cpu_multiplies_bf16() -> bool:
-    """Whether the processor has bf16 instructions."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def unscales_in_step(optimizer: Optimizer) -> bool:
-    """Whether an optimizer unscales gradients in its own step, as fused ones do."""
     return bool(getattr(optimizer, "_step_supports_amp_scaling", False))
 
 

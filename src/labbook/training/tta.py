@@ -32,5 +32,4 @@ def tta_logits(network: Network, images: Tensor, tta: Tta) -> Tensor:
 
 
 def mirrored_logits(network: Network, images: Tensor) -> Tensor:
-    """Mean logits of each image and its mirror, in 32 bits."""
     return (network(images).float() + network(images.flip(-1)).float()) / 2

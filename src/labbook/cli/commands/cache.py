@@ -15,7 +15,6 @@ from labbook.errors import SettingError, list_first, printable
 
 
 def select_caches(entries: list[CacheEntry], words: list[str], folder: Path) -> list[CacheEntry]:
-    """The caches named by --remove."""
     unknown = set(words) - {"old", "all"} - {entry.name for entry in entries}
     if unknown:
         known = list_first(entry.name for entry in entries) or "none"

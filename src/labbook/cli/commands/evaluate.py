@@ -25,7 +25,6 @@ from labbook.sweeps.best_experiment import run_of
 
 @exit_with_message()
 def main() -> None:
-    """Print the metrics of all images and of each class, and write them with their plots."""
     parser = invocation.command_parser("evaluate", __doc__)
     parser.add_argument("run", type=Path, help="run folder, or sweep folder (its best run is used)")
     parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help="settings to change")

@@ -107,14 +107,12 @@ def class_weights_of(asked: ClassWeights, counts: Tensor | None, names: tuple[st
 
 
 def check_weighted_names(asked: Mapping[str, float], names: tuple[str, ...]) -> None:
-    """Refuse weights of unknown classes."""
     for name in map(str, asked):
         if name not in names:
             raise SettingError(f"loss.class_weights: {name} is not a class of the data; {list_choices(name, names)}")
 
 
 def check_class_weights(asked: Any) -> None:
-    """Refuse class weights of a wrong form."""
     if asked is None or asked == "balanced":
         return
     factors = dict(asked) if isinstance(asked, Mapping) else {}
@@ -159,7 +157,6 @@ def check_loss(loss: Loss, label_smoothing: float, weights: ClassWeights, spec: 
 
 
 def check_multilabel_loss(loss: Loss) -> None:
-    """Refuse losses that allow one class per image only."""
     made = getattr(loss, "func", loss)
     if inspect.isclass(made) and issubclass(made, (nn.CrossEntropyLoss, FocalLoss)):
         raise SettingError(f"{loss_title(loss)} needs one class per image, and these have several: use loss=bce")
