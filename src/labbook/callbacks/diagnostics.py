@@ -40,16 +40,16 @@ class TrainingDiagnostics:
     def check(self, rows: Sequence[Row]) -> None:
         notes, waiting = find_problems(rows, self.data), self.data.waiting
         if waiting is not None:
-            share, waiting.seconds = waiting.seconds / training_seconds(rows[-1]), 0.0
+            share = waiting.seconds / (rows[-1]["images"] / rows[-1]["images_per_second"])
+            waiting.seconds = 0.0
             if share > WAITING:
-                notes["waiting"] = waiting_note(share)
+                notes["waiting"] = (
+                    f"the GPU waited for images {share:.0%} of the training time: data.on_device=true keeps them on it"
+                    " if there is room, and a smaller data.image_size takes less"
+                )
         for note in (note for kind, note in notes.items() if kind not in self._said):
             log.warning("note: %s", note)
         self._said |= notes.keys()
-
-
-def training_seconds(row: Row) -> float:
-    return row["images"] / row["images_per_second"]
 
 
 def find_problems(rows: Sequence[Row], data: ImageDataModule) -> dict[str, str]:
@@ -63,15 +63,11 @@ def guessing_note(row: Row, data: ImageDataModule) -> str | None:
     With images sorted by class it learns one class after the other, so training accuracy often looks good.
     """
     split: Split = "val" if "val/acc" in row else "train"
-    unlearning = not data.shuffle and is_sorted_by_class(labels_of_part(data, "train"))
-    looked_at: set[Split] = {split} if unlearning else {split, "train"}
-    if row["step"] < (FEW_STEPS if unlearning else FIRST_STEPS):
+    looked_at, steps, advice = {split, "train"}, FIRST_STEPS, "try another optimizer.lr"
+    if not data.shuffle and is_sorted_by_class(labels_of_part(data, "train")):
+        looked_at, steps, advice = {split}, FEW_STEPS, "the images are sorted by class: use data.shuffle=true"
+    if row["step"] < steps or not all(is_chance(row[f"{each}/acc"], labels_of_part(data, each)) for each in looked_at):
         return None
-    if not all(is_chance(row[f"{each}/acc"], labels_of_part(data, each)) for each in looked_at):
-        return None
-    advice = "try another optimizer.lr"
-    if unlearning:
-        advice = "the images are sorted by class: use data.shuffle=true"
     return f"{split} acc {row[f'{split}/acc']:.4f} is at chance level; {advice}"
 
 
@@ -104,11 +100,4 @@ def overfitting_note(rows: Sequence[Row]) -> str | None:
     return (
         f"val loss has risen for {RISES} epochs while train loss fell, so the network overfits: use"
         " callbacks=early_stopping, data.augment, weight decay or a smaller network"
-    )
-
-
-def waiting_note(share: float) -> str:
-    return (
-        f"the GPU waited for images {share:.0%} of the training time: data.on_device=true keeps them on it if there is"
-        " room, and a smaller data.image_size takes less"
     )

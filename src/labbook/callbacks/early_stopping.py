@@ -49,14 +49,14 @@ def check_monitors(callbacks: list[Callback], scheduler: str, validated_on: str 
 
     `remedy` says how to get one.
     """
-    following = (
-        ["callbacks=early_stopping"] if any(isinstance(item, LightningEarlyStopping) for item in callbacks) else []
-    )
-    following += ["scheduler=plateau"] if scheduler.startswith("val/") else []
-    for name in following:
-        if validated_on == "test":
+    stopping = any(isinstance(item, LightningEarlyStopping) for item in callbacks)
+    for name, follows in (
+        ("callbacks=early_stopping", stopping),
+        ("scheduler=plateau", scheduler.startswith("val/")),
+    ):
+        if follows and validated_on == "test":
             raise SettingError(f"{name} would select by the test set: use data.validation=split")
-        if validated_on is None:
+        if follows and validated_on is None:
             raise SettingError(f"{name} has no metric to watch: {remedy}")
 
 

@@ -60,8 +60,7 @@ class ResumeState:
 
     def load(self, checkpoint: dict[str, Any], trainer: Trainer) -> None:
         """Keep the random states until the training starts; warn if the number of processes changed."""
-        self._restored = checkpoint["random"]
-        self._logged = checkpoint.get("logged", {})
+        self._restored, self._logged = checkpoint["random"], checkpoint.get("logged", {})
         self._batches = checkpoint.get("batches_per_epoch")
         self._between_epochs = checkpoint["epoch"] + 1 == epochs_done(checkpoint)
         were, are = len(self._restored["cpu"]), trainer.world_size

@@ -68,8 +68,8 @@ class SWA(EMA):
         if self.renewed or trainer.sanity_checking:
             return
         self.renewed = True
-        data = trainer.datamodule  # type: ignore[attr-defined]
         if batch_norms(pl_module):
+            data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
             devices = [pl_module.device] if pl_module.device.type == "cuda" else []
             with torch.random.fork_rng(devices), trainer.precision_plugin.forward_context():
                 torch.manual_seed(data.seed)  # for dropout: equal after a resume, and no trace in the training

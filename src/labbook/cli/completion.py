@@ -3,14 +3,16 @@
 Choices of a group are read off the folder names, within 0.1 s; only settings take Hydra, and nothing takes torch.
 """
 
-import argparse
 import os
 import re
 import shlex
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from labbook.config import known_settings
+from labbook.errors import SettingError
 from labbook.installation import CONFIGS, PROJECT_VARIABLE
 from labbook.sweeps import grid_sweeper
 
@@ -54,10 +56,9 @@ def words_of(line: str) -> list[str]:
 
 def added_folders(words: list[str]) -> list[Path]:
     """The folder of further settings that an option names, if one does."""
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-    parser.add_argument("--config-dir", "-cd", type=Path)
-    folder = parser.parse_known_args(words)[0].config_dir
-    return [folder.absolute()] if folder else []
+    with suppress(SettingError):  # an option without its value
+        return [folder.absolute() for folder in known_settings.config_dir_folders(words)]
+    return []
 
 
 def propose_folders(begun: str) -> Iterable[str]:

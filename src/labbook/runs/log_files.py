@@ -40,10 +40,9 @@ class RunLog:
         OURS.setLevel(logging.INFO)
         self._handlers = [logging.NullHandler()]
         if self.file is not None:
-            lines = LogFile(self.file, encoding="utf-8")
-            lines.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-            LIGHTNINGS.addHandler(lines)
-            self._handlers = [lines, ConsoleHandler(self.prefix)]
+            self._handlers = [LogFile(self.file, encoding="utf-8"), ConsoleHandler(self.prefix)]
+            self._handlers[0].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            LIGHTNINGS.addHandler(self._handlers[0])
         for handler in self._handlers:
             OURS.addHandler(handler)
         return self

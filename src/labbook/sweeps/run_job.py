@@ -60,38 +60,27 @@ def run_job(task: Callable[[DictConfig], Any], config: DictConfig) -> float | No
         if name.rpartition("-")[2] != run_id(config) and not depends_on_surroundings(config):
             print_job_line(job, f"note: a settings file was edited since the sweep started; {name} uses the new one")
         print_job_line(job, f"{'' if job.parallel else f'run {job.label}: '}{name}{begun_note(state, metrics)}")
-        if wrong := damage_note(state, sweep.path / name):
+        wrong = f"its {METRICS} is" if state == "damaged" else ""
+        try:
+            newest_intact_state(sweep.path / name)
+        except SettingError:
+            wrong = wrong or "its checkpoints are"
+        if wrong:
             kept = sweep.set_run_aside(name, Path(config.log_dir))
             print_job_line(job, f"{wrong} damaged, so it runs again; the old folder is kept as {kept}")
         return attempt_run(task, config, sweep.path / name)
-
-
-def damage_note(state: str, folder: Path) -> str | None:
-    """Why a run cannot be resumed, if it cannot."""
-    if state == "damaged":
-        return f"its {METRICS} is"
-    try:
-        newest_intact_state(folder)
-    except SettingError:
-        return "its checkpoints are"
-    return None
 
 
 def attempt_run(task: Callable[[DictConfig], Any], config: DictConfig, folder: Path) -> float:
     most = config.sweep.max_failures
     for attempt in range(most + 1):
         try:
-            check_one_process_per_run(
-                config.trainer
-            )  # of this machine, which may not be the one that started the sweep
+            check_one_process_per_run(config.trainer)  # of this machine, which may not have started the sweep
             return float(task(config))
-        except StoppedBySignal:
-            raise
-        except OSError as error:
-            if is_unwritable(error):  # the other runs would find no room either
-                raise
-            reason = record_failure(error, folder, config)
         except Exception as error:
+            # The other runs would find no room on the disk either.
+            if isinstance(error, StoppedBySignal) or (isinstance(error, OSError) and is_unwritable(error)):
+                raise
             reason = record_failure(error, folder, config)
         print_job_line(config.sweep.job, f"failed: {reason} (traceback: {folder / LOG})", error=True)
         if attempt < most:

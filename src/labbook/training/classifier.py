@@ -107,8 +107,7 @@ class Classifier(FastLightningModule):
         every = self.trainer.accumulate_grad_batches
         if every == 1:
             return batch.weight
-        loader = self.trainer.train_dataloader
-        images_in: Callable[[int, int], int] | None = getattr(loader, "images_in", None)
+        images_in: Callable[[int, int], int] | None = getattr(self.trainer.train_dataloader, "images_in", None)
         if images_in is None:  # a user's loader may not know its number of images
             return batch.weight
         first = batch.step - batch.step % every
