@@ -1,7 +1,6 @@
 """The log of a run: train.log and the terminal."""
 
 import logging
-import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -13,16 +12,10 @@ OURS, LIGHTNINGS = logging.getLogger("labbook"), logging.getLogger("pytorch_ligh
 
 
 def print_line(line: str, error: bool = False) -> None:
-    """Print a line in one write, so that runs that share a terminal do not mix their lines.
-
-    If the reader of the output has ended, such as `| head`, the rest is dropped.
-    """
+    """Print a line in one write, so that runs that share a terminal do not mix their lines."""
     stream = sys.stderr if error else sys.stdout
-    try:
-        stream.write(f"{line}\n")
-        stream.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    stream.write(f"{line}\n")
+    stream.flush()
 
 
 class RunLog:

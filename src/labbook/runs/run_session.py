@@ -39,30 +39,30 @@ class RunSession:
         self._held = ExitStack()  # the lock and the log
 
     def __enter__(self) -> "RunSession":
-        with ExitStack() as held:
-            held.push(self._not_started)
-            if self.folder.leads:
-                held.enter_context(folder_lock(self.folder.path))
-            damaged = self.folder.read()
-            held.enter_context(self._log)
-            for what in damaged:
-                log.warning("%s: resuming from %s", what, self.folder.state)
-            self.folder.start()
-            self._held = held.pop_all()
+        try:
+            with ExitStack() as held:
+                if self.folder.leads:
+                    held.enter_context(folder_lock(self.folder.path))
+                damaged = self.folder.read()
+                held.enter_context(self._log)
+                for what in damaged:
+                    log.warning("%s: resuming from %s", what, self.folder.state)
+                self.folder.start()
+                self._held = held.pop_all()
+        except OSError:  # it cannot be written
+            if not (self.folder.existed or self.folder.part_of_sweep):
+                self.folder.undo()
+            raise
         self.signals.__enter__()
         return self
 
-    def _not_started(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        if isinstance(error, OSError) and not (self.folder.existed or self.folder.part_of_sweep):
-            self.folder.undo()
-
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.signals.__exit__(kind, error, tb)
-        folder = self.folder
-        unclosed = self._close(kind, error, tb)
-        original = error
+        folder, original, unclosed = self.folder, error, None
+        try:
+            self.closing.__exit__(kind, error, tb)
+        except Exception as failed:
+            unclosed = failed
         error = self._explained(error) or error
         try:
             if ended := error or unclosed:
@@ -80,15 +80,6 @@ class RunSession:
             raise unclosed
         if error is not None and error is not original:
             raise error
-
-    def _close(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> Exception | None:
-        try:
-            self.closing.__exit__(kind, error, tb)
-        except Exception as unclosed:
-            return unclosed
-        return None
 
     def _explained(self, error: BaseException | None) -> Exception | None:
         """The error to raise instead of one that is not yet a sentence for the user."""
