@@ -55,26 +55,17 @@ def config_parts(config: DictConfig) -> Iterator[ConfigPart]:
     """All parts but the trainer, inside which everything else fails."""
     from labbook.config import instantiate  # imports torch
 
-    def nodes(node: Any, name: str) -> Iterator[tuple[str, str]]:
+    def nodes(node: Any, name: str) -> Iterator[ConfigPart]:
         if isinstance(node, dict):
             if "_target_" in node and name != "trainer":
-                yield name, str(node["_target_"])
+                target = str(node["_target_"])
+                with suppress(SettingError):
+                    yield ConfigPart(name, target, instantiate.resolve_target(target, name))
             for key, value in node.items():
                 yield from nodes(value, f"{name}.{key}")
 
     for group in (group for group in GROUPS if group not in FILES and config.get(group)):
-        for name, target in nodes(OmegaConf.to_container(config[group], resolve=True), group):
-            with suppress(SettingError):
-                yield ConfigPart(name, target, instantiate.resolve_target(target, name))
-
-
-def part_that_failed(error: BaseException, config: DictConfig) -> ConfigPart | None:
-    parts = list(config_parts(config))
-    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
-        for part in parts:
-            if part.runs(frame):
-                return part
-    return None
+        yield from nodes(OmegaConf.to_container(config[group], resolve=True), group)
 
 
 def explain_failure(error: Exception, config: DictConfig, trained: bool, hint: str) -> Exception | None:
@@ -82,7 +73,9 @@ def explain_failure(error: Exception, config: DictConfig, trained: bool, hint: s
 
     Before anything was `trained`, it is a wrong setting. `hint` says how to resume.
     """
-    part = part_that_failed(error, config)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][::-1]
+    parts = list(config_parts(config))
+    part = next((part for frame in frames for part in parts if part.runs(frame)), None)
     if part is None and type(error).__name__ == "MisconfigurationException":  # Lightning's error for wrong settings
         part = ConfigPart("trainer", config.trainer._target_, None)
     if part is not None and part.target.startswith(LIBRARIES):

@@ -45,11 +45,8 @@ def known_settings(arguments: list[str]) -> DictConfig:
 
     Without the choices of `FILES` if their files have errors.
     """
-    chosen = [
-        item
-        for item in arguments
-        if item.partition("=")[0] in settings.GROUPS and ("," not in item or "=[" in item) and "={" not in item
-    ]
+    groups = [item for item in arguments if item.partition("=")[0] in settings.GROUPS]
+    chosen = [item for item in groups if ("," not in item or "=[" in item) and "={" not in item]
     paths = [str(folder.absolute()) for folder in config_dir_folders(arguments)]
     paths += [item.partition("=")[2].strip("[]") for item in arguments if item.startswith("hydra.searchpath=[")]
     also = [f"hydra.searchpath=[{','.join(paths)}]"] if paths else []
@@ -72,16 +69,13 @@ def choices_with_setting(name: str) -> list[str]:
 
 def keys_in_file(path: Path, seen: frozenset[Path] = frozenset()) -> set[str]:
     """The settings in a file of `configs/` and in its defaults; none if it cannot be read."""
-    content = read_yaml(path)
     if path in seen:
         return set()
-    names = [item.partition("@")[0] for item in content.get("defaults") or [] if isinstance(item, str)]
-    before = (
-        folder / f"{name.lstrip('/')}.yaml"
-        for name in names
-        for folder in (search_path.config_folders() if name.startswith("/") else [path.parent])
-    )
-    return set(content).union(*(keys_in_file(file, seen | {path}) for file in before)) - {"defaults"}
+    keys = set(content := read_yaml(path)) - {"defaults"}
+    for name in (item.partition("@")[0] for item in content.get("defaults") or [] if isinstance(item, str)):
+        for folder in search_path.config_folders() if name.startswith("/") else [path.parent]:
+            keys |= keys_in_file(folder / f"{name.lstrip('/')}.yaml", seen | {path})
+    return keys
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

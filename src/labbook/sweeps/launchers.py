@@ -24,13 +24,19 @@ DEATHS = (
 )
 
 
+# Launchers of submitit, and what becomes of their runs if the command ends.
+REMAINING = {
+    "LocalLauncher": "; the processes of submitit continue until their runs are finished",
+    "SlurmLauncher": "; its jobs stay with Slurm (scancel stops them)",
+}
+
+
 def is_whole_number(least: int) -> Callable[[Any], bool]:
-    """Whether a value is a whole number of at least so much."""
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return lambda value: type(value) is int and value >= least
 
 
 def is_positive_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+    return type(value) in (int, float) and value > 0
 
 
 # Settings for which launchers and sweepers print a traceback or wait forever: setting -> valid values, in words and as
@@ -81,7 +87,7 @@ def prepare_launcher(launcher: Launcher) -> None:
 
     And a folder for submitit's files: those are pickles, so the folder has a new, unpredictable name.
     """
-    if type(launcher).__name__ in ("LocalLauncher", "SlurmLauncher"):
+    if type(launcher).__name__ in REMAINING:
         params = vars(launcher)["params"]
         folder = Path(params["submitit_folder"])
         if not re.fullmatch(r"[0-9a-f]{32}", folder.parent.name):  # a search launches again and again
@@ -104,16 +110,6 @@ def gpus_of_ray(init: DictConfig) -> float:
     return float(ray.cluster_resources().get("GPU", 0))
 
 
-def output_note(launcher: Launcher) -> str:
-    """A note on the output of runs that do not print to this terminal."""
-    if type(launcher).__name__ in ("LocalLauncher", "SlurmLauncher"):
-        return "each run writes to train.log in its own folder"
-    return ""
-
-
 def remaining_runs_note(launcher: Launcher) -> str:
     """A note on runs that do not end with the command that started them."""
-    name = type(launcher).__name__
-    if name == "SlurmLauncher":
-        return "; its jobs stay with Slurm (scancel stops them)"
-    return "; the processes of submitit continue until their runs are finished" if name == "LocalLauncher" else ""
+    return REMAINING.get(type(launcher).__name__, "")

@@ -69,8 +69,8 @@ class SweepCommand:
     def __enter__(self) -> "SweepCommand":
         SweepCommand.last_folder = self.folder.path
         print(f"sweep: {self.folder.path}")
-        if where := launchers.output_note(self.launcher.inner):
-            print(where)
+        if launchers.remaining_runs_note(self.launcher.inner):  # of runs that do not print to this terminal
+            print("each run writes to train.log in its own folder")
         sys.stdout.flush()
         return self
 
