@@ -63,7 +63,8 @@ def build_trainer(
             *([BusyMachine()] if choice.accelerator == "cpu" else []),
         ],
         logger=build_loggers(config, run),
-        plugins=[AtomicCheckpointIO(), *process_environment()],
+        # Processes are started by Lightning or by torchrun, whatever Slurm says about its tasks.
+        plugins=[AtomicCheckpointIO(), *([] if "TORCHELASTIC_RUN_ID" in os.environ else [LightningEnvironment()])],
         default_root_dir=str(run.folder.path),
         **options,
     )
@@ -104,9 +105,8 @@ def build_callbacks(
         every_minutes=config.checkpoint.every_minutes,
         deciding=result_callbacks(settings),
     )
-    diagnostics = None
-    if capabilities.is_classifier(model) and capabilities.is_image_data(data):
-        diagnostics = TrainingDiagnostics(data)
+    diagnosed = capabilities.is_classifier(model) and capabilities.is_image_data(data)
+    diagnostics = TrainingDiagnostics(data) if diagnosed else None
     pruning = None
     if config.sweep.job.trial is not None and config.sweep.prune and not (config.folds or config.seeds > 1):
         from labbook.callbacks.pruning import OptunaPruning  # only a search has Optuna
@@ -170,11 +170,6 @@ def single_process_settings(trainer: Mapping[str, Any], choice: DeviceChoice) ->
     if isinstance(asked, list) and choice.accelerator == "gpu" and asked[0] < torch.cuda.device_count():
         first = asked[:1]
     return {"devices": first, "num_nodes": 1, "strategy": "auto"}
-
-
-def process_environment() -> list[LightningEnvironment]:
-    """Processes are started by Lightning or by torchrun, whatever Slurm says about its tasks."""
-    return [] if "TORCHELASTIC_RUN_ID" in os.environ else [LightningEnvironment()]
 
 
 def build_loggers(config: DictConfig, run: RunSession) -> list[Logger]:

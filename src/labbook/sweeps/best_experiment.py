@@ -36,9 +36,7 @@ def write_experiment(sweep: Path, run: str, config: Mapping[str, Any], found: st
         {f"override /{group}": split_choice(choice) if choice.startswith("[") else choice}
         for group, choice in chosen.items()
     ]
-    known: Any = OmegaConf.to_container(
-        reference_config(tuple(f"{group}={choice}" for group, choice in chosen.items()))
-    )
+    known: Any = OmegaConf.to_container(reference_config(tuple(map("=".join, chosen.items()))))
     added = [name for name in unknown_keys(dict(config), known) if name.partition(".")[0] in chosen]
     removed = [name for name in unknown_keys(without_off(known), dict(config)) if name.partition(".")[0] in chosen]
     removed += [group for group in OPTIONAL if group not in choices]
@@ -49,10 +47,7 @@ def write_experiment(sweep: Path, run: str, config: Mapping[str, Any], found: st
     (sweep / FILE).parent.mkdir(exist_ok=True)
     write_whole(sweep / FILE, f"# @package _global_\n# {found} ({run})\n{text}")
     path = [f"hydra.searchpath={plain_override([str(folder) for folder in others])}"] if others else []
-    more = [
-        *(f"+{name}={plain_override(get_setting(config, name))}" for name in added),
-        *(f"~{name}" for name in removed),
-    ]
+    more = [f"+{name}={plain_override(get_setting(config, name))}" for name in added] + [f"~{name}" for name in removed]
     return join_words([*program_name().split(), f"--config-dir={sweep}", *path, "experiment=best", *more])
 
 
@@ -101,8 +96,8 @@ def finished_before(config: DictConfig, folders: Iterable[Path]) -> Path | None:
 def _kept(name: str, node: Any, left_out: set[str]) -> Any:
     if not isinstance(node, Mapping):
         return node
-    whole = {key: (f"{name}.{key}", value) for key, value in node.items()}
-    return {key: _kept(dotted, value, left_out) for key, (dotted, value) in whole.items() if dotted not in left_out}
+    there = {key: value for key, value in node.items() if f"{name}.{key}" not in left_out}
+    return {key: _kept(f"{name}.{key}", value, left_out) for key, value in there.items()}
 
 
 def plain_override(value: Any) -> str:

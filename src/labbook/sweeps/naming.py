@@ -63,12 +63,10 @@ def sweep_name(overrides: list[str], preset: str | None, search: bool = False) -
 
     The swept values are not in it, so a command with one more value is the same sweep.
     """
-    last = {
-        item.get_key_element(): item for item in parse_overrides(overrides)
-    }  # of a key given twice the later counts
-    named = [item for key, item in sorted(last.items()) if not is_left_out_of_name(key)]
-    fixed = [f"{item.get_key_element()}={item.get_value_element_as_str()}" for item in named if not _varies(item)]
-    over = [item.get_key_element() for item in named if _varies(item)]
+    last = {item.get_key_element(): item for item in parse_overrides(overrides)}  # of a key given twice the later counts
+    named = {key: item for key, item in sorted(last.items()) if not is_left_out_of_name(key)}
+    over = [key for key, item in named.items() if item.is_sweep_override()]
+    fixed = [f"{key}={item.get_value_element_as_str()}" for key, item in named.items() if key not in over]
     words = [preset or "", overrides_slug(fixed) if fixed else ""]
     if over:
         words += ["by", short_file_name("_".join(_last(key) for key in over))]
@@ -93,10 +91,6 @@ def _rounded(value: str) -> str:
     """Long numbers, as a search draws them, with four digits: the run ID distinguishes them."""
     value = re.sub(r"^-(?=[\d.])", "minus", value.replace("e+", "e"))
     return f"{float(value):.4g}" if re.fullmatch(r"-?\d*\.\d{4,}(e-?\d+)?", value) else value
-
-
-def _varies(item: Override) -> bool:
-    return bool(item.is_sweep_override())
 
 
 def is_left_out_of_name(key: str) -> bool:

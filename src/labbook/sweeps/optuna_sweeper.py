@@ -28,6 +28,9 @@ class OptunaSearch(OptunaSweeper):
     """`sweep.n_trials` trials in total, drawn by Optuna's sampler: `hydra/sweeper=optuna`."""
 
     command: SweepCommand
+    space: dict[str, Any]  # what is drawn, fixed and deleted
+    fixed: dict[str, str]
+    removed: list[str]
 
     def __init__(self, sampler: Any, storage: str | None, n_jobs: int = 1, params: DictConfig | None = None) -> None:
         # Hydra's own loop is not used: it does not resume trials and does not prune.
@@ -68,6 +71,7 @@ class OptunaSearch(OptunaSweeper):
         launcher, total = self.command.launcher, self.command.config.sweep.n_trials
         worker = f"search-{launcher.launch_id}"
         names: list[str] = []
+        self.space, self.fixed, self.removed = studies.read_space(parse_overrides(self.arguments))
         with self.command as command, self._begun(worker):
             folder = command.folder.path
             with locks.run_lock(folder, "study", patience=60):  # another search may be creating it
@@ -77,11 +81,10 @@ class OptunaSearch(OptunaSweeper):
                 is_working = partial(locks.lock_owner, folder)
                 studies.requeue_trials(study, is_working, command.config.sweep.retry_failed)
             launcher.total, launcher.searching = total * len(self.repeats), True
-            space, _, _ = self._space()
             while (taken := studies.taken_trials(study, worker)) < total and not launcher.stopped:
                 study.sampler = studies.sampler_after(self.sampler, studies.drawn_trials(study))
                 count = min(total - taken, self.sweeper.n_jobs)
-                trials = [studies.ask_trial(study, worker, space) for _ in range(count)]
+                trials = [studies.ask_trial(study, worker, self.space) for _ in range(count)]
                 self._launch(trials, first=taken)
                 for place, trial in enumerate(trials):
                     runs = launcher.names[place * len(self.repeats) : (place + 1) * len(self.repeats)]
@@ -94,43 +97,32 @@ class OptunaSearch(OptunaSweeper):
         """Start the sweep's folder after one trial composes, and hold the lock of this search."""
         from labbook.sweeps import optuna_study as studies
 
-        space, fixed, removed = self._space()
-        example = {**{name: example_of(distribution) for name, distribution in space.items()}, **fixed}
-        self.command.launcher.composer.composed(
-            [*(f"{name}={value}" for name, value in example.items()), *removed, *self.repeats[0]]
-        )
-        studies.check_search_objective(space, self.command.config.objective)
-        self._check_forced(example, space)
-        studies.rehearse_sampler(self.sampler, space)
-        folder = self.command.folder
-        if not self.command.config.sweep.rerun and (study := studies.existing_study(self.storage)):
-            config, before = self.command.config, (read_manifest(folder.path) or {}).get("objective")
-            studies.check_study(study, config.objective, config.objective_mode, before, space, len(self.repeats))
-        self.command.launcher.begin()
-        with locks.run_lock(folder.path, worker):
+        example = {**{name: example_of(drawn) for name, drawn in self.space.items()}, **self.fixed}
+        config, folder, launcher = self.command.config, self.command.folder.path, self.command.launcher
+        launcher.composer.composed([*(f"{name}={value}" for name, value in example.items()), *self.removed, *self.repeats[0]])
+        studies.check_search_objective(self.space, config.objective)
+        self._check_forced(example)
+        studies.rehearse_sampler(self.sampler, self.space)
+        if not config.sweep.rerun and (study := studies.existing_study(self.storage)):
+            before = (read_manifest(folder) or {}).get("objective")
+            studies.check_study(study, config.objective, config.objective_mode, before, self.space, len(self.repeats))
+        launcher.begin()
+        with locks.run_lock(folder, worker):
             yield
 
-    def _check_forced(self, example: dict[str, Any], space: dict[str, Any]) -> None:
+    def _check_forced(self, example: dict[str, Any]) -> None:
         """Refuse `++GROUP.SETTING=VALUE` if no choice of the drawn group has the setting."""
+        composer = self.command.launcher.composer
         for group in GROUPS:
-            if group in space and any(name.startswith(f"++{group}.") for name in example):
-                for choice in space[group].choices:
-                    self.command.launcher.composer.fitting(
-                        [f"{key}={value}" for key, value in {**example, group: choice}.items()]
-                    )
-        self.command.launcher.composer.check_left_out()
-
-    def _space(self) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-        """What is drawn, fixed and deleted; a later argument replaces an earlier one."""
-        from labbook.sweeps import optuna_study as studies
-
-        return studies.read_space(parse_overrides(self.arguments))
+            if group in self.space and any(name.startswith(f"++{group}.") for name in example):
+                for choice in self.space[group].choices:
+                    composer.fitting([f"{key}={value}" for key, value in {**example, group: choice}.items()])
+        composer.check_left_out()
 
     def _launch(self, trials: "list[optuna.Trial]", first: int) -> None:
         """Run some trials: one run each, or one for each seed and fold."""
-        _, fixed, removed = self._space()
         jobs = [
-            [*(f"{name}={value}" for name, value in {**trial.params, **fixed}.items()), *removed,
+            [*(f"{name}={value}" for name, value in {**trial.params, **self.fixed}.items()), *self.removed,
              f"sweep.job.trial={trial.number}", *repeat]
             for trial in trials for repeat in self.repeats
         ]  # fmt: skip
