@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from labbook.config.path_rules import join_words
 from labbook.config.published import get_setting
 from labbook.config.schema import FILES, GROUPS, OPTIONAL
 from labbook.config.unknown_keys import split_choice, unknown_keys
+from labbook.console import print_notes
 from labbook.errors import SettingError
 from labbook.files import write_whole
 from labbook.runs.run_id import IGNORED_KEYS, OWN_DATA, run_id, same_everywhere, without_off
@@ -70,7 +70,7 @@ def run_of(folder: Path) -> Path:
     best = report.best.best if report.best else None
     if best is None:
         raise SettingError(f"{folder} is a sweep without a finished run that has {report.objective}: give a run")
-    print(f"note: {folder} is a sweep: its best run by {report.objective} is {best.path}", file=sys.stderr)
+    print_notes([f"{folder} is a sweep: its best run by {report.objective} is {best.path}"])
     return best.path
 
 

@@ -4,12 +4,11 @@ Prints the settings that differ, the final metrics, machines and times. For each
 images, it prints whether the difference is significant. --html writes all this and the learning curves to a page.
 """
 
-import sys
 from pathlib import Path
 
 from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
-from labbook.errors import printable
+from labbook.console import print_notes
 from labbook.reports import comparison
 from labbook.runs import outputs
 from labbook.sweeps.best_experiment import runs_of
@@ -24,7 +23,7 @@ def main() -> None:
     outputs.check_outputs({"--html": given.html})
     runs, others = comparison.only_runs([run for folder in given.runs for run in runs_of(folder)])
     if others:
-        print(f"note: ignored, as these are not run folders: {printable(', '.join(map(str, others)))}", file=sys.stderr)
+        print_notes([f"ignored, as these are not run folders: {', '.join(map(str, others))}"])
     compared = comparison.compare(runs)
     if given.html:
         from labbook.reports.comparison import summary  # matplotlib takes a second

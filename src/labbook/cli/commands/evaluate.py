@@ -69,18 +69,16 @@ def main() -> None:
     if not run_config.is_classification_run(config):
         result = evaluate_run.evaluate_module(given.run, config, given.split, given.weights, asked.data)
         print_notes([*unfinished_notes(given.run), *result.notes])
-        output_files.write_logged_test(
-            output_files.EvaluationDescription(given.run, "test", asked.name, settings), result, folder
-        )
+        description = output_files.EvaluationDescription(given.run, "test", asked.name, settings)
+        output_files.write_logged_test(description, result, folder)
         output_files.print_logged_test(result, given.all)
         print(f"evaluation: {folder}")
         return
     kept = calibrate.LogitCollector()
     callbacks = [kept] if fit else []
     found = evaluate_run.evaluate_run(given.run, config, given.split, given.weights, asked.data, own, callbacks)
-    tested = output_files.EvaluationDescription.of(given.run, given.split, asked.name, settings, found).beside(
-        folder, found.images
-    )
+    tested = output_files.EvaluationDescription.of(given.run, given.split, asked.name, settings, found)
+    tested = tested.beside(folder, found.images)
     about = [] if own else found.data.notes
     print_notes([*about, *unfinished_notes(given.run), *tested.notes, *found.overlap_notes])
     judged = class_metrics.evaluation_report(found.outcome, found.names)

@@ -4,12 +4,12 @@ RUN is a run folder, which the last line of the training shows. The input is pix
 outputs are logits and probabilities. Normalisation and task.tta are included. Examples: docs/export.md.
 """
 
-import sys
 from pathlib import Path
 
 from labbook import lazy_imports
 from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
+from labbook.console import print_notes
 from labbook.errors import printable
 from labbook.inference import calibration
 from labbook.inference.export import formats
@@ -24,12 +24,7 @@ def main() -> None:
     parser = invocation.command_parser("export", __doc__)
     parser.add_argument("run", type=Path, help="run folder, or sweep folder (its best run is used)")
     parser.add_argument("--format", choices=formats.FORMATS, required=True)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="default: model.onnx, .pt2 or .safetensors in RUN",
-    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: model.onnx, .pt2 or .safetensors in RUN")
     parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset version, 18 to 23 (default: 20)")
     parser.add_argument("--weights", choices=("best", "last"), help="default: the weights that the run tested")
     given = parser.parse_args()
@@ -50,8 +45,7 @@ def main() -> None:
         from labbook.training.capabilities import model_title
 
     network, apart = export_run(given.run, config, given.format, file, given.weights, given.opset)
-    for note in [*unfinished_notes(given.run), *calibration.calibration_notes(given.run, network.epoch)]:
-        print(f"note: {printable(note)}", file=sys.stderr)
+    print_notes([*unfinished_notes(given.run), *calibration.calibration_notes(given.run, network.epoch)])
     spec, how = network.spec, decoding_of_network(network)
     with outputs.print_beside_outputs(file):
         inside = f", with task.tta={network.tta}" if network.tta != "none" else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from labbook import lazy_imports
 from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
-from labbook.errors import printable
+from labbook.console import print_notes
 from labbook.inference import calibration
 from labbook.inference.predict.request import PredictionRequest
 from labbook.runs import outputs
@@ -75,7 +75,6 @@ def main() -> None:
         title = f"{network.model.title} of {given.run.name}"
         output.write_contact_sheet(printed, title, network.spec.class_names, given.figure)
     known = [*unfinished_notes(given.run), *calibration.calibration_notes(given.run, network.epoch)]
-    for note in [*known, *output.prediction_notes(printed, asked.files.others, given.figure)]:
-        print(f"note: {printable(note)}", file=sys.stderr)
+    print_notes([*known, *output.prediction_notes(printed, asked.files.others, given.figure)])
     if printed.problems:
         sys.exit(1)
