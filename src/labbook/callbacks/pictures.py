@@ -27,12 +27,10 @@ class Pictures(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if not (self.samples and trainer.loggers and trainer.is_global_zero) or trainer.ckpt_path is not None:
+        begins = trainer.is_global_zero and trainer.ckpt_path is None
+        if not (self.samples and trainer.loggers and begins and capabilities.is_image_data(data)):
             return
-        if not capabilities.is_image_data(data):
-            return
-        batch = next(iter(data.train_dataloader()), None)
-        if batch is not None:
+        if (batch := next(iter(data.train_dataloader()), None)) is not None:
             device = trainer.strategy.root_device
             batch = data.on_after_batch_transfer(data.transfer_batch_to_device(batch, device, 0), 0)
             spec = replace(data.spec, class_names=tuple(fonts.drawable_names(data.spec.class_names)))
@@ -60,12 +58,11 @@ class Pictures(Callback):
             write_picture(trainer.loggers, name, picture, trainer.global_step)
         if capabilities.maps_images(pl_module):
             draw_network(pl_module, folder / "network.svg")
-        if not isinstance(outcome, EvaluationResult) or not capabilities.is_image_data(data):
-            return
-        title = "wrong test images (true → predicted, its probability)"
-        wrong = plots.plot_mistakes(outcome, data.parts["test"], data.spec.class_names, title, self.mistakes)
-        if wrong is not None:
-            write_picture(trainer.loggers, "test_mistakes", wrong, trainer.global_step)
+        if isinstance(outcome, EvaluationResult) and capabilities.is_image_data(data):
+            title = "wrong test images (true → predicted, its probability)"
+            wrong = plots.plot_mistakes(outcome, data.parts["test"], data.spec.class_names, title, self.mistakes)
+            if wrong is not None:
+                write_picture(trainer.loggers, "test_mistakes", wrong, trainer.global_step)
 
 
 def draw_network(model: LightningModule, file: Path) -> None:

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bar
 
 REFRESH = 0.2  # seconds between two updates of the bar
+TASK = TaskID(0)  # the only one
 
 
 def can_draw() -> bool:
@@ -25,7 +26,6 @@ class Progress(Callback):
     def __init__(self, bar: bool | None = None) -> None:
         self.wanted = can_draw() if bar is None else bar
         self._bar: Bar | None = None
-        self._task = TaskID(0)
         self._drawn = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -38,9 +38,9 @@ class Progress(Callback):
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self._bar = Bar(*columns, auto_refresh=False, transient=True)
             self._bar.start()
-            self._task = self._bar.add_task("")
+            self._bar.add_task("")
         self._bar.reset(
-            self._task,
+            TASK,
             total=int(trainer.num_training_batches) if math.isfinite(trainer.num_training_batches) else None,
             completed=completed,
             description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
@@ -53,15 +53,11 @@ class Progress(Callback):
             self._start(trainer, batch_idx + 1)
         if self._bar is not None and time.monotonic() - self._drawn > REFRESH:
             self._drawn = time.monotonic()
-            self._bar.update(self._task, completed=batch_idx + 1, refresh=True)
+            self._bar.update(TASK, completed=batch_idx + 1, refresh=True)
 
-    def _close(self) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule, *_: BaseException) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._close()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._close()
+    on_exception = on_train_end

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning.utilities.combined_loader import CombinedLoader
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import nn
 from torch.utils.data import DataLoader
@@ -212,19 +213,10 @@ def defines_loader(model: LightningModule, data: LightningDataModule, name: str)
 # Loaders ---------------------------------------------------------------------------------------------------------
 
 
-def flatten_loaders(loaders: Any) -> list[Any]:
-    """The loaders of `train_dataloader`, which may be nested in lists and dictionaries."""
-    if isinstance(loaders, Mapping):
-        return [item for each in loaders.values() for item in flatten_loaders(each)]
-    if isinstance(loaders, (list, tuple)):
-        return [item for each in loaders for item in flatten_loaders(each)]
-    if hasattr(loaders, "flattened"):  # Lightning's CombinedLoader
-        return list(loaders.flattened)
-    return [] if loaders is None else [loaders]
-
-
 def own_loaders(loaders: Any) -> list[Any]:
-    return [loader for loader in flatten_loaders(loaders) if not isinstance(loader, TensorLoader)]
+    """The user's loaders in `train_dataloader`, which may be nested in lists and dictionaries."""
+    combined = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders)
+    return [loader for loader in combined.flattened if not isinstance(loader, TensorLoader | None)]
 
 
 def resumes_within_epoch(loaders: list[Any]) -> bool:
