@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule, seed_everything
 
 from labbook.config import instantiate
+from labbook.config.schema import NODES
 from labbook.config.target_rules import return_type
 from labbook.config.unknown_keys import OF_TRAINER
 from labbook.data.datamodule import Part
@@ -72,7 +73,7 @@ def check_experiment(config: DictConfig) -> None:
     if data.get("batch_size") == AUTO:
         data.batch_size = 1  # of the type of the number that is found
     nodes = {**config, "loss": loss, "model": model, "data": data}
-    for group in ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"):
+    for group in NODES:
         instantiate.check_node_tree(nodes[group], group, SUPPLIED.get(group))
     weights_source.check_weights_source(general.get("weights"))
     losses.check_class_weights(class_weights)

@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from labbook import experiment
 from labbook.callbacks.epoch_end import epoch_end_of
 from labbook.callbacks.lr_range_test import LearningRateRangeTest
 from labbook.callbacks.unused_settings import unused_settings
-from labbook.errors import SettingError, StoppedBySignal, TrainingError
+from labbook.errors import SettingError, TrainingError
 from labbook.loggers import TensorBoard
 from labbook.models.weights import LoadedWeights, load_weights_from
 from labbook.runs.run_folder import RunFolder
@@ -35,7 +34,6 @@ from labbook.training import (
 )
 from labbook.training.hardware import DeviceChoice
 from labbook.training.lightning_internals import death_among_others
-from labbook.training.processes import any_rank
 
 log = logging.getLogger("labbook")
 
@@ -86,10 +84,10 @@ def fit_model(
     start_loggers(trainer, run.folder, resume_step(model, run.folder))
     with run.signals.deferred(), fast_lightning.without_unused_hooks(trainer, model), filter_lightning_warnings():
         fit_from_state(trainer, model, data, run.folder)
-    if stopped := epoch_end_of(trainer).checkpoints.stopped_early(trainer, run.folder.config.epochs):
+    checkpoints = epoch_end_of(trainer).checkpoints
+    if stopped := checkpoints.stopped_early(trainer, run.folder.config.epochs):
         log.info("stopped early %s", stopped)
-    if any_rank(trainer, run.signals.received is not None):  # after the last step
-        raise StoppedBySignal(run.signals.received or signal.SIGTERM)
+    checkpoints.stop_if_signalled(trainer)  # after the last step
 
 
 def adapt_model(model: LightningModule, data: LightningDataModule, channels_last: bool, compiled: bool) -> None:

@@ -90,14 +90,14 @@ class RunCheckpoints:
         if last:
             self.resume_state.end_training_steps(trainer)
         if not self.resume_state.within_epoch:
-            self._stop_if_signalled(trainer)
+            self.stop_if_signalled(trainer)
         elif not last and done % trainer.accumulate_grad_batches == 0:
             self._save_if_due(trainer, model)
 
     def after_validation_step(self, trainer: Trainer, model: LightningModule) -> None:
         """Save in the middle of validation; a resumed run repeats the whole validation."""
         if not self.resume_state.within_epoch:  # validation is part of its epoch
-            self._stop_if_signalled(trainer)
+            self.stop_if_signalled(trainer)
             return
         self.resume_state.validating = True
         try:
@@ -128,15 +128,15 @@ class RunCheckpoints:
             self.unselected = trainer.current_epoch + 1
         self.stopped = why_stopped(trainer)
         self._save_last(trainer, model)
-        self._stop_if_signalled(trainer)
+        self.stop_if_signalled(trainer)
 
     def _save_if_due(self, trainer: Trainer, model: LightningModule) -> None:
         late = time.monotonic() - self._saved_at > self.every_seconds
         if any_rank(trainer, self.signals.received is not None or late):
             self._save_last(trainer, model)
-            self._stop_if_signalled(trainer)
+            self.stop_if_signalled(trainer)
 
-    def _stop_if_signalled(self, trainer: Trainer) -> None:
+    def stop_if_signalled(self, trainer: Trainer) -> None:
         if any_rank(trainer, self.signals.received is not None):
             raise StoppedBySignal(self.signals.received or signal.SIGTERM)
 

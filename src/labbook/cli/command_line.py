@@ -11,11 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from labbook.cli import show_settings
 from labbook.config import argument_checks, compose, hydra_errors, job_config, known_settings, own_code, search_path
@@ -93,7 +90,7 @@ def exit_with_message() -> Iterator[None]:
         yield
     except SettingError as error:
         exit_error(str(error), 2)
-    except (HydraException, OmegaConfBaseException) as error:
+    except hydra_errors.OF_HYDRA as error:
         exit_error(hydra_errors.explain_error(error, sys.argv[1:]) or str(error), 2)
     except RunError as error:
         exit_error(str(error), 1)
@@ -208,10 +205,5 @@ def run_overrides(main: Callable[[], Any], arguments: list[str]) -> None:
     sys.argv[1:] = arguments
     if show_settings.show_settings(arguments):
         return
-    try:
+    with hydra_errors.explained_to_user(arguments):
         main()
-    except (*hydra_errors.OF_HYDRA, yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:
-        sentence = hydra_errors.explain_error(error, arguments)
-        if sentence is None and not isinstance(error, hydra_errors.OF_HYDRA):
-            raise
-        raise SettingError(sentence or str(error)) from error

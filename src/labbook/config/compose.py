@@ -1,14 +1,10 @@
 """The configuration of a command line, for programs other than train.py. Imports no torch."""
 
 import hydra
-import yaml
-from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from labbook.config import argument_checks, hydra_errors, job_config, schema, search_path, secrets, untrusted
 from labbook.config.arguments import normalize_overrides
-from labbook.errors import SettingError
 from labbook.installation import CONFIGS
 
 
@@ -25,18 +21,11 @@ def compose_config(*settings: str) -> DictConfig:
     register_with_hydra()
     settings = tuple(normalize_overrides(settings))
     argument_checks.check_single_choices(list(settings))
-    try:
-        with hydra.initialize_config_dir(str(CONFIGS)):
-            whole = hydra.compose("train", overrides=list(settings), return_hydra_config=True)
-            chosen = job_config.chosen_groups(whole.hydra)
-            chosen.pop(schema.PAIRS, None)
-            whole = job_config.with_group_choices(whole, chosen)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise SettingError(hydra_errors.explain_error(error, list(settings)) or str(error)) from error
-    except (yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:
-        if (sentence := hydra_errors.explain_error(error, list(settings))) is None:
-            raise
-        raise SettingError(sentence) from error
+    with hydra_errors.explained_to_user(list(settings)), hydra.initialize_config_dir(str(CONFIGS)):
+        whole = hydra.compose("train", overrides=list(settings), return_hydra_config=True)
+        chosen = job_config.chosen_groups(whole.hydra)
+        chosen.pop(schema.PAIRS, None)
+        whole = job_config.with_group_choices(whole, chosen)
     with open_dict(whole):
         del whole["hydra"]
     job_config.check_root_names(whole)

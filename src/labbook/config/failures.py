@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from labbook.config.schema import FILES, GROUPS
+from labbook.config.schema import NODES
 from labbook.errors import RunError, SettingError, StoppedBySignal, first_line, is_unwritable
 
 # For objects of these packages a setting is the cause of an error; own code has bugs, whose traceback is useful.
@@ -64,7 +64,7 @@ def config_parts(config: DictConfig) -> Iterator[ConfigPart]:
             for key, value in node.items():
                 yield from nodes(value, f"{name}.{key}")
 
-    for group in (group for group in GROUPS if group not in FILES and config.get(group)):
+    for group in (group for group in NODES if config.get(group)):
         yield from nodes(OmegaConf.to_container(config[group], resolve=True), group)
 
 

@@ -5,7 +5,8 @@ returns None. The first sentence counts. tests/config/test_hydra_errors.py has a
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from labbook.config.known_settings import choices_with_setting, folders_for_argu
 from labbook.config.path_rules import quote_override
 from labbook.config.several import SEVERAL
 from labbook.config.unknown_keys import is_setting, null_parent_message, unknown_setting_message
-from labbook.errors import first_line, list_choices, missing_package_message
+from labbook.errors import SettingError, first_line, list_choices, missing_package_message
 
 
 @dataclass
@@ -254,6 +255,18 @@ def explain_error(error: Exception, arguments: list[str]) -> str | None:
         if found and (sentence := row.sentence(Failure(error, arguments, found))):
             return sentence
     return None
+
+
+@contextmanager
+def explained_to_user(arguments: list[str]) -> Iterator[None]:
+    """Within this context, errors of Hydra become sentences."""
+    try:
+        yield
+    except (*OF_HYDRA, yaml.YAMLError, RuntimeError, TypeError, ValueError) as error:
+        sentence = explain_error(error, arguments)
+        if sentence is None and not isinstance(error, OF_HYDRA):
+            raise
+        raise SettingError(sentence or str(error)) from error
 
 
 def note_on_other_choices(name: str) -> str:

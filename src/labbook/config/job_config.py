@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook.config import renames
-from labbook.config.schema import FILES, GROUPS, PAIRS, SECTIONS, TrainConfig, check_root
+from labbook.config.schema import FILES, GROUPS, NODES, PAIRS, SECTIONS, TrainConfig, check_root
 from labbook.config.several import SEVERAL, choices_of_group, separate_nodes
 from labbook.config.unknown_keys import OF_GROUPS, check_keys, split_choice, unknown_setting_message
 from labbook.errors import SettingError
@@ -103,7 +103,7 @@ def check_added_keys(config: DictConfig, chosen: dict[str, str]) -> None:
     files = [f"{group}={chosen[group]}" for group in (*FILES, PAIRS) if group in chosen]
     if files:
         added = {"notes", *(item.lstrip("+").split("=")[0] for item in task_overrides() if item.startswith("+"))}
-        groups = [f"{group}={chosen[group]}" for group in GROUPS if group in chosen and group not in FILES]
+        groups = [f"{group}={chosen[group]}" for group in NODES if group in chosen]
         check_keys(config, reference_config(tuple(groups)), added, ", ".join(files))
 
 

@@ -50,7 +50,7 @@ def known_settings(arguments: list[str]) -> DictConfig:
     paths = [str(folder.absolute()) for folder in config_dir_folders(arguments)]
     paths += [item.partition("=")[2].strip("[]") for item in arguments if item.startswith("hydra.searchpath=[")]
     also = [f"hydra.searchpath=[{','.join(paths)}]"] if paths else []
-    plain = [item for item in chosen if item.partition("=")[0] not in settings.FILES]
+    plain = [item for item in chosen if item.partition("=")[0] in settings.NODES]
     with hydra.initialize_config_dir(str(CONFIGS)):
         try:
             return hydra.compose("train", overrides=[*chosen, *also])
@@ -62,7 +62,7 @@ def choices_with_setting(name: str) -> list[str]:
     """The choices of a setting's group that have it."""
     group, _, inside = name.partition(".")
     key = inside.partition(".")[0]
-    if group not in settings.GROUPS or group in settings.FILES or not key:
+    if group not in settings.NODES or not key:
         return []
     return [path.stem for path in choice_files(group) if key in keys_in_file(path)]
 

@@ -15,11 +15,9 @@ from labbook.config import published
 from labbook.config.path_rules import check_root_paths
 from labbook.errors import SettingError, first_line
 
-GROUPS = (
-    *("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics"),
-    *("experiment", "debug", "sweep"),
-)
+NODES = ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics")
 FILES = ("experiment", "debug", "sweep")  # groups whose files have settings of the root
+GROUPS = (*NODES, *FILES)
 # Groups that older runs do not name, and the choice of these runs.
 LATER_GROUPS = {"loss": "cross_entropy", "metrics": "default"}
 PAIRS = "model_data"  # files called MODEL_DATA, which are used with their two choices
@@ -198,7 +196,7 @@ def check_ranges(config: DictConfig, node: type[Any] = TrainConfig, prefix: str 
 
 def check_group_nodes(config: DictConfig) -> None:
     """Refuse a group that has no settings, as in an experiment's `model: mlp`."""
-    for group in (group for group in GROUPS if group not in FILES):
+    for group in NODES:
         node = config[group]
         whole = isinstance(node, DictConfig) and "_target_" in node
         if not (whole or (group in OPTIONAL and (node is None or isinstance(node, DictConfig)))):

@@ -17,6 +17,7 @@ from torchmetrics import Metric
 from labbook.config import secrets
 from labbook.config.failures import LIBRARIES
 from labbook.config.path_rules import escapes_folder
+from labbook.config.several import SEVERAL
 from labbook.errors import SettingError, UntrainableError, abbreviate
 
 Interval = Literal["step", "epoch"]
@@ -51,7 +52,6 @@ ALLOWED_BASES: dict[str, tuple[type, ...]] = {
     "metrics": (Metric,),
 }
 NAMED = {"callbacks": "callback", "metrics": "metric"}  # groups of named nodes
-OF_SEVERAL = (*NAMED, "logger")  # groups whose nodes may have a name
 # Groups whose targets get arguments from the training, the first and these by name.
 DEFERRED: dict[str, tuple[str, ...]] = {"optimizer": (), "scheduler": ("epochs", "steps_per_epoch")}
 FOR_HYDRA = ("_args_", "_recursive_", "_isolate_", "_execution_whitelist_")
@@ -99,7 +99,7 @@ def check_target_kind(target: Any, node: Mapping[str, Any], name: str) -> None:
         raise SettingError(f"{setting} would download weights: use a class that only computes")
     if group in NAMED and not inner:
         raise SettingError(f"{setting}: a {NAMED[group]} has a name of its own, {group}.NAME._target_=...")
-    if not inner or (group in OF_SEVERAL and "." not in inner):
+    if not inner or (group in SEVERAL and "." not in inner):
         made = return_type(target)
         if made is None or not issubclass(made, ALLOWED_BASES[group]):
             expected = " or ".join(

@@ -16,7 +16,7 @@ from yaml import YAMLError
 from labbook.config import renames
 from labbook.config.arguments import normalize_overrides
 from labbook.config.path_rules import check_local_path, check_symlinks
-from labbook.config.schema import FILES, GROUPS
+from labbook.config.schema import NODES
 from labbook.config.several import expand_setting_name
 from labbook.config.unknown_keys import find_key, split_choice, user_keys
 from labbook.config.untrusted import check_yaml_form, read_settings_file
@@ -71,7 +71,7 @@ def add_run_choices(arguments: list[str], folders: Sequence[Path]) -> list[str]:
     given = dict(item.lstrip("+~").partition("=")[::2] for item in arguments)
     folder = given.get("resume", "").strip("'\"")
     named = dict.fromkeys(name.partition(".")[0] for name in given if "." in name)
-    groups = [group for group in named if group in GROUPS and group not in FILES and group not in given]
+    groups = [group for group in named if group in NODES and group not in given]
     if not folder or not groups:
         return arguments
     try:

@@ -13,7 +13,7 @@ from labbook.config.invocation import program_name
 from labbook.config.job_config import reference_config
 from labbook.config.path_rules import join_words
 from labbook.config.published import get_setting
-from labbook.config.schema import FILES, GROUPS, OPTIONAL
+from labbook.config.schema import NODES, OPTIONAL
 from labbook.config.unknown_keys import split_choice, unknown_keys
 from labbook.console import print_notes
 from labbook.errors import SettingError
@@ -31,7 +31,7 @@ def write_experiment(sweep: Path, run: str, config: Mapping[str, Any], found: st
     file cannot add or remove settings, so these are part of the command.
     """
     choices = config["config_groups"]
-    chosen = {group: str(choices[group]) for group in GROUPS if group in choices and group not in FILES}
+    chosen = {group: str(choices[group]) for group in NODES if group in choices}
     defaults = [
         {f"override /{group}": split_choice(choice) if choice.startswith("[") else choice}
         for group, choice in chosen.items()
