@@ -154,13 +154,11 @@ def is_folder_locked(folder: Path) -> bool:
     """Whether a process works in a folder; also true if that is unknown."""
     if not (folder / LOCK).exists():
         return False
-    lock = FileLock(folder / LOCK, fallback_to_soft=False)
     try:
-        lock.acquire(blocking=False)
+        with FileLock(folder / LOCK, fallback_to_soft=False).acquire(blocking=False):
+            return False
     except (NotImplementedError, OSError):  # includes Timeout
         return True
-    lock.release()
-    return False
 
 
 def remove_partial(folder: Path, name: str = "") -> None:

@@ -49,15 +49,14 @@ def check_monitors(callbacks: list[Callback], scheduler: str, validated_on: str 
 
     `remedy` says how to get one.
     """
-    stopping = any(isinstance(item, LightningEarlyStopping) for item in callbacks)
-    for name, follows in (
-        ("callbacks=early_stopping", stopping),
-        ("scheduler=plateau", scheduler.startswith("val/")),
-    ):
-        if follows and validated_on == "test":
-            raise SettingError(f"{name} would select by the test set: use data.validation=split")
-        if follows and validated_on is None:
-            raise SettingError(f"{name} has no metric to watch: {remedy}")
+    stops = any(isinstance(item, LightningEarlyStopping) for item in callbacks)
+    if not stops and not scheduler.startswith("val/"):
+        return
+    name = "callbacks=early_stopping" if stops else "scheduler=plateau"
+    if validated_on == "test":
+        raise SettingError(f"{name} would select by the test set: use data.validation=split")
+    if validated_on is None:
+        raise SettingError(f"{name} has no metric to watch: {remedy}")
 
 
 def why_stopped(trainer: Trainer) -> str:

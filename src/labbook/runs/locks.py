@@ -41,13 +41,16 @@ def lock_owner(sweep: Path, name: str) -> str | None:
     """A description of a lock's owner; None if it is free."""
     if not (sweep / CLAIMS / f"{_key(name)}.lock").exists():
         return None
-    lock = _lock(sweep, name)
     try:
-        lock.acquire(blocking=False)
+        with _lock(sweep, name).acquire(blocking=False):
+            return None
     except Timeout:
-        return _described(sweep / CLAIMS / f"{_key(name)}.json")
-    lock.release()
-    return None
+        note = sweep / CLAIMS / f"{_key(name)}.json"
+    try:
+        content = json.loads(note.read_text(encoding="utf-8"))
+        return f"process {content['process']} on {content['host']} since {content['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
 
 
 def held_locks(sweep: Path) -> dict[str, str]:
@@ -64,11 +67,3 @@ def _lock(sweep: Path, name: str) -> FileLock:
 def _key(name: str) -> str:
     """A run is locked by its ID, the last part of its name, so that it has one lock under any name."""
     return name.rpartition("-")[2]
-
-
-def _described(note: Path) -> str:
-    try:
-        content = json.loads(note.read_text(encoding="utf-8"))
-        return f"process {content['process']} on {content['host']} since {content['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"

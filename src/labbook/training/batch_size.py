@@ -38,8 +38,7 @@ class StepMemory(Callback):
         return saved_tensors_hooks(self._note, lambda tensor: tensor)
 
     def _note(self, tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        self.saved[storage.data_ptr()] = storage.nbytes()
+        self.saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -35,8 +35,9 @@ def rows_as_csv(rows: list[Row]) -> str:
 def epoch_line(row: Row, epochs: int) -> str:
     figures = [said for part in ("train", "val", "") if (said := metrics_of_part(row, part))]
     number = f"{int(row['epoch']):>{len(str(epochs))}}/{epochs}"
-    pace = f"{row['seconds']:.1f} s  {pace_of_row(row)}"
-    return "  ".join([f"epoch {number}", *figures, pace])
+    per_second = f"{row['steps_per_second']:,.1f} steps/s" if "steps_per_second" in row else ""
+    pace = per_second or f"{row['images_per_second']:,.0f} images/s"
+    return "  ".join([f"epoch {number}", *figures, f"{row['seconds']:.1f} s", pace])
 
 
 def time_left(seconds: float) -> str:
@@ -78,12 +79,6 @@ def part_of_metric(name: str) -> str:
 
 def format_metric(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"
-
-
-def pace_of_row(row: Row) -> str:
-    if "images_per_second" in row:
-        return f"{row['images_per_second']:,.0f} images/s"
-    return f"{row['steps_per_second']:,.1f} steps/s"
 
 
 LOADER = "/dataloader_idx_"  # Lightning adds this and a number to the metric names of several loaders
@@ -149,10 +144,6 @@ def in_layer_order(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def forked_names(logged: Mapping[str, Any]) -> set[str]:
     """The names that Lightning adds for a metric that is logged by step and by epoch."""
-    added = set()
-    for name in logged:
-        base, loader, number = name.partition(LOADER)
-        forks = {f"{base}{fork}{loader}{number}" for fork in FORKS}
-        if forks <= logged.keys():
-            added |= forks
-    return added
+    parts = [name.partition(LOADER) for name in logged]
+    forks = [{f"{base}{fork}{loader}{number}" for fork in FORKS} for base, loader, number in parts]
+    return {name for pair in forks if pair <= logged.keys() for name in pair}

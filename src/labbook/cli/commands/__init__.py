@@ -13,7 +13,6 @@ usage: labbook COMMAND ...
 
 labbook COMMAND --help says more of each. SETTING=VALUE without a command is that of train.
 """
-QUICK = ("predict",)  # ends without Python's exit, see `command_line.run_program`
 
 
 def main() -> NoReturn:
@@ -36,7 +35,7 @@ def main() -> NoReturn:
     command = import_module(f"labbook.cli.commands.{word.replace('-', '_')}")
     if word == "train":
         command.command()
-    elif word in QUICK:
+    elif word == "predict":  # ends without Python's exit, see `command_line.run_program`
         from labbook.cli import command_line
 
         command_line.run_program(command.main)
