@@ -114,6 +114,6 @@ def literal(text: str, style: str = "") -> "Text":
     return Text(printable(text), style=style)
 
 
-def print_notes(notes: Iterable[object]) -> None:
+def print_notes(notes: Iterable[str]) -> None:
     for note in notes:
         print(f"note: {printable(note)}", file=sys.stderr)
