@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import math
 import os
 import time
@@ -81,6 +82,15 @@ def write_whole(path: Path, content: str | bytes, durable: bool = False) -> None
     """
     with atomic_replace(path, durable=durable) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The mapping in a JSON file; empty if there is none, or the file is damaged."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def finite_or_null(value: Any) -> Any:

@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
+from labbook.config.unknown_keys import flatten
 from labbook.files import replace_file
 from labbook.plots.contact_sheet import Picture
 from labbook.runs.provenance import typed_command
@@ -150,10 +151,11 @@ def write_picture(loggers: list[Logger], name: str, pixels: Picture, step: int) 
 
 def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[str, Any], step: int) -> None:
     left_out = (*IGNORED_KEYS, "config_groups", "callbacks", "_")
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     telling = {
-        key: value
-        for key, value in flat_config(config).items()
-        if not key.startswith(left_out) and not key.rpartition(".")[2].startswith("_")
+        key: value if isinstance(value, (bool, int, float, str)) else str(value)
+        for key, value in flatten(plain).items()
+        if value is not None and not key.startswith(left_out) and not key.rpartition(".")[2].startswith("_")
     }
     for logger in loggers:
         if isinstance(logger, TensorBoard):
@@ -166,17 +168,3 @@ def write_summary(loggers: list[Logger], config: DictConfig, metrics: Mapping[st
             log_settings(logger, {**config.config_groups, **telling})
             logger.log_metrics({f"final/{name}": value for name, value in metrics.items() if isinstance(value, float)})
         logger.save()  # before the run is recorded as finished
-
-
-def flat_config(config: DictConfig) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-
-    def visit(node: Any, prefix: str) -> None:
-        for key, value in node.items():
-            if isinstance(value, dict):
-                visit(value, f"{prefix}{key}.")
-            elif value is not None:
-                found[f"{prefix}{key}"] = value if isinstance(value, (bool, int, float, str)) else str(value)
-
-    visit(OmegaConf.to_container(config, resolve=True), "")
-    return found

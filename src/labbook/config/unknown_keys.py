@@ -1,5 +1,6 @@
 """The names of settings: which are known, and errors for others. Imports no torch."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -42,6 +43,14 @@ OF_TRAINER = {
 def split_choice(choice: str) -> list[str]:
     """The names in a choice of a group: one, or several as in [ema,early_stopping]."""
     return choice.strip("[]").split(",")
+
+
+def flatten(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings of a plain configuration by their dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        found |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
 
 
 def unknown_keys(config: Any, reference: Any, prefix: str = "") -> list[str]:

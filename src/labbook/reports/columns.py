@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from labbook.config.schema import GROUPS, LATER_GROUPS, TrainConfig
-from labbook.reports.read_runs import RunRecord, flatten
+from labbook.config.unknown_keys import flatten
+from labbook.reports.read_runs import RunRecord
 from labbook.runs.run_id import IGNORED_KEYS
 
 DEFAULT = "default"  # a setting that a run does not have

@@ -15,6 +15,7 @@ import yaml
 
 from labbook.config import renames
 from labbook.config.path_rules import check_local_path
+from labbook.config.unknown_keys import flatten
 from labbook.config.untrusted import LOADER, check_yaml_form, read_settings_file
 from labbook.errors import SettingError
 from labbook.runs.run_folder import CONFIG, LOG, METRICS, TABLE, State, read_metrics
@@ -190,16 +191,6 @@ def read_metric_table(file: Path) -> dict[str, Floats]:
     cells = [[_number(cell) for cell in row] for row in rows[1:] if len(row) == len(names)]
     values = np.array(cells, dtype=np.float64).reshape(len(cells), len(names))
     return dict(zip(names, values.T, strict=True))
-
-
-def flatten(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        if isinstance(value, dict):
-            found |= flatten(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
 
 
 def _texts(value: Any) -> tuple[str, ...]:

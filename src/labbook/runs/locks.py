@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from labbook.files import write_whole
+from labbook.files import read_json, write_whole
 
 CLAIMS = ".claims"  # in a sweep's folder
 
@@ -45,12 +45,9 @@ def lock_owner(sweep: Path, name: str) -> str | None:
         with _lock(sweep, name).acquire(blocking=False):
             return None
     except Timeout:
-        note = sweep / CLAIMS / f"{_key(name)}.json"
-    try:
-        content = json.loads(note.read_text(encoding="utf-8"))
-        return f"process {content['process']} on {content['host']} since {content['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+        note = read_json(sweep / CLAIMS / f"{_key(name)}.json")
+    known = {"process", "host", "since"} <= note.keys()
+    return "process {process} on {host} since {since}".format(**note) if known else "another process"
 
 
 def held_locks(sweep: Path) -> dict[str, str]:

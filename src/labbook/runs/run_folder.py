@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from labbook.config.invocation import program_name
 from labbook.config.path_rules import quote_override, short_file_name
 from labbook.errors import SettingError
-from labbook.files import find_corruption, finite_or_null, is_folder_locked, remove_partial, write_whole
+from labbook.files import find_corruption, finite_or_null, is_folder_locked, read_json, remove_partial, write_whole
 from labbook.runs import locks
 from labbook.runs.provenance import code_version, other_code_version, typed_command
 
@@ -162,12 +162,7 @@ def newest_intact_state(path: Path) -> tuple[Path | None, list[str]]:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """The content of metrics.json; empty if it is missing or damaged."""
-    try:
-        content = json.loads((path / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return read_json(path / METRICS)
 
 
 WITH_FIGURES = ("finished", "pruned")

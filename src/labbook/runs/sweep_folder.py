@@ -14,7 +14,7 @@ from typing import Any
 from labbook.config import renames
 from labbook.config.path_rules import NAME, check_symlinks
 from labbook.errors import SettingError
-from labbook.files import write_whole
+from labbook.files import read_json, write_whole
 from labbook.runs import locks
 from labbook.runs.provenance import code_folder, code_version, digest_files, source_files, typed_command
 from labbook.runs.run_folder import CONFIG, METRICS, State, state_of
@@ -94,11 +94,8 @@ def move_aside(source: Path, target: Path) -> Path:
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """The content of a sweep's manifest; None for another folder."""
-    try:
-        content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(content, dict) or content.get("made_by") != "labbook":
+    content = read_json(path / MANIFEST)
+    if content.get("made_by") != "labbook":
         return None
     over = content.get("over")
     renamed = {"over": [renames.current_name(str(name)) for name in over]} if isinstance(over, list) else {}
@@ -115,13 +112,10 @@ class IdentityIndex:
         self.file = sweep / INDEX
         self.state = settings_fingerprint(roots, code or code_folder())
         self.identities: dict[str, str] = {}
-        try:
-            content = json.loads(self.file.read_text(encoding="utf-8"))
-            known = dict(content["identities"]) if content["state"] == self.state else {}
-            if all(re.fullmatch(r"[0-9a-f]{8}", item) for item in known.values()):
-                self.identities = known
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            pass
+        content = read_json(self.file)
+        known = content.get("identities") if content.get("state") == self.state else None
+        if isinstance(known, dict) and all(re.fullmatch(r"[0-9a-f]{8}", str(item)) for item in known.values()):
+            self.identities = known
         self._saved = len(self.identities)
 
     def save(self) -> None:
