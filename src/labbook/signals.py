@@ -96,12 +96,8 @@ def forward_to_submitit(signum: int) -> None:
 
 
 @contextmanager
-def ended_by_signals(parallel: bool) -> Iterator[None]:
-    """If runs are in other processes, SIGTERM ends this one like Ctrl-C, so that they end too."""
-    if not parallel:
-        yield
-        return
-
+def ended_by_sigterm() -> Iterator[None]:
+    """Within this context, SIGTERM ends the process like Ctrl-C, so that runs in other processes end too."""
     before = signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
     try:
         yield

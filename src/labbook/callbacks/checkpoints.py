@@ -54,10 +54,6 @@ class RunCheckpoints:
         self._saved_at = time.monotonic()
 
     @property
-    def last_path(self) -> Path:
-        return self.folder / run_folder.LAST
-
-    @property
     def best_path(self) -> Path:
         return self.folder / run_folder.BEST
 
@@ -145,7 +141,7 @@ class RunCheckpoints:
     def _save_last(self, trainer: Trainer, model: LightningModule) -> None:
         self._refuse_diverged(trainer, model)
         self._mend_folder()
-        self._write(trainer, self.last_path, weights_only=False)
+        self._write(trainer, self.folder / run_folder.LAST, weights_only=False)
         self._saved_at = time.monotonic()
 
     def _mend_folder(self) -> None:

@@ -10,7 +10,7 @@ from labbook.callbacks.ema import EMA
 from labbook.data.datamodule import ImageDataModule
 from labbook.errors import SettingError
 from labbook.training.capabilities import is_image_data
-from labbook.training.parameter_groups import BATCH_NORMS
+from labbook.training.parameter_groups import batch_norms
 
 
 class SWA(EMA):
@@ -74,11 +74,6 @@ class SWA(EMA):
             with torch.random.fork_rng(devices), trainer.precision_plugin.forward_context():
                 torch.manual_seed(data.seed)  # for dropout: equal after a resume, and no trace in the training
                 renew_batch_norm(pl_module, data)
-
-
-def batch_norms(network: torch.nn.Module) -> list[Any]:
-    """The trained layers of batch normalisation that keep statistics."""
-    return [item for item in network.modules() if isinstance(item, BATCH_NORMS) and item.track_running_stats]
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from optuna.distributions import (
     check_distribution_compatibility,
 )
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from labbook.config.schema import lower_is_better
 from labbook.errors import SettingError, first_line
@@ -220,8 +220,6 @@ def drawn_trials(study: optuna.Study) -> int:
 def taken_trials(study: optuna.Study, worker: str) -> int:
     """The number of trials that are done or running; a failed one counts for the search that tried it."""
 
-    def counts(trial: FrozenTrial) -> bool:
-        done = trial.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-        return done or (trial.state is TrialState.FAIL and trial.user_attrs.get("worker") == worker)
-
-    return sum(counts(trial) for trial in study.get_trials(deepcopy=False))
+    trials, taken = study.get_trials(deepcopy=False), (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    failed = [trial for trial in trials if trial.state is TrialState.FAIL]
+    return sum(trial.state in taken for trial in trials) + sum(item.user_attrs.get("worker") == worker for item in failed)

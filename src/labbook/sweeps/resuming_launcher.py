@@ -6,6 +6,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from labbook.runs import locks
 from labbook.runs.provenance import code_version, other_code_version
 from labbook.runs.run_folder import METRICS, WITH_FIGURES, read_metrics
 from labbook.runs.sweep_folder import SweepFolder
-from labbook.signals import ended_by_signals, restore_interrupts
+from labbook.signals import ended_by_sigterm, restore_interrupts
 from labbook.sweeps import checking, launchers, run_job
 from labbook.sweeps.job_composer import JobComposer
 
@@ -108,7 +109,7 @@ class ResumingLauncher(Launcher):
         returns: dict[str, JobReturn] = {}
         if todo:
             launchers.prepare_launcher(self.inner)
-        with ended_by_signals(launchers.runs_elsewhere(self.inner)):
+        with ended_by_sigterm() if launchers.runs_elsewhere(self.inner) else nullcontext():
             while todo:
                 for batch in in_batches(todo.items(), self.at_once or len(todo)):
                     overrides = [self._job_overrides(name, *job) for name, job in batch]

@@ -16,6 +16,11 @@ NORMALIZATIONS = (*BATCH_NORMS, *INSTANCE_NORMS, nn.GroupNorm, nn.LayerNorm)
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
+def batch_norms(network: nn.Module) -> list[Any]:
+    """The layers of batch normalisation that keep statistics."""
+    return [item for item in network.modules() if isinstance(item, BATCH_NORMS) and item.track_running_stats]
+
+
 class Factors(NamedTuple):
     """Factors of a parameter's learning rate and weight decay."""
 

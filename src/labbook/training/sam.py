@@ -12,7 +12,7 @@ from labbook.data.randomness import get_rng_states, set_rng_states
 from labbook.errors import SettingError
 from labbook.training.hardware import UNSCALED
 from labbook.training.metrics import RunningMetrics
-from labbook.training.parameter_groups import BATCH_NORMS
+from labbook.training.parameter_groups import batch_norms
 
 SMALLEST = 1e-12  # added to the norm of the gradient
 
@@ -56,9 +56,7 @@ def sam_gradient(network: nn.Module, closure: Callable[[], Any], rho: float, sum
 @contextmanager
 def keep_batch_statistics(network: nn.Module) -> Iterator[None]:
     """Within this context, batch normalisation uses the batch statistics and does not update its running statistics."""
-    tracking = [
-        module for module in network.modules() if isinstance(module, BATCH_NORMS) and module.track_running_stats
-    ]
+    tracking = batch_norms(network)
     for module in tracking:
         module.track_running_stats = False
     try:
