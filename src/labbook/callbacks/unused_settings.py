@@ -166,5 +166,3 @@ def unused_by_own_model(config: DictConfig, model: LightningModule) -> Iterator[
                 f"{group}={choice} has no effect on {title}, because its configure_optimizers creates its own: add an"
                 f" argument {group} of its constructor, or leave it out"
             )
-
-

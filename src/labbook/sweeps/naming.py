@@ -63,7 +63,9 @@ def sweep_name(overrides: list[str], preset: str | None, search: bool = False) -
 
     The swept values are not in it, so a command with one more value is the same sweep.
     """
-    last = {item.get_key_element(): item for item in parse_overrides(overrides)}  # of a key given twice the later counts
+    last = {
+        item.get_key_element(): item for item in parse_overrides(overrides)
+    }  # of a key given twice the later counts
     named = {key: item for key, item in sorted(last.items()) if not is_left_out_of_name(key)}
     over = [key for key, item in named.items() if item.is_sweep_override()]
     fixed = [f"{key}={item.get_value_element_as_str()}" for key, item in named.items() if key not in over]

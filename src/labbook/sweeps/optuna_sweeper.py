@@ -99,7 +99,9 @@ class OptunaSearch(OptunaSweeper):
 
         example = {**{name: example_of(drawn) for name, drawn in self.space.items()}, **self.fixed}
         config, folder, launcher = self.command.config, self.command.folder.path, self.command.launcher
-        launcher.composer.composed([*(f"{name}={value}" for name, value in example.items()), *self.removed, *self.repeats[0]])
+        launcher.composer.composed(
+            [*(f"{name}={value}" for name, value in example.items()), *self.removed, *self.repeats[0]]
+        )
         studies.check_search_objective(self.space, config.objective)
         self._check_forced(example)
         studies.rehearse_sampler(self.sampler, self.space)

@@ -61,7 +61,7 @@ def metric_names(row: Row) -> list[str]:
 def metrics_of_part(row: Row, part: str) -> str:
     """The first metrics of a data split, loss and accuracy first; without a split, all other metrics."""
     found = {
-        PART.sub("", name): row[name]
+        without_part(name): row[name]
         for name in metric_names(row)
         if part_of_metric(name) == part and not is_layer_metric(name)
     }
@@ -75,6 +75,10 @@ def part_of_metric(name: str) -> str:
     """The data split in a metric's name, as in train/loss or val_loss; empty if there is none."""
     match = PART.match(name)
     return match[1] if match else ""
+
+
+def without_part(name: str) -> str:
+    return PART.sub("", name)
 
 
 def format_metric(value: float) -> str:

@@ -121,7 +121,8 @@ class MultilabelEvaluationResult:
         measures = {"f1": self.f1, "average_precision": self.average_precision}
         means = {"test/macro_f1": self.f1, "test/mean_average_precision": measures["average_precision"]}
         found: dict[str, Any] = {name: values.nanmean().item() for name, values in means.items()}
-        by_class = {f"test/{name}_by_class": values for name, values in measures.items()} | {THRESHOLDS: self.thresholds}
+        by_class = {f"test/{name}_by_class": values for name, values in measures.items()}
+        by_class[THRESHOLDS] = self.thresholds
         found |= {name: dict(zip(names, values.tolist(), strict=True)) for name, values in by_class.items()}
         whole: dict[str, Any] = finite_or_null(found)
         return whole
