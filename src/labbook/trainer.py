@@ -105,8 +105,9 @@ def build_callbacks(
         every_minutes=config.checkpoint.every_minutes,
         deciding=result_callbacks(settings),
     )
-    diagnosed = capabilities.is_classifier(model) and capabilities.is_image_data(data)
-    diagnostics = TrainingDiagnostics(data) if diagnosed else None
+    diagnostics = None
+    if capabilities.is_classifier(model) and capabilities.is_image_data(data):
+        diagnostics = TrainingDiagnostics(data)
     pruning = None
     if config.sweep.job.trial is not None and config.sweep.prune and not (config.folds or config.seeds > 1):
         from labbook.callbacks.pruning import OptunaPruning  # only a search has Optuna

@@ -55,9 +55,10 @@ class Progress(Callback):
             self._drawn = time.monotonic()
             self._bar.update(TASK, completed=batch_idx + 1, refresh=True)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule, *_: BaseException) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
-    on_exception = on_train_end
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.on_train_end(trainer, pl_module)

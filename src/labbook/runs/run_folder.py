@@ -173,7 +173,7 @@ State = Literal["new", "running", "interrupted", "failed", "finished", "pruned",
 def state_of(run: Path) -> tuple[State, dict[str, Any]]:
     """The state of a run, and its metrics.json. A killed run is interrupted, whatever its metrics.json says."""
     metrics = read_metrics(run)
-    status, objective = metrics.get("status"), metrics.get("objective")
+    status, objective = metrics.get("status"), metrics.get("objective", "")
     if status in WITH_FIGURES and not (type(objective) in (int, float) and math.isfinite(objective)):
         return "damaged", metrics
     if status in (*WITH_FIGURES, "failed", "interrupted"):

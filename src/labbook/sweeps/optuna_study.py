@@ -219,6 +219,6 @@ def drawn_trials(study: optuna.Study) -> int:
 
 def taken_trials(study: optuna.Study, worker: str) -> int:
     """The number of trials that are done or running; a failed one counts for the search that tried it."""
-    trials, taken = study.get_trials(deepcopy=False), (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-    failed = [trial.user_attrs.get("worker") for trial in trials if trial.state is TrialState.FAIL]
+    taken, trials = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING), study.get_trials(deepcopy=False)
+    failed: list[str | None] = [item.user_attrs.get("worker") for item in trials if item.state is TrialState.FAIL]
     return sum(trial.state in taken for trial in trials) + failed.count(worker)
