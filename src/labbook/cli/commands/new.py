@@ -77,10 +77,11 @@ def check_word(name: str, example: str) -> None:
         raise SettingError(f"NAME={name} is a keyword of Python: use another name")
 
 
-def check_new_name(kind: str, name: str, root: Path, files: dict[str, str]) -> None:
-    """Refuse a name that cannot be a module and a choice, or is in use."""
+def new_files(kind: str, name: str, root: Path, package: str) -> dict[str, str]:
+    """The files of `render_files`; refuses a name that cannot be a module and a choice, or is in use."""
     group, _ = KINDS[kind]
     check_word(name, f"my_{({'model': 'net', 'module': 'net', 'data': 'set'}).get(kind, kind)}")
+    files = render_files(kind, name, package)
     if not isinstance(yaml.safe_load(name), str) or name in ("inf", "nan"):
         raise SettingError(f"NAME={name} is not a text for Hydra, so {group}={name} would not work: use another name")
     for there in (path for file in map(Path, files) for path in (file, file.with_suffix(""))):  # a file, or a package
@@ -91,6 +92,7 @@ def check_new_name(kind: str, name: str, root: Path, files: dict[str, str]) -> N
     made = class_name_of(name)
     if re.search(rf"\bimport .*\b{made}\b", next(iter(files.values()))):
         raise SettingError(f"NAME={name} would name a class {made}, which its file imports: use another name")
+    return files
 
 
 @exit_with_message()
@@ -100,9 +102,7 @@ def main() -> None:
     parser.add_argument("name", metavar="NAME", help="of the files and the option: my_net; the class is MyNet")
     given = parser.parse_args()
     root, package = project_package()
-    files = render_files(given.kind, given.name, package)
-    check_new_name(given.kind, given.name, root, files)
-    for path, text in files.items():
+    for path, text in new_files(given.kind, given.name, root, package).items():
         make_folder((root / path).parent)
         write_whole(root / path, text)
         print(f"made: {path}")
