@@ -78,7 +78,9 @@ def called_from_python(arguments: Sequence[str] = ()) -> Iterator[None]:
         error.args = (text,)
         raise
     except StoppedBySignal as stop:
-        end_as_signalled(stop)
+        if stop.signum != signal.SIGINT and signal.getsignal(stop.signum) == signal.SIG_DFL:
+            signal.raise_signal(stop.signum)  # ends as it would have without Labbook, now that the state is saved
+        raise StoppedByUser("stopped; the state is saved") from None
     finally:
         sys.argv = argv
         for name, value in environment.items():
@@ -103,10 +105,3 @@ def interrupts_raise() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
-
-
-def end_as_signalled(stop: StoppedBySignal) -> NoReturn:
-    """End as the signal would have done without Labbook, now that the state is saved."""
-    if stop.signum != signal.SIGINT and signal.getsignal(stop.signum) == signal.SIG_DFL:
-        signal.raise_signal(stop.signum)
-    raise StoppedByUser("stopped; the state is saved") from None

@@ -8,9 +8,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from labbook.data.image_spec import ImageSpec
-from labbook.models.activations import Activation
-from labbook.models.activations import activation as layer
-from labbook.models.mlp import dense_layers
+from labbook.models.mlp import ACTIVATIONS, Activation, dense_layers
 from labbook.training.classifier import Classifier, Task
 
 
@@ -37,7 +35,8 @@ class ConvNet(Classifier):
         blocks: list[nn.Module] = []
         inputs, side = spec.channels, spec.size
         for outputs in channels:
-            blocks += [nn.Conv2d(inputs, outputs, kernel_size, padding=padding), layer(activation), nn.MaxPool2d(2)]
+            convolution = nn.Conv2d(inputs, outputs, kernel_size, padding=padding)
+            blocks += [convolution, ACTIVATIONS[activation](), nn.MaxPool2d(2)]
             inputs, side = outputs, (side + 2 * padding - kernel_size + 1) // 2
         self.features = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(dropout)

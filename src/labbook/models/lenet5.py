@@ -4,8 +4,7 @@ from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
 from labbook.data.image_spec import ImageSpec
-from labbook.models.activations import Activation
-from labbook.models.activations import activation as layer
+from labbook.models.mlp import ACTIVATIONS, Activation
 from labbook.training.classifier import Classifier, Task
 
 
@@ -20,14 +19,15 @@ class LeNet5(Classifier):
     ) -> None:
         super().__init__(spec, task)
         self.require_size(spec, max(16 - 2 * padding, 1))
+        layer = ACTIVATIONS[activation]
         self.features = nn.Sequential(
-            nn.Conv2d(spec.channels, 6, kernel_size=5, padding=padding), layer(activation), nn.MaxPool2d(2),
-            nn.Conv2d(6, 16, kernel_size=5), layer(activation), nn.MaxPool2d(2),
+            nn.Conv2d(spec.channels, 6, kernel_size=5, padding=padding), layer(), nn.MaxPool2d(2),
+            nn.Conv2d(6, 16, kernel_size=5), layer(), nn.MaxPool2d(2),
         )  # fmt: skip
         side = ((spec.size + 2 * padding - 4) // 2 - 4) // 2
         self.classifier = nn.Sequential(
-            nn.Linear(16 * side**2, 120), layer(activation),
-            nn.Linear(120, 84), layer(activation),
+            nn.Linear(16 * side**2, 120), layer(),
+            nn.Linear(120, 84), layer(),
             nn.Linear(84, spec.num_classes),
         )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Multilayer perceptron (labs A, C and E)."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt
 from pydantic import NonNegativeInt, PositiveInt
@@ -9,9 +9,12 @@ from torch import Tensor, nn
 
 from labbook.data.image_spec import ImageSpec
 from labbook.errors import SettingError
-from labbook.models.activations import Activation
-from labbook.models.activations import activation as layer
 from labbook.training.classifier import Classifier, Task
+
+Activation = Literal["relu", "tanh", "sigmoid", "gelu"]
+ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "gelu": nn.GELU
+}  # fmt: skip
 
 
 class MLP(Classifier):
@@ -55,7 +58,7 @@ def dense_layers(inputs: int, units: Sequence[int], activations: Sequence[Activa
     """Hidden layers: linear, activation and optional dropout for each entry of `units`."""
     layers: list[nn.Module] = []
     for outputs, name in zip(units, activations, strict=True):
-        layers += [nn.Linear(inputs, outputs), layer(name)]
+        layers += [nn.Linear(inputs, outputs), ACTIVATIONS[name]()]
         layers += [nn.Dropout(dropout)] if dropout else []
         inputs = outputs
     return nn.Sequential(*layers)
