@@ -1,5 +1,6 @@
 """The runs to compare, read from their folders. Imports torch only to test a run again."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -113,11 +114,7 @@ def run_labels(paths: Sequence[Path]) -> list[str]:
     whole = [path.absolute() for path in paths]
     stems = [STAMP.sub("", path.name) for path in whole]
     names = [path.name if stems.count(stem) > 1 else stem for path, stem in zip(whole, stems, strict=True)]
-    return names if len(set(names)) == len(names) else without_common([path.parts for path in whole])
-
-
-def without_common(paths: Sequence[Sequence[str]]) -> list[str]:
-    """Paths, given as parts, without their common start; at least the last part stays."""
-    least = min(map(len, paths)) - 1
-    common = next((place for place in range(least) if len({path[place] for path in paths}) > 1), least)
-    return ["/".join(path[common:]) for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    common = len(os.path.commonprefix([path.parent.parts for path in whole]))  # noqa: RUF071 - it compares parts
+    return ["/".join(path.parts[common:]) for path in whole]
