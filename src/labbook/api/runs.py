@@ -100,8 +100,8 @@ class Run:
         """Classify images.
 
         Args:
-            images: a file, a folder, a pattern such as "photos/*.jpg", a Pillow image, pixels as an array uint8 [H, W]
-                or [H, W, C] or as a tensor uint8 [C, H, W]; or several of these. Pixels are resized as a file would be.
+            images: a file, a folder, a pattern such as "photos/*.jpg", a Pillow image, pixels, or several of these.
+                Pixels are an array uint8 [H, W] or [H, W, C], or a tensor uint8 [C, H, W]; resized as a file would be.
             *overrides: settings of the run to change, such as "trainer=cpu".
             top: the number of classes of each image.
             weights: "best" or "last" epoch; None: those that the run tested.

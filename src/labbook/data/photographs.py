@@ -41,9 +41,9 @@ class PhotographData(ImageFileData):
 
     With a `decode_size` larger than `image_size`, images are stored in that size: `random_resized_crop` crops them in
     training; otherwise the center is used. `on_corrupt` is for unreadable files and files in two classes. `range` is
-    [BLACK, WHITE] of images with more than 8 bits; auto: [0, 2^n - 1] for the smallest n of 8, 10, 12, 14, 16 that
-    holds the image; None: of the file's bits. If the data set has no test set, it is `test_fraction` of the images of
-    each class. These are the same in every run, for any `val_seed`.
+    [BLACK, WHITE] of images with more than 8 bits; None: of the file's bits. With auto it is [0, 2^n - 1], for the
+    smallest n of 8, 10, 12, 14, 16 that holds the image. If the data set has no test set, it is `test_fraction` of the
+    images of each class. These are the same in every run, for any `val_seed`.
     """
 
     draws_test = False  # whether the test set is drawn from all images

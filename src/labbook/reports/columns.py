@@ -72,16 +72,12 @@ def varying_settings(runs: Sequence[RunRecord], over: Sequence[str]) -> list[Col
             value = setting_value(run, name)
             seen.setdefault(group_choice(run, name), set()).add(ABSENT if value is ABSENT else value_key(value))
         known = {choice: values for choice, values in seen.items() if values != {ABSENT}}
-        off = off_value(runs, name)
+        # Runs from before a setting was added are equal to runs with it off.
+        off = next((run.settings[name] for run in runs if name in run.settings and name not in run.effective), DEFAULT)
         ways = [{value_key(off) if value is ABSENT else value for value in values} for values in known.values()]
         if any(len(values) > 1 for values in ways):
             columns.append(Column(name, False, frozenset(known), off))
     return columns
-
-
-def off_value(runs: Sequence[RunRecord], name: str) -> Any:
-    """The value of a setting in runs from before it was added: these are equal to runs with it off."""
-    return next((run.settings[name] for run in runs if name in run.settings and name not in run.effective), DEFAULT)
 
 
 def setting_names(runs: Sequence[RunRecord]) -> list[str]:

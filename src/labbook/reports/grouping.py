@@ -47,7 +47,7 @@ class SettingRow:
     old: bool  # whether a metric is from other code than the report's
     objective: str = "val/acc"  # the metric that runs are compared by
     falls: bool = False  # whether smaller is better
-    data_set: tuple[str, ...] = ()  # the data set of the runs
+    data_set: tuple[str, ...] = ()  # what distinguishes the data set of the runs: its class, and swept folders
 
     @property
     def finished(self) -> list[RunRecord]:
@@ -174,16 +174,11 @@ def row_of_setting(
     old = any(run.version != code for run in runs if run.state == "finished")
     unlike = entry.get("epochs") not in (None, runs[0].settings.get("epochs"))
     final, system = entry.get("final", {}), entry.get("system", "")
-    data_set = data_set_of(runs[0], columns)
+    folders = [column.name for column in columns if column.name in FOLDERS_OF_DATA]
+    data_set = tuple(str(runs[0].settings.get(name)) for name in ("data._target_", *folders))
     return SettingRow(
         values, label or "the one setting", tuple(runs), final, system, unlike, old, objective, falls, data_set
     )
-
-
-def data_set_of(run: RunRecord, columns: Sequence[Column]) -> tuple[str, ...]:
-    """What distinguishes the data set of a run in its sweep: its class, and swept folders."""
-    folders = [column.name for column in columns if column.name in FOLDERS_OF_DATA]
-    return tuple(str(run.settings.get(name)) for name in ("data._target_", *folders))
 
 
 def published_for(config: dict[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def pixel_grid(height: int, width: int, device: torch.device) -> Tensor:
-    """Coordinates x and y of all pixels from the center of the image, in pixels: [H, W, 2]."""
-    y, x = (torch.arange(count, device=device) + (1 - count) / 2 for count in (height, width))
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
-
-
 def sample(images: Tensor, places: Tensor, mode: str) -> Tensor:
     """The pixels at `places` [n, H, W, 2] (x and y from the center, in pixels); black outside. Float [n, C, H, W]."""
     height, width = images.shape[2:]
@@ -72,7 +66,8 @@ def perspective(images: Tensor, corners: Tensor) -> Tensor:
     rows_y = torch.cat([zeros, zeros[..., :1], place, -start[..., 1:] * ends], -1)
     found = torch.linalg.solve(torch.cat([rows_x, rows_y], 1), torch.cat([start[..., 0], start[..., 1]], 1))
     matrices = torch.cat([found, ones[:, :1, 0]], 1).view(n, 3, 3).float()
-    grid = pixel_grid(height, width, images.device)
+    y, x = (torch.arange(count, device=images.device) + (1 - count) / 2 for count in (height, width))
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)  # [H, W, 2], from the center
     centre = torch.tensor([width / 2, height / 2], device=images.device)  # of coordinates plus half a pixel
     whole = torch.cat([grid + centre, torch.ones_like(grid[..., :1])], -1).view(1, -1, 3) @ matrices.transpose(1, 2)
     places = whole[..., :2] / whole[..., 2:] - centre

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from labbook.data.image_cache import decode_all
@@ -58,12 +57,12 @@ class Predictor:
         """Predictions for files, in their order; a file is decoded as in the test set."""
         each = zip(files, decode_all(files, decoding_of_run(self.network.config, self.network.spec)), strict=True)
         while batch := list(islice(each, self.batch_size)):
-            read = [(str(file), decoded.image) for file, decoded in batch if decoded.image is not None]
+            names = [str(file) for file, decoded in batch if decoded.image is not None]
+            images = [decoded.image for _, decoded in batch if decoded.image is not None]
+            pixels = torch.from_numpy(np.stack(images)) if images else torch.empty(0, dtype=torch.uint8)
             problems = tuple(f"{printable(file)} {decoded.problem}" for file, decoded in batch if decoded.image is None)
             remarks = tuple((decoded.remark, printable(file)) for file, decoded in batch if decoded.remark)
-            yield self._predicted([name for name, _ in read], stack_images([image for _, image in read]))._replace(
-                problems=problems, remarks=remarks
-            )
+            yield self._predicted(names, pixels)._replace(problems=problems, remarks=remarks)
 
     def test_images(self, numbers: Sequence[int]) -> Iterator[PredictedBatch]:
         """Predictions for images of the run's test set, whose true classes are known."""
@@ -105,7 +104,3 @@ class Predictor:
         known = true or [None] * len(names)
         several: Sequence[tuple[str, ...] | None] = self.network.several_classes(probabilities) or [None] * len(names)
         return PredictedBatch([Prediction(*each) for each in zip(names, guesses, known, several, strict=True)], pixels)
-
-
-def stack_images(images: Sequence[NDArray[np.uint8]]) -> Tensor:
-    return torch.from_numpy(np.stack(images)) if images else torch.empty(0, dtype=torch.uint8)

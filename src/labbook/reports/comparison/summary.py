@@ -35,17 +35,14 @@ def compare(paths: Sequence[Path]) -> Comparison:
     runs = load_candidates(paths)
     predicted = [(run.label, *predictions_of(run)) for run in runs]
     answers = [(label, each) for label, each, _ in predicted if each is not None]
-    notes = [*first_notes([note for _, _, note in predicted if note]), *incomparable_note(answers)]
+    said = [note for _, _, note in predicted if note]
+    more = len(said) - MOST_BESIDE
+    cut = [f"... and {more} more notes of this kind."] if more > 0 else []
+    notes = [*said[:MOST_BESIDE], *cut, *incomparable_note(answers)]
     if len(runs) > MOST_BESIDE:
         return Comparison(tuple(runs), (), ranking_sheet(answers, notes))
     beside = tuple(make(runs) for make in (sheets.settings_sheet, sheets.metrics_sheet, sheets.times_sheet))
     return Comparison(tuple(runs), beside, sheets.significance_sheet(pairs_of(answers), notes))
-
-
-def first_notes(notes: Sequence[str]) -> list[str]:
-    """The notes; for many runs only the first ones."""
-    more = len(notes) - MOST_BESIDE
-    return [*notes[:MOST_BESIDE], *([f"... and {more} more notes of this kind."] if more > 0 else [])]
 
 
 def print_comparison(comparison: Comparison) -> None:
