@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from labbook.data.image_cache import Labelled, Photographs, file_digest
 from labbook.errors import printable
-from labbook.files import make_folder, write_whole
+from labbook.files import make_folder, read_json, write_whole
 
 
 class Duplicates(NamedTuple):
@@ -51,10 +51,7 @@ def image_count(images: Sequence[str]) -> str:
 
 def file_digests(paths: Sequence[Path], memory: Path) -> list[str]:
     """The digest of each file; the name of an unreadable one. `memory` is a file with digests of unchanged files."""
-    known: dict[str, list[object]] = {}
-    with suppress(OSError, ValueError):
-        content = json.loads(memory.read_text(encoding="utf-8"))
-        known = content if isinstance(content, dict) else {}
+    known = read_json(memory)
     stamps = {str(path.absolute()): stamp_of(path) for path in paths}
     new = [name for name, stamp in stamps.items() if not stamp or known.get(name, [None])[:-1] != stamp]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:

@@ -3,11 +3,11 @@
 `evaluate.py --calibrate` writes it; predict, serve and export use it with the weights that it was fitted to.
 """
 
-import json
 import math
 from pathlib import Path
 
 from labbook.errors import SettingError
+from labbook.files import read_json
 
 FILE = "evaluation/calibration.json"  # in the run folder
 
@@ -17,10 +17,10 @@ def read_calibration(run: Path) -> tuple[float, int] | None:
     file = run / FILE
     if not file.is_file():
         return None
+    content = read_json(file)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
         temperature, epoch = float(content["temperature"]), int(content["epoch"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         temperature, epoch = math.nan, 0
     if not 0 < temperature < math.inf:
         raise SettingError(f"{file} is damaged: write it again with evaluate.py --calibrate, or delete it")

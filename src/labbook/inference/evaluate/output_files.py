@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from labbook.config.path_rules import short_file_name
 from labbook.data.datamodule import Split
-from labbook.files import finite_or_null, make_folder
+from labbook.files import finite_or_null, make_folder, read_json
 from labbook.inference.evaluate.class_metrics import (
     Bin,
     EvaluationReport,
@@ -56,10 +56,7 @@ class EvaluationDescription:
 
     def beside(self, folder: Path, images: str) -> "EvaluationDescription":
         """The same with other file names, if `folder` has a test of other images with these names."""
-        try:
-            there = json.loads((folder / f"evaluation{self.suffix}.json").read_text(encoding="utf-8"))["test_set"]
-        except (OSError, ValueError, LookupError, TypeError):  # no such test
-            return self
+        there = read_json(folder / f"evaluation{self.suffix}.json").get("test_set", images)
         return self if there == images else replace(self, other=f"{self.other}-{images}".lstrip("-"), apart=True)
 
     @property
