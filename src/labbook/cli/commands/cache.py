@@ -10,7 +10,7 @@ from pathlib import Path
 from labbook.cli.command_line import exit_with_message
 from labbook.config import invocation
 from labbook.console import plain_table, wide_enough
-from labbook.data.cache_listing import CacheEntry, list_caches, remove_caches
+from labbook.data.cache_records import CacheEntry, list_caches, remove_caches
 from labbook.errors import SettingError, list_first, printable
 
 
