@@ -16,7 +16,7 @@ from labbook.config.target_rules import return_type
 from labbook.config.unknown_keys import OF_TRAINER
 from labbook.data.datamodule import Part
 from labbook.data.image_spec import ImageSpec
-from labbook.errors import SettingError, UntrainableError
+from labbook.errors import SettingError, UntrainableError, list_choices
 from labbook.models import smallest_images, weights
 from labbook.runs import weights_source
 from labbook.training import (
@@ -36,6 +36,8 @@ from labbook.training.initialization import init_weights
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*", category=FutureWarning)
 
 OF_ANY_MODEL = ("weights", "freeze")  # settings of the group `model` that its classes need not have
+# Strategies whose processes each run the whole program, unlike those that fork or spawn.
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 
 log = logging.getLogger("labbook")
 Found = TypeVar("Found")
@@ -75,12 +77,15 @@ def check_experiment(config: DictConfig) -> None:
     nodes = {**config, "loss": loss, "model": model, "data": data}
     for group in NODES:
         instantiate.check_node_tree(nodes[group], group, SUPPLIED.get(group))
-    weights_source.check_weights_source(general.get("weights"))
+    if not isinstance(source := general.get("weights"), str | None):
+        raise SettingError(f"model.weights={source} must be a file, a run folder, https://... or hf://OWNER/NAME")
     losses.check_class_weights(class_weights)
     metric_building.check_metric_names(config.metrics or {})
     metric_building.check_objective_is_computed(config)
     own_modules.check_own_modules(config)
-    hardware.check_strategy(str(config.trainer.get("strategy", "auto")))
+    strategy = str(config.trainer.get("strategy", "auto"))
+    if strategy not in STRATEGIES:
+        raise UntrainableError(f"trainer.strategy={strategy} does not work here; {list_choices(strategy, STRATEGIES)}")
     hardware.check_num_nodes(config.trainer.get("num_nodes"))
     hardware.parse_devices(config.trainer.get("devices", "auto"))
     objectives.check_objective(config)

@@ -39,9 +39,7 @@ class Lookahead(Callback):
             for name, fast in float_state(pl_module).items()
         }
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         step, last = trainer.global_step, trainer.global_step >= self.steps
         if step == self.step or not (last or step % self.every == 0):
             return

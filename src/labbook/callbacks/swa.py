@@ -45,9 +45,7 @@ class SWA(EMA):
         super().on_train_start(trainer, pl_module)
         self.renewed = False
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         if not trainer.is_last_batch:
             return
         averaged = max(0, trainer.current_epoch + 1 - self.start)  # epochs in the average so far

@@ -12,11 +12,6 @@ from labbook.runs.run_folder import BEST, CHECKPOINTS, CONFIG, LAST
 PICKLES = (".pth", ".pt", ".ckpt", ".tar", ".th")
 
 
-def check_weights_source(source: Any) -> None:
-    if not isinstance(source, str | None):
-        raise SettingError(f"model.weights={source} must be a file, a run folder, https://... or hf://OWNER/NAME")
-
-
 def local_weights(source: str) -> Path:
     """A file, or the best checkpoint of a run; the last one if there is no best."""
     path = Path(expand_user("model.weights", source))

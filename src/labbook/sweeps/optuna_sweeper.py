@@ -97,7 +97,8 @@ class OptunaSearch(OptunaSweeper):
         """Start the sweep's folder after one trial composes, and hold the lock of this search."""
         from labbook.sweeps import optuna_study as studies
 
-        example = {**{name: example_of(drawn) for name, drawn in self.space.items()}, **self.fixed}
+        first = {name: getattr(drawn, "choices", None) or [drawn.low] for name, drawn in self.space.items()}
+        example = {**{name: values[0] for name, values in first.items()}, **self.fixed}
         config, folder, launcher = self.command.config, self.command.folder.path, self.command.launcher
         launcher.composer.composed(
             [*(f"{name}={value}" for name, value in example.items()), *self.removed, *self.repeats[0]]
@@ -136,7 +137,3 @@ def check_sampler(name: str) -> None:
     valid = GlobalHydra.instance().config_loader().get_group_options(SAMPLER)
     if name not in valid:
         raise SettingError(f"{SAMPLER}={name} is unknown; {list_choices(name, valid)}")
-
-
-def example_of(distribution: Any) -> Any:
-    return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low

@@ -5,9 +5,8 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +110,8 @@ class ResumingLauncher(Launcher):
             launchers.prepare_launcher(self.inner)
         with ended_by_sigterm() if launchers.runs_elsewhere(self.inner) else nullcontext():
             while todo:
-                for batch in in_batches(todo.items(), self.at_once or len(todo)):
+                jobs, size = list(todo.items()), self.at_once or len(todo)
+                for batch in (jobs[start : start + size] for start in range(0, len(jobs), size)):
                     overrides = [self._job_overrides(name, *job) for name, job in batch]
                     names, (first, _) = [name for name, _ in batch], batch[0][1]
                     returns |= zip(names, self._launched(names, overrides, first), strict=True)
@@ -231,12 +231,6 @@ def job_return(metrics: Mapping[str, Any], done: bool = True, failed: bool = Fal
     objective = float(metrics["objective"]) if done and not failed else None
     result.return_value = run_job.RunFailed(metrics.get("reason", "")) if failed else objective
     return result
-
-
-def in_batches(items: Iterable[tuple[str, SweepJob]], size: int) -> Iterator[list[tuple[str, SweepJob]]]:
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
 
 
 def is_held(result: JobReturn) -> bool:

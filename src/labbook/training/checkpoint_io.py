@@ -139,7 +139,9 @@ def load_weights(model: LightningModule, path: Path) -> int:
 
 def put_weights(model: LightningModule, content: dict[str, Any], path: Path) -> int:
     check_weights_fit(model, content["state_dict"], path)
-    check_weights_finite(content["state_dict"], path)
+    for name, weight in content["state_dict"].items():
+        if weight.is_floating_point() and not weight.isfinite().all():
+            raise SettingError(f"{path} has weights that are not finite ({name}), so it cannot be used")
     model.load_state_dict(content["state_dict"])
     epoch: int = content["epoch"]
     return epoch + 1
@@ -156,10 +158,3 @@ def check_weights_fit(model: LightningModule, weights: dict[str, torch.Tensor], 
                 f"{path} has another network than {type(model).__name__} of the configuration: {name} is {shapes[1]}"
                 f" there and {shapes[0]} here"
             )
-
-
-def check_weights_finite(weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Refuse weights with nan, whose network can only return nan."""
-    for name, weight in weights.items():
-        if weight.is_floating_point() and not weight.isfinite().all():
-            raise SettingError(f"{path} has weights that are not finite ({name}), so it cannot be used")

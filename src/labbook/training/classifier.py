@@ -154,14 +154,11 @@ class Classifier(FastLightningModule):
     def setup(self, stage: str) -> None:
         """Compute class weights from the training images, and move the losses to the device of the network."""
         if stage == "fit" and self.task.class_weights is not None:
-            weight = class_weights_of(self.task.class_weights, self._class_counts(), self.spec.class_names)
+            labels = getattr(self.trainer.datamodule, "training_labels", None)  # type: ignore[attr-defined]
+            counts = None if labels is None else class_counts(labels, self.spec.num_classes)
+            weight = class_weights_of(self.task.class_weights, counts, self.spec.class_names)
             self.criteria = Criteria.of(self.task.loss, self.task.label_smoothing, weight)
         self.criteria.to(self.trainer.strategy.root_device)
-
-    def _class_counts(self) -> Tensor | None:
-        """Training images of each class, int64 [classes]; None if the data has no labels."""
-        labels = getattr(self.trainer.datamodule, "training_labels", None)  # type: ignore[attr-defined]
-        return None if labels is None else class_counts(labels, self.spec.num_classes)
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's training metrics, and step a schedule that follows a metric.

@@ -78,7 +78,8 @@ def check_layer_order(network: nn.Module, layers: Sequence[Sequence[nn.Module]],
     order: list[int] = []
     for place, layer in enumerate(layers):
         for module in layer:
-            copied.get_submodule(paths[id(module)]).register_forward_hook(partial(_note_place, order, place))
+            note_place = partial(lambda place, *_: order.append(place), place)
+            copied.get_submodule(paths[id(module)]).register_forward_hook(note_place)
     failure = ""
     try:
         copied(images)
@@ -89,7 +90,3 @@ def check_layer_order(network: nn.Module, layers: Sequence[Sequence[nn.Module]],
             f"model.freeze: {type(network).__name__} does not execute its layers in the order of their registration"
             f"{failure}: define ordered_layers, the layers from the images to the classes"
         )
-
-
-def _note_place(order: list[int], place: int, *_: object) -> None:
-    order.append(place)

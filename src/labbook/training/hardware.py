@@ -18,11 +18,8 @@ if TYPE_CHECKING:
 Accelerator = Literal["cpu", "gpu", "mps"]
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 UNSCALED = "task.sam does not work with scaled gradients: use trainer.precision=bf16-mixed or 32"
-# Strategies whose processes each run the whole program, unlike those that fork or spawn. Lightning reads these
-# variables as numbers if a run has several processes.
+# Lightning reads these variables as numbers if a run has several processes.
 OF_SEVERAL = ("NODE_RANK", "GROUP_RANK", "MASTER_PORT", "STANDALONE_PORT")
-FIND_UNUSED = ("ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
-STRATEGIES = ("auto", "ddp", *FIND_UNUSED)
 # Set by Slurm, torchrun, LSF and MPI in the processes they start, or by a user on each machine.
 OF_CLUSTERS = ("SLURM_JOB_ID", "MASTER_ADDR", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 # Multiply-adds of a step, forward, between the largest network that is slower in bf16 on a CPU and the smallest that is
@@ -84,11 +81,6 @@ def cpu_name() -> str:
             return next(line.split(":")[1].strip() for line in info if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or "CPU"
-
-
-def check_strategy(asked: str) -> None:
-    if asked not in STRATEGIES:
-        raise UntrainableError(f"trainer.strategy={asked} does not work here; {list_choices(asked, STRATEGIES)}")
 
 
 def check_num_nodes(count: Any) -> None:

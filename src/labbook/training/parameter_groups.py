@@ -119,15 +119,11 @@ def ordered_layers_of(network: nn.Module) -> list[list[nn.Module]]:
 def module_units(module: nn.Module, head: nn.Module | None) -> Iterator[nn.Module]:
     """The blocks and the classification layer of a network, without modules that have no parameters."""
     for child in module.children():
-        if isinstance(child, CONTAINERS) or (child is not head and is_divided(child, head)):
+        inside = child.modules() if child is not head else ()
+        if isinstance(child, CONTAINERS) or any(inner is head or is_stack(inner) for inner in inside):
             yield from module_units(child, head)
         elif next(child.parameters(), None) is not None:
             yield child
-
-
-def is_divided(module: nn.Module, head: nn.Module | None) -> bool:
-    """Whether a module is more than one layer: it contains the classification layer or a stack of blocks."""
-    return any(inner is head or is_stack(inner) for inner in module.modules())
 
 
 def is_stack(module: nn.Module) -> bool:
