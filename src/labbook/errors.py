@@ -71,9 +71,9 @@ def list_first(names: Iterable[str], most: int = 5, separator: str = ", ") -> st
     return separator.join(every[:most]) + more
 
 
-def nearest(wrong: str, names: Iterable[str], likeness: float = 0.6) -> str:
+def nearest(wrong: str, names: Iterable[str]) -> str:
     """The most similar name; empty if none is near."""
-    return "".join(difflib.get_close_matches(wrong, sorted(names), n=1, cutoff=likeness))
+    return "".join(difflib.get_close_matches(wrong, sorted(names), n=1))
 
 
 def first_line(error: BaseException) -> str:

@@ -23,11 +23,11 @@ OURS = ("base=", "config_groups.", "model_data=", "sweep.job.")  # set by the pr
 PLAIN = re.compile(r"[\w./=,+~@:%-]+", re.ASCII)
 
 
-def proposals(line: str, configs: Path = CONFIGS) -> list[str]:
+def proposals(line: str) -> list[str]:
     """Completions of the last word of a command line that ends at the cursor."""
     program, *before, word = words_of(line)
     more = added_folders(before)
-    places = [Path(program).parent / "configs", configs, *more]
+    places = [Path(program).parent / "configs", CONFIGS, *more]
     key, equals, value = word.partition("=")
     sign = key[: len(key) - len(key.lstrip("+~"))]
     if word.startswith("-") and not equals:
@@ -39,7 +39,7 @@ def proposals(line: str, configs: Path = CONFIGS) -> list[str]:
         files = (path for place in places for path in (place / key.removeprefix(sign)).glob("*.yaml"))
         found = (f"{key}={swept}{path.stem}" for path in files)
     else:
-        found = propose_settings(before, word, configs, more)
+        found = propose_settings(before, word, more)
     return sorted({each for each in found if each.startswith(word) and PLAIN.fullmatch(each)})
 
 
@@ -69,7 +69,7 @@ def propose_folders(begun: str) -> Iterable[str]:
     return (f"{parent}{slash}{path.name}/" for path in Path(parent + slash or ".").glob("[!.]*/"))
 
 
-def propose_settings(before: list[str], word: str, configs: Path, more: list[Path]) -> Iterable[str]:
+def propose_settings(before: list[str], word: str, more: list[Path]) -> Iterable[str]:
     """Groups and keys of the configuration that the words before choose, and the value of a complete key."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
@@ -80,7 +80,7 @@ def propose_settings(before: list[str], word: str, configs: Path, more: list[Pat
     grid_sweeper.register_sweepers()
     words = [*before, *(f"hydra.searchpath=[{place}]" for place in more)]
     line = " ".join([*(each for each in words if not re.search(r"\s", each)), word])
-    with hydra.initialize_config_dir(str(configs)):
+    with hydra.initialize_config_dir(str(CONFIGS)):
         found = hydra_internals.complete(GlobalHydra.instance().config_loader(), "train", line)
     for each in found:
         key, equals, value = each.partition("=")

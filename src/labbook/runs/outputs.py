@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import shutil
 import stat
 import sys
@@ -166,6 +167,7 @@ def print_beside_outputs(*files: Path | None) -> redirect_stdout[TextIO] | nullc
 
 # The first character of a formula in a spreadsheet, also in the wide letters of Chinese and Japanese.
 FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*(e[+-]?\d+)?|inf|nan)", re.ASCII | re.IGNORECASE)
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
@@ -183,15 +185,4 @@ def escape_formula(cell: object) -> object:
     if not isinstance(cell, str):
         return cell
     cell = cell.replace("\r", r"\r")  # Python's csv does not quote it, and its readers take it for the end of a line
-    if not cell.startswith(FORMULA) or parses_as_number(cell):
-        return cell
-    return f"'{cell}"
-
-
-def parses_as_number(text: str) -> bool:
-    """Whether a text is a number, such as -1e-3, without a line break."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return text == text.strip()
+    return f"'{cell}" if cell.startswith(FORMULA) and not NUMBER.fullmatch(cell) else cell
