@@ -18,7 +18,7 @@ from labbook import lazy_imports
 
 # The same examples every time, so that a failure is everybody's, however slow or busy the machine.
 settings.register_profile(
-    "same", max_examples=40, derandomize=True, database=None, deadline=None,
+    "same", max_examples=25, derandomize=True, database=None, deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
 settings.load_profile("same")
@@ -223,4 +223,4 @@ def _nothing_remembered() -> None:
     from labbook.data import datamodule as module
 
     module._recent.clear()
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed formats the stack of calls for a GPU that comes later

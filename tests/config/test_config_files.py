@@ -20,6 +20,7 @@ from tests.callbacks.test_unused_settings import unused_in_preset
 from tests.cases import each_case
 from tests.composing import composed
 from tests.security.conftest import mostly_slow
+from tests.sweeps.test_presets import OF_NO_LAB
 
 FOUND = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.yaml"))
 CHOICES = [
@@ -80,15 +81,26 @@ def test_files_for_the_root_say_so(path: Path) -> None:
     assert (CONFIGS / path).read_text(encoding="utf-8").startswith("# @package _global_\n")
 
 
-@pytest.mark.parametrize(("group", "name"), [choice for choice in CHOICES if choice[0] in FILES])
-def test_each_file_for_the_root_composes_and_sets_what_there_is(group: str, name: str) -> None:
+FOR_THE_ROOT = [choice for choice in CHOICES if choice[0] in FILES]
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [choice for choice in FOR_THE_ROOT if choice[0] != "sweep" or choice[1] in OF_NO_LAB]
+)
+def test_each_file_for_the_root_composes(group: str, name: str) -> None:
     tree = composing.run_of(f"{group}={name}")
     config.check_root(tree)
     experiment.check_experiment(tree)
-    groups = [f"{other}={tree.config_groups[other]}" for other in GROUPS if other not in FILES]
-    unknown_keys.check_keys(composed(f"{group}={name}"), composed(*groups), set(), f"{group}={name}")
     if group == "experiment":
         assert unused_in_preset(tree) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("group", "name"), FOR_THE_ROOT)
+def test_each_file_for_the_root_sets_what_there_is(group: str, name: str) -> None:
+    tree = composing.run_of(f"{group}={name}")
+    groups = [f"{other}={tree.config_groups[other]}" for other in GROUPS if other not in FILES]
+    unknown_keys.check_keys(composed(f"{group}={name}"), composed(*groups), set(), f"{group}={name}")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(row.values()))

@@ -219,8 +219,8 @@ def test_a_sweep_on_one_folder_goes_on(labbook: Command, undrawn: None, tmp_path
     [
         ("2024", "data.root='2024'"),
         ("a,b", "data.root='a,b'"),
-        ("x=y", "data.root='x=y'"),
-        ("a[1]", "data.root='a[1]'"),
+        pytest.param("x=y", "data.root='x=y'", marks=pytest.mark.slow),
+        pytest.param("a[1]", "data.root='a[1]'", marks=pytest.mark.slow),
         ("my photos", None),
         ("~pets", None),
     ],

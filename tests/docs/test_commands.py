@@ -1,8 +1,10 @@
 """Every command of every page is one that there is: its settings are real, its options known, its words filled in."""
 
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -38,6 +40,11 @@ def check_settings(words: list[str]) -> None:
             settings.append(f"{item.key_or_group}={first}")
             if item.key_or_group in GROUPS:
                 assert {f"{value}.yaml" for value in others} <= {path.name for path in choice_files(item.key_or_group)}
+    check_composed(tuple(settings), os.environ.get(PROJECT_VARIABLE))
+
+
+@cache
+def check_composed(settings: tuple[str, ...], _project: str | None) -> None:
     experiment.check_experiment(compose_config(*settings))
 
 

@@ -90,6 +90,7 @@ def test_captions_say_what_is_drawn(grid: Written) -> None:
 
 
 @pytest.mark.usefixtures("page_only")
+@pytest.mark.slow
 def test_more_settings_than_colours(tmp_path: Path) -> None:
     runs = [({"epochs": number}, figures_of(number / 100)) for number in range(1, 16)]
     report = in_memory(runs, ["epochs"])

@@ -85,6 +85,7 @@ def test_a_run_of_before_knows_its_classes(labbook: Command, trained: Callable[.
 
 
 @pytest.mark.usefixtures("undrawn")
+@pytest.mark.slow
 def test_a_sweep_is_not_extended_on_other_images(labbook: Command, photos: Path) -> None:
     words = ("-m", *PHOTOS, "epochs=1", "sweep.name=mine")
     sweep = labbook(*words, "seed=1").run

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from labbook.config import arguments, renames
 from labbook.config import schema as settings
 from labbook.config.frozen_settings import FROZEN
+from labbook.config.untrusted import LOADER
 from labbook.installation import CONFIGS
 from labbook.runs import run_id
 from labbook.runs.run_folder import CHECKPOINTS, CONFIG, LAST
@@ -184,8 +186,8 @@ def test_the_settings_of_version_0_1_that_are_off_are_in_the_identity(config: Di
 def test_the_identities_of_kept_runs_are_those_in_their_names() -> None:
     kept = sorted((CONFIGS.parent / "docs" / "results").glob("*/*/config.yaml"))
     assert len(kept) > 100
-    other = [file.parent.name for file in kept if run_id.run_id(OmegaConf.load(file)) != file.parent.name[-8:]]
-    assert other == []
+    plain = {file.parent.name: yaml.load(file.read_text(), Loader=LOADER) for file in kept}  # without interpolations
+    assert [name for name, config in plain.items() if run_id.run_id(config) != name[-8:]] == []
 
 
 def test_early_stopping_changes_the_result(config: DictConfig) -> None:

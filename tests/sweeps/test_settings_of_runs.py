@@ -165,7 +165,8 @@ def settings_of(sweep: Path, *names: str) -> list[tuple[Any, ...]]:
     return sorted(tuple(OmegaConf.select(config, name) for name in names) for config in configs)
 
 
-@pytest.mark.parametrize("search", [False, pytest.param(True, marks=[needs("optuna"), pytest.mark.slow])])
+@pytest.mark.slow
+@pytest.mark.parametrize("search", [False, pytest.param(True, marks=needs("optuna"))])
 def test_a_value_taken_from_a_swept_one_is_that_of_its_run(labbook: Command, search: bool) -> None:
     searching = ("hydra/sweeper=optuna", "sweep.n_trials=3", "hydra.sweeper.sampler.seed=1") if search else ()
     width = "model.width=choice(4,8)" if search else WIDTHS
