@@ -1,7 +1,7 @@
 """The errors of the program, each one sentence.
 
-Every function may raise SettingError for a setting that cannot work. Docstrings name only other errors, except those of
-classes that users create themselves.
+Every function may raise SettingError for a setting that cannot work, and OSError for a file that it cannot read or
+write. Docstrings name only other errors, except those of classes that users create themselves.
 """
 
 import difflib

@@ -33,9 +33,6 @@ def atomic_replace(path: Path, keep: Path | None = None, durable: bool = False) 
     A reader sees the old file or the new one. Several processes may write at once. If writing fails, the old file
     stays. With `keep`, the old file is kept under that name. A `durable` file survives a power cut, because it is
     flushed to the disk before and after (10 ms).
-
-    Raises:
-        OSError: it cannot be written.
     """
     partial = path.with_name(f".{path.name[:50]}.{os.getpid()}-{uuid.uuid4().hex[:8]}{PARTIAL}")
     try:
@@ -58,11 +55,7 @@ def atomic_replace(path: Path, keep: Path | None = None, durable: bool = False) 
 
 
 def replace_file(source: Path, target: Path) -> None:
-    """Rename a file, also over another one. On Windows, wait until no program has one of them open.
-
-    Raises:
-        OSError: it cannot be renamed, or a program still has it open.
-    """
+    """Rename a file, also over another one. On Windows, wait a moment until no program has one of them open."""
     end = time.monotonic() + SHARING_PATIENCE
     while True:
         try:
@@ -75,11 +68,7 @@ def replace_file(source: Path, target: Path) -> None:
 
 
 def write_whole(path: Path, content: str | bytes, durable: bool = False) -> None:
-    """Replace a small file atomically.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Replace a small file atomically."""
     with atomic_replace(path, durable=durable) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -103,11 +92,7 @@ def finite_or_null(value: Any) -> Any:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, if it does not exist.
-
-    Raises:
-        OSError: it cannot be created; NotADirectoryError if it is a file.
-    """
+    """Create a folder and its parents, if it does not exist."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, FileNotFoundError) as error:  # the second for a place such as /proc

@@ -106,11 +106,7 @@ class EpochRecorder:
             log.info("%s%s", epoch_line(row, epochs), time_left((epochs - done) * self.seconds / done))
 
     def write_at_last(self) -> None:
-        """Write metrics.csv, if it could not be written before.
-
-        Raises:
-            PermissionError: it still cannot be written.
-        """
+        """Write metrics.csv, if it could not be written before."""
         if self._unwritten:
             write_whole(self.path, rows_as_csv(self.rows))
 

@@ -72,11 +72,7 @@ class ResumeState:
             )
 
     def restore(self, trainer: Trainer) -> None:
-        """Set the random state of the checkpoint, and check whether a user's loaders resume within an epoch.
-
-        Raises:
-            SettingError: an epoch now has another number of steps, which the schedule counts.
-        """
+        """Set the random state of the checkpoint, and check whether a user's loaders resume within an epoch."""
         if self._batches not in (None, float(trainer.num_training_batches)):
             raise SettingError(
                 f"each process had {self._batches:g} batches in an epoch and now has {trainer.num_training_batches:g}:"

@@ -60,11 +60,6 @@ def register_config_source(trusted: Sequence[Path]) -> None:
 
 
 def read_settings_file(file: Path) -> str:
-    """The text of a file.
-
-    Raises:
-        OSError: it cannot be read.
-    """
     with file.open("rb") as opened:
         content = opened.read(LARGEST + 1)
     if len(content) > LARGEST:

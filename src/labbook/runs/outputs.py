@@ -116,9 +116,6 @@ def open_output(file: Path) -> Iterator[Path]:
 
     A regular file is replaced at once and keeps its permissions; a link stays, and its target is replaced. A stream
     (`is_stream`) is written to.
-
-    Raises:
-        OSError: it cannot be written, such as a write-protected file.
     """
     target = Path(os.path.realpath(file)) if file.is_symlink() else file
     if is_stream(file) or (target.exists() and not os.access(target.parent, os.W_OK)):
@@ -140,11 +137,7 @@ def open_output(file: Path) -> Iterator[Path]:
 
 
 def send_to_stream(file: Path, content: bytes) -> None:
-    """Write to a stream, or in place; a reader that ends early is no error.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write to a stream, or in place; a reader that ends early is no error."""
     try:
         if is_standard_output(file):
             sys.stdout.flush()

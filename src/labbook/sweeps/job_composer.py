@@ -71,11 +71,7 @@ class JobComposer:
         return overrides_slug(varying or [item for item, key in named.items() if not is_left_out_of_name(key)])
 
     def composed(self, overrides: list[str]) -> DictConfig:
-        """The checked configuration of a job.
-
-        Raises:
-            SettingError, HydraException: it is wrong.
-        """
+        """The checked configuration of a job."""
         whole = self.context.config_loader.load_sweep_config(self.config, overrides)
         before = HydraConfig.instance().cfg
         with open_dict(whole):
