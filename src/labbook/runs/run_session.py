@@ -90,17 +90,15 @@ class RunSession:
 
     def _record_early_end(self, error: BaseException) -> None:
         """Record how the run ended. A full disk counts as an interruption."""
-        if isinstance(error, (StoppedBySignal, KeyboardInterrupt)):
-            with suppress(OSError):
-                self.folder.record({}, "interrupted")
-            log.info("interrupted%s", self.folder.resume_hint())
-        else:
-            full = isinstance(error, OSError) and is_unwritable(error)
-            with suppress(OSError):  # the first error counts
-                self.folder.record({"reason": failure_reason(error)}, "interrupted" if full else "failed")
+        stopped = isinstance(error, (StoppedBySignal, KeyboardInterrupt))
+        full = isinstance(error, OSError) and is_unwritable(error)
+        reason = {} if stopped else {"reason": failure_reason(error)}
+        with suppress(OSError):  # the first error counts
+            self.folder.record(reason, "interrupted" if stopped or full else "failed")
+        if not stopped:
             self._log.traceback(error)
-            if full and self.folder.saved:
-                log.info("interrupted%s", self.folder.resume_hint())
+        if stopped or (full and self.folder.saved):
+            log.info("interrupted%s", self.folder.resume_hint())
 
 
 def open_run(config: DictConfig) -> RunSession:
