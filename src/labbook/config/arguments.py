@@ -122,15 +122,14 @@ def root_types(node: type[Any] = TrainConfig, prefix: str = "") -> dict[str, Any
 def wrong_type_message(name: str, text: str) -> str:
     """The error for a value of a wrong type; `text` is OmegaConf's message."""
     found = re.search(r"Value '(.*?)'", text)
-    kinds = {int: "a whole number", float: "a number", bool: "true or false"}
-    of_hydra = next((kind for word, kind in (("Integer", int), ("Float", float), ("bool", bool)) if word in text), None)
-    expected = of_hydra if name.startswith("hydra.") else root_types().get(name)
-    kind = next((kind for kind in kinds if expected in (kind, kind | None)), None)
-    if not found or kind is None:
+    kinds = {"Integer": (int, "a whole number"), "Float": (float, "a number"), "bool": (bool, "true or false")}
+    named = next((each for word, each in kinds.items() if word in text), None)
+    if not found or named is None:
         return f"{name}: {text}"
     value: Any = found[1]
     with suppress(ValueError):
         value = float(value)
-    right = [item for item in alternatives(value) if type(item) is kind or (item is None and expected != kind)]
+    (kind, words), optional = named, root_types().get(name) == named[0] | None
+    right = [item for item in alternatives(value) if type(item) is kind or (item is None and optional)]
     instead = f": write {name}={override_value(right[0])}" if right else ""
-    return f"{name} must be {kinds[kind]}, not {found[1]}{instead}"
+    return f"{name} must be {words}, not {found[1]}{instead}"
