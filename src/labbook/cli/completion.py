@@ -29,14 +29,14 @@ def proposals(line: str) -> list[str]:
     more = added_folders(before)
     places = [Path(program).parent / "configs", CONFIGS, *more]
     key, equals, value = word.partition("=")
-    sign = key[: len(key) - len(key.lstrip("+~"))]
+    group = key.lstrip("+~")
     if word.startswith("-") and not equals:
         found: Iterable[str] = OPTIONS
     elif equals and key in PLACES:
         found = (f"{key}={folder}" for folder in propose_folders(value))
-    elif equals and any((place / key.removeprefix(sign)).is_dir() for place in places):
+    elif equals and any((place / group).is_dir() for place in places):
         swept = value[: value.rfind(",") + 1]  # of several choices, the last one
-        files = (path for place in places for path in (place / key.removeprefix(sign)).glob("*.yaml"))
+        files = (path for place in places for path in (place / group).glob("*.yaml"))
         found = (f"{key}={swept}{path.stem}" for path in files)
     else:
         found = propose_settings(before, word, more)
