@@ -53,7 +53,10 @@ class EvaluationMetrics(Callback):
         for name, metric in self.metrics.items():
             with warnings.catch_warnings(record=True, action="always") as found:
                 values[f"{'test' if trainer.testing else 'val'}/{name}"] = metric.compute().item()
-            self._warn(name, found)
+            for line in (f"metrics.{name}: {item.message}" for item in found):
+                if line not in self._warned:  # such as a class without images, once instead of in every epoch
+                    self._warned.add(line)
+                    log.warning("%s", line)
             metric.reset()
         log_epoch(pl_module, values)
 
@@ -80,10 +83,3 @@ class EvaluationMetrics(Callback):
             # Without images (in a process that has none), only metrics that keep all of them need the shape.
             if len(labels) or any(isinstance(state, list) for state in metric.metric_state.values()):
                 metric.update(*metric_inputs(metric, logits, labels))
-
-    def _warn(self, name: str, found: list[warnings.WarningMessage]) -> None:
-        """Log a warning of torchmetrics, such as a class without images, once instead of in every epoch."""
-        for line in (f"metrics.{name}: {item.message}" for item in found):
-            if line not in self._warned:
-                self._warned.add(line)
-                log.warning("%s", line)

@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning.utilities.model_helpers import is_overridden
 
 from labbook.config import published
 from labbook.data.data_record import KEY, DataRecord
@@ -45,7 +46,7 @@ def record_data(run: RunFolder, data: DataRecord, root: str) -> None:
 
 def describe_model(module: LightningModule) -> str:
     every = sum(item.numel() for item in module.parameters())
-    if not every and capabilities.overrides_hooks(module, "configure_model"):
+    if not every and is_overridden("configure_model", module):
         return f"{capabilities.model_title(module)}, with layers that configure_model creates"
     trainable, auxiliary = capabilities.trainable_parameters(module), getattr(module, "num_auxiliary", 0)
     trained = "" if trainable == every else f"{trainable:,} of "

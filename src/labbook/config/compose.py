@@ -1,6 +1,7 @@
 """The configuration of a command line, for programs other than train.py. Imports no torch."""
 
 import hydra
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, open_dict
 
 from labbook.config import argument_checks, hydra_errors, job_config, schema, search_path, secrets, untrusted
@@ -12,7 +13,7 @@ def register_with_hydra() -> None:
     """Register the schema and the check of settings files with Hydra."""
     schema.register_schema()
     untrusted.register_config_source(search_path.config_folders())
-    search_path.register_search_path()
+    Plugins.instance().register(search_path.ProjectConfigs)
     secrets.register_environment_resolver()
 
 

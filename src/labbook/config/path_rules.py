@@ -8,8 +8,6 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
-
 from labbook.errors import SettingError, abbreviate
 
 LONGEST = 60  # characters of settings in a name
@@ -56,14 +54,6 @@ def expand_user(setting: str, path: str) -> str:
         if Path(path).exists():  # a folder of this name
             return path
         raise SettingError(f"{setting}: there is no home folder of {abbreviate(path)}") from error
-
-
-def check_root_paths(config: DictConfig) -> None:
-    """Refuse root settings whose folder is not on this machine, or outside its parent."""
-    check_local_path("log_dir", config.log_dir)
-    for name in ("sweep.name", "sweep.job.folder", "sweep.job.launch"):
-        if (value := OmegaConf.select(config, name)) is not None:
-            check_name(name, value)
 
 
 def escapes_folder(text: str) -> bool:

@@ -12,7 +12,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from labbook.config import published
-from labbook.config.path_rules import check_root_paths
+from labbook.config.path_rules import check_local_path, check_name
 from labbook.errors import SettingError, first_line
 
 NODES = ("model", "data", "optimizer", "scheduler", "loss", "trainer", "logger", "callbacks", "metrics")
@@ -161,7 +161,10 @@ def check_root(config: DictConfig) -> None:
         raise SettingError(
             f"objective={config.objective}: the test set must not select anything: use a validation metric"
         )
-    check_root_paths(config)
+    check_local_path("log_dir", config.log_dir)
+    for name in ("sweep.name", "sweep.job.folder", "sweep.job.launch"):
+        if (value := OmegaConf.select(config, name)) is not None:
+            check_name(name, value)
     published.check_published(config.published)
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
-from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
 from labbook.config.own_code import project_root
@@ -23,7 +22,3 @@ class ProjectConfigs(SearchPathPlugin):
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         for folder in config_folders()[:-1]:
             search_path.prepend("project", str(folder), anchor=SearchPathQuery(provider="main"))
-
-
-def register_search_path() -> None:
-    Plugins.instance().register(ProjectConfigs)

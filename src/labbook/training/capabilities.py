@@ -171,11 +171,6 @@ def validates_on_test(data: LightningDataModule) -> bool:
 # Both ------------------------------------------------------------------------------------------------------------
 
 
-def overrides_hooks(owner: LightningModule | LightningDataModule, *hooks: str) -> bool:
-    """Whether a module overrides all these hooks of Lightning."""
-    return all(is_overridden(hook, owner) for hook in hooks)
-
-
 def configures_optimizers(model: LightningModule) -> bool:
     """Whether the class of a model creates its optimizers, so that it needs no default ones."""
     return type(model).configure_optimizers is not LightningModule.configure_optimizers
@@ -184,7 +179,7 @@ def configures_optimizers(model: LightningModule) -> bool:
 def is_validated(model: LightningModule, data: LightningDataModule) -> bool:
     """Whether there is a validation step, and images or batches for it."""
     there = len(data.rows["val"]) > 0 if is_image_data(data) else defines_loader(model, data, "val_dataloader")
-    return there and overrides_hooks(model, "validation_step")
+    return there and is_overridden("validation_step", model)
 
 
 def how_to_validate(model: LightningModule, data: LightningDataModule) -> str:
@@ -197,17 +192,17 @@ def how_to_test(model: LightningModule, data: LightningDataModule) -> str:
 
 
 def missing_parts(model: LightningModule, data: LightningDataModule, step: str, loader: str) -> str:
-    missing = [] if overrides_hooks(model, step) else [f"{model_title(model)} has no {step}"]
+    missing = [] if is_overridden(step, model) else [f"{model_title(model)} has no {step}"]
     missing += [] if defines_loader(model, data, loader) else [f"{type(data).__name__} has no {loader}"]
     return " and ".join(missing)
 
 
 def is_tested(model: LightningModule, data: LightningDataModule) -> bool:
-    return overrides_hooks(model, "test_step") and defines_loader(model, data, "test_dataloader")
+    return is_overridden("test_step", model) and defines_loader(model, data, "test_dataloader")
 
 
 def defines_loader(model: LightningModule, data: LightningDataModule, name: str) -> bool:
-    return overrides_hooks(data, name) or overrides_hooks(model, name)
+    return is_overridden(name, data) or is_overridden(name, model)
 
 
 # Loaders ---------------------------------------------------------------------------------------------------------

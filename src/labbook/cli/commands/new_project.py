@@ -15,7 +15,6 @@ from labbook.files import make_folder, write_whole
 from labbook.installation import DISTRIBUTION, install_origin
 
 EXAMPLES = {"model": "my_net", "data": "my_set"}
-EMPTY = ("src/{name}/__init__.py", "logs/.gitkeep")
 PROJECT = SKELETONS / "project"
 
 
@@ -26,12 +25,10 @@ def project_files(name: str) -> dict[str, str]:
         "distribution": DISTRIBUTION,
         **EXAMPLES,
     }
-    found = {}
+    found = {"logs/.gitkeep": "", f"src/{name}/__init__.py": f'"""The package of {name}."""\n'}
     for skeleton in sorted(PROJECT.rglob("*.j2")):
         path = skeleton.relative_to(PROJECT).with_suffix("").as_posix()
         found[path] = fill_skeleton(f"project/{path}", words)
-    found |= {path.format(name=name): "" for path in EMPTY}
-    found[f"src/{name}/__init__.py"] = f'"""The package of {name}."""\n'
     for kind, example in EXAMPLES.items():
         found |= render_files(kind, example, name)
     return found
