@@ -109,9 +109,13 @@ def test_a_run_has_them_wherever_it_has_its_metrics(
     content = torch.load(ended.run / "checkpoints" / "last.ckpt", weights_only=True)
     assert set(content["callbacks"]) == {"Recorder", "Checkpoints"}
 
-    begun = labbook(*settings, "epochs=1").run
+
+@pytest.mark.slow
+def test_a_resumed_run_has_them_too(labbook: Command) -> None:
+    settings = ("model=mlp", "data.limit=300", "trainer.precision=32", "callbacks=none", "metrics=full")
+    whole, begun = labbook(*settings, "epochs=2").run, labbook(*settings, "epochs=1").run
     assert labbook(f"resume={begun}", "epochs=2").code == 0
-    assert [row["val/auroc"] for row in rows_of(begun)] == [row["val/auroc"] for row in rows]
+    assert [row["val/auroc"] for row in rows_of(begun)] == [row["val/auroc"] for row in rows_of(whole)]
 
 
 @pytest.mark.slow

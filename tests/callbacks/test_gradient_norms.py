@@ -127,6 +127,7 @@ QUICK = ("model=mlp", "trainer.precision=32", "callbacks=none", "logger=none")
 NORMS = "+callbacks.gradient_norms._target_=labbook.callbacks.gradient_norms.GradientNorms"
 
 
+@pytest.mark.slow
 def test_a_deep_sigmoid_network_shows_its_vanishing_gradient(labbook: Command) -> None:
     first, last = "gradient/layers.0", "gradient/head"
     deep = ("model.depth=6", NORMS, "epochs=1")

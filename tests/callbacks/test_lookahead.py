@@ -119,9 +119,8 @@ QUICK = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(  # of five an epoch: before, at and after a meeting every three steps
-    "batch", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", [1, 2, 3])  # of five an epoch: before, at and after a meeting every three steps
 def test_an_interrupted_run_ends_with_the_same_bits(
     labbook: Command, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:

@@ -53,6 +53,7 @@ def test_more_patience_trains_on_with_what_was_waited_before(stopped: Path, labb
     assert "stopped_early" not in metrics_of(stopped)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_that_is_interrupted_in_its_test_does_not_train_on(
     stopped: Path, labbook: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,6 +192,7 @@ def test_weights_without_a_version_and_without_a_dense_layer_are_loaded(name: st
     )
 
 
+@pytest.mark.slow
 def test_auxiliary_classifiers_count_in_training_alone() -> None:
     model = made("googlenet")
     images, labels = torch.randn(4, 3, 32, 32), torch.arange(4)

@@ -102,6 +102,7 @@ def test_loaders_of_ones_own_are_split_among_processes(mylab: Command, tmp_path:
     assert "each process had 1 batches in an epoch and now has 2: resume the run with the same data and" in err
 
 
+@pytest.mark.slow
 def test_an_objective_of_ones_own_stops_early(mylab: Command) -> None:
     common = ("data=numbers", "logger=none", "callbacks=early_stopping", "callbacks.early_stopping.monitor=val/r2")
     stopping = ("objective=val/r2", "callbacks.early_stopping.patience=1", "epochs=9")

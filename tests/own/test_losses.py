@@ -57,7 +57,7 @@ def test_all_of_training_validation_and_test_use_it() -> None:
     )
 
 
-@pytest.mark.parametrize(("model", "idle"), [("own_loss", False), ("hinge", True)])
+@pytest.mark.parametrize(("model", "idle"), [pytest.param("own_loss", False, marks=pytest.mark.slow), ("hinge", True)])
 def test_what_a_loss_of_the_networks_own_leaves_without_effect_is_said(model: str, idle: bool, own: Command) -> None:
     ended = own(f"model={model}", "loss=focal")
     assert ended.code == 0, ended.err

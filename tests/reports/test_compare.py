@@ -207,6 +207,7 @@ def test_the_page_is_whole_and_escapes_what_it_shows(tmp_path: Path, three: list
     assert "3 runs compared" in seen.words
 
 
+@pytest.mark.slow
 def test_runs_of_the_program(labbook: Command, beside: Command) -> None:
     words = ("model=mlp", "epochs=1", "data.limit=60", "callbacks=none", "logger=none", "trainer.precision=32")
     one, other = labbook(*words).run, labbook(*words, "seed=3").run

@@ -13,7 +13,7 @@ from rich.console import Console
 from labbook.data.cifar import CIFAR10, CIFAR100
 from labbook.data.torchvision_dataset import TorchvisionDataModule
 from labbook.errors import SettingError
-from labbook.reports import sweep_page, tables
+from labbook.reports import images, sweep_page, tables
 from labbook.runs.sweep_folder import IdentityIndex, SweepFolder
 from tests.conftest import Command
 from tests.data.mirror import offline
@@ -28,7 +28,8 @@ from tests.security.test_runs_of_strangers import shell
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 
 
-def test_words_of_runs_are_never_parts_of_the_page(traps: Traps) -> None:
+def test_words_of_runs_are_never_parts_of_the_page(traps: Traps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "write_images", lambda *_: None)  # which takes longer
     sweep = mark(traps.home / "sweep", ["model.activation"])
     content = json.loads((sweep / "sweep.json").read_text())
     content |= {"commands": [SCRIPT, f"{SCRIPT} again"], "over": ["model.activation", SCRIPT]}
@@ -64,7 +65,7 @@ def test_words_of_runs_are_never_parts_of_the_page(traps: Traps) -> None:
     [BOMB, "a: " + "[" * 5000, "# " + "x" * 1_000_001, "a: !!python/object/apply:os.system ['touch canary']"],
     ids=["aliases", "depth", "size", "a tag"],
 )  # fmt: skip
-def test_a_hostile_run_is_a_damaged_one_to_a_report(content: str, traps: Traps) -> None:
+def test_a_hostile_run_is_a_damaged_one_to_a_report(content: str, traps: Traps, undrawn: None) -> None:
     sweep = mark(traps.home / "sweep", ["seed"])
     add_run(sweep, "good-00000000", {}, figures_of(0.9))
     (add_run(sweep, "evil-00000001", {}, figures_of(0.9)) / "config.yaml").write_text(content)

@@ -121,6 +121,7 @@ def test_a_run_may_be_tried_again_at_once(
     assert figures_of(sweep) == whole
 
 
+@pytest.mark.slow
 def test_a_run_is_not_tried_more_often_than_asked(labbook: Command, broken: Callable[..., Breaking]) -> None:
     breaking = broken(times=5)
     ended = labbook(*TINY, "model.width=8", "sweep.name=mine", "sweep.max_failures=2")

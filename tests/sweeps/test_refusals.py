@@ -112,6 +112,7 @@ def test_a_preset_takes_the_settings_of_its_data(labbook: Command) -> None:
     assert "data.root=nowhere does not exist" in labbook("-m", "sweep=d", "data.cache_dir=x", "data.root=nowhere").err
 
 
+@pytest.mark.slow
 def test_a_setting_of_what_is_swept_over_is_given_with_two_signs(labbook: Command) -> None:
     swept = "experiment=d1_cats_dogs,d3_cats_dogs"
     ended = labbook("-m", swept, "data.cache_dir=x")

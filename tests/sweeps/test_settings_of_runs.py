@@ -184,6 +184,7 @@ def test_a_preset_may_take_a_value_from_a_swept_one(labbook: Command) -> None:
     assert settings_of(sweep, "seed", "data.batch_size") == [(3, 3), (4, 4)]
 
 
+@pytest.mark.slow
 def test_a_setting_can_be_taken_away_in_a_sweep(labbook: Command) -> None:
     sweep = done(labbook(*TINY, "sweep.name=mine", "~trainer.profiler"))
     (file,) = sweep.glob("*/config.yaml")
@@ -219,6 +220,7 @@ def test_a_setting_that_some_runs_were_given_tells_them_apart(labbook: Command) 
         (sweep / best / "metrics.json").write_text(json.dumps(metrics | {"val/acc": 0.5}))
 
 
+@pytest.mark.slow
 def test_a_run_of_a_sweep_is_trained_on_as_a_copy(labbook: Command, finished: Path) -> None:
     name = next(iter(runs_of(finished)))
     before = figures_of(finished)

@@ -75,6 +75,7 @@ def test_a_case_trains_on_all_its_images(tiny: Case) -> None:
     assert len(data.train_dataloader()) == tiny.steps + 1
 
 
+@pytest.mark.slow
 def test_the_hydra_template_trains_with_its_own_module(tiny: Case, tmp_path: Path) -> None:
     file = tmp_path / hydra_template.MODULE
     file.parent.mkdir(parents=True)

@@ -96,6 +96,7 @@ def test_the_networks_that_have_them(model: str) -> None:
     assert has_strided_depthwise(network) is (model in DEPTHWISE)
 
 
+@pytest.mark.slow
 def test_convolutions_that_are_not_trained_do_not_count() -> None:
     with torch.device("meta"):
         network = instantiate.build_object(composing.node("mobilenet_v2"), spec=spec_of(3, 224, 10), pretrained=True)
